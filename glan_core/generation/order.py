@@ -1,0 +1,150 @@
+"""What a person asks of a generation run: the target, who teaches, how draws are made, and what may be spent."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from glan_core.errors import GlanError
+from glan_core.homework_draws import Law
+from glan_core.teachers import check_spec
+from glan_core.teachers.base import Sampling
+from glan_core.teachers.prices import parse_price
+
+STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answer")
+STAGE_WORDS = {
+    "subject_list": "subject lists", "subjects": "subjects", "syllabus": "syllabi", "sessions": "class sessions",
+    "question": "questions", "answer": "answers", "proposals": "proposals",
+}  # fmt: skip
+
+# The paper's where it states them (temperature 1.0 and 0.7, top-p 0.95); it does not state those of questions.
+SAMPLING = {
+    "proposals": Sampling(1.0, 0.95, 4096),
+    "subject_list": Sampling(1.0, 0.95, 4096),
+    "subjects": Sampling(1.0, 0.95, 8192),
+    "syllabus": Sampling(1.0, 0.95, 8192),
+    "sessions": Sampling(1.0, 0.95, 8192),
+    "question": Sampling(1.0, 0.95, 2048),
+    "answer": Sampling(0.7, 0.95, 4096),
+}
+
+
+class Model(BaseModel):
+    """Base of the settings: unknown names are refused, so that a typing error can't pass for a setting."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Target(Model):
+    """What the workspace is to hold. `disciplines` are ids; `max_subjects` None: a syllabus for every subject found."""
+
+    disciplines: tuple[str, ...] = Field(min_length=1)
+    subject_queries: int = Field(10, ge=1, le=1000)
+    max_subjects: int | None = Field(None, ge=1, le=100_000)
+    questions_per_syllabus: int = Field(20, ge=0, le=250_000)
+
+
+class StageSettings(Model):
+    """What differs from the defaults at one stage; None: the order's teacher, the paper's sampling."""
+
+    teacher: str | None = None
+    temperature: float | None = Field(None, ge=0, le=5)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+
+    @field_validator("teacher")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value and check_spec(value)
+
+
+class Terms(Model):
+    """Who is asked and what may be spent: the part of an order that every run with a teacher shares.
+
+    `price` is 'IN,OUT' in dollars per million tokens and overrides the price table. `base_url` is the address of an
+    OpenAI-compatible endpoint. Keys are never part of it.
+    """
+
+    teacher: str = "scripted"
+    answer_teacher: str | None = None
+    stages: dict[str, StageSettings] = {}
+    base_url: str | None = None
+    price: str | None = None
+    budget_usd: float | None = Field(None, gt=0)
+    max_calls: int | None = Field(None, ge=1)
+    max_in_flight: int = Field(32, ge=1, le=4096)
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+
+    @field_validator("teacher", "answer_teacher")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value and check_spec(value)
+
+    @field_validator("price")
+    @classmethod
+    def _price(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_price(value)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        from glan_core.teachers.http import endpoint
+
+        return value and endpoint(value)
+
+    @field_validator("stages")
+    @classmethod
+    def _stages(cls, value: dict[str, StageSettings]) -> dict[str, StageSettings]:
+        for stage in value:
+            if stage not in SAMPLING:
+                raise GlanError(f"There is no stage {stage!r}: the stages are {', '.join(SAMPLING)}.")
+        return value
+
+    def teacher_of(self, stage: str) -> str:
+        """Who is asked at a stage."""
+        special = self.stages.get(stage)
+        if special and special.teacher:
+            return special.teacher
+        return (self.answer_teacher or self.teacher) if stage == "answer" else self.teacher
+
+    def sampling_of(self, stage: str) -> Sampling:
+        """How replies of a stage are drawn."""
+        default, special = SAMPLING[stage], self.stages.get(stage, StageSettings())
+        return Sampling(
+            default.temperature if special.temperature is None else special.temperature,
+            special.top_p or default.top_p,
+            special.max_tokens or default.max_tokens,
+        )
+
+
+class Order(Terms):
+    """An order for a generation run. `pair_share` is the share of two-session questions, `draw_law` how sessions and
+    concepts are drawn (`homework_draws`), `seed` makes the draws repeatable."""
+
+    target: Target
+    seed: int = 0
+    pair_share: float = Field(0.5, ge=0, le=1)
+    draw_law: Law = "coverage"
+    kind: Literal["generate"] = "generate"
+
+
+class ProposalOrder(Terms):
+    """An order for taxonomy proposals under one node: at most `count` from each of the differently worded prompts."""
+
+    parent_id: str
+    count: int = Field(8, ge=1, le=50)
+    kind: Literal["propose"] = "propose"
+
+
+def read_order(order_type: type[Model], values: dict) -> Model:
+    """An order from plain values; GlanError that names the setting at fault, in words."""
+    try:
+        return order_type.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = " ".join(str(part) for part in first["loc"]).replace("_", " ") or "order"
+        message = first["msg"].removeprefix("Value error, ")
+        shown = f" (it is {first['input']!r})" if isinstance(first["input"], int | float | str) else ""
+        raise GlanError(f"{name}: {message}{shown}.") from None

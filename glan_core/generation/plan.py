@@ -1,0 +1,173 @@
+"""Plan and price: what an order would cost, before anything is paid for.
+
+Exact where the workspace knows (what is missing from syllabi that exist), estimated where it can't yet (how many subjects
+a query will bring); every estimate is a range, and `basis` says how it was made.
+"""
+
+from dataclasses import asdict, dataclass
+
+from glan_core import taxonomy, taxonomy_edit
+from glan_core.errors import GlanError
+from glan_core.generation.order import STAGES, Order
+from glan_core.homework_draws import count_draws
+from glan_core.teachers.prices import price_of
+from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows
+
+# New subjects that one query brings: the paper has 100 to 200 a discipline from 10 queries (section 2.2).
+SUBJECTS_PER_QUERY = (10, 20)
+# Tokens in and out of a call, where this teacher has answered none yet: the paper's shapes (a syllabus of 10 to 30 sessions)
+# through our prompts. Seconds follow from the tokens at 60 a second.
+TYPICAL = {
+    "subject_list": (260, 1500), "subjects": (1900, 1300), "syllabus": (330, 2600), "sessions": (2800, 1500),
+    "question": (3100, 180), "answer": (190, 600),
+}  # fmt: skip
+TOKENS_PER_SECOND = 60
+KNOWN_ENOUGH = 20  # calls of a teacher at a stage from which its own averages are better than the typical ones
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage of a plan: calls (low, high), tokens of one call, price of all in dollars (None: unknown), seconds of one."""
+
+    stage: str
+    teacher: str
+    calls: tuple[int, int]
+    tokens_in: float
+    tokens_out: float
+    usd: tuple[float, float] | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an order would do. `usd` is None where a price is not known; `seconds` is the time at full concurrency."""
+
+    stages: tuple[StagePlan, ...]
+    calls: tuple[int, int]
+    tokens: tuple[int, int]
+    usd: tuple[float, float] | None
+    seconds: tuple[float, float]
+    pairs: tuple[int, int]
+    basis: str
+
+    def as_dict(self) -> dict:
+        """The plan as plain values, for JSON."""
+        return asdict(self)
+
+
+Range = tuple[int, int]
+
+
+def plan(ws: Workspace, order: Order) -> Plan:
+    """What is missing from the workspace for an order's target, and what it would cost.
+
+    GlanError when a discipline is unknown, or a budget in money is set for a teacher without a price.
+    """
+    counts: dict[str, list[int]] = {stage: [0, 0] for stage in STAGES}
+    tree = taxonomy_edit.tree(ws)
+    for discipline_id in order.target.disciplines:
+        if discipline_id not in tree or tree.nodes[discipline_id]["node"].kind != "discipline":
+            raise GlanError(f"{taxonomy.quoted(discipline_id)} is no discipline of this workspace.")
+        for stage, (low, high) in _missing(ws, order, discipline_id).items():
+            counts[stage][0] += low
+            counts[stage][1] += high
+    stages, notes = [], []
+    for stage in STAGES:
+        stage_plan, known = _price_stage(ws, order, stage, (counts[stage][0], counts[stage][1]))
+        stages.append(stage_plan)
+        if counts[stage][1] and not known:
+            notes.append(stage)
+    unpriced = sorted({s.teacher for s in stages if s.usd is None and s.calls[1]})
+    if unpriced and order.budget_usd is not None:
+        raise GlanError(
+            f"The price of {unpriced[0]} is not known, so a budget in money can't hold: "
+            "give its price (IN,OUT, dollars per million tokens) or limit the calls instead."
+        )
+    return Plan(
+        tuple(stages), _sum(s.calls for s in stages),
+        _sum(tuple(round(n * (s.tokens_in + s.tokens_out)) for n in s.calls) for s in stages),
+        None if unpriced else tuple(sum(s.usd[end] for s in stages) for end in (0, 1)),
+        tuple(_seconds(stages, order.max_in_flight, end) for end in (0, 1)),
+        tuple(counts["answer"]),
+        _basis(order, counts, notes, unpriced),
+    )  # fmt: skip
+
+
+def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range]:
+    """How many calls of each stage a discipline lacks, as (low, high)."""
+    db, target = ws.db, order.target
+    queries = {query.index: query for query in curriculum_rows.subject_queries(db, discipline_id)}
+    lists = sum(index not in queries for index in range(target.subject_queries))
+    reads = lists + sum(q.subjects is None for q in queries.values() if q.index < target.subject_queries)
+    known = curriculum_rows.subjects(db, discipline_id)
+    fewest, most = _subjects_per_query(ws, order)
+    cap = target.max_subjects if target.max_subjects is not None else 10**9
+    found = [min(cap, len(known) + (fewest if reads else 0)), min(cap, len(known) + reads * most)]
+    states = curriculum_rows.syllabus_states(db, discipline_id)
+    wanted = known[:cap]
+    have = [states[subject.id] for subject in wanted if subject.id in states]
+    new = [max(0, number - len(have)) for number in found]
+    unread = sum(not extracted for _, extracted in have)
+    counts = homework_rows.question_counts(db, discipline_id)
+    sizes = curriculum_rows.session_sizes(db, discipline_id)
+    lacking = sum(
+        max(0, min(target.questions_per_syllabus, count_draws(sizes[id], order.pair_share)) - counts.get(id, 0))
+        for id, extracted in have
+        if extracted
+    )
+    questions = [lacking + (number + unread) * target.questions_per_syllabus for number in new]
+    waiting = homework_rows.count_unanswered(db, discipline_id)
+    return {
+        "subject_list": (lists, lists), "subjects": (reads, reads), "syllabus": (new[0], new[1]),
+        "sessions": (new[0] + unread, new[1] + unread), "question": (questions[0], questions[1]),
+        "answer": (questions[0] + waiting, questions[1] + waiting),
+    }  # fmt: skip
+
+
+def _subjects_per_query(ws: Workspace, order: Order) -> Range:
+    """How many subjects queries bring: the fewest of them all together, the most of each one."""
+    if order.teacher_of("subjects") in homework_rows.SCRIPTED:
+        return 2, 6  # its textbook has two a discipline, its scaffolding six, and every query brings the same
+    return SUBJECTS_PER_QUERY
+
+
+def _price_stage(ws: Workspace, order: Order, stage: str, calls: Range) -> tuple[StagePlan, bool]:
+    """The price of a stage's calls, and whether it rests on the teacher's own averages."""
+    teacher = order.teacher_of(stage)
+    averages = call_rows.stage_averages(ws.db, teacher).get(stage)
+    known = averages is not None and averages[3] >= KNOWN_ENOUGH
+    tokens_in, tokens_out = averages[:2] if known else TYPICAL[stage]
+    seconds = averages[2] if known else 0.5 + tokens_out / TOKENS_PER_SECOND
+    if teacher == "scripted" and not known:
+        seconds = 0.001
+    price = price_of(teacher, order.price)
+    slack = 0.1 if known else 0.35
+    usd = price and tuple(
+        price.of(n * tokens_in, n * tokens_out) * factor for n, factor in zip(calls, (1 - slack, 1 + slack), strict=True)
+    )
+    return StagePlan(stage, teacher, calls, tokens_in, tokens_out, usd, seconds), known
+
+
+def _seconds(stages: list[StagePlan], in_flight: int, end: int) -> float:
+    """Calls run side by side, but a pair can't be there before its chain of calls: at least one of each stage in turn."""
+    needed = [s for s in stages if s.calls[end]]
+    return max(sum(s.calls[end] * s.seconds for s in needed) / in_flight, sum(s.seconds for s in needed))
+
+
+def _sum(ranges) -> Range:
+    lows, highs = zip(*ranges, strict=True)
+    return sum(lows), sum(highs)
+
+
+def _basis(order: Order, counts: dict[str, list[int]], typical: list[str], unpriced: list[str]) -> str:
+    """How the estimate was made, in words."""
+    parts = []
+    if counts["syllabus"][0] != counts["syllabus"][1]:
+        parts.append("how many subjects the queries bring is not known yet (the paper has 100 to 200 from 10)")
+    parts.append(
+        "tokens per call are typical values" if len(typical) == sum(c[1] > 0 for c in counts.values())
+        else "tokens per call are this workspace's averages" + (" where it has them" if typical else "")
+    )  # fmt: skip
+    if unpriced:
+        parts.append(f"no price is known for {', '.join(unpriced)}")
+    return "; ".join(parts) + "."

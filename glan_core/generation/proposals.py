@@ -1,0 +1,105 @@
+"""Taxonomy proposals: asking a teacher, in several wordings, what is missing under a node."""
+
+from typing import Any
+
+import apsw
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from glan_core import ids, taxonomy, taxonomy_edit
+from glan_core.curriculum import same_name
+from glan_core.errors import GlanError
+from glan_core.generation.order import ProposalOrder
+from glan_core.generation.work import Work, ask
+from glan_core.prompts import TAXONOMY_DRAFTS, prompt
+from glan_core.replies import json_lines
+from glan_core.workspace import Workspace, taxonomy_rows
+from glan_core.workspace.taxonomy_rows import Proposal
+
+
+class ProposalLine(BaseModel):
+    """One line of a reply that proposes nodes."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    kind: str = "discipline"
+    description: str = ""
+    reason: str = ""
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _kind(cls, value: object) -> object:
+        return "sub-field" if str(value).replace("-", "").replace(" ", "").casefold() == "subfield" else "discipline"
+
+
+class ProposalFrontier:
+    """One call for each wording of the prompt; the stage is its own, there being only one."""
+
+    name = "proposals"
+
+    def __init__(self, ws: Workspace, order: ProposalOrder, run_id: int) -> None:
+        tree = taxonomy_edit.tree(ws)
+        *above, parent = taxonomy.path(tree, order.parent_id)
+        if parent.kind == "discipline":
+            raise GlanError(
+                f"{taxonomy.quoted(parent.name)} is a discipline, and disciplines are leaves: choose a node above it."
+            )
+        self._parent, self._count = parent, order.count
+        self._names = [node.name for node in taxonomy.walk(tree)]
+        children = [tree.nodes[child]["node"].name for child in tree.successors(parent.id)]
+        values = {
+            "parent": parent.name, "path": " > ".join(node.name for node in above) or "top level",
+            "description": parent.description or parent.name, "count": str(order.count),
+            "existing": "\n".join(f"- {name}" for name in children) or "- nothing yet",
+        }  # fmt: skip
+        self._works = [
+            Work(
+                self.name,
+                ids.derive("prq", f"{run_id}/{parent.id}", name),
+                None,
+                prompt(name),
+                ask(prompt(name), **values),
+                name,
+            )
+            for name in reversed(TAXONOMY_DRAFTS)
+        ]
+
+    def next(self) -> Work | None:
+        """See Frontier."""
+        return self._works.pop() if self._works else None
+
+    def stage(self, work: Work) -> "ProposalFrontier":
+        """See Frontier."""
+        return self
+
+    def parse(self, work: Work, text: str) -> list[ProposalLine]:
+        """See Stage."""
+        return json_lines(text, ProposalLine)
+
+    def store(self, db: apsw.Connection, work: Work, parsed: list[ProposalLine], teacher: str) -> int:
+        """Store what is new; what the tree has under the same name is dropped, what resembles a node is flagged."""
+        taken = {same_name(name) for name in self._names}
+        new = 0
+        for line in parsed[: self._count]:
+            if same_name(line.name) in taken:
+                continue
+            alike = tuple(name for name, _ in taxonomy.similar(line.name, self._names)[:3])
+            proposal = Proposal(
+                0, ids.derive("prp", self._parent.id, same_name(line.name)), self._parent.id, line.name, line.kind,
+                line.description, line.reason, alike, (work.facts,), teacher, "open",
+            )  # fmt: skip
+            new += taxonomy_rows.put_proposal(db, proposal)
+        return new
+
+    def record_text(self, parsed: list[ProposalLine]) -> None:
+        """See Stage."""
+
+    def stored(self, work: Work, value: Any) -> None:
+        """See Frontier: nothing follows from a proposal until people have voted."""
+
+    def failed(self, work: Work) -> None:
+        """See Frontier."""
+
+    def planned(self) -> dict[str, int]:
+        """See Frontier."""
+        return {self.name: len(TAXONOMY_DRAFTS)}

@@ -1,0 +1,177 @@
+"""Carrying out an order: opens the teachers, drives the engine, keeps the run's row alive, and says how it ended."""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import apsw
+
+from glan_core.errors import GlanError
+from glan_core.generation.engine import Engine, Voice
+from glan_core.generation.frontier import GenerationFrontier
+from glan_core.generation.limits import Budget
+from glan_core.generation.order import STAGES, Order, ProposalOrder, Terms, read_order
+from glan_core.generation.proposals import ProposalFrontier
+from glan_core.generation.work import Frontier
+from glan_core.teachers import open_teacher
+from glan_core.teachers.base import Teacher
+from glan_core.teachers.prices import price_of
+from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows, taxonomy_rows
+from glan_core.workspace.group_commit import GroupCommit
+from glan_core.workspace.run_rows import Run, Sample, StageProgress
+
+BEAT_SECONDS = 1.0
+PAUSED, CANCELLED, TAKEN_OVER = "Paused", "Cancelled", "Another process has taken this run over"
+
+Watcher = Callable[[Sample, Sequence[StageProgress]], None]
+
+
+def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
+    """Do the work of a claimed run in this process; returns the state it ended in and a sentence.
+
+    `watch` is called about once a second with the run's totals. SIGINT and SIGTERM pause the run. GlanError when the order
+    can't be carried out as it is.
+    """
+    if run.kind == "generate":
+        order, stages = read_order(Order, run.params), STAGES
+        frontier = GenerationFrontier(ws, order)
+        _remember_target(ws, order)
+    else:
+        order, stages = read_order(ProposalOrder, run.params), ("proposals",)
+        frontier = ProposalFrontier(ws, order, run.id)
+    return asyncio.run(_drive(ws, run, claim, order, open_voices(order, stages), frontier, watch))
+
+
+def _remember_target(ws: Workspace, order: Order) -> None:
+    target = order.target
+    values = taxonomy_rows.DisciplineTarget(target.subject_queries, target.max_subjects, target.questions_per_syllabus)
+    with ws.write() as db:
+        for discipline_id in target.disciplines:
+            taxonomy_rows.put_target(db, discipline_id, values)
+
+
+async def _drive(
+    ws: Workspace, run: Run, claim: str, order: Terms, voices: dict[str, Voice], frontier: Frontier, watch: Watcher | None
+) -> tuple[str, str]:
+    commits = GroupCommit(ws)
+    calls, usd = call_rows.spent(ws.db, run.id)
+    engine = Engine(frontier, voices, order, commits, run.id, Budget(order.budget_usd, order.max_calls, usd, calls))
+    pulse = Pulse(ws, run.id, claim, engine, commits, watch)
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, engine.stop, PAUSED)
+    beat = asyncio.create_task(pulse.beat())
+    try:
+        await engine.run()
+    finally:
+        beat.cancel()
+        await asyncio.gather(beat, return_exceptions=True)
+        await pulse.note()
+        for teacher in {id(voice.teacher): voice.teacher for voice in voices.values()}.values():
+            await teacher.close()
+        while await commits.store(homework_rows.index_text):
+            await pulse.note()
+        await commits.close()
+    return _ending(engine)
+
+
+def open_voices(order: Terms, stages: Sequence[str]) -> dict[str, Voice]:
+    """A voice for each stage; one teacher is opened for every name, however many stages it serves.
+
+    GlanError when a teacher can't be opened, or a budget in money is set and a price is not known.
+    """
+    teachers: dict[str, Teacher] = {}
+    voices = {}
+    for stage in stages:
+        spec = order.teacher_of(stage)
+        price = price_of(spec, order.price)
+        if price is None and order.budget_usd is not None:
+            raise GlanError(
+                f"The price of {spec} is not known, so a budget in money can't hold: give its price, or limit the calls."
+            )
+        if spec not in teachers:
+            teachers[spec] = open_teacher(spec, order.base_url)
+        voices[stage] = Voice(teachers[spec], order.sampling_of(stage), price)
+    return voices
+
+
+class Pulse:
+    """Keeps the row of a run alive: once a second it says how far the run is, and hears what people wish.
+
+    Totals go on from where an earlier process of the same run left them.
+    """
+
+    def __init__(
+        self, ws: Workspace, run_id: int, claim: str, engine: Engine, commits: GroupCommit, watch: Watcher | None
+    ) -> None:
+        self._ws, self._run_id, self._claim = ws, run_id, claim
+        self._engine, self._commits, self._watch = engine, commits, watch
+        self._before = run_rows.last_sample(ws.db, run_id)
+        self._done_before = call_rows.stored_by_stage(ws.db, run_id)
+
+    async def beat(self) -> None:
+        """Note the progress every second, for ever; stop the engine when a person wishes so or the run is taken over."""
+        while True:
+            await self.note()
+            row = run_rows.run(self._ws.db, self._run_id)
+            if row is None or row.claim != self._claim:
+                self._engine.stop(TAKEN_OVER)
+            elif row.wish:
+                self._engine.stop(PAUSED if row.wish == "pause" else CANCELLED)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def note(self) -> None:
+        """Write heartbeat, totals and progress, unless another process has taken the run over."""
+        sample, stages = self._sample(), self._stages()
+
+        def job(db: apsw.Connection) -> None:
+            row = run_rows.run(db, self._run_id)
+            if row is None or row.claim != self._claim:
+                return
+            run_rows.update_run(db, self._run_id, heartbeat_at=sample.at)
+            run_rows.add_sample(db, self._run_id, sample)
+            for progress in stages:
+                run_rows.set_stage(db, self._run_id, progress)
+
+        await self._commits.store(job)
+        if self._watch:
+            self._watch(sample, stages)
+
+    def _sample(self) -> Sample:
+        engine, totals, before = self._engine, self._engine.totals, self._before
+        return Sample(
+            time.time(), sum(self._done_before.values()) + sum(totals.done.values()),
+            totals.requests + (before.requests if before else 0), totals.throttled + (before.throttled if before else 0),
+            totals.faults + (before.faults if before else 0), engine.in_flight, int(engine.concurrency.limit),
+            totals.tokens_in + (before.tokens_in if before else 0), totals.tokens_out + (before.tokens_out if before else 0),
+            engine.budget.spent_usd,
+        )  # fmt: skip
+
+    def _stages(self) -> list[StageProgress]:
+        totals = self._engine.totals
+        return [
+            StageProgress(
+                stage, number + (before := self._done_before.get(stage, 0)), totals.done.get(stage, 0) + before,
+                totals.failed.get(stage, 0),
+            )
+            for stage, number in self._engine.frontier.planned().items()
+        ]  # fmt: skip
+
+
+def _ending(engine: Engine) -> tuple[str, str]:
+    """The state in which a run ends, and a sentence about it."""
+    failed = sum(engine.totals.failed.values())
+    match engine.stop_reason:
+        case None if failed:
+            return "finished", f"{failed:,} of the calls failed; the next run tries them again."
+        case None:
+            return "finished", ""
+        case "Paused":
+            return "paused", "Paused: resume it to go on."
+        case "Cancelled":
+            return "cancelled", "Cancelled: what was stored is kept."
+        case reason:
+            return "paused", f"{reason}: raise it to go on, or leave it; what was stored is kept."

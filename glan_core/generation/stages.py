@@ -1,0 +1,226 @@
+"""The six stages of a generation run: how each asks, reads and stores.
+
+`chat_*` functions make the messages from stored rows alone, so that provenance can show them again at any time.
+"""
+
+import json
+from collections.abc import Sequence
+
+import apsw
+import networkx as nx
+
+from glan_core import curriculum, homework, ids, taxonomy
+from glan_core.curriculum import SessionDraft, Subject, SubjectLine
+from glan_core.generation.work import Work, ask
+from glan_core.homework_draws import Draw
+from glan_core.prompts import prompt
+from glan_core.teachers.base import Message
+from glan_core.workspace import curriculum_rows, homework_rows
+from glan_core.workspace.curriculum_rows import Session
+from glan_core.workspace.homework_rows import Question
+
+
+def chat_subject_list(tree: nx.DiGraph, discipline_id: str) -> list[Message]:
+    """First turn: list a discipline's subjects as free text."""
+    *above, discipline = taxonomy.path(tree, discipline_id)
+    return ask(
+        prompt("subjects_list"), discipline=discipline.name, description=discipline.description or discipline.name,
+        path=" > ".join(node.name for node in above),
+    )  # fmt: skip
+
+
+def chat_subjects(tree: nx.DiGraph, discipline_id: str, list_text: str) -> list[Message]:
+    """Second turn: the same list as JSON lines."""
+    return [
+        *chat_subject_list(tree, discipline_id),
+        {"role": "assistant", "content": list_text},
+        *ask(prompt("subjects_format")),
+    ]
+
+
+def chat_syllabus(discipline: str, subject: Subject) -> list[Message]:
+    """The syllabus of a subject."""
+    topics = "\n".join(f"- {topic}" for topic in subject.subtopics) or "- choose them yourself"
+    return ask(
+        prompt("syllabus"), discipline=discipline, subject=subject.name, level=subject.level or "not stated", subtopics=topics
+    )
+
+
+def chat_sessions(discipline: str, subject: Subject, syllabus: str) -> list[Message]:
+    """The sessions and key concepts of a syllabus."""
+    return ask(prompt("sessions"), discipline=discipline, subject=subject.name, syllabus=syllabus)
+
+
+def chat_question(
+    discipline: str, subject: Subject, syllabus: str, strategy: str, sessions: Sequence[str], concepts: Sequence[str]
+) -> list[Message]:
+    """A homework question from the names of the selected sessions and key concepts."""
+    return ask(
+        prompt(f"question_{strategy}"), discipline=discipline, subject=subject.name, level=subject.level or "not stated",
+        syllabus=syllabus, sessions="\n".join(f"- {name}" for name in sessions),
+        concepts="\n".join(f"- {name}" for name in concepts),
+    )  # fmt: skip
+
+
+def chat_answer(question: str) -> list[Message]:
+    """The question alone."""
+    return ask(prompt("answer"), question=question)
+
+
+class SubjectListStage:
+    """Facts: the index of the query."""
+
+    name = "subject_list"
+
+    def work(self, tree: nx.DiGraph, discipline_id: str, index: int) -> Work:
+        """Query number `index` of a discipline."""
+        return Work(self.name, ids.query_id(discipline_id, index), discipline_id, prompt("subjects_list"),
+                    chat_subject_list(tree, discipline_id), index)  # fmt: skip
+
+    def parse(self, work: Work, text: str) -> str:
+        return text
+
+    def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
+        curriculum_rows.add_subject_list(db, work.id, work.discipline_id, work.facts, parsed)
+        return parsed
+
+    def record_text(self, parsed: str) -> str:
+        return parsed
+
+
+class SubjectsStage:
+    """Reads a list into subjects; kept with the query until the discipline is settled."""
+
+    name = "subjects"
+
+    def work(self, tree: nx.DiGraph, discipline_id: str, query_id: str, list_text: str) -> Work:
+        """The second turn of a query."""
+        return Work(self.name, query_id, discipline_id, prompt("subjects_format"),
+                    chat_subjects(tree, discipline_id, list_text), None)  # fmt: skip
+
+    def parse(self, work: Work, text: str) -> list[SubjectLine]:
+        return curriculum.parse_subjects(text)
+
+    def store(self, db: apsw.Connection, work: Work, parsed: list[SubjectLine], teacher: str) -> None:
+        lines = [line.model_dump() for line in parsed]
+        curriculum_rows.set_query_subjects(db, work.id, json.dumps(lines, ensure_ascii=False))
+
+    def record_text(self, parsed: list[SubjectLine]) -> None:
+        return None
+
+
+class SettleStage:
+    """Merges the subjects of a discipline's queries; costs nothing. Returns the discipline's subjects."""
+
+    name = "settle"
+
+    def work(self, discipline_id: str) -> Work:
+        """Settle one discipline."""
+        return Work(self.name, discipline_id, discipline_id, None, None, None)
+
+    def store(self, db: apsw.Connection, work: Work, parsed: None, teacher: str) -> list[Subject]:
+        known = curriculum_rows.subjects(db, work.discipline_id)
+        fresh = [q for q in curriculum_rows.subject_queries(db, work.discipline_id) if q.subjects is not None and not q.settled]
+        queries = [(q.id, [SubjectLine(**line) for line in json.loads(q.subjects)]) for q in fresh]
+        subjects, mentions = curriculum.settle(work.discipline_id, queries, known)
+        curriculum_rows.add_subjects(
+            db, work.discipline_id, [(subject, teacher) for subject in subjects], mentions, [q.id for q in fresh]
+        )
+        return known + subjects
+
+
+class SyllabusStage:
+    """Facts: the subject."""
+
+    name = "syllabus"
+
+    def work(self, discipline: str, subject: Subject) -> Work:
+        """The syllabus of a subject."""
+        return Work(self.name, ids.syllabus_id(subject.id), subject.discipline_id, prompt("syllabus"),
+                    chat_syllabus(discipline, subject), subject)  # fmt: skip
+
+    def parse(self, work: Work, text: str) -> str:
+        return text
+
+    def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
+        curriculum_rows.add_syllabus(db, work.id, work.facts.id, work.discipline_id, parsed, teacher)
+        return parsed
+
+    def record_text(self, parsed: str) -> str:
+        return parsed
+
+
+class SessionsStage:
+    """Facts: the subject. The work's id is the syllabus's, since the sessions are read out of it."""
+
+    name = "sessions"
+
+    def work(self, discipline: str, subject: Subject, syllabus_id: str, text: str) -> Work:
+        """The extraction from a stored syllabus."""
+        return Work(self.name, syllabus_id, subject.discipline_id, prompt("sessions"),
+                    chat_sessions(discipline, subject, text), subject)  # fmt: skip
+
+    def parse(self, work: Work, text: str) -> list[SessionDraft]:
+        return curriculum.parse_sessions(text)
+
+    def store(self, db: apsw.Connection, work: Work, parsed: list[SessionDraft], teacher: str) -> list[int]:
+        curriculum_rows.add_sessions(db, work.id, work.discipline_id, parsed)
+        return [len(draft.concepts) for draft in parsed]
+
+    def record_text(self, parsed: list[SessionDraft]) -> None:
+        return None
+
+
+class QuestionStage:
+    """Facts: the question as it will be stored, still without text and teacher."""
+
+    name = "question"
+
+    def work(
+        self, discipline: str, subject: Subject, syllabus: str, sessions: Sequence[Session], syllabus_id: str,
+        draw: Draw, *, seed: int, law: str,
+    ) -> Work:  # fmt: skip
+        """The question of one draw."""
+        concepts = [sessions[s].concepts[c] for s, c in draw.concepts]
+        picked = [sessions[s] for s in draw.sessions]
+        question = Question(
+            0, ids.derive("qst", syllabus_id, draw.key), syllabus_id, subject.discipline_id, draw.strategy, law, seed, draw.index,
+            tuple(session.id for session in picked), tuple(id for id, _ in concepts), "", "",
+        )  # fmt: skip
+        messages = chat_question(
+            discipline, subject, syllabus, draw.strategy, [session.name for session in picked], [name for _, name in concepts]
+        )
+        return Work(self.name, question.id, subject.discipline_id, prompt(f"question_{draw.strategy}"), messages, question)
+
+    def parse(self, work: Work, text: str) -> str:
+        return homework.parse_question(text)
+
+    def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
+        q = work.facts
+        homework_rows.add_question(
+            db, Question(0, q.id, q.syllabus_id, q.discipline_id, q.strategy, q.draw_law, q.seed, q.draw, q.sessions,
+                         q.concepts, parsed, teacher)
+        )  # fmt: skip
+        return parsed
+
+    def record_text(self, parsed: str) -> str:
+        return parsed
+
+
+class AnswerStage:
+    """Facts: the question's id."""
+
+    name = "answer"
+
+    def work(self, question_id: str, discipline_id: str, question: str) -> Work:
+        """The answer of a stored question."""
+        return Work(self.name, ids.answer_id(question_id), discipline_id, prompt("answer"), chat_answer(question), question_id)
+
+    def parse(self, work: Work, text: str) -> str:
+        return text
+
+    def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> None:
+        homework_rows.add_answer(db, work.facts, work.discipline_id, parsed, teacher)
+
+    def record_text(self, parsed: str) -> str:
+        return parsed

@@ -1,0 +1,48 @@
+"""Homework questions and answers: how they are read from replies, and what a question must not say."""
+
+import re
+
+from glan_core.replies import Malformed
+
+# A question is read by somebody who was in no class and hands nothing in. Each pattern is a phrase that only makes
+# sense there; words that are innocent elsewhere ("submit a bid", "the lecture hall") are left alone.
+NOT_ALONE = re.compile(
+    r"""
+    \b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus|class\ssessions?|coursework)\b
+    | \b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b(?!\s(?:hall|theat))
+    | \b(?:discussed|covered|learned|learnt|studied|taught|introduced|seen|presented|mentioned)\s
+      (?:earlier\s|previously\s)?(?:in|during)\s(?:the\s|this\s|our\s|your\s|today'?s\s)?
+      (?:class|course|lectures?|lessons?|sessions?|unit|module|week)\b
+    | \b(?:in|from|during)\s(?:session|lecture|lesson|week|module|unit)\s\d+\b
+    | \b(?:the\sselected|key)\s(?:class\s)?(?:sessions|concepts)\s(?:above|below|listed|given|selected)\b
+    | \b(?:the|your)\stextbook\b | \bassigned\sreadings?\b
+    | \b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:above|shown\sabove|in\sthe\s(?:textbook|handout|slides))\b
+    | \bsubmit\s(?:your|the|a|an|it|this|them)\s?(?:\w+\s){0,3}?
+      (?:answers?|solutions?|assignments?|homework|essay|report|work|paper|pdf|file|document|code|notebook|response)\b
+    | \b(?:hand|turn)\s(?:\w+\s){0,2}in\b(?=\s*(?:[.!,;]|by\b|before\b|at\b|on\b|to\syour|as\sa\b|$))
+    | \bupload\s(?:your|the|a|it)\b | \b(?:due|deadline)\s(?:on\s|by\s|is\s|date\b|next\s)
+    | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b(?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
+    | \byour\s(?:instructor|professor|classmates?|teacher|peers?)\b | \bin\snext\sclass\b
+    | \b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+PREAMBLE = re.compile(r"^\s*(?:\*\*|#+\s*)?(?:homework\s+)?question\s*(?:\d+)?\s*[:.](?:\*\*)?\s*", re.IGNORECASE)
+MAX_CHARACTERS = 20_000
+
+
+def parse_question(text: str) -> str:
+    """The question of a reply, without a leading 'Question:'; Malformed (repairable) when it does not stand alone."""
+    question = PREAMBLE.sub("", text, count=1).strip()
+    if len(question) < 10:
+        raise Malformed("malformed", "that is too short to be a question", repairable=True)
+    if len(question) > MAX_CHARACTERS:
+        raise Malformed("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
+    if found := NOT_ALONE.search(question):
+        phrase = " ".join(found.group().split())
+        raise Malformed(
+            "not self-contained",
+            f"the question must stand alone, but it says “{phrase}”: whoever reads it was in no class and hands nothing in",
+            repairable=True,
+        )
+    return question

@@ -1,0 +1,125 @@
+"""Starting runs as detached children, and telling them to pause, cancel or go on."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from glan_core.errors import GlanError
+from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace.run_rows import LIVE, STALE_AFTER, Run
+
+LAUNCH_SECONDS = 45.0  # a cold Python on a busy machine may need this long to its first heartbeat
+
+
+def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None = None) -> int:
+    """Store a run that has not begun; its number. Keys are no part of `params`: a child gets them by its environment."""
+    with ws.write() as db:
+        return run_rows.add_run(db, kind, title, params, plan)
+
+
+def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None) -> None:
+    """Start the child of a stored run, in a session of its own, its output in a file of the workspace.
+
+    It lives on when the caller, the terminal or the browser is closed. `environment` is added to the child's own: the way
+    for a key that a person typed.
+    """
+    folder = ws.folder / "runs"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{run_id}.log").open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "glan_core", "work", str(ws.folder), str(run_id)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            cwd=Path(__file__).parents[2], env={**os.environ, **(environment or {})},
+        )  # fmt: skip
+    with ws.write() as db:
+        if run_rows.run(db, run_id).pid is None:
+            run_rows.update_run(db, run_id, pid=child.pid, host=socket.gethostname())
+
+
+def get(ws: Workspace, run_id: int) -> Run:
+    """A run by its number; GlanError when there is none."""
+    run = run_rows.run(ws.db, run_id)
+    if run is None:
+        raise GlanError(f"There is no run {run_id} in {ws.folder}.")
+    return run
+
+
+def state_of(run: Run, now: float | None = None) -> str:
+    """The state of a run as it really is: 'lost' when it says that it lives and its process is gone or silent."""
+    if run.state not in LIVE:
+        return run.state
+    now = time.time() if now is None else now
+    if run.heartbeat_at is None:
+        silent = now - run.created_at > LAUNCH_SECONDS
+    else:
+        silent = now - run.heartbeat_at > STALE_AFTER
+    gone = run.pid is not None and run.host == socket.gethostname() and not _alive(run.pid)
+    return "lost" if silent or gone else run.state
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this machine runs; one that has ended but was not yet waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return True  # no /proc on this system
+
+
+def pause(ws: Workspace, run_id: int) -> None:
+    """Ask a live run to stop sending, store what is in flight, and end; `resume` takes it up again."""
+    _wish(ws, run_id, "pause")
+
+
+def cancel(ws: Workspace, run_id: int) -> None:
+    """Ask a live run to end for good; one that is paused or lost is cancelled at once. What it stored is kept."""
+    run = get(ws, run_id)
+    if state_of(run) in LIVE:
+        _wish(ws, run_id, "cancel")
+    elif state_of(run) in ("paused", "lost"):
+        with ws.write() as db:
+            run_rows.update_run(
+                db, run_id, state="cancelled", message="Cancelled: what was stored is kept.", finished_at=time.time()
+            )
+    else:
+        raise GlanError(f"Run {run_id} is {state_of(run)}: there is nothing to cancel.")
+
+
+def _wish(ws: Workspace, run_id: int, wish: str) -> None:
+    run = get(ws, run_id)
+    if (state := state_of(run)) not in LIVE:
+        raise GlanError(f"Run {run_id} is {state}: only a queued or running run can be asked to {wish}.")
+    with ws.write() as db:
+        run_rows.update_run(db, run_id, wish=wish)
+
+
+def resume(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None, *, params: dict | None = None) -> None:
+    """Take up a run that was paused, lost, cancelled or failed, in a new child: it does what is still missing.
+
+    `params` replaces the order, for a larger budget. GlanError when the run is live or finished.
+    """
+    make_ready(ws, run_id, params=params)
+    launch(ws, run_id, environment)
+
+
+def make_ready(ws: Workspace, run_id: int, *, params: dict | None = None) -> None:
+    """Put a run that ended early back in the queue without starting a child; GlanError when it is live or finished."""
+    run = get(ws, run_id)
+    if (state := state_of(run)) not in ("paused", "lost", "cancelled", "failed"):
+        why = "it is still at work" if state in LIVE else "there is nothing left of it; start a new one to go further"
+        raise GlanError(f"Run {run_id} is {state}: {why}.")
+    with ws.write() as db:
+        run_rows.update_run(
+            db, run_id, state="queued", wish=None, message="", pid=None, claim=None, heartbeat_at=time.time(), finished_at=None
+        )
+        if params is not None:
+            run_rows.set_params(db, run_id, params)

@@ -1,0 +1,219 @@
+"""Editing the taxonomy of a workspace: every change is checked, and recorded with who and when."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import apsw
+
+from glan_core import taxonomy
+from glan_core.taxonomy import Node, TaxonomyError, quoted
+from glan_core.workspace import Workspace, taxonomy_rows
+
+
+def tree(ws: Workspace):
+    """The live taxonomy as a networkx tree, as `taxonomy.tree_of` makes it."""
+    return taxonomy.tree_of(taxonomy_rows.nodes(ws.db))
+
+
+def import_nodes(ws: Workspace, nodes: Sequence[Node], who: str) -> taxonomy.TaxonomyDiff:
+    """Make the taxonomy equal to `nodes`: what is not among them is removed (and can be restored), data stay.
+
+    Returns what changed; TaxonomyError when `nodes` are no taxonomy, with nothing changed.
+    """
+    taxonomy.check(nodes)
+    with ws.write() as db:
+        diff = taxonomy.diff(taxonomy_rows.nodes(db), nodes)
+        batch = _batch()
+        for node in diff.removed:
+            _remove(db, batch, node, who)
+        old = {node.id: node for node in taxonomy_rows.nodes(db)}
+        for node in nodes:
+            if old.get(node.id) != node:
+                taxonomy_rows.put_node(db, node)
+                taxonomy_rows.add_event(db, batch, node.id, "import", old.get(node.id), node, who)
+        taxonomy_rows.order_nodes(db, [node.id for node in nodes])
+    return diff
+
+
+def add(
+    ws: Workspace, name: str, parent_id: str | None, who: str, *, kind: str | None = None, group: str | None = None,
+    description: str = "",
+) -> Node:  # fmt: skip
+    """Add a node under a parent (None: a field); its kind is 'field' at the top and 'discipline' below, unless said.
+
+    TaxonomyError when the parent is unknown or a discipline, or when the name is empty or taken beside it.
+    """
+    with ws.write() as db:
+        return _add(db, name, parent_id, who, kind, group, description)
+
+
+def _add(db: apsw.Connection, name: str, parent_id: str | None, who: str, kind=None, group=None, description="") -> Node:
+    name = name.strip()
+    if not name:
+        raise TaxonomyError("The name is empty: say what the new node is called.")
+    kind = kind or ("field" if parent_id is None else "discipline")
+    removed = next((n for n in taxonomy_rows.nodes(db, removed=True) if (n.name, n.parent_id) == (name, parent_id)), None)
+    if removed:
+        raise TaxonomyError(f"{quoted(name)} was here and has been removed: restore {quoted(removed.id)} instead.")
+    node = Node(_free_id(db, name), name, kind, parent_id, group, description.strip())
+    taxonomy.check([*taxonomy_rows.nodes(db), node])
+    taxonomy_rows.put_node(db, node)
+    taxonomy_rows.add_event(db, _batch(), node.id, "add", None, node, who)
+    return node
+
+
+def add_path(ws: Workspace, path: str, who: str, description: str = "") -> Node:
+    """Add the discipline that a path such as 'Natural Sciences / Life sciences / Virology' names.
+
+    All parts but the last must be there, by name (in any case) or id. Returns the new node.
+    """
+    *parents, name = [part.strip() for part in path.split("/")]
+    nodes = taxonomy_rows.nodes(ws.db)
+    parent_id = None
+    for part in parents:
+        wanted = part.casefold()
+        found = [n for n in nodes if n.parent_id == parent_id and wanted in (n.name.casefold(), n.id)]
+        found = found or [n for n in nodes if parent_id is None and wanted == n.id]
+        if not found:
+            below = f"under {quoted(parent_id)}" if parent_id else "at the top"
+            names = ", ".join(n.name for n in nodes if n.parent_id == parent_id and n.kind != "discipline") or "nothing"
+            raise TaxonomyError(f"There is no {quoted(part)} {below}; there is: {names}.")
+        parent_id = found[0].id
+    return add(ws, name, parent_id, who, description=description)
+
+
+def rename(ws: Workspace, node_id: str, name: str, who: str) -> Node:
+    """Give a node another name; its id, and so everything made from it, stays."""
+    return _change(ws, node_id, "rename", who, name=name.strip())
+
+
+def describe(ws: Workspace, node_id: str, description: str, who: str) -> Node:
+    """Give a node another description."""
+    return _change(ws, node_id, "describe", who, description=description.strip())
+
+
+def move(ws: Workspace, node_id: str, parent_id: str, who: str) -> Node:
+    """Hang a node, with all below it, from another parent."""
+    return _change(ws, node_id, "move", who, parent_id=parent_id)
+
+
+def _change(ws: Workspace, node_id: str, action: str, who: str, **values: str) -> Node:
+    with ws.write() as db:
+        nodes = taxonomy_rows.nodes(db)
+        before = _live(nodes, node_id)
+        after = replace(before, **values)
+        taxonomy.check([after if node.id == node_id else node for node in nodes])
+        taxonomy_rows.put_node(db, after)
+        taxonomy_rows.add_event(db, _batch(), node_id, action, before, after, who)
+    return after
+
+
+def remove(ws: Workspace, node_id: str, who: str) -> list[Node]:
+    """Remove a node with all below it; what was generated there stays in the workspace. Returns the removed nodes."""
+    with ws.write() as db:
+        return _remove_with_descendants(db, node_id, who)
+
+
+def _remove_with_descendants(db: apsw.Connection, node_id: str, who: str) -> list[Node]:
+    nodes = taxonomy_rows.nodes(db)
+    _live(nodes, node_id)
+    batch = _batch()
+    gone = list(taxonomy.walk(taxonomy.tree_of(nodes), node_id))
+    for node in gone:
+        _remove(db, batch, node, who)
+    return gone
+
+
+def _remove(db: apsw.Connection, batch: str, node: Node, who: str) -> None:
+    taxonomy_rows.put_node(db, node, removed=True)
+    taxonomy_rows.add_event(db, batch, node.id, "remove", node, None, who)
+
+
+def restore(ws: Workspace, node_id: str, who: str) -> list[Node]:
+    """Bring back a removed node and what was removed together with it. Returns the restored nodes.
+
+    TaxonomyError when it is not removed, when its parent is, or when its name has been taken meanwhile.
+    """
+    with ws.write() as db:
+        removed = {node.id: node for node in taxonomy_rows.nodes(db, removed=True)}
+        if node_id not in removed:
+            raise TaxonomyError(f"{quoted(node_id)} has not been removed.")
+        live = taxonomy_rows.nodes(db)
+        parent_id = removed[node_id].parent_id
+        if parent_id in removed:
+            raise TaxonomyError(f"Its parent {quoted(parent_id)} has been removed too: restore that first.")
+        together = [removed[id] for id in taxonomy_rows.batch_of_removal(db, node_id) if id in removed]
+        subtree = taxonomy.tree_of([*live, *together])
+        back = list(taxonomy.walk(subtree, node_id))
+        taxonomy.check([*live, *back])
+        batch = _batch()
+        for node in back:
+            taxonomy_rows.put_node(db, node)
+            taxonomy_rows.add_event(db, batch, node.id, "restore", None, node, who)
+    return back
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a count of the votes did: nodes added from proposals, proposals rejected (by id), nodes removed."""
+
+    added: list[Node]
+    rejected: list[str]
+    removed: list[Node]
+
+
+def vote(ws: Workspace, target_id: str, keep: bool, voter: str) -> None:
+    """Vote to keep or remove a proposal or a node; a voter's later vote replaces the earlier."""
+    with ws.write() as db:
+        open_ids = {proposal.id for proposal in taxonomy_rows.proposals(db)}
+        if target_id not in open_ids and target_id not in {node.id for node in taxonomy_rows.nodes(db)}:
+            raise TaxonomyError(f"There is no open proposal and no node {quoted(target_id)}.")
+        taxonomy_rows.put_vote(db, target_id, voter, keep)
+
+
+def decide(ws: Workspace, who: str) -> Verdict:
+    """Count the votes. The majority decides: a proposal with more keeps joins the tree, one with more removes is rejected,
+    a node with more removes goes with all below it. A tie, or no vote, changes nothing.
+    """
+    with ws.write() as db:
+        tallies = taxonomy_rows.tallies(db)
+        removed: list[Node] = []
+        for node_id in [id for id, (keep, remove) in tallies.items() if remove > keep]:
+            if any(node.id == node_id for node in taxonomy_rows.nodes(db)):
+                removed += _remove_with_descendants(db, node_id, who)
+                taxonomy_rows.clear_votes(db, node_id)
+        live = {node.id for node in taxonomy_rows.nodes(db)}
+        added, rejected = [], []
+        for proposal in taxonomy_rows.proposals(db):
+            keep, against = tallies.get(proposal.id, (0, 0))
+            if against > keep or proposal.parent_id not in live:
+                taxonomy_rows.set_proposal_state(db, proposal.id, "rejected")
+                rejected.append(proposal.id)
+            elif keep > against:
+                try:
+                    added.append(_add(db, proposal.name, proposal.parent_id, who, proposal.kind, None, proposal.description))
+                    taxonomy_rows.set_proposal_state(db, proposal.id, "accepted")
+                except TaxonomyError:  # its name has been taken meanwhile: there is nothing left to add
+                    taxonomy_rows.set_proposal_state(db, proposal.id, "rejected")
+                    rejected.append(proposal.id)
+    return Verdict(added, rejected, removed)
+
+
+def _live(nodes: Sequence[Node], node_id: str) -> Node:
+    found = next((node for node in nodes if node.id == node_id), None)
+    if found is None:
+        raise TaxonomyError(f"the taxonomy has no node {quoted(node_id)}")
+    return found
+
+
+def _free_id(db: apsw.Connection, name: str) -> str:
+    stem = taxonomy.slug(name)
+    number = 1
+    while taxonomy_rows.node(db, stem if number == 1 else f"{stem}-{number}"):
+        number += 1
+    return stem if number == 1 else f"{stem}-{number}"
+
+
+def _batch() -> str:
+    return uuid.uuid4().hex[:12]

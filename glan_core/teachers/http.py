@@ -1,0 +1,135 @@
+"""The teacher behind an OpenAI-compatible endpoint: OpenAI itself, vLLM, Ollama, `glan serve-teacher`.
+
+Bulk calls go through aiohttp: the openai package costs ten times the CPU a call (benchmarks/README.md), which bounds
+how many calls a machine can have answered. Streams, where one person waits, go through the openai package.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from glan_core.teachers import wire
+from glan_core.teachers.base import Message, Reply, Sampling, TeacherError, TeacherFault
+
+TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=15)
+
+
+def key_from_environment() -> str:
+    """OPENAI_API_KEY, or '' where there is none (vLLM and Ollama need none)."""
+    return os.environ.get("OPENAI_API_KEY", "").strip()
+
+
+def endpoint(base_url: str | None) -> str:
+    """The address to ask: the given one, else OPENAI_BASE_URL, else OpenAI's. TeacherError when it can't be one."""
+    url = (base_url or os.environ.get("OPENAI_BASE_URL") or wire.OPENAI_URL).strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        port_ok = False
+    if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise TeacherError(f"{wire.redact(url)!r} is no address: it should look like http://localhost:8000/v1.")
+    if parts.username or parts.password or parts.query:
+        raise TeacherError("The address holds a user name, a password or a query: keys belong in OPENAI_API_KEY only.")
+    return url
+
+
+class HttpTeacher:
+    """Asks one model of one endpoint. Must be used from one event loop; connections are kept and reused."""
+
+    def __init__(self, model: str, base_url: str | None = None, *, key: str | None = None) -> None:
+        self.model = model
+        self.name = f"openai:{model}"
+        self.url = endpoint(base_url)
+        self._key = key_from_environment() if key is None else key
+        self._session: aiohttp.ClientSession | None = None
+        self._unsupported: frozenset[str] = frozenset()
+        self._new_limit_name = self.url == wire.OPENAI_URL
+        if self.url == wire.OPENAI_URL and not self._key:
+            raise TeacherError(
+                "OPENAI_API_KEY is not set. Set it, or give --base-url of a vLLM or Ollama endpoint, or use the teacher 'scripted'."
+            )
+
+    async def reply(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """See Teacher. A parameter that the endpoint refuses is left out from then on."""
+        for _ in range(4):
+            body = wire.chat_body(
+                self.model, messages, sampling, unsupported=self._unsupported, new_limit_name=self._new_limit_name
+            )
+            status, raw, headers = await self._post(json.dumps(body).encode())
+            if status == 200:
+                return wire.read_reply(raw, messages)
+            if not self._learn(wire.unsupported_parameter(status, raw)):
+                break
+        raise wire.error_of(status, raw, headers, where=self.url, model=self.model, key=self._key)
+
+    def _learn(self, parameter: str | None) -> bool:
+        """Adapt to a refused parameter; False when there is nothing to adapt."""
+        if parameter in ("max_tokens", "max_completion_tokens"):
+            self._new_limit_name = parameter == "max_tokens"
+            return True
+        if parameter and parameter not in self._unsupported:
+            self._unsupported |= {parameter}
+            return True
+        return False
+
+    async def _post(self, body: bytes) -> tuple[int, bytes, object]:
+        if self._session is None:
+            self._session = self._open_session()
+        try:
+            async with self._session.post(f"{self.url}/chat/completions", data=body, allow_redirects=False) as response:
+                return response.status, await response.read(), response.headers
+        except aiohttp.ClientConnectorError as error:
+            raise TeacherFault(
+                f"{self.url} cannot be reached: {wire.redact(str(error.os_error), self._key)}.", sent=False
+            ) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            what = "gave no reply in time" if isinstance(error, asyncio.TimeoutError) else "broke off the connection"
+            raise TeacherFault(f"{self.url} {what}.") from None
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        # The engine bounds what is in flight, so the pool does not.
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, trust_env=True,
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )  # fmt: skip
+
+    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
+        """See Teacher."""
+        import openai  # takes most of a second to import, and bulk runs never need it
+
+        client = openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=2)
+        try:
+            while True:
+                body = wire.chat_body(
+                    self.model, messages, sampling, unsupported=self._unsupported, new_limit_name=self._new_limit_name,
+                    stream=True,
+                )  # fmt: skip
+                try:
+                    async for chunk in await client.chat.completions.create(**body):
+                        if chunk.choices and (piece := chunk.choices[0].delta.content):
+                            yield piece
+                    return
+                except openai.APIStatusError as error:
+                    raw = json.dumps({"error": error.body}).encode()
+                    if not self._learn(wire.unsupported_parameter(error.status_code, raw)):
+                        raise wire.error_of(
+                            error.status_code, raw, error.response.headers, where=self.url, model=self.model, key=self._key
+                        ) from None
+                except openai.APIConnectionError:
+                    raise TeacherFault(f"{self.url} cannot be reached.", sent=False) from None
+        finally:
+            await client.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None

@@ -1,0 +1,123 @@
+"""The OpenAI-compatible wire format: what goes into a request, and what a response means.
+
+The one module that knows it; the bulk client, the streaming client and the doctor all read responses through it.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from time import time
+
+from glan_core.teachers.base import Message, Reply, Sampling, TeacherBusy, TeacherError, TeacherFault, estimate_tokens
+
+OPENAI_URL = "https://api.openai.com/v1"
+SECRET = re.compile(r"\b(sk|rk|key|pk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+MAX_RETRY_AFTER = 600.0
+
+
+def redact(text: str, key: str = "") -> str:
+    """The text with the key, and all that looks like one, blotted out: endpoints quote keys in their errors."""
+    if key:
+        text = text.replace(key, "[key]")
+    return SECRET.sub("[key]", text)
+
+
+def chat_body(
+    model: str, messages: Sequence[Message], sampling: Sampling, *, unsupported: frozenset[str] = frozenset(),
+    new_limit_name: bool = False, stream: bool = False,
+) -> dict:  # fmt: skip
+    """The body of a chat completion request.
+
+    Parameters in `unsupported` are left out: reasoning models refuse temperature and top_p. `new_limit_name` says
+    max_completion_tokens, which OpenAI's newer models demand and older servers do not know.
+    """
+    body: dict = {"model": model, "messages": list(messages)}
+    if stream:
+        body["stream"] = True
+    limit = "max_completion_tokens" if new_limit_name else "max_tokens"
+    for name, value in (("temperature", sampling.temperature), ("top_p", sampling.top_p), (limit, sampling.max_tokens)):
+        if name not in unsupported:
+            body[name] = value
+    return body
+
+
+def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
+    """The reply in a 200 response; TeacherFault when the body is not whole or not a chat completion."""
+    try:
+        body = json.loads(raw)
+        choice = body["choices"][0]
+        message = choice["message"]
+        text = message.get("content") or ""
+        finish = choice.get("finish_reason") or "stop"
+        usage = body.get("usage") or {}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise TeacherFault("the response was cut or is not a chat completion") from None
+    if message.get("refusal"):
+        finish = "refusal"
+    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if tokens_in is None or tokens_out is None:
+        tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
+        return Reply(str(text), finish, tokens_in, estimate_tokens(str(text)), estimated=True)
+    return Reply(str(text), finish, int(tokens_in), int(tokens_out))
+
+
+def error_message(raw: bytes) -> tuple[str, str, str]:
+    """What an error body says: (message, code, param), each possibly empty."""
+    try:
+        error = json.loads(raw)["error"]
+    except (ValueError, KeyError, TypeError):
+        return raw[:300].decode("utf-8", "replace").strip(), "", ""
+    if not isinstance(error, dict):
+        return str(error)[:300], "", ""
+    return (
+        str(error.get("message") or "")[:300],
+        str(error.get("code") or error.get("type") or ""),
+        str(error.get("param") or ""),
+    )
+
+
+def error_of(status: int, raw: bytes, headers, *, where: str, model: str, key: str) -> Exception:
+    """The exception that a response with an error status stands for.
+
+    TeacherError for what no retry mends (401, 403, 404, other 4xx, a used-up quota), TeacherBusy for 429, TeacherFault for
+    408, 409 and 5xx.
+    """
+    message, code, _ = error_message(raw)
+    said = f" It says: {redact(message, key)}" if message else ""
+    if status == 429 and code not in ("insufficient_quota", "billing_hard_limit_reached"):
+        return TeacherBusy(f"{where} is busy.", retry_after(headers))
+    if status in (408, 409, 425) or status >= 500:
+        return TeacherFault(f"{where} failed with status {status}.{said}")
+    advice = {
+        401: "does not accept the key: set OPENAI_API_KEY to a valid one",
+        403: f"does not allow this key to use {model}",
+        404: f"has no model {model}, or the address is wrong (it should end in /v1)",
+        429: "says that the quota is used up: add credit or raise the limit there, then continue the run",
+    }.get(status, f"refuses the request (status {status})")
+    return TeacherError(f"{where} {advice}.{said}")
+
+
+def unsupported_parameter(status: int, raw: bytes) -> str | None:
+    """The parameter that a 400 response complains about, if it is one that can be left out or said otherwise."""
+    if status != 400:
+        return None
+    message, code, param = error_message(raw)
+    known = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "stream_options")
+    if param in known and code in ("unsupported_parameter", "unsupported_value", "invalid_request_error"):
+        return param
+    return next((name for name in known if f"'{name}'" in message and "support" in message.lower()), None)
+
+
+def retry_after(headers) -> float | None:
+    """The wait that a response asks for, in seconds: retry-after-ms, or Retry-After as a number or a date."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            wait = float(milliseconds) / 1000
+        elif value := headers.get("retry-after"):
+            wait = float(value) if value.replace(".", "", 1).isdigit() else parsedate_to_datetime(value).timestamp() - time()
+        else:
+            return None
+    except (ValueError, TypeError):
+        return None
+    return min(max(wait, 0.0), MAX_RETRY_AFTER)

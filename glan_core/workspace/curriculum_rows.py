@@ -1,0 +1,157 @@
+"""Subject queries, subjects, syllabi, class sessions and key concepts in the database."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import apsw
+
+from glan_core.curriculum import SessionDraft, Subject
+from glan_core.ids import derive
+from glan_core.workspace.call_rows import count
+
+
+@dataclass(frozen=True, slots=True)
+class Syllabus:
+    """A stored syllabus; `extracted` says whether its sessions and concepts have been read out of it."""
+
+    id: str
+    subject_id: str
+    discipline_id: str
+    text: str
+    teacher: str
+    extracted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A class session with its key concepts, as (concept id, name) in the order of the syllabus."""
+
+    id: str
+    syllabus_id: str
+    position: int
+    name: str
+    description: str
+    concepts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectQuery:
+    """One of the queries for a discipline's subjects: the list as free text, and the subjects read out of it, if they are."""
+
+    id: str
+    discipline_id: str
+    index: int
+    list_text: str
+    subjects: str | None
+    settled: bool
+
+
+def add_subject_list(db: apsw.Connection, query_id: str, discipline_id: str, index: int, text: str) -> None:
+    """Store the free-text list of a query's first turn."""
+    db.execute("INSERT OR IGNORE INTO subject_queries (id, discipline_id, idx, list_text) VALUES (?, ?, ?, ?)",
+               (query_id, discipline_id, index, text))  # fmt: skip
+
+
+def set_query_subjects(db: apsw.Connection, query_id: str, subjects_json: str) -> None:
+    """Store the subjects read out of a query's second turn, until the discipline is settled."""
+    db.execute("UPDATE subject_queries SET subjects = ? WHERE id = ? AND subjects IS NULL", (subjects_json, query_id))
+
+
+def subject_queries(db: apsw.Connection, discipline_id: str) -> list[SubjectQuery]:
+    """The queries made for a discipline, by index."""
+    rows = db.execute("SELECT * FROM subject_queries WHERE discipline_id = ? ORDER BY idx", (discipline_id,))
+    return [SubjectQuery(*row[:5], bool(row[5])) for row in rows]
+
+
+def add_subjects(
+    db: apsw.Connection, discipline_id: str, subjects: Iterable[tuple[Subject, str]], mentions: Iterable[tuple[str, str]],
+    settled_queries: Iterable[str],
+) -> None:  # fmt: skip
+    """Store the new subjects (with the teacher that named them), which queries named which, and mark those queries settled."""
+    (known,) = db.execute("SELECT count(*) FROM subjects WHERE discipline_id = ?", (discipline_id,)).fetchone()
+    rows = [
+        (s.id, discipline_id, known + n, s.name, s.level, json.dumps(s.subtopics, ensure_ascii=False), teacher)
+        for n, (s, teacher) in enumerate(subjects)
+    ]
+    db.executemany("INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT OR IGNORE INTO subject_mentions VALUES (?, ?)", list(mentions))
+    db.executemany("UPDATE subject_queries SET settled = 1 WHERE id = ?", [(q,) for q in settled_queries])
+    count(db, discipline_id, subjects=len(rows))
+
+
+def subjects(db: apsw.Connection, discipline_id: str, limit: int | None = None) -> list[Subject]:
+    """A discipline's subjects in the order they were settled in; only the first `limit` where given."""
+    rows = db.execute(
+        "SELECT id, discipline_id, name, level, subtopics FROM subjects WHERE discipline_id = ? ORDER BY position LIMIT ?",
+        (discipline_id, -1 if limit is None else limit),
+    )
+    return [Subject(id, discipline, name, level, tuple(json.loads(topics))) for id, discipline, name, level, topics in rows]
+
+
+def subject(db: apsw.Connection, subject_id: str) -> Subject | None:
+    """One subject, or None."""
+    row = db.execute("SELECT id, discipline_id, name, level, subtopics FROM subjects WHERE id = ?", (subject_id,)).fetchone()
+    return row and Subject(*row[:4], tuple(json.loads(row[4])))
+
+
+def add_syllabus(db: apsw.Connection, syllabus_id: str, subject_id: str, discipline_id: str, text: str, teacher: str) -> None:
+    """Store a syllabus as written."""
+    db.execute("INSERT OR IGNORE INTO syllabi (id, subject_id, discipline_id, text, teacher) VALUES (?, ?, ?, ?, ?)",
+               (syllabus_id, subject_id, discipline_id, text, teacher))  # fmt: skip
+    if db.changes():
+        count(db, discipline_id, syllabi=1)
+
+
+def syllabus(db: apsw.Connection, syllabus_id: str) -> Syllabus | None:
+    """One syllabus, or None."""
+    row = db.execute("SELECT * FROM syllabi WHERE id = ?", (syllabus_id,)).fetchone()
+    return row and Syllabus(*row[:5], bool(row[5]))
+
+
+def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, tuple[str, bool]]:
+    """Which subjects of a discipline have a syllabus: subject id -> (syllabus id, extracted)."""
+    rows = db.execute("SELECT subject_id, id, extracted FROM syllabi WHERE discipline_id = ?", (discipline_id,))
+    return {subject_id: (id, bool(extracted)) for subject_id, id, extracted in rows}
+
+
+def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, drafts: Iterable[SessionDraft]) -> None:
+    """Store the sessions and concepts read out of a syllabus, and mark it extracted; once only."""
+    db.execute("UPDATE syllabi SET extracted = 1 WHERE id = ? AND extracted = 0", (syllabus_id,))
+    if not db.changes():
+        return
+    session_rows, concept_rows = [], []
+    for position, draft in enumerate(drafts):
+        session_id = derive("ses", syllabus_id, position)
+        session_rows.append((session_id, syllabus_id, position, draft.name, draft.description))
+        concept_rows += [
+            (derive("con", session_id, n), session_id, syllabus_id, n, name) for n, name in enumerate(draft.concepts)
+        ]
+    db.executemany("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", session_rows)
+    db.executemany("INSERT INTO concepts VALUES (?, ?, ?, ?, ?)", concept_rows)
+    count(db, discipline_id, sessions=len(session_rows), concepts=len(concept_rows))
+
+
+def sessions(db: apsw.Connection, syllabus_id: str) -> list[Session]:
+    """The class sessions of a syllabus with their key concepts, in order."""
+    concepts: dict[str, list[tuple[str, str]]] = {}
+    rows = db.execute(
+        "SELECT session_id, id, name FROM concepts WHERE syllabus_id = ? ORDER BY session_id, position", (syllabus_id,)
+    )
+    for session_id, id, name in rows:
+        concepts.setdefault(session_id, []).append((id, name))
+    rows = db.execute("SELECT * FROM sessions WHERE syllabus_id = ? ORDER BY position", (syllabus_id,))
+    return [Session(*row, tuple(concepts.get(row[0], ()))) for row in rows]
+
+
+def session_sizes(db: apsw.Connection, discipline_id: str) -> dict[str, list[int]]:
+    """How many concepts each session of each extracted syllabus of a discipline holds: syllabus id -> counts."""
+    sizes: dict[str, list[int]] = {}
+    rows = db.execute(
+        """SELECT c.syllabus_id, count(*) FROM syllabi y JOIN concepts c ON c.syllabus_id = y.id
+           WHERE y.discipline_id = ? GROUP BY c.syllabus_id, c.session_id""",
+        (discipline_id,),
+    )
+    for syllabus_id, number in rows:
+        sizes.setdefault(syllabus_id, []).append(number)
+    return sizes

@@ -1,0 +1,101 @@
+"""The tables of a workspace, as a list of migrations: entry n brings version n to n + 1.
+
+A released entry is never edited; a change of the schema is a new entry. Content tables (nodes to answers) hold no times and
+no run numbers, so that two workspaces made with the same seed and teacher are equal row by row; when, how and for how much
+is in `calls`, which is joined by `work_id`: the id of the record that the call was for.
+"""
+
+import apsw
+
+APPLICATION_ID = 0x474C414E  # "GLAN", in the file's header
+
+
+def version_1(db: apsw.Connection) -> None:
+    """Taxonomy, curriculum, homework, calls, runs."""
+    db.execute("""
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE prompts (version TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE nodes (
+        id TEXT PRIMARY KEY, parent_id TEXT, position REAL NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+        grp TEXT, description TEXT NOT NULL, removed INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE node_events (
+        seq INTEGER PRIMARY KEY, batch TEXT NOT NULL, node_id TEXT NOT NULL, action TEXT NOT NULL,
+        before TEXT, after TEXT, who TEXT NOT NULL, at REAL NOT NULL);
+    CREATE TABLE proposals (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, parent_id TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+        description TEXT NOT NULL, reason TEXT NOT NULL, similar_to TEXT NOT NULL, prompts TEXT NOT NULL,
+        teacher TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open');
+    CREATE TABLE votes (
+        target_id TEXT NOT NULL, voter TEXT NOT NULL, keep INTEGER NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (target_id, voter)) WITHOUT ROWID;
+    CREATE TABLE targets (
+        discipline_id TEXT PRIMARY KEY, subject_queries INTEGER NOT NULL, max_subjects INTEGER,
+        questions_per_syllabus INTEGER NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE subject_queries (
+        id TEXT PRIMARY KEY, discipline_id TEXT NOT NULL, idx INTEGER NOT NULL, list_text TEXT NOT NULL,
+        subjects TEXT, settled INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX subject_queries_by_discipline ON subject_queries (discipline_id, idx);
+    CREATE TABLE subjects (
+        id TEXT PRIMARY KEY, discipline_id TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
+        level TEXT NOT NULL, subtopics TEXT NOT NULL, teacher TEXT NOT NULL);
+    CREATE INDEX subjects_by_discipline ON subjects (discipline_id, position);
+    CREATE TABLE subject_mentions (subject_id TEXT NOT NULL, query_id TEXT NOT NULL,
+        PRIMARY KEY (subject_id, query_id)) WITHOUT ROWID;
+    CREATE TABLE syllabi (
+        id TEXT PRIMARY KEY, subject_id TEXT NOT NULL UNIQUE, discipline_id TEXT NOT NULL, text TEXT NOT NULL,
+        teacher TEXT NOT NULL, extracted INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX syllabi_by_discipline ON syllabi (discipline_id);
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY, syllabus_id TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
+        description TEXT NOT NULL);
+    CREATE INDEX sessions_by_syllabus ON sessions (syllabus_id, position);
+    CREATE TABLE concepts (
+        id TEXT PRIMARY KEY, session_id TEXT NOT NULL, syllabus_id TEXT NOT NULL, position INTEGER NOT NULL,
+        name TEXT NOT NULL);
+    CREATE INDEX concepts_by_syllabus ON concepts (syllabus_id);
+
+    CREATE TABLE questions (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, syllabus_id TEXT NOT NULL, discipline_id TEXT NOT NULL,
+        strategy TEXT NOT NULL, draw_law TEXT NOT NULL, seed INTEGER NOT NULL, draw INTEGER NOT NULL,
+        sessions TEXT NOT NULL, concepts TEXT NOT NULL, text TEXT NOT NULL, teacher TEXT NOT NULL);
+    CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);
+    CREATE INDEX questions_by_syllabus ON questions (syllabus_id);
+    CREATE TABLE question_concepts (concept_id TEXT NOT NULL, question_id TEXT NOT NULL,
+        PRIMARY KEY (concept_id, question_id)) WITHOUT ROWID;
+    CREATE TABLE answers (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, question_id TEXT NOT NULL UNIQUE,
+        text TEXT NOT NULL, teacher TEXT NOT NULL);
+    CREATE VIRTUAL TABLE pair_text USING fts5 (question, answer, content='', contentless_delete=1);
+
+    CREATE TABLE calls (
+        seq INTEGER PRIMARY KEY, work_id TEXT NOT NULL, run_id INTEGER, stage TEXT NOT NULL, discipline_id TEXT,
+        teacher TEXT NOT NULL, prompt_version TEXT NOT NULL, prompt_sha TEXT NOT NULL, temperature REAL, top_p REAL,
+        max_tokens INTEGER, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, estimated INTEGER NOT NULL,
+        cost_usd REAL, latency_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, outcome TEXT NOT NULL, reply TEXT,
+        at REAL NOT NULL);
+    CREATE INDEX calls_by_work ON calls (work_id);
+    CREATE INDEX calls_by_run ON calls (run_id);
+    CREATE TABLE failures (
+        work_id TEXT NOT NULL, stage TEXT NOT NULL, discipline_id TEXT, run_id INTEGER, cause TEXT NOT NULL,
+        message TEXT NOT NULL, reply TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (work_id, stage)) WITHOUT ROWID;
+    CREATE TABLE counters (node_id TEXT NOT NULL, measure TEXT NOT NULL, value REAL NOT NULL,
+        PRIMARY KEY (node_id, measure)) WITHOUT ROWID;
+
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, title TEXT NOT NULL, params TEXT NOT NULL, plan TEXT,
+        state TEXT NOT NULL, wish TEXT, message TEXT NOT NULL DEFAULT '', pid INTEGER, host TEXT, claim TEXT,
+        created_at REAL NOT NULL, started_at REAL, heartbeat_at REAL, finished_at REAL);
+    CREATE TABLE run_stages (
+        run_id INTEGER NOT NULL, stage TEXT NOT NULL, planned INTEGER NOT NULL, done INTEGER NOT NULL,
+        failed INTEGER NOT NULL, PRIMARY KEY (run_id, stage)) WITHOUT ROWID;
+    CREATE TABLE run_samples (
+        run_id INTEGER NOT NULL, at REAL NOT NULL, done INTEGER NOT NULL, requests INTEGER NOT NULL,
+        throttled INTEGER NOT NULL, faults INTEGER NOT NULL, in_flight INTEGER NOT NULL, concurrency INTEGER NOT NULL,
+        tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, cost_usd REAL NOT NULL,
+        PRIMARY KEY (run_id, at)) WITHOUT ROWID;
+    """).fetchall()
+
+
+MIGRATIONS = [version_1]

@@ -1,0 +1,169 @@
+"""Opening and creating a workspace folder, and the transactions on it."""
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from glan_core.errors import GlanError
+from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
+
+FILE = "glan.sqlite"
+BUSY_MS = 30_000
+
+
+class WorkspaceError(GlanError):
+    """The folder is not a workspace that this release can use."""
+
+
+class Workspace:
+    """An open workspace folder.
+
+    Each thread gets a connection of its own. Reading needs no ceremony (`ws.db`); writing goes through `ws.write()`,
+    which takes SQLite's write lock at once and commits at the end, or rolls everything back on an exception.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._local = threading.local()
+
+    @property
+    def db(self) -> apsw.Connection:
+        """This thread's connection."""
+        connection = getattr(self._local, "db", None)
+        if connection is None:
+            connection = self._local.db = _connect(self.folder / FILE)
+        return connection
+
+    def another_connection(self) -> apsw.Connection:
+        """A connection for a caller that keeps it to itself and closes it."""
+        return _connect(self.folder / FILE)
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """One transaction, all or nothing; other processes may write before and after it, not during it."""
+        db = self.db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except apsw.ReadOnlyError:
+            raise WorkspaceError(f"{self.folder} is read-only: give yourself write permission, or copy it.") from None
+        except apsw.BusyError:
+            raise WorkspaceError(f"{self.folder} is busy: another process has been writing for {BUSY_MS // 1000} s.") from None
+        try:
+            yield db
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        try:
+            db.execute("COMMIT")
+        except apsw.FullError:
+            db.execute("ROLLBACK")
+            raise WorkspaceError(f"The disk of {self.folder} is full: nothing of this step was stored.") from None
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        if (connection := getattr(self._local, "db", None)) is not None:
+            connection.close()
+            del self._local.db
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike, name: str = "") -> "Workspace":
+        """Make an empty workspace in a new or empty folder; WorkspaceError when something is in the way."""
+        path = Path(folder).expanduser().absolute()
+        if path.exists() and not path.is_dir():
+            raise WorkspaceError(f"{path} is a file: choose a folder for the workspace.")
+        if path.exists() and any(entry.name != FILE or entry.stat().st_size for entry in path.iterdir()):
+            what = "already holds a workspace" if (path / FILE).exists() else "is not empty"
+            raise WorkspaceError(f"{path} {what}: choose a new folder.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(f"{path} cannot be made: {error.strerror}.") from None
+        # Without WAL first: the marks by which `open` knows a workspace must be in the file itself, whatever happens next.
+        plain = apsw.Connection(str(path / FILE))
+        _migrate(plain)
+        plain.close()
+        ws = cls(path)
+        with ws.write() as db:
+            facts = {"id": uuid.uuid4().hex, "name": name or path.name, "created_at": time.time()}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in facts.items()])
+        return ws
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> "Workspace":
+        """Open an existing workspace, bringing an older schema up to date.
+
+        WorkspaceError, with nothing changed, for a folder without one, a file that is no workspace, one made by a newer
+        release, and one that may not be written.
+        """
+        path = Path(folder).expanduser().absolute()
+        file = path / FILE
+        if not file.is_file() or file.stat().st_size == 0:
+            raise WorkspaceError(f"{path} holds no workspace: make one with 'glan init {folder}'.")
+        _check_header(file)
+        if not (os.access(file, os.W_OK) and os.access(path, os.W_OK)):
+            raise WorkspaceError(f"{path} is read-only: give yourself write permission, or copy it to a folder of yours.")
+        ws = cls(path)
+        try:
+            _refuse_newer(file, ws.db.pragma("user_version"))
+            _migrate(ws.db)
+        except apsw.CorruptError as error:
+            raise WorkspaceError(f"{file} is damaged ({error}): restore it from a copy.") from None
+        return ws
+
+    def fact(self, key: str, default: object = None) -> object:
+        """A fact about the workspace as a whole, such as 'name', 'demo' or 'pair_text_seq'."""
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+
+def set_fact(db: apsw.Connection, key: str, value: object) -> None:
+    """Store a fact about the workspace as a whole; `value` is kept as JSON."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _check_header(file: Path) -> None:
+    """Read the file's first 100 bytes (SQLite's header) rather than open it: opening alone may write beside it."""
+    with file.open("rb") as opened:
+        header = opened.read(100)
+    if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise WorkspaceError(f"{file} is not a GLAN workspace.")
+    _refuse_newer(file, int.from_bytes(header[60:64], "big"))
+
+
+def _refuse_newer(file: Path, version: int) -> None:
+    if version > (known := len(MIGRATIONS)):
+        raise WorkspaceError(
+            f"{file.parent} was made by a newer release (its schema is {version}, this one knows {known}): update GLAN Studio."
+        )
+
+
+def _connect(file: Path) -> apsw.Connection:
+    db = apsw.Connection(str(file))
+    db.set_busy_timeout(BUSY_MS)
+    db.pragma("journal_mode", "wal")
+    db.pragma("synchronous", "full")
+    db.pragma("cache_size", -16_000)
+    return db
+
+
+def _migrate(db: apsw.Connection) -> None:
+    if db.pragma("user_version") == len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for number in range(db.pragma("user_version"), len(MIGRATIONS)):
+            MIGRATIONS[number](db)
+        db.pragma("application_id", APPLICATION_ID)
+        db.pragma("user_version", len(MIGRATIONS))
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
