@@ -70,8 +70,7 @@ async def _drive(
         beat.cancel()
         await asyncio.gather(beat, return_exceptions=True)
         await pulse.note()
-        for teacher in {id(voice.teacher): voice.teacher for voice in voices.values()}.values():
-            await teacher.close()
+        await _close({id(voice.teacher): voice.teacher for voice in voices.values()}.values())
         while await commits.store(homework_rows.index_text):
             await pulse.note()
         await commits.close()
@@ -96,6 +95,19 @@ def open_voices(order: Terms, stages: Sequence[str]) -> dict[str, Voice]:
             teachers[spec] = open_teacher(spec, order.base_url)
         voices[stage] = Voice(teachers[spec], order.sampling_of(stage), price)
     return voices
+
+
+def check(order: Terms) -> None:
+    """Make sure that an order can be begun (teachers, key, address, prices); GlanError says what is missing."""
+    stages = ("proposals",) if isinstance(order, ProposalOrder) else STAGES
+    voices = open_voices(order, stages)
+    teachers = {id(voice.teacher): voice.teacher for voice in voices.values()}
+    asyncio.run(_close(teachers.values()))
+
+
+async def _close(teachers) -> None:
+    for teacher in teachers:
+        await teacher.close()
 
 
 class Pulse:

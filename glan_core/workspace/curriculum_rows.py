@@ -64,6 +64,21 @@ def subject_queries(db: apsw.Connection, discipline_id: str) -> list[SubjectQuer
     return [SubjectQuery(*row[:5], bool(row[5])) for row in rows]
 
 
+def subject_query(db: apsw.Connection, query_id: str) -> SubjectQuery | None:
+    """One query, or None."""
+    row = db.execute("SELECT * FROM subject_queries WHERE id = ?", (query_id,)).fetchone()
+    return row and SubjectQuery(*row[:5], bool(row[5]))
+
+
+def queries_naming(db: apsw.Connection, subject_id: str) -> list[str]:
+    """The ids of the queries that named a subject, by index."""
+    rows = db.execute(
+        "SELECT q.id FROM subject_mentions m JOIN subject_queries q ON q.id = m.query_id WHERE m.subject_id = ? ORDER BY q.idx",
+        (subject_id,),
+    )
+    return [id for (id,) in rows]
+
+
 def add_subjects(
     db: apsw.Connection, discipline_id: str, subjects: Iterable[tuple[Subject, str]], mentions: Iterable[tuple[str, str]],
     settled_queries: Iterable[str],
@@ -107,6 +122,14 @@ def syllabus(db: apsw.Connection, syllabus_id: str) -> Syllabus | None:
     """One syllabus, or None."""
     row = db.execute("SELECT * FROM syllabi WHERE id = ?", (syllabus_id,)).fetchone()
     return row and Syllabus(*row[:5], bool(row[5]))
+
+
+def syllabus_of(db: apsw.Connection, id: str) -> str | None:
+    """The id of the syllabus that a session or a concept belongs to, or None."""
+    row = db.execute(
+        "SELECT syllabus_id FROM sessions WHERE id = ?1 UNION ALL SELECT syllabus_id FROM concepts WHERE id = ?1", (id,)
+    ).fetchone()
+    return row and row[0]
 
 
 def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, tuple[str, bool]]:

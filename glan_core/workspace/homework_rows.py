@@ -201,3 +201,9 @@ def index_text(db: apsw.Connection, up_to_rows: int = 2000) -> int:
         db.executemany("INSERT INTO pair_text (rowid, question, answer) VALUES (?, ?, ?)", [row[1:] for row in rows])
         set_fact(db, "indexed_answer", rows[-1][0])
     return len(rows)
+
+
+def has_real_teacher(db: apsw.Connection) -> bool:
+    """Whether any answer was written by a teacher other than the offline scripted one."""
+    marks = ", ".join("?" * len(SCRIPTED))
+    return db.execute(f"SELECT 1 FROM answers WHERE teacher NOT IN ({marks}) LIMIT 1", SCRIPTED).fetchone() is not None

@@ -1,0 +1,91 @@
+"""How commands report: words for people, JSON with --json, and progress that suits a terminal or a file."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+
+from glan_core.generation.order import STAGE_WORDS
+from glan_core.generation.run import Watcher
+from glan_core.workspace.run_rows import Sample, StageProgress
+
+PLAIN_SECONDS = 5.0
+
+
+def report(as_json: bool, data: object, lines: Iterable[str]) -> None:
+    """Print `data` as JSON, or the lines."""
+    if as_json:
+        print(json.dumps(data, ensure_ascii=False, indent=2, default=list))
+    else:
+        for line in lines:
+            print(line)
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
+    """Rows as lines with aligned columns; numbers to the right."""
+    texts = [[*head], *[[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[n]) for row in texts) for n in range(len(head))]
+    right = [all(isinstance(row[n], int) for row in rows) and bool(rows) for n in range(len(head))]
+    return [
+        "  ".join(cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right, strict=True)).rstrip()
+        for row in texts
+    ]
+
+
+def duration(seconds: float) -> str:
+    """'40 s', '3 min', '2.5 h', '4 days'."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (48 * 3600, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{max(1, round(seconds / size))} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def usd(amount: float) -> str:
+    """'$0.0042', '$3.10', '$1,204'."""
+    return f"${amount:,.0f}" if amount >= 1000 else f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
+
+
+@contextmanager
+def progress(quiet: bool):
+    """A watcher for a run: bars on a terminal, a line every few seconds otherwise, nothing when quiet."""
+    if quiet:
+        yield lambda sample, stages: None
+    elif sys.stderr.isatty():
+        with _bars() as watch:
+            yield watch
+    else:
+        yield _plain()
+
+
+@contextmanager
+def _bars():
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<15}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
+            for stage in stages:
+                if stage.planned and stage.stage not in tasks:
+                    tasks[stage.stage] = bars.add_task(STAGE_WORDS[stage.stage], note="")
+                if stage.stage in tasks:
+                    note = f"{stage.failed:,} failed" if stage.failed else ""
+                    bars.update(tasks[stage.stage], total=stage.planned, completed=stage.done, note=note)
+
+        yield watch
+
+
+def _plain() -> Watcher:
+    last = -PLAIN_SECONDS
+
+    def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_SECONDS:
+            last = time.monotonic()
+            parts = [f"{STAGE_WORDS[s.stage]} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
+            print(f"{', '.join(parts) or 'nothing to do'}; {usd(sample.cost_usd)}", file=sys.stderr, flush=True)
+
+    return watch

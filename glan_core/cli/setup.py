@@ -1,0 +1,64 @@
+"""`glan init`, `glan doctor`, `glan serve-teacher`."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from glan_core.cli.output import report
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add this module's commands to the parser."""
+    init = commands.add_parser("init", help="make a workspace with the starter taxonomy")
+    init.add_argument("dir", metavar="DIR")
+    init.add_argument("--demo", action="store_true", help="fill it with pairs of the textbook's three disciplines")
+    init.set_defaults(command=_init)
+
+    doctor = commands.add_parser("doctor", help="check versions, SQLite, disk, and whether the endpoint answers")
+    doctor.add_argument("--base-url", help="an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)")
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(command=_doctor)
+
+    serve = commands.add_parser("serve-teacher", help="serve the scripted teacher as an OpenAI-compatible endpoint")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8900, help="0 picks a free one (default: %(default)s)")
+    serve.add_argument("--latency-ms", type=float, default=0, help="wait this long before every reply")
+    serve.add_argument("--fail-rate", type=float, default=0, help="share of requests that fail: 429, 500, resets and cut bodies as 5:2:1:1")
+    serve.set_defaults(command=_serve)
+
+
+def _init(args: argparse.Namespace) -> None:
+    from glan_core import demo
+
+    ws = demo.create(args.dir, demo=args.demo)
+    print(f"Made {ws.folder}. Look at it with 'glan status {args.dir}', or in the studio.")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from glan_core.doctor import examine
+
+    checks = []
+    for check in examine(args.base_url):
+        checks.append(check)
+        if not args.json:
+            mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
+            print(f"{mark}  {check.name:<13} {check.text}", flush=True)
+    if args.json:
+        report(True, [asdict(check) for check in checks], [])
+    return 1 if any(check.ok is False for check in checks) else 0
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from glan_core.teachers import server
+
+    server.run(args.host, args.port, latency_ms=args.latency_ms, faults=server.Faults.spread(args.fail_rate))
+
+
+def default_user() -> str:
+    """Who is at the keyboard, for the record of taxonomy changes and votes."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user entry
+        return Path.home().name or "someone"

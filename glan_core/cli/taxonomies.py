@@ -1,0 +1,151 @@
+"""`glan taxonomy DIR ...`: look at it, change it, grow it."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from glan_core import runs, taxonomy, taxonomy_edit, taxonomy_file
+from glan_core.cli.generating import add_terms, terms_of
+from glan_core.cli.output import progress, report, table
+from glan_core.cli.setup import default_user
+from glan_core.errors import GlanError
+from glan_core.generation.order import ProposalOrder, read_order
+from glan_core.workspace import Workspace, taxonomy_rows
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add this module's commands to the parser."""
+    parent = commands.add_parser("taxonomy", help="show, import, export, edit and grow the taxonomy")
+    parent.add_argument("dir", metavar="DIR")
+    actions = parent.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, help: str, command, *arguments: str) -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, help=help)
+        for argument in arguments:
+            parser.add_argument(argument.lower(), metavar=argument)
+        parser.add_argument("--who", default=default_user(), help="recorded with the change (default: %(default)s)")
+        parser.set_defaults(command=command)
+        return parser
+
+    show = action("show", "print the tree", _show)
+    show.add_argument("--under", metavar="ID", help="only this node and what is below it")
+    show.add_argument("--json", action="store_true")
+    imports = action("import", "replace the taxonomy by a YAML or JSON file", _import, "FILE")
+    imports.add_argument("--dry-run", action="store_true", help="only say what would change")
+    action("export", "write the taxonomy to a .yaml or .json file", _export, "FILE")
+    add = action("add", "add a discipline: 'Field / Sub-field / Name'", _add, "PATH")
+    add.add_argument("--description", default="")
+    action("rename", "give a node another name", _rename, "ID", "NAME")
+    action("move", "hang a node from another parent", _move, "ID", "PARENT")
+    action("remove", "remove a node with all below it", _remove, "ID")
+    action("restore", "bring back a removed node", _restore, "ID")
+    history = action("history", "who changed what, when", _history)
+    history.add_argument("--json", action="store_true")
+    propose = action("propose", "ask a teacher what is missing under a node", _propose)
+    propose.add_argument("--under", metavar="ID", required=True)
+    propose.add_argument("--count", type=int, default=8, help="at most this many from each wording of the prompt")
+    propose.add_argument("--json", action="store_true")
+    add_terms(propose)
+    proposals = action("proposals", "list the open proposals with their votes", _proposals)
+    proposals.add_argument("--json", action="store_true")
+    vote = action("vote", "vote on a proposal or a node", _vote, "ID")
+    vote.add_argument("verdict", choices=("keep", "remove"))
+    action("decide", "count the votes: the majority decides, a removal takes what is below along", _decide)
+
+
+def _show(args: argparse.Namespace) -> None:
+    ws = Workspace.open(args.dir)
+    tree = taxonomy_edit.tree(ws)
+    nodes = list(taxonomy.walk(tree, args.under))
+    lines = [f"{'  ' * (len(taxonomy.path(tree, n.id)) - 1)}{n.name}  ({n.id}, {n.kind})" for n in nodes]
+    report(args.json, [asdict(node) for node in nodes], lines or ["The taxonomy is empty: import one, or add a field."])
+
+
+def _import(args: argparse.Namespace) -> None:
+    ws, nodes = Workspace.open(args.dir), taxonomy_file.read(Path(args.file))
+    if args.dry_run:
+        diff = taxonomy.diff(taxonomy_rows.nodes(ws.db), nodes)
+    else:
+        diff = taxonomy_edit.import_nodes(ws, nodes, args.who)
+    parts = [f"{len(getattr(diff, name)):,} {name}" for name in ("added", "removed", "renamed", "moved", "changed")]
+    print(("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + ".")
+
+
+def _export(args: argparse.Namespace) -> None:
+    ws, path = Workspace.open(args.dir), Path(args.file).expanduser()
+    kind = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}.get(path.suffix.lower())
+    if kind is None:
+        raise GlanError(f"{path} must end in .yaml, .yml or .json: the ending says which to write.")
+    nodes = taxonomy_rows.nodes(ws.db)
+    try:
+        path.write_text(taxonomy_file.dump(nodes, kind, name=str(ws.fact("name", "Taxonomy"))), encoding="utf-8")
+    except OSError as error:
+        raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
+    print(f"Wrote {len(nodes):,} nodes to {path}.")
+
+
+def _add(args: argparse.Namespace) -> None:
+    node = taxonomy_edit.add_path(Workspace.open(args.dir), args.path, args.who, args.description)
+    print(f"Added the {node.kind} {node.name}; its id is {node.id}.")
+
+
+def _rename(args: argparse.Namespace) -> None:
+    node = taxonomy_edit.rename(Workspace.open(args.dir), args.id, args.name, args.who)
+    print(f"{node.id} is now called {node.name}.")
+
+
+def _move(args: argparse.Namespace) -> None:
+    node = taxonomy_edit.move(Workspace.open(args.dir), args.id, args.parent, args.who)
+    print(f"{node.name} now hangs from {node.parent_id}.")
+
+
+def _remove(args: argparse.Namespace) -> None:
+    gone = taxonomy_edit.remove(Workspace.open(args.dir), args.id, args.who)
+    print(f"Removed {len(gone):,} nodes; 'glan taxonomy {args.dir} restore {args.id}' brings them back.")
+
+
+def _restore(args: argparse.Namespace) -> None:
+    print(f"Restored {len(taxonomy_edit.restore(Workspace.open(args.dir), args.id, args.who)):,} nodes.")
+
+
+def _history(args: argparse.Namespace) -> None:
+    from datetime import datetime
+
+    events = taxonomy_rows.events(Workspace.open(args.dir).db)
+    rows = [(datetime.fromtimestamp(e.at).strftime("%Y-%m-%d %H:%M"), e.who, e.action, e.node_id) for e in events]
+    report(args.json, [asdict(event) for event in events], table(rows, ("when", "who", "what", "node")))
+
+
+def _propose(args: argparse.Namespace) -> int:
+    ws = Workspace.open(args.dir)
+    order = read_order(ProposalOrder, {**terms_of(args), "parent_id": args.under, "count": args.count})
+    name = taxonomy.path(taxonomy_edit.tree(ws), args.under)[-1].name
+    run_id = runs.submit(ws, "propose", f"What is missing in {name}?", order.model_dump(mode="json"))
+    with progress(args.json) as watch:
+        run = runs.work(ws, run_id, watch)
+    if run.state != "finished":
+        raise GlanError(run.message) if run.state == "failed" else KeyboardInterrupt
+    _proposals(args)
+    return 0
+
+
+def _proposals(args: argparse.Namespace) -> None:
+    ws = Workspace.open(args.dir)
+    tallies = taxonomy_rows.tallies(ws.db)
+    open_ones = taxonomy_rows.proposals(ws.db)
+    rows = []
+    for p in open_ones:
+        keep, remove = tallies.get(p.id, (0, 0))
+        rows.append((p.id, p.name, p.kind, p.parent_id, keep, remove, ", ".join(p.similar_to)))
+    lines = table(rows, ("id", "name", "kind", "under", "keep", "remove", "resembles")) if rows else ["No open proposals."]
+    report(args.json, [asdict(p) | {"votes": tallies.get(p.id, (0, 0))} for p in open_ones], lines)
+
+
+def _vote(args: argparse.Namespace) -> None:
+    taxonomy_edit.vote(Workspace.open(args.dir), args.id, args.verdict == "keep", args.who)
+    print(f"{args.who} votes to {args.verdict} {args.id}.")
+
+
+def _decide(args: argparse.Namespace) -> None:
+    verdict = taxonomy_edit.decide(Workspace.open(args.dir), args.who)
+    print(f"Added {len(verdict.added):,}, rejected {len(verdict.rejected):,}, removed {len(verdict.removed):,} nodes.")

@@ -1,0 +1,64 @@
+"""Coverage: how much of its target each discipline has reached, from counters alone."""
+
+from dataclasses import dataclass
+
+import networkx as nx
+
+from glan_core import taxonomy, taxonomy_edit
+from glan_core.workspace import Workspace, call_rows, taxonomy_rows
+
+MEASURES = ("subjects", "syllabi", "sessions", "concepts", "concepts_asked", "questions", "pairs", "calls", "cost_usd", "failures")
+ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody has asked for its subjects yet
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a node stands: the sums of its disciplines' counters, pairs wanted and the share of them reached (0 to 1).
+
+    `wanted` is 0, and `share` None, where no discipline below has a target yet. `reached` are the pairs that count
+    towards the share: a discipline with more than it wants does not make up for another.
+    """
+
+    node_id: str
+    counts: dict[str, float]
+    wanted: int
+    reached: int
+    disciplines: int
+    begun: int
+
+    @property
+    def share(self) -> float | None:
+        """Share of the target reached."""
+        return min(1.0, self.reached / self.wanted) if self.wanted else None
+
+
+def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standing]:
+    """The standing of every live node of the taxonomy, and of the whole under the id ''.
+
+    A discipline wants `questions_per_syllabus` pairs for each of its subjects, as many as `max_subjects` allows; before
+    its subjects are known it is taken to have as many as allowed, or 100.
+    """
+    tree = taxonomy_edit.tree(ws) if tree is None else tree
+    counters, targets = call_rows.counters(ws.db), taxonomy_rows.targets(ws.db)
+    wanted: dict[str, float] = {}
+    reached: dict[str, float] = {}
+    for discipline_id in taxonomy.disciplines_under(tree):
+        if target := targets.get(discipline_id):
+            known = counters.get(discipline_id, {}).get("subjects") or ASSUMED_SUBJECTS
+            subjects = min(known, target.max_subjects or known)
+            wanted[discipline_id] = subjects * target.questions_per_syllabus
+            reached[discipline_id] = min(wanted[discipline_id], counters.get(discipline_id, {}).get("pairs", 0))
+    live = {id: counters[id] for id in counters if id in tree}
+    sums = {m: taxonomy.roll_up(tree, {id: c[m] for id, c in live.items() if m in c}) for m in MEASURES}
+    of_wanted, of_reached = taxonomy.roll_up(tree, wanted), taxonomy.roll_up(tree, reached)
+    numbers = taxonomy.roll_up(tree, dict.fromkeys(taxonomy.disciplines_under(tree), 1))
+    begun = taxonomy.roll_up(tree, {id: 1 for id, c in live.items() if c.get("subjects")})
+
+    def standing(node_id: str, ids: list[str]) -> Standing:
+        return Standing(
+            node_id, {m: sum(sums[m][id] for id in ids) for m in MEASURES}, int(sum(of_wanted[id] for id in ids)),
+            int(sum(of_reached[id] for id in ids)), sum(numbers[id] for id in ids), sum(begun[id] for id in ids),
+        )  # fmt: skip
+
+    tops = [id for id, parents in tree.in_degree() if parents == 0]
+    return {"": standing("", tops), **{id: standing(id, [id]) for id in tree}}

@@ -1,0 +1,1 @@
+"""The dataset: what is taken away from a workspace."""

@@ -1,0 +1,66 @@
+"""Taking the rows of one discipline over from another workspace: what accepting a preview does."""
+
+import apsw
+
+from glan_core.workspace.workspace import FILE, Workspace, WorkspaceError
+
+_OF_SYLLABUS = "syllabus_id IN (SELECT id FROM other.syllabi WHERE discipline_id = ?1)"
+_CONTENT = {
+    "subject_queries": "discipline_id = ?1",
+    "subjects": "discipline_id = ?1",
+    "subject_mentions": "subject_id IN (SELECT id FROM other.subjects WHERE discipline_id = ?1)",
+    "syllabi": "discipline_id = ?1",
+    "sessions": _OF_SYLLABUS,
+    "concepts": _OF_SYLLABUS,
+    "questions": "discipline_id = ?1",
+    "question_concepts": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
+    "answers": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
+    "failures": "discipline_id = ?1",
+}
+
+
+def take_over(ws: Workspace, other: Workspace, discipline_id: str, run_id: int, *, content: bool) -> None:
+    """Copy a discipline's rows and its calls from another workspace, in one transaction; the calls become `run_id`'s.
+
+    With `content` False only the calls come, as 'discarded': what was paid stays accounted for. WorkspaceError when the
+    discipline already has rows here.
+    """
+    db = ws.another_connection()
+    try:
+        db.execute("ATTACH ? AS other", (str(other.folder / FILE),))
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            _copy(db, discipline_id, run_id, content)
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+    finally:
+        db.close()
+
+
+def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -> None:
+    if content and db.execute("SELECT 1 FROM subject_queries WHERE discipline_id = ?", (discipline_id,)).fetchone():
+        raise WorkspaceError(f"{discipline_id} has been generated here meanwhile: the preview can only be discarded.")
+    if content:
+        for table, condition in _CONTENT.items():
+            columns = _columns(db, table)
+            db.execute(
+                f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} WHERE {condition}", (discipline_id,)
+            )
+    columns = _columns(db, "calls")
+    changed = columns.replace("run_id", "?2").replace("outcome", "outcome" if content else "'discarded'")
+    db.execute(f"INSERT INTO main.calls ({columns}) SELECT {changed} FROM other.calls WHERE discipline_id = ?1 ORDER BY seq",
+               (discipline_id, run_id))  # fmt: skip
+    db.execute("INSERT OR IGNORE INTO main.prompts SELECT * FROM other.prompts")
+    measures = "" if content else "AND measure IN ('calls', 'tokens_in', 'tokens_out', 'cost_usd')"
+    db.execute(
+        f"""INSERT INTO main.counters SELECT node_id, measure, value FROM other.counters WHERE node_id = ? {measures}
+            ON CONFLICT DO UPDATE SET value = value + excluded.value""",
+        (discipline_id,),
+    )
+
+
+def _columns(db: apsw.Connection, table: str) -> str:
+    """The columns of a table but `seq`, which each workspace gives out itself."""
+    return ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})") if row[1] != "seq")
