@@ -13,10 +13,11 @@ ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a node stands: the sums of its disciplines' counters, pairs wanted and the share of them reached (0 to 1).
+    """Where a node stands: the sums of its disciplines' counters, the pairs that those with a target want and have.
 
-    `wanted` is 0, and `share` None, where no discipline below has a target yet. `reached` are the pairs that count
-    towards the share: a discipline with more than it wants does not make up for another.
+    `share` is the mean over ALL disciplines below of the share of its target that each has reached, 0 for one without a
+    target, so that a field is not covered because one of its disciplines is; None where none has a target. `reached`
+    counts no more pairs of a discipline than it wants.
     """
 
     node_id: str
@@ -25,11 +26,7 @@ class Standing:
     reached: int
     disciplines: int
     begun: int
-
-    @property
-    def share(self) -> float | None:
-        """Share of the target reached."""
-        return min(1.0, self.reached / self.wanted) if self.wanted else None
+    share: float | None
 
 
 def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standing]:
@@ -50,14 +47,19 @@ def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standi
             reached[discipline_id] = min(wanted[discipline_id], counters.get(discipline_id, {}).get("pairs", 0))
     live = {id: counters[id] for id in counters if id in tree}
     sums = {m: taxonomy.roll_up(tree, {id: c[m] for id, c in live.items() if m in c}) for m in MEASURES}
+    shares = taxonomy.roll_up(tree, {id: reached[id] / wanted[id] if wanted[id] else 1.0 for id in wanted})
     of_wanted, of_reached = taxonomy.roll_up(tree, wanted), taxonomy.roll_up(tree, reached)
     numbers = taxonomy.roll_up(tree, dict.fromkeys(taxonomy.disciplines_under(tree), 1))
     begun = taxonomy.roll_up(tree, {id: 1 for id, c in live.items() if c.get("subjects")})
 
+    with_target = taxonomy.roll_up(tree, dict.fromkeys(wanted, 1))
+
     def standing(node_id: str, ids: list[str]) -> Standing:
+        disciplines = sum(numbers[id] for id in ids)
         return Standing(
             node_id, {m: sum(sums[m][id] for id in ids) for m in MEASURES}, int(sum(of_wanted[id] for id in ids)),
-            int(sum(of_reached[id] for id in ids)), sum(numbers[id] for id in ids), sum(begun[id] for id in ids),
+            int(sum(of_reached[id] for id in ids)), disciplines, sum(begun[id] for id in ids),
+            sum(shares[id] for id in ids) / disciplines if any(with_target[id] for id in ids) else None,
         )  # fmt: skip
 
     tops = [id for id, parents in tree.in_degree() if parents == 0]

@@ -1,5 +1,6 @@
 """Editing the taxonomy of a workspace: every change is checked, and recorded with who and when."""
 
+import getpass
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -217,3 +218,11 @@ def _free_id(db: apsw.Connection, name: str) -> str:
 
 def _batch() -> str:
     return uuid.uuid4().hex[:12]
+
+
+def default_user() -> str:
+    """Who is at the keyboard, for the record of changes and votes."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a user entry
+        return "someone"

@@ -5,11 +5,12 @@ import time
 from dataclasses import asdict
 
 from glan_core import coverage, preview, runs, taxonomy, taxonomy_edit
-from glan_core.cli.output import duration, progress, report, table, usd
+from glan_core.cli.output import progress, report, table
 from glan_core.errors import GlanError
 from glan_core.generation.order import STAGE_WORDS, Order, Terms, read_order
 from glan_core.generation.plan import Plan, plan
 from glan_core.generation.run import check
+from glan_core.wording import duration, money, span, usd
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 
@@ -133,17 +134,6 @@ def _plan_lines(made: Plan) -> list[str]:
         f"{span(tuple(map(duration, made.seconds)))}, for {span(made.pairs)} new pairs.",
         f"How this was estimated: {made.basis}",
     ]  # fmt: skip
-
-
-def span(ends: tuple) -> str:
-    """'1,200' or '1,200 to 3,400'."""
-    low, high = (f"{end:,}" if isinstance(end, int) else str(end) for end in ends)
-    return low if low == high else f"{low} to {high}"
-
-
-def money(ends: tuple[float, float] | None) -> str:
-    """A price range in words."""
-    return "price unknown" if ends is None else "free" if ends[1] == 0 else span(tuple(map(usd, ends)))
 
 
 def _generate(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from glan_core.generation.order import STAGE_WORDS
 from glan_core.generation.run import Watcher
+from glan_core.wording import usd
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 PLAIN_SECONDS = 5.0
@@ -31,19 +32,6 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
         "  ".join(cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right, strict=True)).rstrip()
         for row in texts
     ]
-
-
-def duration(seconds: float) -> str:
-    """'40 s', '3 min', '2.5 h', '4 days'."""
-    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (48 * 3600, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{max(1, round(seconds / size))} {unit}"
-    return f"{seconds / 86400:.0f} days"
-
-
-def usd(amount: float) -> str:
-    """'$0.0042', '$3.10', '$1,204'."""
-    return f"${amount:,.0f}" if amount >= 1000 else f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 
 @contextmanager

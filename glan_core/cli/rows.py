@@ -4,8 +4,9 @@ import argparse
 from dataclasses import asdict
 
 from glan_core import provenance, taxonomy, taxonomy_edit
-from glan_core.cli.output import report, usd
+from glan_core.cli.output import report
 from glan_core.dataset.export import FORMATS, export
+from glan_core.wording import usd
 from glan_core.workspace import Workspace
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
 from glan_core.cli.output import report
 
@@ -52,13 +51,3 @@ def _serve(args: argparse.Namespace) -> None:
     from glan_core.teachers import server
 
     server.run(args.host, args.port, latency_ms=args.latency_ms, faults=server.Faults.spread(args.fail_rate))
-
-
-def default_user() -> str:
-    """Who is at the keyboard, for the record of taxonomy changes and votes."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a user entry
-        return Path.home().name or "someone"

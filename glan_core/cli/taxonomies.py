@@ -7,7 +7,6 @@ from pathlib import Path
 from glan_core import runs, taxonomy, taxonomy_edit, taxonomy_file
 from glan_core.cli.generating import add_terms, terms_of
 from glan_core.cli.output import progress, report, table
-from glan_core.cli.setup import default_user
 from glan_core.errors import GlanError
 from glan_core.generation.order import ProposalOrder, read_order
 from glan_core.workspace import Workspace, taxonomy_rows
@@ -23,7 +22,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser = actions.add_parser(name, help=help)
         for argument in arguments:
             parser.add_argument(argument.lower(), metavar=argument)
-        parser.add_argument("--who", default=default_user(), help="recorded with the change (default: %(default)s)")
+        parser.add_argument("--who", default=taxonomy_edit.default_user(), help="recorded with the change (default: %(default)s)")
         parser.set_defaults(command=command)
         return parser
 

@@ -22,6 +22,7 @@ TYPICAL = {
     "question": (3100, 180), "answer": (190, 600),
 }  # fmt: skip
 TOKENS_PER_SECOND = 60
+SCRIPTED_SECONDS = 0.0006
 KNOWN_ENOUGH = 20  # calls of a teacher at a stage from which its own averages are better than the typical ones
 
 
@@ -100,9 +101,9 @@ def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range
     lists = sum(index not in queries for index in range(target.subject_queries))
     reads = lists + sum(q.subjects is None for q in queries.values() if q.index < target.subject_queries)
     known = curriculum_rows.subjects(db, discipline_id)
-    fewest, most = _subjects_per_query(ws, order)
+    fewest, most = _new_subjects(order, reads)
     cap = target.max_subjects if target.max_subjects is not None else 10**9
-    found = [min(cap, len(known) + (fewest if reads else 0)), min(cap, len(known) + reads * most)]
+    found = [min(cap, len(known) + fewest), min(cap, len(known) + most)]
     states = curriculum_rows.syllabus_states(db, discipline_id)
     wanted = known[:cap]
     have = [states[subject.id] for subject in wanted if subject.id in states]
@@ -124,11 +125,13 @@ def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range
     }  # fmt: skip
 
 
-def _subjects_per_query(ws: Workspace, order: Order) -> Range:
-    """How many subjects queries bring: the fewest of them all together, the most of each one."""
+def _new_subjects(order: Order, queries: int) -> Range:
+    """How many new subjects some queries of one discipline bring: the fewest are those of one query."""
+    if not queries:
+        return 0, 0
     if order.teacher_of("subjects") in homework_rows.SCRIPTED:
         return 2, 6  # its textbook has two a discipline, its scaffolding six, and every query brings the same
-    return SUBJECTS_PER_QUERY
+    return SUBJECTS_PER_QUERY[0], queries * SUBJECTS_PER_QUERY[1]
 
 
 def _price_stage(ws: Workspace, order: Order, stage: str, calls: Range) -> tuple[StagePlan, bool]:
@@ -138,8 +141,8 @@ def _price_stage(ws: Workspace, order: Order, stage: str, calls: Range) -> tuple
     known = averages is not None and averages[3] >= KNOWN_ENOUGH
     tokens_in, tokens_out = averages[:2] if known else TYPICAL[stage]
     seconds = averages[2] if known else 0.5 + tokens_out / TOKENS_PER_SECOND
-    if teacher == "scripted" and not known:
-        seconds = 0.001
+    if teacher == "scripted":
+        seconds = SCRIPTED_SECONDS * order.max_in_flight  # it is this process that works: nothing runs side by side
     price = price_of(teacher, order.price)
     slack = 0.1 if known else 0.35
     usd = price and tuple(

@@ -77,7 +77,7 @@ async def _drive(
     return _ending(engine)
 
 
-def open_voices(order: Terms, stages: Sequence[str]) -> dict[str, Voice]:
+def open_voices(order: Terms, stages: Sequence[str], key: str | None = None) -> dict[str, Voice]:
     """A voice for each stage; one teacher is opened for every name, however many stages it serves.
 
     GlanError when a teacher can't be opened, or a budget in money is set and a price is not known.
@@ -92,15 +92,18 @@ def open_voices(order: Terms, stages: Sequence[str]) -> dict[str, Voice]:
                 f"The price of {spec} is not known, so a budget in money can't hold: give its price, or limit the calls."
             )
         if spec not in teachers:
-            teachers[spec] = open_teacher(spec, order.base_url)
+            teachers[spec] = open_teacher(spec, order.base_url, key=key)
         voices[stage] = Voice(teachers[spec], order.sampling_of(stage), price)
     return voices
 
 
-def check(order: Terms) -> None:
-    """Make sure that an order can be begun (teachers, key, address, prices); GlanError says what is missing."""
+def check(order: Terms, key: str | None = None) -> None:
+    """Make sure that an order can be begun (teachers, key, address, prices); GlanError says what is missing.
+
+    `key` is the one that the run's process will get, None for this process's own.
+    """
     stages = ("proposals",) if isinstance(order, ProposalOrder) else STAGES
-    voices = open_voices(order, stages)
+    voices = open_voices(order, stages, key)
     teachers = {id(voice.teacher): voice.teacher for voice in voices.values()}
     asyncio.run(_close(teachers.values()))
 

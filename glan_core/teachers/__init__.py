@@ -11,8 +11,8 @@ def check_spec(spec: str) -> str:
     return spec
 
 
-def open_teacher(spec: str, base_url: str | None = None) -> Teacher:
-    """The teacher that a name stands for. Local weights are loaded when first asked.
+def open_teacher(spec: str, base_url: str | None = None, *, key: str | None = None) -> Teacher:
+    """The teacher that a name stands for. Local weights are loaded when first asked; `key` None: OPENAI_API_KEY.
 
     TeacherError when the name has no known form, the address can't be one, or OpenAI is asked without a key.
     """
@@ -21,7 +21,7 @@ def open_teacher(spec: str, base_url: str | None = None) -> Teacher:
     if kind == "openai":
         from glan_core.teachers.http import HttpTeacher
 
-        return HttpTeacher(rest, base_url)
+        return HttpTeacher(rest, base_url, key=key)
     if kind == "local":
         from glan_core.teachers.local import LocalTeacher
 

@@ -1,7 +1,7 @@
-"""The scripted teacher: answers every prompt of the pipeline without key or network, the same words for the same messages.
+"""The scripted teacher: answers every prompt of the pipeline without key or network, alike for the same messages.
 
-It sees chat messages and nothing else, and tells our prompts apart by their tags; any other text is a question to answer.
-What it knows stands in the textbook (`assets/textbook/`); for all else it writes scaffolding that says that it is that.
+It sees chat messages and nothing else, and tells our prompts apart by their tags; any other text is a question to
+answer. What it knows is in the textbook (`assets/textbook/`); all else gets scaffolding that says that it is that.
 """
 
 import re
@@ -17,12 +17,13 @@ MODEL = "scripted"
 
 _REPAIR_OPENING = "That reply cannot be used:"
 _FORMAT_KEY = '"subject_name"'
+_NO_SUBTOPICS = "choose them yourself"
 _ITEM_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+")
-_PIECE = re.compile(r"\s*\S+\s*?(?=\s|$)|\s+")
+_PIECE = re.compile(r"\s*\S+|\s+")
 
 
 class ScriptedTeacher:
-    """The scripted teacher behind the contract of `base.Teacher`; it never raises and holds nothing that needs closing."""
+    """The scripted teacher behind the contract of `base.Teacher`; it never fails and holds nothing open."""
 
     name = NAME
 
@@ -84,7 +85,8 @@ def _answer_about(discipline: str, prompt: str) -> str:
         return list_subjects(discipline)
     if (syllabus := _tagged(prompt, "syllabus")) is not None:
         return extract_sessions(syllabus)
-    return write_syllabus(discipline, subject, _tagged(prompt, "level") or "", _items(_tagged(prompt, "subtopics")))
+    subtopics = [topic for topic in _items(_tagged(prompt, "subtopics")) if topic != _NO_SUBTOPICS]
+    return write_syllabus(discipline, subject, _tagged(prompt, "level") or "", subtopics)
 
 
 def _tagged(prompt: str, tag: str) -> str | None:

@@ -14,20 +14,14 @@ from glan_core.teachers.textbook import Subject, textbook
 
 SESSIONS_OF_SCAFFOLD = 10
 
-_SCAFFOLD_SUBJECTS = (
-    ("Foundations of {}", "Introductory", ("Aims of {}", "Basic terms of {}", "Branches of {}", "First principles of {}",
-                                           "Neighbors of {}")),
-    ("History of {}", "Introductory", ("Origins of {}", "Schools of {}", "Turning points of {}", "Pioneers of {}",
-                                       "Institutions of {}")),
-    ("Methods of {}", "Intermediate", ("Observation in {}", "Evidence in {}", "Tools of {}", "Sources of error in {}",
-                                       "Documentation in {}")),
-    ("Practice of {}", "Intermediate", ("Standard tasks of {}", "Quality in {}", "Safety in {}", "Teamwork in {}",
-                                        "Clients of {}")),
-    ("Ethics of {}", "Advanced", ("Duties in {}", "Conflicts of interest in {}", "Consent in {}", "Fairness in {}",
-                                  "Public trust in {}")),
-    ("Open questions in {}", "Graduate", ("Unsolved problems of {}", "New instruments of {}", "Debates in {}",
-                                          "Outlook of {}", "Limits of {}")),
-)  # fmt: skip
+_SCAFFOLD_SUBJECTS = {
+    "Foundations of {}": ("Introductory", "Aims of {}; Basic terms of {}; Branches of {}; First principles of {}"),
+    "History of {}": ("Introductory", "Origins of {}; Schools of {}; Turning points of {}; Pioneers of {}"),
+    "Methods of {}": ("Intermediate", "Observation in {}; Evidence in {}; Tools of {}; Sources of error in {}"),
+    "Practice of {}": ("Intermediate", "Standard tasks of {}; Quality in {}; Safety in {}; Teamwork in {}"),
+    "Ethics of {}": ("Advanced", "Duties in {}; Conflicts of interest in {}; Fairness in {}; Public trust in {}"),
+    "Open questions in {}": ("Graduate", "Unsolved problems of {}; New tools of {}; Debates in {}; Outlook of {}"),
+}
 _SPARE_TOPICS = ("Terms of {}", "Principles of {}", "Methods of {}", "Uses of {}", "Outlook of {}")
 _ROUNDS = {
     "basics": ("vocabulary", "purpose", "elements", "examples", "history"),
@@ -86,9 +80,9 @@ def _outlines(discipline: str) -> list[Outline]:
             name.format(discipline),
             level,
             f"{SCAFFOLD} A placeholder for a subject of {discipline}; no textbook stands behind it.",
-            [topic.format(discipline) for topic in subtopics],
+            [topic.format(discipline) for topic in subtopics.split("; ")],
         )
-        for name, level, subtopics in _SCAFFOLD_SUBJECTS
+        for name, (level, subtopics) in _SCAFFOLD_SUBJECTS.items()
     ]
 
 
@@ -134,14 +128,14 @@ def _scaffold_syllabus(discipline: str, name: str, level: str, subtopics: Sequen
 
 
 def _scaffold_lessons(name: str, subtopics: Sequence[str]) -> list[Lesson]:
-    """A session on the basics of every subtopic, then on its practice, up to the usual number; too few are filled up."""
+    """A session on the basics of every subtopic, then one on its practice, up to the usual number of sessions."""
     topics = _distinct(subtopics)
     if len(topics) < len(_SPARE_TOPICS):
         topics = _distinct([*topics, *(topic.format(name) for topic in _SPARE_TOPICS)])[: len(_SPARE_TOPICS)]
     lessons = [
         Lesson(
             f"{topic}: {about}",
-            f'A placeholder on the {about} of "{topic}"; a teacher who knows the subject would say here what it covers.',
+            f'A placeholder on the {about} of "{topic}"; a teacher who knows the subject would say more.',
             [f"{topic}: {aspect}" for aspect in aspects],
         )
         for about, aspects in _ROUNDS.items()
@@ -198,7 +192,7 @@ _NO_SESSIONS = f"{SCAFFOLD} The offline scripted teacher found no class sessions
 
 
 def extract_sessions(syllabus: str) -> str:
-    """The class sessions of a syllabus as JSON lines, from its layout; other people's layouts as far as they resemble ours."""
+    """The class sessions of a syllabus as JSON lines; other layouts than ours are read as far as they resemble it."""
     lines = syllabus.splitlines()
     for pattern in (_NUMBERED_SESSION, _SUBHEADING, _NUMBERED_LINE):
         heads = [(at, match.group(1)) for at, line in enumerate(lines) if (match := pattern.match(line))]

@@ -1,8 +1,8 @@
 """How the scripted teacher writes homework questions and answers them, from the textbook's cases and claims.
 
-A question is one of several forms, chosen by a stable hash of its concepts. The answer is found from the question alone:
-the cases and claims in it are looked up word for word, names of concepts with them, so nothing but its text is needed.
-What the textbook does not know gets plainly labelled scaffolding.
+A question has one of several forms, chosen by a stable hash of its concepts. The answer is found from its text alone:
+the cases and claims in it are looked up word for word, and the names of concepts with them. What the textbook does
+not know gets plainly labelled scaffolding.
 """
 
 import re
@@ -22,8 +22,9 @@ def _forms(text: str) -> tuple[str, ...]:
     return tuple(" ".join(form.split()) for form in text.strip().split("\n\n"))
 
 
-# Fields: subject; a and b, the leading concepts (in a pair, b is of the later topic), each with its case and claim;
-# all, every concept; others, those beside a and b; in a pair, topic_1 and topic_2 with their concepts, first and second.
+# Fields: subject; a and b, the leading concepts (b of the later topic in a pair), each with its case and claim;
+# all, every concept; others, those beside a and b; in a pair, topic_1 and topic_2 with their concepts, first and
+# second.
 _ONE = _forms("""
 {case_a} Explain what is meant by {a} in {subject}, and show what the idea says about this case.
 
@@ -32,46 +33,46 @@ _ONE = _forms("""
 A student of {subject} writes: "{claim_a}" Is the statement correct? Explain what is meant by {a}, and use the idea to
 justify your verdict.
 
-Someone who is new to {subject} has this to say about {a}: "{claim_a}" Explain what is wrong with the claim, what is true
-instead, and what the term means.
+Someone who is new to {subject} has this to say about {a}: "{claim_a}" Explain what is wrong with the claim, what is
+true instead, and what the term means.
 
-A learner who has just met {a} in {subject} believes the following: "{claim_a}" Put the belief right, and then analyze this
-case correctly: {case_a}
+A learner who has just met the idea of {a} in {subject} believes the following: "{claim_a}" Put the belief right, and
+then analyze this case correctly: {case_a}
 
 What is the idea of {a} good for in {subject}? Say what the term means, why it matters, and how it bears on this case:
 {case_a}
 
-{case_a} A friend who has never studied {subject} asks for an explanation of this case that uses the idea of {a}. Give the
-general idea first, and then what it says here.
+{case_a} A friend who has never studied {subject} asks for an explanation of this case that uses the idea of {a}. Give
+the general idea first, and then what it says here.
 
-Consider the following case from {subject}. {case_a} Analyze it with the idea of {a} in mind. Then decide, with reasons,
-whether this claim about the same idea is true: "{claim_a}"
+Consider the following case from {subject}. {case_a} Analyze it with the idea of {a} in mind. Then decide, with
+reasons, whether this claim about the same idea is true: "{claim_a}"
 
 What is meant by {a} in {subject}, and why does the idea matter? Use your answer to examine this claim: "{claim_a}"
 """)
 _SEVERAL = _forms("""
-Here are two cases from {subject}. First case: {case_a} Second case: {case_b} Explain what is meant by {all}, and say which
-idea governs each case and what follows from it.
+Here are two cases from {subject}. First case: {case_a} Second case: {case_b} Explain what is meant by {all}, and say
+which idea governs each case and what follows from it.
 
-{case_a} Analyze this case with the idea of {a} in mind. Then consider a claim about {b} in {subject}: "{claim_b}" Decide
-whether it is true, give your reasons, and say how the ideas are connected.
+{case_a} Analyze this case with the idea of {a} in mind. Then consider a claim about {b} in {subject}: "{claim_b}"
+Decide whether it is true, give your reasons, and say how the ideas are connected.
 
-Two learners of {subject} each hold a view. One says: "{claim_a}" The other says: "{claim_b}" Who is right? Explain what is
-meant by {all}, and use these ideas in your verdict.
+Two learners of {subject} each hold a view. One says: "{claim_a}" The other says: "{claim_b}" Who is right? Explain
+what is meant by {all}, and use these ideas in your verdict.
 
-Write a short explanation for a newcomer to {subject} that introduces {all} and says what each idea is good for. Use this
-case to illustrate {a}: {case_a}
+Write a short explanation for a newcomer to {subject} that introduces the ideas of {all} and says what each idea is
+good for. Use this case to illustrate {a}: {case_a}
 
-How are the ideas of {all} connected in {subject}? Explain what each term means, and then use the idea of {a} to analyze
-this case: {case_a}
+How are the ideas of {all} connected in {subject}? Explain what each term means, and then use the idea of {a} to
+analyze this case: {case_a}
 
-{case_a} Asked about {a}, someone claims: "{claim_a}" Explain what is meant by {all} in {subject}, analyze the case, and say
-whether the claim is right.
+{case_a} Asked about the idea of {a}, someone claims: "{claim_a}" Explain what is meant by {all} in {subject}, analyze
+the case, and say whether the claim is right.
 """)
 _WITH_OTHERS = " Include an explanation of what is meant by {others}."
 _PAIR = _forms("""
-This problem joins two topics of {subject}, "{topic_1}" and "{topic_2}". First case: {case_a} Second case: {case_b} Explain
-what is meant by {all}, analyze both cases, and say how the ideas are connected.
+This problem joins two topics of {subject}, "{topic_1}" and "{topic_2}". First case: {case_a} Second case: {case_b}
+Explain what is meant by {all}, analyze both cases, and say how the ideas are connected.
 
 From the topic "{topic_1}" in {subject}, consider {first}; from "{topic_2}", consider {second}. What does each idea
 contribute that the others do not? Support your comparison with two cases. The first concerns {a}: {case_a} The second
@@ -80,11 +81,13 @@ concerns {b}: {case_b}
 {case_a} Analyze this case from {subject} with the idea of {a} in mind. Then turn to {b}, on which a student claims:
 "{claim_b}" Examine the claim, and explain what is meant by {all} and how these ideas fit together.
 
-A learner of {subject} brings two beliefs to a problem about "{topic_1}" and "{topic_2}". On {a}: "{claim_a}" On {b}:
-"{claim_b}" Examine both, explain what is meant by {all}, and say how the ideas bear on one another.
+A learner of {subject} brings two beliefs to a problem about "{topic_1}" and "{topic_2}". On the idea of {a}:
+"{claim_a}" On the idea of {b}: "{claim_b}" Examine both, explain what is meant by {all}, and say how the ideas bear
+on one another.
 
-In {subject}, a problem may involve {first} on the one hand and {second} on the other. Explain what each term means and how
-the two sides are connected. With {b} in mind, analyze this case: {case_b} With {a} in mind, examine this claim: "{claim_a}"
+In {subject}, a problem may involve {first} on the one hand and {second} on the other. Explain what each term means
+and how the two sides are connected. With {b} in mind, analyze this case: {case_b} With {a} in mind, examine this
+claim: "{claim_a}"
 """)
 _SCAFFOLD_ONE = _forms("""
 {tag} In "{subject}" ({discipline}), what is meant by {all}, and what would be a good example?
@@ -117,7 +120,6 @@ _IMPORTANCE_ASKED = re.compile(
     r"\b(?:good for|matters?|importan\w+|contribute|useful|why (?:is|are|do|does))\b", re.IGNORECASE
 )
 _QUOTED = re.compile(r'"([^"]+)"')
-_VERDICT = "Verdict: false."
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _MAX_WORDS_BY_NAME = 30
@@ -168,7 +170,9 @@ def _leading(letter: str, entry: Entry) -> dict[str, str]:
 def _scaffold_question(discipline: str, subject: str, concepts: Sequence[str]) -> str:
     names = sorted(concepts)
     form = _pick(_SCAFFOLD_ONE if len(names) == 1 else _SCAFFOLD_SEVERAL, _stable_hash(subject, *names))
-    return form.format(tag=SCAFFOLD, subject=_quotable(subject), discipline=discipline, all=_listed(map(_quote, names)))
+    return form.format(
+        tag=SCAFFOLD, subject=_quotable(subject), discipline=_quotable(discipline), all=_listed(map(_quote, names))
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ answers
@@ -223,14 +227,13 @@ class _Wanted:
 
 
 def _about_one(entry: Entry, wanted: _Wanted) -> str:
-    """Paragraphs with a bold lead each, in the order of the question; a claim at its head is answered before all else."""
+    """Paragraphs with a bold lead each, in the order of the question; a claim at its head is answered first."""
     concept = entry.concept
-    paragraphs = [
-        f"**The case.** {concept.example.analysis}"
-        if kind == "situation"
-        else f"**{_VERDICT}** {concept.mistake.correction}"
-        for kind, _ in wanted.brought
-    ]
+    replies = {
+        "situation": f"**The case.** {concept.example.analysis}",
+        "belief": f"**Verdict: false.** {concept.mistake.correction}",
+    }
+    paragraphs = [replies[kind] for kind, _ in wanted.brought]
     if wanted.meaning_of(entry):
         verdict_first = wanted.brought and wanted.brought[0][0] == "belief"
         paragraphs.insert(1 if verdict_first else 0, f"**{concept.name}.** {concept.definition}")
@@ -266,7 +269,7 @@ def _connection(entries: Sequence[Entry]) -> str:
 def _topics(entries: Sequence[Entry], topics: Sequence[str]) -> str:
     subject = entries[0].subject_term
     if len(topics) == 1:
-        return f'{"Both" if len(entries) == 2 else "All"} ideas belong to one topic of {subject}, "{topics[0]}".'
+        return f'{"Both" if len(entries) == 2 else "All these"} ideas belong to one topic of {subject}, "{topics[0]}".'
     shares = [f'"{topic}" ({_listed(e.term for e in entries if e.session.name == topic)})' for topic in topics]
     return f"{_NUMBERS.get(len(topics), 'Several')} topics of {subject} meet here: {_listed(shares)}."
 
@@ -274,7 +277,7 @@ def _topics(entries: Sequence[Entry], topics: Sequence[str]) -> str:
 def _links(entries: Sequence[Entry]) -> str:
     """Which definition uses which other concept, in one sentence; nothing where none does."""
     uses = [(x, [y for y in entries if y is not x and x.refers_to(y)]) for x in entries]
-    drawn = [f"{x.phrase} draws on {_phrases(others)}" for x, others in uses if others]
+    drawn = [f"{x.phrase} draws on the idea{'s' * (len(ys) > 1)} of {_phrases(ys)}" for x, ys in uses if ys]
     return f"The definition of {', and that of '.join(drawn[:2])}." if drawn else ""
 
 

@@ -12,7 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from aiohttp import web
@@ -30,7 +30,7 @@ BIND_FAILURES = {errno.EADDRINUSE: "is in use already", errno.EACCES: "may not b
 
 @dataclass
 class Stats:
-    """What the endpoint has seen: every chat request ends up in one of served, refused (4xx but 429) or a kind of fault."""
+    """What the endpoint has seen: a chat request ends up in served, in refused (4xx but 429) or in a kind of fault."""
 
     requests: int = 0
     served: int = 0
@@ -178,7 +178,10 @@ def build_app(
 
 @asynccontextmanager
 async def serving(*, host: str = "127.0.0.1", port: int = 0, **settings: object) -> AsyncIterator[str]:
-    """Serve while the block runs and yield the base URL; settings as for `build_app`. GlanError when the port is taken."""
+    """Serve while the block runs and yield the base URL; settings as for `build_app`.
+
+    GlanError when the port is taken.
+    """
     runner = web.AppRunner(build_app(**settings), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -193,11 +196,12 @@ async def serving(*, host: str = "127.0.0.1", port: int = 0, **settings: object)
 
 
 def run(host: str = "127.0.0.1", port: int = 8765, **settings: object) -> None:
-    """Serve until Ctrl-C; prints the base URL when listening. Port 0 picks a free one. GlanError when the port is taken."""
-    try:
+    """Serve until Ctrl-C; prints the base URL when listening. Port 0 picks a free one.
+
+    GlanError when the port is taken.
+    """
+    with suppress(KeyboardInterrupt):
         asyncio.run(_serve_until_stopped(host, port, settings))
-    except KeyboardInterrupt:
-        pass
 
 
 async def _serve_until_stopped(host: str, port: int, settings: dict[str, object]) -> None:

@@ -1,8 +1,8 @@
 """The textbook that the scripted teacher answers from: one file a discipline in `assets/textbook/`, written by people.
 
-A textbook holds disciplines, a discipline subjects, a subject class sessions, a session key concepts. Every concept brings
-its definition, its importance, one worked example and one common mistake with its correction; from these pieces the
-scripted teacher builds syllabi, homework questions and answers. `textbook()` is the one that comes with GLAN Studio.
+A textbook holds disciplines, a discipline subjects, a subject class sessions, a session key concepts. Every concept
+brings its definition, its importance, one worked example and one common mistake with its correction; from these pieces
+the scripted teacher builds syllabi, questions and answers. `textbook()` is the one that comes with GLAN Studio.
 """
 
 import re
@@ -18,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from glan_core.errors import GlanError
 
+# Quotations are looked up by this many characters, because dozens of situations begin with 'A'.
+QUOTATION_HEAD = 12
 FOLDER = Path(__file__).parents[2] / "assets" / "textbook"
 
 # The C loader reads the shipped files ten times as fast; it is missing where PyYAML was built without libyaml.
@@ -139,6 +141,10 @@ class Mention:
     entries: tuple[Entry, ...]
 
 
+# A phrase in lower case, its kind and its concepts, as in Mention.
+Phrase = tuple[str, str, tuple[Entry, ...]]
+
+
 class Textbook:
     """All disciplines, with an index of every phrase that a question can be recognized by. Names match in any case."""
 
@@ -171,27 +177,29 @@ class Textbook:
     def mentions(self, text: str) -> list[Mention]:
         """The phrases of the textbook in the text, from left to right, the longest at each place, none overlapping.
 
-        Situations and beliefs count where they stand word for word, names of concepts and subjects in any case and with a
-        plural 's', names of class sessions only where they are quoted in double quotes.
+        Situations and beliefs count where they stand word for word, names of concepts and subjects in any case and with
+        a plural 's', names of class sessions only where they are quoted in double quotes.
         """
         lowered = text.lower()
         found: list[Mention] = []
         end = 0
-        for match in _WORD.finditer(lowered):
-            start = match.start()
-            if start < end:
-                continue
-            for phrase, kind, entries in self._phrases.get(match.group(), ()):
+        while word := _WORD.search(lowered, end):
+            start, end = word.span()
+            for phrase, kind, entries in self._phrases_at(lowered, start, word.group()):
                 if lowered.startswith(phrase, start) and (stop := _phrase_end(lowered, start + len(phrase))):
                     found.append(Mention(kind, start, stop, entries))
                     end = stop
                     break
         return found
 
+    def _phrases_at(self, text: str, start: int, word: str) -> tuple[Phrase, ...]:
+        """The phrases that may begin there, the longest first: quotations are longer than any name."""
+        return self._phrases.get(text[start : start + QUOTATION_HEAD], ()) + self._phrases.get(word, ())
+
 
 @cache
 def textbook() -> Textbook:
-    """The textbook that comes with GLAN Studio, read once per process; GlanError names the file and place of a mistake."""
+    """The textbook that comes with GLAN Studio, read once per process; raises as `load` does."""
     return load(FOLDER)
 
 
@@ -307,8 +315,8 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[tuple[str, str, tuple[Entry, ...]], ...]]:
-    """Every phrase to recognize with its kind and entries, by its first word, the longest first."""
+def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
+    """Every phrase to recognize, the longest first: quotations by how they begin, names by their first word."""
     found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         concept = entry.concept
@@ -318,8 +326,10 @@ def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[tuple[str, str, tuple[
         found[entry.subject.name.lower(), "subject"].append(entry)
         # The closing quote makes a topic longer than a concept of the same name, so that the quoted one is the topic.
         found[f'{entry.session.name.lower()}"', "topic"].append(entry)
-    by_word: dict[str, list[tuple[str, str, tuple[Entry, ...]]]] = defaultdict(list)
+    by_head: dict[str, list[Phrase]] = defaultdict(list)
     for (phrase, kind), owners in found.items():
         if word := _WORD.search(phrase):
-            by_word[word.group()].append((phrase[word.start() :], kind, tuple(owners)))
-    return {word: tuple(sorted(phrases, key=lambda p: -len(p[0]))) for word, phrases in by_word.items()}
+            known_by = phrase[word.start() :]
+            head = known_by[:QUOTATION_HEAD] if kind in ("situation", "belief") else word.group()
+            by_head[head].append((known_by, kind, tuple(owners)))
+    return {head: tuple(sorted(phrases, key=lambda p: -len(p[0]))) for head, phrases in by_head.items()}

@@ -124,6 +124,11 @@ class Workspace:
         return default if row is None else json.loads(row[0])
 
 
+def found_in(home: Path) -> list[Path]:
+    """The workspace folders directly below `home`, by name; none where there is no such folder."""
+    return sorted(file.parent for file in home.glob(f"*/{FILE}")) if home.is_dir() else []
+
+
 def set_fact(db: apsw.Connection, key: str, value: object) -> None:
     """Store a fact about the workspace as a whole; `value` is kept as JSON."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))

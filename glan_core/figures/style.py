@@ -1,0 +1,88 @@
+"""The look of every figure: one hue for each group, one ramp for quantities, one plotly template for each theme.
+
+The colours are those of .streamlit/config.toml; change them together.
+"""
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from glan_core.taxonomy import GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """The tokens of one theme. `groups` gives each group of the taxonomy its hue; `nothing` is the grey of 'nothing yet'."""
+
+    name: str
+    background: str
+    text: str
+    muted: str
+    grid: str
+    nothing: str
+    accent: str
+    failure: str
+    hues: tuple[str, ...]
+    ramp: tuple[str, ...]
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Group -> hue, in the fixed order of the groups."""
+        return dict(zip(GROUPS, self.hues, strict=True))
+
+    @property
+    def scale(self) -> list[tuple[float, str]]:
+        """The ramp as a plotly colour scale."""
+        return [(n / (len(self.ramp) - 1), color) for n, color in enumerate(self.ramp)]
+
+    @property
+    def template(self) -> go.layout.Template:
+        """The plotly template."""
+        axis = {"gridcolor": self.grid, "linecolor": self.grid, "zeroline": False, "ticks": "", "title": {"standoff": 8}}
+        return go.layout.Template(
+            layout={
+                "font": {"color": self.text, "size": 13, "family": "Source Sans, sans-serif"},
+                "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "colorway": list(self.hues),
+                "xaxis": axis, "yaxis": axis, "margin": {"l": 8, "r": 8, "t": 8, "b": 8}, "showlegend": False,
+                "hoverlabel": {"bgcolor": self.background, "bordercolor": self.grid, "font": {"color": self.text}, "align": "left"},
+                "colorscale": {"sequential": self.scale},
+            }
+        )  # fmt: skip
+
+
+LIGHT = Style(
+    "light", "#FFFFFF", "#1D2733", "#5B6B7B", "#DCE2E8", "#E4E8EC", "#1F5F8B", "#B3261E",
+    ("#AA4499", "#D9A02B", "#2E8B57", "#4477AA", "#33AEDD", "#8C6D52", "#44AA99", "#8F8F2F"),
+    ("#EAF3E6", "#CBE6CF", "#A3D6BE", "#76C3B3", "#4DADAA", "#33949F", "#287A92", "#266084", "#2A4673", "#2D2C5E"),
+)  # fmt: skip
+DARK = Style(
+    "dark", "#11171D", "#E3E8ED", "#93A1AF", "#2C3742", "#27313B", "#3F8FC4", "#F2857C",
+    ("#C66DB8", "#E3B34B", "#4FAE7C", "#6F9FD0", "#5CC4EE", "#B0937A", "#62C4B3", "#B5B554"),
+    ("#22314A", "#27416A", "#2A5583", "#2B6C93", "#30859C", "#41A0A0", "#63B9A2", "#8FD0A9", "#BFE3B8", "#EDF5D0"),
+)  # fmt: skip
+
+
+def style(theme: str | None) -> Style:
+    """The style of a theme's type: 'dark', or light for anything else."""
+    return DARK if theme == "dark" else LIGHT
+
+
+def ink_on(color: str) -> str:
+    """Black or white, whichever reads better on a colour '#rrggbb' (WCAG relative luminance)."""
+    channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#1D2733" if luminance > 0.22 else "#FFFFFF"
+
+
+def at(ramp: tuple[str, ...], share: float) -> str:
+    """The colour of a ramp at a share from 0 to 1, between its steps."""
+    place = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
+    low = min(int(place), len(ramp) - 2)
+    return mix(ramp[low], ramp[low + 1], place - low)
+
+
+def mix(one: str, other: str, share: float) -> str:
+    """A colour between two: `share` 0 gives the first, 1 the other."""
+    pairs = [(int(one[n : n + 2], 16), int(other[n : n + 2], 16)) for n in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)

@@ -1,0 +1,151 @@
+"""The frame of every page: the open workspace, the focus, the title line."""
+
+import os
+import urllib.parse
+from pathlib import Path
+
+import networkx as nx
+import streamlit as st
+
+from glan_core import demo, taxonomy, taxonomy_edit
+from glan_core.errors import GlanError
+from glan_core.figures.style import Style, style
+from glan_core.workspace import Workspace, found_in
+
+HOME = Path(os.environ.get("GLAN_HOME") or Path(__file__).parents[2] / "workspaces")
+
+
+def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
+    """Draw what stands on every page (workspace, focus) and return the open workspace and its live taxonomy.
+
+    Stops the page with a sentence where there is no workspace to open.
+    """
+    folder = _choose_workspace()
+    if folder is None:
+        st.header(name)
+        st.info(f"There is no workspace in {HOME} yet. A workspace holds a taxonomy and all that is made from it.")
+        _new_workspace()
+        st.stop()
+    try:
+        ws = _open(str(folder), folder.stat().st_mtime_ns)
+        tree = taxonomy_edit.tree(ws)
+    except GlanError as error:
+        st.header(name)
+        st.error(str(error))
+        st.stop()
+    _take_focus_from_url(tree)
+    with st.sidebar, st.container(gap=None):
+        _breadcrumb(tree)
+    return ws, tree
+
+
+@st.cache_resource(max_entries=20)
+def _open(folder: str, _made_at: int) -> Workspace:
+    return Workspace.open(folder)
+
+
+def _choose_workspace() -> Path | None:
+    found = {folder.name: folder for folder in found_in(HOME)}
+    if not found:
+        return None
+    wanted = st.session_state.get("workspace") or st.query_params.get("workspace")
+    names = list(found)
+    with st.sidebar, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = st.selectbox("Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch")
+        with st.popover("", icon=":material/add:", help="New workspace"):
+            _new_workspace()
+    if st.session_state.get("workspace") not in (None, name):
+        st.session_state.pop("focus", None)
+        st.query_params.pop("focus", None)
+    st.session_state.workspace = name
+    st.query_params["workspace"] = name
+    return found[name]
+
+
+def _first(names: list[str]) -> int:
+    return names.index("demo") if "demo" in names else 0
+
+
+def _new_workspace() -> None:
+    with st.form("new_workspace", border=False):
+        name = st.text_input("Name of the new workspace", placeholder="my-research")
+        filled = st.checkbox("Fill it with the demo content")
+        if st.form_submit_button("Make workspace", type="primary"):
+            folder = taxonomy.slug(name) if name.strip() else ""
+            try:
+                if not folder:
+                    raise GlanError("Give the workspace a name.")
+                demo.create(HOME / folder, demo=filled)
+            except GlanError as error:
+                st.error(str(error))
+            else:
+                st.session_state.workspace = folder
+                st.session_state.pop("focus", None)
+                st.rerun()
+
+
+def focus() -> str | None:
+    """The id of the taxonomy node that is picked, or None for all."""
+    return st.session_state.get("focus")
+
+
+def set_focus(node_id: str | None) -> None:
+    """Pick a node, or None for all; the URL follows, so that a link opens the same view."""
+    st.session_state.focus = node_id
+    if node_id is None:
+        st.query_params.pop("focus", None)
+    else:
+        st.query_params["focus"] = node_id
+    st.session_state.focus_in_url = node_id
+
+
+def _take_focus_from_url(tree: nx.DiGraph) -> None:
+    """A focus in the URL that this session did not write there was typed, shared, or reached by Back."""
+    in_url = st.query_params.get("focus")
+    if in_url is not None and in_url != st.session_state.get("focus_in_url"):
+        st.session_state.focus = in_url
+    if focus() is not None and focus() not in tree:
+        st.session_state.focus = None
+    set_focus(focus())
+
+
+def _breadcrumb(tree: nx.DiGraph) -> None:
+    """Where the focus is; every part of it can be picked, and all of it cleared."""
+    st.caption("Focus")
+    picked = focus()
+    nodes = taxonomy.path(tree, picked) if picked else []
+    st.button("All knowledge", key="focus_all", icon=":material/public:", type="tertiary", on_click=set_focus, args=(None,), disabled=not picked)
+    for depth, node in enumerate(nodes):
+        last = depth == len(nodes) - 1
+        st.button(
+            f"**{node.name}**" if last else node.name, key=f"focus_{node.id}", icon=":material/subdirectory_arrow_right:",
+            type="tertiary", on_click=set_focus, args=(node.id,), disabled=last,
+        )  # fmt: skip
+
+
+def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
+    """The title line: page, focus, one sentence of state, and the demo mark."""
+    picked = focus()
+    of = f" · {tree.nodes[picked]['node'].name}" if picked else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.header(f"{name}{of}", anchor=False, width="content")
+        if ws.fact("demo"):
+            st.badge("demo", color="gray", help="Made by the offline scripted teacher to show what the studio does.")
+    st.caption(sentence)
+
+
+def page_link(page: str, **query: str) -> str:
+    """The address of a page with the workspace and focus kept, for links inside texts."""
+    kept = {"workspace": st.session_state.workspace} | ({"focus": focus()} if focus() else {}) | query
+    return f"/{page}?{urllib.parse.urlencode(kept)}"
+
+
+def figure_style() -> Style:
+    """The style of figures in the theme that the user sees."""
+    return style(st.context.theme.type)
+
+
+def user() -> str:
+    """Who is recorded with changes and votes made on pages."""
+    return st.session_state.get("who") or taxonomy_edit.default_user()
+

@@ -1,0 +1,154 @@
+"""Runs: plan and price, then start; watch, pause, resume, cancel."""
+
+import shlex
+
+import pandas as pd
+import streamlit as st
+
+from glan_core import runs, taxonomy
+from glan_core.errors import GlanError
+from glan_core.generation.order import STAGE_WORDS, Order, read_order
+from glan_core.generation.plan import Plan, plan
+from glan_core.generation.run import check
+from glan_core.wording import duration, money, plural, short, span
+from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace.run_rows import LIVE
+from pages.components import runs_panel, studio, teacher_form
+
+ws, tree = studio.open_page("Runs")
+focus = studio.focus()
+
+
+def order_form() -> Order | None:
+    """What to make and who teaches; None, with the fault said, while it is no order."""
+    disciplines = taxonomy.disciplines_under(tree, focus)
+    where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
+    st.markdown(f"**What to make**, in {where} ({plural(len(disciplines), 'discipline')})")
+    with st.grid(3, gap="small", min_column_width=150):
+        queries = st.number_input("Subject queries", 1, 1000, 10, key="queries", help="How often the teacher lists the subjects of a discipline; the paper asks 10 times.")  # noqa: E501
+        most = st.number_input("Subjects at most", 1, 100_000, None, key="most", placeholder="all", help="A syllabus for at most this many subjects of a discipline.")  # noqa: E501
+        per = st.number_input("Questions per syllabus", 0, 250_000, 20, key="per", help="The paper has 400 to 800.")
+    values = teacher_form.fields("run", answers=True)
+    with st.expander("Draws, limits and pace"):
+        values |= more_fields()
+    target = {"disciplines": disciplines, "subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
+    try:
+        if not disciplines:
+            raise GlanError("There is no discipline in focus: pick another node, or add one on the Taxonomy page.")
+        return read_order(Order, {**values, "target": target})
+    except GlanError as error:
+        st.error(str(error))
+        return None
+
+
+def more_fields() -> dict:
+    """Draws and limits, as an order takes them."""
+    with st.grid(3, gap="small", min_column_width=150):
+        share = st.slider("Two-session questions", 0, 100, 50, 5, format="%d%%", key="share", help="Harder questions that join two class sessions; the paper does not state the mix.")  # noqa: E501
+        law = st.selectbox("Draw law", ["coverage", "uniform"], key="law", help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.")  # noqa: E501
+        seed = st.number_input("Seed", 0, None, 0, key="seed", help="The same seed draws the same sessions and concepts.")
+        budget = st.number_input("Budget in dollars", 0.01, None, None, key="budget", placeholder="none", format="%.2f", help="Never spent beyond, what is in flight included.")  # noqa: E501
+        calls = st.number_input("Calls at most", 1, None, None, key="calls", placeholder="no limit")
+        flight = st.number_input("Calls at a time", 1, 4096, 32, key="flight", help="The most; the run adapts below it to what the endpoint takes.")  # noqa: E501
+        rpm = st.number_input("Requests a minute", 1, None, None, key="rpm", placeholder="no limit")
+        tpm = st.number_input("Tokens a minute", 1, None, None, key="tpm", placeholder="no limit")
+    return {
+        "pair_share": share / 100, "draw_law": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
+        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm,
+    }  # fmt: skip
+
+
+def show_plan(made: Plan) -> None:
+    """Calls, tokens, price and time, before anything is paid for."""
+    with st.grid(2, gap="small", min_column_width=180):
+        st.metric("Calls", span(tuple(map(short, made.calls))), help=f"{span(made.calls)} calls.")
+        st.metric("New pairs", span(tuple(map(short, made.pairs))), help=f"{span(made.pairs)} answered questions.")
+        st.metric("Price", money(made.usd), help=made.basis)
+        st.metric("Time", span(tuple(map(duration, made.seconds))), help="At full concurrency.")
+    rows = [stage for stage in made.stages if stage.calls[1]]
+    st.dataframe(
+        pd.DataFrame({
+            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
+            "tokens": [f"{s.tokens_in:,.0f} + {s.tokens_out:,.0f}" for s in rows], "price": [money(s.usd) for s in rows],
+        }),
+        hide_index=True,
+        column_config={
+            "stage": st.column_config.TextColumn("Stage"),
+            "calls": st.column_config.TextColumn("Calls", alignment="right"),
+            "tokens": st.column_config.TextColumn("Tokens a call, in + out", alignment="right"),
+            "price": st.column_config.TextColumn("Price", alignment="right"),
+        },
+    )  # fmt: skip
+    st.caption(f"How this was estimated: {made.basis}")
+
+
+def start(order: Order, made: Plan) -> None:
+    """Store the run and start its process."""
+    number = len(order.target.disciplines)
+    title = tree.nodes[focus]["node"].name if focus else f"{number} disciplines"
+    try:
+        with_key = teacher_form.environment()
+        check(order, key=with_key.get("OPENAI_API_KEY"))
+        run_id = runs.submit(ws, "generate", title, order.model_dump(mode="json"), made.as_dict())
+        runs.launch(ws, run_id, with_key)
+    except GlanError as error:
+        st.error(str(error))
+    else:
+        st.session_state.run = run_id
+        st.rerun()
+
+
+def command(ws: Workspace, order: Order) -> str:
+    """The `glan` command that does the same."""
+    whole = len(order.target.disciplines) == len(taxonomy.disciplines_under(tree))
+    parts = ["glan", "generate", str(ws.folder), "--disciplines", "all" if whole else focus or ",".join(order.target.disciplines)]
+    defaults = read_order(Order, {"target": {"disciplines": order.target.disciplines}})
+    for name in ("subject_queries", "max_subjects", "questions_per_syllabus"):
+        if (value := getattr(order.target, name)) != getattr(defaults.target, name):
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    for name in type(order).model_fields:
+        if name not in ("target", "kind", "stages") and (value := getattr(order, name)) != getattr(defaults, name):
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)
+
+
+def planning() -> None:
+    """The plan form with its price, and the one button that spends."""
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        order = order_form()
+    if order is None:
+        return
+    with right:
+        try:
+            made = plan(ws, order)
+        except GlanError as error:
+            st.error(str(error))
+            return
+        if not made.calls[1]:
+            st.success("The workspace already holds all of this target. Raise a number to go further.", icon=":material/check:")
+            return
+        show_plan(made)
+        cost = "" if made.usd is None else " · free" if made.usd[1] == 0 else f" · about {money(made.usd)}"
+        if st.button(f"Start · {span(tuple(map(short, made.calls)))} calls{cost}", type="primary", icon=":material/play_arrow:", width="stretch"):
+            start(order, made)
+        st.caption("The same on the command line:")
+        st.code(command(ws, order), language="bash", wrap_lines=True)
+
+
+everything = run_rows.runs(ws.db)
+live = [run for run in everything if runs.state_of(run) in LIVE]
+studio.title("Runs", tree, f"{plural(len(everything), 'run')} · {len(live) or 'none'} at work", ws)
+for run in live:
+    with st.container(border=True):
+        runs_panel.live(ws, run.id)
+planning()
+st.subheader("History", anchor=False)
+if everything:
+    picked = runs_panel.history(everything, key="history")
+    shown = picked.id if picked else st.session_state.get("run")
+    if shown is not None and shown not in {run.id for run in live}:
+        with st.container(border=True):
+            runs_panel.live(ws, shown)
+else:
+    st.caption("No runs yet. A run lives on when this page or the browser is closed.")

@@ -1,0 +1,26 @@
+"""GLAN Studio: `streamlit run streamlit_app.py`, or `make run`. Page config, workspace choice, navigation."""
+
+from pathlib import Path
+
+import streamlit as st
+
+ASSETS = Path(__file__).parent / "assets"
+
+st.set_page_config(page_title="GLAN Studio", page_icon=str(ASSETS / "mark.svg"), layout="wide")
+st.logo(str(ASSETS / "logo-dark.svg" if st.context.theme.type == "dark" else ASSETS / "logo.svg"), icon_image=str(ASSETS / "mark.svg"))
+
+page = st.navigation({
+    "Explore": [
+        st.Page("pages/overview.py", title="Overview", icon=":material/donut_large:", default=True,
+                help="How much of the taxonomy is covered, and where it is empty."),
+        st.Page("pages/taxonomy.py", title="Taxonomy", icon=":material/account_tree:",
+                help="The tree of knowledge: search, edit, grow it with a teacher, vote."),
+        st.Page("pages/homework.py", title="Homework", icon=":material/quiz:",
+                help="Questions and answers, each with the whole chain that it came from."),
+    ],
+    "Build": [
+        st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",
+                help="Plan and price a run, start it, watch it, pause it."),
+    ],
+})  # fmt: skip
+page.run()
