@@ -165,7 +165,7 @@ if not questions:
         st.switch_page("pages/runs.py")
     st.stop()
 which = filters()
-left, right = st.columns([5, 4], gap="large")
+left, right = studio.two_halves()
 if rows := page_of(which):
     with left:
         picked = table(rows)

@@ -30,12 +30,20 @@ def sentence() -> str:
     return f"{standing.begun} of {standing.disciplines} disciplines begun · {plural(int(counts['pairs']), 'pair')} · {share}"
 
 
+def middle() -> str:
+    """The node in the middle of the picture: the focus, or what is above it where the focus is a leaf."""
+    if focus is None:
+        return ALL
+    node = tree.nodes[focus]["node"]
+    return focus if node.kind != "discipline" else node.parent_id
+
+
 def pick() -> None:
     """A click on a sector sets the focus; a click on the middle goes up."""
     points = st.session_state.coverage.selection.points
     if points:
-        id = points[0]["customdata"][0]
-        if id == studio.focus():
+        id = points[0]["id"]
+        if id == middle() and id != ALL:
             id = tree.nodes[id]["node"].parent_id
         studio.set_focus(None if id in (ALL, None) else id)
 
@@ -47,9 +55,8 @@ def picture() -> None:
         key="measure", bind="query-params", help="\n\n".join(f"**{title}**: {text}" for title, text in MEASURES.values()),
     )  # fmt: skip
     frame = coverage_frame(tree, standings, measure)
-    middle = focus and (focus if tree.nodes[focus]["node"].kind != "discipline" else tree.nodes[focus]["node"].parent_id)
     st.plotly_chart(
-        sunburst(frame, studio.figure_style(), middle), key="coverage", on_select=pick, selection_mode="points",
+        sunburst(frame, studio.figure_style(), middle()), key="coverage", on_select=pick, selection_mode="points",
         config={"displayModeBar": False}, alt=f"Taxonomy as rings, coloured by {MEASURES[measure][0].lower()}: {sentence()}",
     )  # fmt: skip
     st.caption(f"{MEASURES[measure][1]} Click a sector to look into it, the middle to go back up.")
@@ -112,7 +119,7 @@ def _below(nodes: list) -> None:
 
 studio.title("Overview", tree, sentence(), ws)
 if standings[""].disciplines:
-    left, right = st.columns([2, 1], gap="large")
+    left, right = studio.picture_and_detail()
     with left:
         picture()
     with right:

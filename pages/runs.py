@@ -114,7 +114,7 @@ def command(ws: Workspace, order: Order) -> str:
 
 def planning() -> None:
     """The plan form with its price, and the one button that spends."""
-    left, right = st.columns([1, 1], gap="large")
+    left, right = studio.two_halves()
     with left:
         order = order_form()
     if order is None:
@@ -139,16 +139,17 @@ def planning() -> None:
 everything = run_rows.runs(ws.db)
 live = [run for run in everything if runs.state_of(run) in LIVE]
 studio.title("Runs", tree, f"{plural(len(everything), 'run')} · {len(live) or 'none'} at work", ws)
-for run in live:
-    with st.container(border=True):
-        runs_panel.live(ws, run.id)
+started = st.session_state.get("run")
+for run in everything:
+    if run in live or run.id == started:
+        with st.container(border=True):
+            runs_panel.live(ws, run.id)
 planning()
 st.subheader("History", anchor=False)
 if everything:
     picked = runs_panel.history(everything, key="history")
-    shown = picked.id if picked else st.session_state.get("run")
-    if shown is not None and shown not in {run.id for run in live}:
+    if picked and picked not in live and picked.id != started:
         with st.container(border=True):
-            runs_panel.live(ws, shown)
+            runs_panel.live(ws, picked.id)
 else:
     st.caption("No runs yet. A run lives on when this page or the browser is closed.")

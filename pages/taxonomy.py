@@ -160,7 +160,7 @@ def proposals() -> None:
     for run in live:
         runs_panel.live(ws, run.id)
     open_ones = taxonomy_rows.proposals(ws.db)
-    left, right = st.columns([2, 1], gap="large")
+    left, right = studio.picture_and_detail()
     with right:
         grow_form()
     with left:
@@ -235,7 +235,7 @@ def changes() -> None:
 
 def exchange() -> None:
     """Import, with the difference shown before it is applied, and export."""
-    left, right = st.columns(2, gap="large")
+    left, right = studio.two_halves()
     with left:
         st.markdown("**Export**")
         for kind in ("yaml", "json"):
@@ -275,7 +275,7 @@ def import_file(name: str, content: bytes) -> None:
 fields = sum(1 for _, parents in tree.in_degree() if parents == 0)
 studio.title("Taxonomy", tree, f"{plural(fields, 'field')} · {plural(standings[''].disciplines, 'discipline')} · "
              f"{plural(len(taxonomy_rows.proposals(ws.db)), 'open proposal')}", ws)  # fmt: skip
-left, right = st.columns([2, 1], gap="large")
+left, right = studio.picture_and_detail()
 with left:
     if len(tree):
         outline()

@@ -47,16 +47,16 @@ def _row(tree: nx.DiGraph, standings: Mapping[str, Standing], id: str, measure: 
     }  # fmt: skip
 
 
-def sunburst(frame: pd.DataFrame, style: Style, focus: str | None = None, height: int = 620) -> go.Figure:
+def sunburst(frame: pd.DataFrame, style: Style, middle: str = ALL, height: int = 620) -> go.Figure:
     """The sunburst of a `coverage_frame`: sectors as wide as they hold disciplines, shaded by the measure, grey where there
-    is nothing. `focus` is the node in the middle."""
+    is nothing. `middle` is the id of the node in the middle."""
     colors = [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
     figure = go.Figure(go.Sunburst(
         ids=frame["id"], parents=frame["parent"], labels=frame["name"].map(_wrapped), values=_leaf_sums(frame), branchvalues="total",
-        customdata=frame[["id", "name", "hover"]], hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
+        customdata=frame[["name", "hover"]], hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         marker={"colors": colors, "line": {"color": style.background, "width": 1}},
         textfont={"color": [ink_on(color) for color in colors]}, insidetextorientation="auto",
-        level=focus or ALL, maxdepth=5, leaf={"opacity": 1}, sort=False,
+        level=middle, maxdepth=5, leaf={"opacity": 1}, sort=False,
     ))  # fmt: skip
     figure.update_layout(template=style.template, height=height, uniformtext={"minsize": 8, "mode": "hide"})
     return figure

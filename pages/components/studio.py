@@ -1,7 +1,6 @@
 """The frame of every page: the open workspace, the focus, the title line."""
 
 import os
-import urllib.parse
 from pathlib import Path
 
 import networkx as nx
@@ -134,10 +133,16 @@ def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     st.caption(sentence)
 
 
-def page_link(page: str, **query: str) -> str:
-    """The address of a page with the workspace and focus kept, for links inside texts."""
-    kept = {"workspace": st.session_state.workspace} | ({"focus": focus()} if focus() else {}) | query
-    return f"/{page}?{urllib.parse.urlencode(kept)}"
+def picture_and_detail():
+    """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen."""
+    grid = st.grid(3, gap="medium", min_column_width=230)
+    return grid.cell(column_span=2), grid.cell()
+
+
+def two_halves():
+    """Two parts of equal width, one below the other on a narrow screen."""
+    grid = st.grid(2, gap="medium", min_column_width=390)
+    return grid.cell(), grid.cell()
 
 
 def figure_style() -> Style:
