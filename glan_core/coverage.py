@@ -7,7 +7,18 @@ import networkx as nx
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 
-MEASURES = ("subjects", "syllabi", "sessions", "concepts", "concepts_asked", "questions", "pairs", "calls", "cost_usd", "failures")
+MEASURES = (
+    "subjects",
+    "syllabi",
+    "sessions",
+    "concepts",
+    "concepts_asked",
+    "questions",
+    "pairs",
+    "calls",
+    "cost_usd",
+    "failures",
+)
 ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody has asked for its subjects yet
 
 

@@ -35,7 +35,9 @@ def examine(base_url: str | None = None, folder: Path | None = None) -> Iterator
         yield _package(package)
     version = apsw.sqlite_lib_version()
     safe = tuple(map(int, version.split("."))) >= SAFE_SQLITE
-    yield Check("SQLite", safe, version if safe else f"{version}: older than 3.51.3, which two writers can corrupt; update apsw")
+    yield Check(
+        "SQLite", safe, version if safe else f"{version}: older than 3.51.3, which two writers can corrupt; update apsw"
+    )
     free = shutil.disk_usage(folder if folder and folder.exists() else Path.cwd()).free
     yield Check("Disk", free > LOW_DISK, f"{free / 2**30:.1f} GiB free")
     yield _endpoint(base_url)

@@ -47,7 +47,9 @@ def make(ws: Workspace, discipline_id: str, terms: Terms, watch: Watcher | None 
     if node is None or node.kind != "discipline":
         raise GlanError(f"{quoted(discipline_id)} is no discipline of this workspace.")
     if curriculum_rows.subject_queries(ws.db, discipline_id):
-        raise GlanError(f"{quoted(node.name)} already has subjects in the workspace: a preview is for a discipline's first rows.")
+        raise GlanError(
+            f"{quoted(node.name)} already has subjects in the workspace: a preview is for a discipline's first rows."
+        )
     if folder_of(ws, discipline_id).exists():
         discard(ws, discipline_id)
     small = Workspace.create(folder_of(ws, discipline_id), f"Preview of {node.name}")

@@ -50,7 +50,9 @@ def _path(ws: Workspace, node_id: str) -> list[Link]:
 def _subject_link(ws: Workspace, subject) -> Link:
     queries = curriculum_rows.queries_naming(ws.db, subject.id)
     calls = tuple(call for query_id in queries for call in call_rows.calls_of(ws.db, query_id))
-    return Link("subject", subject.id, subject.name, f"Level: {subject.level}. Subtopics: {', '.join(subject.subtopics)}.", calls)
+    return Link(
+        "subject", subject.id, subject.name, f"Level: {subject.level}. Subtopics: {', '.join(subject.subtopics)}.", calls
+    )
 
 
 def _syllabus_chain(ws: Workspace, syllabus_id: str, pair: Pair | None) -> list[Link]:
@@ -127,4 +129,3 @@ def _question_messages(ws: Workspace, discipline: str, pair: Pair) -> list[Messa
         discipline, subject, syllabus.text, question.strategy, [sessions[id].name for id in question.sessions],
         [names[id] for id in question.concepts],
     )  # fmt: skip
-

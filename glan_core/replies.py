@@ -28,6 +28,11 @@ class Malformed(ValueError):
         self.repairable = repairable
 
 
+def storable(text: str) -> str:
+    """The text with what no database or file holds, half characters (lone surrogates) and NULs, made visible."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def check_whole(text: str, finish_reason: str) -> str:
     """The reply without outer white space; Malformed when it was cut, withheld, empty or a refusal."""
     if finish_reason == "length":
@@ -68,7 +73,7 @@ def _objects(text: str) -> Iterator[object]:
     while (at := text.find("{", at)) >= 0:
         try:
             value, at = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # ValueError: also a number of more digits than Python reads
             line = text.count("\n", 0, at) + 1
             raise Malformed(
                 "malformed", f"the JSON object that begins on line {line} cannot be read", repairable=True

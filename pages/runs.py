@@ -14,6 +14,7 @@ from glan_core.wording import duration, money, plural, short, span
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components import runs_panel, studio, teacher_form
+from pages.components.text import fault, plain
 
 ws, tree = studio.open_page("Runs")
 focus = studio.focus()
@@ -23,7 +24,7 @@ def order_form() -> Order | None:
     """What to make and who teaches; None, with the fault said, while it is no order."""
     disciplines = taxonomy.disciplines_under(tree, focus)
     where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
-    st.markdown(f"**What to make**, in {where} ({plural(len(disciplines), 'discipline')})")
+    st.markdown(f"**What to make**, in {plain(where)} ({plural(len(disciplines), 'discipline')})")
     with st.grid(3, gap="small", min_column_width=150):
         queries = st.number_input("Subject queries", 1, 1000, 10, key="queries", help="How often the teacher lists the subjects of a discipline; the paper asks 10 times.")  # noqa: E501
         most = st.number_input("Subjects at most", 1, 100_000, None, key="most", placeholder="all", help="A syllabus for at most this many subjects of a discipline.")  # noqa: E501
@@ -37,7 +38,7 @@ def order_form() -> Order | None:
             raise GlanError("There is no discipline in focus: pick another node, or add one on the Taxonomy page.")
         return read_order(Order, {**values, "target": target})
     except GlanError as error:
-        st.error(str(error))
+        fault(error)
         return None
 
 
@@ -92,7 +93,7 @@ def start(order: Order, made: Plan) -> None:
         run_id = runs.submit(ws, "generate", title, order.model_dump(mode="json"), made.as_dict())
         runs.launch(ws, run_id, with_key)
     except GlanError as error:
-        st.error(str(error))
+        fault(error)
     else:
         st.session_state.run = run_id
         st.rerun()
@@ -123,7 +124,7 @@ def planning() -> None:
         try:
             made = plan(ws, order)
         except GlanError as error:
-            st.error(str(error))
+            fault(error)
             return
         if not made.calls[1]:
             st.success("The workspace already holds all of this target. Raise a number to go further.", icon=":material/check:")

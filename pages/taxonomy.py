@@ -12,7 +12,7 @@ from glan_core.workspace import run_rows, taxonomy_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components import runs_panel, studio, teacher_form
 from pages.components.add_discipline import add_discipline
-from pages.components.text import plain, scripted_mark
+from pages.components.text import fault, plain, scripted_mark
 
 ws, tree = studio.open_page("Taxonomy")
 focus = studio.focus()
@@ -83,7 +83,7 @@ def act(done: str, action, *args, **kwargs) -> None:
     try:
         action(ws, *args, **kwargs)
     except GlanError as error:
-        st.error(str(error))
+        fault(error)
     else:
         st.toast(done, icon=":material/check:")
         st.rerun()
@@ -209,7 +209,7 @@ def grow_form() -> None:
             run_id = runs.submit(ws, "propose", f"What is missing in {node.name}?", order.model_dump(mode="json"))
             runs.launch(ws, run_id, teacher_form.environment())
         except GlanError as error:
-            st.error(str(error))
+            fault(error)
         else:
             st.rerun()
 
@@ -254,10 +254,10 @@ def import_file(name: str, content: bytes) -> None:
         kind = "json" if name.lower().endswith(".json") else "yaml"
         nodes = taxonomy_file.parse(content.decode("utf-8"), kind, name)
     except UnicodeDecodeError:
-        st.error(f"{name} is not text in UTF-8.")
+        st.error(f"{plain(name)} is not text in UTF-8.")
         return
     except GlanError as error:
-        st.error(str(error))
+        fault(error)
         return
     diff = taxonomy.diff(taxonomy_rows.nodes(ws.db), nodes)
     parts = {part: getattr(diff, part) for part in ("added", "removed", "renamed", "moved", "changed")}

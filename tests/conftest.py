@@ -71,7 +71,7 @@ def teach(monkeypatch):
     """Puts a teacher in the place of every one that a run would open; faults are retried without a wait."""
 
     def use(teacher: Canned) -> Canned:
-        monkeypatch.setattr("glan_core.generation.run.open_teacher", lambda spec, base_url=None: teacher)
+        monkeypatch.setattr("glan_core.generation.run.open_teacher", lambda spec, base_url=None, **key: teacher)
         monkeypatch.setattr(engine, "BACKOFF", 0.001)
         return teacher
 

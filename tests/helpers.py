@@ -3,10 +3,14 @@
 import asyncio
 import json
 import re
+import threading
+import time
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from glan_core import runs
+from glan_core.teachers import server
 from glan_core.teachers.base import Message, Reply, Sampling, estimate_tokens
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import Run
@@ -157,3 +161,42 @@ def number(ws: Workspace, sql: str, *values) -> float:
 def latest_run(ws: Workspace) -> Run:
     """The newest run."""
     return run_rows.runs(ws.db, 1)[0]
+
+
+class Served:
+    """The scripted teacher behind a socket of this machine, in a thread of its own; settings as for `server.serving`."""
+
+    def __init__(self, **settings: object) -> None:
+        self._settings = settings
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._ready = threading.Event()
+        self.url = ""
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with server.serving(**self._settings) as self.url:
+            self._ready.set()
+            await self._stop.wait()
+
+    def __enter__(self) -> "Served":
+        self._thread.start()
+        assert self._ready.wait(20)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def tells(self, page: str) -> dict:
+        """What '/stats' or '/requests' says."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + page, timeout=20) as response:
+            return json.load(response)
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> object:
+    """The first true value of a condition; the test fails when it does not come in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
+        time.sleep(0.01)
+    return value

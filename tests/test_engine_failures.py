@@ -53,9 +53,7 @@ def test_a_malformed_reply_gets_one_repair_turn(new_workspace, order, teach, sta
 
 def all_calls(ws) -> list[call_rows.Call]:
     """Every call, oldest first."""
-    return [
-        call for (id,) in rows(ws, "SELECT work_id FROM calls GROUP BY work_id") for call in call_rows.calls_of(ws.db, id)
-    ]
+    return [call for (id,) in rows(ws, "SELECT work_id FROM calls GROUP BY work_id") for call in call_rows.calls_of(ws.db, id)]
 
 
 def version(ws, name: str) -> str:
@@ -146,7 +144,11 @@ def test_a_passing_fault_is_retried_until_the_reply_comes(ws, order, teach):
 
 
 def test_work_whose_every_request_fails_is_listed_with_the_reason_and_tried_by_the_next_run(ws, order, teach):
-    teach(Canned(lambda s, nth, m: TeacherFault("It failed with status 500.") if s == "syllabus" and "Subject 1" in str(m) else None))
+    teach(
+        Canned(
+            lambda s, nth, m: TeacherFault("It failed with status 500.") if s == "syllabus" and "Subject 1" in str(m) else None
+        )
+    )
     run = run_order(ws, order())
     (failure,) = call_rows.failures(ws.db)
     assert run.state == "finished" and (failure.cause, failure.stage) == ("no reply", "syllabus")
@@ -177,7 +179,9 @@ def test_an_endpoint_that_was_never_reached_ends_the_run_with_a_sentence(ws, ord
 @pytest.mark.parametrize("stage", ["subject_list", "question", "answer"])
 def test_a_teacher_that_cannot_be_used_stops_the_run_and_what_was_in_flight_is_kept(ws, order, teach, stage):
     unusable = TeacherError("It does not accept the key: set OPENAI_API_KEY to a valid one.")
-    teacher = teach(Canned(lambda s, nth, m: unusable if s == stage and nth == 3 else None, delay=lambda nth: 0.002 * (nth % 5)))
+    teacher = teach(
+        Canned(lambda s, nth, m: unusable if s == stage and nth == 3 else None, delay=lambda nth: 0.002 * (nth % 5))
+    )
     run = run_order(ws, order("mathematics", "music", subject_queries=3, questions_per_syllabus=30, max_in_flight=8))
     assert (run.state, run.message) == ("failed", str(unusable))
     served = len(teacher.asked) - 1
@@ -204,7 +208,9 @@ def test_no_more_calls_are_made_than_allowed_and_the_rest_follows_when_more_are(
 
 
 def test_repair_turns_and_wasted_replies_count_towards_the_limit(ws, order, teach):
-    teacher = teach(Canned(lambda s, nth, m: "" if s == "answer" else "Submit your essay." if s == "question" and nth % 2 else None))
+    teacher = teach(
+        Canned(lambda s, nth, m: "" if s == "answer" else "Submit your essay." if s == "question" and nth % 2 else None)
+    )
     run_order(ws, order(questions_per_syllabus=10, max_calls=25))
     assert len(teacher.asked) == 25
     assert teacher.seen["repair"] > 3 and teacher.seen["answer"] > 3

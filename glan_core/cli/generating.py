@@ -26,11 +26,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
     generate = commands.add_parser("generate", help="bring the workspace to a target; run it again to go on")
     _add_target(generate)
-    generate.add_argument("--detach", action="store_true", help="work in the background; follow it with 'glan runs DIR show ID'")
+    generate.add_argument(
+        "--detach", action="store_true", help="work in the background; follow it with 'glan runs DIR show ID'"
+    )
     generate.add_argument("--json", action="store_true")
     generate.set_defaults(command=_generate)
 
-    shown = commands.add_parser("preview", help="one subject, one syllabus, three pairs of a discipline, kept apart until accepted")
+    shown = commands.add_parser(
+        "preview", help="one subject, one syllabus, three pairs of a discipline, kept apart until accepted"
+    )
     shown.add_argument("dir", metavar="DIR")
     shown.add_argument("--discipline", metavar="ID", required=True)
     what = shown.add_mutually_exclusive_group()
@@ -65,7 +69,9 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     """The options that every command which asks a teacher has."""
     parser.add_argument("--teacher", default="scripted", help="openai:MODEL, local:PATH_OR_NAME or scripted (default)")
     parser.add_argument("--answer-teacher", metavar="T", help="another teacher for answers")
-    parser.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)"
+    )
     parser.add_argument("--price", metavar="IN,OUT", help="dollars per million tokens, where the table is wrong or silent")
     parser.add_argument("--budget-usd", type=float, metavar="X", help="never spend more")
     parser.add_argument("--max-calls", type=int, metavar="N", help="never pay for more calls")
@@ -96,7 +102,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-subjects", type=int, metavar="N", help="syllabi for at most this many subjects a discipline")
     parser.add_argument("--questions-per-syllabus", type=int, default=20, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (default: %(default)s)")
-    parser.add_argument("--pair-share", type=float, default=0.5, metavar="X", help="share of two-session questions (default: %(default)s)")
+    parser.add_argument(
+        "--pair-share", type=float, default=0.5, metavar="X", help="share of two-session questions (default: %(default)s)"
+    )
     parser.add_argument("--draw-law", choices=("coverage", "uniform"), default="coverage", help="(default: %(default)s)")
     add_terms(parser)
 
@@ -142,7 +150,9 @@ def _generate(args: argparse.Namespace) -> int:
     made = plan(ws, order)
     check(order)
     number = len(order.target.disciplines)
-    title = f"{number} disciplines" if number > 1 else taxonomy.path(taxonomy_edit.tree(ws), order.target.disciplines[0])[-1].name
+    title = (
+        f"{number} disciplines" if number > 1 else taxonomy.path(taxonomy_edit.tree(ws), order.target.disciplines[0])[-1].name
+    )
     run_id = runs.submit(ws, "generate", title, order.model_dump(mode="json"), made.as_dict())
     if args.detach:
         runs.launch(ws, run_id)
@@ -186,7 +196,14 @@ def _preview(args: argparse.Namespace) -> int:
     lines = ["Subjects: " + "; ".join(subject.name for subject in made.subjects)]
     lines += ["", made.syllabus.text] if made.syllabus else []
     for number, pair in enumerate(made.pairs, start=1):
-        lines += ["", f"--- question {number} ({pair.question.strategy})", pair.question.text, "", "--- answer", pair.answer or "(none)"]
+        lines += [
+            "",
+            f"--- question {number} ({pair.question.strategy})",
+            pair.question.text,
+            "",
+            "--- answer",
+            pair.answer or "(none)",
+        ]
     lines += ["", f"Accept it with 'glan preview {args.dir} --discipline {args.discipline} --accept', or --discard it."]
     report(args.json, asdict(made), lines)
     return 0

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 
 from glan_core.generation.order import STAGE_WORDS
-from glan_core.generation.run import Watcher
 from glan_core.wording import usd
 from glan_core.workspace.run_rows import Sample, StageProgress
 
@@ -29,8 +28,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
     widths = [max(len(row[n]) for row in texts) for n in range(len(head))]
     right = [all(isinstance(row[n], int) for row in rows) and bool(rows) for n in range(len(head))]
     return [
-        "  ".join(cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(row, widths, right, strict=True)).rstrip()
-        for row in texts
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip() for row in texts
     ]
 
 
@@ -43,7 +41,8 @@ def progress(quiet: bool):
         with _bars() as watch:
             yield watch
     else:
-        yield _plain()
+        with _plain() as watch:
+            yield watch
 
 
 @contextmanager
@@ -51,7 +50,8 @@ def _bars():
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<15}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    name, note = TextColumn("{task.description:<15}"), TextColumn("{task.fields[note]}")
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), note)
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, int] = {}
 
@@ -66,14 +66,20 @@ def _bars():
         yield watch
 
 
-def _plain() -> Watcher:
-    last = -PLAIN_SECONDS
+@contextmanager
+def _plain():
+    last, latest = -PLAIN_SECONDS, ""
 
     def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
-        nonlocal last
+        nonlocal last, latest
+        parts = [f"{STAGE_WORDS[s.stage]} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
+        line = f"{', '.join(parts) or 'nothing to do'}; {usd(sample.cost_usd)}"
         if time.monotonic() - last >= PLAIN_SECONDS:
-            last = time.monotonic()
-            parts = [f"{STAGE_WORDS[s.stage]} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
-            print(f"{', '.join(parts) or 'nothing to do'}; {usd(sample.cost_usd)}", file=sys.stderr, flush=True)
+            last, latest = time.monotonic(), ""
+            print(line, file=sys.stderr, flush=True)
+        else:
+            latest = line
 
-    return watch
+    yield watch
+    if latest:
+        print(latest, file=sys.stderr, flush=True)

@@ -22,7 +22,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8900, help="0 picks a free one (default: %(default)s)")
     serve.add_argument("--latency-ms", type=float, default=0, help="wait this long before every reply")
-    serve.add_argument("--fail-rate", type=float, default=0, help="share of requests that fail: 429, 500, resets and cut bodies as 5:2:1:1")
+    serve.add_argument(
+        "--fail-rate", type=float, default=0, help="share of requests to fail: 429, 500, reset and cut replies as 5:2:1:1"
+    )
     serve.set_defaults(command=_serve)
 
 

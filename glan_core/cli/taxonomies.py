@@ -22,7 +22,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser = actions.add_parser(name, help=help)
         for argument in arguments:
             parser.add_argument(argument.lower(), metavar=argument)
-        parser.add_argument("--who", default=taxonomy_edit.default_user(), help="recorded with the change (default: %(default)s)")
+        parser.add_argument("--who", default=taxonomy_edit.default_user(), help="put on record (default: %(default)s)")
         parser.set_defaults(command=command)
         return parser
 
@@ -62,10 +62,8 @@ def _show(args: argparse.Namespace) -> None:
 
 def _import(args: argparse.Namespace) -> None:
     ws, nodes = Workspace.open(args.dir), taxonomy_file.read(Path(args.file))
-    if args.dry_run:
-        diff = taxonomy.diff(taxonomy_rows.nodes(ws.db), nodes)
-    else:
-        diff = taxonomy_edit.import_nodes(ws, nodes, args.who)
+    old = taxonomy_rows.nodes(ws.db)
+    diff = taxonomy.diff(old, nodes) if args.dry_run else taxonomy_edit.import_nodes(ws, nodes, args.who)
     parts = [f"{len(getattr(diff, name)):,} {name}" for name in ("added", "removed", "renamed", "moved", "changed")]
     print(("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + ".")
 

@@ -13,6 +13,8 @@ from glan_core.workspace import Workspace, curriculum_rows, homework_rows
 from glan_core.workspace.homework_rows import Pair
 
 FORMATS = ("chat", "alpaca", "sharegpt", "parquet")
+# Line breaks to many readers, though not to JSON: escaped, a row stays one line whoever splits the file.
+LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 PARQUET_ROWS = 5000  # rows of a row group: memory stays flat
 
 
@@ -58,7 +60,11 @@ def export(
     try:
         number = _write_parquet(temporary, rows()) if form == "parquet" else _write_lines(temporary, rows())
         if not number:
-            why = f"all {left_out:,} pairs are the scripted teacher's; ask for them to be included" if left_out else "there are no pairs"
+            why = (
+                f"all {left_out:,} pairs are the scripted teacher's; ask for them to be included"
+                if left_out
+                else "there are no pairs"
+            )
             raise GlanError(f"Nothing to export: {why}.")
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -122,7 +128,7 @@ def _write_lines(file: str, rows: Iterator[dict]) -> int:
     number = 0
     with open(file, "w", encoding="utf-8", newline="\n") as out:
         for number, row in enumerate(rows, start=1):  # noqa: B007
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.write(json.dumps(row, ensure_ascii=False).translate(LINE_BREAKS) + "\n")
     return number
 
 

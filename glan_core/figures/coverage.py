@@ -14,7 +14,10 @@ from glan_core.wording import number
 ALL = "all"  # the id of the middle of the sunburst
 
 MEASURES = {
-    "share": ("Share of target", "Answered pairs as a share of those wanted, the mean over disciplines; one without a target counts as 0. More is better."),
+    "share": (
+        "Share of target",
+        "Answered pairs as a share of those wanted, the mean over disciplines; one without a target counts as 0. More is better.",
+    ),
     "pairs": ("Pairs", "Answered questions. Grey: none yet."),
     "subjects": ("Subjects", "Subjects found for the disciplines below. Grey: none yet."),
     "concepts": ("Key concepts", "Key concepts read out of syllabi. Grey: none yet."),
@@ -38,7 +41,9 @@ def _row(tree: nx.DiGraph, standings: Mapping[str, Standing], id: str, measure: 
     node = None if id == ALL else tree.nodes[id]["node"]
     value = standing.share if measure == "share" else standing.counts[measure] or None
     share = "no target yet" if standing.share is None else f"{standing.share:.1%} of target"
-    what = f"{standing.begun} of {standing.disciplines} disciplines begun<br>" if node is None or node.kind != "discipline" else ""
+    what = (
+        f"{standing.begun} of {standing.disciplines} disciplines begun<br>" if node is None or node.kind != "discipline" else ""
+    )
     return {
         "id": id, "parent": "" if node is None else node.parent_id or ALL, "name": "All knowledge" if node is None else node.name,
         "kind": "all" if node is None else node.kind, "disciplines": max(1, standing.disciplines),
@@ -69,7 +74,7 @@ def _wrapped(name: str) -> str:
     if len(safe) <= 11 or not blanks:
         return safe
     middle = min(blanks, key=lambda n: abs(n - len(safe) / 2))
-    return f"{safe[:middle]}<br>{safe[middle + 1:]}"
+    return f"{safe[:middle]}<br>{safe[middle + 1 :]}"
 
 
 def _leaf_sums(frame: pd.DataFrame) -> list[int]:

@@ -7,8 +7,9 @@ repeats, is never more than was in flight.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import apsw
 
@@ -16,8 +17,17 @@ from glan_core.generation.limits import Budget, Concurrency, Rate
 from glan_core.generation.order import Terms
 from glan_core.generation.work import Frontier, Work, ask, fingerprint
 from glan_core.prompts import prompt
-from glan_core.replies import Malformed, check_whole
-from glan_core.teachers.base import Reply, Sampling, Teacher, TeacherBusy, TeacherError, TeacherFault, estimate_tokens
+from glan_core.replies import Malformed, check_whole, storable
+from glan_core.teachers.base import (
+    Message,
+    Reply,
+    Sampling,
+    Teacher,
+    TeacherBusy,
+    TeacherError,
+    TeacherFault,
+    estimate_tokens,
+)
 from glan_core.teachers.prices import Price
 from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
@@ -121,19 +131,20 @@ class Engine:
         return seconds if seconds > 0 else None
 
     async def _sleep(self, seconds: float | None) -> None:
+        """Until something happens, or has happened since the last sleep, or the time is over."""
+        if seconds is None:
+            await self._wake.wait()
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
         self._wake.clear()
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            pass
 
     def _worst(self, work: Work) -> float:
         """What a call costs at most: text has at least two bytes a token, and a reply at most `max_tokens`."""
         voice = self.voices[work.stage]
         if voice.price is None or self.budget.usd is None:
             return 0.0
-        tokens_in = sum(len(m["content"].encode("utf-8", "replace")) // 2 + 10 for m in work.messages)
-        return voice.price.of(tokens_in, voice.sampling.max_tokens)
+        return voice.price.of(_most_tokens(work.messages), voice.sampling.max_tokens)
 
     def _start(self, work: Work) -> None:
         if work.messages is not None:
@@ -164,16 +175,20 @@ class Engine:
         start = time.monotonic()
         try:
             reply = await voice.teacher.reply(work.messages, voice.sampling)
-        except BaseException as error:
+        except TeacherBusy as busy:
             self.budget.settle(worst, 0.0, paid=False)
-            if isinstance(error, TeacherBusy):
-                self.totals.throttled += 1
-                self._put_back(work, self.concurrency.refused(error.retry_after))
-            elif isinstance(error, TeacherFault):
-                await self._fault(work, error)
-            else:
-                raise
+            self.totals.throttled += 1
+            self._put_back(work, self.concurrency.refused(busy.retry_after))
             return
+        except TeacherFault as fault:
+            self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
+            await self._fault(work, fault, time.monotonic() - start)
+            return
+        except BaseException:
+            self.budget.settle(worst, 0.0, paid=False)
+            raise
+        if (text := storable(reply.text)) != reply.text:
+            reply = replace(reply, text=text)
         self._unreachable = 0
         self.concurrency.served()
         cost = voice.price.of(reply.tokens_in, reply.tokens_out) if voice.price else 0.0
@@ -233,19 +248,26 @@ class Engine:
     def _ask_to_repair(self, work: Work, text: str, problem: str) -> None:
         repair = prompt("repair")
         work.messages = [*work.messages, {"role": "assistant", "content": text}, *ask(repair, problem=problem)]
-        work.prompt, work.repairs, work.attempts = repair, 1, 0
+        work.prompt, work.repairs, work.attempts, work.faults = repair, 1, 0, 0
         self._again.append(work)
 
-    async def _fault(self, work: Work, fault: TeacherFault) -> None:
-        """A passing fault: put the work back, unless it has had its share, or the endpoint is not there at all."""
+    async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
+        """A passing fault: put the work back, unless it has had its share, or the endpoint is not there at all.
+
+        A reply that was written and lost on its way is recorded as a call, at its worst price.
+        """
         self.totals.faults += 1
+        work.faults += 1
+        if fault.billed:
+            lost = Reply("", "lost", _most_tokens(work.messages), self.voices[work.stage].sampling.max_tokens, estimated=True)
+            await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
         self._unreachable = 0 if fault.sent else self._unreachable + 1
         if self._unreachable >= MAX_UNREACHABLE:
             raise TeacherError(f"{fault} Is the server running, and the address right?") from None
-        if work.attempts >= MAX_FAULTS:
-            await self._give_up(work, "no reply", f"{fault} Tried {work.attempts} times.", "", None)
+        if work.faults >= MAX_FAULTS:
+            await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.", "", None)
         else:
-            self._put_back(work, min(30.0, BACKOFF * 2 ** (work.attempts - 1)) * self._jitter.uniform(0.5, 1.0))
+            self._put_back(work, min(30.0, BACKOFF * 2 ** (work.faults - 1)) * self._jitter.uniform(0.5, 1.0))
 
     async def _give_up(self, work: Work, cause: str, message: str, reply: str, call: Call | None) -> None:
         """List a piece of work as failed; the next run tries it again."""
@@ -276,3 +298,8 @@ class Engine:
     def _teacher_name(self) -> str:
         """The teacher to name for records that merge several replies."""
         return self.voices["subjects"].teacher.name
+
+
+def _most_tokens(messages: Sequence[Message]) -> int:
+    """How many tokens a prompt has at most, whatever the tokenizer."""
+    return sum(len(message["content"].encode("utf-8", "replace")) // 2 + 10 for message in messages)

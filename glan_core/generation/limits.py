@@ -18,6 +18,7 @@ class Concurrency:
 
     START = 64
     PAUSE = 1.0  # seconds, where the endpoint names no wait
+    LEAST = 0.05  # seconds, whatever the endpoint names: 'Retry-After: 0' must not make a storm
 
     def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
         self.most = most
@@ -37,7 +38,7 @@ class Concurrency:
 
     def refused(self, retry_after: float | None) -> float:
         """A call was refused with 429; the seconds after which it may be sent again."""
-        wait = self.PAUSE if retry_after is None else retry_after
+        wait = self.PAUSE if retry_after is None else max(retry_after, self.LEAST)
         self._probing = False
         self._refused += 1
         if self._last_refused:

@@ -69,11 +69,13 @@ async def _drive(
     finally:
         beat.cancel()
         await asyncio.gather(beat, return_exceptions=True)
-        await pulse.note()
         await _close({id(voice.teacher): voice.teacher for voice in voices.values()}.values())
-        while await commits.store(homework_rows.index_text):
+        try:
             await pulse.note()
-        await commits.close()
+            while await commits.store(homework_rows.index_text):
+                await pulse.note()
+        finally:
+            await commits.close()
     return _ending(engine)
 
 

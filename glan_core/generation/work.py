@@ -17,7 +17,8 @@ class Work:
     """One call to be made, named before it is paid for.
 
     `id` is the id of the record that will come of it; `facts` is what the stage needs to store that record. A work
-    without `messages` costs nothing: it is only stored.
+    without `messages` costs nothing: it is only stored. `attempts` counts its requests since the last repair turn, `faults`
+    those of them that failed for a passing cause.
     """
 
     stage: str
@@ -27,6 +28,7 @@ class Work:
     messages: list[Message] | None
     facts: Any
     attempts: int = 0
+    faults: int = 0
     repairs: int = 0
 
 

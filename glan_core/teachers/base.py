@@ -59,12 +59,13 @@ class TeacherBusy(Exception):
 class TeacherFault(Exception):
     """A passing fault (timeout, reset connection, 5xx, body cut in transit): asking again may help.
 
-    `sent` is False when the request certainly never reached the teacher (connection refused).
+    `sent` is False when the request certainly never reached the teacher (connection refused); `billed` is True when the
+    reply was written, or may have been, and was lost on its way (cut body, timeout).
     """
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, sent: bool = True, billed: bool = False) -> None:
         super().__init__(message)
-        self.sent = sent
+        self.sent, self.billed = sent, billed
 
 
 class Teacher(Protocol):

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -38,6 +39,12 @@ def endpoint(base_url: str | None) -> str:
     return url
 
 
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address. (aiohttp's trust_env would ask two threads at every request.)"""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+
+
 class HttpTeacher:
     """Asks one model of one endpoint. Must be used from one event loop; connections are kept and reused."""
 
@@ -63,33 +70,39 @@ class HttpTeacher:
             status, raw, headers = await self._post(json.dumps(body).encode())
             if status == 200:
                 return wire.read_reply(raw, messages)
-            if not self._learn(wire.unsupported_parameter(status, raw)):
+            if not self._learn(wire.unsupported_parameter(status, raw), body):
                 break
         raise wire.error_of(status, raw, headers, where=self.url, model=self.model, key=self._key)
 
-    def _learn(self, parameter: str | None) -> bool:
-        """Adapt to a refused parameter; False when there is nothing to adapt."""
+    def _learn(self, parameter: str | None, body: dict) -> bool:
+        """Adapt to a parameter of this body that was refused; False when there is nothing to adapt.
+
+        Many requests may be under way when the first refusal comes: theirs then teach nothing new and are sent again too.
+        """
+        if parameter is None or parameter not in body:
+            return False
         if parameter in ("max_tokens", "max_completion_tokens"):
             self._new_limit_name = parameter == "max_tokens"
-            return True
-        if parameter and parameter not in self._unsupported:
+        else:
             self._unsupported |= {parameter}
-            return True
-        return False
+        return True
 
     async def _post(self, body: bytes) -> tuple[int, bytes, object]:
         if self._session is None:
             self._session = self._open_session()
+        status = None
         try:
             async with self._session.post(f"{self.url}/chat/completions", data=body, allow_redirects=False) as response:
-                return response.status, await response.read(), response.headers
+                status = response.status
+                return status, await response.read(), response.headers
         except aiohttp.ClientConnectorError as error:
             raise TeacherFault(
                 f"{self.url} cannot be reached: {wire.redact(str(error.os_error), self._key)}.", sent=False
             ) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            what = "gave no reply in time" if isinstance(error, asyncio.TimeoutError) else "broke off the connection"
-            raise TeacherFault(f"{self.url} {what}.") from None
+            late = isinstance(error, asyncio.TimeoutError)
+            what = "gave no reply in time" if late else "broke off the connection"
+            raise TeacherFault(f"{self.url} {what}.", billed=late or status == 200) from None
 
     def _open_session(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json"}
@@ -97,7 +110,7 @@ class HttpTeacher:
             headers["Authorization"] = f"Bearer {self._key}"
         # The engine bounds what is in flight, so the pool does not.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, trust_env=True,
+            connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, proxy=_proxy_of(self.url),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )  # fmt: skip
 
@@ -119,7 +132,7 @@ class HttpTeacher:
                     return
                 except openai.APIStatusError as error:
                     raw = json.dumps({"error": error.body}).encode()
-                    if not self._learn(wire.unsupported_parameter(error.status_code, raw)):
+                    if not self._learn(wire.unsupported_parameter(error.status_code, raw), body):
                         raise wire.error_of(
                             error.status_code, raw, error.response.headers, where=self.url, model=self.model, key=self._key
                         ) from None

@@ -48,18 +48,26 @@ def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
         body = json.loads(raw)
         choice = body["choices"][0]
         message = choice["message"]
-        text = message.get("content") or ""
-        finish = choice.get("finish_reason") or "stop"
-        usage = body.get("usage") or {}
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise TeacherFault("the response was cut or is not a chat completion") from None
-    if message.get("refusal"):
-        finish = "refusal"
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if tokens_in is None or tokens_out is None:
-        tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
-        return Reply(str(text), finish, tokens_in, estimate_tokens(str(text)), estimated=True)
-    return Reply(str(text), finish, int(tokens_in), int(tokens_out))
+        text = _text(message.get("content"))
+        finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or "stop"
+        usage = body.get("usage")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise TeacherFault("The response was cut or is not a chat completion.", billed=True) from None
+    usage = usage if isinstance(usage, dict) else {}
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if all(type(count) is int and count >= 0 for count in counts):
+        return Reply(text, finish, *counts)
+    tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
+    return Reply(text, finish, tokens_in, estimate_tokens(text), estimated=True)
+
+
+def _text(content: object) -> str:
+    """The text of a message: a string, nothing, or a list of parts; TypeError for anything else."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type", "text") == "text")
+    if not isinstance(content, str | None):
+        raise TypeError
+    return content or ""
 
 
 def error_message(raw: bytes) -> tuple[str, str, str]:
@@ -120,4 +128,4 @@ def retry_after(headers) -> float | None:
             return None
     except (ValueError, TypeError):
         return None
-    return min(max(wait, 0.0), MAX_RETRY_AFTER)
+    return None if wait != wait else min(max(wait, 0.0), MAX_RETRY_AFTER)  # 'nan' reads as a number

@@ -12,7 +12,8 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One paid call. `outcome` is 'stored', or why nothing came of it: 'malformed', 'cut', 'empty', 'refused', 'discarded'.
+    """One paid call. `outcome` is 'stored', or why nothing came of it: 'malformed', 'not self-contained', 'cut', 'empty',
+    'refused', 'discarded', or 'lost': the reply was written but did not arrive, so tokens and cost are the most it may be.
 
     `work_id` is the id of the record that the call was for; `cost_usd` is None where the price is not known; `reply` is
     kept where it is not word for word the text of that record; `at` is when the reply arrived (seconds since 1970).
@@ -79,7 +80,7 @@ def stage_averages(db: apsw.Connection, teacher: str, last: int = 2000) -> dict[
     """What a teacher's latest calls were like, by stage: mean tokens in, tokens out, seconds, and how many calls that is."""
     rows = db.execute(
         """SELECT stage, avg(tokens_in), avg(tokens_out), avg(latency_ms) / 1000, count(*)
-           FROM (SELECT * FROM calls WHERE teacher = ? ORDER BY seq DESC LIMIT ?) GROUP BY stage""",
+           FROM (SELECT * FROM calls WHERE teacher = ? AND outcome != 'lost' ORDER BY seq DESC LIMIT ?) GROUP BY stage""",
         (teacher, last),
     )
     return {stage: (tokens_in, tokens_out, seconds, number) for stage, tokens_in, tokens_out, seconds, number in rows}

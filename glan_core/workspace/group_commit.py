@@ -24,7 +24,7 @@ class GroupCommit:
     the database that may run a second time, when another job of its batch failed and the batch was rolled back."""
 
     def __init__(self, ws: Workspace) -> None:
-        self._db = ws.another_connection()
+        self._ws, self._db = ws, ws.another_connection()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._waiting: list[tuple[Job, asyncio.Future]] = []
         self._flusher: asyncio.Task | None = None
@@ -48,7 +48,8 @@ class GroupCommit:
                     try:
                         await self._commit([item])
                     except Exception as error:
-                        item[1].set_exception(error)
+                        if not item[1].done():  # its caller may have been cancelled
+                            item[1].set_exception(error)
 
     async def _commit(self, batch: list[tuple[Job, asyncio.Future]]) -> None:
         loop = asyncio.get_running_loop()
@@ -56,9 +57,8 @@ class GroupCommit:
         try:
             values = [job(self._db) for job, _ in batch]
             await loop.run_in_executor(self._thread, self._db.execute, "COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        except BaseException as error:
+            self._ws.roll_back(self._db, error)
             raise
         for (_, future), value in zip(batch, values, strict=True):
             if not future.done():

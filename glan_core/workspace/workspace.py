@@ -57,14 +57,16 @@ class Workspace:
             raise WorkspaceError(f"{self.folder} is busy: another process has been writing for {BUSY_MS // 1000} s.") from None
         try:
             yield db
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-        try:
             db.execute("COMMIT")
-        except apsw.FullError:
+        except BaseException as error:
+            self.roll_back(db, error)
+            raise
+
+    def roll_back(self, db: apsw.Connection, error: BaseException) -> None:
+        """Undo the open transaction, if there is one; a WorkspaceError when the error was a full disk."""
+        if db.in_transaction:
             db.execute("ROLLBACK")
+        if isinstance(error, apsw.FullError):
             raise WorkspaceError(f"The disk of {self.folder} is full: nothing of this step was stored.") from None
 
     def close(self) -> None:

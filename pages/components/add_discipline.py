@@ -7,7 +7,7 @@ from glan_core import taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
 from pages.components import studio
-from pages.components.text import plain
+from pages.components.text import fault, plain
 
 
 @st.dialog("Add a discipline")
@@ -30,7 +30,7 @@ def add_discipline(ws: Workspace, tree: nx.DiGraph) -> None:
         try:
             node = taxonomy_edit.add(ws, name, place, studio.user(), description=description)
         except GlanError as error:
-            st.error(str(error))
+            fault(error)
         else:
             studio.set_focus(node.id)
             st.rerun()

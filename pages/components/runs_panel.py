@@ -13,6 +13,7 @@ from glan_core.wording import ago, duration, exact, number, short, usd
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from pages.components import studio, teacher_form
+from pages.components.text import fault, plain
 
 COLORS = {"queued": "gray", "running": "blue", "paused": "orange", "cancelled": "gray", "failed": "red", "finished": "green", "lost": "red"}
 KINDS = {"generate": "Generation", "propose": "Proposals", "preview": "Preview"}
@@ -68,10 +69,10 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: (*STAGES, "proposals").index(s.stage))
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Run {run.id}: {run.title}", anchor=False, width="content")
+        st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
     if run.message:
-        (st.error if state in ("failed", "lost") else st.caption)(run.message)
+        (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
     if state == "lost":
         st.warning("Its process is gone or silent. What it stored is kept; continue it to do the rest.")
     done, planned = sum(s.done for s in stages), sum(s.planned for s in stages)
@@ -111,13 +112,13 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
         try:
             action(ws, run.id, *args)
         except GlanError as error:
-            st.session_state.run_error = str(error)
+            st.session_state.run_error = error
 
     def go_on() -> None:
         act(runs.resume, teacher_form.environment())
 
     with st.container(horizontal=True):
-        if run.wish:
+        if run.wish and state in LIVE:
             st.caption(f"Will {run.wish} once what is in flight is stored.")
         elif state in LIVE:
             st.button("Pause", icon=":material/pause:", on_click=act, args=(runs.pause,))
@@ -127,7 +128,7 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
             if state in ("paused", "lost"):
                 st.button("Cancel", icon=":material/stop:", on_click=act, args=(runs.cancel,))
     if error := st.session_state.pop("run_error", None):
-        st.error(error)
+        fault(error)
 
 
 def _stages(stages: Sequence[run_rows.StageProgress]) -> None:
@@ -154,10 +155,10 @@ def _failures(ws: Workspace, run: Run) -> None:
         return
     st.markdown("**Failures**, which the next run tries again")
     for stage, cause, count in causes:
-        st.markdown(f"- {count:,} × {STAGE_WORDS[stage]}: {cause}. {ADVICE.get(cause, '')}")
+        st.markdown(f"- {count:,} × {STAGE_WORDS[stage]}: {plain(cause)}. {ADVICE.get(cause, '')}")
     with st.expander("The latest of them, with their replies", on_change="rerun", key=f"failures_{run.id}") as latest:
         if latest.open:
             for failure in call_rows.failures(ws.db, run.id, 10):
-                st.caption(f"{STAGE_WORDS[failure.stage]} · {failure.cause} · {exact(failure.at)} · {failure.message}")
+                st.caption(f"{STAGE_WORDS[failure.stage]} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}")
                 if failure.reply:
                     st.code(failure.reply[:2000], language=None, wrap_lines=True)

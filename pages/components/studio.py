@@ -10,6 +10,7 @@ from glan_core import demo, taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.workspace import Workspace, found_in
+from pages.components.text import fault, plain
 
 HOME = Path(os.environ.get("GLAN_HOME") or Path(__file__).parents[2] / "workspaces")
 
@@ -22,7 +23,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     folder = _choose_workspace()
     if folder is None:
         st.header(name)
-        st.info(f"There is no workspace in {HOME} yet. A workspace holds a taxonomy and all that is made from it.")
+        st.info(f"There is no workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and all that is made from it.")
         _new_workspace()
         st.stop()
     try:
@@ -30,7 +31,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         tree = taxonomy_edit.tree(ws)
     except GlanError as error:
         st.header(name)
-        st.error(str(error))
+        fault(error)
         st.stop()
     _take_focus_from_url(tree)
     with st.sidebar, st.container(gap=None):
@@ -47,7 +48,9 @@ def _choose_workspace() -> Path | None:
     found = {folder.name: folder for folder in found_in(HOME)}
     if not found:
         return None
-    wanted = st.session_state.get("workspace") or st.query_params.get("workspace")
+    wanted, in_url = st.session_state.get("workspace"), st.query_params.get("workspace")
+    if wanted is None or in_url not in (None, st.session_state.get("workspace_in_url")):
+        wanted = in_url  # typed, shared, or reached by Back
     names = list(found)
     with st.sidebar, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox("Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch")
@@ -55,9 +58,9 @@ def _choose_workspace() -> Path | None:
             _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
         st.session_state.pop("focus", None)
-        st.query_params.pop("focus", None)
-    st.session_state.workspace = name
-    st.query_params["workspace"] = name
+        if name != in_url:
+            st.query_params.pop("focus", None)
+    st.session_state.workspace = st.session_state.workspace_in_url = st.query_params["workspace"] = name
     return found[name]
 
 
@@ -76,7 +79,7 @@ def _new_workspace() -> None:
                     raise GlanError("Give the workspace a name.")
                 demo.create(HOME / folder, demo=filled)
             except GlanError as error:
-                st.error(str(error))
+                fault(error)
             else:
                 st.session_state.workspace = folder
                 st.session_state.pop("focus", None)
@@ -117,7 +120,7 @@ def _breadcrumb(tree: nx.DiGraph) -> None:
     for depth, node in enumerate(nodes):
         last = depth == len(nodes) - 1
         st.button(
-            f"**{node.name}**" if last else node.name, key=f"focus_{node.id}", icon=":material/subdirectory_arrow_right:",
+            f"**{plain(node.name)}**" if last else plain(node.name), key=f"focus_{node.id}", icon=":material/subdirectory_arrow_right:",
             type="tertiary", on_click=set_focus, args=(node.id,), disabled=last,
         )  # fmt: skip
 
@@ -125,7 +128,7 @@ def _breadcrumb(tree: nx.DiGraph) -> None:
 def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     """The title line: page, focus, one sentence of state, and the demo mark."""
     picked = focus()
-    of = f" · {tree.nodes[picked]['node'].name}" if picked else ""
+    of = f" · {plain(tree.nodes[picked]['node'].name)}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
         if ws.fact("demo"):

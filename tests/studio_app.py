@@ -1,0 +1,110 @@
+"""What the tests of pages need: workspaces in the states that pages meet, and the studio as Streamlit's AppTest drives it."""
+
+import shutil
+import time
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Dataframe, Element
+
+from glan_core import demo
+from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace.run_rows import Sample, StageProgress
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("overview", "taxonomy", "homework", "runs")
+
+
+class Studio:
+    """The studio in one browser session: open a page by its name, read what it says, press its buttons."""
+
+    def __init__(self, page: str = "overview", **query: str) -> None:
+        self.app = AppTest.from_file(ROOT / "streamlit_app.py", default_timeout=30)
+        self.app.query_params.update(query)
+        self.app.run()
+        if page != "overview":
+            self.go(page, **query)
+
+    def go(self, page: str, **query: str) -> "Studio":
+        """Open another page by the navigation; `query` is what its address says."""
+        self.app.switch_page(f"pages/{page}.py")
+        self.app.query_params.update(query)
+        self.app.run()
+        return self
+
+    @property
+    def said(self) -> str:
+        """Everything that a user reads, line by line: texts, labels, values, tables."""
+        lines = []
+        for element in self.app._tree:
+            lines += [getattr(element, "label", "") or "", getattr(element, "icon", "") or ""]
+            if isinstance(element, Dataframe):
+                lines.append(element.value.to_string())
+            elif isinstance(element, Element) and isinstance(element.value if hasattr(element, "value") else None, str):
+                lines.append(element.value)
+        return "\n".join(line for line in lines if line)
+
+    @property
+    def fine(self) -> bool:
+        """Whether the page was drawn without an exception."""
+        return not self.app.exception
+
+    def button(self, label: str):
+        """The first button whose label begins so."""
+        return next(button for button in self.app.button if button.label.startswith(label))
+
+    def labels(self) -> list[str]:
+        """The labels of the buttons that can be pressed."""
+        return [button.label for button in self.app.button if not button.disabled]
+
+    def press(self, label: str) -> "Studio":
+        """Press the first button whose label begins so."""
+        self.button(label).click().run()
+        return self
+
+    def table(self, column: str):
+        """The table that has a column, as a frame."""
+        return next(frame.value for frame in self.app.dataframe if column in frame.value.columns)
+
+    def until(self, true, seconds: float = 30) -> "Studio":
+        """Look at the page again and again until something is so."""
+        deadline = time.monotonic() + seconds
+        while not true(self):
+            assert time.monotonic() < deadline, f"still not so after {seconds} s:\n{self.said}"
+            self.app.run()
+        return self
+
+
+def copy_of(folder: Path, home: Path, name: str) -> Path:
+    """A copy of a workspace below `home`."""
+    return Path(shutil.copytree(folder, home / name))
+
+
+def make_demo(folder: Path) -> Path:
+    """The demo workspace, closed."""
+    demo.create(folder, demo=True).close()
+    return folder
+
+
+ORDER = {"target": {"disciplines": ["mathematics"], "subject_queries": 1, "questions_per_syllabus": 4}}
+
+
+def add_run(ws: Workspace, state: str, title: str, *, message: str = "", order: dict = ORDER, **values) -> int:
+    """A run as a process left it, with some progress."""
+    now = time.time()
+    with ws.write() as db:
+        id = run_rows.add_run(db, "generate", title, order)
+        run_rows.update_run(db, id, **{
+            "state": state, "message": message, "started_at": now - 100, "heartbeat_at": now,
+            "finished_at": None if state in run_rows.LIVE else now - 20, **values,
+        })  # fmt: skip
+        run_rows.set_stage(db, id, StageProgress("question", 40, 10, 2))
+        for n in range(6):
+            run_rows.add_sample(db, id, Sample(now - 90 + 10 * n, 2 * n, 3 * n, 1, 2, 4, 8, 1000 * n, 500 * n, 0.25 * n))
+    return id
+
+
+def add_failure(ws: Workspace, run_id: int | None, cause: str, message: str = "", reply: str = "", work: str = "w") -> None:
+    """A piece of work of a run that failed."""
+    with ws.write() as db:
+        call_rows.add_failure(db, work, "question", "mathematics", run_id, cause, message, reply, time.time())

@@ -1,0 +1,80 @@
+"""Exports: every format a trainer reads, whole files only, scripted rows left out beside real ones, provenance on each row."""
+
+import json
+
+import pytest
+from helpers import Canned, run_order
+
+from glan_core.dataset.export import FORMATS, export
+from glan_core.errors import GlanError
+from glan_core.workspace import homework_rows
+
+
+@pytest.fixture
+def filled(ws, order):
+    """A workspace with the scripted teacher's pairs of two disciplines."""
+    run_order(ws, order("mathematics", "music"))
+    return ws
+
+
+def read(file, form):
+    """(question, answer, provenance) of each row."""
+    if form == "parquet":
+        from pyarrow import parquet
+
+        return [(row["prompt"], row["response"], row) for row in parquet.read_table(file).to_pylist()]
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    if form == "chat":
+        return [(*(turn["content"] for turn in row["messages"]), row["provenance"]) for row in rows]
+    if form == "alpaca":
+        return [(row["instruction"], row["output"], row["provenance"]) for row in rows]
+    return [(*(turn["value"] for turn in row["conversations"]), row["provenance"]) for row in rows]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_holds_every_pair_with_its_provenance(filled, tmp_path, form):
+    file = tmp_path / "out"
+    done = export(filled, file, form)
+    pairs = list(homework_rows.all_pairs(filled.db))
+    rows = read(file, form)
+    assert done.rows == len(pairs) == len(rows) and done.scripted_left_out == 0
+    for pair, (question, answer, origin) in zip(pairs, rows, strict=True):
+        assert (question, answer) == (pair.question.text, pair.answer)
+        assert origin["id"] == pair.question.id and origin["discipline"] == pair.question.discipline_id
+        assert len(origin["concepts"]) == len(pair.question.concepts) and origin["taxonomy"][-1] in ("Mathematics", "Music")
+        assert (
+            origin["question_teacher"] == origin["answer_teacher"] == "scripted"
+            and origin["strategy"] == pair.question.strategy
+        )
+
+
+def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, order, teach, tmp_path):
+    teach(Canned())
+    run_order(filled, order("bell-founding", teacher="openai:real", base_url="http://localhost:1/v1"))
+    scripted = sum(pair.scripted for pair in homework_rows.all_pairs(filled.db))
+    real = sum(not pair.scripted for pair in homework_rows.all_pairs(filled.db))
+    assert scripted and real
+    done = export(filled, tmp_path / "a", "chat")
+    assert (done.rows, done.scripted_left_out) == (real, scripted)
+    assert export(filled, tmp_path / "b", "chat", scripted=True).rows == scripted + real
+
+
+def test_only_the_disciplines_asked_for(filled, tmp_path):
+    export(filled, tmp_path / "out", "alpaca", disciplines=["music"])
+    assert {origin["discipline"] for _, _, origin in read(tmp_path / "out", "alpaca")} == {"music"}
+
+
+def test_nothing_to_export_leaves_no_file_and_keeps_an_old_one(ws, filled, tmp_path):
+    old = tmp_path / "out"
+    old.write_text("precious")
+    with pytest.raises(GlanError, match="scripted"):
+        export(filled, old, "chat", scripted=False)
+    assert old.read_text() == "precious" and [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_row_is_one_line_whatever_its_texts_hold(ws, order, teach, tmp_path):
+    nasty = 'He said: "line\u2028break"\n```\ncode\n```\n\t€ 😀'
+    teach(Canned(lambda stage, nth, messages: nasty if stage == "answer" else None))
+    run_order(ws, order("music"))
+    export(ws, tmp_path / "out.jsonl", "chat")
+    assert {answer for _, answer, _ in read(tmp_path / "out.jsonl", "chat")} == {nasty}
