@@ -21,7 +21,8 @@ NOT_ALONE = re.compile(
       (?:answers?|solutions?|assignments?|homework|essay|report|work|paper|pdf|file|document|code|notebook|response)\b
     | \b(?:hand|turn)\s(?:\w+\s){0,2}in\b(?=\s*(?:[.!,;]|by\b|before\b|at\b|on\b|to\syour|as\sa\b|$))
     | \bupload\s(?:your|the|a|it)\b | \b(?:due|deadline)\s(?:on\s|by\s|is\s|date\b|next\s)
-    | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b(?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
+    | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b
+      (?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
     | \byour\s(?:instructor|professor|classmates?|teacher|peers?)\b | \bin\snext\sclass\b
     | \b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b
     """,

@@ -99,6 +99,22 @@ def move(ws: Workspace, node_id: str, parent_id: str, who: str) -> Node:
     return _change(ws, node_id, "move", who, parent_id=parent_id)
 
 
+def edit(ws: Workspace, node_id: str, who: str, *, name: str, description: str, parent_id: str | None) -> Node:
+    """Rename, describe and move a node in one step: all of what differs from how it is, or, with TaxonomyError, nothing."""
+    wanted = {"name": name.strip(), "description": description.strip(), "parent_id": parent_id}
+    with ws.write() as db:
+        nodes = taxonomy_rows.nodes(db)
+        node = _live(nodes, node_id)
+        taxonomy.check([replace(node, **wanted) if other.id == node_id else other for other in nodes])
+        batch = _batch()
+        for action, column in (("rename", "name"), ("describe", "description"), ("move", "parent_id")):
+            if getattr(node, column) != wanted[column]:
+                before, node = node, replace(node, **{column: wanted[column]})
+                taxonomy_rows.put_node(db, node)
+                taxonomy_rows.add_event(db, batch, node_id, action, before, node, who)
+    return node
+
+
 def _change(ws: Workspace, node_id: str, action: str, who: str, **values: str) -> Node:
     with ws.write() as db:
         nodes = taxonomy_rows.nodes(db)

@@ -7,7 +7,7 @@ from glan_core import coverage, provenance, taxonomy
 from glan_core.generation.order import STAGE_WORDS
 from glan_core.provenance import Link
 from glan_core.wording import exact, number, plural, usd
-from glan_core.workspace import homework_rows
+from glan_core.workspace import homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
 from pages.components import studio
 from pages.components.text import model_markdown, plain, scripted_mark
@@ -95,7 +95,8 @@ def table(rows: list[Pair]) -> Pair:
 
 
 def _name(discipline_id: str) -> str:
-    return tree.nodes[discipline_id]["node"].name if discipline_id in tree else discipline_id
+    """The name of a discipline, of one that was removed too."""
+    return (tree.nodes[discipline_id]["node"] if discipline_id in tree else taxonomy_rows.node(ws.db, discipline_id)).name
 
 
 def reading(pair: Pair) -> None:

@@ -31,12 +31,14 @@ def order_form() -> Order | None:
         per = st.number_input("Questions per syllabus", 0, 250_000, 20, key="per", help="The paper has 400 to 800.")
     values = teacher_form.fields("run", answers=True)
     with st.expander("Draws, limits and pace"):
-        values |= more_fields()
+        more = more_fields()
+    if values is None:
+        return None
     target = {"disciplines": disciplines, "subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
     try:
         if not disciplines:
             raise GlanError("There is no discipline in focus: pick another node, or add one on the Taxonomy page.")
-        return read_order(Order, {**values, "target": target})
+        return read_order(Order, {**values, **more, "target": target})
     except GlanError as error:
         fault(error)
         return None
@@ -85,8 +87,7 @@ def show_plan(made: Plan) -> None:
 
 def start(order: Order, made: Plan) -> None:
     """Store the run and start its process."""
-    number = len(order.target.disciplines)
-    title = tree.nodes[focus]["node"].name if focus else f"{number} disciplines"
+    title = tree.nodes[focus]["node"].name if focus else plural(len(order.target.disciplines), "discipline")
     try:
         with_key = teacher_form.environment()
         check(order, key=with_key.get("OPENAI_API_KEY"))

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from glan_core import coverage, runs, taxonomy, taxonomy_edit, taxonomy_file
+from glan_core import coverage, demo, runs, taxonomy, taxonomy_edit, taxonomy_file
 from glan_core.errors import GlanError
 from glan_core.generation.order import ProposalOrder, read_order
 from glan_core.generation.run import check
@@ -19,7 +19,7 @@ focus = studio.focus()
 node = tree.nodes[focus]["node"] if focus else None
 standings = coverage.standings(ws, tree)
 WORDS = {
-    "add": "added", "rename": "renamed", "describe": "described anew", "move": "moved", "remove": "removed",
+    "add": "added", "describe": "described anew", "move": "moved", "remove": "removed",
     "restore": "restored", "import": "imported",
 }  # fmt: skip
 
@@ -127,16 +127,7 @@ def edit_form() -> None:
             ids = [n.id for n in parents]
             parent = st.selectbox("Under", ids, ids.index(parent), format_func=lambda id: _path_name(id))
         if st.form_submit_button("Save", type="primary"):
-            act("Saved.", _save, name, description, parent)
-
-
-def _save(ws, name: str, description: str, parent: str | None) -> None:
-    if name != node.name:
-        taxonomy_edit.rename(ws, node.id, name, studio.user())
-    if description != node.description:
-        taxonomy_edit.describe(ws, node.id, description, studio.user())
-    if parent != node.parent_id:
-        taxonomy_edit.move(ws, node.id, parent, studio.user())
+            act("Saved.", taxonomy_edit.edit, node.id, studio.user(), name=name, description=description, parent_id=parent)
 
 
 def _below(id: str) -> set[str]:
@@ -164,17 +155,28 @@ def proposals() -> None:
     with right:
         grow_form()
     with left:
+        tallies = taxonomy_rows.tallies(ws.db)
+        count_votes(open_ones, tallies)
         if not open_ones:
             st.info("No open proposals. Ask a teacher what is missing under a node; people vote on what it says.")
-            return
-        tallies = taxonomy_rows.tallies(ws.db)
-        decided = sum(1 for p in open_ones if len(set(tallies.get(p.id, (0, 0)))) > 1)
-        st.markdown(f"{plural(len(open_ones), 'open proposal')}. The majority decides; a tie stays open.")
         for proposal in open_ones:
             with st.container(border=True):
                 proposal_card(proposal, tallies.get(proposal.id, (0, 0)))
-        if st.button(f"Count the votes · decides {decided} of {len(open_ones)}", type="primary", disabled=not decided):
-            act("The votes are counted.", taxonomy_edit.decide, studio.user())
+
+
+def count_votes(open_ones: list[taxonomy_rows.Proposal], tallies: dict[str, tuple[int, int]]) -> None:
+    """The button that lets the majority decide, with what it will do."""
+    ids = {p.id for p in open_ones}
+    adds = sum(keep > against for id, (keep, against) in tallies.items() if id in ids)
+    rejects = sum(against > keep for id, (keep, against) in tallies.items() if id in ids)
+    removes = {below for id, (keep, against) in tallies.items() if id in tree and against > keep for below in _below(id)}
+    if open_ones or removes:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown(f"{plural(len(open_ones), 'open proposal')}. The majority decides; a tie stays open.", width="content")
+            deeds = [f"{word} {count}" for word, count in (("adds", adds), ("rejects", rejects), ("removes", len(removes))) if count]
+            label = f"Count the votes · {', '.join(deeds) or 'none yet'}"
+            if st.button(label, icon=":material/how_to_vote:", disabled=not deeds):
+                act("The votes are counted.", taxonomy_edit.decide, studio.user())
 
 
 def proposal_card(proposal: taxonomy_rows.Proposal, votes: tuple[int, int]) -> None:
@@ -200,9 +202,9 @@ def grow_form() -> None:
         st.caption("Pick a field or a sub-field in the outline to ask a teacher what is missing there.")
         return
     st.markdown(f"**Grow {plain(node.name)}**")
-    values = teacher_form.fields("grow")
+    values = teacher_form.fields("grow") or {}
     count = st.number_input("Proposals from each wording, at most", 1, 50, 8)
-    if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch"):
+    if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=not values):
         try:
             order = read_order(ProposalOrder, {**values, "parent_id": node.id, "count": count})
             check(order, key=teacher_form.environment().get("OPENAI_API_KEY"))
@@ -227,10 +229,16 @@ def changes() -> None:
     st.dataframe(
         pd.DataFrame({
             "when": [ago(e.at) for e in events], "who": [e.who for e in events],
-            "what": [f"{(e.after or e.before).name} {WORDS[e.action]}" for e in events],
+            "what": [_deed(e) for e in events],
         }),
         hide_index=True, height=320, column_config={"when": "When", "who": "Who", "what": "What"},
     )  # fmt: skip
+
+
+def _deed(event: taxonomy_rows.NodeEvent) -> str:
+    if event.action == "rename":
+        return f"{event.before.name} renamed to {event.after.name}"
+    return f"{(event.after or event.before).name} {WORDS[event.action]}"
 
 
 def exchange() -> None:
@@ -280,11 +288,14 @@ with left:
     if len(tree):
         outline()
     else:
-        st.info("The taxonomy is empty. Import one below, or make a workspace with the starter taxonomy.")
+        st.info("The taxonomy is empty. Begin with the starter taxonomy, or import one of your own below.", icon=":material/account_tree:")
+        if st.button("Use the starter taxonomy", type="primary", icon=":material/add:"):
+            act("The starter taxonomy is in place.", taxonomy_edit.import_nodes, taxonomy_file.read(demo.STARTER_TAXONOMY), studio.user())
 with right:
-    if st.button("Add a discipline", type="primary", icon=":material/add:", width="stretch"):
-        add_discipline(ws, tree)
-    detail()
+    if len(tree):
+        if st.button("Add a discipline", type="primary", icon=":material/add:", width="stretch"):
+            add_discipline(ws, tree)
+        detail()
 tabs = st.tabs(["Proposals and votes", "Changes", "Import and export"], on_change="rerun", key="taxonomy_tabs")
 for tab, draw in zip(tabs, (proposals, changes, exchange), strict=True):
     if tab.open:

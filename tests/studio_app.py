@@ -1,5 +1,6 @@
 """What the tests of pages need: workspaces in the states that pages meet, and the studio as Streamlit's AppTest drives it."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -34,7 +35,7 @@ class Studio:
 
     @property
     def said(self) -> str:
-        """Everything that a user reads, line by line: texts, labels, values, tables."""
+        """Everything that a user reads, line by line: texts, labels, values, tables. Escapes of Markdown are undone."""
         lines = []
         for element in self.app._tree:
             lines += [getattr(element, "label", "") or "", getattr(element, "icon", "") or ""]
@@ -42,7 +43,7 @@ class Studio:
                 lines.append(element.value.to_string())
             elif isinstance(element, Element) and isinstance(element.value if hasattr(element, "value") else None, str):
                 lines.append(element.value)
-        return "\n".join(line for line in lines if line)
+        return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(line for line in lines if line))
 
     @property
     def fine(self) -> bool:

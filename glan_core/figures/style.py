@@ -44,7 +44,9 @@ class Style:
                 "font": {"color": self.text, "size": 13, "family": "Source Sans, sans-serif"},
                 "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "colorway": list(self.hues),
                 "xaxis": axis, "yaxis": axis, "margin": {"l": 8, "r": 8, "t": 8, "b": 8}, "showlegend": False,
-                "hoverlabel": {"bgcolor": self.background, "bordercolor": self.grid, "font": {"color": self.text}, "align": "left"},
+                "hoverlabel": {
+                    "bgcolor": self.background, "bordercolor": self.grid, "font": {"color": self.text}, "align": "left",
+                },
                 "colorscale": {"sequential": self.scale},
             }
         )  # fmt: skip

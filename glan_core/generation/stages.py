@@ -184,7 +184,8 @@ class QuestionStage:
         concepts = [sessions[s].concepts[c] for s, c in draw.concepts]
         picked = [sessions[s] for s in draw.sessions]
         question = Question(
-            0, ids.derive("qst", syllabus_id, draw.key), syllabus_id, subject.discipline_id, draw.strategy, law, seed, draw.index,
+            0, ids.derive("qst", syllabus_id, draw.key), syllabus_id, subject.discipline_id, draw.strategy, law, seed,
+            draw.index,
             tuple(session.id for session in picked), tuple(id for id, _ in concepts), "", "",
         )  # fmt: skip
         messages = chat_question(

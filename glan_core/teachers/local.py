@@ -62,8 +62,8 @@ class LocalTeacher:
         except (OSError, ValueError, ImportError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise TeacherError(
-                f"The model {self.path_or_name!r} cannot be loaded: {first[:200]} Give a folder that holds config, tokenizer and "
-                "safetensors weights, or a name that the model hub knows."
+                f"The model {self.path_or_name!r} cannot be loaded: {first[:200]} Give a folder that holds config, tokenizer "
+                "and safetensors weights, or a name that the model hub knows."
             ) from None
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token

@@ -147,15 +147,11 @@ def pairs_page(
         values.append(after if newer else before)
     part = f"SELECT q.seq AS seq {_FROM} WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
     if which.disciplines is None:
-        query = part.format(" AND ".join(conditions) or "TRUE")
-        bound = values
+        found = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
     else:
         each = part.format(" AND ".join(["q.discipline_id = ?", *conditions]))
-        query = " UNION ALL ".join(f"SELECT * FROM ({each})" for _ in which.disciplines)
-        bound = [value for discipline in which.disciplines for value in (discipline, *values)]
-    if not query:
-        return []
-    seqs = sorted((seq for (seq,) in db.execute(query, bound)), reverse=not newer)[:limit]
+        found = [seq for discipline in which.disciplines for (seq,) in db.execute(each, (discipline, *values))]
+    seqs = sorted(found, reverse=not newer)[:limit]
     marks = ", ".join("?" * len(seqs))
     rows = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE q.seq IN ({marks}) ORDER BY q.seq DESC", seqs)
     return [_pair(row) for row in rows]

@@ -11,8 +11,11 @@ TEACHERS = {
 MODEL_HINTS = {"openai": "gpt-4o-mini", "endpoint": "the name it is served under", "local": "a folder, or a name on the hub"}
 
 
-def fields(key: str, *, answers: bool = False) -> dict:
-    """The teacher as an order takes it; `answers` asks for a second model, too. `key` keeps forms apart."""
+def fields(key: str, *, answers: bool = False) -> dict | None:
+    """The teacher as an order takes it, or None while something is missing; `answers` asks for a second model, too.
+
+    `key` keeps forms apart.
+    """
     kind = st.selectbox("Teacher", list(TEACHERS), format_func=TEACHERS.get, key=f"{key}_kind")
     if kind == "scripted":
         st.caption("Knows a small textbook (Mathematics, Earth science, Music); for the rest it writes plainly labelled scaffolding.")
@@ -32,8 +35,10 @@ def fields(key: str, *, answers: bool = False) -> dict:
         if kind != "local":
             hint = "Kept in this browser session only and handed to the run's process; never stored."
             st.text_input("API key", key="api_key", type="password", placeholder="from OPENAI_API_KEY", help=hint)
-    if not model:
-        st.caption("Name the model to see the price.")
+    missing = [what for what, there in (("model", model), ("address", kind != "endpoint" or values["base_url"])) if not there]
+    if missing:
+        st.caption(f"Give the {' and the '.join(missing)} to go on.")
+        return None
     return values
 
 
