@@ -18,6 +18,8 @@ from pages.components.text import fault, plain
 
 ws, tree = studio.open_page("Runs")
 focus = studio.focus()
+for key, value in {"run_queries": 10, "run_per": 20, "run_share": 50, "run_seed": 0, "run_flight": 32}.items():
+    st.session_state.setdefault(key, value)
 
 
 def order_form() -> Order | None:
@@ -26,9 +28,9 @@ def order_form() -> Order | None:
     where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
     st.markdown(f"**What to make**, in {plain(where)} ({plural(len(disciplines), 'discipline')})")
     with st.grid(3, gap="small", min_column_width=150):
-        queries = st.number_input("Subject queries", 1, 1000, 10, key="queries", help="How often the teacher lists the subjects of a discipline; the paper asks 10 times.")  # noqa: E501
-        most = st.number_input("Subjects at most", 1, 100_000, None, key="most", placeholder="all", help="A syllabus for at most this many subjects of a discipline.")  # noqa: E501
-        per = st.number_input("Questions per syllabus", 0, 250_000, 20, key="per", help="The paper has 400 to 800.")
+        queries = st.number_input("Subject queries", 1, 1000, key="run_queries", help="How often the teacher lists the subjects of a discipline; the paper asks 10 times.")  # noqa: E501
+        most = st.number_input("Subjects at most", 1, 100_000, None, key="run_most", placeholder="all", help="A syllabus for at most this many subjects of a discipline.")  # noqa: E501
+        per = st.number_input("Questions per syllabus", 0, 250_000, key="run_per", help="The paper has 400 to 800.")
     values = teacher_form.fields("run", answers=True)
     with st.expander("Draws, limits and pace"):
         more = more_fields()
@@ -47,14 +49,14 @@ def order_form() -> Order | None:
 def more_fields() -> dict:
     """Draws and limits, as an order takes them."""
     with st.grid(3, gap="small", min_column_width=150):
-        share = st.slider("Two-session questions", 0, 100, 50, 5, format="%d%%", key="share", help="Harder questions that join two class sessions; the paper does not state the mix.")  # noqa: E501
-        law = st.selectbox("Draw law", ["coverage", "uniform"], key="law", help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.")  # noqa: E501
-        seed = st.number_input("Seed", 0, None, 0, key="seed", help="The same seed draws the same sessions and concepts.")
-        budget = st.number_input("Budget in dollars", 0.01, None, None, key="budget", placeholder="none", format="%.2f", help="Never spent beyond, what is in flight included.")  # noqa: E501
-        calls = st.number_input("Calls at most", 1, None, None, key="calls", placeholder="no limit")
-        flight = st.number_input("Calls at a time", 1, 4096, 32, key="flight", help="The most; the run adapts below it to what the endpoint takes.")  # noqa: E501
-        rpm = st.number_input("Requests a minute", 1, None, None, key="rpm", placeholder="no limit")
-        tpm = st.number_input("Tokens a minute", 1, None, None, key="tpm", placeholder="no limit")
+        share = st.slider("Two-session questions", 0, 100, step=5, format="%d%%", key="run_share", help="Harder questions that join two class sessions; the paper does not state the mix.")  # noqa: E501
+        law = st.selectbox("Draw law", ["coverage", "uniform"], key="run_law", help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.")  # noqa: E501
+        seed = st.number_input("Seed", 0, key="run_seed", help="The same seed draws the same sessions and concepts.")
+        budget = st.number_input("Budget in dollars", 0.01, None, None, key="run_budget", placeholder="none", format="%.2f", help="Never spent beyond, what is in flight included.")  # noqa: E501
+        calls = st.number_input("Calls at most", 1, None, None, key="run_calls", placeholder="no limit")
+        flight = st.number_input("Calls at a time", 1, 4096, key="run_flight", help="The most; the run adapts below it to what the endpoint takes.")  # noqa: E501
+        rpm = st.number_input("Requests a minute", 1, None, None, key="run_rpm", placeholder="no limit")
+        tpm = st.number_input("Tokens a minute", 1, None, None, key="run_tpm", placeholder="no limit")
     return {
         "pair_share": share / 100, "draw_law": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm,

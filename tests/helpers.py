@@ -8,6 +8,10 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from aiohttp import web
 
 from glan_core import runs
 from glan_core.teachers import server
@@ -164,17 +168,19 @@ def latest_run(ws: Workspace) -> Run:
 
 
 class Served:
-    """The scripted teacher behind a socket of this machine, in a thread of its own; settings as for `server.serving`."""
+    """An endpoint of this machine, in a thread of its own: the scripted teacher (settings as for `server.serving`), or
+    `handle(request)` in its place."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, handle: Callable | None = None, **settings: object) -> None:
         self._settings = settings
+        self._serving = server.serving if handle is None else partial(_serving, handle)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._ready = threading.Event()
         self.url = ""
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with server.serving(**self._settings) as self.url:
+        async with self._serving(**self._settings) as self.url:
             self._ready.set()
             await self._stop.wait()
 
@@ -191,6 +197,25 @@ class Served:
         """What '/stats' or '/requests' says."""
         with urllib.request.urlopen(self.url.removesuffix("/v1") + page, timeout=20) as response:
             return json.load(response)
+
+
+@asynccontextmanager
+async def _serving(handle: Callable) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def completion(text: object, **usage: object) -> web.Response:
+    """A chat completion as an endpoint sends it."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return web.json_response({"choices": [choice], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}})
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> object:

@@ -1,13 +1,9 @@
 """The pages in every state of a workspace, driven as a user drives them: what they say, and what their buttons do."""
 
-import shutil
-import socket
-import subprocess
-import sys
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from studio_app import PAGES, Studio, add_failure, add_run, copy_of, make_demo
+from studio_app import PAGES, Studio, add_run, copy_of
 
 from glan_core import coverage, demo, taxonomy, taxonomy_edit, taxonomy_file
 from glan_core.taxonomy import Node
@@ -16,38 +12,8 @@ from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows, t
 from glan_core.workspace.homework_rows import PairFilter
 from glan_core.workspace.schema import MIGRATIONS
 from glan_core.workspace.taxonomy_rows import Proposal
-from pages.components import studio
 
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """The folder in which the studio looks for workspaces; the changes are by 'Ada'."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    monkeypatch.setattr(studio, "HOME", folder)
-    monkeypatch.setattr(taxonomy_edit, "default_user", lambda: "Ada")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def demo_made(tmp_path_factory):
-    return make_demo(tmp_path_factory.mktemp("made") / "demo")
-
-
-@pytest.fixture
-def demo_ws(home, demo_made):
-    """The demo workspace, the only one there is."""
-    ws = Workspace.open(copy_of(demo_made, home, "demo"))
-    yield ws
-    ws.close()
-
-
-@pytest.fixture
-def starter_ws(home):
-    """A workspace with the starter taxonomy and nothing else."""
-    ws = demo.create(home / "starter")
-    yield ws
-    ws.close()
+pytest_plugins = ["studio_fixtures"]
 
 
 # ------------------------------------------------------------------------------------------------- states of a workspace
@@ -430,7 +396,7 @@ def test_a_discipline_is_added_through_the_dialog(starter_ws):
     assert app.selectbox[0].value == taxonomy_rows.node(starter_ws.db, "physics").parent_id and not app.warning
     app.text_area[0].set_value("Viruses.")
     app.button[0].click().run()
-    assert not app.exception and app.query_params["focus"] == ["virology"]
+    assert not app.exception and app.query_params["focus"] == "virology"
     node = taxonomy_rows.node(starter_ws.db, "virology")
     assert (node.name, node.kind, node.description) == ("Virology", "discipline", "Viruses.")
     assert taxonomy_rows.events(starter_ws.db, 1)[0].who == "Ada"

@@ -58,7 +58,7 @@ class HttpTeacher:
         self._new_limit_name = self.url == wire.OPENAI_URL
         if self.url == wire.OPENAI_URL and not self._key:
             raise TeacherError(
-                "OPENAI_API_KEY is not set. Set it, or give the address of a vLLM or Ollama endpoint, or use the teacher 'scripted'."
+                "OPENAI_API_KEY is not set. Set it, give the address of a vLLM or Ollama endpoint, or use the scripted teacher."
             )
 
     async def reply(self, messages: Sequence[Message], sampling: Sampling) -> Reply:

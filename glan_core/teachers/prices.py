@@ -32,7 +32,7 @@ def _table() -> dict[str, list[float]]:
 
 
 def price_of(teacher: str, given: str | None = None) -> Price | None:
-    """The price of a teacher: `given` ('IN,OUT') where said, 0 for local and scripted ones, else the table's (None: unknown)."""
+    """The price of a teacher: `given` ('IN,OUT') where said, 0 for local and scripted ones, else the table's or None."""
     if given:
         return parse_price(given)
     kind, _, model = teacher.partition(":")

@@ -20,6 +20,9 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
 
     Stops the page with a sentence where there is no workspace to open.
     """
+    for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
+        if str(key).startswith(("run_", "grow_", "api_key")):
+            st.session_state[key] = st.session_state[key]
     folder = _choose_workspace()
     if folder is None:
         st.header(name)

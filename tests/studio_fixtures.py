@@ -1,0 +1,39 @@
+"""Fixtures of the tests of pages; a test module takes them with `pytest_plugins = ["studio_fixtures"]`."""
+
+import pytest
+from studio_app import copy_of, make_demo
+
+from glan_core import demo, taxonomy_edit
+from glan_core.workspace import Workspace
+from pages.components import studio
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The folder in which the studio looks for workspaces; the changes are by 'Ada'."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setattr(studio, "HOME", folder)
+    monkeypatch.setattr(taxonomy_edit, "default_user", lambda: "Ada")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo_made(tmp_path_factory):
+    return make_demo(tmp_path_factory.mktemp("made") / "demo")
+
+
+@pytest.fixture
+def demo_ws(home, demo_made):
+    """The demo workspace, the only one there is."""
+    ws = Workspace.open(copy_of(demo_made, home, "demo"))
+    yield ws
+    ws.close()
+
+
+@pytest.fixture
+def starter_ws(home):
+    """A workspace with the starter taxonomy and nothing else."""
+    ws = demo.create(home / "starter")
+    yield ws
+    ws.close()
