@@ -81,13 +81,16 @@ def report(results: list[dict], in_flight: int) -> None:
     ideal = in_flight / (LATENCY_MS / 1000)
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
           f"{in_flight} in flight at {LATENCY_MS} ms: at most {ideal:,.0f} calls/s\n")  # fmt: skip
-    print("| contender | calls | wall s | calls/s | share of ideal | CPU s | calls per CPU-second | peak RSS MB | grown by MB |")
+    print(
+        "| contender | calls | wall s | calls/s | share of ideal | CPU s | calls per CPU-second | peak RSS MB | grown by MB |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for r in results:
         r["calls_per_s"] = round(r["calls"] / r["wall_s"], 1)
         r["share_of_ideal"] = round(r["calls_per_s"] / ideal, 3)
         r["calls_per_cpu_s"] = round(r["calls"] / r["cpu_s"], 1)
-        print(f"| {r['contender']} | {r['calls']:,} | {r['wall_s']:.2f} | {r['calls_per_s']:,.0f} | {r['share_of_ideal']:.0%} | "
+        print(f"| {r['contender']} | {r['calls']:,} | {r['wall_s']:.2f} | {r['calls_per_s']:,.0f} | "
+              f"{r['share_of_ideal']:.0%} | "
               f"{r['cpu_s']:.2f} | {r['calls_per_cpu_s']:,.0f} | {r['peak_mb']:.0f} | {r['grown_mb']:.0f} |")  # fmt: skip
     print("\n" + json.dumps(results))
 
@@ -145,7 +148,11 @@ def _measured(work: Callable[[], int]) -> dict:
 
 
 def _order(args: argparse.Namespace, questions: int) -> dict:
-    target = {"disciplines": [f"craft-{n}" for n in range(DISCIPLINES)], "subject_queries": 1, "questions_per_syllabus": questions}
+    target = {
+        "disciplines": [f"craft-{n}" for n in range(DISCIPLINES)],
+        "subject_queries": 1,
+        "questions_per_syllabus": questions,
+    }
     return {"target": target, "teacher": "openai:scripted", "base_url": args.url, "max_in_flight": args.in_flight, "seed": 1}
 
 
@@ -163,7 +170,9 @@ def _prepare(args: argparse.Namespace) -> dict:
     taxonomy_edit.import_nodes(sample, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
     runs.work(sample, runs.submit(sample, "generate", "sample", _order(args, 4)))
     chats = []
-    ids = sample.db.execute("SELECT work_id FROM calls WHERE stage IN ('question', 'answer') LIMIT ?", (SAMPLE_OF_CHATS,)).fetchall()
+    ids = sample.db.execute(
+        "SELECT work_id FROM calls WHERE stage IN ('question', 'answer') LIMIT ?", (SAMPLE_OF_CHATS,)
+    ).fetchall()
     for (id,) in ids:
         chats += [provenance.messages_of(sample, call) for call in call_rows.calls_of(sample.db, id)]
     (args.folder / "chats.json").write_text(json.dumps(chats))

@@ -8,26 +8,34 @@ from glan_core.replies import Malformed
 # sense there; words that are innocent elsewhere ("submit a bid", "the lecture hall") are left alone.
 NOT_ALONE = re.compile(
     r"""
-    \b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus|class\ssessions?|coursework)\b
-    | \b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b(?!\s(?:hall|theat))
+    \b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus(?!\sof\b)|class\ssessions?|coursework)\b
+    | \b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b
+      (?!\s(?:hall|theat|of|from|learn|to\sbe)\w*)
     | \b(?:discussed|covered|learned|learnt|studied|taught|introduced|seen|presented|mentioned)\s
-      (?:earlier\s|previously\s)?(?:in|during)\s(?:the\s|this\s|our\s|your\s|today'?s\s)?
-      (?:class|course|lectures?|lessons?|sessions?|unit|module|week)\b
-    | \b(?:in|from|during)\s(?:session|lecture|lesson|week|module|unit)\s\d+\b
-    | \b(?:the\sselected|key)\s(?:class\s)?(?:sessions|concepts)\s(?:above|below|listed|given|selected)\b
-    | \b(?:the|your)\stextbook\b | \bassigned\sreadings?\b
-    | \b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:above|shown\sabove|in\sthe\s(?:textbook|handout|slides))\b
-    | \bsubmit\s(?:your|the|a|an|it|this|them)\s?(?:\w+\s){0,3}?
+      (?:earlier\s|previously\s)?(?:in|during)\s
+      (?:(?:the\s|this\s|our\s|your\s|today'?s\s)?(?:class|course(?!\sof\b)|lectures?|lessons?|sessions?)
+        |(?:this|our|your)\s(?:unit|module|week))\b
+    | \b(?:in|from|during)\s(?:session|lecture|lesson)\s\d+\b
+    | \b(?:the\sselected|key)\s(?:class\s)?(?:key\s)?(?:sessions|concepts)\s(?:above|below|listed|given|selected)\b
+    | \b(?:the|your)\stextbook\b(?!\s(?:case|example)) | \bassigned\sreadings?\b
+    | \b(?:figure|table|passage|text|diagram|graph|code|excerpt)\sin\sthe\s(?:textbook|handout|slides)\b
+    | \bthe\sattached\s(?:file|data|document|table|figure|image|sheet|spreadsheet|pdf|code|text)\b
+    | \b(?:submit|hand\sin|turn\sin)\s(?:your|the|a|an|it|this|them)\s?(?:\w+\s){0,3}?
       (?:answers?|solutions?|assignments?|homework|essay|report|work|paper|pdf|file|document|code|notebook|response)\b
+    | \b(?:post|attach|e-?mail|upload)\syour\b | \bupload\sit\sto\b
     | \b(?:hand|turn)\s(?:\w+\s){0,2}in\b(?=\s*(?:[.!,;]|by\b|before\b|at\b|on\b|to\syour|as\sa\b|$))
-    | \bupload\s(?:your|the|a|it)\b | \b(?:due|deadline)\s(?:on\s|by\s|is\s|date\b|next\s)
+    | \b(?:assignment|homework|essay|submission|coursework)s?\s(?:is|are)\sdue\b
     | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b
       (?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
     | \byour\s(?:instructor|professor|classmates?|teacher|peers?)\b | \bin\snext\sclass\b
+    | \bdiscuss\s(?:\w+\s){0,3}?(?:in|with)\syour\s(?:\w+\s)?(?:group|partner)s?\b
     | \b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# What stands "above" may be a part of the question itself, but not where hardly anything precedes it.
+ABOVE = re.compile(r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:shown\s)?above\b", re.IGNORECASE)
+ENOUGH_ABOVE = 60
 PREAMBLE = re.compile(r"^\s*(?:\*\*|#+\s*)?(?:homework\s+)?question\s*(?:\d+)?\s*[:.](?:\*\*)?\s*", re.IGNORECASE)
 MAX_CHARACTERS = 20_000
 
@@ -39,7 +47,7 @@ def parse_question(text: str) -> str:
         raise Malformed("malformed", "that is too short to be a question", repairable=True)
     if len(question) > MAX_CHARACTERS:
         raise Malformed("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
-    if found := NOT_ALONE.search(question):
+    if found := NOT_ALONE.search(question) or ABOVE.search(question[:ENOUGH_ABOVE]):
         phrase = " ".join(found.group().split())
         raise Malformed(
             "not self-contained",

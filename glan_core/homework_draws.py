@@ -14,7 +14,7 @@ from math import comb
 from typing import Literal
 
 MAX_CONCEPTS = 5
-TRIES = 30  # random draws that may hit a used combination before the unused ones are looked for one by one
+TRIES = 30  # draws by the law that may hit a used combination, then draws of any, before the unused ones are listed
 
 Law = Literal["coverage", "uniform"]
 
@@ -50,6 +50,11 @@ def count_single(sizes: Sequence[int]) -> int:
 
 def count_pair(sizes: Sequence[int]) -> int:
     """How many `pair` combinations a syllabus has, from the number of concepts of each session."""
+    return _count_pair(tuple(sorted(sizes)))
+
+
+@lru_cache(maxsize=4096)  # a plan counts thousands of syllabi, most of them of a few shapes
+def _count_pair(sizes: tuple[int, ...]) -> int:
     return sum(_pair_count(a, b, i) for a, b in combinations(sizes, 2) for i in range(2, MAX_CONCEPTS + 1))
 
 
@@ -97,8 +102,9 @@ def _unused(rng, sizes, asked, strategy, law, used) -> tuple[tuple[int, int], ..
         ("single", "uniform"): _uniform_single, ("pair", "uniform"): _uniform_pair,
         ("single", "coverage"): _coverage_single, ("pair", "coverage"): _coverage_pair,
     }[strategy, law]  # fmt: skip
-    for _ in range(TRIES):
-        concepts = tuple(sorted(pick(rng, sizes, asked)))
+    anywhere = _uniform_single if strategy == "single" else _uniform_pair
+    for attempt in range(2 * TRIES):
+        concepts = tuple(sorted((pick if attempt < TRIES else anywhere)(rng, sizes, asked)))
         if draw_key(concepts) not in used:
             return concepts
     return rng.choice([c for c in all_combinations(sizes, strategy) if draw_key(c) not in used])

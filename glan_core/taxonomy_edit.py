@@ -199,7 +199,8 @@ def decide(ws: Workspace, who: str) -> Verdict:
         for node_id in [id for id, (keep, remove) in tallies.items() if remove > keep]:
             if any(node.id == node_id for node in taxonomy_rows.nodes(db)):
                 removed += _remove_with_descendants(db, node_id, who)
-                taxonomy_rows.clear_votes(db, node_id)
+        for node in removed:  # or what is restored later would be removed again by old votes
+            taxonomy_rows.clear_votes(db, node.id)
         live = {node.id for node in taxonomy_rows.nodes(db)}
         added, rejected = [], []
         for proposal in taxonomy_rows.proposals(db):

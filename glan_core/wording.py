@@ -30,6 +30,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
+def shorten(text: str, most: int) -> str:
+    """'A very long na…': at most that many characters, the last an ellipsis where something was cut."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def ago(at: float | None, now: float | None = None) -> str:
     """'just now', '3 min ago'; '' for None."""
     if at is None:

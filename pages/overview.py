@@ -56,7 +56,7 @@ def picture() -> None:
     )  # fmt: skip
     frame = coverage_frame(tree, standings, measure)
     st.plotly_chart(
-        sunburst(frame, studio.figure_style(), middle()), key="coverage", on_select=pick, selection_mode="points",
+        sunburst(frame, studio.figure_style(), middle(), focus), key="coverage", on_select=pick, selection_mode="points",
         config={"displayModeBar": False}, alt=f"Taxonomy as rings, coloured by {MEASURES[measure][0].lower()}: {sentence()}",
     )  # fmt: skip
     st.caption(f"{MEASURES[measure][1]} Click a sector to look into it, the middle to go back up.")
@@ -103,12 +103,14 @@ def _below(nodes: list) -> None:
         }
     )
 
+    key = f"below_{focus}"  # other rows are another table: one picked row must not stay picked by its number
+
     def choose() -> None:
-        if picked := st.session_state.below.selection.rows:
+        if picked := st.session_state[key].selection.rows:
             studio.set_focus(nodes[picked[0]].id)
 
     st.dataframe(
-        rows, key="below", on_select=choose, selection_mode="single-row", hide_index=True, height=min(35 * (len(rows) + 1) + 3, 330),
+        rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(rows) <= 8 else 330,
         column_config={
             "name": st.column_config.TextColumn("Below", width=155),
             "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=75),
@@ -130,6 +132,8 @@ else:
 
 st.subheader("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
-    runs_panel.history(recent, key="recent")
+    if picked := runs_panel.history(recent, key="recent"):
+        st.session_state.run = picked.id
+        st.switch_page("pages/runs.py")
 else:
     st.caption("No runs yet: a run asks a teacher for what the workspace lacks. Plan one on the Runs page.")

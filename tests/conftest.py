@@ -70,7 +70,15 @@ def order():
 def teach(monkeypatch):
     """Puts a teacher in the place of every one that a run would open; faults are retried without a wait."""
 
+    def quick(ws: Workspace):
+        db = connect(ws)
+        db.pragma("synchronous", "off")  # a kill of this process is not tested with it, and waiting for the disk takes long
+        return db
+
+    connect = Workspace.another_connection
+
     def use(teacher: Canned) -> Canned:
+        monkeypatch.setattr(Workspace, "another_connection", quick)
         monkeypatch.setattr("glan_core.generation.run.open_teacher", lambda spec, base_url=None, **key: teacher)
         monkeypatch.setattr(engine, "BACKOFF", 0.001)
         return teacher

@@ -110,7 +110,8 @@ def stage_of(messages: Sequence[Message]) -> str:
     """The stage that a chat belongs to, told by its last turn."""
     prompt = messages[-1]["content"]
     for stage, mark in (
-        ("repair", "That reply cannot be used"), ("question", "<selected_key_concepts>"), ("sessions", "Extract its class sessions"),
+        ("repair", "That reply cannot be used"), ("question", "<selected_key_concepts>"),
+        ("sessions", "Extract its class sessions"),
         ("syllabus", "Write its syllabus"), ("subjects", '"subject_name"'), ("subject_list", "List the subjects"),
         ("proposals", "drafting a complete taxonomy"), ("proposals", "reviewing a taxonomy"),
     ):  # fmt: skip

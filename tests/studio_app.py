@@ -2,11 +2,12 @@
 
 import re
 import shutil
+import socket
 import time
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Dataframe, Element
+from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
 
 from glan_core import demo
 from glan_core.workspace import Workspace, call_rows, run_rows
@@ -39,7 +40,11 @@ class Studio:
         lines = []
         for element in self.app._tree:
             lines += [getattr(element, "label", "") or "", getattr(element, "icon", "") or ""]
-            if isinstance(element, Dataframe):
+            if isinstance(element, Progress):
+                lines.append(element.proto.text)
+            elif isinstance(element, TextInput) and element.proto.type == element.proto.PASSWORD:
+                lines.append("•" * len(element.value or ""))
+            elif isinstance(element, Dataframe):
                 lines.append(element.value.to_string())
             elif isinstance(element, Element) and isinstance(element.value if hasattr(element, "value") else None, str):
                 lines.append(element.value)
@@ -97,7 +102,7 @@ def add_run(ws: Workspace, state: str, title: str, *, message: str = "", order: 
         id = run_rows.add_run(db, "generate", title, order)
         run_rows.update_run(db, id, **{
             "state": state, "message": message, "started_at": now - 100, "heartbeat_at": now,
-            "finished_at": None if state in run_rows.LIVE else now - 20, **values,
+            "finished_at": None if state in run_rows.LIVE else now - 20, "host": socket.gethostname(), **values,
         })  # fmt: skip
         run_rows.set_stage(db, id, StageProgress("question", 40, 10, 2))
         for n in range(6):

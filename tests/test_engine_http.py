@@ -50,7 +50,8 @@ def test_a_limit_of_calls_holds_at_the_endpoint_through_faults(new_workspace, or
     ws = new_workspace()
     with Served(faults=Faults(0.05, 0.05, 0.0, 0.1, retry_after=0.05), latency_ms=2) as endpoint:
         run = run_order(
-            ws, order("cave-mapping", questions_per_syllabus=50, teacher="openai:scripted", base_url=endpoint.url, max_calls=limit)
+            ws,
+            order("cave-mapping", questions_per_syllabus=50, teacher="openai:scripted", base_url=endpoint.url, max_calls=limit),
         )
         stats = endpoint.tells("/stats")
     assert run.state == "paused"
@@ -178,7 +179,8 @@ def test_parameters_that_an_endpoint_refuses_are_left_out_even_with_many_request
     "body",
     [
         b"", b"<html>Bad gateway</html>", b"{}", b'{"choices": []}', b'{"choices": [{"message": null}]}', b"[1]", b"null",
-        b'{"choices": [{"message": {"content": 7}}]}', b"[" * 100_000, b"\xff\xfe\x00", b'{"choices": [{"message": {"content": "cut of',
+        b'{"choices": [{"message": {"content": 7}}]}', b"[" * 100_000, b"\xff\xfe\x00",
+        b'{"choices": [{"message": {"content": "cut of',
     ],
 )  # fmt: skip
 def test_a_body_that_is_no_completion_is_a_passing_fault(ws, order, body):
@@ -232,7 +234,9 @@ def test_content_in_parts_is_joined(ws):
 
 def test_an_address_where_nobody_listens_fails_the_run_and_a_right_one_takes_it_up(ws, order):
     with Served() as endpoint:
-        wanted = order("mathematics", "music", subject_queries=12, max_subjects=1, questions_per_syllabus=1, teacher="openai:scripted")
+        wanted = order(
+            "mathematics", "music", subject_queries=12, max_subjects=1, questions_per_syllabus=1, teacher="openai:scripted"
+        )
         run = run_order(ws, {**wanted, "base_url": "http://127.0.0.1:9/v1", "max_in_flight": 64})
         assert run.state == "failed" and "127.0.0.1:9" in run.message and "cannot be reached" in run.message
         assert go_on(ws, run.id, {**wanted, "base_url": endpoint.url}).state == "finished"

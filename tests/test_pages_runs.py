@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shlex
-import socket
 import threading
 import time
 
@@ -196,7 +195,7 @@ CONTROLS = {"Pause", "Cancel", "Resume", "Continue"}
     ],
 )  # fmt: skip
 def test_a_run_shows_its_state_and_what_can_be_done(starter_ws, state, values, badge, controls):
-    run_id = add_run(starter_ws, state, "Algebra", message="How it went.", host=socket.gethostname(), **values)
+    run_id = add_run(starter_ws, state, "Algebra", message="How it went.", **values)
     shown = Studio("runs")
     shown.app.session_state["run"] = run_id
     shown.app.run()

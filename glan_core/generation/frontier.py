@@ -4,7 +4,7 @@ Work is made one piece at a time, so a run of a million calls needs no more memo
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from glan_core import ids, taxonomy, taxonomy_edit
@@ -72,23 +72,22 @@ class GenerationFrontier:
     def _settled(self, discipline_id: str, subjects: list[Subject]) -> None:
         """Queue the syllabi, sessions and questions that a discipline's subjects lack."""
         states = curriculum_rows.syllabus_states(self._ws.db, discipline_id)
-        sizes = curriculum_rows.session_sizes(self._ws.db, discipline_id)
         for subject in subjects[: self._order.target.max_subjects]:
-            syllabus_id, extracted = states.get(subject.id, (None, False))
-            if syllabus_id is None:
+            state = states.get(subject.id)
+            if state is None:
                 self._queues["syllabus"].append(subject)
                 self._planned["syllabus"] += 1
                 self._planned["sessions"] += 1
-            elif not extracted:
-                self._queues["sessions"].append((subject, syllabus_id))
+            elif state.sizes is None:
+                self._queues["sessions"].append((subject, state.id))
                 self._planned["sessions"] += 1
             else:
-                self._extracted(subject, syllabus_id, sizes[syllabus_id])
+                self._extracted(subject, state.id, state.sizes, state.questions)
 
-    def _extracted(self, subject: Subject, syllabus_id: str, sizes: list[int]) -> None:
+    def _extracted(self, subject: Subject, syllabus_id: str, sizes: Sequence[int], questions: int) -> None:
         """Queue the questions that a syllabus lacks."""
         wanted = min(self._order.target.questions_per_syllabus, count_draws(sizes, self._order.pair_share))
-        missing = wanted - len(homework_rows.question_ids(self._ws.db, syllabus_id))
+        missing = wanted - questions
         if missing > 0:
             self._queues["question"].append((subject, syllabus_id, missing))
             self._planned["question"] += missing
@@ -174,7 +173,7 @@ class GenerationFrontier:
             case "syllabus":
                 self._queues["sessions"].append((work.facts, work.id))
             case "sessions":
-                self._extracted(work.facts, work.id, value)
+                self._extracted(work.facts, work.id, value, 0)
             case "question":
                 self._queues["answer"].append((work.id, work.discipline_id, value))
 

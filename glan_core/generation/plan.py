@@ -108,13 +108,11 @@ def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range
     wanted = known[:cap]
     have = [states[subject.id] for subject in wanted if subject.id in states]
     new = [max(0, number - len(have)) for number in found]
-    unread = sum(not extracted for _, extracted in have)
-    counts = homework_rows.question_counts(db, discipline_id)
-    sizes = curriculum_rows.session_sizes(db, discipline_id)
+    unread = sum(state.sizes is None for state in have)
     lacking = sum(
-        max(0, min(target.questions_per_syllabus, count_draws(sizes[id], order.pair_share)) - counts.get(id, 0))
-        for id, extracted in have
-        if extracted
+        max(0, min(target.questions_per_syllabus, count_draws(state.sizes, order.pair_share)) - state.questions)
+        for state in have
+        if state.sizes is not None
     )
     questions = [lacking + (number + unread) * target.questions_per_syllabus for number in new]
     waiting = homework_rows.count_unanswered(db, discipline_id)

@@ -13,14 +13,16 @@ from glan_core.workspace.call_rows import count
 
 @dataclass(frozen=True, slots=True)
 class Syllabus:
-    """A stored syllabus; `extracted` says whether its sessions and concepts have been read out of it."""
+    """A stored syllabus. `sizes` is how many concepts each of its sessions holds, None until they have been read out of it;
+    `questions` how many questions it has."""
 
     id: str
     subject_id: str
     discipline_id: str
     text: str
     teacher: str
-    extracted: bool
+    sizes: tuple[int, ...] | None
+    questions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,11 @@ def add_syllabus(db: apsw.Connection, syllabus_id: str, subject_id: str, discipl
 def syllabus(db: apsw.Connection, syllabus_id: str) -> Syllabus | None:
     """One syllabus, or None."""
     row = db.execute("SELECT * FROM syllabi WHERE id = ?", (syllabus_id,)).fetchone()
-    return row and Syllabus(*row[:5], bool(row[5]))
+    return row and Syllabus(*row[:5], _sizes(row[5]), row[6])
+
+
+def _sizes(stored: str | None) -> tuple[int, ...] | None:
+    return None if stored is None else tuple(json.loads(stored))
 
 
 def syllabus_of(db: apsw.Connection, id: str) -> str | None:
@@ -132,15 +138,26 @@ def syllabus_of(db: apsw.Connection, id: str) -> str | None:
     return row and row[0]
 
 
-def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, tuple[str, bool]]:
-    """Which subjects of a discipline have a syllabus: subject id -> (syllabus id, extracted)."""
-    rows = db.execute("SELECT subject_id, id, extracted FROM syllabi WHERE discipline_id = ?", (discipline_id,))
-    return {subject_id: (id, bool(extracted)) for subject_id, id, extracted in rows}
+@dataclass(frozen=True, slots=True)
+class SyllabusState:
+    """How far a syllabus is: `sizes` and `questions` as in `Syllabus`."""
+
+    id: str
+    sizes: tuple[int, ...] | None
+    questions: int
+
+
+def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, SyllabusState]:
+    """How far the syllabi of a discipline are, by the id of their subject."""
+    rows = db.execute("SELECT subject_id, id, sizes, questions FROM syllabi WHERE discipline_id = ?", (discipline_id,))
+    return {subject_id: SyllabusState(id, _sizes(sizes), questions) for subject_id, id, sizes, questions in rows}
 
 
 def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, drafts: Iterable[SessionDraft]) -> None:
-    """Store the sessions and concepts read out of a syllabus, and mark it extracted; once only."""
-    db.execute("UPDATE syllabi SET extracted = 1 WHERE id = ? AND extracted = 0", (syllabus_id,))
+    """Store the sessions and concepts read out of a syllabus, ; once only."""
+    drafts = list(drafts)
+    sizes = json.dumps([len(draft.concepts) for draft in drafts])
+    db.execute("UPDATE syllabi SET sizes = ? WHERE id = ? AND sizes IS NULL", (sizes, syllabus_id))
     if not db.changes():
         return
     session_rows, concept_rows = [], []
@@ -166,15 +183,3 @@ def sessions(db: apsw.Connection, syllabus_id: str) -> list[Session]:
     rows = db.execute("SELECT * FROM sessions WHERE syllabus_id = ? ORDER BY position", (syllabus_id,))
     return [Session(*row, tuple(concepts.get(row[0], ()))) for row in rows]
 
-
-def session_sizes(db: apsw.Connection, discipline_id: str) -> dict[str, list[int]]:
-    """How many concepts each session of each extracted syllabus of a discipline holds: syllabus id -> counts."""
-    sizes: dict[str, list[int]] = {}
-    rows = db.execute(
-        """SELECT c.syllabus_id, count(*) FROM syllabi y JOIN concepts c ON c.syllabus_id = y.id
-           WHERE y.discipline_id = ? GROUP BY c.syllabus_id, c.session_id""",
-        (discipline_id,),
-    )
-    for syllabus_id, number in rows:
-        sizes.setdefault(syllabus_id, []).append(number)
-    return sizes

@@ -70,6 +70,7 @@ def add_question(db: apsw.Connection, question: Question) -> None:
         f"SELECT count(DISTINCT concept_id) FROM question_concepts WHERE concept_id IN ({marks})", question.concepts
     ).fetchone()
     db.executemany("INSERT INTO question_concepts VALUES (?, ?)", [(concept, question.id) for concept in question.concepts])
+    db.execute("UPDATE syllabi SET questions = questions + 1 WHERE id = ?", (question.syllabus_id,))
     count(db, question.discipline_id, questions=1, concepts_asked=len(question.concepts) - asked)
 
 
@@ -78,6 +79,7 @@ def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: 
     db.execute("INSERT OR IGNORE INTO answers (id, question_id, text, teacher) VALUES (?, ?, ?, ?)",
                (answer_id(question_id), question_id, text, teacher))  # fmt: skip
     if db.changes():
+        db.execute("UPDATE questions SET answered = 1 WHERE id = ?", (question_id,))
         count(db, discipline_id, pairs=1)
 
 
@@ -86,19 +88,12 @@ def question_ids(db: apsw.Connection, syllabus_id: str) -> set[str]:
     return {id for (id,) in db.execute("SELECT id FROM questions WHERE syllabus_id = ?", (syllabus_id,))}
 
 
-def question_counts(db: apsw.Connection, discipline_id: str) -> dict[str, int]:
-    """How many questions each syllabus of a discipline has."""
-    return dict(
-        db.execute("SELECT syllabus_id, count(*) FROM questions WHERE discipline_id = ? GROUP BY syllabus_id", (discipline_id,))
-    )
-
-
 def unanswered(db: apsw.Connection, discipline_id: str, up_to: int, page: int = 500) -> Iterator[tuple[str, str]]:
     """The questions of a discipline that have no answer, as (id, text), among those with `seq` at most `up_to`."""
     after = 0
     while rows := db.execute(
-        """SELECT q.seq, q.id, q.text FROM questions q LEFT JOIN answers a ON a.question_id = q.id
-           WHERE q.discipline_id = ? AND q.seq > ? AND q.seq <= ? AND a.seq IS NULL ORDER BY q.seq LIMIT ?""",
+        """SELECT seq, id, text FROM questions
+           WHERE discipline_id = ? AND seq > ? AND seq <= ? AND answered = 0 ORDER BY seq LIMIT ?""",
         (discipline_id, after, up_to, page),
     ).fetchall():
         after = rows[-1][0]
@@ -128,8 +123,10 @@ def _pair(row: Sequence) -> Pair:
 
 def pair(db: apsw.Connection, id: str) -> Pair | None:
     """The pair that a question's or an answer's id names, or None."""
-    row = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE q.id = ?1 OR a.id = ?1", (id,)).fetchone()
-    return row and _pair(row)
+    for condition in ("q.id = ?", "a.id = ?"):  # not OR: that would look at every row
+        if row := db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE {condition}", (id,)).fetchone():
+            return _pair(row)
+    return None
 
 
 def pairs_page(
@@ -163,7 +160,7 @@ def _conditions(which: PairFilter) -> tuple[list[str], list]:
         conditions.append("q.strategy = ?")
         values.append(which.strategy)
     if which.answered is not None:
-        conditions.append("a.seq IS NOT NULL" if which.answered else "a.seq IS NULL")
+        conditions.append("q.answered = 1" if which.answered else "q.answered = 0")
     if words := which.words.replace('"', " ").split():
         conditions.append("q.seq IN (SELECT rowid FROM pair_text WHERE pair_text MATCH ?)")
         values.append(" ".join(f'"{word}"' for word in words))

@@ -45,7 +45,7 @@ def version_1(db: apsw.Connection) -> None:
         PRIMARY KEY (subject_id, query_id)) WITHOUT ROWID;
     CREATE TABLE syllabi (
         id TEXT PRIMARY KEY, subject_id TEXT NOT NULL UNIQUE, discipline_id TEXT NOT NULL, text TEXT NOT NULL,
-        teacher TEXT NOT NULL, extracted INTEGER NOT NULL DEFAULT 0);
+        teacher TEXT NOT NULL, sizes TEXT, questions INTEGER NOT NULL DEFAULT 0);
     CREATE INDEX syllabi_by_discipline ON syllabi (discipline_id);
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY, syllabus_id TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
@@ -59,8 +59,10 @@ def version_1(db: apsw.Connection) -> None:
     CREATE TABLE questions (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, syllabus_id TEXT NOT NULL, discipline_id TEXT NOT NULL,
         strategy TEXT NOT NULL, draw_law TEXT NOT NULL, seed INTEGER NOT NULL, draw INTEGER NOT NULL,
-        sessions TEXT NOT NULL, concepts TEXT NOT NULL, text TEXT NOT NULL, teacher TEXT NOT NULL);
+        sessions TEXT NOT NULL, concepts TEXT NOT NULL, text TEXT NOT NULL, teacher TEXT NOT NULL,
+        answered INTEGER NOT NULL DEFAULT 0);
     CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);
+    CREATE INDEX questions_unanswered ON questions (discipline_id, seq) WHERE answered = 0;
     CREATE INDEX questions_by_syllabus ON questions (syllabus_id);
     CREATE TABLE question_concepts (concept_id TEXT NOT NULL, question_id TEXT NOT NULL,
         PRIMARY KEY (concept_id, question_id)) WITHOUT ROWID;

@@ -116,7 +116,8 @@ class Workspace:
         try:
             _refuse_newer(file, ws.db.pragma("user_version"))
             _migrate(ws.db)
-        except apsw.CorruptError as error:
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            ws.close()
             raise WorkspaceError(f"{file} is damaged ({error}): restore it from a copy.") from None
         return ws
 
@@ -154,10 +155,14 @@ def _refuse_newer(file: Path, version: int) -> None:
 
 def _connect(file: Path) -> apsw.Connection:
     db = apsw.Connection(str(file))
-    db.set_busy_timeout(BUSY_MS)
-    db.pragma("journal_mode", "wal")
-    db.pragma("synchronous", "full")
-    db.pragma("cache_size", -16_000)
+    try:
+        db.set_busy_timeout(BUSY_MS)
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")
+        db.pragma("cache_size", -16_000)
+    except apsw.Error:
+        db.close()  # or SQLite's own files would stay beside it
+        raise
     return db
 
 

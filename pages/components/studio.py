@@ -9,6 +9,7 @@ import streamlit as st
 from glan_core import demo, taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
+from glan_core.wording import shorten
 from glan_core.workspace import Workspace, found_in
 from pages.components.text import fault, plain
 
@@ -119,12 +120,13 @@ def _breadcrumb(tree: nx.DiGraph) -> None:
     st.caption("Focus")
     picked = focus()
     nodes = taxonomy.path(tree, picked) if picked else []
-    st.button("All knowledge", key="focus_all", icon=":material/public:", type="tertiary", on_click=set_focus, args=(None,), disabled=not picked)
+    everything = "All knowledge" if picked else "**All knowledge**"
+    st.button(everything, key="focus_all", icon=":material/public:", type="tertiary", on_click=set_focus, args=(None,))
     for depth, node in enumerate(nodes):
-        last = depth == len(nodes) - 1
+        name = plain(shorten(node.name, 40))
         st.button(
-            f"**{plain(node.name)}**" if last else plain(node.name), key=f"focus_{node.id}", icon=":material/subdirectory_arrow_right:",
-            type="tertiary", on_click=set_focus, args=(node.id,), disabled=last,
+            f"**{name}**" if depth == len(nodes) - 1 else name, key=f"focus_{node.id}", icon=":material/subdirectory_arrow_right:",
+            type="tertiary", on_click=set_focus, args=(node.id,), help=plain(node.name) if len(node.name) > 40 else None,
         )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
 
 def picture_and_detail():
     """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen."""
-    grid = st.grid(3, gap="medium", min_column_width=230)
+    grid = st.grid(3, gap="medium", min_column_width=300)
     return grid.cell(column_span=2), grid.cell()
 
 

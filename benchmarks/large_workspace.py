@@ -1,0 +1,78 @@
+"""Make a workspace as large as the studio promises to stay quick on: `python benchmarks/large_workspace.py FOLDER`.
+
+126 disciplines, about 20,000 subjects, 5,000 syllabi of 12 sessions with 5 concepts, 1,000,000 pairs unless --pairs says
+otherwise. Rows go in through the same functions as a run's, in large transactions; texts are of realistic length.
+"""
+
+import argparse
+import random
+import time
+
+from glan_core import demo, ids, taxonomy, taxonomy_edit
+from glan_core.curriculum import SessionDraft, Subject
+from glan_core.homework_draws import draws
+from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
+from glan_core.workspace.homework_rows import Question
+from glan_core.workspace.taxonomy_rows import DisciplineTarget
+
+SUBJECTS = 160  # of each discipline
+SYLLABI = 5000
+WORDS = "system measure theory method change structure value model process evidence practice energy history design".split()
+TEACHER = "openai:benchmark"
+
+
+def fill(ws, pairs: int) -> None:
+    """Subjects for every discipline, syllabi for some, and pairs spread evenly over the syllabi."""
+    rng = random.Random(7)
+    disciplines = taxonomy.disciplines_under(taxonomy_edit.tree(ws))
+    syllabi = []
+    with ws.write() as db:
+        for number, discipline in enumerate(disciplines):
+            taxonomy_rows.put_target(db, discipline, DisciplineTarget(10, SUBJECTS, 2 * pairs // SYLLABI))
+            subjects = [
+                Subject(ids.derive("sub", discipline, str(n)), discipline, f"Subject {n} of {discipline}", "intermediate", tuple(WORDS[:6]))
+                for n in range(SUBJECTS)
+            ]
+            curriculum_rows.add_subjects(db, discipline, [(subject, TEACHER) for subject in subjects], [], [])
+            share = SYLLABI // len(disciplines) + (number < SYLLABI % len(disciplines))
+            for subject in subjects[:share]:
+                id = ids.syllabus_id(subject.id)
+                curriculum_rows.add_syllabus(db, id, subject.id, discipline, text(rng, 600), TEACHER)
+                drafts = [SessionDraft(f"Session {s}", text(rng, 20), tuple(f"concept {s}.{c}" for c in range(5))) for s in range(12)]
+                curriculum_rows.add_sessions(db, id, discipline, drafts)
+                syllabi.append((id, discipline))
+    rng.shuffle(syllabi)
+    for start in range(0, len(syllabi), 25):
+        with ws.write() as db:
+            for id, discipline in syllabi[start : start + 25]:
+                ask(db, rng, id, discipline, pairs // len(syllabi))
+    with ws.write() as db:
+        homework_rows.index_text(db, 20_000)  # enough for searches to find something; a million rows take minutes
+
+
+def ask(db, rng: random.Random, syllabus_id: str, discipline: str, number: int) -> None:
+    """Questions and answers of one syllabus."""
+    sessions = curriculum_rows.sessions(db, syllabus_id)
+    for draw, _ in zip(draws([5] * 12, seed=0, name=syllabus_id, law="uniform"), range(number), strict=False):
+        concepts = tuple(sessions[s].concepts[c][0] for s, c in draw.concepts)
+        question = Question(
+            0, ids.derive("qst", syllabus_id, draw.key), syllabus_id, discipline, draw.strategy, "uniform", 0, draw.index,
+            tuple(sessions[s].id for s in draw.sessions), concepts, text(rng, 60), TEACHER,
+        )  # fmt: skip
+        homework_rows.add_question(db, question)
+        homework_rows.add_answer(db, question.id, discipline, text(rng, 150), TEACHER)
+
+
+def text(rng: random.Random, words: int) -> str:
+    """Words that look like text."""
+    return " ".join(rng.choices(WORDS, k=words))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    options = parser.parse_args()
+    began = time.perf_counter()
+    fill(demo.create(options.folder), options.pairs)
+    print(f"{options.folder}: {options.pairs:,} pairs in {time.perf_counter() - began:.0f} s")

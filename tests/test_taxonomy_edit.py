@@ -1,0 +1,251 @@
+"""Editing a workspace's taxonomy: every change is checked, recorded and can be undone; votes decide; data stay."""
+
+import time
+from itertools import pairwise
+
+import pytest
+from helpers import Canned, content, number, rows, run_order
+
+from glan_core import taxonomy, taxonomy_edit
+from glan_core.taxonomy import Node, TaxonomyError
+from glan_core.workspace import call_rows, taxonomy_rows
+from glan_core.workspace.taxonomy_rows import Proposal
+
+
+def live(ws) -> dict[str, Node]:
+    """The live nodes by id."""
+    return {node.id: node for node in taxonomy_rows.nodes(ws.db)}
+
+
+def proposal(name: str, parent: str = "arts", **values) -> Proposal:
+    """An open proposal."""
+    return Proposal(
+        0, f"prp-{name}", parent, name, values.get("kind", "discipline"), "", "", (), ("taxonomy_gaps",), "t", "open"
+    )
+
+
+def propose(ws, *proposals: Proposal) -> None:
+    """Store proposals."""
+    with ws.write() as db:
+        for one in proposals:
+            taxonomy_rows.put_proposal(db, one)
+
+
+def vote(ws, target: str, *ballots: bool) -> None:
+    """A vote of each of several people."""
+    for n, keep in enumerate(ballots):
+        taxonomy_edit.vote(ws, target, keep, f"voter {n}")
+
+
+def test_every_change_is_recorded_with_who_when_before_and_after(ws):
+    start = time.time()
+    node = taxonomy_edit.add(ws, "Dance", "arts", "ann", description=" Steps. ")
+    taxonomy_edit.rename(ws, node.id, "Dance and Mime", "bob")
+    taxonomy_edit.describe(ws, node.id, "Steps and faces.", "cleo")
+    taxonomy_edit.move(ws, node.id, "crafts", "dan")
+    taxonomy_edit.remove(ws, node.id, "eve")
+    taxonomy_edit.restore(ws, node.id, "fay")
+    events = taxonomy_rows.events(ws.db, node_id="dance")[::-1]
+    assert [(event.action, event.who) for event in events] == [
+        ("add", "ann"), ("rename", "bob"), ("describe", "cleo"), ("move", "dan"), ("remove", "eve"), ("restore", "fay")
+    ]  # fmt: skip
+    assert all(start <= event.at <= time.time() for event in events)
+    for earlier, later in pairwise(events):
+        assert later.before == earlier.after
+    assert live(ws)["dance"] == Node("dance", "Dance and Mime", "discipline", "crafts", None, "Steps and faces.")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ws: taxonomy_edit.add(ws, "  ", "arts", "x"), "empty"),
+        (lambda ws: taxonomy_edit.add(ws, "MUSIC", "arts", "x"), "twice under the same parent"),
+        (lambda ws: taxonomy_edit.add(ws, "Opera", "music", "x"), "disciplines are leaves"),
+        (lambda ws: taxonomy_edit.add(ws, "Opera", "nowhere", "x"), "does not exist"),
+        (lambda ws: taxonomy_edit.rename(ws, "nowhere", "X", "x"), "has no node"),
+        (lambda ws: taxonomy_edit.rename(ws, "music", "", "x"), "empty"),
+        (lambda ws: taxonomy_edit.move(ws, "earth", "earth-science", "x"), "circle|leaves"),
+        (lambda ws: taxonomy_edit.move(ws, "earth", "earth", "x"), "circle"),
+        (lambda ws: taxonomy_edit.move(ws, "arts", "crafts", "x"), "fields stand at the top"),
+        (lambda ws: taxonomy_edit.remove(ws, "nowhere", "x"), "has no node"),
+        (lambda ws: taxonomy_edit.restore(ws, "music", "x"), "has not been removed"),
+        (lambda ws: taxonomy_edit.vote(ws, "nowhere", True, "x"), "no open proposal and no node"),
+        (lambda ws: taxonomy_edit.import_nodes(ws, [Node("a", "A", "discipline")], "x"), "only fields stand at the top"),
+        (lambda ws: taxonomy_edit.add_path(ws, "Natural Sciences / Moon / Craters", "x"), "There is no \"Moon\""),
+    ],
+)  # fmt: skip
+def test_a_change_that_would_break_the_tree_is_refused_and_leaves_no_trace(ws, change, words):
+    before, events = content(ws), number(ws, "SELECT count(*) FROM node_events")
+    with pytest.raises(TaxonomyError, match=words):
+        change(ws)
+    assert content(ws) == before and number(ws, "SELECT count(*) FROM node_events") == events
+
+
+def test_a_removal_takes_its_descendants_along_and_a_restore_brings_them_back(ws):
+    before = live(ws)
+    gone = taxonomy_edit.remove(ws, "natural-sciences", "ann")
+    assert [node.id for node in gone] == ["natural-sciences", "earth", "earth-science", "cave-mapping"]
+    assert set(live(ws)) == set(before) - {node.id for node in gone}
+    with pytest.raises(TaxonomyError, match="restore that first"):
+        taxonomy_edit.restore(ws, "earth", "ann")
+    back = taxonomy_edit.restore(ws, "natural-sciences", "ann")
+    assert {node.id for node in back} == {node.id for node in gone}
+    assert list(live(ws).items()) == list(before.items())
+
+
+def test_a_restore_brings_back_only_what_went_at_the_same_time(ws):
+    taxonomy_edit.remove(ws, "cave-mapping", "ann")
+    taxonomy_edit.remove(ws, "earth", "ann")
+    assert {node.id for node in taxonomy_edit.restore(ws, "earth", "ann")} == {"earth", "earth-science"}
+    taxonomy_edit.restore(ws, "cave-mapping", "ann")
+    assert "cave-mapping" in live(ws)
+
+
+def test_a_removed_name_is_restored_rather_than_made_twice_and_can_be_used_elsewhere(ws):
+    taxonomy_edit.remove(ws, "music", "ann")
+    with pytest.raises(TaxonomyError, match='restore "music" instead'):
+        taxonomy_edit.add(ws, "Music", "arts", "bob")
+    assert taxonomy_edit.add(ws, "Music", "crafts", "bob").id == "music-2"
+    assert taxonomy_edit.restore(ws, "music", "bob")[0].parent_id == "arts"
+
+
+def test_a_name_taken_meanwhile_stands_in_the_way_of_a_restore(ws):
+    taxonomy_edit.remove(ws, "music", "ann")
+    taxonomy_edit.rename(ws, taxonomy_edit.add(ws, "Sound", "arts", "ann").id, "Music", "ann")
+    with pytest.raises(TaxonomyError, match="twice under the same parent"):
+        taxonomy_edit.restore(ws, "music", "ann")
+
+
+def test_what_was_generated_survives_removal_rename_and_restore_to_the_byte(ws, order, teach):
+    teacher = teach(Canned())
+    run_order(ws, order("music", "mathematics"))
+    before = {table: found for table, found in content(ws).items() if table != "nodes"}
+    taxonomy_edit.remove(ws, "arts", "ann")
+    taxonomy_edit.rename(ws, "mathematics", "Maths", "ann")
+    assert {table: found for table, found in content(ws).items() if table != "nodes"} == before
+    taxonomy_edit.restore(ws, "arts", "ann")
+    calls = len(teacher.asked)
+    run_order(ws, order("music", "mathematics"))
+    assert len(teacher.asked) == calls
+
+
+def test_a_path_names_its_parents_in_any_case_or_by_id(ws):
+    assert taxonomy_edit.add_path(ws, "natural sciences / EARTH AND ITS SURFACE / Tides", "ann").parent_id == "earth"
+    assert taxonomy_edit.add_path(ws, "natural-sciences/earth/Glaciers", "ann").parent_id == "earth"
+
+
+def test_the_majority_decides_and_a_tie_or_no_vote_changes_nothing(ws):
+    propose(ws, *(proposal(name) for name in ("Dance", "Opera", "Mime", "Magic")))
+    vote(ws, "prp-Dance", True, True, False)
+    vote(ws, "prp-Opera", False, False, True)
+    vote(ws, "prp-Mime", True, False)
+    vote(ws, "mathematics", True, False)
+    vote(ws, "bell-founding", False, False, True)
+    verdict = taxonomy_edit.decide(ws, "chair")
+    assert [node.name for node in verdict.added] == ["Dance"]
+    assert verdict.rejected == ["prp-Opera"]
+    assert [node.id for node in verdict.removed] == ["bell-founding"]
+    assert {p.name for p in taxonomy_rows.proposals(ws.db)} == {"Mime", "Magic"}
+    assert {"dance", "mathematics"} <= set(live(ws)) and "bell-founding" not in live(ws)
+    assert taxonomy_rows.events(ws.db, node_id="dance")[0].who == "chair"
+    again = taxonomy_edit.decide(ws, "chair")
+    assert (again.added, again.rejected, again.removed) == ([], [], [])
+
+
+def test_a_voters_later_vote_replaces_the_earlier(ws):
+    propose(ws, proposal("Dance"))
+    for keep in (False, False, True):
+        taxonomy_edit.vote(ws, "prp-Dance", keep, "ann")
+    assert [node.name for node in taxonomy_edit.decide(ws, "ann").added] == ["Dance"]
+
+
+def test_a_removal_by_vote_takes_descendants_and_the_proposals_below_along(ws):
+    propose(ws, proposal("Tides", "earth"), proposal("Glaciers", "earth"))
+    vote(ws, "prp-Tides", True, True)
+    vote(ws, "earth", False)
+    vote(ws, "earth-science", True, True, True)
+    verdict = taxonomy_edit.decide(ws, "chair")
+    assert [node.id for node in verdict.removed] == ["earth", "earth-science", "cave-mapping"]
+    assert verdict.added == [] and set(verdict.rejected) == {"prp-Tides", "prp-Glaciers"}
+
+
+def test_a_restored_node_is_not_removed_again_by_its_old_votes(ws):
+    vote(ws, "earth", False, False)
+    vote(ws, "earth-science", False)  # goes with its parent, before its own votes are counted
+    taxonomy_edit.decide(ws, "chair")
+    taxonomy_edit.restore(ws, "earth", "chair")
+    assert taxonomy_edit.decide(ws, "chair").removed == []
+    assert "earth-science" in live(ws)
+
+
+def test_a_removal_by_vote_can_be_restored(ws):
+    vote(ws, "earth", False)
+    taxonomy_edit.decide(ws, "chair")
+    assert {node.id for node in taxonomy_edit.restore(ws, "earth", "ann")} == {"earth", "earth-science", "cave-mapping"}
+
+
+def test_two_proposals_of_one_name_give_one_node(ws):
+    propose(ws, proposal("Dance"), Proposal(0, "prp-2", "arts", "dance", "discipline", "", "", (), ("x",), "t", "open"))
+    vote(ws, "prp-Dance", True)
+    vote(ws, "prp-2", True)
+    verdict = taxonomy_edit.decide(ws, "chair")
+    assert len(verdict.added) == 1 and len(verdict.rejected) == 1
+
+
+def test_a_proposal_that_comes_again_only_gains_its_prompt(ws):
+    with ws.write() as db:
+        assert taxonomy_rows.put_proposal(db, proposal("Dance"))
+        again = Proposal(0, "prp-Dance", "arts", "Dance", "discipline", "other", "", (), ("taxonomy_library",), "t", "open")
+        assert not taxonomy_rows.put_proposal(db, again)
+    (stored,) = taxonomy_rows.proposals(ws.db)
+    assert stored.prompts == ("taxonomy_gaps", "taxonomy_library") and stored.description == ""
+
+
+def test_a_run_for_proposals_asks_every_wording_once_and_drops_what_the_tree_has(ws, teach):
+    lines = '{"name": "Dance", "kind": "discipline"}\n{"name": "music"}\n{"name": "Musics", "kind": "Sub field"}'
+    teacher = teach(Canned(lambda stage, nth, messages: lines))
+    run = run_order(ws, {"parent_id": "arts"}, kind="propose")
+    assert run.state == "finished" and teacher.seen == {"proposals": 4}
+    dance, musics = taxonomy_rows.proposals(ws.db)
+    assert (dance.name, dance.parent_id, len(dance.prompts)) == ("Dance", "arts", 4)
+    assert (musics.kind, musics.similar_to) == ("sub-field", ("Music",))
+    assert number(ws, "SELECT count(*) FROM calls WHERE stage = 'proposals' AND outcome = 'stored'") == 4
+    assert not call_rows.failures(ws.db)
+
+
+def test_proposals_under_a_discipline_are_refused(ws, teach):
+    teach(Canned())
+    run = run_order(ws, {"parent_id": "music"}, kind="propose")
+    assert run.state == "failed" and "disciplines are leaves" in run.message
+
+
+def test_an_import_makes_the_tree_equal_and_says_what_changed(ws):
+    old = list(live(ws).values())
+    new = [node for node in old if node.id != "bell-founding"]
+    new = [Node(n.id, "Songs", n.kind, n.parent_id, n.group, n.description) if n.id == "music" else n for n in new]
+    new.append(Node("tides", "Tides", "discipline", "earth"))
+    diff = taxonomy_edit.import_nodes(ws, new, "ann")
+    assert [n.id for n in diff.added] == ["tides"] and [n.id for n in diff.removed] == ["bell-founding"]
+    assert [(was.name, now.name) for was, now in diff.renamed] == [("Music", "Songs")]
+    assert list(live(ws).values()) == new
+    assert {event.action for event in taxonomy_rows.events(ws.db, 3)} == {"remove", "import"}
+    events = number(ws, "SELECT count(*) FROM node_events")
+    again = taxonomy_edit.import_nodes(ws, new, "ann")
+    assert not (again.added or again.removed or again.renamed) and number(ws, "SELECT count(*) FROM node_events") == events
+
+
+def test_an_import_can_bring_a_removed_node_back_and_keeps_its_data(ws, order, teach):
+    teach(Canned())
+    run_order(ws, order("music"))
+    old = list(live(ws).values())
+    answers = rows(ws, "SELECT * FROM answers")
+    taxonomy_edit.import_nodes(ws, [node for node in old if node.id != "music"], "ann")
+    taxonomy_edit.import_nodes(ws, old, "ann")
+    assert list(live(ws).values()) == old and rows(ws, "SELECT * FROM answers") == answers
+
+
+def test_the_live_tree_is_always_a_taxonomy(ws):
+    taxonomy_edit.remove(ws, "earth", "ann")
+    taxonomy_edit.add(ws, "Earth and its surface", "crafts", "ann", kind="sub-field")
+    taxonomy.check(taxonomy_rows.nodes(ws.db))
+    assert list(taxonomy_edit.tree(ws)) == list(live(ws))
