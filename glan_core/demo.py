@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from glan_core import runs, taxonomy_edit, taxonomy_file
+from glan_core.errors import GlanError
 from glan_core.generation.order import Order, ProposalOrder, read_order
 from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
@@ -39,4 +40,6 @@ def _fill(ws: Workspace) -> None:
 
 
 def _run(ws: Workspace, kind: str, title: str, order: Order | ProposalOrder) -> None:
-    runs.work(ws, runs.submit(ws, kind, title, order.model_dump(mode="json")))
+    run = runs.work(ws, runs.submit(ws, kind, title, order.model_dump(mode="json")))
+    if run.state != "finished":
+        raise GlanError(f"The demo content could not be made: run {run.id} is {run.state}. {run.message}")

@@ -75,18 +75,18 @@ def table(rows: list[Pair]) -> Pair:
             "question": [row.question.text.replace("\n", " ")[:160] for row in rows],
             "discipline": [_name(row.question.discipline_id) for row in rows],
             "strategy": [row.question.strategy for row in rows],
-            "concepts": [len(row.question.concepts) for row in rows],
             "answer": [0 if row.answer is None else len(row.answer) for row in rows],
         }
     )
+    at = next((number for number, row in enumerate(rows) if row.question.id == st.session_state.get("pair")), 0)
     event = st.dataframe(
-        frame, key=f"rows_{rows[0].question.seq}", on_select="rerun", selection_mode="single-row", hide_index=True, height=560,
+        frame, key=f"rows_{rows[0].question.seq}", on_select="rerun", selection_mode="single-row", hide_index=True,
+        height="content" if len(rows) <= 16 else 560, selection_default={"selection": {"rows": [at]}},
         column_config={
-            "question": st.column_config.TextColumn("Question", width=310),
-            "discipline": st.column_config.TextColumn("Discipline", width=110),
-            "strategy": st.column_config.TextColumn("Strategy", width=70),
-            "concepts": st.column_config.NumberColumn("Concepts", width=70),
-            "answer": st.column_config.NumberColumn("Answer", format="%d chars", width=90, help="Length of the answer; 0: none yet."),
+            "question": st.column_config.TextColumn("Question", width=226),
+            "discipline": st.column_config.TextColumn("Discipline", width=94),
+            "strategy": st.column_config.TextColumn("Strategy", width=62),
+            "answer": st.column_config.NumberColumn("Answer", format="localized", width=62, help="Characters; 0: no answer yet."),
         },
     )  # fmt: skip
     if event.selection.rows and event.selection.rows[0] < len(rows):
@@ -104,7 +104,7 @@ def reading(pair: Pair) -> None:
     links = provenance.chain(ws, pair.question.id)
     above = [link.title for link in links if link.what in taxonomy.KINDS or link.what == "subject"]
     st.caption(" › ".join(plain(name) for name in above))
-    with st.container(border=True):
+    with st.container(border=True, key="question"):
         st.markdown(model_markdown(pair.question.text))
     if pair.answer is None:
         st.info("This question has no answer yet: the next run asks for it.")

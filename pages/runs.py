@@ -38,8 +38,6 @@ def order_form() -> Order | None:
         return None
     target = {"disciplines": disciplines, "subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
     try:
-        if not disciplines:
-            raise GlanError("There is no discipline in focus: pick another node, or add one on the Taxonomy page.")
         return read_order(Order, {**values, **more, "target": target})
     except GlanError as error:
         fault(error)
@@ -118,6 +116,10 @@ def command(ws: Workspace, order: Order) -> str:
 
 def planning() -> None:
     """The plan form with its price, and the one button that spends."""
+    if not taxonomy.disciplines_under(tree, focus):
+        st.info("There is no discipline here to make anything for: pick another node, or add one.", icon=":material/account_tree:")
+        st.page_link("pages/taxonomy.py", label="Go to the taxonomy", icon=":material/account_tree:")
+        return
     left, right = studio.two_halves()
     with left:
         order = order_form()

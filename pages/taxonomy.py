@@ -56,17 +56,16 @@ def outline() -> None:
     )
 
     def pick() -> None:
-        if picked := st.session_state[key].selection.rows:
-            id = nodes[picked[0]].id
-            studio.set_focus(tree.nodes[id]["node"].parent_id if id == studio.focus() else id)
+        picked = st.session_state[key].selection.rows
+        studio.set_focus(nodes[picked[0]].id if picked else node.parent_id)  # the picked row again: back up
 
     key = f"outline_{focus}_{search}_{whole}"  # the rows change with these, and a picked row must not stay picked by number
     at = next((number for number, n in enumerate(nodes) if n.id == focus), None)
     st.dataframe(
-        frame, key=key, on_select=pick, selection_mode="single-row", hide_index=True, height=min(35 * (len(frame) + 1) + 3, 600),
+        frame, key=key, on_select=pick, selection_mode="single-row", hide_index=True, height="content" if len(frame) <= 17 else 600,
         selection_default={"selection": {"rows": [] if at is None else [at]}},
         column_config={
-            "name": st.column_config.TextColumn("Field, sub-field, discipline", width=360),
+            "name": st.column_config.TextColumn("Field, sub-field, discipline", width=318),
             "disciplines": st.column_config.TextColumn("Disciplines", width=80, alignment="right"),
             "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=100),
             "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=60),

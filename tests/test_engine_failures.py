@@ -1,6 +1,7 @@
 """What goes wrong at a teacher's end never becomes data, is listed, is tried again, and never costs more than allowed."""
 
 import json
+import threading
 
 import pytest
 from helpers import Canned, content, go_on, latest_run, number, rows, run_order, stage_of
@@ -285,7 +286,7 @@ def test_a_wish_is_heard_and_the_run_can_go_on(ws, order, teach, monkeypatch, wi
 
     def behave(stage, nth, messages):
         if stage == "answer" and nth == 10:
-            wish(ws, latest_run(ws).id)
+            threading.Thread(target=lambda: wish(ws, latest_run(ws).id)).start()
 
     teacher = teach(Canned(behave, delay=lambda nth: 0.002))
     run = run_order(ws, order(questions_per_syllabus=100, pair_share=1))

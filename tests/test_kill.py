@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from helpers import Served, content, number, rows, run_order, wait_for
@@ -197,10 +198,13 @@ def test_a_process_whose_run_was_taken_over_stops_and_leaves_the_run_alone(ws, n
 
     monkeypatch.setattr("glan_core.generation.run.BEAT_SECONDS", 0.01)
 
+    def take_over():
+        with ws.write() as db:
+            run_rows.update_run(db, 1, claim="another process")
+
     def behave(stage, nth, messages):
-        if stage == "answer" and nth == 5:
-            with ws.write() as db:
-                run_rows.update_run(db, 1, claim="another process")
+        if stage == "answer" and nth == 5:  # from another thread, as another process would: this one may be in a transaction
+            threading.Thread(target=take_over).start()
 
     teacher = teach(Canned(behave, delay=lambda nth: 0.002))
     run = run_order(ws, order(questions_per_syllabus=100, pair_share=1))

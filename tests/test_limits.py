@@ -39,12 +39,16 @@ def outcomes(limit: Concurrency, number: int, refuse_every: int | None) -> None:
 
 
 def test_concurrency_doubles_per_window_up_to_the_most_while_nothing_is_refused():
-    limit = Concurrency(200)
-    assert limit.limit == 64
-    outcomes(limit, 64, None)
-    assert limit.limit == 128
-    outcomes(limit, 500, None)
+    limit = Concurrency(400)
     assert limit.limit == 200
+    outcomes(limit, 100, None)
+    assert limit.limit == 300
+    outcomes(limit, 500, None)
+    assert limit.limit == 400
+
+
+def test_a_modest_concurrency_is_tried_at_once():
+    assert Concurrency(64).limit == 64 and Concurrency(100).limit == 64
 
 
 def test_a_small_most_is_never_passed():

@@ -385,7 +385,7 @@ def dialog(folder: str) -> None:
 
 def test_a_discipline_is_added_through_the_dialog(starter_ws):
     app = AppTest.from_function(dialog, kwargs={"folder": str(starter_ws.folder)}, default_timeout=30)
-    app.session_state["focus"] = "physics"
+    app.session_state["workspace"], app.session_state["focus"] = "starter", "physics"
     app.run()
     assert app.button[0].disabled  # it has no name yet
     app.text_input[0].set_value("physics").run()
@@ -542,6 +542,7 @@ def test_a_question_without_an_answer_says_so(demo_ws):
     pair = homework_rows.pairs_page(demo_ws.db, PairFilter(), limit=1)[0]
     with demo_ws.write() as db:
         db.execute("DELETE FROM answers WHERE question_id = ?", (pair.question.id,))
+        db.execute("UPDATE questions SET answered = 0 WHERE id = ?", (pair.question.id,))
         call_rows.count(db, pair.question.discipline_id, pairs=-1)
     shown = Studio("homework")
     assert shown.fine and "95 answered pairs · 1 question without an answer" in shown.said

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from glan_core import taxonomy
 from glan_core.coverage import Standing
 from glan_core.figures.style import Style, at, ink_on
-from glan_core.wording import number
+from glan_core.wording import number, shorten
 
 ALL = "all"  # the id of the middle of the sunburst
 
@@ -53,15 +53,16 @@ def _row(tree: nx.DiGraph, standings: Mapping[str, Standing], id: str, measure: 
     }  # fmt: skip
 
 
-def sunburst(frame: pd.DataFrame, style: Style, middle: str = ALL, height: int = 620) -> go.Figure:
+def sunburst(frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620) -> go.Figure:
     """The sunburst of a `coverage_frame`: sectors as wide as they hold disciplines, shaded by the measure, grey where there
-    is nothing. `middle` is the id of the node in the middle."""
+    is nothing. `middle` is the id of the node in the middle, `picked` of one to be outlined."""
+    edges = [(style.text, 2.5) if id == picked != middle else (style.background, 1) for id in frame["id"]]
     colors = [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
     figure = go.Figure(go.Sunburst(
         ids=frame["id"], parents=frame["parent"], labels=frame["name"].map(_wrapped),
         values=_leaf_sums(frame), branchvalues="total",
         customdata=frame[["name", "hover"]], hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
-        marker={"colors": colors, "line": {"color": style.background, "width": 1}},
+        marker={"colors": colors, "line": {"color": [color for color, _ in edges], "width": [width for _, width in edges]}},
         textfont={"color": [ink_on(color) for color in colors]}, insidetextorientation="auto",
         level=middle, maxdepth=5, leaf={"opacity": 1}, sort=False,
     ))  # fmt: skip
@@ -70,13 +71,12 @@ def sunburst(frame: pd.DataFrame, style: Style, middle: str = ALL, height: int =
 
 
 def _wrapped(name: str) -> str:
-    """A name on two lines where it is long: rings are narrow. Names are text, never markup."""
-    safe = name.replace("&", "&amp;").replace("<", "&lt;")
-    blanks = [n for n, letter in enumerate(safe) if letter == " "]
-    if len(safe) <= 11 or not blanks:
-        return safe
-    middle = min(blanks, key=lambda n: abs(n - len(safe) / 2))
-    return f"{safe[:middle]}<br>{safe[middle + 1 :]}"
+    """A name on two lines where it is long, cut where it is longer: rings are narrow. Names are text, never markup."""
+    name = shorten(name, 44)
+    blanks = [n for n, letter in enumerate(name) if letter == " "]
+    middle = min(blanks, key=lambda n: abs(n - len(name) / 2)) if blanks and len(name) > 11 else len(name)
+    lines = [shorten(line, 24) for line in (name[:middle], name[middle + 1 :]) if line]
+    return "<br>".join(line.replace("&", "&amp;").replace("<", "&lt;") for line in lines)
 
 
 def _leaf_sums(frame: pd.DataFrame) -> list[int]:

@@ -34,7 +34,8 @@ from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
 
 MAX_FAULTS = 6  # passing faults of one piece of work before it counts as failed
-MAX_UNREACHABLE = 20  # refused connections in a row, without one reply, before the run stops
+NEVER_REACHED = 5  # refused connections, and nothing else yet: the address is wrong
+GONE_SECONDS = 60.0  # of nothing but refused connections: the endpoint, which was there before, is not being restarted
 BACKOFF = 0.5  # seconds, doubled at each fault of the same work, at most 30
 MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are kept for a person to read
 
@@ -77,12 +78,18 @@ class Engine:
         self._requests, self._tokens = Rate(terms.requests_per_minute), Rate(terms.tokens_per_minute)
         self._again: list[Work] = []
         self._delayed = 0
-        self._unreachable = 0
+        self._reached = False
+        self._refused, self._refused_since = 0, 0.0
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
         self._held: Work | None = None
         self._known_prompts: set[str] = set()
         self._jitter = random.Random()
+
+    def fail(self, error: Exception) -> None:
+        """Send nothing more, and let `run` raise this once what is in flight is stored."""
+        self._fatal = self._fatal or error
+        self._wake.set()
 
     def stop(self, reason: str) -> None:
         """Send nothing more; what is in flight is still received and stored."""
@@ -160,7 +167,7 @@ class Engine:
         self._tasks.discard(task)
         self.in_flight -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fatal = self._fatal or error
+            self.fail(error)
         self._wake.set()
 
     async def _perform(self, work: Work) -> None:
@@ -189,7 +196,7 @@ class Engine:
             raise
         if (text := storable(reply.text)) != reply.text:
             reply = replace(reply, text=text)
-        self._unreachable = 0
+        self._reached, self._refused = True, 0
         self.concurrency.served()
         cost = voice.price.of(reply.tokens_in, reply.tokens_out) if voice.price else 0.0
         self.budget.settle(worst, cost)
@@ -257,17 +264,28 @@ class Engine:
         A reply that was written and lost on its way is recorded as a call, at its worst price.
         """
         self.totals.faults += 1
+        if not fault.sent:
+            self._not_there(fault)
+            self._put_back(work, 4 * BACKOFF * self._jitter.uniform(0.5, 1.0))
+            return
+        self._reached, self._refused = True, 0
         work.faults += 1
         if fault.billed:
             lost = Reply("", "lost", _most_tokens(work.messages), self.voices[work.stage].sampling.max_tokens, estimated=True)
             await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
-        self._unreachable = 0 if fault.sent else self._unreachable + 1
-        if self._unreachable >= MAX_UNREACHABLE:
-            raise TeacherError(f"{fault} Is the server running, and the address right?") from None
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.", "", None)
         else:
             self._put_back(work, min(30.0, BACKOFF * 2 ** (work.faults - 1)) * self._jitter.uniform(0.5, 1.0))
+
+    def _not_there(self, fault: TeacherFault) -> None:
+        """A refused connection: nobody's work failed, but an endpoint that stays away stops the run."""
+        now = time.monotonic()
+        if not self._refused:
+            self._refused_since = now
+        self._refused += 1
+        if (not self._reached and self._refused >= NEVER_REACHED) or now - self._refused_since > GONE_SECONDS:
+            raise TeacherError(f"{fault} Is the server running, and the address right?") from None
 
     async def _give_up(self, work: Work, cause: str, message: str, reply: str, call: Call | None) -> None:
         """List a piece of work as failed; the next run tries it again."""

@@ -16,13 +16,13 @@ class Concurrency:
     now: nothing is sent until its Retry-After has passed.
     """
 
-    START = 64
+    START = 64  # at once, or half of what is allowed if that is more
     PAUSE = 1.0  # seconds, where the endpoint names no wait
     LEAST = 0.05  # seconds, whatever the endpoint names: 'Retry-After: 0' must not make a storm
 
     def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
         self.most = most
-        self.limit = float(min(most, self.START))
+        self.limit = float(min(most, max(self.START, most // 2)))
         self.closed_until = 0.0
         self._clock = clock
         self._probing = True  # doubling per window until the first refusal, like slow start

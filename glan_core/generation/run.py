@@ -130,7 +130,14 @@ class Pulse:
         self._done_before = call_rows.stored_by_stage(ws.db, run_id)
 
     async def beat(self) -> None:
-        """Note the progress every second, for ever; stop the engine when a person wishes so or the run is taken over."""
+        """Note the progress every second, for ever; stop the engine when a person wishes so or the run is taken over, and
+        when it can't be noted: a run that seems lost must not go on spending."""
+        try:
+            await self._beat()
+        except Exception as error:
+            self._engine.fail(error)
+
+    async def _beat(self) -> None:
         while True:
             await self.note()
             row = run_rows.run(self._ws.db, self._run_id)

@@ -53,8 +53,8 @@ def state_of(run: Run, now: float | None = None) -> str:
     if run.state not in LIVE:
         return run.state
     now = time.time() if now is None else now
-    since, patience = (run.created_at, LAUNCH_SECONDS) if run.heartbeat_at is None else (run.heartbeat_at, STALE_AFTER)
-    silent = now - since > patience
+    patience = STALE_AFTER if run.state == "running" else LAUNCH_SECONDS
+    silent = now - (run.heartbeat_at or run.created_at) > patience
     gone = run.pid is not None and run.host == socket.gethostname() and not _alive(run.pid)
     return "lost" if silent or gone else run.state
 

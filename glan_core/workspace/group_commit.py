@@ -1,7 +1,7 @@
 """Group commit: many small writes from one event loop, few transactions, nobody told 'stored' before it is.
 
-Jobs run on the event loop, which costs microseconds each; taking the write lock and the fsync of the commit, which may
-block, happen in a thread. (Running the jobs in the thread too was slower: it then fights the loop for the interpreter
+Jobs run on the event loop, which costs microseconds each; the fsync of the commit, and waiting for another process that
+writes, happen in a thread. (Running the jobs in the thread too was slower: it then fights the loop for the interpreter
 at every statement.) While one batch commits the next gathers, so the batch size follows the speed of the disk.
 """
 
@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import apsw
 
-from glan_core.workspace.workspace import Workspace
+from glan_core.workspace.workspace import BUSY_MS, Workspace
 
-GATHER_SECONDS = 0.004  # a reply takes a hundred times as long; a transaction for each one would cost its CPU twice
+GATHER_SECONDS = 0.002  # a reply takes a hundred times as long; a transaction for each one would cost its CPU twice
 MOST_JOBS = 500
 
 Job = Callable[[apsw.Connection], object]
@@ -25,6 +25,7 @@ class GroupCommit:
 
     def __init__(self, ws: Workspace) -> None:
         self._ws, self._db = ws, ws.another_connection()
+        self._db.set_busy_timeout(0)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._waiting: list[tuple[Job, asyncio.Future]] = []
         self._flusher: asyncio.Task | None = None
@@ -53,7 +54,10 @@ class GroupCommit:
 
     async def _commit(self, batch: list[tuple[Job, asyncio.Future]]) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._db.execute, "BEGIN IMMEDIATE")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:  # another process is writing: wait for it, but not on the event loop
+            await loop.run_in_executor(self._thread, self._begin_patiently)
         try:
             values = [job(self._db) for job, _ in batch]
             await loop.run_in_executor(self._thread, self._db.execute, "COMMIT")
@@ -63,6 +67,13 @@ class GroupCommit:
         for (_, future), value in zip(batch, values, strict=True):
             if not future.done():
                 future.set_result(value)
+
+    def _begin_patiently(self) -> None:
+        self._db.set_busy_timeout(BUSY_MS)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        finally:
+            self._db.set_busy_timeout(0)
 
     async def close(self) -> None:
         """Wait for what is waiting, then close the connection."""

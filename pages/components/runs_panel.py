@@ -40,7 +40,7 @@ def history(rows: Sequence[Run], key: str) -> Run | None:
         }
     )
     event = st.dataframe(
-        frame, key=key, on_select="rerun", selection_mode="single-row", hide_index=True,
+        frame, key=f"{key}_{rows[0].id}", on_select="rerun", selection_mode="single-row", hide_index=True,
         column_config={
             "id": st.column_config.NumberColumn("Run", width=60, format="%d"),
             "title": st.column_config.TextColumn("What for", width="medium"),

@@ -24,7 +24,9 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
         if str(key).startswith(("run_", "grow_", "api_key")):
             st.session_state[key] = st.session_state[key]
-    folder = _choose_workspace()
+    address = st.query_params.to_dict()
+    went_back = "workspace" not in address and st.session_state.get("page") == name  # to before this page wrote its address
+    folder = _choose_workspace(address.get("workspace"))
     if folder is None:
         st.header(name)
         st.info(f"There is no workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and all that is made from it.")
@@ -37,7 +39,10 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         st.header(name)
         fault(error)
         st.stop()
-    _take_focus_from_url(tree)
+    _take_focus(tree, address)
+    if not went_back:
+        _write_address()
+    st.session_state.page = name
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree)
     return ws, tree
@@ -48,23 +53,24 @@ def _open(folder: str, _made_at: int) -> Workspace:
     return Workspace.open(folder)
 
 
-def _choose_workspace() -> Path | None:
+def _choose_workspace(in_url: str | None) -> Path | None:
     found = {folder.name: folder for folder in found_in(HOME)}
     if not found:
         return None
-    wanted, in_url = st.session_state.get("workspace"), st.query_params.get("workspace")
-    if wanted is None or in_url not in (None, st.session_state.get("workspace_in_url")):
-        wanted = in_url  # typed, shared, or reached by Back
+    wanted = st.session_state.get("workspace")
+    if in_url in found and in_url != _written().get("workspace", wanted):  # typed, shared, or reached by Back
+        wanted = in_url
+        st.session_state.written = {}
+    elif wanted is None:
+        wanted = in_url
     names = list(found)
     with st.sidebar, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox("Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch")
         with st.popover("", icon=":material/add:", help="New workspace"):
             _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
-        st.session_state.pop("focus", None)
-        if name != in_url:
-            st.query_params.pop("focus", None)
-    st.session_state.workspace = st.session_state.workspace_in_url = st.query_params["workspace"] = name
+        st.session_state.focus = None
+    st.session_state.workspace = name
     return found[name]
 
 
@@ -86,7 +92,7 @@ def _new_workspace() -> None:
                 fault(error)
             else:
                 st.session_state.workspace = folder
-                st.session_state.pop("focus", None)
+                st.session_state.focus = None
                 st.rerun()
 
 
@@ -98,21 +104,30 @@ def focus() -> str | None:
 def set_focus(node_id: str | None) -> None:
     """Pick a node, or None for all; the URL follows, so that a link opens the same view."""
     st.session_state.focus = node_id
-    if node_id is None:
+    _write_address()
+
+
+def _written() -> dict[str, str]:
+    """The address that this session wrote last."""
+    return st.session_state.get("written", {})
+
+
+def _write_address() -> None:
+    """Put workspace and focus into the URL, in one step of the browser's history."""
+    address = {"workspace": st.session_state.workspace} | ({"focus": focus()} if focus() else {})
+    st.session_state.written = address
+    if "focus" not in address:
         st.query_params.pop("focus", None)
-    else:
-        st.query_params["focus"] = node_id
-    st.session_state.focus_in_url = node_id
+    st.query_params.update(address)
 
 
-def _take_focus_from_url(tree: nx.DiGraph) -> None:
-    """A focus in the URL that this session did not write there was typed, shared, or reached by Back."""
-    in_url = st.query_params.get("focus")
-    if in_url is not None and in_url != st.session_state.get("focus_in_url"):
+def _take_focus(tree: nx.DiGraph, address: dict[str, str]) -> None:
+    """A focus in the URL that this session did not write there was typed, shared, or reached by Back; so was none."""
+    in_url = address.get("focus")
+    if (in_url or "workspace" in address) and in_url != _written().get("focus"):
         st.session_state.focus = in_url
-    if focus() is not None and focus() not in tree:
+    if focus() not in tree:
         st.session_state.focus = None
-    set_focus(focus())
 
 
 def _breadcrumb(tree: nx.DiGraph) -> None:

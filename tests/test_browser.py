@@ -1,0 +1,278 @@
+"""The studio in a real browser: clicks on pictures and tables, links and Back, dialogs, and runs that outlive the page."""
+
+import os
+import re
+import time
+
+import pytest
+from browser import FLAGS, chrome, studio_server, teacher_server
+
+from glan_core import demo, runs
+from glan_core.workspace import Workspace, call_rows, run_rows, taxonomy_rows
+
+playwright = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
+expect = playwright.expect
+pytestmark = pytest.mark.browser
+WAIT = 20_000  # milliseconds that a step may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def browser(home):
+    executable = chrome()
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The folder of the studio's workspaces: a demo, and a starter taxonomy for runs. Playwright's loop is not there yet."""
+    chrome()
+    folder = tmp_path_factory.mktemp("browser") / "home"
+    demo.create(folder / "demo", demo=True).close()
+    demo.create(folder / "starter").close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(home):
+    """The studio as `streamlit run` starts it."""
+    served = studio_server(home)
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def page(browser, server):
+    """A page of a browser that has never been here; what the browser complains of fails the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(WAIT)
+    opened = context.new_page()
+    complaints = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    context.close()
+    assert not [text for text in complaints if "_stcore" not in text and "Failed to load resource" not in text]
+
+
+def visit(page, server, path: str, title: str) -> None:
+    """Open an address and wait until its page is drawn."""
+    page.goto(server.url + path)
+    titled(page, title)
+
+
+def titled(page, title: str) -> None:
+    expect(page.get_by_role("heading", level=2, name=title, exact=True)).to_be_visible(timeout=WAIT)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
+
+
+def sector(page, name: str):
+    return page.locator("g.slice", has=page.locator("text", has_text=name)).locator("path").first
+
+
+def pick_row(page, number: int, table: int = 0) -> None:
+    """Click the box of a row; tables are drawn on a canvas, whose rows are all as high as the head."""
+    frame = page.get_by_test_id("stDataFrame").nth(table)
+    frame.scroll_into_view_if_needed()
+    expect(frame.locator("canvas").first).to_be_visible()
+    head = 33
+    frame.click(position={"x": 16, "y": head * (number + 1.5)})
+
+
+def enter(page, label: str, text: str) -> None:
+    """Type into a field, and wait until the page has taken it."""
+    field = page.locator(f'input[aria-label="{label}"]')
+    field.fill(text)
+    field.press("Enter")
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
+
+
+def at(focus: str | None) -> re.Pattern:
+    """An address with this focus."""
+    return re.compile(r"^[^?]*\?(?!.*focus=)" if focus is None else rf"[?&]focus={focus}(&|$)")
+
+
+# ------------------------------------------------------------------------------------------------------- looking around
+
+
+def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
+    visit(page, server, "/", "Overview")
+    expect(page).to_have_url(re.compile(r"workspace=demo"))
+    sector(page, "Humanities").click(force=True)
+    titled(page, "Overview · Humanities")
+    expect(page).to_have_url(at("humanities"))
+    sector(page, "The arts").click(force=True)
+    titled(page, "Overview · The arts")
+    sector(page, "Music").click(force=True)
+    titled(page, "Overview · Music")
+    sector(page, "The arts").click(force=True)  # the middle: what is above a discipline
+    titled(page, "Overview · Humanities")
+    sector(page, "Humanities").click(force=True)
+    titled(page, "Overview")
+    expect(page).to_have_url(at(None))
+    page.go_back()
+    titled(page, "Overview · Humanities")
+    page.get_by_role("link", name="Homework").click()
+    titled(page, "Homework · Humanities")
+    expect(page).to_have_url(at("humanities"))
+    page.go_back()
+    page.go_back()
+    titled(page, "Overview · Humanities")
+    page.get_by_role("button", name="All knowledge").click()
+    titled(page, "Overview")
+    expect(page).to_have_url(at(None))
+
+
+def test_the_table_of_what_lies_below_leads_down(page, server):
+    visit(page, server, "/?workspace=demo", "Overview")
+    pick_row(page, 0)
+    titled(page, "Overview · Humanities")
+    pick_row(page, 0)
+    titled(page, "Overview · Historical studies")
+
+
+def test_a_shared_address_opens_the_same_view(page, browser, server):
+    visit(page, server, "/homework?workspace=demo&focus=the-arts", "Homework · The arts")
+    page.get_by_role("radio", name="pair").or_(page.get_by_role("button", name="pair", exact=True)).first.click()
+    expect(page).to_have_url(re.compile("strategy=pair"))
+    other = browser.new_context().new_page()
+    other.goto(page.url)
+    titled(other, "Homework · The arts")
+    expect(other).to_have_url(re.compile("strategy=pair"))
+    expect(other.get_by_text(re.compile(r"^\d rows? here, newest first"))).to_be_visible()
+    other.context.close()
+
+
+def test_the_outline_searches_picks_and_unpicks(page, server):
+    visit(page, server, "/taxonomy?workspace=demo", "Taxonomy")
+    enter(page, "Search", "astronomy")
+    expect(page.get_by_role("grid").first).to_have_attribute("aria-rowcount", "4")  # head, field, sub-field, discipline
+    pick_row(page, 2)
+    titled(page, "Taxonomy · Astronomy")
+    pick_row(page, 2)
+    titled(page, "Taxonomy · Physical sciences")
+
+
+def test_a_discipline_is_added_through_the_dialog_and_voted_on(page, server, home):
+    visit(page, server, "/taxonomy?workspace=demo&focus=natural-sciences", "Taxonomy · Natural Sciences")
+    page.get_by_role("button", name="Add a discipline").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("Limnology")
+    dialog.get_by_label("Name").press("Tab")
+    expect(dialog.get_by_role("button", name="Add the discipline")).to_be_enabled()
+    dialog.get_by_role("button", name="Add the discipline").click()
+    titled(page, "Taxonomy · Limnology")
+    expect(page).to_have_url(at("limnology"))
+    page.get_by_role("button", name="Keep").first.click()
+    expect(page.get_by_text("Votes: 1 keep, 0 remove")).to_be_visible()
+    ws = Workspace.open(home / "demo")
+    assert taxonomy_rows.node(ws.db, "limnology").parent_id == "natural-sciences"
+    assert taxonomy_rows.tallies(ws.db)["limnology"] == (1, 0)
+    ws.close()
+
+
+def test_a_pair_is_read_with_its_chain_and_prompts(page, server):
+    visit(page, server, "/homework?workspace=demo&focus=mathematics", "Homework · Mathematics")
+    crumbs = page.get_by_text(re.compile("^Formal Sciences › Mathematics › "))
+    expect(crumbs).to_be_visible()
+    first = page.locator(".st-key-question").inner_text()
+    pick_row(page, 4)
+    expect(page.locator(".st-key-question")).not_to_have_text(first, use_inner_text=True)
+    expect(page.get_by_text(re.compile(r"^Answers by scripted · "))).to_be_attached()
+    page.get_by_role("tab", name="Prompts and replies").click()
+    expect(page.get_by_text(re.compile(r"^Question · prompt .* temperature 1 · top-p 0.95"))).to_be_attached()
+    expect(page.get_by_text("selected_key_concepts").first).to_be_attached()
+
+
+@pytest.mark.parametrize("path", ["/", "/taxonomy", "/homework", "/runs"])
+def test_nothing_is_wider_than_a_small_screen(page, server, path):
+    page.set_viewport_size({"width": 1024, "height": 768})
+    title = path[1:].capitalize() or "Overview"
+    for query, of in (("?workspace=demo", ""), ("?workspace=demo&focus=mathematics", " · Mathematics")):
+        visit(page, server, path + query, title + of)
+        wider = page.evaluate(
+            "() => [document.documentElement, document.querySelector('[data-testid=stMain]')].map(e => e.scrollWidth - e.clientWidth)"
+        )
+        assert wider == [0, 0]
+
+
+# ----------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_a_run_with_the_scripted_teacher_from_plan_to_pairs(page, server):
+    visit(page, server, "/runs?workspace=starter&focus=music", "Runs · Music")
+    enter(page, "Subject queries", "1")
+    enter(page, "Questions per syllabus", "4")
+    page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
+    expect(page.get_by_role("heading", name=re.compile("^Run 1: Music"))).to_be_visible()
+    expect(page.get_by_text("finished", exact=True).first).to_be_visible()
+    page.get_by_role("link", name="Homework").click()
+    titled(page, "Homework · Music")
+    expect(page.get_by_text("8 answered pairs · 0 questions without an answer")).to_be_visible()
+
+
+def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(page, browser, server, home, tmp_path):
+    teacher = teacher_server(tmp_path, latency_ms=150)
+    ws = Workspace.open(home / "starter")
+    try:
+        visit(page, server, "/runs?workspace=starter&focus=mathematics", "Runs · Mathematics")
+        page.get_by_role("combobox", name=re.compile("Teacher")).click()
+        page.get_by_role("option", name="vLLM, Ollama or another endpoint").click()
+        for label, text in (("Model", "scripted"), ("Address", f"{teacher.url}/v1"), ("Price", "0,0")):
+            enter(page, label, text)
+        for label, text in (("Subject queries", "1"), ("Questions per syllabus", "150")):
+            enter(page, label, text)
+        page.get_by_text("Draws, limits and pace").click()
+        enter(page, "Calls at a time", "4")
+        page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
+        expect(page.get_by_text("running", exact=True).first).to_be_visible()
+        run = run_rows.runs(ws.db, 1)[0]
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("paused", exact=True).first).to_be_visible()
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("running", exact=True).first).to_be_visible()
+
+        page.context.close()
+        server.stop()
+        done = stored(ws, run.id)
+        wait_until(lambda: stored(ws, run.id) > done + 8)
+        assert runs.state_of(runs.get(ws, run.id)) == "running"
+        server.start()
+
+        again = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        visit(again, server, "/runs?workspace=starter", "Runs")
+        expect(again.get_by_role("heading", name=re.compile(f"^Run {run.id}: Mathematics"))).to_be_visible()
+        again.get_by_role("button", name="Cancel").click()
+        wait_until(lambda: runs.get(ws, run.id).state == "cancelled")
+        kept = stored(ws, run.id)
+        again.reload()
+        pick_history(again)
+        expect(again.get_by_text("Cancelled: what was stored is kept.").first).to_be_attached()
+        expect(again.get_by_role("button", name="Continue")).to_be_visible()
+        assert kept == stored(ws, run.id) > done
+        again.context.close()
+    finally:
+        teacher.stop()
+        for run in run_rows.live_runs(ws.db):
+            runs.cancel(ws, run.id)
+        ws.close()
+
+
+def stored(ws: Workspace, run_id: int) -> int:
+    return sum(call_rows.stored_by_stage(ws.db, run_id).values())
+
+
+def wait_until(true, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(0.05)
+
+
+def pick_history(page) -> None:
+    """Pick the newest run of the history, the last table of the page."""
+    titled(page, "Runs")
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    pick_row(page, 0, table=page.get_by_test_id("stDataFrame").count() - 1)
