@@ -76,10 +76,10 @@ def show_plan(made: Plan) -> None:
         }),
         hide_index=True,
         column_config={
-            "stage": st.column_config.TextColumn("Stage"),
-            "calls": st.column_config.TextColumn("Calls", alignment="right"),
-            "tokens": st.column_config.TextColumn("Tokens a call, in + out", alignment="right"),
-            "price": st.column_config.TextColumn("Price", alignment="right"),
+            "stage": st.column_config.TextColumn("Stage", width=108),
+            "calls": st.column_config.TextColumn("Calls", width=104, alignment="right"),
+            "tokens": st.column_config.TextColumn("Tokens in + out", width=112, alignment="right", help="Of one call."),
+            "price": st.column_config.TextColumn("Price", width=150, alignment="right"),
         },
     )  # fmt: skip
     st.caption(f"How this was estimated: {made.basis}")

@@ -35,7 +35,8 @@ def progress_curve(frame: pd.DataFrame, style: Style, height: int = 220) -> go.F
     ])  # fmt: skip
     figure.update_layout(
         template=style.template, height=height, hovermode="x unified", margin={"l": 8, "r": 8, "t": 8, "b": 36},
-        xaxis={"title": {"text": unit}}, yaxis={"title": {"text": "calls stored"}, "rangemode": "tozero"},
-        yaxis2={"title": {"text": "in flight"}, "overlaying": "y", "side": "right", "showgrid": False, "rangemode": "tozero"},
+        xaxis={"title": {"text": unit}}, yaxis={"title": {"text": "calls stored"}, "rangemode": "tozero", "tickformat": ",d", "nticks": 5},
+        yaxis2={"title": {"text": "in flight (dotted)"}, "overlaying": "y", "side": "right", "showgrid": False, "rangemode": "tozero",
+                "tickmode": "auto", "tickformat": ",d", "nticks": 5},
     )  # fmt: skip
     return figure

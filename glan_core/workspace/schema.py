@@ -62,7 +62,8 @@ def version_1(db: apsw.Connection) -> None:
         sessions TEXT NOT NULL, concepts TEXT NOT NULL, text TEXT NOT NULL, teacher TEXT NOT NULL,
         answered INTEGER NOT NULL DEFAULT 0);
     CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);
-    CREATE INDEX questions_unanswered ON questions (discipline_id, seq) WHERE answered = 0;
+    CREATE INDEX questions_open ON questions (answered, seq) WHERE answered = 0;
+    CREATE INDEX questions_open_by_discipline ON questions (discipline_id, seq) WHERE answered = 0;
     CREATE INDEX questions_by_syllabus ON questions (syllabus_id);
     CREATE TABLE question_concepts (concept_id TEXT NOT NULL, question_id TEXT NOT NULL,
         PRIMARY KEY (concept_id, question_id)) WITHOUT ROWID;

@@ -56,7 +56,7 @@ def history(rows: Sequence[Run], key: str) -> Run | None:
 
 
 def live(ws: Workspace, run_id: int) -> None:
-    """The panel of one run: it redraws itself while the run lives, and the page once when it ends."""
+    """The panel of one run: it redraws itself while the run lives, and the page once when it ends or goes on."""
     alive = runs.state_of(runs.get(ws, run_id)) in LIVE
     st.fragment(_panel, run_every="1.5s" if alive else None)(ws, run_id, alive)
 
@@ -64,8 +64,8 @@ def live(ws: Workspace, run_id: int) -> None:
 def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     run = runs.get(ws, run_id)
     state = runs.state_of(run)
-    if was_alive and state not in LIVE:
-        st.rerun()
+    if was_alive != (state in LIVE):
+        st.rerun()  # the page draws this panel anew, with or without a pulse
     stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: (*STAGES, "proposals").index(s.stage))
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -135,13 +135,13 @@ def _stages(stages: Sequence[run_rows.StageProgress]) -> None:
     rows = [s for s in stages if s.planned]
     st.dataframe(
         pd.DataFrame({
-            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows], "share": [min(1.0, s.done / s.planned) for s in rows],
+            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows], "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
             "done": [s.done for s in rows], "planned": [s.planned for s in rows], "failed": [s.failed for s in rows],
         }),
         hide_index=True,
         column_config={
             "stage": st.column_config.TextColumn("Stage"),
-            "share": st.column_config.ProgressColumn("Progress", format="percent", min_value=0, max_value=1),
+            "share": st.column_config.ProgressColumn("Progress", format="%.0f%%", min_value=0, max_value=100),
             "done": st.column_config.NumberColumn("Done", format="localized"),
             "planned": st.column_config.NumberColumn("Of", format="localized"),
             "failed": st.column_config.NumberColumn("Failed", format="localized"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import networkx as nx
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from glan_core import demo, taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
@@ -21,6 +22,11 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
 
     Stops the page with a sentence where there is no workspace to open.
     """
+    if PagesManager.uses_pages_directory:
+        # A server whose first visitor comes by a link to a page runs that page's file without streamlit_app.py around it,
+        # since a folder named pages/ was an older way to make pages; st.navigation ends that, but only once it has run.
+        PagesManager.uses_pages_directory = False
+        st.rerun()
     for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
         if str(key).startswith(("run_", "grow_", "api_key")):
             st.session_state[key] = st.session_state[key]
