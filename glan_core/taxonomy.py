@@ -255,6 +255,17 @@ def disciplines_under(tree: nx.DiGraph, node_id: str | None = None) -> list[str]
     return [node.id for node in walk(tree, node_id) if node.kind == "discipline"]
 
 
+def discipline(tree: nx.DiGraph, node_id: str) -> Node:
+    """The discipline of that id.
+
+    Raises TaxonomyError if there is no such node or it is no discipline.
+    """
+    node = tree.nodes[node_id]["node"] if node_id in tree else None
+    if node is None or node.kind != "discipline":
+        raise TaxonomyError(f"{quoted(node_id)} is no discipline of this workspace.")
+    return node
+
+
 def group_of(tree: nx.DiGraph, node_id: str) -> str | None:
     """The group that `node_id` states or inherits, or None where its field states none.
 

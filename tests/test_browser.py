@@ -68,8 +68,19 @@ def titled(page, title: str) -> None:
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
 
 
-def sector(page, name: str):
-    return page.locator("g.slice", has=page.locator("text", has_text=name)).locator("path").first
+def press_sector(page, name: str, middle: str) -> None:
+    """Click a sector of the sunburst, once the one with `middle` in its middle is drawn and stands still."""
+    expect(page.locator("g.slice").first).to_have_text(re.compile(middle.replace(" ", r"\s*")))
+    page.wait_for_function(
+        """() => {
+            const now = [...document.querySelectorAll('g.slice path')].map(path => path.getAttribute('d')).join();
+            const still = now === window.seen;
+            window.seen = now;
+            return still;
+        }""",
+        polling=200,
+    )
+    page.locator("g.slice", has=page.locator("text", has_text=name)).locator("path").first.click(force=True)
 
 
 def pick_row(page, number: int, table: int = 0) -> None:
@@ -100,16 +111,16 @@ def at(focus: str | None) -> re.Pattern:
 def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
     visit(page, server, "/", "Overview")
     expect(page).to_have_url(re.compile(r"workspace=demo"))
-    sector(page, "Humanities").click(force=True)
+    press_sector(page, "Humanities", "All knowledge")
     titled(page, "Overview · Humanities")
     expect(page).to_have_url(at("humanities"))
-    sector(page, "The arts").click(force=True)
+    press_sector(page, "The arts", "Humanities")
     titled(page, "Overview · The arts")
-    sector(page, "Music").click(force=True)
+    press_sector(page, "Music", "The arts")
     titled(page, "Overview · Music")
-    sector(page, "The arts").click(force=True)  # the middle: what is above a discipline
+    press_sector(page, "The arts", "The arts")  # the middle: what is above a discipline
     titled(page, "Overview · Humanities")
-    sector(page, "Humanities").click(force=True)
+    press_sector(page, "Humanities", "Humanities")
     titled(page, "Overview")
     expect(page).to_have_url(at(None))
     page.go_back()
@@ -117,8 +128,8 @@ def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
     page.get_by_role("link", name="Homework").click()
     titled(page, "Homework · Humanities")
     expect(page).to_have_url(at("humanities"))
-    page.go_back()
-    page.go_back()
+    while "/homework" in page.url:  # the page's address without and with the focus may be one step of the history or two
+        page.go_back()
     titled(page, "Overview · Humanities")
     page.get_by_role("button", name="All knowledge").click()
     titled(page, "Overview")

@@ -238,7 +238,7 @@ def test_no_more_money_is_spent_than_allowed_whatever_replies_cost(ws, order, te
     budget = 1.2
     wanted = order(questions_per_syllabus=200, teacher="openai:x", price=price, max_in_flight=in_flight)
     if price == "50,0":
-        budget = 0.05
+        budget = 0.2
     run = run_order(ws, {**wanted, "budget_usd": budget})
     assert run.state == "paused" and f"The budget of ${budget:,.2f}" in run.message
     assert 0.3 * budget < paid <= budget

@@ -9,7 +9,7 @@ import pytest
 from glan_core.errors import GlanError
 from glan_core.generation.limits import Budget, Concurrency, Rate
 from glan_core.teachers import check_spec, open_teacher, wire
-from glan_core.teachers.base import Message, Sampling, TeacherBusy, TeacherError, TeacherFault, estimate_tokens
+from glan_core.teachers.base import Message, Sampling, TeacherBusy, TeacherError, TeacherFault, TeacherRefusal, estimate_tokens
 from glan_core.teachers.http import HttpTeacher, endpoint
 from glan_core.teachers.prices import FREE, Price, parse_price, price_of
 
@@ -244,8 +244,8 @@ def test_ordinary_words_are_not_blotted_out():
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
-    [(401, "", TeacherError), (403, "", TeacherError), (404, "", TeacherError), (400, "", TeacherError),
-    (422, "", TeacherError),
+    [(401, "", TeacherError), (403, "", TeacherError), (404, "", TeacherError), (400, "", TeacherRefusal),
+    (413, "", TeacherRefusal), (422, "", TeacherRefusal),
      (301, "", TeacherError), (429, "", TeacherBusy), (429, "rate_limit_exceeded", TeacherBusy),
      (429, "insufficient_quota", TeacherError),
      (429, "billing_hard_limit_reached", TeacherError), (408, "", TeacherFault),

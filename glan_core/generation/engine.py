@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import apsw
 
-from glan_core.generation.limits import Budget, Concurrency, Rate
+from glan_core.generation.limits import Budget, Concurrency, Outage, Rate
 from glan_core.generation.order import Terms
 from glan_core.generation.work import Frontier, Work, ask, fingerprint
 from glan_core.prompts import prompt
@@ -26,6 +26,7 @@ from glan_core.teachers.base import (
     TeacherBusy,
     TeacherError,
     TeacherFault,
+    TeacherRefusal,
     estimate_tokens,
 )
 from glan_core.teachers.prices import Price
@@ -34,9 +35,9 @@ from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
 
 MAX_FAULTS = 6  # passing faults of one piece of work before it counts as failed
-NEVER_REACHED = 5  # refused connections, and nothing else yet: the address is wrong
-GONE_SECONDS = 60.0  # of nothing but refused connections: the endpoint, which was there before, is not being restarted
+MAX_REFUSALS = 5  # refused requests, before anything was served, that stop a run: it is not about single requests
 BACKOFF = 0.5  # seconds, doubled at each fault of the same work, at most 30
+LIKELY_REPLY = 1000  # tokens
 MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are kept for a person to read
 
 
@@ -78,8 +79,8 @@ class Engine:
         self._requests, self._tokens = Rate(terms.requests_per_minute), Rate(terms.tokens_per_minute)
         self._again: list[Work] = []
         self._delayed = 0
-        self._reached = False
-        self._refused, self._refused_since = 0, 0.0
+        self._outage = Outage()
+        self._served, self._refusals = False, 0
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
         self._held: Work | None = None
@@ -147,7 +148,7 @@ class Engine:
         self._wake.clear()
 
     def _worst(self, work: Work) -> float:
-        """What a call costs at most: text has at least two bytes a token, and a reply at most `max_tokens`."""
+        """What a call costs at most, its reply being as long as `max_tokens` allows."""
         voice = self.voices[work.stage]
         if voice.price is None or self.budget.usd is None:
             return 0.0
@@ -156,12 +157,16 @@ class Engine:
     def _start(self, work: Work) -> None:
         if work.messages is not None:
             self._requests.take(1)
-            voice = self.voices[work.stage]
-            self._tokens.take(sum(estimate_tokens(m["content"]) for m in work.messages) + min(voice.sampling.max_tokens, 1000))
+            self._tokens.take(self._likely_tokens(work))
         self.in_flight += 1
         task = asyncio.create_task(self._perform(work))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+
+    def _likely_tokens(self, work: Work) -> int:
+        """What a call counts towards the tokens a minute until its reply tells."""
+        reply = min(self.voices[work.stage].sampling.max_tokens, LIKELY_REPLY)
+        return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 
     def _finished(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
@@ -183,6 +188,7 @@ class Engine:
         try:
             reply = await voice.teacher.reply(work.messages, voice.sampling)
         except TeacherBusy as busy:
+            self._tokens.take(-self._likely_tokens(work))
             self.budget.settle(worst, 0.0, paid=False)
             self.totals.throttled += 1
             self._put_back(work, self.concurrency.refused(busy.retry_after))
@@ -191,15 +197,23 @@ class Engine:
             self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
             await self._fault(work, fault, time.monotonic() - start)
             return
+        except TeacherRefusal as refusal:
+            self.budget.settle(worst, 0.0, paid=False)
+            await self._refusal(work, refusal)
+            return
         except BaseException:
             self.budget.settle(worst, 0.0, paid=False)
             raise
         if (text := storable(reply.text)) != reply.text:
             reply = replace(reply, text=text)
-        self._reached, self._refused = True, 0
+        self._served = True
+        self._outage.over()
         self.concurrency.served()
+        self._tokens.take(reply.tokens_in + reply.tokens_out - self._likely_tokens(work))
         cost = voice.price.of(reply.tokens_in, reply.tokens_out) if voice.price else 0.0
         self.budget.settle(worst, cost)
+        if self.budget.usd is not None and cost > worst:
+            self.stop(f"{voice.teacher.name} charged more than the most that was asked for (it ignores max_tokens?)")
         self.totals.tokens_in += reply.tokens_in
         self.totals.tokens_out += reply.tokens_out
         await self._take(work, reply, time.monotonic() - start)
@@ -259,33 +273,33 @@ class Engine:
         self._again.append(work)
 
     async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
-        """A passing fault: put the work back, unless it has had its share, or the endpoint is not there at all.
+        """A passing fault: put the work back, unless it has had its share, or the endpoint is down for good.
 
         A reply that was written and lost on its way is recorded as a call, at its worst price.
         """
         self.totals.faults += 1
-        if not fault.sent:
-            self._not_there(fault)
-            self._put_back(work, 4 * BACKOFF * self._jitter.uniform(0.5, 1.0))
-            return
-        self._reached, self._refused = True, 0
-        work.faults += 1
+        self._outage.fault(fault.sent)
         if fault.billed:
             lost = Reply("", "lost", _most_tokens(work.messages), self.voices[work.stage].sampling.max_tokens, estimated=True)
             await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
+        if self._outage.gone:
+            ask = "Is the server running, and the address right?"
+            raise TeacherError(f"{fault} {'It has sent no reply for a while.' if fault.sent else ask}") from None
+        if self._outage.down:
+            self.concurrency.collapse(max(self._outage.pause, fault.retry_after or 0.0))
+        work.faults += fault.sent and not self._outage.down  # what an outage does to a piece of work is not its own fault
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.", "", None)
         else:
-            self._put_back(work, min(30.0, BACKOFF * 2 ** (work.faults - 1)) * self._jitter.uniform(0.5, 1.0))
+            wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
+            self._put_back(work, max(wait, fault.retry_after or 0.0))
 
-    def _not_there(self, fault: TeacherFault) -> None:
-        """A refused connection: nobody's work failed, but an endpoint that stays away stops the run."""
-        now = time.monotonic()
-        if not self._refused:
-            self._refused_since = now
-        self._refused += 1
-        if (not self._reached and self._refused >= NEVER_REACHED) or now - self._refused_since > GONE_SECONDS:
-            raise TeacherError(f"{fault} Is the server running, and the address right?") from None
+    async def _refusal(self, work: Work, refusal: TeacherRefusal) -> None:
+        """One request that the endpoint will not have: a failure of this work, unless it will have none at all."""
+        self._refusals += 1
+        if not self._served and self._refusals >= MAX_REFUSALS:
+            raise TeacherError(f"{refusal} So it did with the first {self._refusals} requests.") from None
+        await self._give_up(work, "refused", str(refusal), "", None)
 
     async def _give_up(self, work: Work, cause: str, message: str, reply: str, call: Call | None) -> None:
         """List a piece of work as failed; the next run tries it again."""
@@ -319,5 +333,5 @@ class Engine:
 
 
 def _most_tokens(messages: Sequence[Message]) -> int:
-    """How many tokens a prompt has at most, whatever the tokenizer."""
-    return sum(len(message["content"].encode("utf-8", "replace")) // 2 + 10 for message in messages)
+    """How many tokens a prompt has at most, whatever the tokenizer: one for every byte, and some for each turn's frame."""
+    return sum(len(message["content"].encode("utf-8", "replace")) + 10 for message in messages)

@@ -9,7 +9,6 @@ from typing import Any
 
 from glan_core import ids, taxonomy, taxonomy_edit
 from glan_core.curriculum import Subject
-from glan_core.errors import GlanError
 from glan_core.generation.order import Order
 from glan_core.generation.stages import (
     AnswerStage,
@@ -36,8 +35,7 @@ class GenerationFrontier:
         self._ws, self._order = ws, order
         self._tree = taxonomy_edit.tree(ws)
         for discipline_id in order.target.disciplines:
-            if discipline_id not in self._tree or self._tree.nodes[discipline_id]["node"].kind != "discipline":
-                raise GlanError(f"{taxonomy.quoted(discipline_id)} is no discipline of this workspace.")
+            taxonomy.discipline(self._tree, discipline_id)
         self._stages: dict[str, Any] = {
             stage.name: stage
             for stage in (SubjectListStage(), SubjectsStage(), SettleStage(), SyllabusStage(), SessionsStage(), QuestionStage(),

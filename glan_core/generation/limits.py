@@ -56,6 +56,57 @@ class Concurrency:
             self.limit = min(self.most, max(1.0, self.limit * (1 - share / 2) + max(1.0, self.most / 32) * (1 - share)))
         self._outcomes = self._refused = 0
 
+    def collapse(self, seconds: float) -> None:
+        """The endpoint is down: send nothing for a while, then one call, and more as calls are answered again."""
+        self.limit, self._probing = 1.0, True
+        self._outcomes = self._refused = 0
+        self.closed_until = max(self.closed_until, self._clock() + seconds)
+
+
+class Outage:
+    """Tells an endpoint that is down from calls that fail now and then.
+
+    It counts as down after `IN_A_ROW` faults with no reply between them, and as gone for good `GONE_SECONDS` later, or after
+    `NEVER_REACHED` refused connections when nothing else has ever come back from it.
+    """
+
+    IN_A_ROW = 10
+    NEVER_REACHED = 5
+    GONE_SECONDS = 90.0
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._faults = 0
+        self._since = 0.0
+        self._reached = False
+
+    def over(self) -> None:
+        """A reply came."""
+        self._faults, self._reached = 0, True
+
+    def fault(self, sent: bool) -> None:
+        """A call failed; `sent` False when the connection was refused."""
+        if not self._faults:
+            self._since = self._clock()
+        self._faults += 1
+        self._reached = self._reached or sent
+
+    @property
+    def down(self) -> bool:
+        """Whether it is the endpoint that fails rather than single calls."""
+        return self._faults >= self.IN_A_ROW
+
+    @property
+    def gone(self) -> bool:
+        """Whether waiting for it makes no sense any more."""
+        never = not self._reached and self._faults >= self.NEVER_REACHED
+        return never or (self.down and self._clock() - self._since > self.GONE_SECONDS)
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before it is tried again: longer the longer it is down, at most half a minute."""
+        return min(30.0, max(1.0, self._clock() - self._since))
+
 
 class Rate:
     """At most `per_minute` units a minute, as a bucket that holds one second's worth, or one call's if that is more."""
@@ -70,7 +121,7 @@ class Rate:
         return 0.0 if self._per_second is None else max(0.0, self._free_at - self._clock())
 
     def take(self, units: float) -> None:
-        """Count a call that is being sent."""
+        """Count what is being sent; a negative number gives back what was counted too much."""
         if self._per_second is not None:
             now = self._clock()
             self._free_at = max(self._free_at, now - 1.0) + units / self._per_second

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from glan_core.errors import GlanError
 from glan_core.homework_draws import Law
@@ -41,6 +41,11 @@ class Target(Model):
     subject_queries: int = Field(10, ge=1, le=1000)
     max_subjects: int | None = Field(None, ge=1, le=100_000)
     questions_per_syllabus: int = Field(20, ge=0, le=250_000)
+
+    @field_validator("disciplines")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value))
 
 
 class StageSettings(Model):
@@ -87,12 +92,19 @@ class Terms(Model):
             parse_price(value)
         return value
 
-    @field_validator("base_url")
+    @model_validator(mode="before")
     @classmethod
-    def _address(cls, value: str | None) -> str | None:
+    def _address(cls, values: object) -> object:
+        """The address that will be asked becomes part of the order: continuing it elsewhere must not ask another one."""
         from glan_core.teachers.http import endpoint
 
-        return value and endpoint(value)
+        if not isinstance(values, dict):
+            return values
+        stages = [stage for stage in (values.get("stages") or {}).values() if isinstance(stage, dict)]
+        asked = [values.get("teacher"), values.get("answer_teacher"), *(stage.get("teacher") for stage in stages)]
+        if values.get("base_url") or any(str(teacher).startswith("openai:") for teacher in asked):
+            values = values | {"base_url": endpoint(values.get("base_url"))}
+        return values
 
     @field_validator("stages")
     @classmethod
@@ -124,7 +136,7 @@ class Order(Terms):
     concepts are drawn (`homework_draws`), `seed` makes the draws repeatable."""
 
     target: Target
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**63), lt=2**63)
     pair_share: float = Field(0.5, ge=0, le=1)
     draw_law: Law = "coverage"
     kind: Literal["generate"] = "generate"

@@ -67,8 +67,7 @@ def plan(ws: Workspace, order: Order) -> Plan:
     counts: dict[str, list[int]] = {stage: [0, 0] for stage in STAGES}
     tree = taxonomy_edit.tree(ws)
     for discipline_id in order.target.disciplines:
-        if discipline_id not in tree or tree.nodes[discipline_id]["node"].kind != "discipline":
-            raise GlanError(f"{taxonomy.quoted(discipline_id)} is no discipline of this workspace.")
+        taxonomy.discipline(tree, discipline_id)
         for stage, (low, high) in _missing(ws, order, discipline_id).items():
             counts[stage][0] += low
             counts[stage][1] += high

@@ -12,7 +12,7 @@ from glan_core.generation.order import ProposalOrder
 from glan_core.generation.work import Work, ask
 from glan_core.prompts import TAXONOMY_DRAFTS, prompt
 from glan_core.replies import json_lines
-from glan_core.workspace import Workspace, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import Proposal
 
 
@@ -33,7 +33,7 @@ class ProposalLine(BaseModel):
 
 
 class ProposalFrontier:
-    """One call for each wording of the prompt; the stage is its own, there being only one."""
+    """One call for each wording of the prompt that the run has not stored yet; the stage is its own, there being only one."""
 
     name = "proposals"
 
@@ -63,6 +63,8 @@ class ProposalFrontier:
             )
             for name in reversed(TAXONOMY_DRAFTS)
         ]
+        self._works = [work for work in self._works if not _stored(ws.db, work.id)]
+        self._planned = len(self._works)
 
     def next(self) -> Work | None:
         """See Frontier."""
@@ -101,5 +103,9 @@ class ProposalFrontier:
         """See Frontier."""
 
     def planned(self) -> dict[str, int]:
-        """See Frontier."""
-        return {self.name: len(TAXONOMY_DRAFTS)}
+        """See Frontier; what an earlier process of the run has stored is not included."""
+        return {self.name: self._planned}
+
+
+def _stored(db: apsw.Connection, work_id: str) -> bool:
+    return any(call.outcome == "stored" for call in call_rows.calls_of(db, work_id))

@@ -1,6 +1,7 @@
 """The six stages of a generation run: how each asks, reads and stores.
 
-`chat_*` functions make the messages from stored rows alone, so that provenance can show them again at any time.
+`chat_*` functions make the messages from stored rows alone, so that provenance can show them again at any time; a `wording`
+given takes the place of the prompt as this release words it.
 """
 
 import json
@@ -13,58 +14,62 @@ from glan_core import curriculum, homework, ids, taxonomy
 from glan_core.curriculum import SessionDraft, Subject, SubjectLine
 from glan_core.generation.work import Work, ask
 from glan_core.homework_draws import Draw
-from glan_core.prompts import prompt
+from glan_core.prompts import Prompt, prompt
 from glan_core.teachers.base import Message
 from glan_core.workspace import curriculum_rows, homework_rows
 from glan_core.workspace.curriculum_rows import Session
 from glan_core.workspace.homework_rows import Question
 
 
-def chat_subject_list(tree: nx.DiGraph, discipline_id: str) -> list[Message]:
+def chat_subject_list(tree: nx.DiGraph, discipline_id: str, wording: Prompt | None = None) -> list[Message]:
     """First turn: list a discipline's subjects as free text."""
     *above, discipline = taxonomy.path(tree, discipline_id)
     return ask(
-        prompt("subjects_list"), discipline=discipline.name, description=discipline.description or discipline.name,
+        wording or prompt("subjects_list"), discipline=discipline.name, description=discipline.description or discipline.name,
         path=" > ".join(node.name for node in above),
     )  # fmt: skip
 
 
-def chat_subjects(tree: nx.DiGraph, discipline_id: str, list_text: str) -> list[Message]:
+def chat_subjects(
+    tree: nx.DiGraph, discipline_id: str, list_text: str, wording: Prompt | None = None, list_wording: Prompt | None = None
+) -> list[Message]:
     """Second turn: the same list as JSON lines."""
     return [
-        *chat_subject_list(tree, discipline_id),
+        *chat_subject_list(tree, discipline_id, list_wording),
         {"role": "assistant", "content": list_text},
-        *ask(prompt("subjects_format")),
+        *ask(wording or prompt("subjects_format")),
     ]
 
 
-def chat_syllabus(discipline: str, subject: Subject) -> list[Message]:
+def chat_syllabus(discipline: str, subject: Subject, wording: Prompt | None = None) -> list[Message]:
     """The syllabus of a subject."""
     topics = "\n".join(f"- {topic}" for topic in subject.subtopics) or "- choose them yourself"
     return ask(
-        prompt("syllabus"), discipline=discipline, subject=subject.name, level=subject.level or "not stated", subtopics=topics
-    )
+        wording or prompt("syllabus"), discipline=discipline, subject=subject.name, level=subject.level or "not stated",
+        subtopics=topics,
+    )  # fmt: skip
 
 
-def chat_sessions(discipline: str, subject: Subject, syllabus: str) -> list[Message]:
+def chat_sessions(discipline: str, subject: Subject, syllabus: str, wording: Prompt | None = None) -> list[Message]:
     """The sessions and key concepts of a syllabus."""
-    return ask(prompt("sessions"), discipline=discipline, subject=subject.name, syllabus=syllabus)
+    return ask(wording or prompt("sessions"), discipline=discipline, subject=subject.name, syllabus=syllabus)
 
 
 def chat_question(
-    discipline: str, subject: Subject, syllabus: str, strategy: str, sessions: Sequence[str], concepts: Sequence[str]
-) -> list[Message]:
+    discipline: str, subject: Subject, syllabus: str, strategy: str, sessions: Sequence[str], concepts: Sequence[str],
+    wording: Prompt | None = None,
+) -> list[Message]:  # fmt: skip
     """A homework question from the names of the selected sessions and key concepts."""
     return ask(
-        prompt(f"question_{strategy}"), discipline=discipline, subject=subject.name, level=subject.level or "not stated",
+        wording or prompt(f"question_{strategy}"), discipline=discipline, subject=subject.name, level=subject.level or "not stated",
         syllabus=syllabus, sessions="\n".join(f"- {name}" for name in sessions),
         concepts="\n".join(f"- {name}" for name in concepts),
     )  # fmt: skip
 
 
-def chat_answer(question: str) -> list[Message]:
+def chat_answer(question: str, wording: Prompt | None = None) -> list[Message]:
     """The question alone."""
-    return ask(prompt("answer"), question=question)
+    return ask(wording or prompt("answer"), question=question)
 
 
 class SubjectListStage:
@@ -78,13 +83,16 @@ class SubjectListStage:
                     chat_subject_list(tree, discipline_id), index)  # fmt: skip
 
     def parse(self, work: Work, text: str) -> str:
+        """The list, as it stands."""
         return text
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
+        """Keep the list with its query."""
         curriculum_rows.add_subject_list(db, work.id, work.discipline_id, work.facts, parsed)
         return parsed
 
     def record_text(self, parsed: str) -> str:
+        """See Stage: the list."""
         return parsed
 
 
@@ -99,13 +107,16 @@ class SubjectsStage:
                     chat_subjects(tree, discipline_id, list_text), None)  # fmt: skip
 
     def parse(self, work: Work, text: str) -> list[SubjectLine]:
+        """The subjects of the JSON lines."""
         return curriculum.parse_subjects(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: list[SubjectLine], teacher: str) -> None:
+        """Keep the subjects with their query, until the discipline is settled."""
         lines = [line.model_dump() for line in parsed]
         curriculum_rows.set_query_subjects(db, work.id, json.dumps(lines, ensure_ascii=False))
 
     def record_text(self, parsed: list[SubjectLine]) -> None:
+        """See Stage: none, the subjects are kept apart from the reply's form."""
         return None
 
 
@@ -119,6 +130,7 @@ class SettleStage:
         return Work(self.name, discipline_id, discipline_id, None, None, None)
 
     def store(self, db: apsw.Connection, work: Work, parsed: None, teacher: str) -> list[Subject]:
+        """Store the discipline's new subjects, and which query named which."""
         known = curriculum_rows.subjects(db, work.discipline_id)
         fresh = [q for q in curriculum_rows.subject_queries(db, work.discipline_id) if q.subjects is not None and not q.settled]
         queries = [(q.id, [SubjectLine(**line) for line in json.loads(q.subjects)]) for q in fresh]
@@ -140,13 +152,16 @@ class SyllabusStage:
                     chat_syllabus(discipline, subject), subject)  # fmt: skip
 
     def parse(self, work: Work, text: str) -> str:
+        """The syllabus, as it stands."""
         return text
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
+        """Store the syllabus, with who wrote it."""
         curriculum_rows.add_syllabus(db, work.id, work.facts.id, work.discipline_id, parsed, teacher)
         return parsed
 
     def record_text(self, parsed: str) -> str:
+        """See Stage: the syllabus."""
         return parsed
 
 
@@ -161,13 +176,16 @@ class SessionsStage:
                     chat_sessions(discipline, subject, text), subject)  # fmt: skip
 
     def parse(self, work: Work, text: str) -> list[SessionDraft]:
+        """The sessions of the JSON lines, each with its concepts."""
         return curriculum.parse_sessions(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: list[SessionDraft], teacher: str) -> list[int]:
+        """Store the sessions and concepts; returns how many concepts each session has."""
         curriculum_rows.add_sessions(db, work.id, work.discipline_id, parsed)
         return [len(draft.concepts) for draft in parsed]
 
     def record_text(self, parsed: list[SessionDraft]) -> None:
+        """See Stage: none, sessions and concepts are stored one by one."""
         return None
 
 
@@ -194,9 +212,11 @@ class QuestionStage:
         return Work(self.name, question.id, subject.discipline_id, prompt(f"question_{draw.strategy}"), messages, question)
 
     def parse(self, work: Work, text: str) -> str:
+        """The question, which must stand alone."""
         return homework.parse_question(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
+        """Store the question with the draw that it was asked for."""
         q = work.facts
         homework_rows.add_question(
             db, Question(0, q.id, q.syllabus_id, q.discipline_id, q.strategy, q.draw_law, q.seed, q.draw, q.sessions,
@@ -205,6 +225,7 @@ class QuestionStage:
         return parsed
 
     def record_text(self, parsed: str) -> str:
+        """See Stage: the question."""
         return parsed
 
 
@@ -218,10 +239,13 @@ class AnswerStage:
         return Work(self.name, ids.answer_id(question_id), discipline_id, prompt("answer"), chat_answer(question), question_id)
 
     def parse(self, work: Work, text: str) -> str:
+        """The answer, as it stands."""
         return text
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> None:
+        """Store the answer with its question."""
         homework_rows.add_answer(db, work.facts, work.discipline_id, parsed, teacher)
 
     def record_text(self, parsed: str) -> str:
+        """See Stage: the answer."""
         return parsed

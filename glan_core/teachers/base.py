@@ -60,12 +60,17 @@ class TeacherFault(Exception):
     """A passing fault (timeout, reset connection, 5xx, body cut in transit): asking again may help.
 
     `sent` is False when the request certainly never reached the teacher (connection refused); `billed` is True when the
-    reply was written, or may have been, and was lost on its way (cut body, timeout).
+    reply was written, or may have been, and was lost on its way (cut body, timeout). `retry_after` is the wait in seconds
+    that the teacher asked for, or None.
     """
 
-    def __init__(self, message: str, *, sent: bool = True, billed: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = True, billed: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.sent, self.billed = sent, billed
+        self.sent, self.billed, self.retry_after = sent, billed, retry_after
+
+
+class TeacherRefusal(Exception):
+    """The teacher refuses this one request (too long, filtered): others may well be served."""
 
 
 class Teacher(Protocol):
@@ -74,7 +79,7 @@ class Teacher(Protocol):
     name: str
 
     async def reply(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """The whole reply; raises TeacherError, TeacherBusy or TeacherFault."""
+        """The whole reply; raises TeacherError, TeacherBusy, TeacherFault or TeacherRefusal."""
         ...
 
     def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:

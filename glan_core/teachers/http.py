@@ -95,10 +95,9 @@ class HttpTeacher:
             async with self._session.post(f"{self.url}/chat/completions", data=body, allow_redirects=False) as response:
                 status = response.status
                 return status, await response.read(), response.headers
-        except aiohttp.ClientConnectorError as error:
-            raise TeacherFault(
-                f"{self.url} cannot be reached: {wire.redact(str(error.os_error), self._key)}.", sent=False
-            ) from None
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            why = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else "it does not answer"
+            raise TeacherFault(f"{self.url} cannot be reached: {wire.redact(str(why), self._key)}.", sent=False) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             late = isinstance(error, asyncio.TimeoutError)
             what = "gave no reply in time" if late else "broke off the connection"

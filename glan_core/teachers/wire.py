@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from time import time
 
-from glan_core.teachers.base import Message, Reply, Sampling, TeacherBusy, TeacherError, TeacherFault, estimate_tokens
+from glan_core.teachers.base import (
+    Message,
+    Reply,
+    Sampling,
+    TeacherBusy,
+    TeacherError,
+    TeacherFault,
+    TeacherRefusal,
+    estimate_tokens,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 SECRET = re.compile(r"\b(sk|rk|key|pk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
@@ -89,14 +98,16 @@ def error_of(status: int, raw: bytes, headers, *, where: str, model: str, key: s
     """The exception that a response with an error status stands for.
 
     TeacherError for what no retry mends (401, 403, 404, other 4xx, a used-up quota), TeacherBusy for 429, TeacherFault for
-    408, 409 and 5xx.
+    408, 409, 425 and 5xx, TeacherRefusal for what is about one request alone (400, 413, 422: too long, filtered).
     """
     message, code, _ = error_message(raw)
     said = f" It says: {redact(message, key)}" if message else ""
     if status == 429 and code not in ("insufficient_quota", "billing_hard_limit_reached"):
         return TeacherBusy(f"{where} is busy.", retry_after(headers))
     if status in (408, 409, 425) or status >= 500:
-        return TeacherFault(f"{where} failed with status {status}.{said}")
+        return TeacherFault(f"{where} failed with status {status}.{said}", retry_after=retry_after(headers))
+    if status in (400, 413, 422):
+        return TeacherRefusal(f"{where} refuses the request (status {status}).{said}")
     advice = {
         401: "does not accept the key: set OPENAI_API_KEY to a valid one",
         403: f"does not allow this key to use {model}",

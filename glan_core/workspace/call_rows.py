@@ -4,11 +4,6 @@ from dataclasses import dataclass
 
 import apsw
 
-MEASURES = (
-    "subjects", "syllabi", "sessions", "concepts", "concepts_asked", "questions", "pairs",
-    "calls", "tokens_in", "tokens_out", "cost_usd", "failures",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -46,8 +41,15 @@ _INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))
 
 
 def add_call(db: apsw.Connection, call: Call) -> None:
-    """Record a call and add it to its discipline's counters."""
+    """Record a call and add it to its discipline's counters and its teacher's totals."""
     db.execute(_INSERT, tuple(getattr(call, name) for name in _FIELDS))
+    if call.outcome != "lost":  # nobody knows what those were like
+        db.execute(
+            """INSERT INTO call_totals VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + 1,
+               tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
+               latency_ms = latency_ms + excluded.latency_ms""",
+            (call.teacher, call.stage, call.tokens_in, call.tokens_out, call.latency_ms),
+        )
     if call.discipline_id is not None:
         count(
             db, call.discipline_id, calls=1, tokens_in=call.tokens_in, tokens_out=call.tokens_out, cost_usd=call.cost_usd or 0
@@ -55,7 +57,7 @@ def add_call(db: apsw.Connection, call: Call) -> None:
 
 
 def count(db: apsw.Connection, node_id: str, **amounts: float) -> None:
-    """Add to the counters of a discipline; unknown measures are a programming error."""
+    """Add to the counters of a discipline; `coverage.MEASURES` names them."""
     db.executemany(
         "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
         [(node_id, measure, amount) for measure, amount in amounts.items() if amount],
@@ -76,14 +78,10 @@ def calls_of(db: apsw.Connection, work_id: str) -> list[Call]:
     return [Call(*row) for row in rows]
 
 
-def stage_averages(db: apsw.Connection, teacher: str, last: int = 2000) -> dict[str, tuple[float, float, float, int]]:
-    """What a teacher's latest calls were like, by stage: mean tokens in, tokens out, seconds, and how many calls that is."""
-    rows = db.execute(
-        """SELECT stage, avg(tokens_in), avg(tokens_out), avg(latency_ms) / 1000, count(*)
-           FROM (SELECT * FROM calls WHERE teacher = ? AND outcome != 'lost' ORDER BY seq DESC LIMIT ?) GROUP BY stage""",
-        (teacher, last),
-    )
-    return {stage: (tokens_in, tokens_out, seconds, number) for stage, tokens_in, tokens_out, seconds, number in rows}
+def stage_averages(db: apsw.Connection, teacher: str) -> dict[str, tuple[float, float, float, int]]:
+    """What a teacher's calls are like, by stage: mean tokens in, tokens out, seconds, and of how many calls."""
+    rows = db.execute("SELECT stage, tokens_in, tokens_out, latency_ms, calls FROM call_totals WHERE teacher = ?", (teacher,))
+    return {stage: (t_in / n, t_out / n, ms / 1000 / n, n) for stage, t_in, t_out, ms, n in rows}
 
 
 def spent(db: apsw.Connection, run_id: int) -> tuple[int, float]:

@@ -10,6 +10,7 @@ from glan_core.ids import answer_id
 from glan_core.workspace.call_rows import count
 from glan_core.workspace.workspace import set_fact
 
+CHUNK = 1000  # rows of the text index that are looked at together
 SCRIPTED = ("scripted", "openai:scripted")  # the offline teacher, in this process or served over HTTP
 
 
@@ -134,24 +135,55 @@ def pairs_page(
 ) -> list[Pair]:
     """One page of pairs, newest first: those older than `before`, or those just newer than `after` (seq of a known row).
 
-    Costs an index walk of `limit` rows a discipline, whatever the size of the workspace: no OFFSET, no sort of a table.
+    Costs an index walk, whatever the size of the workspace: no OFFSET, no sort of a table.
     """
     newer = after is not None
-    order = "ASC" if newer else "DESC"
+    seqs = _matching(db, which, before, after, limit) if which.words.split() else _walk(db, which, before, after, limit)
+    marks = ", ".join("?" * len(seqs))
+    rows = db.execute(
+        f"SELECT {_COLUMNS} {_FROM} WHERE q.seq IN ({marks}) ORDER BY q.seq DESC", sorted(seqs, reverse=not newer)
+    )
+    return [_pair(row) for row in rows]
+
+
+def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
+    """The `seq` of the next rows of a filter without words: one index walk a discipline, of which the nearest are taken."""
+    order = "ASC" if after is not None else "DESC"
     conditions, values = _conditions(which)
-    if newer or before is not None:
-        conditions.append("q.seq > ?" if newer else "q.seq < ?")
-        values.append(after if newer else before)
-    part = f"SELECT q.seq AS seq {_FROM} WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
+    if after is not None or before is not None:
+        conditions.append("q.seq > ?" if after is not None else "q.seq < ?")
+        values.append(after if after is not None else before)
+    part = f"SELECT q.seq AS seq FROM questions q WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
     if which.disciplines is None:
-        found = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
+        query, bound = part.format(" AND ".join(conditions) or "TRUE"), values
     else:
         each = part.format(" AND ".join(["q.discipline_id = ?", *conditions]))
-        found = [seq for discipline in which.disciplines for (seq,) in db.execute(each, (discipline, *values))]
-    seqs = sorted(found, reverse=not newer)[:limit]
-    marks = ", ".join("?" * len(seqs))
-    rows = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE q.seq IN ({marks}) ORDER BY q.seq DESC", seqs)
-    return [_pair(row) for row in rows]
+        query = " UNION ALL ".join(f"SELECT * FROM ({each})" for _ in which.disciplines)
+        bound = [value for discipline in which.disciplines for value in (discipline, *values)]
+    return sorted((seq for (seq,) in db.execute(query, bound)), reverse=after is None)[:limit] if query else []
+
+
+def _matching(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
+    """The `seq` of the next rows that hold the words: the text index gives them in order, a chunk at a time."""
+    words = " ".join(f'"{word}"' for word in which.words.replace('"', " ").split())
+    sign, order, at = (">", "ASC", after) if after is not None else ("<", "DESC", 2**62 if before is None else before)
+    conditions, values = _conditions(which)
+    wanted = None if which.disciplines is None else set(which.disciplines)
+    found: list[int] = []
+    while words and len(found) < limit:
+        chunk = [row for (row,) in db.execute(
+            f"SELECT rowid FROM pair_text WHERE pair_text MATCH ? AND rowid {sign} ? ORDER BY rowid {order} LIMIT {CHUNK}",
+            (words, at),
+        )]  # fmt: skip
+        if not chunk:
+            break
+        at, marks = chunk[-1], ", ".join("?" * len(chunk))
+        kept = " AND ".join([f"q.seq IN ({marks})", *conditions])
+        rows = db.execute(
+            f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", [*chunk, *values]
+        )
+        found += [seq for seq, discipline in rows if wanted is None or discipline in wanted]
+    return found[:limit]
 
 
 def _conditions(which: PairFilter) -> tuple[list[str], list]:
@@ -160,10 +192,8 @@ def _conditions(which: PairFilter) -> tuple[list[str], list]:
         conditions.append("q.strategy = ?")
         values.append(which.strategy)
     if which.answered is not None:
-        conditions.append("q.answered = 1" if which.answered else "q.answered = 0")
-    if words := which.words.replace('"', " ").split():
-        conditions.append("q.seq IN (SELECT rowid FROM pair_text WHERE pair_text MATCH ?)")
-        values.append(" ".join(f'"{word}"' for word in words))
+        conditions.append("q.answered = ?")
+        values.append(int(which.answered))
     return conditions, values
 
 

@@ -80,6 +80,9 @@ def version_1(db: apsw.Connection) -> None:
         at REAL NOT NULL);
     CREATE INDEX calls_by_work ON calls (work_id);
     CREATE INDEX calls_by_run ON calls (run_id);
+    CREATE TABLE call_totals (
+        teacher TEXT NOT NULL, stage TEXT NOT NULL, calls INTEGER NOT NULL, tokens_in INTEGER NOT NULL,
+        tokens_out INTEGER NOT NULL, latency_ms INTEGER NOT NULL, PRIMARY KEY (teacher, stage)) WITHOUT ROWID;
     CREATE TABLE failures (
         work_id TEXT NOT NULL, stage TEXT NOT NULL, discipline_id TEXT, run_id INTEGER, cause TEXT NOT NULL,
         message TEXT NOT NULL, reply TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (work_id, stage)) WITHOUT ROWID;
