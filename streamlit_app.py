@@ -23,4 +23,5 @@ page = st.navigation({
                 help="Plan and price a run, start it, watch it, pause it."),
     ],
 })  # fmt: skip
+st.session_state.framed = True
 page.run()

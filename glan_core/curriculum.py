@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from glan_core.ids import derive
-from glan_core.replies import Malformed, json_lines
+from glan_core.replies import Line, Malformed, json_lines
 
 MAX_NAME = 200
 MAX_SUBTOPICS = 20  # of a merged subject: enough to plan 30 sessions, and bounded in the prompts that follow
@@ -38,9 +38,9 @@ class SubjectLine(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
 
-    subject_name: str = Field(min_length=1, max_length=MAX_NAME)
+    subject_name: Line = Field(min_length=1, max_length=MAX_NAME)
     level: str = ""
-    subtopics: list[str] = []
+    subtopics: list[Line] = []
 
     @field_validator("level", mode="before")
     @classmethod
@@ -58,9 +58,9 @@ class SessionLine(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
 
-    session: str = Field(min_length=1, max_length=MAX_NAME)
+    session: Line = Field(min_length=1, max_length=MAX_NAME)
     description: str = ""
-    key_concepts: list[str] = Field(min_length=1)
+    key_concepts: list[Line] = Field(min_length=1)
 
 
 def parse_subjects(text: str) -> list[SubjectLine]:

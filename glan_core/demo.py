@@ -1,6 +1,10 @@
 """The demo workspace: the starter taxonomy, and pairs of the textbook's three disciplines by the scripted teacher."""
 
+import fcntl
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glan_core import runs, taxonomy_edit, taxonomy_file
@@ -8,7 +12,7 @@ from glan_core.errors import GlanError
 from glan_core.generation.order import Order, ProposalOrder, read_order
 from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder, set_fact
 
 STARTER_TAXONOMY = Path(__file__).parents[1] / "assets" / "taxonomy.yaml"
 QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}  # of a target of 24: finished, well on the way, begun
@@ -18,13 +22,41 @@ WHO = "GLAN Studio"
 def create(folder: str | os.PathLike, *, demo: bool = False) -> Workspace:
     """A new workspace with the starter taxonomy; with `demo`, pairs and open proposals of the scripted teacher too.
 
-    WorkspaceError when the folder is in use.
+    It is made aside and put in its place when it is whole: who is killed before leaves no half of it, only what the next
+    try clears away. WorkspaceError when the folder is in use.
     """
-    ws = Workspace.create(folder, "Demo" if demo else "")
-    taxonomy_edit.import_nodes(ws, taxonomy_file.read(STARTER_TAXONOMY), WHO)
-    if demo:
-        _fill(ws)
-    return ws
+    was_there = Path(folder).expanduser().exists()
+    path = new_folder(folder)
+    unfinished = path / UNFINISHED
+    with _alone_in(path):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            ws = Workspace.create(unfinished, "Demo" if demo else path.name)
+            taxonomy_edit.import_nodes(ws, taxonomy_file.read(STARTER_TAXONOMY), WHO)
+            if demo:
+                _fill(ws)
+            ws.close()  # the last connection: all is in the one file now
+            (unfinished / FILE).replace(path / FILE)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if not was_there:
+                with suppress(OSError):  # not empty: it holds the workspace
+                    path.rmdir()
+    return Workspace.open(path)
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Keep other makers out of a folder; the lock ends with this process, however it ends."""
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new_folder(path)  # still free, now that nobody else can fill it
+        yield
+    except BlockingIOError:
+        raise WorkspaceError(f"{path} is being made by another process: wait for it, or choose another folder.") from None
+    finally:
+        os.close(lock)
 
 
 def _fill(ws: Workspace) -> None:

@@ -20,16 +20,38 @@ NOT_ALONE = re.compile(
     | \b(?:the|your)\stextbook\b(?!\s(?:case|example)) | \bassigned\sreadings?\b
     | \b(?:figure|table|passage|text|diagram|graph|code|excerpt)\sin\sthe\s(?:textbook|handout|slides)\b
     | \bthe\sattached\s(?:file|data|document|table|figure|image|sheet|spreadsheet|pdf|code|text)\b
-    | \b(?:submit|hand\sin|turn\sin)\s(?:your|the|a|an|it|this|them)\s?(?:\w+\s){0,3}?
-      (?:answers?|solutions?|assignments?|homework|essay|report|work|paper|pdf|file|document|code|notebook|response)\b
     | \b(?:post|attach|e-?mail|upload)\syour\b | \bupload\sit\sto\b
-    | \b(?:hand|turn)\s(?:\w+\s){0,2}in\b(?=\s*(?:[.!,;]|by\b|before\b|at\b|on\b|to\syour|as\sa\b|$))
+    | \be-?mail\s(?:\w+\s){1,4}?to\sme\b | \byour\s(?:\w+,?\s){0,3}?student\s(?:id|number)\b
+    | \byou(?:'ll|\swill|\sare)?\s(?:be\s)?(?:\w+ly\s)?graded\b
+    | \byour\s(?:\w+\s){1,2}?(?:is|are|will\sbe|gets?)\s(?:\w+ly\s)?graded\b
+    | \bas\swe(?:'ve|\shave)?\s(?:saw|seen|discussed|learned|learnt|studied|covered)\b
+      (?!\s(?:above|here|in\s(?:part|step|question|the\sexample))\b)
+    | \b(?:we|you)\s(?:\w+\s){1,3}?(?<!the\s)last\stime\b | \b(?:since|from)\slast\stime\b | ^last\stime,?\s(?:we|you)\b
     | \b(?:assignment|homework|essay|submission|coursework)s?\s(?:is|are)\sdue\b
     | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b
       (?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
-    | \byour\s(?:instructor|professor|classmates?|teacher|peers?)\b | \bin\snext\sclass\b
+    | (?:^|(?<=[.!?\n]))(?:(?!\b(?:would\syou|you\swould)\b)[^.!?\n])*?
+      \b(?<!if\s)(?<!imagine\s)(?<!imagine\sthat\s)(?<!suppose\s)(?<!suppose\sthat\s)(your\s(?:instructor|professor|classmates?|teacher|peers?))\b
+    | \bin\snext\sclass\b
     | \bdiscuss\s(?:\w+\s){0,3}?(?:in|with)\syour\s(?:\w+\s)?(?:group|partner)s?\b
     | \b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# "Submit a report" is homework where the reader is told to; a contractor who must submit one is a case to think about.
+HAND_IN = re.compile(
+    r"""
+    (?:^|(?<=\n)|(?<=[.!?;:,)\n*-]\s)|\bplease\s|\bthen\s|\band\s(?=(?:\w+\s){1,2}your\b)
+      |\byou\s(?:must|should|shall|will|can|may|need\sto|have\sto|are\s(?:\w+ed\s)?to)\s
+      |(?:^|(?<=\n)|(?<=[.!?:)*-]\s))(?:write|prepare|create|make|draw|design|develop|compute|calculate|solve|answer|explain
+        |describe|discuss|complete|compare|include|implement|record|save|summari[sz]e|analy[sz]e)\b[^.!?\n]{0,200}?\band\s)
+    (?:also\s)?
+    (
+      (?:submit|hand\sin|turn\sin)\s(?:your|the|a|an|it|this|them)\s?(?:\w+\s){0,3}?
+      (?:answers?|solutions?|assignments?|homework|essay|report|work|paper|pdf|file|document|code|notebook|response)\b
+    | (?:submit|hand\sin|turn\sin)\s(?:it|this|them)(?=\s*(?:[.!,;]|by\b|before\b|to\sme\b|on\b|$))
+    | (?:hand|turn)\s(?:\w+\s){0,2}in\b(?=\s*(?:[.!,;]|by\b|before\b|at\b|on\b|to\syour|as\sa\b|$))
+    )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -47,8 +69,8 @@ def parse_question(text: str) -> str:
         raise Malformed("malformed", "that is too short to be a question", repairable=True)
     if len(question) > MAX_CHARACTERS:
         raise Malformed("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
-    if found := NOT_ALONE.search(question) or ABOVE.search(question[:ENOUGH_ABOVE]):
-        phrase = " ".join(found.group().split())
+    if found := NOT_ALONE.search(question) or HAND_IN.search(question) or ABOVE.search(question[:ENOUGH_ABOVE]):
+        phrase = " ".join(found[found.lastindex or 0].split())  # the phrase alone, where it was found by what leads to it
         raise Malformed(
             "not self-contained",
             f"the question must stand alone, but it says “{phrase}”: whoever reads it was in no class and hands nothing in",

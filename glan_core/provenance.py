@@ -1,16 +1,29 @@
 """Where a row comes from: the chain from the taxonomy down to a record, with the prompts and calls that made it."""
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from glan_core import taxonomy, taxonomy_edit
+from glan_core.curriculum import parse_sessions, parse_subjects
 from glan_core.errors import GlanError
 from glan_core.generation import stages
-from glan_core.generation.work import fingerprint
+from glan_core.generation.work import ask, fingerprint
+from glan_core.homework import parse_question
 from glan_core.ids import answer_id
+from glan_core.prompts import Prompt
+from glan_core.replies import Malformed, check_whole
+from glan_core.taxonomy import Node
 from glan_core.teachers.base import Message
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, taxonomy_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.taxonomy_rows import NodeEvent
+
+# The stages whose replies can be malformed, and so have repair turns.
+PARSERS = {"subjects": parse_subjects, "sessions": parse_sessions, "question": parse_question}
+ALL = -1  # SQLite's word for no limit
+MOST_CHANGES = 50  # of a path that are looked behind for the chat of one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,42 +97,122 @@ def _pair_links(ws: Workspace, pair: Pair) -> list[Link]:
 
 
 def messages_of(ws: Workspace, call: Call) -> list[Message] | None:
-    """The chat that a call sent, made again from stored rows; None when they no longer give the same chat (an edited
-    taxonomy, another wording of the prompt), which the call's fingerprint tells."""
-    messages = _messages(ws, call)
-    return messages if messages is not None and fingerprint(messages) == call.prompt_sha else None
+    """The chat that a call sent, made again from stored rows: in the wording and with the taxonomy of its time, a repair
+    turn after the chat and the reply that it mends. None when they no longer give the same chat (a reply too long to be
+    kept whole, a record that was never made), which the call's fingerprint tells.
+    """
+    kept = call_rows.prompt_text(ws.db, call.prompt_version)
+    wording = kept and Prompt(*kept, call.prompt_version)
+    if wording and wording.name == "repair":
+        return _same(call, [_repair_messages(ws, call, wording)])
+    return _same(call, _candidates(ws, call, wording))
 
 
-def _messages(ws: Workspace, call: Call) -> list[Message] | None:
-    db, tree = ws.db, taxonomy_edit.tree(ws)
-    if call.discipline_id not in tree:
+def _same(call: Call, candidates: Iterable[list[Message] | None]) -> list[Message] | None:
+    return next((chat for chat in candidates if chat and fingerprint(chat) == call.prompt_sha), None)
+
+
+def _repair_messages(ws: Workspace, call: Call, wording: Prompt) -> list[Message] | None:
+    """The chat of a repair turn: that of the call before it, the reply, and what was wrong with the reply."""
+    calls = [other for other in call_rows.calls_of(ws.db, call.work_id) if other.stage == call.stage]
+    earlier = calls[: calls.index(call)]
+    bad = next((c for c in reversed(earlier) if c.prompt_version != call.prompt_version and c.outcome != "lost"), None)
+    chat = bad and bad.reply and messages_of(ws, bad)
+    if not chat or (parse := PARSERS.get(call.stage)) is None:
         return None
-    discipline = tree.nodes[call.discipline_id]["node"].name
+    try:
+        parse(check_whole(bad.reply, ""))
+    except Malformed as fault:
+        return [*chat, {"role": "assistant", "content": bad.reply}, *ask(wording, problem=str(fault))]
+    return None  # this release finds nothing wrong with it
+
+
+def _candidates(ws: Workspace, call: Call, wording: Prompt | None) -> Iterator[list[Message] | None]:
+    """What the call may have sent, likeliest first: the taxonomy as it stood at its time, then as it stood earlier."""
+    for path in _paths_until(ws, call.discipline_id, call.at):
+        for list_wording in _list_wordings(ws, call) if call.stage == "subjects" else [None]:
+            try:
+                yield _messages(ws, call, path, wording, list_wording)
+            except (KeyError, ValueError):  # a wording with other placeholders
+                yield None
+
+
+def _list_wordings(ws: Workspace, call: Call) -> Iterator[Prompt | None]:
+    """The wordings in which the list may have been asked for that a second turn quotes; None is this release's."""
+    yield None
+    for version in {other.prompt_version for other in call_rows.calls_of(ws.db, call.work_id) if other.stage == "subject_list"}:
+        if kept := call_rows.prompt_text(ws.db, version):
+            yield Prompt(*kept, version)
+
+
+def _paths_until(ws: Workspace, discipline_id: str | None, at: float) -> Iterator[list[Node]]:
+    """The path from the field to a discipline as it stood at a time, then before each of the latest changes until then.
+
+    Earlier ones too, because a run asks with the taxonomy that it began with.
+    """
+    histories: dict[str, list[NodeEvent]] = {}
+    path = _path_at(ws, discipline_id, at, histories)
+    changes = sorted({event.at for node in path for event in histories[node.id] if event.at <= at}, reverse=True)
+    yield path
+    for change in changes[:MOST_CHANGES]:
+        yield _path_at(ws, discipline_id, math.nextafter(change, 0), histories)
+
+
+def _path_at(ws: Workspace, node_id: str | None, at: float, histories: dict[str, list[NodeEvent]]) -> list[Node]:
+    """The path to a node as it stood at a time; `histories` keeps the changes of the nodes met."""
+    path: dict[str, Node] = {}
+    while node_id is not None and node_id not in path:
+        if node_id not in histories:
+            histories[node_id] = taxonomy_rows.events(ws.db, ALL, node_id)
+        node = _node_at(ws, node_id, at, histories[node_id])
+        if node is None:
+            break
+        path[node_id], node_id = node, node.parent_id
+    return list(path.values())[::-1]
+
+
+def _node_at(ws: Workspace, node_id: str, at: float, history: list[NodeEvent]) -> Node | None:
+    """A node as it stood at a time: after the latest change until then, or before the first of those that came later."""
+    if not history:
+        return taxonomy_rows.node(ws.db, node_id)
+    latest = next((event for event in history if event.at <= at), None)
+    return history[-1].before if latest is None else latest.after or latest.before  # of a removed node, what it was
+
+
+def _messages(
+    ws: Workspace, call: Call, path: list[Node], wording: Prompt | None, list_wording: Prompt | None
+) -> list[Message] | None:
+    db = ws.db
+    if not path or path[-1].id != call.discipline_id:
+        return None
+    discipline = path[-1].name
     match call.stage:
         case "subject_list":
-            return stages.chat_subject_list(tree, call.discipline_id)
+            return stages.chat_subject_list(taxonomy.tree_of(path), call.discipline_id, wording)
         case "subjects":
             query = curriculum_rows.subject_query(db, call.work_id)
-            return query and stages.chat_subjects(tree, call.discipline_id, query.list_text)
+            return query and stages.chat_subjects(
+                taxonomy.tree_of(path), call.discipline_id, query.list_text, wording, list_wording
+            )
         case "syllabus" | "sessions":
             syllabus = curriculum_rows.syllabus(db, call.work_id)
             subject = syllabus and curriculum_rows.subject(db, syllabus.subject_id)
             if not subject:
                 return None
             if call.stage == "syllabus":
-                return stages.chat_syllabus(discipline, subject)
-            return stages.chat_sessions(discipline, subject, syllabus.text)
+                return stages.chat_syllabus(discipline, subject, wording)
+            return stages.chat_sessions(discipline, subject, syllabus.text, wording)
         case "question" | "answer":
             pair = homework_rows.pair(db, call.work_id)
             if pair is None:
                 return None
             if call.stage == "answer":
-                return stages.chat_answer(pair.question.text)
-            return _question_messages(ws, discipline, pair)
+                return stages.chat_answer(pair.question.text, wording)
+            return _question_messages(ws, discipline, pair, wording)
     return None
 
 
-def _question_messages(ws: Workspace, discipline: str, pair: Pair) -> list[Message]:
+def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prompt | None) -> list[Message]:
     question = pair.question
     syllabus = curriculum_rows.syllabus(ws.db, question.syllabus_id)
     subject = curriculum_rows.subject(ws.db, syllabus.subject_id)
@@ -127,5 +220,5 @@ def _question_messages(ws: Workspace, discipline: str, pair: Pair) -> list[Messa
     names = {id: name for session in sessions.values() for id, name in session.concepts}
     return stages.chat_question(
         discipline, subject, syllabus.text, question.strategy, [sessions[id].name for id in question.sessions],
-        [names[id] for id in question.concepts],
+        [names[id] for id in question.concepts], wording,
     )  # fmt: skip

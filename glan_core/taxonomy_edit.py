@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import apsw
 
 from glan_core import taxonomy
+from glan_core.curriculum import same_name
 from glan_core.taxonomy import Node, TaxonomyError, quoted
 from glan_core.workspace import Workspace, taxonomy_rows
+from glan_core.workspace.taxonomy_rows import Proposal
 
 
 def tree(ws: Workspace):
@@ -153,31 +155,37 @@ def restore(ws: Workspace, node_id: str, who: str) -> list[Node]:
     TaxonomyError when it is not removed, when its parent is, or when its name has been taken meanwhile.
     """
     with ws.write() as db:
-        removed = {node.id: node for node in taxonomy_rows.nodes(db, removed=True)}
-        if node_id not in removed:
-            raise TaxonomyError(f"{quoted(node_id)} has not been removed.")
-        live = taxonomy_rows.nodes(db)
-        parent_id = removed[node_id].parent_id
-        if parent_id in removed:
-            raise TaxonomyError(f"Its parent {quoted(parent_id)} has been removed too: restore that first.")
-        together = [removed[id] for id in taxonomy_rows.batch_of_removal(db, node_id) if id in removed]
-        subtree = taxonomy.tree_of([*live, *together])
-        back = list(taxonomy.walk(subtree, node_id))
-        taxonomy.check([*live, *back])
-        batch = _batch()
-        for node in back:
-            taxonomy_rows.put_node(db, node)
-            taxonomy_rows.add_event(db, batch, node.id, "restore", None, node, who)
+        return _restore(db, node_id, who)
+
+
+def _restore(db: apsw.Connection, node_id: str, who: str) -> list[Node]:
+    removed = {node.id: node for node in taxonomy_rows.nodes(db, removed=True)}
+    if node_id not in removed:
+        raise TaxonomyError(f"{quoted(node_id)} has not been removed.")
+    live = taxonomy_rows.nodes(db)
+    parent_id = removed[node_id].parent_id
+    if parent_id in removed:
+        raise TaxonomyError(f"Its parent {quoted(parent_id)} has been removed too: restore that first.")
+    together = [removed[id] for id in taxonomy_rows.batch_of_removal(db, node_id) if id in removed]
+    subtree = taxonomy.tree_of([*live, *together])
+    back = list(taxonomy.walk(subtree, node_id))
+    taxonomy.check([*live, *back])
+    batch = _batch()
+    for node in back:
+        taxonomy_rows.put_node(db, node)
+        taxonomy_rows.add_event(db, batch, node.id, "restore", None, node, who)
     return back
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a count of the votes did: nodes added from proposals, proposals rejected (by id), nodes removed."""
+    """What a count of the votes did: nodes added from proposals (or brought back by them), proposals rejected (by id), nodes
+    removed; and what it could not do although the majority wished it, as (name of the proposal, why)."""
 
     added: list[Node]
     rejected: list[str]
     removed: list[Node]
+    refused: list[tuple[str, str]]
 
 
 def vote(ws: Workspace, target_id: str, keep: bool, voter: str) -> None:
@@ -192,6 +200,9 @@ def vote(ws: Workspace, target_id: str, keep: bool, voter: str) -> None:
 def decide(ws: Workspace, who: str) -> Verdict:
     """Count the votes. The majority decides: a proposal with more keeps joins the tree, one with more removes is rejected,
     a node with more removes goes with all below it. A tie, or no vote, changes nothing.
+
+    A proposal named like a removed sibling brings that back, with what was removed together with it. One that cannot join
+    stays open, but is rejected where its parent is gone, its name is there already, or was voted out in this very count.
     """
     with ws.write() as db:
         tallies = taxonomy_rows.tallies(db)
@@ -202,20 +213,52 @@ def decide(ws: Workspace, who: str) -> Verdict:
         for node in removed:  # or what is restored later would be removed again by old votes
             taxonomy_rows.clear_votes(db, node.id)
         live = {node.id for node in taxonomy_rows.nodes(db)}
-        added, rejected = [], []
+        verdict = Verdict([], [], removed, [])
         for proposal in taxonomy_rows.proposals(db):
             keep, against = tallies.get(proposal.id, (0, 0))
-            if against > keep or proposal.parent_id not in live:
-                taxonomy_rows.set_proposal_state(db, proposal.id, "rejected")
-                rejected.append(proposal.id)
-            elif keep > against:
-                try:
-                    added.append(_add(db, proposal.name, proposal.parent_id, who, proposal.kind, None, proposal.description))
-                    taxonomy_rows.set_proposal_state(db, proposal.id, "accepted")
-                except TaxonomyError:  # its name has been taken meanwhile: there is nothing left to add
-                    taxonomy_rows.set_proposal_state(db, proposal.id, "rejected")
-                    rejected.append(proposal.id)
-    return Verdict(added, rejected, removed)
+            if keep > against:
+                _take(db, proposal, who, verdict)
+            elif against > keep or proposal.parent_id not in live:
+                _close(db, proposal, "rejected", verdict)
+    return verdict
+
+
+def _take(db: apsw.Connection, proposal: Proposal, who: str, verdict: Verdict) -> None:
+    """Let a proposal join the tree, if it can."""
+    live = taxonomy_rows.nodes(db)
+    for hindered, why in (
+        (all(node.id != proposal.parent_id for node in live), f"{quoted(proposal.parent_id)}, its parent, has been removed."),
+        (_namesake(live, proposal), "A node of this name is there already: there is nothing left to add."),
+        (_namesake(verdict.removed, proposal), "The node of this name has been removed by the same count."),
+    ):
+        if hindered:
+            verdict.refused.append((proposal.name, why))
+            _close(db, proposal, "rejected", verdict)
+            return
+    try:
+        if gone := _namesake(taxonomy_rows.nodes(db, removed=True), proposal):
+            back = _restore(db, gone.id, who)
+            for node in back:  # votes from before its removal
+                taxonomy_rows.clear_votes(db, node.id)
+            verdict.added.extend(back)
+        else:
+            verdict.added.append(_add(db, proposal.name, proposal.parent_id, who, proposal.kind, None, proposal.description))
+    except TaxonomyError as error:
+        verdict.refused.append((proposal.name, str(error)))
+    else:
+        _close(db, proposal, "accepted", verdict)
+
+
+def _close(db: apsw.Connection, proposal: Proposal, state: str, verdict: Verdict) -> None:
+    taxonomy_rows.set_proposal_state(db, proposal.id, state)
+    if state == "rejected":
+        verdict.rejected.append(proposal.id)
+
+
+def _namesake(nodes: Sequence[Node], proposal: Proposal) -> Node | None:
+    """The node that a proposal would stand beside under the same name."""
+    name = same_name(proposal.name)
+    return next((node for node in nodes if node.parent_id == proposal.parent_id and same_name(node.name) == name), None)
 
 
 def _live(nodes: Sequence[Node], node_id: str) -> Node:

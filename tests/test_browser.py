@@ -70,6 +70,8 @@ def titled(page, title: str) -> None:
 
 def press_sector(page, name: str, middle: str) -> None:
     """Click a sector of the sunburst, once the one with `middle` in its middle is drawn and stands still."""
+    sentence = page.get_by_test_id("stMain").get_by_test_id("stCaptionContainer").first.inner_text()
+    expect(page.get_by_role("figure", name=re.compile(re.escape(sentence)))).to_be_visible()
     expect(page.locator("g.slice").first).to_have_text(re.compile(middle.replace(" ", r"\s*")))
     page.wait_for_function(
         """() => {
@@ -78,7 +80,7 @@ def press_sector(page, name: str, middle: str) -> None:
             window.seen = now;
             return still;
         }""",
-        polling=200,
+        polling=300,
     )
     page.locator("g.slice", has=page.locator("text", has_text=name)).locator("path").first.click(force=True)
 
@@ -86,7 +88,6 @@ def press_sector(page, name: str, middle: str) -> None:
 def pick_row(page, number: int, table: int = 0) -> None:
     """Click the box of a row; tables are drawn on a canvas, whose rows are all as high as the head."""
     frame = page.get_by_test_id("stDataFrame").nth(table)
-    frame.scroll_into_view_if_needed()
     expect(frame.locator("canvas").first).to_be_visible()
     head = 33
     frame.click(position={"x": 16, "y": head * (number + 1.5)})
@@ -130,6 +131,7 @@ def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
     expect(page).to_have_url(at("humanities"))
     while "/homework" in page.url:  # the page's address without and with the focus may be one step of the history or two
         page.go_back()
+        page.wait_for_timeout(1000)  # Streamlit writes addresses late: two quick steps back can overtake one another
     titled(page, "Overview · Humanities")
     page.get_by_role("button", name="All knowledge").click()
     titled(page, "Overview")

@@ -7,11 +7,16 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import apsw
 import pytest
+from helpers import Canned
 
 from glan_core import demo, taxonomy_edit
 from glan_core.cli import main
+from glan_core.errors import GlanError
+from glan_core.teachers.base import TeacherError
 from glan_core.workspace import Workspace, homework_rows, run_rows, taxonomy_rows
+from glan_core.workspace.workspace import UNFINISHED, found_in
 
 TEXTBOOK = "mathematics,earth-science,music"
 
@@ -99,6 +104,18 @@ def test_generating_the_textbook_gives_true_pairs_that_lead_back_to_their_concep
         (["taxonomy", "{ws}", "import", "{ws}/none.yaml"], "none.yaml"),
         (["taxonomy", "{ws}", "export", "{ws}/tree.txt"], ".yaml"),
         (["taxonomy", "{ws}", "add", "Alchemy / Gold"], "Alchemy"),
+        (["taxonomy", "{ws}", "add", "Alchemy"], "--kind field"),
+        (["taxonomy", "{ws}", "add", "Humanities / Alchemy", "--kind", "field"], "name alone"),
+        (["taxonomy", "{ws}", "rename", "music", "Muse", "--who", "\udcff"], "utf-8"),
+        (["taxonomy", "{ws}", "propose", "--under", "humanities", "--teacher", "openai:gpt-4o"], "OPENAI_API_KEY"),
+        (["status", "x" * 300], "too long"),
+        (["init", "x" * 300], "too long"),
+        (["runs", "{ws}", "show", str(10**30)], "too large"),
+        (["serve-teacher", "--port", "99999"], "--port"),
+        (["serve-teacher", "--latency-ms", "nan"], "--latency-ms"),
+        (["serve-teacher", "--latency-ms", "-1"], "--latency-ms"),
+        (["serve-teacher", "--fail-rate", "1.5"], "--fail-rate"),
+        (["preview", "{ws}", "--discipline", "..", "--discard"], "no preview"),
         (["taxonomy", "{ws}", "vote", "nobody", "keep"], "nobody"),
         (["taxonomy", "{ws}", "propose", "--under", "music"], "discipline"),
         (["preview", "{ws}", "--discipline", "music", "--accept"], "no preview"),
@@ -139,6 +156,98 @@ def test_taxonomy_commands_edit_the_tree_and_record_who(glan, starter):
     _, out, _ = glan("taxonomy", folder, "history", "--json")
     done = [(event["action"], event["who"]) for event in json.loads(out) if event["node_id"] == "virology"]
     assert done == [("restore", "ada"), ("remove", "cy"), ("move", "bob"), ("rename", "bob"), ("add", "ada")]
+
+
+def test_a_path_is_split_at_slashes_with_spaces_and_says_the_kind(glan, starter):
+    def add(*words):
+        code, out, _ = glan("taxonomy", starter.folder, "add", *words, "--json")
+        assert code == 0
+        return json.loads(out)
+
+    field = add("Networks", "--kind", "field", "--group", "Industry-Services")
+    assert (field["kind"], field["parent_id"], field["group"]) == ("field", None, "Industry-Services")
+    below = add("networks / Wires", "--kind", "sub-field")
+    added = add("Networks / wires / TCP/IP networking", "--description", "Packets.")
+    assert (added["name"], added["kind"], added["parent_id"]) == ("TCP/IP networking", "discipline", below["id"])
+
+
+def test_everything_that_reports_does_so_in_json(glan, starter, tmp_path):
+    folder, file = starter.folder, tmp_path / "tree.yaml"
+    for words in (
+        ["init", tmp_path / "new"], ["taxonomy", folder, "export", file], ["taxonomy", folder, "import", file],
+        ["taxonomy", folder, "rename", "music", "Muse"], ["taxonomy", folder, "move", "music", "humanities"],
+        ["taxonomy", folder, "remove", "music"], ["taxonomy", folder, "restore", "music"],
+        ["taxonomy", folder, "vote", "music", "keep"], ["taxonomy", folder, "decide"],
+        ["preview", folder, "--discipline", "music"], ["preview", folder, "--discipline", "music", "--discard"],
+        ["preview", folder, "--discipline", "music"], ["preview", folder, "--discipline", "music", "--accept"],
+    ):  # fmt: skip
+        code, out, err = glan(*words, "--json")
+        assert code == 0 and json.loads(out) and not err, words
+    with starter.write() as db:
+        paused, queued = (run_rows.add_run(db, "generate", "test", {}) for _ in range(2))
+        run_rows.update_run(db, paused, state="paused")
+    for action, id, told in (("pause", queued, "pause"), ("cancel", queued, "cancel"), ("cancel", paused, None)):
+        code, out, _ = glan("runs", folder, action, id, "--json")
+        assert code == 0 and json.loads(out)["wish"] == told
+
+
+def test_a_preview_that_is_not_whole_says_why_and_exits_with_1(glan, starter, teach):
+    teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth == 0 else None))
+    code, out, _ = glan("preview", starter.folder, "--discipline", "music")
+    assert code == 1 and "1 x answers: empty" in out
+    teach(Canned(lambda stage, nth, messages: "" if stage == "syllabus" else None))
+    code, out, _ = glan("preview", starter.folder, "--discipline", "music", "--json")
+    assert code == 1 and json.loads(out)["pairs"] == [] and json.loads(out)["failures"][0][0] == "syllabus"
+
+
+def test_proposing_that_does_not_end_well_says_so_and_exits_with_1(glan, starter, teach):
+    teach(Canned(lambda stage, nth, messages: TeacherError("The endpoint does not accept the key.")))
+    code, out, _ = glan("taxonomy", starter.folder, "propose", "--under", "humanities")
+    assert code == 1 and "failed" in out and "does not accept the key" in out
+    teach(Canned())
+    code, out, _ = glan("taxonomy", starter.folder, "propose", "--under", "humanities", "--max-calls", 1)
+    assert code == 1 and "paused" in out and "1 calls" in out
+
+
+def test_resuming_under_a_limit_that_is_none_is_refused_and_starts_nothing(glan, starter):
+    glan("generate", starter.folder, "--disciplines", "music", "--max-calls", 3)
+    before = run_rows.runs(starter.db)
+    code, out, err = glan("runs", starter.folder, "resume", 1, "--max-calls", -5)
+    assert code == 2 and not out and len(err.splitlines()) == 1 and "max calls" in err
+    assert run_rows.runs(starter.db) == before and not (starter.folder / "runs").exists()
+
+
+@pytest.mark.parametrize("error", [apsw.IOError("disk I/O error"), OSError(28, "No space left on device", "glan.sqlite")])
+def test_what_the_system_refuses_is_one_sentence(glan, starter, monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(run_rows, "runs", refuse)
+    code, _, err = glan("runs", starter.folder)
+    assert code == 2 and len(err.splitlines()) == 1
+
+
+def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_try(tmp_path, monkeypatch):
+    folder = tmp_path / "demo"
+    script = f"import os, glan_core.demo as d; d._run = lambda *_: os._exit(9); d.create({str(folder)!r}, demo=True)"
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 9
+    assert found_in(tmp_path) == [] and list(folder.iterdir())
+    monkeypatch.setattr(demo, "_fill", lambda ws: None)
+    assert demo.create(folder, demo=True).fact("name") == "Demo"
+    assert found_in(tmp_path) == [folder] and not (folder / UNFINISHED).exists()
+
+
+def test_a_demo_that_cannot_be_made_leaves_nothing_behind_and_two_makers_do_not_meet(tmp_path, monkeypatch):
+    def fail(ws):
+        with pytest.raises(GlanError, match="another process"):
+            demo.create(tmp_path / "demo")
+        raise GlanError("no")
+
+    monkeypatch.setattr(demo, "_fill", fail)
+    with pytest.raises(GlanError, match="^no$"):
+        demo.create(tmp_path / "demo", demo=True)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_proposing_voting_and_deciding_grows_the_tree(glan, starter):

@@ -7,7 +7,7 @@ from helpers import Canned, run_order
 
 from glan_core.dataset.export import FORMATS, export
 from glan_core.errors import GlanError
-from glan_core.workspace import homework_rows
+from glan_core.workspace import curriculum_rows, homework_rows
 
 
 @pytest.fixture
@@ -62,6 +62,23 @@ def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, or
 def test_only_the_disciplines_asked_for(filled, tmp_path):
     export(filled, tmp_path / "out", "alpaca", disciplines=["music"])
     assert {origin["discipline"] for _, _, origin in read(tmp_path / "out", "alpaca")} == {"music"}
+
+
+def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, order, tmp_path, monkeypatch):
+    def looked_up() -> int:
+        seen.clear()
+        export(filled, tmp_path / f"out {len(texts)}", "chat")
+        texts.append((tmp_path / f"out {len(texts)}").read_text())
+        return len(seen)
+
+    run_order(filled, order("mathematics", "music", questions_per_syllabus=6))  # each syllabus again, after the others
+    seen, texts, look_up = [], [], curriculum_rows.syllabus
+    monkeypatch.setattr(curriculum_rows, "syllabus", lambda db, id: seen.append(id) or look_up(db, id))
+    syllabi = {pair.question.syllabus_id for pair in homework_rows.all_pairs(filled.db)}
+    assert looked_up() == len(syllabi) > 1
+    monkeypatch.setattr("glan_core.dataset.export.SYLLABI", 1)
+    assert looked_up() > len(syllabi)
+    assert texts[0] == texts[1]
 
 
 def test_nothing_to_export_leaves_no_file_and_keeps_an_old_one(ws, filled, tmp_path):

@@ -3,10 +3,10 @@
 import pytest
 from helpers import Canned, content, number, rows, run_order
 
-from glan_core import preview
+from glan_core import preview, runs
 from glan_core.errors import GlanError
 from glan_core.generation.order import Terms
-from glan_core.workspace import run_rows
+from glan_core.workspace import Workspace, call_rows, run_rows
 
 
 def test_a_preview_is_one_syllabus_and_three_pairs_and_stays_out_of_the_workspace(ws):
@@ -80,3 +80,47 @@ def test_a_preview_that_failed_says_why(ws, teach):
     run = preview.make(ws, "music", Terms())
     shown = preview.read(ws, "music")
     assert "failed" in run.message and shown.subjects and shown.syllabus is None and shown.pairs == []
+
+
+def test_a_preview_that_is_at_work_is_neither_replaced_nor_settled(ws):
+    preview.make(ws, "music", Terms())
+    small = Workspace.open(preview.folder_of(ws, "music"))
+    runs.submit(small, "generate", "at work", {})
+    for action in (preview.accept, preview.discard, lambda ws, id: preview.make(ws, id, Terms())):
+        with pytest.raises(GlanError, match="at work"):
+            action(ws, "music")
+    assert preview.read(ws, "music").pairs and run_rows.runs(ws.db) == []
+
+
+def test_accepting_settles_what_failed_before_and_counts_what_is_left(ws, order, teach):
+    teach(Canned(lambda stage, nth, messages: "" if stage == "subject_list" else None))
+    run_order(ws, order("music", subject_queries=2))  # both lists fail
+    assert number(ws, "SELECT value FROM counters WHERE measure = 'failures'") == 2
+    teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth == 0 else None))
+    preview.make(ws, "music", Terms())
+    preview.accept(ws, "music")
+    left = call_rows.failures(ws.db)
+    assert sorted(failure.stage for failure in left) == ["answer", "subject_list"]
+    assert {failure.run_id for failure in left if failure.stage == "answer"} == {run_rows.runs(ws.db)[0].id}
+    assert number(ws, "SELECT value FROM counters WHERE measure = 'failures'") == 2
+
+
+def test_settling_that_breaks_leaves_no_run_that_others_wait_for(ws, order, monkeypatch):
+    def broken(*args, **values):
+        raise ZeroDivisionError("unforeseen")
+
+    preview.make(ws, "music", Terms())
+    with monkeypatch.context() as patch:
+        patch.setattr(preview, "take_over", broken)
+        with pytest.raises(ZeroDivisionError):
+            preview.accept(ws, "music")
+    run = run_rows.runs(ws.db)[0]
+    assert (run.state, run.message) == ("failed", "unforeseen") and run_rows.live_runs(ws.db) == []
+    preview.accept(ws, "music")
+
+
+def test_a_folder_that_is_no_discipline_is_no_preview(ws):
+    preview.make(ws, "music", Terms())
+    with pytest.raises(GlanError, match="no preview"):
+        preview.discard(ws, "..")  # previews/.. is the workspace itself
+    assert preview.read(ws, "music").pairs

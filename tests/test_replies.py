@@ -3,9 +3,10 @@
 import pytest
 
 from glan_core.curriculum import MAX_SUBTOPICS, Subject, SubjectLine, parse_sessions, parse_subjects, same_name, settle, unique
+from glan_core.generation.proposals import ProposalLine
 from glan_core.homework import parse_question
 from glan_core.ids import derive
-from glan_core.replies import Malformed, check_whole, storable
+from glan_core.replies import Malformed, check_whole, json_lines, storable
 
 LINE = '{"subject_name": "Algebra", "level": "basic", "subtopics": ["groups", "rings"]}'
 OTHER = '{"subject_name": "Topology", "level": "graduate", "subtopics": []}'
@@ -26,6 +27,16 @@ NOT_ALONE = [
     "Prepare a ten-slide presentation for the next class session.", "Attach your spreadsheet to the submission.",
     "Use the attached data set to fit a line.",
     "Email your code to the teaching assistant.", "Recall from the lecture that x > 0.",
+    "Please include your name and student ID, and email it to me by Friday 5 pm.", "As we saw last time, entropy grows. Why?",
+    "You are graded on style: describe a sunset.", "You will be graded on clarity. Explain entropy.",
+    "Your essay will be graded strictly. Describe Rome.", "Solve x + 1 = 2 and e-mail the solution to me.",
+    "State your name and student number, then derive the formula.", "As we have seen, heat flows. Explain why.",
+    "Last time we met Euler's formula. Prove it.", "Use the trick that we learned last time to solve x + 1 = 2.",
+    "Explain the law of Ohm and submit it by noon.", "Write an essay on Rome and submit it as a PDF.",
+    "Describe the process.\n- Submit a report of two pages.", "You must submit a report of two pages on the fall of Rome.",
+    "Explain inertia and then hand in your essay.", "Ask your teacher for the data set and plot it.",
+    "Once the proof is done, hand it in.", "Share the result with your classmates.",
+    "If you get stuck on the proof, ask your instructor.", "When you are done, discuss it with your peers.",
     "Discuss in your group which model fits.", "Using the selected key concepts above, design a bridge.",
 ]  # fmt: skip
 
@@ -68,6 +79,17 @@ INNOCENT = [
     "What is the due date of a pregnancy by Naegele's rule?",
     "Which lessons from the Challenger accident changed engineering ethics? Name the lessons learned about O-rings.",
     "A table of masses: A 2 kg, B 3 kg, C 4 kg; distances 1 m, 2 m and 3 m. From the table above, find the center of mass.",
+    "A contractor must submit a report on emissions to the agency every year. Which gases does it cover?",
+    "How would you react if your teacher asked you to divide by zero?",
+    "Is it polite if your professor is called by her first name in Denmark?", "How would you explain tides to your classmates?",
+    "Imagine that your professor is Euler. What would he ask?",
+    "A firm has to draft and submit a report on its accounts within 90 days. Which ratios does it hold?",
+    "Suppliers hand in a file of invoices each month. How are they matched with orders?",
+    "A table has the columns student ID, name and grade. Write a query for the mean grade.",
+    "When was the last time that the magnetic field of the Earth reversed?", "Show that a graded ring is a ring.",
+    "How do we know when the Sahara was green for the last time?", "A slope is graded at 3 %. How high is it after 40 m?",
+    "Let f(x) = x + 1. (a) Find f(2). (b) As we saw in part (a), f is defined at 2. Is it continuous there?",
+    "Write a program that reads a form, checks it, and lets users submit the file to a server.",
     "A rocket's first stage burns until week 3. What is its velocity if it starts at rest?",
 ]  # fmt: skip
 
@@ -100,15 +122,13 @@ def test_a_question_of_no_or_too_many_words_is_refused():
     [
         f"{LINE}\n{OTHER}", f"```json\n{LINE}\n{OTHER}\n```", f"[{LINE}, {OTHER}]",
         f"Here they are:\n\n{LINE}\n\n{OTHER}\nGood luck!",
-        f"1. {LINE}\n2. {OTHER}", f"{LINE},\n{OTHER},", LINE.replace(", ", ",\n  ") + OTHER, f'{{"subjects": [{LINE}]}}',
-        f"\ufeff{LINE}\r\n{OTHER}\r\n",
+        f"1. {LINE}\n2. {OTHER}", f"{LINE},\n{OTHER},", LINE.replace(", ", ",\n  ") + OTHER,
+        f'{{"subjects":[{LINE},{OTHER}]}}', f'```\n{{"list": [\n{LINE},\n{OTHER}\n]\n}}\n```',
+        f"\ufeff{LINE}\r\n{OTHER}\r\n", f"{LINE}\n{OTHER}\nnote {{x}}",
+        f"{LINE}\nThe set {{x : x > 0}}, and {{}}s.\n{OTHER}\n}}".replace("{}s", "{1, {2}}"),
     ],
 )  # fmt: skip
 def test_json_is_found_in_many_dresses(text):
-    if text.startswith('{"subjects"'):
-        with pytest.raises(Malformed, match="subject_name"):
-            parse_subjects(text)
-        return
     assert [line.subject_name for line in parse_subjects(text)] == ["Algebra", "Topology"]
 
 
@@ -124,6 +144,11 @@ def test_braces_inside_of_text_do_not_end_an_object():
         (f'{LINE}\n{{"level": "basic"}}', "object 2, subject_name"), ('{"subject_name": "  "}', "object 1, subject_name"),
         ('{"subject_name": "A", "subtopics": [{"deep": 1}]}', "object 1, subtopics.0"), ('{"subject_name": ["A"]}', "object 1"),
         ('{"subject_name": ' + "9" * 5000 + "}", "cannot be read"),
+        (f'{LINE}\n{OTHER}\n{{"subject_name": "Al', "begins on line 3"), (f"{LINE}\n{{", "begins on line 2"),
+        (f'{LINE}\n{{"subject_name": "Al\n\nnote {{x}}', "begins on line 2"), (f"{LINE}\n{{'subject_name': 'A'}}", "line 2"),
+        (f"{LINE}\n{{subject_name: A}}", "line 2"), (f'{{"subjects":[{LINE},{{"level": "basic"}}]}}', "object 2, subject_name"),
+        (f'{{"subjects":[{LINE},{{"subject_name": "Al', "begins on line 1"), ('{"subjects": []}', "object 1, subject_name"),
+        ('{"subject_name": "\\n\\u0000 \\u2028"}', "object 1, subject_name"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place_and_can_be_repaired(text, words):
@@ -138,6 +163,22 @@ def test_levels_and_subtopics_are_read_in_the_forms_that_teachers_write():
     first, second = parse_subjects(text)
     assert (first.subject_name, first.level, first.subtopics) == ("7", "basic, advanced", ["a", "b", "c"])
     assert (second.level, second.subtopics) == ("", [])
+
+
+def test_names_become_one_line_and_other_texts_keep_theirs():
+    (subject,) = parse_subjects('{"subject_name": "Linear\\r\\nalgebra\\u0000", "subtopics": ["a\\tb", "c\nd"]}')
+    assert (subject.subject_name, subject.subtopics) == ("Linear algebra", ["a b", "c d"])
+    (draft,) = parse_sessions('{"session": "On\\u2028e", "description": "d\\ne", "key_concepts": ["\\u0001", "X\\u0085Y"]}')
+    assert (draft.name, draft.description, draft.concepts) == ("On e", "d\ne", ("X Y",))
+    (node,) = json_lines('{"name": "Dance\\nand mime"}', ProposalLine)
+    assert node.name == "Dance and mime"
+    with pytest.raises(Malformed):
+        json_lines('{"name": "\\n"}', ProposalLine)
+
+
+def test_half_a_character_in_a_name_is_malformed():
+    with pytest.raises(Malformed):
+        parse_subjects('{"subject_name": "A \\ud83d"}')
 
 
 def test_sessions_keep_their_order_and_lose_repeated_concepts():
@@ -159,10 +200,23 @@ def test_a_session_without_concepts_is_malformed(concepts):
     [
         ("Half an ans", "length", "cut"), ("", "stop", "empty"), (" \n", "stop", "empty"),
         ("fine", "content_filter", "refused"),
+        ("Half an ans", "max_tokens", "cut"), ("Half an ans", "abort", "cut"), ("Half an ans", "error", "cut"),
+        ("Half an ans", "tool_calls", "cut"), ("", "abort", "cut"), ("Half an ans", "LENGTH", "cut"),
         ("", "refusal", "refused"), ("I'm sorry, but I can't assist with that.", "stop", "refused"),
         ("I’m sorry, but I can’t help with that request.", "stop", "refused"), ("I cannot provide that.", "stop", "refused"),
         ("Sorry, I am unable to help with this.", "stop", "refused"), ("I won't write this.", "stop", "refused"),
         ("As an AI language model, I cannot do that.", "stop", "refused"), ("I am unable to comply.", "stop", "refused"),
+        ("I'm sorry, but I can't help with that.", "stop", "refused"), ("I can't help with that", "stop", "refused"),
+        ("I cannot assist with this request", "stop", "refused"), ("I can’t assist you with that.", "stop", "refused"),
+        ("As an AI language model, I can't provide medical diagnoses.", "stop", "refused"),
+        ("As an AI, I don't have the ability to open files.", "stop", "refused"),
+        ("I'm unable to provide an answer to this.", "stop", "refused"), ("I cannot comply with it.", "stop", "refused"),
+        ("I am very sorry, but I cannot fulfill your request.", "stop", "refused"),
+        ("Unfortunately, I cannot answer that question.", "stop", "refused"), ("I won't do that, sorry.", "stop", "refused"),
+        ("Sorry, but I can't provide instructions for making weapons.", "stop", "refused"),
+        ("I apologize, but I'm not able to help with creating such texts.", "stop", "refused"),
+        ("I cannot write content that demeans people.", "stop", "refused"), ("I can't help you.", "stop", "refused"),
+        ("I'm sorry, I can't discuss this because it may harm.", "stop", "refused"),
     ],
 )  # fmt: skip
 def test_a_reply_that_is_cut_empty_or_refused_is_no_data_and_cannot_be_repaired(text, finish, cause):
@@ -177,10 +231,30 @@ def test_a_reply_that_is_cut_empty_or_refused_is_no_data_and_cannot_be_repaired(
         "I cannot be divided by two without a remainder: which number am I? It is odd.", "Sorry! is a board game of 1934.",
         "I can help you see it: by induction, the claim holds.", "As an AI researcher, Turing asked whether machines think.",
         "The clerk says: I'm sorry, but I can't help with that. Describe how he could be more helpful.",
+        "I cannot create something from nothing is the claim of Lucretius, in the first person.",
+        "Sorry, I made an error in the last line: the limit is 2.", "I am sorry, but the sum is 4, not 5.",
+        "I'm sorry for your loss: with these words a letter of condolence may begin.", "Sorry, I see it now: x = 3.",
+        "I cannot write Greek, says Casca, and means that it was Greek to him.", "I can't help but admire the proof.",
+        "I cannot provide for my family on this wage: so a weaver in 1844 put it.", "I will not do harm, says the oath.",
+        "I won't answer the door, Nora tells herself. The line shows her fear.", "I'm unable to sleep: insomnia.",
+        "I cannot give this speech without a pause: mark where the pauses belong.",
+        "I am not able to create is the meaning of the German \"Ich kann nicht schaffen\".",
+        "As an AI safety engineer, I can use interval analysis to bound the network's output.",
+        "I cannot answer for my brother, replies Cain. The verse asks who is responsible.",
     ],
 )  # fmt: skip
 def test_an_answer_that_only_sounds_like_a_refusal_is_kept(text):
     assert check_whole(f"  {text}\n", "stop") == text
+
+
+@pytest.mark.parametrize("finish", ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "", None])
+def test_a_reply_is_whole_where_its_teacher_ended_it_or_says_nothing(finish):
+    assert check_whole("An answer.", finish) == "An answer."
+
+
+def test_an_unknown_reason_to_end_is_named():
+    with pytest.raises(Malformed, match="“abort”"):
+        check_whole("Half an ans", "abort")
 
 
 def test_half_characters_and_nuls_are_made_visible_and_all_else_stays():

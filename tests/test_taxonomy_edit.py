@@ -167,6 +167,7 @@ def test_a_removal_by_vote_takes_descendants_and_the_proposals_below_along(ws):
     verdict = taxonomy_edit.decide(ws, "chair")
     assert [node.id for node in verdict.removed] == ["earth", "earth-science", "cave-mapping"]
     assert verdict.added == [] and set(verdict.rejected) == {"prp-Tides", "prp-Glaciers"}
+    assert [name for name, _ in verdict.refused] == ["Tides"]  # which the majority would have kept
 
 
 def test_a_restored_node_is_not_removed_again_by_its_old_votes(ws):
@@ -189,7 +190,46 @@ def test_two_proposals_of_one_name_give_one_node(ws):
     vote(ws, "prp-Dance", True)
     vote(ws, "prp-2", True)
     verdict = taxonomy_edit.decide(ws, "chair")
-    assert len(verdict.added) == 1 and len(verdict.rejected) == 1
+    assert len(verdict.added) == 1 and verdict.rejected == ["prp-2"]
+    [(name, why)] = verdict.refused
+    assert name == "dance" and "nothing left to add" in why
+
+
+def test_a_proposal_named_like_a_removed_node_brings_it_back_with_what_went_with_it(ws, order, teach):
+    teach(Canned())
+    run_order(ws, order("cave-mapping"))
+    made = content(ws)
+    taxonomy_edit.vote(ws, "cave-mapping", False, "ann")  # not counted before its parent was removed by hand
+    taxonomy_edit.remove(ws, "earth", "ann")
+    propose(ws, proposal("EARTH and its surface", "natural-sciences", kind="sub-field"))
+    vote(ws, "prp-EARTH and its surface", True)
+    verdict = taxonomy_edit.decide(ws, "chair")
+    assert [node.id for node in verdict.added] == ["earth", "earth-science", "cave-mapping"]
+    assert (verdict.rejected, verdict.removed, verdict.refused) == ([], [], [])
+    assert content(ws) == made and taxonomy_rows.proposals(ws.db, "accepted")
+    assert taxonomy_rows.events(ws.db, node_id="earth")[0].action == "restore"
+    assert taxonomy_edit.decide(ws, "chair").removed == []
+
+
+def test_a_proposal_that_cannot_join_stays_open_and_the_reason_is_told(ws):
+    propose(ws, proposal("Two\nlines"), proposal("Rhythm", "music"), proposal("Dance"))
+    for name in ("Two\nlines", "Rhythm", "Dance"):
+        vote(ws, f"prp-{name}", True)
+    before = live(ws)
+    verdict = taxonomy_edit.decide(ws, "chair")
+    assert [node.name for node in verdict.added] == ["Dance"] and verdict.rejected == []
+    assert [name for name, _ in verdict.refused] == ["Two\nlines", "Rhythm"] and all(why for _, why in verdict.refused)
+    assert [p.name for p in taxonomy_rows.proposals(ws.db)] == ["Two\nlines", "Rhythm"]
+    assert live(ws).keys() - before.keys() == {"dance"}
+
+
+def test_a_node_that_is_voted_out_is_not_voted_in_by_the_same_count(ws):
+    propose(ws, proposal("Music"))
+    vote(ws, "prp-Music", True)
+    vote(ws, "music", False)
+    verdict = taxonomy_edit.decide(ws, "chair")
+    assert ([node.id for node in verdict.removed], verdict.added, verdict.rejected) == (["music"], [], ["prp-Music"])
+    assert verdict.refused and "music" not in live(ws)
 
 
 def test_a_proposal_that_comes_again_only_gains_its_prompt(ws):

@@ -8,23 +8,39 @@ import os
 import sys
 from collections.abc import Sequence
 
+import apsw
+
 from glan_core import __version__
 from glan_core.errors import GlanError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        "".join(argv).encode()  # bytes that are no text arrive as lone surrogates, which nothing can store or print
+        args = _parser().parse_args(argv)
         return args.command(args) or 0
     except GlanError as error:
-        print(f"glan: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `glan show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as error:
+        return _refuse(f"{error.object[error.start : error.end]!a} can't be written as {error.encoding}.")
+    except OverflowError:
+        return _refuse("A number is too large to be stored.")
+    except OSError as error:
+        return _refuse(f"{error.filename or 'The system'}: {error.strerror or error}.")
+    except apsw.Error as error:
+        return _refuse(f"The database of the workspace can't be used: {error}.")
+
+
+def _refuse(sentence: str) -> int:
+    print(f"glan: {sentence}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,10 +2,11 @@
 
 import argparse
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from glan_core import coverage, preview, runs, taxonomy, taxonomy_edit
-from glan_core.cli.output import progress, report, table
+from glan_core.cli.output import progress, report, say_waiting, table
 from glan_core.errors import GlanError
 from glan_core.generation.order import STAGE_WORDS, Order, Terms, read_order
 from glan_core.generation.plan import Plan, plan
@@ -159,41 +160,46 @@ def _generate(args: argparse.Namespace) -> int:
         report(args.json, {"run": run_id}, [f"Run {run_id} works in the background: 'glan runs {args.dir} show {run_id}'."])
         return 0
     with progress(args.json) as watch:
-        run = runs.work(ws, run_id, watch)
-    return _say_end(ws, run, args.json)
+        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
+    return say_end(ws, run, args.json)
 
 
-def _say_end(ws: Workspace, run: Run, as_json: bool) -> int:
+def say_end(ws: Workspace, run: Run, as_json: bool) -> int:
+    """Report how a run ended; the exit code: 0 when it did all that was asked of it."""
     sample = run_rows.last_sample(ws.db, run.id)
     causes = call_rows.failure_causes(ws.db, run.id)
     calls = f"{sample.done:,} calls stored, {usd(sample.cost_usd)}. " if sample else ""
-    lines = [f"Run {run.id} is {run.state}. {calls}{run.message}".rstrip()]
-    lines += [f"  {number:,} x {STAGE_WORDS[stage]}: {cause}" for stage, cause, number in causes]
-    data = asdict(run) | {"totals": sample and asdict(sample), "failures": causes}
+    state = runs.state_of(run)  # 'lost' where it was taken away from this process
+    lines = [f"Run {run.id} is {state}. {calls}{run.message}".rstrip()]
+    lines += failure_lines(causes)
+    data = asdict(run) | {"state": state, "totals": sample and asdict(sample), "failures": causes}
     report(as_json, data, lines)
     return 0 if run.state == "finished" and not causes else 1
 
 
+def failure_lines(causes: Iterable[tuple[str, str, int]]) -> list[str]:
+    """Failures by stage and cause, a line each."""
+    return [f"  {number:,} x {STAGE_WORDS[stage]}: {cause}" for stage, cause, number in causes]
+
+
 def _preview(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
-    if args.accept:
-        preview.accept(ws, args.discipline)
-        print(f"The preview of {args.discipline} is now part of the workspace.")
+    if args.accept or args.discard:
+        (preview.accept if args.accept else preview.discard)(ws, args.discipline)
+        done = {"discipline": args.discipline, "state": "accepted" if args.accept else "discarded"}
+        what = "now part of the workspace" if args.accept else "gone"
+        report(args.json, done, [f"The preview of {args.discipline} is {what}."])
         return 0
-    if args.discard:
-        preview.discard(ws, args.discipline)
-        print(f"The preview of {args.discipline} is gone.")
-        return 0
+    state, message = "finished", ""
     if not args.show:
         order = read_order(Terms, terms_of(args))
         check(order)
         with progress(args.json) as watch:
             run = preview.make(ws, args.discipline, order, watch)
-        if run.state != "finished":
-            print(f"The preview is {run.state}. {run.message}")
-            return 1
+        state, message = run.state, run.message
     made = preview.read(ws, args.discipline)
-    lines = ["Subjects: " + "; ".join(subject.name for subject in made.subjects)]
+    whole = state == "finished" and bool(made.pairs) and not made.failures
+    lines = ["Subjects: " + ("; ".join(subject.name for subject in made.subjects) or "none")]
     lines += ["", made.syllabus.text] if made.syllabus else []
     for number, pair in enumerate(made.pairs, start=1):
         lines += [
@@ -204,9 +210,11 @@ def _preview(args: argparse.Namespace) -> int:
             "--- answer",
             pair.answer or "(none)",
         ]
+    if not whole:
+        lines += ["", f"The preview is not whole; it is {state}. {message}".rstrip(), *failure_lines(made.failures)]
     lines += ["", f"Accept it with 'glan preview {args.dir} --discipline {args.discipline} --accept', or --discard it."]
-    report(args.json, asdict(made), lines)
-    return 0
+    report(args.json, asdict(made) | {"state": state, "message": message}, lines)
+    return 0 if whole else 1
 
 
 def _runs(args: argparse.Namespace) -> int:
@@ -223,15 +231,17 @@ def _runs(args: argparse.Namespace) -> int:
             return _show_run(ws, args)
         case "pause":
             runs.pause(ws, args.id)
-            print(f"Run {args.id} will pause once what is in flight is stored.")
+            said = f"Run {args.id} will pause once what is in flight is stored."
         case "cancel":
             runs.cancel(ws, args.id)
-            print(f"Run {args.id} ends; what it stored is kept.")
+            said = f"Run {args.id} ends; what it stored is kept."
         case _:
             params = runs.get(ws, args.id).params
             raised = {name: value for name in ("budget_usd", "max_calls") if (value := getattr(args, name)) is not None}
             runs.resume(ws, args.id, params=params | raised if raised else None)
-            print(f"Run {args.id} goes on in the background: 'glan runs {args.dir} show {args.id}'.")
+            said = f"Run {args.id} goes on in the background: 'glan runs {args.dir} show {args.id}'."
+    run = runs.get(ws, args.id)
+    report(args.json, {"run": run.id, "state": runs.state_of(run), "wish": run.wish}, [said])
     return 0
 
 

@@ -22,6 +22,11 @@ def report(as_json: bool, data: object, lines: Iterable[str]) -> None:
             print(line)
 
 
+def say_waiting(run_id: int) -> None:
+    """Tell who sits before a run that another one has to end first."""
+    print(f"Waiting for run {run_id} to end.", file=sys.stderr, flush=True)
+
+
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
     """Rows as lines with aligned columns; numbers to the right."""
     texts = [[*head], *[[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]]

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict
 
 from glan_core.cli.output import report
+from glan_core.errors import GlanError
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -11,6 +12,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     init = commands.add_parser("init", help="make a workspace with the starter taxonomy")
     init.add_argument("dir", metavar="DIR")
     init.add_argument("--demo", action="store_true", help="fill it with pairs of the textbook's three disciplines")
+    init.add_argument("--json", action="store_true")
     init.set_defaults(command=_init)
 
     doctor = commands.add_parser("doctor", help="check versions, SQLite, disk, and whether the endpoint answers")
@@ -32,7 +34,8 @@ def _init(args: argparse.Namespace) -> None:
     from glan_core import demo
 
     ws = demo.create(args.dir, demo=args.demo)
-    print(f"Made {ws.folder}. Look at it with 'glan status {args.dir}', or in the studio.")
+    lines = [f"Made {ws.folder}. Look at it with 'glan status {args.dir}', or in the studio."]
+    report(args.json, {"folder": str(ws.folder), "name": ws.fact("name"), "demo": args.demo}, lines)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -52,4 +55,9 @@ def _doctor(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> None:
     from glan_core.teachers import server
 
+    for name, value, most in (
+        ("port", args.port, 65_535), ("latency-ms", args.latency_ms, 3_600_000), ("fail-rate", args.fail_rate, 1),
+    ):  # fmt: skip
+        if not 0 <= value <= most:  # not a number is refused, too
+            raise GlanError(f"--{name} must lie between 0 and {most}, and is {value}.")
     server.run(args.host, args.port, latency_ms=args.latency_ms, faults=server.Faults.spread(args.fail_rate))

@@ -1,15 +1,20 @@
 """`glan taxonomy DIR ...`: look at it, change it, grow it."""
 
 import argparse
+import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from glan_core import runs, taxonomy, taxonomy_edit, taxonomy_file
-from glan_core.cli.generating import add_terms, terms_of
-from glan_core.cli.output import progress, report, table
+from glan_core.cli.generating import add_terms, failure_lines, say_end, terms_of
+from glan_core.cli.output import progress, report, say_waiting, table
 from glan_core.errors import GlanError
 from glan_core.generation.order import ProposalOrder, read_order
-from glan_core.workspace import Workspace, taxonomy_rows
+from glan_core.generation.proposals import ProposalFrontier
+from glan_core.generation.run import check
+from glan_core.taxonomy import GROUPS, KINDS, Node, quoted
+from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -23,30 +28,29 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         for argument in arguments:
             parser.add_argument(argument.lower(), metavar=argument)
         parser.add_argument("--who", default=taxonomy_edit.default_user(), help="put on record (default: %(default)s)")
+        parser.add_argument("--json", action="store_true")
         parser.set_defaults(command=command)
         return parser
 
     show = action("show", "print the tree", _show)
     show.add_argument("--under", metavar="ID", help="only this node and what is below it")
-    show.add_argument("--json", action="store_true")
     imports = action("import", "replace the taxonomy by a YAML or JSON file", _import, "FILE")
     imports.add_argument("--dry-run", action="store_true", help="only say what would change")
     action("export", "write the taxonomy to a .yaml or .json file", _export, "FILE")
-    add = action("add", "add a discipline: 'Field / Sub-field / Name'", _add, "PATH")
+    add = action("add", "add a node: 'Field / Sub-field / Name', with spaces around the slashes", _add, "PATH")
+    add.add_argument("--kind", choices=KINDS, default="discipline", help="of the new node (default: %(default)s)")
+    add.add_argument("--group", choices=GROUPS, help="of a field")
     add.add_argument("--description", default="")
     action("rename", "give a node another name", _rename, "ID", "NAME")
     action("move", "hang a node from another parent", _move, "ID", "PARENT")
     action("remove", "remove a node with all below it", _remove, "ID")
     action("restore", "bring back a removed node", _restore, "ID")
-    history = action("history", "who changed what, when", _history)
-    history.add_argument("--json", action="store_true")
+    action("history", "who changed what, when", _history)
     propose = action("propose", "ask a teacher what is missing under a node", _propose)
     propose.add_argument("--under", metavar="ID", required=True)
     propose.add_argument("--count", type=int, default=8, help="at most this many from each wording of the prompt")
-    propose.add_argument("--json", action="store_true")
     add_terms(propose)
-    proposals = action("proposals", "list the open proposals with their votes", _proposals)
-    proposals.add_argument("--json", action="store_true")
+    action("proposals", "list the open proposals with their votes", _proposals)
     vote = action("vote", "vote on a proposal or a node", _vote, "ID")
     vote.add_argument("verdict", choices=("keep", "remove"))
     action("decide", "count the votes: the majority decides, a removal takes what is below along", _decide)
@@ -57,7 +61,7 @@ def _show(args: argparse.Namespace) -> None:
     tree = taxonomy_edit.tree(ws)
     nodes = list(taxonomy.walk(tree, args.under))
     lines = [f"{'  ' * (len(taxonomy.path(tree, n.id)) - 1)}{n.name}  ({n.id}, {n.kind})" for n in nodes]
-    report(args.json, [asdict(node) for node in nodes], lines or ["The taxonomy is empty: import one, or add a field."])
+    report(args.json, _plain(nodes), lines or ["The taxonomy is empty: import one, or add a field."])
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -65,7 +69,7 @@ def _import(args: argparse.Namespace) -> None:
     old = taxonomy_rows.nodes(ws.db)
     diff = taxonomy.diff(old, nodes) if args.dry_run else taxonomy_edit.import_nodes(ws, nodes, args.who)
     parts = [f"{len(getattr(diff, name)):,} {name}" for name in ("added", "removed", "renamed", "moved", "changed")]
-    print(("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + ".")
+    report(args.json, asdict(diff), [("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + "."])
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -78,31 +82,62 @@ def _export(args: argparse.Namespace) -> None:
         path.write_text(taxonomy_file.dump(nodes, kind, name=str(ws.fact("name", "Taxonomy"))), encoding="utf-8")
     except OSError as error:
         raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
-    print(f"Wrote {len(nodes):,} nodes to {path}.")
+    report(args.json, {"file": str(path), "nodes": len(nodes)}, [f"Wrote {len(nodes):,} nodes to {path}."])
 
 
 def _add(args: argparse.Namespace) -> None:
-    node = taxonomy_edit.add_path(Workspace.open(args.dir), args.path, args.who, args.description)
-    print(f"Added the {node.kind} {node.name}; its id is {node.id}.")
+    ws = Workspace.open(args.dir)
+    *parents, name = re.split(r"\s+/\s+", args.path.strip())
+    if bool(parents) == (args.kind == "field"):
+        raise GlanError(
+            "A field stands at the top: give its name alone." if parents else
+            f"{quoted(name)} alone would stand at the top: add --kind field, or say where, such as 'Field / {name}'."
+        )  # fmt: skip
+    parent_id = _node_at(ws, parents)
+    node = taxonomy_edit.add(
+        ws, name, parent_id, args.who, kind=args.kind, group=args.group, description=args.description
+    )  # fmt: skip
+    report(args.json, asdict(node), [f"Added the {node.kind} {node.name}; its id is {node.id}."])
+
+
+def _node_at(ws: Workspace, names: list[str]) -> str | None:
+    """The id of the node that names lead to from the top, each a name (in any case) or an id; None for no names."""
+    nodes, at = taxonomy_rows.nodes(ws.db), None
+    for name in names:
+        below = [node for node in nodes if node.parent_id == at]
+        found = [node for node in below if name.casefold() in (node.name.casefold(), node.id)]
+        found = found or [node for node in nodes if at is None and node.id == name]  # an id may begin the path anywhere
+        if not found:
+            where = f"under {quoted(at)}" if at else "at the top"
+            there = ", ".join(node.name for node in below if node.kind != "discipline") or "nothing"
+            raise GlanError(f"There is no {quoted(name)} {where}; there is: {there}.")
+        at = found[0].id
+    return at
 
 
 def _rename(args: argparse.Namespace) -> None:
     node = taxonomy_edit.rename(Workspace.open(args.dir), args.id, args.name, args.who)
-    print(f"{node.id} is now called {node.name}.")
+    report(args.json, asdict(node), [f"{node.id} is now called {node.name}."])
 
 
 def _move(args: argparse.Namespace) -> None:
     node = taxonomy_edit.move(Workspace.open(args.dir), args.id, args.parent, args.who)
-    print(f"{node.name} now hangs from {node.parent_id}.")
+    report(args.json, asdict(node), [f"{node.name} now hangs from {node.parent_id}."])
 
 
 def _remove(args: argparse.Namespace) -> None:
     gone = taxonomy_edit.remove(Workspace.open(args.dir), args.id, args.who)
-    print(f"Removed {len(gone):,} nodes; 'glan taxonomy {args.dir} restore {args.id}' brings them back.")
+    lines = [f"Removed {len(gone):,} nodes; 'glan taxonomy {args.dir} restore {args.id}' brings them back."]
+    report(args.json, _plain(gone), lines)
 
 
 def _restore(args: argparse.Namespace) -> None:
-    print(f"Restored {len(taxonomy_edit.restore(Workspace.open(args.dir), args.id, args.who)):,} nodes.")
+    back = taxonomy_edit.restore(Workspace.open(args.dir), args.id, args.who)
+    report(args.json, _plain(back), [f"Restored {len(back):,} nodes."])
+
+
+def _plain(nodes: list[Node]) -> list[dict]:
+    return [asdict(node) for node in nodes]
 
 
 def _history(args: argparse.Namespace) -> None:
@@ -116,14 +151,18 @@ def _history(args: argparse.Namespace) -> None:
 def _propose(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     order = read_order(ProposalOrder, {**terms_of(args), "parent_id": args.under, "count": args.count})
+    ProposalFrontier(ws, order, 0)  # refuses a node that nothing can be proposed for
+    check(order)
     name = taxonomy.path(taxonomy_edit.tree(ws), args.under)[-1].name
     run_id = runs.submit(ws, "propose", f"What is missing in {name}?", order.model_dump(mode="json"))
     with progress(args.json) as watch:
-        run = runs.work(ws, run_id, watch)
+        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
     if run.state != "finished":
-        raise GlanError(run.message) if run.state == "failed" else KeyboardInterrupt
+        return say_end(ws, run, args.json)
     _proposals(args)
-    return 0
+    for line in (failed := failure_lines(call_rows.failure_causes(ws.db, run.id))):
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _proposals(args: argparse.Namespace) -> None:
@@ -140,9 +179,11 @@ def _proposals(args: argparse.Namespace) -> None:
 
 def _vote(args: argparse.Namespace) -> None:
     taxonomy_edit.vote(Workspace.open(args.dir), args.id, args.verdict == "keep", args.who)
-    print(f"{args.who} votes to {args.verdict} {args.id}.")
+    data = {"id": args.id, "verdict": args.verdict, "who": args.who}
+    report(args.json, data, [f"{args.who} votes to {args.verdict} {args.id}."])
 
 
 def _decide(args: argparse.Namespace) -> None:
     verdict = taxonomy_edit.decide(Workspace.open(args.dir), args.who)
-    print(f"Added {len(verdict.added):,}, rejected {len(verdict.rejected):,}, removed {len(verdict.removed):,} nodes.")
+    counts = (len(verdict.added), len(verdict.rejected), len(verdict.removed))
+    report(args.json, asdict(verdict), ["Added {:,}, rejected {:,}, removed {:,} nodes.".format(*counts)])

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from glan_core import taxonomy, taxonomy_edit
@@ -16,6 +17,7 @@ FORMATS = ("chat", "alpaca", "sharegpt", "parquet")
 # Line breaks to many readers, though not to JSON: escaped, a row stays one line whoever splits the file.
 LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 PARQUET_ROWS = 5000  # rows of a row group: memory stays flat
+SYLLABI = 4000  # that are remembered at a time: rows come oldest first, so those of a syllabus come near one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +78,24 @@ def export(
 
 
 class _Provenance:
-    """Looks up, once per syllabus, what every row of it shares."""
+    """Looks up what every row of a syllabus shares, and remembers that of the syllabi used last."""
 
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._tree = taxonomy_edit.tree(ws)
-        self._syllabi: dict[str, tuple[dict, dict[str, str]]] = {}
+        self._syllabus = lru_cache(SYLLABI)(self._look_up)
 
     def of(self, pair: Pair) -> dict:
         """Provenance of a pair, as plain values."""
         q = pair.question
-        if q.syllabus_id not in self._syllabi:
-            self._syllabi[q.syllabus_id] = self._syllabus(q.syllabus_id)
-        shared, names = self._syllabi[q.syllabus_id]
+        shared, names = self._syllabus(q.syllabus_id)
         return {
             "id": q.id, **shared, "sessions": [names[id] for id in q.sessions], "concepts": [names[id] for id in q.concepts],
             "strategy": q.strategy, "draw_law": q.draw_law, "seed": q.seed, "draw": q.draw,
             "question_teacher": q.teacher, "answer_teacher": pair.answer_teacher,
         }  # fmt: skip
 
-    def _syllabus(self, syllabus_id: str) -> tuple[dict, dict[str, str]]:
+    def _look_up(self, syllabus_id: str) -> tuple[dict, dict[str, str]]:
         syllabus = curriculum_rows.syllabus(self._ws.db, syllabus_id)
         subject = curriculum_rows.subject(self._ws.db, syllabus.subject_id)
         live = syllabus.discipline_id in self._tree

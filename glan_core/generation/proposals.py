@@ -11,7 +11,7 @@ from glan_core.errors import GlanError
 from glan_core.generation.order import ProposalOrder
 from glan_core.generation.work import Work, ask
 from glan_core.prompts import TAXONOMY_DRAFTS, prompt
-from glan_core.replies import json_lines
+from glan_core.replies import Line, json_lines
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import Proposal
 
@@ -21,7 +21,7 @@ class ProposalLine(BaseModel):
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    name: str = Field(min_length=1, max_length=200)
+    name: Line = Field(min_length=1, max_length=200)
     kind: str = "discipline"
     description: str = ""
     reason: str = ""

@@ -34,14 +34,25 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
     `watch` is called about once a second with the run's totals. SIGINT and SIGTERM pause the run. GlanError when the order
     can't be carried out as it is.
     """
-    if run.kind == "generate":
-        order, stages = read_order(Order, run.params), STAGES
+    order = order_of(run.kind, run.params)
+    if isinstance(order, Order):
         frontier = GenerationFrontier(ws, order)
         _remember_target(ws, order)
     else:
-        order, stages = read_order(ProposalOrder, run.params), ("proposals",)
         frontier = ProposalFrontier(ws, order, run.id)
-    return asyncio.run(_drive(ws, run, claim, order, open_voices(order, stages), frontier, watch))
+    return asyncio.run(_drive(ws, run, claim, order, open_voices(order, _stages(order)), frontier, watch))
+
+
+def order_of(kind: str, params: dict) -> Order | ProposalOrder:
+    """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
+    types = {"generate": Order, "propose": ProposalOrder}
+    if kind not in types:
+        raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
+    return read_order(types[kind], params)
+
+
+def _stages(order: Terms) -> Sequence[str]:
+    return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
 
 
 def _remember_target(ws: Workspace, order: Order) -> None:
@@ -104,8 +115,7 @@ def check(order: Terms, key: str | None = None) -> None:
 
     `key` is the one that the run's process will get, None for this process's own.
     """
-    stages = ("proposals",) if isinstance(order, ProposalOrder) else STAGES
-    voices = open_voices(order, stages, key)
+    voices = open_voices(order, _stages(order), key)
     teachers = {id(voice.teacher): voice.teacher for voice in voices.values()}
     asyncio.run(_close(teachers.values()))
 
@@ -130,7 +140,7 @@ class Pulse:
         self._done_before = call_rows.stored_by_stage(ws.db, run_id)
 
     async def beat(self) -> None:
-        """Note the progress every second, for ever; stop the engine when a person wishes so or the run is taken over, and
+        """Note the progress every second, for ever; stop the engine when a person wishes so or the run was taken away, and
         when it can't be noted: a run that seems lost must not go on spending."""
         try:
             await self._beat()
@@ -141,19 +151,18 @@ class Pulse:
         while True:
             await self.note()
             row = run_rows.run(self._ws.db, self._run_id)
-            if row is None or row.claim != self._claim:
+            if not run_rows.holds(self._ws.db, self._run_id, self._claim):
                 self._engine.stop(TAKEN_OVER)
             elif row.wish:
                 self._engine.stop(PAUSED if row.wish == "pause" else CANCELLED)
             await asyncio.sleep(BEAT_SECONDS)
 
     async def note(self) -> None:
-        """Write heartbeat, totals and progress, unless another process has taken the run over."""
+        """Write heartbeat, totals and progress, unless the run is no longer this process's."""
         sample, stages = self._sample(), self._stages()
 
         def job(db: apsw.Connection) -> None:
-            row = run_rows.run(db, self._run_id)
-            if row is None or row.claim != self._claim:
+            if not run_rows.holds(db, self._run_id, self._claim):
                 return
             run_rows.update_run(db, self._run_id, heartbeat_at=sample.at)
             run_rows.add_sample(db, self._run_id, sample)

@@ -61,8 +61,8 @@ def chat_question(
 ) -> list[Message]:  # fmt: skip
     """A homework question from the names of the selected sessions and key concepts."""
     return ask(
-        wording or prompt(f"question_{strategy}"), discipline=discipline, subject=subject.name, level=subject.level or "not stated",
-        syllabus=syllabus, sessions="\n".join(f"- {name}" for name in sessions),
+        wording or prompt(f"question_{strategy}"), discipline=discipline, subject=subject.name,
+        level=subject.level or "not stated", syllabus=syllabus, sessions="\n".join(f"- {name}" for name in sessions),
         concepts="\n".join(f"- {name}" for name in concepts),
     )  # fmt: skip
 

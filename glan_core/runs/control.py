@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glan_core.errors import GlanError
+from glan_core.generation.run import check, order_of
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE, STALE_AFTER, Run
 
+HERE = Path(__file__).parents[2]  # where this very glan_core lies: a child finds it whether or not it is installed
 LAUNCH_SECONDS = 45.0  # a cold Python on a busy machine may need this long to its first heartbeat
 
 
@@ -24,16 +26,18 @@ def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None
 def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None) -> None:
     """Start the child of a stored run, in a session of its own, its output in a file of the workspace.
 
-    It lives on when the caller, the terminal or the browser is closed. `environment` is added to the child's own: the way
-    for a key that a person typed.
+    It lives on when the caller, the terminal or the browser is closed, and has the caller's working folder, so that a path
+    to weights means the same to both. `environment` is added to the child's own: the way for a key that a person typed.
     """
+    variables = {**os.environ, **(environment or {})}
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), variables.get("PYTHONPATH"))))
     folder = ws.folder / "runs"
     folder.mkdir(exist_ok=True)
     with (folder / f"{run_id}.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "glan_core", "work", str(ws.folder), str(run_id)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            cwd=Path(__file__).parents[2], env={**os.environ, **(environment or {})},
+            # -P: modules come from the packages, not from whatever lies in the working folder.
+            [sys.executable, "-P", "-m", "glan_core", "work", str(ws.folder), str(run_id)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=variables,
         )  # fmt: skip
     with ws.write() as db:
         if run_rows.run(db, run_id).pid is None:
@@ -75,47 +79,43 @@ def _alive(pid: int) -> bool:
 
 def pause(ws: Workspace, run_id: int) -> None:
     """Ask a live run to stop sending, store what is in flight, and end; `resume` takes it up again."""
-    _wish(ws, run_id, "pause")
+    with ws.write() as db:
+        if (state := state_of(get(ws, run_id))) not in LIVE:
+            raise GlanError(f"Run {run_id} is {state}: only a queued or running run can be asked to pause.")
+        run_rows.update_run(db, run_id, wish="pause")
 
 
 def cancel(ws: Workspace, run_id: int) -> None:
     """Ask a live run to end for good; one that is paused or lost is cancelled at once. What it stored is kept."""
-    run = get(ws, run_id)
-    if state_of(run) in LIVE:
-        _wish(ws, run_id, "cancel")
-    elif state_of(run) in ("paused", "lost"):
-        with ws.write() as db:
-            run_rows.update_run(
-                db, run_id, state="cancelled", message="Cancelled: what was stored is kept.", finished_at=time.time()
-            )
-    else:
-        raise GlanError(f"Run {run_id} is {state_of(run)}: there is nothing to cancel.")
-
-
-def _wish(ws: Workspace, run_id: int, wish: str) -> None:
-    run = get(ws, run_id)
-    if (state := state_of(run)) not in LIVE:
-        raise GlanError(f"Run {run_id} is {state}: only a queued or running run can be asked to {wish}.")
     with ws.write() as db:
-        run_rows.update_run(db, run_id, wish=wish)
+        state = state_of(get(ws, run_id))
+        if state in LIVE:
+            run_rows.update_run(db, run_id, wish="cancel")
+        elif state in ("paused", "lost"):  # without its claim a process that was only stalled stops when it wakes
+            message = "Cancelled: what was stored is kept."
+            run_rows.update_run(db, run_id, state="cancelled", claim=None, message=message, finished_at=time.time())
+        else:
+            raise GlanError(f"Run {run_id} is {state}: there is nothing to cancel.")
 
 
 def resume(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None, *, params: dict | None = None) -> None:
     """Take up a run that was paused, lost, cancelled or failed, in a new child: it does what is still missing.
 
-    `params` replaces the order, for a larger budget. GlanError when the run is live or finished.
+    `params` replaces the order, for a larger budget. GlanError, with nothing changed, when the run is live or finished, or
+    the order can't be carried out: no such teacher, no key, a limit that is none.
     """
+    run = get(ws, run_id)
+    check(order_of(run.kind, run.params if params is None else params), (environment or {}).get("OPENAI_API_KEY"))
     make_ready(ws, run_id, params=params)
     launch(ws, run_id, environment)
 
 
 def make_ready(ws: Workspace, run_id: int, *, params: dict | None = None) -> None:
     """Put a run that ended early back in the queue without starting a child; GlanError when it is live or finished."""
-    run = get(ws, run_id)
-    if (state := state_of(run)) not in ("paused", "lost", "cancelled", "failed"):
-        why = "it is still at work" if state in LIVE else "there is nothing left of it; start a new one to go further"
-        raise GlanError(f"Run {run_id} is {state}: {why}.")
-    with ws.write() as db:
+    with ws.write() as db:  # asking and writing in one step, so that of two who ask at the same time only one passes
+        if (state := state_of(get(ws, run_id))) not in ("paused", "lost", "cancelled", "failed"):
+            why = "it is still at work" if state in LIVE else "there is nothing left of it; start a new one to go further"
+            raise GlanError(f"Run {run_id} is {state}: {why}.")
         run_rows.update_run(
             db, run_id, state="queued", wish=None, message="", pid=None, claim=None, heartbeat_at=time.time(), finished_at=None
         )

@@ -15,15 +15,15 @@ _CONTENT = {
     "questions": "discipline_id = ?1",
     "question_concepts": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
     "answers": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
-    "failures": "discipline_id = ?1",
 }
+_PAID = "'calls', 'tokens_in', 'tokens_out', 'cost_usd'"
 
 
 def take_over(ws: Workspace, other: Workspace, discipline_id: str, run_id: int, *, content: bool) -> None:
     """Copy a discipline's rows and its calls from another workspace, in one transaction; the calls become `run_id`'s.
 
-    With `content` False only the calls come, as 'discarded': what was paid stays accounted for. WorkspaceError when the
-    discipline already has rows here.
+    Work that failed here and succeeded there is off the list of failures. With `content` False only the calls come, as
+    'discarded': what was paid stays accounted for. WorkspaceError when the discipline already has rows here.
     """
     db = ws.another_connection()
     try:
@@ -53,10 +53,33 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -
     db.execute(f"INSERT INTO main.calls ({columns}) SELECT {changed} FROM other.calls WHERE discipline_id = ?1 ORDER BY seq",
                (discipline_id, run_id))  # fmt: skip
     db.execute("INSERT OR IGNORE INTO main.prompts SELECT * FROM other.prompts")
-    measures = "" if content else "AND measure IN ('calls', 'tokens_in', 'tokens_out', 'cost_usd')"
+    measures = "AND measure != 'failures'" if content else f"AND measure IN ({_PAID})"
     db.execute(
         f"""INSERT INTO main.counters SELECT node_id, measure, value FROM other.counters WHERE node_id = ? {measures}
             ON CONFLICT DO UPDATE SET value = value + excluded.value""",
+        (discipline_id,),
+    )
+    if content:
+        _merge_failures(db, discipline_id, run_id)
+
+
+def _merge_failures(db: apsw.Connection, discipline_id: str, run_id: int) -> None:
+    """Both lists of failures as one: works that arrived are off it, and the counter says how many are left."""
+    db.execute(
+        """DELETE FROM main.failures WHERE (work_id, stage) IN
+           (SELECT work_id, stage FROM other.calls WHERE discipline_id = ? AND outcome = 'stored')""",
+        (discipline_id,),
+    )
+    columns = _columns(db, "failures")
+    db.execute(
+        f"""INSERT OR REPLACE INTO main.failures ({columns})
+            SELECT {columns.replace("run_id", "?2")} FROM other.failures WHERE discipline_id = ?1""",
+        (discipline_id, run_id),
+    )
+    db.execute("DELETE FROM main.counters WHERE node_id = ? AND measure = 'failures'", (discipline_id,))
+    db.execute(
+        """INSERT INTO main.counters SELECT ?1, 'failures', count(*) FROM main.failures WHERE discipline_id = ?1
+           HAVING count(*) > 0""",
         (discipline_id,),
     )
 

@@ -13,8 +13,9 @@ STALE_AFTER = 15.0  # seconds without a heartbeat (one is written every second) 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as stored. `wish` is what a person asked of it while it works: 'pause', 'cancel' or None. Times are seconds
-    since 1970. Whether a run that calls itself live is lost is for `glan_core.runs` to say."""
+    """A run as stored. `wish` is what a person asked of it while it works: 'pause', 'cancel' or None. `claim` names the
+    process that may work on it; a running one that others found lost has none. Times are seconds since 1970. Whether a run
+    that calls itself live is lost is for `glan_core.runs` to say."""
 
     id: int
     kind: str
@@ -72,6 +73,12 @@ def run(db: apsw.Connection, run_id: int) -> Run | None:
     """One run, or None."""
     row = db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
     return row and _run(row)
+
+
+def holds(db: apsw.Connection, run_id: int, claim: str) -> bool:
+    """Whether the process of a claim still has the run: nobody has taken it over, given it up as lost or ended it."""
+    row = run(db, run_id)
+    return row is not None and row.claim == claim and row.state == "running"
 
 
 def runs(db: apsw.Connection, limit: int = 100) -> list[Run]:

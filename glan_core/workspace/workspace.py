@@ -15,6 +15,7 @@ from glan_core.errors import GlanError
 from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 
 FILE = "glan.sqlite"
+UNFINISHED = ".unfinished"  # the folder in a workspace's folder where its first content is made
 BUSY_MS = 30_000
 
 
@@ -78,16 +79,7 @@ class Workspace:
     @classmethod
     def create(cls, folder: str | os.PathLike, name: str = "") -> "Workspace":
         """Make an empty workspace in a new or empty folder; WorkspaceError when something is in the way."""
-        path = Path(folder).expanduser().absolute()
-        if path.exists() and not path.is_dir():
-            raise WorkspaceError(f"{path} is a file: choose a folder for the workspace.")
-        if path.exists() and any(entry.name != FILE or entry.stat().st_size for entry in path.iterdir()):
-            what = "already holds a workspace" if (path / FILE).exists() else "is not empty"
-            raise WorkspaceError(f"{path} {what}: choose a new folder.")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkspaceError(f"{path} cannot be made: {error.strerror}.") from None
+        path = new_folder(folder)
         # Without WAL first: the marks by which `open` knows a workspace must be in the file itself, whatever happens next.
         plain = apsw.Connection(str(path / FILE))
         _migrate(plain)
@@ -107,9 +99,12 @@ class Workspace:
         """
         path = Path(folder).expanduser().absolute()
         file = path / FILE
-        if not file.is_file() or file.stat().st_size == 0:
-            raise WorkspaceError(f"{path} holds no workspace: make one with 'glan init {folder}'.")
-        _check_header(file)
+        try:
+            if not file.is_file() or file.stat().st_size == 0:
+                raise WorkspaceError(f"{path} holds no workspace: make one with 'glan init {folder}'.")
+            _check_header(file)
+        except OSError as error:
+            raise WorkspaceError(f"{path} cannot be opened: {error.strerror}.") from None
         if not (os.access(file, os.W_OK) and os.access(path, os.W_OK)):
             raise WorkspaceError(f"{path} is read-only: give yourself write permission, or copy it to a folder of yours.")
         ws = cls(path)
@@ -125,6 +120,25 @@ class Workspace:
         """A fact about the workspace as a whole, such as 'name', 'demo' or 'pair_text_seq'."""
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else json.loads(row[0])
+
+
+def new_folder(folder: str | os.PathLike) -> Path:
+    """The folder for a new workspace, made where it is not there; WorkspaceError when something is in the way.
+
+    What a maker that was killed left behind, an empty file or an unfinished workspace, is not in the way.
+    """
+    path = Path(folder).expanduser().absolute()
+    try:
+        if path.exists() and not path.is_dir():
+            raise WorkspaceError(f"{path} is a file: choose a folder for the workspace.")
+        path.mkdir(parents=True, exist_ok=True)
+        in_the_way = [e for e in path.iterdir() if e.name != UNFINISHED and (e.name != FILE or e.stat().st_size)]
+    except OSError as error:
+        raise WorkspaceError(f"{path} cannot be made: {error.strerror}.") from None
+    if in_the_way:
+        what = "already holds a workspace" if (path / FILE).exists() else "is not empty"
+        raise WorkspaceError(f"{path} {what}: choose a new folder.")
+    return path
 
 
 def found_in(home: Path) -> list[Path]:

@@ -22,7 +22,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
 
     Stops the page with a sentence where there is no workspace to open.
     """
-    if PagesManager.uses_pages_directory:
+    if "framed" not in st.session_state and PagesManager.uses_pages_directory:
         # A server whose first visitor comes by a link to a page runs that page's file without streamlit_app.py around it,
         # since a folder named pages/ was an older way to make pages; st.navigation ends that, but only once it has run.
         PagesManager.uses_pages_directory = False
