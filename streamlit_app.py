@@ -7,7 +7,10 @@ import streamlit as st
 ASSETS = Path(__file__).parent / "assets"
 
 st.set_page_config(page_title="GLAN Studio", page_icon=str(ASSETS / "mark.svg"), layout="wide")
-st.logo(str(ASSETS / "logo-dark.svg" if st.context.theme.type == "dark" else ASSETS / "logo.svg"), icon_image=str(ASSETS / "mark.svg"))
+st.logo(
+    str(ASSETS / "logo-dark.svg" if st.context.theme.type == "dark" else ASSETS / "logo.svg"),
+    icon_image=str(ASSETS / "mark.svg"),
+)
 
 page = st.navigation({
     "Explore": [

@@ -17,7 +17,10 @@ from glan_core.workspace.taxonomy_rows import DisciplineTarget
 
 SUBJECTS = 160  # of each discipline
 SYLLABI = 5000
-WORDS = "system measure theory method change structure value model process evidence practice energy history design".split()
+WORDS = (
+    "system", "measure", "theory", "method", "change", "structure", "value", "model", "process", "evidence", "practice",
+    "energy", "history", "design",
+)  # fmt: skip
 TEACHER = "openai:benchmark"
 
 
@@ -30,7 +33,13 @@ def fill(ws, pairs: int) -> None:
         for number, discipline in enumerate(disciplines):
             taxonomy_rows.put_target(db, discipline, DisciplineTarget(10, SUBJECTS, 2 * pairs // SYLLABI))
             subjects = [
-                Subject(ids.derive("sub", discipline, str(n)), discipline, f"Subject {n} of {discipline}", "intermediate", tuple(WORDS[:6]))
+                Subject(
+                    ids.derive("sub", discipline, str(n)),
+                    discipline,
+                    f"Subject {n} of {discipline}",
+                    "intermediate",
+                    tuple(WORDS[:6]),
+                )
                 for n in range(SUBJECTS)
             ]
             curriculum_rows.add_subjects(db, discipline, [(subject, TEACHER) for subject in subjects], [], [])
@@ -38,7 +47,9 @@ def fill(ws, pairs: int) -> None:
             for subject in subjects[:share]:
                 id = ids.syllabus_id(subject.id)
                 curriculum_rows.add_syllabus(db, id, subject.id, discipline, text(rng, 600), TEACHER)
-                drafts = [SessionDraft(f"Session {s}", text(rng, 20), tuple(f"concept {s}.{c}" for c in range(5))) for s in range(12)]
+                drafts = [
+                    SessionDraft(f"Session {s}", text(rng, 20), tuple(f"concept {s}.{c}" for c in range(5))) for s in range(12)
+                ]
                 curriculum_rows.add_sessions(db, id, discipline, drafts)
                 syllabi.append((id, discipline))
     rng.shuffle(syllabi)

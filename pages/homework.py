@@ -27,7 +27,9 @@ def filters() -> PairFilter:
             "Strategy", ["single", "pair"], key="strategy", bind="query-params", on_change=to_newest,
             help="single: concepts of one class session; pair: concepts of two, for harder questions.",
         )  # fmt: skip
-        answered = st.segmented_control("Answer", ["answered", "open"], key="answered", bind="query-params", on_change=to_newest)
+        answered = st.segmented_control(
+            "Answer", ["answered", "open"], key="answered", bind="query-params", on_change=to_newest
+        )
         words = st.text_input(
             "Search", placeholder="words of question or answer", key="words", bind="query-params", on_change=to_newest,
             icon=":material/search:", help="All of these words. Rows are searchable once the run that made them has ended.",
@@ -65,7 +67,9 @@ def turn(rows: list[Pair], which: PairFilter) -> None:
         last = not homework_rows.pairs_page(ws.db, which, before=oldest, limit=1)
         st.button("Newer", icon=":material/chevron_left:", on_click=newer, disabled=first, type="tertiary")
         st.caption(f"{plural(len(rows), 'row')} here, newest first")
-        st.button("Older", icon=":material/chevron_right:", icon_position="right", on_click=older, disabled=last, type="tertiary")
+        st.button(
+            "Older", icon=":material/chevron_right:", icon_position="right", on_click=older, disabled=last, type="tertiary"
+        )
 
 
 def table(rows: list[Pair]) -> Pair:
@@ -151,7 +155,9 @@ def prompts(links: list[Link]) -> None:
             )
             messages = provenance.messages_of(ws, call)
             if messages is None:
-                st.caption("The prompt can't be shown again: what it was made from has been edited since.")
+                st.caption(
+                    "This prompt can't be shown again: what it was made from is no longer as it was, or no record came of it."
+                )
             for message in messages or ():
                 st.code(message["content"], language=None, wrap_lines=True, height=260)
             st.code(call.reply or link.text, language=None, wrap_lines=True, height=180)
@@ -175,4 +181,6 @@ if rows := page_of(which):
         reading(picked)
 else:
     left.info("No row passes these filters.")
-    left.button("Clear the filters", on_click=lambda: [st.session_state.pop(k, None) for k in ("strategy", "answered", "words")])
+    left.button(
+        "Clear the filters", on_click=lambda: [st.session_state.pop(k, None) for k in ("strategy", "answered", "words")]
+    )

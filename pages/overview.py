@@ -79,7 +79,9 @@ def detail() -> None:
         asked = f"{counts['concepts_asked'] / counts['concepts']:.0%}" if counts["concepts"] else "–"
         st.metric("Asked", asked, help="Key concepts asked about at least once, as a share of all. More is better.")
         st.metric("Spent", usd(counts["cost_usd"]), help="What the calls below this node cost.")
-        st.metric("Failures", short(counts["failures"]), help="Calls that brought nothing usable; the next run tries them again.")
+        st.metric(
+            "Failures", short(counts["failures"]), help="Calls that brought nothing usable; the next run tries them again."
+        )
     below = [tree.nodes[child]["node"] for child in (tree.successors(focus) if focus else _tops())]
     if below:
         _below(below)

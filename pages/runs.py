@@ -7,7 +7,7 @@ import streamlit as st
 
 from glan_core import runs, taxonomy
 from glan_core.errors import GlanError
-from glan_core.generation.order import STAGE_WORDS, Order, read_order
+from glan_core.generation.order import SAMPLING, STAGE_WORDS, STAGES, Order, read_order
 from glan_core.generation.plan import Plan, plan
 from glan_core.generation.run import check
 from glan_core.wording import duration, money, plural, short, span
@@ -28,8 +28,22 @@ def order_form() -> Order | None:
     where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
     st.markdown(f"**What to make**, in {plain(where)} ({plural(len(disciplines), 'discipline')})")
     with st.grid(3, gap="small", min_column_width=150):
-        queries = st.number_input("Subject queries", 1, 1000, key="run_queries", help="How often the teacher lists the subjects of a discipline; the paper asks 10 times.")  # noqa: E501
-        most = st.number_input("Subjects at most", 1, 100_000, None, key="run_most", placeholder="all", help="A syllabus for at most this many subjects of a discipline.")  # noqa: E501
+        queries = st.number_input(
+            "Subject queries",
+            1,
+            1000,
+            key="run_queries",
+            help="How often the teacher lists the subjects of a discipline; the paper asks 10 times.",
+        )
+        most = st.number_input(
+            "Subjects at most",
+            1,
+            100_000,
+            None,
+            key="run_most",
+            placeholder="all",
+            help="A syllabus for at most this many subjects of a discipline.",
+        )
         per = st.number_input("Questions per syllabus", 0, 250_000, key="run_per", help="The paper has 400 to 800.")
     values = teacher_form.fields("run", answers=True)
     with st.expander("Draws, limits and pace"):
@@ -47,18 +61,69 @@ def order_form() -> Order | None:
 def more_fields() -> dict:
     """Draws and limits, as an order takes them."""
     with st.grid(3, gap="small", min_column_width=150):
-        share = st.slider("Two-session questions", 0, 100, step=5, format="%d%%", key="run_share", help="Harder questions that join two class sessions; the paper does not state the mix.")  # noqa: E501
-        law = st.selectbox("Draw law", ["coverage", "uniform"], key="run_law", help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.")  # noqa: E501
+        share = st.slider(
+            "Two-session questions",
+            0,
+            100,
+            step=5,
+            format="%d%%",
+            key="run_share",
+            help="Harder questions that join two class sessions; the paper does not state the mix.",
+        )
+        law = st.selectbox(
+            "Draw law",
+            ["coverage", "uniform"],
+            key="run_law",
+            help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.",
+        )
         seed = st.number_input("Seed", 0, key="run_seed", help="The same seed draws the same sessions and concepts.")
-        budget = st.number_input("Budget in dollars", 0.01, None, None, key="run_budget", placeholder="none", format="%.2f", help="Never spent beyond, what is in flight included.")  # noqa: E501
+        budget = st.number_input(
+            "Budget in dollars",
+            0.01,
+            None,
+            None,
+            key="run_budget",
+            placeholder="none",
+            format="%.2f",
+            help="Never spent beyond, what is in flight included.",
+        )
         calls = st.number_input("Calls at most", 1, None, None, key="run_calls", placeholder="no limit")
-        flight = st.number_input("Calls at a time", 1, 4096, key="run_flight", help="The most; the run adapts below it to what the endpoint takes.")  # noqa: E501
+        flight = st.number_input(
+            "Calls at a time", 1, 4096, key="run_flight", help="The most; the run adapts below it to what the endpoint takes."
+        )
         rpm = st.number_input("Requests a minute", 1, None, None, key="run_rpm", placeholder="no limit")
         tpm = st.number_input("Tokens a minute", 1, None, None, key="run_tpm", placeholder="no limit")
     return {
         "pair_share": share / 100, "draw_law": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
-        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm,
+        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "stages": stage_fields(),
     }  # fmt: skip
+
+
+def stage_fields() -> dict[str, dict]:
+    """What each stage is asked differently from the defaults, as an order takes it."""
+    st.caption("Each stage can have a teacher and sampling of its own; the defaults are the paper's where it states them.")
+    defaults = pd.DataFrame(
+        {
+            "name": [STAGE_WORDS[stage].capitalize() for stage in STAGES],
+            "teacher": [""] * len(STAGES),
+            **{name: [getattr(SAMPLING[stage], name) for stage in STAGES] for name in ("temperature", "top_p", "max_tokens")},
+        }
+    )
+    edited = st.data_editor(
+        defaults, key="stage_settings", hide_index=True, disabled=["name"],
+        column_config={
+            "name": st.column_config.TextColumn("Stage", width=100),
+            "teacher": st.column_config.TextColumn("Teacher", width=110, help="openai:MODEL, local:PATH or scripted; empty: as above."),
+            "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=5.0, required=True, width=80),
+            "top_p": st.column_config.NumberColumn("Top-p", min_value=0.01, max_value=1.0, required=True, width=60),
+            "max_tokens": st.column_config.NumberColumn("Max tokens", min_value=1, required=True, width=80),
+        },
+    )  # fmt: skip
+    changes = {
+        stage: {name: now[name] for name in ("teacher", "temperature", "top_p", "max_tokens") if now[name] != was[name]}
+        for stage, now, was in zip(STAGES, edited.to_dict("records"), defaults.to_dict("records"), strict=True)
+    }
+    return {stage: settings for stage, settings in changes.items() if settings}
 
 
 def show_plan(made: Plan) -> None:
@@ -103,7 +168,13 @@ def start(order: Order, made: Plan) -> None:
 def command(ws: Workspace, order: Order) -> str:
     """The `glan` command that does the same."""
     whole = len(order.target.disciplines) == len(taxonomy.disciplines_under(tree))
-    parts = ["glan", "generate", str(ws.folder), "--disciplines", "all" if whole else focus or ",".join(order.target.disciplines)]
+    parts = [
+        "glan",
+        "generate",
+        str(ws.folder),
+        "--disciplines",
+        "all" if whole else focus or ",".join(order.target.disciplines),
+    ]
     defaults = read_order(Order, {"target": {"disciplines": order.target.disciplines}})
     for name in ("subject_queries", "max_subjects", "questions_per_syllabus"):
         if (value := getattr(order.target, name)) != getattr(defaults.target, name):
@@ -111,13 +182,18 @@ def command(ws: Workspace, order: Order) -> str:
     for name in type(order).model_fields:
         if name not in ("target", "kind", "stages") and (value := getattr(order, name)) != getattr(defaults, name):
             parts += [f"--{name.replace('_', '-')}", str(value)]
+    for stage, settings in order.stages.items():
+        values = settings.model_dump(exclude_none=True)
+        parts += ["--stage", f"{stage}:{','.join(f'{name}={value}' for name, value in values.items())}"]
     return shlex.join(parts)
 
 
 def planning() -> None:
     """The plan form with its price, and the one button that spends."""
     if not taxonomy.disciplines_under(tree, focus):
-        st.info("There is no discipline here to make anything for: pick another node, or add one.", icon=":material/account_tree:")
+        st.info(
+            "There is no discipline here to make anything for: pick another node, or add one.", icon=":material/account_tree:"
+        )
         st.page_link("pages/taxonomy.py", label="Go to the taxonomy", icon=":material/account_tree:")
         return
     left, right = studio.two_halves()
@@ -136,7 +212,12 @@ def planning() -> None:
             return
         show_plan(made)
         cost = "" if made.usd is None else " · free" if made.usd[1] == 0 else f" · about {money(made.usd)}"
-        if st.button(f"Start · {span(tuple(map(short, made.calls)))} calls{cost}", type="primary", icon=":material/play_arrow:", width="stretch"):
+        if st.button(
+            f"Start · {span(tuple(map(short, made.calls)))} calls{cost}",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+        ):
             start(order, made)
         st.caption("The same on the command line:")
         st.code(command(ws, order), language="bash", wrap_lines=True)

@@ -48,7 +48,10 @@ def outline() -> None:
     rows = [(standings[n.id], n, len(taxonomy.path(tree, n.id)) - 1) for n in nodes]
     frame = pd.DataFrame(
         {
-            "name": ["\u2003" * depth + ("" if n.kind == "discipline" else "▾ " if _open(n) or whole else "▸ ") + n.name for _, n, depth in rows],
+            "name": [
+                "\u2003" * depth + ("" if n.kind == "discipline" else "▾ " if _open(n) or whole else "▸ ") + n.name
+                for _, n, depth in rows
+            ],
             "disciplines": [f"{s.disciplines:,}" if n.kind != "discipline" else "" for s, n, _ in rows],
             "share": [None if s.share is None else 100 * s.share for s, _, _ in rows],
             "pairs": [int(s.counts["pairs"]) for s, _, _ in rows],
@@ -105,10 +108,15 @@ def detail() -> None:
             edit_form()
         count = sum(1 for _ in taxonomy.walk(tree, node.id))
         with st.popover("Remove", icon=":material/delete:"):
-            st.markdown(f"Removes {plural(count, 'node')}. What was generated stays, and *Changes* below brings the nodes back.")
+            st.markdown(
+                f"Removes {plural(count, 'node')}. What was generated stays, and *Changes* below brings the nodes back."
+            )
             if st.button(f"Remove {plural(count, 'node')}"):
                 parent = node.parent_id
-                act(f"Removed {node.name}.", lambda ws: (taxonomy_edit.remove(ws, node.id, studio.user()), studio.set_focus(parent)))
+                act(
+                    f"Removed {node.name}.",
+                    lambda ws: (taxonomy_edit.remove(ws, node.id, studio.user()), studio.set_focus(parent)),
+                )
     keep, against = taxonomy_rows.tallies(ws.db).get(node.id, (0, 0))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Votes: {keep} keep, {against} remove")
@@ -172,10 +180,18 @@ def count_votes(open_ones: list[taxonomy_rows.Proposal], tallies: dict[str, tupl
     if open_ones or removes:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(f"{plural(len(open_ones), 'open proposal')}. The majority decides; a tie stays open.", width="content")
-            deeds = [f"{word} {count}" for word, count in (("adds", adds), ("rejects", rejects), ("removes", len(removes))) if count]
+            deeds = [
+                f"{word} {count}" for word, count in (("adds", adds), ("rejects", rejects), ("removes", len(removes))) if count
+            ]
             label = f"Count the votes · {', '.join(deeds) or 'none yet'}"
             if st.button(label, icon=":material/how_to_vote:", disabled=not deeds):
-                act("The votes are counted.", taxonomy_edit.decide, studio.user())
+                act("The votes are counted.", decide)
+
+
+def decide(ws) -> None:
+    """Count the votes; say why a proposal that the majority kept could not join the tree."""
+    for name, reason in taxonomy_edit.decide(ws, studio.user()).refused:
+        st.toast(f"{plain(name)} could not be added: {plain(reason)}", icon=":material/warning:")
 
 
 def proposal_card(proposal: taxonomy_rows.Proposal, votes: tuple[int, int]) -> None:
@@ -185,7 +201,11 @@ def proposal_card(proposal: taxonomy_rows.Proposal, votes: tuple[int, int]) -> N
         st.badge(proposal.kind, color="gray")
         scripted_mark(proposal.teacher)
         if proposal.similar_to:
-            st.badge(f"resembles {', '.join(plain(name) for name in proposal.similar_to)}", color="orange", icon=":material/content_copy:")
+            st.badge(
+                f"resembles {', '.join(plain(name) for name in proposal.similar_to)}",
+                color="orange",
+                icon=":material/content_copy:",
+            )
     where = _path_name(proposal.parent_id) if proposal.parent_id in tree else "a removed node"
     st.caption(f"Under {plain(where)} · brought up by {plural(len(proposal.prompts), 'wording')} of the prompt")
     st.markdown(f"{plain(proposal.description)} {plain(proposal.reason)}")
@@ -287,9 +307,17 @@ with left:
     if len(tree):
         outline()
     else:
-        st.info("The taxonomy is empty. Begin with the starter taxonomy, or import one of your own below.", icon=":material/account_tree:")
+        st.info(
+            "The taxonomy is empty. Begin with the starter taxonomy, or import one of your own below.",
+            icon=":material/account_tree:",
+        )
         if st.button("Use the starter taxonomy", type="primary", icon=":material/add:"):
-            act("The starter taxonomy is in place.", taxonomy_edit.import_nodes, taxonomy_file.read(demo.STARTER_TAXONOMY), studio.user())
+            act(
+                "The starter taxonomy is in place.",
+                taxonomy_edit.import_nodes,
+                taxonomy_file.read(demo.STARTER_TAXONOMY),
+                studio.user(),
+            )
 with right:
     if len(tree):
         if st.button("Add a discipline", type="primary", icon=":material/add:", width="stretch"):

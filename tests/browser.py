@@ -45,7 +45,13 @@ class Server:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
             self.child = subprocess.Popen(
-                self._words, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._words,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 60
         while not self._answers():
@@ -68,7 +74,14 @@ class Server:
 
 def studio_server(home: Path) -> Server:
     """The studio on the workspaces of `home`."""
-    words = ["streamlit", "run", "streamlit_app.py", "--server.headless=true", "--server.port={port}", "--server.address=127.0.0.1"]
+    words = [
+        "streamlit",
+        "run",
+        "streamlit_app.py",
+        "--server.headless=true",
+        "--server.port={port}",
+        "--server.address=127.0.0.1",
+    ]
     return Server(words, "/_stcore/health", home.parent / "streamlit.log", {"GLAN_HOME": str(home)})
 
 

@@ -10,10 +10,13 @@ from browser import FLAGS, chrome, studio_server, teacher_server
 from glan_core import demo, runs
 from glan_core.workspace import Workspace, call_rows, run_rows, taxonomy_rows
 
-playwright = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
+playwright = (
+    pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
+)
 expect = playwright.expect
 pytestmark = pytest.mark.browser
 WAIT = 20_000  # milliseconds that a step may take on a busy machine
+expect.set_options(timeout=WAIT)
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,7 @@ def test_generating_the_textbook_gives_true_pairs_that_lead_back_to_their_concep
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2_and_changes_nothing(glan, starter, words, said):
     before = starter.db.execute("SELECT count(*) FROM calls").fetchone()
-    code, out, err = glan(*(word.format(ws=starter.folder) for word in words))
+    code, _, err = glan(*(word.format(ws=starter.folder) for word in words))
     assert code == 2 and said in err and len(err.strip().splitlines()) == 1 and "Traceback" not in err
     assert starter.db.execute("SELECT count(*) FROM calls").fetchone() == before
 
@@ -245,7 +245,7 @@ def test_a_demo_that_cannot_be_made_leaves_nothing_behind_and_two_makers_do_not_
         raise GlanError("no")
 
     monkeypatch.setattr(demo, "_fill", fail)
-    with pytest.raises(GlanError, match="^no$"):
+    with pytest.raises(GlanError, match=r"^no$"):
         demo.create(tmp_path / "demo", demo=True)
     assert not (tmp_path / "demo").exists()
 

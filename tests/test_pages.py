@@ -1,6 +1,5 @@
 """The pages in every state of a workspace, driven as a user drives them: what they say, and what their buttons do."""
 
-
 import pytest
 from streamlit.testing.v1 import AppTest
 from studio_app import PAGES, Studio, add_run, copy_of
@@ -8,7 +7,7 @@ from studio_app import PAGES, Studio, add_run, copy_of
 from glan_core import coverage, demo, taxonomy, taxonomy_edit, taxonomy_file
 from glan_core.taxonomy import Node
 from glan_core.wording import number
-from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import PairFilter
 from glan_core.workspace.schema import MIGRATIONS
 from glan_core.workspace.taxonomy_rows import Proposal
@@ -180,7 +179,7 @@ def test_a_link_opens_its_workspace_and_focus_on_every_page(home, demo_ws, start
         shown = Studio(page, workspace="demo", focus="music")
         assert shown.fine and f"{page.capitalize()} · Music" in shown.said
         assert shown.app.query_params == {"workspace": "demo", "focus": "music"}
-    assert "starter" == Studio(workspace="starter").app.selectbox[0].value
+    assert Studio(workspace="starter").app.selectbox[0].value == "starter"
 
 
 def test_the_focus_goes_along_from_page_to_page_and_is_cleared_by_the_breadcrumb(demo_ws):
@@ -518,7 +517,9 @@ def test_a_focus_with_hundreds_of_disciplines(home):
         homework_rows.add_question(db, homework_rows.Question(
             0, "q1", "s1", "d700", "single", "coverage", 0, 0, (), (), "What is it?", "scripted"
         ))  # fmt: skip
-    assert [pair.question.id for pair in homework_rows.pairs_page(ws.db, PairFilter(tuple(f"d{n}" for n in range(1200))))] == ["q1"]
+    assert [pair.question.id for pair in homework_rows.pairs_page(ws.db, PairFilter(tuple(f"d{n}" for n in range(1200))))] == [
+        "q1"
+    ]
     ws.close()
 
 

@@ -70,7 +70,9 @@ def test_the_numbers_are_those_of_the_plan(demo_ws):
     order = read_order(Order, {"target": {"disciplines": ["music"], "subject_queries": 2, "questions_per_syllabus": 30}})
     made = plan(demo_ws, order)
     metrics = {metric.label: metric.value for metric in shown.app.metric}
-    assert metrics["Calls"] == span(tuple(map(short, made.calls))) and metrics["New pairs"] == span(tuple(map(short, made.pairs)))
+    assert metrics["Calls"] == span(tuple(map(short, made.calls))) and metrics["New pairs"] == span(
+        tuple(map(short, made.pairs))
+    )
     assert metrics["Price"] == money(made.usd) == "free"
     assert f"Start · {metrics['Calls']} calls · free" in shown.labels()
     stages = shown.table("stage")
@@ -121,7 +123,10 @@ def test_openai_without_a_key_starts_nothing(demo_ws):
     [
         ({"run_kind": "endpoint", "run_model": "m", "run_url": "localhost"}, "is no address"),
         ({"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_price": "x"}, "x"),
-        ({"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_budget": 1.0}, "The price of openai:m is not known"),
+        (
+            {"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_budget": 1.0},
+            "The price of openai:m is not known",
+        ),
     ],
 )
 def test_what_cannot_be_ordered_is_told_and_not_offered(demo_ws, values, said):
@@ -158,7 +163,14 @@ def test_proposals_asked_for_on_the_taxonomy_page_arrive(starter_ws):
 
 
 def test_a_typed_key_is_used_and_kept_nowhere(starter_ws, endpoint):
-    shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=2, run_kind="endpoint", run_model="scripted", run_url=endpoint)
+    shown = fill(
+        Studio("runs", focus="mathematics"),
+        run_queries=1,
+        run_per=2,
+        run_kind="endpoint",
+        run_model="scripted",
+        run_url=endpoint,
+    )
     shown = fill(shown, api_key="sk-secret-wrong")
     shown.press("Start ·").until(lambda page: "failed" in page.said)
     shown = fill(shown, api_key="sk-secret-4711")
@@ -174,7 +186,9 @@ def test_a_typed_key_lasts_while_the_user_looks_at_other_pages(starter_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_kind="openai", run_model="gpt-4o-mini", api_key="sk-secret-4711")
     shown.go("homework").go("overview").go("runs")
     assert shown.app.session_state["api_key"] == "sk-secret-4711"
-    assert shown.app.selectbox(key="run_kind").value == "openai" and shown.app.text_input(key="run_model").value == "gpt-4o-mini"
+    assert (
+        shown.app.selectbox(key="run_kind").value == "openai" and shown.app.text_input(key="run_model").value == "gpt-4o-mini"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- states of a run
@@ -236,7 +250,7 @@ def test_failures_say_what_they_are_and_what_to_do(starter_ws):
     shown.app.session_state[f"failures_{run_id}"] = True
     shown.app.run()
     assert shown.fine and "I *can't* do that" in [code.value for code in shown.app.code]
-    assert "3" == {metric.label: metric.value for metric in shown.go("overview").app.metric}["Failures"]
+    assert {metric.label: metric.value for metric in shown.go("overview").app.metric}["Failures"] == "3"
 
 
 def test_history_lists_every_run_and_shows_the_picked_one(starter_ws):

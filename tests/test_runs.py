@@ -1,4 +1,4 @@
-"""Who may work on a run, and when: lost, cancelled, waiting and resumed runs, without other processes where that is possible."""
+"""Who may work on a run, and when: lost, cancelled, waiting and resumed runs, in this process where that is possible."""
 
 import os
 import signal

@@ -22,9 +22,7 @@ from glan_core.teachers.textbook import FOLDER, load, textbook
 SUBJECTS = [(discipline, subject) for discipline in textbook().disciplines for subject in discipline.subjects]
 SUBJECT_NAMES = [subject.name for _, subject in SUBJECTS]
 # 'above' points at something outside the question unless an object follows, as in 'above the horizon'.
-NOT_ALONE = re.compile(
-    r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE
-)
+NOT_ALONE = re.compile(r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE)
 SHARE_OF_PAIRS = 60
 
 
@@ -39,9 +37,7 @@ def listed(names) -> str:
 
 def ask_subjects(discipline: str) -> tuple[str, list]:
     """The free list of a discipline's subjects, and the same as records."""
-    first = prompt("subjects_list").render(
-        discipline=discipline, path="Somewhere", description=f"All about {discipline}."
-    )
+    first = prompt("subjects_list").render(discipline=discipline, path="Somewhere", description=f"All about {discipline}.")
     text = answer(chat(first))
     return text, parse_subjects(answer(chat(first, text, prompt("subjects_format").render())))
 
@@ -358,9 +354,7 @@ def test_teacher_cuts_at_max_tokens_and_streams_what_it_replies():
     whole, streamed = asyncio.run(ask(Sampling()))
     assert (teacher.name, whole.finish_reason, whole.estimated) == ("scripted", "stop", True)
     assert "".join(streamed) == whole.text and len(streamed) > 10
-    assert whole.tokens_out == estimate_tokens(whole.text) and whole.tokens_in == estimate_tokens(
-        messages[0]["content"]
-    )
+    assert whole.tokens_out == estimate_tokens(whole.text) and whole.tokens_in == estimate_tokens(messages[0]["content"])
     short, streamed = asyncio.run(ask(Sampling(max_tokens=7)))
     assert (short.finish_reason, short.tokens_out, "".join(streamed)) == ("length", 7, short.text)
     assert whole.text.startswith(short.text)
@@ -377,7 +371,5 @@ def test_another_process_says_the_same():
         "from glan_core.teachers.scripted_homework import write_question as w;"
         "print(w('Music', 'Musical acoustics', ['Formant', 'Beating'], pair=False), end='')"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=FOLDER.parents[1], check=True
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=FOLDER.parents[1], check=True)
     assert run.stdout == question

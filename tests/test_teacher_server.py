@@ -143,9 +143,7 @@ def test_a_body_that_is_no_json_and_a_route_that_is_none():
             return bad, missing, [model["id"] for model in (await response.json())["data"]]
 
     bad, missing, models = scene(test)
-    assert (
-        bad == (400, "invalid_request_error") and missing == (404, "invalid_request_error") and models == ["scripted"]
-    )
+    assert bad == (400, "invalid_request_error") and missing == (404, "invalid_request_error") and models == ["scripted"]
 
 
 def test_content_in_parts_is_read_as_text():
@@ -205,9 +203,7 @@ def test_a_cut_reply_promises_the_whole_and_breaks_off_in_the_middle():
 
     head, body = scene(test, faults=Faults(rate_cut=1.0)).split(b"\r\n\r\n", 1)
     assert head.startswith(b"HTTP/1.1 200")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
     assert 0 < len(body) < length
     with pytest.raises(ValueError):
         json.loads(body)

@@ -59,9 +59,7 @@ class Schedule:
         self._blocks += 1
         # A hair is added before rounding down, for 0.07 * 100 is a little less than 7 in floating point.
         kinds = [
-            kind
-            for kind, rate in self._rates.items()
-            for _ in range(int(rate * after + 1e-6) - int(rate * before + 1e-6))
+            kind for kind, rate in self._rates.items() for _ in range(int(rate * after + 1e-6) - int(rate * before + 1e-6))
         ]
         block = (kinds + [None] * BLOCK)[:BLOCK]
         self._random.shuffle(block)

@@ -116,9 +116,7 @@ _DEFINITION_ASKED = re.compile(
     r"\b(?:meant|means?|meaning|defin\w+|explain|explanation|introduces|general idea|what (?:is|are)|comparison)\b",
     re.IGNORECASE,
 )
-_IMPORTANCE_ASKED = re.compile(
-    r"\b(?:good for|matters?|importan\w+|contribute|useful|why (?:is|are|do|does))\b", re.IGNORECASE
-)
+_IMPORTANCE_ASKED = re.compile(r"\b(?:good for|matters?|importan\w+|contribute|useful|why (?:is|are|do|does))\b", re.IGNORECASE)
 _QUOTED = re.compile(r'"([^"]+)"')
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")

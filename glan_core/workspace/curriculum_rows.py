@@ -182,4 +182,3 @@ def sessions(db: apsw.Connection, syllabus_id: str) -> list[Session]:
         concepts.setdefault(session_id, []).append((id, name))
     rows = db.execute("SELECT * FROM sessions WHERE syllabus_id = ? ORDER BY position", (syllabus_id,))
     return [Session(*row, tuple(concepts.get(row[0], ()))) for row in rows]
-

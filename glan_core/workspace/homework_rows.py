@@ -10,6 +10,7 @@ from glan_core.ids import answer_id
 from glan_core.workspace.call_rows import count
 from glan_core.workspace.workspace import set_fact
 
+MOST_TERMS = 400  # of a compound SELECT; SQLite takes 500
 CHUNK = 1000  # rows of the text index that are looked at together
 SCRIPTED = ("scripted", "openai:scripted")  # the offline teacher, in this process or served over HTTP
 
@@ -155,12 +156,15 @@ def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int
         values.append(after if after is not None else before)
     part = f"SELECT q.seq AS seq FROM questions q WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
     if which.disciplines is None:
-        query, bound = part.format(" AND ".join(conditions) or "TRUE"), values
+        seqs = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
     else:
-        each = part.format(" AND ".join(["q.discipline_id = ?", *conditions]))
-        query = " UNION ALL ".join(f"SELECT * FROM ({each})" for _ in which.disciplines)
-        bound = [value for discipline in which.disciplines for value in (discipline, *values)]
-    return sorted((seq for (seq,) in db.execute(query, bound)), reverse=after is None)[:limit] if query else []
+        each = f"SELECT * FROM ({part.format(' AND '.join(['q.discipline_id = ?', *conditions]))})"
+        seqs = []
+        for start in range(0, len(which.disciplines), MOST_TERMS):
+            some = which.disciplines[start : start + MOST_TERMS]
+            query = " UNION ALL ".join([each] * len(some))
+            seqs += [seq for (seq,) in db.execute(query, [value for id in some for value in (id, *values)])]
+    return sorted(seqs, reverse=after is None)[:limit]
 
 
 def _matching(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:

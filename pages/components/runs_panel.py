@@ -15,7 +15,15 @@ from glan_core.workspace.run_rows import LIVE, Run
 from pages.components import studio, teacher_form
 from pages.components.text import fault, plain
 
-COLORS = {"queued": "gray", "running": "blue", "paused": "orange", "cancelled": "gray", "failed": "red", "finished": "green", "lost": "red"}
+COLORS = {
+    "queued": "gray",
+    "running": "blue",
+    "paused": "orange",
+    "cancelled": "gray",
+    "failed": "red",
+    "finished": "green",
+    "lost": "red",
+}
 KINDS = {"generate": "Generation", "propose": "Proposals", "preview": "Preview"}
 ADVICE = {
     "malformed": "The teacher did not keep to the form, nor after a repair turn: a stronger model helps.",
@@ -86,7 +94,9 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     history = run_rows.samples(ws.db, run.id, 300)
     if len(history) > 3:
         figure = progress_curve(samples_frame(history, run.started_at or history[0].at), studio.figure_style())
-        st.plotly_chart(figure, key=f"curve_{run.id}", config={"displayModeBar": False}, alt=f"Calls stored over time: {done:,}.")
+        st.plotly_chart(
+            figure, key=f"curve_{run.id}", config={"displayModeBar": False}, alt=f"Calls stored over time: {done:,}."
+        )
     _failures(ws, run)
 
 
@@ -96,9 +106,13 @@ def _figures(run: Run, sample: run_rows.Sample, done: int, planned: int, state: 
     budget = run.params.get("budget_usd")
     with st.grid(4, gap="small", min_column_width=110):
         st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} replies that became records.")
-        st.metric("Rate", f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s", help="Calls stored a second, over the whole run.")
+        st.metric(
+            "Rate", f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s", help="Calls stored a second, over the whole run."
+        )
         left = (planned - done) / rate if rate and state == "running" else None
-        st.metric("Left" if left else "Took", duration(left if left else seconds), help="Time left at this rate, or time taken.")
+        st.metric(
+            "Left" if left else "Took", duration(left if left else seconds), help="Time left at this rate, or time taken."
+        )
         spent = f"{usd(sample.cost_usd)}" + (f" of {usd(budget)}" if budget else "")
         st.metric("Spent", spent, help=f"{number(sample.tokens_in)} tokens in, {number(sample.tokens_out)} out.")
     st.caption(
@@ -124,7 +138,9 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
             st.button("Pause", icon=":material/pause:", on_click=act, args=(runs.pause,))
             st.button("Cancel", icon=":material/stop:", on_click=act, args=(runs.cancel,))
         elif state in ("paused", "lost", "failed", "cancelled") and run.kind != "preview":
-            st.button("Resume" if state == "paused" else "Continue", icon=":material/play_arrow:", type="primary", on_click=go_on)
+            st.button(
+                "Resume" if state == "paused" else "Continue", icon=":material/play_arrow:", type="primary", on_click=go_on
+            )
             if state in ("paused", "lost"):
                 st.button("Cancel", icon=":material/stop:", on_click=act, args=(runs.cancel,))
     if error := st.session_state.pop("run_error", None):
@@ -159,6 +175,8 @@ def _failures(ws: Workspace, run: Run) -> None:
     with st.expander("The latest of them, with their replies", on_change="rerun", key=f"failures_{run.id}") as latest:
         if latest.open:
             for failure in call_rows.failures(ws.db, run.id, 10):
-                st.caption(f"{STAGE_WORDS[failure.stage]} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}")
+                st.caption(
+                    f"{STAGE_WORDS[failure.stage]} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}"
+                )
                 if failure.reply:
                     st.code(failure.reply[:2000], language=None, wrap_lines=True)

@@ -71,7 +71,9 @@ def _choose_workspace(in_url: str | None) -> Path | None:
         wanted = in_url
     names = list(found)
     with st.sidebar, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = st.selectbox("Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch")
+        name = st.selectbox(
+            "Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch"
+        )
         with st.popover("", icon=":material/add:", help="New workspace"):
             _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
@@ -182,4 +184,3 @@ def figure_style() -> Style:
 def user() -> str:
     """Who is recorded with changes and votes made on pages."""
     return st.session_state.get("who") or taxonomy_edit.default_user()
-

@@ -18,7 +18,9 @@ def fields(key: str, *, answers: bool = False) -> dict | None:
     """
     kind = st.selectbox("Teacher", list(TEACHERS), format_func=TEACHERS.get, key=f"{key}_kind")
     if kind == "scripted":
-        st.caption("Knows a small textbook (Mathematics, Earth science, Music); for the rest it writes plainly labelled scaffolding.")
+        st.caption(
+            "Knows a small textbook (Mathematics, Earth science, Music); for the rest it writes plainly labelled scaffolding."
+        )
         return {"teacher": "scripted"}
     prefix = "local" if kind == "local" else "openai"
     with st.grid(2, gap="small", min_column_width=190):
@@ -29,7 +31,9 @@ def fields(key: str, *, answers: bool = False) -> dict | None:
             if answer := st.text_input("Model for answers", key=f"{key}_answer", placeholder="the same", help=hint).strip():
                 values["answer_teacher"] = f"{prefix}:{answer}"
         if kind == "endpoint":
-            values["base_url"] = st.text_input("Address", key=f"{key}_url", placeholder="http://localhost:8000/v1").strip() or None
+            values["base_url"] = (
+                st.text_input("Address", key=f"{key}_url", placeholder="http://localhost:8000/v1").strip() or None
+            )
             hint = "Dollars per million tokens, in and out; 0,0 for a machine of your own."
             values["price"] = st.text_input("Price", key=f"{key}_price", placeholder="IN,OUT", help=hint).strip() or None
         if kind != "local":

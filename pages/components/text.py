@@ -36,7 +36,9 @@ def model_markdown(text: str) -> str:
         return f"{_OPEN}{len(kept) - 1}{_CLOSE}"
 
     text = text.replace(_OPEN, "").replace(_CLOSE, "")
-    if re.search(r"\][(\[:]", text):  # without one of these there is no image; with one, no reading of what is code is sure enough
+    if re.search(
+        r"\][(\[:]", text
+    ):  # without one of these there is no image; with one, no reading of what is code is sure enough
         text = text.replace("![", f"!{JOINER}[")
     text = _without_code(text, keep)
     text = _without_math(text, keep)
@@ -120,7 +122,9 @@ def _is_formula(text: str, sign: re.Match, end: re.Match) -> bool:
     inside = text[sign.end() : end.start()]
     if sign.group() != "$":
         return bool(inside.strip())
-    return bool(inside) and not (inside[0].isspace() or inside[-1].isspace() or "\n" in inside or text[end.end() : end.end() + 1].isdigit())
+    return bool(inside) and not (
+        inside[0].isspace() or inside[-1].isspace() or "\n" in inside or text[end.end() : end.end() + 1].isdigit()
+    )
 
 
 def _formula(text: str, sign: re.Match, end: re.Match) -> str:
@@ -149,4 +153,6 @@ def fault(error: GlanError) -> None:
 def scripted_mark(teacher: str | None) -> None:
     """A quiet mark where the offline teacher wrote the text."""
     if teacher in SCRIPTED:
-        st.badge("scripted teacher", color="gray", help="Composed offline from a small textbook, not written by a language model.")
+        st.badge(
+            "scripted teacher", color="gray", help="Composed offline from a small textbook, not written by a language model."
+        )

@@ -1,0 +1,175 @@
+"""Figures as data: what they draw of a known workspace, in both themes."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from glan_core import coverage, taxonomy_edit
+from glan_core.coverage import Standing
+from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst
+from glan_core.figures.runs import progress_curve, samples_frame
+from glan_core.figures.style import DARK, LIGHT, at, ink_on, mix, style
+from glan_core.taxonomy import GROUPS, Node, tree_of
+from glan_core.workspace import call_rows, taxonomy_rows
+from glan_core.workspace.run_rows import Sample
+from glan_core.workspace.taxonomy_rows import DisciplineTarget
+
+THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+
+
+@pytest.fixture
+def frames(ws):
+    """A frame by its measure: mathematics half done, music begun, the rest untouched."""
+    with ws.write() as db:
+        for discipline in ("mathematics", "music"):
+            taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, 10))
+        call_rows.count(db, "mathematics", subjects=2, syllabi=2, concepts=8, questions=10, pairs=10)
+        call_rows.count(db, "music", subjects=1, concepts=2)
+    tree = taxonomy_edit.tree(ws)
+    standings = coverage.standings(ws, tree)
+    return {measure: coverage_frame(tree, standings, measure).set_index("id", drop=False) for measure in MEASURES}
+
+
+def test_a_row_for_every_node_parents_first(frames, ws):
+    frame = frames["pairs"]
+    assert sorted(frame["id"]) == sorted([ALL, *(node.id for node in taxonomy_rows.nodes(ws.db))])
+    seen = {""}
+    for id, parent in zip(frame["id"], frame["parent"], strict=True):
+        assert parent in seen
+        seen.add(id)
+    assert frame.loc["cave-mapping", "parent"] == "earth" and frame.loc["arts", "parent"] == ALL
+
+
+def test_shares_are_means_over_all_disciplines(frames):
+    share = frames["share"]["value"]
+    assert share[["mathematics", "formal-sciences", "music"]].to_list() == [0.5, 0.5, 0.0]
+    assert share[ALL] == pytest.approx(0.5 / 5)
+    assert share[["crafts", "earth-science"]].isna().all()
+    assert frames["share"]["shade"].dropna().equals(share.dropna())
+
+
+def test_counts_are_shaded_within_their_kind_and_nothing_is_none(frames):
+    pairs = frames["pairs"]
+    assert pairs["value"].dropna().to_dict() == {ALL: 10, "formal-sciences": 10, "mathematics": 10}
+    concepts = frames["concepts"]
+    assert concepts.loc[["mathematics", "music"], "shade"].to_list() == [1.0, 0.25]
+    assert concepts.loc[["formal-sciences", "arts"], "shade"].to_list() == [1.0, 0.25]
+    assert "10 pairs" in pairs.loc["mathematics", "hover"] and "50.0% of target" in pairs.loc["mathematics", "hover"]
+    assert "no target yet" in pairs.loc["crafts", "hover"] and "0 of 2 disciplines begun" in pairs.loc["earth", "hover"]
+
+
+@THEMES
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_the_sunburst_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(frames, theme, measure):
+    frame = frames[measure]
+    trace = sunburst(frame, theme).data[0]
+    for shade, color in zip(frame["shade"], trace.marker.colors, strict=True):
+        assert color == (theme.nothing if shade != shade else at(theme.ramp, shade))
+    assert [ink_on(color) for color in trace.marker.colors] == list(trace.textfont.color)
+    assert trace.hovertemplate.endswith("<extra></extra>") and trace.branchvalues == "total"
+
+
+def test_widths_of_children_add_up_to_their_parents(frames):
+    trace = sunburst(frames["share"], LIGHT).data[0]
+    width, parents = dict(zip(trace.ids, trace.values, strict=True)), dict(zip(trace.ids, trace.parents, strict=True))
+    for id in trace.ids:
+        below = [width[child] for child in trace.ids if parents[child] == id]
+        assert width[id] == (sum(below) if below else 1)
+    assert width[ALL] == 5 and width["natural-sciences"] == 2
+
+
+def test_the_picked_sector_is_outlined_and_the_middle_is_not(frames):
+    trace = sunburst(frames["share"], LIGHT, "earth", "cave-mapping").data[0]
+    edges = dict(zip(trace.ids, trace.marker.line.color, strict=True))
+    assert trace.level == "earth" and [id for id, color in edges.items() if color == LIGHT.text] == ["cave-mapping"]
+    assert LIGHT.text not in sunburst(frames["share"], LIGHT, "earth", "earth").data[0].marker.line.color
+
+
+def test_names_are_text_wrapped_and_cut():
+    names = ["A & B", "<b>x</b>", "Medicine and health", "Comparative historiography of very nearly everything", "x" * 90]
+    nodes = [Node(f"n{number}", name, "field") for number, name in enumerate(names)]
+    standing = Standing("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    tree = tree_of(nodes)
+    labels = list(sunburst(coverage_frame(tree, {"": standing} | {node.id: standing for node in nodes}), LIGHT).data[0].labels)
+    assert labels[:4] == ["All<br>knowledge", "A &amp; B", "&lt;b>x&lt;/b>", "Medicine<br>and health"]
+    assert all(len(line) <= 24 for label in labels[4:] for line in label.split("<br>")) and labels[5].endswith("…")
+
+
+def test_an_empty_taxonomy_is_one_grey_disc():
+    standing = Standing("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    for measure in MEASURES:
+        trace = sunburst(coverage_frame(tree_of([]), {"": standing}, measure), DARK).data[0]
+        assert (list(trace.ids), list(trace.marker.colors)) == ([ALL], [DARK.nothing])
+
+
+def samples(count: int, step: float = 1.0) -> list[Sample]:
+    return [Sample(100 + step * n, 5 * n, 6 * n, 1, 0, 3, 8, 10 * n, 20 * n, 0.5 * n) for n in range(count)]
+
+
+def test_samples_count_from_the_start_of_the_run():
+    frame = samples_frame(samples(3), 98)
+    assert frame["seconds"].to_list() == [2, 3, 4]
+    assert frame[["done", "in_flight", "concurrency", "throttled", "usd"]].iloc[2].to_list() == [10, 3, 8, 1, 1.0]
+    assert list(samples_frame([], 0).columns) == list(frame.columns)
+
+
+@THEMES
+def test_the_progress_curve_has_units_and_the_colours_of_its_theme(theme):
+    for frame, unit, last in (
+        (samples_frame(samples(5), 100), "seconds", 4),
+        (samples_frame(samples(5, 120), 100), "minutes", 8),
+    ):
+        figure = progress_curve(frame, theme)
+        assert figure.layout.xaxis.title.text == unit and figure.data[0].x[-1] == last
+        assert list(figure.data[0].y) == [0, 5, 10, 15, 20] and figure.data[0].line.color == theme.accent
+        assert figure.data[1].yaxis == "y2" and not figure.layout.template.layout.showlegend
+    assert not len(progress_curve(samples_frame([], 0), theme).data[0].x)
+
+
+# ---------------------------------------------------------------------------------------------------------------- style
+
+
+@THEMES
+def test_the_colours_are_those_of_the_app(theme):
+    config = tomllib.loads((Path(__file__).parents[1] / ".streamlit/config.toml").read_text())["theme"][theme.name]
+    assert (theme.background, theme.text, theme.grid, theme.accent, theme.failure) == (
+        config["backgroundColor"], config["textColor"], config["borderColor"], config["primaryColor"], config["redColor"]
+    )  # fmt: skip
+    assert list(theme.hues) == config["chartCategoricalColors"] and list(theme.ramp) == config["chartSequentialColors"]
+    assert list(theme.groups) == list(GROUPS) and len(set(theme.hues)) == len(GROUPS)
+
+
+def test_themes_by_name():
+    assert style("dark") is DARK and style("light") is LIGHT and style(None) is LIGHT
+
+
+def luminance(color: str) -> float:
+    channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@THEMES
+def test_ink_can_be_read_on_every_shade(theme):
+    shades = [at(theme.ramp, n / 50) for n in range(51)] + [theme.nothing]
+    assert min(contrast(ink_on(color), color) for color in shades) >= 3.5
+    assert contrast(theme.text, theme.background) >= 7 and contrast(theme.muted, theme.background) >= 4.5
+
+
+@THEMES
+def test_the_ramp_goes_one_way(theme):
+    lights = [luminance(at(theme.ramp, n / 50)) for n in range(51)]
+    assert lights == sorted(lights, reverse=theme is LIGHT)
+    assert (at(theme.ramp, 0), at(theme.ramp, 1)) == (theme.ramp[0], theme.ramp[-1])
+    assert at(theme.ramp, -1) == theme.ramp[0] and at(theme.ramp, 9) == theme.ramp[-1]
+    assert theme.scale[0] == (0.0, theme.ramp[0]) and theme.scale[-1] == (1.0, theme.ramp[-1])
+
+
+def test_mixing():
+    assert mix("#000000", "#FFFFFF", 0.5) == "#808080" and mix("#102030", "#FFFFFF", 0) == "#102030"
