@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import apsw
 import streamlit as st
+
+from glan_core.errors import GlanError
+from pages.components.text import fault
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -27,4 +31,9 @@ page = st.navigation({
     ],
 })  # fmt: skip
 st.session_state.framed = True
-page.run()
+try:
+    page.run()
+except GlanError as error:
+    fault(error)
+except apsw.CorruptError as error:
+    st.error(f"The file of this workspace is damaged ({error}): restore it from a copy.")

@@ -90,7 +90,7 @@ def table(rows: list[Pair]) -> Pair:
             "question": st.column_config.TextColumn("Question", width=226),
             "discipline": st.column_config.TextColumn("Discipline", width=94),
             "strategy": st.column_config.TextColumn("Strategy", width=62),
-            "answer": st.column_config.NumberColumn("Answer", format="localized", width=62, help="Characters; 0: no answer yet."),
+            "answer": st.column_config.NumberColumn("Answer", format="localized", width=62, help="Characters; 0: none yet."),
         },
     )  # fmt: skip
     if event.selection.rows and event.selection.rows[0] < len(rows):
@@ -150,9 +150,8 @@ def prompts(links: list[Link]) -> None:
         if link.what not in ("question", "answer"):
             continue
         for call in link.calls:
-            st.markdown(
-                f"**{link.what.capitalize()}** · prompt {call.prompt_version} · temperature {call.temperature:g} · top-p {call.top_p:g}"
-            )
+            sampling = f"temperature {call.temperature:g} · top-p {call.top_p:g}"
+            st.markdown(f"**{link.what.capitalize()}** · prompt {call.prompt_version} · {sampling}")
             messages = provenance.messages_of(ws, call)
             if messages is None:
                 st.caption(

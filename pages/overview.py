@@ -112,7 +112,8 @@ def _below(nodes: list) -> None:
             studio.set_focus(nodes[picked[0]].id)
 
     st.dataframe(
-        rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(rows) <= 8 else 330,
+        rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
+        height="content" if len(rows) <= 8 else 330,
         column_config={
             "name": st.column_config.TextColumn("Below", width=155),
             "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=75),

@@ -65,7 +65,8 @@ def outline() -> None:
     key = f"outline_{focus}_{search}_{whole}"  # the rows change with these, and a picked row must not stay picked by number
     at = next((number for number, n in enumerate(nodes) if n.id == focus), None)
     st.dataframe(
-        frame, key=key, on_select=pick, selection_mode="single-row", hide_index=True, height="content" if len(frame) <= 17 else 600,
+        frame, key=key, on_select=pick, selection_mode="single-row", hide_index=True,
+        height="content" if len(frame) <= 17 else 600,
         selection_default={"selection": {"rows": [] if at is None else [at]}},
         column_config={
             "name": st.column_config.TextColumn("Field, sub-field, discipline", width=318),

@@ -60,7 +60,7 @@ def test_streaming_gives_the_greedy_reply_piece_by_piece(tiny):
 
 
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for spec in (f"local:{tmp_path}", "local:nobody/no-such-model"):
         with pytest.raises(TeacherError, match="cannot be loaded"):
             asyncio.run(open_teacher(spec).reply(chat("x"), Sampling()))

@@ -47,9 +47,8 @@ def endpoint():
 def fill(shown: Studio, **values) -> Studio:
     """Type into the fields of the form by their keys."""
     for key, value in values.items():
-        field = next(field for kind in ("number_input", "text_input", "selectbox", "slider") for field in getattr(shown.app, kind)
-                     if field.key == key)  # fmt: skip
-        field.set_value(value)
+        kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider)
+        next(field for kind in kinds for field in kind if field.key == key).set_value(value)
         shown.app.run()
     return shown
 

@@ -25,8 +25,10 @@ def test_a_broken_image_still_tells_where_it_pointed():
 
 
 def test_code_keeps_its_signs():
-    for code in ("```rust\n#![allow(dead_code)]\nlet a: &str = \"$x\"; # Not a heading\n```", "~~~\n$a :red b\n~~~", "`$x :red`",
-                 "``a ` $b``", "1. Do:\n    ```sh\n    echo $HOME:$PATH\n    ```"):  # fmt: skip
+    for code in (
+        "```rust\n#![allow(dead_code)]\nlet a: &str = \"$x\"; # Not a heading\n```", "~~~\n$a :red b\n~~~", "`$x :red`",
+        "``a ` $b``", "1. Do:\n    ```sh\n    echo $HOME:$PATH\n    ```",
+    ):  # fmt: skip
         assert model_markdown(code) == code
         assert model_markdown(f"Costs $5.\n\n{code}\n\nAnd $6.") == f"Costs \\$5.\n\n{code}\n\nAnd \\$6."
 
@@ -110,8 +112,10 @@ def test_plain_text_of_names():
     assert plain("a_b *c* #1 [d](e) $f$ <g> &amp;") == "a\\_b \\*c\\* \\#1 \\[d\\]\\(e\\) \\$f\\$ \\<g\\> \\&amp;"
 
 
-PIECES = ["`", "``` ", "```\n", "$", "$$", "$a ", "$$a", "\\[", "\\(", "\\", "[", "![", "![x](u)", "](", "<a:", "https://", "#", "# ", "> ",
-          "-\n", "=\n", "- ", "1. ", "~", ":", ":a", " ", " \n", "\t", "`a\n\n", "$x\n\n", "\\[\n\n", "|---|\n", "\ue0001\ue001"]  # fmt: skip
+PIECES = [
+    "`", "``` ", "```\n", "$", "$$", "$a ", "$$a", "\\[", "\\(", "\\", "[", "![", "![x](u)", "](", "<a:", "https://", "#", "# ", "> ",
+    "-\n", "=\n", "- ", "1. ", "~", ":", ":a", " ", " \n", "\t", "`a\n\n", "$x\n\n", "\\[\n\n", "|---|\n", "\ue0001\ue001",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", PIECES)

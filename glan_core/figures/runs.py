@@ -33,10 +33,10 @@ def progress_curve(frame: pd.DataFrame, style: Style, height: int = 220) -> go.F
         go.Scatter(x=time, y=frame["in_flight"], mode="lines", line={"color": style.muted, "width": 1, "dash": "dot"},
                    name="in flight", yaxis="y2", hovertemplate="%{y} in flight<extra></extra>"),
     ])  # fmt: skip
+    counts = {"rangemode": "tozero", "tickmode": "auto", "tickformat": ",d", "nticks": 5}
     figure.update_layout(
         template=style.template, height=height, hovermode="x unified", margin={"l": 8, "r": 8, "t": 8, "b": 36},
-        xaxis={"title": {"text": unit}}, yaxis={"title": {"text": "calls stored"}, "rangemode": "tozero", "tickformat": ",d", "nticks": 5},
-        yaxis2={"title": {"text": "in flight (dotted)"}, "overlaying": "y", "side": "right", "showgrid": False, "rangemode": "tozero",
-                "tickmode": "auto", "tickformat": ",d", "nticks": 5},
+        xaxis={"title": {"text": unit}}, yaxis={"title": {"text": "calls stored"}, **counts},
+        yaxis2={"title": {"text": "in flight (dotted)"}, **counts, "overlaying": "y", "side": "right", "showgrid": False},
     )  # fmt: skip
     return figure

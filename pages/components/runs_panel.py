@@ -151,7 +151,8 @@ def _stages(stages: Sequence[run_rows.StageProgress]) -> None:
     rows = [s for s in stages if s.planned]
     st.dataframe(
         pd.DataFrame({
-            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows], "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
+            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows],
+            "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
             "done": [s.done for s in rows], "planned": [s.planned for s in rows], "failed": [s.failed for s in rows],
         }),
         hide_index=True,

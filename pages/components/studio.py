@@ -146,10 +146,11 @@ def _breadcrumb(tree: nx.DiGraph) -> None:
     everything = "All knowledge" if picked else "**All knowledge**"
     st.button(everything, key="focus_all", icon=":material/public:", type="tertiary", on_click=set_focus, args=(None,))
     for depth, node in enumerate(nodes):
-        name = plain(shorten(node.name, 40))
+        name = plain(shorten(node.name, 27))
         st.button(
-            f"**{name}**" if depth == len(nodes) - 1 else name, key=f"focus_{node.id}", icon=":material/subdirectory_arrow_right:",
-            type="tertiary", on_click=set_focus, args=(node.id,), help=plain(node.name) if len(node.name) > 40 else None,
+            f"**{name}**" if depth == len(nodes) - 1 else name, key=f"focus_{node.id}", type="tertiary",
+            icon=":material/subdirectory_arrow_right:", on_click=set_focus, args=(node.id,),
+            help=plain(node.name) if len(node.name) > 27 else None,
         )  # fmt: skip
 
 
