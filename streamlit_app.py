@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import apsw
 import streamlit as st
 
 from glan_core.errors import GlanError
+from glan_core.workspace import Damaged
 from pages.components.text import fault
 
 ASSETS = Path(__file__).parent / "assets"
@@ -35,5 +35,5 @@ try:
     page.run()
 except GlanError as error:
     fault(error)
-except apsw.CorruptError as error:
+except Damaged as error:
     st.error(f"The file of this workspace is damaged ({error}): restore it from a copy.")

@@ -1,6 +1,7 @@
 """Fixtures of the tests of pages; a test module takes them with `pytest_plugins = ["studio_fixtures"]`."""
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from studio_app import copy_of, make_demo
 
 from glan_core import demo, taxonomy_edit
@@ -11,6 +12,14 @@ from pages.components import studio
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """The folder in which the studio looks for workspaces; the changes are by 'Ada'."""
+    initialise = PagesManager.__init__
+
+    def framed(self, *args, **kwargs) -> None:
+        """AppTest takes pages/ for the older kind of pages at every run, and would run a page without streamlit_app.py."""
+        initialise(self, *args, **kwargs)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", framed)
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setattr(studio, "HOME", folder)

@@ -4,6 +4,6 @@
 argument is the open database.
 """
 
-from glan_core.workspace.workspace import Workspace, WorkspaceError, found_in
+from glan_core.workspace.workspace import Damaged, Workspace, WorkspaceError, found_in
 
-__all__ = ["Workspace", "WorkspaceError", "found_in"]
+__all__ = ["Damaged", "Workspace", "WorkspaceError", "found_in"]

@@ -17,6 +17,7 @@ from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 FILE = "glan.sqlite"
 UNFINISHED = ".unfinished"  # the folder in a workspace's folder where its first content is made
 BUSY_MS = 30_000
+Damaged = apsw.CorruptError  # what reading a damaged file raises, wherever that is noticed
 
 
 class WorkspaceError(GlanError):
