@@ -112,11 +112,11 @@ def stage_fields() -> dict[str, dict]:
     edited = st.data_editor(
         defaults, key="stage_settings", hide_index=True, disabled=["name"],
         column_config={
-            "name": st.column_config.TextColumn("Stage", width=100),
+            "name": st.column_config.TextColumn("Stage", width=95),
             "teacher": st.column_config.TextColumn("Teacher", width=110, help="openai:MODEL, local:PATH or scripted; empty: as above."),
-            "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=5.0, required=True, width=80),
-            "top_p": st.column_config.NumberColumn("Top-p", min_value=0.01, max_value=1.0, required=True, width=60),
-            "max_tokens": st.column_config.NumberColumn("Max tokens", min_value=1, required=True, width=80),
+            "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=5.0, required=True, width=100),
+            "top_p": st.column_config.NumberColumn("Top-p", min_value=0.01, max_value=1.0, required=True, width=75),
+            "max_tokens": st.column_config.NumberColumn("Max tokens", min_value=1, required=True, width=100),
         },
     )  # fmt: skip
     changes = {
