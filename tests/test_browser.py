@@ -99,6 +99,7 @@ def pick_row(page, number: int, table: int = 0) -> None:
 def enter(page, label: str, text: str) -> None:
     """Type into a field, and wait until the page has taken it."""
     field = page.locator(f'input[aria-label="{label}"]')
+    expect(field).to_have_count(1)  # while a page is drawn anew, the old one may still be there
     field.fill(text)
     field.press("Enter")
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
@@ -239,7 +240,9 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
             enter(page, label, text)
         for label, text in (("Subject queries", "1"), ("Questions per syllabus", "600")):
             enter(page, label, text)
-        page.locator("summary", has_text="Draws, limits and pace").first.click()
+        more = page.locator("summary", has_text="Draws, limits and pace")
+        expect(more).to_have_count(1)
+        more.click()
         enter(page, "Calls at a time", "4")
         expect(page.get_by_text("--max-in-flight 4")).to_be_visible()
         page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
