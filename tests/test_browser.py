@@ -15,7 +15,7 @@ playwright = (
 )
 expect = playwright.expect
 pytestmark = pytest.mark.browser
-WAIT = 20_000  # milliseconds that a step may take on a busy machine
+WAIT = 45_000  # milliseconds; a busy machine may need half of it for a page
 expect.set_options(timeout=WAIT)
 
 
