@@ -75,7 +75,7 @@ def _syllabus_chain(ws: Workspace, syllabus_id: str, pair: Pair | None) -> list[
     calls = tuple(call_rows.calls_of(ws.db, syllabus_id))
     links = [*_path(ws, syllabus.discipline_id), _subject_link(ws, subject),
              Link("syllabus", syllabus_id, subject.name, syllabus.text, calls)]  # fmt: skip
-    for session in curriculum_rows.sessions(ws.db, syllabus_id):
+    for session in curriculum_rows.sessions(ws.db, syllabus_id, retired=pair is not None):
         if pair is None or session.id in pair.question.sessions:
             links.append(Link("class session", session.id, session.name, session.description))
             links += [
@@ -216,7 +216,7 @@ def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prom
     question = pair.question
     syllabus = curriculum_rows.syllabus(ws.db, question.syllabus_id)
     subject = curriculum_rows.subject(ws.db, syllabus.subject_id)
-    sessions = {session.id: session for session in curriculum_rows.sessions(ws.db, syllabus.id)}
+    sessions = {session.id: session for session in curriculum_rows.sessions(ws.db, syllabus.id, retired=True)}
     names = {id: name for session in sessions.values() for id, name in session.concepts}
     return stages.chat_question(
         discipline, subject, syllabus.text, question.strategy, [sessions[id].name for id in question.sessions],

@@ -54,6 +54,10 @@ def add_call(db: apsw.Connection, call: Call) -> None:
         count(
             db, call.discipline_id, calls=1, tokens_in=call.tokens_in, tokens_out=call.tokens_out, cost_usd=call.cost_usd or 0
         )
+        db.execute(
+            "INSERT INTO counters VALUES (?, 'last_at', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+            (call.discipline_id, call.at),
+        )
 
 
 def count(db: apsw.Connection, node_id: str, **amounts: float) -> None:

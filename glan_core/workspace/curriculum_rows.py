@@ -91,7 +91,7 @@ def add_subjects(
         (s.id, discipline_id, known + n, s.name, s.level, json.dumps(s.subtopics, ensure_ascii=False), teacher)
         for n, (s, teacher) in enumerate(subjects)
     ]
-    db.executemany("INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT INTO subjects (id, discipline_id, position, name, level, subtopics, teacher) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     db.executemany("INSERT OR IGNORE INTO subject_mentions VALUES (?, ?)", list(mentions))
     db.executemany("UPDATE subject_queries SET settled = 1 WHERE id = ?", [(q,) for q in settled_queries])
     count(db, discipline_id, subjects=len(rows))
@@ -154,7 +154,7 @@ def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, Syllab
 
 
 def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, drafts: Iterable[SessionDraft]) -> None:
-    """Store the sessions and concepts read out of a syllabus, ; once only."""
+    """Store the sessions and concepts read out of a syllabus, once only."""
     drafts = list(drafts)
     sizes = json.dumps([len(draft.concepts) for draft in drafts])
     db.execute("UPDATE syllabi SET sizes = ? WHERE id = ? AND sizes IS NULL", (sizes, syllabus_id))
@@ -167,18 +167,24 @@ def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, draf
         concept_rows += [
             (derive("con", session_id, n), session_id, syllabus_id, n, name) for n, name in enumerate(draft.concepts)
         ]
-    db.executemany("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", session_rows)
-    db.executemany("INSERT INTO concepts VALUES (?, ?, ?, ?, ?)", concept_rows)
+    db.executemany("INSERT INTO sessions (id, syllabus_id, position, name, description) VALUES (?, ?, ?, ?, ?)", session_rows)
+    db.executemany("INSERT INTO concepts (id, session_id, syllabus_id, position, name) VALUES (?, ?, ?, ?, ?)", concept_rows)
     count(db, discipline_id, sessions=len(session_rows), concepts=len(concept_rows))
 
 
-def sessions(db: apsw.Connection, syllabus_id: str) -> list[Session]:
-    """The class sessions of a syllabus with their key concepts, in order."""
+def sessions(db: apsw.Connection, syllabus_id: str, *, retired: bool = False) -> list[Session]:
+    """The class sessions of a syllabus with their key concepts, in order. `retired` ones, that an edit or a new syllabus put
+    out of use, come only where asked for: questions made from them stay."""
     concepts: dict[str, list[tuple[str, str]]] = {}
     rows = db.execute(
-        "SELECT session_id, id, name FROM concepts WHERE syllabus_id = ? ORDER BY session_id, position", (syllabus_id,)
+        "SELECT session_id, id, name FROM concepts WHERE syllabus_id = ? AND retired <= ? ORDER BY session_id, position",
+        (syllabus_id, retired),
     )
     for session_id, id, name in rows:
         concepts.setdefault(session_id, []).append((id, name))
-    rows = db.execute("SELECT * FROM sessions WHERE syllabus_id = ? ORDER BY position", (syllabus_id,))
+    rows = db.execute(
+        """SELECT id, syllabus_id, position, name, description FROM sessions WHERE syllabus_id = ? AND retired <= ?
+           ORDER BY position""",
+        (syllabus_id, retired),
+    )
     return [Session(*row, tuple(concepts.get(row[0], ()))) for row in rows]

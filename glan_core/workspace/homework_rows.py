@@ -81,7 +81,10 @@ def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: 
     db.execute("INSERT OR IGNORE INTO answers (id, question_id, text, teacher) VALUES (?, ?, ?, ?)",
                (answer_id(question_id), question_id, text, teacher))  # fmt: skip
     if db.changes():
-        db.execute("UPDATE questions SET answered = 1 WHERE id = ?", (question_id,))
+        db.execute(
+            "UPDATE questions SET answered = 1, answer_length = ?, answer_teacher = ? WHERE id = ?",
+            (len(text), teacher, question_id),
+        )
         count(db, discipline_id, pairs=1)
 
 

@@ -16,7 +16,7 @@ _CONTENT = {
     "question_concepts": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
     "answers": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
 }
-_PAID = "'calls', 'tokens_in', 'tokens_out', 'cost_usd'"
+_PAID = "'calls', 'tokens_in', 'tokens_out', 'cost_usd', 'last_at'"
 
 
 def take_over(ws: Workspace, other: Workspace, discipline_id: str, run_id: int, *, content: bool) -> None:
@@ -56,7 +56,8 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -
     measures = "AND measure != 'failures'" if content else f"AND measure IN ({_PAID})"
     db.execute(
         f"""INSERT INTO main.counters SELECT node_id, measure, value FROM other.counters WHERE node_id = ? {measures}
-            ON CONFLICT DO UPDATE SET value = value + excluded.value""",
+            ON CONFLICT DO UPDATE SET value = CASE measure WHEN 'last_at' THEN max(value, excluded.value)
+            ELSE value + excluded.value END""",
         (discipline_id,),
     )
     if content:

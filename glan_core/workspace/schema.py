@@ -104,4 +104,43 @@ def version_1(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1]
+def version_2(db: apsw.Connection) -> None:
+    """Reviews, edits and their history, versions of a syllabus, counters around a run, and what filters of pairs look at.
+
+    The index by discipline holds all that a filter asks of a question, so that a filter which hardly any row passes reads
+    the index alone. `record_events.last_question` is the newest question when the event happened: those of an edited
+    syllabus up to it were made from the older text.
+    """
+    db.execute("""
+    ALTER TABLE questions ADD COLUMN review TEXT;
+    ALTER TABLE questions ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+    ALTER TABLE questions ADD COLUMN starred INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE questions ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE questions ADD COLUMN answer_length INTEGER;
+    ALTER TABLE questions ADD COLUMN answer_teacher TEXT;
+    UPDATE questions SET (answer_length, answer_teacher) = (
+        SELECT length(text), teacher FROM answers WHERE question_id = questions.id) WHERE answered = 1;
+    DROP INDEX questions_by_discipline;
+    CREATE INDEX questions_by_discipline ON questions (
+        discipline_id, seq, strategy, answered, review, starred, edited, answer_length, syllabus_id, teacher, answer_teacher);
+
+    ALTER TABLE subjects ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE syllabi ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE syllabi ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE concepts ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE record_events (
+        seq INTEGER PRIMARY KEY, batch TEXT NOT NULL, record_id TEXT NOT NULL, field TEXT NOT NULL,
+        before TEXT, after TEXT, who TEXT NOT NULL, at REAL NOT NULL, last_question INTEGER NOT NULL);
+    CREATE INDEX record_events_by_record ON record_events (record_id, seq);
+    CREATE INDEX record_events_by_batch ON record_events (batch);
+
+    CREATE TABLE run_counters (run_id INTEGER NOT NULL, moment TEXT NOT NULL, counters TEXT NOT NULL,
+        PRIMARY KEY (run_id, moment)) WITHOUT ROWID;
+    INSERT INTO counters SELECT discipline_id, 'last_at', max(at) FROM calls
+        WHERE discipline_id IS NOT NULL GROUP BY discipline_id;
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2]
