@@ -9,13 +9,13 @@ from glan_core.provenance import Link
 from glan_core.wording import exact, number, plural, usd
 from glan_core.workspace import homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
-from pages.components import studio
+from pages.components import address, studio
 from pages.components.text import model_markdown, plain, scripted_mark
 
 PAGE = 50
 
 ws, tree = studio.open_page("Homework")
-focus = studio.focus()
+focus = address.focus()
 standing = coverage.standings(ws, tree)[focus or ""]
 pairs, questions = int(standing.counts["pairs"]), int(standing.counts["questions"])
 

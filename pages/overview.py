@@ -7,12 +7,12 @@ from glan_core import coverage
 from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst
 from glan_core.wording import number, plural, short, usd
 from glan_core.workspace import run_rows
-from pages.components import runs_panel, studio
+from pages.components import address, runs_panel, studio
 from pages.components.text import plain
 
 ws, tree = studio.open_page("Overview")
 standings = coverage.standings(ws, tree)
-focus = studio.focus()
+focus = address.focus()
 standing = standings[focus or ""]
 
 
@@ -45,7 +45,7 @@ def pick() -> None:
         id = points[0]["id"]
         if id == middle() and id != ALL:
             id = tree.nodes[id]["node"].parent_id
-        studio.set_focus(None if id in (ALL, None) else id)
+        address.set_focus(None if id in (ALL, None) else id)
 
 
 def picture() -> None:
@@ -109,7 +109,7 @@ def _below(nodes: list) -> None:
 
     def choose() -> None:
         if picked := st.session_state[key].selection.rows:
-            studio.set_focus(nodes[picked[0]].id)
+            address.set_focus(nodes[picked[0]].id)
 
     st.dataframe(
         rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True,

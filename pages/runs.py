@@ -13,11 +13,11 @@ from glan_core.generation.run import check
 from glan_core.wording import duration, money, plural, short, span
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE
-from pages.components import runs_panel, studio, teacher_form
+from pages.components import address, runs_panel, studio, teacher_form
 from pages.components.text import fault, plain
 
 ws, tree = studio.open_page("Runs")
-focus = studio.focus()
+focus = address.focus()
 for key, value in {"run_queries": 10, "run_per": 20, "run_share": 50, "run_seed": 0, "run_flight": 32}.items():
     st.session_state.setdefault(key, value)
 

@@ -10,12 +10,12 @@ from glan_core.generation.run import check
 from glan_core.wording import ago, plural
 from glan_core.workspace import run_rows, taxonomy_rows
 from glan_core.workspace.run_rows import LIVE
-from pages.components import runs_panel, studio, teacher_form
+from pages.components import address, runs_panel, studio, teacher_form
 from pages.components.add_discipline import add_discipline
 from pages.components.text import fault, plain, scripted_mark
 
 ws, tree = studio.open_page("Taxonomy")
-focus = studio.focus()
+focus = address.focus()
 node = tree.nodes[focus]["node"] if focus else None
 standings = coverage.standings(ws, tree)
 WORDS = {
@@ -60,7 +60,7 @@ def outline() -> None:
 
     def pick() -> None:
         picked = st.session_state[key].selection.rows
-        studio.set_focus(nodes[picked[0]].id if picked else node.parent_id)  # the picked row again: back up
+        address.set_focus(nodes[picked[0]].id if picked else node.parent_id)  # the picked row again: back up
 
     key = f"outline_{focus}_{search}_{whole}"  # the rows change with these, and a picked row must not stay picked by number
     at = next((number for number, n in enumerate(nodes) if n.id == focus), None)
@@ -116,7 +116,7 @@ def detail() -> None:
                 parent = node.parent_id
                 act(
                     f"Removed {node.name}.",
-                    lambda ws: (taxonomy_edit.remove(ws, node.id, studio.user()), studio.set_focus(parent)),
+                    lambda ws: (taxonomy_edit.remove(ws, node.id, address.user()), address.set_focus(parent)),
                 )
     keep, against = taxonomy_rows.tallies(ws.db).get(node.id, (0, 0))
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -135,7 +135,7 @@ def edit_form() -> None:
             ids = [n.id for n in parents]
             parent = st.selectbox("Under", ids, ids.index(parent), format_func=lambda id: _path_name(id))
         if st.form_submit_button("Save", type="primary"):
-            act("Saved.", taxonomy_edit.edit, node.id, studio.user(), name=name, description=description, parent_id=parent)
+            act("Saved.", taxonomy_edit.edit, node.id, address.user(), name=name, description=description, parent_id=parent)
 
 
 def _below(id: str) -> set[str]:
@@ -150,7 +150,7 @@ def vote_buttons(target_id: str) -> None:
     """Keep or remove, for a node or a proposal."""
     for keep, icon, word in ((True, ":material/thumb_up:", "Keep"), (False, ":material/thumb_down:", "Remove")):
         if st.button(word, icon=icon, key=f"vote_{target_id}_{keep}", type="tertiary"):
-            act("Your vote is counted.", taxonomy_edit.vote, target_id, keep, studio.user())
+            act("Your vote is counted.", taxonomy_edit.vote, target_id, keep, address.user())
 
 
 def proposals() -> None:
@@ -191,7 +191,7 @@ def count_votes(open_ones: list[taxonomy_rows.Proposal], tallies: dict[str, tupl
 
 def decide(ws) -> None:
     """Count the votes; say why a proposal that the majority kept could not join the tree."""
-    for name, reason in taxonomy_edit.decide(ws, studio.user()).refused:
+    for name, reason in taxonomy_edit.decide(ws, address.user()).refused:
         st.toast(f"{plain(name)} could not be added: {plain(reason)}", icon=":material/warning:")
 
 
@@ -244,7 +244,7 @@ def changes() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{plain(n.name)} is removed.", width="content")
             if st.button("Restore", key=f"restore_{n.id}", icon=":material/undo:", type="tertiary"):
-                act(f"Restored {n.name}.", taxonomy_edit.restore, n.id, studio.user())
+                act(f"Restored {n.name}.", taxonomy_edit.restore, n.id, address.user())
     events = taxonomy_rows.events(ws.db, 200)
     st.dataframe(
         pd.DataFrame({
@@ -297,7 +297,7 @@ def import_file(name: str, content: bytes) -> None:
     if not total:
         st.info("This file says what the workspace already holds.")
     elif st.button(f"Import · {plural(total, 'change')}", type="primary"):
-        act(f"Imported {name}.", taxonomy_edit.import_nodes, nodes, studio.user())
+        act(f"Imported {name}.", taxonomy_edit.import_nodes, nodes, address.user())
 
 
 fields = sum(1 for _, parents in tree.in_degree() if parents == 0)
@@ -317,7 +317,7 @@ with left:
                 "The starter taxonomy is in place.",
                 taxonomy_edit.import_nodes,
                 taxonomy_file.read(demo.STARTER_TAXONOMY),
-                studio.user(),
+                address.user(),
             )
 with right:
     if len(tree):

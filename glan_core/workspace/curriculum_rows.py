@@ -91,7 +91,9 @@ def add_subjects(
         (s.id, discipline_id, known + n, s.name, s.level, json.dumps(s.subtopics, ensure_ascii=False), teacher)
         for n, (s, teacher) in enumerate(subjects)
     ]
-    db.executemany("INSERT INTO subjects (id, discipline_id, position, name, level, subtopics, teacher) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    db.executemany(
+        "INSERT INTO subjects (id, discipline_id, position, name, level, subtopics, teacher) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+    )
     db.executemany("INSERT OR IGNORE INTO subject_mentions VALUES (?, ?)", list(mentions))
     db.executemany("UPDATE subject_queries SET settled = 1 WHERE id = ?", [(q,) for q in settled_queries])
     count(db, discipline_id, subjects=len(rows))

@@ -6,7 +6,7 @@ import streamlit as st
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
-from pages.components import studio
+from pages.components import address
 from pages.components.text import fault, plain
 
 
@@ -15,7 +15,7 @@ def add_discipline(ws: Workspace, tree: nx.DiGraph) -> None:
     """Ask for name, place and description; say what it resembles; add it and put the focus there."""
     places = [n for n in taxonomy.walk(tree) if n.kind != "discipline"]
     ids = [n.id for n in places]
-    focus = studio.focus()
+    focus = address.focus()
     near = focus if focus in ids else (tree.nodes[focus]["node"].parent_id if focus else None)
     name = st.text_input("Name", placeholder="Virology")
     place = st.selectbox(
@@ -28,9 +28,9 @@ def add_discipline(ws: Workspace, tree: nx.DiGraph) -> None:
         st.warning(f"The tree already has {plain(', '.join(other for other, _ in alike[:3]))}.")
     if st.button("Add the discipline", type="primary", disabled=not name.strip() or not ids):
         try:
-            node = taxonomy_edit.add(ws, name, place, studio.user(), description=description)
+            node = taxonomy_edit.add(ws, name, place, address.user(), description=description)
         except GlanError as error:
             fault(error)
         else:
-            studio.set_focus(node.id)
+            address.set_focus(node.id)
             st.rerun()

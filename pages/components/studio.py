@@ -12,6 +12,8 @@ from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.wording import shorten
 from glan_core.workspace import Workspace, found_in
+from pages.components import address
+from pages.components.add_discipline import add_discipline
 from pages.components.text import fault, plain
 
 HOME = Path(os.environ.get("GLAN_HOME") or Path(__file__).parents[2] / "workspaces")
@@ -30,9 +32,9 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
         if str(key).startswith(("run_", "grow_", "api_key")):
             st.session_state[key] = st.session_state[key]
-    address = st.query_params.to_dict()
-    went_back = "workspace" not in address and st.session_state.get("page") == name  # to before this page wrote its address
-    folder = _choose_workspace(address.get("workspace"))
+    said = st.query_params.to_dict()
+    went_back = "workspace" not in said and st.session_state.get("page") == name  # to before this page wrote its address
+    folder = _choose_workspace(said.get("workspace"))
     if folder is None:
         st.header(name)
         st.info(f"There is no workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and all that is made from it.")
@@ -45,12 +47,14 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         st.header(name)
         fault(error)
         st.stop()
-    _take_focus(tree, address)
+    address.take(tree, said)
     if not went_back:
-        _write_address()
+        address.write()
     st.session_state.page = name
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree)
+    if st.sidebar.button("Add a discipline", icon=":material/add:", width="stretch", key="add_discipline"):
+        add_discipline(ws, tree)
     return ws, tree
 
 
@@ -64,7 +68,7 @@ def _choose_workspace(in_url: str | None) -> Path | None:
     if not found:
         return None
     wanted = st.session_state.get("workspace")
-    if in_url in found and in_url != _written().get("workspace", wanted):  # typed, shared, or reached by Back
+    if in_url in found and in_url != address.written().get("workspace", wanted):  # typed, shared, or reached by Back
         wanted = in_url
         st.session_state.written = {}
     elif wanted is None:
@@ -77,7 +81,7 @@ def _choose_workspace(in_url: str | None) -> Path | None:
         with st.popover("", icon=":material/add:", help="New workspace"):
             _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
-        st.session_state.focus = None
+        st.session_state.focus = st.session_state.subject = None
     st.session_state.workspace = name
     return found[name]
 
@@ -100,63 +104,29 @@ def _new_workspace() -> None:
                 fault(error)
             else:
                 st.session_state.workspace = folder
-                st.session_state.focus = None
+                st.session_state.focus = st.session_state.subject = None
                 st.rerun()
-
-
-def focus() -> str | None:
-    """The id of the taxonomy node that is picked, or None for all."""
-    return st.session_state.get("focus")
-
-
-def set_focus(node_id: str | None) -> None:
-    """Pick a node, or None for all; the URL follows, so that a link opens the same view."""
-    st.session_state.focus = node_id
-    _write_address()
-
-
-def _written() -> dict[str, str]:
-    """The address that this session wrote last."""
-    return st.session_state.get("written", {})
-
-
-def _write_address() -> None:
-    """Put workspace and focus into the URL, in one step of the browser's history."""
-    address = {"workspace": st.session_state.workspace} | ({"focus": focus()} if focus() else {})
-    st.session_state.written = address
-    if "focus" not in address:
-        st.query_params.pop("focus", None)
-    st.query_params.update(address)
-
-
-def _take_focus(tree: nx.DiGraph, address: dict[str, str]) -> None:
-    """A focus in the URL that this session did not write there was typed, shared, or reached by Back; so was none."""
-    in_url = address.get("focus")
-    if (in_url or "workspace" in address) and in_url != _written().get("focus"):
-        st.session_state.focus = in_url
-    if focus() not in tree:
-        st.session_state.focus = None
 
 
 def _breadcrumb(tree: nx.DiGraph) -> None:
     """Where the focus is; every part of it can be picked, and all of it cleared."""
     st.caption("Focus")
-    picked = focus()
+    picked = address.focus()
     nodes = taxonomy.path(tree, picked) if picked else []
     everything = "All knowledge" if picked else "**All knowledge**"
-    st.button(everything, key="focus_all", icon=":material/public:", type="tertiary", on_click=set_focus, args=(None,))
+    st.button(everything, key="focus_all", icon=":material/public:", type="tertiary", on_click=address.set_focus, args=(None,))
     for depth, node in enumerate(nodes):
         name = plain(shorten(node.name, 27))
         st.button(
             f"**{name}**" if depth == len(nodes) - 1 else name, key=f"focus_{node.id}", type="tertiary",
-            icon=":material/subdirectory_arrow_right:", on_click=set_focus, args=(node.id,),
+            icon=":material/subdirectory_arrow_right:", on_click=address.set_focus, args=(node.id,),
             help=plain(node.name) if len(node.name) > 27 else None,
         )  # fmt: skip
 
 
 def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     """The title line: page, focus, one sentence of state, and the demo mark."""
-    picked = focus()
+    picked = address.focus()
     of = f" · {plain(tree.nodes[picked]['node'].name)}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
@@ -180,8 +150,3 @@ def two_halves():
 def figure_style() -> Style:
     """The style of figures in the theme that the user sees."""
     return style(st.context.theme.type)
-
-
-def user() -> str:
-    """Who is recorded with changes and votes made on pages."""
-    return st.session_state.get("who") or taxonomy_edit.default_user()
