@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from glan_core import ids, taxonomy, taxonomy_edit
+from glan_core import taxonomy, taxonomy_edit
 from glan_core.curriculum import Subject
 from glan_core.generation.order import Order
 from glan_core.generation.stages import (
@@ -136,24 +136,23 @@ class GenerationFrontier:
 
     def _question_works(self, subject: Subject, syllabus_id: str, missing: int) -> Iterator[Work]:
         """The first `missing` draws of a syllabus that no question was made from yet."""
-        text = curriculum_rows.syllabus(self._ws.db, syllabus_id).text
+        syllabus = curriculum_rows.syllabus(self._ws.db, syllabus_id)
         sessions = curriculum_rows.sessions(self._ws.db, syllabus_id)
-        done = homework_rows.question_ids(self._ws.db, syllabus_id)
+        done = homework_rows.combinations(self._ws.db, syllabus_id)
         order = self._order
         sequence = draws(
-            [len(session.concepts) for session in sessions], seed=order.seed, name=syllabus_id, pair_share=order.pair_share,
-            law=order.draw_law,
+            [len(session.concepts) for session in sessions], seed=order.seed, name=syllabus.drawn_as,
+            pair_share=order.pair_share, law=order.draw_law,
         )  # fmt: skip
         for draw in sequence:
             if not missing:
                 return
-            if ids.derive("qst", syllabus_id, draw.key) in done:
-                continue
-            missing -= 1
-            yield self._stages["question"].work(
-                self._discipline(subject.discipline_id), subject, text, sessions, syllabus_id, draw,
-                seed=order.seed, law=order.draw_law,
-            )  # fmt: skip
+            work = self._stages["question"].work(
+                self._discipline(subject.discipline_id), subject, syllabus, sessions, draw, seed=order.seed, law=order.draw_law
+            )
+            if frozenset(work.facts.concepts) not in done:
+                missing -= 1
+                yield work
 
     def stage(self, work: Work) -> Stage:
         """See Frontier."""

@@ -17,7 +17,7 @@ from glan_core.homework_draws import Draw
 from glan_core.prompts import Prompt, prompt
 from glan_core.teachers.base import Message
 from glan_core.workspace import curriculum_rows, homework_rows
-from glan_core.workspace.curriculum_rows import Session
+from glan_core.workspace.curriculum_rows import Session, Syllabus
 from glan_core.workspace.homework_rows import Question
 
 
@@ -195,20 +195,20 @@ class QuestionStage:
     name = "question"
 
     def work(
-        self, discipline: str, subject: Subject, syllabus: str, sessions: Sequence[Session], syllabus_id: str,
-        draw: Draw, *, seed: int, law: str,
+        self, discipline: str, subject: Subject, syllabus: Syllabus, sessions: Sequence[Session], draw: Draw, *, seed: int,
+        law: str,
     ) -> Work:  # fmt: skip
         """The question of one draw."""
         concepts = [sessions[s].concepts[c] for s, c in draw.concepts]
         picked = [sessions[s] for s in draw.sessions]
         question = Question(
-            0, ids.derive("qst", syllabus_id, draw.key), syllabus_id, subject.discipline_id, draw.strategy, law, seed,
-            draw.index,
-            tuple(session.id for session in picked), tuple(id for id, _ in concepts), "", "",
+            0, ids.derive("qst", syllabus.drawn_as, draw.key), syllabus.id, subject.discipline_id, draw.strategy, law, seed,
+            draw.index, tuple(session.id for session in picked), tuple(id for id, _ in concepts), "", "",
         )  # fmt: skip
         messages = chat_question(
-            discipline, subject, syllabus, draw.strategy, [session.name for session in picked], [name for _, name in concepts]
-        )
+            discipline, subject, syllabus.text, draw.strategy, [session.name for session in picked],
+            [name for _, name in concepts],
+        )  # fmt: skip
         return Work(self.name, question.id, subject.discipline_id, prompt(f"question_{draw.strategy}"), messages, question)
 
     def parse(self, work: Work, text: str) -> str:

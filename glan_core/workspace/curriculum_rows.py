@@ -14,7 +14,8 @@ from glan_core.workspace.call_rows import count
 @dataclass(frozen=True, slots=True)
 class Syllabus:
     """A stored syllabus. `sizes` is how many concepts each of its sessions holds, None until they have been read out of it;
-    `questions` how many questions it has."""
+    `questions` how many questions it has; `version` grows when its sessions or concepts become others, so that its draws are
+    new ones; `edited`: whether a person changed it or anything of it."""
 
     id: str
     subject_id: str
@@ -23,6 +24,13 @@ class Syllabus:
     teacher: str
     sizes: tuple[int, ...] | None
     questions: int
+    version: int
+    edited: bool
+
+    @property
+    def drawn_as(self) -> str:
+        """The name that its draws and questions go by: another one once its sessions or concepts are others."""
+        return f"{self.id}/{self.version}" if self.version else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +130,13 @@ def add_syllabus(db: apsw.Connection, syllabus_id: str, subject_id: str, discipl
         count(db, discipline_id, syllabi=1)
 
 
+_SYLLABUS = "id, subject_id, discipline_id, text, teacher, sizes, questions, version, edited"
+
+
 def syllabus(db: apsw.Connection, syllabus_id: str) -> Syllabus | None:
     """One syllabus, or None."""
-    row = db.execute("SELECT * FROM syllabi WHERE id = ?", (syllabus_id,)).fetchone()
-    return row and Syllabus(*row[:5], _sizes(row[5]), row[6])
+    row = db.execute(f"SELECT {_SYLLABUS} FROM syllabi WHERE id = ?", (syllabus_id,)).fetchone()
+    return row and Syllabus(*row[:5], _sizes(row[5]), *row[6:8], bool(row[8]))
 
 
 def _sizes(stored: str | None) -> tuple[int, ...] | None:
@@ -190,3 +201,58 @@ def sessions(db: apsw.Connection, syllabus_id: str, *, retired: bool = False) ->
         (syllabus_id, retired),
     )
     return [Session(*row, tuple(concepts.get(row[0], ()))) for row in rows]
+
+
+def new_session(db: apsw.Connection, syllabus_id: str, name: str, description: str) -> str:
+    """Add a session behind all others of a syllabus, without concepts; its id. `recount` must follow."""
+    query = "SELECT coalesce(max(position), -1) + 1 FROM sessions WHERE syllabus_id = ?"
+    (position,) = db.execute(query, (syllabus_id,)).fetchone()
+    id = derive("ses", syllabus_id, position)
+    db.execute("INSERT INTO sessions (id, syllabus_id, position, name, description) VALUES (?, ?, ?, ?, ?)",
+               (id, syllabus_id, position, name, description))  # fmt: skip
+    return id
+
+
+def new_concept(db: apsw.Connection, session_id: str, syllabus_id: str, name: str) -> str:
+    """Add a key concept behind all others of a session; its id. `recount` must follow."""
+    query = "SELECT coalesce(max(position), -1) + 1 FROM concepts WHERE session_id = ?"
+    (position,) = db.execute(query, (session_id,)).fetchone()
+    id = derive("con", session_id, position)
+    db.execute("INSERT INTO concepts (id, session_id, syllabus_id, position, name) VALUES (?, ?, ?, ?, ?)",
+               (id, session_id, syllabus_id, position, name))  # fmt: skip
+    return id
+
+
+def recount(db: apsw.Connection, syllabus_id: str) -> None:
+    """Bring in line what is counted of a syllabus whose sessions or concepts were added or put out of use.
+
+    Questions drawn from a session that is out of use stay, but no longer count towards its target; and its version grows.
+    """
+    old = syllabus(db, syllabus_id)
+    live = sessions(db, syllabus_id)
+    sizes = [len(session.concepts) for session in live]
+    ids = {session.id for session in live}
+    drawn = db.execute("SELECT sessions FROM questions WHERE syllabus_id = ?", (syllabus_id,))
+    questions = sum(ids.issuperset(json.loads(row)) for (row,) in drawn)
+    db.execute(
+        "UPDATE syllabi SET sizes = ?, questions = ?, version = version + 1 WHERE id = ?",
+        (json.dumps(sizes), questions, syllabus_id),
+    )
+    before = old.sizes or ()
+    count(db, old.discipline_id, sessions=len(sizes) - len(before), concepts=sum(sizes) - sum(before))
+    db.execute(
+        """INSERT OR REPLACE INTO counters SELECT ?1, 'concepts_asked', count(*) FROM concepts c JOIN syllabi s
+           ON s.id = c.syllabus_id WHERE s.discipline_id = ?1 AND c.retired = 0
+           AND EXISTS (SELECT 1 FROM question_concepts WHERE concept_id = c.id)""",
+        (old.discipline_id,),
+    )
+
+
+def times_asked(db: apsw.Connection, syllabus_id: str) -> dict[str, int]:
+    """How many questions asked about each key concept of a syllabus; those never asked about are absent."""
+    rows = db.execute(
+        """SELECT c.id, count(*) FROM concepts c JOIN question_concepts q ON q.concept_id = c.id
+           WHERE c.syllabus_id = ? GROUP BY c.id""",
+        (syllabus_id,),
+    )
+    return dict(rows)

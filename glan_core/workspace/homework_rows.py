@@ -35,11 +35,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question with its answer, or without one yet (`answer` and `answer_teacher` None)."""
+    """A question with its answer, or without one yet (`answer` and `answer_teacher` None), and what a person made of it:
+    `review` 'keep', 'reject' or None, with the `reason` of a rejection; whether it is `starred`, whether its text was
+    `edited`. `level` is that of its subject."""
 
     question: Question
     answer: str | None
     answer_teacher: str | None
+    review: str | None = None
+    reason: str = ""
+    starred: bool = False
+    edited: bool = False
+    level: str = ""
 
     @property
     def scripted(self) -> bool:
@@ -49,21 +56,38 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairFilter:
-    """Which pairs: of these disciplines (None: all), of a strategy, answered or not, holding all these words."""
+    """Which pairs; what is None is not asked.
+
+    Of these disciplines, of one syllabus, asking about one key concept, of a strategy, of a subject's level, answered or
+    not, by a teacher (who wrote question or answer), in a state of review ('keep', 'reject', 'none'), starred, edited, with
+    an answer of `shortest` to `longest` characters, whose answer failed; holding all these words.
+    """
 
     disciplines: tuple[str, ...] | None = None
     strategy: str | None = None
     answered: bool | None = None
     words: str = ""
+    syllabus_id: str | None = None
+    concept_id: str | None = None
+    level: str | None = None
+    teacher: str | None = None
+    review: str | None = None
+    starred: bool = False
+    edited: bool = False
+    shortest: int | None = None
+    longest: int | None = None
+    failed: bool = False
 
 
 def add_question(db: apsw.Connection, question: Question) -> None:
     """Store a question and count the concepts that it is the first to ask about. `seq` is given by the database."""
     db.execute(
         """INSERT OR IGNORE INTO questions (id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts,
-           text, teacher) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+           text, teacher, level) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+           coalesce((SELECT s.level FROM syllabi y JOIN subjects s ON s.id = y.subject_id WHERE y.id = ?), ''))""",
         (question.id, question.syllabus_id, question.discipline_id, question.strategy, question.draw_law, question.seed,
-         question.draw, json.dumps(question.sessions), json.dumps(question.concepts), question.text, question.teacher),
+         question.draw, json.dumps(question.sessions), json.dumps(question.concepts), question.text, question.teacher,
+         question.syllabus_id),
     )  # fmt: skip
     if not db.changes():
         return
@@ -88,9 +112,9 @@ def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: 
         count(db, discipline_id, pairs=1)
 
 
-def question_ids(db: apsw.Connection, syllabus_id: str) -> set[str]:
-    """The ids of a syllabus's questions."""
-    return {id for (id,) in db.execute("SELECT id FROM questions WHERE syllabus_id = ?", (syllabus_id,))}
+def combinations(db: apsw.Connection, syllabus_id: str) -> set[frozenset[str]]:
+    """The combinations of key concepts, by their ids, that a syllabus's questions were drawn from."""
+    return {frozenset(concepts) for _, concepts in concept_sets(db, syllabus_id)}
 
 
 def unanswered(db: apsw.Connection, discipline_id: str, up_to: int, page: int = 500) -> Iterator[tuple[str, str]]:
@@ -117,13 +141,13 @@ def last_seq(db: apsw.Connection) -> int:
 
 
 _COLUMNS = """q.seq, q.id, q.syllabus_id, q.discipline_id, q.strategy, q.draw_law, q.seed, q.draw, q.sessions, q.concepts,
-    q.text, q.teacher, a.text, a.teacher"""
+    q.text, q.teacher, a.text, a.teacher, q.review, q.reason, q.starred, q.edited, q.level"""
 _FROM = "FROM questions q LEFT JOIN answers a ON a.question_id = q.id"
 
 
 def _pair(row: Sequence) -> Pair:
     question = Question(*row[:8], tuple(json.loads(row[8])), tuple(json.loads(row[9])), row[10], row[11])
-    return Pair(question, row[12], row[13])
+    return Pair(question, *row[12:16], bool(row[16]), bool(row[17]), row[18])
 
 
 def pair(db: apsw.Connection, id: str) -> Pair | None:
@@ -141,41 +165,67 @@ def pairs_page(
 
     Costs an index walk, whatever the size of the workspace: no OFFSET, no sort of a table.
     """
-    newer = after is not None
-    seqs = _matching(db, which, before, after, limit) if which.words.split() else _walk(db, which, before, after, limit)
+    seqs = matching(db, which, before=before, after=after, limit=limit)
     marks = ", ".join("?" * len(seqs))
-    rows = db.execute(
-        f"SELECT {_COLUMNS} {_FROM} WHERE q.seq IN ({marks}) ORDER BY q.seq DESC", sorted(seqs, reverse=not newer)
-    )
+    rows = db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE q.seq IN ({marks}) ORDER BY q.seq DESC", seqs)
     return [_pair(row) for row in rows]
 
 
+def matching(
+    db: apsw.Connection, which: PairFilter, *, before: int | None = None, after: int | None = None, limit: int = 50
+) -> list[int]:
+    """The `seq` of the next rows of a filter, newest first; as `pairs_page` takes `before` and `after`."""
+    find = _with_words if which.words.split() else _walk
+    return sorted(find(db, which, before, after, limit), reverse=True)
+
+
+def number_of(db: apsw.Connection, which: PairFilter) -> int:
+    """How many pairs pass a filter. Reads the index of the disciplines it is about, so it is for one deliberate question."""
+    if which.words.split():
+        number, before = 0, None
+        while seqs := matching(db, which, before=before, limit=CHUNK):
+            number, before = number + len(seqs), seqs[-1]
+        return number
+    conditions, values = _conditions(db, which)
+    if which.disciplines is not None:
+        conditions.append("q.discipline_id IN (SELECT value FROM json_each(:disciplines))")
+        values["disciplines"] = json.dumps(which.disciplines)
+    return db.execute(f"SELECT count(*) FROM questions q WHERE {' AND '.join(conditions) or 'TRUE'}", values).fetchone()[0]
+
+
 def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
-    """The `seq` of the next rows of a filter without words: one index walk a discipline, of which the nearest are taken."""
+    """The `seq` of the next rows of a filter without words: one index walk a discipline, of which the nearest are taken.
+
+    What the conditions ask is in the index of disciplines, so that one which hardly any row passes reads no texts.
+    """
     order = "ASC" if after is not None else "DESC"
-    conditions, values = _conditions(which)
+    conditions, values = _conditions(db, which)
+    disciplines = which.disciplines
+    if disciplines is None and conditions and not (which.syllabus_id or which.concept_id or which.failed):
+        disciplines = [id for (id,) in db.execute("SELECT node_id FROM counters WHERE measure = 'questions'")]
     if after is not None or before is not None:
-        conditions.append("q.seq > ?" if after is not None else "q.seq < ?")
-        values.append(after if after is not None else before)
+        conditions.append("q.seq > :at" if after is not None else "q.seq < :at")
+        values["at"] = after if after is not None else before
     part = f"SELECT q.seq AS seq FROM questions q WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
-    if which.disciplines is None:
+    if disciplines is None:
         seqs = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
     else:
-        each = f"SELECT * FROM ({part.format(' AND '.join(['q.discipline_id = ?', *conditions]))})"
         seqs = []
-        for start in range(0, len(which.disciplines), MOST_TERMS):
-            some = which.disciplines[start : start + MOST_TERMS]
-            query = " UNION ALL ".join([each] * len(some))
-            seqs += [seq for (seq,) in db.execute(query, [value for id in some for value in (id, *values)])]
+        for start in range(0, len(disciplines), MOST_TERMS):
+            some = {f"d{n}": id for n, id in enumerate(disciplines[start : start + MOST_TERMS])}
+            parts = [part.format(" AND ".join([f"q.discipline_id = :{name}", *conditions])) for name in some]
+            query = " UNION ALL ".join(f"SELECT * FROM ({each})" for each in parts)
+            seqs += [seq for (seq,) in db.execute(query, values | some)]
     return sorted(seqs, reverse=after is None)[:limit]
 
 
-def _matching(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
+def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
     """The `seq` of the next rows that hold the words: the text index gives them in order, a chunk at a time."""
     words = " ".join(f'"{word}"' for word in which.words.replace('"', " ").split())
     sign, order, at = (">", "ASC", after) if after is not None else ("<", "DESC", 2**62 if before is None else before)
-    conditions, values = _conditions(which)
+    conditions, values = _conditions(db, which)
     wanted = None if which.disciplines is None else set(which.disciplines)
+    kept = " AND ".join(["q.seq IN (SELECT value FROM json_each(:chunk))", *conditions])
     found: list[int] = []
     while words and len(found) < limit:
         chunk = [row for (row,) in db.execute(
@@ -184,24 +234,78 @@ def _matching(db: apsw.Connection, which: PairFilter, before: int | None, after:
         )]  # fmt: skip
         if not chunk:
             break
-        at, marks = chunk[-1], ", ".join("?" * len(chunk))
-        kept = " AND ".join([f"q.seq IN ({marks})", *conditions])
-        rows = db.execute(
-            f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", [*chunk, *values]
-        )
+        at, values["chunk"] = chunk[-1], json.dumps(chunk)
+        rows = db.execute(f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", values)
         found += [seq for seq, discipline in rows if wanted is None or discipline in wanted]
     return found[:limit]
 
 
-def _conditions(which: PairFilter) -> tuple[list[str], list]:
-    conditions, values = [], []
-    if which.strategy:
-        conditions.append("q.strategy = ?")
-        values.append(which.strategy)
-    if which.answered is not None:
-        conditions.append("q.answered = ?")
-        values.append(int(which.answered))
-    return conditions, values
+def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict]:
+    """What a filter asks of a question `q`, but for disciplines and words."""
+    asked = {
+        "strategy": ("q.strategy = :strategy", which.strategy),
+        "answered": ("q.answered = :answered", None if which.answered is None else int(which.answered)),
+        "level": ("q.level = :level", which.level),
+        "teacher": (":teacher IN (q.teacher, q.answer_teacher)", which.teacher),
+        "review": ("coalesce(q.review, 'none') = :review", which.review),
+        "starred": ("q.starred = :starred", which.starred or None),
+        "edited": ("q.edited = :edited", which.edited or None),
+        "shortest": ("q.answer_length >= :shortest", which.shortest),
+        "longest": ("q.answer_length <= :longest", which.longest),
+        "syllabus_id": ("q.syllabus_id = :syllabus_id", which.syllabus_id),
+        "concept_id": ("q.id IN (SELECT question_id FROM question_concepts WHERE concept_id = :concept_id)", which.concept_id),
+        "failed": ("q.id IN (SELECT value FROM json_each(:failed))", _failed(db) if which.failed else None),
+    }
+    asked = {name: pair for name, pair in asked.items() if pair[1] is not None}
+    return [condition for condition, _ in asked.values()], {name: value for name, (_, value) in asked.items()}
+
+
+def _failed(db: apsw.Connection) -> str:
+    """The open questions whose answer failed, as a JSON list of ids."""
+    failed = {id for (id,) in db.execute("SELECT work_id FROM failures WHERE stage = 'answer'")}
+    open_ones = db.execute("SELECT id FROM questions WHERE answered = 0") if failed else ()
+    return json.dumps([id for (id,) in open_ones if answer_id(id) in failed])
+
+
+def siblings(db: apsw.Connection, question: Question, limit: int = 10) -> list[Pair]:
+    """Other pairs that ask about a key concept of a question, newest first."""
+    marks = ", ".join("?" * len(question.concepts))
+    rows = db.execute(
+        f"""SELECT {_COLUMNS} {_FROM} WHERE q.id IN (SELECT question_id FROM question_concepts WHERE concept_id IN ({marks}))
+            AND q.id != ? ORDER BY q.seq DESC LIMIT ?""",
+        (*question.concepts, question.id, limit),
+    )
+    return [_pair(row) for row in rows]
+
+
+def pair_ids(db: apsw.Connection, seqs: Sequence[int]) -> list[str]:
+    """The ids of questions by their `seq`."""
+    return [id for (id,) in db.execute("SELECT id FROM questions WHERE seq IN (SELECT value FROM json_each(?))",
+                                       (json.dumps(list(seqs)),))]  # fmt: skip
+
+
+def count_of_syllabus(db: apsw.Connection, syllabus_id: str, up_to: int) -> int:
+    """How many questions of a syllabus have a `seq` of at most `up_to`."""
+    query = "SELECT count(*) FROM questions WHERE syllabus_id = ? AND seq <= ?"
+    return db.execute(query, (syllabus_id, up_to)).fetchone()[0]
+
+
+def concept_sets(db: apsw.Connection, syllabus_id: str) -> list[tuple[str, tuple[str, ...]]]:
+    """What each question of a syllabus was drawn from: its strategy and the ids of its key concepts."""
+    rows = db.execute("SELECT strategy, concepts FROM questions WHERE syllabus_id = ?", (syllabus_id,))
+    return [(strategy, tuple(json.loads(concepts))) for strategy, concepts in rows]
+
+
+def levels(db: apsw.Connection) -> list[str]:
+    """The levels that subjects have, most frequent first."""
+    rows = db.execute("SELECT level FROM subjects WHERE level != '' GROUP BY level ORDER BY count(*) DESC, level LIMIT 50")
+    return [level for (level,) in rows]
+
+
+def teachers(db: apsw.Connection) -> list[str]:
+    """Who was asked for questions and answers."""
+    query = "SELECT DISTINCT teacher FROM call_totals WHERE stage IN ('question', 'answer') ORDER BY teacher"
+    return [teacher for (teacher,) in db.execute(query)]
 
 
 def all_pairs(db: apsw.Connection, disciplines: Sequence[str] | None = None, page: int = 1000) -> Iterator[Pair]:
@@ -231,6 +335,17 @@ def index_text(db: apsw.Connection, up_to_rows: int = 2000) -> int:
         db.executemany("INSERT INTO pair_text (rowid, question, answer) VALUES (?, ?, ?)", [row[1:] for row in rows])
         set_fact(db, "indexed_answer", rows[-1][0])
     return len(rows)
+
+
+def index_again(db: apsw.Connection, question_id: str) -> None:
+    """Bring the text index in line with a pair that was changed; one that is not in it yet stays out until its turn."""
+    row = db.execute(
+        """SELECT q.seq, q.text, a.text FROM questions q JOIN answers a ON a.question_id = q.id WHERE q.id = ? AND a.seq <=
+           (SELECT coalesce(max(value), 0) + 0 FROM meta WHERE key = 'indexed_answer')""",
+        (question_id,),
+    ).fetchone()
+    if row:
+        db.execute("INSERT OR REPLACE INTO pair_text (rowid, question, answer) VALUES (?, ?, ?)", row)
 
 
 def has_real_teacher(db: apsw.Connection) -> bool:

@@ -2,9 +2,12 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apsw
+
+from glan_core.workspace import call_rows
 
 STATES = ("queued", "running", "paused", "cancelled", "failed", "finished", "lost")
 LIVE = ("queued", "running")
@@ -142,3 +145,64 @@ def samples(db: apsw.Connection, run_id: int, most: int = 400) -> list[Sample]:
         (run_id, most),
     )
     return [Sample(*row) for row in rows]
+
+
+Counters = dict[str, dict[str, float]]  # discipline id -> measure -> value
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the disciplines of a run's target held before it, and when it was done; `after` is None as long as it adds to
+    them. Measures that never counted are absent."""
+
+    before: Counters
+    after: Counters | None
+
+
+def open_account(db: apsw.Connection, run_id: int, disciplines: Iterable[str]) -> None:
+    """Note what the disciplines of a run hold as it begins, or goes on: what others added to them since it was stopped is
+    not its own. Runs that never closed their accounts, since they were killed, are past adding now."""
+    for (other,) in db.execute(
+        "SELECT run_id FROM run_counters GROUP BY run_id HAVING max(moment) = 'before' AND run_id <> ?", (run_id,)
+    ).fetchall():
+        close_account(db, other)
+    known = account(db, run_id)
+    if known is None:
+        _put_counters(db, run_id, "before", _counters_of(db, disciplines))
+    elif known.after is not None:
+        own = difference(known.before, known.after)
+        _put_counters(db, run_id, "before", difference(own, _counters_of(db, known.before)))
+        db.execute("DELETE FROM run_counters WHERE run_id = ? AND moment = 'after'", (run_id,))
+
+
+def close_account(db: apsw.Connection, run_id: int) -> None:
+    """Note what the disciplines of a run hold as it ends."""
+    if (known := account(db, run_id)) is not None:
+        _put_counters(db, run_id, "after", _counters_of(db, known.before))
+
+
+def account(db: apsw.Connection, run_id: int) -> Account | None:
+    """The account of a run, or None where none was opened: it never began, or is for no disciplines."""
+    kept = dict(db.execute("SELECT moment, counters FROM run_counters WHERE run_id = ?", (run_id,)))
+    after = kept.get("after")
+    return Account(json.loads(kept["before"]), after and json.loads(after)) if kept else None
+
+
+def difference(before: Counters, after: Counters) -> Counters:
+    """What each discipline gained from one moment to another, by measure; 'last_at' is a time and no gain."""
+    return {
+        id: {
+            measure: values.get(measure, 0) - before.get(id, {}).get(measure, 0)
+            for measure in {**before.get(id, {}), **values} if measure != "last_at"
+        }
+        for id, values in after.items()
+    }  # fmt: skip
+
+
+def _counters_of(db: apsw.Connection, disciplines: Iterable[str]) -> Counters:
+    now = call_rows.counters(db)
+    return {id: now.get(id, {}) for id in disciplines}
+
+
+def _put_counters(db: apsw.Connection, run_id: int, moment: str, counters: Counters) -> None:
+    db.execute("INSERT OR REPLACE INTO run_counters VALUES (?, ?, ?)", (run_id, moment, json.dumps(counters)))

@@ -116,13 +116,16 @@ def version_2(db: apsw.Connection) -> None:
     ALTER TABLE questions ADD COLUMN reason TEXT NOT NULL DEFAULT '';
     ALTER TABLE questions ADD COLUMN starred INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE questions ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE questions ADD COLUMN level TEXT NOT NULL DEFAULT '';
     ALTER TABLE questions ADD COLUMN answer_length INTEGER;
     ALTER TABLE questions ADD COLUMN answer_teacher TEXT;
     UPDATE questions SET (answer_length, answer_teacher) = (
         SELECT length(text), teacher FROM answers WHERE question_id = questions.id) WHERE answered = 1;
+    UPDATE questions SET level = coalesce((SELECT s.level FROM syllabi y JOIN subjects s ON s.id = y.subject_id
+        WHERE y.id = questions.syllabus_id), '');
     DROP INDEX questions_by_discipline;
     CREATE INDEX questions_by_discipline ON questions (
-        discipline_id, seq, strategy, answered, review, starred, edited, answer_length, syllabus_id, teacher, answer_teacher);
+        discipline_id, seq, strategy, answered, review, starred, edited, answer_length, level, teacher, answer_teacher);
 
     ALTER TABLE subjects ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE syllabi ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
