@@ -18,6 +18,9 @@ MEASURES = (
     "calls",
     "cost_usd",
     "failures",
+    "kept",
+    "rejected",
+    "starred",
 )
 ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody has asked for its subjects yet
 
@@ -28,7 +31,7 @@ class Standing:
 
     `share` is the mean over ALL disciplines below of the share of its target that each has reached, 0 for one without a
     target, so that a field is not covered because one of its disciplines is; None where none has a target. `reached`
-    counts no more pairs of a discipline than it wants.
+    counts no more pairs of a discipline than it wants. `last_at` is when the latest reply for one of them arrived.
     """
 
     node_id: str
@@ -38,6 +41,12 @@ class Standing:
     disciplines: int
     begun: int
     share: float | None
+    last_at: float | None = None
+
+    @property
+    def kept_share(self) -> float | None:
+        """The share of pairs that nobody rejected; None without pairs."""
+        return 1 - self.counts["rejected"] / self.counts["pairs"] if self.counts["pairs"] else None
 
 
 def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standing]:
@@ -64,6 +73,7 @@ def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standi
     begun = taxonomy.roll_up(tree, {id: 1 for id, c in live.items() if c.get("subjects")})
 
     with_target = taxonomy.roll_up(tree, dict.fromkeys(wanted, 1))
+    latest = taxonomy.roll_up(tree, {id: c["last_at"] for id, c in live.items() if "last_at" in c}, max)
 
     def standing(node_id: str, ids: list[str]) -> Standing:
         disciplines = sum(numbers[id] for id in ids)
@@ -71,6 +81,7 @@ def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standi
             node_id, {m: sum(sums[m][id] for id in ids) for m in MEASURES}, int(sum(of_wanted[id] for id in ids)),
             int(sum(of_reached[id] for id in ids)), disciplines, sum(begun[id] for id in ids),
             sum(shares[id] for id in ids) / disciplines if any(with_target[id] for id in ids) else None,
+            max((latest[id] for id in ids), default=0) or None,
         )  # fmt: skip
 
     tops = [id for id, parents in tree.in_degree() if parents == 0]

@@ -65,10 +65,11 @@ def edit_syllabus(ws: Workspace, syllabus_id: str, who: str, *, text: str, sessi
         return deed.done()
 
 
-def replace_sessions(db: apsw.Connection, syllabus_id: str, who: str, text: str, drafts: Sequence[SessionDraft]) -> None:
+def replace_sessions(db: apsw.Connection, syllabus_id: str, teacher: str, text: str, drafts: Sequence[SessionDraft]) -> None:
     """Put a newly written syllabus in the place of another: all earlier sessions are out of use, in one deed."""
-    deed = record_edit.Deed(db, who)
+    deed = record_edit.Deed(db, teacher)
     deed.change(syllabus_id, "text", text)
+    deed.change(syllabus_id, "teacher", teacher)
     _bring(deed, syllabus_id, [SessionEdit(None, draft.name, draft.description, draft.concepts) for draft in drafts])
     deed.done()
 

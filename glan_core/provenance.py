@@ -1,11 +1,14 @@
 """Where a row comes from: the chain from the taxonomy down to a record, with the prompts and calls that made it."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import apsw
 
 from glan_core import taxonomy, taxonomy_edit
-from glan_core.curriculum import parse_sessions, parse_subjects
+from glan_core.curriculum import Subject, parse_sessions, parse_subjects
 from glan_core.errors import GlanError
 from glan_core.generation import stages
 from glan_core.generation.work import ask, fingerprint
@@ -15,7 +18,7 @@ from glan_core.prompts import Prompt
 from glan_core.replies import Malformed, check_whole
 from glan_core.taxonomy import Node
 from glan_core.teachers.base import Message
-from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows, taxonomy_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.taxonomy_rows import NodeEvent
@@ -196,29 +199,52 @@ def _messages(
             )
         case "syllabus" | "sessions":
             syllabus = curriculum_rows.syllabus(db, call.work_id)
-            subject = syllabus and curriculum_rows.subject(db, syllabus.subject_id)
+            subject = syllabus and _subject_at(db, syllabus.subject_id, call.at)
             if not subject:
                 return None
             if call.stage == "syllabus":
                 return stages.chat_syllabus(discipline, subject, wording)
-            return stages.chat_sessions(discipline, subject, syllabus.text, wording)
+            text = _syllabus_asked_about(db, call) or record_rows.value_at(db, syllabus.id, "text", syllabus.text, call.at)
+            return stages.chat_sessions(discipline, subject, text, wording)
         case "question" | "answer":
             pair = homework_rows.pair(db, call.work_id)
             if pair is None:
                 return None
             if call.stage == "answer":
-                return stages.chat_answer(pair.question.text, wording)
-            return _question_messages(ws, discipline, pair, wording)
+                question = record_rows.value_at(db, pair.question.id, "text", pair.question.text, call.at)
+                return stages.chat_answer(question, wording)
+            return _question_messages(ws, discipline, pair, wording, call.at)
     return None
 
 
-def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prompt | None) -> list[Message]:
+def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prompt | None, at: float) -> list[Message]:
     question = pair.question
     syllabus = curriculum_rows.syllabus(ws.db, question.syllabus_id)
-    subject = curriculum_rows.subject(ws.db, syllabus.subject_id)
     sessions = {session.id: session for session in curriculum_rows.sessions(ws.db, syllabus.id, retired=True)}
     names = {id: name for session in sessions.values() for id, name in session.concepts}
     return stages.chat_question(
-        discipline, subject, syllabus.text, question.strategy, [sessions[id].name for id in question.sessions],
-        [names[id] for id in question.concepts], wording,
+        discipline, _subject_at(ws.db, syllabus.subject_id, at),
+        record_rows.value_at(ws.db, syllabus.id, "text", syllabus.text, at), question.strategy,
+        [record_rows.value_at(ws.db, id, "name", sessions[id].name, at) for id in question.sessions],
+        [record_rows.value_at(ws.db, id, "name", names[id], at) for id in question.concepts], wording,
     )  # fmt: skip
+
+
+def _subject_at(db: apsw.Connection, subject_id: str, at: float) -> Subject | None:
+    """A subject as it was at a time."""
+    if (subject := curriculum_rows.subject(db, subject_id)) is None:
+        return None
+    topics = record_rows.value_at(db, subject_id, "subtopics", json.dumps(subject.subtopics), at)
+    earlier = {name: record_rows.value_at(db, subject_id, name, getattr(subject, name), at) for name in ("name", "level")}
+    return replace(subject, **earlier, subtopics=tuple(json.loads(topics)))
+
+
+def _syllabus_asked_about(db: apsw.Connection, call: Call) -> str | None:
+    """The syllabus whose sessions were asked for, where it was written anew for that: its call kept it."""
+    written = [c for c in call_rows.calls_of(db, call.work_id) if c.stage == "syllabus" and c.run_id == call.run_id and c.reply]
+    return written[-1].reply if written else None
+
+
+def reply_of(ws: Workspace, call: Call, record_id: str, text: str) -> str:
+    """What a call was answered: as kept with it, else the record's text as it stood then; `text` is what it is now."""
+    return call.reply or str(record_rows.value_at(ws.db, record_id, "text", text, call.at))

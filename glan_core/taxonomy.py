@@ -12,6 +12,7 @@ Depth is not uniform: a discipline may hang from a field or from any sub-field. 
 
 import hashlib
 import json
+import operator
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -274,8 +275,11 @@ def group_of(tree: nx.DiGraph, node_id: str) -> str | None:
     return next((node.group for node in reversed(path(tree, node_id)) if node.group is not None), None)
 
 
-def roll_up(tree: nx.DiGraph, counts: Mapping[str, float]) -> dict[str, float]:
-    """For every node of `tree` the sum of `counts` at and below it; disciplines that are not in `counts` count 0.
+def roll_up(
+    tree: nx.DiGraph, counts: Mapping[str, float], join: Callable[[float, float], float] = operator.add
+) -> dict[str, float]:
+    """For every node of `tree` the sum of `counts` at and below it; disciplines that are not in `counts` count 0. `join`
+    takes the place of the sum, such as max.
 
     Raises TaxonomyError if `counts` names a node that is not in the tree, whose number would otherwise vanish.
     """
@@ -284,7 +288,7 @@ def roll_up(tree: nx.DiGraph, counts: Mapping[str, float]) -> dict[str, float]:
     totals = {node_id: counts.get(node_id, 0) for node_id in tree}
     for node_id in reversed(list(nx.topological_sort(tree))):
         for parent_id in tree.predecessors(node_id):
-            totals[parent_id] += totals[node_id]
+            totals[parent_id] = join(totals[parent_id], totals[node_id])
     return totals
 
 

@@ -13,11 +13,11 @@ from glan_core.workspace.homework_rows import index_again
 # What can be changed, by the kind that an id begins with (`ids.derive`): the table and the fields.
 FIELDS = {
     "sub": ("subjects", ("name", "level", "subtopics")),
-    "syl": ("syllabi", ("text",)),
+    "syl": ("syllabi", ("text", "teacher")),
     "ses": ("sessions", ("name", "description", "retired")),
     "con": ("concepts", ("name", "retired")),
     "qst": ("questions", ("text", "review", "reason", "starred")),
-    "ans": ("answers", ("text",)),
+    "ans": ("answers", ("text", "teacher")),
 }
 REVIEW_FIELDS = ("review", "reason", "starred")  # what a person thinks of a pair, as opposed to what it says
 REVIEWS = {"keep": "kept", "reject": "rejected"}  # a verdict and the counter of those that have it
@@ -70,6 +70,9 @@ def _follow(db: apsw.Connection, record_id: str, field: str, before: object, aft
         case "qst", "text":
             index_again(db, record_id)
             _mark(db, "questions", record_id, [record_id, answer_id(record_id)])
+        case "ans", "teacher":
+            query = "UPDATE questions SET answer_teacher = ? WHERE id = (SELECT question_id FROM answers WHERE id = ?)"
+            db.execute(query, (after, record_id))
         case "ans", "text":
             (question_id,) = db.execute("SELECT question_id FROM answers WHERE id = ?", (record_id,)).fetchone()
             db.execute("UPDATE questions SET answer_length = ? WHERE id = ?", (len(str(after)), question_id))

@@ -1,0 +1,169 @@
+"""Reviewing and editing pairs: counted, searchable, kept with their history, undone as one deed; the filters that find them."""
+
+import pytest
+from helpers import Canned, number, run_order
+
+from glan_core import coverage, provenance, record_edit, review
+from glan_core.errors import GlanError
+from glan_core.ids import answer_id
+from glan_core.workspace import call_rows, homework_rows, record_rows
+from glan_core.workspace.homework_rows import PairFilter
+
+
+@pytest.fixture
+def filled(ws, order, teach):
+    """A workspace with two disciplines of some pairs."""
+    teach(Canned())
+    run_order(ws, order("mathematics", "earth-science", questions_per_syllabus=12))
+    return ws
+
+
+def found(ws, **which) -> list[str]:
+    """The ids of the pairs that pass a filter."""
+    return [pair.question.id for pair in homework_rows.pairs_page(ws.db, PairFilter(**which), limit=1000)]
+
+
+def counted(ws) -> dict[str, float]:
+    return {m: coverage.standings(ws)[""].counts[m] for m in ("kept", "rejected", "starred")}
+
+
+def test_verdicts_are_stored_counted_found_and_undone(filled):
+    first, second, *rest = found(filled)
+    batch = review.review(filled, first, "reject", "Ada", reason=" too   easy ")
+    review.review(filled, second, "keep", "Ada")
+    review.star(filled, second, True, "Ada")
+    pair = homework_rows.pair(filled.db, first)
+    assert (pair.review, pair.reason) == ("reject", "too easy")
+    assert counted(filled) == {"kept": 1, "rejected": 1, "starred": 1}
+    assert found(filled, review="reject") == [first] and found(filled, review="keep") == [second] == found(filled, starred=True)
+    assert set(found(filled, review="none")) == set(rest)
+    assert review.review(filled, first, "reject", "Bob", reason="too easy") is None  # it was so already
+    assert record_edit.undo(filled, batch, "Ada") == 2
+    assert homework_rows.pair(filled.db, first).review is None and counted(filled)["rejected"] == 0
+    assert coverage.standings(filled)[""].kept_share == 1
+
+
+def test_a_bulk_rejection_touches_what_the_filter_shows_and_one_undo_brings_back_what_was(filled, monkeypatch):
+    monkeypatch.setattr(record_edit, "CHUNK", 7)
+    [kept, *_] = found(filled, disciplines=("mathematics",))
+    review.review(filled, kept, "keep", "Ada")
+    which = PairFilter(disciplines=("mathematics",))
+    assert homework_rows.number_of(filled.db, which) == 24
+    batch = review.review_all(filled, which, "reject", "Ada", reason="off topic")
+    assert counted(filled) == {"kept": 0, "rejected": 24, "starred": 0}
+    assert set(found(filled, review="reject")) == set(found(filled, disciplines=("mathematics",)))
+    record_edit.undo(filled, batch, "Ada")
+    assert counted(filled) == {"kept": 1, "rejected": 0, "starred": 0} and homework_rows.pair(filled.db, kept).review == "keep"
+    with pytest.raises(GlanError, match="changed again since"):
+        record_edit.undo(filled, batch, "Ada")
+    assert review.review_all(filled, PairFilter(words="nothing says this"), "reject", "Ada") is None
+
+
+def test_a_later_change_is_not_undone_by_undoing_an_earlier_one(filled):
+    [id, *_] = found(filled)
+    first = review.edit(filled, id, "Ada", question="What is the second text of it?", answer=None)
+    review.edit(filled, id, "Bob", question="What is the third text of it?", answer=None)
+    with pytest.raises(GlanError, match="undo the later change first"):
+        record_edit.undo(filled, first, "Ada")
+    assert homework_rows.pair(filled.db, id).question.text == "What is the third text of it?"
+
+
+def test_an_edit_keeps_the_older_text_is_marked_and_searchable(filled):
+    [id, *_] = found(filled)
+    before = homework_rows.pair(filled.db, id)
+    batch = review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer="Because flies dislike them.")
+    pair = homework_rows.pair(filled.db, id)
+    assert pair.edited and pair.question.text == "Why do zebras wear stripes?"
+    assert found(filled, edited=True) == [id] == found(filled, words="zebras flies")
+    assert found(filled, longest=len("Because flies dislike them.")) == [id]
+    events = record_rows.events(filled.db, id) + record_rows.events(filled.db, answer_id(id))
+    assert {(e.before, e.who) for e in events} == {(before.question.text, "Ada"), (before.answer, "Ada")}
+    record_edit.undo(filled, batch, "Ada")
+    again = homework_rows.pair(filled.db, id)
+    assert (again.question.text, again.answer, again.edited) == (before.question.text, before.answer, False)
+    assert found(filled, words="zebras") == []
+
+
+def test_an_answer_to_an_older_question_is_known_as_such(filled):
+    [id, *_] = found(filled)
+    assert not review.answered_older_text(filled, id)
+    review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer=None)
+    assert review.answered_older_text(filled, id)
+    review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer="Flies.")
+    assert not review.answered_older_text(filled, id)
+
+
+def test_prompts_and_replies_are_shown_as_they_were_before_an_edit(filled):
+    [id, *_] = found(filled)
+    before = homework_rows.pair(filled.db, id)
+    [call] = call_rows.calls_of(filled.db, answer_id(id))
+    asked = provenance.messages_of(filled, call)
+    review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer="Flies.")
+    assert provenance.messages_of(filled, call) == asked is not None
+    assert provenance.reply_of(filled, call, answer_id(id), "Flies.") == before.answer
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "problem"),
+    [("  ", None, "empty"), ("What is it?", " \n", "empty"), ("x" * 20_001, None, "longer than 20,000")],
+)
+def test_texts_that_are_none_are_refused(filled, question, answer, problem):
+    [id, *_] = found(filled)
+    before = homework_rows.pair(filled.db, id)
+    with pytest.raises(GlanError, match=problem):
+        review.edit(filled, id, "Ada", question=question, answer=answer)
+    assert homework_rows.pair(filled.db, id) == before
+    with pytest.raises(GlanError, match="no question"):
+        review.review(filled, "qst-0", "keep", "Ada")
+    with pytest.raises(GlanError, match="no verdict"):
+        review.review(filled, id, "maybe", "Ada")
+
+
+def test_filters_join_and_page(filled):
+    everything = found(filled)
+    teacher = homework_rows.pair(filled.db, everything[0]).question.teacher
+    assert found(filled, teacher=teacher, level="basic") == everything and not found(filled, teacher="somebody else")
+    assert homework_rows.levels(filled.db) == ["basic"] and homework_rows.teachers(filled.db) == [teacher]
+    singles, doubles = found(filled, strategy="single"), found(filled, strategy="pair")
+    assert sorted(singles + doubles) == sorted(everything)
+    pair = homework_rows.pair(filled.db, singles[0])
+    asked = pair.question.concepts[0]
+    assert set(found(filled, concept_id=asked)) == {id for id in everything
+                                                    if asked in homework_rows.pair(filled.db, id).question.concepts}  # fmt: skip
+    assert set(found(filled, syllabus_id=pair.question.syllabus_id)) < set(everything)
+    assert pair.question.id not in {other.question.id for other in homework_rows.siblings(filled.db, pair.question)}
+    which = PairFilter(level="basic", strategy="single", shortest=1)
+    walked, before = [], None
+    while page := homework_rows.pairs_page(filled.db, which, before=before, limit=5):
+        walked += [p.question.id for p in page]
+        before = page[-1].question.seq
+    assert walked == singles and homework_rows.number_of(filled.db, which) == len(singles)
+
+
+def test_questions_whose_answer_failed_are_found(ws, order, teach):
+    teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth < 2 else None))
+    run_order(ws, order("mathematics"))
+    assert len(found(ws, failed=True)) == number(ws, "SELECT count(*) FROM failures") == 2
+    assert set(found(ws, failed=True)) == set(found(ws, answered=False))
+
+
+def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
+    from glan_core.workspace import schema
+
+    [first, *_] = homework_rows.pairs_page(filled.db, PairFilter())
+    db = filled.db
+    for column in ("review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
+        db.execute("DROP INDEX IF EXISTS questions_by_discipline")
+        db.execute(f"ALTER TABLE questions DROP COLUMN {column}")
+    for table, column in (("subjects", "edited"), ("syllabi", "version"), ("syllabi", "edited"), ("sessions", "retired"),
+                          ("concepts", "retired")):  # fmt: skip
+        db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute("CREATE INDEX questions_by_discipline ON questions (discipline_id, seq)")
+    db.execute("DROP TABLE record_events; DROP TABLE run_counters; DELETE FROM counters WHERE measure = 'last_at'")
+    db.pragma("user_version", 1)
+    filled.close()
+    again = type(filled).open(filled.folder)
+    assert again.db.pragma("user_version") == len(schema.MIGRATIONS)
+    assert homework_rows.pairs_page(again.db, PairFilter(level="basic", teacher=first.answer_teacher))[0] == first
+    assert found(again, shortest=len(first.answer), longest=len(first.answer), answered=True)
+    assert coverage.standings(again)[""].last_at > 1e9
