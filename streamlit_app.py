@@ -22,6 +22,8 @@ page = st.navigation({
                 help="How much of the taxonomy is covered, and where it is empty."),
         st.Page("pages/taxonomy.py", title="Taxonomy", icon=":material/account_tree:",
                 help="The tree of knowledge: search, edit, grow it with a teacher, vote."),
+        st.Page("pages/syllabi.py", title="Syllabi", icon=":material/menu_book:",
+                help="Subjects, and their syllabi as course plans with key concepts."),
         st.Page("pages/homework.py", title="Homework", icon=":material/quiz:",
                 help="Questions and answers, each with the whole chain that it came from."),
     ],

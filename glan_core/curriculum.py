@@ -1,5 +1,6 @@
 """Subjects, syllabi, class sessions and key concepts: what they are, and how they are read from replies."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from glan_core.replies import Line, Malformed, json_lines
 
 MAX_NAME = 200
 MAX_SUBTOPICS = 20  # of a merged subject: enough to plan 30 sessions, and bounded in the prompts that follow
+
+
+# A line that announces the sessions: "## Class sessions", "**4. Class Schedule:**", "Session 1: ...".
+_SESSIONS_BEGIN = re.compile(
+    r"^[\s#*>]*(?:\d+[.)]\s*)?(?:(?:class|course|teaching)\s+)?(?:sessions?|schedule|outline|lectures?|weeks?)\b[^\n]{0,60}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TITLE = re.compile(r"\A\s*#\s[^\n]*\n(?:\s*\**Level\**:[^\n]*\n)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,14 @@ def parse_sessions(text: str) -> list[SessionDraft]:
         if not draft.concepts:
             raise Malformed("malformed", f"session {number} has no key concepts", repairable=True)
     return drafts
+
+
+def before_sessions(text: str) -> str:
+    """What a syllabus says before its class sessions (introduction, objectives, outcomes), without its title line; all of it
+    where no line announces sessions."""
+    found = _SESSIONS_BEGIN.search(text)
+    front = text[: found.start()] if found else text
+    return _TITLE.sub("", front, count=1).strip()
 
 
 def same_name(name: str) -> str:

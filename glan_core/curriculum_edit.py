@@ -27,8 +27,11 @@ class SessionEdit:
     concepts: tuple[str, ...]
 
 
-def edit_subject(ws: Workspace, subject_id: str, who: str, *, name: str, level: str, subtopics: Sequence[str]) -> str | None:
-    """Give a subject another name, level or subtopics; its id stays. Returns the deed's batch, None where nothing differs.
+def edit_subject(
+    ws: Workspace, subject_id: str, who: str, *, name: str, level: str, subtopics: Sequence[str], batch: str | None = None
+) -> str | None:
+    """Give a subject another name, level or subtopics; its id stays. `batch` makes it a part of another deed. Returns the
+    deed's batch, None where nothing differs.
 
     GlanError when there is no such subject or the name is empty or too long.
     """
@@ -39,15 +42,18 @@ def edit_subject(ws: Workspace, subject_id: str, who: str, *, name: str, level: 
         "subtopics": json.dumps(unique(subtopics), ensure_ascii=False),
     }  # fmt: skip
     with ws.write() as db:
-        return record_edit.change(db, who, [(subject_id, field, value) for field, value in values.items()])
+        return record_edit.change(db, who, [(subject_id, field, value) for field, value in values.items()], batch)
 
 
-def edit_syllabus(ws: Workspace, syllabus_id: str, who: str, *, text: str, sessions: Sequence[SessionEdit]) -> str | None:
+def edit_syllabus(
+    ws: Workspace, syllabus_id: str, who: str, *, text: str, sessions: Sequence[SessionEdit], batch: str | None = None
+) -> str | None:
     """Bring a syllabus to what a person wants: its text, and its sessions with their key concepts.
 
     A concept is the same one where its name is, or where one name of a session gave way to one other; new ones are added,
-    those left out are put out of use. Questions drawn from them stay. Returns the deed's batch, None where nothing differs;
-    GlanError when there is no such syllabus, its text is empty, no session is left, or one has no name or no concept.
+    those left out are put out of use. Questions drawn from them stay. `batch` makes it a part of another deed. Returns the
+    deed's batch, None where nothing differs; GlanError when there is no such syllabus, its text is empty, no session is
+    left, or one has no name or no concept.
     """
     if (syllabus := curriculum_rows.syllabus(ws.db, syllabus_id)) is None:
         raise GlanError(f"There is no syllabus {quoted(syllabus_id)}.")
@@ -57,7 +63,7 @@ def edit_syllabus(ws: Workspace, syllabus_id: str, who: str, *, text: str, sessi
         raise GlanError("A syllabus needs at least one class session.")
     wanted = [_checked(session) for session in sessions]
     with ws.write() as db:
-        deed = record_edit.Deed(db, who)
+        deed = record_edit.Deed(db, who, batch)
         if text.strip() != syllabus.text.strip():
             deed.change(syllabus_id, "text", text.strip())
         if syllabus.sizes is not None:

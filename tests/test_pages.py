@@ -1,7 +1,6 @@
 """The pages in every state of a workspace, driven as a user drives them: what they say, and what their buttons do."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 from studio_app import PAGES, Studio, add_run, copy_of
 
 from glan_core import coverage, demo, taxonomy, taxonomy_edit, taxonomy_file
@@ -390,40 +389,6 @@ def test_a_proposal_says_what_it_resembles_and_that_it_is_scripted(starter_ws):
     assert "**Physics \\*2\\***" in [text.value for text in shown.app.markdown]
 
 
-def dialog(folder: str) -> None:
-    """A page that is nothing but the dialog: AppTest draws the whole page again at every step, which would close it."""
-    from glan_core import taxonomy_edit
-    from glan_core.workspace import Workspace
-    from pages.components.add_discipline import add_discipline
-
-    ws = Workspace.open(folder)
-    add_discipline(ws, taxonomy_edit.tree(ws))
-
-
-def test_a_discipline_is_added_through_the_dialog(starter_ws):
-    app = AppTest.from_function(dialog, kwargs={"folder": str(starter_ws.folder)}, default_timeout=30)
-    app.session_state["workspace"], app.session_state["focus"] = "starter", "physics"
-    app.run()
-    assert app.button[0].disabled  # it has no name yet
-    app.text_input[0].set_value("physics").run()
-    assert app.warning[0].value == "The tree already has Physics."
-    app.button[0].click().run()
-    assert "stands twice under the same parent" in app.error[0].value
-    app.text_input[0].set_value("Virology").run()
-    assert app.selectbox[0].value == taxonomy_rows.node(starter_ws.db, "physics").parent_id and not app.warning
-    app.text_area[0].set_value("Viruses.")
-    app.button[0].click().run()
-    assert not app.exception and app.query_params["focus"] == "virology"
-    node = taxonomy_rows.node(starter_ws.db, "virology")
-    assert (node.name, node.kind, node.description) == ("Virology", "discipline", "Viruses.")
-    assert taxonomy_rows.events(starter_ws.db, 1)[0].who == "Ada"
-
-
-def test_the_dialog_opens_from_the_page(starter_ws):
-    shown = Studio("taxonomy").press("Add a discipline")
-    assert shown.fine and shown.app.text_area[0].placeholder.startswith("One line that tells a teacher")
-
-
 def upload(shown: Studio, name: str, content: str | bytes) -> Studio:
     shown.app.session_state["taxonomy_tabs"] = "Import and export"
     shown.app.run()
@@ -545,11 +510,8 @@ def test_a_focus_with_hundreds_of_disciplines(home):
 
 
 def test_a_picked_row_is_read_with_its_chain_and_prompts(demo_ws):
-    shown = Studio("homework")
-    pairs = homework_rows.pairs_page(demo_ws.db, PairFilter())
-    shown.app.session_state[f"rows_{pairs[0].question.seq}"] = {"selection": {"rows": [3], "columns": [], "cells": []}}
-    shown.app.run()
-    pair = pairs[3]
+    pair = homework_rows.pairs_page(demo_ws.db, PairFilter())[3]
+    shown = Studio("homework", pair=pair.question.id)
     assert pair.question.text[:60] in shown.said and pair.answer.split("\n")[0][:40] in shown.said
     node = taxonomy_rows.node(demo_ws.db, pair.question.discipline_id)
     assert f"Discipline: **{node.name}**" in shown.said and "scripted teacher" in shown.said

@@ -1,7 +1,7 @@
 """Subject queries, subjects, syllabi, class sessions and key concepts in the database."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -166,6 +166,25 @@ def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, Syllab
     return {subject_id: SyllabusState(id, _sizes(sizes), questions) for subject_id, id, sizes, questions in rows}
 
 
+def syllabus_shapes(
+    db: apsw.Connection, discipline_id: str, first: int | None = None
+) -> list[tuple[tuple[int, ...] | None, int, int]]:
+    """How far the syllabi of a discipline are, those alike together: (sizes, questions, how many of them); only those of its
+    `first` subjects where given. A plan of all disciplines reads this, so that it costs no row of Python a subject."""
+    wanted = "SELECT id FROM subjects WHERE discipline_id = ?1 ORDER BY position LIMIT ?2"
+    which = "discipline_id = ?1" + ("" if first is None else f" AND subject_id IN ({wanted})")
+    rows = db.execute(
+        f"SELECT sizes, questions, count(*) FROM syllabi WHERE {which} GROUP BY sizes, questions",
+        (discipline_id,) if first is None else (discipline_id, first),
+    )
+    return [(_sizes(sizes), questions, number) for sizes, questions, number in rows]
+
+
+def count_subjects(db: apsw.Connection, discipline_id: str) -> int:
+    """How many subjects a discipline has."""
+    return db.execute("SELECT count(*) FROM subjects WHERE discipline_id = ?", (discipline_id,)).fetchone()[0]
+
+
 def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, drafts: Iterable[SessionDraft]) -> None:
     """Store the sessions and concepts read out of a syllabus, once only."""
     drafts = list(drafts)
@@ -256,3 +275,49 @@ def times_asked(db: apsw.Connection, syllabus_id: str) -> dict[str, int]:
         (syllabus_id,),
     )
     return dict(rows)
+
+
+def concept_name(db: apsw.Connection, concept_id: str) -> str | None:
+    """The name of a key concept, or None."""
+    row = db.execute("SELECT name FROM concepts WHERE id = ?", (concept_id,)).fetchone()
+    return row and row[0]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectState:
+    """A subject as lists show it, with how far its syllabus is: `sizes` None before its sessions are read."""
+
+    id: str
+    discipline_id: str
+    name: str
+    level: str
+    edited: bool
+    has_syllabus: bool
+    sizes: tuple[int, ...] | None
+    questions: int
+
+
+def subject_states(
+    db: apsw.Connection, disciplines: Sequence[str] | None, words: str = "", limit: int = 1000
+) -> list[SubjectState]:
+    """Subjects of some disciplines (None: of all) whose name holds all the words, in the order in which they were settled;
+    those with a syllabus first."""
+    conditions, values = ["TRUE"], []
+    if disciplines is not None:
+        conditions.append("s.discipline_id IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(list(disciplines)))
+    for word in words.split():
+        conditions.append("instr(lower(s.name), ?)")
+        values.append(word.lower())
+    rows = db.execute(
+        f"""SELECT s.id, s.discipline_id, s.name, s.level, s.edited OR coalesce(y.edited, 0), y.id IS NOT NULL, y.sizes,
+            coalesce(y.questions, 0) FROM subjects s LEFT JOIN syllabi y ON y.subject_id = s.id
+            WHERE {" AND ".join(conditions)} ORDER BY y.id IS NULL, s.discipline_id, s.position LIMIT ?""",
+        (*values, limit),
+    )
+    return [SubjectState(*row[:4], bool(row[4]), bool(row[5]), _sizes(row[6]), row[7]) for row in rows]
+
+
+def subject_teacher(db: apsw.Connection, subject_id: str) -> str:
+    """Who named a subject."""
+    return db.execute("SELECT teacher FROM subjects WHERE id = ?", (subject_id,)).fetchone()[0]

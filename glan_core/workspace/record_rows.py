@@ -174,3 +174,15 @@ def changed_since(db: apsw.Connection, batch: str) -> int:
         ON later.record_id = mine.record_id AND later.field = mine.field AND later.seq > mine.seq AND later.batch != mine.batch
         WHERE mine.batch = ?"""
     return db.execute(query, (batch,)).fetchone()[0]
+
+
+def syllabus_events(db: apsw.Connection, syllabus_id: str, limit: int = 500) -> list[RecordEvent]:
+    """The changes of a syllabus, its subject, sessions and concepts, newest first."""
+    rows = db.execute(
+        """SELECT * FROM record_events WHERE record_id IN (
+           SELECT ?1 UNION ALL SELECT subject_id FROM syllabi WHERE id = ?1
+           UNION ALL SELECT id FROM sessions WHERE syllabus_id = ?1 UNION ALL SELECT id FROM concepts WHERE syllabus_id = ?1)
+           ORDER BY seq DESC LIMIT ?2""",
+        (syllabus_id, limit),
+    )
+    return [RecordEvent(*row) for row in rows]

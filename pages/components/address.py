@@ -1,33 +1,43 @@
-"""What the address of a page says: workspace, focus and picked subject, so that a link opens the same view for a colleague."""
+"""What the address of a page says: the workspace and what is picked in it, so that a link opens the same view for a colleague."""
 
 import networkx as nx
 import streamlit as st
 
 from glan_core import taxonomy_edit
 
+PICKS = ("focus", "subject", "concept", "pair")  # from the whole to one row; picking one forgets those after it
+
 
 def focus() -> str | None:
     """The id of the taxonomy node that is picked, or None for all."""
-    return st.session_state.get("focus")
+    return picked("focus")
 
 
 def set_focus(node_id: str | None) -> None:
-    """Pick a node, or None for all; the URL follows. A subject that was picked is picked no longer."""
-    st.session_state.focus = node_id
-    st.session_state.subject = None
-    write()
+    """Pick a node, or None for all."""
+    pick(focus=node_id)
 
 
 def subject() -> str | None:
-    """The id of the subject that is picked below the focus, or None; it may be one that does not exist."""
-    return st.session_state.get("subject")
+    """The id of the subject that is picked below the focus, or None."""
+    return picked("subject")
 
 
 def set_subject(subject_id: str | None, discipline_id: str | None = None) -> None:
-    """Pick a subject, and with it the discipline that it belongs to, where that is given; the URL follows."""
-    if discipline_id is not None:
-        st.session_state.focus = discipline_id
-    st.session_state.subject = subject_id
+    """Pick a subject, and with it the discipline that it belongs to, where that is given."""
+    pick(subject=subject_id, **({} if discipline_id is None else {"focus": discipline_id}))
+
+
+def picked(name: str) -> str | None:
+    """The id of what is picked, by one of `PICKS`."""
+    return st.session_state.get(name)
+
+
+def pick(**ids: str | None) -> None:
+    """Pick things by `PICKS`; what comes after the first of them is picked no longer, unless it is given. The URL follows."""
+    first = min(PICKS.index(name) for name in ids)
+    for name in PICKS[first:]:
+        st.session_state[name] = ids.get(name)
     write()
 
 
@@ -37,19 +47,19 @@ def written() -> dict[str, str]:
 
 
 def write() -> None:
-    """Put workspace, focus and subject into the URL, in one step of the browser's history."""
-    picked = {"focus": focus(), "subject": subject()}
-    address = {"workspace": st.session_state.workspace} | {name: id for name, id in picked.items() if id}
+    """Put the workspace and what is picked into the URL, in one step of the browser's history."""
+    address = {"workspace": st.session_state.workspace} | {name: picked(name) for name in PICKS if picked(name)}
     st.session_state.written = address
-    for name in picked.keys() - address.keys():
-        st.query_params.pop(name, None)
+    for name in PICKS:
+        if name not in address:
+            st.query_params.pop(name, None)
     st.query_params.update(address)
 
 
 def take(tree: nx.DiGraph, said: dict[str, str]) -> None:
-    """Follow a focus or subject in the URL that this session did not write there: typed, shared, or reached by Back. So was
-    the absence of one."""
-    for name in ("focus", "subject"):
+    """Follow what the URL says and this session did not write there: it was typed, shared, or reached by Back. So was what
+    is no longer there."""
+    for name in PICKS:
         in_url = said.get(name)
         if (in_url or "workspace" in said) and in_url != written().get(name):
             st.session_state[name] = in_url

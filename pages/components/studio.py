@@ -8,12 +8,12 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from glan_core import demo, taxonomy, taxonomy_edit
+from glan_core.curriculum import Subject
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.wording import shorten
-from glan_core.workspace import Workspace, found_in
-from pages.components import address
-from pages.components.add_discipline import add_discipline
+from glan_core.workspace import Workspace, curriculum_rows, found_in
+from pages.components import add_discipline, address
 from pages.components.text import fault, plain
 
 HOME = Path(os.environ.get("GLAN_HOME") or Path(__file__).parents[2] / "workspaces")
@@ -30,7 +30,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         PagesManager.uses_pages_directory = False
         st.rerun()
     for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
-        if str(key).startswith(("run_", "grow_", "api_key")):
+        if str(key).startswith(("run_", "grow_", "adding_", "api_key")):
             st.session_state[key] = st.session_state[key]
     said = st.query_params.to_dict()
     went_back = "workspace" not in said and st.session_state.get("page") == name  # to before this page wrote its address
@@ -48,13 +48,15 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         fault(error)
         st.stop()
     address.take(tree, said)
+    subject = curriculum_rows.subject(ws.db, address.subject()) if address.subject() else None
+    if subject is None or subject.discipline_id != address.focus():
+        st.session_state.subject = subject = None
     if not went_back:
         address.write()
     st.session_state.page = name
     with st.sidebar, st.container(gap=None):
-        _breadcrumb(tree)
-    if st.sidebar.button("Add a discipline", icon=":material/add:", width="stretch", key="add_discipline"):
-        add_discipline(ws, tree)
+        _breadcrumb(tree, subject)
+    add_discipline.offer(ws, tree)
     return ws, tree
 
 
@@ -81,7 +83,7 @@ def _choose_workspace(in_url: str | None) -> Path | None:
         with st.popover("", icon=":material/add:", help="New workspace"):
             _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
-        st.session_state.focus = st.session_state.subject = None
+        st.session_state.update(dict.fromkeys(address.PICKS))
     st.session_state.workspace = name
     return found[name]
 
@@ -104,23 +106,25 @@ def _new_workspace() -> None:
                 fault(error)
             else:
                 st.session_state.workspace = folder
-                st.session_state.focus = st.session_state.subject = None
+                st.session_state.update(dict.fromkeys(address.PICKS))
                 st.rerun()
 
 
-def _breadcrumb(tree: nx.DiGraph) -> None:
-    """Where the focus is; every part of it can be picked, and all of it cleared."""
+def _breadcrumb(tree: nx.DiGraph, subject: Subject | None) -> None:
+    """Where the focus is, down to a subject; every part of it can be picked, and all of it cleared."""
     st.caption("Focus")
     picked = address.focus()
     nodes = taxonomy.path(tree, picked) if picked else []
     everything = "All knowledge" if picked else "**All knowledge**"
     st.button(everything, key="focus_all", icon=":material/public:", type="tertiary", on_click=address.set_focus, args=(None,))
-    for depth, node in enumerate(nodes):
-        name = plain(shorten(node.name, 27))
+    parts = [(node.id, node.name, address.set_focus) for node in nodes]
+    if subject:
+        parts.append((subject.id, subject.name, address.set_subject))
+    for depth, (id, name, act) in enumerate(parts, start=1):
+        short = plain(shorten(name, 27))
         st.button(
-            f"**{name}**" if depth == len(nodes) - 1 else name, key=f"focus_{node.id}", type="tertiary",
-            icon=":material/subdirectory_arrow_right:", on_click=address.set_focus, args=(node.id,),
-            help=plain(node.name) if len(node.name) > 27 else None,
+            f"**{short}**" if depth == len(parts) else short, key=f"focus_{id}", type="tertiary",
+            icon=":material/subdirectory_arrow_right:", on_click=act, args=(id,), help=plain(name) if len(name) > 27 else None,
         )  # fmt: skip
 
 
@@ -139,6 +143,22 @@ def picture_and_detail():
     """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen."""
     grid = st.grid(3, gap="medium", min_column_width=300)
     return grid.cell(column_span=2), grid.cell()
+
+
+def mark_row(key: str, row: int | None) -> None:
+    """Let the table of this key show a row as picked, or none; called before the table is drawn.
+
+    Only where it differs: what is set anew counts as a pick by the user.
+    """
+    rows = [] if row is None else [row]
+    if st.session_state.get(key, {}).get("selection", {}).get("rows") != rows:
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+
+
+def list_and_detail():
+    """The two parts of a page: one third for a list, two for what is picked in it, which goes below on a narrow screen."""
+    grid = st.grid(3, gap="medium", min_column_width=300)
+    return grid.cell(), grid.cell(column_span=2)
 
 
 def two_halves():

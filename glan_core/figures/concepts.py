@@ -1,0 +1,89 @@
+"""The concept graph of a syllabus: key concepts on a circle, session by session, joined where a question asked about two."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import pandas as pd
+
+from glan_core.figures.style import Style, at
+from glan_core.wording import plural, shorten
+from glan_core.workspace.curriculum_rows import Session
+
+MOST_LABELS = 110  # beyond, names would lie on each other: hovering still tells them
+
+
+def concept_frames(
+    sessions: Sequence[Session], asked: Mapping[str, int], drawn: Sequence[tuple[str, Sequence[str]]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Nodes and edges. A node: id, name, session, its number, how often asked about. An edge: the ids of two concepts of
+    different sessions and how many `pair` questions joined them; `drawn` is each question's strategy and concepts."""
+    nodes = pd.DataFrame(
+        [
+            {"id": id, "name": name, "session": session.name, "number": number, "asked": asked.get(id, 0)}
+            for number, session in enumerate(sessions)
+            for id, name in session.concepts
+        ],
+        columns=["id", "name", "session", "number", "asked"],
+    )
+    place = dict(zip(nodes["id"], nodes["number"], strict=True))
+    joined = Counter(
+        tuple(sorted(two))
+        for strategy, concepts in drawn
+        if strategy == "pair"
+        for two in combinations(concepts, 2)
+        if all(id in place for id in two) and place[two[0]] != place[two[1]]
+    )
+    edges = pd.DataFrame([(*two, count) for two, count in joined.items()], columns=["source", "target", "questions"])
+    return nodes, edges
+
+
+def concept_graph(nodes: pd.DataFrame, edges: pd.DataFrame, style: Style) -> dict:
+    """An ECharts spec: sessions go round the circle in order, shaded along the ramp; grey: never asked about."""
+    last = max(1, int(nodes["number"].max())) if len(nodes) else 1
+    most = max(1, int(edges["questions"].max())) if len(edges) else 1
+    labels = len(nodes) <= MOST_LABELS
+    names = dict(zip(nodes["id"], nodes["name"], strict=True))
+    return {
+        "tooltip": {"confine": True},
+        "series": [{
+            "type": "graph", "layout": "circular", "circular": {"rotateLabel": True}, "roam": False,
+            "left": 120, "right": 120, "top": 120, "bottom": 120, "cursor": "pointer",
+            "label": {"show": labels, "position": "right", "fontSize": 11, "color": style.text},
+            "emphasis": {"focus": "adjacency", "label": {"fontWeight": "bold"}},
+            "data": [
+                {
+                    "id": row.id, "name": shorten(row.name, 26), "value": row.asked,
+                    "symbolSize": 7 + 2.2 * min(row.asked, 12) ** 0.8,
+                    "itemStyle": {
+                        "color": at(style.ramp, 0.25 + 0.75 * row.number / last) if row.asked else style.nothing,
+                        "borderColor": style.muted, "borderWidth": 0 if row.asked else 1,
+                    },
+                    "tooltip": {"formatter": hover(row)},
+                }
+                for row in nodes.itertuples()
+            ],
+            "links": [
+                {
+                    "source": row.source, "target": row.target, "value": row.questions,
+                    "lineStyle": {"width": 0.8 + 2.2 * row.questions / most, "opacity": 0.35, "curveness": 0.35, "color": style.accent},
+                    "tooltip": {"formatter": f"{escape(names[row.source])} and {escape(names[row.target])}: "
+                                             f"{plural(row.questions, 'question')}"},
+                }
+                for row in edges.itertuples()
+            ],
+        }],
+    }  # fmt: skip
+
+
+def hover(row) -> str:
+    """What hovering over a concept says."""
+    asked = f"asked about by {plural(row.asked, 'question')}" if row.asked else "not asked about yet"
+    return f"<b>{escape(row.name)}</b><br/>{escape(row.session)}<br/>{asked}"
+
+
+def escape(text: str) -> str:
+    """Text for an ECharts tooltip, which renders HTML and fills in what stands in braces."""
+    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("{", "&#123;"), ("}", "&#125;")):
+        text = text.replace(sign, safe)
+    return text

@@ -1,0 +1,129 @@
+"""Syllabi: the subjects of what is in focus, and each syllabus as a course plan."""
+
+import pandas as pd
+import streamlit as st
+
+from glan_core import coverage, taxonomy
+from glan_core.ids import syllabus_id
+from glan_core.wording import number, plural
+from glan_core.workspace import curriculum_rows
+from glan_core.workspace.curriculum_rows import SubjectState
+from pages.components import address, studio
+from pages.components.syllabus_view import syllabus_view
+from pages.components.text import plain
+
+FEW = 200  # subjects of a focus that are listed at once; where there are more, by discipline
+MOST = 500  # subjects in the list; the search narrows it
+
+ws, tree = studio.open_page("Syllabi")
+focus = address.focus()
+node = tree.nodes[focus]["node"] if focus else None
+standings = coverage.standings(ws, tree)
+counts = standings[focus or ""].counts
+
+
+def subject_list() -> str | None:
+    """The subjects of the focus, or while those are too many the disciplines that have some; the picked subject's id."""
+    words = st.text_input(
+        "Search", placeholder="name of a subject", key="subject_words", bind="query-params", icon=":material/search:"
+    )
+    if not words.strip() and counts["subjects"] > FEW and not (node and node.kind == "discipline"):
+        disciplines()
+        return address.subject()
+    found = curriculum_rows.subject_states(ws.db, taxonomy.disciplines_under(tree, focus), words, MOST)
+    if not found:
+        st.info("No subject is called so." if words.strip() else "No subjects yet.")
+        return address.subject()
+    picked = address.subject() or (found[0].id if found[0].has_syllabus else None)
+    table(found, picked, words)
+    if len(found) == MOST:
+        st.caption(f"The first {number(MOST)}: search to see others.")
+    return picked
+
+
+def table(found: list[SubjectState], picked: str | None, words: str) -> None:
+    """Subjects with how far their syllabi are; a click picks one."""
+    key = f"subjects_{focus}_{words}"
+    at = next((n for n, state in enumerate(found) if state.id == picked), None)
+    studio.mark_row(key, at)
+
+    def choose() -> None:
+        rows = st.session_state[key].selection.rows
+        if rows:
+            address.set_subject(found[rows[0]].id, found[rows[0]].discipline_id)
+
+    several = len({state.discipline_id for state in found}) > 1
+    frame = pd.DataFrame(
+        {
+            "name": [f"{state.name}{' ✎' if state.edited else ''}" for state in found],
+            "discipline": [tree.nodes[state.discipline_id]["node"].name for state in found],
+            "sessions": [len(state.sizes) if state.sizes else None for state in found],
+            "questions": [state.questions if state.has_syllabus else None for state in found],
+        }
+    )
+    st.dataframe(
+        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
+        height="content" if len(found) <= 16 else 600, placeholder="–",
+        column_config={
+            "name": st.column_config.TextColumn("Subject", width=120 if several else 150, help="✎ changed since it was written"),
+            "discipline": st.column_config.TextColumn("Discipline", width=90) if several else None,
+            "sessions": st.column_config.NumberColumn("Sessions", width=60, help="Class sessions; –: no syllabus yet."),
+            "questions": None if several else st.column_config.NumberColumn("Asked", format="localized", width=50,
+                                                                              help="Questions made from its syllabus."),
+        },
+    )  # fmt: skip
+
+
+def disciplines() -> None:
+    """The disciplines below the focus that have subjects; a click leads into one."""
+    ids = [id for id in taxonomy.disciplines_under(tree, focus) if standings[id].counts["subjects"]]
+    if not ids:
+        return
+    key = f"syllabi_disciplines_{focus}"
+
+    def choose() -> None:
+        if rows := st.session_state[key].selection.rows:
+            address.set_focus(ids[rows[0]])
+
+    frame = pd.DataFrame(
+        {
+            "name": [tree.nodes[id]["node"].name for id in ids],
+            "subjects": [int(standings[id].counts["subjects"]) for id in ids],
+            "syllabi": [int(standings[id].counts["syllabi"]) for id in ids],
+        }
+    )
+    st.dataframe(
+        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
+        height="content" if len(ids) <= 16 else 600,
+        column_config={
+            "name": st.column_config.TextColumn("Discipline", width=125),
+            "subjects": st.column_config.NumberColumn("Subjects", format="localized", width=62),
+            "syllabi": st.column_config.NumberColumn("Syllabi", format="localized", width=55),
+        },
+    )  # fmt: skip
+
+
+asked = f" · {counts['concepts_asked'] / counts['concepts']:.0%} of {number(counts['concepts'])} key concepts asked about"
+studio.title(
+    "Syllabi", tree, f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} "
+    f"{'has' if counts['subjects'] == 1 else 'have'} a syllabus{asked if counts['concepts'] else ''}", ws,
+)  # fmt: skip
+if not counts["subjects"]:
+    where = f"in {plain(node.name)}" if node else "in this workspace"
+    st.info(
+        f"Subjects and their syllabi will be here. There are none yet {where}: a run asks a teacher for them.",
+        icon=":material/menu_book:",
+    )
+    if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
+        st.switch_page("pages/runs.py")
+    st.stop()
+left, right = studio.list_and_detail()
+with left:
+    picked = subject_list()
+with right:
+    subject = curriculum_rows.subject(ws.db, picked) if picked else None
+    if subject:
+        syllabus_view(ws, tree, subject, curriculum_rows.syllabus(ws.db, syllabus_id(subject.id)))
+    else:
+        what = "a subject" if node and node.kind == "discipline" else "a discipline, then a subject"
+        st.info(f"Pick {what} to read its syllabus, or search for one by name.", icon=":material/menu_book:")
