@@ -3,12 +3,17 @@
 import pandas as pd
 import streamlit as st
 
-from glan_core import coverage
-from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst
+from glan_core import coverage, runs, taxonomy
+from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
+from glan_core.runs import gains
 from glan_core.wording import number, plural, short, usd
 from glan_core.workspace import run_rows
+from glan_core.workspace.run_rows import LIVE
 from pages.components import address, runs_panel, studio
 from pages.components.text import plain
+
+PICTURES = {"Rings": sunburst, "Tiles": treemap}
+EMPTIEST = 12
 
 ws, tree = studio.open_page("Overview")
 standings = coverage.standings(ws, tree)
@@ -41,7 +46,7 @@ def middle() -> str:
 def pick() -> None:
     """A click on a sector sets the focus; a click on the middle goes up."""
     points = st.session_state.coverage.selection.points
-    if points:
+    if points and "id" in points[0]:
         id = points[0]["id"]
         if id == middle() and id != ALL:
             id = tree.nodes[id]["node"].parent_id
@@ -49,17 +54,23 @@ def pick() -> None:
 
 
 def picture() -> None:
-    """The sunburst and the measure that colours it."""
-    measure = st.segmented_control(
-        "Coloured by", list(MEASURES), format_func=lambda m: MEASURES[m][0], default="share", required=True,
-        key="measure", bind="query-params", help="\n\n".join(f"**{title}**: {text}" for title, text in MEASURES.values()),
-    )  # fmt: skip
+    """The taxonomy as rings or tiles, and the measure that colours it."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        measure = st.selectbox(
+            "Coloured by", list(MEASURES), format_func=lambda m: MEASURES[m].title, key="measure",
+            bind="query-params", width=210, help="\n\n".join(f"**{m.title}**: {m.told}" for m in MEASURES.values()),
+        )  # fmt: skip
+        drawn = st.segmented_control(
+            "Drawn as", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
     frame = coverage_frame(tree, standings, measure)
     st.plotly_chart(
-        sunburst(frame, studio.figure_style(), middle(), focus), key="coverage", on_select=pick, selection_mode="points",
-        config={"displayModeBar": False}, alt=f"Taxonomy as rings, coloured by {MEASURES[measure][0].lower()}: {sentence()}",
+        PICTURES[drawn](frame, measure, studio.figure_style(), middle(), focus), key="coverage", on_select=pick,
+        selection_mode="points", config={"displayModeBar": False},
+        alt=f"Taxonomy as {drawn.lower()}, coloured by {MEASURES[measure].title.lower()}: {sentence()}",
     )  # fmt: skip
-    st.caption(f"{MEASURES[measure][1]} Click a sector to look into it, the middle to go back up.")
+    st.caption(f"{MEASURES[measure].told} Grey: nothing yet. Click to look into a part, the middle or the frame to go back up.")
 
 
 def detail() -> None:
@@ -72,24 +83,55 @@ def detail() -> None:
         told = "" if standing.disciplines == 1 else ", the mean over disciplines"
         st.progress(standing.share, f"{standing.share:.1%} of target{told}")
     counts = standing.counts
-    with st.grid(3, gap="small", min_column_width=90):
-        st.metric("Pairs", short(counts["pairs"]), help=f"{number(counts['pairs'])} answered questions.")
-        st.metric("Subjects", short(counts["subjects"]), help="Subjects found so far.")
-        st.metric("Syllabi", short(counts["syllabi"]), help="Subjects that have a syllabus.")
-        asked = f"{counts['concepts_asked'] / counts['concepts']:.0%}" if counts["concepts"] else "–"
-        st.metric("Asked", asked, help="Key concepts asked about at least once, as a share of all. More is better.")
-        st.metric("Spent", usd(counts["cost_usd"]), help="What the calls below this node cost.")
-        st.metric(
-            "Failures", short(counts["failures"]), help="Calls that brought nothing usable; the next run tries them again."
-        )
-    below = [tree.nodes[child]["node"] for child in (tree.successors(focus) if focus else _tops())]
-    if below:
-        _below(below)
+    if counts["concepts"]:
+        asked = f"{number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts asked about"
+        st.progress(min(1.0, counts["concepts_asked"] / counts["concepts"]), asked)
+    totals()
     if standing.disciplines:
         left = standing.wanted - standing.reached
         label = "Plan a run to fill this" if left or not standing.wanted else "Plan a run"
         if st.button(label, type="primary", icon=":material/play_circle:", width="stretch"):
-            st.switch_page("pages/runs.py")
+            plan_for([])
+    below = [tree.nodes[child]["node"] for child in (tree.successors(focus) if focus else _tops())]
+    if below:
+        part_below, part_empty = st.tabs(["Below", "Emptiest"], on_change="rerun", key="overview_tabs")
+        if part_below.open:
+            with part_below:
+                _below(below)
+        if part_empty.open:
+            with part_empty:
+                emptiest()
+
+
+def plan_for(disciplines: list[str]) -> None:
+    """Go to the plan form for these disciplines, all of the focus where there are none."""
+    st.session_state.run_disciplines = disciplines
+    st.switch_page("pages/runs.py")
+
+
+def totals() -> None:
+    """Counts, each with what the run that works now, or the last one, has added."""
+    last = gains.last_change(ws)
+    added: dict[str, float] = {}
+    if last:
+        under = set(taxonomy.disciplines_under(tree, focus))
+        added = gains.in_all({id: values for id, values in gains.gained(ws, last[0]).items() if id in under})
+    counts = standing.counts
+    shown = (
+        ("Pairs", "pairs", short, "Answered questions."), ("Subjects", "subjects", short, "Subjects found so far."),
+        ("Syllabi", "syllabi", short, "Subjects that have a syllabus."),
+        ("Key concepts", "concepts", short, "Key concepts read out of syllabi."),
+        ("Rejected", "rejected", short, "Pairs that a person rejected."),
+        ("Spent", "cost_usd", usd, "What the calls below this node cost."),
+    )  # fmt: skip
+    with st.grid(3, gap="small", min_column_width=90):
+        for title, name, written, told in shown:
+            delta = f"+{written(added[name])}" if added.get(name, 0) > 0 else None
+            full = "" if name == "cost_usd" else f" {number(counts[name])} in all."
+            st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=told + full)
+    if last and any(value > 0 for value in added.values()):
+        which = "so far by" if runs.state_of(last[0]) in LIVE else "by"
+        st.caption(f"+: added {which} run {last[0].id}, {plain(last[0].title)}.")
 
 
 def _tops() -> list[str]:
@@ -97,6 +139,25 @@ def _tops() -> list[str]:
 
 
 def _below(nodes: list) -> None:
+    _nodes_table(nodes, f"below_{focus}")  # other rows are another table: one picked row must not stay picked by its number
+
+
+def emptiest() -> None:
+    """The disciplines that lack most of their target, and the way to fill them."""
+    ids = sorted(
+        taxonomy.disciplines_under(tree, focus), key=lambda id: (standings[id].share or 0, standings[id].counts["pairs"])
+    )
+    ids = [id for id in ids if (standings[id].share or 0) < 1][:EMPTIEST]
+    if not ids:
+        st.success("Every discipline here has reached its target.", icon=":material/check:")
+        return
+    _nodes_table([tree.nodes[id]["node"] for id in ids], f"emptiest_{focus}")
+    if st.button(f"Plan for these {plural(len(ids), 'discipline')}", icon=":material/playlist_add:", width="stretch"):
+        plan_for(ids)
+
+
+def _nodes_table(nodes: list, key: str) -> None:
+    """Nodes with their share and pairs; a click sets the focus."""
     rows = pd.DataFrame(
         {
             "name": [node.name for node in nodes],
@@ -104,8 +165,6 @@ def _below(nodes: list) -> None:
             "pairs": [int(standings[node.id].counts["pairs"]) for node in nodes],
         }
     )
-
-    key = f"below_{focus}"  # other rows are another table: one picked row must not stay picked by its number
 
     def choose() -> None:
         if picked := st.session_state[key].selection.rows:
@@ -115,14 +174,35 @@ def _below(nodes: list) -> None:
         rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
         height="content" if len(rows) <= 8 else 330,
         column_config={
-            "name": st.column_config.TextColumn("Below", width=155),
+            "name": st.column_config.TextColumn("Name", width=155),
             "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=75),
             "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=45),
         },
     )  # fmt: skip
 
 
+def at_work() -> None:
+    """How far the runs are that work now."""
+    live = [run for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
+    if [run.id for run in live] != st.session_state.get("overview_live"):
+        st.session_state.overview_live = [run.id for run in live]
+        st.rerun()
+    for run in live:
+        stages = run_rows.stages(ws.db, run.id)
+        done, planned = sum(s.done for s in stages), sum(s.planned for s in stages)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            text = f"Run {run.id}, {plain(run.title)}: {done:,} of {planned:,} calls" if planned else f"Run {run.id} is queued"
+            st.progress(min(1.0, done / planned) if planned else 0.0, text, width="stretch")
+            if st.button("Watch", key=f"watch_{run.id}", icon=":material/visibility:"):
+                st.session_state.run = run.id
+                st.switch_page("pages/runs.py")
+
+
 studio.title("Overview", tree, sentence(), ws)
+live_now = [run.id for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
+st.session_state.overview_live = live_now
+if live_now:
+    st.fragment(at_work, run_every="2s")()
 if standings[""].disciplines:
     left, right = studio.picture_and_detail()
     with left:

@@ -1,6 +1,7 @@
-"""The picture of coverage: the taxonomy as a sunburst, coloured by how much of it is there."""
+"""The picture of coverage: the taxonomy as rings or as tiles, coloured by how much of something is there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import networkx as nx
 import pandas as pd
@@ -9,65 +10,156 @@ import plotly.graph_objects as go
 from glan_core import taxonomy
 from glan_core.coverage import Standing
 from glan_core.figures.style import Style, at, ink_on
-from glan_core.wording import number, shorten
+from glan_core.wording import ago, number, shorten, usd
 
-ALL = "all"  # the id of the middle of the sunburst
+ALL = "all"  # the id of the middle of the rings, and of the whole of the tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a picture is coloured by: its title, what it says and which way is better, its value of a standing (None: nothing
+    yet), how a value is written, and how it becomes a shade: 'share' as it is, 'kind' relative to the largest node of the same
+    kind, 'recent' from the earliest to the latest."""
+
+    title: str
+    told: str
+    of: Callable[[Standing], float | None]
+    written: Callable[[float], str]
+    shaded: str
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _count(name: str) -> Callable[[Standing], float | None]:
+    return lambda standing: standing.counts[name] or None
+
 
 MEASURES = {
-    "share": (
-        "Share of target",
-        "Answered pairs as a share of those wanted: the mean over disciplines, 0 for one without a target. More is better.",
+    "share": Measure(
+        "Share of target", "Answered pairs as a share of those wanted: the mean over disciplines, 0 for one without a target. "
+        "More is better.", lambda standing: standing.share, _percent, "share",
     ),
-    "pairs": ("Pairs", "Answered questions. Grey: none yet."),
-    "subjects": ("Subjects", "Subjects found for the disciplines below. Grey: none yet."),
-    "concepts": ("Key concepts", "Key concepts read out of syllabi. Grey: none yet."),
-}
+    "subjects": Measure("Subjects", "Subjects found for the disciplines below.", _count("subjects"), number, "kind"),
+    "sessions": Measure("Sessions", "Class sessions read out of syllabi.", _count("sessions"), number, "kind"),
+    "concepts": Measure("Key concepts", "Key concepts read out of syllabi.", _count("concepts"), number, "kind"),
+    "pairs": Measure("Pairs", "Answered questions.", _count("pairs"), number, "kind"),
+    "kept": Measure(
+        "Kept share", "Pairs that nobody rejected, as a share of all pairs. More is better.",
+        lambda standing: standing.kept_share, _percent, "share",
+    ),
+    "money": Measure("Money", "What the calls for the disciplines below cost.", _count("cost_usd"), usd, "kind"),
+    "activity": Measure(
+        "Last activity", "When the latest reply of a teacher arrived.", lambda standing: standing.last_at, ago, "recent"
+    ),
+}  # fmt: skip
 
 
 def coverage_frame(tree: nx.DiGraph, standings: Mapping[str, Standing], measure: str = "share") -> pd.DataFrame:
     """One row a node, the whole first: id, parent, name, kind, disciplines, value, shade and what hovering says.
 
-    `value` is the measure (None: nothing yet); `shade` its place on the colour ramp, 0 to 1: a share as it is, a count
-    relative to the largest node of the same kind, since a field's count would else drown its disciplines'.
+    `value` is the measure (None: nothing yet); `shade` its place on the colour ramp, 0 to 1. A count is relative to the
+    largest node of the same kind, since a field's count would else drown its disciplines'.
     """
     rows = [_row(tree, standings, ALL, measure), *(_row(tree, standings, node.id, measure) for node in taxonomy.walk(tree))]
     frame = pd.DataFrame(rows)
-    frame["shade"] = frame["value"] if measure == "share" else frame["value"] / frame.groupby("kind")["value"].transform("max")
+    frame["value"] = frame["value"].astype(float)
+    frame["shade"] = _shades(frame, MEASURES[measure].shaded)
     return frame
+
+
+def _shades(frame: pd.DataFrame, how: str) -> pd.Series:
+    if how == "share":
+        return frame["value"]
+    if how == "kind":
+        return frame["value"] / frame.groupby("kind")["value"].transform("max")
+    first, last = frame["value"].min(), frame["value"].max()
+    return frame["value"] * 0 + 1 if first == last else (frame["value"] - first) / (last - first)
 
 
 def _row(tree: nx.DiGraph, standings: Mapping[str, Standing], id: str, measure: str) -> dict:
     standing = standings["" if id == ALL else id]
     node = None if id == ALL else tree.nodes[id]["node"]
-    value = standing.share if measure == "share" else standing.counts[measure] or None
-    share = "no target yet" if standing.share is None else f"{standing.share:.1%} of target"
-    what = (
-        f"{standing.begun} of {standing.disciplines} disciplines begun<br>" if node is None or node.kind != "discipline" else ""
-    )
+    value = MEASURES[measure].of(standing)
+    lines = [] if node and node.kind == "discipline" else [f"{standing.begun} of {standing.disciplines} disciplines begun"]
+    lines += [f"{number(standing.counts['subjects'])} subjects", f"{number(standing.counts['pairs'])} pairs"]
+    lines.append("no target yet" if standing.share is None else f"{standing.share:.1%} of target")
+    if measure not in ("share", "subjects", "pairs"):
+        said = "nothing yet" if value is None else MEASURES[measure].written(value)
+        lines.append(f"{MEASURES[measure].title}: {said}")
     return {
         "id": id, "parent": "" if node is None else node.parent_id or ALL,
         "name": "All knowledge" if node is None else node.name,
         "kind": "all" if node is None else node.kind, "disciplines": max(1, standing.disciplines),
-        "value": value, "hover": f"{what}{number(standing.counts['subjects'])} subjects<br>"
-        f"{number(standing.counts['pairs'])} pairs<br>{share}",
+        "value": value, "hover": "<br>".join(lines),
     }  # fmt: skip
 
 
-def sunburst(frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620) -> go.Figure:
-    """The sunburst of a `coverage_frame`: sectors as wide as they hold disciplines, shaded by the measure, grey where there
-    is nothing. `middle` is the id of the node in the middle, `picked` of one to be outlined."""
+def sunburst(
+    frame: pd.DataFrame, measure: str, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620
+) -> go.Figure:
+    """The rings of a `coverage_frame`: sectors as wide as they hold disciplines, shaded by the measure, grey where there is
+    nothing. `middle` is the id of the node in the middle, `picked` of one to be outlined."""
+    trace = go.Sunburst(
+        **_parts(frame, style, middle, picked), insidetextorientation="auto", maxdepth=5, leaf={"opacity": 1}, sort=False
+    )
+    return _figure(trace, frame, measure, style, height)
+
+
+def treemap(
+    frame: pd.DataFrame, measure: str, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620
+) -> go.Figure:
+    """The same as tiles, each as large as it holds disciplines."""
+    parts = _parts(frame, style, middle, picked)
+    parts["labels"] = frame["name"].map(_safe)
+    parts["marker"]["pad"] = {"t": 20, "l": 3, "r": 3, "b": 3}
+    trace = go.Treemap(
+        **parts, maxdepth=4, sort=False, pathbar={"visible": False}, tiling={"pad": 2},
+    )  # fmt: skip
+    return _figure(trace, frame, measure, style, height)
+
+
+def _parts(frame: pd.DataFrame, style: Style, middle: str, picked: str | None) -> dict:
+    """What rings and tiles have in common."""
     edges = [(style.text, 2.5) if id == picked != middle else (style.background, 1) for id in frame["id"]]
     colors = [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
-    figure = go.Figure(go.Sunburst(
-        ids=frame["id"], parents=frame["parent"], labels=frame["name"].map(_wrapped),
-        values=_leaf_sums(frame), branchvalues="total",
-        customdata=frame[["name", "hover"]], hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
-        marker={"colors": colors, "line": {"color": [color for color, _ in edges], "width": [width for _, width in edges]}},
-        textfont={"color": [ink_on(color) for color in colors]}, insidetextorientation="auto",
-        level=middle, maxdepth=5, leaf={"opacity": 1}, sort=False,
-    ))  # fmt: skip
-    figure.update_layout(template=style.template, height=height, uniformtext={"minsize": 8, "mode": "hide"})
+    return {
+        "ids": frame["id"], "parents": frame["parent"], "labels": frame["name"].map(_wrapped),
+        "values": _leaf_sums(frame), "branchvalues": "total", "level": middle,
+        "customdata": frame[["name", "hover"]], "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
+        "marker": {
+            "colors": colors, "line": {"color": [color for color, _ in edges], "width": [width for _, width in edges]},
+        },
+        "textfont": {"color": [ink_on(color) for color in colors]},
+    }  # fmt: skip
+
+
+def _figure(trace, frame: pd.DataFrame, measure: str, style: Style, height: int) -> go.Figure:
+    """The picture with the ramp that its colours are read by, below it."""
+    figure = go.Figure([trace, _ramp(frame, MEASURES[measure], style)])
+    hidden = {"visible": False, "fixedrange": True}
+    figure.update_layout(
+        template=style.template, height=height, uniformtext={"minsize": 8, "mode": "hide"}, xaxis=hidden, yaxis=hidden,
+        margin={"l": 8, "r": 8, "t": 8, "b": 44},
+    )  # fmt: skip
+    trace = figure.data[0]
+    trace.domain = {"x": [0, 1], "y": [0, 1]}
     return figure
+
+
+def _ramp(frame: pd.DataFrame, measure: Measure, style: Style) -> go.Scatter:
+    """An empty trace that carries the colour bar."""
+    ends = {
+        "share": ("0%", "100%"), "kind": ("least", "most of its kind"),
+        "recent": tuple(ago(value) for value in (frame["value"].min(), frame["value"].max())) if frame["value"].notna().any() else ("", ""),
+    }[measure.shaded]  # fmt: skip
+    bar = {
+        "orientation": "h", "thickness": 8, "len": 0.42, "x": 0.5, "y": -0.005, "yanchor": "top", "outlinewidth": 0, "ticks": "",
+        "tickvals": [0, 1], "ticktext": list(ends), "tickfont": {"color": style.muted, "size": 11},
+    }  # fmt: skip
+    marker = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": style.scale, "showscale": True, "colorbar": bar}
+    return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip")
 
 
 def _wrapped(name: str) -> str:
@@ -76,7 +168,12 @@ def _wrapped(name: str) -> str:
     blanks = [n for n, letter in enumerate(name) if letter == " "]
     middle = min(blanks, key=lambda n: abs(n - len(name) / 2)) if blanks and len(name) > 11 else len(name)
     lines = [shorten(line, 24) for line in (name[:middle], name[middle + 1 :]) if line]
-    return "<br>".join(line.replace("&", "&amp;").replace("<", "&lt;") for line in lines)
+    return "<br>".join(map(_safe, lines))
+
+
+def _safe(name: str) -> str:
+    """A name as plotly takes it for text, not for markup."""
+    return name.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _leaf_sums(frame: pd.DataFrame) -> list[int]:
