@@ -103,11 +103,15 @@ def disciplines() -> None:
     )  # fmt: skip
 
 
-asked = f" · {counts['concepts_asked'] / counts['concepts']:.0%} of {number(counts['concepts'])} key concepts asked about"
-studio.title(
-    "Syllabi", tree, f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} "
-    f"{'has' if counts['subjects'] == 1 else 'have'} a syllabus{asked if counts['concepts'] else ''}", ws,
-)  # fmt: skip
+sentence = (
+    f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} "
+    f"{'has' if counts['subjects'] == 1 else 'have'} a syllabus"
+)
+if counts["concepts"]:
+    sentence += (
+        f" · {counts['concepts_asked'] / counts['concepts']:.0%} of {number(counts['concepts'])} key concepts asked about"
+    )
+studio.title("Syllabi", tree, sentence, ws)
 if not counts["subjects"]:
     where = f"in {plain(node.name)}" if node else "in this workspace"
     st.info(

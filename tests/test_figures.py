@@ -7,12 +7,12 @@ import pytest
 
 from glan_core import coverage, taxonomy_edit
 from glan_core.coverage import Standing
-from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst
-from glan_core.figures.runs import progress_curve, samples_frame
+from glan_core.figures.concepts import concept_frames, concept_graph
+from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
 from glan_core.figures.style import DARK, LIGHT, at, ink_on, mix, style
 from glan_core.taxonomy import GROUPS, Node, tree_of
 from glan_core.workspace import call_rows, taxonomy_rows
-from glan_core.workspace.run_rows import Sample
+from glan_core.workspace.curriculum_rows import Session
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -24,8 +24,8 @@ def frames(ws):
     with ws.write() as db:
         for discipline in ("mathematics", "music"):
             taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, 10))
-        call_rows.count(db, "mathematics", subjects=2, syllabi=2, concepts=8, questions=10, pairs=10)
-        call_rows.count(db, "music", subjects=1, concepts=2)
+        call_rows.count(db, "mathematics", subjects=2, syllabi=2, concepts=8, questions=10, pairs=10, rejected=4, last_at=900)
+        call_rows.count(db, "music", subjects=1, concepts=2, last_at=500)
     tree = taxonomy_edit.tree(ws)
     standings = coverage.standings(ws, tree)
     return {measure: coverage_frame(tree, standings, measure).set_index("id", drop=False) for measure in MEASURES}
@@ -59,11 +59,22 @@ def test_counts_are_shaded_within_their_kind_and_nothing_is_none(frames):
     assert "no target yet" in pairs.loc["crafts", "hover"] and "0 of 2 disciplines begun" in pairs.loc["earth", "hover"]
 
 
+def test_kept_share_and_last_activity(frames):
+    assert frames["kept"]["value"].dropna().to_dict() == {ALL: 0.6, "formal-sciences": 0.6, "mathematics": 0.6}
+    activity = frames["activity"]
+    assert activity["shade"].dropna().to_dict() == {ALL: 1, "formal-sciences": 1, "mathematics": 1, "arts": 0, "music": 0}
+    assert "Kept share: 60.0%" in frames["kept"].loc["mathematics", "hover"]
+    assert "Money: nothing yet" in frames["money"].loc["mathematics", "hover"]
+
+
 @THEMES
 @pytest.mark.parametrize("measure", list(MEASURES))
-def test_the_sunburst_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(frames, theme, measure):
+@pytest.mark.parametrize("draw", [sunburst, treemap])
+def test_a_picture_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(frames, theme, measure, draw):
     frame = frames[measure]
-    trace = sunburst(frame, theme).data[0]
+    figure = draw(frame, measure, theme)
+    trace, ramp = figure.data
+    assert [color for _, color in ramp.marker.colorscale] == list(theme.ramp) and len(ramp.marker.colorbar.ticktext) == 2
     for shade, color in zip(frame["shade"], trace.marker.colors, strict=True):
         assert color == (theme.nothing if shade != shade else at(theme.ramp, shade))
     assert [ink_on(color) for color in trace.marker.colors] == list(trace.textfont.color)
@@ -71,7 +82,7 @@ def test_the_sunburst_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(f
 
 
 def test_widths_of_children_add_up_to_their_parents(frames):
-    trace = sunburst(frames["share"], LIGHT).data[0]
+    trace = sunburst(frames["share"], "share", LIGHT).data[0]
     width, parents = dict(zip(trace.ids, trace.values, strict=True)), dict(zip(trace.ids, trace.parents, strict=True))
     for id in trace.ids:
         below = [width[child] for child in trace.ids if parents[child] == id]
@@ -80,10 +91,10 @@ def test_widths_of_children_add_up_to_their_parents(frames):
 
 
 def test_the_picked_sector_is_outlined_and_the_middle_is_not(frames):
-    trace = sunburst(frames["share"], LIGHT, "earth", "cave-mapping").data[0]
+    trace = sunburst(frames["share"], "share", LIGHT, "earth", "cave-mapping").data[0]
     edges = dict(zip(trace.ids, trace.marker.line.color, strict=True))
     assert trace.level == "earth" and [id for id, color in edges.items() if color == LIGHT.text] == ["cave-mapping"]
-    assert LIGHT.text not in sunburst(frames["share"], LIGHT, "earth", "earth").data[0].marker.line.color
+    assert LIGHT.text not in sunburst(frames["share"], "share", LIGHT, "earth", "earth").data[0].marker.line.color
 
 
 def test_names_are_text_wrapped_and_cut():
@@ -91,7 +102,9 @@ def test_names_are_text_wrapped_and_cut():
     nodes = [Node(f"n{number}", name, "field") for number, name in enumerate(names)]
     standing = Standing("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
     tree = tree_of(nodes)
-    labels = list(sunburst(coverage_frame(tree, {"": standing} | {node.id: standing for node in nodes}), LIGHT).data[0].labels)
+    labels = list(
+        sunburst(coverage_frame(tree, {"": standing} | {node.id: standing for node in nodes}), "share", LIGHT).data[0].labels
+    )
     assert labels[:4] == ["All<br>knowledge", "A &amp; B", "&lt;b>x&lt;/b>", "Medicine<br>and health"]
     assert all(len(line) <= 24 for label in labels[4:] for line in label.split("<br>")) and labels[5].endswith("…")
 
@@ -99,32 +112,35 @@ def test_names_are_text_wrapped_and_cut():
 def test_an_empty_taxonomy_is_one_grey_disc():
     standing = Standing("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
     for measure in MEASURES:
-        trace = sunburst(coverage_frame(tree_of([]), {"": standing}, measure), DARK).data[0]
+        trace = sunburst(coverage_frame(tree_of([]), {"": standing}, measure), measure, DARK).data[0]
         assert (list(trace.ids), list(trace.marker.colors)) == ([ALL], [DARK.nothing])
 
 
-def samples(count: int, step: float = 1.0) -> list[Sample]:
-    return [Sample(100 + step * n, 5 * n, 6 * n, 1, 0, 3, 8, 10 * n, 20 * n, 0.5 * n) for n in range(count)]
+def course() -> list[Session]:
+    """Two sessions of two concepts; a name that is markup."""
+    return [
+        Session("s1", "y", 0, "First", "", (("a", "Alpha"), ("b", "<b>{c}</b>"))),
+        Session("s2", "y", 1, "Second", "", (("c", "Gamma"), ("d", "Delta"))),
+    ]
 
 
-def test_samples_count_from_the_start_of_the_run():
-    frame = samples_frame(samples(3), 98)
-    assert frame["seconds"].to_list() == [2, 3, 4]
-    assert frame[["done", "in_flight", "concurrency", "throttled", "usd"]].iloc[2].to_list() == [10, 3, 8, 1, 1.0]
-    assert list(samples_frame([], 0).columns) == list(frame.columns)
+def test_concepts_are_joined_by_questions_about_two_sessions():
+    drawn = [("pair", ("a", "c")), ("pair", ("c", "a", "b")), ("single", ("c", "d")), ("pair", ("a", "gone"))]
+    nodes, edges = concept_frames(course(), {"a": 3, "c": 2}, drawn)
+    assert nodes["id"].to_list() == ["a", "b", "c", "d"] and nodes["asked"].to_list() == [3, 0, 2, 0]
+    assert {(e.source, e.target): e.questions for e in edges.itertuples()} == {("a", "c"): 2, ("b", "c"): 1}
 
 
 @THEMES
-def test_the_progress_curve_has_units_and_the_colours_of_its_theme(theme):
-    for frame, unit, last in (
-        (samples_frame(samples(5), 100), "seconds", 4),
-        (samples_frame(samples(5, 120), 100), "minutes", 8),
-    ):
-        figure = progress_curve(frame, theme)
-        assert figure.layout.xaxis.title.text == unit and figure.data[0].x[-1] == last
-        assert list(figure.data[0].y) == [0, 5, 10, 15, 20] and figure.data[0].line.color == theme.accent
-        assert figure.data[1].yaxis == "y2" and not figure.layout.template.layout.showlegend
-    assert not len(progress_curve(samples_frame([], 0), theme).data[0].x)
+def test_the_concept_graph_greys_what_nobody_asked_about_and_takes_names_as_text(theme):
+    [series] = concept_graph(*concept_frames(course(), {"a": 3, "c": 2}, [("pair", ("a", "c"))]), theme)["series"]
+    by_id = {node["id"]: node for node in series["data"]}
+    assert by_id["b"]["itemStyle"]["color"] == by_id["d"]["itemStyle"]["color"] == theme.nothing
+    assert by_id["a"]["symbolSize"] > by_id["c"]["symbolSize"] > by_id["d"]["symbolSize"]
+    assert "<b>{" not in by_id["b"]["tooltip"]["formatter"] and "&lt;b&gt;&#123;c&#125;" in by_id["b"]["tooltip"]["formatter"]
+    [link] = series["links"]
+    assert (link["source"], link["target"]) == ("a", "c") and "1 question" in link["tooltip"]["formatter"]
+    assert concept_graph(*concept_frames([], {}, []), theme)["series"][0]["data"] == []
 
 
 # ---------------------------------------------------------------------------------------------------------------- style

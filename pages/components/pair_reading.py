@@ -57,7 +57,7 @@ def marks(pair: Pair) -> None:
     with st.container(horizontal=True, gap="small"):
         if pair.review:
             why = f": {shorten(pair.reason, 40)}" if pair.reason else ""
-            word, color, icon = REVIEWED[pair.review]
+            word, color, icon, _ = REVIEWED[pair.review]
             st.badge(f"{word}{plain(why)}", color=color, icon=icon)
         if pair.starred:
             st.badge("starred", color="orange", icon=":material/star:")
