@@ -5,6 +5,7 @@ import json
 import pytest
 from helpers import Canned, run_order
 
+from glan_core import curriculum_edit, review
 from glan_core.dataset.export import FORMATS, export
 from glan_core.errors import GlanError
 from glan_core.workspace import curriculum_rows, homework_rows
@@ -95,3 +96,26 @@ def test_a_row_is_one_line_whatever_its_texts_hold(ws, order, teach, tmp_path):
     run_order(ws, order("music"))
     export(ws, tmp_path / "out.jsonl", "chat")
     assert {answer for _, answer, _ in read(tmp_path / "out.jsonl", "chat")} == {nasty}
+
+
+def test_rejected_pairs_are_left_out_unless_asked_for(filled, tmp_path):
+    pairs = list(homework_rows.all_pairs(filled.db))
+    review.review(filled, pairs[0].question.id, "reject", "Ada")
+    for form in FORMATS:
+        done = export(filled, tmp_path / "out", form)
+        assert (done.rows, done.rejected_left_out) == (len(pairs) - 1, 1)
+        assert pairs[0].question.id not in {origin["id"] for _, _, origin in read(tmp_path / "out", form)}
+        assert export(filled, tmp_path / "out", form, rejected=True).rows == len(pairs)
+        assert read(tmp_path / "out", form)[0][2]["review"] == "reject"
+    review.review_all(filled, homework_rows.PairFilter(), "reject", "Ada")
+    with pytest.raises(GlanError, match=f"of the pairs are {len(pairs)} rejected"):
+        export(filled, tmp_path / "out", "chat")
+
+
+def test_pairs_of_sessions_out_of_use_keep_their_provenance(filled, tmp_path):
+    pair = next(homework_rows.all_pairs(filled.db))
+    syllabus = curriculum_rows.syllabus(filled.db, pair.question.syllabus_id)
+    only = [curriculum_edit.SessionEdit(None, "Another", "", ("Zebra",))]
+    curriculum_edit.edit_syllabus(filled, syllabus.id, "Ada", text=syllabus.text, sessions=only)
+    export(filled, tmp_path / "out", "chat")
+    assert len(read(tmp_path / "out", "chat")[0][2]["concepts"]) == len(pair.question.concepts)

@@ -27,6 +27,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     scripted = out.add_mutually_exclusive_group()
     scripted.add_argument("--scripted", action="store_true", default=None, help="with the rows of the scripted teacher")
     scripted.add_argument("--no-scripted", dest="scripted", action="store_false", help="without them")
+    out.add_argument("--with-rejected", action="store_true", help="with the pairs that a person rejected")
     out.add_argument("--json", action="store_true")
     out.set_defaults(command=_export)
 
@@ -58,6 +59,7 @@ def _export(args: argparse.Namespace) -> None:
     if args.disciplines:
         tree = taxonomy_edit.tree(ws)
         disciplines = [d for id in args.disciplines.split(",") for d in taxonomy.disciplines_under(tree, id.strip())]
-    done = export(ws, args.out, args.format, disciplines=disciplines, scripted=args.scripted)
+    done = export(ws, args.out, args.format, disciplines=disciplines, scripted=args.scripted, rejected=args.with_rejected)
     left = f" {done.scripted_left_out:,} pairs of the scripted teacher were left out." if done.scripted_left_out else ""
+    left += f" {done.rejected_left_out:,} rejected pairs were left out." if done.rejected_left_out else ""
     report(args.json, asdict(done), [f"Wrote {done.rows:,} pairs to {args.out}.{left}"])

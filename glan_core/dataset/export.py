@@ -22,20 +22,22 @@ SYLLABI = 4000  # that are remembered at a time: rows come oldest first, so thos
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote: rows, and rows of the scripted teacher that were left out."""
+    """What an export wrote: rows, and those left out because the scripted teacher wrote them or a person rejected them."""
 
     rows: int
     scripted_left_out: int
+    rejected_left_out: int
 
 
 def export(
-    ws: Workspace, file: str | os.PathLike, form: str, *, disciplines: Sequence[str] | None = None, scripted: bool | None = None
-) -> Exported:
+    ws: Workspace, file: str | os.PathLike, form: str, *, disciplines: Sequence[str] | None = None, scripted: bool | None = None,
+    rejected: bool = False,
+) -> Exported:  # fmt: skip
     """Write the answered pairs to a file, oldest first; the file appears whole or not at all.
 
     `form`: 'chat' (JSONL, messages), 'alpaca' (JSONL, instruction/input/output), 'sharegpt' (JSONL, conversations) or
     'parquet' (prompt, response and provenance as columns). `scripted` None leaves rows of the scripted teacher out where
-    the workspace also has rows of a real one. GlanError when there is nothing to write or the file can't be written.
+    the workspace also has rows of a real one; `rejected` takes in what a person rejected. GlanError when there is nothing to write or the file can't be written.
     """
     if form not in FORMATS:
         raise GlanError(f"{form!r} is no export format: choose one of {', '.join(FORMATS)}.")
@@ -43,14 +45,15 @@ def export(
     if path.is_dir() or not path.parent.is_dir():
         raise GlanError(f"{path} cannot be written: name a file in a folder that exists.")
     keep_scripted = not homework_rows.has_real_teacher(ws.db) if scripted is None else scripted
-    left_out = 0
+    left_out = {"scripted": 0, "rejected": 0}
 
     def rows() -> Iterator[dict]:
-        nonlocal left_out
         provenance = _Provenance(ws)
         for pair in homework_rows.all_pairs(ws.db, disciplines):
             if pair.scripted and not keep_scripted:
-                left_out += 1
+                left_out["scripted"] += 1
+            elif pair.review == "reject" and not rejected:
+                left_out["rejected"] += 1
             else:
                 yield _row(pair, form, provenance.of(pair))
 
@@ -62,11 +65,9 @@ def export(
     try:
         number = _write_parquet(temporary, rows()) if form == "parquet" else _write_lines(temporary, rows())
         if not number:
-            why = (
-                f"all {left_out:,} pairs are the scripted teacher's; ask for them to be included"
-                if left_out
-                else "there are no pairs"
-            )
+            whose = {"scripted": "the scripted teacher's", "rejected": "rejected"}
+            parts = [f"{count:,} {whose[name]}" for name, count in left_out.items() if count]
+            why = f"of the pairs are {' and '.join(parts)}; ask for them to be included" if parts else "there are no pairs"
             raise GlanError(f"Nothing to export: {why}.")
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -74,7 +75,7 @@ def export(
         raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
-    return Exported(number, left_out)
+    return Exported(number, left_out["scripted"], left_out["rejected"])
 
 
 class _Provenance:
@@ -92,7 +93,8 @@ class _Provenance:
         return {
             "id": q.id, **shared, "sessions": [names[id] for id in q.sessions], "concepts": [names[id] for id in q.concepts],
             "strategy": q.strategy, "draw_law": q.draw_law, "seed": q.seed, "draw": q.draw,
-            "question_teacher": q.teacher, "answer_teacher": pair.answer_teacher,
+            "question_teacher": q.teacher, "answer_teacher": pair.answer_teacher, "review": pair.review or "",
+            "starred": pair.starred, "edited": pair.edited,
         }  # fmt: skip
 
     def _look_up(self, syllabus_id: str) -> tuple[dict, dict[str, str]]:
@@ -105,7 +107,7 @@ class _Provenance:
             "discipline": syllabus.discipline_id, "subject": subject.name, "level": subject.level, "syllabus": syllabus_id,
         }  # fmt: skip
         names: dict[str, str] = {}
-        for session in curriculum_rows.sessions(self._ws.db, syllabus_id):
+        for session in curriculum_rows.sessions(self._ws.db, syllabus_id, retired=True):
             names |= {session.id: session.name, **dict(session.concepts)}
         return shared, names
 
@@ -141,6 +143,7 @@ def _write_parquet(file: str, rows: Iterator[dict]) -> int:
         ("prompt", text), ("response", text), ("id", text), ("taxonomy", texts), ("group", text), ("discipline", text),
         ("subject", text), ("level", text), ("syllabus", text), ("sessions", texts), ("concepts", texts), ("strategy", text),
         ("draw_law", text), ("seed", pa.int64()), ("draw", pa.int64()), ("question_teacher", text), ("answer_teacher", text),
+        ("review", text), ("starred", pa.bool_()), ("edited", pa.bool_()),
     ])  # fmt: skip
     number = 0
     with parquet.ParquetWriter(file, schema) as writer:
