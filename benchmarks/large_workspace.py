@@ -8,11 +8,11 @@ import argparse
 import random
 import time
 
-from glan_core import demo, ids, taxonomy, taxonomy_edit
+from glan_core import demo, ids, review, taxonomy, taxonomy_edit
 from glan_core.curriculum import SessionDraft, Subject
 from glan_core.homework_draws import draws
 from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
-from glan_core.workspace.homework_rows import Question
+from glan_core.workspace.homework_rows import PairFilter, Question
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
 
 SUBJECTS = 160  # of each discipline
@@ -22,6 +22,8 @@ WORDS = (
     "energy", "history", "design",
 )  # fmt: skip
 TEACHER = "openai:benchmark"
+LEVELS = ("introductory", "intermediate", "advanced")
+REVIEWED = 5000  # pairs that are rejected, so that filters find few among many
 
 
 def fill(ws, pairs: int) -> None:
@@ -37,7 +39,7 @@ def fill(ws, pairs: int) -> None:
                     ids.derive("sub", discipline, str(n)),
                     discipline,
                     f"Subject {n} of {discipline}",
-                    "intermediate",
+                    LEVELS[n % len(LEVELS)],
                     tuple(WORDS[:6]),
                 )
                 for n in range(SUBJECTS)
@@ -57,6 +59,9 @@ def fill(ws, pairs: int) -> None:
         with ws.write() as db:
             for id, discipline in syllabi[start : start + 25]:
                 ask(db, rng, id, discipline, pairs // len(syllabi))
+    rejected = PairFilter(disciplines=tuple(disciplines[:1]))
+    for pair in homework_rows.pairs_page(ws.db, rejected, limit=min(REVIEWED, pairs)):
+        review.review(ws, pair.question.id, "reject", "benchmark", reason="too easy")
     with ws.write() as db:
         homework_rows.index_text(db, 20_000)  # enough for searches to find something; a million rows take minutes
 

@@ -37,7 +37,8 @@ def export(
 
     `form`: 'chat' (JSONL, messages), 'alpaca' (JSONL, instruction/input/output), 'sharegpt' (JSONL, conversations) or
     'parquet' (prompt, response and provenance as columns). `scripted` None leaves rows of the scripted teacher out where
-    the workspace also has rows of a real one; `rejected` takes in what a person rejected. GlanError when there is nothing to write or the file can't be written.
+    the workspace also has rows of a real one; `rejected` takes in what a person rejected. GlanError when there is nothing
+    to write or the file can't be written.
     """
     if form not in FORMATS:
         raise GlanError(f"{form!r} is no export format: choose one of {', '.join(FORMATS)}.")

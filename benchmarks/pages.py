@@ -1,0 +1,138 @@
+"""How quick the pages are on a large workspace: `python benchmarks/pages.py HOME WORKSPACE`, after large_workspace.py.
+
+HOME is the folder that holds the workspace folder WORKSPACE. For each page:
+- the server's time for a rerun of its script (Streamlit's AppTest), median and worst of 20;
+- what the server sends over its socket at a visit, and the time until the page's main picture or table stands in Chromium
+  (from the navigation on, the app's own files in the browser's cache), median and worst of 5.
+"""
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PORT = 8699
+# The page, what is asked of it, and what must stand in it.
+VISITS = {
+    "Overview, rings": ("", "", "stPlotlyChart"),
+    "Overview, tiles": ("", "drawn=Tiles", "stPlotlyChart"),
+    "Overview, Applied Sciences": ("", "focus=applied-sciences", "stPlotlyChart"),
+    "Taxonomy, graph": ("taxonomy", "", "stEChartsChart"),
+    "Taxonomy, graph of Law": ("taxonomy", "focus=law", "stEChartsChart"),
+    "Syllabi": ("syllabi", "", "stDataFrame"),
+    "Syllabi, Law": ("syllabi", "focus=law", "stDataFrame"),
+    "Homework": ("homework", "", "stDataFrame"),
+    "Homework, Law": ("homework", "focus=law", "stDataFrame"),
+    "Homework, rejected": ("homework", "review=Rejected", "stDataFrame"),
+    "Homework, advanced and unanswered": ("homework", "level=advanced&answered=no+answer+yet", "stAlert"),
+    "Runs": ("runs", "", "stMetric"),
+    "Runs, Law": ("runs", "focus=law", "stMetric"),
+}  # fmt: skip
+
+
+def reruns(visit: tuple[str, str, str], workspace: str, number: int = 20) -> list[float]:
+    """Milliseconds of each of some reruns of a page's script, after one that warms caches."""
+    from streamlit.runtime.pages_manager import PagesManager
+    from streamlit.testing.v1 import AppTest
+
+    initialise = PagesManager.__init__
+
+    def framed(self, *args, **kwargs) -> None:  # AppTest would run a page without streamlit_app.py around it
+        initialise(self, *args, **kwargs)
+        PagesManager.uses_pages_directory = False
+
+    PagesManager.__init__ = framed
+    page, query, _ = visit
+    app = AppTest.from_file(ROOT / "streamlit_app.py", default_timeout=120)
+    asked = dict(part.split("=") for part in query.split("&") if part) | {"workspace": workspace}
+    values = {name: value.replace("+", " ") for name, value in asked.items()}
+    app.query_params.update(values)
+    app.run()
+    if page:
+        app.switch_page(f"pages/{page}.py")
+        app.query_params.update(values)
+        app.run()
+    times = []
+    for _ in range(number):
+        start = time.perf_counter()
+        app.run()
+        times.append(1000 * (time.perf_counter() - start))
+    if app.exception:
+        raise SystemExit(f"{page or 'overview'}: {app.exception[0].value}")
+    PagesManager.__init__ = initialise
+    return times
+
+
+def in_browser(workspace: str, chromium: str, number: int = 5) -> dict[str, tuple[list[float], int]]:
+    """For each visit the milliseconds until its main part stands, and the bytes that came over the socket (the most)."""
+    from playwright.sync_api import sync_playwright
+
+    found = {}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        received = [0]
+        page.on(
+            "websocket",
+            lambda socket: socket.on("framereceived", lambda frame: received.__setitem__(0, received[0] + len(frame))),
+        )
+        page.goto(f"http://127.0.0.1:{PORT}/?workspace={workspace}")
+        page.get_by_test_id("stPlotlyChart").first.wait_for()
+        for name, (path, query, part) in VISITS.items():
+            times, most = [], 0
+            for _ in range(number):
+                received[0] = 0
+                start = time.perf_counter()
+                page.goto(f"http://127.0.0.1:{PORT}/{path}?workspace={workspace}&{query}", wait_until="commit")
+                page.get_by_test_id(part).first.wait_for()
+                times.append(1000 * (time.perf_counter() - start))
+                page.get_by_test_id("stStatusWidget").wait_for(state="detached")
+                page.wait_for_timeout(400)  # what comes after the main part is counted, too
+                most = max(most, received[0])
+            found[name] = (times, most)
+        browser.close()
+    return found
+
+
+def serve(home: Path) -> subprocess.Popen:
+    """The studio as a process of its own, once it answers."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true", f"--server.port={PORT}"],
+        cwd=ROOT, env=os.environ | {"GLAN_HOME": str(home)}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=2).close()
+            return child
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("The studio does not start.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", type=Path)
+    parser.add_argument("workspace")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    options = parser.parse_args()
+    os.environ["GLAN_HOME"] = str(options.home)
+    child = serve(options.home)
+    try:
+        drawn = in_browser(options.workspace, options.chromium)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+    print("| page | rerun ms, median | worst | drawn after ms, median | worst | KB sent |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for name, visit in VISITS.items():
+        times, (waited, sent) = reruns(visit, options.workspace), drawn[name]
+        print(
+            f"| {name} | {statistics.median(times):.0f} | {max(times):.0f} | {statistics.median(waited):.0f} | "
+            f"{max(waited):.0f} | {sent / 1000:.0f} |", flush=True,
+        )  # fmt: skip
