@@ -3,7 +3,7 @@
 import getpass
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import apsw
 
@@ -51,7 +51,39 @@ def add(
         return _add(db, name, parent_id, who, kind, group, description)
 
 
+def draft(ws: Workspace, name: str, parent_id: str, *, description: str = "") -> Node:
+    """The discipline that `add` would add, checked alike, and not stored: for a preview."""
+    return _draft(ws.db, name, parent_id, "discipline", None, description)
+
+
+def take_in(db: apsw.Connection, node: Node, who: str) -> None:
+    """Bring a discipline that was drafted, or drafted anew with another description, into the tree, inside a transaction.
+
+    TaxonomyError when it does not fit in any more.
+    """
+    nodes = taxonomy_rows.nodes(db)
+    before = next((other for other in nodes if other.id == node.id), None)
+    if before is None or before.kind != node.kind:
+        taxonomy.check([*nodes, node])
+        _record(db, "add", None, node, who)
+    elif node.description != before.description:
+        _record(db, "describe", before, replace(before, description=node.description), who)
+
+
+def _record(db: apsw.Connection, action: str, before: Node | None, after: Node, who: str) -> None:
+    taxonomy_rows.put_node(db, after)
+    taxonomy_rows.add_event(db, _batch(), after.id, action, before, after, who)
+
+
 def _add(db: apsw.Connection, name: str, parent_id: str | None, who: str, kind=None, group=None, description="") -> Node:
+    node = _draft(db, name, parent_id, kind, group, description)
+    _record(db, "add", None, node, who)
+    return node
+
+
+def _draft(
+    db: apsw.Connection, name: str, parent_id: str | None, kind: str | None, group: str | None, description: str
+) -> Node:
     name = name.strip()
     if not name:
         raise TaxonomyError("The name is empty: say what the new node is called.")
@@ -61,8 +93,6 @@ def _add(db: apsw.Connection, name: str, parent_id: str | None, who: str, kind=N
         raise TaxonomyError(f"{quoted(name)} was here and has been removed: restore {quoted(removed.id)} instead.")
     node = Node(_free_id(db, name), name, kind, parent_id, group, description.strip())
     taxonomy.check([*taxonomy_rows.nodes(db), node])
-    taxonomy_rows.put_node(db, node)
-    taxonomy_rows.add_event(db, _batch(), node.id, "add", None, node, who)
     return node
 
 
@@ -175,6 +205,60 @@ def _restore(db: apsw.Connection, node_id: str, who: str) -> list[Node]:
         taxonomy_rows.put_node(db, node)
         taxonomy_rows.add_event(db, batch, node.id, "restore", None, node, who)
     return back
+
+
+def undo(ws: Workspace, batch: str, who: str) -> list[taxonomy_rows.NodeEvent]:
+    """Take back all that one deed did: what it added is removed, what it removed restored, what it changed as it was. Returns
+    what was done, which is a deed of its own and can be undone in turn. The order of siblings stays.
+
+    TaxonomyError, with nothing changed, when there is no such deed or later changes stand in the way.
+    """
+    with ws.write() as db:
+        events = taxonomy_rows.events_of(db, batch)
+        if not events:
+            raise TaxonomyError("There is no such change to undo.")
+        nodes = {node.id: node for node in taxonomy_rows.nodes(db)}
+        reverted = [(event, *_take_back(nodes, event)) for event in reversed(events)]
+        _require_parents(nodes, reverted)
+        taxonomy.check(list(nodes.values()))
+        undoing = _batch()
+        for event, before, after in reverted:
+            taxonomy_rows.put_node(db, after or before, removed=after is None)
+            action = "restore" if before is None else "remove" if after is None else event.action
+            taxonomy_rows.add_event(db, undoing, event.node_id, action, before, after, who)
+        return taxonomy_rows.events_of(db, undoing)
+
+
+def _take_back(nodes: dict[str, Node], event: taxonomy_rows.NodeEvent) -> tuple[Node | None, Node | None]:
+    """Take one change of a node back in `nodes`, the live ones by id; the node before and after that."""
+    now = nodes.get(event.node_id)
+    name = quoted((event.after or event.before).name)
+    if event.after is None:
+        if now:
+            raise TaxonomyError(f"{name} is back already.")
+        nodes[event.node_id] = event.before
+        return None, event.before
+    if now is None:
+        raise TaxonomyError(f"{name} has been removed since: bring it back first.")
+    if event.before is None:
+        return nodes.pop(event.node_id), None
+    changed = {part: value for part, value in asdict(event.before).items() if value != getattr(event.after, part)}
+    if any(getattr(now, part) != getattr(event.after, part) for part in changed):
+        raise TaxonomyError(f"{name} has been changed since: undo that first.")
+    nodes[event.node_id] = replace(now, **changed)
+    return now, nodes[event.node_id]
+
+
+def _require_parents(nodes: dict[str, Node], reverted: Sequence[tuple]) -> None:
+    """Say in words why a node would hang from nothing."""
+    gone = {before.id: before for _, before, after in reverted if after is None}
+    for node in nodes.values():
+        if node.parent_id in gone:
+            raise TaxonomyError(
+                f"{quoted(gone[node.parent_id].name)} has {quoted(node.name)} below it now: move or remove that first."
+            )
+        if node.parent_id is not None and node.parent_id not in nodes:
+            raise TaxonomyError(f"The place of {quoted(node.name)} has been removed since: bring that back first.")
 
 
 @dataclass(frozen=True, slots=True)

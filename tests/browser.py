@@ -1,4 +1,4 @@
-"""What the browser tests need: the studio as a server of its own, and Chromium."""
+"""What the browser tests need: the studio as a server of its own, Chromium, and the ways of a visitor."""
 
 import os
 import shutil
@@ -19,6 +19,14 @@ CHROMES = (
 )  # fmt: skip
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--no-first-run")  # fmt: skip
+
+
+playwright = (
+    pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
+)
+expect = playwright.expect
+WAIT = 45_000  # milliseconds; a busy machine may need half of it for a page
+expect.set_options(timeout=WAIT)
 
 
 def chrome() -> str:
@@ -98,3 +106,29 @@ def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
+
+
+def visit(page, server: Server, path: str, title: str) -> None:
+    """Open an address and wait until its page is drawn."""
+    page.goto(server.url + path)
+    titled(page, title)
+
+
+def titled(page, title: str) -> None:
+    """Wait until the page of this title is drawn."""
+    expect(page.get_by_role("heading", level=2, name=title, exact=True)).to_be_visible(timeout=WAIT)
+    still(page)
+
+
+def still(page) -> None:
+    """Wait until the page is drawn whole."""
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
+
+
+def enter(page, label: str, text: str) -> None:
+    """Type into a field, and wait until the page has taken it."""
+    field = page.locator(f'input[aria-label="{label}"]')
+    expect(field).to_have_count(1)  # while a page is drawn anew, the old one may still be there
+    field.fill(text)
+    field.press("Enter")
+    still(page)

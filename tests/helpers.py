@@ -98,9 +98,11 @@ class Canned:
             return f"Explain how these fit together: {'; '.join(tag(prompt, 'selected_key_concepts').splitlines())}"
         return f"An answer to: {prompt}"
 
-    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
+    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str | Reply]:
         """See Teacher."""
-        yield (await self.reply(messages, sampling)).text
+        reply = await self.reply(messages, sampling)
+        yield reply.text
+        yield reply
 
     async def close(self) -> None:
         """See Teacher."""
@@ -148,7 +150,7 @@ def content(ws: Workspace, *, teachers: bool = True) -> dict[str, list[tuple]]:
     tables = {}
     for table in CONTENT_TABLES:
         columns = [row[1] for row in ws.db.execute(f"PRAGMA table_info({table})")]
-        kept = [name for name in columns if name != "seq" and (teachers or name != "teacher")]
+        kept = [name for name in columns if name != "seq" and (teachers or not name.endswith("teacher"))]
         tables[table] = sorted(ws.db.execute(f"SELECT {', '.join(kept)} FROM {table}"), key=repr)
     return tables
 

@@ -1,74 +1,16 @@
 """The studio in a real browser: clicks on pictures and tables, links and Back, dialogs, and runs that outlive the page."""
 
-import os
 import re
 import time
 
 import pytest
-from browser import FLAGS, chrome, studio_server, teacher_server
+from browser import enter, expect, teacher_server, titled, visit
 
-from glan_core import demo, runs
+from glan_core import runs
 from glan_core.workspace import Workspace, call_rows, run_rows, taxonomy_rows
 
-playwright = (
-    pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
-)
-expect = playwright.expect
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
-WAIT = 45_000  # milliseconds; a busy machine may need half of it for a page
-expect.set_options(timeout=WAIT)
-
-
-@pytest.fixture(scope="module")
-def browser(home):
-    executable = chrome()
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=executable, args=list(FLAGS))
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """The folder of the studio's workspaces: a demo, and a starter taxonomy for runs. Playwright's loop is not there yet."""
-    chrome()
-    folder = tmp_path_factory.mktemp("browser") / "home"
-    demo.create(folder / "demo", demo=True).close()
-    demo.create(folder / "starter").close()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(home):
-    """The studio as `streamlit run` starts it."""
-    served = studio_server(home)
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def page(browser, server):
-    """A page of a browser that has never been here; what the browser complains of fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(WAIT)
-    opened = context.new_page()
-    complaints = []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened
-    context.close()
-    assert not [text for text in complaints if "_stcore" not in text and "Failed to load resource" not in text]
-
-
-def visit(page, server, path: str, title: str) -> None:
-    """Open an address and wait until its page is drawn."""
-    page.goto(server.url + path)
-    titled(page, title)
-
-
-def titled(page, title: str) -> None:
-    expect(page.get_by_role("heading", level=2, name=title, exact=True)).to_be_visible(timeout=WAIT)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
 
 
 def press_sector(page, name: str, middle: str) -> None:
@@ -94,15 +36,6 @@ def pick_row(page, number: int, table: int = 0) -> None:
     expect(frame.locator("canvas").first).to_be_visible()
     head = 33
     frame.click(position={"x": 16, "y": head * (number + 1.5)})
-
-
-def enter(page, label: str, text: str) -> None:
-    """Type into a field, and wait until the page has taken it."""
-    field = page.locator(f'input[aria-label="{label}"]')
-    expect(field).to_have_count(1)  # while a page is drawn anew, the old one may still be there
-    field.fill(text)
-    field.press("Enter")
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
 
 
 def at(focus: str | None) -> re.Pattern:
@@ -172,21 +105,12 @@ def test_the_outline_searches_picks_and_unpicks(page, server):
     titled(page, "Taxonomy · Physical sciences")
 
 
-def test_a_discipline_is_added_through_the_dialog_and_voted_on(page, server, home):
+def test_a_node_is_voted_on(page, server, home):
     visit(page, server, "/taxonomy?workspace=demo&focus=natural-sciences", "Taxonomy · Natural Sciences")
-    page.get_by_role("button", name="Add a discipline").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill("Limnology")
-    dialog.get_by_label("Name").press("Tab")
-    expect(dialog.get_by_role("button", name="Add the discipline")).to_be_enabled()
-    dialog.get_by_role("button", name="Add the discipline").click()
-    titled(page, "Taxonomy · Limnology")
-    expect(page).to_have_url(at("limnology"))
     page.get_by_role("button", name="Keep").first.click()
     expect(page.get_by_text("Votes: 1 keep, 0 remove")).to_be_visible()
     ws = Workspace.open(home / "demo")
-    assert taxonomy_rows.node(ws.db, "limnology").parent_id == "natural-sciences"
-    assert taxonomy_rows.tallies(ws.db)["limnology"] == (1, 0)
+    assert taxonomy_rows.tallies(ws.db)["natural-sciences"] == (1, 0)
     ws.close()
 
 

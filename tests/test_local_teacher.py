@@ -50,13 +50,39 @@ def test_streaming_gives_the_greedy_reply_piece_by_piece(tiny):
     async def ask():
         teacher = open_teacher(f"local:{tiny}")
         sampling = Sampling(temperature=0.0, max_tokens=16)
-        whole = (await teacher.reply(chat("hello"), sampling)).text
+        whole = await teacher.reply(chat("hello"), sampling)
         pieces = [piece async for piece in teacher.stream(chat("hello"), sampling)]
         await teacher.close()
         return whole, pieces
 
-    whole, pieces = asyncio.run(ask())
-    assert "".join(pieces) == whole
+    whole, (*pieces, last) = asyncio.run(ask())
+    assert "".join(pieces) == whole.text and last == whole and whole.tokens_out == 16
+
+
+def test_a_stream_that_nobody_reads_to_its_end_stops_writing(tiny):
+    async def ask():
+        teacher = open_teacher(f"local:{tiny}")
+        stream = teacher.stream(chat("hello"), Sampling(max_tokens=100_000))
+        await anext(stream)
+        await stream.aclose()
+        try:
+            return await asyncio.wait_for(teacher.reply(chat("hello"), Sampling(max_tokens=4)), 30)
+        finally:
+            await teacher.close()
+
+    assert asyncio.run(ask()).tokens_out <= 4
+
+
+def test_what_goes_wrong_while_streaming_is_raised(tiny):
+    async def ask():
+        teacher = open_teacher(f"local:{tiny}")
+        try:
+            return [piece async for piece in teacher.stream(chat("hello"), Sampling(temperature=1.0, top_p=-1.0))]
+        finally:
+            await teacher.close()
+
+    with pytest.raises(ValueError, match="top_p"):
+        asyncio.run(asyncio.wait_for(ask(), 30))
 
 
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):

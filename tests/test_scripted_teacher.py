@@ -349,7 +349,9 @@ def test_teacher_cuts_at_max_tokens_and_streams_what_it_replies():
     teacher, messages = ScriptedTeacher(), chat("What is a standing wave?")
 
     async def ask(sampling: Sampling):
-        return await teacher.reply(messages, sampling), [piece async for piece in teacher.stream(messages, sampling)]
+        *streamed, last = [piece async for piece in teacher.stream(messages, sampling)]
+        assert last == await teacher.reply(messages, sampling)
+        return last, streamed
 
     whole, streamed = asyncio.run(ask(Sampling()))
     assert (teacher.name, whole.finish_reason, whole.estimated) == ("scripted", "stop", True)

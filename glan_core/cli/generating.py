@@ -84,7 +84,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
 
 def terms_of(args: argparse.Namespace) -> dict:
     """The values of `add_terms`, as `Terms` takes them."""
-    names = [name for name in Terms.model_fields if name != "stages"]
+    names = [name for name in Terms.model_fields if name not in ("stages", "live")]
     return {name: getattr(args, name) for name in names} | {"stages": dict(map(_stage, args.stage))}
 
 
@@ -190,15 +190,12 @@ def _preview(args: argparse.Namespace) -> int:
         what = "now part of the workspace" if args.accept else "gone"
         report(args.json, done, [f"The preview of {args.discipline} is {what}."])
         return 0
-    state, message = "finished", ""
     if not args.show:
         order = read_order(Terms, terms_of(args))
         check(order)
         with progress(args.json) as watch:
-            run = preview.make(ws, args.discipline, order, watch)
-        state, message = run.state, run.message
+            preview.make(ws, args.discipline, order, watch)
     made = preview.read(ws, args.discipline)
-    whole = state == "finished" and bool(made.pairs) and not made.failures
     lines = ["Subjects: " + ("; ".join(subject.name for subject in made.subjects) or "none")]
     lines += ["", made.syllabus.text] if made.syllabus else []
     for number, pair in enumerate(made.pairs, start=1):
@@ -210,11 +207,13 @@ def _preview(args: argparse.Namespace) -> int:
             "--- answer",
             pair.answer or "(none)",
         ]
-    if not whole:
-        lines += ["", f"The preview is not whole; it is {state}. {message}".rstrip(), *failure_lines(made.failures)]
+    if not made.whole:
+        why = f"The preview is not whole; it is {made.state}. {made.run.message}"
+        lines += ["", why.rstrip(), *failure_lines(made.failures)]
     lines += ["", f"Accept it with 'glan preview {args.dir} --discipline {args.discipline} --accept', or --discard it."]
-    report(args.json, asdict(made) | {"state": state, "message": message}, lines)
-    return 0 if whole else 1
+    data = {name: value for name, value in asdict(made).items() if name not in ("run", "writing")}
+    report(args.json, data | {"message": made.run.message}, lines)
+    return 0 if made.whole else 1
 
 
 def _runs(args: argparse.Namespace) -> int:

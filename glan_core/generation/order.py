@@ -66,7 +66,8 @@ class Terms(Model):
     """Who is asked and what may be spent: the part of an order that every run with a teacher shares.
 
     `price` is 'IN,OUT' in dollars per million tokens and overrides the price table. `base_url` is the address of an
-    OpenAI-compatible endpoint. Keys are never part of it.
+    OpenAI-compatible endpoint. `live`: replies are streamed, and what is being written can be watched (`generation.live`).
+    Keys are never part of it.
     """
 
     teacher: str = "scripted"
@@ -79,6 +80,7 @@ class Terms(Model):
     max_in_flight: int = Field(32, ge=1, le=4096)
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)
+    live: bool = False
 
     @field_validator("teacher", "answer_teacher")
     @classmethod
@@ -148,6 +150,13 @@ class ProposalOrder(Terms):
     parent_id: str
     count: int = Field(8, ge=1, le=50)
     kind: Literal["propose"] = "propose"
+
+
+class RedoOrder(Terms):
+    """An order to have one record written anew: the answer of a question, or a syllabus with its sessions, by its id."""
+
+    record_id: str
+    kind: Literal["redo"] = "redo"
 
 
 def read_order(order_type: type[Model], values: dict) -> Model:

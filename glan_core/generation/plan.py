@@ -4,7 +4,9 @@ Exact where the workspace knows (what is missing from syllabi that exist), estim
 a query will bring); every estimate is a range, and `basis` says how it was made.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
@@ -24,6 +26,8 @@ TYPICAL = {
 TOKENS_PER_SECOND = 60
 SCRIPTED_SECONDS = 0.0006
 KNOWN_ENOUGH = 20  # calls of a teacher at a stage from which its own averages are better than the typical ones
+
+Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,6 @@ class Plan:
         return asdict(self)
 
 
-Range = tuple[int, int]
-
-
 def plan(ws: Workspace, order: Order) -> Plan:
     """What is missing from the workspace for an order's target, and what it would cost.
 
@@ -71,9 +72,14 @@ def plan(ws: Workspace, order: Order) -> Plan:
         for stage, (low, high) in _missing(ws, order, discipline_id).items():
             counts[stage][0] += low
             counts[stage][1] += high
+    return price(ws, order, {stage: (low, high) for stage, (low, high) in counts.items()})
+
+
+def price(ws: Workspace, order: Order, counts: Mapping[str, Range]) -> Plan:
+    """What so many calls of each stage, as (low, high), would cost; GlanError when a budget can't hold for want of a price."""
     stages, notes = [], []
     for stage in STAGES:
-        stage_plan, known = _price_stage(ws, order, stage, (counts[stage][0], counts[stage][1]))
+        stage_plan, known = _price_stage(ws, order, stage, counts[stage])
         stages.append(stage_plan)
         if counts[stage][1] and not known:
             notes.append(stage)
@@ -88,7 +94,7 @@ def plan(ws: Workspace, order: Order) -> Plan:
         _sum(tuple(round(n * (s.tokens_in + s.tokens_out)) for n in s.calls) for s in stages),
         None if unpriced else tuple(sum(s.usd[end] for s in stages) for end in (0, 1)),
         tuple(_seconds(stages, order.max_in_flight, end) for end in (0, 1)),
-        tuple(counts["answer"]),
+        counts["answer"],
         _basis(order, counts, notes, unpriced),
     )  # fmt: skip
 
@@ -99,19 +105,17 @@ def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range
     queries = {query.index: query for query in curriculum_rows.subject_queries(db, discipline_id)}
     lists = sum(index not in queries for index in range(target.subject_queries))
     reads = lists + sum(q.subjects is None for q in queries.values() if q.index < target.subject_queries)
-    known = curriculum_rows.subjects(db, discipline_id)
+    known = curriculum_rows.count_subjects(db, discipline_id)
     fewest, most = _new_subjects(order, reads)
     cap = target.max_subjects if target.max_subjects is not None else 10**9
-    found = [min(cap, len(known) + fewest), min(cap, len(known) + most)]
-    states = curriculum_rows.syllabus_states(db, discipline_id)
-    wanted = known[:cap]
-    have = [states[subject.id] for subject in wanted if subject.id in states]
-    new = [max(0, number - len(have)) for number in found]
-    unread = sum(state.sizes is None for state in have)
+    found = [min(cap, known + fewest), min(cap, known + most)]
+    shapes = curriculum_rows.syllabus_shapes(db, discipline_id, target.max_subjects)
+    new = [max(0, number - sum(alike for _, _, alike in shapes)) for number in found]
+    unread = sum(alike for sizes, _, alike in shapes if sizes is None)
     lacking = sum(
-        max(0, min(target.questions_per_syllabus, count_draws(state.sizes, order.pair_share)) - state.questions)
-        for state in have
-        if state.sizes is not None
+        alike * max(0, min(target.questions_per_syllabus, _room(sizes, order.pair_share)) - questions)
+        for sizes, questions, alike in shapes
+        if sizes is not None
     )
     questions = [lacking + (number + unread) * target.questions_per_syllabus for number in new]
     waiting = homework_rows.count_unanswered(db, discipline_id)
@@ -120,6 +124,11 @@ def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range
         "sessions": (new[0] + unread, new[1] + unread), "question": (questions[0], questions[1]),
         "answer": (questions[0] + waiting, questions[1] + waiting),
     }  # fmt: skip
+
+
+@lru_cache(maxsize=8192)  # most syllabi are of a few shapes
+def _room(sizes: tuple[int, ...], pair_share: float) -> int:
+    return count_draws(sizes, pair_share)
 
 
 def _new_subjects(order: Order, queries: int) -> Range:
@@ -159,7 +168,7 @@ def _sum(ranges) -> Range:
     return sum(lows), sum(highs)
 
 
-def _basis(order: Order, counts: dict[str, list[int]], typical: list[str], unpriced: list[str]) -> str:
+def _basis(order: Order, counts: Mapping[str, Range], typical: list[str], unpriced: list[str]) -> str:
     """How the estimate was made, in words."""
     parts = []
     if counts["syllabus"][0] != counts["syllabus"][1]:

@@ -4,16 +4,19 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import apsw
 
 from glan_core.errors import GlanError
+from glan_core.generation import live
 from glan_core.generation.engine import Engine, Voice
 from glan_core.generation.frontier import GenerationFrontier
 from glan_core.generation.limits import Budget
-from glan_core.generation.order import STAGES, Order, ProposalOrder, Terms, read_order
+from glan_core.generation.order import STAGES, Order, ProposalOrder, RedoOrder, Terms, read_order
 from glan_core.generation.proposals import ProposalFrontier
+from glan_core.generation.redo import open_redo
 from glan_core.generation.work import Frontier
 from glan_core.teachers import open_teacher
 from glan_core.teachers.base import Teacher
@@ -38,20 +41,41 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
     if isinstance(order, Order):
         frontier = GenerationFrontier(ws, order)
         _remember_target(ws, order)
+    elif isinstance(order, RedoOrder):
+        frontier = open_redo(ws, order, run.id)
     else:
         frontier = ProposalFrontier(ws, order, run.id)
-    return asyncio.run(_drive(ws, run, claim, order, open_voices(order, _stages(order)), frontier, watch))
+    voices = open_voices(order, _stages(order))
+    heard = live.watched(ws.folder, voices) if order.live else nullcontext(voices)
+    with _account(ws, run, claim, order), heard as voices:
+        return asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
 
 
-def order_of(kind: str, params: dict) -> Order | ProposalOrder:
+@contextmanager
+def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None]:
+    """Keep what the disciplines of an order hold before and after the work."""
+    if isinstance(order, Order):
+        with ws.write() as db:
+            run_rows.open_account(db, run.id, order.target.disciplines)
+    try:
+        yield
+    finally:
+        with ws.write() as db:
+            if run_rows.holds(db, run.id, claim):
+                run_rows.close_account(db, run.id)
+
+
+def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder:
     """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
-    types = {"generate": Order, "propose": ProposalOrder}
+    types = {"generate": Order, "propose": ProposalOrder, "redo": RedoOrder}
     if kind not in types:
         raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
     return read_order(types[kind], params)
 
 
 def _stages(order: Terms) -> Sequence[str]:
+    if isinstance(order, RedoOrder):
+        return ("answer",) if order.record_id.startswith("qst-") else ("syllabus", "sessions")
     return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
 
 

@@ -82,8 +82,12 @@ class Teacher(Protocol):
         """The whole reply; raises TeacherError, TeacherBusy, TeacherFault or TeacherRefusal."""
         ...
 
-    def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
-        """The reply piece by piece, as it is written; raises as `reply` does."""
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str | Reply]:
+        """The reply piece by piece, as it is written, and last of all the whole Reply; raises as `reply` does.
+
+        The pieces 'A', ' word' are followed by Reply('A word', 'stop', 12, 2). A caller that closes the stream early gets no
+        Reply, and the teacher stops writing where it can.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,13 +1,14 @@
 """The teacher behind an OpenAI-compatible endpoint: OpenAI itself, vLLM, Ollama, `glan serve-teacher`.
 
-Bulk calls go through aiohttp: the openai package costs ten times the CPU a call (benchmarks/README.md), which bounds
-how many calls a machine can have answered. Streams, where one person waits, go through the openai package.
+Calls and streams go through aiohttp: the openai package costs ten times the CPU a call (benchmarks/README.md), which bounds
+how many calls a machine can have answered, takes most of a second to import, and repeats refused requests unseen.
 """
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -64,15 +65,44 @@ class HttpTeacher:
     async def reply(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """See Teacher. A parameter that the endpoint refuses is left out from then on."""
         for _ in range(4):
-            body = wire.chat_body(
-                self.model, messages, sampling, unsupported=self._unsupported, new_limit_name=self._new_limit_name
-            )
-            status, raw, headers = await self._post(json.dumps(body).encode())
-            if status == 200:
+            body = self._body(messages, sampling)
+            async with self._post(body) as response:
+                raw = await response.read()
+            if response.status == 200:
                 return wire.read_reply(raw, messages)
-            if not self._learn(wire.unsupported_parameter(status, raw), body):
+            if not self._learn(wire.unsupported_parameter(response.status, raw), body):
                 break
-        raise wire.error_of(status, raw, headers, where=self.url, model=self.model, key=self._key)
+        raise self._error(response, raw)
+
+    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str | Reply]:
+        """See Teacher. From an endpoint that does not stream, the whole text comes as one piece."""
+        for _ in range(5):
+            body = self._body(messages, sampling, stream=True)
+            async with self._post(body) as response:
+                if response.status == 200 and response.content_type == "text/event-stream":
+                    streamed = wire.Stream(messages, self._key)
+                    async for some in response.content.iter_any():
+                        if piece := streamed.feed(some):
+                            yield piece
+                    yield streamed.reply()
+                    return
+                raw = await response.read()
+            if response.status == 200:
+                reply = wire.read_reply(raw, messages)
+                yield reply.text
+                yield reply
+                return
+            if not self._learn(wire.unsupported_parameter(response.status, raw), body):
+                break
+        raise self._error(response, raw)
+
+    def _body(self, messages: Sequence[Message], sampling: Sampling, *, stream: bool = False) -> dict:
+        return wire.chat_body(
+            self.model, messages, sampling, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream
+        )
+
+    def _error(self, response: aiohttp.ClientResponse, raw: bytes) -> Exception:
+        return wire.error_of(response.status, raw, response.headers, where=self.url, model=self.model, key=self._key)
 
     def _learn(self, parameter: str | None, body: dict) -> bool:
         """Adapt to a parameter of this body that was refused; False when there is nothing to adapt.
@@ -87,14 +117,18 @@ class HttpTeacher:
             self._unsupported |= {parameter}
         return True
 
-    async def _post(self, body: bytes) -> tuple[int, bytes, object]:
+    @asynccontextmanager
+    async def _post(self, body: dict) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to a request, to be read in the block; what breaks before it is read is a TeacherFault."""
         if self._session is None:
             self._session = self._open_session()
         status = None
         try:
-            async with self._session.post(f"{self.url}/chat/completions", data=body, allow_redirects=False) as response:
+            async with self._session.post(
+                f"{self.url}/chat/completions", data=json.dumps(body).encode(), allow_redirects=False
+            ) as response:
                 status = response.status
-                return status, await response.read(), response.headers
+                yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             why = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else "it does not answer"
             raise TeacherFault(f"{self.url} cannot be reached: {wire.redact(str(why), self._key)}.", sent=False) from None
@@ -112,33 +146,6 @@ class HttpTeacher:
             connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, proxy=_proxy_of(self.url),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )  # fmt: skip
-
-    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
-        """See Teacher."""
-        import openai  # takes most of a second to import, and bulk runs never need it
-
-        client = openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=2)
-        try:
-            while True:
-                body = wire.chat_body(
-                    self.model, messages, sampling, unsupported=self._unsupported, new_limit_name=self._new_limit_name,
-                    stream=True,
-                )  # fmt: skip
-                try:
-                    async for chunk in await client.chat.completions.create(**body):
-                        if chunk.choices and (piece := chunk.choices[0].delta.content):
-                            yield piece
-                    return
-                except openai.APIStatusError as error:
-                    raw = json.dumps({"error": error.body}).encode()
-                    if not self._learn(wire.unsupported_parameter(error.status_code, raw), body):
-                        raise wire.error_of(
-                            error.status_code, raw, error.response.headers, where=self.url, model=self.model, key=self._key
-                        ) from None
-                except openai.APIConnectionError:
-                    raise TeacherFault(f"{self.url} cannot be reached.", sent=False) from None
-        finally:
-            await client.close()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from glan_core.teachers.base import Message, Reply, Sampling, TeacherError
 
@@ -107,30 +108,41 @@ class LocalTeacher:
         length = len(ids) if length is None else length
         return Reply(self._tokenizer.decode(ids[:length], skip_special_tokens=True), finish, tokens_in, length)
 
-    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
-        """See Teacher. What generate() raises is raised here: the streamer alone would wait for ever."""
+    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str | Reply]:
+        """See Teacher. Streams, like batches, are answered one after another."""
         from transformers import TextIteratorStreamer
 
-        loop = asyncio.get_running_loop()
+        loop, unwanted = asyncio.get_running_loop(), threading.Event()
         await loop.run_in_executor(self._thread, self._load)
         streamer = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
-        batch = self._tokenizer(self._text(messages), return_tensors="pt").to(self._model.device)
-        faults: list[Exception] = []
+        writing = loop.run_in_executor(self._thread, self._write, messages, sampling, streamer, unwanted)
+        written, pieces = "", iter(streamer)
+        try:
+            while (piece := await loop.run_in_executor(None, next, pieces, None)) is not None:
+                written += piece
+                if piece:
+                    yield piece
+            yield replace(await writing, text=written)
+        finally:
+            unwanted.set()
 
-        def generate() -> None:
-            try:
-                self._model.generate(**batch, streamer=streamer, **self._options(sampling))
-            except Exception as error:
-                faults.append(error)
-            finally:
-                streamer.end()
+    def _write(self, messages: Sequence[Message], sampling: Sampling, streamer, unwanted: threading.Event) -> Reply:
+        """Generate into a streamer, which is ended whatever happens: who reads it would else wait for ever."""
+        import torch
 
-        threading.Thread(target=generate, daemon=True).start()
-        pieces = iter(streamer)
-        while (piece := await loop.run_in_executor(None, next, pieces, None)) is not None:
-            yield piece
-        if faults:
-            raise faults[0]
+        def stop(input_ids, scores, **_) -> torch.Tensor:
+            return torch.full((len(input_ids),), unwanted.is_set(), device=input_ids.device)
+
+        try:
+            special = not self._tokenizer.chat_template
+            batch = self._tokenizer(self._text(messages), return_tensors="pt", add_special_tokens=special)
+            batch = batch.to(self._model.device)
+            with torch.inference_mode():
+                output = self._model.generate(**batch, streamer=streamer, stopping_criteria=[stop], **self._options(sampling))
+            width = batch["input_ids"].shape[1]
+            return self._reply(output[0][width:], width, sampling)
+        finally:
+            streamer.end()
 
     async def close(self) -> None:
         """Free the model and its thread."""

@@ -33,11 +33,12 @@ class ScriptedTeacher:
         tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
         return Reply(text, finish_reason, tokens_in, estimate_tokens(text), estimated=True)
 
-    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str]:
+    async def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str | Reply]:
         """The same reply word by word."""
-        text, _ = cut(answer(messages), sampling.max_tokens)
-        for piece in pieces(text):
+        reply = await self.reply(messages, sampling)
+        for piece in pieces(reply.text):
             yield piece
+        yield reply
 
     async def close(self) -> None:
         """Nothing to give back."""

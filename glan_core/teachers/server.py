@@ -24,6 +24,7 @@ from glan_core.teachers.scripted import MODEL, answer, cut, pieces
 
 MAX_BODY = 16 * 2**20
 EVENT_STREAM = "text/event-stream"
+SHORTEST_PAUSE = 0.01  # seconds between the pieces of a slow stream
 ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error"}
 BIND_FAILURES = {errno.EADDRINUSE: "is in use already", errno.EACCES: "may not be used by this account"}
 
@@ -92,7 +93,7 @@ class Endpoint:
             self._check_key(request)
             call = _understood(await _body(request))
             fault = self.schedule.next()
-            if self.latency:
+            if self.latency and (fault or not call.stream):
                 await asyncio.sleep(self.latency)
             if fault:
                 self.stats.fault(fault)
@@ -136,8 +137,12 @@ class Endpoint:
             return _json(_completion(call))
         response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache"})
         await response.prepare(request)
-        for event in _events(call):
+        events, start = _events(call), time.monotonic()
+        for number, event in enumerate(events, start=1):
             await response.write(event)
+            ahead = start + self.latency * number / len(events) - time.monotonic()
+            if ahead > SHORTEST_PAUSE:
+                await asyncio.sleep(ahead)
         await response.write_eof()
         return response
 
@@ -163,8 +168,9 @@ def build_app(
 ) -> web.Application:
     """The server as an aiohttp application.
 
-    `faults` and `seed` say which requests go wrong, `latency_ms` delays every reply, `api_key` is then required, and
-    `record` keeps a fingerprint of every request that was served, for `/requests`.
+    `faults` and `seed` say which requests go wrong, `latency_ms` delays every reply and is what a stream takes from its first
+    word to its last, `api_key` is then required, and `record` keeps a fingerprint of every request that was served, for
+    `/requests`.
     """
     endpoint = Endpoint(faults or Faults(), latency_ms, seed, api_key, record)
     app = web.Application(client_max_size=MAX_BODY)

@@ -1,6 +1,6 @@
 """The OpenAI-compatible wire format: what goes into a request, and what a response means.
 
-The one module that knows it; the bulk client, the streaming client and the doctor all read responses through it.
+The one module that knows it: whole replies and streams are both read through it.
 """
 
 import json
@@ -36,7 +36,7 @@ def chat_body(
     model: str, messages: Sequence[Message], sampling: Sampling, *, unsupported: frozenset[str] = frozenset(),
     new_limit_name: bool = False, stream: bool = False,
 ) -> dict:  # fmt: skip
-    """The body of a chat completion request.
+    """The body of a chat completion request; a stream is asked to say its token counts at the end.
 
     Parameters in `unsupported` are left out: reasoning models refuse temperature and top_p. `new_limit_name` says
     max_completion_tokens, which OpenAI's newer models demand and older servers do not know.
@@ -44,6 +44,8 @@ def chat_body(
     body: dict = {"model": model, "messages": list(messages)}
     if stream:
         body["stream"] = True
+        if "stream_options" not in unsupported:
+            body["stream_options"] = {"include_usage": True}
     limit = "max_completion_tokens" if new_limit_name else "max_tokens"
     for name, value in (("temperature", sampling.temperature), ("top_p", sampling.top_p), (limit, sampling.max_tokens)):
         if name not in unsupported:
@@ -62,12 +64,56 @@ def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
         usage = body.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise TeacherFault("The response was cut or is not a chat completion.", billed=True) from None
+    return _reply(text, finish, usage, messages)
+
+
+def _reply(text: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
+    """A reply with the endpoint's token counts, or estimated ones where it gave none."""
     usage = usage if isinstance(usage, dict) else {}
     counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if all(type(count) is int and count >= 0 for count in counts):
         return Reply(text, finish, *counts)
     tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
     return Reply(text, finish, tokens_in, estimate_tokens(text), estimated=True)
+
+
+class Stream:
+    """A streamed chat completion, put together from the bytes of its server-sent events as they arrive."""
+
+    def __init__(self, messages: Sequence[Message], key: str = "") -> None:
+        self._messages, self._key = messages, key
+        self._rest, self._text, self._finish, self._usage = b"", "", "", None
+
+    def feed(self, raw: bytes) -> str:
+        """The text that some more bytes bring; TeacherFault when they report an error or are no chat completion."""
+        *lines, self._rest = (self._rest + raw).split(b"\n")
+        new = "".join(self._piece(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:"))
+        self._text += new
+        return new
+
+    def _piece(self, data: bytes) -> str:
+        """The text of one event."""
+        if data == b"[DONE]":
+            return ""
+        try:
+            event = json.loads(data)
+            if event.get("error"):
+                raise TeacherFault(f"The reply broke off: {redact(error_message(data)[0], self._key)}", billed=True)
+            self._usage = event.get("usage") or self._usage
+            if not event.get("choices"):
+                return ""
+            choice = event["choices"][0]
+            delta = choice.get("delta") or {}
+            self._finish = "refusal" if delta.get("refusal") else self._finish or choice.get("finish_reason") or ""
+            return _text(delta.get("content"))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+            raise TeacherFault("The response was cut or is not a chat completion.", billed=True) from None
+
+    def reply(self) -> Reply:
+        """The whole reply, once all bytes are fed; TeacherFault when its end is missing."""
+        if not self._finish:
+            raise TeacherFault("The response was cut before its end.", billed=True)
+        return _reply(self._text, self._finish, self._usage, self._messages)
 
 
 def _text(content: object) -> str:

@@ -1,5 +1,7 @@
 """Taking the rows of one discipline over from another workspace: what accepting a preview does."""
 
+from collections.abc import Callable
+
 import apsw
 
 from glan_core.workspace.workspace import FILE, Workspace, WorkspaceError
@@ -19,17 +21,23 @@ _CONTENT = {
 _PAID = "'calls', 'tokens_in', 'tokens_out', 'cost_usd', 'last_at'"
 
 
-def take_over(ws: Workspace, other: Workspace, discipline_id: str, run_id: int, *, content: bool) -> None:
+def take_over(
+    ws: Workspace, other: Workspace, discipline_id: str, run_id: int, *, content: bool,
+    also: Callable[[apsw.Connection], None] | None = None,
+) -> None:  # fmt: skip
     """Copy a discipline's rows and its calls from another workspace, in one transaction; the calls become `run_id`'s.
 
     Work that failed here and succeeded there is off the list of failures. With `content` False only the calls come, as
-    'discarded': what was paid stays accounted for. WorkspaceError when the discipline already has rows here.
+    'discarded': what was paid stays accounted for. `also` is done first, in the same transaction. WorkspaceError when the
+    discipline already has rows here.
     """
     db = ws.another_connection()
     try:
         db.execute("ATTACH ? AS other", (str(other.folder / FILE),))
         db.execute("BEGIN IMMEDIATE")
         try:
+            if also is not None:
+                also(db)
             _copy(db, discipline_id, run_id, content)
         except BaseException:
             db.execute("ROLLBACK")
@@ -48,6 +56,7 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -
             db.execute(
                 f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} WHERE {condition}", (discipline_id,)
             )
+        _copy_edits(db)
     columns = _columns(db, "calls")
     changed = columns.replace("run_id", "?2").replace("outcome", "outcome" if content else "'discarded'")
     db.execute(f"INSERT INTO main.calls ({columns}) SELECT {changed} FROM other.calls WHERE discipline_id = ?1 ORDER BY seq",
@@ -62,6 +71,13 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -
     )
     if content:
         _merge_failures(db, discipline_id, run_id)
+
+
+def _copy_edits(db: apsw.Connection) -> None:
+    """What people changed before they accepted: all questions that came with it were there before."""
+    columns = _columns(db, "record_events")
+    newest = columns.replace("last_question", "(SELECT coalesce(max(seq), 0) FROM main.questions)")
+    db.execute(f"INSERT INTO main.record_events ({columns}) SELECT {newest} FROM other.record_events ORDER BY seq")
 
 
 def _merge_failures(db: apsw.Connection, discipline_id: str, run_id: int) -> None:

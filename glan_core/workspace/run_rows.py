@@ -135,16 +135,32 @@ def last_sample(db: apsw.Connection, run_id: int) -> Sample | None:
     return row and Sample(*row[1:])
 
 
+def sample_before(db: apsw.Connection, run_id: int, at: float) -> Sample | None:
+    """The latest totals of a run that are not newer than a moment; its first ones where all are. None where it has none."""
+    row = db.execute(
+        """SELECT * FROM (SELECT * FROM run_samples WHERE run_id = ?1 AND at <= ?2 ORDER BY at DESC LIMIT 1)
+           UNION ALL SELECT * FROM (SELECT * FROM run_samples WHERE run_id = ?1 ORDER BY at LIMIT 1) LIMIT 1""",
+        (run_id, at),
+    ).fetchone()
+    return row and Sample(*row[1:])
+
+
+def working_seconds(db: apsw.Connection, run_id: int) -> float:
+    """How long a run has been at work: longer silences between its samples are pauses, and no work."""
+    return db.execute(
+        """SELECT coalesce(sum(gap), 0.0) FROM (SELECT at - lag(at) OVER (ORDER BY at) AS gap FROM run_samples
+           WHERE run_id = ?) WHERE gap < ?""",
+        (run_id, STALE_AFTER),
+    ).fetchone()[0]
+
+
 def samples(db: apsw.Connection, run_id: int, most: int = 400) -> list[Sample]:
     """The samples of a run, oldest first; thinned evenly to at most about `most`, the newest always among them."""
-    rows = db.execute(
-        """WITH numbered AS (SELECT *, row_number() OVER (ORDER BY at DESC) - 1 AS n, count(*) OVER () AS total
-                             FROM run_samples WHERE run_id = ?1)
-           SELECT at, done, requests, throttled, faults, in_flight, concurrency, tokens_in, tokens_out, cost_usd
-           FROM numbered WHERE n % max(1, total / ?2) = 0 ORDER BY at""",
-        (run_id, most),
-    )
-    return [Sample(*row) for row in rows]
+    times = [at for (at,) in db.execute("SELECT at FROM run_samples WHERE run_id = ? ORDER BY at", (run_id,))]
+    kept = times[:: -max(1, len(times) // most)]
+    marks = ", ".join("?" * len(kept))
+    rows = db.execute(f"SELECT * FROM run_samples WHERE run_id = ? AND at IN ({marks}) ORDER BY at", (run_id, *kept))
+    return [Sample(*row[1:]) for row in rows]
 
 
 Counters = dict[str, dict[str, float]]  # discipline id -> measure -> value

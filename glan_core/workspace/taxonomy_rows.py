@@ -97,10 +97,39 @@ def add_event(
 def events(db: apsw.Connection, limit: int = 100, node_id: str | None = None) -> list[NodeEvent]:
     """The latest changes, newest first; of one node where `node_id` is given."""
     rows = db.execute("SELECT * FROM node_events WHERE ?1 IS NULL OR node_id = ?1 ORDER BY seq DESC LIMIT ?2", (node_id, limit))
-    return [
-        NodeEvent(*row[:4], *(text and Node(**json.loads(text)) for text in row[4:6]), *row[6:])
-        for row in rows
-    ]  # fmt: skip
+    return [_event(row) for row in rows]
+
+
+def events_of(db: apsw.Connection, batch: str) -> list[NodeEvent]:
+    """The changes of one deed, in their order."""
+    return [_event(row) for row in db.execute("SELECT * FROM node_events WHERE batch = ? ORDER BY seq", (batch,))]
+
+
+def _event(row: tuple) -> NodeEvent:
+    return NodeEvent(*row[:4], *(text and Node(**json.loads(text)) for text in row[4:6]), *row[6:])
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """The changes of one batch: the first of them, and how many there are of each action."""
+
+    first: NodeEvent
+    actions: dict[str, int]
+
+
+def deeds(db: apsw.Connection, limit: int = 50) -> list[Deed]:
+    """The latest deeds, newest first."""
+    rows = db.execute(
+        """SELECT batch, min(seq), json_group_object(action, number) FROM (
+               SELECT batch, action, min(seq) AS seq, count(*) AS number FROM node_events GROUP BY batch, action)
+           GROUP BY batch ORDER BY min(seq) DESC LIMIT ?""",
+        (limit,),
+    ).fetchall()
+    firsts = {seq: None for _, seq, _ in rows}
+    marks = ", ".join("?" * len(firsts))
+    for row in db.execute(f"SELECT * FROM node_events WHERE seq IN ({marks})", tuple(firsts)):
+        firsts[row[0]] = _event(row)
+    return [Deed(firsts[seq], json.loads(actions)) for _, seq, actions in rows]
 
 
 def batch_of_removal(db: apsw.Connection, node_id: str) -> list[str]:

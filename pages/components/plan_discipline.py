@@ -1,0 +1,78 @@
+"""The last step of adding a discipline: the plan of the whole, its price, and the start."""
+
+import networkx as nx
+import streamlit as st
+
+from glan_core.errors import GlanError
+from glan_core.generation.order import Order, read_order
+from glan_core.generation.plan import plan
+from glan_core.workspace import Workspace
+from pages.components import run_plan
+from pages.components.text import fault, plain
+
+DEFAULTS = {"adding_queries": 10, "adding_per": 20}
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """Plan and start the discipline that was accepted last; `adding_accepted` holds its id and its terms."""
+    accepted = st.session_state.adding_accepted
+    name = tree.nodes[accepted["id"]]["node"].name if accepted["id"] in tree else accepted["id"]
+    st.success(f"{plain(name)} is in the tree, with all of its preview.", icon=":material/check:")
+    grid = st.grid(3, gap="large", min_column_width=270)
+    with grid.cell():
+        st.markdown(f"**The full discipline**, by the teacher of the preview ({plain(accepted['terms']['teacher'])})")
+        try:
+            order = read_order(Order, accepted["terms"] | _settings(accepted["id"]))
+            made = plan(ws, order)
+        except GlanError as error:
+            fault(error)
+            return
+        st.caption(
+            "What the preview made is not paid for again. Teachers by stage, draws and limits can be set on the Runs page."
+        )
+    with grid.cell(column_span=2):
+        run_id = None
+        if made.calls[1]:
+            run_plan.show_plan(made)
+            run_id = run_plan.start_button(ws, order, made, name, key="start_discipline")
+        else:
+            st.info("The preview holds all of this target. Raise a number to go further.")
+        if st.button("Not now", key="plan_later", width="stretch", help="The Runs page plans it at any time."):
+            _leave()
+            st.rerun()
+        if run_id:
+            _leave()
+            st.session_state.run = run_id
+            st.switch_page("pages/runs.py")
+
+
+def _settings(discipline_id: str) -> dict:
+    """How much to make, and for how much money at most, as an order takes it."""
+    for key, value in DEFAULTS.items():
+        st.session_state.setdefault(key, value)
+    with st.grid(2, gap="small", min_column_width=150):
+        queries = st.number_input(
+            "Subject queries", 1, 1000, key="adding_queries",
+            help="How often the teacher lists the subjects of the discipline; the paper asks 10 times.",
+        )  # fmt: skip
+        most = st.number_input(
+            "Subjects at most", 1, 100_000, None, key="adding_most", placeholder="all",
+            help="A syllabus for at most this many of its subjects.",
+        )  # fmt: skip
+        per = st.number_input(
+            "Questions per syllabus", 0, 250_000, key="adding_per", help="The paper has 400 to 800."
+        )  # fmt: skip
+        budget = st.number_input(
+            "Budget in dollars", 0.01, None, None, key="adding_budget", placeholder="none",
+            help="The run pauses before it would spend more.",
+        )  # fmt: skip
+    target = {
+        "disciplines": [discipline_id], "subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per,
+    }  # fmt: skip
+    return {"target": target, "budget_usd": budget}
+
+
+def _leave() -> None:
+    """Close the dialog; the next discipline begins with empty fields."""
+    st.session_state.adding = False
+    st.session_state.adding_accepted = None
