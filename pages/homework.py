@@ -9,7 +9,7 @@ from glan_core.workspace import homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
 from pages.components import address, pair_filters, studio
 from pages.components.pair_reading import reading
-from pages.components.pair_review import REVIEWED, bulk, verdicts
+from pages.components.pair_review import REVIEWED, bulk, last_deed, verdicts
 
 PAGE = 50
 
@@ -133,6 +133,7 @@ left, right = studio.two_halves()
 with left:
     bar = st.container(horizontal=True, vertical_alignment="bottom")
     which = pair_filters.pair_filters(ws, tree, bar, to_newest)
+    last_deed(ws)
 rows = page_of(which)
 if not rows and ("before" in st.session_state or "after" in st.session_state):
     to_newest()  # past the end

@@ -122,6 +122,7 @@ def titled(page, title: str) -> None:
 
 def still(page) -> None:
     """Wait until the page is drawn whole."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_have_count(1, timeout=WAIT)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
 
 

@@ -55,12 +55,10 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
         st.button(
             "", icon=":material/arrow_downward:", shortcut="J", help="The next row", on_click=go_on, args=(1,), key="next"
         )
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.selectbox(
-            "Reason for a rejection", review.REASONS, None, key="reject_reason", placeholder="Reason for a rejection",
-            accept_new_options=True, label_visibility="collapsed", width=200,
-        )  # fmt: skip
-        last_deed(ws)
+    st.selectbox(
+        "Reason for a rejection", review.REASONS, None, key="reject_reason", placeholder="Reason for a rejection",
+        accept_new_options=True, label_visibility="collapsed", width=240,
+    )  # fmt: skip
 
 
 def deed(said: str, action, *args, **kwargs) -> bool:
