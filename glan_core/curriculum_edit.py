@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 import apsw
 
-from glan_core import record_edit
-from glan_core.curriculum import MAX_NAME, SessionDraft, unique
+from glan_core import record_edit, typed
+from glan_core.curriculum import SessionDraft, unique
 from glan_core.errors import GlanError
 from glan_core.taxonomy import quoted
-from glan_core.workspace import Workspace, curriculum_rows, homework_rows, record_rows
+from glan_core.workspace import Workspace, curriculum_rows, record_rows
 from glan_core.workspace.curriculum_rows import Session
+
+MAX_TEXT = 50_000  # characters of a syllabus or of a session's description
+MOST_PARTS = 200  # sessions of a syllabus, key concepts of a session, subtopics of a subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,14 @@ def edit_subject(
     """Give a subject another name, level or subtopics; its id stays. `batch` makes it a part of another deed. Returns the
     deed's batch, None where nothing differs.
 
-    GlanError when there is no such subject or the name is empty or too long.
+    GlanError when there is no such subject, the name is empty, or anything is too long or too much.
     """
     if curriculum_rows.subject(ws.db, subject_id) is None:
         raise GlanError(f"There is no subject {quoted(subject_id)}.")
+    topics = _parts([typed.name(topic, "subtopic") for topic in unique(subtopics)], "subject", "subtopics")
     values = {
-        "name": _name(name, "subject"), "level": level.strip(),
-        "subtopics": json.dumps(unique(subtopics), ensure_ascii=False),
+        "name": typed.name(name, "subject"), "level": typed.name(level, "level") if level.strip() else "",
+        "subtopics": json.dumps(topics, ensure_ascii=False),
     }  # fmt: skip
     with ws.write() as db:
         return record_edit.change(db, who, [(subject_id, field, value) for field, value in values.items()], batch)
@@ -53,19 +57,18 @@ def edit_syllabus(
     A concept is the same one where its name is, or where one name of a session gave way to one other; new ones are added,
     those left out are put out of use. Questions drawn from them stay. `batch` makes it a part of another deed. Returns the
     deed's batch, None where nothing differs; GlanError when there is no such syllabus, its text is empty, no session is
-    left, or one has no name or no concept.
+    left, one has no name or no concept, or anything is too long or too much.
     """
     if (syllabus := curriculum_rows.syllabus(ws.db, syllabus_id)) is None:
         raise GlanError(f"There is no syllabus {quoted(syllabus_id)}.")
-    if not text.strip():
-        raise GlanError("The text of the syllabus is empty.")
+    text = typed.text(text, "text of the syllabus", MAX_TEXT)
     if not sessions and syllabus.sizes is not None:
         raise GlanError("A syllabus needs at least one class session.")
-    wanted = [_checked(session) for session in sessions]
+    wanted = [_checked(session) for session in _parts(sessions, "syllabus", "class sessions")]
     with ws.write() as db:
         deed = record_edit.Deed(db, who, batch)
-        if text.strip() != syllabus.text.strip():
-            deed.change(syllabus_id, "text", text.strip())
+        if text != syllabus.text.strip():
+            deed.change(syllabus_id, "text", text)
         if syllabus.sizes is not None:
             _bring(deed, syllabus_id, wanted)
         return deed.done()
@@ -82,26 +85,22 @@ def replace_sessions(db: apsw.Connection, syllabus_id: str, teacher: str, text: 
 
 def made_before(ws: Workspace, syllabus_id: str) -> int:
     """How many questions were made from an older text of a syllabus, its sessions, concepts or subject."""
-    newest = record_rows.syllabus_edited_up_to(ws.db, syllabus_id)
-    return homework_rows.count_of_syllabus(ws.db, syllabus_id, newest) if newest else 0
+    return record_rows.made_from_older(ws.db, syllabus_id)
 
 
 def _checked(session: SessionEdit) -> SessionEdit:
-    name, concepts = _name(session.name, "class session"), unique(session.concepts)
+    name = typed.name(session.name, "class session")
+    concepts = unique(typed.name(concept, "key concept") for concept in session.concepts if concept.strip())
     if not concepts:
         raise GlanError(f"The class session {quoted(name)} has no key concept: give it one, or leave the session out.")
-    for concept in concepts:
-        _name(concept, "key concept")
-    return SessionEdit(session.id, name, session.description.strip(), concepts)
+    description = typed.text(session.description, "description of a class session", MAX_TEXT, empty=True)
+    return SessionEdit(session.id, name, description, tuple(_parts(concepts, "class session", "key concepts")))
 
 
-def _name(text: str, what: str) -> str:
-    text = " ".join(text.split())
-    if not text:
-        raise GlanError(f"The name of a {what} is empty.")
-    if len(text) > MAX_NAME:
-        raise GlanError(f"The name {quoted(text)} is longer than {MAX_NAME} characters.")
-    return text
+def _parts(parts: Sequence, whole: str, what: str) -> Sequence:
+    if len(parts) > MOST_PARTS:
+        raise GlanError(f"A {whole} has at most {MOST_PARTS} {what}; these are {len(parts):,}.")
+    return parts
 
 
 def _bring(deed: record_edit.Deed, syllabus_id: str, wanted: Sequence[SessionEdit]) -> None:

@@ -26,7 +26,7 @@ from glan_core.workspace.taxonomy_rows import NodeEvent
 # The stages whose replies can be malformed, and so have repair turns.
 PARSERS = {"subjects": parse_subjects, "sessions": parse_sessions, "question": parse_question}
 ALL = -1  # SQLite's word for no limit
-MOST_CHANGES = 50  # of a path that are looked behind for the chat of one call
+MOST_CHANGES = 50  # of a path, or of what a call was asked from, that are looked behind for the chat of one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,27 @@ def _repair_messages(ws: Workspace, call: Call, wording: Prompt) -> list[Message
 
 
 def _candidates(ws: Workspace, call: Call, wording: Prompt | None) -> Iterator[list[Message] | None]:
-    """What the call may have sent, likeliest first: the taxonomy as it stood at its time, then as it stood earlier."""
+    """What the call may have sent, likeliest first: the taxonomy and the records as they stood at its time, then as they
+    stood earlier."""
+    times = [call.at, *_edited_before(ws, call)]
     for path in _paths_until(ws, call.discipline_id, call.at):
         for list_wording in _list_wordings(ws, call) if call.stage == "subjects" else [None]:
-            try:
-                yield _messages(ws, call, path, wording, list_wording)
-            except (KeyError, ValueError):  # a wording with other placeholders
-                yield None
+            for at in times:
+                try:
+                    yield _messages(ws, call, path, at, wording, list_wording)
+                except (KeyError, ValueError):  # a wording with other placeholders
+                    yield None
+
+
+def _edited_before(ws: Workspace, call: Call) -> list[float]:
+    """The times just before the latest edits of what a call was asked from, that a call on its way at the time knew nothing
+    of; newest first."""
+    pair = homework_rows.pair(ws.db, call.work_id)
+    syllabus_id = pair.question.syllabus_id if pair else call.work_id
+    changes = record_rows.syllabus_events(ws.db, syllabus_id)
+    changes += record_rows.events(ws.db, pair.question.id) if pair and call.stage == "answer" else []
+    times = {math.nextafter(event.at, 0) for event in changes if event.at <= call.at}
+    return sorted(times, reverse=True)[:MOST_CHANGES]
 
 
 def _list_wordings(ws: Workspace, call: Call) -> Iterator[Prompt | None]:
@@ -183,8 +197,9 @@ def _node_at(ws: Workspace, node_id: str, at: float, history: list[NodeEvent]) -
 
 
 def _messages(
-    ws: Workspace, call: Call, path: list[Node], wording: Prompt | None, list_wording: Prompt | None
+    ws: Workspace, call: Call, path: list[Node], at: float, wording: Prompt | None, list_wording: Prompt | None
 ) -> list[Message] | None:
+    """The chat of a call, from the path and the records as they stood at a time."""
     db = ws.db
     if not path or path[-1].id != call.discipline_id:
         return None
@@ -199,21 +214,21 @@ def _messages(
             )
         case "syllabus" | "sessions":
             syllabus = curriculum_rows.syllabus(db, call.work_id)
-            subject = syllabus and _subject_at(db, syllabus.subject_id, call.at)
+            subject = syllabus and _subject_at(db, syllabus.subject_id, at)
             if not subject:
                 return None
             if call.stage == "syllabus":
                 return stages.chat_syllabus(discipline, subject, wording)
-            text = _syllabus_asked_about(db, call) or record_rows.value_at(db, syllabus.id, "text", syllabus.text, call.at)
+            text = _written_for(db, call) or record_rows.value_at(db, syllabus.id, "text", syllabus.text, at)
             return stages.chat_sessions(discipline, subject, text, wording)
         case "question" | "answer":
             pair = homework_rows.pair(db, call.work_id)
             if pair is None:
                 return None
             if call.stage == "answer":
-                question = record_rows.value_at(db, pair.question.id, "text", pair.question.text, call.at)
+                question = record_rows.value_at(db, pair.question.id, "text", pair.question.text, at)
                 return stages.chat_answer(question, wording)
-            return _question_messages(ws, discipline, pair, wording, call.at)
+            return _question_messages(ws, discipline, pair, wording, at)
     return None
 
 
@@ -239,10 +254,11 @@ def _subject_at(db: apsw.Connection, subject_id: str, at: float) -> Subject | No
     return replace(subject, **earlier, subtopics=tuple(json.loads(topics)))
 
 
-def _syllabus_asked_about(db: apsw.Connection, call: Call) -> str | None:
+def _written_for(db: apsw.Connection, call: Call) -> str | None:
     """The syllabus whose sessions were asked for, where it was written anew for that: its call kept it."""
-    written = [c for c in call_rows.calls_of(db, call.work_id) if c.stage == "syllabus" and c.run_id == call.run_id and c.reply]
-    return written[-1].reply if written else None
+    own = [c for c in call_rows.calls_of(db, call.work_id) if (c.stage, c.run_id) == ("syllabus", call.run_id)]
+    written = [c.reply for c in own if c.outcome == "stored" and c.reply]
+    return written[-1].strip() if written else None
 
 
 def reply_of(ws: Workspace, call: Call, record_id: str, text: str) -> str:

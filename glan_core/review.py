@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from glan_core import record_edit
+from glan_core import record_edit, typed
 from glan_core.errors import GlanError
 from glan_core.homework import MAX_CHARACTERS
 from glan_core.ids import answer_id
 from glan_core.taxonomy import quoted
-from glan_core.workspace import Workspace, homework_rows, record_rows
-from glan_core.workspace.homework_rows import PairFilter
+from glan_core.workspace import Workspace, call_rows, homework_rows, record_rows
+from glan_core.workspace.homework_rows import Pair, PairFilter
 
 VERDICTS = ("keep", "reject")
 REASONS = ("wrong", "unclear", "too easy", "off topic", "not self-contained", "badly written")
@@ -20,16 +20,16 @@ def review(ws: Workspace, question_id: str, verdict: str | None, who: str, *, re
 
     GlanError when there is no such question, or the reason is too long.
     """
-    if homework_rows.pair(ws.db, question_id) is None:
-        raise GlanError(f"There is no question {quoted(question_id)}.")
+    id = _pair(ws, question_id).question.id
     with ws.write() as db:
-        return record_edit.change(db, who, _verdict([question_id], verdict, reason))
+        return record_edit.change(db, who, _verdict([id], verdict, reason))
 
 
 def star(ws: Workspace, question_id: str, starred: bool, who: str) -> str | None:
-    """Star a pair, or take the star away; the deed's batch, None where it was so already."""
+    """Star a pair, or take the star away; the deed's batch, None where it was so already. GlanError: no such question."""
+    id = _pair(ws, question_id).question.id
     with ws.write() as db:
-        return record_edit.change(db, who, [(question_id, "starred", int(starred))])
+        return record_edit.change(db, who, [(id, "starred", int(starred))])
 
 
 def review_all(ws: Workspace, which: PairFilter, verdict: str | None, who: str, *, reason: str = "") -> str | None:
@@ -49,9 +49,7 @@ def review_all(ws: Workspace, which: PairFilter, verdict: str | None, who: str, 
 def _verdict(ids: Sequence[str], verdict: str | None, reason: str) -> list[tuple[str, str, str | None]]:
     if verdict not in (None, *VERDICTS):
         raise GlanError(f"{quoted(str(verdict))} is no verdict: it is one of {', '.join(VERDICTS)}.")
-    reason = " ".join(reason.split()) if verdict == "reject" else ""
-    if len(reason) > MAX_REASON:
-        raise GlanError(f"The reason is longer than {MAX_REASON} characters.")
+    reason = typed.text(" ".join(reason.split()), "reason", MAX_REASON, empty=True) if verdict == "reject" else ""
     return [change for id in ids for change in ((id, "review", verdict), (id, "reason", reason))]
 
 
@@ -60,30 +58,40 @@ def edit(ws: Workspace, question_id: str, who: str, *, question: str, answer: st
 
     GlanError when there is no such question, a text is empty or too long, or there is no answer to be edited.
     """
-    pair = homework_rows.pair(ws.db, question_id)
-    if pair is None:
-        raise GlanError(f"There is no question {quoted(question_id)}.")
+    pair = _pair(ws, question_id)
     if answer is not None and pair.answer is None:
         raise GlanError("This question has no answer yet.")
-    changes = [(question_id, "text", _text(question, "question"))]
-    if answer is not None:
-        changes.append((answer_id(question_id), "text", _text(answer, "answer")))
-    now = {question_id: pair.question.text, answer_id(question_id): pair.answer}
+    id = pair.question.id
+    texts = [(id, question, pair.question.text, "question"), (answer_id(id), answer, pair.answer, "answer")]
+    changes = [  # a teacher's text that is left as it is may be longer than what a person may type
+        (record, "text", typed.text(new, f"text of the {what}", MAX_CHARACTERS))
+        for record, new, old, what in texts
+        if new is not None and new.replace("\r\n", "\n").strip() != old.strip()
+    ]
     with ws.write() as db:
-        return record_edit.change(db, who, [c for c in changes if c[2] != now[c[0]].strip()])
+        return record_edit.change(db, who, changes)
 
 
-def _text(text: str, what: str) -> str:
-    text = text.replace("\r\n", "\n").strip()
-    if not text:
-        raise GlanError(f"The text of the {what} is empty.")
-    if len(text) > MAX_CHARACTERS:
-        raise GlanError(f"The {what} is longer than {MAX_CHARACTERS:,} characters.")
-    return text
+def _pair(ws: Workspace, question_id: str) -> Pair:
+    """A pair by the id of its question or answer."""
+    if (pair := homework_rows.pair(ws.db, question_id)) is None:
+        raise GlanError(f"There is no question {quoted(question_id)}.")
+    return pair
 
 
 def answered_older_text(ws: Workspace, question_id: str) -> bool:
-    """Whether the question was edited and its answer, as it stands, was made before that."""
-    of_question = [e.seq for e in record_rows.events(ws.db, question_id) if e.field == "text"]
-    of_answer = [e.seq for e in record_rows.events(ws.db, answer_id(question_id)) if e.field == "text"]
-    return bool(of_question) and max(of_question) > max(of_answer, default=0)
+    """Whether the answer, as it stands, was made when the question read otherwise."""
+    pair = _pair(ws, question_id)
+    if pair.answer is None or not record_rows.events(ws.db, pair.question.id, 1):
+        return False
+    made_at = _answered_at(ws, answer_id(pair.question.id), pair.answer)
+    now = pair.question.text
+    return record_rows.value_at(ws.db, pair.question.id, "text", now, made_at) != now
+
+
+def _answered_at(ws: Workspace, id: str, text: str) -> float:
+    """When an answer got the text that it has: by its first call, or by a change."""
+    changes = [event for event in record_rows.events(ws.db, id) if event.field == "text"]
+    if not changes or changes[-1].before == text:
+        return min((call.at for call in call_rows.calls_of(ws.db, id) if call.outcome == "stored"), default=0.0)
+    return min(event.at for event in changes if event.after == text)

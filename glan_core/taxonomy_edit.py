@@ -220,6 +220,8 @@ def undo(ws: Workspace, batch: str, who: str) -> list[taxonomy_rows.NodeEvent]:
         nodes = {node.id: node for node in taxonomy_rows.nodes(db)}
         reverted = [(event, *_take_back(nodes, event)) for event in reversed(events)]
         _require_parents(nodes, reverted)
+        if len({event.node_id for event in events}) == len(events):
+            reverted.reverse()  # a list of changes is named after the first: what stands above the others
         taxonomy.check(list(nodes.values()))
         undoing = _batch()
         for event, before, after in reverted:

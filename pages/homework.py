@@ -127,7 +127,7 @@ if not questions:
     what = "under this part of the taxonomy" if focus else "in this workspace"
     st.info(f"Questions and their answers will be here. There are none yet {what}: a run writes them.", icon=":material/quiz:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        st.switch_page("pages/runs.py")
+        address.go("pages/runs.py")
     st.stop()
 left, right = studio.two_halves()
 with left:

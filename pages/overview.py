@@ -106,7 +106,8 @@ def detail() -> None:
 def plan_for(disciplines: list[str]) -> None:
     """Go to the plan form for these disciplines, all of the focus where there are none."""
     st.session_state.run_disciplines = disciplines
-    st.switch_page("pages/runs.py")
+    st.session_state.runs_view = "Plan"
+    address.go("pages/runs.py")
 
 
 def totals() -> None:
@@ -129,6 +130,8 @@ def totals() -> None:
             delta = f"+{written(added[name])}" if added.get(name, 0) > 0 else None
             full = "" if name == "cost_usd" else f" {number(counts[name])} in all."
             st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=told + full)
+    if failed := int(counts["failures"]):
+        st.caption(f"{plural(failed, 'call')} failed; the next run tries {'it' if failed == 1 else 'them'} again.")
     if last and any(value > 0 for value in added.values()):
         which = "so far by" if runs.state_of(last[0]) in LIVE else "by"
         st.caption(f"+: added {which} run {last[0].id}, {plain(last[0].title)}.")
@@ -195,7 +198,7 @@ def at_work() -> None:
             st.progress(min(1.0, done / planned) if planned else 0.0, text, width="stretch")
             if st.button("Watch", key=f"watch_{run.id}", icon=":material/visibility:"):
                 st.session_state.run = run.id
-                st.switch_page("pages/runs.py")
+                address.go("pages/runs.py")
 
 
 studio.title("Overview", tree, sentence(), ws)
@@ -217,6 +220,6 @@ st.subheader("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
     if picked := runs_panel.history(recent, key="recent"):
         st.session_state.run = picked.id
-        st.switch_page("pages/runs.py")
+        address.go("pages/runs.py")
 else:
     st.caption("No runs yet: a run asks a teacher for what the workspace lacks. Plan one on the Runs page.")

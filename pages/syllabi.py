@@ -119,7 +119,7 @@ if not counts["subjects"]:
         icon=":material/menu_book:",
     )
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        st.switch_page("pages/runs.py")
+        address.go("pages/runs.py")
     st.stop()
 left, right = studio.list_and_detail()
 with left:

@@ -7,7 +7,7 @@ import pytest
 from browser import enter, expect, teacher_server, titled, visit
 
 from glan_core import runs
-from glan_core.workspace import Workspace, call_rows, run_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, run_rows
 
 pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
@@ -93,25 +93,6 @@ def test_a_shared_address_opens_the_same_view(page, browser, server):
     expect(other).to_have_url(re.compile("strategy=pair"))
     expect(other.get_by_text(re.compile(r"^\d rows? here, newest first"))).to_be_visible()
     other.context.close()
-
-
-def test_the_outline_searches_picks_and_unpicks(page, server):
-    visit(page, server, "/taxonomy?workspace=demo", "Taxonomy")
-    enter(page, "Search", "astronomy")
-    page.wait_for_function("document.querySelector('[data-testid=stDataFrame]')?.clientHeight < 150")  # head and three rows
-    pick_row(page, 2)
-    titled(page, "Taxonomy · Astronomy")
-    pick_row(page, 2)
-    titled(page, "Taxonomy · Physical sciences")
-
-
-def test_a_node_is_voted_on(page, server, home):
-    visit(page, server, "/taxonomy?workspace=demo&focus=natural-sciences", "Taxonomy · Natural Sciences")
-    page.get_by_role("button", name="Keep").first.click()
-    expect(page.get_by_text("Votes: 1 keep, 0 remove")).to_be_visible()
-    ws = Workspace.open(home / "demo")
-    assert taxonomy_rows.tallies(ws.db)["natural-sciences"] == (1, 0)
-    ws.close()
 
 
 def test_a_pair_is_read_with_its_chain_and_prompts(page, server):
@@ -215,7 +196,8 @@ def wait_until(true, seconds: float = 30) -> None:
 
 
 def pick_history(page) -> None:
-    """Pick the newest run of the history, the last table of the page."""
+    """Pick the newest run of the history."""
     titled(page, "Runs")
-    expect(page.get_by_role("heading", name="History")).to_be_visible()
-    pick_row(page, 0, table=page.get_by_test_id("stDataFrame").count() - 1)
+    page.get_by_text("History", exact=True).click()
+    expect(page.get_by_text("Tick a run to see it, two or more to compare them.")).to_be_visible()
+    pick_row(page, 0)

@@ -158,6 +158,19 @@ def test_taxonomy_commands_edit_the_tree_and_record_who(glan, starter):
     assert done == [("restore", "ada"), ("remove", "cy"), ("move", "bob"), ("rename", "bob"), ("add", "ada")]
 
 
+def test_a_change_of_the_taxonomy_is_undone_and_done_again(glan, starter):
+    folder = starter.folder
+    glan("taxonomy", folder, "remove", "the-arts", "--who", "cy")
+    change = json.loads(glan("taxonomy", folder, "history", "--json")[1])[0]["batch"]
+    assert change in glan("taxonomy", folder, "history")[1]
+    _, out, _ = glan("taxonomy", folder, "undo", change, "--who", "ada", "--json")
+    assert "music" in taxonomy_edit.tree(starter) and {event["who"] for event in json.loads(out)} == {"ada"}
+    glan("taxonomy", folder, "undo", json.loads(out)[0]["batch"])
+    assert "music" not in taxonomy_edit.tree(starter)
+    code, _, said = glan("taxonomy", folder, "undo", "nothing")
+    assert code and "no such change" in said
+
+
 def test_a_path_is_split_at_slashes_with_spaces_and_says_the_kind(glan, starter):
     def add(*words):
         code, out, _ = glan("taxonomy", starter.folder, "add", *words, "--json")

@@ -1,15 +1,15 @@
 """The pages in every state of a workspace, driven as a user drives them: what they say, and what their buttons do."""
 
 import pytest
-from studio_app import PAGES, Studio, add_run, copy_of
+from studio_app import PAGES, Studio, add_failure, add_run, copy_of
 
-from glan_core import coverage, demo, taxonomy, taxonomy_edit, taxonomy_file
+from glan_core import coverage, demo, taxonomy_edit, taxonomy_file
+from glan_core.figures.coverage import MEASURES
 from glan_core.taxonomy import Node
 from glan_core.wording import number
-from glan_core.workspace import Workspace, call_rows, homework_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import PairFilter
 from glan_core.workspace.schema import MIGRATIONS
-from glan_core.workspace.taxonomy_rows import Proposal
 
 pytest_plugins = ["studio_fixtures"]
 
@@ -196,7 +196,11 @@ def test_a_link_opens_its_workspace_and_focus_on_every_page(home, demo_ws, start
         shown = Studio(page, workspace="demo", focus="music")
         assert shown.fine and f"{page.capitalize()} · Music" in shown.said
         assert shown.app.query_params == {"workspace": "demo", "focus": "music"}
-    assert Studio(workspace="starter").app.selectbox[0].value == "starter"
+    assert workspace_choice(Studio(workspace="starter")).value == "starter"
+
+
+def workspace_choice(shown: Studio):
+    return next(box for box in shown.app.selectbox if box.label == "Workspace")
 
 
 def test_the_focus_goes_along_from_page_to_page_and_is_cleared_by_the_breadcrumb(demo_ws):
@@ -221,7 +225,7 @@ def test_a_focus_that_is_no_longer_there_is_dropped(demo_ws, focus):
 
 def test_another_workspace_forgets_the_focus(demo_ws, starter_ws):
     shown = Studio(workspace="demo", focus="music")
-    shown.app.selectbox[0].set_value("starter").run()
+    workspace_choice(shown).set_value("starter").run()
     assert shown.fine and shown.app.query_params == {"workspace": "starter"}
     assert "0 of 126 disciplines begun" in shown.said
 
@@ -242,7 +246,7 @@ def test_the_numbers_of_the_overview_are_those_of_coverage(demo_ws, focus):
     standing = coverage.standings(demo_ws)[focus]
     shown = Studio(**({"focus": focus} if focus else {}))
     metrics = {metric.label: metric.value for metric in shown.app.metric}
-    for label, measure in (("Pairs", "pairs"), ("Subjects", "subjects"), ("Syllabi", "syllabi"), ("Failures", "failures")):
+    for label, measure in (("Pairs", "pairs"), ("Subjects", "subjects"), ("Syllabi", "syllabi"), ("Key concepts", "concepts")):
         assert metrics[label] == number(standing.counts[measure])
     assert (f"{standing.share:.1%} of the target reached" if standing.share is not None else "no target yet") in shown.said
 
@@ -255,180 +259,49 @@ def test_the_overview_lists_what_lies_below(demo_ws):
     assert not [frame for frame in Studio(focus="music").app.dataframe if "share" in frame.value.columns]
 
 
-@pytest.mark.parametrize("measure", ["pairs", "subjects", "concepts"])
-def test_another_measure_colours_the_picture(demo_ws, measure):
+@pytest.mark.parametrize("drawn", ["Rings", "Tiles"])
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_every_measure_colours_both_pictures(demo_ws, measure, drawn):
     shown = Studio()
-    shown.app.button_group[0].set_value(measure).run()
-    assert shown.fine and "Grey: none yet." in shown.said
+    shown.app.selectbox(key="measure").set_value(measure).run()
+    shown.app.button_group(key="drawn").set_value(drawn).run()
+    assert shown.fine and f"{MEASURES[measure].told} Grey: nothing yet." in shown.said
 
 
-# ---------------------------------------------------------------------------------------------------------------- taxonomy
+def test_the_overview_says_what_the_last_run_added(demo_ws):
+    shown = Studio()
+    metrics = {metric.label: metric.delta for metric in shown.app.metric}
+    assert (metrics["Pairs"], metrics["Subjects"], metrics["Rejected"]) == ("+16", "+2", "")
+    assert "+: added by run 3, Demo: music." in shown.said
+    elsewhere = Studio(focus="mathematics")
+    assert not any(metric.delta for metric in elsewhere.app.metric) and "+: added" not in elsewhere.said
 
 
-def tree_names(ws) -> dict[str, str]:
-    return {node.id: node.name for node in taxonomy_rows.nodes(ws.db)}
-
-
-def test_the_outline_unfolds_what_is_in_focus(demo_ws):
-    names = [name.strip("\u2003▸▾ ") for name in Studio("taxonomy").table("disciplines")["name"]]
-    assert names == [node.name for node in taxonomy_rows.nodes(demo_ws.db) if node.parent_id is None]
-    names = [name.strip("\u2003▸▾ ") for name in Studio("taxonomy", focus="the-arts").table("disciplines")["name"]]
-    assert {"Humanities", "The arts", "Music"} < set(names) and "Physics" not in names
-    unfolded = Studio("taxonomy")
-    unfolded.app.toggle[0].set_value(True).run()
-    assert len(unfolded.table("disciplines")) == len(tree_names(demo_ws))
-
-
-def test_the_search_finds_by_name_and_description_and_shows_the_way_there(demo_ws):
-    shown = Studio("taxonomy")
-    shown.app.text_input(key="taxonomy_search").set_value("ASTRO").run()
-    names = [name.strip("\u2003▸▾ ") for name in shown.table("disciplines")["name"]]
-    assert {"Natural Sciences", "Astronomy"} <= set(names) and "Music" not in names
-    shown.app.text_input(key="taxonomy_search").set_value("no such thing").run()
-    assert "Nothing is called so." in shown.said
-
-
-def test_a_node_is_renamed_described_and_moved(demo_ws):
-    shown = Studio("taxonomy", focus="music")
-    next(field for field in shown.app.text_input if field.label == "Name").set_value("Music and sound")
-    next(field for field in shown.app.text_area if field.label == "Description").set_value("What is heard.")
-    next(field for field in shown.app.selectbox if field.label == "Under").set_value("humanities")
-    shown.press("Save")
-    assert shown.fine and "Taxonomy · Music and sound" in shown.said and "What is heard" in shown.said
-    node = taxonomy_rows.node(demo_ws.db, "music")
-    assert (node.name, node.description, node.parent_id) == ("Music and sound", "What is heard.", "humanities")
-    assert [event.who for event in taxonomy_rows.events(demo_ws.db, 3)] == ["Ada"] * 3
-    shown.app.session_state["taxonomy_tabs"] = "Changes"
+def test_the_emptiest_disciplines_lead_to_a_plan_for_them(demo_ws):
+    shown = Studio(focus="natural-sciences", measure="Pairs")
+    shown.app.session_state["overview_tabs"] = "Emptiest"
     shown.app.run()
-    assert list(shown.table("what")["what"][:3]) == [
-        "Music and sound moved", "Music and sound described anew", "Music renamed to Music and sound"
-    ]  # fmt: skip
+    shares = shown.table("share")
+    assert set(shares["name"]) == {"Astronomy", "Chemistry", "Physics", "Biology", "Earth science"}
+    assert shares["name"].to_list()[-1] == "Earth science"
+    shown.press("Plan for these 5 disciplines")
+    assert shown.fine and "Runs · Natural Sciences" in shown.said
+    assert len(shown.app.multiselect(key="run_disciplines").value) == 5
 
 
-def test_an_edit_that_cannot_be_made_says_why_and_changes_nothing(demo_ws):
-    before = taxonomy_rows.nodes(demo_ws.db)
-    shown = Studio("taxonomy", focus="music")
-    siblings = [n.name for n in before if n.parent_id == "the-arts" and n.id != "music"]
-    next(field for field in shown.app.text_input if field.label == "Name").set_value(siblings[0])
-    next(field for field in shown.app.text_area if field.label == "Description").set_value("Half an edit.")
-    shown.press("Save")
-    assert "stands twice under the same parent" in shown.app.error[0].value
-    assert taxonomy_rows.nodes(demo_ws.db) == before
+def test_a_run_at_work_stands_on_the_overview(demo_ws):
+    add_run(demo_ws, "running", "Everything")
+    shown = Studio()
+    [run, *_] = run_rows.runs(demo_ws.db)
+    assert shown.fine and f"Run {run.id}, Everything: 10 of 40 calls" in shown.said
+    shown.press("Watch")
+    assert shown.fine and f"Run {run.id}" in shown.said and "Pause" in shown.labels()
 
 
-def test_an_edit_is_all_or_nothing(demo_ws):
-    """A new name and a place where the name is taken: nothing of it is done."""
-    before = taxonomy_rows.nodes(demo_ws.db)
-    under = next(n for n in before if n.kind == "sub-field" and n.id != "the-arts")
-    taken = next(n for n in before if n.parent_id == under.id)
-    shown = Studio("taxonomy", focus="music")
-    next(field for field in shown.app.text_input if field.label == "Name").set_value(taken.name)
-    next(field for field in shown.app.selectbox if field.label == "Under").set_value(under.id)
-    shown.press("Save")
-    assert shown.app.error and taxonomy_rows.nodes(demo_ws.db) == before
-
-
-def test_a_removed_node_goes_with_all_below_it_and_comes_back(demo_ws):
-    before = taxonomy_rows.nodes(demo_ws.db)
-    shown = Studio("taxonomy", focus="the-arts")
-    count = sum(1 for _ in taxonomy.walk(taxonomy_edit.tree(demo_ws), "the-arts"))
-    shown.press(f"Remove {count} nodes")
-    assert shown.fine and "Taxonomy · Humanities" in shown.said
-    assert "music" not in tree_names(demo_ws) and len(tree_names(demo_ws)) == len(before) - count
-    shown.app.session_state["taxonomy_tabs"] = "Changes"
-    shown.app.run()
-    assert "The arts is removed" in shown.said
-    shown.press("Restore")
-    assert shown.fine and taxonomy_rows.nodes(demo_ws.db) == before
-
-
-def test_homework_of_a_removed_discipline_stays_readable(demo_ws):
-    taxonomy_edit.remove(demo_ws, "music", "test")
-    shown = Studio("homework")
-    assert shown.fine and "Music" in list(shown.table("question")["discipline"])
-    assert "Discipline (removed): **Music**" in shown.said
-
-
-def test_votes_decide_a_proposal(demo_ws):
-    first, second = taxonomy_rows.proposals(demo_ws.db)[:2]
-    shown = Studio("taxonomy")
-    shown.app.button(key=f"vote_{first.id}_True").click().run()
-    shown.app.button(key=f"vote_{second.id}_False").click().run()
-    assert taxonomy_rows.tallies(demo_ws.db) == {first.id: (1, 0), second.id: (0, 1)}
-    assert "1 keep, 0 remove" in shown.said
-    shown.press("Count the votes · adds 1, rejects 1")
-    assert shown.fine and "16 open proposals" in shown.said
-    assert first.name in tree_names(demo_ws).values() and second.name not in tree_names(demo_ws).values()
-
-
-def test_a_later_vote_replaces_the_earlier_and_a_node_can_be_voted_out(demo_ws):
-    shown = Studio("taxonomy", focus="physics")
-    assert "Count the votes · none yet" not in shown.labels()
-    shown.app.button(key="vote_physics_True").click().run()
-    shown.app.button(key="vote_physics_False").click().run()
-    assert taxonomy_rows.tallies(demo_ws.db)["physics"] == (0, 1)
-    shown.press("Count the votes · removes 1")
-    assert shown.fine and "physics" not in tree_names(demo_ws)
-
-
-def test_votes_on_a_node_can_be_counted_without_open_proposals(starter_ws):
-    shown = Studio("taxonomy", focus="physics")
-    shown.app.button(key="vote_physics_False").click().run()
-    shown.press("Count the votes")
-    assert shown.fine and "physics" not in tree_names(starter_ws)
-
-
-def test_a_proposal_says_what_it_resembles_and_that_it_is_scripted(starter_ws):
-    with starter_ws.write() as db:
-        taxonomy_rows.put_proposal(db, Proposal(
-            0, "p1", "natural-sciences", "Physics *2*", "discipline", "More of it.", "Why not.", ("Physics", "a_b"), ("gaps",),
-            "scripted", "open",
-        ))  # fmt: skip
-    shown = Studio("taxonomy")
-    assert shown.fine and "resembles Physics, a_b" in shown.said and "scripted teacher" in shown.said
-    assert "**Physics \\*2\\***" in [text.value for text in shown.app.markdown]
-
-
-def upload(shown: Studio, name: str, content: str | bytes) -> Studio:
-    shown.app.session_state["taxonomy_tabs"] = "Import and export"
-    shown.app.run()
-    data = content.encode() if isinstance(content, str) else content
-    shown.app.file_uploader[0].set_value((name, data, "application/octet-stream")).run()
-    return shown
-
-
-def test_an_imported_file_shows_its_difference_before_it_is_applied(demo_ws):
-    nodes = taxonomy_rows.nodes(demo_ws.db)
-    wanted = [n for n in nodes if n.id != "music"]
-    wanted[0] = Node(wanted[0].id, "Letters and arts", wanted[0].kind, None, wanted[0].group, wanted[0].description)
-    wanted.append(Node("juggling", "Juggling", "discipline", "humanities"))
-    shown = upload(Studio("taxonomy"), "mine.yaml", taxonomy_file.dump(wanted, "yaml"))
-    assert shown.fine
-    for words in ("1 added: Juggling", "1 removed: Music", "1 renamed: Letters and arts"):
-        assert words in shown.said
-    assert taxonomy_rows.nodes(demo_ws.db) == nodes
-    shown.press("Import · 3 changes")
-    assert shown.fine and {n.id: n.name for n in wanted} == tree_names(demo_ws)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("x.yaml", b"\xff\xfe\x00", "is not text in UTF-8"), ("x.json", "{", "x.json"), ("x.yaml", "- just a list", "x.yaml"),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_no_taxonomy_is_refused_with_a_reason(demo_ws, name, content, said):
-    before = taxonomy_rows.nodes(demo_ws.db)
-    shown = upload(Studio("taxonomy"), name, content)
-    assert shown.fine and said in shown.said
-    assert taxonomy_rows.nodes(demo_ws.db) == before
-
-
-def test_the_exported_file_imported_again_changes_nothing(demo_ws):
-    for kind in ("yaml", "json"):
-        text = taxonomy_file.dump(taxonomy_rows.nodes(demo_ws.db), kind)
-        shown = upload(Studio("taxonomy"), f"taxonomy.{kind}", text)
-        assert "This file says what the workspace already holds." in shown.said
+def test_failures_are_said_on_the_overview(demo_ws):
+    assert "failed" not in Studio(focus="mathematics").said
+    add_failure(demo_ws, None, "refused")
+    assert "1 call failed; the next run tries it again." in Studio(focus="mathematics").said
 
 
 # ---------------------------------------------------------------------------------------------------------------- homework
@@ -533,3 +406,10 @@ def test_a_question_without_an_answer_says_so(demo_ws):
     assert "This question has no answer yet" in shown.said
     shown.app.button_group(key="answered").set_value("open").run()
     assert len(shown.table("question")) == 1
+
+
+def test_homework_of_a_removed_discipline_stays_readable(demo_ws):
+    taxonomy_edit.remove(demo_ws, "music", "test")
+    shown = Studio("homework")
+    assert shown.fine and "Music" in list(shown.table("question")["discipline"])
+    assert "Discipline (removed): **Music**" in shown.said

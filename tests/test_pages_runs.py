@@ -7,16 +7,16 @@ import threading
 import time
 
 import pytest
-from studio_app import Studio, add_failure, add_run
+from studio_app import ORDER, Studio, add_failure, add_run
 
 from glan_core import runs, taxonomy_edit
 from glan_core.cli import _parser
 from glan_core.cli.generating import _order
-from glan_core.generation.order import Order, read_order
+from glan_core.generation.order import STAGES, Order, read_order
 from glan_core.generation.plan import plan
 from glan_core.teachers.server import serving
 from glan_core.wording import money, short, span
-from glan_core.workspace import call_rows, run_rows
+from glan_core.workspace import call_rows, homework_rows, run_rows
 
 pytest_plugins = ["studio_fixtures"]
 
@@ -108,7 +108,7 @@ def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
     order = ordered(shown, demo_ws)
     assert (order.teacher, order.base_url, order.price) == ("openai:a 'model'", "http://localhost:1/v1", "0.5,1.5")
     assert "sk-secret" not in shown.said
-    assert "about $" in next(label for label in shown.labels() if label.startswith("Start"))
+    assert r"about \$" in next(label for label in shown.labels() if label.startswith("Start")), "a bare $ could begin a formula"
 
 
 def test_openai_without_a_key_starts_nothing(demo_ws):
@@ -138,6 +138,69 @@ def test_a_reached_target_says_so(demo_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=24)
     assert "already holds all of this target" in shown.app.success[0].value
     assert not [label for label in shown.labels() if label.startswith("Start")]
+
+
+def test_a_preset_fills_the_numbers_and_is_named_while_they_are_its_own(demo_ws):
+    shown = Studio("runs", focus="physics")
+    assert shown.app.pills(key="run_preset").value == "Broad"
+    shown.app.pills(key="run_preset").set_value("Taste")
+    shown.app.run()
+    target = ordered(shown, demo_ws).target
+    assert (target.subject_queries, target.max_subjects, target.questions_per_syllabus) == (1, 3, 5)
+    assert "one list of subjects, 3 of them, 5 questions each" in shown.said
+    shown = fill(shown, run_per=6)
+    assert shown.fine and shown.app.pills(key="run_preset").value is None
+
+
+def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropped(demo_ws):
+    shown = Studio("overview", focus="humanities")
+    shown.app.session_state["run_disciplines"] = ["philosophy", "history", "physics"]
+    shown.go("runs", focus="humanities")
+    assert shown.app.multiselect(key="run_disciplines").value == ["philosophy", "history"]
+    assert set(ordered(shown, demo_ws).target.disciplines) == {"philosophy", "history"}
+    submitted = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "submit", lambda ws, kind, title, params, plan: submitted.append((title, params)) or 1)
+        patch.setattr(runs, "launch", lambda ws, run_id, environment: None)
+        shown.press("Start ·")
+    assert submitted[0][0] == "Philosophy and History"
+    assert set(submitted[0][1]["target"]["disciplines"]) == {"philosophy", "history"}
+
+
+# ---------------------------------------------------------------------------------------------------------- what is shown
+
+
+def view(shown: Studio) -> str:
+    """Which of the page's views is open."""
+    return next(control for control in shown.app.segmented_control if control.key == "runs_view").value
+
+
+def test_the_page_opens_with_what_a_person_comes_for(starter_ws):
+    assert view(Studio("runs")) == "Plan", "there is nothing to watch"
+    add_run(starter_ws, "running", "Algebra", pid=os.getpid())
+    assert view(shown := Studio("runs")) == "Watch" and "Run 1: Algebra" in shown.said
+    assert view(Studio("runs", runs_view="History")) == "History", "a link says what to show"
+    shown = Studio("overview")
+    shown.app.session_state["run_disciplines"] = ["music"]
+    assert view(shown.go("runs")) == "Plan", "another page filled the form"
+    assert "At work: run 1 (Algebra)" in shown.said
+
+
+def test_a_run_of_another_workspace_is_not_taken_for_one_of_this(starter_ws, demo_ws):
+    add_run(starter_ws, "finished", "Algebra")
+    shown = Studio("runs", workspace="starter")
+    shown.app.session_state["run"] = 1
+    shown.app.run()
+    assert "Run 1: Algebra" in shown.said
+    shown.app.sidebar.selectbox[0].set_value("demo")
+    shown.app.run()
+    assert shown.fine and "Run 1: " not in shown.said
+
+
+def test_a_workspace_without_runs_says_so_everywhere(starter_ws):
+    for which, said in (("Plan", "No runs yet."), ("Watch", "none was"), ("History", "will be listed here")):
+        shown = Studio("runs", runs_view=which)
+        assert shown.fine and said in shown.said
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -171,8 +234,8 @@ def test_a_typed_key_is_used_and_kept_nowhere(starter_ws, endpoint):
         run_url=endpoint,
     )
     shown = fill(shown, api_key="sk-secret-wrong")
-    shown.press("Start ·").until(lambda page: "failed" in page.said)
-    shown = fill(shown, api_key="sk-secret-4711")
+    shown.press("Start ·").until(lambda page: "badge[failed]" in page.said)
+    shown = fill(shown, api_key_1="sk-secret-4711")
     shown.press("Continue").until(lambda page: "finished" in page.said)
     assert call_rows.counters(starter_ws.db)["mathematics"]["pairs"] == 4
     assert "sk-secret" not in shown.said
@@ -192,7 +255,7 @@ def test_a_typed_key_lasts_while_the_user_looks_at_other_pages(starter_ws):
 
 # ---------------------------------------------------------------------------------------------------- states of a run
 
-CONTROLS = {"Pause", "Cancel", "Resume", "Continue"}
+CONTROLS = ("Pause", "Cancel", "Resume", "Continue", "Run again", "Try the failures again")
 
 
 @pytest.mark.parametrize(
@@ -200,11 +263,11 @@ CONTROLS = {"Pause", "Cancel", "Resume", "Continue"}
     [
         ("running", {"pid": os.getpid()}, "running", {"Pause", "Cancel"}),
         ("running", {"pid": os.getpid(), "wish": "pause"}, "running", set()),
-        ("running", {"pid": GONE}, "lost", {"Continue", "Cancel"}),
-        ("running", {"pid": GONE, "wish": "pause"}, "lost", {"Continue", "Cancel"}),
-        ("running", {"pid": os.getpid(), "heartbeat_at": time.time() - 3600}, "lost", {"Continue", "Cancel"}),
-        ("paused", {}, "paused", {"Resume", "Cancel"}), ("failed", {}, "failed", {"Continue"}),
-        ("cancelled", {}, "cancelled", {"Continue"}), ("finished", {}, "finished", set()),
+        ("running", {"pid": GONE}, "lost", {"Continue", "Cancel", "Run again"}),
+        ("running", {"pid": GONE, "wish": "pause"}, "lost", {"Continue", "Cancel", "Run again"}),
+        ("running", {"pid": os.getpid(), "heartbeat_at": time.time() - 3600}, "lost", {"Continue", "Cancel", "Run again"}),
+        ("paused", {}, "paused", {"Resume", "Cancel", "Run again"}), ("failed", {}, "failed", {"Continue", "Run again"}),
+        ("cancelled", {}, "cancelled", {"Continue", "Run again"}), ("finished", {}, "finished", {"Run again"}),
     ],
 )  # fmt: skip
 def test_a_run_shows_its_state_and_what_can_be_done(starter_ws, state, values, badge, controls):
@@ -213,7 +276,7 @@ def test_a_run_shows_its_state_and_what_can_be_done(starter_ws, state, values, b
     shown.app.session_state["run"] = run_id
     shown.app.run()
     assert shown.fine and f"Run {run_id}: Algebra" in shown.said and f"badge[{badge}]" in shown.said
-    assert {label for label in shown.labels() if label in CONTROLS} == controls
+    assert {word for word in CONTROLS if any(label.startswith(word) for label in shown.labels())} == controls
     assert "How it went." in shown.said and "10 of 40 calls" in shown.said and "None" not in shown.said
     assert ("Its process is gone or silent" in shown.said) == (badge == "lost")
 
@@ -244,25 +307,25 @@ def test_failures_say_what_they_are_and_what_to_do(starter_ws):
     shown.app.session_state["run"] = run_id
     shown.app.run()
     assert shown.fine
-    assert "2 × questions: malformed. The teacher did not keep to the form" in shown.said
-    assert "1 × questions: cut. Replies ran into the token limit" in shown.said
+    told = [(row["stage"], row["cause"], row["count"], row["advice"]) for row in shown.table("advice").to_dict("records")]
+    assert [row[:3] for row in told] == [("Questions", "Malformed", 2), ("Questions", "Cut", 1)]
+    assert "did not keep to the form" in told[0][3] and "ran into the token limit" in told[1][3]
+    assert "Try the failures again" in shown.labels()
     shown.app.session_state[f"failures_{run_id}"] = True
     shown.app.run()
     assert shown.fine and "I *can't* do that" in [code.value for code in shown.app.code]
-    assert {metric.label: metric.value for metric in shown.go("overview").app.metric}["Failures"] == "3"
 
 
 def test_history_lists_every_run_and_shows_the_picked_one(starter_ws):
     titles = {add_run(starter_ws, state, f"Part {state}", message=f"It is {state}."): state
               for state in ("finished", "failed", "paused", "cancelled")}  # fmt: skip
     lost = add_run(starter_ws, "running", "Part lost", pid=GONE)
-    shown = Studio("runs")
+    shown = Studio("runs", runs_view="History")
     table = shown.table("state")
     assert list(table["id"]) == [lost, *sorted(titles, reverse=True)]
     assert [state for (state,) in table["state"]] == ["lost", "cancelled", "paused", "failed", "finished"]
     assert "5 runs · none at work" in shown.said
-    for page in ("overview", "runs"):
-        assert "Part lost" in Studio(page).said
+    assert "Part lost" in Studio("overview").said
 
 
 def test_a_run_of_every_kind_is_shown(starter_ws):
@@ -281,5 +344,124 @@ def test_a_run_of_every_kind_is_shown(starter_ws):
 def test_a_run_of_a_removed_discipline_does_not_break_the_page(demo_ws):
     taxonomy_edit.remove(demo_ws, "music", "test")
     add_run(demo_ws, "paused", "Music", order={"target": {"disciplines": ["music"]}})
-    shown = Studio("runs")
+    shown = Studio("runs", runs_view="History")
     assert shown.fine and "Music" in list(shown.table("state")["title"])
+    shown = Studio("runs", runs_view="Watch")
+    assert shown.fine and "Run 5: Music" in shown.said
+
+
+# ------------------------------------------------------------------------------------------- watching, comparing, again
+
+
+def test_a_finished_run_shows_disciplines_estimate_and_the_latest_pairs(starter_ws):
+    shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=4)
+    shown.press("Start ·").until(lambda page: "badge[finished]" in page.said)
+    [row] = shown.table("wanted").to_dict("records")
+    assert (row["name"], row["gained"], row["pairs"], row["wanted"], row["share"]) == ("Mathematics", 8, 8, 8, 100)
+    verdicts = shown.table("verdict").set_index("measure")
+    assert verdicts.loc["Pairs", "actual"] == "8" and verdicts.loc["Pairs", "verdict"] == "inside"
+    assert {metric.label: metric.value for metric in shown.app.metric}["New pairs"] == "8"
+    assert "The latest pairs" in shown.said
+    newest = homework_rows.pairs_page(starter_ws.db, homework_rows.PairFilter(), limit=1)[0]
+    shown.press("Read it")
+    assert shown.fine and shown.app.session_state["pair"] == newest.question.id
+    assert shown.app.session_state["focus"] == "mathematics" and newest.question.text[:40] in shown.said
+
+
+def test_a_run_waits_behind_another_and_says_so(starter_ws):
+    add_run(starter_ws, "running", "Algebra", pid=os.getpid())
+    run_id = runs.submit(starter_ws, "generate", "Geometry", ORDER)
+    shown = Studio("runs")
+    assert shown.fine and f"Run {run_id}: Geometry" in shown.said and "Waits for run 1 (Algebra) to end" in shown.said
+
+
+def test_a_used_up_budget_is_raised_where_the_run_goes_on(demo_ws, monkeypatch):
+    launched = []
+    monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment: launched.append(run_id))
+    order = read_order(Order, {**ORDER, "budget_usd": 1.5, "max_calls": 20, "price": "1,1"}).model_dump(mode="json")
+    order["target"] = {**order["target"], "questions_per_syllabus": 30}
+    run_id = add_run(demo_ws, "paused", "Algebra", message="The budget of $1.50 does not cover another call.", order=order)
+    shown = Studio("runs", runs_view="Watch")
+    spent = next(metric for metric in shown.app.metric if metric.label == "Spent")
+    assert (spent.value, spent.delta) == ("$1.25", "of $1.50")
+    resume = shown.button("Resume")
+    assert resume.label.startswith("Resume · 24 calls · about")
+    shown = fill(shown, **{f"raise_budget_{run_id}": 4.0, f"raise_calls_{run_id}": 500}).press("Resume")
+    run = runs.get(demo_ws, run_id)
+    assert shown.fine and launched == [run_id]
+    assert (run.state, run.params["budget_usd"], run.params["max_calls"]) == ("queued", 4.0, 500)
+    assert run.params["target"] == order["target"]
+
+
+AGAIN = {
+    "target": {"disciplines": ["physics", "music"], "subject_queries": 3, "max_subjects": 4, "questions_per_syllabus": 9},
+    "teacher": "openai:m", "answer_teacher": "openai:n", "base_url": "http://localhost:1/v1", "price": "0.5,1.5",
+    "budget_usd": 2.5, "max_calls": 600, "max_in_flight": 6, "requests_per_minute": 70, "tokens_per_minute": 9000, "seed": 8,
+    "pair_share": 0.35, "draw_law": "uniform", "stages": {"question": {"temperature": 0.7, "max_tokens": 999}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
+     {"answer_teacher": None, "base_url": None, "price": None, "budget_usd": None}],
+)  # fmt: skip
+def test_running_again_puts_the_order_into_the_form_and_spends_nothing(demo_ws, changes):
+    order = read_order(Order, {**AGAIN, **changes})
+    add_run(demo_ws, "finished", "Two", order=order.model_dump(mode="json"))
+    shown = Studio("runs", runs_view="Watch", focus="humanities").press("Run again")
+    assert shown.fine and view(shown) == "Plan" and len(run_rows.runs(demo_ws.db)) == 5
+    assert shown.app.query_params["workspace"] == "demo", "a link to this still opens the same workspace"
+    again = ordered(shown, demo_ws)
+    assert set(again.target.disciplines) == {"physics", "music"}
+    ours, theirs = (
+        one.model_dump(mode="json", exclude={"target": {"disciplines"}, "answer_teacher": True, "stages": True})
+        for one in (order, again)
+    )
+    assert ours == theirs
+    for stage in STAGES:
+        assert (again.teacher_of(stage), again.sampling_of(stage)) == (order.teacher_of(stage), order.sampling_of(stage))
+
+
+def test_history_is_filtered_by_kind_and_state(starter_ws):
+    for state in ("finished", "failed", "paused"):
+        add_run(starter_ws, state, f"Part {state}")
+    with starter_ws.write() as db:
+        run_rows.update_run(db, run_rows.add_run(db, "propose", "Ideas", {}), state="finished")
+    shown = Studio("runs", runs_view="History")
+    shown.app.pills(key="history_state").set_value(["finished"])
+    shown.app.run()
+    assert list(shown.table("state")["title"]) == ["Ideas", "Part finished"]
+    shown.app.pills(key="history_kind").set_value(["generate"])
+    shown.app.run()
+    assert list(shown.table("state")["title"]) == ["Part finished"]
+    shown.app.pills(key="history_state").set_value(["failed"])
+    shown.app.pills(key="history_kind").set_value(["propose"])
+    shown.app.run()
+    assert shown.fine and "No run is of these kinds and states." in shown.said
+
+
+def test_runs_are_compared_side_by_side(starter_ws, monkeypatch):
+    other = {**ORDER, "target": {**ORDER["target"], "questions_per_syllabus": 40}}
+    chosen = [add_run(starter_ws, "finished", "One"), add_run(starter_ws, "finished", "Two", order=other)]
+    add_failure(starter_ws, chosen[1], "cut")
+    picked = [run for run in run_rows.runs(starter_ws.db) if run.id in chosen]
+    monkeypatch.setattr("pages.components.runs_panel.history", lambda *args, **settings: picked)
+    shown = Studio("runs", runs_view="History")
+    assert shown.fine and "2 runs compared" in shown.said
+    came_to, orders = (frame.value.set_index("") for frame in shown.app.dataframe)
+    assert list(came_to.columns) == ["Run 1", "Run 2"]
+    assert list(came_to.loc["Calls stored"]) == ["10", "10"] and list(came_to.loc["Open failures"]) == ["0", "1"]
+    assert list(came_to.loc["Time at work"]) == ["50 s", "50 s"] and list(came_to.loc["Money"]) == ["$1.25", "$1.25"]
+    assert list(orders.index) == ["Questions per syllabus"] and list(orders.iloc[0]) == ["4", "40"]
+    picked[:] = picked[:1]
+    shown = Studio("runs", runs_view="History")
+    assert shown.fine and "Run 2: Two" in shown.said and "compared" not in shown.said
+
+
+def test_a_run_that_failed_before_it_began_says_that_nothing_was_paid(starter_ws):
+    run_id = runs.submit(starter_ws, "generate", "Algebra", ORDER)
+    with starter_ws.write() as db:
+        run_rows.update_run(db, run_id, state="failed", message="There is no discipline 'x'.", finished_at=time.time())
+    shown = Studio("runs", runs_view="Watch")
+    assert shown.fine and "nothing was asked, and nothing paid" in shown.said

@@ -289,3 +289,126 @@ def test_the_live_tree_is_always_a_taxonomy(ws):
     taxonomy_edit.add(ws, "Earth and its surface", "crafts", "ann", kind="sub-field")
     taxonomy.check(taxonomy_rows.nodes(ws.db))
     assert list(taxonomy_edit.tree(ws)) == list(live(ws))
+
+
+# ------------------------------------------------------------------------------------------------------------------ undo
+
+
+def last(ws) -> str:
+    """The batch of the newest change."""
+    return taxonomy_rows.events(ws.db, 1)[0].batch
+
+
+def move_and_rename(ws) -> None:
+    """An edit of two parts."""
+    taxonomy_edit.edit(ws, "music", "ann", name="Sound", description="What is heard.", parent_id="crafts")
+
+
+def import_another(ws) -> None:
+    """An import that adds, removes, renames and moves."""
+    nodes = [n for n in taxonomy_rows.nodes(ws.db) if n.id != "bell-founding"]
+    nodes = [Node("music", "Songs", "discipline", "crafts") if n.id == "music" else n for n in nodes]
+    taxonomy_edit.import_nodes(ws, [*nodes, Node("tides", "Tides", "discipline", "earth")], "ann")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ws: taxonomy_edit.add(ws, "Dance", "arts", "ann"),
+        lambda ws: taxonomy_edit.rename(ws, "music", "Sound", "ann"),
+        lambda ws: taxonomy_edit.describe(ws, "music", "What is heard.", "ann"),
+        lambda ws: taxonomy_edit.move(ws, "earth", "arts", "ann"),
+        lambda ws: taxonomy_edit.remove(ws, "natural-sciences", "ann"),
+        move_and_rename, import_another,
+    ],
+)  # fmt: skip
+def test_every_change_can_be_undone_done_again_and_undone_again(ws, change):
+    before = live(ws)
+    change(ws)
+    after = live(ws)
+    assert after != before
+    for expected in (before, after, before):
+        events = taxonomy_edit.undo(ws, last(ws), "bob")
+        assert live(ws) == expected
+        assert {event.who for event in events} == {"bob"} and len({event.batch for event in events}) == 1
+    taxonomy.check(list(live(ws).values()))
+
+
+def test_an_undo_leaves_what_was_changed_elsewhere_since(ws):
+    taxonomy_edit.rename(ws, "music", "Sound", "ann")
+    renamed = last(ws)
+    taxonomy_edit.describe(ws, "music", "What is heard.", "ann")
+    taxonomy_edit.move(ws, "music", "crafts", "ann")
+    taxonomy_edit.remove(ws, "earth", "ann")
+    taxonomy_edit.undo(ws, renamed, "bob")
+    assert live(ws)["music"] == Node("music", "Music", "discipline", "crafts", None, "What is heard.")
+    assert "earth" not in live(ws)
+
+
+def test_an_undone_removal_of_a_removal_brings_back_only_its_own(ws):
+    taxonomy_edit.remove(ws, "cave-mapping", "ann")
+    taxonomy_edit.remove(ws, "earth", "ann")
+    taxonomy_edit.undo(ws, last(ws), "ann")
+    assert "earth-science" in live(ws) and "cave-mapping" not in live(ws)
+
+
+def prepare(ws, *steps) -> str:
+    """Do the first step, then the others; the batch of the first."""
+    steps[0](ws)
+    first = last(ws)
+    for step in steps[1:]:
+        step(ws)
+    return first
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ((lambda ws: taxonomy_edit.remove(ws, "music", "a"), lambda ws: taxonomy_edit.rename(ws, taxonomy_edit.add(
+            ws, "Sound", "arts", "a").id, "Music", "a")), "twice under the same parent"),
+        ((lambda ws: taxonomy_edit.add(ws, "Stage", "arts", "a", kind="sub-field"),
+          lambda ws: taxonomy_edit.add(ws, "Mime", "stage", "a")), '"Stage" has "Mime" below it now'),
+        ((lambda ws: taxonomy_edit.add(ws, "Dance", "arts", "a"), lambda ws: taxonomy_edit.remove(ws, "dance", "a")),
+         '"Dance" has been removed since'),
+        ((lambda ws: taxonomy_edit.rename(ws, "music", "Sound", "a"), lambda ws: taxonomy_edit.rename(ws, "music", "Noise", "a")),
+         '"Sound" has been changed since'),
+        ((lambda ws: taxonomy_edit.remove(ws, "earth-science", "a"), lambda ws: taxonomy_edit.remove(ws, "earth", "a")),
+         'The place of "Earth Science" has been removed since'),
+        ((lambda ws: taxonomy_edit.remove(ws, "music", "a"), lambda ws: taxonomy_edit.restore(ws, "music", "a")),
+         '"Music" is back already'),
+        ((lambda ws: taxonomy_edit.move(ws, "earth-science", "arts", "a"), lambda ws: taxonomy_edit.remove(ws, "earth", "a")),
+         'The place of "Earth Science" has been removed since'),
+    ],
+)  # fmt: skip
+def test_an_undo_that_later_changes_stand_in_the_way_of_is_refused_and_leaves_no_trace(ws, steps, words):
+    batch = prepare(ws, *steps)
+    before, events = content(ws), number(ws, "SELECT count(*) FROM node_events")
+    with pytest.raises(TaxonomyError, match=words):
+        taxonomy_edit.undo(ws, batch, "bob")
+    assert content(ws) == before and number(ws, "SELECT count(*) FROM node_events") == events
+
+
+def test_what_was_never_done_cannot_be_undone(ws):
+    with pytest.raises(TaxonomyError, match="no such change"):
+        taxonomy_edit.undo(ws, "nothing", "bob")
+
+
+def test_an_undone_removal_brings_the_data_back_too(ws, order, teach):
+    teacher = teach(Canned())
+    run_order(ws, order("music"))
+    taxonomy_edit.remove(ws, "arts", "ann")
+    made = {table: found for table, found in content(ws).items() if table != "nodes"}
+    taxonomy_edit.undo(ws, last(ws), "ann")
+    calls = len(teacher.asked)
+    run_order(ws, order("music"))
+    assert len(teacher.asked) == calls
+    assert {table: found for table, found in content(ws).items() if table != "nodes"} == made
+
+
+def test_the_deeds_are_listed_newest_first_with_what_each_did(ws):
+    taxonomy_edit.remove(ws, "earth", "ann")
+    move_and_rename(ws)
+    newest, removal, made = taxonomy_rows.deeds(ws.db)
+    assert newest.actions == {"rename": 1, "describe": 1, "move": 1} and newest.first.action == "rename"
+    assert removal.actions == {"remove": 3} and removal.first.before.name == "Earth and its surface"
+    assert made.actions == {"import": 10} and len(taxonomy_rows.deeds(ws.db, 2)) == 2

@@ -45,6 +45,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     action("move", "hang a node from another parent", _move, "ID", "PARENT")
     action("remove", "remove a node with all below it", _remove, "ID")
     action("restore", "bring back a removed node", _restore, "ID")
+    action("undo", "take back a change; the history names it", _undo, "CHANGE")
     action("history", "who changed what, when", _history)
     propose = action("propose", "ask a teacher what is missing under a node", _propose)
     propose.add_argument("--under", metavar="ID", required=True)
@@ -136,6 +137,12 @@ def _restore(args: argparse.Namespace) -> None:
     report(args.json, _plain(back), [f"Restored {len(back):,} nodes."])
 
 
+def _undo(args: argparse.Namespace) -> None:
+    done = taxonomy_edit.undo(Workspace.open(args.dir), args.change, args.who)
+    lines = [f"Took back {args.change}; 'glan taxonomy {args.dir} undo {done[0].batch}' does it again."]
+    report(args.json, [asdict(event) for event in done], lines)
+
+
 def _plain(nodes: list[Node]) -> list[dict]:
     return [asdict(node) for node in nodes]
 
@@ -144,8 +151,8 @@ def _history(args: argparse.Namespace) -> None:
     from datetime import datetime
 
     events = taxonomy_rows.events(Workspace.open(args.dir).db)
-    rows = [(datetime.fromtimestamp(e.at).strftime("%Y-%m-%d %H:%M"), e.who, e.action, e.node_id) for e in events]
-    report(args.json, [asdict(event) for event in events], table(rows, ("when", "who", "what", "node")))
+    rows = [(datetime.fromtimestamp(e.at).strftime("%Y-%m-%d %H:%M"), e.who, e.action, e.node_id, e.batch) for e in events]
+    report(args.json, [asdict(event) for event in events], table(rows, ("when", "who", "what", "node", "change")))
 
 
 def _propose(args: argparse.Namespace) -> int:

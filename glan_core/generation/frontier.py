@@ -94,7 +94,7 @@ class GenerationFrontier:
     def next(self) -> Work | None:
         """See Frontier."""
         return (
-            self._next_of("answer", self._stages["answer"].work)
+            self._next_of("answer", self._answer_work)
             or next(self._old_answers, None)
             or self._next_question()
             or self._next_of("sessions", self._sessions_work)
@@ -121,11 +121,15 @@ class GenerationFrontier:
     def _unanswered(self, up_to: int) -> Iterator[Work]:
         """The answers that were missing when the run began."""
         for discipline_id in self._order.target.disciplines:
-            for question_id, text in homework_rows.unanswered(self._ws.db, discipline_id, up_to):
-                yield self._stages["answer"].work(question_id, discipline_id, text)
+            for question_id in homework_rows.unanswered(self._ws.db, discipline_id, up_to):
+                yield self._answer_work(question_id, discipline_id)
 
     def _discipline(self, discipline_id: str) -> str:
         return self._tree.nodes[discipline_id]["node"].name
+
+    def _answer_work(self, question_id: str, discipline_id: str) -> Work:
+        """The answer to a question as it now reads: it may have been edited while it waited."""
+        return self._stages["answer"].work(question_id, discipline_id, homework_rows.question_text(self._ws.db, question_id))
 
     def _syllabus_work(self, subject: Subject) -> Work:
         return self._stages["syllabus"].work(self._discipline(subject.discipline_id), subject)
@@ -172,7 +176,7 @@ class GenerationFrontier:
             case "sessions":
                 self._extracted(work.facts, work.id, value, 0)
             case "question":
-                self._queues["answer"].append((work.id, work.discipline_id, value))
+                self._queues["answer"].append((work.id, work.discipline_id))
 
     def failed(self, work: Work) -> None:
         """See Frontier. What hangs from the failed work is no longer planned."""

@@ -13,7 +13,7 @@ from glan_core.generation.stages import chat_answer, chat_sessions, chat_syllabu
 from glan_core.generation.work import Work
 from glan_core.prompts import prompt
 from glan_core.taxonomy import quoted
-from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows, taxonomy_rows
 
 
 def open_redo(ws: Workspace, order: RedoOrder, run_id: int) -> "RedoAnswer | RedoSyllabus":
@@ -58,7 +58,6 @@ class RedoAnswer(_Redo):
 
     def __init__(self, pair: homework_rows.Pair, run_id: int, ws: Workspace) -> None:
         question, id = pair.question, ids.answer_id(pair.question.id)
-        self._teacher_was = pair.answer_teacher
         done = _reply_of(ws, id, run_id, "answer") is not None
         work = Work("answer", id, question.discipline_id, prompt("answer"), chat_answer(question.text), question)
         super().__init__([] if done else [work])
@@ -69,7 +68,7 @@ class RedoAnswer(_Redo):
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> None:
         """Put the answer in the place of the older one, or where there was none."""
-        if self._teacher_was is None:
+        if record_rows.value_of(db, work.id, "text") is None:
             homework_rows.add_answer(db, work.facts.id, work.discipline_id, parsed, teacher)
         else:
             record_edit.change(db, teacher, [(work.id, "text", parsed), (work.id, "teacher", teacher)])
@@ -130,4 +129,4 @@ class RedoSyllabus(_Redo):
 def _reply_of(ws: Workspace, work_id: str, run_id: int, stage: str) -> str | None:
     """What an earlier process of this run has been answered and stored, or None."""
     calls = [c for c in call_rows.calls_of(ws.db, work_id) if (c.run_id, c.stage, c.outcome) == (run_id, stage, "stored")]
-    return calls[-1].reply if calls else None
+    return calls[-1].reply.strip() if calls else None

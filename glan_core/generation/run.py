@@ -75,7 +75,7 @@ def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder:
 
 def _stages(order: Terms) -> Sequence[str]:
     if isinstance(order, RedoOrder):
-        return ("answer",) if order.record_id.startswith("qst-") else ("syllabus", "sessions")
+        return ("syllabus", "sessions") if order.record_id.startswith("syl-") else ("answer",)
     return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
 
 

@@ -242,8 +242,9 @@ def new_concept(db: apsw.Connection, session_id: str, syllabus_id: str, name: st
     return id
 
 
-def recount(db: apsw.Connection, syllabus_id: str) -> None:
-    """Bring in line what is counted of a syllabus whose sessions or concepts were added or put out of use.
+def recount(db: apsw.Connection, syllabus_id: str) -> list[int]:
+    """Bring in line what is counted of a syllabus whose sessions or concepts were added or put out of use; returns how many
+    concepts each of its sessions now has.
 
     Questions drawn from a session that is out of use stay, but no longer count towards its target; and its version grows.
     """
@@ -260,11 +261,12 @@ def recount(db: apsw.Connection, syllabus_id: str) -> None:
     before = old.sizes or ()
     count(db, old.discipline_id, sessions=len(sizes) - len(before), concepts=sum(sizes) - sum(before))
     db.execute(
-        """INSERT OR REPLACE INTO counters SELECT ?1, 'concepts_asked', count(*) FROM concepts c JOIN syllabi s
-           ON s.id = c.syllabus_id WHERE s.discipline_id = ?1 AND c.retired = 0
-           AND EXISTS (SELECT 1 FROM question_concepts WHERE concept_id = c.id)""",
+        """INSERT OR REPLACE INTO counters SELECT ?1, 'concepts_asked', count(*) FROM syllabi y JOIN concepts c
+           ON c.syllabus_id = y.id JOIN sessions s ON s.id = c.session_id WHERE y.discipline_id = ?1 AND c.retired = 0
+           AND s.retired = 0 AND EXISTS (SELECT 1 FROM question_concepts WHERE concept_id = c.id)""",
         (old.discipline_id,),
     )
+    return sizes
 
 
 def times_asked(db: apsw.Connection, syllabus_id: str) -> dict[str, int]:

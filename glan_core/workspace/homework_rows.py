@@ -80,7 +80,10 @@ class PairFilter:
 
 
 def add_question(db: apsw.Connection, question: Question) -> None:
-    """Store a question and count the concepts that it is the first to ask about. `seq` is given by the database."""
+    """Store a question and count the concepts that it is the first to ask about. `seq` is given by the database.
+
+    What an edit put out of use while the question was being written counts no more, as in `curriculum_rows.recount`.
+    """
     db.execute(
         """INSERT OR IGNORE INTO questions (id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts,
            text, teacher, level) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
@@ -92,12 +95,19 @@ def add_question(db: apsw.Connection, question: Question) -> None:
     if not db.changes():
         return
     marks = ", ".join("?" * len(question.concepts))
-    (asked,) = db.execute(
-        f"SELECT count(DISTINCT concept_id) FROM question_concepts WHERE concept_id IN ({marks})", question.concepts
+    (first,) = db.execute(
+        f"""SELECT count(*) FROM concepts c JOIN sessions s ON s.id = c.session_id WHERE c.id IN ({marks}) AND c.retired = 0
+            AND s.retired = 0 AND NOT EXISTS (SELECT 1 FROM question_concepts WHERE concept_id = c.id)""",
+        question.concepts,
     ).fetchone()
     db.executemany("INSERT INTO question_concepts VALUES (?, ?)", [(concept, question.id) for concept in question.concepts])
-    db.execute("UPDATE syllabi SET questions = questions + 1 WHERE id = ?", (question.syllabus_id,))
-    count(db, question.discipline_id, questions=1, concepts_asked=len(question.concepts) - asked)
+    marks = ", ".join("?" * len(question.sessions))
+    db.execute(
+        f"""UPDATE syllabi SET questions = questions + 1 WHERE id = ?
+            AND NOT EXISTS (SELECT 1 FROM sessions WHERE id IN ({marks}) AND retired = 1)""",
+        (question.syllabus_id, *question.sessions),
+    )
+    count(db, question.discipline_id, questions=1, concepts_asked=first)
 
 
 def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: str, teacher: str) -> None:
@@ -117,16 +127,21 @@ def combinations(db: apsw.Connection, syllabus_id: str) -> set[frozenset[str]]:
     return {frozenset(concepts) for _, concepts in concept_sets(db, syllabus_id)}
 
 
-def unanswered(db: apsw.Connection, discipline_id: str, up_to: int, page: int = 500) -> Iterator[tuple[str, str]]:
-    """The questions of a discipline that have no answer, as (id, text), among those with `seq` at most `up_to`."""
+def question_text(db: apsw.Connection, question_id: str) -> str:
+    """A question as it now reads."""
+    return db.execute("SELECT text FROM questions WHERE id = ?", (question_id,)).fetchone()[0]
+
+
+def unanswered(db: apsw.Connection, discipline_id: str, up_to: int, page: int = 500) -> Iterator[str]:
+    """The ids of the questions of a discipline that have no answer, among those with `seq` at most `up_to`."""
     after = 0
     while rows := db.execute(
-        """SELECT seq, id, text FROM questions
+        """SELECT seq, id FROM questions
            WHERE discipline_id = ? AND seq > ? AND seq <= ? AND answered = 0 ORDER BY seq LIMIT ?""",
         (discipline_id, after, up_to, page),
     ).fetchall():
         after = rows[-1][0]
-        yield from ((id, text) for _, id, text in rows)
+        yield from (id for _, id in rows)
 
 
 def count_unanswered(db: apsw.Connection, discipline_id: str) -> int:
@@ -282,12 +297,6 @@ def pair_ids(db: apsw.Connection, seqs: Sequence[int]) -> list[str]:
     """The ids of questions by their `seq`."""
     return [id for (id,) in db.execute("SELECT id FROM questions WHERE seq IN (SELECT value FROM json_each(?))",
                                        (json.dumps(list(seqs)),))]  # fmt: skip
-
-
-def count_of_syllabus(db: apsw.Connection, syllabus_id: str, up_to: int) -> int:
-    """How many questions of a syllabus have a `seq` of at most `up_to`."""
-    query = "SELECT count(*) FROM questions WHERE syllabus_id = ? AND seq <= ?"
-    return db.execute(query, (syllabus_id, up_to)).fetchone()[0]
 
 
 def concept_sets(db: apsw.Connection, syllabus_id: str) -> list[tuple[str, tuple[str, ...]]]:

@@ -1,13 +1,12 @@
 """Changes that people make to generated records: each field's new value with the older one kept, so that any can be undone."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import apsw
 
 from glan_core.ids import answer_id
 from glan_core.workspace.call_rows import count
-from glan_core.workspace.curriculum_rows import syllabus_of
 from glan_core.workspace.homework_rows import index_again
 
 # What can be changed, by the kind that an id begins with (`ids.derive`): the table and the fields.
@@ -19,7 +18,8 @@ FIELDS = {
     "qst": ("questions", ("text", "review", "reason", "starred")),
     "ans": ("answers", ("text", "teacher")),
 }
-REVIEW_FIELDS = ("review", "reason", "starred")  # what a person thinks of a pair, as opposed to what it says
+NUMBERS = ("retired", "starred")
+ASIDE = "'review', 'reason', 'starred', 'teacher'"  # fields that are no part of what a record says
 REVIEWS = {"keep": "kept", "reject": "rejected"}  # a verdict and the counter of those that have it
 
 
@@ -69,7 +69,7 @@ def _follow(db: apsw.Connection, record_id: str, field: str, before: object, aft
             _count_review(db, record_id, field, before, after)
         case "qst", "text":
             index_again(db, record_id)
-            _mark(db, "questions", record_id, [record_id, answer_id(record_id)])
+            _mark_pair(db, record_id)
         case "ans", "teacher":
             query = "UPDATE questions SET answer_teacher = ? WHERE id = (SELECT question_id FROM answers WHERE id = ?)"
             db.execute(query, (after, record_id))
@@ -77,15 +77,12 @@ def _follow(db: apsw.Connection, record_id: str, field: str, before: object, aft
             (question_id,) = db.execute("SELECT question_id FROM answers WHERE id = ?", (record_id,)).fetchone()
             db.execute("UPDATE questions SET answer_length = ? WHERE id = ?", (len(str(after)), question_id))
             index_again(db, question_id)
-            _mark(db, "questions", question_id, [question_id, record_id])
+            _mark_pair(db, question_id)
         case "sub", _:
             if field == "level":
                 query = "UPDATE questions SET level = ? WHERE syllabus_id = (SELECT id FROM syllabi WHERE subject_id = ?)"
                 db.execute(query, (after, record_id))
-            _mark(db, "subjects", record_id, [record_id])
-        case "syl" | "ses" | "con", _:
-            syllabus_id = syllabus_of(db, record_id) or record_id
-            _mark(db, "syllabi", syllabus_id, _changed_records(db, syllabus_id))
+            _mark(db, "subjects", record_id, "SELECT ?1", record_id)
 
 
 def _count_review(db: apsw.Connection, question_id: str, field: str, before: object, after: object) -> None:
@@ -98,40 +95,41 @@ def _count_review(db: apsw.Connection, question_id: str, field: str, before: obj
             count(db, discipline_id, **{REVIEWS[verdict]: amount})
 
 
-def _mark(db: apsw.Connection, table: str, row_id: str, record_ids: list[str]) -> None:
-    """Set or clear the mark of an edited row: whether any text of these records differs from what the teacher wrote."""
-    edited = any(_differs(db, id) for id in record_ids)
+def _mark_pair(db: apsw.Connection, question_id: str) -> None:
+    _mark(db, "questions", question_id, "SELECT ?1 UNION ALL SELECT ?2", question_id, answer_id(question_id))
+
+
+_OF_SYLLABUS = """SELECT ?1 UNION ALL SELECT id FROM sessions WHERE syllabus_id = ?1
+    UNION ALL SELECT id FROM concepts WHERE syllabus_id = ?1"""
+_OF_SUBJECT = f"SELECT subject_id FROM syllabi WHERE id = ?1 UNION ALL {_OF_SYLLABUS}"
+
+
+def mark_syllabus(db: apsw.Connection, syllabus_id: str) -> None:
+    """Bring the mark of an edited syllabus in line, after changes of its text, sessions or concepts."""
+    _mark(db, "syllabi", syllabus_id, _OF_SYLLABUS, syllabus_id)
+
+
+def _mark(db: apsw.Connection, table: str, row_id: str, records: str, *values: str) -> None:
+    """Set or clear the mark of an edited row: whether any of these records no longer says what the teacher wrote."""
+    query = f"""SELECT EXISTS (SELECT 1 FROM (
+        SELECT first_value(before) OVER field AS was, last_value(after) OVER field AS now FROM record_events
+        WHERE record_id IN ({records}) AND field NOT IN ({ASIDE})
+        WINDOW field AS (PARTITION BY record_id, field ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        ) WHERE was IS NOT now)"""
+    (edited,) = db.execute(query, values).fetchone()
     db.execute(f"UPDATE {table} SET edited = ? WHERE id = ?", (edited, row_id))
 
 
-def _changed_records(db: apsw.Connection, syllabus_id: str) -> list[str]:
-    """A syllabus, its sessions and concepts, as far as they were ever changed."""
-    rows = db.execute(
-        """SELECT DISTINCT record_id FROM record_events WHERE record_id = ?1
-           OR record_id IN (SELECT id FROM sessions WHERE syllabus_id = ?1)
-           OR record_id IN (SELECT id FROM concepts WHERE syllabus_id = ?1)""",
-        (syllabus_id,),
-    )
-    return [id for (id,) in rows]
-
-
-def _differs(db: apsw.Connection, record_id: str) -> bool:
-    table, fields = FIELDS[record_id[:3]]
-    for field in fields:
-        first = db.execute(
-            "SELECT before FROM record_events WHERE record_id = ? AND field = ? ORDER BY seq LIMIT 1", (record_id, field)
-        ).fetchone()
-        if first and field not in REVIEW_FIELDS:
-            now = db.execute(f"SELECT {field} FROM {table} WHERE id = ?", (record_id,)).fetchone()
-            if now and now[0] != first[0]:
-                return True
-    return False
+def _event(row: tuple) -> RecordEvent:
+    """An event as stored; its values are kept as text."""
+    event = RecordEvent(*row)
+    return replace(event, before=int(event.before), after=int(event.after)) if event.field in NUMBERS else event
 
 
 def events(db: apsw.Connection, record_id: str, limit: int = 200) -> list[RecordEvent]:
     """The changes of one record, newest first."""
     rows = db.execute("SELECT * FROM record_events WHERE record_id = ? ORDER BY seq DESC LIMIT ?", (record_id, limit))
-    return [RecordEvent(*row) for row in rows]
+    return [_event(row) for row in rows]
 
 
 def batch_events(db: apsw.Connection, batch: str, *, before: int | None = None, limit: int = 5000) -> list[RecordEvent]:
@@ -140,7 +138,7 @@ def batch_events(db: apsw.Connection, batch: str, *, before: int | None = None, 
         "SELECT * FROM record_events WHERE batch = ?1 AND (?2 IS NULL OR seq < ?2) ORDER BY seq DESC LIMIT ?3",
         (batch, before, limit),
     )
-    return [RecordEvent(*row) for row in rows]
+    return [_event(row) for row in rows]
 
 
 def value_of(db: apsw.Connection, record_id: str, field: str) -> str | int | None:
@@ -159,30 +157,33 @@ def value_at(db: apsw.Connection, record_id: str, field: str, now: str, at: floa
     return now if row is None else row[0]
 
 
-def syllabus_edited_up_to(db: apsw.Connection, syllabus_id: str) -> int:
-    """The newest question that was there when a syllabus (its text, sessions, concepts) or its subject was last changed; 0
-    where none of them ever was."""
-    query = """SELECT coalesce(max(last_question), 0) FROM record_events WHERE record_id IN (
-        SELECT ?1 UNION ALL SELECT subject_id FROM syllabi WHERE id = ?1
-        UNION ALL SELECT id FROM sessions WHERE syllabus_id = ?1 UNION ALL SELECT id FROM concepts WHERE syllabus_id = ?1)"""
+def made_from_older(db: apsw.Connection, syllabus_id: str) -> int:
+    """How many questions of a syllabus were made while it (its text, sessions, concepts) or its subject read otherwise."""
+    query = f"""WITH changes AS (
+        SELECT before, lag(last_question, 1, 0) OVER field AS since, last_question AS until,
+            first_value(after) OVER (PARTITION BY record_id, field ORDER BY seq DESC) AS now
+        FROM record_events WHERE record_id IN ({_OF_SUBJECT}) AND field NOT IN ({ASIDE})
+        WINDOW field AS (PARTITION BY record_id, field ORDER BY seq))
+        SELECT count(*) FROM questions WHERE syllabus_id = ?1
+        AND EXISTS (SELECT 1 FROM changes WHERE before IS NOT now AND seq > since AND seq <= until)"""
     return db.execute(query, (syllabus_id,)).fetchone()[0]
 
 
 def changed_since(db: apsw.Connection, batch: str) -> int:
-    """How many of the values that a deed changed have been changed again by later ones."""
-    query = """SELECT count(DISTINCT mine.record_id || mine.field) FROM record_events mine JOIN record_events later
-        ON later.record_id = mine.record_id AND later.field = mine.field AND later.seq > mine.seq AND later.batch != mine.batch
-        WHERE mine.batch = ?"""
+    """How many of the values that a deed changed are by now neither what it made of them nor what they were before it."""
+    query = """WITH mine AS (
+            SELECT record_id, field, min(seq) AS first, max(seq) AS last FROM record_events WHERE batch = ?
+            GROUP BY record_id, field)
+        SELECT count(*) FROM mine JOIN record_events f ON f.seq = mine.first JOIN record_events l ON l.seq = mine.last
+        JOIN record_events now ON now.seq = (
+            SELECT max(seq) FROM record_events WHERE record_id = mine.record_id AND field = mine.field)
+        WHERE now.after IS NOT l.after AND now.after IS NOT f.before"""
     return db.execute(query, (batch,)).fetchone()[0]
 
 
 def syllabus_events(db: apsw.Connection, syllabus_id: str, limit: int = 500) -> list[RecordEvent]:
     """The changes of a syllabus, its subject, sessions and concepts, newest first."""
     rows = db.execute(
-        """SELECT * FROM record_events WHERE record_id IN (
-           SELECT ?1 UNION ALL SELECT subject_id FROM syllabi WHERE id = ?1
-           UNION ALL SELECT id FROM sessions WHERE syllabus_id = ?1 UNION ALL SELECT id FROM concepts WHERE syllabus_id = ?1)
-           ORDER BY seq DESC LIMIT ?2""",
-        (syllabus_id, limit),
+        f"SELECT * FROM record_events WHERE record_id IN ({_OF_SUBJECT}) ORDER BY seq DESC LIMIT ?2", (syllabus_id, limit)
     )
-    return [RecordEvent(*row) for row in rows]
+    return [_event(row) for row in rows]

@@ -135,13 +135,9 @@ def last_sample(db: apsw.Connection, run_id: int) -> Sample | None:
     return row and Sample(*row[1:])
 
 
-def sample_before(db: apsw.Connection, run_id: int, at: float) -> Sample | None:
-    """The latest totals of a run that are not newer than a moment; its first ones where all are. None where it has none."""
-    row = db.execute(
-        """SELECT * FROM (SELECT * FROM run_samples WHERE run_id = ?1 AND at <= ?2 ORDER BY at DESC LIMIT 1)
-           UNION ALL SELECT * FROM (SELECT * FROM run_samples WHERE run_id = ?1 ORDER BY at LIMIT 1) LIMIT 1""",
-        (run_id, at),
-    ).fetchone()
+def sample_since(db: apsw.Connection, run_id: int, at: float) -> Sample | None:
+    """The first totals of a run that are not older than a moment, or None."""
+    row = db.execute("SELECT * FROM run_samples WHERE run_id = ? AND at >= ? ORDER BY at LIMIT 1", (run_id, at)).fetchone()
     return row and Sample(*row[1:])
 
 

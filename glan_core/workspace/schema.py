@@ -130,6 +130,8 @@ def version_2(db: apsw.Connection) -> None:
     ALTER TABLE subjects ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE syllabi ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE syllabi ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX syllabi_by_discipline;
+    CREATE INDEX syllabi_by_discipline ON syllabi (discipline_id, subject_id, id, sizes, questions);
     ALTER TABLE sessions ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE concepts ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
 

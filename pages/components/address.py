@@ -41,6 +41,12 @@ def pick(**ids: str | None) -> None:
     write()
 
 
+def go(page: str) -> None:
+    """Open another page (its file); the filters of this one are no part of its address, and Streamlit refuses to carry
+    them along."""
+    st.switch_page(page, query_params={})
+
+
 def written() -> dict[str, str]:
     """The address that this session wrote last."""
     return st.session_state.get("written", {})

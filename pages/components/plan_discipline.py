@@ -7,7 +7,7 @@ from glan_core.errors import GlanError
 from glan_core.generation.order import Order, read_order
 from glan_core.generation.plan import plan
 from glan_core.workspace import Workspace
-from pages.components import run_plan
+from pages.components import address, run_plan
 from pages.components.text import fault, plain
 
 DEFAULTS = {"adding_queries": 10, "adding_per": 20}
@@ -43,7 +43,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         if run_id:
             _leave()
             st.session_state.run = run_id
-            st.switch_page("pages/runs.py")
+            address.go("pages/runs.py")
 
 
 def _settings(discipline_id: str) -> dict:

@@ -1,18 +1,20 @@
 """Runs as several pages show them: the table of runs, and the live panel of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
-from glan_core.figures.runs import progress_curve, samples_frame
-from glan_core.generation.order import STAGE_WORDS, STAGES
-from glan_core.wording import ago, duration, exact, number, short, usd
+from glan_core.generation.order import STAGES, Order, read_order
+from glan_core.generation.plan import plan
+from glan_core.runs.gains import gained, in_all
+from glan_core.runs.report import expected, settings
+from glan_core.wording import ago, duration, number, plural, short, usd
 from glan_core.workspace import Workspace, call_rows, run_rows
-from glan_core.workspace.run_rows import LIVE, Run
-from pages.components import studio, teacher_form
+from glan_core.workspace.run_rows import LIVE, Run, Sample
+from pages.components import address, run_form, run_plan, run_progress, teacher_form
 from pages.components.text import fault, plain
 
 COLORS = {
@@ -24,43 +26,46 @@ COLORS = {
     "finished": "green",
     "lost": "red",
 }
-KINDS = {"generate": "Generation", "propose": "Proposals", "preview": "Preview"}
-ADVICE = {
-    "malformed": "The teacher did not keep to the form, nor after a repair turn: a stronger model helps.",
-    "not self-contained": "Questions that refer to a class or to handing in: a stronger model helps.",
-    "cut": "Replies ran into the token limit: raise max tokens of this stage.",
-    "empty": "The teacher sent nothing: often a filter, or a model that is too small.",
-    "refused": "The teacher declined to answer: another teacher may not.",
-    "no reply": "The endpoint failed again and again: look at its log, then continue the run.",
-}
+KINDS = {"generate": "Generation", "propose": "Proposals", "preview": "Preview", "redo": "Rewriting"}
+ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
+RECENT = 30.0  # seconds over which the rate of now is taken
 
 
-def history(rows: Sequence[Run], key: str) -> Run | None:
-    """The table of runs; returns the picked one."""
-    frame = pd.DataFrame(
-        {
-            "id": [run.id for run in rows],
-            "title": [run.title for run in rows],
-            "kind": [KINDS.get(run.kind, run.kind) for run in rows],
-            "state": [[runs.state_of(run)] for run in rows],
-            "when": [ago(run.started_at or run.created_at) for run in rows],
-            "message": [run.message for run in rows],
-        }
-    )
+def history(
+    rows: Sequence[Run], key: str, *, totals: Mapping[int, Sample | None] | None = None, several: bool = False
+) -> list[Run] | Run | None:
+    """The table of runs, with what they took where their `totals` are given by number; returns the picked run, or with
+    `several` a list of those picked."""
+    columns = {
+        "id": [run.id for run in rows],
+        "title": [run.title for run in rows],
+        "kind": [KINDS.get(run.kind, run.kind) for run in rows],
+        "state": [[runs.state_of(run)] for run in rows],
+        "when": [ago(run.started_at or run.created_at) for run in rows],
+    }
+    if totals is not None:
+        last = [totals.get(run.id) for run in rows]
+        columns |= {"calls": [one and one.done for one in last], "spent": [one and usd(one.cost_usd) for one in last]}
+    columns["message"] = [run.message for run in rows]
     event = st.dataframe(
-        frame, key=f"{key}_{rows[0].id}", on_select="rerun", selection_mode="single-row", hide_index=True,
+        pd.DataFrame(columns), key=f"{key}_{rows[0].id}_{len(rows)}", on_select="rerun", hide_index=True, placeholder="–",
+        selection_mode="multi-row" if several else "single-row", height="content" if len(rows) <= 10 else 387,
+        alt="Runs, newest first",
         column_config={
             "id": st.column_config.NumberColumn("Run", width=60, format="%d"),
             "title": st.column_config.TextColumn("What for", width="medium"),
-            "kind": st.column_config.TextColumn("Kind", width="small"),
+            "kind": st.column_config.TextColumn("Kind", width=95),
             "state": st.column_config.MultiselectColumn(
-                "State", options=list(COLORS), color=list(COLORS.values()), width="small"
+                "State", options=list(COLORS), color=list(COLORS.values()), width=95
             ),
             "when": st.column_config.TextColumn("Begun", width="small"),
+            "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
+            "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
             "message": st.column_config.TextColumn("How it went", width="large"),
         },
     )  # fmt: skip
-    return rows[event.selection.rows[0]] if event.selection.rows and event.selection.rows[0] < len(rows) else None
+    picked = [rows[n] for n in event.selection.rows if n < len(rows)]
+    return picked if several else picked[0] if picked else None
 
 
 def live(ws: Workspace, run_id: int) -> None:
@@ -72,112 +77,197 @@ def live(ws: Workspace, run_id: int) -> None:
 def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     run = runs.get(ws, run_id)
     state = runs.state_of(run)
-    if was_alive != (state in LIVE):
+    alive = state in LIVE
+    if was_alive != alive:
         st.rerun()  # the page draws this panel anew, with or without a pulse
     stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: (*STAGES, "proposals").index(s.stage))
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
+        _order(run)
+    _say(ws, run, state, sample)
+    known = sum(s.planned for s in stages)
+    if state == "running":
+        stages = expected(run, stages)
+    if planned := sum(s.planned for s in stages):
+        done = sum(s.done for s in stages)
+        at_least = "at least " if planned > known else ""
+        st.progress(min(1.0, done / planned), f"{done:,} of {at_least}{planned:,} calls")
+    if sample:
+        _figures(ws, run, sample, sum(max(0, s.planned - s.done - s.failed) for s in stages), state)
+    _controls(ws, run, state)
+    if not (stages and sample):
+        return
+    if planned:
+        halves = st.grid(2, gap="medium", min_column_width=390)
+        with halves.cell():
+            run_progress.stages(stages)
+        with halves.cell():
+            if state == "finished":
+                run_progress.estimate(ws, run)
+            else:
+                run_progress.disciplines(ws, run)
+        if state == "finished":
+            run_progress.disciplines(ws, run)
+    run_progress.charts(ws, run)
+    run_progress.failures(ws, run)
+    run_progress.latest_pairs(ws, run, alive)
+
+
+def _order(run: Run) -> None:
+    """The order in words, on demand."""
+    if run.kind != "generate":
+        return
+    with st.popover("Order", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
+        st.table({name: plain(value) for name, value in settings(run.params).items()}, border="horizontal")
+
+
+def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
+    """What a person should know of the state that a run is in."""
     if run.message:
         (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
     if state == "lost":
         st.warning("Its process is gone or silent. What it stored is kept; continue it to do the rest.")
-    done, planned = sum(s.done for s in stages), sum(s.planned for s in stages)
-    if planned:
-        st.progress(min(1.0, done / planned), f"{done:,} of {planned:,} calls")
-    if sample:
-        _figures(run, sample, done, planned, state)
-    _controls(ws, run, state)
-    if stages and planned:
-        _stages(stages)
-    history = run_rows.samples(ws.db, run.id, 300)
-    if len(history) > 3:
-        figure = progress_curve(samples_frame(history, run.started_at or history[0].at), studio.figure_style())
-        st.plotly_chart(
-            figure, key=f"curve_{run.id}", config={"displayModeBar": False}, alt=f"Calls stored over time: {done:,}."
+    elif state == "failed" and sample is None:
+        st.caption("It failed before it began: nothing was asked, and nothing paid.")
+    elif state == "queued":
+        ahead = [other for other in run_rows.live_runs(ws.db) if other.id < run.id and runs.state_of(other) in LIVE]
+        st.caption(
+            f"Waits for run {ahead[0].id} ({plain(ahead[0].title)}) to end: one run works at a time."
+            if ahead
+            else "About to begin."
         )
-    _failures(ws, run)
+    if run.wish and state in LIVE:
+        st.caption(f"Will {run.wish} once what is in flight is stored.")
 
 
-def _figures(run: Run, sample: run_rows.Sample, done: int, planned: int, state: str) -> None:
-    seconds = max(0.001, (sample.at if state in LIVE else run.finished_at or sample.at) - (run.started_at or run.created_at))
-    rate = sample.done / seconds
+def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
     budget = run.params.get("budget_usd")
-    with st.grid(4, gap="small", min_column_width=110):
+    gains = in_all(gained(ws, run))
+    with st.grid(6, gap="small", min_column_width=105):
         st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} replies that became records.")
+        if "pairs" in gains:
+            st.metric(
+                "New pairs", short(gains["pairs"]), help=f"{number(gains['pairs'])} answered questions that this run added."
+            )
+        if state == "running":
+            rate = _rate_now(ws, run, sample)
+            st.metric("Rate", _per_second(rate), help="Calls stored a second, over the last half minute.")
+            st.metric(
+                "Left", duration(left / rate) if rate and left else "–", help="Until all that is planned is done, at this rate."
+            )
+        else:
+            seconds = run_rows.working_seconds(ws.db, run.id)
+            st.metric(
+                "Rate", _per_second(sample.done / seconds if seconds else 0), help="Calls stored a second, while at work."
+            )
+            st.metric("Took", duration(seconds), help="Time at work; pauses do not count.")
         st.metric(
-            "Rate", f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s", help="Calls stored a second, over the whole run."
-        )
-        left = (planned - done) / rate if rate and state == "running" else None
-        st.metric(
-            "Left" if left else "Took", duration(left if left else seconds), help="Time left at this rate, or time taken."
-        )
-        spent = f"{usd(sample.cost_usd)}" + (f" of {usd(budget)}" if budget else "")
-        st.metric("Spent", spent, help=f"{number(sample.tokens_in)} tokens in, {number(sample.tokens_out)} out.")
-    st.caption(
-        f"{sample.in_flight} in flight of {sample.concurrency} allowed now · {sample.requests:,} requests · "
-        f"{sample.throttled:,} refused as too many · {sample.faults:,} faults"
-    )
+            "Spent", usd(sample.cost_usd), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
+            help="What its calls cost, at the prices that were known.",
+        )  # fmt: skip
+        tokens = sample.tokens_in + sample.tokens_out
+        st.metric("Tokens", short(tokens), help=f"{number(sample.tokens_in)} in, {number(sample.tokens_out)} out.")
+    requests = plural(sample.requests, "request")
+    told = f"{requests} · {sample.throttled:,} refused as too many · {plural(sample.faults, 'fault')}"
+    if state == "running":
+        told = f"{sample.in_flight} in flight of {sample.concurrency} allowed now · {told}"
+    st.caption(told)
+
+
+def _rate_now(ws: Workspace, run: Run, sample: Sample) -> float:
+    since = run_rows.sample_since(ws.db, run.id, sample.at - RECENT)
+    return max(0, sample.done - since.done) / max(0.001, sample.at - since.at)
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
 
 
 def _controls(ws: Workspace, run: Run, state: str) -> None:
-    def act(action, *args) -> None:
-        try:
-            action(ws, run.id, *args)
-        except GlanError as error:
-            st.session_state.run_error = error
-
-    def go_on() -> None:
-        act(runs.resume, teacher_form.environment())
-
-    with st.container(horizontal=True):
-        if run.wish and state in LIVE:
-            st.caption(f"Will {run.wish} once what is in flight is stored.")
-        elif state in LIVE:
-            st.button("Pause", icon=":material/pause:", on_click=act, args=(runs.pause,))
-            st.button("Cancel", icon=":material/stop:", on_click=act, args=(runs.cancel,))
-        elif state in ("paused", "lost", "failed", "cancelled") and run.kind != "preview":
+    """What can be asked of a run in its state. What goes on or runs again says what that takes."""
+    if run.wish and state in LIVE:
+        return
+    limits = _limits(run) if state in ENDED_EARLY and run.kind == "generate" else {}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if state in LIVE:
+            st.button("Pause", icon=":material/pause:", on_click=_act, args=(ws, run.id, runs.pause), key=f"pause_{run.id}")
+        elif state in ENDED_EARLY and run.kind != "preview":
+            word = "Resume" if state == "paused" else "Continue"
             st.button(
-                "Resume" if state == "paused" else "Continue", icon=":material/play_arrow:", type="primary", on_click=go_on
-            )
-            if state in ("paused", "lost"):
-                st.button("Cancel", icon=":material/stop:", on_click=act, args=(runs.cancel,))
+                f"{word}{_rest(ws, run, limits)}", icon=":material/play_arrow:", type="primary", on_click=_go_on,
+                args=(ws, run, limits), key=f"go_on_{run.id}",
+            )  # fmt: skip
+        if state in LIVE or state in ("paused", "lost"):
+            st.button("Cancel", icon=":material/stop:", on_click=_act, args=(ws, run.id, runs.cancel), key=f"cancel_{run.id}")
+        if run.kind == "generate" and state not in LIVE:
+            _again(ws, run, state)
     if error := st.session_state.pop("run_error", None):
         fault(error)
 
 
-def _stages(stages: Sequence[run_rows.StageProgress]) -> None:
-    rows = [s for s in stages if s.planned]
-    st.dataframe(
-        pd.DataFrame({
-            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows],
-            "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
-            "done": [s.done for s in rows], "planned": [s.planned for s in rows], "failed": [s.failed for s in rows],
-        }),
-        hide_index=True,
-        column_config={
-            "stage": st.column_config.TextColumn("Stage"),
-            "share": st.column_config.ProgressColumn("Progress", format="%.0f%%", min_value=0, max_value=100),
-            "done": st.column_config.NumberColumn("Done", format="localized"),
-            "planned": st.column_config.NumberColumn("Of", format="localized"),
-            "failed": st.column_config.NumberColumn("Failed", format="localized"),
-        },
+def _again(ws: Workspace, run: Run, state: str) -> None:
+    """The button that takes an order back to the plan form."""
+    failed = state == "finished" and call_rows.failure_causes(ws.db, run.id)
+    pressed = st.button(
+        "Try the failures again" if failed else "Run again", icon=":material/replay:", key=f"again_{run.id}",
+        on_click=_plan_again, args=(run,),
+        help="Puts its order into the plan form, where it can be changed; only what is missing is asked for.",
     )  # fmt: skip
+    if pressed and "run_error" not in st.session_state:
+        if st.session_state.get("page") == "Runs":
+            st.rerun()
+        address.go("pages/runs.py")
 
 
-def _failures(ws: Workspace, run: Run) -> None:
-    causes = call_rows.failure_causes(ws.db, run.id)
-    if not causes:
-        return
-    st.markdown("**Failures**, which the next run tries again")
-    for stage, cause, count in causes:
-        st.markdown(f"- {count:,} × {STAGE_WORDS[stage]}: {plain(cause)}. {ADVICE.get(cause, '')}")
-    with st.expander("The latest of them, with their replies", on_change="rerun", key=f"failures_{run.id}") as latest:
-        if latest.open:
-            for failure in call_rows.failures(ws.db, run.id, 10):
-                st.caption(
-                    f"{STAGE_WORDS[failure.stage]} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}"
-                )
-                if failure.reply:
-                    st.code(failure.reply[:2000], language=None, wrap_lines=True)
+def _limits(run: Run) -> dict:
+    """The limits that a run was stopped by, or may be, to be raised before it goes on; and the key, which is kept nowhere."""
+    given = {name: run.params.get(name) for name in ("budget_usd", "max_calls") if run.params.get(name) is not None}
+    with st.container(horizontal=True):
+        if "budget_usd" in given:
+            given["budget_usd"] = st.number_input(
+                "Budget in dollars", 0.01, None, float(given["budget_usd"]), format="%.2f", key=f"raise_budget_{run.id}", width=180,
+                help="For the whole run, what is spent included.",
+            )  # fmt: skip
+        if "max_calls" in given:
+            given["max_calls"] = st.number_input(
+                "Calls at most", 1, None, int(given["max_calls"]), key=f"raise_calls_{run.id}", width=180,
+                help="For the whole run, those made included.",
+            )  # fmt: skip
+        if run.params.get("base_url"):
+            teacher_form.key_field(f"api_key_{run.id}", width=220)
+    return given
+
+
+def _rest(ws: Workspace, run: Run, limits: dict) -> str:
+    """What is left of a run, for the label of the button that goes on with it."""
+    if run.kind != "generate":
+        return ""
+    try:
+        made = plan(ws, read_order(Order, run.params | limits))
+    except GlanError:  # going on says why it can't
+        return ""
+    return f" · {run_plan.cost_of(made)}" if made.calls[1] else ""
+
+
+def _act(ws: Workspace, run_id: int, action, *args, **settings) -> None:
+    try:
+        action(ws, run_id, *args, **settings)
+    except GlanError as error:
+        st.session_state.run_error = error
+
+
+def _go_on(ws: Workspace, run: Run, limits: dict) -> None:
+    raised = {name: st.session_state.get(key, limits[name]) for name, key in
+              (("budget_usd", f"raise_budget_{run.id}"), ("max_calls", f"raise_calls_{run.id}")) if name in limits}  # fmt: skip
+    _act(ws, run.id, runs.resume, teacher_form.environment(), params=run.params | raised if raised else None)
+
+
+def _plan_again(run: Run) -> None:
+    try:
+        run_form.refill(read_order(Order, run.params))
+    except GlanError as error:
+        st.session_state.run_error = error
+    else:
+        st.session_state.runs_view = "Plan"

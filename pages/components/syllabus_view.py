@@ -34,14 +34,14 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
     if syllabus is None:
         st.info("This subject has no syllabus yet: a run writes one.", icon=":material/menu_book:")
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-            st.switch_page("pages/runs.py")
+            address.go("pages/runs.py")
         return
     sessions = curriculum_rows.sessions(ws.db, syllabus.id)
     asked = curriculum_rows.times_asked(ws.db, syllabus.id)
     with st.container(horizontal=True, gap="small"):
         if st.button(f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read what was asked from it"):
             address.set_subject(subject.id)
-            st.switch_page("pages/homework.py")
+            address.go("pages/homework.py")
         if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_syllabus"):
             edit_dialog(ws, subject, syllabus, sessions)
         write_anew(ws, syllabus.id, "syllabus", "2 calls")
@@ -109,7 +109,7 @@ def chips(session: Session, asked: dict[str, int]) -> None:
         format_func=lambda id: f"{plain(names[id])} · {asked[id]}" if id in asked else f":gray[{plain(names[id])} · 0]",
     )  # fmt: skip
     if st.session_state.pop("to_homework", False):
-        st.switch_page("pages/homework.py")
+        address.go("pages/homework.py")
 
 
 def graph(ws: Workspace, syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""How quick the pages are on a large workspace: `python benchmarks/pages.py HOME WORKSPACE`, after large_workspace.py.
+"""How quick the pages are on a large workspace: `python benchmarks/page_speed.py HOME WORKSPACE`, after large_workspace.py.
 
 HOME is the folder that holds the workspace folder WORKSPACE. For each page:
 - the server's time for a rerun of its script (Streamlit's AppTest), median and worst of 20;

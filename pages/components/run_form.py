@@ -1,0 +1,205 @@
+"""The form of a run: what to make, who teaches, what may be spent; and the command that says the same."""
+
+import shlex
+from collections.abc import Sequence
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core import taxonomy
+from glan_core.errors import GlanError
+from glan_core.generation.order import SAMPLING, STAGE_WORDS, STAGES, Order, Terms, read_order
+from glan_core.wording import number, plural
+from glan_core.workspace import Workspace
+from pages.components import address, teacher_form
+from pages.components.text import fault, plain
+
+DEFAULTS = {"run_queries": 10, "run_per": 20, "run_share": 50, "run_law": "coverage", "run_seed": 0, "run_flight": 32}
+AMOUNTS = ("run_queries", "run_most", "run_per")
+PRESETS = {
+    "Taste": (1, 3, 5, "one list of subjects, 3 of them, 5 questions each: what this teacher writes, for little"),
+    "Sketch": (3, 20, 20, "three lists, 20 subjects, 20 questions each: every discipline is there, thinly"),
+    "Broad": (10, None, 20, "ten lists, every subject, 20 questions each: all subjects are covered"),
+    "The paper": (10, None, 400, "ten lists, every subject, 400 questions each: about ten million pairs over 126 disciplines"),
+}
+SETTINGS = ("teacher", "temperature", "top_p", "max_tokens")
+
+
+def order_form(tree: nx.DiGraph) -> Order | None:
+    """What to make and who teaches; None, with the fault said, while it is no order."""
+    for key, value in DEFAULTS.items():
+        st.session_state.setdefault(key, value)
+    disciplines = _disciplines(tree)
+    target = {"disciplines": disciplines, **_amounts()}
+    values = teacher_form.fields("run", answers=True)
+    with st.expander("Draws, limits and pace"):
+        more = _more_fields()
+    if values is None:
+        return None
+    try:
+        return read_order(Order, {**values, **more, "target": target})
+    except GlanError as error:
+        fault(error)
+        return None
+
+
+def _disciplines(tree: nx.DiGraph) -> list[str]:
+    """Those that are wanted of the disciplines in focus: all of them, unless some are chosen."""
+    focus = address.focus()
+    here = taxonomy.disciplines_under(tree, focus)
+    where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
+    st.markdown(f"**What to make**, in {plain(where)} ({plural(len(here), 'discipline')})")
+    inside = set(here)
+    st.session_state.run_disciplines = [id for id in st.session_state.get("run_disciplines") or [] if id in inside]
+    if len(here) == 1:
+        return here
+    chosen = st.multiselect(
+        "Disciplines", here, key="run_disciplines", format_func=lambda id: tree.nodes[id]["node"].name,
+        placeholder=f"all {number(len(here))} of them", help="Only these of the disciplines in focus; none chosen: all of them.",
+    )  # fmt: skip
+    return chosen or here
+
+
+def _amounts() -> dict[str, int | None]:
+    """How much to make of each discipline, as a target takes it."""
+    held = tuple(st.session_state.get(key) for key in AMOUNTS)
+    st.session_state.run_preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held), None)
+    preset = st.pills(
+        "How much", list(PRESETS), key="run_preset", on_change=_take_preset,
+        help="\n".join(f"- **{name}**: {words}." for name, (*_, words) in PRESETS.items()),
+    )  # fmt: skip
+    with st.grid(3, gap="small", min_column_width=150):
+        queries = st.number_input(
+            "Subject queries", 1, 1000, key="run_queries",
+            help="How often the teacher lists the subjects of a discipline; the paper asks 10 times, for 100 to 200 subjects.",
+        )  # fmt: skip
+        most = st.number_input(
+            "Subjects at most", 1, 100_000, None, key="run_most", placeholder="all",
+            help="A syllabus for at most this many subjects of a discipline.",
+        )  # fmt: skip
+        per = st.number_input(
+            "Questions per syllabus", 0, 250_000, key="run_per", help="Each with its answer. The paper has 400 to 800."
+        )  # fmt: skip
+    if preset:
+        st.caption(f"{preset}: {PRESETS[preset][3]}.")
+    return {"subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
+
+
+def _take_preset() -> None:
+    if preset := st.session_state.run_preset:
+        st.session_state.update(zip(AMOUNTS, PRESETS[preset], strict=False))
+
+
+def _more_fields() -> dict:
+    """Draws and limits, as an order takes them."""
+    with st.grid(3, gap="small", min_column_width=150):
+        share = st.slider(
+            "Two-session questions", 0, 100, step=5, format="%d%%", key="run_share",
+            help="Harder questions that join two class sessions; the paper does not state the mix.",
+        )  # fmt: skip
+        law = st.selectbox(
+            "Draw law", ["coverage", "uniform"], key="run_law",
+            help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.",
+        )  # fmt: skip
+        seed = st.number_input("Seed", 0, key="run_seed", help="The same seed draws the same sessions and concepts.")
+        budget = st.number_input(
+            "Budget in dollars", 0.01, None, None, key="run_budget", placeholder="none", format="%.2f",
+            help="Never spent beyond, what is in flight included.",
+        )  # fmt: skip
+        calls = st.number_input("Calls at most", 1, None, None, key="run_calls", placeholder="no limit")
+        flight = st.number_input(
+            "Calls at a time", 1, 4096, key="run_flight", help="The most; the run adapts below it to what the endpoint takes."
+        )  # fmt: skip
+        rpm = st.number_input("Requests a minute", 1, None, None, key="run_rpm", placeholder="no limit")
+        tpm = st.number_input("Tokens a minute", 1, None, None, key="run_tpm", placeholder="no limit")
+    return {
+        "pair_share": share / 100, "draw_law": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
+        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "stages": _stage_fields(),
+    }  # fmt: skip
+
+
+def _stage_fields() -> dict[str, dict]:
+    """What each stage is asked differently from the defaults, as an order takes it."""
+    st.caption("Each stage can have a teacher and sampling of its own; the defaults are the paper's where it states them.")
+    defaults = {stage: {name: getattr(SAMPLING[stage], name, "") for name in SETTINGS} for stage in STAGES}
+    given = st.session_state.get("run_stages") or {}
+    rows = [
+        {"name": STAGE_WORDS[stage].capitalize(), **defaults[stage], **given.get(stage, {})} for stage in STAGES
+    ]  # fmt: skip
+    edited = st.data_editor(
+        pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
+        column_config={
+            "name": st.column_config.TextColumn("Stage", width=95),
+            "teacher": st.column_config.TextColumn("Teacher", width=110, help="openai:MODEL, local:PATH or scripted; empty: as above."),
+            "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=5.0, required=True, width=100),
+            "top_p": st.column_config.NumberColumn("Top-p", min_value=0.01, max_value=1.0, required=True, width=75),
+            "max_tokens": st.column_config.NumberColumn("Max tokens", min_value=1, required=True, width=100),
+        },
+    )  # fmt: skip
+    changes = {
+        stage: {name: now[name] for name in SETTINGS if now[name] != defaults[stage][name]}
+        for stage, now in zip(STAGES, edited.to_dict("records"), strict=True)
+    }
+    return {stage: settings for stage, settings in changes.items() if settings}
+
+
+def refill(order: Order) -> None:
+    """Put an order into the form, so that it can be planned, changed and started anew; the focus is cleared, since the order
+    says its disciplines itself. For callbacks: fields that are drawn already can't be set."""
+    target = order.target
+    address.set_focus(None)
+    st.session_state.update(
+        run_disciplines=list(target.disciplines), run_queries=target.subject_queries, run_most=target.max_subjects,
+        run_per=target.questions_per_syllabus, run_share=round(100 * order.pair_share), run_law=order.draw_law,
+        run_seed=order.seed, run_budget=order.budget_usd, run_calls=order.max_calls, run_flight=order.max_in_flight,
+        run_rpm=order.requests_per_minute, run_tpm=order.tokens_per_minute,
+        run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(order),
+    )  # fmt: skip
+
+
+def _teacher_values(order: Order) -> dict:
+    """The fields of `teacher_form` that name an order's teachers. A teacher of answers of another kind than the other has no
+    field there, and goes to its stage."""
+    prefix, _, model = order.teacher.partition(":")
+    usual = read_order(Terms, {"teacher": order.teacher}).base_url
+    kind = "endpoint" if prefix == "openai" and order.base_url != usual else prefix
+    stages = {stage: settings.model_dump(exclude_none=True) for stage, settings in order.stages.items()}
+    answer = ""
+    if order.answer_teacher:
+        if order.answer_teacher.startswith(f"{prefix}:") and model:
+            answer = order.answer_teacher.partition(":")[2]
+        else:
+            stages["answer"] = {"teacher": order.answer_teacher, **stages.get("answer", {})}
+    return {
+        "run_kind": kind, "run_model": model, "run_answer": answer, "run_url": order.base_url or "" if kind == "endpoint" else "",
+        "run_price": order.price or "", "run_stages": stages,
+    }  # fmt: skip
+
+
+def title_of(tree: nx.DiGraph, disciplines: Sequence[str]) -> str:
+    """What a run over these disciplines is called."""
+    focus = address.focus()
+    names = [tree.nodes[id]["node"].name for id in disciplines]
+    if focus and len(names) == len(taxonomy.disciplines_under(tree, focus)):
+        return tree.nodes[focus]["node"].name
+    return " and ".join(names) if len(names) <= 2 else plural(len(names), "discipline")
+
+
+def command(ws: Workspace, tree: nx.DiGraph, order: Order) -> str:
+    """The `glan` command that does the same as an order."""
+    focus, ids = address.focus(), list(order.target.disciplines)
+    here = taxonomy.disciplines_under(tree, focus)
+    which = (focus or "all") if ids == here else ",".join(ids)
+    parts = ["glan", "generate", str(ws.folder), "--disciplines", which]
+    defaults = read_order(Order, {"target": {"disciplines": order.target.disciplines}})
+    for name in ("subject_queries", "max_subjects", "questions_per_syllabus"):
+        if (value := getattr(order.target, name)) != getattr(defaults.target, name):
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    for name in type(order).model_fields:
+        if name not in ("target", "kind", "stages", "live") and (value := getattr(order, name)) != getattr(defaults, name):
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    for stage, settings in order.stages.items():
+        values = settings.model_dump(exclude_none=True)
+        parts += ["--stage", f"{stage}:{','.join(f'{name}={value}' for name, value in values.items())}"]
+    return shlex.join(parts)
