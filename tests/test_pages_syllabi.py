@@ -31,7 +31,7 @@ def test_the_first_syllabus_is_shown_as_a_course_plan(demo_ws):
     assert shown.fine and "2 of 2 subjects have a syllabus" in shown.said
     assert subject.name in shown.said and subject.level in shown.said and "Learning objectives" in shown.said
     for n, session in enumerate(sessions, start=1):
-        assert f"{n}. **{session.name}**" in shown.said
+        assert f"{n:02}" in shown.said and f"**{session.name}**" in shown.said
         chips = shown.app.button_group(key=f"chips_{session.id}")
         assert len(chips.options) == len(session.concepts)
         assert all(f"· {asked.get(id, 0)}" in option for (id, _), option in zip(session.concepts, chips.options, strict=True))
