@@ -9,22 +9,29 @@ from studio_app import PAGES, Studio
 from glan_core import preview, runs, taxonomy_edit
 from glan_core.generation import live
 from glan_core.generation.work import fingerprint
+from glan_core.runs import control
 from glan_core.teachers.base import TeacherError
 from glan_core.workspace import Workspace, run_rows, taxonomy_rows
 
 pytest_plugins = ["studio_fixtures"]
 
 
+def launched(monkeypatch, launch) -> None:
+    """Put another launch in the place of the one that starts a child."""
+    for place in (runs, control):
+        monkeypatch.setattr(place, "launch", launch)
+
+
 @pytest.fixture
 def at_once(monkeypatch):
     """Runs and previews are made in this process, before the page is drawn."""
-    monkeypatch.setattr(runs, "launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
+    launched(monkeypatch, lambda ws, run_id, environment=None: runs.work(ws, run_id))
 
 
 @pytest.fixture
 def never(monkeypatch):
     """The processes of runs and previews do not come up."""
-    monkeypatch.setattr(runs, "launch", lambda ws, run_id, environment=None: None)
+    launched(monkeypatch, lambda ws, run_id, environment=None: None)
 
 
 def opened(page: str = "overview", **query: str) -> Studio:
@@ -182,7 +189,7 @@ def test_without_a_key_nothing_is_begun(demo_ws, at_once):
 
 def test_a_key_typed_in_the_dialog_is_the_sessions_and_stands_beside_that_of_the_page(demo_ws, monkeypatch):
     given = []
-    monkeypatch.setattr(runs, "launch", lambda ws, run_id, environment=None: given.append(environment))
+    launched(monkeypatch, lambda ws, run_id, environment=None: given.append(environment))
     shown = Studio("runs", focus="natural-sciences")
     shown.app.selectbox(key="run_kind").set_value("openai").run()
     shown.press("Add a discipline")

@@ -89,15 +89,14 @@ def test_the_numbers_are_those_of_the_plan(demo_ws):
 @pytest.mark.parametrize("focus", ["", "music", "humanities"])
 def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
     submitted = []
-    monkeypatch.setattr(runs, "submit", lambda ws, kind, title, params, plan: submitted.append(params) or 1)
-    monkeypatch.setattr(runs, "launch", lambda ws, run_id, environment: None)
+    monkeypatch.setattr(runs, "start", lambda ws, kind, title, order, *rest: submitted.append(order) or 1)
     shown = fill(Studio("runs", **({"focus": focus} if focus else {})), **values)
     if not shown.app.code:
         assert "already holds all of this target" in shown.said
         return
     order = ordered(shown, demo_ws)
     shown.press("Start ·")
-    assert order.model_dump(mode="json") == submitted[0]
+    assert order == submitted[0]
 
 
 def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
@@ -160,11 +159,10 @@ def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropp
     assert set(ordered(shown, demo_ws).target.disciplines) == {"philosophy", "history"}
     submitted = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "submit", lambda ws, kind, title, params, plan: submitted.append((title, params)) or 1)
-        patch.setattr(runs, "launch", lambda ws, run_id, environment: None)
+        patch.setattr(runs, "start", lambda ws, kind, title, order, *rest: submitted.append((title, order)) or 1)
         shown.press("Start ·")
     assert submitted[0][0] == "Philosophy and History"
-    assert set(submitted[0][1]["target"]["disciplines"]) == {"philosophy", "history"}
+    assert set(submitted[0][1].target.disciplines) == {"philosophy", "history"}
 
 
 # ---------------------------------------------------------------------------------------------------------- what is shown

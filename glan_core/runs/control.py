@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glan_core.errors import GlanError
+from glan_core.generation.order import Terms
 from glan_core.generation.run import check, order_of
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE, STALE_AFTER, Run
@@ -21,6 +22,19 @@ def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None
     """Store a run that has not begun; its number. Keys are no part of `params`: a child gets them by its environment."""
     with ws.write() as db:
         return run_rows.add_run(db, kind, title, params, plan)
+
+
+def start(
+    ws: Workspace, kind: str, title: str, order: Terms, environment: Mapping[str, str] | None = None, plan: dict | None = None
+) -> int:
+    """Make sure that an order can be begun, store its run and start the child; the run's number.
+
+    `environment` as for `launch`. GlanError, with nothing stored, when the order can't be carried out.
+    """
+    check(order, (environment or {}).get("OPENAI_API_KEY"))
+    run_id = submit(ws, kind, title, order.model_dump(mode="json"), plan)
+    launch(ws, run_id, environment)
+    return run_id
 
 
 def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None) -> None:

@@ -7,7 +7,6 @@ import streamlit as st
 from glan_core import record_edit, review, runs
 from glan_core.errors import GlanError
 from glan_core.generation.order import RedoOrder, read_order
-from glan_core.generation.run import check
 from glan_core.wording import plural
 from glan_core.workspace import Workspace, homework_rows, run_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
@@ -68,9 +67,14 @@ def deed(said: str, action, *args, **kwargs) -> bool:
     except GlanError as error:
         st.session_state.deed_error = error
         return False
+    remember(batch, said)
+    return True
+
+
+def remember(batch: str | None, said: str) -> None:
+    """Keep what was done last, where it changed anything, so that it can be undone."""
     if batch:
         st.session_state.deed = (st.session_state.workspace, batch, said)
-    return True
 
 
 def last_deed(ws: Workspace) -> None:
@@ -131,12 +135,11 @@ def edit_dialog(ws: Workspace, pair: Pair) -> None:
     st.caption("Markdown, with mathematics between dollars. The text as the teacher wrote it stays in the history.")
     if st.button("Save", type="primary"):
         try:
-            batch = review.edit(ws, pair.question.id, address.user(), question=question, answer=answer)
+            batch = review.edit(ws, pair.question.id, address.user(), question=question, answer=answer, seen=pair)
         except GlanError as error:
             fault(error)
             return
-        if batch:
-            st.session_state.deed = (st.session_state.workspace, batch, "Saved.")
+        remember(batch, "Saved.")
         st.rerun()
 
 
@@ -155,9 +158,7 @@ def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
         if st.button(f"Write the {what} anew · {calls}", disabled=not values, width="stretch"):
             try:
                 order = read_order(RedoOrder, {**values, "record_id": record_id})
-                check(order, key=teacher_form.environment().get("OPENAI_API_KEY"))
-                run_id = runs.submit(ws, "redo", f"Another {what}", order.model_dump(mode="json"))
-                runs.launch(ws, run_id, teacher_form.environment())
+                run_id = runs.start(ws, "redo", f"Another {what}", order, teacher_form.environment())
             except GlanError as error:
                 fault(error)
             else:

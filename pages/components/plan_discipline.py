@@ -7,7 +7,7 @@ from glan_core.errors import GlanError
 from glan_core.generation.order import Order, read_order
 from glan_core.generation.plan import plan
 from glan_core.workspace import Workspace
-from pages.components import address, run_plan
+from pages.components import address, run_form, run_plan
 from pages.components.text import fault, plain
 
 DEFAULTS = {"adding_queries": 10, "adding_per": 20}
@@ -51,25 +51,12 @@ def _settings(discipline_id: str) -> dict:
     for key, value in DEFAULTS.items():
         st.session_state.setdefault(key, value)
     with st.grid(2, gap="small", min_column_width=150):
-        queries = st.number_input(
-            "Subject queries", 1, 1000, key="adding_queries",
-            help="How often the teacher lists the subjects of the discipline; the paper asks 10 times.",
-        )  # fmt: skip
-        most = st.number_input(
-            "Subjects at most", 1, 100_000, None, key="adding_most", placeholder="all",
-            help="A syllabus for at most this many of its subjects.",
-        )  # fmt: skip
-        per = st.number_input(
-            "Questions per syllabus", 0, 250_000, key="adding_per", help="The paper has 400 to 800."
-        )  # fmt: skip
+        amounts = run_form.amount_fields("adding")
         budget = st.number_input(
             "Budget in dollars", 0.01, None, None, key="adding_budget", placeholder="none",
             help="The run pauses before it would spend more.",
         )  # fmt: skip
-    target = {
-        "disciplines": [discipline_id], "subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per,
-    }  # fmt: skip
-    return {"target": target, "budget_usd": budget}
+    return {"target": {"disciplines": [discipline_id], **amounts}, "budget_usd": budget}
 
 
 def _leave() -> None:

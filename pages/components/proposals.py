@@ -8,7 +8,6 @@ import streamlit as st
 from glan_core import runs, taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
 from glan_core.generation.order import ProposalOrder, read_order
-from glan_core.generation.run import check
 from glan_core.taxonomy import Node
 from glan_core.wording import plural
 from glan_core.workspace import Workspace, run_rows, taxonomy_rows
@@ -106,9 +105,7 @@ def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
     if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=not values):
         try:
             order = read_order(ProposalOrder, {**values, "parent_id": node.id, "count": count})
-            check(order, key=teacher_form.environment().get("OPENAI_API_KEY"))
-            run_id = runs.submit(ws, "propose", f"What is missing in {node.name}?", order.model_dump(mode="json"))
-            runs.launch(ws, run_id, teacher_form.environment())
+            runs.start(ws, "propose", f"What is missing in {node.name}?", order, teacher_form.environment())
         except GlanError as error:
             fault(error)
         else:

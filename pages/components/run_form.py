@@ -70,19 +70,25 @@ def _amounts() -> dict[str, int | None]:
         help="\n".join(f"- **{name}**: {words}." for name, (*_, words) in PRESETS.items()),
     )  # fmt: skip
     with st.grid(3, gap="small", min_column_width=150):
-        queries = st.number_input(
-            "Subject queries", 1, 1000, key="run_queries",
-            help="How often the teacher lists the subjects of a discipline; the paper asks 10 times, for 100 to 200 subjects.",
-        )  # fmt: skip
-        most = st.number_input(
-            "Subjects at most", 1, 100_000, None, key="run_most", placeholder="all",
-            help="A syllabus for at most this many subjects of a discipline.",
-        )  # fmt: skip
-        per = st.number_input(
-            "Questions per syllabus", 0, 250_000, key="run_per", help="Each with its answer. The paper has 400 to 800."
-        )  # fmt: skip
+        amounts = amount_fields("run")
     if preset:
         st.caption(f"{preset}: {PRESETS[preset][3]}.")
+    return amounts
+
+
+def amount_fields(key: str) -> dict[str, int | None]:
+    """The three numbers of a target, in fields whose keys begin with `key`."""
+    queries = st.number_input(
+        "Subject queries", 1, 1000, key=f"{key}_queries",
+        help="How often the teacher lists the subjects of a discipline; the paper asks 10 times, for 100 to 200 subjects.",
+    )  # fmt: skip
+    most = st.number_input(
+        "Subjects at most", 1, 100_000, None, key=f"{key}_most", placeholder="all",
+        help="A syllabus for at most this many subjects of a discipline.",
+    )  # fmt: skip
+    per = st.number_input(
+        "Questions per syllabus", 0, 250_000, key=f"{key}_per", help="Each with its answer. The paper has 400 to 800."
+    )  # fmt: skip
     return {"subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
 
 

@@ -7,7 +7,6 @@ from glan_core import runs
 from glan_core.errors import GlanError
 from glan_core.generation.order import STAGE_WORDS, Order
 from glan_core.generation.plan import Plan
-from glan_core.generation.run import check
 from glan_core.wording import duration, money, number, plural, short, span
 from glan_core.workspace import Workspace
 from pages.components import teacher_form
@@ -56,14 +55,10 @@ def start_button(ws: Workspace, order: Order, made: Plan, title: str, *, key: st
 def start(ws: Workspace, order: Order, made: Plan, title: str) -> int | None:
     """Store the run and start its process; its number, or None with the fault said."""
     try:
-        with_key = teacher_form.environment()
-        check(order, key=with_key.get("OPENAI_API_KEY"))
-        run_id = runs.submit(ws, "generate", title, order.model_dump(mode="json"), made.as_dict())
-        runs.launch(ws, run_id, with_key)
+        return runs.start(ws, "generate", title, order, teacher_form.environment(), made.as_dict())
     except GlanError as error:
         fault(error)
         return None
-    return run_id
 
 
 def _about(ends: tuple[int, int]) -> str:

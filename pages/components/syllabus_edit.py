@@ -1,13 +1,14 @@
 """The dialog that edits a subject and its syllabus."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
-from glan_core import curriculum_edit, record_edit
+from glan_core import curriculum_edit
 from glan_core.curriculum import Subject
-from glan_core.curriculum_edit import SessionEdit
+from glan_core.curriculum_edit import Seen, SessionEdit
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
 from glan_core.workspace.curriculum_rows import Session, Syllabus
@@ -28,18 +29,16 @@ def edit_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: S
     text = st.text_area("The syllabus as written", syllabus.text, height=260)
     if not st.button("Save", type="primary"):
         return
-    batch, who = record_edit.new_batch(), address.user()
+    edited = replace(subject, name=name, level=level, subtopics=tuple(topics.splitlines()))
+    seen = Seen(subject, syllabus, sessions)
     try:
-        done = [
-            curriculum_edit.edit_syllabus(ws, syllabus.id, who, text=text, sessions=wanted, batch=batch),
-            curriculum_edit.edit_subject(
-                ws, subject.id, who, name=name, level=level, subtopics=topics.splitlines(), batch=batch
-            ),
-        ]
+        batch = curriculum_edit.edit_syllabus(
+            ws, syllabus.id, address.user(), text=text, sessions=wanted, subject=edited, seen=seen
+        )
     except GlanError as error:
         fault(error)
         return
-    if any(done):
+    if batch:
         st.session_state.deed = (st.session_state.workspace, batch, "Saved.")
     st.rerun()
 
