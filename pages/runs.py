@@ -24,6 +24,8 @@ def choose_view(live: list[Run]) -> str:
     state = st.session_state
     if state.get("runs_of") != state.workspace and state.get("run") == state.get("run_seen"):
         state.run = None  # the number of a run of another workspace
+    if arrived and (linked := st.query_params.get("run", "")).isdecimal():
+        state.run = state.run_seen = int(linked)
     asked = None
     if state.get("run") not in (None, state.get("run_seen")):
         asked = "Watch"
@@ -46,7 +48,8 @@ def planning() -> None:
         st.info(
             "There is no discipline here to make anything for: pick another node, or add one.", icon=":material/account_tree:"
         )
-        st.page_link("pages/taxonomy.py", label="Go to the taxonomy", icon=":material/account_tree:")
+        if st.button("Go to the taxonomy", type="primary", icon=":material/account_tree:"):
+            address.go("pages/taxonomy.py")
         return
     left, right = studio.two_halves()
     with left:
@@ -74,6 +77,8 @@ def planning() -> None:
 def watching(everything: list[Run], live: list[Run]) -> None:
     """The runs at work, and the one that was started or picked last; without either the latest."""
     shown = [run for run in everything if run in live or run.id == st.session_state.get("run")] or everything[:1]
+    if st.session_state.get("run"):
+        st.query_params["run"] = str(st.session_state.run)  # a link opens the same run
     if not shown:
         st.info("No run is at work, and none was: plan one, and it can be watched here.", icon=":material/monitoring:")
     for run in sorted(shown, key=lambda run: run.state == "queued"):
@@ -96,7 +101,10 @@ sentence = f"{plural(len(everything), 'run')} · {len(live) or 'none'} at work"
 studio.title(
     "Runs", tree, sentence if everything else "No runs yet. A run lives on when this page or the browser is closed.", ws
 )
-match choose_view(live):
+view = choose_view(live)
+if view != "Watch":
+    st.query_params.pop("run", None)
+match view:
     case "Watch":
         watching(everything, live)
     case "History" if everything:

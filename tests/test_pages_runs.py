@@ -463,3 +463,14 @@ def test_a_run_that_failed_before_it_began_says_that_nothing_was_paid(starter_ws
         run_rows.update_run(db, run_id, state="failed", message="There is no discipline 'x'.", finished_at=time.time())
     shown = Studio("runs", runs_view="Watch")
     assert shown.fine and "nothing was asked, and nothing paid" in shown.said
+
+
+def test_a_link_opens_the_run_that_it_names(demo_ws):
+    first = add_run(demo_ws, "failed", "The first")
+    add_run(demo_ws, "finished", "The second")
+    shown = Studio("runs", runs_view="Watch", run=str(first))
+    assert f"Run {first}: The first" in shown.said and "The second" not in shown.said
+    assert shown.app.query_params["run"] in (str(first), [str(first)])
+    shown.app.button_group(key="runs_view").set_value("Plan").run()
+    assert "run" not in shown.app.query_params and shown.fine
+    assert Studio("runs", runs_view="Watch", run="999").fine and Studio("runs", run="x").fine
