@@ -45,8 +45,8 @@ class Standing:
 
     @property
     def kept_share(self) -> float | None:
-        """The share of pairs that nobody rejected; None without pairs."""
-        return 1 - self.counts["rejected"] / self.counts["pairs"] if self.counts["pairs"] else None
+        """The share of pairs that nobody rejected; None without pairs. Rejected ones may still lack an answer."""
+        return max(0.0, 1 - self.counts["rejected"] / self.counts["pairs"]) if self.counts["pairs"] else None
 
 
 def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standing]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import apsw
 
 from glan_core import record_edit, typed
-from glan_core.curriculum import SessionDraft, unique
+from glan_core.curriculum import SessionDraft, Subject, unique
 from glan_core.errors import GlanError
 from glan_core.taxonomy import quoted
 from glan_core.workspace import Workspace, curriculum_rows, record_rows
-from glan_core.workspace.curriculum_rows import Session
+from glan_core.workspace.curriculum_rows import Session, Syllabus
 
 MAX_TEXT = 50_000  # characters of a syllabus or of a session's description
 MOST_PARTS = 200  # sessions of a syllabus, key concepts of a session, subtopics of a subject
@@ -30,34 +30,54 @@ class SessionEdit:
     concepts: tuple[str, ...]
 
 
-def edit_subject(
-    ws: Workspace, subject_id: str, who: str, *, name: str, level: str, subtopics: Sequence[str], batch: str | None = None
-) -> str | None:
-    """Give a subject another name, level or subtopics; its id stays. `batch` makes it a part of another deed. Returns the
-    deed's batch, None where nothing differs.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a person had before them when they began to edit a syllabus."""
+
+    subject: Subject
+    syllabus: Syllabus
+    sessions: Sequence[Session]
+
+    def is_still_so(self, db: apsw.Connection) -> bool:
+        """Whether nobody has changed it since."""
+        return (
+            self.subject == curriculum_rows.subject(db, self.subject.id)
+            and self.syllabus.text == curriculum_rows.syllabus(db, self.syllabus.id).text
+            and list(self.sessions) == curriculum_rows.sessions(db, self.syllabus.id)
+        )
+
+
+def edit_subject(ws: Workspace, subject_id: str, who: str, *, name: str, level: str, subtopics: Sequence[str]) -> str | None:
+    """Give a subject another name, level or subtopics; its id stays. Returns the deed's batch, None where nothing differs.
 
     GlanError when there is no such subject, the name is empty, or anything is too long or too much.
     """
     if curriculum_rows.subject(ws.db, subject_id) is None:
         raise GlanError(f"There is no subject {quoted(subject_id)}.")
-    topics = _parts([typed.name(topic, "subtopic") for topic in unique(subtopics)], "subject", "subtopics")
-    values = {
-        "name": typed.name(name, "subject"), "level": typed.name(level, "level") if level.strip() else "",
-        "subtopics": json.dumps(topics, ensure_ascii=False),
-    }  # fmt: skip
+    changes = _of_subject(subject_id, name, level, subtopics)
     with ws.write() as db:
-        return record_edit.change(db, who, [(subject_id, field, value) for field, value in values.items()], batch)
+        return record_edit.change(db, who, changes)
+
+
+def _of_subject(id: str, name: str, level: str, subtopics: Sequence[str]) -> list[tuple[str, str, str]]:
+    topics = _parts([typed.name(topic, "subtopic") for topic in unique(subtopics)], "subject", "subtopics")
+    return [
+        (id, "name", typed.name(name, "subject")),
+        (id, "level", typed.name(level, "level") if level.strip() else ""),
+        (id, "subtopics", json.dumps(topics, ensure_ascii=False)),
+    ]
 
 
 def edit_syllabus(
-    ws: Workspace, syllabus_id: str, who: str, *, text: str, sessions: Sequence[SessionEdit], batch: str | None = None
-) -> str | None:
-    """Bring a syllabus to what a person wants: its text, and its sessions with their key concepts.
+    ws: Workspace, syllabus_id: str, who: str, *, text: str, sessions: Sequence[SessionEdit], subject: Subject | None = None,
+    seen: Seen | None = None,
+) -> str | None:  # fmt: skip
+    """Bring a syllabus to what a person wants: its text, its sessions with their key concepts, and its subject where given.
 
     A concept is the same one where its name is, or where one name of a session gave way to one other; new ones are added,
-    those left out are put out of use. Questions drawn from them stay. `batch` makes it a part of another deed. Returns the
-    deed's batch, None where nothing differs; GlanError when there is no such syllabus, its text is empty, no session is
-    left, one has no name or no concept, or anything is too long or too much.
+    those left out are put out of use. Questions drawn from them stay. Returns the deed's batch, None where nothing differs.
+    GlanError, with nothing changed, when there is no such syllabus, its text is empty, no session is left, one has no name or
+    no concept, anything is too long or too much, or it is no longer what the person has `seen`.
     """
     if (syllabus := curriculum_rows.syllabus(ws.db, syllabus_id)) is None:
         raise GlanError(f"There is no syllabus {quoted(syllabus_id)}.")
@@ -65,8 +85,13 @@ def edit_syllabus(
     if not sessions and syllabus.sizes is not None:
         raise GlanError("A syllabus needs at least one class session.")
     wanted = [_checked(session) for session in _parts(sessions, "syllabus", "class sessions")]
+    changes = _of_subject(syllabus.subject_id, subject.name, subject.level, subject.subtopics) if subject else []
     with ws.write() as db:
-        deed = record_edit.Deed(db, who, batch)
+        if seen is not None and not seen.is_still_so(db):
+            raise GlanError("This syllabus has been changed meanwhile: close this, look at it as it now is, and edit it again.")
+        deed = record_edit.Deed(db, who)
+        for change in changes:
+            deed.change(*change)
         if text != syllabus.text.strip():
             deed.change(syllabus_id, "text", text)
         if syllabus.sizes is not None:

@@ -53,10 +53,13 @@ def _verdict(ids: Sequence[str], verdict: str | None, reason: str) -> list[tuple
     return [change for id in ids for change in ((id, "review", verdict), (id, "reason", reason))]
 
 
-def edit(ws: Workspace, question_id: str, who: str, *, question: str, answer: str | None) -> str | None:
+def edit(
+    ws: Workspace, question_id: str, who: str, *, question: str, answer: str | None, seen: Pair | None = None
+) -> str | None:
     """Give a pair another question or answer text; the older ones are kept. The deed's batch, None where nothing differs.
 
-    GlanError when there is no such question, a text is empty or too long, or there is no answer to be edited.
+    GlanError when there is no such question, a text is empty or too long, there is no answer to be edited, or the texts are no
+    longer those of the pair that the person has `seen`.
     """
     pair = _pair(ws, question_id)
     if answer is not None and pair.answer is None:
@@ -69,6 +72,9 @@ def edit(ws: Workspace, question_id: str, who: str, *, question: str, answer: st
         if new is not None and new.replace("\r\n", "\n").strip() != old.strip()
     ]
     with ws.write() as db:
+        now = _pair(ws, id)
+        if seen is not None and (now.question.text, now.answer) != (seen.question.text, seen.answer):
+            raise GlanError("This pair has been changed meanwhile: close this, look at it as it now is, and edit it again.")
         return record_edit.change(db, who, changes)
 
 

@@ -11,9 +11,10 @@ import apsw
 import pytest
 from helpers import Canned
 
-from glan_core import demo, taxonomy_edit
+from glan_core import demo, review, taxonomy_edit
 from glan_core.cli import main
 from glan_core.errors import GlanError
+from glan_core.taxonomy import quoted
 from glan_core.teachers.base import TeacherError
 from glan_core.workspace import Workspace, homework_rows, run_rows, taxonomy_rows
 from glan_core.workspace.workspace import UNFINISHED, found_in
@@ -78,6 +79,18 @@ def test_generating_the_textbook_gives_true_pairs_that_lead_back_to_their_concep
         assert links[-1]["what"] == "answer" and links[-1]["text"] == pair.answer
         prompts = [call["messages"] for link in links for call in link["calls"]]
         assert all(prompts), "every prompt can be shown again from stored rows"
+
+
+def test_show_says_what_was_changed_and_what_the_teacher_had_written(glan, starter):
+    glan("generate", starter.folder, "--disciplines", "music", "--subject-queries", 1, "--questions-per-syllabus", 1)
+    pair = next(homework_rows.all_pairs(starter.db))
+    review.edit(starter, pair.question.id, "Ada", question="Why do zebras wear stripes?", answer=None)
+    _, out, _ = glan("show", starter.folder, pair.question.id)
+    assert "text changed by Ada on 2" in out and f"before: {quoted(pair.question.text, 200)}" in out
+    _, out, _ = glan("show", starter.folder, pair.question.id, "--json")
+    *_, question, answer = json.loads(out)
+    assert question["text"] == "Why do zebras wear stripes?" and question["calls"][-1]["reply"] == pair.question.text
+    assert [change["before"] for change in question["changes"]] == [pair.question.text] and not answer["changes"]
 
 
 @pytest.mark.parametrize(

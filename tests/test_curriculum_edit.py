@@ -7,7 +7,7 @@ import pytest
 from helpers import Canned, go_on, latest_run, number, rows, run_order
 
 from glan_core import coverage, curriculum_edit, provenance, record_edit
-from glan_core.curriculum_edit import SessionEdit
+from glan_core.curriculum_edit import Seen, SessionEdit
 from glan_core.errors import GlanError
 from glan_core.ids import answer_id, syllabus_id
 from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows
@@ -61,8 +61,68 @@ def test_a_renamed_concept_is_the_same_one_and_questions_keep_it(ws, syllabus):
     assert curriculum_edit.made_before(ws, syllabus.id) == 6
     record_edit.undo(ws, batch, "Ada")
     assert curriculum_rows.sessions(ws.db, syllabus.id)[0] == old
-    assert not curriculum_rows.syllabus(ws.db, syllabus.id).edited
+    assert not curriculum_rows.syllabus(ws.db, syllabus.id).edited and curriculum_edit.made_before(ws, syllabus.id) == 0
     assert edit(ws, syllabus, wanted(ws, syllabus)) is None
+
+
+def test_of_two_who_edit_the_same_syllabus_the_second_is_told_and_one_who_saves_both_halves_has_one_deed(ws, syllabus):
+    subject = curriculum_rows.subject(ws.db, syllabus.subject_id)
+    seen = Seen(subject, syllabus, curriculum_rows.sessions(ws.db, syllabus.id))
+    old = wanted(ws, syllabus)
+    edit(ws, syllabus, [*old, SessionEdit(None, "Stripes", "", ("Zebra",))])
+    with pytest.raises(GlanError, match="changed meanwhile"):
+        curriculum_edit.edit_syllabus(ws, syllabus.id, "Bob", text="Another text.", sessions=old, seen=seen)
+    assert len(wanted(ws, syllabus)) == 4 and curriculum_rows.syllabus(ws.db, syllabus.id).text == syllabus.text
+
+    seen, text = replace(seen, sessions=curriculum_rows.sessions(ws.db, syllabus.id)), "Another text."
+    settings = {"text": text, "sessions": wanted(ws, syllabus), "seen": seen}
+    with pytest.raises(GlanError, match="name of a subject is empty"):
+        curriculum_edit.edit_syllabus(ws, syllabus.id, "Bob", **settings, subject=replace(subject, name=" "))
+    assert curriculum_rows.syllabus(ws.db, syllabus.id).text == syllabus.text
+    batch = curriculum_edit.edit_syllabus(ws, syllabus.id, "Bob", **settings, subject=replace(subject, name="Zebras"))
+    assert (curriculum_rows.subject(ws.db, subject.id).name, curriculum_rows.syllabus(ws.db, syllabus.id).text) == (
+        "Zebras",
+        text,
+    )
+    record_edit.undo(ws, batch, "Bob")
+    assert curriculum_rows.subject(ws.db, subject.id) == subject
+
+
+def test_only_questions_made_while_it_read_otherwise_are_said_to_be_made_from_older_text(ws, syllabus, order):
+    first = edit(ws, syllabus, wanted(ws, syllabus), text="Another text.")
+    run_order(ws, order("mathematics", questions_per_syllabus=8))
+    assert curriculum_edit.made_before(ws, syllabus.id) == 6
+    record_edit.undo(ws, first, "Ada")
+    assert curriculum_edit.made_before(ws, syllabus.id) == 2
+
+
+def test_an_addition_is_an_edit_and_no_undo_leaves_a_session_without_concepts(ws, syllabus):
+    session, *others = wanted(ws, syllabus)
+    batch = edit(ws, syllabus, [replace(session, concepts=(*session.concepts, "Zebra")), *others])
+    assert curriculum_rows.syllabus(ws.db, syllabus.id).edited
+    later = edit(ws, syllabus, [replace(session, concepts=("Zebra",)), *others])
+    now = wanted(ws, syllabus)
+    with pytest.raises(GlanError, match="without a key concept"):
+        record_edit.undo(ws, batch, "Ada")
+    assert wanted(ws, syllabus) == now and counts(ws) == truth(ws)
+    record_edit.undo(ws, later, "Ada")
+    record_edit.undo(ws, batch, "Ada")
+    assert wanted(ws, syllabus) == [session, *others] and not curriculum_rows.syllabus(ws.db, syllabus.id).edited
+
+
+def test_questions_on_their_way_while_their_session_is_put_out_of_use_do_not_count(ws, syllabus, order, teach):
+    [first, *_] = wanted(ws, syllabus)
+
+    def behave(stage, nth, messages):
+        if stage == "question" and nth == 3 and len(wanted(ws, syllabus)) > 1:
+            edit(ws, syllabus, [replace(first, concepts=first.concepts[:2])])
+
+    teach(Canned(behave))
+    run_order(ws, order("mathematics", questions_per_syllabus=20))
+    live = {session.id for session in curriculum_rows.sessions(ws.db, syllabus.id)}
+    drawn = rows(ws, "SELECT sessions FROM questions WHERE syllabus_id = ?", syllabus.id)
+    counted = sum(live.issuperset(json.loads(sessions)) for (sessions,) in drawn)
+    assert curriculum_rows.syllabus(ws.db, syllabus.id).questions == counted < len(drawn) and counts(ws) == truth(ws)
 
 
 def test_sessions_and_concepts_come_and_go_counted_and_undone(ws, syllabus):
@@ -126,6 +186,14 @@ def test_a_subject_is_edited_and_its_level_reaches_the_filters(ws, syllabus):
         (lambda s: [replace(s[0], concepts=(" ",))], "T", "no key concept"),
         (lambda s: [replace(s[0], concepts=("x" * 201,))], "T", "longer than 200"),
         (lambda s: s, "  ", "text of the syllabus is empty"),
+        (lambda s: s, "x" * 50_001, "longer than 50,000"),
+        (lambda s: s, "Half a character: \ud800", "no character"),
+        (lambda s: [replace(s[0], name="\0")], "T", "name of a class session"),
+        (lambda s: [replace(s[0], description="x" * 50_001)], "T", "longer than 50,000"),
+        (lambda s: [replace(s[0], concepts=("x" * 10_000,))], "T", 'The name "x{60}..." is longer than 200'),
+        (lambda s: [replace(s[0], concepts=("\udfff",))], "T", "no character"),
+        (lambda s: [replace(s[0], concepts=tuple(map(str, range(201))))], "T", "at most 200 key concepts; these are 201"),
+        (lambda s: [replace(s[0], id=None)] * 201, "T", "at most 200 class sessions"),
     ],
 )
 def test_what_is_no_syllabus_is_refused_with_nothing_changed(ws, syllabus, sessions, text, problem):
@@ -133,6 +201,23 @@ def test_what_is_no_syllabus_is_refused_with_nothing_changed(ws, syllabus, sessi
     with pytest.raises(GlanError, match=problem):
         edit(ws, syllabus, sessions(before), text)
     assert wanted(ws, syllabus) == before and number(ws, "SELECT count(*) FROM record_events") == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"name": " "}, "name of a subject is empty"),
+        ({"level": "x" * 201}, "longer than 200"),
+        ({"level": "\ud800"}, "no character"),
+        ({"subtopics": ["x" * 201]}, "longer than 200"),
+        ({"subtopics": list(map(str, range(300)))}, "at most 200 subtopics"),
+    ],
+)
+def test_what_is_no_subject_is_refused_with_nothing_changed(ws, syllabus, values, problem):
+    old = curriculum_rows.subject(ws.db, syllabus.subject_id)
+    with pytest.raises(GlanError, match=problem):
+        curriculum_edit.edit_subject(ws, old.id, "Ada", **({"name": "N", "level": "", "subtopics": []} | values))
+    assert curriculum_rows.subject(ws.db, old.id) == old
 
 
 def test_a_syllabus_written_anew_takes_the_place_of_the_old_one_in_one_step(ws, syllabus, order, teach):
@@ -165,6 +250,7 @@ def test_a_new_syllabus_whose_sessions_cannot_be_read_changes_nothing_and_goes_o
     run_order(ws, {"record_id": syllabus.id}, "redo")
     assert wanted(ws, syllabus) == old and curriculum_rows.syllabus(ws.db, syllabus.id).text == syllabus.text
     run = latest_run(ws)
+    assert "No reply came that could be used" in run.message
     with ws.write() as db:
         db.execute("UPDATE runs SET state = 'lost' WHERE id = ?", (run.id,))
     teacher = teach(Canned(sessions=1))
@@ -185,6 +271,41 @@ def test_an_answer_written_anew_keeps_the_older_one(ws, syllabus, teach):
     assert coverage.standings(ws)["mathematics"].counts["pairs"] == 12
     record_edit.undo(ws, record_rows.events(ws.db, id)[0].batch, "Ada")
     assert homework_rows.pair(ws.db, pair.question.id) == pair
+
+
+def test_an_answer_is_written_anew_by_its_own_id_too_and_after_another_run_wrote_one_meanwhile(ws, syllabus, teach, order):
+    [pair, *_] = homework_rows.pairs_page(ws.db, PairFilter())
+    teach(Canned(lambda stage, nth, m: "A better answer."))
+    assert run_order(ws, {"record_id": answer_id(pair.question.id)}, "redo").state == "finished"
+    assert homework_rows.pair(ws.db, pair.question.id).answer == "A better answer."
+
+    teach(Canned(lambda stage, nth, m: "" if stage == "answer" else None))
+    run_order(ws, order("mathematics", questions_per_syllabus=7))
+    [open_one, *_] = homework_rows.pairs_page(ws.db, PairFilter(answered=False))
+    id = open_one.question.id
+
+    def behave(stage, nth, messages):
+        with ws.write() as db:
+            homework_rows.add_answer(db, id, "mathematics", "An answer of another run.", "other")
+        return "The answer asked for."
+
+    teach(Canned(behave))
+    run_order(ws, {"record_id": id}, "redo")
+    assert homework_rows.pair(ws.db, id).answer == "The answer asked for."
+
+
+def test_a_reply_with_white_space_around_it_is_shown_and_taken_up_without(ws, teach, order):
+    teach(Canned(lambda stage, nth, m: "\nA syllabus.\n\n" if stage == "syllabus" else None))
+    run_order(ws, order("mathematics", max_subjects=1))
+    [syllabus] = curriculum_rows.syllabus_states(ws.db, "mathematics").values()
+    assert None not in [provenance.messages_of(ws, call) for call in call_rows.calls_of(ws.db, syllabus.id)]
+    teach(Canned(lambda stage, nth, m: "\nAnother.\n" if stage == "syllabus" else "nonsense"))
+    run_order(ws, {"record_id": syllabus.id}, "redo")
+    with ws.write() as db:
+        db.execute("UPDATE runs SET state = 'lost'")
+    teach(Canned())
+    go_on(ws, latest_run(ws).id)
+    assert curriculum_rows.syllabus(ws.db, syllabus.id).text == "Another."
 
 
 def test_what_is_not_there_cannot_be_written_anew(ws):

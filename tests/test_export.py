@@ -119,3 +119,22 @@ def test_pairs_of_sessions_out_of_use_keep_their_provenance(filled, tmp_path):
     curriculum_edit.edit_syllabus(filled, syllabus.id, "Ada", text=syllabus.text, sessions=only)
     export(filled, tmp_path / "out", "chat")
     assert len(read(tmp_path / "out", "chat")[0][2]["concepts"]) == len(pair.question.concepts)
+
+
+def test_what_people_and_runs_add_while_it_is_written_is_left_for_the_next_export(filled, order, tmp_path, monkeypatch):
+    number = len(list(homework_rows.all_pairs(filled.db)))
+    syllabus_id = next(homework_rows.all_pairs(filled.db)).question.syllabus_id
+
+    def meanwhile(db, disciplines):
+        for nth, pair in enumerate(all_pairs(db, disciplines, page=1)):
+            yield pair
+            if nth == 0:
+                new = curriculum_edit.SessionEdit(None, "Stripes", "", ("Zebra", "Okapi"))
+                curriculum_edit.edit_syllabus(filled, syllabus_id, "Ada", text="Another text.", sessions=[new])
+                run_order(filled, order("mathematics", "music"))
+
+    all_pairs = homework_rows.all_pairs
+    monkeypatch.setattr(homework_rows, "all_pairs", meanwhile)
+    assert export(filled, tmp_path / "out", "chat").rows == number
+    monkeypatch.undo()
+    assert export(filled, tmp_path / "out", "chat").rows > number

@@ -36,6 +36,8 @@ def test_accepting_brings_just_what_a_full_run_would_have_made_and_the_full_run_
     assert number(ws, "SELECT count(*) FROM calls") == number(straight, "SELECT count(*) FROM calls") > paid
     counters = "SELECT measure, value FROM counters WHERE node_id = 'mathematics' AND measure != 'last_at' ORDER BY measure"
     assert rows(ws, counters) == rows(straight, counters)
+    totals = "SELECT teacher, stage, calls, tokens_in, tokens_out FROM call_totals"
+    assert rows(ws, totals) == rows(straight, totals)
 
 
 def test_a_discarded_preview_leaves_its_calls_in_the_accounts_and_nothing_else(ws):

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from helpers import Canned, number, rows, run_order
 
-from glan_core import curriculum_edit, provenance, record_edit, review
+from glan_core import curriculum_edit, preview, provenance, record_edit, review
 from glan_core.curriculum_edit import SessionEdit
 from glan_core.errors import GlanError
+from glan_core.generation.order import Terms
 from glan_core.ids import answer_id
 from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows
 from glan_core.workspace.homework_rows import PairFilter
@@ -251,3 +252,26 @@ def test_whatever_people_and_runs_do_everything_counted_is_true_and_can_be_taken
     check(person)
     assert not rows(ws, "SELECT id FROM questions WHERE edited OR starred OR review IS NOT NULL OR reason != ''")
     assert not rows(ws, "SELECT id FROM subjects WHERE edited UNION ALL SELECT id FROM syllabi WHERE edited")
+
+
+def test_a_preview_edited_at_random_is_counted_right_once_it_is_accepted(ws, order, teach):
+    teach(Canned())
+    run_order(ws, order("mathematics"))
+    preview.make(ws, "music", Terms())
+    with preview.workspace_of(ws, "music") as small:
+        editor = Person(small, order, teach, seed=1)
+        for _ in range(8):
+            for act in (editor.edit_pair, editor.edit_syllabus, editor.edit_subject, editor.star, editor.undo):
+                editor.deed(act)
+        editor.look()
+    preview.accept(ws, "music")
+    person = Person(ws, order, teach, seed=2)
+    person.first = editor.first
+    person.look()
+    check(person)
+    person.run()
+    for act in (person.edit_pair, person.edit_syllabus, person.judge_all, person.undo) * 3:
+        person.deed(act)
+    person.look()
+    check(person)
+    check_prompts(ws)

@@ -1,12 +1,14 @@
 """Reviewing and editing pairs: counted, searchable, kept with their history, undone as one deed; the filters that find them."""
 
+from dataclasses import replace
+
 import pytest
 from helpers import Canned, number, run_order
 
 from glan_core import coverage, provenance, record_edit, review
 from glan_core.errors import GlanError
 from glan_core.ids import answer_id
-from glan_core.workspace import call_rows, homework_rows, record_rows
+from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows
 from glan_core.workspace.homework_rows import PairFilter
 
 
@@ -68,6 +70,46 @@ def test_a_later_change_is_not_undone_by_undoing_an_earlier_one(filled):
     assert homework_rows.pair(filled.db, id).question.text == "What is the third text of it?"
 
 
+def test_once_the_later_change_is_undone_the_earlier_one_can_be_and_an_undo_can_be_undone(filled):
+    [id, *_] = found(filled)
+    texts = [homework_rows.pair(filled.db, id).question.text, "What is the second text?", "What is the third text?"]
+    batches = [review.edit(filled, id, "Ada", question=text, answer=None) for text in texts[1:]]
+    for batch, text in zip(batches[::-1], texts[1::-1], strict=True):
+        record_edit.undo(filled, batch, "Ada")
+        assert homework_rows.pair(filled.db, id).question.text == text
+    record_edit.undo(filled, record_rows.events(filled.db, id)[0].batch, "Ada")
+    assert homework_rows.pair(filled.db, id).question.text == texts[1]
+
+
+def test_a_star_that_is_undone_is_not_counted(filled):
+    batch = review.star(filled, found(filled)[0], True, "Ada")
+    record_edit.undo(filled, batch, "Ada")
+    assert counted(filled)["starred"] == 0 and not found(filled, starred=True)
+
+
+def test_an_undo_that_was_broken_off_can_be_finished(filled, monkeypatch):
+    batch = review.review_all(filled, PairFilter(), "reject", "Ada", reason="wrong")
+    monkeypatch.setattr(record_edit, "CHUNK", 20)
+
+    def out_of_luck(deed):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        closed = iter([record_edit.Deed.done, out_of_luck])
+        patch.setattr(record_edit.Deed, "done", lambda deed: next(closed)(deed))
+        with pytest.raises(KeyboardInterrupt):
+            record_edit.undo(filled, batch, "Ada")
+    assert counted(filled)["rejected"] == 38
+    assert record_edit.undo(filled, batch, "Ada") == 76 and counted(filled)["rejected"] == 0
+
+
+def test_rejected_questions_without_an_answer_make_no_share_below_nothing(ws, order, teach):
+    teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth else None))
+    run_order(ws, order("mathematics"))
+    review.review_all(ws, PairFilter(), "reject", "Ada")
+    assert coverage.standings(ws)[""].kept_share == 0
+
+
 def test_an_edit_keeps_the_older_text_is_marked_and_searchable(filled):
     [id, *_] = found(filled)
     before = homework_rows.pair(filled.db, id)
@@ -84,6 +126,16 @@ def test_an_edit_keeps_the_older_text_is_marked_and_searchable(filled):
     assert found(filled, words="zebras") == []
 
 
+def test_of_two_who_edit_the_same_pair_the_second_is_told(filled):
+    [id, *_] = found(filled)
+    seen = homework_rows.pair(filled.db, id)
+    review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer=None, seen=seen)
+    with pytest.raises(GlanError, match="changed meanwhile"):
+        review.edit(filled, id, "Bob", question="Why do okapis?", answer=seen.answer, seen=seen)
+    assert homework_rows.pair(filled.db, id).question.text == "Why do zebras wear stripes?"
+    assert review.edit(filled, id, "Bob", question="Why?", answer=None, seen=homework_rows.pair(filled.db, id))
+
+
 def test_an_answer_to_an_older_question_is_known_as_such(filled):
     [id, *_] = found(filled)
     assert not review.answered_older_text(filled, id)
@@ -91,6 +143,52 @@ def test_an_answer_to_an_older_question_is_known_as_such(filled):
     assert review.answered_older_text(filled, id)
     review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer="Flies.")
     assert not review.answered_older_text(filled, id)
+    batch = review.edit(filled, id, "Ada", question="Why do okapis wear stripes?", answer=None)
+    assert review.answered_older_text(filled, id)
+    record_edit.undo(filled, batch, "Ada")
+    assert not review.answered_older_text(filled, id)
+
+
+def test_a_question_edited_before_its_answer_was_written_is_answered_as_it_reads(ws, order, teach):
+    teach(Canned(lambda stage, nth, messages: "" if stage == "answer" else None))
+    run_order(ws, order("mathematics"))
+    [id, other, *_] = found(ws)
+    review.edit(ws, id, "Ada", question="Why do zebras wear stripes?", answer=None)
+
+    def behave(stage, nth, messages):
+        if stage == "answer" and nth == 0:  # while others wait for their turn
+            review.edit(ws, other, "Ada", question="Why do okapis wear stripes?", answer=None)
+
+    teach(Canned(behave))
+    run_order(ws, order("mathematics", max_in_flight=1))
+    assert "zebras" in homework_rows.pair(ws.db, id).answer and not review.answered_older_text(ws, id)
+    assert "okapis" in homework_rows.pair(ws.db, other).answer and not review.answered_older_text(ws, other)
+
+
+def test_the_id_of_an_answer_names_its_pair(filled):
+    [id, *_] = found(filled)
+    review.star(filled, answer_id(id), True, "Ada")
+    review.review(filled, answer_id(id), "keep", "Ada")
+    review.edit(filled, answer_id(id), "Ada", question="Why do zebras wear stripes?", answer="Flies.")
+    pair = homework_rows.pair(filled.db, id)
+    assert (pair.starred, pair.review, pair.question.text, pair.answer) == (
+        True,
+        "keep",
+        "Why do zebras wear stripes?",
+        "Flies.",
+    )
+    with pytest.raises(GlanError, match="no question"):
+        review.star(filled, "qst-0", True, "Ada")
+
+
+def test_an_answer_longer_than_a_person_may_type_does_not_hinder_an_edit_of_its_question(ws, order, teach):
+    teach(Canned(lambda stage, nth, messages: "long " * 5000 if stage == "answer" else None))
+    run_order(ws, order("mathematics"))
+    [id, *_] = found(ws)
+    answer = homework_rows.pair(ws.db, id).answer
+    assert review.edit(ws, id, "Ada", question="Why do zebras wear stripes?", answer=answer)
+    with pytest.raises(GlanError, match="longer than 20,000"):
+        review.edit(ws, id, "Ada", question="Why?", answer=answer + "er")
 
 
 def test_prompts_and_replies_are_shown_as_they_were_before_an_edit(filled):
@@ -105,7 +203,13 @@ def test_prompts_and_replies_are_shown_as_they_were_before_an_edit(filled):
 
 @pytest.mark.parametrize(
     ("question", "answer", "problem"),
-    [("  ", None, "empty"), ("What is it?", " \n", "empty"), ("x" * 20_001, None, "longer than 20,000")],
+    [
+        ("  ", None, "empty"),
+        ("What is it?", " \n", "empty"),
+        ("x" * 20_001, None, "longer than 20,000"),
+        ("Half \ud800", None, "no character"),
+        ("What is it?", "A\0", "no character"),
+    ],
 )
 def test_texts_that_are_none_are_refused(filled, question, answer, problem):
     [id, *_] = found(filled)
@@ -117,6 +221,10 @@ def test_texts_that_are_none_are_refused(filled, question, answer, problem):
         review.review(filled, "qst-0", "keep", "Ada")
     with pytest.raises(GlanError, match="no verdict"):
         review.review(filled, id, "maybe", "Ada")
+    for reason in ("x" * 501, "\udfff"):
+        with pytest.raises(GlanError, match="reason"):
+            review.review(filled, id, "reject", "Ada", reason=reason)
+    assert record_rows.events(filled.db, id) == []
 
 
 def test_filters_join_and_page(filled):
@@ -138,6 +246,35 @@ def test_filters_join_and_page(filled):
         walked += [p.question.id for p in page]
         before = page[-1].question.seq
     assert walked == singles and homework_rows.number_of(filled.db, which) == len(singles)
+
+
+@pytest.mark.parametrize("words", ["\0", "\ud800 answer", "answer\0", '"', "-- ** ()", "answer " * 3000])
+def test_odd_words_find_nothing_or_something_and_never_fail(filled, words):
+    assert len(found(filled, words=words)) == homework_rows.number_of(filled.db, PairFilter(words=words)) in (0, 48)
+    for disciplines in (None, ("mathematics",)):
+        assert curriculum_rows.subject_states(filled.db, disciplines, words) == []
+
+
+def test_words_with_any_other_filter_find_what_both_find_on_every_page(filled, monkeypatch):
+    review.review_all(filled, PairFilter(disciplines=("mathematics",), strategy="pair"), "reject", "Ada")
+    everything, said = found(filled), set(found(filled, words="together"))
+    concept = homework_rows.pair(filled.db, everything[0]).question.concepts[0]
+    monkeypatch.setattr(homework_rows, "CHUNK", 3)
+    monkeypatch.setattr(homework_rows, "PATIENCE", 1)
+    monkeypatch.setattr(homework_rows, "FURTHER", 0.5)
+    for which in (PairFilter(review="reject"), PairFilter(disciplines=("music",)), PairFilter(strategy="single", level="basic"),
+                  PairFilter(starred=True), PairFilter(concept_id=concept, disciplines=("mathematics", "earth-science"))):  # fmt: skip
+        wanted = [seq for seq in homework_rows.matching(filled.db, which, limit=1000)]
+        kept = [pair for pair in homework_rows.pairs_page(filled.db, which, limit=1000) if pair.question.id in said]
+        assert [pair.question.seq for pair in kept] == wanted  # all questions say so
+        both = replace(which, words="together")
+        newest_first, before = [], None
+        while seqs := homework_rows.matching(filled.db, both, before=before, limit=5):
+            newest_first, before = newest_first + seqs, seqs[-1]
+        oldest_first, after = [], 0
+        while seqs := homework_rows.matching(filled.db, both, after=after, limit=5):
+            oldest_first, after = oldest_first + seqs[::-1], seqs[0]
+        assert newest_first == wanted == oldest_first[::-1]
 
 
 def test_questions_whose_answer_failed_are_found(ws, order, teach):

@@ -248,3 +248,43 @@ def test_what_is_told_stored_is_there_for_another_reader(ws):
 
 def test_a_workspace_error_is_one_that_people_are_shown():
     assert issubclass(WorkspaceError, GlanError)
+
+
+@pytest.fixture
+def older(tmp_path):
+    """The folder of a workspace of the first schema."""
+    db = apsw.Connection(str(tmp_path / FILE))
+    schema.version_1(db)
+    db.execute("INSERT INTO meta VALUES ('name', '\"old\"')")
+    db.pragma("application_id", schema.APPLICATION_ID)
+    db.pragma("user_version", 1)
+    db.close()
+    return tmp_path
+
+
+def test_a_workspace_that_another_process_brings_up_to_date_is_said_to_be_busy(older, monkeypatch):
+    monkeypatch.setattr("glan_core.workspace.workspace.BUSY_MS", 10)
+    other = apsw.Connection(str(older / FILE))
+    other.pragma("journal_mode", "wal")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(WorkspaceError, match="cannot be brought up to date: another process is at it"):
+        Workspace.open(older)
+    other.execute("ROLLBACK")
+    other.close()
+    assert Workspace.open(older).db.pragma("user_version") == len(schema.MIGRATIONS)
+
+
+def test_bringing_up_to_date_that_is_killed_half_way_begins_again(older):
+    program = f"""
+import os
+from glan_core.workspace import Workspace, schema
+def killed(db):
+    schema.version_2(db)
+    os.kill(os.getpid(), 9)
+schema.MIGRATIONS[1] = killed
+Workspace.open({str(older)!r})
+"""
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -9
+    ws = Workspace.open(older)
+    assert ws.db.pragma("user_version") == len(schema.MIGRATIONS) and ws.fact("name") == "old"
+    assert number(ws, "SELECT count(*) FROM record_events") == 0

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from glan_core import provenance, taxonomy, taxonomy_edit
 from glan_core.cli.output import report
 from glan_core.dataset.export import FORMATS, export
-from glan_core.wording import usd
-from glan_core.workspace import Workspace
+from glan_core.wording import exact, usd
+from glan_core.workspace import Workspace, record_rows
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -39,12 +39,19 @@ def _show(args: argparse.Namespace) -> None:
     for link in links:
         lines += ["", f"{link.what.upper()}  {link.title}  ({link.id})", *([link.text] if link.text else [])]
         entry = asdict(link)
+        changes = record_rows.events(ws.db, link.id)
+        entry["changes"] = [asdict(change) for change in changes]
+        for change in changes:
+            before = f", before: {taxonomy.quoted(change.before, 200)}" if isinstance(change.before, str) else ""
+            lines.append(f"  {change.field} changed by {change.who} on {exact(change.at)}{before}")
         for call, stored in zip(link.calls, entry["calls"], strict=True):
             price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
             lines.append(
                 f"  by {call.teacher}, prompt {call.prompt_version}, temperature {call.temperature:g}, top-p {call.top_p:g}: "
                 f"{call.tokens_in:,} tokens in, {call.tokens_out:,} out, {price}, {call.latency_ms:,} ms, {call.outcome}"
             )
+            if changes and call.work_id == link.id and call.stage != "sessions":
+                stored["reply"] = provenance.reply_of(ws, call, link.id, link.text)
             if args.prompts or args.json:
                 stored["messages"] = provenance.messages_of(ws, call)
             if args.prompts and stored["messages"]:

@@ -111,7 +111,7 @@ async def _drive(
                 await pulse.note()
         finally:
             await commits.close()
-    return _ending(engine)
+    return _ending(engine, order)
 
 
 def open_voices(order: Terms, stages: Sequence[str], key: str | None = None) -> dict[str, Voice]:
@@ -218,10 +218,12 @@ class Pulse:
         ]  # fmt: skip
 
 
-def _ending(engine: Engine) -> tuple[str, str]:
+def _ending(engine: Engine, order: Terms) -> tuple[str, str]:
     """The state in which a run ends, and a sentence about it."""
     failed = sum(engine.totals.failed.values())
     match engine.stop_reason:
+        case None if failed and isinstance(order, RedoOrder):
+            return "finished", "No reply came that could be used: ask again, or ask another teacher."
         case None if failed:
             return "finished", f"{failed:,} of the calls failed; the next run tries them again."
         case None:

@@ -8,6 +8,7 @@ import apsw
 
 from glan_core.curriculum import SessionDraft, Subject
 from glan_core.ids import derive
+from glan_core.replies import storable
 from glan_core.workspace.call_rows import count
 
 
@@ -308,9 +309,9 @@ def subject_states(
     if disciplines is not None:
         conditions.append("s.discipline_id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(list(disciplines)))
-    for word in words.split():
-        conditions.append("instr(lower(s.name), ?)")
-        values.append(word.lower())
+    if words.split():
+        conditions.append("NOT EXISTS (SELECT 1 FROM json_each(?) WHERE NOT instr(lower(s.name), value))")
+        values.append(json.dumps(storable(words).lower().split()))
     rows = db.execute(
         f"""SELECT s.id, s.discipline_id, s.name, s.level, s.edited OR coalesce(y.edited, 0), y.id IS NOT NULL, y.sizes,
             coalesce(y.questions, 0) FROM subjects s LEFT JOIN syllabi y ON y.subject_id = s.id

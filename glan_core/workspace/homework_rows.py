@@ -3,15 +3,20 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import apsw
 
 from glan_core.ids import answer_id
+from glan_core.replies import storable
 from glan_core.workspace.call_rows import count
 from glan_core.workspace.workspace import set_fact
 
 MOST_TERMS = 400  # of a compound SELECT; SQLite takes 500
 CHUNK = 1000  # rows of the text index that are looked at together
+PATIENCE = 5  # such chunks, before it is asked whether the rest of a filter gets further
+FURTHER = 10  # times, that it must, since asking a row for words costs more than the other way round
+VERDICTS = {"keep": "kept", "reject": "rejected"}  # a verdict and the counter of the questions that have it
 SCRIPTED = ("scripted", "openai:scripted")  # the offline teacher, in this process or served over HTTP
 
 
@@ -211,13 +216,21 @@ def number_of(db: apsw.Connection, which: PairFilter) -> int:
 def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
     """The `seq` of the next rows of a filter without words: one index walk a discipline, of which the nearest are taken.
 
-    What the conditions ask is in the index of disciplines, so that one which hardly any row passes reads no texts.
+    What the conditions ask is in the index of disciplines, so that one which hardly any row passes reads no texts; where
+    counters say that a discipline has no such row, not even that is read.
     """
     order = "ASC" if after is not None else "DESC"
     conditions, values = _conditions(db, which)
     disciplines = which.disciplines
-    if disciplines is None and conditions and not (which.syllabus_id or which.concept_id or which.failed):
-        disciplines = [id for (id,) in db.execute("SELECT node_id FROM counters WHERE measure = 'questions'")]
+    if which.syllabus_id or which.concept_id or which.failed:  # few rows, that an index of their own gives
+        if disciplines is not None:
+            conditions.append("+q.discipline_id IN (SELECT value FROM json_each(:disciplines))")
+            values["disciplines"] = json.dumps(disciplines)
+            disciplines = None
+    elif conditions:
+        measure = VERDICTS.get(which.review) or ("starred" if which.starred else "questions")
+        having = {id for (id,) in db.execute("SELECT node_id FROM counters WHERE measure = ? AND value > 0", (measure,))}
+        disciplines = list(having if disciplines is None else having.intersection(disciplines))
     if after is not None or before is not None:
         conditions.append("q.seq > :at" if after is not None else "q.seq < :at")
         values["at"] = after if after is not None else before
@@ -235,21 +248,36 @@ def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int
 
 
 def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
-    """The `seq` of the next rows that hold the words: the text index gives them in order, a chunk at a time."""
-    words = " ".join(f'"{word}"' for word in which.words.replace('"', " ").split())
+    """The `seq` of the next rows that hold the words: the text index gives them in order, a chunk at a time.
+
+    Where hardly any of those passes the rest of the filter, the rows that do are asked for the words instead.
+    """
+    words = " ".join(f'"{word}"' for word in storable(which.words).replace('"', " ").split())
     sign, order, at = (">", "ASC", after) if after is not None else ("<", "DESC", 2**62 if before is None else before)
     conditions, values = _conditions(db, which)
     wanted = None if which.disciplines is None else set(which.disciplines)
     kept = " AND ".join(["q.seq IN (SELECT value FROM json_each(:chunk))", *conditions])
     found: list[int] = []
+    span, patience = 0, PATIENCE if conditions or wanted is not None else -1
     while words and len(found) < limit:
+        if patience == 0:
+            rows = _walk(db, which, at if after is None else None, None if after is None else at, CHUNK)
+            if len(rows) < CHUNK or abs(rows[-1] - at) > FURTHER * span:
+                holds = "SELECT 1 FROM pair_text WHERE pair_text MATCH ? AND rowid = ?"
+                with_words = (seq for seq in rows if db.execute(holds, (words, seq)).fetchone())
+                found += islice(with_words, limit - len(found))
+                if len(rows) < CHUNK:
+                    break
+                at = rows[-1]
+                continue
+        patience -= 1
         chunk = [row for (row,) in db.execute(
             f"SELECT rowid FROM pair_text WHERE pair_text MATCH ? AND rowid {sign} ? ORDER BY rowid {order} LIMIT {CHUNK}",
             (words, at),
         )]  # fmt: skip
         if not chunk:
             break
-        at, values["chunk"] = chunk[-1], json.dumps(chunk)
+        span, at, values["chunk"] = abs(chunk[-1] - chunk[0]), chunk[-1], json.dumps(chunk)
         rows = db.execute(f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", values)
         found += [seq for seq, discipline in rows if wanted is None or discipline in wanted]
     return found[:limit]
@@ -318,10 +346,11 @@ def teachers(db: apsw.Connection) -> list[str]:
 
 
 def all_pairs(db: apsw.Connection, disciplines: Sequence[str] | None = None, page: int = 1000) -> Iterator[Pair]:
-    """Every answered pair, oldest first, read page by page so that memory stays flat."""
-    after = 0
+    """Every answered pair that is there at the first look, oldest first, read page by page so that memory stays flat."""
+    after, newest = 0, last_seq(db)
     wanted = None if disciplines is None else set(disciplines)
-    while rows := db.execute(f"SELECT {_COLUMNS} {_FROM} WHERE q.seq > ? ORDER BY q.seq LIMIT ?", (after, page)).fetchall():
+    query = f"SELECT {_COLUMNS} {_FROM} WHERE q.seq > ? AND q.seq <= ? ORDER BY q.seq LIMIT ?"
+    while rows := db.execute(query, (after, newest, page)).fetchall():
         after = rows[-1][0]
         for row in rows:
             if row[12] is not None and (wanted is None or row[3] in wanted):

@@ -62,6 +62,11 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -
     db.execute(f"INSERT INTO main.calls ({columns}) SELECT {changed} FROM other.calls WHERE discipline_id = ?1 ORDER BY seq",
                (discipline_id, run_id))  # fmt: skip
     db.execute("INSERT OR IGNORE INTO main.prompts SELECT * FROM other.prompts")
+    db.execute(
+        """INSERT INTO main.call_totals SELECT * FROM other.call_totals WHERE TRUE ON CONFLICT DO UPDATE SET
+           calls = calls + excluded.calls, tokens_in = tokens_in + excluded.tokens_in,
+           tokens_out = tokens_out + excluded.tokens_out, latency_ms = latency_ms + excluded.latency_ms"""
+    )
     measures = "AND measure != 'failures'" if content else f"AND measure IN ({_PAID})"
     db.execute(
         f"""INSERT INTO main.counters SELECT node_id, measure, value FROM other.counters WHERE node_id = ? {measures}

@@ -7,7 +7,7 @@ import apsw
 
 from glan_core.ids import answer_id
 from glan_core.workspace.call_rows import count
-from glan_core.workspace.homework_rows import index_again
+from glan_core.workspace.homework_rows import VERDICTS, index_again
 
 # What can be changed, by the kind that an id begins with (`ids.derive`): the table and the fields.
 FIELDS = {
@@ -20,7 +20,6 @@ FIELDS = {
 }
 NUMBERS = ("retired", "starred")
 ASIDE = "'review', 'reason', 'starred', 'teacher'"  # fields that are no part of what a record says
-REVIEWS = {"keep": "kept", "reject": "rejected"}  # a verdict and the counter of those that have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,8 @@ def _count_review(db: apsw.Connection, question_id: str, field: str, before: obj
         count(db, discipline_id, starred=int(bool(after)) - int(bool(before)))
         return
     for verdict, amount in ((before, -1), (after, 1)):
-        if verdict in REVIEWS:
-            count(db, discipline_id, **{REVIEWS[verdict]: amount})
+        if verdict in VERDICTS:
+            count(db, discipline_id, **{VERDICTS[verdict]: amount})
 
 
 def _mark_pair(db: apsw.Connection, question_id: str) -> None:

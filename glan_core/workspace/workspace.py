@@ -112,6 +112,10 @@ class Workspace:
         try:
             _refuse_newer(file, ws.db.pragma("user_version"))
             _migrate(ws.db)
+        except (apsw.BusyError, apsw.FullError) as error:
+            ws.close()
+            why = "its disk is full" if isinstance(error, apsw.FullError) else "another process is at it: try again in a while"
+            raise WorkspaceError(f"{path} cannot be brought up to date: {why}.") from None
         except (apsw.CorruptError, apsw.NotADBError) as error:
             ws.close()
             raise WorkspaceError(f"{file} is damaged ({error}): restore it from a copy.") from None
@@ -192,5 +196,6 @@ def _migrate(db: apsw.Connection) -> None:
         db.pragma("user_version", len(MIGRATIONS))
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # a full disk has ended it already
+            db.execute("ROLLBACK")
         raise
