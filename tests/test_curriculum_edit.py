@@ -311,3 +311,12 @@ def test_a_reply_with_white_space_around_it_is_shown_and_taken_up_without(ws, te
 def test_what_is_not_there_cannot_be_written_anew(ws):
     run = run_order(ws, {"record_id": "qst-0"}, "redo")
     assert run.state == "failed" and "no question and no syllabus" in run.message
+
+
+def test_a_rewriting_that_failed_leaves_no_failure_for_later_runs(ws, syllabus, teach):
+    [pair, *_] = homework_rows.pairs_page(ws.db, PairFilter())
+    teach(Canned(lambda stage, nth, m: ""))
+    run = run_order(ws, {"record_id": pair.question.id}, "redo")
+    assert "No reply came that could be used" in run.message
+    assert number(ws, "SELECT count(*) FROM failures") == 0 == coverage.standings(ws)["mathematics"].counts["failures"]
+    assert homework_rows.pair(ws.db, pair.question.id) == pair

@@ -25,6 +25,14 @@ def open_redo(ws: Workspace, order: RedoOrder, run_id: int) -> "RedoAnswer | Red
     raise GlanError(f"There is no question and no syllabus {quoted(order.record_id)}.")
 
 
+def forget_failures(ws: Workspace, run_id: int) -> None:
+    """Take what a run could not write anew off the list of failures: the older text stands, so that no later run lacks it."""
+    with ws.write() as db:
+        for failure in call_rows.failures(db, run_id):
+            if record_rows.value_of(db, failure.work_id, "text") is not None:
+                call_rows.clear_failure(db, failure.work_id, failure.stage, failure.discipline_id)
+
+
 class _Redo:
     """What both kinds share: a queue of works, of which some may have been paid for by an earlier process of the run."""
 

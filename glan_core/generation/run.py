@@ -16,7 +16,7 @@ from glan_core.generation.frontier import GenerationFrontier
 from glan_core.generation.limits import Budget
 from glan_core.generation.order import STAGES, Order, ProposalOrder, RedoOrder, Terms, read_order
 from glan_core.generation.proposals import ProposalFrontier
-from glan_core.generation.redo import open_redo
+from glan_core.generation.redo import forget_failures, open_redo
 from glan_core.generation.work import Frontier
 from glan_core.teachers import open_teacher
 from glan_core.teachers.base import Teacher
