@@ -48,7 +48,10 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
     voices = open_voices(order, _stages(order))
     heard = live.watched(ws.folder, voices) if order.live else nullcontext(voices)
     with _account(ws, run, claim, order), heard as voices:
-        return asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
+        ending = asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
+    if isinstance(order, RedoOrder):
+        forget_failures(ws, run.id)
+    return ending
 
 
 @contextmanager
