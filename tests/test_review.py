@@ -290,7 +290,7 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     [first, *_] = homework_rows.pairs_page(filled.db, PairFilter())
     db = filled.db
     for column in ("review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
-        db.execute("DROP INDEX IF EXISTS questions_by_discipline")
+        db.execute("DROP INDEX IF EXISTS questions_by_discipline; DROP INDEX IF EXISTS questions_edited")
         db.execute(f"ALTER TABLE questions DROP COLUMN {column}")
     for table, column in (("subjects", "edited"), ("syllabi", "version"), ("syllabi", "edited"), ("sessions", "retired"),
                           ("concepts", "retired")):  # fmt: skip

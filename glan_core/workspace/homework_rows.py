@@ -292,7 +292,7 @@ def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict
         "teacher": (":teacher IN (q.teacher, q.answer_teacher)", which.teacher),
         "review": ("coalesce(q.review, 'none') = :review", which.review),
         "starred": ("q.starred = :starred", which.starred or None),
-        "edited": ("q.edited = :edited", which.edited or None),
+        "edited": ("q.edited = 1", which.edited or None),
         "shortest": ("q.answer_length >= :shortest", which.shortest),
         "longest": ("q.answer_length <= :longest", which.longest),
         "syllabus_id": ("q.syllabus_id = :syllabus_id", which.syllabus_id),

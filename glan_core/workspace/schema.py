@@ -126,6 +126,7 @@ def version_2(db: apsw.Connection) -> None:
     DROP INDEX questions_by_discipline;
     CREATE INDEX questions_by_discipline ON questions (
         discipline_id, seq, strategy, answered, review, starred, edited, answer_length, level, teacher, answer_teacher);
+    CREATE INDEX questions_edited ON questions (discipline_id, seq) WHERE edited = 1;
 
     ALTER TABLE subjects ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE syllabi ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
