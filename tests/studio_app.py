@@ -14,7 +14,7 @@ from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("overview", "taxonomy", "homework", "runs")
+PAGES = ("overview", "taxonomy", "syllabi", "homework", "runs")
 
 
 class Studio:
@@ -39,6 +39,8 @@ class Studio:
         """Everything that a user reads, line by line: texts, labels, values, tables. Escapes of Markdown are undone."""
         lines = []
         for element in self.app._tree:
+            if element.type == "html":  # the style sheet
+                continue
             lines += [getattr(element, "label", "") or "", getattr(element, "icon", "") or ""]
             if isinstance(element, Progress):
                 lines.append(element.proto.text)

@@ -108,7 +108,7 @@ def test_a_pair_is_read_with_its_chain_and_prompts(page, server):
     expect(page.get_by_text("selected_key_concepts").first).to_be_attached()
 
 
-@pytest.mark.parametrize("path", ["/", "/taxonomy", "/homework", "/runs"])
+@pytest.mark.parametrize("path", ["/", "/taxonomy", "/syllabi", "/homework", "/runs"])
 def test_nothing_is_wider_than_a_small_screen(page, server, path):
     page.set_viewport_size({"width": 1024, "height": 768})
     title = path[1:].capitalize() or "Overview"

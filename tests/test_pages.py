@@ -49,8 +49,9 @@ def test_a_new_workspace_is_opened_at_once(home):
 
 
 EMPTY = {
-    "overview": "the taxonomy has no disciplines",
+    "overview": "It has no disciplines yet",
     "taxonomy": "The taxonomy is empty",
+    "syllabi": "Subjects and their syllabi will be here. There are none yet in this workspace",
     "homework": "There are none yet in this workspace",
     "runs": "There is no discipline",
 }
@@ -74,6 +75,7 @@ def test_an_empty_taxonomy_can_be_filled_with_the_starter_taxonomy(home):
 STARTER = {
     "overview": "0 of 126 disciplines begun · 0 pairs · no target yet",
     "taxonomy": "8 fields · 126 disciplines · 0 open proposals",
+    "syllabi": "There are none yet in this workspace: a run asks a teacher for them.",
     "homework": "There are none yet in this workspace: a run writes them.",
     "runs": "No runs yet.",
 }
@@ -88,6 +90,7 @@ def test_a_taxonomy_without_data(starter_ws, page):
 DEMO = {
     "overview": "3 of 126 disciplines begun · 96 pairs",
     "taxonomy": "8 fields · 126 disciplines · 18 open proposals",
+    "syllabi": "6 of 6 subjects have a syllabus",
     "homework": "96 answered pairs · 0 questions without an answer",
     "runs": "4 runs · none at work",
 }
