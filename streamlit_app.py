@@ -15,6 +15,7 @@ st.logo(
     str(ASSETS / "logo-dark.svg" if st.context.theme.type == "dark" else ASSETS / "logo.svg"),
     icon_image=str(ASSETS / "mark.svg"),
 )
+st.html(ASSETS / "studio.css")
 
 page = st.navigation({
     "Explore": [

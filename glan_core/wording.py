@@ -10,11 +10,11 @@ def number(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """'1,204' below ten thousand, '12.3k', '4.6M' above: for tight places, with the full number on hover."""
-    for limit, size, unit in ((10_000, 1, ""), (1_000_000, 1e3, "k"), (float("inf"), 1e6, "M")):
-        if abs(value) < limit:
-            return f"{value / size:,.1f}{unit}" if unit else number(value)
-    raise ValueError(value)
+    """'1,204' below ten thousand, '12.3k', '300k', '4.6M', '1.4B' above: for tight places, with the full number on hover."""
+    for least, size, unit in ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= least:
+            return f"{value / size:,.{1 if abs(value) < 100 * size else 0}f}{unit}"
+    return number(value)
 
 
 def usd(amount: float) -> str:

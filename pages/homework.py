@@ -4,12 +4,14 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import coverage
-from glan_core.wording import plural
-from glan_core.workspace import homework_rows, taxonomy_rows
+from glan_core.ids import syllabus_id
+from glan_core.wording import plural, shorten
+from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
 from pages.components import address, pair_filters, studio
 from pages.components.pair_reading import reading
 from pages.components.pair_review import REVIEWED, bulk, last_deed, verdicts
+from pages.components.text import plain
 
 PAGE = 50
 
@@ -17,6 +19,18 @@ ws, tree = studio.open_page("Homework")
 focus = address.focus()
 standing = coverage.standings(ws, tree)[focus or ""]
 pairs, questions, rejected = (int(standing.counts[name]) for name in ("pairs", "questions", "rejected"))
+
+
+def sentence() -> str:
+    """The state of what is in focus, in one sentence."""
+    reviewed = f" · {plural(rejected, 'rejected pair')}" if rejected else ""
+    state = f"{plural(pairs, 'answered pair')} · {plural(questions - pairs, 'question')} without an answer{reviewed}"
+    if not address.subject():
+        return state
+    subject = curriculum_rows.subject(ws.db, address.subject())
+    syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject.id))
+    asked = plural(syllabus.questions if syllabus else 0, "question")
+    return f"{asked} on {plain(shorten(subject.name, 60))} · in the whole discipline {state}"
 
 
 def to_newest() -> None:
@@ -120,9 +134,7 @@ def stepper(rows: list[Pair], at: int | None):
     return go_on
 
 
-reviewed = f" · {plural(rejected, 'rejected pair')}" if rejected else ""
-state = f"{plural(pairs, 'answered pair')} · {plural(questions - pairs, 'question')} without an answer{reviewed}"
-studio.title("Homework", tree, state, ws)
+studio.title("Homework", tree, sentence(), ws)
 if not questions:
     what = "under this part of the taxonomy" if focus else "in this workspace"
     st.info(f"Questions and their answers will be here. There are none yet {what}: a run writes them.", icon=":material/quiz:")

@@ -24,7 +24,7 @@ standing = standings[focus or ""]
 def sentence() -> str:
     """The state of what is in focus, in one sentence."""
     if not standings[""].disciplines:
-        return "The taxonomy is empty: import one on the Taxonomy page, or add a field."
+        return "The taxonomy has no disciplines yet"
     counts = standing.counts
     share = f"{standing.share:.1%} of the target reached" if standing.share is not None else "no target yet"
     if standing.disciplines == 1:
@@ -177,9 +177,9 @@ def _nodes_table(nodes: list, key: str) -> None:
         rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
         height="content" if len(rows) <= 8 else 330,
         column_config={
-            "name": st.column_config.TextColumn("Name", width=155),
-            "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=75),
-            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=45),
+            "name": st.column_config.TextColumn("Name", width=128),
+            "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=70),
+            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=72),
         },
     )  # fmt: skip
 
@@ -191,11 +191,10 @@ def at_work() -> None:
         st.session_state.overview_live = [run.id for run in live]
         st.rerun()
     for run in live:
-        stages = run_rows.stages(ws.db, run.id)
-        done, planned = sum(s.done for s in stages), sum(s.planned for s in stages)
+        state = runs.state_of(run)
+        share, done = runs_panel.how_far(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
         with st.container(horizontal=True, vertical_alignment="center"):
-            text = f"Run {run.id}, {plain(run.title)}: {done:,} of {planned:,} calls" if planned else f"Run {run.id} is queued"
-            st.progress(min(1.0, done / planned) if planned else 0.0, text, width="stretch")
+            st.progress(share, f"Run {run.id}, {plain(run.title)}: {done}", width="stretch")
             if st.button("Watch", key=f"watch_{run.id}", icon=":material/visibility:"):
                 st.session_state.run = run.id
                 address.go("pages/runs.py")
@@ -213,12 +212,18 @@ if standings[""].disciplines:
     with right:
         detail()
 else:
-    st.info("Nothing to draw yet: the taxonomy has no disciplines.", icon=":material/account_tree:")
-    st.page_link("pages/taxonomy.py", label="Go to the taxonomy", icon=":material/account_tree:")
+    st.info(
+        "How much of the taxonomy is covered will be drawn here. It has no disciplines yet: begin with the starter taxonomy, or "
+        "import one of your own.",
+        icon=":material/donut_large:",
+    )
+    if st.button("Go to the taxonomy", type="primary", icon=":material/account_tree:"):
+        address.go("pages/taxonomy.py")
 
 st.subheader("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
-    if picked := runs_panel.history(recent, key="recent"):
+    totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in recent}
+    if picked := runs_panel.history(recent, key="recent", totals=totals):
         st.session_state.run = picked.id
         address.go("pages/runs.py")
 else:

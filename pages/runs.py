@@ -31,7 +31,7 @@ def choose_view(live: list[Run]) -> str:
         asked = "Watch"
     elif state.get("run_disciplines") and state.run_disciplines != state.get("run_planned"):
         asked = "Plan"
-    elif arrived and "runs_view" not in state and "runs_view" not in st.query_params:
+    elif state.get("runs_view") is None and "runs_view" not in st.query_params:  # so it is after Back, too
         asked = "Watch" if live else "Plan"
     state.runs_of, state.run_seen, state.run_planned = state.workspace, state.get("run"), state.get("run_disciplines")
     if asked:

@@ -9,6 +9,7 @@ from glan_core.wording import number, plural
 from glan_core.workspace import curriculum_rows
 from glan_core.workspace.curriculum_rows import SubjectState
 from pages.components import address, studio
+from pages.components.print_button import NOT_PRINTED
 from pages.components.syllabus_view import syllabus_view
 from pages.components.text import plain
 
@@ -108,9 +109,7 @@ sentence = (
     f"{'has' if counts['subjects'] == 1 else 'have'} a syllabus"
 )
 if counts["concepts"]:
-    sentence += (
-        f" · {counts['concepts_asked'] / counts['concepts']:.0%} of {number(counts['concepts'])} key concepts asked about"
-    )
+    sentence += f" · {number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts asked about"
 studio.title("Syllabi", tree, sentence, ws)
 if not counts["subjects"]:
     where = f"in {plain(node.name)}" if node else "in this workspace"
@@ -122,7 +121,7 @@ if not counts["subjects"]:
         address.go("pages/runs.py")
     st.stop()
 left, right = studio.list_and_detail()
-with left:
+with left, st.container(key=f"{NOT_PRINTED}_list"):
     picked = subject_list()
 with right:
     subject = curriculum_rows.subject(ws.db, picked) if picked else None

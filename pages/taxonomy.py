@@ -61,7 +61,8 @@ PARTS = {
     "Changes": lambda: changes(ws),
     "Import and export": lambda: exchange(ws),
 }
-for tab, draw in zip(st.tabs(list(PARTS), on_change="rerun", key="taxonomy_tabs"), PARTS.values(), strict=True):
+opened = st.tabs(list(PARTS), default=None if len(tree) else "Import and export", on_change="rerun", key="taxonomy_tabs")
+for tab, draw in zip(opened, PARTS.values(), strict=True):
     if tab.open:
         with tab:
             draw()

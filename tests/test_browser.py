@@ -85,6 +85,7 @@ def test_the_table_of_what_lies_below_leads_down(page, server):
 
 def test_a_shared_address_opens_the_same_view(page, browser, server):
     visit(page, server, "/homework?workspace=demo&focus=the-arts", "Homework · The arts")
+    page.get_by_role("button", name=re.compile("tune")).click()  # more filters
     page.get_by_role("radio", name="pair").or_(page.get_by_role("button", name="pair", exact=True)).first.click()
     expect(page).to_have_url(re.compile("strategy=pair"))
     other = browser.new_context().new_page()
@@ -104,7 +105,7 @@ def test_a_pair_is_read_with_its_chain_and_prompts(page, server):
     expect(page.locator(".st-key-question")).not_to_have_text(first, use_inner_text=True)
     expect(page.get_by_text(re.compile(r"^Answers by scripted · "))).to_be_attached()
     page.get_by_role("tab", name="Prompts and replies").click()
-    expect(page.get_by_text(re.compile(r"^Question · prompt .* temperature 1 · top-p 0.95"))).to_be_attached()
+    expect(page.get_by_text(re.compile(r"^Question · scripted · prompt .* temperature 1 · top-p 0.95"))).to_be_attached()
     expect(page.get_by_text("selected_key_concepts").first).to_be_attached()
 
 

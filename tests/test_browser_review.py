@@ -5,7 +5,9 @@ import re
 import pytest
 from browser import enter, expect, playwright, still, titled, visit
 
-from glan_core.workspace import Workspace, homework_rows
+from glan_core import record_edit
+from glan_core.ids import syllabus_id
+from glan_core.workspace import Workspace, curriculum_rows, homework_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
 
 pytest_plugins = ["browser_fixtures"]
@@ -38,6 +40,18 @@ def press(page, key: str) -> None:
     still(page)
 
 
+def wake(page) -> None:
+    """To the next row and back by keys: a page that has just been drawn listens a moment later."""
+    for _ in range(10):
+        press(page, "j")
+        try:
+            page.wait_for_url(re.compile("pair="), timeout=3000)
+            break
+        except playwright.TimeoutError:
+            continue
+    press(page, "p")
+
+
 def open_by_key(page, key: str):
     """The dialog that a key opens; pressed again where the page was not listening yet."""
     dialog = page.get_by_role("dialog")
@@ -54,6 +68,7 @@ def open_by_key(page, key: str):
 def test_rows_are_reviewed_by_keyboard_and_undone(page, server, ws):
     first, second, third, *_ = newest(ws, "music")
     visit(page, server, "/homework?workspace=demo&focus=music", "Homework · Music")
+    wake(page)
     reads(page, first)
     press(page, "k")
     reads(page, second)
@@ -162,3 +177,27 @@ def test_a_syllabus_is_edited_downloaded_and_the_edit_undone(page, server, ws):
     assert text.startswith("# Sounds and zebras\n") and "## Class sessions" in text
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("heading", name="Sounds and zebras")).to_have_count(0)
+
+
+def test_a_syllabus_is_printed_without_what_is_for_the_screen(page, server):
+    visit(page, server, "/syllabi?workspace=demo&focus=music", "Syllabi · Music")
+    chip = page.locator("[class*='st-key-chips_'] button").first
+    page.emulate_media(media="print", color_scheme="dark")
+    for only_screen in ("[data-testid=stSidebar]", "[role=tablist]", "[data-testid=stDataFrame]"):
+        expect(page.locator(only_screen).first).to_be_hidden()
+    expect(page.get_by_role("button", name="Print")).to_be_hidden()
+    expect(chip).to_be_visible()
+    ink = chip.evaluate("chip => [getComputedStyle(chip).color, getComputedStyle(chip).backgroundColor]")
+    assert ink == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+
+
+def test_a_wide_table_in_a_syllabus_scrolls_and_the_page_does_not(page, server, ws):
+    subject = curriculum_rows.subject_states(ws.db, ["earth-science"], "", 1)[0]
+    syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject.id))
+    wide = f"# X\n\n## Introduction\n\n|{'|'.join(f'column {n}' for n in range(60))}|\n|{'---|' * 60}\n\n"
+    with ws.write() as db:
+        batch = record_edit.change(db, "Ada", [(syllabus.id, "text", wide + syllabus.text)])
+    visit(page, server, f"/syllabi?workspace=demo&focus=earth-science&subject={subject.id}", "Syllabi · Earth science")
+    expect(page.get_by_text("column 59")).to_be_attached()
+    page.wait_for_function("part => part.scrollWidth === part.clientWidth", arg=page.get_by_test_id("stMain").element_handle())
+    record_edit.undo(ws, batch, "Ada")

@@ -209,6 +209,12 @@ def test_where_names_of_disciplines_find_no_room_fields_are_named_outside():
     assert captions(radial_frame(TREE, standings(TREE), "music")) == []
 
 
+def test_the_name_of_an_unfolded_discipline_stands_off_those_of_its_neighbours():
+    frame = radial_frame(TREE, standings(TREE), "cave-mapping", subject_twigs(subjects(2, "cave-mapping"), {}, 2))
+    label = items(radial_chart(frame, LIGHT))["cave-mapping"]["label"]
+    assert label["align"] == "center" and label["offset"][1] < 0, "towards the middle: the neighbours' names lead outwards"
+
+
 def test_every_discipline_of_a_usual_tree_is_named():
     tree = large(8, 16)
     frame = radial_frame(tree, standings(tree))

@@ -6,7 +6,7 @@ from studio_app import Studio, add_failure
 
 from glan_core import review, runs
 from glan_core.ids import answer_id
-from glan_core.workspace import homework_rows, run_rows
+from glan_core.workspace import curriculum_rows, homework_rows, run_rows
 from glan_core.workspace.homework_rows import Pair, PairFilter
 
 pytest_plugins = ["studio_fixtures"]
@@ -54,6 +54,14 @@ def test_next_and_previous_go_over_the_end_of_a_page(demo_ws):
     assert len(shown.table("question")) == 46 and starts(everything[50]) in shown.said.replace("\n", " ")
     shown.app.button(key="previous").click().run()
     assert len(shown.table("question")) == 50
+
+
+def test_the_title_counts_what_the_table_shows_of_a_subject(demo_ws):
+    pair = newest(demo_ws, 1, disciplines=("music",))[0]
+    subject = curriculum_rows.syllabus(demo_ws.db, pair.question.syllabus_id).subject_id
+    shown = Studio("homework", focus="music", subject=subject)
+    assert f"{len(shown.table('question'))} questions on " in shown.said
+    assert "in the whole discipline 16 answered pairs" in shown.said
 
 
 def test_filters_come_from_a_link_and_go_by_their_chips(demo_ws):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shlex
 import threading
 import time
@@ -17,6 +18,7 @@ from glan_core.generation.plan import plan
 from glan_core.teachers.server import serving
 from glan_core.wording import money, short, span
 from glan_core.workspace import call_rows, homework_rows, run_rows
+from glan_core.workspace.run_rows import StageProgress
 
 pytest_plugins = ["studio_fixtures"]
 
@@ -182,6 +184,42 @@ def test_the_page_opens_with_what_a_person_comes_for(starter_ws):
     shown.app.session_state["run_disciplines"] = ["music"]
     assert view(shown.go("runs")) == "Plan", "another page filled the form"
     assert "At work: run 1 (Algebra)" in shown.said
+
+
+def test_a_view_is_open_after_back_has_taken_it_from_the_address(starter_ws):
+    add_run(starter_ws, "running", "Algebra", pid=os.getpid())
+    shown = Studio("runs", runs_view="History")
+    shown.app.session_state["runs_view"] = None
+    del shown.app.query_params["runs_view"]
+    shown.app.run()
+    assert view(shown) == "Watch" and "Run 1: Algebra" in shown.said
+
+
+def test_the_overview_and_the_run_itself_say_the_same_of_how_far_it_is(starter_ws):
+    run = add_run(starter_ws, "running", "Algebra", pid=os.getpid())
+    with starter_ws.write() as db:
+        run_rows.update_run(db, run, plan='{"stages": [{"stage": "question", "calls": [90, 120]}]}')
+        run_rows.set_stage(db, run, StageProgress("syllabus", 10, 5, 0))
+    assert "15 of at least 100 calls" in Studio("runs").said
+    assert "Run 1, Algebra: 15 of at least 100 calls" in Studio("overview").said
+    with starter_ws.write() as db:
+        run_rows.update_run(db, run, state="paused")
+    assert "15 of at least 100 calls" in Studio("runs", runs_view="Watch").said, "what is left counts while it rests"
+
+
+def test_prices_of_stages_have_the_same_decimals(demo_ws):
+    shown = Studio("runs", focus="history")
+    shown.app.selectbox(key="run_kind").set_value("openai").run()
+    fill(shown, run_model="gpt-4o-mini")
+    assert all(re.fullmatch(r"\$\d+\.\d\d( to \$\d+\.\d\d)?", price) for price in shown.table("tokens")["price"])
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(9_999, "9,999"), (12_345, "12.3k"), (300_000, "300k"), (4_560_000, "4.6M"), (1_372_200_000, "1.4B")],
+)
+def test_tight_places_hold_three_figures_or_so(value, written):
+    assert short(value) == written
 
 
 def test_a_run_of_another_workspace_is_not_taken_for_one_of_this(starter_ws, demo_ws):

@@ -149,6 +149,8 @@ def _level_labels(rows: list, told: list[str]) -> dict[str, dict]:
         for turn in (inwards, -inwards):
             y = turn * (gap + 6)
             sides.append(({"align": "center", "offset": [0, y]}, _box(row, -width / 2, y - 7, width / 2, y + 7)))
+        if row.kind == "discipline":  # beside it are the names of its neighbours, outside of it what it unfolds
+            sides = [sides[2], *sides[:2], sides[3]]
         label, box = min(sides, key=lambda side: sum(_overlap(side[1], other) for other in taken))
         taken.append(box)
         labels[row.id] = label

@@ -72,7 +72,7 @@ def _steps(now: int) -> None:
     """Where the user is on the way."""
     steps = [
         f":green-badge[:material/check: {step}]" if number < now
-        else f":{'primary' if number == now else 'gray'}-badge[{number + 1} {step}]"
+        else f":{'blue' if number == now else 'gray'}-badge[{number + 1} {step}]"
         for number, step in enumerate(STEPS)
     ]  # fmt: skip
     st.markdown(" :gray[›] ".join(steps))

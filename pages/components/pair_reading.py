@@ -21,7 +21,7 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     """One pair to be read: question set apart from answer, marks, then where it comes from."""
     links = provenance.chain(ws, pair.question.id)
     above = [link.title for link in links if link.what in taxonomy.KINDS or link.what == "subject"]
-    st.caption(" › ".join(plain(name) for name in above))
+    st.caption(" › ".join(plain(shorten(name, 40)) for name in above))
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(pair.question.text))
     if pair.answer is None:

@@ -1,6 +1,8 @@
-"""A button that opens the browser's print dialog for the page."""
+"""A button that opens the browser's print dialog for the page; what paper looks like is in assets/studio.css."""
 
 import streamlit as st
+
+NOT_PRINTED = "not_printed"  # containers whose keys begin so are left out on paper
 
 _COMPONENT = st.components.v2.component(
     "glan_print",

@@ -15,24 +15,25 @@ from pages.components.text import fault, plain
 
 def show_plan(made: Plan) -> None:
     """Calls, tokens, price and time, before anything is paid for."""
-    with st.grid(3, gap="small", min_column_width=130):
+    with st.grid(3, gap="small", min_column_width=140):
         st.metric("Calls", _about(made.calls), help=f"{span(made.calls)} calls.")
         st.metric("New pairs", _about(made.pairs), help=f"{span(made.pairs)} answered questions.")
         st.metric("Tokens", _about(made.tokens), help=f"{span(made.tokens)} tokens, in and out together.")
+    with st.grid(2, gap="small", min_column_width=160):  # a range of prices takes more room than a third
         st.metric("Price", money(made.usd), help=made.basis)
         st.metric("Time", span(tuple(map(duration, made.seconds))), help="With as many calls at a time as are allowed.")
     rows = [stage for stage in made.stages if stage.calls[1]]
     st.dataframe(
         pd.DataFrame({
             "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
-            "tokens": [f"{number(s.tokens_in)} + {number(s.tokens_out)}" for s in rows], "price": [money(s.usd) for s in rows],
+            "tokens": [f"{number(s.tokens_in)} + {number(s.tokens_out)}" for s in rows], "price": [_cents(s.usd) for s in rows],
         }),
         hide_index=True,
         column_config={
-            "stage": st.column_config.TextColumn("Stage", width=108),
-            "calls": st.column_config.TextColumn("Calls", width=104, alignment="right"),
-            "tokens": st.column_config.TextColumn("Tokens in + out", width=112, alignment="right", help="Of one call."),
-            "price": st.column_config.TextColumn("Price", width=150, alignment="right"),
+            "stage": st.column_config.TextColumn("Stage", width=104),
+            "calls": st.column_config.TextColumn("Calls", width=140, alignment="right"),
+            "tokens": st.column_config.TextColumn("Tokens a call", width=112, alignment="right", help="Read + written, in one call."),
+            "price": st.column_config.TextColumn("Price", width=116, alignment="right"),
         },
     )  # fmt: skip
     st.caption(f"How this was estimated: {plain(made.basis)}")
@@ -59,6 +60,11 @@ def start(ws: Workspace, order: Order, made: Plan, title: str) -> int | None:
     except GlanError as error:
         fault(error)
         return None
+
+
+def _cents(ends: tuple[float, float] | None) -> str:
+    """A price in a column of prices, which have the same decimals."""
+    return money(ends) if ends is None or not ends[1] else span(tuple(f"${end:,.2f}" for end in ends))
 
 
 def _about(ends: tuple[int, int]) -> str:

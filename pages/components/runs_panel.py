@@ -13,7 +13,7 @@ from glan_core.runs.gains import gained, in_all
 from glan_core.runs.report import expected, settings
 from glan_core.wording import ago, duration, number, plural, short, usd
 from glan_core.workspace import Workspace, call_rows, run_rows
-from glan_core.workspace.run_rows import LIVE, Run, Sample
+from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
 from pages.components import address, run_form, run_plan, run_progress, teacher_form
 from pages.components.text import fault, plain
 
@@ -52,20 +52,29 @@ def history(
         selection_mode="multi-row" if several else "single-row", height="content" if len(rows) <= 10 else 387,
         alt="Runs, newest first",
         column_config={
-            "id": st.column_config.NumberColumn("Run", width=60, format="%d"),
-            "title": st.column_config.TextColumn("What for", width="medium"),
+            "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
+            "title": st.column_config.TextColumn("What for", width=290),
             "kind": st.column_config.TextColumn("Kind", width=95),
             "state": st.column_config.MultiselectColumn(
                 "State", options=list(COLORS), color=list(COLORS.values()), width=95
             ),
-            "when": st.column_config.TextColumn("Begun", width="small"),
+            "when": st.column_config.TextColumn("Begun", width=90),
             "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
             "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
-            "message": st.column_config.TextColumn("How it went", width="large"),
+            "message": st.column_config.TextColumn("How it went", width=200),
         },
     )  # fmt: skip
     picked = [rows[n] for n in event.selection.rows if n < len(rows)]
     return picked if several else picked[0] if picked else None
+
+
+def how_far(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[float, str] | None:
+    """The share of its calls that a run has done, and the same in words; None while none is planned."""
+    known, done = sum(s.planned for s in stages), sum(s.done for s in stages)
+    planned = known if state == "finished" else sum(s.planned for s in expected(run, stages))
+    if not planned:
+        return None
+    return min(1.0, done / planned), f"{done:,} of {'at least ' if planned > known else ''}{planned:,} calls"
 
 
 def live(ws: Workspace, run_id: int) -> None:
@@ -87,13 +96,10 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
         st.badge(state, color=COLORS[state])
         _order(run)
     _say(ws, run, state, sample)
-    known = sum(s.planned for s in stages)
-    if state == "running":
+    if planned := how_far(run, stages, state):
+        st.progress(*planned)
+    if state != "finished":
         stages = expected(run, stages)
-    if planned := sum(s.planned for s in stages):
-        done = sum(s.done for s in stages)
-        at_least = "at least " if planned > known else ""
-        st.progress(min(1.0, done / planned), f"{done:,} of {at_least}{planned:,} calls")
     if sample:
         _figures(ws, run, sample, sum(max(0, s.planned - s.done - s.failed) for s in stages), state)
     _controls(ws, run, state)

@@ -38,7 +38,8 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     if folder is None:
         st.header(name)
         st.info(f"There is no workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and all that is made from it.")
-        _new_workspace()
+        with st.container(width=420):
+            _new_workspace()
         st.stop()
     try:
         ws = _open(str(folder), folder.stat().st_mtime_ns)
@@ -131,7 +132,7 @@ def _breadcrumb(tree: nx.DiGraph, subject: Subject | None) -> None:
 def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     """The title line: page, focus, one sentence of state, and the demo mark."""
     picked = address.focus()
-    of = f" · {plain(tree.nodes[picked]['node'].name)}" if picked else ""
+    of = f" · {plain(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
         if ws.fact("demo"):

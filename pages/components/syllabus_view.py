@@ -13,7 +13,7 @@ from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_
 from glan_core.workspace.curriculum_rows import Session, Syllabus
 from pages.components import address, studio
 from pages.components.pair_review import last_deed, undo_deed, write_anew
-from pages.components.print_button import print_button
+from pages.components.print_button import NOT_PRINTED, print_button
 from pages.components.syllabus_edit import edit_dialog
 from pages.components.text import model_markdown, plain, scripted_mark
 
@@ -38,7 +38,7 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
         return
     sessions = curriculum_rows.sessions(ws.db, syllabus.id)
     asked = curriculum_rows.times_asked(ws.db, syllabus.id)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key=f"{NOT_PRINTED}_deeds"):
         if st.button(f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read what was asked from it"):
             address.set_subject(subject.id)
             address.go("pages/homework.py")
@@ -135,8 +135,9 @@ def graph(ws: Workspace, syllabus: Syllabus, sessions: list[Session], asked: dic
 def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> None:
     """The full prompt and reply of every call that was made for the syllabus."""
     for call in calls:
+        what = "Syllabus" if call.stage == "syllabus" else STAGE_WORDS[call.stage].capitalize()
         st.markdown(
-            f"**{STAGE_WORDS[call.stage].capitalize()}** · {plain(call.teacher)} · {call.outcome} · {exact(call.at)} · "
+            f"**{what}** · {plain(call.teacher)} · {call.outcome} · {exact(call.at)} · "
             f"{number(call.tokens_in)} tokens in, {number(call.tokens_out)} out"
         )
         messages = provenance.messages_of(ws, call)

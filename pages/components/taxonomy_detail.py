@@ -31,7 +31,7 @@ def _everything(ws: Workspace, standing: Standing) -> None:
     st.subheader("All knowledge", anchor=False)
     st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} of them begun")
     _numbers(standing)
-    st.markdown("Pick a node in the picture to see what it is, to change it, or to let it unfold.")
+    st.markdown("Pick a node to see what it is, to change it, or to let it unfold.")
     with st.popover("Add a field", icon=":material/add:"):
         _add_form(ws, None)
 
@@ -52,7 +52,7 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Standing) -> No
     _numbers(standing)
     if node.kind == "discipline" and st.button("Plan a run", icon=":material/play_circle:", type="primary", width="stretch"):
         address.go("pages/runs.py")
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall"):
         if node.kind == "discipline":
             if preview.possible(ws, node.id):
                 st.button("Preview…", icon=":material/visibility:", on_click=add_discipline.open_dialog, key="preview_node",
