@@ -1,5 +1,7 @@
 """The pages in every state of a workspace, driven as a user drives them: what they say, and what their buttons do."""
 
+import os
+
 import pytest
 from studio_app import PAGES, Studio, add_failure, add_run, copy_of
 
@@ -101,6 +103,17 @@ def test_the_demo_workspace_says_that_it_is_one(demo_ws, page):
     shown = Studio(page)
     assert shown.fine and DEMO[page] in shown.said
     assert "gray-badge[demo]" in shown.said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_read_only_workspace_says_so_once_and_refuses_changes(demo_ws, page, monkeypatch):
+    demo_ws.close()
+    monkeypatch.setattr(os, "access", lambda *where: False)
+    shown = Studio(page)
+    assert shown.fine and DEMO[page] in shown.said and shown.said.count("badge[read-only]") == 1
+    if page == "homework":
+        shown.press("Keep")
+        assert shown.fine and "is read-only: give yourself write permission" in shown.said
 
 
 def damage_header(file):

@@ -122,22 +122,36 @@ def test_a_damaged_workspace_is_refused(closed, damage):
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="gives up root's rights to be refused")
 @pytest.mark.parametrize("locked", ["folder", "file"])
-def test_a_read_only_workspace_is_refused(closed, locked):
+def test_a_read_only_workspace_is_read_and_nothing_else(closed, locked):
     for parent in closed.parents:
         if parent.stat().st_uid == 0 and parent != Path("/") and parent.stat().st_mode & 0o005 != 0o005:
             parent.chmod(0o755)
     closed.chmod(0o755 if locked == "folder" else 0o777)
     (closed / FILE).chmod(0o666 if locked == "folder" else 0o644)
     before = fingerprint(closed)
-    code = (
-        "import os, sys; from glan_core.workspace import Workspace, WorkspaceError; os.setgid(65534); os.setuid(65534)\n"
-        f"try: Workspace.open({str(closed)!r})\n"
-        "except WorkspaceError as error: print(error); sys.exit(3)"
-    )
+    code = f"""
+import os, sys
+from glan_core.workspace import Workspace, WorkspaceError
+os.setgid(65534); os.setuid(65534)
+ws = Workspace.open({str(closed)!r})
+print(ws.read_only, ws.db.execute("SELECT count(*) FROM questions").fetchone()[0])
+try:
+    with ws.write() as db:
+        db.execute("DELETE FROM questions")
+except WorkspaceError as error:
+    print(error)
+    sys.exit(3)
+"""
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert told.returncode == 3, told.stderr
-    assert "is read-only" in told.stdout
+    assert told.stdout.startswith("True 8\n") and "is read-only: give yourself write permission" in told.stdout
     assert fingerprint(closed) == before
+
+
+def test_a_read_only_workspace_of_an_older_release_is_refused(closed, monkeypatch):
+    monkeypatch.setattr("glan_core.workspace.workspace.MIGRATIONS", [*schema.MIGRATIONS, lambda db: None])
+    monkeypatch.setattr(os, "access", lambda *where: False)
+    assert "made by an older release" in refusal(closed) and "is read-only" in refusal(closed)
 
 
 def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(closed, monkeypatch):

@@ -31,8 +31,8 @@ class Workspace:
     which takes SQLite's write lock at once and commits at the end, or rolls everything back on an exception.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.folder, self.read_only = folder, read_only
         self._local = threading.local()
 
     @property
@@ -40,7 +40,8 @@ class Workspace:
         """This thread's connection."""
         connection = getattr(self._local, "db", None)
         if connection is None:
-            connection = self._local.db = _connect(self.folder / FILE)
+            connect = _connect_to_read if self.read_only else _connect
+            connection = self._local.db = connect(self.folder / FILE)
         return connection
 
     def another_connection(self) -> apsw.Connection:
@@ -50,11 +51,13 @@ class Workspace:
     @contextmanager
     def write(self) -> Iterator[apsw.Connection]:
         """One transaction, all or nothing; other processes may write before and after it, not during it."""
+        if self.read_only:
+            raise WorkspaceError(_locked(self.folder))
         db = self.db
         try:
             db.execute("BEGIN IMMEDIATE")
         except apsw.ReadOnlyError:
-            raise WorkspaceError(f"{self.folder} is read-only: give yourself write permission, or copy it.") from None
+            raise WorkspaceError(_locked(self.folder)) from None
         except apsw.BusyError:
             raise WorkspaceError(f"{self.folder} is busy: another process has been writing for {BUSY_MS // 1000} s.") from None
         try:
@@ -93,10 +96,10 @@ class Workspace:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "Workspace":
-        """Open an existing workspace, bringing an older schema up to date.
+        """Open an existing workspace, bringing an older schema up to date; one that may not be written, to be read.
 
         WorkspaceError, with nothing changed, for a folder without one, a file that is no workspace, one made by a newer
-        release, and one that may not be written.
+        release, and one of an older release that may not be written.
         """
         path = Path(folder).expanduser().absolute()
         file = path / FILE
@@ -106,12 +109,16 @@ class Workspace:
             _check_header(file)
         except OSError as error:
             raise WorkspaceError(f"{path} cannot be opened: {error.strerror}.") from None
-        if not (os.access(file, os.W_OK) and os.access(path, os.W_OK)):
-            raise WorkspaceError(f"{path} is read-only: give yourself write permission, or copy it to a folder of yours.")
-        ws = cls(path)
+        ws = cls(path, read_only=not (os.access(file, os.W_OK) and os.access(path, os.W_OK)))
         try:
-            _refuse_newer(file, ws.db.pragma("user_version"))
+            version = ws.db.pragma("user_version")
+            _refuse_newer(file, version)
+            if ws.read_only and version < len(MIGRATIONS):
+                raise WorkspaceError(f"It was made by an older release. {_locked(path)}")
             _migrate(ws.db)
+        except apsw.CantOpenError:
+            ws.close()
+            raise WorkspaceError(f"Another process is at it. {_locked(path)}") from None
         except (apsw.BusyError, apsw.FullError) as error:
             ws.close()
             why = "its disk is full" if isinstance(error, apsw.FullError) else "another process is at it: try again in a while"
@@ -183,6 +190,18 @@ def _connect(file: Path) -> apsw.Connection:
         db.close()  # or SQLite's own files would stay beside it
         raise
     return db
+
+
+def _connect_to_read(file: Path) -> apsw.Connection:
+    """A connection that writes nothing, not even beside the file."""
+    waiting = file.with_name(f"{FILE}-wal")
+    # Without a write-ahead log all is in the file; SQLite would still want to make one beside it, unless told that nobody writes.
+    told = "mode=ro" if waiting.exists() and waiting.stat().st_size else "immutable=1"
+    return apsw.Connection(f"{file.as_uri()}?{told}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def _locked(folder: Path) -> str:
+    return f"{folder} is read-only: give yourself write permission, or copy it to a folder of yours."
 
 
 def _migrate(db: apsw.Connection) -> None:

@@ -135,6 +135,10 @@ def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     of = f" · {plain(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
+        if ws.read_only:
+            st.badge(
+                "read-only", color="orange", help="You may look at this workspace, but not change it: the folder is not yours."
+            )
         if ws.fact("demo"):
             st.badge("demo", color="gray", help="Made by the offline scripted teacher to show what the studio does.")
     st.caption(sentence)
