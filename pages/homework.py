@@ -97,7 +97,7 @@ def table(rows: list[Pair], at: int | None) -> None:
     )
     st.dataframe(
         frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, column_config=columns,
-        height="content" if len(rows) <= 16 else 560,
+        height="content" if len(rows) <= 13 else 460,
     )  # fmt: skip
 
 

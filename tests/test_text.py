@@ -1,5 +1,6 @@
 """Text of untrusted writers: nothing is fetched, nothing is dressed up, formulas and code stay what they are."""
 
+import re
 import time
 
 import pytest
@@ -137,3 +138,12 @@ def test_backtick_runs_of_all_lengths_take_no_time():
 def test_unfinished_text_does_no_harm(text):
     assert isinstance(model_markdown(text), str)
     assert "\ue000" not in model_markdown(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["see http://a.example/x", "HTTPS://a.example", "www.a.example", "ann@a.example", "mailto:ann@a.example"]
+)
+def test_an_address_in_a_name_is_no_link(name):
+    shown = plain(name).replace("\\", "")  # links are looked for in the text, where escapes are gone
+    assert shown.replace(JOINER, "") == name
+    assert not re.search(r"(?i)(https?|ftp|mailto):|www\.|@[\w-]+\.", shown)

@@ -19,6 +19,7 @@ _PARTNER = {"$$": "$$", "$": "$", r"\[": r"\]", r"\(": r"\)"}
 _LINK = re.compile(r"<[a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*>|https?://[^\s<>\[\](){}\"'`\\$\ue000]*")
 _HEADING = re.compile(r"^([ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?)(#{1,6})(?=[ \t]|$)", re.MULTILINE)
 _UNDERLINE = re.compile(r"^( {0,3})(=+|-+)(?=[ \t]*$)", re.MULTILINE)
+_ADDRESS = re.compile(r"(?i)\b(?:https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)|@(?=[\w-]+\.)")
 _ICON = re.compile(r":(?=material/|streamlit:)")
 
 
@@ -141,7 +142,9 @@ def _formula(text: str, sign: re.Match, end: re.Match) -> str:
 
 
 def plain(text: str) -> str:
-    """Text with every Markdown sign escaped: for names that models gave, in places that render Markdown."""
+    """Text with every Markdown sign escaped: for names that models gave, in places that render Markdown. Addresses, which
+    would become links even so, are broken up."""
+    text = _ADDRESS.sub(lambda found: f"{found.group()}{JOINER}", text)
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", _ICON.sub(f":{JOINER}", text))
 
 
