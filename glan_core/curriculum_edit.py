@@ -1,6 +1,6 @@
 """Editing subjects and syllabi: every change keeps the older text, and can be undone.
 
-What was made from an older text stays as it is; `made_before` says how much of it there is.
+What was made from an older text stays as it is; `record_rows.made_from_older` says how much of it there is.
 """
 
 import json
@@ -13,7 +13,7 @@ from glan_core import record_edit, typed
 from glan_core.curriculum import SessionDraft, Subject, unique
 from glan_core.errors import GlanError
 from glan_core.taxonomy import quoted
-from glan_core.workspace import Workspace, curriculum_rows, record_rows
+from glan_core.workspace import Workspace, curriculum_rows
 from glan_core.workspace.curriculum_rows import Session, Syllabus
 
 MAX_TEXT = 50_000  # characters of a syllabus or of a session's description
@@ -106,11 +106,6 @@ def replace_sessions(db: apsw.Connection, syllabus_id: str, teacher: str, text: 
     deed.change(syllabus_id, "teacher", teacher)
     _bring(deed, syllabus_id, [SessionEdit(None, draft.name, draft.description, draft.concepts) for draft in drafts])
     deed.done()
-
-
-def made_before(ws: Workspace, syllabus_id: str) -> int:
-    """How many questions were made from an older text of a syllabus, its sessions, concepts or subject."""
-    return record_rows.made_from_older(ws.db, syllabus_id)
 
 
 def _checked(session: SessionEdit) -> SessionEdit:

@@ -8,9 +8,8 @@ from glan_core.homework import MAX_CHARACTERS
 from glan_core.ids import answer_id
 from glan_core.taxonomy import quoted
 from glan_core.workspace import Workspace, call_rows, homework_rows, record_rows
-from glan_core.workspace.homework_rows import Pair, PairFilter
+from glan_core.workspace.homework_rows import VERDICTS, Pair, PairFilter
 
-VERDICTS = ("keep", "reject")
 REASONS = ("wrong", "unclear", "too easy", "off topic", "not self-contained", "badly written")
 MAX_REASON = 500
 

@@ -112,11 +112,9 @@ def plan_for(disciplines: list[str]) -> None:
 
 def totals() -> None:
     """Counts, each with what the run that works now, or the last one, has added."""
-    last = gains.last_change(ws)
-    added: dict[str, float] = {}
-    if last:
-        under = set(taxonomy.disciplines_under(tree, focus))
-        added = gains.in_all({id: values for id, values in gains.gained(ws, last[0]).items() if id in under})
+    run, brought = gains.last_change(ws) or (None, {})
+    under = set(taxonomy.disciplines_under(tree, focus))
+    added = gains.in_all({id: values for id, values in brought.items() if id in under})
     counts = standing.counts
     shown = (
         ("Pairs", "pairs", short, "Answered questions."), ("Subjects", "subjects", short, "Subjects found so far."),
@@ -132,9 +130,9 @@ def totals() -> None:
             st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=told + full)
     if failed := int(counts["failures"]):
         st.caption(f"{plural(failed, 'call')} failed; the next run tries {'it' if failed == 1 else 'them'} again.")
-    if last and any(value > 0 for value in added.values()):
-        which = "so far by" if runs.state_of(last[0]) in LIVE else "by"
-        st.caption(f"+: added {which} run {last[0].id}, {plain(last[0].title)}.")
+    if any(value > 0 for value in added.values()):
+        which = "so far by" if runs.state_of(run) in LIVE else "by"
+        st.caption(f"+: added {which} run {run.id}, {plain(run.title)}.")
 
 
 def _tops() -> list[str]:

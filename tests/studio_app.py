@@ -1,6 +1,7 @@
 """What the tests of pages need: workspaces in the states that pages meet, and the studio as Streamlit's AppTest drives it."""
 
 import re
+import shlex
 import shutil
 import socket
 import time
@@ -10,6 +11,9 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
 
 from glan_core import demo
+from glan_core.cli import _parser
+from glan_core.cli.generating import _order
+from glan_core.generation.order import Order
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 
@@ -81,6 +85,23 @@ class Studio:
             assert time.monotonic() < deadline, f"still not so after {seconds} s:\n{self.said}"
             self.app.run()
         return self
+
+
+def fill(shown: Studio, **values) -> Studio:
+    """Type into the fields of the form by their keys."""
+    for key, value in values.items():
+        kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider)
+        next(field for kind in kinds for field in kind if field.key == key).set_value(value)
+        shown.app.run()
+    return shown
+
+
+def ordered(shown: Studio, ws) -> Order:
+    """The order that the shown command stands for."""
+    program, *words = shlex.split(shown.app.code[0].value)
+    args = _parser().parse_args(words)
+    assert program == "glan" and args.command.__name__ == "_generate"
+    return _order(ws, args)
 
 
 def copy_of(folder: Path, home: Path, name: str) -> Path:

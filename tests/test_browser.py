@@ -1,10 +1,10 @@
 """The studio in a real browser: clicks on pictures and tables, links and Back, dialogs, and runs that outlive the page."""
 
 import re
-import time
 
 import pytest
 from browser import enter, expect, teacher_server, titled, visit
+from helpers import wait_for
 
 from glan_core import runs
 from glan_core.workspace import Workspace, call_rows, run_rows
@@ -162,7 +162,7 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
         page.context.close()
         server.stop()
         done = stored(ws, run.id)
-        wait_until(lambda: stored(ws, run.id) > done + 8)
+        wait_for(lambda: stored(ws, run.id) > done + 8, "more calls stored")
         assert runs.state_of(runs.get(ws, run.id)) == "running"
         server.start()
 
@@ -170,7 +170,7 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
         visit(again, server, "/runs?workspace=starter", "Runs")
         expect(again.get_by_role("heading", name=re.compile(f"^Run {run.id}: Mathematics"))).to_be_visible()
         again.get_by_role("button", name="Cancel").click()
-        wait_until(lambda: runs.get(ws, run.id).state == "cancelled")
+        wait_for(lambda: runs.get(ws, run.id).state == "cancelled", "the run's end")
         kept = stored(ws, run.id)
         again.reload()
         pick_history(again)
@@ -187,13 +187,6 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
 
 def stored(ws: Workspace, run_id: int) -> int:
     return sum(call_rows.stored_by_stage(ws.db, run_id).values())
-
-
-def wait_until(true, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it has not come about"
-        time.sleep(0.05)
 
 
 def pick_history(page) -> None:

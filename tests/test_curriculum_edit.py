@@ -58,10 +58,10 @@ def test_a_renamed_concept_is_the_same_one_and_questions_keep_it(ws, syllabus):
     assert now.concepts[0] == (old.concepts[0][0], "Zebras") and now.concepts[1:] == old.concepts[1:]
     edited = curriculum_rows.syllabus(ws.db, syllabus.id)
     assert edited.edited and edited.version == 0 and edited.sizes == (4, 4, 4)
-    assert curriculum_edit.made_before(ws, syllabus.id) == 6
+    assert record_rows.made_from_older(ws.db, syllabus.id) == 6
     record_edit.undo(ws, batch, "Ada")
     assert curriculum_rows.sessions(ws.db, syllabus.id)[0] == old
-    assert not curriculum_rows.syllabus(ws.db, syllabus.id).edited and curriculum_edit.made_before(ws, syllabus.id) == 0
+    assert not curriculum_rows.syllabus(ws.db, syllabus.id).edited and record_rows.made_from_older(ws.db, syllabus.id) == 0
     assert edit(ws, syllabus, wanted(ws, syllabus)) is None
 
 
@@ -91,9 +91,9 @@ def test_of_two_who_edit_the_same_syllabus_the_second_is_told_and_one_who_saves_
 def test_only_questions_made_while_it_read_otherwise_are_said_to_be_made_from_older_text(ws, syllabus, order):
     first = edit(ws, syllabus, wanted(ws, syllabus), text="Another text.")
     run_order(ws, order("mathematics", questions_per_syllabus=8))
-    assert curriculum_edit.made_before(ws, syllabus.id) == 6
+    assert record_rows.made_from_older(ws.db, syllabus.id) == 6
     record_edit.undo(ws, first, "Ada")
-    assert curriculum_edit.made_before(ws, syllabus.id) == 2
+    assert record_rows.made_from_older(ws.db, syllabus.id) == 2
 
 
 def test_an_addition_is_an_edit_and_no_undo_leaves_a_session_without_concepts(ws, syllabus):
@@ -226,7 +226,7 @@ def test_a_syllabus_written_anew_takes_the_place_of_the_old_one_in_one_step(ws, 
     assert run_order(ws, {"record_id": syllabus.id}, "redo").state == "finished"
     now = curriculum_rows.syllabus(ws.db, syllabus.id)
     assert (now.text, now.sizes, now.questions) == ("Another syllabus.", (4, 4), 0)
-    assert counts(ws) == truth(ws) and curriculum_edit.made_before(ws, syllabus.id) == 6
+    assert counts(ws) == truth(ws) and record_rows.made_from_older(ws.db, syllabus.id) == 6
     assert [stage for stage, _ in teacher.asked] == ["syllabus", "sessions"]
     calls = call_rows.calls_of(ws.db, syllabus.id)
     assert len(calls) == 4 and None not in [provenance.messages_of(ws, call) for call in calls]

@@ -1,22 +1,15 @@
-"""The Runs page: what it plans, what it starts, and what it says of runs in every state."""
+"""The Runs page: what it starts, shows and compares, and what it says of runs in every state."""
 
-import asyncio
 import os
-import re
-import shlex
-import threading
 import time
 
 import pytest
-from studio_app import ORDER, Studio, add_failure, add_run
+from helpers import Served
+from studio_app import ORDER, Studio, add_failure, add_run, fill, ordered
 
 from glan_core import runs, taxonomy_edit
-from glan_core.cli import _parser
-from glan_core.cli.generating import _order
 from glan_core.generation.order import STAGES, Order, read_order
-from glan_core.generation.plan import plan
-from glan_core.teachers.server import serving
-from glan_core.wording import money, short, span
+from glan_core.wording import short
 from glan_core.workspace import call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import StageProgress
 
@@ -28,143 +21,8 @@ GONE = 2**22 + 12345  # above the largest process number of Linux
 @pytest.fixture
 def endpoint():
     """Serves the scripted teacher under a key; yields its address."""
-    loop, ready, address = asyncio.new_event_loop(), threading.Event(), []
-
-    async def serve(stop: asyncio.Event) -> None:
-        async with serving(api_key="sk-secret-4711") as url:
-            address.append(url)
-            ready.set()
-            await stop.wait()
-
-    stop = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(stop),))
-    thread.start()
-    assert ready.wait(20)
-    yield address[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(20)
-    loop.close()
-
-
-def fill(shown: Studio, **values) -> Studio:
-    """Type into the fields of the form by their keys."""
-    for key, value in values.items():
-        kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider)
-        next(field for kind in kinds for field in kind if field.key == key).set_value(value)
-        shown.app.run()
-    return shown
-
-
-def ordered(shown: Studio, ws) -> Order:
-    """The order that the shown command stands for."""
-    program, *words = shlex.split(shown.app.code[0].value)
-    args = _parser().parse_args(words)
-    assert program == "glan" and args.command.__name__ == "_generate"
-    return _order(ws, args)
-
-
-# --------------------------------------------------------------------------------------------------------- plan and command
-
-
-def test_the_numbers_are_those_of_the_plan(demo_ws):
-    shown = fill(Studio("runs", focus="music"), run_per=30, run_queries=2)
-    order = read_order(Order, {"target": {"disciplines": ["music"], "subject_queries": 2, "questions_per_syllabus": 30}})
-    made = plan(demo_ws, order)
-    metrics = {metric.label: metric.value for metric in shown.app.metric}
-    assert metrics["Calls"] == span(tuple(map(short, made.calls))) and metrics["New pairs"] == span(
-        tuple(map(short, made.pairs))
-    )
-    assert metrics["Price"] == money(made.usd) == "free"
-    assert f"Start · {metrics['Calls']} calls · free" in shown.labels()
-    stages = shown.table("stage")
-    assert list(stages["calls"]) == [span(stage.calls) for stage in made.stages if stage.calls[1]]
-    assert made.basis in shown.said
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {}, {"run_queries": 3, "run_most": 7, "run_per": 0}, {"run_share": 25, "run_law": "uniform", "run_seed": 9},
-        {"run_calls": 50, "run_flight": 4, "run_rpm": 60, "run_tpm": 9000, "run_budget": 2.5},
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("focus", ["", "music", "humanities"])
-def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
-    submitted = []
-    monkeypatch.setattr(runs, "start", lambda ws, kind, title, order, *rest: submitted.append(order) or 1)
-    shown = fill(Studio("runs", **({"focus": focus} if focus else {})), **values)
-    if not shown.app.code:
-        assert "already holds all of this target" in shown.said
-        return
-    order = ordered(shown, demo_ws)
-    shown.press("Start ·")
-    assert order == submitted[0]
-
-
-def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
-    shown = fill(Studio("runs", focus="physics"), run_kind="endpoint")
-    assert "Give the model and the address to go on." in shown.said and not shown.app.error
-    assert not [label for label in shown.labels() if label.startswith("Start")]
-    shown = fill(shown, run_model="a 'model'", run_url="http://localhost:1/v1", run_price="0.5,1.5", api_key="sk-secret-4711")
-    order = ordered(shown, demo_ws)
-    assert (order.teacher, order.base_url, order.price) == ("openai:a 'model'", "http://localhost:1/v1", "0.5,1.5")
-    assert "sk-secret" not in shown.said
-    assert r"about \$" in next(label for label in shown.labels() if label.startswith("Start")), "a bare $ could begin a formula"
-
-
-def test_openai_without_a_key_starts_nothing(demo_ws):
-    shown = fill(Studio("runs", focus="physics"), run_kind="openai", run_model="gpt-4o-mini").press("Start ·")
-    assert shown.fine and "OPENAI_API_KEY is not set" in shown.said
-    assert len(run_rows.runs(demo_ws.db)) == 4
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"run_kind": "endpoint", "run_model": "m", "run_url": "localhost"}, "is no address"),
-        ({"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_price": "x"}, "x"),
-        (
-            {"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_budget": 1.0},
-            "The price of openai:m is not known",
-        ),
-    ],
-)
-def test_what_cannot_be_ordered_is_told_and_not_offered(demo_ws, values, said):
-    shown = fill(Studio("runs", focus="physics"), **values)
-    assert shown.fine and said in shown.app.error[0].value.replace("\\", "")
-    assert not [label for label in shown.labels() if label.startswith("Start")]
-
-
-def test_a_reached_target_says_so(demo_ws):
-    shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=24)
-    assert "already holds all of this target" in shown.app.success[0].value
-    assert not [label for label in shown.labels() if label.startswith("Start")]
-
-
-def test_a_preset_fills_the_numbers_and_is_named_while_they_are_its_own(demo_ws):
-    shown = Studio("runs", focus="physics")
-    assert shown.app.pills(key="run_preset").value == "Broad"
-    shown.app.pills(key="run_preset").set_value("Taste")
-    shown.app.run()
-    target = ordered(shown, demo_ws).target
-    assert (target.subject_queries, target.max_subjects, target.questions_per_syllabus) == (1, 3, 5)
-    assert "one list of subjects, 3 of them, 5 questions each" in shown.said
-    shown = fill(shown, run_per=6)
-    assert shown.fine and shown.app.pills(key="run_preset").value is None
-
-
-def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropped(demo_ws):
-    shown = Studio("overview", focus="humanities")
-    shown.app.session_state["run_disciplines"] = ["philosophy", "history", "physics"]
-    shown.go("runs", focus="humanities")
-    assert shown.app.multiselect(key="run_disciplines").value == ["philosophy", "history"]
-    assert set(ordered(shown, demo_ws).target.disciplines) == {"philosophy", "history"}
-    submitted = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "start", lambda ws, kind, title, order, *rest: submitted.append((title, order)) or 1)
-        shown.press("Start ·")
-    assert submitted[0][0] == "Philosophy and History"
-    assert set(submitted[0][1].target.disciplines) == {"philosophy", "history"}
+    with Served(api_key="sk-secret-4711") as served:
+        yield served.url
 
 
 # ---------------------------------------------------------------------------------------------------------- what is shown
@@ -205,13 +63,6 @@ def test_the_overview_and_the_run_itself_say_the_same_of_how_far_it_is(starter_w
     with starter_ws.write() as db:
         run_rows.update_run(db, run, state="paused")
     assert "15 of at least 100 calls" in Studio("runs", runs_view="Watch").said, "what is left counts while it rests"
-
-
-def test_prices_of_stages_have_the_same_decimals(demo_ws):
-    shown = Studio("runs", focus="history")
-    shown.app.selectbox(key="run_kind").set_value("openai").run()
-    fill(shown, run_model="gpt-4o-mini")
-    assert all(re.fullmatch(r"\$\d+\.\d\d( to \$\d+\.\d\d)?", price) for price in shown.table("tokens")["price"])
 
 
 @pytest.mark.parametrize(
@@ -512,3 +363,9 @@ def test_a_link_opens_the_run_that_it_names(demo_ws):
     shown.app.button_group(key="runs_view").set_value("Plan").run()
     assert "run" not in shown.app.query_params and shown.fine
     assert Studio("runs", runs_view="Watch", run="999").fine and Studio("runs", run="x").fine
+
+
+def test_a_run_with_nothing_left_to_do_is_not_gone_on_with(demo_ws):
+    shown = Studio("runs", runs_view="Watch", run=str(add_run(demo_ws, "cancelled", "All there")))
+    assert "nothing is left to go on with" in shown.said and "Run again" in shown.labels()
+    assert not [label for label in shown.labels() if label.startswith("Continue")]

@@ -67,4 +67,4 @@ def test_the_last_change_is_of_the_live_run_or_the_latest_that_brought_something
     first = run_order(ws, order())
     nothing = run_order(ws, order())
     run, gains = last_change(ws)
-    assert run.id == first.id and gains["pairs"] == 8 and not any(in_all(gained(ws, nothing)).values())
+    assert run.id == first.id and in_all(gains)["pairs"] == 8 and not any(in_all(gained(ws, nothing)).values())

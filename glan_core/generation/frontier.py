@@ -151,12 +151,12 @@ class GenerationFrontier:
         for draw in sequence:
             if not missing:
                 return
-            work = self._stages["question"].work(
+            if frozenset(sessions[session].concepts[concept][0] for session, concept in draw.concepts) in done:
+                continue
+            missing -= 1
+            yield self._stages["question"].work(
                 self._discipline(subject.discipline_id), subject, syllabus, sessions, draw, seed=order.seed, law=order.draw_law
             )
-            if frozenset(work.facts.concepts) not in done:
-                missing -= 1
-                yield work
 
     def stage(self, work: Work) -> Stage:
         """See Frontier."""

@@ -38,12 +38,12 @@ def in_all(gains: Counters) -> dict[str, float]:
     return sums
 
 
-def last_change(ws: Workspace) -> tuple[Run, dict[str, float]] | None:
-    """The run that works now, else the latest that brought anything, with its gains in all; None where none of the latest
+def last_change(ws: Workspace) -> tuple[Run, Counters] | None:
+    """The run that works now, else the latest that brought anything, with what it `gained`; None where none of the latest
     did."""
     rows = run_rows.runs(ws.db, LATEST)
     for run in sorted(rows, key=lambda run: (run.state in LIVE, run.finished_at or run.started_at or 0), reverse=True):
-        gains = in_all(gained(ws, run))
-        if any(gains.values()):
+        gains = gained(ws, run)
+        if any(in_all(gains).values()):
             return run, gains
     return None

@@ -199,10 +199,12 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if state in LIVE:
             st.button("Pause", icon=":material/pause:", on_click=_act, args=(ws, run.id, runs.pause), key=f"pause_{run.id}")
+        elif state in ENDED_EARLY and run.kind != "preview" and (rest := _rest(ws, run, limits)) is None:
+            st.caption("The workspace holds all of its target: nothing is left to go on with.", width="content")
         elif state in ENDED_EARLY and run.kind != "preview":
             word = "Resume" if state == "paused" else "Continue"
             st.button(
-                f"{word}{_rest(ws, run, limits)}", icon=":material/play_arrow:", type="primary", on_click=_go_on,
+                f"{word}{rest}", icon=":material/play_arrow:", type="primary", on_click=_go_on,
                 args=(ws, run, limits), key=f"go_on_{run.id}",
             )  # fmt: skip
         if state in LIVE or state in ("paused", "lost"):
@@ -246,15 +248,15 @@ def _limits(run: Run) -> dict:
     return given
 
 
-def _rest(ws: Workspace, run: Run, limits: dict) -> str:
-    """What is left of a run, for the label of the button that goes on with it."""
+def _rest(ws: Workspace, run: Run, limits: dict) -> str | None:
+    """What is left of a run, for the label of the button that goes on with it; None where nothing is."""
     if run.kind != "generate":
         return ""
     try:
         made = plan(ws, read_order(Order, run.params | limits))
     except GlanError:  # going on says why it can't
         return ""
-    return f" · {run_plan.cost_of(made)}" if made.calls[1] else ""
+    return f" · {run_plan.cost_of(made)}" if made.calls[1] else None
 
 
 def _act(ws: Workspace, run_id: int, action, *args, **settings) -> None:

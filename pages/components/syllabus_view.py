@@ -4,7 +4,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core import curriculum_edit, provenance, syllabus_document, taxonomy
+from glan_core import provenance, syllabus_document, taxonomy
 from glan_core.curriculum import Subject, before_sessions
 from glan_core.figures.concepts import concept_frames, concept_graph
 from glan_core.generation.order import STAGE_WORDS
@@ -49,7 +49,7 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
         st.download_button("Markdown", text, f"{taxonomy.slug(subject.name)}.md", "text/markdown", icon=":material/download:")
         print_button()
     last_deed(ws)
-    if older := curriculum_edit.made_before(ws, syllabus.id):
+    if older := record_rows.made_from_older(ws.db, syllabus.id):
         st.warning(f"{plural(older, 'question')} {'was' if older == 1 else 'were'} made from an older text than this one.")
     calls = call_rows.calls_of(ws.db, syllabus.id)
     parts = {

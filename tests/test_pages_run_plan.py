@@ -1,0 +1,122 @@
+"""The plan form of the Runs page: its numbers, its refusals, and the command that stands for it."""
+
+import re
+
+import pytest
+from studio_app import Studio, fill, ordered
+
+from glan_core import runs
+from glan_core.generation.order import Order, read_order
+from glan_core.generation.plan import plan
+from glan_core.wording import money, short, span
+from glan_core.workspace import run_rows
+
+pytest_plugins = ["studio_fixtures"]
+
+
+def test_the_numbers_are_those_of_the_plan(demo_ws):
+    shown = fill(Studio("runs", focus="music"), run_per=30, run_queries=2)
+    order = read_order(Order, {"target": {"disciplines": ["music"], "subject_queries": 2, "questions_per_syllabus": 30}})
+    made = plan(demo_ws, order)
+    metrics = {metric.label: metric.value for metric in shown.app.metric}
+    assert metrics["Calls"] == span(tuple(map(short, made.calls))) and metrics["New pairs"] == span(
+        tuple(map(short, made.pairs))
+    )
+    assert metrics["Price"] == money(made.usd) == "free"
+    assert f"Start · {metrics['Calls']} calls · free" in shown.labels()
+    stages = shown.table("stage")
+    assert list(stages["calls"]) == [span(stage.calls) for stage in made.stages if stage.calls[1]]
+    assert made.basis in shown.said
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {}, {"run_queries": 3, "run_most": 7, "run_per": 0}, {"run_share": 25, "run_law": "uniform", "run_seed": 9},
+        {"run_calls": 50, "run_flight": 4, "run_rpm": 60, "run_tpm": 9000, "run_budget": 2.5},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("focus", ["", "music", "humanities"])
+def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(runs, "start", lambda ws, kind, title, order, *rest: submitted.append(order) or 1)
+    shown = fill(Studio("runs", **({"focus": focus} if focus else {})), **values)
+    if not shown.app.code:
+        assert "already holds all of this target" in shown.said
+        return
+    order = ordered(shown, demo_ws)
+    shown.press("Start ·")
+    assert order == submitted[0]
+
+
+def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
+    shown = fill(Studio("runs", focus="physics"), run_kind="endpoint")
+    assert "Give the model and the address to go on." in shown.said and not shown.app.error
+    assert not [label for label in shown.labels() if label.startswith("Start")]
+    shown = fill(shown, run_model="a 'model'", run_url="http://localhost:1/v1", run_price="0.5,1.5", api_key="sk-secret-4711")
+    order = ordered(shown, demo_ws)
+    assert (order.teacher, order.base_url, order.price) == ("openai:a 'model'", "http://localhost:1/v1", "0.5,1.5")
+    assert "sk-secret" not in shown.said
+    assert r"about \$" in next(label for label in shown.labels() if label.startswith("Start")), "a bare $ could begin a formula"
+
+
+def test_openai_without_a_key_starts_nothing(demo_ws):
+    shown = fill(Studio("runs", focus="physics"), run_kind="openai", run_model="gpt-4o-mini").press("Start ·")
+    assert shown.fine and "OPENAI_API_KEY is not set" in shown.said
+    assert len(run_rows.runs(demo_ws.db)) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"run_kind": "endpoint", "run_model": "m", "run_url": "localhost"}, "is no address"),
+        ({"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_price": "x"}, "x"),
+        (
+            {"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_budget": 1.0},
+            "The price of openai:m is not known",
+        ),
+    ],
+)
+def test_what_cannot_be_ordered_is_told_and_not_offered(demo_ws, values, said):
+    shown = fill(Studio("runs", focus="physics"), **values)
+    assert shown.fine and said in shown.app.error[0].value.replace("\\", "")
+    assert not [label for label in shown.labels() if label.startswith("Start")]
+
+
+def test_a_reached_target_says_so(demo_ws):
+    shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=24)
+    assert "already holds all of this target" in shown.app.success[0].value
+    assert not [label for label in shown.labels() if label.startswith("Start")]
+
+
+def test_a_preset_fills_the_numbers_and_is_named_while_they_are_its_own(demo_ws):
+    shown = Studio("runs", focus="physics")
+    assert shown.app.pills(key="run_preset").value == "Broad"
+    shown.app.pills(key="run_preset").set_value("Taste")
+    shown.app.run()
+    target = ordered(shown, demo_ws).target
+    assert (target.subject_queries, target.max_subjects, target.questions_per_syllabus) == (1, 3, 5)
+    assert "one list of subjects, 3 of them, 5 questions each" in shown.said
+    shown = fill(shown, run_per=6)
+    assert shown.fine and shown.app.pills(key="run_preset").value is None
+
+
+def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropped(demo_ws):
+    shown = Studio("overview", focus="humanities")
+    shown.app.session_state["run_disciplines"] = ["philosophy", "history", "physics"]
+    shown.go("runs", focus="humanities")
+    assert shown.app.multiselect(key="run_disciplines").value == ["philosophy", "history"]
+    assert set(ordered(shown, demo_ws).target.disciplines) == {"philosophy", "history"}
+    submitted = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "start", lambda ws, kind, title, order, *rest: submitted.append((title, order)) or 1)
+        shown.press("Start ·")
+    assert submitted[0][0] == "Philosophy and History"
+    assert set(submitted[0][1].target.disciplines) == {"philosophy", "history"}
+
+
+def test_prices_of_stages_have_the_same_decimals(demo_ws):
+    shown = Studio("runs", focus="history")
+    shown.app.selectbox(key="run_kind").set_value("openai").run()
+    fill(shown, run_model="gpt-4o-mini")
+    assert all(re.fullmatch(r"\$\d+\.\d\d( to \$\d+\.\d\d)?", price) for price in shown.table("tokens")["price"])
