@@ -74,13 +74,25 @@ def planning() -> None:
         st.code(run_form.command(ws, tree, order), language="bash", wrap_lines=True)
 
 
+def none_yet(said: str, icon: str) -> None:
+    """What will be here, and the way to it."""
+    st.info(said, icon=icon)
+    st.button(
+        "Plan a run",
+        type="primary",
+        icon=":material/play_circle:",
+        on_click=st.session_state.update,
+        kwargs={"runs_view": "Plan"},
+    )
+
+
 def watching(everything: list[Run], live: list[Run]) -> None:
     """The runs at work, and the one that was started or picked last; without either the latest."""
     shown = [run for run in everything if run in live or run.id == st.session_state.get("run")] or everything[:1]
     if st.session_state.get("run"):
         st.query_params["run"] = str(st.session_state.run)  # a link opens the same run
     if not shown:
-        st.info("No run is at work, and none was: plan one, and it can be watched here.", icon=":material/monitoring:")
+        none_yet("No run is at work, and none was: plan one, and it can be watched here.", ":material/monitoring:")
     for run in sorted(shown, key=lambda run: run.state == "queued"):
         with st.container(border=True):
             runs_panel.live(ws, run.id)
@@ -110,7 +122,7 @@ match view:
     case "History" if everything:
         run_history.panel(ws, everything)
     case "History":
-        st.info("No runs yet: what was started, and how it went, will be listed here.", icon=":material/history:")
+        none_yet("No runs yet: what was started, and how it went, will be listed here.", ":material/history:")
     case _:
         at_work(live)
         planning()

@@ -88,6 +88,9 @@ def test_a_workspace_without_runs_says_so_everywhere(starter_ws):
     for which, said in (("Plan", "No runs yet."), ("Watch", "none was"), ("History", "will be listed here")):
         shown = Studio("runs", runs_view=which)
         assert shown.fine and said in shown.said
+        if which != "Plan":
+            shown.press("Plan a run")
+            assert shown.fine and "What to make" in shown.said
 
 
 # ------------------------------------------------------------------------------------------------------------- running
