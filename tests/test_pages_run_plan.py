@@ -91,14 +91,14 @@ def test_a_reached_target_says_so(demo_ws):
 
 def test_a_preset_fills_the_numbers_and_is_named_while_they_are_its_own(demo_ws):
     shown = Studio("runs", focus="physics")
-    assert shown.app.pills(key="run_preset").value == "Broad"
-    shown.app.pills(key="run_preset").set_value("Taste")
-    shown.app.run()
+    assert "Broad: " in shown.said
+    shown.press("Taste")
     target = ordered(shown, demo_ws).target
     assert (target.subject_queries, target.max_subjects, target.questions_per_syllabus) == (1, 3, 5)
     assert "one list of subjects, 3 of them, 5 questions each" in shown.said
     shown = fill(shown, run_per=6)
-    assert shown.fine and shown.app.pills(key="run_preset").value is None
+    assert shown.fine and "one list of subjects, 3 of them" not in shown.said
+    assert ordered(shown, demo_ws).target.questions_per_syllabus == 6
 
 
 def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropped(demo_ws):

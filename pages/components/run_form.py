@@ -64,11 +64,14 @@ def _disciplines(tree: nx.DiGraph) -> list[str]:
 def _amounts() -> dict[str, int | None]:
     """How much to make of each discipline, as a target takes it."""
     held = tuple(st.session_state.get(key) for key in AMOUNTS)
-    st.session_state.run_preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held), None)
-    preset = st.pills(
-        "How much", list(PRESETS), key="run_preset", on_change=_take_preset,
-        help="\n".join(f"- **{name}**: {words}." for name, (*_, words) in PRESETS.items()),
-    )  # fmt: skip
+    preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held), None)
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+        st.markdown("How much", width="content")
+        for name, (*_, words) in PRESETS.items():  # buttons: a choice that is kept could come late and undo what was typed
+            st.button(
+                name, key=f"preset_{name}", icon=":material/check:" if name == preset else None, on_click=_take_preset,
+                args=(name,), help=f"{words}.",
+            )  # fmt: skip
     with st.grid(3, gap="small", min_column_width=150):
         amounts = amount_fields("run")
     if preset:
@@ -92,9 +95,8 @@ def amount_fields(key: str) -> dict[str, int | None]:
     return {"subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
 
 
-def _take_preset() -> None:
-    if preset := st.session_state.run_preset:
-        st.session_state.update(zip(AMOUNTS, PRESETS[preset], strict=False))
+def _take_preset(name: str) -> None:
+    st.session_state.update(zip(AMOUNTS, PRESETS[name], strict=False))
 
 
 def _more_fields() -> dict:
