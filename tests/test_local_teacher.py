@@ -11,6 +11,7 @@ from glan_core.teachers.base import Sampling, TeacherError
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A folder with an untrained Mistral-shaped model of 20,000 parameters and its tokenizer."""
+    import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
@@ -24,7 +25,11 @@ def tiny(tmp_path_factory):
         vocab_size=257, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, eos_token_id=256, bos_token_id=256,
     )  # fmt: skip
-    MistralForCausalLM(config).save_pretrained(folder, safe_serialization=True)
+    torch.manual_seed(0)
+    model = MistralForCausalLM(config)
+    with torch.no_grad():  # a greedy reply then never ends by chance before its limit of tokens
+        model.lm_head.weight[256] = 0
+    model.save_pretrained(folder, safe_serialization=True)
     return folder
 
 
