@@ -12,7 +12,8 @@ from glan_core import demo, ids, review, taxonomy, taxonomy_edit
 from glan_core.curriculum import SessionDraft, Subject
 from glan_core.homework_draws import draws
 from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
-from glan_core.workspace.homework_rows import PairFilter, Question
+from glan_core.workspace.homework_rows import Question
+from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
 
 SUBJECTS = 160  # of each discipline

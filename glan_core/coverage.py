@@ -6,6 +6,7 @@ import networkx as nx
 
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
+from glan_core.workspace.tag_rows import REASONS
 
 MEASURES = (
     "subjects",
@@ -21,6 +22,7 @@ MEASURES = (
     "kept",
     "rejected",
     "starred",
+    *(f"dropped_{reason}" for reason in REASONS),
 )
 ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody has asked for its subjects yet
 
@@ -44,9 +46,14 @@ class Standing:
     last_at: float | None = None
 
     @property
+    def kept(self) -> int:
+        """How many pairs the dataset takes: nobody rejected them, and no check found anything that was not overruled."""
+        return int(self.counts["pairs"] - sum(self.counts[f"dropped_{reason}"] for reason in REASONS))
+
+    @property
     def kept_share(self) -> float | None:
-        """The share of pairs that nobody rejected; None without pairs. Rejected ones may still lack an answer."""
-        return max(0.0, 1 - self.counts["rejected"] / self.counts["pairs"]) if self.counts["pairs"] else None
+        """The share of pairs that the dataset takes; None without pairs."""
+        return self.kept / self.counts["pairs"] if self.counts["pairs"] else None
 
 
 def standings(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Standing]:

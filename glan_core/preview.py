@@ -38,6 +38,7 @@ from glan_core.workspace import (
 from glan_core.workspace.curriculum_rows import Session, Subject, Syllabus
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.merge import take_over
+from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.run_rows import LIVE, Run
 
 QUESTIONS = 3
@@ -175,7 +176,7 @@ def read(ws: Workspace, discipline_id: str) -> Preview:
         syllabus = curriculum_rows.syllabus(small.db, syllabus_id(subjects[0].id)) if subjects else None
         return Preview(
             node, made, state, subjects, syllabus, curriculum_rows.sessions(small.db, syllabus.id) if syllabus else [],
-            homework_rows.pairs_page(small.db, homework_rows.PairFilter((discipline_id,)))[::-1],
+            homework_rows.pairs_page(small.db, PairFilter((discipline_id,)))[::-1],
             call_rows.failure_causes(small.db), writing,
             call_rows.counters(small.db).get(discipline_id, {}).get("cost_usd", 0.0),
         )  # fmt: skip

@@ -7,8 +7,9 @@ from glan_core.errors import GlanError
 from glan_core.homework import MAX_CHARACTERS
 from glan_core.ids import answer_id
 from glan_core.taxonomy import quoted
-from glan_core.workspace import Workspace, call_rows, homework_rows, record_rows
-from glan_core.workspace.homework_rows import VERDICTS, Pair, PairFilter
+from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, record_rows
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import VERDICTS, PairFilter
 
 REASONS = ("wrong", "unclear", "too easy", "off topic", "not self-contained", "badly written")
 MAX_REASON = 500
@@ -37,7 +38,7 @@ def review_all(ws: Workspace, which: PairFilter, verdict: str | None, who: str, 
     Done in steps, so that a run at work can store in between; one that is broken off can be undone as far as it came.
     """
     batch, done, before = record_edit.new_batch(), False, None
-    while seqs := homework_rows.matching(ws.db, which, before=before, limit=record_edit.CHUNK):
+    while seqs := pair_filter.matching(ws.db, which, before=before, limit=record_edit.CHUNK):
         ids = homework_rows.pair_ids(ws.db, seqs)
         with ws.write() as db:
             done |= record_edit.change(db, who, _verdict(ids, verdict, reason), batch) is not None

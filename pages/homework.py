@@ -6,8 +6,9 @@ import streamlit as st
 from glan_core import coverage
 from glan_core.ids import syllabus_id
 from glan_core.wording import plural, shorten
-from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
-from glan_core.workspace.homework_rows import Pair, PairFilter
+from glan_core.workspace import curriculum_rows, homework_rows, pair_filter, taxonomy_rows
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import PairFilter
 from pages.components import address, pair_filters, studio
 from pages.components.pair_reading import reading
 from pages.components.pair_review import REVIEWED, bulk, last_deed, verdicts
@@ -59,8 +60,8 @@ def turn(rows: list[Pair], which: PairFilter) -> None:
         st.session_state.before = oldest
 
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        first = not homework_rows.matching(ws.db, which, after=newest, limit=1)
-        last = not homework_rows.matching(ws.db, which, before=oldest, limit=1)
+        first = not pair_filter.matching(ws.db, which, after=newest, limit=1)
+        last = not pair_filter.matching(ws.db, which, before=oldest, limit=1)
         st.button("Newer", icon=":material/chevron_left:", on_click=newer, disabled=first, type="tertiary")
         st.caption(f"{plural(len(rows), 'row')} here, newest first", width="content")
         st.button(

@@ -8,7 +8,8 @@ from browser import enter, expect, playwright, still, titled, visit
 from glan_core import record_edit
 from glan_core.ids import syllabus_id
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
-from glan_core.workspace.homework_rows import Pair, PairFilter
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import PairFilter
 
 pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser

@@ -11,7 +11,7 @@ from glan_core.curriculum_edit import Seen, SessionEdit
 from glan_core.errors import GlanError
 from glan_core.ids import answer_id, syllabus_id
 from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows
-from glan_core.workspace.homework_rows import PairFilter
+from glan_core.workspace.pair_filter import PairFilter
 
 
 @pytest.fixture

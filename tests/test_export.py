@@ -1,14 +1,21 @@
-"""Exports: every format a trainer reads, whole files only, scripted rows left out beside real ones, provenance on each row."""
+"""Exports: every format a trainer reads, whole files only, what is left out and why, provenance on each row."""
 
 import json
 
 import pytest
 from helpers import Canned, run_order
 
-from glan_core import curriculum_edit, review
-from glan_core.dataset.export import FORMATS, export
+from glan_core import curriculum_edit, review, runs
+from glan_core.dataset.export import export
+from glan_core.dataset.formats import FORMATS
+from glan_core.dataset.orders import Choice
 from glan_core.errors import GlanError
-from glan_core.workspace import curriculum_rows, homework_rows
+from glan_core.runs import jobs
+from glan_core.workspace import curriculum_rows, homework_rows, tag_rows
+from glan_core.workspace.pair_filter import PairFilter
+from glan_core.workspace.tag_rows import Tag
+
+FILES = [form for form in FORMATS if form != "datasets"]
 
 
 @pytest.fixture
@@ -23,13 +30,22 @@ def read(file, form):
     if form == "parquet":
         from pyarrow import parquet
 
-        return [(row["prompt"], row["response"], row) for row in parquet.read_table(file).to_pylist()]
+        return [(row["prompt"], row["completion"], row) for row in parquet.read_table(file).to_pylist()]
+    if form == "datasets":
+        from datasets import load_from_disk
+
+        return [(row["prompt"], row["completion"], row) for row in load_from_disk(str(file))["train"]]
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     if form == "chat":
         return [(*(turn["content"] for turn in row["messages"]), row["provenance"]) for row in rows]
-    if form == "alpaca":
-        return [(row["instruction"], row["output"], row["provenance"]) for row in rows]
-    return [(*(turn["value"] for turn in row["conversations"]), row["provenance"]) for row in rows]
+    if form == "sharegpt":
+        return [(*(turn["value"] for turn in row["conversations"]), row["provenance"]) for row in rows]
+    question, answer = ("instruction", "output") if form == "alpaca" else ("prompt", "completion")
+    return [(row[question], row[answer], row["provenance"]) for row in rows]
+
+
+def ids(file, form="chat") -> set[str]:
+    return {origin["id"] for _, _, origin in read(file, form)}
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -38,15 +54,13 @@ def test_every_format_holds_every_pair_with_its_provenance(filled, tmp_path, for
     done = export(filled, file, form)
     pairs = list(homework_rows.all_pairs(filled.db))
     rows = read(file, form)
-    assert done.rows == len(pairs) == len(rows) and done.scripted_left_out == 0
+    assert done.number == len(pairs) == len(rows) and not done.left_out
     for pair, (question, answer, origin) in zip(pairs, rows, strict=True):
         assert (question, answer) == (pair.question.text, pair.answer)
         assert origin["id"] == pair.question.id and origin["discipline"] == pair.question.discipline_id
         assert len(origin["concepts"]) == len(pair.question.concepts) and origin["taxonomy"][-1] in ("Mathematics", "Music")
-        assert (
-            origin["question_teacher"] == origin["answer_teacher"] == "scripted"
-            and origin["strategy"] == pair.question.strategy
-        )
+        assert origin["question_teacher"] == origin["answer_teacher"] == "scripted"
+        assert origin["strategy"] == pair.question.strategy and None not in origin.values()
 
 
 def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, order, teach, tmp_path):
@@ -56,13 +70,25 @@ def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, or
     real = sum(not pair.scripted for pair in homework_rows.all_pairs(filled.db))
     assert scripted and real
     done = export(filled, tmp_path / "a", "chat")
-    assert (done.rows, done.scripted_left_out) == (real, scripted)
-    assert export(filled, tmp_path / "b", "chat", scripted=True).rows == scripted + real
+    assert (done.number, done.left_out) == (real, {"scripted": scripted})
+    assert export(filled, tmp_path / "b", "chat", Choice(scripted=True)).number == scripted + real
 
 
-def test_only_the_disciplines_asked_for(filled, tmp_path):
-    export(filled, tmp_path / "out", "alpaca", disciplines=["music"])
-    assert {origin["discipline"] for _, _, origin in read(tmp_path / "out", "alpaca")} == {"music"}
+def test_only_what_is_asked_for(filled, tmp_path):
+    def of(**asked) -> list[dict]:
+        export(filled, tmp_path / "out", "alpaca", Choice(which=PairFilter(**asked)))
+        return [origin for _, _, origin in read(tmp_path / "out", "alpaca")]
+
+    assert {origin["discipline"] for origin in of(disciplines=("music",))} == {"music"}
+    assert {origin["strategy"] for origin in of(strategy="pair")} == {"pair"}
+    pairs = list(homework_rows.all_pairs(filled.db))
+    assert [o["id"] for o in of(seqs=tuple(p.question.seq for p in pairs[4:2:-1]))] == [p.question.id for p in pairs[3:5]]
+    word = pairs[0].question.text.split()[0]
+    assert {o["id"] for o in of(words=word)} == {
+        p.question.id for p in pairs if word.lower() in f"{p.question.text} {p.answer}".lower()
+    }
+    with pytest.raises(GlanError, match="no pairs"):
+        of(syllabus_id="none")
 
 
 def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, order, tmp_path, monkeypatch):
@@ -77,17 +103,62 @@ def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, order, tm
     monkeypatch.setattr(curriculum_rows, "syllabus", lambda db, id: seen.append(id) or look_up(db, id))
     syllabi = {pair.question.syllabus_id for pair in homework_rows.all_pairs(filled.db)}
     assert looked_up() == len(syllabi) > 1
-    monkeypatch.setattr("glan_core.dataset.export.SYLLABI", 1)
+    monkeypatch.setattr("glan_core.dataset.rows.SYLLABI", 1)
     assert looked_up() > len(syllabi)
     assert texts[0] == texts[1]
 
 
-def test_nothing_to_export_leaves_no_file_and_keeps_an_old_one(ws, filled, tmp_path):
+def test_nothing_to_export_leaves_no_file_and_keeps_an_old_one(filled, tmp_path):
     old = tmp_path / "out"
     old.write_text("precious")
     with pytest.raises(GlanError, match="scripted"):
-        export(filled, old, "chat", scripted=False)
+        export(filled, old, "chat", Choice(scripted=False))
+    with pytest.raises(GlanError, match="is a file"):
+        export(filled, old, "datasets")
     assert old.read_text() == "precious" and [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_folder_takes_the_place_of_an_earlier_export_and_of_nothing_else(filled, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    export(filled, folder, "datasets")
+    export(filled, folder, "chat", Choice(split="combination", validation_share=0.5))
+    assert {p.name for p in folder.iterdir()} == {
+        "README.md",
+        "coverage.svg",
+        "manifest.json",
+        "train.jsonl",
+        "validation.jsonl",
+    }
+    assert not ids(folder / "train.jsonl") & ids(folder / "validation.jsonl")
+    with pytest.raises(GlanError, match="it is a folder"):
+        export(filled, folder, "chat")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("precious")
+    with pytest.raises(GlanError, match="other things"):
+        export(filled, tmp_path / "home", "datasets")
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("form", ["chat", "parquet", "datasets"])
+def test_an_export_that_is_broken_off_leaves_nothing_and_keeps_what_was_there(filled, tmp_path, form):
+    def broken(done, planned):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    export(filled, out, form)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    with pytest.raises(KeyboardInterrupt):
+        export(filled, out, form, step=broken)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p != tmp_path} == before
+
+
+def test_what_a_killed_export_of_the_same_run_left_is_cleared_away(filled, tmp_path):
+    left = tmp_path / ".out.unfinished-7"
+    left.mkdir()
+    (left / "half").write_text("")
+    export(filled, tmp_path / "out", "chat", mark=7)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_a_row_is_one_line_whatever_its_texts_hold(ws, order, teach, tmp_path):
@@ -98,17 +169,24 @@ def test_a_row_is_one_line_whatever_its_texts_hold(ws, order, teach, tmp_path):
     assert {answer for _, answer, _ in read(tmp_path / "out.jsonl", "chat")} == {nasty}
 
 
-def test_rejected_pairs_are_left_out_unless_asked_for(filled, tmp_path):
+def test_rejected_and_tagged_pairs_are_left_out_unless_asked_for_by_reason(filled, tmp_path):
     pairs = list(homework_rows.all_pairs(filled.db))
     review.review(filled, pairs[0].question.id, "reject", "Ada")
+    with filled.write() as db:
+        tag_rows.put_tags(db, [Tag(p.question.seq, "duplicate", "near") for p in pairs[:2]], None)
+        tag_rows.put_tags(db, [Tag(pairs[2].question.seq, "contaminated", "GSM8K")], None)
+        tag_rows.put_tags(db, [Tag(pairs[3].question.seq, "quality", "loop")], None)
+        tag_rows.overrule(db, pairs[3].question.seq, "quality", "loop", "Ada")
+    left_out = {"rejected": 1, "duplicate": 1, "contaminated": 1}
     for form in FORMATS:
-        done = export(filled, tmp_path / "out", form)
-        assert (done.rows, done.rejected_left_out) == (len(pairs) - 1, 1)
-        assert pairs[0].question.id not in {origin["id"] for _, _, origin in read(tmp_path / "out", form)}
-        assert export(filled, tmp_path / "out", form, rejected=True).rows == len(pairs)
-        assert read(tmp_path / "out", form)[0][2]["review"] == "reject"
-    review.review_all(filled, homework_rows.PairFilter(), "reject", "Ada")
-    with pytest.raises(GlanError, match=f"of the pairs are {len(pairs)} rejected"):
+        done = export(filled, tmp_path / form, form)
+        assert (done.number, done.left_out) == (len(pairs) - 3, left_out)
+        assert ids(tmp_path / form, form) == {pair.question.id for pair in pairs[3:]}
+    done = export(filled, tmp_path / "out", "chat", Choice(include=("rejected", "duplicate")))
+    assert (done.number, done.left_out) == (len(pairs) - 1, {"contaminated": 1})
+    assert [origin["dropped"] for _, _, origin in read(tmp_path / "out", "chat")][:3] == ["rejected", "duplicate", ""]
+    review.review_all(filled, PairFilter(), "reject", "Ada")
+    with pytest.raises(GlanError, match=f"of the pairs {len(pairs)} are rejected; ask"):
         export(filled, tmp_path / "out", "chat")
 
 
@@ -125,8 +203,8 @@ def test_what_people_and_runs_add_while_it_is_written_is_left_for_the_next_expor
     number = len(list(homework_rows.all_pairs(filled.db)))
     syllabus_id = next(homework_rows.all_pairs(filled.db)).question.syllabus_id
 
-    def meanwhile(db, disciplines):
-        for nth, pair in enumerate(all_pairs(db, disciplines, page=1)):
+    def meanwhile(db, which):
+        for nth, pair in enumerate(all_pairs(db, which, page=1)):
             yield pair
             if nth == 0:
                 new = curriculum_edit.SessionEdit(None, "Stripes", "", ("Zebra", "Okapi"))
@@ -135,6 +213,30 @@ def test_what_people_and_runs_add_while_it_is_written_is_left_for_the_next_expor
 
     all_pairs = homework_rows.all_pairs
     monkeypatch.setattr(homework_rows, "all_pairs", meanwhile)
-    assert export(filled, tmp_path / "out", "chat").rows == number
+    assert export(filled, tmp_path / "out", "chat").number == number
     monkeypatch.undo()
-    assert export(filled, tmp_path / "out", "chat").rows > number
+    assert export(filled, tmp_path / "out", "chat").number > number
+
+
+def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_paused(filled, tmp_path, monkeypatch):
+    order = {"path": str(tmp_path / "out.jsonl"), "form": "sharegpt", "choice": {"which": {"disciplines": ["music"]}}}
+    done = run_order(filled, order, "export")
+    assert (
+        done.state == "finished"
+        and done.message == f"Wrote {len(ids(tmp_path / 'out.jsonl', 'sharegpt'))} pairs to {order['path']}."
+    )
+
+    def step(self, stage, done, planned):
+        raise jobs.Stopped("Paused")
+
+    monkeypatch.setattr(jobs.Progress, "step", step)
+    paused = run_order(filled, order | {"path": str(tmp_path / "other")}, "export")
+    assert paused.state == "paused" and {p.name for p in tmp_path.iterdir()} == {"ws", "out.jsonl"}
+    monkeypatch.undo()
+    runs.control.make_ready(filled, paused.id)
+    assert runs.work(filled, paused.id).state == "finished" and (tmp_path / "other").is_file()
+
+
+def test_a_run_without_a_place_to_go_fails_with_a_sentence(filled):
+    done = run_order(filled, {}, "export")
+    assert done.state == "failed" and "a file or folder" in done.message

@@ -24,7 +24,8 @@ def frames(ws):
     with ws.write() as db:
         for discipline in ("mathematics", "music"):
             taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, 10))
-        call_rows.count(db, "mathematics", subjects=2, syllabi=2, concepts=8, questions=10, pairs=10, rejected=4, last_at=900)
+        call_rows.count(db, "mathematics", subjects=2, syllabi=2, concepts=8, questions=10, pairs=10, dropped_rejected=3, dropped_duplicate=1,
+                        last_at=900)  # fmt: skip
         call_rows.count(db, "music", subjects=1, concepts=2, last_at=500)
     tree = taxonomy_edit.tree(ws)
     standings = coverage.standings(ws, tree)

@@ -10,7 +10,7 @@ from glan_core.figures.coverage import MEASURES
 from glan_core.taxonomy import Node
 from glan_core.wording import number
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows, taxonomy_rows
-from glan_core.workspace.homework_rows import PairFilter
+from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.schema import MIGRATIONS
 
 pytest_plugins = ["studio_fixtures"]

@@ -7,7 +7,8 @@ from studio_app import Studio, add_failure
 from glan_core import review, runs
 from glan_core.ids import answer_id
 from glan_core.workspace import curriculum_rows, homework_rows, run_rows
-from glan_core.workspace.homework_rows import Pair, PairFilter
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import PairFilter
 
 pytest_plugins = ["studio_fixtures"]
 

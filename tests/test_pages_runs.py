@@ -10,7 +10,7 @@ from studio_app import ORDER, Studio, add_failure, add_run, fill, ordered
 from glan_core import runs, taxonomy_edit
 from glan_core.generation.order import STAGES, Order, read_order
 from glan_core.wording import short
-from glan_core.workspace import call_rows, homework_rows, run_rows
+from glan_core.workspace import call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import StageProgress
 
 pytest_plugins = ["studio_fixtures"]
@@ -252,7 +252,7 @@ def test_a_finished_run_shows_disciplines_estimate_and_the_latest_pairs(starter_
     assert verdicts.loc["Pairs", "actual"] == "8" and verdicts.loc["Pairs", "verdict"] == "inside"
     assert {metric.label: metric.value for metric in shown.app.metric}["New pairs"] == "8"
     assert "The latest pairs" in shown.said
-    newest = homework_rows.pairs_page(starter_ws.db, homework_rows.PairFilter(), limit=1)[0]
+    newest = homework_rows.pairs_page(starter_ws.db, pair_filter.PairFilter(), limit=1)[0]
     shown.press("Read it")
     assert shown.fine and shown.app.session_state["pair"] == newest.question.id
     assert shown.app.session_state["focus"] == "mathematics" and newest.question.text[:40] in shown.said

@@ -8,7 +8,7 @@ from studio_app import Studio
 from glan_core import curriculum_edit, syllabus_document
 from glan_core.curriculum import before_sessions
 from glan_core.ids import syllabus_id
-from glan_core.workspace import curriculum_rows, homework_rows
+from glan_core.workspace import curriculum_rows, pair_filter
 from glan_core.workspace.curriculum_rows import Session, Subject, Syllabus
 
 pytest_plugins = ["studio_fixtures"]
@@ -42,8 +42,8 @@ def test_a_link_opens_a_subject_with_its_discipline_in_the_breadcrumb(demo_ws):
     shown = Studio("syllabi", focus="mathematics", subject=other.id)
     assert f"**{other.name}**" in shown.labels() and shown.app.query_params["subject"] in (other.id, [other.id])
     shown.go("homework", focus="mathematics", subject=other.id)
-    assert len(shown.table("question")) == homework_rows.number_of(
-        demo_ws.db, homework_rows.PairFilter(syllabus_id=syllabus_id(other.id))
+    assert len(shown.table("question")) == pair_filter.number_of(
+        demo_ws.db, pair_filter.PairFilter(syllabus_id=syllabus_id(other.id))
     )
     elsewhere = Studio("syllabi", focus="music", subject=other.id)
     assert elsewhere.fine and f"**{other.name}**" not in elsewhere.labels()

@@ -10,7 +10,7 @@ from helpers import Canned, Served, content, number, rows, run_order, wait_for
 from glan_core import curriculum_edit, preview, review, runs, taxonomy_edit
 from glan_core.errors import GlanError
 from glan_core.generation.order import Terms
-from glan_core.workspace import Workspace, call_rows, homework_rows, record_rows, run_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, record_rows, run_rows, taxonomy_rows
 
 
 def test_a_preview_is_one_syllabus_and_three_pairs_and_stays_out_of_the_workspace(ws):
@@ -169,7 +169,7 @@ def test_a_new_discipline_joins_the_tree_when_its_preview_is_accepted_and_not_be
     assert number(ws, "SELECT count(*) FROM answers WHERE question_id IN (SELECT id FROM questions "
                       "WHERE discipline_id = 'virology')") == 3  # fmt: skip
     assert preview.waiting(ws) == []
-    words = homework_rows.PairFilter(("virology",), words="foundations")
+    words = pair_filter.PairFilter(("virology",), words="foundations")
     assert len(homework_rows.pairs_page(ws.db, words)) == 3  # a search finds them at once
 
 

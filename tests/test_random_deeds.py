@@ -13,8 +13,9 @@ from glan_core.curriculum_edit import SessionEdit
 from glan_core.errors import GlanError
 from glan_core.generation.order import Terms
 from glan_core.ids import answer_id
-from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows
-from glan_core.workspace.homework_rows import PairFilter
+from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows, tag_rows
+from glan_core.workspace.pair_filter import PairFilter
+from glan_core.workspace.tag_rows import REASONS, Tag
 
 DISCIPLINES = ("mathematics", "music")
 LIVE = "c.retired = 0 AND s.retired = 0"
@@ -35,6 +36,10 @@ TRUTH = {
     "calls": "SELECT count(*) FROM calls WHERE discipline_id = ?",
     "tokens_out": "SELECT total(tokens_out) FROM calls WHERE discipline_id = ?",
     "last_at": "SELECT max(at) FROM calls WHERE discipline_id = ?",
+    **{
+        f"dropped_{reason}": f"SELECT count(*) FROM questions WHERE discipline_id = ? AND dropped = '{reason}'"
+        for reason in REASONS
+    },
 }
 
 
@@ -122,6 +127,21 @@ class Person:
             except GlanError:
                 self.done["refused"] += 1
 
+    def check_rows(self) -> None:
+        """A check that finds something in any rows, and takes off what it found before and does not now."""
+        kind, name, run_id = self.rng.choice(REASONS[1:]), self.rng.choice(["one", "two"]), self.rng.randint(1, 10**9)
+        found = [Tag(seq, kind, name) for (seq,) in rows(self.ws, "SELECT seq FROM questions") if self.rng.random() < 0.2]
+        with self.ws.write() as db:
+            tag_rows.put_tags(db, found, run_id)
+            while tag_rows.clear_tags(db, kind, [name], run_id, limit=3):
+                pass
+
+    def overrule(self) -> None:
+        tagged = rows(self.ws, "SELECT seq, kind, name FROM tags")
+        if tagged:
+            with self.ws.write() as db:
+                tag_rows.overrule(db, *self.rng.choice(tagged), self.rng.choice(["Ada", None]))
+
     def redo(self, id: str) -> None:
         self.teach(Canned(self.behaviour(), name=self.rng.choice(["canned", "other"]), sessions=self.rng.randint(1, 4)))
         run_order(self.ws, {"record_id": id}, "redo")
@@ -178,6 +198,9 @@ def check(person: Person) -> None:
         id = pair.question.id
         now = {id: pair.question.text, answer_id(id): pair.answer}
         assert pair.edited == any(text and person.first[id] != text for id, text in now.items()), id
+        tags = {tag.kind for tag in tag_rows.tags_of(ws.db, pair.question.seq) if not tag.overruled_by}
+        reasons = [reason for reason in REASONS if reason in tags or (reason, pair.review) == ("rejected", "reject")]
+        assert pair.dropped == (reasons[0] if reasons and pair.answer is not None else None)
         [row] = rows(ws, "SELECT answered, answer_length, answer_teacher, level FROM questions WHERE id = ?", id)
         subject = curriculum_rows.subject(ws.db, curriculum_rows.syllabus(ws.db, pair.question.syllabus_id).subject_id)
         length = None if pair.answer is None else len(pair.answer)
@@ -235,8 +258,15 @@ def test_whatever_people_and_runs_do_everything_counted_is_true_and_can_be_taken
     ws.db.pragma("synchronous", "off")
     person = Person(ws, order, teach, seed)
     person.run()
-    often = [person.judge, person.star, person.edit_pair, person.edit_syllabus, person.undo, person.undo]
-    seldom = [person.judge_all, person.edit_subject, person.write_answer_anew, person.write_syllabus_anew, person.run]
+    often = [person.judge, person.star, person.edit_pair, person.edit_syllabus, person.undo, person.undo, person.overrule]
+    seldom = [
+        person.judge_all,
+        person.edit_subject,
+        person.write_answer_anew,
+        person.write_syllabus_anew,
+        person.run,
+        person.check_rows,
+    ]
     for step in range(120):
         person.deed(person.rng.choice(often if step % 3 else seldom))
         person.look()

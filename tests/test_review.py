@@ -8,8 +8,8 @@ from helpers import Canned, number, run_order
 from glan_core import coverage, provenance, record_edit, review
 from glan_core.errors import GlanError
 from glan_core.ids import answer_id
-from glan_core.workspace import call_rows, curriculum_rows, homework_rows, record_rows
-from glan_core.workspace.homework_rows import PairFilter
+from glan_core.workspace import call_rows, curriculum_rows, homework_rows, pair_filter, record_rows
+from glan_core.workspace.pair_filter import PairFilter
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_bulk_rejection_touches_what_the_filter_shows_and_one_undo_brings_back
     [kept, *_] = found(filled, disciplines=("mathematics",))
     review.review(filled, kept, "keep", "Ada")
     which = PairFilter(disciplines=("mathematics",))
-    assert homework_rows.number_of(filled.db, which) == 24
+    assert pair_filter.number_of(filled.db, which) == 24
     batch = review.review_all(filled, which, "reject", "Ada", reason="off topic")
     assert counted(filled) == {"kept": 0, "rejected": 24, "starred": 0}
     assert set(found(filled, review="reject")) == set(found(filled, disciplines=("mathematics",)))
@@ -245,12 +245,12 @@ def test_filters_join_and_page(filled):
     while page := homework_rows.pairs_page(filled.db, which, before=before, limit=5):
         walked += [p.question.id for p in page]
         before = page[-1].question.seq
-    assert walked == singles and homework_rows.number_of(filled.db, which) == len(singles)
+    assert walked == singles and pair_filter.number_of(filled.db, which) == len(singles)
 
 
 @pytest.mark.parametrize("words", ["\0", "\ud800 answer", "answer\0", '"', "-- ** ()", "answer " * 3000])
 def test_odd_words_find_nothing_or_something_and_never_fail(filled, words):
-    assert len(found(filled, words=words)) == homework_rows.number_of(filled.db, PairFilter(words=words)) in (0, 48)
+    assert len(found(filled, words=words)) == pair_filter.number_of(filled.db, PairFilter(words=words)) in (0, 48)
     for disciplines in (None, ("mathematics",)):
         assert curriculum_rows.subject_states(filled.db, disciplines, words) == []
 
@@ -259,20 +259,20 @@ def test_words_with_any_other_filter_find_what_both_find_on_every_page(filled, m
     review.review_all(filled, PairFilter(disciplines=("mathematics",), strategy="pair"), "reject", "Ada")
     everything, said = found(filled), set(found(filled, words="together"))
     concept = homework_rows.pair(filled.db, everything[0]).question.concepts[0]
-    monkeypatch.setattr(homework_rows, "CHUNK", 3)
-    monkeypatch.setattr(homework_rows, "PATIENCE", 1)
-    monkeypatch.setattr(homework_rows, "FURTHER", 0.5)
+    monkeypatch.setattr(pair_filter, "CHUNK", 3)
+    monkeypatch.setattr(pair_filter, "PATIENCE", 1)
+    monkeypatch.setattr(pair_filter, "FURTHER", 0.5)
     for which in (PairFilter(review="reject"), PairFilter(disciplines=("music",)), PairFilter(strategy="single", level="basic"),
                   PairFilter(starred=True), PairFilter(concept_id=concept, disciplines=("mathematics", "earth-science"))):  # fmt: skip
-        wanted = [seq for seq in homework_rows.matching(filled.db, which, limit=1000)]
+        wanted = [seq for seq in pair_filter.matching(filled.db, which, limit=1000)]
         kept = [pair for pair in homework_rows.pairs_page(filled.db, which, limit=1000) if pair.question.id in said]
         assert [pair.question.seq for pair in kept] == wanted  # all questions say so
         both = replace(which, words="together")
         newest_first, before = [], None
-        while seqs := homework_rows.matching(filled.db, both, before=before, limit=5):
+        while seqs := pair_filter.matching(filled.db, both, before=before, limit=5):
             newest_first, before = newest_first + seqs, seqs[-1]
         oldest_first, after = [], 0
-        while seqs := homework_rows.matching(filled.db, both, after=after, limit=5):
+        while seqs := pair_filter.matching(filled.db, both, after=after, limit=5):
             oldest_first, after = oldest_first + seqs[::-1], seqs[0]
         assert newest_first == wanted == oldest_first[::-1]
 
@@ -289,7 +289,22 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
 
     [first, *_] = homework_rows.pairs_page(filled.db, PairFilter())
     db = filled.db
-    for column in ("review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
+    review.review(filled, first.question.id, "reject", "Ada")
+    before = homework_rows.pair(db, first.question.id)
+    db.execute(
+        "DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP INDEX questions_by_discipline; DROP TABLE tags"
+    )
+    db.execute("ALTER TABLE questions DROP COLUMN dropped; DELETE FROM counters WHERE measure = 'dropped_rejected'")
+    db.execute("CREATE INDEX questions_by_discipline ON questions (discipline_id, seq)")
+    db.pragma("user_version", 2)
+    filled.close()
+    second = type(filled).open(filled.folder)
+    assert homework_rows.pair(second.db, first.question.id) == before and before.dropped == "rejected"
+    assert coverage.standings(second)[""].kept == coverage.standings(second)[""].counts["pairs"] - 1
+    review.review(second, first.question.id, None, "Ada")
+    db = second.db
+    db.execute("DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP TABLE tags")
+    for column in ("dropped", "review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
         db.execute("DROP INDEX IF EXISTS questions_by_discipline; DROP INDEX IF EXISTS questions_edited")
         db.execute(f"ALTER TABLE questions DROP COLUMN {column}")
     for table, column in (("subjects", "edited"), ("syllabi", "version"), ("syllabi", "edited"), ("sessions", "retired"),
@@ -298,7 +313,7 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     db.execute("CREATE INDEX questions_by_discipline ON questions (discipline_id, seq)")
     db.execute("DROP TABLE record_events; DROP TABLE run_counters; DELETE FROM counters WHERE measure = 'last_at'")
     db.pragma("user_version", 1)
-    filled.close()
+    second.close()
     again = type(filled).open(filled.folder)
     assert again.db.pragma("user_version") == len(schema.MIGRATIONS)
     assert homework_rows.pairs_page(again.db, PairFilter(level="basic", teacher=first.answer_teacher))[0] == first

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from glan_core import coverage, preview, runs, taxonomy, taxonomy_edit
 from glan_core.cli.output import progress, report, say_waiting, table
 from glan_core.errors import GlanError
-from glan_core.generation.order import STAGE_WORDS, Order, Terms, read_order
+from glan_core.generation.order import Order, Terms, read_order, stage_word
 from glan_core.generation.plan import Plan, plan
 from glan_core.generation.run import check
 from glan_core.wording import duration, money, span, usd
@@ -132,7 +132,7 @@ def _plan(args: argparse.Namespace) -> None:
 
 def _plan_lines(made: Plan) -> list[str]:
     rows = [
-        (STAGE_WORDS[s.stage], s.teacher, span(s.calls), round(s.tokens_in), round(s.tokens_out), money(s.usd))
+        (stage_word(s.stage), s.teacher, span(s.calls), round(s.tokens_in), round(s.tokens_out), money(s.usd))
         for s in made.stages if s.calls[1]
     ]  # fmt: skip
     if not rows:
@@ -179,7 +179,7 @@ def say_end(ws: Workspace, run: Run, as_json: bool) -> int:
 
 def failure_lines(causes: Iterable[tuple[str, str, int]]) -> list[str]:
     """Failures by stage and cause, a line each."""
-    return [f"  {number:,} x {STAGE_WORDS[stage]}: {cause}" for stage, cause, number in causes]
+    return [f"  {number:,} x {stage_word(stage)}: {cause}" for stage, cause, number in causes]
 
 
 def _preview(args: argparse.Namespace) -> int:
@@ -248,7 +248,7 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
     run = runs.get(ws, args.id)
     state, sample = runs.state_of(run), run_rows.last_sample(ws.db, run.id)
     stages = run_rows.stages(ws.db, run.id)
-    rows = [(STAGE_WORDS[s.stage], s.done, s.planned, s.failed) for s in stages if s.planned]
+    rows = [(stage_word(s.stage), s.done, s.planned, s.failed) for s in stages if s.planned]
     lines = [f"Run {run.id} ({run.kind}): {run.title}. It is {state}. {run.message}".rstrip()]
     lines += table(rows, ("stage", "done", "of", "failed"))
     if sample:
@@ -256,7 +256,7 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} refused as too many, {sample.faults:,} faults, "
                      f"{usd(sample.cost_usd)}, {duration(seconds)}.")  # fmt: skip
     failures = call_rows.failures(ws.db, run.id, 20)
-    lines += [f"failed: {STAGE_WORDS[f.stage]} {f.work_id}: {f.cause} ({f.message})" for f in failures]
+    lines += [f"failed: {stage_word(f.stage)} {f.work_id}: {f.cause} ({f.message})" for f in failures]
     data = asdict(run) | {
         "state": state, "stages": [asdict(s) for s in stages], "totals": sample and asdict(sample),
         "failures": [asdict(f) for f in failures],

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 
-from glan_core.generation.order import STAGE_WORDS
+from glan_core.generation.order import stage_word
 from glan_core.wording import usd
 from glan_core.workspace.run_rows import Sample, StageProgress
 
@@ -63,7 +63,7 @@ def _bars():
         def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
             for stage in stages:
                 if stage.planned and stage.stage not in tasks:
-                    tasks[stage.stage] = bars.add_task(STAGE_WORDS[stage.stage], note="")
+                    tasks[stage.stage] = bars.add_task(stage_word(stage.stage), note="")
                 if stage.stage in tasks:
                     note = f"{stage.failed:,} failed" if stage.failed else ""
                     bars.update(tasks[stage.stage], total=stage.planned, completed=stage.done, note=note)
@@ -77,7 +77,7 @@ def _plain():
 
     def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
         nonlocal last, latest
-        parts = [f"{STAGE_WORDS[s.stage]} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
+        parts = [f"{stage_word(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = f"{', '.join(parts) or 'nothing to do'}; {usd(sample.cost_usd)}"
         if time.monotonic() - last >= PLAIN_SECONDS:
             last, latest = time.monotonic(), ""

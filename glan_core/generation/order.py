@@ -16,6 +16,12 @@ STAGE_WORDS = {
     "question": "questions", "answer": "answers", "proposals": "proposals",
 }  # fmt: skip
 
+
+def stage_word(stage: str) -> str:
+    """A stage in words; the stages of jobs (`runs.jobs`) have their words for names."""
+    return STAGE_WORDS.get(stage, stage)
+
+
 # The paper's where it states them (temperature 1.0 and 0.7, top-p 0.95); it does not state those of questions.
 SAMPLING = {
     "proposals": Sampling(1.0, 0.95, 4096),

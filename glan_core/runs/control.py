@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from glan_core.errors import GlanError
-from glan_core.generation.order import Terms
+from glan_core.generation.order import Model, Terms
 from glan_core.generation.run import check, order_of
+from glan_core.runs import jobs
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE, STALE_AFTER, Run
 
 HERE = Path(__file__).parents[2]  # where this very glan_core lies: a child finds it whether or not it is installed
+JOB_SECONDS = 600.0  # that a job whose process is there may be silent
 LAUNCH_SECONDS = 45.0  # a cold Python on a busy machine may need this long to its first heartbeat
 
 
@@ -25,13 +27,14 @@ def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None
 
 
 def start(
-    ws: Workspace, kind: str, title: str, order: Terms, environment: Mapping[str, str] | None = None, plan: dict | None = None
+    ws: Workspace, kind: str, title: str, order: Model, environment: Mapping[str, str] | None = None, plan: dict | None = None
 ) -> int:
     """Make sure that an order can be begun, store its run and start the child; the run's number.
 
     `environment` as for `launch`. GlanError, with nothing stored, when the order can't be carried out.
     """
-    check(order, (environment or {}).get("OPENAI_API_KEY"))
+    if isinstance(order, Terms):
+        check(order, (environment or {}).get("OPENAI_API_KEY"))
     run_id = submit(ws, kind, title, order.model_dump(mode="json"), plan)
     launch(ws, run_id, environment)
     return run_id
@@ -72,9 +75,11 @@ def state_of(run: Run, now: float | None = None) -> str:
         return run.state
     now = time.time() if now is None else now
     patience = STALE_AFTER if run.state == "running" else LAUNCH_SECONDS
+    here = run.pid is not None and run.host == socket.gethostname()
+    if here and run.kind in jobs.JOBS:  # one step in a library may keep even the thread of the heartbeat waiting
+        patience = JOB_SECONDS
     silent = now - (run.heartbeat_at or run.created_at) > patience
-    gone = run.pid is not None and run.host == socket.gethostname() and not _alive(run.pid)
-    return "lost" if silent or gone else run.state
+    return "lost" if silent or (here and not _alive(run.pid)) else run.state
 
 
 def _alive(pid: int) -> bool:
@@ -119,7 +124,8 @@ def resume(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
     the order can't be carried out: no such teacher, no key, a limit that is none.
     """
     run = get(ws, run_id)
-    check(order_of(run.kind, run.params if params is None else params), (environment or {}).get("OPENAI_API_KEY"))
+    if run.kind not in jobs.JOBS:
+        check(order_of(run.kind, run.params if params is None else params), (environment or {}).get("OPENAI_API_KEY"))
     make_ready(ws, run_id, params=params)
     launch(ws, run_id, environment)
 

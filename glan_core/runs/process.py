@@ -9,7 +9,9 @@ import uuid
 from collections.abc import Callable
 
 from glan_core.errors import GlanError
-from glan_core.generation.run import Watcher, carry_out
+from glan_core.generation import run as generation
+from glan_core.generation.run import Watcher
+from glan_core.runs import jobs
 from glan_core.runs.control import get, state_of
 from glan_core.teachers.http import key_from_environment
 from glan_core.teachers.wire import redact
@@ -38,7 +40,8 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
     if not run_rows.holds(ws.db, run_id, claim):
         return get(ws, run_id)
     try:
-        state, message = carry_out(ws, get(ws, run_id), claim, watch)
+        run = get(ws, run_id)
+        state, message = (jobs if run.kind in jobs.JOBS else generation).carry_out(ws, run, claim, watch)
     except KeyboardInterrupt:  # before the engine listens to signals
         state, message = "paused", "Paused: resume it to go on."
     except GlanError as error:
@@ -52,7 +55,8 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
 
 
 def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
-    """Take the run if it is its turn: one run writes at a time, in the order of their numbers. Says that it lives, too.
+    """Take the run if it is its turn: of those that ask teachers one works at a time, and one of the others, in the order of
+    their numbers. Says that it lives, too.
 
     Returns the run to wait for, None where there is nothing to wait for: the run is taken, or it can't be.
     """
@@ -66,7 +70,8 @@ def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
             state = "cancelled" if run.wish == "cancel" else "paused"
             run_rows.update_run(db, run_id, state=state, wish=None, message="Stopped before it began.", finished_at=now)
             return None
-        others = [other for other in run_rows.live_runs(db) if other.id != run_id]
+        same = [other for other in run_rows.live_runs(db) if (other.kind in jobs.JOBS) == (run.kind in jobs.JOBS)]
+        others = [other for other in same if other.id != run_id]
         lost = [other for other in others if state_of(other, now) == "lost"]
         ahead = [other for other in others if other not in lost and (other.state == "running" or other.id < run_id)]
         if ahead:

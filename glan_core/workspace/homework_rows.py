@@ -1,22 +1,17 @@
 """Questions, answers and the pairs they make: writing them, paging through them, counting them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import apsw
 
 from glan_core.ids import answer_id
-from glan_core.replies import storable
+from glan_core.workspace import tag_rows
 from glan_core.workspace.call_rows import count
+from glan_core.workspace.pair_filter import PairFilter, answered_after, matching
 from glan_core.workspace.workspace import set_fact
 
-MOST_TERMS = 400  # of a compound SELECT; SQLite takes 500
-CHUNK = 1000  # rows of the text index that are looked at together
-PATIENCE = 5  # such chunks, before it is asked whether the rest of a filter gets further
-FURTHER = 10  # times, that it must, since asking a row for words costs more than the other way round
-VERDICTS = {"keep": "kept", "reject": "rejected"}  # a verdict and the counter of the questions that have it
 SCRIPTED = ("scripted", "openai:scripted")  # the offline teacher, in this process or served over HTTP
 
 
@@ -42,7 +37,8 @@ class Question:
 class Pair:
     """A question with its answer, or without one yet (`answer` and `answer_teacher` None), and what a person made of it:
     `review` 'keep', 'reject' or None, with the `reason` of a rejection; whether it is `starred`, whether its text was
-    `edited`. `level` is that of its subject."""
+    `edited`. `level` is that of its subject; `dropped` why the dataset leaves the pair out (`tag_rows.REASONS`), None where
+    it takes it."""
 
     question: Question
     answer: str | None
@@ -52,6 +48,7 @@ class Pair:
     starred: bool = False
     edited: bool = False
     level: str = ""
+    dropped: str | None = None
 
     @property
     def scripted(self) -> bool:
@@ -60,28 +57,23 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class PairFilter:
-    """Which pairs; what is None is not asked.
+class Text:
+    """What checks and measures read of a question: its text and that of its answer (None without one, or where answers were
+    not asked for), who wrote them, where it belongs, whether the dataset leaves it out, and what a person said of it."""
 
-    Of these disciplines, of one syllabus, asking about one key concept, of a strategy, of a subject's level, answered or
-    not, by a teacher (who wrote question or answer), in a state of review ('keep', 'reject', 'none'), starred, edited, with
-    an answer of `shortest` to `longest` characters, whose answer failed; holding all these words.
-    """
-
-    disciplines: tuple[str, ...] | None = None
-    strategy: str | None = None
-    answered: bool | None = None
-    words: str = ""
-    syllabus_id: str | None = None
-    concept_id: str | None = None
-    level: str | None = None
-    teacher: str | None = None
-    review: str | None = None
-    starred: bool = False
-    edited: bool = False
-    shortest: int | None = None
-    longest: int | None = None
-    failed: bool = False
+    seq: int
+    id: str
+    discipline_id: str
+    syllabus_id: str
+    question: str
+    answer: str | None
+    teacher: str
+    answer_teacher: str | None
+    answer_length: int | None
+    level: str
+    strategy: str
+    dropped: str | None
+    review: str | None
 
 
 def add_question(db: apsw.Connection, question: Question) -> None:
@@ -125,6 +117,7 @@ def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: 
             (len(text), teacher, question_id),
         )
         count(db, discipline_id, pairs=1)
+        tag_rows.settle(db, [seq for (seq,) in db.execute("SELECT seq FROM questions WHERE id = ?", (question_id,))])
 
 
 def combinations(db: apsw.Connection, syllabus_id: str) -> set[frozenset[str]]:
@@ -161,13 +154,13 @@ def last_seq(db: apsw.Connection) -> int:
 
 
 _COLUMNS = """q.seq, q.id, q.syllabus_id, q.discipline_id, q.strategy, q.draw_law, q.seed, q.draw, q.sessions, q.concepts,
-    q.text, q.teacher, a.text, a.teacher, q.review, q.reason, q.starred, q.edited, q.level"""
+    q.text, q.teacher, a.text, a.teacher, q.review, q.reason, q.starred, q.edited, q.level, q.dropped"""
 _FROM = "FROM questions q LEFT JOIN answers a ON a.question_id = q.id"
 
 
 def _pair(row: Sequence) -> Pair:
     question = Question(*row[:8], tuple(json.loads(row[8])), tuple(json.loads(row[9])), row[10], row[11])
-    return Pair(question, *row[12:16], bool(row[16]), bool(row[17]), row[18])
+    return Pair(question, *row[12:16], bool(row[16]), bool(row[17]), *row[18:])
 
 
 def pair(db: apsw.Connection, id: str) -> Pair | None:
@@ -191,125 +184,6 @@ def pairs_page(
     return [_pair(row) for row in rows]
 
 
-def matching(
-    db: apsw.Connection, which: PairFilter, *, before: int | None = None, after: int | None = None, limit: int = 50
-) -> list[int]:
-    """The `seq` of the next rows of a filter, newest first; as `pairs_page` takes `before` and `after`."""
-    find = _with_words if which.words.split() else _walk
-    return sorted(find(db, which, before, after, limit), reverse=True)
-
-
-def number_of(db: apsw.Connection, which: PairFilter) -> int:
-    """How many pairs pass a filter. Reads the index of the disciplines it is about, so it is for one deliberate question."""
-    if which.words.split():
-        number, before = 0, None
-        while seqs := matching(db, which, before=before, limit=CHUNK):
-            number, before = number + len(seqs), seqs[-1]
-        return number
-    conditions, values = _conditions(db, which)
-    if which.disciplines is not None:
-        conditions.append("q.discipline_id IN (SELECT value FROM json_each(:disciplines))")
-        values["disciplines"] = json.dumps(which.disciplines)
-    return db.execute(f"SELECT count(*) FROM questions q WHERE {' AND '.join(conditions) or 'TRUE'}", values).fetchone()[0]
-
-
-def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
-    """The `seq` of the next rows of a filter without words: one index walk a discipline, of which the nearest are taken.
-
-    What the conditions ask is in the index of disciplines, so that one which hardly any row passes reads no texts; where
-    counters say that a discipline has no such row, not even that is read.
-    """
-    order = "ASC" if after is not None else "DESC"
-    conditions, values = _conditions(db, which)
-    disciplines = which.disciplines
-    if which.syllabus_id or which.concept_id or which.failed:  # few rows, that an index of their own gives
-        if disciplines is not None:
-            conditions.append("+q.discipline_id IN (SELECT value FROM json_each(:disciplines))")
-            values["disciplines"] = json.dumps(disciplines)
-            disciplines = None
-    elif conditions:
-        measure = VERDICTS.get(which.review) or ("starred" if which.starred else "questions")
-        having = {id for (id,) in db.execute("SELECT node_id FROM counters WHERE measure = ? AND value > 0", (measure,))}
-        disciplines = list(having if disciplines is None else having.intersection(disciplines))
-    if after is not None or before is not None:
-        conditions.append("q.seq > :at" if after is not None else "q.seq < :at")
-        values["at"] = after if after is not None else before
-    part = f"SELECT q.seq AS seq FROM questions q WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
-    if disciplines is None:
-        seqs = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
-    else:
-        seqs = []
-        for start in range(0, len(disciplines), MOST_TERMS):
-            some = {f"d{n}": id for n, id in enumerate(disciplines[start : start + MOST_TERMS])}
-            parts = [part.format(" AND ".join([f"q.discipline_id = :{name}", *conditions])) for name in some]
-            query = " UNION ALL ".join(f"SELECT * FROM ({each})" for each in parts)
-            seqs += [seq for (seq,) in db.execute(query, values | some)]
-    return sorted(seqs, reverse=after is None)[:limit]
-
-
-def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
-    """The `seq` of the next rows that hold the words: the text index gives them in order, a chunk at a time.
-
-    Where hardly any of those passes the rest of the filter, the rows that do are asked for the words instead.
-    """
-    words = " ".join(f'"{word}"' for word in storable(which.words).replace('"', " ").split())
-    sign, order, at = (">", "ASC", after) if after is not None else ("<", "DESC", 2**62 if before is None else before)
-    conditions, values = _conditions(db, which)
-    wanted = None if which.disciplines is None else set(which.disciplines)
-    kept = " AND ".join(["q.seq IN (SELECT value FROM json_each(:chunk))", *conditions])
-    found: list[int] = []
-    span, patience = 0, PATIENCE if conditions or wanted is not None else -1
-    while words and len(found) < limit:
-        if patience == 0:
-            rows = _walk(db, which, at if after is None else None, None if after is None else at, CHUNK)
-            if len(rows) < CHUNK or abs(rows[-1] - at) > FURTHER * span:
-                holds = "SELECT 1 FROM pair_text WHERE pair_text MATCH ? AND rowid = ?"
-                with_words = (seq for seq in rows if db.execute(holds, (words, seq)).fetchone())
-                found += islice(with_words, limit - len(found))
-                if len(rows) < CHUNK:
-                    break
-                at = rows[-1]
-                continue
-        patience -= 1
-        chunk = [row for (row,) in db.execute(
-            f"SELECT rowid FROM pair_text WHERE pair_text MATCH ? AND rowid {sign} ? ORDER BY rowid {order} LIMIT {CHUNK}",
-            (words, at),
-        )]  # fmt: skip
-        if not chunk:
-            break
-        span, at, values["chunk"] = abs(chunk[-1] - chunk[0]), chunk[-1], json.dumps(chunk)
-        rows = db.execute(f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", values)
-        found += [seq for seq, discipline in rows if wanted is None or discipline in wanted]
-    return found[:limit]
-
-
-def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict]:
-    """What a filter asks of a question `q`, but for disciplines and words."""
-    asked = {
-        "strategy": ("q.strategy = :strategy", which.strategy),
-        "answered": ("q.answered = :answered", None if which.answered is None else int(which.answered)),
-        "level": ("q.level = :level", which.level),
-        "teacher": (":teacher IN (q.teacher, q.answer_teacher)", which.teacher),
-        "review": ("coalesce(q.review, 'none') = :review", which.review),
-        "starred": ("q.starred = :starred", which.starred or None),
-        "edited": ("q.edited = 1", which.edited or None),
-        "shortest": ("q.answer_length >= :shortest", which.shortest),
-        "longest": ("q.answer_length <= :longest", which.longest),
-        "syllabus_id": ("q.syllabus_id = :syllabus_id", which.syllabus_id),
-        "concept_id": ("q.id IN (SELECT question_id FROM question_concepts WHERE concept_id = :concept_id)", which.concept_id),
-        "failed": ("q.id IN (SELECT value FROM json_each(:failed))", _failed(db) if which.failed else None),
-    }
-    asked = {name: pair for name, pair in asked.items() if pair[1] is not None}
-    return [condition for condition, _ in asked.values()], {name: value for name, (_, value) in asked.items()}
-
-
-def _failed(db: apsw.Connection) -> str:
-    """The open questions whose answer failed, as a JSON list of ids."""
-    failed = {id for (id,) in db.execute("SELECT work_id FROM failures WHERE stage = 'answer'")}
-    open_ones = db.execute("SELECT id FROM questions WHERE answered = 0") if failed else ()
-    return json.dumps([id for (id,) in open_ones if answer_id(id) in failed])
-
-
 def siblings(db: apsw.Connection, question: Question, limit: int = 10) -> list[Pair]:
     """Other pairs that ask about a key concept of a question, newest first."""
     marks = ", ".join("?" * len(question.concepts))
@@ -325,6 +199,12 @@ def pair_ids(db: apsw.Connection, seqs: Sequence[int]) -> list[str]:
     """The ids of questions by their `seq`."""
     return [id for (id,) in db.execute("SELECT id FROM questions WHERE seq IN (SELECT value FROM json_each(?))",
                                        (json.dumps(list(seqs)),))]  # fmt: skip
+
+
+def ids_by_seq(db: apsw.Connection, seqs: Iterable[int]) -> dict[int, str]:
+    """`seq` -> id of these questions; those that are not there are left out."""
+    return dict(db.execute("SELECT seq, id FROM questions WHERE seq IN (SELECT value FROM json_each(?))",
+                           (json.dumps(list(seqs)),)))  # fmt: skip
 
 
 def concept_sets(db: apsw.Connection, syllabus_id: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -345,16 +225,35 @@ def teachers(db: apsw.Connection) -> list[str]:
     return [teacher for (teacher,) in db.execute(query)]
 
 
-def all_pairs(db: apsw.Connection, disciplines: Sequence[str] | None = None, page: int = 1000) -> Iterator[Pair]:
-    """Every answered pair that is there at the first look, oldest first, read page by page so that memory stays flat."""
+def all_pairs(db: apsw.Connection, which: PairFilter | None = None, page: int = 1000) -> Iterator[Pair]:
+    """Every answered pair of a filter that is there at the first look, oldest first, read page by page so that memory stays
+    flat."""
     after, newest = 0, last_seq(db)
-    wanted = None if disciplines is None else set(disciplines)
-    query = f"SELECT {_COLUMNS} {_FROM} WHERE q.seq > ? AND q.seq <= ? ORDER BY q.seq LIMIT ?"
-    while rows := db.execute(query, (after, newest, page)).fetchall():
+    query = f"SELECT {_COLUMNS} {_FROM} WHERE q.seq IN (SELECT value FROM json_each(?)) ORDER BY q.seq"
+    while seqs := answered_after(db, which or PairFilter(), after, newest, page):
+        after = seqs[-1]
+        yield from map(_pair, db.execute(query, (json.dumps(seqs),)).fetchall())
+
+
+def texts(
+    db: apsw.Connection, *, after: int = 0, up_to: int | None = None, answers: bool = True, page: int = 2000
+) -> Iterator[list[Text]]:
+    """The questions with `seq` above `after`, up to `up_to` (None: the newest there is now), in their order: a page at a time,
+    each in a read of its own, so that memory stays flat and a writer is never kept waiting."""
+    up_to = last_seq(db) if up_to is None else up_to
+    answer, join = ("a.text", "LEFT JOIN answers a ON a.question_id = q.id") if answers else ("NULL", "")
+    query = f"""SELECT q.seq, q.id, q.discipline_id, q.syllabus_id, q.text, {answer}, q.teacher, q.answer_teacher,
+        q.answer_length, q.level, q.strategy, q.dropped, q.review FROM questions q {join}
+        WHERE q.seq > ? AND q.seq <= ? ORDER BY q.seq LIMIT ?"""
+    while rows := db.execute(query, (after, up_to, page)).fetchall():
         after = rows[-1][0]
-        for row in rows:
-            if row[12] is not None and (wanted is None or row[3] in wanted):
-                yield _pair(row)
+        yield [Text(*row) for row in rows]
+
+
+def questions_of(db: apsw.Connection, seqs: Sequence[int]) -> dict[int, str]:
+    """The questions of some rows, by their `seq`."""
+    query = "SELECT seq, text FROM questions WHERE seq IN (SELECT value FROM json_each(?))"
+    return dict(db.execute(query, (json.dumps(list(seqs)),)))
 
 
 def index_text(db: apsw.Connection, up_to_rows: int = 2000) -> int:

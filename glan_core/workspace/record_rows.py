@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import apsw
 
 from glan_core.ids import answer_id
+from glan_core.workspace import tag_rows
 from glan_core.workspace.call_rows import count
-from glan_core.workspace.homework_rows import VERDICTS, index_again
+from glan_core.workspace.homework_rows import index_again
+from glan_core.workspace.pair_filter import VERDICTS
 
 # What can be changed, by the kind that an id begins with (`ids.derive`): the table and the fields.
 FIELDS = {
@@ -85,13 +87,14 @@ def _follow(db: apsw.Connection, record_id: str, field: str, before: object, aft
 
 
 def _count_review(db: apsw.Connection, question_id: str, field: str, before: object, after: object) -> None:
-    (discipline_id,) = db.execute("SELECT discipline_id FROM questions WHERE id = ?", (question_id,)).fetchone()
+    seq, discipline_id = db.execute("SELECT seq, discipline_id FROM questions WHERE id = ?", (question_id,)).fetchone()
     if field == "starred":
         count(db, discipline_id, starred=int(bool(after)) - int(bool(before)))
         return
     for verdict, amount in ((before, -1), (after, 1)):
         if verdict in VERDICTS:
             count(db, discipline_id, **{VERDICTS[verdict]: amount})
+    tag_rows.settle(db, [seq])
 
 
 def _mark_pair(db: apsw.Connection, question_id: str) -> None:
@@ -186,3 +189,17 @@ def syllabus_events(db: apsw.Connection, syllabus_id: str, limit: int = 500) -> 
         f"SELECT * FROM record_events WHERE record_id IN ({_OF_SUBJECT}) ORDER BY seq DESC LIMIT ?2", (syllabus_id, limit)
     )
     return [_event(row) for row in rows]
+
+
+def last_event(db: apsw.Connection) -> int:
+    """The number of the newest change; 0 where nothing was ever changed."""
+    return db.execute("SELECT coalesce(max(seq), 0) FROM record_events").fetchone()[0]
+
+
+def edited_questions(db: apsw.Connection, since: int) -> list[tuple[int, str]]:
+    """The questions whose text was changed after the event `since`: their `seq` and text as it is now, in order."""
+    return db.execute(
+        """SELECT DISTINCT q.seq, q.text FROM record_events e JOIN questions q ON q.id = e.record_id
+           WHERE e.seq > ? AND e.field = 'text' AND substr(e.record_id, 1, 3) = 'qst' ORDER BY q.seq""",
+        (since,),
+    ).fetchall()

@@ -149,4 +149,34 @@ def version_2(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2]
+def version_3(db: apsw.Connection) -> None:
+    """What checks found in pairs, and why a pair is left out of the dataset.
+
+    A tag is what a check found in one pair: by a quality filter, as a near-duplicate of `other`, or as holding a benchmark's
+    question; a judgement is the scores that a teacher gave a pair. `questions.dropped` is the first reason why exports leave a pair out (`tag_rows.REASONS`), None where they
+    take it; it follows reviews and tags (`tag_rows.settle`), and the index of disciplines holds it, since filters ask for it.
+    """
+    db.execute("""
+    ALTER TABLE questions ADD COLUMN dropped TEXT;
+    UPDATE questions SET dropped = 'rejected' WHERE review = 'reject' AND answered = 1;
+    INSERT INTO counters SELECT discipline_id, 'dropped_rejected', count(*) FROM questions
+        WHERE dropped = 'rejected' GROUP BY discipline_id;
+    DROP INDEX questions_by_discipline;
+    CREATE INDEX questions_by_discipline ON questions (
+        discipline_id, seq, strategy, answered, review, starred, edited, answer_length, level, teacher, answer_teacher, dropped);
+    CREATE INDEX questions_reviewed ON questions (seq, review) WHERE review IS NOT NULL;
+    CREATE INDEX questions_dropped ON questions (seq, dropped) WHERE dropped IS NOT NULL;
+
+    CREATE TABLE tags (
+        kind TEXT NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, other TEXT, score REAL, detail TEXT NOT NULL,
+        overruled_by TEXT, run_id INTEGER, PRIMARY KEY (kind, name, seq)) WITHOUT ROWID;
+    CREATE INDEX tags_by_row ON tags (seq, kind, overruled_by);
+    CREATE INDEX tags_counted ON tags (kind, name, overruled_by);
+
+    CREATE TABLE judgements (
+        seq INTEGER PRIMARY KEY, correct INTEGER NOT NULL, clear INTEGER NOT NULL, self_contained INTEGER NOT NULL,
+        difficulty INTEGER NOT NULL, comment TEXT NOT NULL, teacher TEXT NOT NULL);
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3]

@@ -10,7 +10,7 @@ from glan_core import taxonomy
 from glan_core.ids import syllabus_id
 from glan_core.wording import number, shorten
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
-from glan_core.workspace.homework_rows import PairFilter
+from glan_core.workspace.pair_filter import PairFilter
 from pages.components import address
 from pages.components.text import plain
 

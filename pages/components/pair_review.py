@@ -8,8 +8,9 @@ from glan_core import record_edit, review, runs
 from glan_core.errors import GlanError
 from glan_core.generation.order import RedoOrder, read_order
 from glan_core.wording import plural
-from glan_core.workspace import Workspace, homework_rows, run_rows
-from glan_core.workspace.homework_rows import Pair, PairFilter
+from glan_core.workspace import Workspace, pair_filter, run_rows
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.run_rows import LIVE
 from pages.components import address, teacher_form
 from pages.components.text import fault, plain
@@ -107,7 +108,7 @@ def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
     with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk") as opened:
         if not opened.open:
             return
-        number = homework_rows.number_of(ws.db, which)
+        number = pair_filter.number_of(ws.db, which)
         rows = plural(number, "row")
         st.markdown(f"**{rows}** {'pass' if number != 1 else 'passes'} the filters.")
         reason = st.selectbox(

@@ -7,10 +7,10 @@ import streamlit as st
 
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
-from glan_core.generation.order import STAGE_WORDS
+from glan_core.generation.order import stage_word
 from glan_core.runs.report import DisciplineProgress, against_estimate, by_discipline
 from glan_core.wording import duration, exact, number, plural, short, shorten, span, usd
-from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components import address, studio
 from pages.components.text import plain, scripted_mark
@@ -37,7 +37,7 @@ def stages(rows: Sequence[run_rows.StageProgress]) -> None:
     st.markdown("**By stage**")
     st.dataframe(
         pd.DataFrame({
-            "stage": [STAGE_WORDS[s.stage].capitalize() for s in rows],
+            "stage": [stage_word(s.stage).capitalize() for s in rows],
             "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
             "done": [s.done for s in rows], "planned": [s.planned for s in rows], "failed": [s.failed or None for s in rows],
         }),
@@ -125,7 +125,7 @@ def latest_pairs(ws: Workspace, run: Run, alive: bool) -> None:
         return
     tree = taxonomy_edit.tree(ws)
     everything = set(chosen) >= set(taxonomy.disciplines_under(tree))
-    which = homework_rows.PairFilter(disciplines=None if everything else tuple(chosen), answered=True)
+    which = pair_filter.PairFilter(disciplines=None if everything else tuple(chosen), answered=True)
     pairs = homework_rows.pairs_page(ws.db, which, limit=3)
     if not pairs:
         return
@@ -165,7 +165,7 @@ def failures(ws: Workspace, run: Run) -> None:
     )
     st.dataframe(
         pd.DataFrame({
-            "stage": [STAGE_WORDS[stage].capitalize() for stage, _, _ in causes],
+            "stage": [stage_word(stage).capitalize() for stage, _, _ in causes],
             "cause": [cause.capitalize() for _, cause, _ in causes],
             "count": [count for _, _, count in causes],
             "advice": [ADVICE.get(cause, "Look at the replies below.") for _, cause, _ in causes],
@@ -182,7 +182,7 @@ def failures(ws: Workspace, run: Run) -> None:
         if latest.open:
             for failure in call_rows.failures(ws.db, run.id, 10):
                 st.caption(
-                    f"{STAGE_WORDS[failure.stage]} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}"
+                    f"{stage_word(failure.stage)} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}"
                 )
                 if failure.reply:
                     st.code(failure.reply[:2000], language=None, wrap_lines=True)

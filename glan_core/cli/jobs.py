@@ -1,0 +1,30 @@
+"""How commands start a job: in the foreground with its progress, or as a run in the background."""
+
+import argparse
+from dataclasses import asdict
+
+from glan_core import runs
+from glan_core.cli.output import progress, report, say_waiting
+from glan_core.generation.order import Model
+from glan_core.runs.jobs import JOBS
+from glan_core.workspace import Workspace
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every job has."""
+    parser.add_argument("--detach", action="store_true", help="work in the background; follow it with 'glan runs DIR show ID'")
+    parser.add_argument("--json", action="store_true")
+
+
+def run_job(ws: Workspace, order: Model, args: argparse.Namespace, title: str = "") -> int:
+    """Do a job, or start it with --detach; the exit code: 0 when it did all that was asked of it."""
+    run_id = runs.submit(ws, order.kind, title or JOBS[order.kind].word, order.model_dump(mode="json"))
+    if args.detach:
+        runs.launch(ws, run_id)
+        report(args.json, {"run": run_id}, [f"Run {run_id} works in the background: 'glan runs {args.dir} show {run_id}'."])
+        return 0
+    with progress(args.json) as watch:
+        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
+    state = runs.state_of(run)
+    report(args.json, asdict(run) | {"state": state}, [run.message if state == "finished" else f"It is {state}. {run.message}"])
+    return 0 if state == "finished" else 1
