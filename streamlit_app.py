@@ -28,6 +28,12 @@ page = st.navigation({
         st.Page("pages/homework.py", title="Homework", icon=":material/quiz:",
                 help="Questions and answers, each with the whole chain that it came from."),
     ],
+    "Dataset": [
+        st.Page("pages/diversity.py", title="Diversity", icon=":material/scatter_plot:",
+                help="Every question on a map: what repeats, what is missing, and how diverse it is in numbers."),
+        st.Page("pages/dataset.py", title="Dataset", icon=":material/database:",
+                help="What is kept and why the rest is not; filters, duplicates, benchmarks, snapshots, export."),
+    ],
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",
                 help="Plan and price a run, start it, watch it, pause it."),

@@ -1,15 +1,16 @@
 """Reviewing pairs: keep, reject with a reason, star, edit; one by one or all that pass a filter, each deed to be undone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from glan_core import record_edit, typed
 from glan_core.errors import GlanError
 from glan_core.homework import MAX_CHARACTERS
 from glan_core.ids import answer_id
 from glan_core.taxonomy import quoted
-from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, record_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, record_rows, tag_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import VERDICTS, PairFilter
+from glan_core.workspace.tag_rows import Tag
 
 REASONS = ("wrong", "unclear", "too easy", "off topic", "not self-contained", "badly written")
 MAX_REASON = 500
@@ -37,13 +38,32 @@ def review_all(ws: Workspace, which: PairFilter, verdict: str | None, who: str, 
 
     Done in steps, so that a run at work can store in between; one that is broken off can be undone as far as it came.
     """
+    return _for_all(ws, which, who, lambda ids: _verdict(ids, verdict, reason))
+
+
+def star_all(ws: Workspace, which: PairFilter, starred: bool, who: str) -> str | None:
+    """Star every pair that passes a filter, or take the stars away, as one deed; otherwise as `review_all`."""
+    return _for_all(ws, which, who, lambda ids: [(id, "starred", int(starred)) for id in ids])
+
+
+def _for_all(
+    ws: Workspace, which: PairFilter, who: str, changes: Callable[[list[str]], list[tuple[str, str, str | int | None]]]
+) -> str | None:
     batch, done, before = record_edit.new_batch(), False, None
     while seqs := pair_filter.matching(ws.db, which, before=before, limit=record_edit.CHUNK):
         ids = homework_rows.pair_ids(ws.db, seqs)
         with ws.write() as db:
-            done |= record_edit.change(db, who, _verdict(ids, verdict, reason), batch) is not None
+            done |= record_edit.change(db, who, changes(ids), batch) is not None
         before = seqs[-1]
     return batch if done else None
+
+
+def overrule(ws: Workspace, tag: Tag, who: str | None) -> None:
+    """Say that a pair stays in the dataset in spite of what a check found, or (None) take that back. GlanError when the check
+    no longer finds it."""
+    with ws.write() as db:
+        if not tag_rows.overrule(db, tag.seq, tag.kind, tag.name, who):
+            raise GlanError("This was changed meanwhile: look at it as it now is.")
 
 
 def _verdict(ids: Sequence[str], verdict: str | None, reason: str) -> list[tuple[str, str, str | None]]:

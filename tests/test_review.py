@@ -284,6 +284,14 @@ def test_questions_whose_answer_failed_are_found(ws, order, teach):
     assert set(found(ws, failed=True)) == set(found(ws, answered=False))
 
 
+def without_version_3(db) -> None:
+    """Take back what the third version of the schema added."""
+    db.execute("""DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP INDEX questions_by_discipline;
+        DROP TABLE tags; DROP TABLE judgements; ALTER TABLE questions DROP COLUMN dropped;
+        DELETE FROM counters WHERE measure = 'dropped_rejected';
+        CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
+
+
 def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     from glan_core.workspace import schema
 
@@ -291,11 +299,7 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     db = filled.db
     review.review(filled, first.question.id, "reject", "Ada")
     before = homework_rows.pair(db, first.question.id)
-    db.execute(
-        "DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP INDEX questions_by_discipline; DROP TABLE tags"
-    )
-    db.execute("ALTER TABLE questions DROP COLUMN dropped; DELETE FROM counters WHERE measure = 'dropped_rejected'")
-    db.execute("CREATE INDEX questions_by_discipline ON questions (discipline_id, seq)")
+    without_version_3(db)
     db.pragma("user_version", 2)
     filled.close()
     second = type(filled).open(filled.folder)
@@ -303,8 +307,8 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     assert coverage.standings(second)[""].kept == coverage.standings(second)[""].counts["pairs"] - 1
     review.review(second, first.question.id, None, "Ada")
     db = second.db
-    db.execute("DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP TABLE tags")
-    for column in ("dropped", "review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
+    without_version_3(db)
+    for column in ("review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
         db.execute("DROP INDEX IF EXISTS questions_by_discipline; DROP INDEX IF EXISTS questions_edited")
         db.execute(f"ALTER TABLE questions DROP COLUMN {column}")
     for table, column in (("subjects", "edited"), ("syllabi", "version"), ("syllabi", "edited"), ("sessions", "retired"),

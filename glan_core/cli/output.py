@@ -78,7 +78,9 @@ def _plain():
     def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
         nonlocal last, latest
         parts = [f"{stage_word(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
-        line = f"{', '.join(parts) or 'nothing to do'}; {usd(sample.cost_usd)}"
+        line = ", ".join(parts) or "nothing to do"
+        if sample.requests:
+            line += f"; {usd(sample.cost_usd)}"
         if time.monotonic() - last >= PLAIN_SECONDS:
             last, latest = time.monotonic(), ""
             print(line, file=sys.stderr, flush=True)

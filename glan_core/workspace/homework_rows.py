@@ -130,6 +130,12 @@ def question_text(db: apsw.Connection, question_id: str) -> str:
     return db.execute("SELECT text FROM questions WHERE id = ?", (question_id,)).fetchone()[0]
 
 
+def question_starts(db: apsw.Connection, seqs: Sequence[int], length: int) -> dict[int, str]:
+    """`seq` -> the first `length` characters of its question, of those that are there."""
+    query = "SELECT seq, substr(text, 1, ?) FROM questions WHERE seq IN (SELECT value FROM json_each(?))"
+    return dict(db.execute(query, (length, json.dumps(list(seqs)))).fetchall())
+
+
 def unanswered(db: apsw.Connection, discipline_id: str, up_to: int, page: int = 500) -> Iterator[str]:
     """The ids of the questions of a discipline that have no answer, among those with `seq` at most `up_to`."""
     after = 0

@@ -153,8 +153,9 @@ def version_3(db: apsw.Connection) -> None:
     """What checks found in pairs, and why a pair is left out of the dataset.
 
     A tag is what a check found in one pair: by a quality filter, as a near-duplicate of `other`, or as holding a benchmark's
-    question; a judgement is the scores that a teacher gave a pair. `questions.dropped` is the first reason why exports leave a pair out (`tag_rows.REASONS`), None where they
-    take it; it follows reviews and tags (`tag_rows.settle`), and the index of disciplines holds it, since filters ask for it.
+    question; a judgement holds the scores that a teacher gave a pair. `questions.dropped` is the first reason why exports
+    leave a pair out (`tag_rows.REASONS`), None where they take it; it follows reviews and tags (`tag_rows.settle`), and the
+    index of disciplines holds it, since filters ask for it.
     """
     db.execute("""
     ALTER TABLE questions ADD COLUMN dropped TEXT;

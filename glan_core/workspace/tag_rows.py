@@ -115,3 +115,13 @@ def tag_counts(db: apsw.Connection) -> dict[tuple[str, str], tuple[int, int]]:
 
 def _tag(row: tuple) -> Tag:
     return Tag(*row[:5], json.loads(row[5]), row[6])
+
+
+def dropped(db: apsw.Connection) -> list[tuple[int, str]]:
+    """(seq, reason) of every pair that the dataset leaves out."""
+    return db.execute("SELECT seq, dropped FROM questions WHERE dropped IS NOT NULL").fetchall()
+
+
+def kept_by_people(db: apsw.Connection) -> list[tuple[int, str]]:
+    """(seq, 'keep') of every question that a person has kept."""
+    return db.execute("SELECT seq, review FROM questions WHERE review IS NOT NULL AND review = 'keep'").fetchall()

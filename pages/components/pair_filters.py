@@ -16,8 +16,12 @@ from pages.components.text import plain
 
 REVIEWS = {"none": "not reviewed", "keep": "kept", "reject": "rejected"}
 ANSWERED = {"answered": "answered", "open": "no answer yet", "failed": "answer failed"}
+DROPPED = {
+    "in": "in the dataset", "out": "left out", "quality": "left out by a filter", "duplicate": "left out as a repetition",
+    "contaminated": "left out for a benchmark",
+}  # fmt: skip
 LENGTHS = ("shortest", "longest")
-FIELDS = ("words", "review", "strategy", "answered", "level", "teacher", "starred", "edited", *LENGTHS)
+FIELDS = ("words", "review", "strategy", "answered", "level", "teacher", "dropped", "starred", "edited", *LENGTHS)
 
 
 def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callable[[], None]) -> PairFilter:
@@ -42,6 +46,7 @@ def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: 
         None if failed or more["answered"] is None else more["answered"] == "answered", words,
         syllabus_id(address.subject()) if address.subject() else None, address.picked("concept"), more["level"],
         more["teacher"], review, bool(more["starred"]), bool(more["edited"]), more["shortest"], more["longest"], failed,
+        more["dropped"],
     )  # fmt: skip
 
 
@@ -57,13 +62,17 @@ def _more(ws: Workspace, bound: dict) -> dict:
         "Teacher", homework_rows.teachers(ws.db), None, key="teacher", placeholder="any", **bound,
         help="Who wrote the question or the answer.",
     )  # fmt: skip
+    dropped = st.selectbox(
+        "Dataset", list(DROPPED), None, format_func=lambda name: DROPPED[name].capitalize(), key="dropped", placeholder="any",
+        help="What checks and people left of it: see the Dataset page.", **bound,
+    )  # fmt: skip
     with st.grid(2, gap="small"):
         shortest = st.number_input("Answer from", 1, None, None, key="shortest", placeholder="characters", **bound)
         longest = st.number_input("to", 1, None, None, key="longest", placeholder="characters", **bound)
         starred = st.toggle("Starred", key="starred", **bound)
         edited = st.toggle("Changed", key="edited", help="Edited by a person, or written anew since.", **bound)
     return {
-        "strategy": strategy, "answered": answered, "level": level, "teacher": teacher, "starred": starred, "edited": edited,
+        "strategy": strategy, "answered": answered, "level": level, "teacher": teacher, "dropped": dropped, "starred": starred, "edited": edited,
         "shortest": shortest, "longest": longest,
     }  # fmt: skip
 
@@ -107,6 +116,8 @@ def _said(name: str, value: object) -> str:
             return REVIEWS[value]
         case "answered":
             return ANSWERED[value]
+        case "dropped":
+            return DROPPED[value]
         case "shortest":
             return f"answer from {number(value)} characters"
         case "longest":

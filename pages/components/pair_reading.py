@@ -12,6 +12,7 @@ from glan_core.workspace import Workspace, homework_rows, record_rows
 from glan_core.workspace.homework_rows import Pair
 from pages.components import address
 from pages.components.pair_review import REVIEWED, edit_dialog, write_anew
+from pages.components.pair_tags import tags
 from pages.components.text import model_markdown, plain, scripted_mark
 
 FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred": "star", "teacher": "teacher"}
@@ -32,6 +33,7 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
         with st.container(key="answer"):
             st.markdown(model_markdown(pair.answer))
     marks(pair)
+    tags(ws, pair.question.seq)
     concepts(links)
     with st.container(horizontal=True, gap="small"):
         if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_pair"):

@@ -10,11 +10,12 @@ from glan_core.errors import GlanError
 from glan_core.generation.order import STAGES, Order, read_order
 from glan_core.generation.plan import plan
 from glan_core.runs.gains import gained, in_all
+from glan_core.runs.jobs import JOBS
 from glan_core.runs.report import expected, settings
 from glan_core.wording import ago, duration, number, plural, short, usd
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
-from pages.components import address, run_form, run_plan, run_progress, teacher_form
+from pages.components import address, job_panel, run_form, run_plan, run_progress, teacher_form
 from pages.components.text import fault, plain
 
 COLORS = {
@@ -26,7 +27,10 @@ COLORS = {
     "finished": "green",
     "lost": "red",
 }
-KINDS = {"generate": "Generation", "propose": "Proposals", "preview": "Preview", "redo": "Rewriting"}
+KINDS = {
+    "generate": "Generation", "propose": "Proposals", "preview": "Preview", "redo": "Rewriting", "judge": "Judging",
+    **{kind: job.word for kind, job in JOBS.items()},
+}  # fmt: skip
 ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
 RECENT = 30.0  # seconds over which the rate of now is taken
 
@@ -45,6 +49,7 @@ def history(
     }
     if totals is not None:
         last = [totals.get(run.id) for run in rows]
+        last = [None if run.kind in JOBS else one for run, one in zip(rows, last, strict=True)]
         columns |= {"calls": [one and one.done for one in last], "spent": [one and usd(one.cost_usd) for one in last]}
     columns["message"] = [run.message for run in rows]
     event = st.dataframe(
@@ -89,7 +94,10 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     alive = state in LIVE
     if was_alive != alive:
         st.rerun()  # the page draws this panel anew, with or without a pulse
-    stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: (*STAGES, "proposals").index(s.stage))
+    if run.kind in JOBS:
+        _job(ws, run, state)
+        return
+    stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: STAGES.index(s.stage) if s.stage in STAGES else len(STAGES))
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
@@ -121,6 +129,21 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     run_progress.latest_pairs(ws, run, alive)
 
 
+def _job(ws: Workspace, run: Run, state: str) -> None:
+    """The panel of a run that asks no teacher."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
+        st.badge(state, color=COLORS[state])
+    _say(ws, run, state, run_rows.last_sample(ws.db, run.id))
+    if state in LIVE:
+        st.progress(*job_panel.how_far(ws, run))
+    _controls(ws, run, state)
+    if (stages := run_rows.stages(ws.db, run.id)) and any(stage.planned for stage in stages):
+        run_progress.stages(stages)
+    if state not in LIVE and run.started_at:
+        st.caption(f"Took {duration((run.finished_at or run.heartbeat_at or run.started_at) - run.started_at)}.")
+
+
 def _order(run: Run) -> None:
     """The order in words, on demand."""
     if run.kind != "generate":
@@ -138,9 +161,10 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
     elif state == "failed" and sample is None:
         st.caption("It failed before it began: nothing was asked, and nothing paid.")
     elif state == "queued":
-        ahead = [other for other in run_rows.live_runs(ws.db) if other.id < run.id and runs.state_of(other) in LIVE]
+        same = [other for other in run_rows.live_runs(ws.db) if (other.kind in JOBS) == (run.kind in JOBS)]
+        ahead = [other for other in same if other.id < run.id and runs.state_of(other) in LIVE]
         st.caption(
-            f"Waits for run {ahead[0].id} ({plain(ahead[0].title)}) to end: one run works at a time."
+            f"Waits for run {ahead[0].id} ({plain(ahead[0].title)}) to end: one of a kind works at a time."
             if ahead
             else "About to begin."
         )

@@ -1,0 +1,57 @@
+"""The funnel of a dataset: from what was generated to what is kept, and what each step leaves out."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from glan_core.coverage import Standing
+from glan_core.figures.style import Style, mix
+from glan_core.workspace.tag_rows import REASONS
+
+HEIGHT = 330
+STEPS = {
+    "pairs": "Question and answer",
+    "rejected": "Not rejected by a person",
+    "quality": "Passes the filters",
+    "duplicate": "Repeats no other",
+    "contaminated": "Holds no benchmark question",
+}
+LEFT_OUT = {"rejected": "rejected", "quality": "filtered", "duplicate": "near-duplicates", "contaminated": "contaminated"}
+
+
+def funnel_frame(standing: Standing) -> pd.DataFrame:
+    """A row for each step: `step` (a key of STEPS), its words, how many questions or pairs are left after it, and how many it
+    took away. The first two are questions asked and those that have an answer."""
+    counts = standing.counts
+    rows = [("questions", "Questions", int(counts["questions"]), 0)]
+    left = int(counts["pairs"])
+    rows.append(("pairs", STEPS["pairs"], left, rows[0][2] - left))
+    for reason in REASONS:
+        out = int(counts[f"dropped_{reason}"])
+        left -= out
+        rows.append((reason, STEPS[reason], left, out))
+    return pd.DataFrame(rows, columns=["step", "words", "left", "out"])
+
+
+def funnel_figure(frame: pd.DataFrame, style: Style) -> go.Figure:
+    """The steps as bars, from top to bottom; what a step takes away is the grey end of its bar."""
+    left, out = frame["left"], frame["out"]
+    told = [f"<b>{n:,}</b>" for n in left]
+    gone = [f"−{n:,}" if n else "" for n in out]
+    figure = go.Figure([
+        go.Bar(
+            y=frame["words"], x=left, orientation="h", text=told, textposition="auto", insidetextanchor="start", marker={"color": [
+                *[style.accent] * (len(frame) - 1), style.hues[2]], "line": {"width": 0}}, customdata=frame["step"],
+            hovertemplate="%{y}: %{x:,} left<extra></extra>", textfont={"size": 14},
+        ),
+        go.Bar(
+            y=frame["words"], x=out, orientation="h", text=gone, textposition="outside", cliponaxis=False,
+            marker={"color": mix(style.nothing, style.muted, 0.3), "line": {"width": 0}}, customdata=frame["step"],
+            hovertemplate="%{y}: %{x:,} taken away<extra></extra>", textfont={"size": 13, "color": style.muted},
+        ),
+    ])  # fmt: skip
+    most = max(1, int((left + out).max())) if len(frame) else 1
+    figure.update_layout(
+        template=style.template, height=HEIGHT, barmode="stack", bargap=0.32, hovermode="closest",
+        xaxis={"visible": False, "range": [0, most * 1.12]}, yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 8},
+    )  # fmt: skip
+    return figure

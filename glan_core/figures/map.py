@@ -1,0 +1,207 @@
+"""The diversity map: points that can be hovered, clicked and encircled, over a raster of all rows where those are too many.
+
+`density_raster` counts rows into pixels, as datashader does: the colour of a pixel is the mean of its rows' colours, its
+opacity grows with the logarithm of how many there are.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from glan_core.figures.style import Style, at, mix
+
+HEIGHT = 540
+PIXELS = (900, 540)  # of a raster, wide and high
+FAINTEST = 0.35  # opacity of a pixel with a single row
+STATE_HUES = {"in the dataset": None, "kept by a person": 2, "quality": 1, "near-duplicate": 3, "contaminated": 0}
+MARGIN = 0.03  # around the points, of their extent
+
+
+def palette(names: Sequence[str], groups: Sequence[str | None], style: Style) -> list[str]:
+    """A colour '#rrggbb' for each name of a colouring: its group's hue, that of its state, or the next hue; grey for 'others'
+    and what is no cluster."""
+    hues = iter(style.hues[n] for n in (3, 1, 2, 0, 4, 5, 6, 7))
+    colors = []
+    for name, group in zip(names, groups, strict=True):
+        if group:
+            colors.append(style.groups[group])
+        elif name == "rejected":
+            colors.append(style.failure)
+        elif name in STATE_HUES:
+            hue = STATE_HUES[name]
+            colors.append(style.muted if hue is None else style.hues[hue])
+        elif name in ("others", "between clusters", "not stated", "no answer yet", "removed from the taxonomy"):
+            colors.append(mix(style.nothing, style.muted, 0.4))
+        else:
+            colors.append(next(hues, style.muted))
+    return colors
+
+
+def extent_of(xy: np.ndarray) -> tuple[float, float, float, float]:
+    """The window that holds all points of a map with a little room: x from, x to, y from, y to."""
+    if not len(xy):
+        return (-1.0, 1.0, -1.0, 1.0)
+    (left, low), (right, high) = xy.min(axis=0)[:2].tolist(), xy.max(axis=0)[:2].tolist()
+    wide, tall = (right - left) or 2.0, (high - low) or 2.0
+    return (left - MARGIN * wide, right + MARGIN * wide, low - MARGIN * tall, high + MARGIN * tall)
+
+
+def density_raster(
+    xy: np.ndarray, rgb: np.ndarray, window: tuple[float, float, float, float], codes: np.ndarray,
+    pixels: tuple[int, int] = PIXELS,
+) -> np.ndarray:  # fmt: skip
+    """RGBA uint8 [high, wide, 4] of the points in a window, the first row at the top. `codes` gives each point its row in
+    `rgb` (uint8 [colours, 3]), -1 for one that is not drawn."""
+    wide, high = pixels
+    left, right, low, top = window
+    px = ((np.asarray(xy[:, 0], np.float64) - left) / (right - left) * wide).astype(np.int64)
+    py = ((top - np.asarray(xy[:, 1], np.float64)) / (top - low) * high).astype(np.int64)
+    there = (px >= 0) & (px < wide) & (py >= 0) & (py < high) & (codes >= 0)
+    cell = py[there] * wide + px[there]
+    colour = np.asarray(rgb, dtype=np.float64)[codes[there]]
+    total = np.bincount(cell, minlength=wide * high).astype(np.float64)
+    image = np.zeros((wide * high, 4), dtype=np.uint8)
+    filled = total > 0
+    for channel in range(3):
+        sums = np.bincount(cell, weights=colour[:, channel], minlength=wide * high)
+        image[filled, channel] = (sums[filled] / total[filled]).round()
+    if filled.any():
+        share = np.log1p(total[filled]) / np.log1p(total.max())
+        image[filled, 3] = (255 * (FAINTEST + (1 - FAINTEST) * share)).round()
+    return image.reshape(high, wide, 4)
+
+
+def picture(raster: np.ndarray) -> str:
+    """A raster as the address of a PNG image that holds it."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(raster, "RGBA").quantize(256, method=Image.Quantize.FASTOCTREE).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def value_codes(values: np.ndarray, steps: int = 64) -> tuple[np.ndarray, tuple[float, float]]:
+    """Places on a ramp of `steps` for the numbers of a quantity, between the 2nd and the 98th of a hundred of them so that a
+    few extremes do not hide the rest; and those two ends."""
+    low, high = np.percentile(values, [2, 98]).tolist() if len(values) else (0.0, 1.0)
+    if high <= low:
+        high = low + 1.0
+    return ((np.clip(values, low, high) - low) / (high - low) * (steps - 1)).astype(np.int16), (low, high)
+
+
+def ramp(style: Style, steps: int = 64) -> list[str]:
+    """The colours of a quantity in so many steps, as `value_codes` counts them."""
+    return [at(style.ramp, n / (steps - 1)) for n in range(steps)]
+
+
+def map_figure(
+    points: pd.DataFrame, style: Style, *, window: tuple[float, float, float, float], colors: dict[str, str] | None = None,
+    label: str = "", ends: tuple[float, float] | None = None, image: str | None = None, clusters: pd.DataFrame | None = None,
+    picked: int | None = None, contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+) -> go.Figure:  # fmt: skip
+    """The map in 2-D. `points`: seq, x, y, text, and name (a key of `colors`) or value (between `ends`); faded ones have the
+    name ''. Over an `image` of all rows the points are small. `clusters`: x, y, label, written into the map; `picked`: the seq
+    of the point that is marked; `contours`: centres of columns and rows, and how many rows are around each."""
+    figure = go.Figure()
+    left, right, low, high = window
+    if image:
+        figure.add_layout_image(
+            source=image,
+            xref="x",
+            yref="y",
+            x=left,
+            y=high,
+            sizex=right - left,
+            sizey=high - low,
+            sizing="stretch",
+            layer="below",
+        )
+    if contours is not None:
+        x, y, z = contours
+        figure.add_trace(go.Contour(
+            x=x, y=y, z=z, showscale=False, hoverinfo="skip", ncontours=7, contours={"coloring": "none", "start": float(z.max()) / 40,
+            "end": float(z.max()), "size": float(z.max()) / 7}, line={"color": style.muted, "width": 1}, showlegend=False,
+        ))  # fmt: skip
+    size, opacity = (3.5, 0.6) if image else (5 if len(points) > 4000 else 7, 0.85)
+    for trace in _traces(points, style, colors, label, ends, size, opacity, go.Scattergl):
+        figure.add_trace(trace)
+    if clusters is not None and len(clusters):
+        figure.add_trace(go.Scatter(
+            x=clusters["x"], y=clusters["y"], text=clusters["label"], mode="text", hoverinfo="skip", showlegend=False,
+            textfont={"size": 12, "color": style.text, "shadow": f"0 0 4px {style.background}, 0 0 4px {style.background}"},
+        ))  # fmt: skip
+    marked = points[points["seq"] == picked]
+    if len(marked):
+        figure.add_trace(go.Scatter(
+            x=marked["x"], y=marked["y"], mode="markers", hoverinfo="skip", showlegend=False,
+            marker={"size": 16, "color": "rgba(0,0,0,0)", "line": {"width": 2.5, "color": style.text}},
+        ))  # fmt: skip
+    axis = {"visible": False, "constrain": "domain"}
+    figure.update_layout(
+        template=style.template, height=HEIGHT, dragmode="pan", xaxis={**axis, "range": [left, right]},
+        yaxis={**axis, "range": [low, high]}, **_legend(colors),
+    )  # fmt: skip
+    return figure
+
+
+def map_figure_3d(
+    points: pd.DataFrame, style: Style, *, colors: dict[str, str] | None = None, label: str = "",
+    ends: tuple[float, float] | None = None,
+) -> go.Figure:  # fmt: skip
+    """The map in 3-D; `points` as for `map_figure`, with z."""
+    figure = go.Figure(_traces(points, style, colors, label, ends, 3, 0.8, go.Scatter3d))
+    axis = {"showticklabels": False, "title": "", "showbackground": False, "gridcolor": style.grid, "zeroline": False}
+    figure.update_layout(
+        template=style.template, height=HEIGHT, scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data"},
+        **_legend(colors),
+    )  # fmt: skip
+    return figure
+
+
+def density_contours(xy: np.ndarray, window: tuple[float, float, float, float], cells: int = 60):
+    """How many rows are around each cell of a grid: centres of the columns, of the rows, counts [rows, columns], smoothed."""
+    left, right, low, high = window
+    counts, ys, xs = np.histogram2d(xy[:, 1], xy[:, 0], bins=cells, range=[[low, high], [left, right]])
+    kernel = np.array([1, 4, 6, 4, 1]) / 16
+    for axis in (0, 1):
+        counts = np.apply_along_axis(np.convolve, axis, counts, kernel, mode="same")
+    return (xs[:-1] + xs[1:]) / 2, (ys[:-1] + ys[1:]) / 2, counts
+
+
+def _traces(points: pd.DataFrame, style: Style, colors, label: str, ends, size: float, opacity: float, kind) -> list:
+    """The points: one trace a name, the faded ones first; or one trace with a ramp."""
+    hover = {"hovertemplate": "%{text}<extra></extra>"}
+
+    def trace(rows: pd.DataFrame, marker: dict, **more):
+        deep = {"z": rows["z"]} if "z" in rows else {}
+        return kind(
+            x=rows["x"], y=rows["y"], **deep, text=rows["text"], customdata=rows["seq"], mode="markers",
+            marker={"size": size, "opacity": opacity, "line": {"width": 0}, **marker}, **hover, **more,
+        )  # fmt: skip
+
+    if ends is not None:
+        bar = {"title": {"text": label, "side": "right"}, "thickness": 10, "len": 0.6, "outlinewidth": 0}
+        marker = {"color": points["value"], "colorscale": style.scale, "cmin": ends[0], "cmax": ends[1], "colorbar": bar}
+        return [trace(points, marker, showlegend=False)]
+    found = []
+    if (faded := points[points["name"] == ""]).shape[0]:
+        found.append(trace(faded, {"color": mix(style.nothing, style.muted, 0.25), "opacity": 0.5}, showlegend=False))
+    for name, color in (colors or {}).items():
+        rows = points[points["name"] == name]
+        if len(rows):
+            found.append(trace(rows, {"color": color}, name=name, showlegend=True))
+    return found
+
+
+def _legend(colors: dict[str, str] | None) -> dict:
+    """A legend below the map, where names are coloured."""
+    if not colors:
+        return {"showlegend": False}
+    return {
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": -0.02, "yanchor": "top", "x": 0, "itemsizing": "constant", "title": {"text": ""}},
+    }

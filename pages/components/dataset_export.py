@@ -1,0 +1,5 @@
+"""Placeholder until its engineer writes it."""
+
+
+def panel(ws, tree) -> None:
+    """Nothing yet."""

@@ -1,0 +1,5 @@
+"""Placeholder until its engineer writes it."""
+
+
+def panel(ws, tree, embedder: str) -> None:
+    """Nothing yet."""
