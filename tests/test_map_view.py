@@ -180,6 +180,12 @@ def test_numbers_are_drawn_on_a_ramp_that_a_few_extremes_do_not_stretch():
     assert trace.marker.cmin == low and trace.marker.colorbar.title.text == "Novelty"
 
 
+def test_words_of_clusters_never_cover_one_another():
+    places = pd.DataFrame({"x": [0.5, 0.55, 0.5, 2.0, 0.9], "y": [0.5, 0.52, 0.9, 0.5, 0.5], "label": list("abcde")})
+    assert pictures.apart(places, (0, 1, 0, 1), 10)["label"].tolist() == ["a", "c", "e"]
+    assert pictures.apart(places, (0, 1, 0, 1), 2)["label"].tolist() == ["a", "c"]
+
+
 def test_the_extent_of_no_points_and_of_one_is_a_window():
     for xy in (np.empty((0, 2)), np.array([[3.0, 4.0]])):
         left, right, low, high = pictures.extent_of(xy)

@@ -18,6 +18,7 @@ HEIGHT = 540
 PIXELS = (900, 540)  # of a raster, wide and high
 FAINTEST = 0.35  # opacity of a pixel with a single row
 STATE_HUES = {"in the dataset": None, "kept by a person": 2, "quality": 1, "near-duplicate": 3, "contaminated": 0}
+LABEL = (0.12, 0.07)  # what a cluster's words take up, of the map's width and height
 MARGIN = 0.03  # around the points, of their extent
 
 
@@ -146,6 +147,18 @@ def map_figure(
         yaxis={**axis, "range": [low, high]}, **_legend(colors),
     )  # fmt: skip
     return figure
+
+
+def apart(places: pd.DataFrame, window: tuple[float, float, float, float], most: int) -> pd.DataFrame:
+    """The first of these rows (x, y, label) inside a window that do not come too near to one before them to be read."""
+    left, right, low, high = window
+    kept: list[int] = []
+    x, y = (places["x"] - left) / (right - left), (places["y"] - low) / (high - low)
+    for n in range(len(places)):
+        clear = all(abs(x[n] - x[k]) > LABEL[0] or abs(y[n] - y[k]) > LABEL[1] for k in kept)
+        if 0 <= x[n] <= 1 and 0 <= y[n] <= 1 and clear and len(kept) < most:
+            kept.append(n)
+    return places.iloc[kept]
 
 
 def map_figure_3d(

@@ -21,7 +21,7 @@ from pages.components import address, diversity_picked, studio
 
 POINTS = 9000  # drawn as points of their own; above that they are a sample over a picture of all
 POINTS_3D = 12_000
-NAMED = 14  # clusters whose terms are written into the map
+NAMED = 24  # clusters whose terms are written into the map
 CONTOURS_FROM = 2000
 AREA = "map_area"  # what is encircled: its kind and its shape
 
@@ -174,10 +174,10 @@ def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> lis
 
 def _names(shown: Map, window: Window) -> pd.DataFrame:
     """The largest clusters in a window, with their first words."""
-    inside = [c for c in shown.info.clusters if window[0] <= c.x <= window[1] and window[2] <= c.y <= window[3]]
-    largest = sorted(inside, key=lambda cluster: -cluster.size)[:NAMED]
-    label = ["<br>".join(html.escape(term) for term in cluster.terms[:2]) for cluster in largest]
-    return pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest], "label": label})
+    largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
+    places = pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest]})
+    places["label"] = ["<br>".join(html.escape(term) for term in cluster.terms[:2]) for cluster in largest]
+    return pictures.apart(places, window, NAMED)
 
 
 def _picked_seq(ws: Workspace) -> int | None:
