@@ -31,6 +31,10 @@ VISITS = {
     "Homework, Law": ("homework", "focus=law", "stDataFrame"),
     "Homework, rejected": ("homework", "review=Rejected", "stDataFrame"),
     "Homework, advanced and unanswered": ("homework", "level=advanced&answered=no+answer+yet", "stAlert"),
+    "Diversity": ("diversity", "", "stPlotlyChart"),
+    "Diversity, Law by novelty": ("diversity", "focus=law&colour=Novelty", "stPlotlyChart"),
+    "Diversity, measures": ("diversity", "diversity_view=Measures", "stDataFrame"),
+    "Dataset": ("dataset", "", "stPlotlyChart"),
     "Runs": ("runs", "", "stMetric"),
     "Runs, Law": ("runs", "focus=law", "stMetric"),
 }  # fmt: skip
@@ -69,7 +73,7 @@ def reruns(visit: tuple[str, str, str], workspace: str, number: int = 20) -> lis
     return times
 
 
-def in_browser(workspace: str, chromium: str, number: int = 5) -> dict[str, tuple[list[float], int]]:
+def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> dict[str, tuple[list[float], int]]:
     """For each visit the milliseconds until its main part stands, and the bytes that came over the socket (the most)."""
     from playwright.sync_api import sync_playwright
 
@@ -84,7 +88,7 @@ def in_browser(workspace: str, chromium: str, number: int = 5) -> dict[str, tupl
         )
         page.goto(f"http://127.0.0.1:{PORT}/?workspace={workspace}")
         page.get_by_test_id("stPlotlyChart").first.wait_for()
-        for name, (path, query, part) in VISITS.items():
+        for name, (path, query, part) in visits.items():
             times, most = [], 0
             for _ in range(number):
                 received[0] = 0
@@ -121,16 +125,18 @@ if __name__ == "__main__":
     parser.add_argument("home", type=Path)
     parser.add_argument("workspace")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--only", default="", metavar="WORD", help="the pages whose names begin so")
     options = parser.parse_args()
     os.environ["GLAN_HOME"] = str(options.home)
     child = serve(options.home)
     try:
-        drawn = in_browser(options.workspace, options.chromium)
+        visits = {name: visit for name, visit in VISITS.items() if name.startswith(options.only)}
+        drawn = in_browser(options.workspace, options.chromium, visits)
     finally:
         os.killpg(child.pid, signal.SIGKILL)
     print("| page | rerun ms, median | worst | drawn after ms, median | worst | KB sent |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name, visit in VISITS.items():
+    for name, visit in visits.items():
         times, (waited, sent) = reruns(visit, options.workspace), drawn[name]
         print(
             f"| {name} | {statistics.median(times):.0f} | {max(times):.0f} | {statistics.median(waited):.0f} | "

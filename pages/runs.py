@@ -53,7 +53,7 @@ def planning() -> None:
         return
     left, right = studio.two_halves()
     with left:
-        order = run_form.order_form(tree)
+        order = run_form.order_form(ws, tree)
     if order is None:
         return
     with right:

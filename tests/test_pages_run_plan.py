@@ -120,3 +120,18 @@ def test_prices_of_stages_have_the_same_decimals(demo_ws):
     shown.app.selectbox(key="run_kind").set_value("openai").run()
     fill(shown, run_model="gpt-4o-mini")
     assert all(re.fullmatch(r"\$\d+\.\d\d( to \$\d+\.\d\d)?", price) for price in shown.table("tokens")["price"])
+
+
+def test_disciplines_without_new_ground_can_be_left_out(demo_ws):
+    from glan_core.diversity.measured import Measured, write_measures
+
+    falling, steady = [(10 * n, 0.9 / n) for n in range(1, 9)], [(10 * n, 0.7) for n in range(1, 9)]
+    write_measures(
+        demo_ws, Measured("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, {"mathematics": falling, "music": steady})
+    )
+    shown = Studio("runs", runs_view="Plan")
+    assert "In 1 of these the latest questions covered little new ground." in shown.said
+    shown.press("Leave 1 out")
+    chosen = shown.app.multiselect(key="run_disciplines").value
+    assert len(chosen) == 125 and "mathematics" not in chosen and "music" in chosen
+    assert "little new ground" not in shown.said

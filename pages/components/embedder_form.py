@@ -61,6 +61,11 @@ def draw(ws: Workspace, values: dict, *dims: int, refit: bool = False) -> None:
         job_panel.begin(ws, *orders, measure)
 
 
+def measure(ws: Workspace, embedder: str) -> None:
+    """Start the run that measures with an embedder, in a callback."""
+    job_panel.begin(ws, MeasureOrder(embedder=embedder))
+
+
 def first_map(ws: Workspace, questions: int) -> None:
     """What will be here, and the button that makes it."""
     with st.container(width=560):

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import taxonomy
+from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
 from glan_core.generation.order import SAMPLING, STAGE_WORDS, STAGES, Order, Terms, read_order
 from glan_core.wording import number, plural
@@ -26,11 +27,12 @@ PRESETS = {
 SETTINGS = ("teacher", "temperature", "top_p", "max_tokens")
 
 
-def order_form(tree: nx.DiGraph) -> Order | None:
+def order_form(ws: Workspace, tree: nx.DiGraph) -> Order | None:
     """What to make and who teaches; None, with the fault said, while it is no order."""
     for key, value in DEFAULTS.items():
         st.session_state.setdefault(key, value)
     disciplines = _disciplines(tree)
+    _new_ground(ws, disciplines)
     target = {"disciplines": disciplines, **_amounts()}
     values = teacher_form.fields("run", answers=True)
     with st.expander("Draws, limits and pace"):
@@ -59,6 +61,23 @@ def _disciplines(tree: nx.DiGraph) -> list[str]:
         placeholder=f"all {number(len(here))} of them", help="Only these of the disciplines in focus; none chosen: all of them.",
     )  # fmt: skip
     return chosen or here
+
+
+def _new_ground(ws: Workspace, disciplines: list[str]) -> None:
+    """Say in how many of these disciplines more questions hardly add anything, and offer to leave those out."""
+    saturated = saturated_disciplines(ws).intersection(disciplines)
+    if not saturated or len(disciplines) == 1:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption(
+            f":material/trending_flat: In {number(len(saturated))} of these the latest questions covered little new ground.",
+            width="content", help="By the novelty curves of the Diversity page, as they were last measured.",
+        )  # fmt: skip
+        if rest := [id for id in disciplines if id not in saturated]:
+            st.button(
+                f"Leave {number(len(saturated))} out", type="tertiary", on_click=st.session_state.update,
+                kwargs={"run_disciplines": rest}, key="leave_saturated",
+            )  # fmt: skip
 
 
 def _amounts() -> dict[str, int | None]:
