@@ -11,7 +11,7 @@ def derive(kind: str, parent: str, part: str | int) -> str:
     """The id of the `kind` record that `part` names under `parent`, such as 'qst-6f1c…' (64 bits of SHA-256).
 
     Kinds: 'qry' subject query, 'sub' subject, 'syl' syllabus, 'ses' class session, 'con' key concept, 'qst' question,
-    'ans' answer, 'prp' taxonomy proposal.
+    'ans' answer, 'prp' taxonomy proposal, 'jdg' judgement.
     """
     name = "\x1f".join((kind, parent, str(part)))
     return f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
@@ -20,6 +20,11 @@ def derive(kind: str, parent: str, part: str | int) -> str:
 def answer_id(question_id: str) -> str:
     """The id of a question's answer; also the id of the pair that the two make."""
     return derive("ans", question_id, 0)
+
+
+def judgement_id(question_id: str) -> str:
+    """The id of the judgement of the pair that a question belongs to."""
+    return derive("jdg", question_id, 0)
 
 
 def syllabus_id(subject_id: str) -> str:

@@ -13,12 +13,20 @@ from glan_core.errors import GlanError
 from glan_core.generation import stages
 from glan_core.generation.work import ask, fingerprint
 from glan_core.homework import parse_question
-from glan_core.ids import answer_id
+from glan_core.ids import answer_id, judgement_id
 from glan_core.prompts import Prompt
 from glan_core.replies import Malformed, check_whole
 from glan_core.taxonomy import Node
 from glan_core.teachers.base import Message
-from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows, taxonomy_rows
+from glan_core.workspace import (
+    Workspace,
+    call_rows,
+    curriculum_rows,
+    homework_rows,
+    judgement_rows,
+    record_rows,
+    taxonomy_rows,
+)
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.taxonomy_rows import NodeEvent
@@ -41,8 +49,8 @@ class Link:
 
 
 def chain(ws: Workspace, id: str) -> list[Link]:
-    """The chain of any record by its id: taxonomy path, subject, syllabus, sessions, concepts, question, answer, as far
-    down as the id reaches. GlanError when nothing has that id."""
+    """The chain of any record by its id: taxonomy path, subject, syllabus, sessions, concepts, question, answer, judgement,
+    as far down as the id reaches. GlanError when nothing has that id."""
     pair = homework_rows.pair(ws.db, id)
     if pair is not None:
         return [*_syllabus_chain(ws, pair.question.syllabus_id, pair), *_pair_links(ws, pair)]
@@ -96,6 +104,10 @@ def _pair_links(ws: Workspace, pair: Pair) -> list[Link]:
     if pair.answer is not None:
         id = answer_id(question.id)
         links.append(Link("answer", id, "", pair.answer, tuple(call_rows.calls_of(ws.db, id))))
+    if (judged := judgement_rows.judgement(ws.db, question.seq)) is not None:
+        id = judgement_id(question.id)
+        scores = ", ".join(f"{name.replace('_', '-')} {getattr(judged, name)}" for name in judgement_rows.SCORES)
+        links.append(Link("judgement", id, f"{scores}, of 5", judged.comment, tuple(call_rows.calls_of(ws.db, id))))
     return links
 
 

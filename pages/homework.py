@@ -81,7 +81,7 @@ def table(rows: list[Pair], at: int | None) -> None:
 
     one = focus is not None and tree.nodes[focus]["node"].kind == "discipline"
     columns = {
-        "review": st.column_config.TextColumn("", width=30, help="✓ kept, ✗ rejected, ★ starred"),
+        "review": st.column_config.TextColumn("", width=30, help="✓ kept, ✗ rejected, ⊘ left out by a check, ★ starred"),
         "question": st.column_config.TextColumn("Question", width=304 if one else 210),
         "discipline": None if one else st.column_config.TextColumn("Discipline", width=94),
         "strategy": st.column_config.TextColumn("Strategy", width=62),
@@ -89,7 +89,7 @@ def table(rows: list[Pair], at: int | None) -> None:
     }
     frame = pd.DataFrame(
         {
-            "review": [REVIEWED[row.review][3] if row.review else "★" if row.starred else "" for row in rows],
+            "review": [_sign(row) for row in rows],
             "question": [row.question.text.replace("\n", " ")[:160] for row in rows],
             "discipline": [_name(row.question.discipline_id) for row in rows],
             "strategy": [row.question.strategy for row in rows],
@@ -100,6 +100,11 @@ def table(rows: list[Pair], at: int | None) -> None:
         frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, column_config=columns,
         height="content" if len(rows) <= 13 else 460,
     )  # fmt: skip
+
+
+def _sign(row: Pair) -> str:
+    """What became of a pair, in one sign."""
+    return REVIEWED[row.review][3] if row.review else "⊘" if row.dropped else "★" if row.starred else ""
 
 
 def _name(discipline_id: str) -> str:

@@ -15,7 +15,9 @@ from glan_core.dataset.orders import Choice
 from glan_core.errors import GlanError
 from glan_core.figures.coverage_bars import FieldBar, coverage_svg
 from glan_core.figures.style import LIGHT
+from glan_core.wording import exact
 from glan_core.workspace import homework_rows
+from glan_core.workspace.workspace import set_fact
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def test_a_card_says_how_much_from_whom_what_was_left_out_and_what_is_not_known(
     front, text = read(tmp_path / "pairs.md")
     assert front["license"] == "cc-by-4.0" and front["size_categories"] == ["n<1K"]
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "pairs.jsonl"}]
-    assert f"{manifest.number} instruction pairs" in text and "2 of 5 disciplines" in text and "- 1 pairs rejected" in text
+    assert f"{manifest.number} instruction pairs" in text and "2 of 5 disciplines" in text and "- 1 rejected" in text
     assert "| scripted | questions |" in text and "rows of the scripted teacher" in text and "](pairs.svg)" in text
     for words in ("Near-duplicates: **not done**", "There is no validation split", "3 of the 5 disciplines have no rows"):
         assert words in text
@@ -61,6 +63,27 @@ def test_names_that_people_and_models_chose_can_do_no_harm_in_a_card(filled, tmp
     text = cards.card(odd, "chat", figure="coverage.svg")
     assert "\n# head" not in text and "\\<script\\>" in text and "\\[x\\]" in text and "check the terms" in text
     ElementTree.fromstring(coverage_svg(cards.field_bars(odd), LIGHT))
+
+
+def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_path):
+    seq = [pair.question.seq for pair in homework_rows.all_pairs(filled.db)]
+    with filled.write() as db:
+        set_fact(
+            db, "check:dedup", {"settings": {"threshold": 0.7, "embedder": "/home/ada/minilm"}, "up_to": seq[-3], "at": 1e9}
+        )
+        set_fact(db, "check:decontaminate", {"splits": [{"benchmark": "GSM8K"}] * 2, "up_to": seq[-1], "at": 1e9})
+    run_order(filled, {}, "judge")
+    export(filled, tmp_path / "out.jsonl", "chat", card=True)
+    _, text = read(tmp_path / "out.md")
+    assert (
+        f"Near-duplicates: done on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text and "/home" not in text
+    )
+    assert (
+        f"benchmarks: done on {exact(1e9)[:10]} (against GSM8K)\n" in text
+        and f"Judged by a teacher of {len(seq) - 1} pairs" in text
+    )
+    assert "Not checked: quality filters." in text
+    assert cards._without_path("local:/models/Qwen3-8B") == "local:Qwen3-8B"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +144,7 @@ def test_a_run_sends_data_card_and_figure_to_the_hub_and_no_token(filled, there)
 def test_refusals_of_the_hub_are_sentences(filled, there, tmp_path, monkeypatch):
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.hf_api import HfApi
 
     for status, words in ((401, "does not know the token"), (403, "write access"), (500, "status 500")):
         response = httpx2.Response(status, request=httpx2.Request("POST", "https://hub.example"))
@@ -131,6 +155,10 @@ def test_refusals_of_the_hub_are_sentences(filled, there, tmp_path, monkeypatch)
     there.refusal = ConnectionError("down")
     with pytest.raises(GlanError, match="could not be reached"):
         hub.push(tmp_path, "ada/glan", private=True)
+    real = HfApi(endpoint="http://127.0.0.1:9", token="hf_secret")  # nobody is there
+    with pytest.raises(GlanError, match="could not be reached") as told:
+        hub.push(tmp_path, "ada/glan", private=True, api=real)
+    assert "hf_secret" not in str(told.value)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     done = run_order(filled, {"repo": "ada/glan", "path": str(tmp_path / "out")}, "export")
     assert done.state == "failed" and "HF_TOKEN" in done.message and not (tmp_path / "out").exists()

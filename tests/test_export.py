@@ -7,7 +7,8 @@ from helpers import Canned, run_order
 
 from glan_core import curriculum_edit, review, runs
 from glan_core.dataset.export import export
-from glan_core.dataset.formats import FORMATS
+from glan_core.dataset.foreign import read_foreign
+from glan_core.dataset.formats import FORMATS, suffix
 from glan_core.dataset.orders import Choice
 from glan_core.errors import GlanError
 from glan_core.runs import jobs
@@ -186,7 +187,7 @@ def test_rejected_and_tagged_pairs_are_left_out_unless_asked_for_by_reason(fille
     assert (done.number, done.left_out) == (len(pairs) - 1, {"contaminated": 1})
     assert [origin["dropped"] for _, _, origin in read(tmp_path / "out", "chat")][:3] == ["rejected", "duplicate", ""]
     review.review_all(filled, PairFilter(), "reject", "Ada")
-    with pytest.raises(GlanError, match=f"of the pairs {len(pairs)} are rejected; ask"):
+    with pytest.raises(GlanError, match=f"{len(pairs)} rejected; ask"):
         export(filled, tmp_path / "out", "chat")
 
 
@@ -240,3 +241,14 @@ def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_pau
 def test_a_run_without_a_place_to_go_fails_with_a_sentence(filled):
     done = run_order(filled, {}, "export")
     assert done.state == "failed" and "a file or folder" in done.message
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_can_be_read_back_as_a_dataset_made_elsewhere(filled, tmp_path, form):
+    out = tmp_path / f"out{suffix(form)}"
+    export(filled, out, form)
+    rows = [(row.question, row.answer) for row in read_foreign(out).rows()]
+    assert rows == [(pair.question.text, pair.answer) for pair in homework_rows.all_pairs(filled.db)]
+    folder = tmp_path / "split"
+    export(filled, folder, form, Choice(split="combination", validation_share=0.4))
+    assert {(row.question, row.answer) for row in read_foreign(folder).rows()} == set(rows)

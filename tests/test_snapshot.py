@@ -7,10 +7,13 @@ import pytest
 from helpers import go_on, run_order
 
 from glan_core import record_edit, review
+from glan_core.cli import main
 from glan_core.dataset import snapshot
 from glan_core.dataset.export import export
+from glan_core.dataset.orders import SnapshotOrder
 from glan_core.dataset.splits import split_of
 from glan_core.errors import GlanError
+from glan_core.generation.order import read_order
 from glan_core.workspace import homework_rows, tag_rows
 from glan_core.workspace.tag_rows import Tag
 from glan_core.workspace.workspace import set_fact
@@ -135,7 +138,37 @@ def test_a_run_that_was_killed_after_its_work_is_done_when_it_is_resumed(filled)
     assert go_on(filled, done.id).message == done.message
 
 
+@pytest.mark.parametrize("name", ["two words", "", "../up", ".hidden", "x" * 65])
+def test_a_name_that_is_no_folder_is_refused_in_words(filled, name):
+    with pytest.raises(GlanError, match="letters, digits, dots"):
+        read_order(SnapshotOrder, {"name": name})
+
+
 def test_nothing_to_freeze_leaves_nothing(filled):
     done = run_order(filled, {"name": "a", "which": {"review": "keep"}}, "snapshot")
     assert done.state == "failed" and "nothing to freeze" in done.message
     assert list((filled.folder / "snapshots").iterdir()) == []
+
+
+def test_the_command_line_takes_lists_exports_verifies_and_removes(filled, tmp_path, capsys):
+    def glan(*words) -> tuple[int, str]:
+        code = main([*words[:1], str(filled.folder), *map(str, words[1:])])
+        out, err = capsys.readouterr()
+        return code, out or err
+
+    assert glan("snapshot") == (0, "There are no snapshots.\n")
+    said = glan("snapshot", "take", "v1", "--validation", "0.3")[1]
+    assert "Froze 100 pairs as v1: 40 for train and 60 for validation. Held out are 60%, not 30%" in said
+    (listed,) = json.loads(glan("snapshot", "list", "--json")[1])
+    assert (listed["name"], sum(listed["rows"].values()), listed["split"]) == ("v1", 100, "syllabus")
+    assert "held out" in glan("snapshot", "show", "v1")[1] and glan("snapshot", "verify", "v1")[0] == 0
+    out = tmp_path / "out"
+    code, said = glan("export", "--snapshot", "v1", "--format", "parquet", "--out", out, "--json")
+    assert code == 0 and json.loads(said)["splits"] == listed["rows"] and (out / "README.md").is_file()
+    code, said = glan("export", "--disciplines", "arts", "--strategy", "pair", "--out", tmp_path / "few.jsonl", "--json")
+    assert code == 0 and 0 < json.loads(said)["rows"] < 100
+    assert glan("export")[0] == 2 and glan("export", "--out", tmp_path / "x", "--snapshot", "v2")[0] == 2
+    code, said = glan("export", "--out", tmp_path / "x", "--include", "boredom")
+    assert code == 2 and "'rejected', 'quality', 'duplicate' or 'contaminated'" in said
+    assert glan("snapshot", "remove", "v1")[0] == 0 and glan("snapshot", "verify", "v1")[0] == 2
+    assert glan("snapshot", "take")[0] == 2

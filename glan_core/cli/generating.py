@@ -127,10 +127,11 @@ def _order(ws: Workspace, args: argparse.Namespace) -> Order:
 def _plan(args: argparse.Namespace) -> None:
     ws = Workspace.open(args.dir)
     made = plan(ws, _order(ws, args))
-    report(args.json, made.as_dict(), _plan_lines(made))
+    report(args.json, made.as_dict(), plan_lines(made))
 
 
-def _plan_lines(made: Plan) -> list[str]:
+def plan_lines(made: Plan) -> list[str]:
+    """A plan in lines: its stages as a table, what it comes to, how that was estimated."""
     rows = [
         (stage_word(s.stage), s.teacher, span(s.calls), round(s.tokens_in), round(s.tokens_out), money(s.usd))
         for s in made.stages if s.calls[1]
@@ -140,7 +141,7 @@ def _plan_lines(made: Plan) -> list[str]:
     return [
         *table(rows, ("stage", "teacher", "calls", "tokens in", "tokens out", "price")), "",
         f"In all {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, about "
-        f"{span(tuple(map(duration, made.seconds)))}, for {span(made.pairs)} new pairs.",
+        f"{span(tuple(map(duration, made.seconds)))}" + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
         f"How this was estimated: {made.basis}",
     ]  # fmt: skip
 

@@ -1,11 +1,10 @@
-"""`glan show` and `glan export`."""
+"""`glan show`."""
 
 import argparse
 from dataclasses import asdict
 
-from glan_core import provenance, taxonomy, taxonomy_edit
+from glan_core import provenance, taxonomy
 from glan_core.cli.output import report
-from glan_core.dataset.export import FORMATS, export
 from glan_core.wording import exact, usd
 from glan_core.workspace import Workspace, record_rows
 
@@ -18,18 +17,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     show.add_argument("--prompts", action="store_true", help="print the prompts too")
     show.add_argument("--json", action="store_true")
     show.set_defaults(command=_show)
-
-    out = commands.add_parser("export", help="write the pairs to a file")
-    out.add_argument("dir", metavar="DIR")
-    out.add_argument("--format", choices=FORMATS, default="chat")
-    out.add_argument("--out", metavar="FILE", required=True)
-    out.add_argument("--disciplines", metavar="ID,ID", help="only these, or those below these nodes")
-    scripted = out.add_mutually_exclusive_group()
-    scripted.add_argument("--scripted", action="store_true", default=None, help="with the rows of the scripted teacher")
-    scripted.add_argument("--no-scripted", dest="scripted", action="store_false", help="without them")
-    out.add_argument("--with-rejected", action="store_true", help="with the pairs that a person rejected")
-    out.add_argument("--json", action="store_true")
-    out.set_defaults(command=_export)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -58,15 +45,3 @@ def _show(args: argparse.Namespace) -> None:
                 lines += [f"    [{m['role']}] {m['content']}" for m in stored["messages"]]
         data.append(entry)
     report(args.json, data, lines[1:])
-
-
-def _export(args: argparse.Namespace) -> None:
-    ws = Workspace.open(args.dir)
-    disciplines = None
-    if args.disciplines:
-        tree = taxonomy_edit.tree(ws)
-        disciplines = [d for id in args.disciplines.split(",") for d in taxonomy.disciplines_under(tree, id.strip())]
-    done = export(ws, args.out, args.format, disciplines=disciplines, scripted=args.scripted, rejected=args.with_rejected)
-    left = f" {done.scripted_left_out:,} pairs of the scripted teacher were left out." if done.scripted_left_out else ""
-    left += f" {done.rejected_left_out:,} rejected pairs were left out." if done.rejected_left_out else ""
-    report(args.json, asdict(done), [f"Wrote {done.rows:,} pairs to {args.out}.{left}"])

@@ -1,159 +1,123 @@
-"""Export of instruction pairs in the formats that trainers read, each row with its provenance."""
+"""Export of a dataset in the formats that trainers read, each row with its provenance."""
 
-import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from glan_core import taxonomy, taxonomy_edit
+from glan_core.dataset import hub
+from glan_core.dataset.card import write_card
+from glan_core.dataset.formats import FORMATS, write_splits, writer
+from glan_core.dataset.manifest import FILE, Manifest, Tally
+from glan_core.dataset.orders import Choice, ExportOrder, Form
+from glan_core.dataset.placing import placed
+from glan_core.dataset.snapshot import left_out_words, read_snapshot
 from glan_core.errors import GlanError
-from glan_core.workspace import Workspace, curriculum_rows, homework_rows
-from glan_core.workspace.homework_rows import Pair
+from glan_core.runs.jobs import Progress
+from glan_core.wording import plural
+from glan_core.workspace import Workspace, homework_rows
 
-FORMATS = ("chat", "alpaca", "sharegpt", "parquet")
-# Line breaks to many readers, though not to JSON: escaped, a row stays one line whoever splits the file.
-LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-PARQUET_ROWS = 5000  # rows of a row group: memory stays flat
-SYLLABI = 4000  # that are remembered at a time: rows come oldest first, so those of a syllabus come near one another
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What an export wrote: rows, and those left out because the scripted teacher wrote them or a person rejected them."""
-
-    rows: int
-    scripted_left_out: int
-    rejected_left_out: int
+Step = Callable[[int, int], None]
 
 
 def export(
-    ws: Workspace, file: str | os.PathLike, form: str, *, disciplines: Sequence[str] | None = None, scripted: bool | None = None,
-    rejected: bool = False,
-) -> Exported:  # fmt: skip
-    """Write the answered pairs to a file, oldest first; the file appears whole or not at all.
+    ws: Workspace, path: str | os.PathLike, form: Form, choice: Choice | None = None, *, snapshot: str | None = None,
+    as_folder: bool = False, card: bool = False, licence: str | None = None, mark: object = None, step: Step | None = None,
+) -> Manifest:  # fmt: skip
+    """Write the rows of a snapshot, or those chosen from the workspace as it is, oldest first; returns what was written.
 
-    `form`: 'chat' (JSONL, messages), 'alpaca' (JSONL, instruction/input/output), 'sharegpt' (JSONL, conversations) or
-    'parquet' (prompt, response and provenance as columns). `scripted` None leaves rows of the scripted teacher out where
-    the workspace also has rows of a real one; `rejected` takes in what a person rejected. GlanError when there is nothing
-    to write or the file can't be written.
+    `form`: 'chat' (JSONL, messages), 'alpaca' (JSONL, instruction/input/output), 'sharegpt' (JSONL, conversations),
+    'prompt-completion' (JSONL), 'parquet' (prompt, completion and provenance as columns) or 'datasets' (the same, a folder for
+    `load_from_disk` and `load_dataset`). Rows that are split, and 'datasets', make a folder, as `as_folder` does for others:
+    it has a file a split, a card and the numbers of the dataset. The rest is a file, with `card` a card beside it. It appears
+    whole or not at all; a folder takes the place of an earlier export only. `step(done, planned)` is called now and then.
+    GlanError when there is nothing to write or the place can't be written.
     """
     if form not in FORMATS:
         raise GlanError(f"{form!r} is no export format: choose one of {', '.join(FORMATS)}.")
-    path = Path(file).expanduser().absolute()
-    if path.is_dir() or not path.parent.is_dir():
-        raise GlanError(f"{path} cannot be written: name a file in a folder that exists.")
-    keep_scripted = not homework_rows.has_real_teacher(ws.db) if scripted is None else scripted
-    left_out = {"scripted": 0, "rejected": 0}
-
-    def rows() -> Iterator[dict]:
-        provenance = _Provenance(ws)
-        for pair in homework_rows.all_pairs(ws.db, disciplines):
-            if pair.scripted and not keep_scripted:
-                left_out["scripted"] += 1
-            elif pair.review == "reject" and not rejected:
-                left_out["rejected"] += 1
-            else:
-                yield _row(pair, form, provenance.of(pair))
-
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
-    os.close(handle)
-    try:
-        number = _write_parquet(temporary, rows()) if form == "parquet" else _write_lines(temporary, rows())
-        if not number:
-            whose = {"scripted": "the scripted teacher's", "rejected": "rejected"}
-            parts = [f"{count:,} {whose[name]}" for name, count in left_out.items() if count]
-            why = f"of the pairs are {' and '.join(parts)}; ask for them to be included" if parts else "there are no pairs"
+    path = Path(path).expanduser().absolute()
+    choice = choice or Choice()
+    frozen = read_snapshot(ws, snapshot) if snapshot else None
+    folder = as_folder or form == "datasets" or (frozen.manifest if frozen else choice).split != "none"
+    _check_place(path, folder)
+    if frozen:
+        rows, planned = frozen.rows(), frozen.manifest.number
+    else:
+        rows, planned = (tally := Tally(ws, choice)), homework_rows.last_seq(ws.db)
+    rows = _stepping(rows, planned, step) if step else rows
+    with placed(path, folder=folder, mark=mark or os.getpid()) as new:
+        if folder:
+            write_splits(new, form, rows)
+        else:
+            with writer(new, form) as write:
+                for _, row in rows:
+                    write(row)
+        manifest = frozen.manifest if frozen else tally.manifest()
+        if not manifest.number:
+            left = left_out_words(manifest.left_out)
+            why = f"left out were {left}; ask for them to be included" if left else "there are no pairs"
             raise GlanError(f"Nothing to export: {why}.")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return Exported(number, left_out["scripted"], left_out["rejected"])
+        if folder:
+            (new / FILE).write_text(manifest.model_dump_json(indent=1), "utf-8")
+            write_card(manifest, new / "README.md", form, licence=licence)
+    if card and not folder:
+        write_card(manifest, path.with_suffix(".md"), form, licence=licence, data=path.name)
+    return manifest
 
 
-class _Provenance:
-    """Looks up what every row of a syllabus shares, and remembers that of the syllabi used last."""
-
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
-        self._tree = taxonomy_edit.tree(ws)
-        self._syllabus = lru_cache(SYLLABI)(self._look_up)
-
-    def of(self, pair: Pair) -> dict:
-        """Provenance of a pair, as plain values."""
-        q = pair.question
-        shared, names = self._syllabus(q.syllabus_id)
-        return {
-            "id": q.id, **shared, "sessions": [names[id] for id in q.sessions], "concepts": [names[id] for id in q.concepts],
-            "strategy": q.strategy, "draw_law": q.draw_law, "seed": q.seed, "draw": q.draw,
-            "question_teacher": q.teacher, "answer_teacher": pair.answer_teacher, "review": pair.review or "",
-            "starred": pair.starred, "edited": pair.edited,
-        }  # fmt: skip
-
-    def _look_up(self, syllabus_id: str) -> tuple[dict, dict[str, str]]:
-        syllabus = curriculum_rows.syllabus(self._ws.db, syllabus_id)
-        subject = curriculum_rows.subject(self._ws.db, syllabus.subject_id)
-        live = syllabus.discipline_id in self._tree
-        path = [node.name for node in taxonomy.path(self._tree, syllabus.discipline_id)] if live else [syllabus.discipline_id]
-        shared = {
-            "taxonomy": path, "group": taxonomy.group_of(self._tree, syllabus.discipline_id) if live else None,
-            "discipline": syllabus.discipline_id, "subject": subject.name, "level": subject.level, "syllabus": syllabus_id,
-        }  # fmt: skip
-        names: dict[str, str] = {}
-        for session in curriculum_rows.sessions(self._ws.db, syllabus_id, retired=True):
-            names |= {session.id: session.name, **dict(session.concepts)}
-        return shared, names
+def export_rows(ws: Workspace, order: ExportOrder, progress: Progress) -> str:
+    """Carry out an order: write the dataset, send it to the Hub, or both; what was done, in a sentence."""
+    if order.path is None and order.repo is None:
+        raise GlanError("Say where the dataset is to go: a file or folder, or a dataset on the Hub.")
+    said = []
+    if order.repo:
+        hub.check_login()
+    if order.path:
+        manifest = export(
+            ws, order.path, order.form, order.choice, snapshot=order.snapshot, card=order.card, licence=order.licence,
+            mark=progress.run_id, step=lambda done, planned: progress.step("pairs written", done, planned),
+        )  # fmt: skip
+        said.append(written(manifest, order.path))
+    if order.repo:
+        step = lambda done, planned: progress.step("pairs for the Hub", done, planned)  # noqa: E731
+        said.append(publish(ws, order, step))
+    return " ".join(said)
 
 
-def _row(pair: Pair, form: str, provenance: dict) -> dict:
-    question, answer = pair.question.text, pair.answer
-    match form:
-        case "chat":
-            turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-            return {"messages": turns, "provenance": provenance}
-        case "alpaca":
-            return {"instruction": question, "input": "", "output": answer, "provenance": provenance}
-        case "sharegpt":
-            turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
-            return {"conversations": turns, "provenance": provenance}
-    return {"prompt": question, "response": answer, **provenance}
+def publish(ws: Workspace, order: ExportOrder, step: Step | None = None) -> str:
+    """Send the dataset of an order to the Hub as Parquet with its card; what was done, in a sentence. GlanError when the Hub
+    can't be reached or does not take it."""
+    hub.check_login()
+    with tempfile.TemporaryDirectory(prefix="glan-hub-") as scratch:
+        folder = Path(scratch) / "dataset"
+        manifest = export(
+            ws, folder, "parquet", order.choice, snapshot=order.snapshot, as_folder=True, licence=order.licence, step=step
+        )
+        address = hub.push(folder, order.repo, private=order.private, title=manifest.name)
+    return f"Sent {plural(manifest.number, 'pair')} to {address}."
 
 
-def _write_lines(file: str, rows: Iterator[dict]) -> int:
+def written(manifest: Manifest, path: str | os.PathLike) -> str:
+    """'Wrote 1,204 pairs to pairs.jsonl. Left out: 12 rejected.'"""
+    left = left_out_words(manifest.left_out)
+    return f"Wrote {plural(manifest.number, 'pair')} to {path}." + (f" Left out: {left}." if left else "")
+
+
+def _check_place(path: Path, folder: bool) -> None:
+    if not path.parent.is_dir():
+        raise GlanError(f"{path} cannot be written: name a {'folder' if folder else 'file'} in a folder that exists.")
+    if not folder and path.is_dir():
+        raise GlanError(f"{path} cannot be written: it is a folder, and this format is a file. Name a file.")
+    if folder and path.exists() and not path.is_dir():
+        raise GlanError(f"{path} cannot be written: it is a file, and a dataset that is split is a folder. Name a new folder.")
+    if folder and path.is_dir() and any(path.iterdir()) and not (path / FILE).is_file():
+        raise GlanError(f"{path} cannot be written: it holds other things than an export. Name a new folder.")
+
+
+def _stepping(rows: Iterable[tuple[str, dict]], planned: int, step: Step) -> Iterator[tuple[str, dict]]:
     number = 0
-    with open(file, "w", encoding="utf-8", newline="\n") as out:
-        for number, row in enumerate(rows, start=1):  # noqa: B007
-            out.write(json.dumps(row, ensure_ascii=False).translate(LINE_BREAKS) + "\n")
-    return number
-
-
-def _write_parquet(file: str, rows: Iterator[dict]) -> int:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    text, texts = pa.string(), pa.list_(pa.string())
-    schema = pa.schema([
-        ("prompt", text), ("response", text), ("id", text), ("taxonomy", texts), ("group", text), ("discipline", text),
-        ("subject", text), ("level", text), ("syllabus", text), ("sessions", texts), ("concepts", texts), ("strategy", text),
-        ("draw_law", text), ("seed", pa.int64()), ("draw", pa.int64()), ("question_teacher", text), ("answer_teacher", text),
-        ("review", text), ("starred", pa.bool_()), ("edited", pa.bool_()),
-    ])  # fmt: skip
-    number = 0
-    with parquet.ParquetWriter(file, schema) as writer:
-        chunk: list[dict] = []
-        for row in rows:
-            chunk.append(row)
-            if len(chunk) == PARQUET_ROWS:
-                writer.write_table(pa.Table.from_pylist(chunk, schema))
-                number, chunk = number + len(chunk), []
-        if chunk:
-            writer.write_table(pa.Table.from_pylist(chunk, schema))
-    return number + len(chunk)
+    for number, row in enumerate(rows, start=1):
+        if number % 500 == 0:
+            step(number, max(number, planned))
+        yield row
+    step(number, number)

@@ -14,6 +14,7 @@ STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answe
 STAGE_WORDS = {
     "subject_list": "subject lists", "subjects": "subjects", "syllabus": "syllabi", "sessions": "class sessions",
     "question": "questions", "answer": "answers", "proposals": "proposals",
+    "judge": "judgements",
 }  # fmt: skip
 
 
@@ -31,6 +32,7 @@ SAMPLING = {
     "sessions": Sampling(1.0, 0.95, 8192),
     "question": Sampling(1.0, 0.95, 2048),
     "answer": Sampling(0.7, 0.95, 4096),
+    "judge": Sampling(0.0, 1.0, 2048),
 }
 
 
@@ -163,6 +165,24 @@ class RedoOrder(Terms):
 
     record_id: str
     kind: Literal["redo"] = "redo"
+
+
+class JudgeOrder(Terms):
+    """An order to have pairs judged by a teacher, on a scale from 1 to 5.
+
+    Of `disciplines` (None: of all) those pairs that the dataset takes and that nobody judged yet: `sample` of all its pairs,
+    drawn by `seed`, or every one. A pair is left out of the dataset when it was judged below `least_correct`, `least_clear`
+    or `least_self_contained`, or its difficulty is below `least_difficulty`; that holds for earlier judgements as well.
+    """
+
+    disciplines: tuple[str, ...] | None = None
+    sample: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=-(2**63), lt=2**63)
+    least_correct: int = Field(3, ge=1, le=5)
+    least_clear: int = Field(3, ge=1, le=5)
+    least_self_contained: int = Field(3, ge=1, le=5)
+    least_difficulty: int = Field(1, ge=1, le=5)
+    kind: Literal["judge"] = "judge"
 
 
 def read_order(order_type: type[Model], values: dict) -> Model:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
-from glan_core.generation.order import STAGES, Order
+from glan_core.generation.order import STAGES, Order, Terms
 from glan_core.homework_draws import count_draws
 from glan_core.teachers.prices import price_of
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows
@@ -21,7 +21,7 @@ SUBJECTS_PER_QUERY = (10, 20)
 # through our prompts. Seconds follow from the tokens at 60 a second.
 TYPICAL = {
     "subject_list": (260, 1500), "subjects": (1900, 1300), "syllabus": (330, 2600), "sessions": (2800, 1500),
-    "question": (3100, 180), "answer": (190, 600),
+    "question": (3100, 180), "answer": (190, 600), "judge": (1150, 90),
 }  # fmt: skip
 TOKENS_PER_SECOND = 60
 SCRIPTED_SECONDS = 0.0006
@@ -75,10 +75,10 @@ def plan(ws: Workspace, order: Order) -> Plan:
     return price(ws, order, {stage: (low, high) for stage, (low, high) in counts.items()})
 
 
-def price(ws: Workspace, order: Order, counts: Mapping[str, Range]) -> Plan:
+def price(ws: Workspace, order: Terms, counts: Mapping[str, Range]) -> Plan:
     """What so many calls of each stage, as (low, high), would cost; GlanError when a budget can't hold for want of a price."""
     stages, notes = [], []
-    for stage in STAGES:
+    for stage in counts:
         stage_plan, known = _price_stage(ws, order, stage, counts[stage])
         stages.append(stage_plan)
         if counts[stage][1] and not known:
@@ -94,7 +94,7 @@ def price(ws: Workspace, order: Order, counts: Mapping[str, Range]) -> Plan:
         _sum(tuple(round(n * (s.tokens_in + s.tokens_out)) for n in s.calls) for s in stages),
         None if unpriced else tuple(sum(s.usd[end] for s in stages) for end in (0, 1)),
         tuple(_seconds(stages, order.max_in_flight, end) for end in (0, 1)),
-        counts["answer"],
+        counts.get("answer", (0, 0)),
         _basis(order, counts, notes, unpriced),
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ def _new_subjects(order: Order, queries: int) -> Range:
     return SUBJECTS_PER_QUERY[0], queries * SUBJECTS_PER_QUERY[1]
 
 
-def _price_stage(ws: Workspace, order: Order, stage: str, calls: Range) -> tuple[StagePlan, bool]:
+def _price_stage(ws: Workspace, order: Terms, stage: str, calls: Range) -> tuple[StagePlan, bool]:
     """The price of a stage's calls, and whether it rests on the teacher's own averages."""
     teacher = order.teacher_of(stage)
     averages = call_rows.stage_averages(ws.db, teacher).get(stage)
@@ -168,10 +168,10 @@ def _sum(ranges) -> Range:
     return sum(lows), sum(highs)
 
 
-def _basis(order: Order, counts: Mapping[str, Range], typical: list[str], unpriced: list[str]) -> str:
+def _basis(order: Terms, counts: Mapping[str, Range], typical: list[str], unpriced: list[str]) -> str:
     """How the estimate was made, in words."""
     parts = []
-    if counts["syllabus"][0] != counts["syllabus"][1]:
+    if len(set(counts.get("syllabus", ()))) > 1:
         parts.append("how many subjects the queries bring is not known yet (the paper has 100 to 200 from 10)")
     parts.append(
         "tokens per call are typical values" if len(typical) == sum(c[1] > 0 for c in counts.values())

@@ -13,8 +13,9 @@ from glan_core.errors import GlanError
 from glan_core.generation import live
 from glan_core.generation.engine import Engine, Voice
 from glan_core.generation.frontier import GenerationFrontier
+from glan_core.generation.judging import JudgeFrontier, apply_minimums
 from glan_core.generation.limits import Budget
-from glan_core.generation.order import STAGES, Order, ProposalOrder, RedoOrder, Terms, read_order
+from glan_core.generation.order import STAGES, JudgeOrder, Order, ProposalOrder, RedoOrder, Terms, read_order
 from glan_core.generation.proposals import ProposalFrontier
 from glan_core.generation.redo import forget_failures, open_redo
 from glan_core.generation.work import Frontier
@@ -43,6 +44,8 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
         _remember_target(ws, order)
     elif isinstance(order, RedoOrder):
         frontier = open_redo(ws, order, run.id)
+    elif isinstance(order, JudgeOrder):
+        frontier = JudgeFrontier(ws, order, run.id)
     else:
         frontier = ProposalFrontier(ws, order, run.id)
     voices = open_voices(order, _stages(order))
@@ -51,6 +54,8 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
         ending = asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
     if isinstance(order, RedoOrder):
         forget_failures(ws, run.id)
+    if isinstance(order, JudgeOrder):
+        apply_minimums(ws, order, run.id)
     return ending
 
 
@@ -68,9 +73,9 @@ def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None
                 run_rows.close_account(db, run.id)
 
 
-def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder:
+def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder | JudgeOrder:
     """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
-    types = {"generate": Order, "propose": ProposalOrder, "redo": RedoOrder}
+    types = {"generate": Order, "propose": ProposalOrder, "redo": RedoOrder, "judge": JudgeOrder}
     if kind not in types:
         raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
     return read_order(types[kind], params)
@@ -79,6 +84,8 @@ def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder:
 def _stages(order: Terms) -> Sequence[str]:
     if isinstance(order, RedoOrder):
         return ("syllabus", "sessions") if order.record_id.startswith("syl-") else ("answer",)
+    if isinstance(order, JudgeOrder):
+        return ("judge",)
     return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
 
 

@@ -40,7 +40,7 @@ def endpoint(base_url: str | None) -> str:
     return url
 
 
-def _proxy_of(url: str) -> str | None:
+def proxy_of(url: str) -> str | None:
     """The proxy that the environment names for an address. (aiohttp's trust_env would ask two threads at every request.)"""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
@@ -143,7 +143,7 @@ class HttpTeacher:
             headers["Authorization"] = f"Bearer {self._key}"
         # The engine bounds what is in flight, so the pool does not.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, proxy=_proxy_of(self.url),
+            connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, proxy=proxy_of(self.url),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )  # fmt: skip
 

@@ -1,0 +1,59 @@
+"""`glan judge`."""
+
+import argparse
+
+from glan_core import runs, taxonomy, taxonomy_edit
+from glan_core.cli.generating import add_terms, plan_lines, say_end, terms_of
+from glan_core.cli.output import progress, report, say_waiting
+from glan_core.generation.judging import plan_judging
+from glan_core.generation.order import JudgeOrder, read_order
+from glan_core.generation.run import check
+from glan_core.wording import number
+from glan_core.workspace import Workspace
+from glan_core.workspace.judgement_rows import SCORES
+
+MINIMUMS = tuple(f"least_{name}" for name in SCORES)
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add this module's commands to the parser."""
+    judge = commands.add_parser("judge", help="have a teacher score the pairs, and leave out those below a minimum")
+    judge.add_argument("dir", metavar="DIR")
+    judge.add_argument("--disciplines", default="all", metavar="ID,ID|all", help="(default: %(default)s)")
+    judge.add_argument("--sample", type=int, metavar="N", help="judge so many pairs, drawn by --seed (default: every one)")
+    judge.add_argument("--seed", type=int, default=0, metavar="S", help="of the sample (default: %(default)s)")
+    for name in MINIMUMS:
+        default = JudgeOrder.model_fields[name].default
+        judge.add_argument(
+            f"--{name.replace('_', '-')}", type=int, default=default, metavar="1-5", help="(default: %(default)s)"
+        )
+    judge.add_argument("--plan", action="store_true", help="say what it would cost, and ask nobody")
+    judge.add_argument("--detach", action="store_true", help="work in the background")
+    judge.add_argument("--json", action="store_true")
+    add_terms(judge)
+    judge.set_defaults(command=_judge)
+
+
+def _judge(args: argparse.Namespace) -> int:
+    ws = Workspace.open(args.dir)
+    own = {name: getattr(args, name) for name in ("sample", "seed", *MINIMUMS)}
+    if args.disciplines != "all":
+        tree = taxonomy_edit.tree(ws)
+        wanted = [d for id in args.disciplines.split(",") for d in taxonomy.disciplines_under(tree, id.strip())]
+        own["disciplines"] = tuple(dict.fromkeys(wanted))
+    order = read_order(JudgeOrder, terms_of(args) | own)
+    made = plan_judging(ws, order)
+    if args.plan:
+        nothing = "Nothing to do: all of these pairs have been judged."
+        report(args.json, made.as_dict(), plan_lines(made) if made.calls[1] else [nothing])
+        return 0
+    check(order)
+    title = f"{number(made.calls[1])} pairs by {order.teacher_of('judge')}"
+    run_id = runs.submit(ws, "judge", title, order.model_dump(mode="json"), made.as_dict())
+    if args.detach:
+        runs.launch(ws, run_id)
+        report(args.json, {"run": run_id}, [f"Run {run_id} works in the background: 'glan runs {args.dir} show {run_id}'."])
+        return 0
+    with progress(args.json) as watch:
+        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
+    return say_end(ws, run, args.json)

@@ -1,0 +1,140 @@
+"""The formats that trainers read: what a row looks like in each, and writers that hold no more than some rows at a time."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import get_args
+
+from glan_core.dataset.orders import Form
+
+FORMATS: tuple[Form, ...] = get_args(Form)
+SUFFIX = {"parquet": ".parquet", "datasets": ""}  # of the others '.jsonl'
+# Line breaks to many readers, though not to JSON: escaped, a row stays one line whoever splits the file.
+LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+BATCH = 2000  # rows that are turned into columns together: memory stays flat
+COLUMNS = {
+    "prompt": str, "completion": str, "id": str, "taxonomy": list, "group": str, "discipline": str, "subject": str,
+    "level": str, "syllabus": str, "sessions": list, "concepts": list, "strategy": str, "draw_law": str, "seed": int,
+    "draw": int, "question_teacher": str, "answer_teacher": str, "review": str, "starred": bool, "edited": bool,
+    "dropped": str,
+}  # fmt: skip
+
+Write = Callable[[dict], None]
+
+
+def suffix(form: Form) -> str:
+    """What the name of a file of that form ends in; '' for a folder."""
+    return SUFFIX.get(form, ".jsonl")
+
+
+def shaped(row: dict, form: Form) -> dict:
+    """A row as a form has it: columns as they are for Parquet and `datasets`, else the pair and its provenance as one object."""
+    if form in SUFFIX:
+        return row
+    provenance = dict(row)
+    question, answer = provenance.pop("prompt"), provenance.pop("completion")
+    match form:
+        case "chat":
+            pair = {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+        case "alpaca":
+            pair = {"instruction": question, "input": "", "output": answer}
+        case "sharegpt":
+            pair = {"conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]}
+        case "prompt-completion":
+            pair = {"prompt": question, "completion": answer}
+    return pair | {"provenance": provenance}
+
+
+@contextmanager
+def writer(file: Path, form: Form, split: str = "train") -> Iterator[Write]:
+    """Writes rows to a new file, or for 'datasets' to a new folder, one by one as they are given."""
+    with {"parquet": _parquet, "datasets": _saved}.get(form, _lines)(file, form, split) as write:
+        yield write
+
+
+def write_splits(folder: Path, form: Form, rows: Iterable[tuple[str, dict]]) -> None:
+    """Write the rows of each split that has any to a file, or for 'datasets' a folder, of its own."""
+    with ExitStack() as stack:
+        writers: dict[str, Write] = {}
+        for split, row in rows:
+            if split not in writers:
+                writers[split] = stack.enter_context(writer(folder / f"{split}{suffix(form)}", form, split))
+            writers[split](row)
+    if form == "datasets":
+        (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(writers)}), "utf-8")
+
+
+@contextmanager
+def _lines(file: Path, form: Form, split: str) -> Iterator[Write]:
+    with file.open("w", encoding="utf-8", newline="\n") as out:
+        encode = json.JSONEncoder(ensure_ascii=False).encode
+
+        def write(row: dict) -> None:
+            line = encode(shaped(row, form))
+            out.write((line if line.isascii() else line.translate(LINE_BREAKS)) + "\n")
+
+        yield write
+
+
+@contextmanager
+def _parquet(file: Path, form: Form, split: str) -> Iterator[Write]:
+    from pyarrow import parquet
+
+    schema = _schema()
+    with parquet.ParquetWriter(file, schema, compression="zstd") as out, _batches(schema, out.write_batch) as write:
+        yield write
+
+
+@contextmanager
+def _saved(folder: Path, form: Form, split: str) -> Iterator[Write]:
+    """One split as `datasets` saves it to disk: Arrow, its columns' types, and its state."""
+    import pyarrow as pa
+
+    features = {name: [_feature(str)] if kind is list else _feature(kind) for name, kind in COLUMNS.items()}
+    schema = _schema().with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    folder.mkdir()
+    data = "data-00000-of-00001.arrow"
+    with (
+        pa.OSFile(str(folder / data), "wb") as file, pa.ipc.new_stream(file, schema) as out,
+        _batches(schema, out.write_batch) as write,
+    ):  # fmt: skip
+        yield write
+    info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
+    state = {
+        "_data_files": [{"filename": data}], "_fingerprint": split, "_format_columns": None, "_format_kwargs": {},
+        "_format_type": None, "_output_all_columns": False, "_split": split,
+    }  # fmt: skip
+    (folder / "dataset_info.json").write_text(json.dumps(info), "utf-8")
+    (folder / "state.json").write_text(json.dumps(state), "utf-8")
+
+
+def _feature(kind: type) -> dict:
+    return {"dtype": {str: "string", int: "int64", bool: "bool"}[kind], "_type": "Value"}
+
+
+def _schema():
+    import pyarrow as pa
+
+    types = {str: pa.string(), list: pa.list_(pa.string()), int: pa.int64(), bool: pa.bool_()}
+    return pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+
+
+@contextmanager
+def _batches(schema, write_batch: Callable) -> Iterator[Write]:
+    import pyarrow as pa
+
+    chunk: list[dict] = []
+
+    def flush() -> None:
+        if chunk:
+            write_batch(pa.RecordBatch.from_pylist(chunk, schema))
+            chunk.clear()
+
+    def write(row: dict) -> None:
+        chunk.append(row)
+        if len(chunk) == BATCH:
+            flush()
+
+    yield write
+    flush()

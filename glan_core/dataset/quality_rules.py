@@ -1,0 +1,342 @@
+"""What quality filters look for. Each test gets a question and its answer and returns what it found, in words, or None.
+
+They are written to be right rather than complete: a question about handing in homework, a poem with a refrain or a study of
+refused treatment is no fault. Words in quotation marks are examples, not the teacher's own.
+"""
+
+import re
+import zlib
+from collections import Counter
+from functools import cache
+
+from glan_core.dataset.normalise import words, words_and_signs
+from glan_core.replies import REFUSAL
+
+SHOWN = 80  # characters of what was found
+
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|^(?: {4}|\t).*$", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$|\\\[.+?\\\]|\\\(.+?\\\)|https?://\S+", re.DOTALL)
+_TABLE = re.compile(r"^\s*\|.*\|\s*$", re.MULTILINE)
+_QUOTED = re.compile(r"“[^”]*”|(?<!\w)\"[^\"\n]*\"|(?<!\w)'[^'\n]{12,}'(?!\w)|^\s*>.*$", re.MULTILINE)
+
+
+def _own(text: str) -> str:
+    """The text without code and quotations: what the teacher says itself."""
+    return _QUOTED.sub(" ", _FENCED.sub(" ", text)).replace("’", "'")
+
+
+def _mentions(text: str, signs: tuple[str, ...]) -> bool:
+    """Whether a text holds one of these at all: far quicker than the pattern that it must fit, and hardly any text does."""
+    low = text.lower()
+    return any(sign in low for sign in signs)
+
+
+def _shown(match: re.Match | None) -> str | None:
+    if match is None:
+        return None
+    found = " ".join(match.group().split())
+    return f"“{found if len(found) <= SHOWN else found[: SHOWN - 1].rstrip() + '…'}”"
+
+
+# Refusals
+
+_DECLINES = re.compile(
+    r"""^\W*(?:i'm\s(?:\w+\s)?sorry\b\W*(?:but\s)?|(?:sorry|unfortunately|my\sapologies)\b\W*(?:but\s)?)?
+    i\s(?:must|have\sto|need\sto|would\shave\sto)\s(?:respectfully\s|politely\s)?(?:decline|refuse)\b
+    (?!\sthe\s(?:offer|invitation))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def refusal(question: str, answer: str) -> str | None:
+    """The answer is a refusal: it opens by saying that the teacher can't or won't help."""
+    opening = answer.strip().replace("’", "'")[:600]
+    return None if len(answer) > 1500 else _shown(REFUSAL.match(opening) or _DECLINES.match(opening))
+
+
+# As an AI
+
+_AS_AN_AI = re.compile(
+    r"""\bas\san?\s(?:ai|artificial\sintelligence|(?:large\s)?language\smodel)\b
+        (?:\s(?:language\s)?(?:model|assistant|chatbot|program))?(?:\s(?:developed|trained|created)\sby\s\w+)?
+        \s?,?\s(?:i|my)\b
+      | \bi(?:'m|\sam)\s(?:just\s|only\s|merely\s)?an?\s(?:ai|artificial\sintelligence|(?:large\s)?language\smodel)\b
+        (?!\s(?:engineer|researcher|developer|scientist|student|expert|specialist|consultant|ethicist|enthusiast))
+      | \bmy\s(?:training\sdata|knowledge\scut-?off|last\s(?:knowledge\s)?update)\b
+      | \bi\s(?:don't|do\snot)\shave\s(?:personal\s(?:opinions|beliefs|experiences?|feelings|emotions)
+        |access\sto\s(?:real-?time|the\sinternet|current\sdata|up-to-date))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+_AI_SIGNS = ("an ai", "artificial intelligence", "language model", "training data", "cutoff", "cut-off", "last update",
+             "last knowledge update", "i don", "i do not have")  # fmt: skip
+
+
+def as_an_ai(question: str, answer: str) -> str | None:
+    """The teacher speaks of itself as a machine."""
+    suspects = (text for text in (answer, question) if _mentions(text, _AI_SIGNS))
+    return next((_shown(match) for text in suspects if (match := _AS_AN_AI.search(_own(text)))), None)
+
+
+# Cut answers
+
+_OPEN_END = re.compile(
+    r"(?:,|\b(?:the|a|an|of|and|or|to|with|that|because|which|by|from|than|are|was|were|its|their|into|if|but|such as|e\.g\.))$",
+    re.IGNORECASE,
+)
+_LIST_ITEM = re.compile(r"^\s*(?:[-*+•#>|]|\(?\w{1,3}[.)]\s)")
+
+
+def cut(question: str, answer: str) -> str | None:
+    """The answer breaks off: within a code block, or within a sentence."""
+    text = answer.rstrip()
+    if text.count("```") % 2:
+        return "a code block that does not end"
+    if text.endswith("```") or not text:
+        return None
+    last = text.rsplit("\n", 1)[-1].strip()
+    tail = f"“…{last[-60:]}”"
+    if len(last) >= 20 and _OPEN_END.search(last[-20:]) and not _FORMULA.search(last):
+        return f"it ends with {tail}"
+    whole = not last[-1].isalpha() or _LIST_ITEM.match(last) or _looks_technical(last)
+    if not whole and len(last) >= 60 and len(re.findall(r"[.!?](?:\s|$)", text)) >= 3:
+        return f"its last sentence has no end: {tail}"
+    return None
+
+
+def _looks_technical(line: str) -> bool:
+    """Whether a line is a formula, code or a table's row rather than a sentence."""
+    return bool(re.search(r"[=\\{}<>^|;]|\d\s*$", line))
+
+
+# Empty or too short
+
+ENOUGH = 5  # words that no way of saying nothing has
+_NOTHING = re.compile(r"\W*(?:n/?a|none|null|nil|todo|tbd|undefined|nan|\[?answer\]?|\[?response\]?)?\W*", re.IGNORECASE)
+
+
+def short(question: str, answer: str, shortest_question: int = 2, shortest_answer: int = 2) -> str | None:
+    """There is no question or no answer, or one of hardly any words. A number or a formula is an answer."""
+    asked, said = _first_words(question, shortest_question), _first_words(answer, shortest_answer)
+    if len(asked) < shortest_question:
+        return f"the question has {_words(len(asked))}"
+    if not said or (len(said) < ENOUGH and _NOTHING.fullmatch(answer)):
+        return "there is no answer"
+    if len(said) < shortest_answer and not re.search(r"[\d$\\`=<>∅∞]", answer) and (len(said) > 1 or len(answer.strip()) > 1):
+        return f"the answer has {_words(len(said))}"
+    return None
+
+
+def _first_words(text: str, least: int) -> list[str]:
+    """The words and signs of a text's opening where those are enough, of the whole text where they are not."""
+    opening = words_and_signs(text[: 20 * max(least, ENOUGH)])
+    return opening if len(opening) >= max(least, ENOUGH) else words_and_signs(text)
+
+
+def _words(number: int) -> str:
+    return "no words" if not number else "1 word" if number == 1 else f"{number:,} words"
+
+
+# Questions that do not stand alone
+
+_LESSON = r"(?:class|lecture|lesson|session|course|module|unit|chapter|seminar|workshop|syllabus|textbook|readings?|slides)"
+_DEPENDS = re.compile(
+    rf"""\b(?:the|this)\s{_LESSON}(?:\smaterials?|\snotes)?\s(?:above|below)\b
+      | \b(?:above|previous|preceding|earlier|last)\s(?:question|exercise|problem)s?\b(?=[^.?!]*\b(?:you|your|we|our)\b)
+      | \b(?:as\s)?(?:we|you)(?:'ve|\shave)?\s(?:just\s|previously\s|already\s)?
+        (?:discuss|cover|learn|stud|see|saw|explor|introduc|examin|encounter|talk)\w*\s(?:[\w'-]+\s){{0,8}}?
+        (?:in|during|from)\s(?:class|(?:the|this|our|your|that|today's|last\sweek's|a\sprevious|previous|earlier)\s
+        (?:\w+\s){{0,2}}{_LESSON}s?)\b
+      | \bas\s(?:was\s)?(?:discussed|covered|taught|introduced|presented|seen|shown|learned|learnt|outlined|described|explained)
+        \s(?:\w+\s)?(?:in|during)\s(?:class|(?:the|this|our|your|today's|previous|earlier|session|module|unit|chapter)\b)
+      | \b(?:discussed|covered|taught|introduced|presented|learned|learnt)\sin\s
+        (?:class|(?:this|our|your)\s{_LESSON}|(?:the|these|those)\s(?:class\ssessions?|syllabus|previous\s{_LESSON}s?))\b
+      | \b(?:in|from|during)\s(?:today's|yesterday's|last\sweek's|this\sweek's|your|our)\s
+        (?:class|lecture|lesson|session|seminar|syllabus|course\smaterials?|lecture\snotes|class\snotes|textbook|readings)\b
+        (?!\s(?:of\s)?(?:students|plan|size|room|design))
+      | \b(?:class\s)?sessions?\s\d+\b | \b(?:given|provided|selected)\ssyllabus\b
+      | \b(?:the|your)\s(?:lecture|class|course)\s(?:notes|slides|materials|readings)\b(?=[^.?!]*\b(?:you|your|refer|see|using)\b)
+      | \b(?:selected|given)\s(?:class\ssessions?|key\sconcepts)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SHOWN_ELSEWHERE = re.compile(
+    r"""\b(?:see|refer\sto|shown\sin|in|from|using|on|of)\s(?:the\s)?(?:attached\s)?(?:fig(?:ure|\.)|exhibit|diagram|appendix|table)
+        \s?(?:\d+(?:\.\d+)*|[A-Z]\b)(?!\s*(?:skating|of\s(?:eight|merit|speech)))
+      | \bthe\s(?:attached|accompanying|enclosed)\s(?:\w+\s)?
+        (?:figure|diagram|table|graph|image|picture|chart|map|file|document|article|spreadsheet|worksheet|handout|dataset)\b
+      | \bthe\s(?:figure|diagram|graph|image|picture|photo(?:graph)?|chart|map|article|video|handout|worksheet|passage|table|text|
+        excerpt|code|snippet|data)\s(?:above|below|(?:shown|given|provided|attached|depicted)(?:\s(?:above|below|here))?(?=[\s,.?;:]))
+      | \bthe\s(?:above|following)\s(?:figure|diagram|graph|image|picture|photo|chart|map|video|handout|worksheet)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_DEPENDS_SIGNS = (
+    "class", "lecture", "lesson", "session", "course", "module", "unit", "chapter", "seminar", "workshop", "syllabus",
+    "textbook", "reading", "slides", "question", "exercise", "problem", "concept", "fig", "exhibit", "diagram", "appendix",
+    "table", "attached", "accompanying", "enclosed", "above", "below", "shown", "given", "provided", "depicted", "following",
+)  # fmt: skip
+_TEXT_SHOWN = re.compile(r"table|text|passage|excerpt|code|snippet|data|article|chart|graph", re.IGNORECASE)
+
+
+def depends(question: str, answer: str) -> str | None:
+    """The question needs something that is not in it: a lecture, an earlier exercise, a figure or a text."""
+    if not _mentions(question, _DEPENDS_SIGNS):
+        return None
+    own = _own(question)
+    if match := _DEPENDS.search(own):
+        return _shown(match)
+    match = _SHOWN_ELSEWHERE.search(own)
+    if match is None or (_TEXT_SHOWN.search(match.group()) and _brings_text(question)):
+        return None
+    return _shown(match)
+
+
+def _brings_text(question: str) -> bool:
+    """Whether a table, code or a quoted or indented passage is in the question itself."""
+    return bool(
+        _TABLE.search(question) or _CODE.search(question) or len("".join(_QUOTED.findall(question))) > 60
+        or "<svg" in question or re.search(r":\s*\n.{40,}", question) or len(re.findall(r"^\s*[-*\d].*\d", question, re.M)) > 2
+    )  # fmt: skip
+
+
+# Instructions for handing in
+
+_WORK = (
+    r"(?:assignment|homework|report|essay|paper|solutions?|answers?|work|code|project|analysis|response|write-?up|results|"
+    r"findings|presentation|portfolio|submission|document|file|pdf|notebook|spreadsheet|deliverables?|exercise|reflection)s?"
+)
+_AT_CLAUSE = r"(?:^|[.!?;:\n]\s*(?:[-*\d.)]+\s*)?|\b(?:please|then|and|must|should|will|are\sto|finally,?)\s)"
+_HAND_IN = re.compile(
+    rf"""{_AT_CLAUSE}(?:submit|upload|hand\sin|turn\sin|e-?mail)\s(?:your|this|the|a|an|one|both|all)\s(?:[\w-]+\s){{0,3}}?{_WORK}\b
+        (?!\s(?:to|for)\s(?:a|an|the)\s(?:journal|conference|court|regulator|agency|board|client|bank|irs|committee|publisher))
+      | {_AT_CLAUSE}submit\s(?:it|them)\s(?:as|in|to|via|by|on)\b
+      | \byour\s(?:submission|assignment|report|essay|paper|answer|response)\s(?:is\sdue|(?:should|must)\sbe\s
+        (?:submitted|uploaded|double-spaced|typed|handed\sin|turned\sin|in\s(?:pdf|word|docx)))\b
+      | \b(?:due|submitted|handed\sin)\s(?:by|before|on|at)\s(?:the\s)?(?:next\sclass|midnight|11:59|end\sof\s(?:the\sweek|class)
+        |(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b(?=[^.?!]*(?:\.|!|$))
+      | \b(?:bring|be\sprepared\sto\spresent)\s(?:your|a)\s(?:[\w-]+\s){{0,4}}?(?:to|in)\s(?:the\snext\s|our\snext\s)?class\b
+      | \b(?:double-spaced|12-point|times\snew\sroman)\b(?=[^.?!]*\b(?:page|pages|font|format|submit|paper|report|essay)\b)
+      | \b(?:your|this)\s(?:work|assignment|answer|response|essay|report|project)\swill\sbe\s(?:graded|marked|assessed)\b
+      | \b(?:submit|upload|post)\b[^.?!\n]{{0,60}}\b(?:to|on|via|through)\s(?:canvas|moodle|blackboard|turnitin|gradescope|
+        the\s(?:course|class)\s(?:website|portal|page|forum)|your\s(?:instructor|professor|teacher|ta)\b)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_HAND_IN_SIGNS = ("submi", "upload", "post", "hand in", "handed in", "turn in", "turned in", "mail", " due ", "bring", "present your",
+                  "spaced", "12-point", "roman", "graded", "marked", "assessed", "typed", "must be in", "should be in")  # fmt: skip
+_ABOUT_OTHERS = re.compile(
+    r"\b(?:students?|users?|they|he|she|pupils?|learners?|customers?|how\s(?:do|can|should)\s(?:i|you))\b", re.I
+)
+
+
+def hand_in(question: str, answer: str) -> str | None:
+    """The question tells whoever answers how to hand work in: there is nobody to hand it to."""
+    if not _mentions(question, _HAND_IN_SIGNS):
+        return None
+    own = _own(question)
+    for match in _HAND_IN.finditer(own):
+        before = re.split(r"[.!?\n]", own[: match.start() + 1])[-1]
+        if not _ABOUT_OTHERS.search(before) and not _ABOUT_OTHERS.search(match.group()):
+            return _shown(match)
+    return None
+
+
+# Loops
+
+TAIL = 1000  # characters at the end in which a phrase is looked for
+REPEATED = 12  # words at the end that only repeat, at least; and three times their period
+
+
+def loop(question: str, answer: str) -> str | None:
+    """The answer goes round in circles: it ends in one phrase over and over, or hardly says anything new."""
+    if phrase := _tail_phrase(answer):
+        return f"it ends in “{phrase[:SHOWN]}” over and over"
+    if len(answer) < 400 or len(zlib.compress(answer.encode("utf-8", "replace"), 1)) > 0.4 * len(answer):
+        return None  # what repeats itself can be packed
+    prose = _TABLE.sub(" ", _CODE.sub(" ", answer))
+    lines = Counter(line for line in (each.strip() for each in prose.splitlines()) if len(line) >= 25)
+    if lines and (most := lines.most_common(1)[0])[1] >= 6 and 2 * most[1] > sum(lines.values()):
+        return f"the line “{most[0][:SHOWN]}” comes {most[1]:,} times"
+    said = words(_FORMULA.sub(" ", prose))
+    runs = [tuple(said[at : at + 4]) for at in range(len(said) - 3)]
+    if len(runs) >= 100 and len(set(runs)) < 0.3 * len(runs) and sum(word.isalpha() for word in said) > 0.7 * len(said):
+        return f"only {len(set(runs)) / len(runs):.0%} of its phrases are new"
+    return None
+
+
+def _tail_phrase(answer: str) -> str | None:
+    """What a text ends in over and over, outside tables and code; None where it does not."""
+    tail = words(answer[-TAIL:])
+    for period in range(1, 21):
+        run = 0
+        while run + period < len(tail) and tail[-1 - run] == tail[-1 - run - period]:
+            run += 1
+        phrase = tail[len(tail) - period :]
+        if run >= max(REPEATED, 3 * period) and any(len(word) > 1 and word.isalpha() for word in phrase):
+            prose = words(_FORMULA.sub(" ", _TABLE.sub(" ", _CODE.sub(" ", answer))))
+            return " ".join(phrase) if prose[-run:] == tail[-run:] else None
+    return None
+
+
+# Language
+
+_LANGUAGE_TASK = re.compile(
+    r"""\b(?:translat\w+|languages?|dialects?|phrases?\sin|pronunciation|conjugat\w+|vocabulary|bilingual|multilingual|
+    (?:in|into|from|the)\s(?:english|french|german|spanish|italian|portuguese|russian|chinese|mandarin|cantonese|japanese|korean|
+    arabic|hebrew|hindi|urdu|bengali|latin|greek|dutch|swedish|norwegian|danish|finnish|polish|czech|turkish|persian|vietnamese|
+    thai|indonesian|swahili|sanskrit|ukrainian|romanian|hungarian))\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_LEAST_WORDS, _LEAST_CERTAIN, _LOOKED_AT = 12, 0.95, 600
+_ALIKE = [
+    {"no", "nn", "da"},
+    {"zh", "yue", "wuu"},
+    {"hr", "sr", "bs"},
+    {"id", "ms"},
+    {"en", "pcm"},
+    {"es", "gl", "ext"},
+    {"de", "lb"},
+]
+_ENGLISH = frozenset(("the", "of", "and", "to", "in", "is", "a", "that", "for", "with", "are", "what", "how"))
+
+
+def language(question: str, answer: str, expected: str = "en") -> str | None:
+    """Question or answer is in another language than expected. Code, formulas, quotations and short texts are not judged,
+    nor answers to a question about languages."""
+    for which, text in (("question", question), ("answer", answer)):
+        if which == "answer" and _LANGUAGE_TASK.search(question):
+            continue
+        if found := _other_language(text, expected):
+            return f"the {which} is in the language {found}"
+    return None
+
+
+def _other_language(text: str, expected: str) -> str | None:
+    if expected == "en" and _has_english(text[:_LOOKED_AT].lower().split()):
+        return None
+    prose = _FORMULA.sub(" ", _CODE.sub(" ", _QUOTED.sub(" ", text[: 3 * _LOOKED_AT])))[:_LOOKED_AT]
+    own = [word for word in words(prose) if not word.isnumeric()]
+    if len(own) < _LEAST_WORDS or (expected == "en" and _has_english(own)):
+        return None
+    found, certain = _identifier().classify(prose)
+    alike = next((group for group in _ALIKE if expected in group), {expected})
+    least = 0.4 if expected == "en" and _beyond_latin(prose) else _LEAST_CERTAIN
+    return None if found in alike or found == "zxx" or certain < least else found
+
+
+def _has_english(own: list[str]) -> bool:
+    """Whether the commonest English words are as frequent as they are in English."""
+    return sum(map(_ENGLISH.__contains__, own)) > 0.12 * len(own)
+
+
+def _beyond_latin(text: str) -> bool:
+    """Whether most letters are of another script: then it is only open which of its languages it is."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(letter >= "\u0370" for letter in letters) > len(letters)
+
+
+@cache
+def _identifier() -> object:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,0 +1,70 @@
+"""Questions that say the same as an earlier one of their discipline in other words, by the vectors of an embedder."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from glan_core.dataset.near_duplicates import OUT_BEFORE, Repeat, Step
+from glan_core.dataset.orders import DedupOrder
+from glan_core.diversity import vectors
+from glan_core.errors import GlanError
+from glan_core.workspace import Workspace, homework_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOCK = 1000  # rows that are compared at a time with all earlier ones
+
+
+def repeats_in_meaning(ws: Workspace, order: DedupOrder, already: set[int], last: int, step: Step) -> list[Repeat]:
+    """The rows up to the `seq` `last`, but for those that repeat one `already`, whose question has a cosine of at least
+    `order.meaning_threshold` with an earlier one of its discipline that stands; each names the most similar of these.
+
+    Rows without a vector are passed over. GlanError where the workspace has no vectors of the embedder.
+    """
+    import numpy as np
+
+    names = [info.embedder for info in vectors.list_vectors(ws)]
+    name = order.embedder or next(iter(names), None)
+    stored = name and vectors.read_vectors(vectors.folder_of(ws, name))
+    if stored is None:
+        raise GlanError(
+            f"There are no vectors of {name}: those of {', '.join(names)} are there." if names
+            else f"No question has a vector yet: embed them first, with 'glan embed {ws.folder}' or on the page Diversity."
+        )  # fmt: skip
+    of_discipline: dict[str, list[int]] = defaultdict(list)
+    for page in homework_rows.texts(ws.db, up_to=last, answers=False):
+        for row in page:
+            if row.answer_length is not None and row.dropped not in OUT_BEFORE and row.seq not in already:
+                of_discipline[row.discipline_id].append(row.seq)
+    found: list[Repeat] = []
+    for nth, seqs in enumerate(of_discipline.values()):
+        places = np.searchsorted(stored.seqs, seqs)
+        known = np.flatnonzero(stored.seqs[np.minimum(places, len(stored) - 1)] == seqs)
+        rows = stored.rows(places[known])
+        for row, of, cosine in similar(rows, order.meaning_threshold):
+            found.append(Repeat(seqs[known[row]], seqs[known[of]], "meaning", cosine))
+        step("disciplines compared", nth + 1, len(of_discipline))
+    return found
+
+
+def similar(rows: "np.ndarray", threshold: float) -> Iterable[tuple[int, int, float]]:
+    """(row, earlier row, cosine) of each of some unit vectors that is similar to an earlier one which itself is to none."""
+    import numpy as np
+
+    stands = np.ones(len(rows), bool)
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        alike = block @ rows[: start + len(block)].T
+        for row in range(start, start + len(block)):
+            cosines = np.where(stands[:row], alike[row - start, :row], -1.0)
+            if row and cosines[best := int(cosines.argmax())] >= threshold:
+                stands[row] = False
+                yield row, best, round(float(min(1.0, cosines[best])), 4)
+
+
+def resolved(repeats: Iterable[Repeat], in_meaning: Iterable[Repeat]) -> list[Repeat]:
+    """All repeats, none naming a row that repeats another in meaning: it names that other one, with the cosine of the two."""
+    of = {repeat.seq: repeat for repeat in in_meaning}
+    moved = (Repeat(r.seq, of[r.of].of, "meaning", of[r.of].score) if r.of in of else r for r in repeats)
+    return [*moved, *of.values()]

@@ -1,0 +1,69 @@
+"""The rows of a dataset: which pairs it takes, each with its provenance as plain values."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from glan_core import taxonomy, taxonomy_edit
+from glan_core.dataset.orders import Choice
+from glan_core.dataset.splits import split_of
+from glan_core.workspace import Workspace, curriculum_rows, homework_rows
+from glan_core.workspace.homework_rows import Pair
+
+SYLLABI = 4000  # that are remembered at a time: rows come oldest first, so those of a syllabus come near one another
+
+
+class ChosenRows:
+    """The rows of a choice, oldest first: (split, seq, row) each; memory stays flat. A row is a dict of the columns of
+    `formats.COLUMNS`. `left_out` counts, by reason, what was passed over so far: 'scripted' or one of `tag_rows.REASONS`."""
+
+    def __init__(self, ws: Workspace, choice: Choice) -> None:
+        self._ws, self._choice = ws, choice
+        self.scripted = not homework_rows.has_real_teacher(ws.db) if choice.scripted is None else choice.scripted
+        self.left_out: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[tuple[str, int, dict]]:
+        choice, provenance = self._choice, _Provenance(self._ws)
+        for pair in homework_rows.all_pairs(self._ws.db, choice.which):
+            if pair.scripted and not self.scripted:
+                self.left_out["scripted"] += 1
+            elif pair.dropped and pair.dropped not in choice.include:
+                self.left_out[pair.dropped] += 1
+            else:
+                row = {"prompt": pair.question.text, "completion": pair.answer, **provenance.of(pair)}
+                split = split_of(choice.split, choice.seed, choice.validation_share, row["syllabus"], row["concepts"])
+                yield split, pair.question.seq, row
+
+
+class _Provenance:
+    """Looks up what every row of a syllabus shares, and remembers that of the syllabi used last."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._tree = taxonomy_edit.tree(ws)
+        self._syllabus = lru_cache(SYLLABI)(self._look_up)
+
+    def of(self, pair: Pair) -> dict:
+        """Provenance of a pair. No value is None: readers that guess a column's type from its first rows must not stumble."""
+        q = pair.question
+        shared, names = self._syllabus(q.syllabus_id)
+        return {
+            "id": q.id, **shared, "sessions": [names[id] for id in q.sessions], "concepts": [names[id] for id in q.concepts],
+            "strategy": q.strategy, "draw_law": q.draw_law, "seed": q.seed, "draw": q.draw,
+            "question_teacher": q.teacher, "answer_teacher": pair.answer_teacher, "review": pair.review or "",
+            "starred": pair.starred, "edited": pair.edited, "dropped": pair.dropped or "",
+        }  # fmt: skip
+
+    def _look_up(self, syllabus_id: str) -> tuple[dict, dict[str, str]]:
+        syllabus = curriculum_rows.syllabus(self._ws.db, syllabus_id)
+        subject = curriculum_rows.subject(self._ws.db, syllabus.subject_id)
+        live = syllabus.discipline_id in self._tree
+        path = [node.name for node in taxonomy.path(self._tree, syllabus.discipline_id)] if live else [syllabus.discipline_id]
+        shared = {
+            "taxonomy": path, "group": (taxonomy.group_of(self._tree, syllabus.discipline_id) if live else None) or "",
+            "discipline": syllabus.discipline_id, "subject": subject.name, "level": subject.level, "syllabus": syllabus_id,
+        }  # fmt: skip
+        names: dict[str, str] = {}
+        for session in curriculum_rows.sessions(self._ws.db, syllabus_id, retired=True):
+            names |= {session.id: session.name, **dict(session.concepts)}
+        return shared, names

@@ -1,0 +1,52 @@
+"""Islands of a map, and the words that tell them apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+FEWEST = 20  # landmarks from which clusters are looked for
+TERMS = 4
+
+
+def find_clusters(xy: np.ndarray) -> np.ndarray:
+    """The cluster of each landmark by its place on the map, -1 for one in none: HDBSCAN (Campello, Moulavi, Sander 2013).
+
+    Clusters are numbered by size, the largest 0. The smallest that counts has 8 landmarks, or half a percent of them.
+    """
+    if len(xy) < FEWEST or np.ptp(xy) == 0:
+        return np.full(len(xy), -1, dtype=np.int32)
+    from sklearn.cluster import HDBSCAN
+
+    labels = HDBSCAN(min_cluster_size=max(8, len(xy) // 200), min_samples=5, copy=True).fit_predict(xy)
+    found, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    rank = {label: place for place, label in enumerate(found[np.argsort(-sizes, kind="stable")].tolist())}
+    return np.array([rank.get(label, -1) for label in labels.tolist()], dtype=np.int32)
+
+
+def telling_terms(texts: Sequence[str], clusters: np.ndarray, number: int, most: int = TERMS) -> list[list[str]]:
+    """The words that tell each of `number` clusters from the others, the most telling first.
+
+    Class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794): a word's share of its cluster's words times log(1 + the mean
+    number of words of a cluster / how often the word is used in all).
+    """
+    if not number:
+        return []
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    from glan_core.diversity.embedders import TOKENS
+
+    inside = np.flatnonzero(clusters >= 0)
+    counter = CountVectorizer(stop_words="english", token_pattern=rf"(?u)(?!\d+\b)(?:{TOKENS})", min_df=1, max_features=50_000)
+    try:
+        counts = counter.fit_transform([texts[n] for n in inside])
+    except ValueError:  # no words at all
+        return [[] for _ in range(number)]
+    from scipy.sparse import csr_matrix
+
+    member = csr_matrix((np.ones(len(inside)), (clusters[inside], np.arange(len(inside)))), shape=(number, len(inside)))
+    words = np.asarray((member @ counts).todense(), dtype=np.float64)
+    totals = words.sum(axis=1, keepdims=True)
+    weights = words / np.maximum(totals, 1) * np.log1p(totals.mean() / np.maximum(words.sum(axis=0), 1))
+    names = counter.get_feature_names_out()
+    best = np.argsort(-weights, axis=1, kind="stable")[:, :most]
+    return [[str(names[n]) for n in row if weights[c, n] > 0] for c, row in enumerate(best)]

@@ -1,0 +1,56 @@
+"""The picture of a dataset card: rows by field as bars, drawn as SVG without a browser."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from glan_core.figures.style import Style
+from glan_core.wording import number, shorten
+
+WIDTH, ROW, BAR, LEFT, RIGHT, TOP = 760, 26, 16, 250, 90, 12
+
+
+@dataclass(frozen=True, slots=True)
+class FieldBar:
+    """A field of the taxonomy, its group ('' for none) and how many rows it has."""
+
+    field: str
+    group: str
+    rows: int
+
+
+def coverage_svg(bars: Sequence[FieldBar], style: Style) -> str:
+    """The bars from the top down in the order given, each in the hue of its group with its number behind it; a legend of the
+    groups below. A whole SVG document, readable on light and dark ground."""
+    most = max((bar.rows for bar in bars), default=0) or 1
+    room = WIDTH - LEFT - RIGHT
+    parts = []
+    for nth, bar in enumerate(bars):
+        y, length = TOP + nth * ROW, max(2.0, bar.rows / most * room)
+        parts.append(_text(LEFT - 10, y + BAR - 3, shorten(bar.field, 34), style.text, "end"))
+        parts.append(
+            f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2" fill="{_hue(bar.group, style)}">'
+            f"<title>{escape(bar.field)}: {number(bar.rows)} rows</title></rect>"
+        )
+        parts.append(_text(LEFT + length + 8, y + BAR - 3, number(bar.rows), style.muted, "start"))
+    groups = list(dict.fromkeys(bar.group for bar in bars))
+    legend = TOP + len(bars) * ROW + 14
+    for nth, group in enumerate(groups):
+        x, y = 20 + nth % 3 * 245, legend + nth // 3 * 22
+        parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" rx="2" fill="{_hue(group, style)}"/>')
+        parts.append(_text(x + 18, y + 10.5, group or "No group", style.muted, "start"))
+    height = legend + (len(groups) + 2) // 3 * 22 + 8
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
+        f'font-family="Source Sans, Helvetica, Arial, sans-serif" font-size="13">'
+        f"<title>Rows by field of the taxonomy</title>"
+        f'<rect width="{WIDTH}" height="{height}" rx="6" fill="{style.background}"/>{"".join(parts)}</svg>\n'
+    )
+
+
+def _hue(group: str, style: Style) -> str:
+    return style.groups.get(group, style.muted)
+
+
+def _text(x: float, y: float, text: str, color: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}">{escape(text)}</text>'
