@@ -174,7 +174,8 @@ def test_what_repeats_a_row_that_repeats_another_in_meaning_names_that_one():
 def test_a_run_can_compare_in_meaning_by_stored_vectors(taught):
     ws = taught("What is energy?", "How is energy defined?", "What is a force?", "what is a FORCE")
     seqs = [seq for (seq,) in rows(ws, "SELECT seq FROM questions ORDER BY seq")]
-    stored = vectors.Writer(vectors.folder_of(ws, "toy"), SimpleNamespace(name="toy", about="A toy.", dim=2))
+    toy = SimpleNamespace(name="toy", about="A toy.", dim=2, embed=lambda texts: np.eye(2)[:1])
+    stored = vectors.Writer(vectors.folder_of(ws, "toy"), toy)
     stored.append(seqs, np.array([[1, 0], [0.998, 0.06], [0, 1], [0, 1]]))
     run = run_order(ws, {"meaning": True}, kind="dedup")
     assert "1 word for word, 0 nearly (at least 0.70), 1 in meaning (at least 0.95)" in run.message

@@ -26,5 +26,5 @@ def run_job(ws: Workspace, order: Model, args: argparse.Namespace, title: str = 
     with progress(args.json) as watch:
         run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
     state = runs.state_of(run)
-    report(args.json, asdict(run) | {"state": state}, [run.message if state == "finished" else f"It is {state}. {run.message}"])
+    report(args.json, asdict(run) | {"state": state}, [run.message if state == "finished" else f"{state.capitalize()}: {run.message}"])
     return 0 if state == "finished" else 1

@@ -83,7 +83,7 @@ class CompareOrder(EmbedderOrder):
     """An order to lay another dataset over this one.
 
     `path` is a file or folder of rows, another workspace, or a snapshot of this one; `name` what the comparison is called
-    (its own name where empty). `most` bounds the rows that are taken of it, at random. Two rows are neighbours from
+    (its own name where empty); one of that name is replaced. `most` bounds the rows that are taken of it, at random. Two rows are neighbours from
     `similarity` on (a cosine; None: the embedder's default, `comparing.NEIGHBOURS`).
     """
 

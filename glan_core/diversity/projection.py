@@ -18,7 +18,7 @@ COMPONENTS = 50
 FEWEST = 40  # distinct rows from which UMAP is used
 NEIGHBOURS = 15  # of UMAP
 AMONG = 5  # landmarks that place another row
-BLOCK = 256
+BLOCK = 512
 SPAN = 20.0  # the widest side of a map
 
 
