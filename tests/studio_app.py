@@ -7,18 +7,22 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
 
 from glan_core import demo
 from glan_core.cli import _parser
 from glan_core.cli.generating import _order
+from glan_core.diversity.mapping import read_facts
+from glan_core.diversity.maps import Cluster, MapInfo, write_map
+from glan_core.diversity.projection import Projection
 from glan_core.generation.order import Order
-from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("overview", "taxonomy", "syllabi", "homework", "runs")
+PAGES = ("overview", "taxonomy", "syllabi", "homework", "diversity", "dataset", "runs")
 
 
 class Studio:
@@ -137,3 +141,23 @@ def add_failure(ws: Workspace, run_id: int | None, cause: str, message: str = ""
     """A piece of work of a run that failed."""
     with ws.write() as db:
         call_rows.add_failure(db, work, "question", "mathematics", run_id, cause, message, reply, time.time())
+
+
+def draw_map(ws: Workspace, dims: int = 2, most: int | None = None) -> np.ndarray:
+    """Put a map of a workspace's questions in place, without the minutes that fitting one takes; their `seq`."""
+    seqs = np.array([row.seq for page in homework_rows.texts(ws.db) for row in page])[:most]
+    number, rng = len(seqs), np.random.default_rng(0)
+    facts = read_facts(ws, seqs, np.empty(0, np.int64))
+    info = MapInfo(
+        "words", "Made from words alone.", dims, 0, number, number, number, time.time(), time.time(), int(seqs[-1]),
+        (Cluster(0, number - 5, ("rings", "tides"), 0.0, 0.0), Cluster(1, 5, ("chords",), 1.0, 1.0)),
+        *(tuple(facts.names[name]) for name in ("discipline", "level", "strategy", "teacher")),
+    )  # fmt: skip
+    columns = {name: facts.columns[name] for name in ("discipline", "level", "strategy", "teacher", "length", "dropped")} | {
+        "seqs": seqs, "xy": rng.normal(size=(number, dims)).astype(np.float32),
+        "cluster": (np.arange(number) < 5).astype(np.int32), "novelty": rng.random(number, dtype=np.float32),
+        "vector": np.arange(number),
+    }  # fmt: skip
+    nothing = np.zeros((1, 2), np.float32)
+    write_map(ws, info, columns, Projection(nothing, nothing, nothing, nothing), np.zeros(1, np.int32))
+    return seqs

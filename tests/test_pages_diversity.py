@@ -1,41 +1,17 @@
 """The Diversity page: what it says before there is a map, what the map shows, and what can be done to what is encircled."""
 
-import time
-
 import numpy as np
 import pytest
-from studio_app import Studio
+from studio_app import Studio, draw_map
 
 from glan_core import review, taxonomy_edit
-from glan_core.diversity.mapping import read_facts
-from glan_core.diversity.maps import Cluster, MapInfo, read_map, write_map
-from glan_core.diversity.projection import Projection
+from glan_core.diversity.maps import read_map
 from glan_core.workspace import homework_rows, pair_filter, run_rows, tag_rows
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
 from pages.components import diversity_map
 
 pytest_plugins = ["studio_fixtures"]
-
-
-def draw(ws, dims: int = 2, most: int | None = None) -> np.ndarray:
-    """Put a map of a workspace's questions in place, without the minutes that fitting one takes; their `seq`."""
-    seqs = np.array([row.seq for page in homework_rows.texts(ws.db) for row in page])[:most]
-    number, rng = len(seqs), np.random.default_rng(0)
-    facts = read_facts(ws, seqs, np.empty(0, np.int64))
-    info = MapInfo(
-        "words", "Made from words alone.", dims, 0, number, number, number, time.time(), time.time(), int(seqs[-1]),
-        (Cluster(0, number - 5, ("rings", "tides"), 0.0, 0.0), Cluster(1, 5, ("chords",), 1.0, 1.0)),
-        *(tuple(facts.names[name]) for name in ("discipline", "level", "strategy", "teacher")),
-    )  # fmt: skip
-    columns = {name: facts.columns[name] for name in ("discipline", "level", "strategy", "teacher", "length", "dropped")} | {
-        "seqs": seqs, "xy": rng.normal(size=(number, dims)).astype(np.float32),
-        "cluster": (np.arange(number) < 5).astype(np.int32), "novelty": rng.random(number, dtype=np.float32),
-        "vector": np.arange(number),
-    }  # fmt: skip
-    nothing = np.zeros((1, 2), np.float32)
-    write_map(ws, info, columns, Projection(nothing, nothing, nothing, nothing), np.zeros(1, np.int32))
-    return seqs
 
 
 def at(shown: Studio, *area) -> Studio:
@@ -72,7 +48,7 @@ def test_an_embedder_without_a_name_cannot_be_asked_for(demo_ws):
 
 
 def test_the_map_says_who_made_it_and_lists_its_clusters(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     shown = Studio("diversity")
     assert shown.fine and "96 questions mapped" in shown.said and "Made from words alone." in shown.said
     assert shown.table("terms")["terms"].tolist() == ["rings, tides", "chords"]
@@ -82,7 +58,7 @@ def test_the_map_says_who_made_it_and_lists_its_clusters(demo_ws):
 @pytest.mark.parametrize("colour", ["Field", "Discipline", "Cluster", "Level", "Strategy", "Teacher of the answer",
                                     "In the dataset or not", "Novelty", "Length of the answer"])  # fmt: skip
 def test_every_colour_is_drawn_with_and_without_a_focus(demo_ws, colour):
-    draw(demo_ws)
+    draw_map(demo_ws)
     shown = Studio("diversity", colour=colour)
     assert shown.fine and shown.app.selectbox(key="colour").value
     shown.go("diversity", colour=colour, focus="mathematics")
@@ -90,22 +66,22 @@ def test_every_colour_is_drawn_with_and_without_a_focus(demo_ws, colour):
 
 
 def test_questions_that_came_since_can_be_added(demo_ws):
-    draw(demo_ws, most=90)
+    draw_map(demo_ws, most=90)
     shown = Studio("diversity")
     assert "6 came since" in shown.said and "Add 6 new" in shown.labels()
 
 
 def test_three_dimensions_are_offered_and_shown_where_they_are_drawn(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     shown = Studio("diversity")
     assert "Draw it in 3-D too" in shown.labels()
-    draw(demo_ws, dims=3)
+    draw_map(demo_ws, dims=3)
     shown = Studio("diversity", dims="3-D")
     assert shown.fine and "Draw it in 3-D too" not in shown.labels()
 
 
 def test_what_is_encircled_is_listed_rejected_starred_and_brought_back(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     shown = at(Studio("diversity"), "cluster", 1)
     assert "5 questions" in shown.said and len(shown.table("question")) == 5
     shown.press("Reject 5")
@@ -119,13 +95,13 @@ def test_what_is_encircled_is_listed_rejected_starred_and_brought_back(demo_ws):
 
 
 def test_a_box_around_nothing_says_so(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     shown = at(Studio("diversity"), "box", (100.0, 101.0), (100.0, 101.0))
     assert shown.fine and "Nothing lies there." in shown.said and "Reject 0" not in shown.labels()
 
 
 def test_a_part_of_the_map_can_be_looked_at_closer_and_left_again(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     shown = at(Studio("diversity"), "lasso", (-1.0, 1.0, 1.0, -1.0), (-1.0, -1.0, 1.0, 1.0))
     shown.press("Look closer")
     assert "A part of the map is shown." in shown.said
@@ -134,7 +110,7 @@ def test_a_part_of_the_map_can_be_looked_at_closer_and_left_again(demo_ws):
 
 
 def test_a_picked_question_is_read_beside_the_map_with_what_checks_found(demo_ws):
-    seqs = draw(demo_ws)
+    seqs = draw_map(demo_ws)
     first, other = homework_rows.pair_ids(demo_ws.db, [int(seq) for seq in seqs[:2]])
     with demo_ws.write() as db:
         tag_rows.put_tags(db, [Tag(int(seqs[0]), "duplicate", "near", other, 0.81)], None)
@@ -149,14 +125,14 @@ def test_a_picked_question_is_read_beside_the_map_with_what_checks_found(demo_ws
 
 
 def test_a_discipline_that_left_the_taxonomy_keeps_its_points(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     taxonomy_edit.remove(demo_ws, "music", "Ada")
     for colour in ("Field", "Discipline"):
         assert Studio("diversity", colour=colour).fine
 
 
 def test_texts_of_models_cannot_script_the_map(demo_ws):
-    seqs = draw(demo_ws)
+    seqs = draw_map(demo_ws)
     [id] = homework_rows.pair_ids(demo_ws.db, [int(seqs[0])])
     review.edit(demo_ws, id, "Ada", question="<b onclick=alert(1)>x</b> <a href='javascript:alert(1)'>y</a>", answer=None)
     [text] = diversity_map._hover(demo_ws, taxonomy_edit.tree(demo_ws), read_map(demo_ws, "words", 2), np.array([0]))
@@ -165,7 +141,7 @@ def test_texts_of_models_cannot_script_the_map(demo_ws):
 
 
 def test_a_job_that_failed_says_why_and_can_go_on(demo_ws):
-    draw(demo_ws)
+    draw_map(demo_ws)
     with demo_ws.write() as db:
         id = run_rows.add_run(db, "map", "Map", {"embedder": "words"})
         run_rows.update_run(db, id, state="failed", message="No space is left on the disk.")
