@@ -55,6 +55,8 @@ EMPTY = {
     "taxonomy": "The taxonomy is empty",
     "syllabi": "Subjects and their syllabi will be here. There are none yet in this workspace",
     "homework": "There are none yet in this workspace",
+    "diversity": "Nothing to map yet",
+    "dataset": "Nothing here yet",
     "runs": "There is no discipline",
 }
 
@@ -79,6 +81,8 @@ STARTER = {
     "taxonomy": "8 fields · 126 disciplines · 0 open proposals",
     "syllabi": "There are none yet in this workspace: a run asks a teacher for them.",
     "homework": "There are none yet in this workspace: a run writes them.",
+    "diversity": "Every question will be a point here",
+    "dataset": "The dataset is made of answered questions. There are none yet",
     "runs": "No runs yet.",
 }
 
@@ -94,6 +98,8 @@ DEMO = {
     "taxonomy": "8 fields · 126 disciplines · 18 open proposals",
     "syllabi": "6 of 6 subjects have a syllabus",
     "homework": "96 answered pairs · 0 questions without an answer",
+    "diversity": "96 questions · no map yet",
+    "dataset": "96 pairs · 96 kept (100%)",
     "runs": "4 runs · none at work",
 }
 

@@ -73,6 +73,8 @@ def first_map(ws: Workspace, questions: int) -> None:
             "Every question will be a point, near the questions that it is like: where points crowd, questions repeat; where "
             "there are none, nothing was asked.", icon=":material/scatter_plot:",
         )  # fmt: skip
+        if ws.read_only:
+            return
         values = fields()
         st.button(
             f"Draw the map · {plural(questions, 'question')}", type="primary", icon=":material/scatter_plot:",
@@ -84,7 +86,9 @@ def bring_up_to_date(ws: Workspace, info: MapInfo, new: int, *, busy: bool) -> N
     """The button that lets new questions join the maps, and the way to another picture."""
     mine = {"embedder": info.embedder}
     dims = sorted({one.dims for one in list_maps(ws) if one.embedder == info.embedder})
-    if new and not ws.read_only:
+    if ws.read_only:
+        return
+    if new:
         st.button(
             f"Add {number(new)} new", icon=":material/refresh:", type="primary", disabled=busy, key="update_map",
             on_click=draw, args=(ws, mine, *dims), help="Joins them to the map without moving its points, and measures again.",
