@@ -39,8 +39,8 @@ def texts(rng: random.Random, disciplines: list[str]) -> Iterator[tuple[str, str
     syllables = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
     words = ["".join(rng.choices(syllables, k=rng.choice((2, 3, 3, 4)))) for _ in range(60_000)]
     common = words[:2000]
-    own = {id: rng.sample(words, 300) for id in disciplines}
-    themes = {id: [rng.sample(words, 60) for _ in range(THEMES)] for id in disciplines}
+    own = {id: rng.sample(words, 120) for id in disciplines}
+    themes = {id: [rng.sample(words, 24) for _ in range(THEMES)] for id in disciplines}
     while True:
         id = rng.choice(disciplines)
         one, other = rng.sample(themes[id], 2)

@@ -42,8 +42,9 @@ class Steps:
 
 
 def question(topic: str, rng: random.Random, words: int = 12) -> str:
-    """A question about a topic."""
-    return f"Explain how {' '.join(rng.choices(TOPICS[topic], k=words))} fit together."
+    """A question about a topic, with numbers of its own, so that no two are nearly the same."""
+    numbers = " ".join(str(rng.randrange(1000, 10_000)) for _ in range(4))
+    return f"Explain how {' '.join(rng.choices(TOPICS[topic], k=words))} fit together at {numbers}."
 
 
 def add_pairs(ws: Workspace, pairs: list[tuple[str, str, str | None]], teacher: str = "openai:test") -> None:

@@ -20,7 +20,7 @@ from glan_core.diversity.comparisons import (
 from glan_core.diversity.orders import CompareOrder
 from glan_core.errors import GlanError
 
-BREAD = [f"Bake bread number {n} from flour, yeast and salt." for n in range(30)]
+BREAD = [f"Bake bread {n} from flour, yeast and salt." for n in range(30)]
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from glan_core import coverage, preview, runs, taxonomy, taxonomy_edit
-from glan_core.cli.output import progress, report, say_waiting, table
+from glan_core.cli.jobs import carry_out
+from glan_core.cli.output import progress, report, table
 from glan_core.errors import GlanError
 from glan_core.generation.order import Order, Terms, read_order, stage_word
 from glan_core.generation.plan import Plan, plan
@@ -156,13 +157,7 @@ def _generate(args: argparse.Namespace) -> int:
         f"{number} disciplines" if number > 1 else taxonomy.path(taxonomy_edit.tree(ws), order.target.disciplines[0])[-1].name
     )
     run_id = runs.submit(ws, "generate", title, order.model_dump(mode="json"), made.as_dict())
-    if args.detach:
-        runs.launch(ws, run_id)
-        report(args.json, {"run": run_id}, [f"Run {run_id} works in the background: 'glan runs {args.dir} show {run_id}'."])
-        return 0
-    with progress(args.json) as watch:
-        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
-    return say_end(ws, run, args.json)
+    return carry_out(ws, run_id, args, say_end)
 
 
 def say_end(ws: Workspace, run: Run, as_json: bool) -> int:

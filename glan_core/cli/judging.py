@@ -4,7 +4,8 @@ import argparse
 
 from glan_core import runs, taxonomy, taxonomy_edit
 from glan_core.cli.generating import add_terms, plan_lines, say_end, terms_of
-from glan_core.cli.output import progress, report, say_waiting
+from glan_core.cli.jobs import carry_out
+from glan_core.cli.output import report
 from glan_core.generation.judging import plan_judging
 from glan_core.generation.order import JudgeOrder, read_order
 from glan_core.generation.run import check
@@ -50,10 +51,4 @@ def _judge(args: argparse.Namespace) -> int:
     check(order)
     title = f"{number(made.calls[1])} pairs by {order.teacher_of('judge')}"
     run_id = runs.submit(ws, "judge", title, order.model_dump(mode="json"), made.as_dict())
-    if args.detach:
-        runs.launch(ws, run_id)
-        report(args.json, {"run": run_id}, [f"Run {run_id} works in the background: 'glan runs {args.dir} show {run_id}'."])
-        return 0
-    with progress(args.json) as watch:
-        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
-    return say_end(ws, run, args.json)
+    return carry_out(ws, run_id, args, say_end)

@@ -6,9 +6,11 @@ Nothing that a data set brings along is ever executed.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from glan_core.dataset import hub_reach
 from glan_core.dataset.foreign import SUFFIXES, stored_rows
 from glan_core.dataset.orders import BenchmarkSource
 from glan_core.errors import GlanError
@@ -31,24 +33,82 @@ BBH = (
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A benchmark of the Hub: its name there, its configurations, the splits that are read and the question's column."""
+    """A benchmark of the Hub: its name there, its configurations, the splits that are read and the question's column, and
+    what it asks."""
 
     label: str
     hub: str
     configs: tuple[str, ...]
     splits: tuple[str, ...]
     column: str
+    about: str = ""
 
 
 KNOWN: Mapping[str, Known] = {
-    "gsm8k": Known("GSM8K", "openai/gsm8k", ("main",), ("train", "test"), "question"),
-    "math": Known("MATH", "EleutherAI/hendrycks_math", MATH, ("train", "test"), "problem"),
-    "humaneval": Known("HumanEval", "openai/openai_humaneval", ("openai_humaneval",), ("test",), "prompt"),
-    "mbpp": Known("MBPP", "google-research-datasets/mbpp", ("full",), ("train", "validation", "test", "prompt"), "text"),
-    "bbh": Known("BBH", "SaylorTwift/bbh", BBH, ("test",), "input"),
-    "arc": Known("ARC", "allenai/ai2_arc", ("ARC-Easy", "ARC-Challenge"), ("train", "validation", "test"), "question"),
-    "mmlu": Known("MMLU", "cais/mmlu", ("all",), ("auxiliary_train", "dev", "validation", "test"), "question"),
-    "ifeval": Known("IFEval", "google/IFEval", ("default",), ("train",), "prompt"),
+    "gsm8k": Known(
+        "GSM8K",
+        "openai/gsm8k",
+        ("main",),
+        ("train", "test"),
+        "question",
+        "word problems of school mathematics",
+    ),
+    "math": Known(
+        "MATH",
+        "EleutherAI/hendrycks_math",
+        MATH,
+        ("train", "test"),
+        "problem",
+        "problems of mathematics competitions",
+    ),
+    "humaneval": Known(
+        "HumanEval",
+        "openai/openai_humaneval",
+        ("openai_humaneval",),
+        ("test",),
+        "prompt",
+        "Python functions to be written",
+    ),
+    "mbpp": Known(
+        "MBPP",
+        "google-research-datasets/mbpp",
+        ("full",),
+        ("train", "validation", "test", "prompt"),
+        "text",
+        "short Python programs",
+    ),
+    "bbh": Known(
+        "BBH",
+        "SaylorTwift/bbh",
+        BBH,
+        ("test",),
+        "input",
+        "27 tasks of reasoning",
+    ),
+    "arc": Known(
+        "ARC",
+        "allenai/ai2_arc",
+        ("ARC-Easy", "ARC-Challenge"),
+        ("train", "validation", "test"),
+        "question",
+        "school science, multiple choice",
+    ),
+    "mmlu": Known(
+        "MMLU",
+        "cais/mmlu",
+        ("all",),
+        ("auxiliary_train", "dev", "validation", "test"),
+        "question",
+        "57 subjects, multiple choice",
+    ),
+    "ifeval": Known(
+        "IFEval",
+        "google/IFEval",
+        ("default",),
+        ("train",),
+        "prompt",
+        "instructions that can be checked",
+    ),
 }
 
 
@@ -107,7 +167,8 @@ def _load(known: Known, config: str) -> Mapping:
 
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(known.hub, config or None)  # without trust_remote_code: only data is read
+        with nullcontext() if hub_reach.reached() else hub_reach.offline():
+            return datasets.load_dataset(known.hub, config or None)  # without trust_remote_code: only data is read
     except Exception as error:  # whatever a network, a cache or a data set can do wrong: one sentence
         config_said = f", part {config}" if len(known.configs) > 1 else ""
         raise GlanError(

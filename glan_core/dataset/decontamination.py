@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from glan_core.dataset.benchmark_files import Item, name_of, read_benchmark
 from glan_core.dataset.matching import Index, Match
 from glan_core.dataset.normalise import placed_words
-from glan_core.dataset.orders import DecontaminateOrder
+from glan_core.dataset.orders import BenchmarkSource, DecontaminateOrder
 from glan_core.dataset.tagging import clear
 from glan_core.errors import GlanError
 from glan_core.wording import plural
@@ -70,15 +70,14 @@ class Flag:
 
 
 def tag_contaminated(ws: Workspace, order: DecontaminateOrder, progress: "Progress") -> str:
-    """Tag every pair that holds a question of these benchmarks; the tags of other benchmarks stay as they are."""
-    items: list[Item] = []
-    for source in order.benchmarks:
-        began = len(items)
-        for item in read_benchmark(source):
-            items.append(item)
-            progress.step("benchmark questions", len(items), len(items))
-        if len(items) == began:
-            raise GlanError(f"{name_of(source)} holds no questions.")
+    """Tag every pair that holds a question of these benchmarks; the tags of other benchmarks stay as they are.
+
+    A benchmark that can't be loaded keeps the others from nothing: what is wrong with it is in the sentence and in the report.
+    GlanError where none can be.
+    """
+    items, failed = _load(order.benchmarks, progress)
+    if not items:
+        raise GlanError(" ".join(failed.values()))
     index = Index(items, digits=order.digits)
     last = homework_rows.last_seq(ws.db)
     rows, tagged, waiting = 0, Counter(), []
@@ -94,12 +93,35 @@ def tag_contaminated(ws: Workspace, order: DecontaminateOrder, progress: "Progre
         progress.step("rows read", page[-1].seq, last)
     _store(ws, waiting, progress.run_id)
     names = list(dict.fromkeys(item.benchmark for item in items))
-    _end(ws, names, _reports(items, hit, tagged, last, order.digits), progress.run_id)
+    sources = {name_of(source): source.model_dump() for source in order.benchmarks}
+    _end(
+        ws, names, _reports(items, hit, tagged, last, order.digits), progress.run_id, rows=rows, sources=sources, failed=failed
+    )
     total = sum(tagged.values())
-    return (
+    said = (
         f"{plural(rows, 'pair')} held against {plural(len(items), 'question')} of {', '.join(names)}: "
         f"{plural(total, 'match', 'matches')}."
     )
+    return " ".join([said, *failed.values()])
+
+
+def _load(sources: Sequence[BenchmarkSource], progress: "Progress") -> tuple[list[Item], dict[str, str]]:
+    """The questions of all benchmarks that can be loaded, and what is wrong with each other one, in a sentence."""
+    items: list[Item] = []
+    failed: dict[str, str] = {}
+    for source in sources:
+        own: list[Item] = []
+        try:
+            for item in read_benchmark(source):
+                own.append(item)
+                progress.step("benchmark questions", len(items) + len(own), len(items) + len(own))
+            if not own:
+                raise GlanError(f"{name_of(source)} holds no questions.")
+        except GlanError as error:
+            failed[name_of(source)] = str(error)
+        else:
+            items += own
+    return items, failed
 
 
 def find(index: Index, pairs: Sequence[Text]) -> list[tuple[Tag, set[int]]]:
@@ -147,13 +169,19 @@ def _store(ws: Workspace, tags: list[Tag], run_id: int, least: int = 1) -> list[
     return []
 
 
-def _end(ws: Workspace, names: Sequence[str], reports: Sequence[SplitReport], run_id: int) -> None:
+def _end(
+    ws: Workspace, names: Sequence[str], reports: Sequence[SplitReport], run_id: int, *, rows: int, sources: dict, failed: dict
+) -> None:
     """Take off what earlier checks against the same benchmarks found and this one did not, and keep the report."""
     clear(ws, KIND, names, except_run=run_id)
     with ws.write() as db:
-        kept = [each for each in (ws.fact(FACT) or {}).get("splits", ()) if each["benchmark"] not in names]
-        of_now = [asdict(each) for each in reports]
-        fact = {"splits": kept + of_now, "at": time.time(), "run_id": run_id, "up_to": min(e["up_to"] for e in kept + of_now)}
+        before = ws.fact(FACT) or {}
+        splits = [each for each in before.get("splits", ()) if each["benchmark"] not in names]
+        splits += [asdict(each) for each in reports]
+        fact = {
+            "splits": splits, "sources": before.get("sources", {}) | sources, "failed": failed, "rows": rows, "at": time.time(),
+            "run_id": run_id, "up_to": min(each["up_to"] for each in splits),
+        }  # fmt: skip
         set_fact(db, FACT, fact)
 
 
@@ -175,7 +203,14 @@ def forget(ws: Workspace, benchmark: str) -> None:
     clear(ws, KIND, [benchmark])
     with ws.write() as db:
         fact = ws.fact(FACT) or {}
-        set_fact(db, FACT, fact | {"splits": [each for each in fact.get("splits", ()) if each["benchmark"] != benchmark]})
+        splits = [each for each in fact.get("splits", ()) if each["benchmark"] != benchmark]
+        sources = {name: source for name, source in fact.get("sources", {}).items() if name != benchmark}
+        set_fact(db, FACT, fact | {"splits": splits, "sources": sources})
+
+
+def sources(ws: Workspace) -> list[BenchmarkSource]:
+    """The benchmarks that were asked for, as they were named; those that could not be loaded among them."""
+    return [BenchmarkSource(**source) for source in (ws.fact(FACT) or {}).get("sources", {}).values()]
 
 
 def flags_page(

@@ -1,7 +1,9 @@
 """Export of a dataset in the formats that trainers read, each row with its provenance."""
 
+import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from glan_core.dataset.manifest import FILE, Manifest, Tally
 from glan_core.dataset.orders import Choice, ExportOrder, Form
 from glan_core.dataset.placing import placed
 from glan_core.dataset.snapshot import left_out_words, read_snapshot
+from glan_core.dataset.splits import Rule
 from glan_core.errors import GlanError
 from glan_core.runs.jobs import Progress
 from glan_core.wording import plural
@@ -38,7 +41,9 @@ def export(
     path = Path(path).expanduser().absolute()
     choice = choice or Choice()
     frozen = read_snapshot(ws, snapshot) if snapshot else None
-    folder = as_folder or form == "datasets" or (frozen.manifest if frozen else choice).split != "none"
+    folder = as_folder or is_folder(form, (frozen.manifest if frozen else choice).split)
+    if path.parent == own_folder(ws) and not ws.read_only:
+        path.parent.mkdir(exist_ok=True)
     _check_place(path, folder)
     if frozen:
         rows, planned = frozen.rows(), frozen.manifest.number
@@ -63,6 +68,26 @@ def export(
     if card and not folder:
         write_card(manifest, path.with_suffix(".md"), form, licence=licence, data=path.name)
     return manifest
+
+
+def is_folder(form: Form, split: Rule) -> bool:
+    """Whether an export is a folder: one of rows that are split is, with a file a split, and so is 'datasets'."""
+    return form == "datasets" or split != "none"
+
+
+def packed(ws: Workspace, form: Form, choice: Choice | None = None, *, snapshot: str | None = None) -> bytes:
+    """An export as the bytes of its file, or of a ZIP archive where it is a folder: for datasets that are small enough to be
+    handed on at once. GlanError as `export`."""
+    with tempfile.TemporaryDirectory(prefix="glan-export-") as scratch:
+        path = Path(scratch) / "dataset"
+        export(ws, path, form, choice, snapshot=snapshot)
+        if path.is_file():
+            return path.read_bytes()
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(file for file in path.rglob("*") if file.is_file()):
+                archive.write(file, file.relative_to(path))
+        return out.getvalue()
 
 
 def export_rows(ws: Workspace, order: ExportOrder, progress: Progress) -> str:
@@ -101,6 +126,11 @@ def written(manifest: Manifest, path: str | os.PathLike) -> str:
     """'Wrote 1,204 pairs to pairs.jsonl. Left out: 12 rejected.'"""
     left = left_out_words(manifest.left_out)
     return f"Wrote {plural(manifest.number, 'pair')} to {path}." + (f" Left out: {left}." if left else "")
+
+
+def own_folder(ws: Workspace) -> Path:
+    """The folder of a workspace for exports that are to lie nowhere else; made when one is written there."""
+    return ws.folder.absolute() / "exports"
 
 
 def _check_place(path: Path, folder: bool) -> None:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from glan_core import taxonomy, taxonomy_edit
+from glan_core.coverage import Standing
 from glan_core.dataset.orders import Choice
 from glan_core.dataset.splits import split_of
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
-from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.homework_rows import SCRIPTED, Pair
 
 SYLLABI = 4000  # that are remembered at a time: rows come oldest first, so those of a syllabus come near one another
 
@@ -33,6 +35,29 @@ class ChosenRows:
                 row = {"prompt": pair.question.text, "completion": pair.answer, **provenance.of(pair)}
                 split = split_of(choice.split, choice.seed, choice.validation_share, row["syllabus"], row["concepts"])
                 yield split, pair.question.seq, row
+
+
+def expected(ws: Workspace, choice: Choice, standing: Standing) -> int:
+    """How many rows a choice takes that asks for nothing but disciplines, those of `standing`: from counters, and by one look
+    at an index where scripted rows stand beside others."""
+    counts = standing.counts
+    taken = standing.kept + sum(int(counts[f"dropped_{reason}"]) for reason in choice.include)
+    teachers = set(homework_rows.teachers(ws.db))
+    if choice.scripted or not teachers.intersection(SCRIPTED):
+        return taken
+    if not teachers.difference(SCRIPTED):
+        return taken if choice.scripted is None else 0
+    if choice.scripted is None and not homework_rows.has_real_teacher(ws.db):
+        return taken
+    scripted = homework_rows.count_scripted(ws.db, choice.which.disciplines)
+    return taken - sum(scripted.get(reason, 0) for reason in (None, *choice.include))
+
+
+def sample_row(ws: Workspace, choice: Choice) -> dict | None:
+    """A row of those that a choice takes, one of the newest; None where none of these is taken."""
+    newest = homework_rows.pairs_page(ws.db, replace(choice.which, dropped="in"), limit=20)
+    some = replace(choice.which, seqs=tuple(pair.question.seq for pair in newest))
+    return next((row for _, _, row in ChosenRows(ws, choice.model_copy(update={"which": some}))), None)
 
 
 class _Provenance:

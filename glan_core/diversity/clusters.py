@@ -6,21 +6,34 @@ import numpy as np
 
 FEWEST = 20  # landmarks from which clusters are looked for
 TERMS = 4
+MOST_OF_MAP = 0.5
+TASK_WORDS = (  # words of asking, which tell nothing of what is asked about
+    "answer", "calculate", "case", "compare", "consider", "describe", "determine", "discuss", "explain", "following", "given",
+    "provide", "question", "show", "suppose", "using", "write",
+)  # fmt: skip
 
 
 def find_clusters(xy: np.ndarray) -> np.ndarray:
     """The cluster of each landmark by its place on the map, -1 for one in none: HDBSCAN (Campello, Moulavi, Sander 2013).
 
-    Clusters are numbered by size, the largest 0. The smallest that counts has 8 landmarks, or half a percent of them.
+    Clusters are numbered by size, the largest 0. The smallest that counts has 8 landmarks, or half a percent of them. Where
+    one would take most of the map, the finest clusters are taken instead of the most stable ones.
     """
     if len(xy) < FEWEST or np.ptp(xy) == 0:
         return np.full(len(xy), -1, dtype=np.int32)
-    from sklearn.cluster import HDBSCAN
-
-    labels = HDBSCAN(min_cluster_size=max(8, len(xy) // 200), min_samples=5, copy=True).fit_predict(xy)
+    labels = _hdbscan(xy, "eom")
+    if np.bincount(labels + 1)[1:].max(initial=0) > MOST_OF_MAP * len(xy):
+        labels = _hdbscan(xy, "leaf")
     found, sizes = np.unique(labels[labels >= 0], return_counts=True)
     rank = {label: place for place, label in enumerate(found[np.argsort(-sizes, kind="stable")].tolist())}
     return np.array([rank.get(label, -1) for label in labels.tolist()], dtype=np.int32)
+
+
+def _hdbscan(xy: np.ndarray, method: str) -> np.ndarray:
+    from sklearn.cluster import HDBSCAN
+
+    smallest = max(8, len(xy) // 200)
+    return HDBSCAN(min_cluster_size=smallest, min_samples=5, cluster_selection_method=method, copy=True).fit_predict(xy)
 
 
 def telling_terms(texts: Sequence[str], clusters: np.ndarray, number: int, most: int = TERMS) -> list[list[str]]:
@@ -31,12 +44,17 @@ def telling_terms(texts: Sequence[str], clusters: np.ndarray, number: int, most:
     """
     if not number:
         return []
-    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
     from glan_core.diversity.embedders import TOKENS
 
     inside = np.flatnonzero(clusters >= 0)
-    counter = CountVectorizer(stop_words="english", token_pattern=rf"(?u)(?!\d+\b)(?:{TOKENS})", min_df=1, max_features=50_000)
+    counter = CountVectorizer(
+        stop_words=[*ENGLISH_STOP_WORDS, *TASK_WORDS],
+        token_pattern=rf"(?u)(?!\d+\b)(?:{TOKENS})",
+        min_df=1,
+        max_features=50_000,
+    )
     try:
         counts = counter.fit_transform([texts[n] for n in inside])
     except ValueError:  # no words at all

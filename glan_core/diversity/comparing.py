@@ -30,7 +30,7 @@ from glan_core.wording import plural
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.workspace import FILE
 
-NEIGHBOURS = {WORDS: 0.3}  # the cosine from which two rows are neighbours, where the order says none
+NEIGHBOURS = {WORDS: 0.4}  # the cosine from which two rows are neighbours, where the order says none
 NEIGHBOUR = 0.5  # of all other embedders
 REFERENCE = 20_000  # rows of this workspace that the others' disciplines are told by
 THEMES = 8  # of the rows that have no neighbour here, at most

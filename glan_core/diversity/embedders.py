@@ -60,7 +60,7 @@ def _automatic() -> Embedder:
 
 
 class Words:
-    """Words and pairs of neighbouring words, hashed and projected at random to 384 axes: needs nothing, knows no meaning.
+    """Words, hashed and projected at random to 384 axes: needs nothing, knows no meaning.
 
     Nothing is learnt, so a text has the same vector whatever the other texts are, today and in ten years.
     """
@@ -71,7 +71,7 @@ class Words:
         from sklearn.feature_extraction.text import HashingVectorizer
 
         self.about = f"Made from words alone: it measures which words questions share, not what they mean.{why}"
-        options = {"n_features": WORD_FEATURES, "ngram_range": (1, 2), "token_pattern": TOKENS, "dtype": "float32"}
+        options = {"n_features": WORD_FEATURES, "token_pattern": TOKENS, "dtype": "float32"}
         self._telling = HashingVectorizer(stop_words="english", **options)
         self._every = HashingVectorizer(**options)
         self._axes = _word_axes()

@@ -1,11 +1,15 @@
-"""The picture of a dataset card: rows by field as bars, drawn as SVG without a browser."""
+"""The picture of a dataset: rows by field as bars, for pages, and for its card as SVG drawn without a browser."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from glan_core.figures.style import Style
 from glan_core.wording import number, shorten
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 WIDTH, ROW, BAR, LEFT, RIGHT, TOP = 760, 26, 16, 250, 90, 12
 
@@ -17,6 +21,30 @@ class FieldBar:
     field: str
     group: str
     rows: int
+
+
+def coverage_figure(bars: Sequence[FieldBar], style: Style) -> "go.Figure":
+    """The bars from the top down in the order given, each in the hue of its group with its number behind it."""
+    import plotly.graph_objects as go  # cards are also written where no figure is drawn
+
+    most = max((bar.rows for bar in bars), default=0) or 1
+    figure = go.Figure(
+        go.Bar(
+            y=[bar.field for bar in bars], x=[bar.rows for bar in bars], orientation="h", cliponaxis=False,
+            text=[number(bar.rows) for bar in bars], textposition="outside", textfont={"color": style.muted},
+            marker={"color": [_hue(bar.group, style) for bar in bars], "line": {"width": 0}},
+            customdata=[bar.group or "no group" for bar in bars],
+            hovertemplate="%{y}: %{x:,} rows<br>%{customdata}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_layout(
+        template=style.template, height=24 * len(bars) + 20, bargap=0.3, xaxis={"visible": False, "range": [0, most * 1.18]},
+        yaxis={
+            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": [bar.field for bar in bars],
+            "ticktext": [shorten(bar.field, 30) for bar in bars],
+        },
+    )  # fmt: skip
+    return figure
 
 
 def coverage_svg(bars: Sequence[FieldBar], style: Style) -> str:

@@ -295,3 +295,14 @@ def has_real_teacher(db: apsw.Connection) -> bool:
     """Whether any answer was written by a teacher other than the offline scripted one."""
     marks = ", ".join("?" * len(SCRIPTED))
     return db.execute(f"SELECT 1 FROM answers WHERE teacher NOT IN ({marks}) LIMIT 1", SCRIPTED).fetchone() is not None
+
+
+def count_scripted(db: apsw.Connection, disciplines: Sequence[str] | None = None) -> dict[str | None, int]:
+    """How many pairs have a question or an answer by the scripted teacher, by why the dataset leaves them out (None: it does
+    not). Reads the index of disciplines."""
+    of = "" if disciplines is None else "AND discipline_id IN (SELECT value FROM json_each(?2))"
+    query = f"""SELECT dropped, count(*) FROM questions INDEXED BY questions_by_discipline
+        WHERE answered = 1 AND (teacher IN (SELECT value FROM json_each(?1)) OR answer_teacher IN (SELECT value FROM json_each(?1)))
+        {of} GROUP BY dropped"""
+    values = (json.dumps(SCRIPTED),) + (() if disciplines is None else (json.dumps(list(disciplines)),))
+    return dict(db.execute(query, values))
