@@ -356,3 +356,17 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
     assert "cannot be reached" in glan("doctor", "--base-url", url)[1]
     monkeypatch.delenv("OPENAI_API_KEY")
     assert "needs neither" in glan("doctor")[1]
+
+
+def test_disciplines_without_new_ground_are_skipped_where_asked(ws, capsys):
+    from glan_core.diversity.measured import Measured, write_measures
+
+    asked = ["plan", str(ws.folder), "--disciplines", "mathematics,music", "--skip-saturated", "--json"]
+    assert main(asked) == 2 and "glan measure" in capsys.readouterr().err
+    curves = {"mathematics": [(10 * n, 0.9 / n) for n in range(1, 9)], "music": [(10 * n, 0.7) for n in range(1, 9)]}
+    write_measures(ws, Measured("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, curves))
+    assert main(asked) == 0
+    skipped = json.loads(capsys.readouterr().out)
+    assert main([*asked[:3], "music", *asked[5:]]) == 0
+    assert json.loads(capsys.readouterr().out) == skipped
+    assert main([*asked[:3], "mathematics", *asked[4:]]) == 2 and "saturated" in capsys.readouterr().err

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from glan_core import coverage, preview, runs, taxonomy, taxonomy_edit
 from glan_core.cli.jobs import carry_out
 from glan_core.cli.output import progress, report, table
+from glan_core.diversity.measured import list_measures
+from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
 from glan_core.generation.order import Order, Terms, read_order, stage_word
 from glan_core.generation.plan import Plan, plan
@@ -103,6 +105,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subject-queries", type=int, default=10, metavar="N", help="(default: %(default)s, the paper's)")
     parser.add_argument("--max-subjects", type=int, metavar="N", help="syllabi for at most this many subjects a discipline")
     parser.add_argument("--questions-per-syllabus", type=int, default=20, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--skip-saturated", action="store_true", help="leave out disciplines whose latest questions covered little new ground"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (default: %(default)s)")
     parser.add_argument(
         "--pair-share", type=float, default=0.5, metavar="X", help="share of two-session questions (default: %(default)s)"
@@ -117,12 +122,24 @@ def _order(ws: Workspace, args: argparse.Namespace) -> Order:
     disciplines = dict.fromkeys(d for id in ids for d in taxonomy.disciplines_under(tree, id))
     if not disciplines:
         raise GlanError(f"--disciplines {args.disciplines!r} names no discipline.")
+    if args.skip_saturated:
+        disciplines = _with_new_ground(ws, disciplines)
     target = {
         "disciplines": list(disciplines), "subject_queries": args.subject_queries, "max_subjects": args.max_subjects,
         "questions_per_syllabus": args.questions_per_syllabus,
     }  # fmt: skip
     own = {"target": target, "seed": args.seed, "pair_share": args.pair_share, "draw_law": args.draw_law}
     return read_order(Order, terms_of(args) | own)
+
+
+def _with_new_ground(ws: Workspace, disciplines: Iterable[str]) -> list[str]:
+    """Those in which more questions still add something, by what was measured last."""
+    if not list_measures(ws):
+        raise GlanError(f"--skip-saturated needs novelty curves: measure diversity first, with 'glan measure {ws.folder}'.")
+    saturated = saturated_disciplines(ws)
+    if not (rest := [id for id in disciplines if id not in saturated]):
+        raise GlanError("All of these disciplines are saturated: leave out --skip-saturated, or change the draws or the teacher.")
+    return rest
 
 
 def _plan(args: argparse.Namespace) -> None:
