@@ -1,13 +1,18 @@
 """Benchmarks: the known ones with their splits and columns, local files of any form, and what goes wrong, in a sentence."""
 
 import csv
+import io
 import json
+import os
+import socket
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from glan_core.dataset import hub_reach
 from glan_core.dataset.benchmark_files import KNOWN, Item, name_of, read_benchmark
+from glan_core.dataset.benchmark_store import store_benchmark, stored_benchmarks
 from glan_core.dataset.orders import BenchmarkSource
 from glan_core.errors import GlanError
 
@@ -30,6 +35,7 @@ def hub(monkeypatch):
 
     fake = SimpleNamespace(load_dataset=load_dataset, disable_progress_bars=lambda: None)
     monkeypatch.setitem(sys.modules, "datasets", fake)
+    monkeypatch.setattr(hub_reach, "reached", lambda: True)
     return SimpleNamespace(sets=sets, asked=asked)
 
 
@@ -60,6 +66,60 @@ def test_any_data_set_of_the_hub_can_be_named(hub):
 def test_without_a_connection_a_sentence_says_what_to_do(hub):
     with pytest.raises(GlanError, match=r"^GSM8K can't be loaded .*the Hub can't be reached.* give a file of it\.$"):
         read("gsm8k")
+
+
+def test_a_hub_that_takes_no_connection_is_not_asked_at_all(monkeypatch):
+    import datasets
+    from huggingface_hub import constants
+
+    asked = []
+
+    def load_dataset(name, config=None):
+        asked.append((constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE))
+        raise ConnectionError
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens at the port for discarding
+    monkeypatch.setattr(hub_reach, "SECONDS", 0.2)
+    hub_reach._reached.cache_clear()
+    with pytest.raises(GlanError, match="the Hub can't be reached"):
+        read("gsm8k")
+    hub_reach._reached.cache_clear()
+    assert asked == [(True, True)], "this machine's own copy is looked for"
+    assert not constants.HF_HUB_OFFLINE and not datasets.config.HF_HUB_OFFLINE
+
+
+def test_a_listening_hub_is_reached(monkeypatch):
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        hub_reach._reached.cache_clear()
+        assert hub_reach.reached()
+        hub_reach._reached.cache_clear()
+
+
+def test_a_given_file_is_kept_under_a_plain_name_once(ws):
+    rows = b'{"question": "Who wrote Hamlet?"}\n'
+    path = store_benchmark(ws, "../../my plays: test.JSONL", io.BytesIO(rows))
+    assert path == ws.folder / "benchmarks" / "my-plays-test.jsonl" and path.read_bytes() == rows
+    assert store_benchmark(ws, "my plays: test.jsonl", io.BytesIO(rows)) == path
+    other = store_benchmark(ws, "my plays: test.jsonl", io.BytesIO(rows.replace(b"Hamlet", b"Faust")))
+    assert other.name == "my-plays-test-2.jsonl" and stored_benchmarks(ws) == [other, path]
+
+
+@pytest.mark.parametrize(("name", "data", "column", "why"), [
+    ("a.exe", b"", None, "Files of this kind"), ("a.jsonl", b"", None, "a.jsonl holds no rows"), ("a.jsonl", b"{", None, "a.jsonl"),
+    ("a.jsonl", b'{"nr": 1}', None, "which column holds the question"), ("a.jsonl", b'{"question": "Why?"}', "q", "no column 'q'"),
+])  # fmt: skip
+def test_a_file_that_is_no_benchmark_is_refused_and_not_kept(ws, name, data, column, why):
+    with pytest.raises(GlanError, match=why) as refused:
+        store_benchmark(ws, name, io.BytesIO(data), column)
+    assert f".{os.getpid()}" not in str(refused.value)
+    assert not list((ws.folder / "benchmarks").glob("*")) and not stored_benchmarks(ws)
 
 
 def test_forms_of_files(tmp_path):

@@ -196,6 +196,19 @@ def test_a_person_can_overrule_a_flag_and_it_stays_so(taught, tmp_path):
     assert decontamination.flags_page(ws, "sums", overruled=False) == []
 
 
+def test_a_benchmark_that_cannot_be_read_leaves_the_others_to_be_checked(taught, tmp_path):
+    ws = taught((CLIPS, "72"))
+    sums, gone = benchmark(tmp_path / "sums.jsonl", CLIPS), {"source": str(tmp_path / "gone.jsonl")}
+    run = run_order(ws, {"benchmarks": [gone, sums]}, kind="decontaminate")
+    assert run.state == "finished" and "1 match." in run.message and "There is no benchmark" in run.message
+    fact = ws.fact(decontamination.FACT)
+    assert fact["rows"] == 1 and list(fact["failed"]) == [gone["source"]]
+    assert [source.source for source in decontamination.sources(ws)] == [gone["source"], sums["source"]]
+    run = run_order(ws, {"benchmarks": [gone]}, kind="decontaminate")
+    assert run.state == "failed" and "There is no benchmark" in run.message
+    assert len(decontamination.flags_page(ws, "sums")) == 1, "an earlier result stays"
+
+
 def test_benchmarks_are_checked_one_by_one_and_can_be_forgotten(taught, tmp_path):
     ws = taught((CLIPS, "72"), (CELL, "It makes ATP."))
     sums, cells = benchmark(tmp_path / "sums.jsonl", CLIPS), benchmark(tmp_path / "cells.jsonl", CELL)

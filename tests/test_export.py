@@ -1,15 +1,18 @@
 """Exports: every format a trainer reads, whole files only, what is left out and why, provenance on each row."""
 
+import io
 import json
+import zipfile
 
 import pytest
 from helpers import Canned, run_order
 
-from glan_core import curriculum_edit, review, runs
-from glan_core.dataset.export import export
+from glan_core import coverage, curriculum_edit, review, runs
+from glan_core.dataset.export import export, is_folder, own_folder, packed
 from glan_core.dataset.foreign import read_foreign
 from glan_core.dataset.formats import FORMATS, suffix
 from glan_core.dataset.orders import Choice
+from glan_core.dataset.rows import ChosenRows, expected, sample_row
 from glan_core.errors import GlanError
 from glan_core.runs import jobs
 from glan_core.workspace import curriculum_rows, homework_rows, tag_rows
@@ -73,6 +76,51 @@ def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, or
     done = export(filled, tmp_path / "a", "chat")
     assert (done.number, done.left_out) == (real, {"scripted": scripted})
     assert export(filled, tmp_path / "b", "chat", Choice(scripted=True)).number == scripted + real
+    with filled.write() as db:
+        tag_rows.put_tags(
+            db, [Tag(pair.question.seq, "duplicate", "near") for pair in list(homework_rows.all_pairs(db))[::3]], None
+        )
+    for choice in (
+        Choice(), Choice(scripted=True), Choice(scripted=False, include=("duplicate",)),
+        Choice(which=PairFilter(disciplines=("music",)), scripted=False),
+    ):  # fmt: skip
+        standing = coverage.standings(filled)["music" if choice.which.disciplines else ""]
+        assert expected(filled, choice, standing) == sum(1 for _ in ChosenRows(filled, choice))
+
+
+def test_what_is_expected_of_rows_by_the_scripted_teacher_alone(filled):
+    standing = coverage.standings(filled)[""]
+    assert [expected(filled, Choice(scripted=scripted), standing) for scripted in (None, True, False)] == [
+        standing.kept, standing.kept, 0
+    ]  # fmt: skip
+
+
+def test_a_sample_row_is_one_that_the_choice_takes(filled):
+    music = Choice(which=PairFilter(disciplines=("music",)))
+    assert sample_row(filled, music)["discipline"] == "music"
+    assert sample_row(filled, Choice(scripted=False)) is None
+
+
+@pytest.mark.parametrize(("form", "split"), [("chat", "none"), ("parquet", "syllabus"), ("datasets", "none")])
+def test_what_is_packed_for_a_browser_is_the_file_or_an_archive_of_the_folder(filled, tmp_path, form, split):
+    choice = Choice(split=split, validation_share=0.5)
+    data = packed(filled, form, choice)
+    if not is_folder(form, split):
+        export(filled, tmp_path / "out", form, choice)
+        assert data == (tmp_path / "out").read_bytes()
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(tmp_path)
+    export(filled, tmp_path / "out", form, choice)
+    files = {file.relative_to(tmp_path / "out") for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    assert files and all((tmp_path / file).is_file() for file in files) and (tmp_path / "README.md").is_file()
+
+
+def test_the_folder_for_exports_of_a_workspace_is_made_when_it_is_used(filled):
+    place = own_folder(filled)
+    assert not place.exists()
+    export(filled, place / "pairs.jsonl", "chat")
+    assert (place / "pairs.jsonl").is_file()
 
 
 def test_only_what_is_asked_for(filled, tmp_path):

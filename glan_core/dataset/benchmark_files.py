@@ -46,70 +46,29 @@ class Known:
 
 KNOWN: Mapping[str, Known] = {
     "gsm8k": Known(
-        "GSM8K",
-        "openai/gsm8k",
-        ("main",),
-        ("train", "test"),
-        "question",
-        "word problems of school mathematics",
+        "GSM8K", "openai/gsm8k", ("main",), ("train", "test"), "question", "word problems of school mathematics",
     ),
     "math": Known(
-        "MATH",
-        "EleutherAI/hendrycks_math",
-        MATH,
-        ("train", "test"),
-        "problem",
-        "problems of mathematics competitions",
+        "MATH", "EleutherAI/hendrycks_math", MATH, ("train", "test"), "problem", "problems of mathematics competitions",
     ),
     "humaneval": Known(
-        "HumanEval",
-        "openai/openai_humaneval",
-        ("openai_humaneval",),
-        ("test",),
-        "prompt",
-        "Python functions to be written",
+        "HumanEval", "openai/openai_humaneval", ("openai_humaneval",), ("test",), "prompt", "Python functions to be written",
     ),
     "mbpp": Known(
-        "MBPP",
-        "google-research-datasets/mbpp",
-        ("full",),
-        ("train", "validation", "test", "prompt"),
-        "text",
+        "MBPP", "google-research-datasets/mbpp", ("full",), ("train", "validation", "test", "prompt"), "text",
         "short Python programs",
     ),
-    "bbh": Known(
-        "BBH",
-        "SaylorTwift/bbh",
-        BBH,
-        ("test",),
-        "input",
-        "27 tasks of reasoning",
-    ),
+    "bbh": Known("BBH", "SaylorTwift/bbh", BBH, ("test",), "input", "27 tasks of reasoning"),
     "arc": Known(
-        "ARC",
-        "allenai/ai2_arc",
-        ("ARC-Easy", "ARC-Challenge"),
-        ("train", "validation", "test"),
-        "question",
+        "ARC", "allenai/ai2_arc", ("ARC-Easy", "ARC-Challenge"), ("train", "validation", "test"), "question",
         "school science, multiple choice",
     ),
     "mmlu": Known(
-        "MMLU",
-        "cais/mmlu",
-        ("all",),
-        ("auxiliary_train", "dev", "validation", "test"),
-        "question",
+        "MMLU", "cais/mmlu", ("all",), ("auxiliary_train", "dev", "validation", "test"), "question",
         "57 subjects, multiple choice",
     ),
-    "ifeval": Known(
-        "IFEval",
-        "google/IFEval",
-        ("default",),
-        ("train",),
-        "prompt",
-        "instructions that can be checked",
-    ),
-}
+    "ifeval": Known("IFEval", "google/IFEval", ("default",), ("train",), "prompt", "instructions that can be checked"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +137,7 @@ def _load(known: Known, config: str) -> Mapping:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) or "LocalEntryNotFoundError" in str(error):
         return "the Hub can't be reached"
     first = str(error).strip().splitlines()[:1] or [type(error).__name__]
     return first[0][:200].rstrip(".")

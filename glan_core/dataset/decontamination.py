@@ -72,8 +72,8 @@ class Flag:
 def tag_contaminated(ws: Workspace, order: DecontaminateOrder, progress: "Progress") -> str:
     """Tag every pair that holds a question of these benchmarks; the tags of other benchmarks stay as they are.
 
-    A benchmark that can't be loaded keeps the others from nothing: what is wrong with it is in the sentence and in the report.
-    GlanError where none can be.
+    Where one can't be loaded the others are checked all the same, and the sentence says what is wrong with it. GlanError where
+    none can be.
     """
     items, failed = _load(order.benchmarks, progress)
     if not items:

@@ -22,9 +22,9 @@ from glan_core.generation.order import read_order
 from glan_core.wording import number, plural, shorten
 from glan_core.workspace import Workspace, homework_rows
 from pages.components import address, dataset_choice, job_panel, studio
-from pages.components.text import fault, model_markdown, plain
+from pages.components.dataset_choice import MOST_DOWNLOADED
+from pages.components.text import fault, model_markdown, plain, scripted_mark
 
-MOST_DOWNLOADED = 20_000  # rows that go through the browser
 READ_BY = {
     "chat": ("Chat messages (JSONL)", "TRL, Axolotl, LLaMA-Factory, Unsloth: a list of messages with roles. When in doubt, this one."),
     "alpaca": ("Alpaca (JSONL)", "LLaMA-Factory, Axolotl, Unsloth: instruction, input (empty) and output."),
@@ -60,7 +60,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         _deliver(ws, place, values, count, split, busy)
     with right:
         _sample(ws, values, frozen)
-        _card(ws, values, frozen, count)
+        _card(ws, values, frozen, count, None if is_folder(values["form"], split) else _name(ws, values))
 
 
 def _source(ws: Workspace) -> Manifest | None:
@@ -94,10 +94,10 @@ def _form() -> str:
 def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, busy: bool) -> None:
     """The fields of a place, the one button that delivers, and the command that does the same."""
     folder = is_folder(values["form"], split)
-    name = f"{values['snapshot'] or ws.folder.name}-{values['form']}"
+    name = _name(ws, values, folder)
     match place:
         case "download":
-            extra = {"path": f"{name}{'' if folder else suffix(values['form'])}"}
+            extra = {"path": name}
             _download(ws, values, count, folder, name)
         case "path":
             extra = _path(ws, values, folder, name)
@@ -111,13 +111,19 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, bu
     if place != "download":
         where = Path(order.path).name if order.path else order.repo
         verb = "Write" if place == "path" else "Send"
-        st.button(
+        if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
             f"{verb} {plural(count, 'pair')}", type="primary", key="export", disabled=busy or not count or not where,
-            icon=":material/save:" if place == "path" else ":material/cloud_upload:", on_click=job_panel.begin,
-            args=(ws, order), kwargs={"title": f"Export to {where}"},
-        )  # fmt: skip
+            icon=":material/save:" if place == "path" else ":material/cloud_upload:",
+        ):  # fmt: skip
+            job_panel.begin(ws, order, title=f"Export to {where}")
+            st.rerun()
     st.caption("The same by command line")
     st.code(command(ws, order), language="bash", wrap_lines=True)
+
+
+def _name(ws: Workspace, values: dict, folder: bool = False) -> str:
+    """What the file or folder is called."""
+    return f"{values['snapshot'] or ws.folder.name}-{values['form']}{'' if folder else suffix(values['form'])}"
 
 
 def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) -> None:
@@ -129,7 +135,7 @@ def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) 
         )
     st.download_button(
         f"Download {plural(count, 'pair')}", partial(packed, ws, values["form"], values["choice"], snapshot=values["snapshot"]),
-        file_name=f"{name}{'.zip' if folder else suffix(values['form'])}", type="primary", icon=":material/download:",
+        file_name=f"{name}.zip" if folder else name, type="primary", icon=":material/download:",
         key="download", on_click="ignore", disabled=not (fits and count),
         help="A ZIP archive with a file a split, the card and the numbers." if folder else None,
     )  # fmt: skip
@@ -137,7 +143,7 @@ def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) 
 
 def _path(ws: Workspace, values: dict, folder: bool, name: str) -> dict:
     """The fields of a file or folder on this machine."""
-    usual = own_folder(ws) / f"{name}{'' if folder else suffix(values['form'])}"
+    usual = own_folder(ws) / name
     typed = st.text_input(
         "Folder" if folder else "File", key="run_export_path", placeholder=str(usual),
         help="On the machine that the studio runs on. It appears whole or not at all; empty: the place that is shown.",
@@ -145,8 +151,6 @@ def _path(ws: Workspace, values: dict, folder: bool, name: str) -> dict:
     path = own_folder(ws) / Path(typed).expanduser() if typed else usual
     if path.exists():
         st.caption(f":orange[{plain(str(path))} is there already: an earlier export there is replaced.]")
-    elif not typed:
-        st.caption(f"Goes to the folder {plain(str(own_folder(ws)))}.")
     with_card = folder or st.checkbox("With a dataset card beside it", key="run_export_card")
     return {"path": str(path), "card": with_card and not folder}
 
@@ -201,7 +205,8 @@ def command(ws: Workspace, order: ExportOrder) -> str:
 
 def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
     """How a row looks in the format."""
-    st.markdown(f"**A row as {READ_BY[values['form']][0]}**")
+    head = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    head.markdown(f"**A row as {READ_BY[values['form']][0]}**", width="content")
     try:
         row = _frozen_row(ws, str(ws.folder), frozen.name, frozen.hash) if frozen else sample_row(ws, values["choice"])
     except GlanError as error:
@@ -210,6 +215,8 @@ def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
     if row is None:
         st.caption("No row to show.")
         return
+    with head:
+        scripted_mark(row["answer_teacher"])
     st.code(
         json.dumps(_cut(shaped(row, values["form"])), ensure_ascii=False, indent=2),
         language="json",
@@ -236,8 +243,8 @@ def _cut(value: object) -> object:
     return value
 
 
-def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int) -> None:
-    """The card that goes with the dataset, once it is asked for."""
+def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data: str | None) -> None:
+    """The card that goes with the dataset, once it is asked for; `data` is its file, None for a folder."""
     opened = st.expander("The dataset card", icon=":material/description:", on_change="rerun", key="card_open")
     if not opened.open:
         return
@@ -256,16 +263,17 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int) -> N
             _counted(ws, str(ws.folder), values["choice"].model_dump_json(), state)
         )
         licence = st.session_state.get("run_export_licence") or None
-        text = card(manifest, values["form"], figure="coverage.svg", licence=licence if not _odd(licence) else None)
+        text = card(manifest, values["form"], figure="coverage.svg", licence=None if _odd(licence) else licence, data=data)
         _, front, body = text.split("---\n", 2)
         before, _, after = re.split(r"(!\[Rows by field of the taxonomy\]\(coverage\.svg\))", body, maxsplit=1)
-        st.code(front.strip(), language="yaml")
         st.markdown(model_markdown(before))
         st.plotly_chart(
             coverage_figure(field_bars(manifest), studio.figure_style()), width="stretch", config={"displayModeBar": False},
             key="card_coverage",
         )  # fmt: skip
         st.markdown(model_markdown(after))
+        st.caption("At its head, for the Hub")
+        st.code(front.strip(), language="yaml")
 
 
 def _odd(licence: str | None) -> bool:

@@ -20,11 +20,11 @@ from pages.components import dataset_choice, job_panel, studio
 from pages.components.text import fault, plain
 
 KINDS = ("snapshot", "export")
-RULES = {"none": "none", "syllabus": "syllabus", "combination": "combination"}
 CHECKS = {
     "filter": "Quality filters", "judge": "Judge", "dedup": "Near-duplicates", "decontaminate": "Benchmarks",
 }  # fmt: skip
 PICKED = "picked_snapshot"
+TAKEN = "snapshot_begun"  # so that the field of the name is emptied
 MOST_FIELDS = 16  # that are drawn
 
 
@@ -65,22 +65,26 @@ def _table(found: list[Manifest]) -> Manifest:
     st.dataframe(
         pd.DataFrame({
             "name": names, "pairs": [one.number for one in found], "train": [one.rows.get("train", 0) for one in found],
-            "validation": [one.rows.get("validation", 0) for one in found], "split": [RULES[one.split] for one in found],
+            "validation": [one.rows.get("validation", 0) for one in found], "split": [_split(one) for one in found],
             "made": [ago(one.created_at) for one in found], "hash": [short_hash(one) for one in found],
         }),
         key=key, on_select=choose, selection_mode="single-row", hide_index=True, alt="Snapshots, newest first",
         height="content" if len(found) <= 8 else 320,
         column_config={
-            "name": st.column_config.TextColumn("Snapshot", width=118),
-            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=62),
-            "train": st.column_config.NumberColumn("Training", format="localized", width=66),
-            "validation": st.column_config.NumberColumn("Held out", format="localized", width=62),
-            "split": st.column_config.TextColumn("Split by", width=76),
-            "made": st.column_config.TextColumn("Made", width=84),
-            "hash": st.column_config.TextColumn("Hash", width=76, help="The beginning of the hash over all rows and the split."),
+            "name": st.column_config.TextColumn("Snapshot", width=104),
+            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=56),
+            "train": st.column_config.NumberColumn("Training", format="localized", width=64),
+            "validation": st.column_config.NumberColumn("Held out", format="localized", width=64),
+            "split": st.column_config.TextColumn("Split by", width=66),
+            "made": st.column_config.TextColumn("Made", width=72),
+            "hash": st.column_config.TextColumn("Hash", width=68, help="The beginning of the hash over all rows and the split."),
         },
     )  # fmt: skip
     return found[at]
+
+
+def _split(manifest: Manifest) -> str:
+    return "concepts" if manifest.split == "combination" else manifest.split
 
 
 def short_hash(manifest: Manifest) -> str:
@@ -92,6 +96,8 @@ def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], busy: bool) -> None:
     """The form that freezes the dataset, with its count before the button."""
     with st.container(border=True):
         st.markdown("**Take a snapshot**")
+        if st.session_state.pop(TAKEN, None):
+            st.session_state.run_snapshot_name = ""
         hint = _free_name(ws, taken)
         name = st.text_input("Name", key="run_snapshot_name", placeholder=hint).strip() or hint
         choice = dataset_choice.fields(ws, tree, "snapshot", split="syllabus")
@@ -99,21 +105,23 @@ def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], busy: bool) -> None:
         st.caption(f"Left out: {dataset_choice.left_words(left)}.")
         if name in taken:
             st.caption(f":orange[There is a snapshot {plain(name)} already: choose another name.]")
-        st.button(
+        if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
             f"Freeze {plural(count, 'pair')}", type="primary", icon=":material/photo_camera:", key="freeze",
-            disabled=busy or not count or name in taken, on_click=_begin, args=(ws, name, choice),
-        )  # fmt: skip
+            disabled=busy or not count or name in taken,
+        ):  # fmt: skip
+            _begin(ws, name, choice)
 
 
 def _begin(ws: Workspace, name: str, choice: Choice) -> None:
-    """Start the job that takes a snapshot, in a callback."""
+    """Start the job that takes a snapshot."""
     try:
         order = read_order(SnapshotOrder, {**choice.model_dump(mode="json"), "name": name})
     except GlanError as error:
-        st.session_state.job_error = error
-    else:
-        job_panel.begin(ws, order, title=f"Snapshot {name}")
-        st.session_state.update({PICKED: name, "run_snapshot_name": ""})
+        fault(error)
+        return
+    job_panel.begin(ws, order, title=f"Snapshot {name}")
+    st.session_state.update({PICKED: name, TAKEN: True})
+    st.rerun()
 
 
 def _free_name(ws: Workspace, taken: set[str]) -> str:
@@ -159,7 +167,7 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
         st.caption(f"and {plural(len(bars) - MOST_FIELDS, 'more field')}.")
     with st.container(gap="xsmall"):
         for label, words in _facts(tree, one):
-            st.markdown(f"**{label}** {words}")
+            st.markdown(f":gray[{label}] {words}")
         st.caption(f"`{one.hash}`")
 
 
@@ -179,7 +187,7 @@ def _facts(tree: nx.DiGraph, one: Manifest) -> list[tuple[str, str]]:
             ("Only of", plain(shorten(", ".join(names), 160)) + (f" ({number(len(names))})" if len(names) > 3 else ""))
         )
     facts += [(f"{what.capitalize()}s by", _teachers(names)) for what, names in one.teachers.items()]
-    facts += [(f"{words}:", _check(one, name)) for name, words in CHECKS.items() if name != "judge" or one.checks.get(name)]
+    facts += [(words, _check(one, name)) for name, words in CHECKS.items() if name != "judge" or one.checks.get(name)]
     reach = f"{number(covered.disciplines_with_rows)} of {plural(covered.disciplines, 'discipline')}"
     concepts = f", {number(covered.concepts_asked)} of {number(covered.concepts)} key concepts asked about in the workspace"
     facts.append(("Reaches", reach + (concepts if covered.concepts else "")))

@@ -1,6 +1,8 @@
 """Beside the map: the question that is picked, the rows that are encircled with what can be done to them, or the clusters."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import networkx as nx
 import numpy as np
@@ -8,14 +10,17 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import review, taxonomy
+from glan_core.dataset.export import packed
+from glan_core.dataset.orders import Choice
 from glan_core.diversity.map_view import EVERYTHING, Window
 from glan_core.diversity.maps import Map
 from glan_core.figures.map import extent_of
 from glan_core.wording import number, plural, shorten
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.homework_rows import Pair
-from glan_core.workspace.pair_filter import PairFilter
+from glan_core.workspace.pair_filter import PairFilter, number_of
 from pages.components import address
+from pages.components.dataset_choice import MOST_DOWNLOADED
 from pages.components.pair_reading import marks
 from pages.components.pair_review import deed, last_deed
 from pages.components.pair_tags import tags
@@ -118,14 +123,16 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
 def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
     """Reject, star or take away all that is encircled."""
     count = len(seqs)
-    if ws.read_only:
-        return
     if count > MOST_JUDGED:
         st.caption(f"Encircle at most {number(MOST_JUDGED)} to reject or star them together.")
         return
     which = PairFilter(seqs=tuple(seqs.tolist()))
     said = plural(count, "question")
     with st.container(horizontal=True, gap="small"):
+        if count <= MOST_DOWNLOADED:
+            _export_button(ws, which)
+        if ws.read_only:
+            return
         st.button(
             f"Reject {number(count)}", icon=":material/close:", key="reject_area", on_click=deed,
             args=(f"Rejected {said}.", review.review_all, ws, which, "reject", address.user()),
@@ -135,6 +142,17 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
             f"Star {number(count)}", icon=":material/star:", key="star_area", on_click=deed,
             args=(f"Starred {said}.", review.star_all, ws, which, True, address.user()),
         )  # fmt: skip
+
+
+def _export_button(ws: Workspace, which: PairFilter) -> None:
+    """The button that takes away what is encircled and in the dataset, as chat messages."""
+    count = number_of(ws.db, replace(which, dropped="in"))
+    st.download_button(
+        f"Export {number(count)}", partial(packed, ws, "chat", Choice(which=which, scripted=True)),
+        file_name=f"{ws.folder.name}-encircled.jsonl", icon=":material/download:", key="export_area", on_click="ignore",
+        disabled=not count,
+        help="As chat messages (JSONL): those of them that have an answer and that no check or person left out of the dataset.",
+    )  # fmt: skip
 
 
 def _clusters(shown: Map) -> None:
