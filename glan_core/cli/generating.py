@@ -138,7 +138,9 @@ def _with_new_ground(ws: Workspace, disciplines: Iterable[str]) -> list[str]:
         raise GlanError(f"--skip-saturated needs novelty curves: measure diversity first, with 'glan measure {ws.folder}'.")
     saturated = saturated_disciplines(ws)
     if not (rest := [id for id in disciplines if id not in saturated]):
-        raise GlanError("All of these disciplines are saturated: leave out --skip-saturated, or change the draws or the teacher.")
+        raise GlanError(
+            "All of these disciplines are saturated: leave out --skip-saturated, or change the draws or the teacher."
+        )
     return rest
 
 
