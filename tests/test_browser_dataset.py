@@ -1,7 +1,6 @@
 """The dataset in a real browser: it is frozen by a run of its own, verified, and taken away as a file."""
 
 import json
-import re
 import zipfile
 
 import pytest
