@@ -284,10 +284,10 @@ def test_questions_whose_answer_failed_are_found(ws, order, teach):
     assert set(found(ws, failed=True)) == set(found(ws, answered=False))
 
 
-def without_version_3(db) -> None:
-    """Take back what the third version of the schema added."""
+def without_later_versions(db) -> None:
+    """Take back what the versions of the schema after the second added."""
     db.execute("""DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP INDEX questions_by_discipline;
-        DROP TABLE tags; DROP TABLE judgements; ALTER TABLE questions DROP COLUMN dropped;
+        DROP TABLE tags; DROP TABLE judgements; DROP TABLE training_steps; DROP TABLE training_replies; ALTER TABLE questions DROP COLUMN dropped;
         DELETE FROM counters WHERE measure = 'dropped_rejected';
         CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
 
@@ -299,7 +299,7 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     db = filled.db
     review.review(filled, first.question.id, "reject", "Ada")
     before = homework_rows.pair(db, first.question.id)
-    without_version_3(db)
+    without_later_versions(db)
     db.pragma("user_version", 2)
     filled.close()
     second = type(filled).open(filled.folder)
@@ -307,7 +307,7 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     assert coverage.standings(second)[""].kept == coverage.standings(second)[""].counts["pairs"] - 1
     review.review(second, first.question.id, None, "Ada")
     db = second.db
-    without_version_3(db)
+    without_later_versions(db)
     for column in ("review", "reason", "starred", "edited", "level", "answer_length", "answer_teacher"):
         db.execute("DROP INDEX IF EXISTS questions_by_discipline; DROP INDEX IF EXISTS questions_edited")
         db.execute(f"ALTER TABLE questions DROP COLUMN {column}")

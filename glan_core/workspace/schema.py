@@ -180,4 +180,17 @@ def version_3(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3]
+def version_4(db: apsw.Connection) -> None:
+    """Fine-tuning as it happens: what was logged at a step, and what the student then said to fixed prompts."""
+    db.execute("""
+    CREATE TABLE training_steps (
+        run_id INTEGER NOT NULL, step INTEGER NOT NULL, epoch REAL NOT NULL, tokens INTEGER NOT NULL, seconds REAL NOT NULL,
+        loss REAL, validation_loss REAL, lr REAL, grad_norm REAL, memory_mb REAL, gpu_memory_mb REAL, gpu_use REAL,
+        PRIMARY KEY (run_id, step)) WITHOUT ROWID;
+    CREATE TABLE training_replies (
+        run_id INTEGER NOT NULL, step INTEGER NOT NULL, nth INTEGER NOT NULL, prompt TEXT NOT NULL, reply TEXT NOT NULL,
+        PRIMARY KEY (run_id, step, nth)) WITHOUT ROWID;
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4]
