@@ -13,6 +13,7 @@ from glan_core.dataset.snapshot import WHY
 from glan_core.dataset.splits import RULES
 from glan_core.figures.coverage_bars import FieldBar, coverage_svg
 from glan_core.figures.style import LIGHT
+from glan_core.markdown import Verbatim, plain, table
 from glan_core.taxonomy import GROUPS
 from glan_core.wording import exact, number
 
@@ -73,7 +74,7 @@ def card(manifest: Manifest, form: Form, *, figure: str, licence: str | None = N
     title = manifest.name or manifest.workspace or "Instruction pairs"
     parts = [
         _front_matter(manifest, form, title, licence, data),
-        f"# {_plain(title)}\n\n{_opening(manifest)}",
+        f"# {plain(title)}\n\n{_opening(manifest)}",
         f"## Coverage\n\n![Rows by field of the taxonomy]({figure})\n\n{_coverage(manifest)}",
         f"## Rows\n\n{_rows(manifest)}",
         f"## Teachers and their terms\n\n{_teachers(manifest)}",
@@ -129,7 +130,7 @@ def _coverage(manifest: Manifest) -> str:
     more = len(manifest.disciplines) - len(rows)
     return (
         f"{number(covered.disciplines_with_rows)} of {number(covered.disciplines)} disciplines of the taxonomy have rows.{asked}"
-        f"\n\n{_table(('Field', 'Discipline', 'Rows'), rows)}"
+        f"\n\n{table(('Field', 'Discipline', 'Rows'), rows)}"
         + (f"\n\nand {number(more)} smaller {'discipline' if more == 1 else 'disciplines'}." if more > 0 else "")
     )
 
@@ -147,7 +148,7 @@ def _rows(manifest: Manifest) -> str:
     counts += [(f"Drawn from {sessions.get(name, name)}", n) for name, n in manifest.strategies.items()]
     counts += [(f"Level: {name or 'not stated'}", n) for name, n in manifest.levels.items()]
     counts += [(f"{what.capitalize()} by a person", n) for what, n in manifest.reviewed.items() if n]
-    return f"{held}\n\n{_table(('Rows', 'Number'), counts)}"
+    return f"{held}\n\n{table(('Rows', 'Number'), counts)}"
 
 
 def _teachers(manifest: Manifest) -> str:
@@ -156,9 +157,9 @@ def _teachers(manifest: Manifest) -> str:
         for teacher, count in teachers.items():
             licence = licence_of(teacher)
             link = f" ([terms]({licence.link}))" if licence.link else ""
-            rows.append((_without_path(teacher), f"{what}s", count, Verbatim(_plain(licence.says) + link)))
+            rows.append((_without_path(teacher), f"{what}s", count, Verbatim(plain(licence.says) + link)))
     said = "A reading aid, no legal advice: the terms that you agreed to count."
-    return f"{_table(('Teacher', 'Wrote', 'Rows', 'What its terms say about outputs'), rows)}\n\n{said}"
+    return f"{table(('Teacher', 'Wrote', 'Rows', 'What its terms say about outputs'), rows)}\n\n{said}"
 
 
 def _left_out(manifest: Manifest) -> str:
@@ -168,7 +169,7 @@ def _left_out(manifest: Manifest) -> str:
         lines.append(f"- taken in all the same: pairs {', '.join(WHY[reason] for reason in manifest.include)}")
     if manifest.asked:
         asked = "; ".join(f"{name.replace('_', ' ')}: {_said(value)}" for name, value in manifest.asked.items())
-        lines.append(f"- only rows that were asked for: {_plain(asked)}")
+        lines.append(f"- only rows that were asked for: {plain(asked)}")
     return "\n".join(lines)
 
 
@@ -198,7 +199,7 @@ def _checks(manifest: Manifest) -> str:
         rows = f" of {number(check['rows'])} pairs of the workspace" if name in OPTIONAL else ""
         late = "" if name in OPTIONAL else check["rows_after"]
         lines.append(
-            f"- {words}{rows}: done on {exact(check.get('at'))[:10]}" + (f" ({_plain(shown)})" if shown else "")
+            f"- {words}{rows}: done on {exact(check.get('at'))[:10]}" + (f" ({plain(shown)})" if shown else "")
             + (f"; {number(late)} rows of this dataset came later and were not looked at" if late else "")
         )  # fmt: skip
     return "\n".join(lines)
@@ -217,7 +218,7 @@ def _limits(manifest: Manifest) -> list[str]:
     if missing := covered.disciplines - covered.disciplines_with_rows:
         limits.append(f"{number(missing)} of the {number(covered.disciplines)} disciplines have no rows.")
     if manifest.number and (most := next(iter(manifest.disciplines.values()), None)) and most.rows > manifest.number / 2:
-        limits.append(f"{most.rows / manifest.number:.0%} of the rows are of one discipline, {_plain(most.name)}.")
+        limits.append(f"{most.rows / manifest.number:.0%} of the rows are of one discipline, {plain(most.name)}.")
     undone = [words for name, words in CHECKED.items() if name not in OPTIONAL and not _done(manifest.checks.get(name))]
     if undone:
         limits.append(f"Not checked: {', '.join(words[0].lower() + words[1:] for words in undone)}.")
@@ -235,20 +236,3 @@ def _loading(form: Form, data: str | None) -> str:
         kind = "parquet" if form == "parquet" else "json"
         lines = ["from datasets import load_dataset", "", f"dataset = load_dataset({kind!r}, data_files={data!r})"]
     return "```python\n" + "\n".join(lines) + "\n```"
-
-
-class Verbatim(str):
-    """Markdown of our own, that a table takes as it is."""
-
-
-def _table(head: tuple[str, ...], rows: list[tuple]) -> str:
-    right = [isinstance(cell, int) for cell in (rows[0] if rows else head)]
-    cells = [[c if isinstance(c, Verbatim) else number(c) if isinstance(c, int) else _plain(c) for c in row] for row in rows]
-    lines = [head, ["---:" if r else "---" for r in right], *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(text: object) -> str:
-    """Text that people or models wrote, as Markdown that shows it as it is, on one line."""
-    line = " ".join(str(text).split())
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~$" else c for c in line)

@@ -104,6 +104,17 @@ def pause(ws: Workspace, run_id: int) -> None:
         run_rows.update_run(db, run_id, wish="pause")
 
 
+def keep(ws: Workspace, run_id: int) -> None:
+    """Ask a working run to end early and keep what it made so far, as fine-tuning can."""
+    with ws.write() as db:
+        run = get(ws, run_id)
+        if run.kind not in jobs.JOBS or not jobs.JOBS[run.kind].keeps:
+            raise GlanError(f"Run {run_id} has nothing that could be kept half made: pause or cancel it.")
+        if (state := state_of(run)) != "running":
+            raise GlanError(f"Run {run_id} is {state}: only one that is at work can be ended early.")
+        run_rows.update_run(db, run_id, wish="keep")
+
+
 def cancel(ws: Workspace, run_id: int) -> None:
     """Ask a live run to end for good; one that is paused or lost is cancelled at once. What it stored is kept."""
     with ws.write() as db:

@@ -1,4 +1,4 @@
-"""Runs that ask no teacher: embedding, mapping, measuring, cleaning, freezing and exporting what was generated.
+"""Runs that ask no teacher: embedding, mapping, measuring, cleaning, freezing and exporting what was generated, fine-tuning.
 
 A job is an order (a pydantic model with its `kind`) and a function that carries it out; both are named here as text, so that
 looking at runs loads neither. The function gets the workspace, its order and a `Progress`; it returns one sentence about what
@@ -22,11 +22,14 @@ from glan_core.workspace.run_rows import Run, Sample, StageProgress
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where a job's order class and its function are, and its name for people."""
+    """Where a job's order class and its function are, and its name for people. `lane`: of the jobs in a lane one works at a
+    time; `keeps`: it can be ended early and what it made so far be kept."""
 
     word: str
     order: str
     function: str
+    lane: str = "data"
+    keeps: bool = False
 
 
 JOBS = {
@@ -41,7 +44,20 @@ JOBS = {
     "filter": Job("Filters", "glan_core.dataset.orders:FilterOrder", "glan_core.dataset.quality:tag_quality"),
     "snapshot": Job("Snapshot", "glan_core.dataset.orders:SnapshotOrder", "glan_core.dataset.snapshot:take_snapshot"),
     "export": Job("Export", "glan_core.dataset.orders:ExportOrder", "glan_core.dataset.export:export_rows"),
+    "finetune": Job(
+        "Fine-tuning",
+        "glan_core.training.orders:FinetuneOrder",
+        "glan_core.training.finetuning:finetune",
+        "training",
+        keeps=True,
+    ),
 }
+KEPT = "Ended early: what it made so far is kept"
+
+
+def lane_of(kind: str) -> str:
+    """The lane of a run: 'teachers' for those that ask teachers, else that of its job."""
+    return JOBS[kind].lane if kind in JOBS else "teachers"
 
 
 class Stopped(Exception):
@@ -87,14 +103,23 @@ class Progress:
     def step(self, stage: str, done: int, planned: int) -> None:
         """Say that `done` of `planned` of a stage are done; the stage's name is shown to people. Costs nothing when called
         often: it is stored once a second. Raises Stopped when the work is to end."""
+        self.say(stage, done, planned)
+        if self._wish:
+            raise Stopped(self._wish)
+
+    @property
+    def wish(self) -> str | None:
+        """Why the work is to end, for jobs that have something to put away first: PAUSED, CANCELLED, TAKEN_OVER or KEPT."""
+        return self._wish
+
+    def say(self, stage: str, done: int, planned: int) -> None:
+        """The same as `step`, but it never raises: the job looks at `wish` itself."""
         known = self._stages.get(stage)
         self._stages[stage] = StageProgress(stage, planned, done, 0)
         now = time.monotonic()
         if known is None or (done >= planned and known.done < planned) or now - self._noted >= BEAT_SECONDS:
             self._noted = now
             self._note()
-        if self._wish:
-            raise Stopped(self._wish)
 
     def stop(self, why: str) -> None:
         """Have the next step end the work."""
@@ -130,7 +155,7 @@ class Progress:
                     else:
                         run_rows.update_run(db, self.run_id, heartbeat_at=time.time())
                         if run.wish:
-                            self.stop(PAUSED if run.wish == "pause" else CANCELLED)
+                            self.stop({"pause": PAUSED, "keep": KEPT}.get(run.wish, CANCELLED))
         except (GlanError, OSError) as error:  # a run that seems lost must not go on
             self.stop(str(error))
         finally:

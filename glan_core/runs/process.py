@@ -55,8 +55,8 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
 
 
 def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
-    """Take the run if it is its turn: of those that ask teachers one works at a time, and one of the others, in the order of
-    their numbers. Says that it lives, too.
+    """Take the run if it is its turn: of those in a lane (`jobs.lane_of`) one works at a time, in the order of their numbers.
+    Says that it lives, too.
 
     Returns the run to wait for, None where there is nothing to wait for: the run is taken, or it can't be.
     """
@@ -67,10 +67,10 @@ def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
         if run.state != "queued" or run.claim not in (None, claim):
             return None
         if run.wish:
-            state = "cancelled" if run.wish == "cancel" else "paused"
+            state = "paused" if run.wish == "pause" else "cancelled"
             run_rows.update_run(db, run_id, state=state, wish=None, message="Stopped before it began.", finished_at=now)
             return None
-        same = [other for other in run_rows.live_runs(db) if (other.kind in jobs.JOBS) == (run.kind in jobs.JOBS)]
+        same = [other for other in run_rows.live_runs(db) if jobs.lane_of(other.kind) == jobs.lane_of(run.kind)]
         others = [other for other in same if other.id != run_id]
         lost = [other for other in others if state_of(other, now) == "lost"]
         ahead = [other for other in others if other not in lost and (other.state == "running" or other.id < run_id)]

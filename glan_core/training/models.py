@@ -141,6 +141,11 @@ def hash_weights(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}" if found else ""
 
 
+def bytes_of(folder: Path) -> int:
+    """The size of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _read(file: Path) -> TunedModel | None:
     try:
         model = TunedModel.model_validate_json(file.read_text("utf-8"))

@@ -16,7 +16,7 @@ STALE_AFTER = 15.0  # seconds without a heartbeat (one is written every second) 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as stored. `wish` is what a person asked of it while it works: 'pause', 'cancel' or None. `claim` names the
+    """A run as stored. `wish` is what a person asked of it while it works: 'pause', 'keep', 'cancel' or None. `claim` names the
     process that may work on it; a running one that others found lost has none. Times are seconds since 1970. Whether a run
     that calls itself live is lost is for `glan_core.runs` to say."""
 

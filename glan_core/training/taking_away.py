@@ -1,0 +1,51 @@
+"""Taking a tuned model away: to a folder, or to the Hugging Face Hub; weights, tokenizer and a card."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from glan_core.dataset import hub
+from glan_core.dataset.placing import placed
+from glan_core.dataset.snapshot import read_snapshot
+from glan_core.errors import GlanError
+from glan_core.runs.jobs import Progress
+from glan_core.training import models
+from glan_core.training.model_card import model_card
+from glan_core.training.models import TunedModel
+from glan_core.training.orders import ModelExportOrder
+from glan_core.workspace import Workspace
+
+
+def take_away(ws: Workspace, order: ModelExportOrder, progress: Progress) -> str:
+    """Copy a model to a folder, send it to the Hub, or both; what was done, in a sentence. GlanError when the folder is there
+    already or can't be written, or the Hub does not take it."""
+    model = models.read_model(ws, order.model)
+    said = []
+    if order.path:
+        target = Path(order.path).expanduser()
+        if target.exists() or not target.parent.is_dir():
+            raise GlanError(f"{target} can't be written: name a new folder in one that exists.")
+        progress.step("model copied", 0, 1)
+        with placed(target, folder=True, mark=progress.run_id) as new:
+            write_model_folder(ws, model, new, order.licence)
+        said.append(f"Wrote {model.name} to {target}.")
+    if order.repo:
+        hub.check_login()
+        progress.step("model sent", 0, 1)
+        with tempfile.TemporaryDirectory(prefix="glan-hub-", dir=ws.folder) as scratch:
+            write_model_folder(ws, model, Path(scratch), order.licence)
+            address = hub.push(Path(scratch), order.repo, private=order.private, title=model.name, kind="model")
+        said.append(f"Sent {model.name} to {address}.")
+    if not said:
+        raise GlanError("Say where the model is to go: a folder, the Hub, or both.")
+    return " ".join(said)
+
+
+def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, licence: str | None = None) -> None:
+    """Put weights, tokenizer and card of a model into a folder that is there."""
+    try:
+        manifest = read_snapshot(ws, model.snapshot).manifest
+    except GlanError:
+        manifest = None
+    shutil.copytree(model.weights(ws), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md"))
+    (folder / "README.md").write_text(model_card(model, manifest, licence), "utf-8")

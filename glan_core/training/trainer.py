@@ -1,0 +1,238 @@
+"""TRL's SFTTrainer as fine-tuning here uses it: rows of like length together, the loss computed where it counts, rows logged."""
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from glan_core.errors import GlanError
+from glan_core.generation.run import CANCELLED, PAUSED
+from glan_core.runs.jobs import Progress
+from glan_core.training.orders import FinetuneOrder
+from glan_core.training.student import Student
+from glan_core.workspace import Workspace, training_rows
+from glan_core.workspace.training_rows import Spoken, Step
+
+REACH = 50  # steps whose rows are sorted by length together
+SPOKEN_TOKENS = 160
+FLUSH_SECONDS = 1.0
+
+
+class LengthBuckets(Sampler[int]):
+    """The rows of an epoch in an order that depends on seed and epoch alone, so that resuming finds it again.
+
+    Rows are shuffled; those of `REACH` steps are sorted by length and cut into batches, and these are shuffled. A batch so holds
+    rows of like length and wastes little on padding.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch: int, step: int, seed: int) -> None:
+        self._lengths, self._batch, self._reach, self._seed, self.epoch = lengths, batch, REACH * step, seed, 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 100_003 + self.epoch)
+        rows = torch.randperm(len(self), generator=generator).tolist()
+        batches = []
+        for start in range(0, len(rows), self._reach):
+            near = sorted(rows[start : start + self._reach], key=self._lengths.__getitem__)
+            batches += [near[at : at + self._batch] for at in range(0, len(near), self._batch)]
+        order = torch.randperm(len(batches), generator=generator).tolist()
+        whole = [n for n in order if len(batches[n]) == self._batch]
+        short = [n for n in order if len(batches[n]) < self._batch]  # last, or every batch after it would be cut askew
+        for n in whole + short:
+            yield from batches[n]
+
+
+class StudentTrainer(SFTTrainer):
+    """SFTTrainer with two differences. Rows come in `LengthBuckets`; on a processor the output layer is applied only where a token
+    is trained on, without the statistics of each token that SFTTrainer takes. `tokens` counts what was seen, padding not."""
+
+    def __init__(self, *args: object, lengths: Sequence[int], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._lengths, self.tokens = lengths, 0
+        self._lean = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
+
+    def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
+        args = self.args
+        return LengthBuckets(
+            self._lengths, args.train_batch_size, args.train_batch_size * args.gradient_accumulation_steps, args.seed
+        )
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        """Mean cross-entropy of the trained tokens of a step."""
+        if model.training:
+            self.tokens += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else inputs["input_ids"].numel()
+        if not self._lean or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]
+        trained = labels != -100
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
+        hidden = inner.base_model(**given, use_cache=False).last_hidden_state[:, :-1][trained]
+        logits = inner.get_output_embeddings()(hidden).float()
+        loss = torch.nn.functional.cross_entropy(logits, labels[trained], reduction="sum")
+        return loss / (trained.sum() if num_items_in_batch is None else num_items_in_batch).clamp(min=1)
+
+
+class Logbook(TrainerCallback):
+    """Stores what training logs, lets the student answer its prompts when the held-out loss is taken, tells the run how far it is,
+    and ends it when a person wishes so."""
+
+    def __init__(
+        self, ws: Workspace, progress: Progress, student: Student, prompts: Sequence[str], patience: int | None
+    ) -> None:
+        self._ws, self._progress, self._student, self._prompts, self._patience = ws, progress, student, prompts, patience
+        self.trainer: StudentTrainer | None = None
+        self.best, self._worse = math.inf, 0
+        self._waiting: list[Step] = []
+        self._before = 0.0
+        self._begun = self._flushed = time.monotonic()
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        """Go on from what was logged up to the checkpoint."""
+        with self._ws.write() as db:
+            training_rows.forget_after(db, self._progress.run_id, state.global_step)
+        if (last := training_rows.last_step(self._ws.db, self._progress.run_id)) is not None:
+            self._before, self.trainer.tokens = last.seconds, last.tokens
+        losses = [
+            step.validation_loss for step in training_rows.steps(self._ws.db, self._progress.run_id) if step.validation_loss
+        ]
+        for loss in losses:
+            self._judge(loss)
+        self._begun = time.monotonic()
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        """Say how far training is; end it in order where that is wished."""
+        self._progress.say("steps", state.global_step, state.max_steps)
+        if self._progress.wish:
+            control.should_training_stop = True
+            control.should_save = self._progress.wish in (PAUSED, CANCELLED)
+
+    def on_log(self, args, state, control, logs: dict | None = None, **_) -> None:
+        """Keep a row; the last one that a trainer logs has no loss."""
+        logs = logs or {}
+        loss, held_out = logs.get("loss"), logs.get("eval_loss")
+        if loss is None and held_out is None:
+            return
+        if (loss is not None and not math.isfinite(loss)) or not math.isfinite(logs.get("grad_norm") or 0.0):
+            raise GlanError(
+                f"The loss is no number any more at step {state.global_step}: lower the learning rate, lengthen the warm-up, or "
+                "compute in fp32."
+            )
+        self._waiting.append(
+            Step(
+                state.global_step, round(state.epoch or 0.0, 4), self.trainer.tokens,
+                self._before + time.monotonic() - self._begun, loss, held_out, logs.get("learning_rate"), logs.get("grad_norm"),
+                _memory_mb(), *_gpu(),
+            )
+        )  # fmt: skip
+        if held_out is not None or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def on_evaluate(self, args, state, control, metrics: dict | None = None, **_) -> None:
+        """Let the student speak, and stop where it only gets worse."""
+        if state.is_world_process_zero:
+            self._speak(state.global_step)
+        if self._judge((metrics or {}).get("eval_loss")):
+            control.should_training_stop = True
+
+    def on_save(self, args, state, control, **_) -> None:
+        """Store what waits: a run that is killed goes on from here."""
+        self.flush()
+
+    def on_train_end(self, args, state, control, **_) -> None:
+        """Store what waits."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Store the rows that wait."""
+        if self._waiting:
+            with self._ws.write() as db:
+                training_rows.add_steps(db, self._progress.run_id, self._waiting)
+        self._waiting, self._flushed = [], time.monotonic()
+
+    def _judge(self, loss: float | None) -> bool:
+        """Take a held-out loss in; whether it is time to stop."""
+        if loss is None:
+            return False
+        self._worse = 0 if loss < self.best else self._worse + 1
+        self.best = min(self.best, loss)
+        return self._patience is not None and self._worse >= self._patience
+
+    def _speak(self, step: int) -> None:
+        begun = time.monotonic()
+        said = [Spoken(step, nth, prompt, speak(self._student, prompt)) for nth, prompt in enumerate(self._prompts)]
+        with self._ws.write() as db:
+            training_rows.add_replies(db, self._progress.run_id, said)
+        self._begun += time.monotonic() - begun  # not a part of training's pace
+
+
+def speak(student: Student, prompt: str, most: int = SPOKEN_TOKENS) -> str:
+    """The student's most likely answer to a prompt, at most so many tokens."""
+    model, tokenizer = student.model, student.tokenizer
+    text = student.encoder.write([{"role": "user", "content": prompt}], ask=True)
+    batch = tokenizer(text, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False).to(model.device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            output = model.generate(
+                **batch, max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=tokenizer.pad_token_id
+            )
+    finally:
+        model.train(training)
+    return tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+
+
+def settings(
+    order: FinetuneOrder, student: Student, folder: str, *, steps: int, every: int, held_out: bool, warmup: int
+) -> SFTConfig:
+    """The trainer's settings. `every`: steps between evaluations, at which weights are stored, too."""
+    cuda = torch.cuda.is_available()
+    checkpointing = order.checkpointing if order.checkpointing is not None else cuda and order.method == "full"
+    return SFTConfig(
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=min(order.rows_at_once, order.batch),
+        per_device_eval_batch_size=order.rows_at_once, gradient_accumulation_steps=order.accumulation,
+        learning_rate=order.learning_rate, lr_scheduler_type=order.schedule, warmup_steps=warmup,
+        weight_decay=order.weight_decay, max_grad_norm=order.max_grad_norm, optim="adamw_torch",
+        max_length=order.max_length if order.packing else None, packing=order.packing, eval_packing=False,
+        dataset_kwargs=None if order.packing else {"skip_prepare_dataset": True}, pad_to_multiple_of=8 if cuda else None,
+        bf16=student.precision == "bf16", fp16=False, use_cpu=not cuda, gradient_checkpointing=checkpointing,
+        logging_steps=1, logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
+        eval_strategy="steps" if held_out else "no", eval_steps=every, save_strategy="steps", save_steps=every,
+        save_total_limit=2, save_only_model=False, load_best_model_at_end=order.keep_best and held_out,
+        metric_for_best_model="eval_loss" if held_out else None, greater_is_better=False if held_out else None,
+        seed=order.seed, data_seed=order.seed, dataloader_num_workers=0, dataloader_pin_memory=cuda, torch_compile=False,
+        remove_unused_columns=False,
+    )  # fmt: skip
+
+
+def _memory_mb() -> float | None:
+    """What this process holds in memory."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:
+        return None
+
+
+def _gpu() -> tuple[float | None, float | None]:
+    """(megabytes that training holds on the GPU, how busy it is in percent)."""
+    if not torch.cuda.is_available():
+        return None, None
+    try:
+        use = float(torch.cuda.utilization())
+    except Exception:  # needs a package of NVIDIA's that is not always there
+        use = None
+    return torch.cuda.max_memory_reserved() / 1e6, use
