@@ -34,6 +34,12 @@ page = st.navigation({
         st.Page("pages/dataset.py", title="Dataset", icon=":material/database:",
                 help="What is kept and why the rest is not; filters, duplicates, benchmarks, snapshots, export."),
     ],
+    "Model": [
+        st.Page("pages/train.py", title="Train", icon=":material/model_training:",
+                help="Fine-tune a student on a snapshot, and watch it learn."),
+        st.Page("pages/models.py", title="Models", icon=":material/deployed_code:",
+                help="Tuned models: what they come from, merging, export, serving."),
+    ],
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",
                 help="Plan and price a run, start it, watch it, pause it."),

@@ -10,7 +10,7 @@ from glan_core.errors import GlanError
 from glan_core.generation.order import STAGES, Order, read_order
 from glan_core.generation.plan import plan
 from glan_core.runs.gains import gained, in_all
-from glan_core.runs.jobs import JOBS
+from glan_core.runs.jobs import JOBS, lane_of
 from glan_core.runs.report import expected, settings
 from glan_core.wording import ago, duration, number, plural, short, usd
 from glan_core.workspace import Workspace, call_rows, run_rows
@@ -161,7 +161,7 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
     elif state == "failed" and sample is None:
         st.caption("It failed before it began: nothing was asked, and nothing paid.")
     elif state == "queued":
-        same = [other for other in run_rows.live_runs(ws.db) if (other.kind in JOBS) == (run.kind in JOBS)]
+        same = [other for other in run_rows.live_runs(ws.db) if lane_of(other.kind) == lane_of(run.kind)]
         ahead = [other for other in same if other.id < run.id and runs.state_of(other) in LIVE]
         st.caption(
             f"Waits for run {ahead[0].id} ({plain(ahead[0].title)}) to end: one of a kind works at a time."

@@ -1,0 +1,96 @@
+"""Pictures of fine-tuning: losses against steps, the learning rate and the gradient under them, several runs beside each other."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from glan_core.figures.style import Style, mix
+from glan_core.workspace.training_rows import Step
+
+HEIGHT = 330
+SMOOTH = 0.02  # of the points shown: the span over which the training loss is averaged
+
+
+def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
+    """One row a logged step: step, epoch, tokens, seconds, loss, validation_loss, lr, grad_norm, memory_mb, and `smooth`, the
+    training loss averaged exponentially over some steps."""
+    names = ("step", "epoch", "tokens", "seconds", "loss", "validation_loss", "lr", "grad_norm", "memory_mb")
+    frame = pd.DataFrame({name: [getattr(step, name) for step in steps] for name in names}).astype("float64")
+    span = max(1.0, SMOOTH * len(frame))
+    frame["smooth"] = frame["loss"].ewm(span=span, ignore_na=True).mean() if len(frame) else frame["loss"]
+    return frame
+
+
+def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
+    """Training loss, faint as it is and smoothed, and the held-out loss, against steps."""
+    trained, held = frame.dropna(subset="loss"), frame.dropna(subset="validation_loss")
+    accent, amber = style.accent, style.hues[1]
+    figure = go.Figure([
+        go.Scatter(x=trained["step"], y=trained["loss"], mode="lines", line={"color": mix(style.background, accent, 0.3), "width": 1},
+                   hoverinfo="skip", name="each step"),
+        go.Scatter(x=trained["step"], y=trained["smooth"], mode="lines", line={"color": accent, "width": 2}, name="training",
+                   hovertemplate="%{y:.3f} training<extra></extra>"),
+        go.Scatter(x=held["step"], y=held["validation_loss"], mode="lines+markers", line={"color": amber, "width": 2},
+                   marker={"size": 7}, name="held out", hovertemplate="%{y:.3f} held out<extra></extra>"),
+    ])  # fmt: skip
+    _frame(figure, style, height, "loss, nats a token")
+    for data, color, name in ((trained.rename(columns={"smooth": "y"}), accent, "training"),
+                              (held.rename(columns={"validation_loss": "y"}), amber, "held out")):  # fmt: skip
+        if len(data):
+            _name(figure, data["step"].iloc[-1], data["y"].iloc[-1], name, color)
+    return figure
+
+
+def pace_figure(frame: pd.DataFrame, style: Style, height: int = 190) -> go.Figure:
+    """Learning rate, and below it the norm of the gradient, against steps."""
+    rows = frame.dropna(subset="lr")
+    figure = go.Figure([
+        go.Scatter(x=rows["step"], y=rows["lr"], mode="lines", line={"color": style.hues[2], "width": 2},
+                   hovertemplate="%{y:.2e} learning rate<extra></extra>"),
+        go.Scatter(x=rows["step"], y=rows["grad_norm"], mode="lines", line={"color": style.hues[5], "width": 1.5}, yaxis="y2",
+                   hovertemplate="%{y:.2f} gradient norm<extra></extra>"),
+    ])  # fmt: skip
+    _frame(figure, style, height, "rate")
+    figure.update_layout(
+        yaxis={"domain": [0.56, 1], "tickformat": ".0e", "nticks": 4, "rangemode": "tozero"},
+        yaxis2={"domain": [0, 0.42], "title": {"text": "gradient"}, "nticks": 4, "rangemode": "tozero"},
+    )
+    figure.update_xaxes(anchor="y2")
+    return figure
+
+
+def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style, height: int = HEIGHT) -> go.Figure:
+    """The losses of several runs by name, `against` 'step', 'tokens' or 'seconds': held out where it was taken, with dots; the
+    smoothed training loss as a thin line."""
+    figure = go.Figure()
+    for nth, (name, frame) in enumerate(runs.items()):
+        color = style.hues[nth % len(style.hues)]
+        trained, held = frame.dropna(subset="loss"), frame.dropna(subset="validation_loss")
+        figure.add_scatter(
+            x=trained[against], y=trained["smooth"], mode="lines", line={"color": mix(style.background, color, 0.55), "width": 1.5},
+            name=f"{name}, training", hovertemplate=f"%{{y:.3f}} {name}, training<extra></extra>", showlegend=held.empty,
+        )  # fmt: skip
+        if len(held):
+            figure.add_scatter(
+                x=held[against], y=held["validation_loss"], mode="lines+markers", line={"color": color, "width": 2.5},
+                marker={"size": 7}, name=name, hovertemplate=f"%{{y:.3f}} {name}, held out<extra></extra>",
+            )  # fmt: skip
+    unit = {"step": "step", "tokens": "tokens seen", "seconds": "seconds at work"}[against]
+    _frame(figure, style, height, "loss, nats a token", unit)
+    figure.update_layout(showlegend=len(runs) > 1, legend={"orientation": "h", "y": 1.08, "x": 0})
+    return figure
+
+
+def _frame(figure: go.Figure, style: Style, height: int, y: str, x: str = "step") -> None:
+    figure.update_layout(
+        template=style.template, height=height, hovermode="x unified", margin={"l": 8, "r": 64, "t": 8, "b": 32}, uirevision="kept",
+        xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": "~s"},
+        yaxis={"title": {"text": y}, "nticks": 6},
+    )  # fmt: skip
+
+
+def _name(figure: go.Figure, x: float, y: float, name: str, color: str) -> None:
+    figure.add_annotation(
+        x=x, y=y, text=name, showarrow=False, xanchor="left", xshift=8, font={"color": color, "size": 12}, align="left"
+    )

@@ -1,0 +1,86 @@
+"""Fine-tuning runs beside one another: their curves, and what differs between their settings."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from glan_core import runs
+from glan_core.figures import training as pictures
+from glan_core.wording import ago, duration
+from glan_core.workspace import Workspace, training_rows
+from glan_core.workspace.run_rows import Run
+from pages.components import studio
+from pages.components.runs_panel import COLORS
+
+MOST = 8
+AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
+NOT_SETTINGS = ("name", "kind", "prompts", "processes", "evaluations")
+
+
+def panel(ws: Workspace, everything: Sequence[Run]) -> None:
+    """The table of runs; those that are ticked are drawn together, the latest at first."""
+    if not everything:
+        st.info("Runs can be compared here once there are two.", icon=":material/stacked_line_chart:")
+        return
+    last = {run.id: training_rows.steps(ws.db, run.id, 300) for run in everything[:60]}
+    shown = [run for run in everything if run.id in last]
+    held = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
+    event = st.dataframe(
+        pd.DataFrame({
+            "name": [run.params.get("name") for run in shown], "recipe": [run.params.get("recipe") for run in shown],
+            "snapshot": [run.params.get("snapshot") for run in shown], "state": [[runs.state_of(run)] for run in shown],
+            "steps": [last[run.id][-1].step if last[run.id] else None for run in shown],
+            "best": [min(held[run.id], default=None) for run in shown],
+            "took": [duration(last[run.id][-1].seconds) if last[run.id] else None for run in shown],
+            "when": [ago(run.started_at or run.created_at) for run in shown],
+        }),
+        hide_index=True, key=f"train_compare_{shown[0].id}", on_select="rerun", selection_mode="multi-row", placeholder="–",
+        height="content" if len(shown) <= 8 else 317, alt="Fine-tuning runs, newest first",
+        column_config={
+            "name": st.column_config.TextColumn("Model", width=150), "recipe": st.column_config.TextColumn("Recipe", width=100),
+            "snapshot": st.column_config.TextColumn("Snapshot", width=120),
+            "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=95),
+            "steps": st.column_config.NumberColumn("Steps", format="localized", width=75),
+            "best": st.column_config.NumberColumn("Best held-out loss", format="%.3f", width=130),
+            "took": st.column_config.TextColumn("Took", width=80, alignment="right"),
+            "when": st.column_config.TextColumn("Begun", width=100),
+        },
+    )  # fmt: skip
+    picked = [shown[n] for n in event.selection.rows if n < len(shown)][:MOST] or [run for run in shown if last[run.id]][:4]
+    if not picked:
+        return
+    against = st.segmented_control("Against", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
+                                   label_visibility="collapsed")  # fmt: skip
+    frames = {f"{run.params.get('name')} (run {run.id})": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
+    left, right = studio.picture_and_detail()
+    with left:
+        figure = pictures.compare_figure(frames, against, studio.figure_style())
+        st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
+        st.caption(f"Held-out losses with dots, training losses as fine lines. Tick up to {MOST} runs to choose them.")
+    with right:
+        _differences(picked)
+
+
+def _differences(picked: Sequence[Run]) -> None:
+    """The settings in which runs differ."""
+    names = [name for name in dict.fromkeys(name for run in picked for name in run.params) if name not in NOT_SETTINGS]
+    rows = {name: [_value(run.params.get(name)) for run in picked] for name in names}
+    differing = {name.replace("_", " "): values for name, values in rows.items() if len(set(values)) > 1}
+    if not differing:
+        st.caption("Their settings are the same." if len(picked) > 1 else "Tick another run to see how they differ.")
+        return
+    st.markdown("**What differs**")
+    st.table(pd.DataFrame(differing, index=[f"run {run.id}" for run in picked]).T, border="horizontal")
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "–"
+    return (
+        ", ".join(f"{k} {v}" for k, v in value.items())
+        if isinstance(value, dict)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

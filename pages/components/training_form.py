@@ -1,0 +1,195 @@
+"""The form of a fine-tuning run: recipe, snapshot and numbers; beside it what the run will do and need; below, a row as tokens."""
+
+import shlex
+from collections.abc import Sequence
+
+import streamlit as st
+
+from glan_core import runs
+from glan_core.cli.training import command_of
+from glan_core.dataset.manifest import Manifest
+from glan_core.dataset.splits import RULES
+from glan_core.errors import GlanError
+from glan_core.generation.order import read_order
+from glan_core.taxonomy import slug
+from glan_core.training import models
+from glan_core.training.orders import FinetuneOrder
+from glan_core.training.plan import TrainingPlan, check, plan
+from glan_core.training.recipes import RECIPES
+from glan_core.wording import duration, number, plural, short, span
+from glan_core.workspace import Workspace
+from pages.components import studio, training_row
+from pages.components.text import fault, plain
+
+FIELDS = {
+    "epochs": ("Epochs", "How often every row is seen.", {"min_value": 0.1, "max_value": 1000.0, "step": 1.0, "format": "%g"}),
+    "learning_rate": ("Learning rate", "The peak, after warm-up.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
+    "batch": ("Pairs a step", "Over how many pairs a step of the optimiser averages.", {"min_value": 1}),
+    "rows_at_once": ("At once", "Of these, how many a device computes together: fewer need less memory.", {"min_value": 1}),
+    "max_length": ("Length limit", "Tokens at which a row is cut.", {"min_value": 16}),
+    "evaluations": ("Evaluations", "How often in the run the held-out loss is taken and the weights are stored.", {"min_value": 1}),
+    "seed": ("Seed", "Of the order of rows and of new weights.", {"min_value": 0}),
+}  # fmt: skip
+ADAPTER = {
+    "lora_rank": ("Rank", "Of the adapter's matrices.", {"min_value": 1}),
+    "lora_alpha": ("Alpha", "The adapter counts alpha/rank times.", {"min_value": 1}),
+    "lora_dropout": ("Dropout", "Share of its inputs that is left out at random.", {"min_value": 0.0, "max_value": 0.9, "format": "%g"}),
+}  # fmt: skip
+METHODS = {"full": "All weights", "lora": "LoRA adapter", "qlora": "QLoRA adapter (4-bit base)"}
+PRECISIONS = {"auto": "Whatever is faster here", "fp32": "fp32", "bf16": "bf16"}
+
+
+def panel(ws: Workspace, snapshots: Sequence[Manifest]) -> None:
+    """The form, its plan, and the one button that starts."""
+    left, right = studio.two_halves()
+    with left:
+        values = _fields(ws, snapshots)
+    try:
+        order = values and read_order(FinetuneOrder, values)
+        made = order and plan(ws, order)
+    except GlanError as error:
+        with right:
+            fault(error)
+        return
+    if made is None:
+        return
+    with right:
+        _plan(ws, order, made)
+    training_row.panel(ws, order)
+
+
+def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
+    recipe = st.segmented_control(
+        "Recipe", list(RECIPES), format_func=lambda name: RECIPES[name].label, default="demo", key="run_train_recipe", required=True,
+    )  # fmt: skip
+    about = RECIPES[recipe]
+    st.caption(about.about)
+    with st.grid(2, gap="small", min_column_width=190):
+        named = {snapshot.name: snapshot for snapshot in snapshots}
+        if st.session_state.get("run_train_snapshot") not in named:
+            st.session_state.pop("run_train_snapshot", None)
+        chosen = st.selectbox(
+            "Snapshot", list(named), key="run_train_snapshot",
+            format_func=lambda name: f"{name} · {number(named[name].rows.get('train', 0))} pairs",
+        )  # fmt: skip
+        hint = _free_name(ws, recipe)
+        name = st.text_input(
+            "Name of the model", key="run_train_name", placeholder=hint, help="Lower-case letters, digits, hyphens."
+        )
+    snapshot = named[chosen]
+    held = snapshot.rows.get("validation", 0)
+    said = f"{plural(held, 'pair')} held out; {RULES[snapshot.split]}." if held else "It holds nothing out."
+    st.caption(f"{said} {plural(len(snapshot.disciplines), 'discipline')}.")
+    values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
+    if about.values["base"] is not None:
+        base = st.text_input(
+            "Base model", key=f"run_train_base_{recipe}", placeholder=about.values["base"],
+            help="A folder with config, tokenizer and safetensors weights, or a name of the model hub.",
+        ).strip()  # fmt: skip
+        values["base"] = base or about.values["base"]
+    return about.values | values | _numbers(recipe)
+
+
+def _numbers(recipe: str) -> dict:
+    """The numbers of the recipe, each to be changed."""
+    first, found = RECIPES[recipe].values, {}
+    defaults = FinetuneOrder(name="x", snapshot="x", recipe=recipe, **first)
+    method = first["method"]
+    if first["base"] is not None and recipe == "lora":
+        method = found["method"] = st.segmented_control(
+            "Method",
+            ["lora", "qlora"],
+            format_func=METHODS.get,
+            default="lora",
+            key=f"run_train_{recipe}_method",
+            required=True,
+        )
+    with st.grid(4, gap="small", min_column_width=105):
+        for name in ("epochs", "learning_rate", "batch", "rows_at_once"):
+            found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
+    with (
+        st.popover("All settings", icon=":material/tune:", key="train_settings"),
+        st.grid(2, gap="small", min_column_width=150),
+    ):
+        for name in ("max_length", "evaluations", "seed"):
+            found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
+        if method != "full":
+            for name, field in ADAPTER.items():
+                found[name] = _number(recipe, name, *field, getattr(defaults, name))
+        found |= _warmup(recipe, defaults)
+        found["schedule"] = st.selectbox("Schedule", ["cosine", "linear", "constant"], key=f"run_train_{recipe}_schedule")
+        found["precision"] = st.selectbox(
+            "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
+        )
+        patience = st.number_input(
+            "Patience", 1, None, defaults.patience, key=f"run_train_{recipe}_patience", placeholder="none",
+            help="Stop after so many evaluations in a row without a better held-out loss.",
+        )  # fmt: skip
+        found["patience"] = patience
+        found["packing"] = st.toggle("Packing", defaults.packing, key=f"run_train_{recipe}_packing",
+                                     help="Join short rows to full sequences that don't see each other. Pays on a GPU.")  # fmt: skip
+        found["keep_best"] = st.toggle("Keep the best weights", defaults.keep_best, key=f"run_train_{recipe}_best",
+                                       help="Go back to those with the lowest held-out loss, not the last ones.")  # fmt: skip
+    return found
+
+
+def _warmup(recipe: str, defaults: FinetuneOrder) -> dict:
+    if defaults.warmup_steps is not None:
+        return {
+            "warmup_steps": st.number_input("Warm-up steps", 0, None, defaults.warmup_steps, key=f"run_train_{recipe}_warmup")
+        }
+    percent = st.number_input(
+        "Warm-up in %", 0.0, 100.0, round(100 * defaults.warmup_share, 2), key=f"run_train_{recipe}_warmup", format="%g",
+        help="Share of the run over which the learning rate rises.",
+    )  # fmt: skip
+    return {"warmup_share": percent / 100}
+
+
+def _number(recipe: str, name: str, label: str, words: str, limits: dict, value: float) -> float:
+    return st.number_input(label, value=value, key=f"run_train_{recipe}_{name}", help=words, **limits)
+
+
+def _free_name(ws: Workspace, recipe: str) -> str:
+    """'demo', or 'demo-2' where that is taken."""
+    taken = {model.name for model in models.list_models(ws)}
+    return next(name for nth in range(1, 1000) if (name := recipe if nth == 1 else f"{recipe}-{nth}") not in taken)
+
+
+def _plan(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
+    """What the run will do and need, and its button."""
+    with st.grid(3, gap="small", min_column_width=120):
+        st.metric("Steps", short(made.steps), help=f"{number(made.steps)} optimiser steps; {number(made.steps_per_epoch)} an epoch, "
+                  f"{number(made.warmup)} of warm-up.")  # fmt: skip
+        st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} in all epochs, {number(made.trained_tokens)} of them trained "
+                  f"on: answers and their end. Counted from {plain(made.basis)}.")  # fmt: skip
+        st.metric("Time", span(tuple(map(duration, made.seconds))) if made.seconds else "not known",
+                  help="From the model's size and this machine's pace, or from earlier runs of that size.")  # fmt: skip
+        st.metric("Parameters", short(made.parameters) if made.parameters else "not known",
+                  help=f"{short(made.trained_parameters)} of them trained." if made.trained_parameters else None)  # fmt: skip
+        st.metric("Memory", f"{made.memory / 1e9:,.1f} GB" if made.memory else "not known",
+                  help="An estimate for each device: weights, gradients, optimiser, and what a batch leaves for the way back.")  # fmt: skip
+        st.metric("Rows cut", short(made.cut), f"{number(made.dropped)} left out" if made.dropped else None, delta_color="off",
+                  delta_arrow="off", help=f"Longer than {number(order.max_length)} tokens: they lose the end of their answer.")  # fmt: skip
+    for warning in made.warnings:
+        st.warning(plain(warning), icon=":material/info:")
+    if not ws.read_only:
+        label = f"Start · {plural(made.steps, 'step')}" + (
+            f" · {span(tuple(map(duration, made.seconds)))}" if made.seconds else ""
+        )
+        if st.button(label, type="primary", icon=":material/model_training:", key="start_training"):
+            _start(ws, order, made)
+    st.caption("The same on the command line:")
+    st.code(shlex.join(command_of(str(ws.folder), order)), language="bash", wrap_lines=True)
+
+
+def _start(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
+    try:
+        check(ws, order)
+        run_id = runs.start(
+            ws, "finetune", f"Fine-tune {order.name}", order, plan={"steps": made.steps, "seconds": made.seconds}
+        )
+    except GlanError as error:
+        fault(error)
+        return
+    st.session_state.update(train_asked="Watch", train_run=run_id, run_train_name="")
+    st.rerun()

@@ -1,0 +1,73 @@
+"""Models: what was tuned, from what and on what; rename, note, merge, take away, serve, remove."""
+
+import pandas as pd
+import streamlit as st
+
+from glan_core.training.models import list_models
+from glan_core.training.recipes import RECIPES
+from glan_core.wording import ago, plural
+from pages.components import address, job_panel, model_detail, studio
+from pages.components.text import fault
+
+JOBS = ("merge", "model-export")
+
+ws, tree = studio.open_page("Models")
+found = list_models(ws)
+size = sum(model.bytes for model in found) / 1e6
+studio.title(
+    "Models",
+    tree,
+    f"{plural(len(found), 'model')} · {size:,.1f} MB of weights" if found else "No model was tuned here yet.",
+    ws,
+)
+if error := st.session_state.pop("model_error", None):
+    fault(error)
+if said := st.session_state.pop("model_said", None):
+    st.toast(said, icon=":material/check:")
+job_panel.progress(ws, *JOBS)
+if not found:
+    st.info(
+        "Tuned models will be listed here with what they were made from: base, recipe, snapshot and losses. Fine-tuning makes one; "
+        "the demo recipe needs no weights and a few minutes.", icon=":material/deployed_code:",
+    )  # fmt: skip
+    if st.button("Train a model", type="primary", icon=":material/model_training:"):
+        address.go("pages/train.py")
+    st.stop()
+
+names = [model.name for model in found]
+picked = st.session_state.get("model") or st.query_params.get("model")
+picked = picked if picked in names else names[0]
+key = f"models_{len(names)}"
+studio.mark_row(key, names.index(picked))
+left, right = studio.picture_and_detail()
+with left:
+    event = st.dataframe(
+        pd.DataFrame({
+            "name": names,
+            "recipe": [RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe for model in found],
+            "form": ["merged" if model.merged_from else {"full": "all weights", "adapter": "adapter"}[model.form] for model in found],
+            "snapshot": [model.snapshot for model in found],
+            "rows": [model.rows for model in found],
+            "loss": [model.losses.get("validation") for model in found],
+            "size": [model.bytes / 1e6 for model in found],
+            "when": [ago(model.created_at) for model in found],
+        }),
+        hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required", placeholder="–",
+        height="content" if len(found) <= 12 else 457, alt="Tuned models, newest first",
+        column_config={
+            "name": st.column_config.TextColumn("Model", width=140), "recipe": st.column_config.TextColumn("Recipe", width=95),
+            "form": st.column_config.TextColumn("Weights", width=90), "snapshot": st.column_config.TextColumn("Snapshot", width=100),
+            "rows": st.column_config.NumberColumn("Pairs", format="localized", width=75),
+            "loss": st.column_config.NumberColumn("Held-out loss", format="%.3f", width=100, help="In nats a token; lower is better, "
+                                                  "and only comparable on the same snapshot."),
+            "size": st.column_config.NumberColumn("MB", format="%.1f", width=70),
+            "when": st.column_config.TextColumn("Made", width=95),
+        },
+    )  # fmt: skip
+    if event.selection.rows:
+        picked = names[event.selection.rows[0]]
+    model_detail.lineage(ws, tree, found[names.index(picked)])
+st.session_state.model = picked
+st.query_params["model"] = picked
+with right:
+    model_detail.panel(ws, found[names.index(picked)])

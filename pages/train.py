@@ -1,0 +1,43 @@
+"""Train: plan a fine-tuning run on a snapshot, watch it learn, and hold runs beside one another."""
+
+import streamlit as st
+
+from glan_core import runs
+from glan_core.dataset.snapshot import list_snapshots
+from glan_core.wording import plural
+from glan_core.workspace import run_rows
+from glan_core.workspace.run_rows import LIVE
+from pages.components import studio, training_compare, training_form, training_start, training_watch
+
+VIEWS = ("Plan", "Watch", "Compare")
+MOST = 300
+
+ws, tree = studio.open_page("Train")
+snapshots = list_snapshots(ws)
+everything = [run for run in run_rows.runs(ws.db, MOST) if run.kind == "finetune"]
+live = [run for run in everything if runs.state_of(run) in LIVE]
+state = "one at work" if len(live) == 1 else f"{len(live)} at work" if live else "none at work"
+studio.title(
+    "Train", tree,
+    f"{plural(len(everything), 'run')} · {state} · {plural(len(snapshots), 'snapshot')} to train on"
+    if everything or snapshots else "A student learns from a snapshot of the dataset. There is none yet.", ws,
+)  # fmt: skip
+if not everything and not snapshots:
+    training_start.first_snapshot(ws)
+    st.stop()
+if asked := st.session_state.pop("train_asked", None):
+    st.session_state.train_view = asked
+elif "train_view" not in st.session_state and "train_view" not in st.query_params:
+    st.session_state.train_view = "Watch" if live else "Plan"
+view = st.segmented_control(
+    "View", VIEWS, key="train_view", required=True, bind="query-params", label_visibility="collapsed"
+)  # fmt: skip
+match view:
+    case "Watch":
+        training_watch.panel(ws, everything)
+    case "Compare":
+        training_compare.panel(ws, everything)
+    case _ if not snapshots:
+        training_start.first_snapshot(ws)
+    case _:
+        training_form.panel(ws, snapshots)
