@@ -204,7 +204,7 @@ st.session_state.overview_live = live_now
 if live_now:
     st.fragment(at_work, run_every="2s")()
 if standings[""].disciplines:
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("overview")
     with left:
         picture()
     with right:

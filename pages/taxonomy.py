@@ -49,7 +49,7 @@ studio.title(
 )  # fmt: skip
 offer_undo(ws)
 if len(tree):
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("taxonomy")
     with left:
         picture()
     with right:

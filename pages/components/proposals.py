@@ -28,7 +28,7 @@ def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
             runs_panel.live(ws, run.id)
     tallies = taxonomy_rows.tallies(ws.db)
     every = taxonomy_rows.proposals(ws.db)
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("proposals")
     with right:
         _grow_form(ws, tree)
     with left:

@@ -58,7 +58,7 @@ def history(
         alt="Runs, newest first",
         column_config={
             "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
-            "title": st.column_config.TextColumn("What for", width=290),
+            "title": st.column_config.TextColumn("What for", width=230),
             "kind": st.column_config.TextColumn("Kind", width=95),
             "state": st.column_config.MultiselectColumn(
                 "State", options=list(COLORS), color=list(COLORS.values()), width=95
@@ -66,7 +66,7 @@ def history(
             "when": st.column_config.TextColumn("Begun", width=90),
             "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
             "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
-            "message": st.column_config.TextColumn("How it went", width=200),
+            "message": st.column_config.TextColumn("How it went", width=320),
         },
     )  # fmt: skip
     picked = [rows[n] for n in event.selection.rows if n < len(rows)]
@@ -175,7 +175,7 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
 def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
     budget = run.params.get("budget_usd")
     gains = in_all(gained(ws, run))
-    with st.grid(6, gap="small", min_column_width=105):
+    with st.grid(6, gap="small", min_column_width=85):
         st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} replies that became records.")
         if "pairs" in gains:
             st.metric(

@@ -20,7 +20,7 @@ SHIPPED, FILE = "The shipped taxonomy", "A file of yours"
 
 def exchange(ws: Workspace) -> None:
     """Download on one side; on the other the taxonomy to compare with, its difference, and the button that applies it."""
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("exchange")
     with right:
         st.markdown("**Export**")
         for kind in ("yaml", "json"):
