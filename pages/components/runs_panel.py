@@ -222,17 +222,31 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
     limits = _limits(run) if state in ENDED_EARLY and run.kind == "generate" else {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if state in LIVE:
-            st.button("Pause", icon=":material/pause:", on_click=_act, args=(ws, run.id, runs.pause), key=f"pause_{run.id}")
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                on_click=_act,
+                args=(ws, run.id, runs.pause),
+                key=f"pause_{run.id}",
+                disabled=ws.read_only,
+            )
         elif state in ENDED_EARLY and run.kind != "preview" and (rest := _rest(ws, run, limits)) is None:
             st.caption("The workspace holds all of its target: nothing is left to go on with.", width="content")
         elif state in ENDED_EARLY and run.kind != "preview":
             word = "Resume" if state == "paused" else "Continue"
             st.button(
                 f"{word}{rest}", icon=":material/play_arrow:", type="primary", on_click=_go_on,
-                args=(ws, run, limits), key=f"go_on_{run.id}",
+                args=(ws, run, limits), key=f"go_on_{run.id}", disabled=ws.read_only,
             )  # fmt: skip
         if state in LIVE or state in ("paused", "lost"):
-            st.button("Cancel", icon=":material/stop:", on_click=_act, args=(ws, run.id, runs.cancel), key=f"cancel_{run.id}")
+            st.button(
+                "Cancel",
+                icon=":material/stop:",
+                on_click=_act,
+                args=(ws, run.id, runs.cancel),
+                key=f"cancel_{run.id}",
+                disabled=ws.read_only,
+            )
         if run.kind == "generate" and state not in LIVE:
             _again(ws, run, state)
     if error := st.session_state.pop("run_error", None):

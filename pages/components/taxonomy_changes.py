@@ -73,7 +73,7 @@ def changes(ws: Workspace) -> None:
     ).selection.rows  # fmt: skip
     if picked:
         deed = deeds[picked[0]]
-        if st.button(f"Undo: {plain(told(deed))}", icon=":material/undo:", key="undo_picked"):
+        if st.button(f"Undo: {plain(told(deed))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
             act(ws, f"{UNDONE}{told(deed)}.", taxonomy_edit.undo, deed.first.batch, address.user())
     else:
         st.caption("Pick a change to undo it. Undoing is a change, too, and can be undone.")

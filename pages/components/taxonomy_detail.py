@@ -32,7 +32,7 @@ def _everything(ws: Workspace, standing: Standing) -> None:
     st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} of them begun")
     _numbers(standing)
     st.markdown("Pick a node to see what it is, to change it, or to let it unfold.")
-    with st.popover("Add a field", icon=":material/add:"):
+    with st.popover("Add a field", icon=":material/add:", disabled=ws.read_only):
         _add_form(ws, None)
 
 
@@ -56,13 +56,14 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Standing) -> No
         if node.kind == "discipline":
             if preview.possible(ws, node.id):
                 st.button("Preview…", icon=":material/visibility:", on_click=add_discipline.open_dialog, key="preview_node",
+                          disabled=ws.read_only,
                           help="A list of subjects, one syllabus and three questions, before the whole is paid for.")  # fmt: skip
         else:
-            with st.popover("Add below", icon=":material/add:"):
+            with st.popover("Add below", icon=":material/add:", disabled=ws.read_only):
                 _add_form(ws, node)
-        with st.popover("Edit", icon=":material/edit:"):
+        with st.popover("Edit", icon=":material/edit:", disabled=ws.read_only):
             _edit_form(ws, tree, node)
-        with st.popover("Remove", icon=":material/delete:"):
+        with st.popover("Remove", icon=":material/delete:", disabled=ws.read_only):
             _remove(ws, tree, node)
     _votes(ws, node.id)
 
@@ -79,7 +80,7 @@ def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None
     for verdict, icon, count in ((True, ":material/thumb_up:", keep), (False, ":material/thumb_down:", against)):
         word = "keep" if verdict else "remove"
         if st.button(
-            f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary",
+            f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary", disabled=ws.read_only,
             help=f"{plural(count, 'vote')} to {word}. Everybody has one; a later vote replaces the earlier.",
         ):  # fmt: skip
             act(ws, "Your vote is counted.", taxonomy_edit.vote, target_id, verdict, address.user())

@@ -76,7 +76,7 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
         else "It removes nothing."
     )
     st.markdown(f"{removes} Undo takes the whole import back.")
-    if st.button(f"Import · {plural(total, 'change')}", icon=":material/input:"):
+    if st.button(f"Import · {plural(total, 'change')}", icon=":material/input:", disabled=ws.read_only):
         act(ws, f"Imported {name}: {plural(total, 'change')}.", taxonomy_edit.import_nodes, nodes, address.user())
 
 
