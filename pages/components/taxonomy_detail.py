@@ -12,7 +12,7 @@ from glan_core.taxonomy import GROUPS, Node
 from glan_core.wording import number, plural, short
 from glan_core.workspace import Workspace, curriculum_rows, taxonomy_rows
 from pages.components import add_discipline, address
-from pages.components.taxonomy_changes import act
+from pages.components.taxonomy_changes import act, newest
 from pages.components.text import plain
 
 
@@ -88,14 +88,22 @@ def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None
 
 def _add_form(ws: Workspace, parent: Node | None) -> None:
     """A new field, sub-field or discipline."""
-    with st.form("add_node", border=False, clear_on_submit=True):
+    change = newest(ws)  # the fields are empty again once something was added, and keep what was typed where it could not be
+    with st.form(f"add_node_{change}", border=False):
         kind = "field" if parent is None else st.segmented_control(
-            "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key="new_kind"
+            "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key=f"new_kind_{change}"
         )  # fmt: skip
-        name = st.text_input("Name", key="new_name")
+        name = st.text_input("Name", key=f"new_name_{change}")
         group = st.selectbox("Group", GROUPS, help="It gives the field its colour.") if parent is None else None
-        description = st.text_area("Description", height=90, key="new_description", placeholder="A line for the teacher.")
-        if st.form_submit_button("Add", type="primary"):
+        description = st.text_area(
+            "Description", height=90, key=f"new_description_{change}", placeholder="A line for the teacher."
+        )
+        if not st.form_submit_button("Add", type="primary"):
+            return
+        if removed := taxonomy_edit.removed_from(ws, name, parent and parent.id):
+            act(ws, f"{removed.name} was here before: it is back, with all that was made for it.", taxonomy_edit.restore, removed.id,
+                address.user())  # fmt: skip
+        else:
             act(ws, f"Added {name.strip()}.", taxonomy_edit.add, name, parent and parent.id, address.user(),
                 kind=kind, group=group, description=description)  # fmt: skip
 
