@@ -88,12 +88,23 @@ def _draft(
     if not name:
         raise TaxonomyError("The name is empty: say what the new node is called.")
     kind = kind or ("field" if parent_id is None else "discipline")
-    removed = next((n for n in taxonomy_rows.nodes(db, removed=True) if (n.name, n.parent_id) == (name, parent_id)), None)
-    if removed:
-        raise TaxonomyError(f"{quoted(name)} was here and has been removed: restore {quoted(removed.id)} instead.")
+    if removed := _removed_from(db, name, parent_id):
+        raise TaxonomyError(
+            f"{quoted(name)} was here and has been removed: restore {quoted(removed.id)} instead, with 'glan taxonomy' or by "
+            "adding it on the Taxonomy page."
+        )
     node = Node(_free_id(db, name), name, kind, parent_id, group, description.strip())
     taxonomy.check([*taxonomy_rows.nodes(db), node])
     return node
+
+
+def removed_from(ws: Workspace, name: str, parent_id: str | None) -> Node | None:
+    """The node of this name that was removed from below a parent (None: from the top), and can be restored there."""
+    return _removed_from(ws.db, name.strip(), parent_id)
+
+
+def _removed_from(db: apsw.Connection, name: str, parent_id: str | None) -> Node | None:
+    return next((n for n in taxonomy_rows.nodes(db, removed=True) if (n.name, n.parent_id) == (name, parent_id)), None)
 
 
 def add_path(ws: Workspace, path: str, who: str, description: str = "") -> Node:

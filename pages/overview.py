@@ -88,8 +88,7 @@ def detail() -> None:
         st.progress(min(1.0, counts["concepts_asked"] / counts["concepts"]), asked)
     totals()
     if standing.disciplines:
-        left = standing.wanted - standing.reached
-        label = "Plan a run to fill this" if left or not standing.wanted else "Plan a run"
+        label = "Plan a run" if standing.share == 1 else "Plan a run to fill this"
         if st.button(label, type="primary", icon=":material/play_circle:", width="stretch"):
             plan_for([])
     below = [tree.nodes[child]["node"] for child in (tree.successors(focus) if focus else _tops())]
@@ -204,7 +203,7 @@ st.session_state.overview_live = live_now
 if live_now:
     st.fragment(at_work, run_every="2s")()
 if standings[""].disciplines:
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("overview")
     with left:
         picture()
     with right:

@@ -120,7 +120,7 @@ if not counts["subjects"]:
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         address.go("pages/runs.py")
     st.stop()
-left, right = studio.list_and_detail()
+left, right = studio.list_and_detail("syllabi")
 with left, st.container(key=f"{NOT_PRINTED}_list"):
     picked = subject_list()
 with right:

@@ -36,7 +36,7 @@ def empty() -> None:
         "The taxonomy is empty. Begin with the starter taxonomy, or import one of your own below.",
         icon=":material/account_tree:",
     )
-    if st.button("Use the starter taxonomy", type="primary", icon=":material/add:"):
+    if st.button("Use the starter taxonomy", type="primary", icon=":material/add:", disabled=ws.read_only):
         nodes = taxonomy_file.read(demo.STARTER_TAXONOMY)
         act(ws, "The starter taxonomy is in place.", taxonomy_edit.import_nodes, nodes, address.user())
 
@@ -49,7 +49,7 @@ studio.title(
 )  # fmt: skip
 offer_undo(ws)
 if len(tree):
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("taxonomy")
     with left:
         picture()
     with right:

@@ -117,6 +117,8 @@ def test_nothing_is_wider_than_a_small_screen(page, server, path):
         visit(page, server, path + query, title + of)
         for part in ("html", "[data-testid=stMain]"):
             assert page.eval_on_selector(part, "part => part.scrollWidth - part.clientWidth") == 0
+        for part in page.locator("[class*=st-key-third_]").all():  # lists and details take the whole width
+            assert part.bounding_box()["width"] > 600
 
 
 # ----------------------------------------------------------------------------------------------------------------- runs

@@ -57,7 +57,7 @@ def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter,
     ask_endpoint(dialog, page, teacher.url)
     dialog.get_by_role("button", name="Write a preview · 10 calls · free").click()
 
-    growing(page, dialog.locator(".st-key-preview_text"))
+    growing(page, dialog.locator("[class*=st-key-preview_text]"))
     assert taxonomy_rows.node(starter.db, "limnology") is None
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)

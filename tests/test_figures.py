@@ -68,6 +68,31 @@ def test_kept_share_and_last_activity(frames):
     assert "Money: nothing yet" in frames["money"].loc["mathematics", "hover"]
 
 
+def test_the_ends_of_the_ramp_of_times_differ(frames):
+    frame = frames["activity"]
+
+    def ends(frame):
+        return list(sunburst(frame, "activity", LIGHT).data[1].marker.colorbar.ticktext)
+
+    close = frame.assign(value=frame["value"].where(frame["value"].isna(), 900.0))
+    assert ends(close)[0] == "earliest" and ends(close)[1].startswith("latest: ")
+    assert ends(frame.assign(value=float("nan"))) == ["", ""]
+
+
+def test_headings_of_tiles_are_one_line_and_other_names_are_wrapped():
+    nodes = [Node("a", "Fields of knowledge", "field"), Node("b", "Parts of a field", "sub-field", "a"),
+             Node("c", "Parts of a part", "sub-field", "b"), Node("d", "The smallest part", "discipline", "c"),
+             Node("e", "Another discipline", "discipline", "a")]  # fmt: skip
+    standing = Standing("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    frame = coverage_frame(tree_of(nodes), {"": standing} | {node.id: standing for node in nodes})
+    drawn = treemap(frame, "share", LIGHT).data[0]
+    labels = dict(zip(drawn.ids, drawn.labels, strict=True))
+    assert labels["a"] == "Fields of knowledge" and labels["b"] == "Parts of a field"
+    assert labels["c"] == "Parts of<br>a part" and labels["e"] == "Another<br>discipline"  # nothing is drawn inside of c
+    drawn = treemap(frame, "share", LIGHT, middle="a").data[0]
+    assert dict(zip(drawn.ids, drawn.labels, strict=True))["c"] == "Parts of a part"
+
+
 @THEMES
 @pytest.mark.parametrize("measure", list(MEASURES))
 @pytest.mark.parametrize("draw", [sunburst, treemap])

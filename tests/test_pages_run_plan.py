@@ -106,6 +106,7 @@ def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropp
     shown.app.session_state["run_disciplines"] = ["philosophy", "history", "physics"]
     shown.go("runs", focus="humanities")
     assert shown.app.multiselect(key="run_disciplines").value == ["philosophy", "history"]
+    assert "**What to make**, in Humanities (2 of 20 disciplines)" in shown.said
     assert set(ordered(shown, demo_ws).target.disciplines) == {"philosophy", "history"}
     submitted = []
     with pytest.MonkeyPatch.context() as patch:

@@ -178,17 +178,50 @@ def test_an_undo_that_cannot_be_says_why(demo_ws):
 
 def test_nodes_of_every_kind_are_added_where_they_belong(demo_ws):
     shown = Studio("taxonomy")
-    next(field for field in shown.app.text_input if field.key == "new_name").set_value("Household")
+    next(field for field in shown.app.text_input if field.label == "Name" and field.key.startswith("new_name")).set_value(
+        "Household"
+    )
     next(box for box in shown.app.selectbox if box.label == "Group").set_value("Industry-Services")
     shown.press("Add")
     assert shown.fine and "Added Household." in shown.said
     node = taxonomy_rows.node(demo_ws.db, "household")
     assert (node.kind, node.parent_id, node.group) == ("field", None, "Industry-Services")
     shown = Studio("taxonomy", focus="household")
-    next(field for field in shown.app.text_input if field.key == "new_name").set_value("Cookery")
-    shown.app.button_group(key="new_kind").set_value("sub-field")
+    next(field for field in shown.app.text_input if field.label == "Name" and field.key.startswith("new_name")).set_value(
+        "Cookery"
+    )
+    next(group for group in shown.app.button_group if group.key.startswith("new_kind")).set_value("sub-field")
     shown.press("Add")
     assert taxonomy_rows.node(demo_ws.db, "cookery").kind == "sub-field"
+
+
+def add_below(shown: Studio, name: str) -> Studio:
+    """Type a name into the form that adds a node, and press its button."""
+    next(field for field in shown.app.text_input if (field.key or "").startswith("new_name")).set_value(name)
+    return shown.press("Add")
+
+
+def typed_name(shown: Studio) -> str:
+    return next(field.value for field in shown.app.text_input if (field.key or "").startswith("new_name"))
+
+
+def test_a_name_that_cannot_be_added_stays_in_its_field(demo_ws):
+    shown = add_below(Studio("taxonomy", focus="natural-sciences"), "Physical sciences")
+    assert shown.fine and "Physical sciences" in shown.said and typed_name(shown) == "Physical sciences"
+    assert shown.app.error
+    add_below(shown, "Oceanography")
+    assert "Added Oceanography." in shown.said and not shown.app.error and typed_name(shown) == ""
+
+
+def test_what_was_removed_comes_back_when_it_is_added_again(demo_ws):
+    shown = add_below(Studio("taxonomy", focus="natural-sciences"), "Oceanography")
+    shown.press("Undo")
+    assert "oceanography" not in [node.id for node in taxonomy_rows.nodes(demo_ws.db)]
+    add_below(shown, " Oceanography ")
+    assert shown.fine and "Oceanography was here before: it is back, with all that was made for it." in shown.said
+    assert "oceanography" in [node.id for node in taxonomy_rows.nodes(demo_ws.db)]
+    shown.press("Undo")
+    assert "oceanography" not in [node.id for node in taxonomy_rows.nodes(demo_ws.db)]
 
 
 def test_votes_decide_a_proposal(demo_ws):

@@ -113,7 +113,7 @@ def test_refusals_are_those_of_a_plain_reply():
     assert caught.value.retry_after == 0.25
     with Served(api_key="another") as endpoint, pytest.raises(TeacherError, match="does not accept the key"):
         streamed(endpoint.url)
-    with pytest.raises(TeacherFault, match="cannot be reached") as nobody:
+    with pytest.raises(TeacherFault, match="cannot be reached: nothing listens at this address") as nobody:
         streamed("http://127.0.0.1:9/v1")
     assert not nobody.value.sent
 

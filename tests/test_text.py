@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pages.components.text import JOINER, model_markdown, plain
+from pages.components.text import JOINER, model_markdown, opening, plain
 
 
 @pytest.mark.parametrize(
@@ -147,3 +147,24 @@ def test_an_address_in_a_name_is_no_link(name):
     shown = plain(name).replace("\\", "")  # links are looked for in the text, where escapes are gone
     assert shown.replace(JOINER, "") == name
     assert not re.search(r"(?i)(https?|ftp|mailto):|www\.|@[\w-]+\.", shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "made"),
+    [
+        ("## Answer\n\n1. **One** is $x^2$.\n2. `Two`.", 80, "Answer **One** is $x^2$. `Two`."),
+        ("**A leading tone** rises.", 10, "**A leadi**…"),
+        ("A **leading** tone", 5, "A…"),
+        ("The area is $\\pi r^2$ for every circle.", 18, "The area is…"),
+        ("Call `a.b` and `c.d` then stop it.", 19, "Call `a.b` and…"),
+        ("A ticket costs $5 and two of them ten.", 30, "A ticket costs \\$5 and two of…"),
+        ("```python\nprint(1)\n```\n> quoted\n---\n- item", 80, "print(1) quoted item"),
+        ("Short.", 6, "Short."),
+    ],
+)  # fmt: skip
+def test_the_opening_of_a_text_is_one_line_with_nothing_left_open(text, most, made):
+    assert opening(text, most) == made
+
+
+def test_the_opening_of_a_text_fetches_nothing():
+    assert "![" not in opening("![x](http://evil/p.png) and more of it", 30)

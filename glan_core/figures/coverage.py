@@ -12,6 +12,7 @@ from glan_core.coverage import Standing
 from glan_core.figures.style import Style, at, ink_on
 from glan_core.wording import ago, number, shorten, usd
 
+TILE_LEVELS = 4  # of tiles inside one another
 ALL = "all"  # the id of the middle of the rings, and of the whole of the tiles
 
 
@@ -46,7 +47,8 @@ MEASURES = {
     "concepts": Measure("Key concepts", "Key concepts read out of syllabi.", _count("concepts"), number, "kind"),
     "pairs": Measure("Pairs", "Answered questions.", _count("pairs"), number, "kind"),
     "kept": Measure(
-        "Kept share", "Pairs that nobody rejected, as a share of all pairs. More is better.",
+        "Kept share", "Pairs that the dataset takes, as a share of all: nobody rejected them, and no filter or check left them "
+        "out. More is better.",
         lambda standing: standing.kept_share, _percent, "share",
     ),
     "money": Measure("Money", "What the calls for the disciplines below cost.", _count("cost_usd"), usd, "kind"),
@@ -112,10 +114,13 @@ def treemap(
 ) -> go.Figure:
     """The same as tiles, each as large as it holds disciplines."""
     parts = _parts(frame, style, middle, picked)
-    parts["labels"] = frame["name"].map(_safe)
+    headings = _parents_in_sight(frame, middle)
+    parts["labels"] = [
+        (_safe if id in headings else _wrapped)(name) for id, name in zip(frame["id"], frame["name"], strict=True)
+    ]
     parts["marker"]["pad"] = {"t": 20, "l": 3, "r": 3, "b": 3}
     trace = go.Treemap(
-        **parts, maxdepth=4, sort=False, pathbar={"visible": False}, tiling={"pad": 2},
+        **parts, maxdepth=TILE_LEVELS, sort=False, pathbar={"visible": False}, tiling={"pad": 2},
     )  # fmt: skip
     return _figure(trace, frame, measure, style, height)
 
@@ -150,16 +155,31 @@ def _figure(trace, frame: pd.DataFrame, measure: str, style: Style, height: int)
 
 def _ramp(frame: pd.DataFrame, measure: Measure, style: Style) -> go.Scatter:
     """An empty trace that carries the colour bar."""
-    ends = {
-        "share": ("0%", "100%"), "kind": ("least", "most of its kind"),
-        "recent": tuple(ago(value) for value in (frame["value"].min(), frame["value"].max())) if frame["value"].notna().any() else ("", ""),
-    }[measure.shaded]  # fmt: skip
+    ends = {"share": ("0%", "100%"), "kind": ("few", "most of its kind"), "recent": _times(frame["value"])}[measure.shaded]
     bar = {
         "orientation": "h", "thickness": 8, "len": 0.42, "x": 0.5, "y": -0.005, "yanchor": "top", "outlinewidth": 0, "ticks": "",
         "tickvals": [0, 1], "ticktext": list(ends), "tickfont": {"color": style.muted, "size": 11},
     }  # fmt: skip
     marker = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": style.scale, "showscale": True, "colorbar": bar}
     return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip")
+
+
+def _times(values: pd.Series) -> tuple[str, str]:
+    """The earliest and the latest of times, in words that differ."""
+    if values.isna().all():
+        return "", ""
+    first, last = ago(values.min()), ago(values.max())
+    return (first, last) if first != last else ("earliest", f"latest: {last}")
+
+
+def _parents_in_sight(frame: pd.DataFrame, middle: str) -> set[str]:
+    """The nodes whose children are drawn inside of them as tiles, so that their names are headings of one line."""
+    depth = {middle: 0}
+    for id, parent in zip(frame["id"], frame["parent"], strict=True):  # children stand after their parent in the frame
+        if parent in depth:
+            depth[id] = depth[parent] + 1
+    parents = dict(zip(frame["id"], frame["parent"], strict=True))
+    return {parents[id] for id, level in depth.items() if 0 < level < TILE_LEVELS}
 
 
 def _wrapped(name: str) -> str:

@@ -12,6 +12,7 @@ from glan_core.wording import shorten
 SIZES = {"all": 20, "field": 16, "sub-field": 8, "discipline": 6, "subject": 7, "session": 9, "concept": 6, MORE: 8}
 LEAST_WIDTH = 7.3  # pixels along its ring from which on a name is drawn
 LABEL = 110  # pixels that a name may take outside of the outermost ring
+LETTER = 0.455  # the width of a letter of a name, of its height
 LEVEL_LETTERS = 30
 CENTRE = ["50%", "50%"]
 
@@ -119,7 +120,13 @@ def _label(row, style: Style, told: list[str], level: dict[str, dict]) -> dict:
     gap = _size(row, told) / 2 + 4
     if row.leaf and (row.width >= LEAST_WIDTH or way or row.kind == MORE):
         size = round(max(8.5, min(12 if row.near else 9.5, 0.85 * row.width)), 1)
-        return {"formatter": _text(row, int(2 * LABEL / size)), "fontSize": size, **_along(row.angle, gap), **bold, **quiet}
+        return {
+            "formatter": _text(row, int(LABEL / (LETTER * size))),
+            "fontSize": size,
+            **_along(row.angle, gap),
+            **bold,
+            **quiet,
+        }
     if row.kind == "field" or way:
         return {"formatter": _text(row, LEVEL_LETTERS), "fontSize": 12, **level[row.id], **bold}
     letters = int((row.room - gap - 8) / 4.8)

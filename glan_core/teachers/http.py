@@ -5,6 +5,7 @@ how many calls a machine can have answered, takes most of a second to import, an
 """
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -130,8 +131,8 @@ class HttpTeacher:
                 status = response.status
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            why = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else "it does not answer"
-            raise TeacherFault(f"{self.url} cannot be reached: {wire.redact(str(why), self._key)}.", sent=False) from None
+            why = wire.redact(_why_unreachable(error), self._key)
+            raise TeacherFault(f"{self.url} cannot be reached: {why}.", sent=False) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             late = isinstance(error, asyncio.TimeoutError)
             what = "gave no reply in time" if late else "broke off the connection"
@@ -152,3 +153,14 @@ class HttpTeacher:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _why_unreachable(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:
+    """What a person can make of a connection that did not come about."""
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return "it does not answer"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "no machine of this name is known"
+    if f"[Errno {errno.ECONNREFUSED}]" in str(error.os_error):  # of one address or of all that a name has
+        return "nothing listens at this address"
+    return str(error.os_error)

@@ -27,7 +27,10 @@ WAITING = {"finished": "waits to be read"}
 
 def offer(ws: Workspace, tree: nx.DiGraph) -> None:
     """The button in the sidebar, and the dialog while it is open."""
-    st.sidebar.button("Add a discipline", icon=":material/add:", width="stretch", key="add_discipline", on_click=open_dialog)
+    st.sidebar.button(
+        "Add a discipline", icon=":material/add:", width="stretch", key="add_discipline", on_click=open_dialog,
+        disabled=ws.read_only,
+    )  # fmt: skip
     if st.session_state.get("adding"):
         _dialog(ws, tree)
 

@@ -13,7 +13,7 @@ from glan_core.workspace.homework_rows import Pair
 from pages.components import address
 from pages.components.pair_review import REVIEWED, edit_dialog, write_anew
 from pages.components.pair_tags import tags
-from pages.components.text import model_markdown, plain, scripted_mark
+from pages.components.text import model_markdown, opening, plain, scripted_mark
 
 FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred": "star", "teacher": "teacher"}
 
@@ -36,7 +36,7 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     tags(ws, pair.question.seq)
     concepts(links)
     with st.container(horizontal=True, gap="small"):
-        if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_pair"):
+        if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_pair", disabled=ws.read_only):
             edit_dialog(ws, pair)
         if pair.question.discipline_id in tree:
             write_anew(ws, pair.question.id, "answer", "1 call")
@@ -109,7 +109,7 @@ def same_concepts(ws: Workspace, pair: Pair) -> None:
     for other in others:
         shared = len(set(other.question.concepts) & set(pair.question.concepts))
         with st.container(border=True, gap="small"):
-            st.markdown(plain(shorten(" ".join(other.question.text.split()), 220)))
+            st.markdown(opening(other.question.text, 220))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(f"{shared} of {len(pair.question.concepts)} key concepts shared")
                 st.button(

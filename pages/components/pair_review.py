@@ -40,14 +40,15 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="verdicts"):
         st.button(
             "Keep", icon=":material/check:", shortcut="K", on_click=judge, args=("keep",),
-            type="primary" if pair.review == "keep" else "secondary",
+            type="primary" if pair.review == "keep" else "secondary", disabled=ws.read_only,
         )  # fmt: skip
         st.button(
             "Reject", icon=":material/close:", shortcut="X", on_click=judge, args=("reject",),
-            type="primary" if pair.review == "reject" else "secondary",
+            type="primary" if pair.review == "reject" else "secondary", disabled=ws.read_only,
         )  # fmt: skip
         st.button(
             "Unstar" if pair.starred else "Star", icon=":material/star:", shortcut="S", on_click=star, key="star",
+            disabled=ws.read_only,
         )  # fmt: skip
         st.button(
             "", icon=":material/arrow_upward:", shortcut="P", help="The row before", on_click=go_on, args=(-1,), key="previous"
@@ -57,7 +58,7 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
         )
     st.selectbox(
         "Reason for a rejection", review.REASONS, None, key="reject_reason", placeholder="Reason for a rejection",
-        accept_new_options=True, label_visibility="collapsed", width=240,
+        accept_new_options=True, label_visibility="collapsed", width=240, disabled=ws.read_only,
     )  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def undo_deed(ws: Workspace, batch: str) -> None:
 def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
     """The same verdict for all rows of a filter: first how many, then the button that says so, then the way back."""
     told = "The same verdict for all rows that pass the filters"
-    with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk") as opened:
+    with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk", disabled=ws.read_only) as opened:
         if not opened.open:
             return
         number = pair_filter.number_of(ws.db, which)
@@ -153,7 +154,10 @@ def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
         return
     tell_end(ws, record_id, what)
     with st.popover(
-        "Write anew", icon=":material/autorenew:", help=f"Ask a teacher for another {what}; the older one is kept."
+        "Write anew",
+        icon=":material/autorenew:",
+        help=f"Ask a teacher for another {what}; the older one is kept.",
+        disabled=ws.read_only,
     ):
         values = teacher_form.fields("grow_anew")
         if st.button(f"Write the {what} anew · {calls}", disabled=not values, width="stretch"):

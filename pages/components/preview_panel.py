@@ -102,7 +102,9 @@ def _subjects(shown: Preview) -> None:
 def _syllabus(shown: Preview) -> None:
     of = f" of {plain(shown.subjects[0].name)}" if shown.subjects else ""
     st.markdown(f"**Syllabus**{of}")
-    with st.container(height=310, border=True, autoscroll=shown.syllabus is None, key="preview_text"):
+    # Under one key the box would stay where the text grew last, once it is whole: it is read from its beginning.
+    key = "preview_text" if shown.syllabus is None else "preview_text_whole"
+    with st.container(height=310, border=True, autoscroll=shown.syllabus is None, key=key):
         if shown.syllabus:
             if shown.sessions:
                 _sessions(shown)

@@ -28,7 +28,7 @@ def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
             runs_panel.live(ws, run.id)
     tallies = taxonomy_rows.tallies(ws.db)
     every = taxonomy_rows.proposals(ws.db)
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("proposals")
     with right:
         _grow_form(ws, tree)
     with left:
@@ -61,7 +61,7 @@ def _count_votes(ws: Workspace, tree: nx.DiGraph, every: list[Proposal], tallies
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{plural(len(every), 'open proposal')}.** The majority decides; a tie stays open.", width="content")
         label = f"Count the votes · {', '.join(deeds) or 'none yet'}"
-        if st.button(label, icon=":material/how_to_vote:", disabled=not deeds):
+        if st.button(label, icon=":material/how_to_vote:", disabled=not deeds or ws.read_only):
             act(ws, f"The votes are counted: {', '.join(deeds)}.", _decide)
 
 
@@ -102,7 +102,8 @@ def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
     st.markdown(f"**What is missing under {plain(node.name)}?**")
     values = teacher_form.fields("grow") or {}
     count = st.number_input("Proposals from each wording, at most", 1, 50, 8)
-    if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=not values):
+    idle = not values or ws.read_only
+    if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=idle):
         try:
             order = read_order(ProposalOrder, {**values, "parent_id": node.id, "count": count})
             runs.start(ws, "propose", f"What is missing in {node.name}?", order, teacher_form.environment())

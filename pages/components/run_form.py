@@ -51,9 +51,10 @@ def _disciplines(tree: nx.DiGraph) -> list[str]:
     focus = address.focus()
     here = taxonomy.disciplines_under(tree, focus)
     where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
-    st.markdown(f"**What to make**, in {plain(where)} ({plural(len(here), 'discipline')})")
     inside = set(here)
-    st.session_state.run_disciplines = [id for id in st.session_state.get("run_disciplines") or [] if id in inside]
+    st.session_state.run_disciplines = wanted = [id for id in st.session_state.get("run_disciplines") or [] if id in inside]
+    some = f"{number(len(wanted))} of " if wanted and len(here) > 1 else ""
+    st.markdown(f"**What to make**, in {plain(where)} ({some}{plural(len(here), 'discipline')})")
     if len(here) == 1:
         return here
     chosen = st.multiselect(

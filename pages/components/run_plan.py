@@ -48,7 +48,8 @@ def cost_of(made: Plan) -> str:
 
 def start_button(ws: Workspace, order: Order, made: Plan, title: str, *, key: str = "start") -> int | None:
     """The button that starts a run and says what it costs; the run's number once it is started."""
-    if st.button(f"Start · {cost_of(made)}", type="primary", icon=":material/play_arrow:", width="stretch", key=key):
+    label = f"Start · {cost_of(made)}"
+    if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key=key, disabled=ws.read_only):
         return start(ws, order, made, title)
     return None
 

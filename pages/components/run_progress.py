@@ -9,11 +9,11 @@ from glan_core import taxonomy, taxonomy_edit
 from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
 from glan_core.generation.order import stage_word
 from glan_core.runs.report import DisciplineProgress, against_estimate, by_discipline
-from glan_core.wording import duration, exact, number, plural, short, shorten, span, usd
+from glan_core.wording import duration, exact, number, plural, short, span, usd
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components import address, studio
-from pages.components.text import plain, scripted_mark
+from pages.components.text import opening, plain, scripted_mark
 
 MOST_DISCIPLINES = 12
 MOST_SAMPLES = 240
@@ -141,18 +141,13 @@ def _card(tree, pair: homework_rows.Pair, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(plain(tree.nodes[id]["node"].name if id in tree else "(removed)"), width="content")
         scripted_mark(pair.answer_teacher)
-    st.markdown(f"**{plain(_begin(pair.question.text, 150))}**")
-    st.caption(plain(_begin(pair.answer or "", 170)))
+    st.markdown(opening(pair.question.text, 150))
+    st.caption(opening(pair.answer or "", 170))
     st.space("stretch")
     if st.button("Read it", type="tertiary", icon=":material/arrow_forward:", icon_position="right", key=key):
         if id in tree:
             address.pick(focus=id, pair=pair.question.id)
         address.go("pages/homework.py")  # without them it would stumble over the view in the address
-
-
-def _begin(text: str, most: int) -> str:
-    """The first words of a text, on one line."""
-    return shorten(" ".join(text.split()), most)
 
 
 def failures(ws: Workspace, run: Run) -> None:

@@ -58,7 +58,7 @@ def history(
         alt="Runs, newest first",
         column_config={
             "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
-            "title": st.column_config.TextColumn("What for", width=290),
+            "title": st.column_config.TextColumn("What for", width=230),
             "kind": st.column_config.TextColumn("Kind", width=95),
             "state": st.column_config.MultiselectColumn(
                 "State", options=list(COLORS), color=list(COLORS.values()), width=95
@@ -66,7 +66,7 @@ def history(
             "when": st.column_config.TextColumn("Begun", width=90),
             "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
             "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
-            "message": st.column_config.TextColumn("How it went", width=200),
+            "message": st.column_config.TextColumn("How it went", width=320),
         },
     )  # fmt: skip
     picked = [rows[n] for n in event.selection.rows if n < len(rows)]
@@ -175,7 +175,7 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
 def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
     budget = run.params.get("budget_usd")
     gains = in_all(gained(ws, run))
-    with st.grid(6, gap="small", min_column_width=105):
+    with st.grid(6, gap="small", min_column_width=85):
         st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} replies that became records.")
         if "pairs" in gains:
             st.metric(
@@ -222,17 +222,31 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
     limits = _limits(run) if state in ENDED_EARLY and run.kind == "generate" else {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if state in LIVE:
-            st.button("Pause", icon=":material/pause:", on_click=_act, args=(ws, run.id, runs.pause), key=f"pause_{run.id}")
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                on_click=_act,
+                args=(ws, run.id, runs.pause),
+                key=f"pause_{run.id}",
+                disabled=ws.read_only,
+            )
         elif state in ENDED_EARLY and run.kind != "preview" and (rest := _rest(ws, run, limits)) is None:
             st.caption("The workspace holds all of its target: nothing is left to go on with.", width="content")
         elif state in ENDED_EARLY and run.kind != "preview":
             word = "Resume" if state == "paused" else "Continue"
             st.button(
                 f"{word}{rest}", icon=":material/play_arrow:", type="primary", on_click=_go_on,
-                args=(ws, run, limits), key=f"go_on_{run.id}",
+                args=(ws, run, limits), key=f"go_on_{run.id}", disabled=ws.read_only,
             )  # fmt: skip
         if state in LIVE or state in ("paused", "lost"):
-            st.button("Cancel", icon=":material/stop:", on_click=_act, args=(ws, run.id, runs.cancel), key=f"cancel_{run.id}")
+            st.button(
+                "Cancel",
+                icon=":material/stop:",
+                on_click=_act,
+                args=(ws, run.id, runs.cancel),
+                key=f"cancel_{run.id}",
+                disabled=ws.read_only,
+            )
         if run.kind == "generate" and state not in LIVE:
             _again(ws, run, state)
     if error := st.session_state.pop("run_error", None):

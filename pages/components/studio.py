@@ -144,10 +144,11 @@ def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     st.caption(sentence)
 
 
-def picture_and_detail():
-    """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen."""
+def picture_and_detail(name: str | None = None):
+    """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen; where
+    the parts have a `name`, it then takes the whole width."""
     grid = st.grid(3, gap="medium", min_column_width=300)
-    return grid.cell(column_span=2), grid.cell()
+    return grid.cell(column_span=2), _third(grid, name)
 
 
 def mark_row(key: str, row: int | None) -> None:
@@ -160,10 +161,15 @@ def mark_row(key: str, row: int | None) -> None:
         st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
 
-def list_and_detail():
+def list_and_detail(name: str):
     """The two parts of a page: one third for a list, two for what is picked in it, which goes below on a narrow screen."""
     grid = st.grid(3, gap="medium", min_column_width=300)
-    return grid.cell(), grid.cell(column_span=2)
+    return _third(grid, name), grid.cell(column_span=2)
+
+
+def _third(grid, name: str | None):
+    """The cell of one third; a key with a name is how assets/studio.css finds it."""
+    return grid.cell().container(key=f"third_{name}") if name else grid.cell()
 
 
 def two_halves():

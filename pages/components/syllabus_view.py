@@ -42,7 +42,7 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
         if st.button(f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read what was asked from it"):
             address.set_subject(subject.id)
             address.go("pages/homework.py")
-        if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_syllabus"):
+        if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_syllabus", disabled=ws.read_only):
             edit_dialog(ws, subject, syllabus, sessions)
         write_anew(ws, syllabus.id, "syllabus", "2 calls")
         text = syllabus_document.markdown(subject, syllabus, sessions, discipline)
@@ -169,6 +169,7 @@ def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
     )  # fmt: skip
     st.button(
         "Undo the latest change", icon=":material/undo:", on_click=undo_deed, args=(ws, batches[0]), key="undo_latest_change",
+        disabled=ws.read_only,
     )  # fmt: skip
 
 

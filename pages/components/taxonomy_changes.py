@@ -22,23 +22,23 @@ WORDS = {
 
 def act(ws: Workspace, done: str, action: Callable, *args, **kwargs) -> None:
     """Do an edit; say what was done and offer to undo it, or say why it can't be."""
-    before = _newest(ws)
+    before = newest(ws)
     try:
         action(ws, *args, **kwargs)
     except GlanError as error:
         fault(error)
         return
-    newest = _newest(ws)
-    if newest == before:
+    after = newest(ws)
+    if after == before:
         st.toast(plain(done), icon=":material/check:")
-    st.session_state.taxonomy_done = None if newest == before else (ws.folder.name, newest, done)
+    st.session_state.taxonomy_done = None if after == before else (ws.folder.name, after, done)
     st.rerun()
 
 
 def offer_undo(ws: Workspace) -> None:
     """What was done last in this session, while it is the last thing done, with the button that takes it back."""
     folder, batch, done = st.session_state.get("taxonomy_done") or (None, None, "")
-    if folder != ws.folder.name or batch != _newest(ws):
+    if folder != ws.folder.name or batch != newest(ws):
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="taxonomy_undo"):
         st.markdown(f":green[:material/check:] {plain(done)}", width="content")
@@ -73,7 +73,7 @@ def changes(ws: Workspace) -> None:
     ).selection.rows  # fmt: skip
     if picked:
         deed = deeds[picked[0]]
-        if st.button(f"Undo: {plain(told(deed))}", icon=":material/undo:", key="undo_picked"):
+        if st.button(f"Undo: {plain(told(deed))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
             act(ws, f"{UNDONE}{told(deed)}.", taxonomy_edit.undo, deed.first.batch, address.user())
     else:
         st.caption("Pick a change to undo it. Undoing is a change, too, and can be undone.")
@@ -96,6 +96,6 @@ def told(deed: Deed) -> str:
     return "Import: " + ", ".join(f"{plural(count, 'node')} {WORDS[action]}" for action, count in deed.actions.items())
 
 
-def _newest(ws: Workspace) -> str | None:
+def newest(ws: Workspace) -> str | None:
     """The batch of the newest change."""
     return next((event.batch for event in taxonomy_rows.events(ws.db, 1)), None)

@@ -12,7 +12,7 @@ from glan_core.taxonomy import GROUPS, Node
 from glan_core.wording import number, plural, short
 from glan_core.workspace import Workspace, curriculum_rows, taxonomy_rows
 from pages.components import add_discipline, address
-from pages.components.taxonomy_changes import act
+from pages.components.taxonomy_changes import act, newest
 from pages.components.text import plain
 
 
@@ -32,7 +32,7 @@ def _everything(ws: Workspace, standing: Standing) -> None:
     st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} of them begun")
     _numbers(standing)
     st.markdown("Pick a node to see what it is, to change it, or to let it unfold.")
-    with st.popover("Add a field", icon=":material/add:"):
+    with st.popover("Add a field", icon=":material/add:", disabled=ws.read_only):
         _add_form(ws, None)
 
 
@@ -56,13 +56,14 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Standing) -> No
         if node.kind == "discipline":
             if preview.possible(ws, node.id):
                 st.button("Preview…", icon=":material/visibility:", on_click=add_discipline.open_dialog, key="preview_node",
+                          disabled=ws.read_only,
                           help="A list of subjects, one syllabus and three questions, before the whole is paid for.")  # fmt: skip
         else:
-            with st.popover("Add below", icon=":material/add:"):
+            with st.popover("Add below", icon=":material/add:", disabled=ws.read_only):
                 _add_form(ws, node)
-        with st.popover("Edit", icon=":material/edit:"):
+        with st.popover("Edit", icon=":material/edit:", disabled=ws.read_only):
             _edit_form(ws, tree, node)
-        with st.popover("Remove", icon=":material/delete:"):
+        with st.popover("Remove", icon=":material/delete:", disabled=ws.read_only):
             _remove(ws, tree, node)
     _votes(ws, node.id)
 
@@ -79,7 +80,7 @@ def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None
     for verdict, icon, count in ((True, ":material/thumb_up:", keep), (False, ":material/thumb_down:", against)):
         word = "keep" if verdict else "remove"
         if st.button(
-            f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary",
+            f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary", disabled=ws.read_only,
             help=f"{plural(count, 'vote')} to {word}. Everybody has one; a later vote replaces the earlier.",
         ):  # fmt: skip
             act(ws, "Your vote is counted.", taxonomy_edit.vote, target_id, verdict, address.user())
@@ -87,14 +88,22 @@ def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None
 
 def _add_form(ws: Workspace, parent: Node | None) -> None:
     """A new field, sub-field or discipline."""
-    with st.form("add_node", border=False, clear_on_submit=True):
+    change = newest(ws)  # the fields are empty again once something was added, and keep what was typed where it could not be
+    with st.form(f"add_node_{change}", border=False):
         kind = "field" if parent is None else st.segmented_control(
-            "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key="new_kind"
+            "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key=f"new_kind_{change}"
         )  # fmt: skip
-        name = st.text_input("Name", key="new_name")
+        name = st.text_input("Name", key=f"new_name_{change}")
         group = st.selectbox("Group", GROUPS, help="It gives the field its colour.") if parent is None else None
-        description = st.text_area("Description", height=90, key="new_description", placeholder="A line for the teacher.")
-        if st.form_submit_button("Add", type="primary"):
+        description = st.text_area(
+            "Description", height=90, key=f"new_description_{change}", placeholder="A line for the teacher."
+        )
+        if not st.form_submit_button("Add", type="primary"):
+            return
+        if removed := taxonomy_edit.removed_from(ws, name, parent and parent.id):
+            act(ws, f"{removed.name} was here before: it is back, with all that was made for it.", taxonomy_edit.restore, removed.id,
+                address.user())  # fmt: skip
+        else:
             act(ws, f"Added {name.strip()}.", taxonomy_edit.add, name, parent and parent.id, address.user(),
                 kind=kind, group=group, description=description)  # fmt: skip
 

@@ -20,7 +20,7 @@ SHIPPED, FILE = "The shipped taxonomy", "A file of yours"
 
 def exchange(ws: Workspace) -> None:
     """Download on one side; on the other the taxonomy to compare with, its difference, and the button that applies it."""
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("exchange")
     with right:
         st.markdown("**Export**")
         for kind in ("yaml", "json"):
@@ -76,7 +76,7 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
         else "It removes nothing."
     )
     st.markdown(f"{removes} Undo takes the whole import back.")
-    if st.button(f"Import · {plural(total, 'change')}", icon=":material/input:"):
+    if st.button(f"Import · {plural(total, 'change')}", icon=":material/input:", disabled=ws.read_only):
         act(ws, f"Imported {name}: {plural(total, 'change')}.", taxonomy_edit.import_nodes, nodes, address.user())
 
 

@@ -20,6 +20,7 @@ _LINK = re.compile(r"<[a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*>|https?://[^\s<>\[\]
 _HEADING = re.compile(r"^([ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?)(#{1,6})(?=[ \t]|$)", re.MULTILINE)
 _UNDERLINE = re.compile(r"^( {0,3})(=+|-+)(?=[ \t]*$)", re.MULTILINE)
 _ADDRESS = re.compile(r"(?i)\b(?:https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)|@(?=[\w-]+\.)")
+_LINE_START = re.compile(r"^[ \t>]*(?:#{1,6}[ \t]+|[-*+][ \t]+|\d{1,9}[.)][ \t]+|[-=*_]{3,}[ \t]*$)?")
 _ICON = re.compile(r":(?=material/|streamlit:)")
 
 
@@ -139,6 +140,23 @@ def _formula(text: str, sign: re.Match, end: re.Match) -> str:
     if before.strip(" \t>") or after.strip():
         return f"$${inside}$$"
     return f"$$\n{before}{inside}\n{before}$$"
+
+
+def opening(text: str, most: int) -> str:
+    """The first `most` signs of a text on one line, as Streamlit should get it: emphasis, code and formulas are set, what the
+    cut leaves open of them is closed or left out, and what makes headings, lists, quotations and fences is gone."""
+    lines = (_LINE_START.sub("", line) for line in text.splitlines() if not _FENCE.match(line))
+    line = " ".join(" ".join(lines).split())
+    if len(line) <= most:
+        return model_markdown(line)
+    begun, rest = line[: most - 1], line[most - 1 :]
+    for sign in ("$", "`"):
+        if begun.count(sign) % 2 and sign in rest:
+            begun, rest = begun[: begun.rindex(sign)], line
+    begun = begun.rstrip()
+    if begun.count("**") % 2:
+        begun = begun[:-2].rstrip() if begun.endswith("**") else f"{begun}**"
+    return model_markdown(f"{begun}…")
 
 
 def plain(text: str) -> str:
