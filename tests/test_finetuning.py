@@ -86,8 +86,8 @@ def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed):
 
 
 def test_a_run_that_was_killed_goes_on_along_the_same_curve(taught):
-    whole = tuned(taught, "whole", epochs=6, evaluations=12)
-    run_id = runs.start(taught, "finetune", "test", runs_order("killed", epochs=6, evaluations=12))
+    whole = tuned(taught, "whole", epochs=8, evaluations=12)
+    run_id = runs.start(taught, "finetune", "test", runs_order("killed", epochs=8, evaluations=12))
     every = -(-whole.steps // 12)
     wait_for(lambda: (last := training_rows.last_step(taught.db, run_id)) and last.step > every, "a checkpoint", 180)
     os.kill(runs.get(taught, run_id).pid, signal.SIGKILL)
@@ -134,7 +134,9 @@ def test_an_adapter_keeps_nothing_of_its_base_and_merges_to_the_same_model(taugh
     before = models.hash_weights(base)
     model = tuned(taught, "adapter", base=str(base), method="lora", lora_rank=4, learning_rate=1e-2)
     assert model.form == "adapter" and model.template == "alpaca" and models.hash_weights(base) == before
-    assert (model.weights(taught) / "adapter_model.safetensors").exists() and not (model.weights(taught) / "model.safetensors").exists()
+    assert (model.weights(taught) / "adapter_model.safetensors").exists() and not (
+        model.weights(taught) / "model.safetensors"
+    ).exists()
     assert 0 < model.trained_parameters < model.parameters / 3 and model.base_path(taught) == str(base)
     run = run_order(taught, {"model": "adapter", "name": "whole-adapter"}, kind="merge")
     assert run.state == "finished", run.message
@@ -237,7 +239,9 @@ def test_what_a_person_can_mend_is_said_in_words(taught, undisturbed, monkeypatc
 
 
 def test_a_loss_that_is_no_number_ends_the_run(taught):
-    run = run_order(taught, tiny_order("nan", learning_rate=1.0, max_grad_norm=1e30, epochs=30, schedule="constant"), kind="finetune")
+    run = run_order(
+        taught, tiny_order("nan", learning_rate=1.0, max_grad_norm=1e30, epochs=30, schedule="constant"), kind="finetune"
+    )
     if run.state == "finished":  # so wild a rate need not end in no number on every machine
         assert losses(taught, run.id)
     else:

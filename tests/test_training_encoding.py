@@ -65,7 +65,10 @@ def test_several_turns_and_a_system_prompt_in_alpacas_template(alpaca):
         [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "One?"}, {"role": "assistant", "content": "1"},
          {"role": "user", "content": "Two?"}], ask=True,
     )  # fmt: skip
-    assert written == f"{BOS}Be brief.\n\n### Instruction:\nOne?\n\n### Response:\n1{EOS}\n\n### Instruction:\nTwo?\n\n### Response:\n"
+    assert (
+        written
+        == f"{BOS}Be brief.\n\n### Instruction:\nOne?\n\n### Response:\n1{EOS}\n\n### Instruction:\nTwo?\n\n### Response:\n"
+    )
 
 
 def test_which_template_counts():

@@ -20,7 +20,7 @@ def taught_folder(tmp_path_factory):
     taxonomy_edit.import_nodes(ws, NODES, "test")
     target = {"disciplines": ["music"], "subject_queries": 1, "questions_per_syllabus": 14}
     assert run_order(ws, {"target": target}).state == "finished"
-    choice = {"split": "combination", "validation_share": 0.2, "which": {"strategy": "single"}}
+    choice = {"split": "combination", "validation_share": 0.2}
     assert run_order(ws, {"name": "first", **choice}, kind="snapshot").state == "finished"
     ws.close()
     return ws.folder
@@ -48,7 +48,7 @@ def base(tmp_path_factory):
 def tiny_order(name: str, **values) -> dict:
     """An order for a student that is trained in seconds."""
     order = {
-        "name": name, "snapshot": "first", "scratch": TINY, "epochs": 2, "batch": 4, "rows_at_once": 4, "max_length": 256,
+        "name": name, "snapshot": "first", "scratch": TINY, "epochs": 4, "batch": 4, "rows_at_once": 4, "max_length": 384,
         "learning_rate": 3e-3, "evaluations": 4, "prompts": ("What is a triad?",), "precision": "fp32",
     }  # fmt: skip
     return FinetuneOrder(**order | values).model_dump(mode="json")

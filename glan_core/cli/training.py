@@ -21,7 +21,7 @@ NUMBERS = {
     "epochs": (float, "times that every row is seen"), "learning_rate": (float, "the peak"),
     "warmup_steps": (int, "steps of linear warm-up"), "warmup_share": (float, "the same as a share of the run"),
     "batch": (int, "pairs an optimiser step"), "rows_at_once": (int, "of them together on a device"),
-    "max_length": (int, "tokens at which a row is cut"), "weight_decay": (float, ""), "max_grad_norm": (float, ""),
+    "max_length": (int, "tokens at which a row is cut"), "weight_decay": (float, ""), "adam_beta2": (float, ""), "max_grad_norm": (float, ""),
     "lora_rank": (int, ""), "lora_alpha": (int, ""), "lora_dropout": (float, ""),
     "rows": (int, "train on so many rows, drawn by the seed"), "evaluations": (int, "times that the held-out loss is taken"),
     "patience": (int, "stop after so many of them without a better loss"), "seed": (int, ""),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from glan_core.training.student import Student
     from glan_core.training.trainer import StudentTrainer
 
+RANK = int(os.environ.get("RANK", 0))  # of this process among those that train together
 FOLDER = "training"  # in the workspace: what a run needs to go on
 STATE = "trainer_state.json"  # written last: a checkpoint without it is half of one
 
@@ -55,20 +56,33 @@ def finetune(ws: Workspace, order: FinetuneOrder, progress: Progress) -> str:
         raise GlanError(f"There is already a model {quoted(order.name)}: choose another name.")
     folder = ws.folder / FOLDER / str(progress.run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    with _plain_faults(order, folder):
-        _set_threads()
-        student = _student(order, snapshot, folder)
-        rows, held_out, counted = _encoded(order, snapshot, student, folder, progress)
-        trainer = _trainer(ws, order, snapshot, student, rows, held_out, counted, folder, progress)
-        begun = time.monotonic()
-        target.parent.mkdir(exist_ok=True)
-        trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
-        if progress.wish and progress.wish != KEPT:
-            raise Stopped(progress.wish)
-        with placed(target, folder=True, mark=progress.run_id) as new:
-            model = _keep(ws, order, snapshot, student, counted, trainer, new, progress, time.monotonic() - begun)
+    target.parent.mkdir(exist_ok=True)
+    with plain_faults(order, folder):
+        if order.processes > 1:
+            from glan_core.training.distributed import train_on_several
+
+            train_on_several(ws, order, progress, folder)
+        else:
+            train(ws, order, progress, snapshot, folder)
     shutil.rmtree(folder, ignore_errors=True)
-    return _said(model)
+    return _said(models.read_model(ws, order.name))
+
+
+def train(ws: Workspace, order: FinetuneOrder, progress: Progress, snapshot: Snapshot, folder: Path) -> None:
+    """Train in this process, which may be one of several that share the work, and put the model into its place. Stopped when
+    a person wishes so, with a checkpoint stored."""
+    _set_threads()
+    student = _student(order, snapshot, folder)
+    rows, held_out, counted = _encoded(order, snapshot, student, folder, progress)
+    trainer = _trainer(ws, order, snapshot, student, rows, held_out, counted, folder, progress)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
+    if progress.wish and progress.wish != KEPT:
+        raise Stopped(progress.wish)
+    if order.processes > 1:  # every process has a part of the weights
+        trainer.save_model(str(folder / models.WEIGHTS))
+    if trainer.is_world_process_zero():
+        with placed(models.folder_of(ws, order.name), folder=True, mark=progress.run_id) as new:
+            _keep(ws, order, snapshot, student, counted, trainer, new, progress)
 
 
 def newest_checkpoint(folder: Path) -> str | None:
@@ -92,7 +106,7 @@ def _student(order: FinetuneOrder, snapshot: Snapshot, folder: Path) -> "Student
         scratch.train_tokenizer(training_texts(snapshot, order.rows, order.seed), order.scratch.vocabulary)
     )
     made = student.ready(scratch.make_model(order.scratch, len(tokenizer), order.seed), tokenizer, order, precision)
-    if not (base := folder / models.BASE).exists():  # kept as it is now, to be shown beside what comes of it
+    if not (base := folder / models.BASE).exists() and RANK == 0:  # kept as it is, to be shown beside what comes of it
         with placed(base, folder=True, mark="base") as new:
             _save(made, new)
     return made
@@ -109,12 +123,12 @@ def _encoded(
         progress.step("rows read", done, planned)
 
     rows = _filed(
-        folder / "train.arrow",
+        folder / f"train-{RANK}.arrow",
         encoded_rows(snapshot, TRAIN, student.encoder, order.max_length, counted, order.rows, order.seed, step),
     )
     check_rows(counted, order.max_length)
     held = encoded_rows(snapshot, VALIDATION, student.encoder, order.max_length, aside, MOST_HELD_OUT, order.seed)
-    held_out = _filed(folder / "validation.arrow", held)
+    held_out = _filed(folder / f"validation-{RANK}.arrow", held)
     return rows, held_out if aside.rows else None, counted
 
 
@@ -156,13 +170,17 @@ def _trainer(
 
 def _keep(
     ws: Workspace, order: FinetuneOrder, snapshot: Snapshot, student: "Student", counted: Counted, trainer: "StudentTrainer",
-    new: Path, progress: Progress, seconds: float,
-) -> TunedModel:  # fmt: skip
+    new: Path, progress: Progress,
+) -> None:  # fmt: skip
     """Write weights and facts into the folder that will be the model's."""
-    _save(student, new / models.WEIGHTS)
-    made = new.parent.parent / FOLDER / str(progress.run_id) / models.BASE
+    folder = ws.folder / FOLDER / str(progress.run_id)
+    if order.processes > 1:
+        student.tokenizer.save_pretrained(folder / models.WEIGHTS)
+        shutil.copytree(folder / models.WEIGHTS, new / models.WEIGHTS, ignore=shutil.ignore_patterns("*.bin"))
+    else:
+        _save(student, new / models.WEIGHTS)
     if order.base is None:
-        shutil.copytree(made, new / models.BASE)
+        shutil.copytree(folder / models.BASE, new / models.BASE)
     last = training_rows.last_step(ws.db, progress.run_id)
     logged = training_rows.steps(ws.db, progress.run_id)
     losses = {"train": next((step.loss for step in reversed(logged) if step.loss is not None), None)}
@@ -174,7 +192,7 @@ def _keep(
         name=order.name, form="full" if order.method == "full" else "adapter", base=order.base or "", recipe=order.recipe,
         snapshot=snapshot.manifest.name, snapshot_hash=snapshot.manifest.hash, disciplines=dict(counted.disciplines.most_common()),
         rows=counted.rows, held_out=snapshot.manifest.rows.get(VALIDATION, 0), tokens=last.tokens if last else 0, steps=steps,
-        epochs=round(trainer.state.epoch or 0.0, 2), seconds=last.seconds if last else seconds,
+        epochs=round(trainer.state.epoch or 0.0, 2), seconds=last.seconds if last else 0.0,
         losses={name: loss for name, loss in losses.items() if loss is not None}, parameters=student.parameters,
         trained_parameters=student.trained_parameters, precision=student.precision,
         template="base" if student.encoder.own_template else "alpaca", bytes=models.bytes_of(new / models.WEIGHTS),
@@ -182,7 +200,6 @@ def _keep(
         settings=order.model_dump(mode="json"), stopped_early=progress.wish == KEPT,
     )  # fmt: skip
     (new / models.FILE).write_text(model.model_dump_json(indent=1), "utf-8")
-    return model
 
 
 def _save(student: "Student", folder: Path) -> None:
@@ -195,13 +212,17 @@ def _save(student: "Student", folder: Path) -> None:
 
 
 def _set_threads() -> None:
-    """Let the processor's threads sleep while they wait: spinning ones cost other work, and here the pages, half a core."""
+    """Let the processor's threads sleep while they wait (spinning ones cost other work, here the pages, half a core), and keep
+    libraries from drawing bars into a log."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 @contextmanager
-def _plain_faults(order: FinetuneOrder, folder: Path) -> Iterator[None]:
+def plain_faults(order: FinetuneOrder, folder: Path) -> Iterator[None]:
     """What a person can mend, said so that a person can mend it."""
     try:
         yield

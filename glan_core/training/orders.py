@@ -63,6 +63,7 @@ class FinetuneOrder(Model):
     max_length: int = Field(1024, ge=16, le=131_072)
     packing: bool = False
     weight_decay: float = Field(0.0, ge=0, le=10)
+    adam_beta2: float = Field(0.999, gt=0, lt=1)
     max_grad_norm: float = Field(1.0, gt=0)
     lora_rank: int = Field(16, ge=1, le=1024)
     lora_alpha: int = Field(32, ge=1, le=4096)

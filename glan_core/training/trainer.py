@@ -101,6 +101,8 @@ class Logbook(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **_) -> None:
         """Go on from what was logged up to the checkpoint."""
+        if not state.is_world_process_zero:
+            return
         with self._ws.write() as db:
             training_rows.forget_after(db, self._progress.run_id, state.global_step)
         if (last := training_rows.last_step(self._ws.db, self._progress.run_id)) is not None:
@@ -121,6 +123,8 @@ class Logbook(TrainerCallback):
 
     def on_log(self, args, state, control, logs: dict | None = None, **_) -> None:
         """Keep a row; the last one that a trainer logs has no loss."""
+        if not state.is_world_process_zero:
+            return
         logs = logs or {}
         loss, held_out = logs.get("loss"), logs.get("eval_loss")
         if loss is None and held_out is None:
@@ -201,14 +205,16 @@ def settings(
     """The trainer's settings. `every`: steps between evaluations, at which weights are stored, too."""
     cuda = torch.cuda.is_available()
     checkpointing = order.checkpointing if order.checkpointing is not None else cuda and order.method == "full"
+    sharded = cuda and order.processes > 1
     return SFTConfig(
+        fsdp=True if sharded else None, fsdp_config={"activation_checkpointing": checkpointing} if sharded else None,
         output_dir=folder, max_steps=steps, per_device_train_batch_size=min(order.rows_at_once, order.batch),
         per_device_eval_batch_size=order.rows_at_once, gradient_accumulation_steps=order.accumulation,
         learning_rate=order.learning_rate, lr_scheduler_type=order.schedule, warmup_steps=warmup,
-        weight_decay=order.weight_decay, max_grad_norm=order.max_grad_norm, optim="adamw_torch",
+        weight_decay=order.weight_decay, adam_beta2=order.adam_beta2, max_grad_norm=order.max_grad_norm, optim="adamw_torch",
         max_length=order.max_length if order.packing else None, packing=order.packing, eval_packing=False,
         dataset_kwargs=None if order.packing else {"skip_prepare_dataset": True}, pad_to_multiple_of=8 if cuda else None,
-        bf16=student.precision == "bf16", fp16=False, use_cpu=not cuda, gradient_checkpointing=checkpointing,
+        bf16=student.precision == "bf16", fp16=False, use_cpu=not cuda, activation_checkpointing=checkpointing and not sharded,
         logging_steps=1, logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
         eval_strategy="steps" if held_out else "no", eval_steps=every, save_strategy="steps", save_steps=every,
         save_total_limit=2, save_only_model=False, load_best_model_at_end=order.keep_best and held_out,
