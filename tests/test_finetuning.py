@@ -182,11 +182,12 @@ def test_packed_rows_do_not_see_one_another(taught):
     rows = [{"input_ids": torch.randint(3, 600, (n,)).tolist()} for n in (12, 7, 20)]
     collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
     packed = collate([{**row, "labels": row["input_ids"]} for row in rows])
-    logits = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"]).logits[0]
+    logits = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits[0]
     alone = torch.cat([model(torch.tensor([row["input_ids"]])).logits[0] for row in rows])
     assert torch.allclose(logits, alone, atol=1e-4)
-    model = tuned(taught, "packed", packing=True, rows_at_once=2)
-    assert model.steps < tuned(taught, "unpacked", rows_at_once=2).steps and model.losses["train"] < 6
+    sizes = {"max_length": 2048, "batch": 2, "rows_at_once": 2, "epochs": 3}
+    model, plain = tuned(taught, "packed", packing=True, **sizes), tuned(taught, "unpacked", **sizes)
+    assert model.steps < plain.steps / 2 and model.tokens == pytest.approx(plain.tokens, rel=0.2)
 
 
 def test_precision_is_tried_out(monkeypatch):
@@ -238,11 +239,10 @@ def test_what_a_person_can_mend_is_said_in_words(taught, undisturbed, monkeypatc
     assert not (taught.folder / "models" / "faulty").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_run(taught):
-    run = run_order(
-        taught, tiny_order("nan", learning_rate=1.0, max_grad_norm=1e30, epochs=30, schedule="constant"), kind="finetune"
-    )
-    if run.state == "finished":  # so wild a rate need not end in no number on every machine
-        assert losses(taught, run.id)
-    else:
-        assert "lower the learning rate" in run.message
+def test_a_loss_that_is_no_number_ends_the_run(taught, monkeypatch):
+    from glan_core.training.trainer import StudentTrainer
+
+    whole = StudentTrainer.compute_loss
+    monkeypatch.setattr(StudentTrainer, "compute_loss", lambda *args, **kwargs: whole(*args, **kwargs) * float("nan"))
+    run = run_order(taught, tiny_order("nan"), kind="finetune")
+    assert run.state == "failed" and "no number any more at step 1: lower the learning rate" in run.message

@@ -45,10 +45,10 @@ def base(tmp_path_factory):
     return folder
 
 
-def tiny_order(name: str, **values) -> dict:
+def tiny_order(called: str, **values) -> dict:
     """An order for a student that is trained in seconds."""
     order = {
-        "name": name, "snapshot": "first", "scratch": TINY, "epochs": 4, "batch": 4, "rows_at_once": 4, "max_length": 384,
+        "name": called, "snapshot": "first", "scratch": TINY, "epochs": 4, "batch": 4, "rows_at_once": 4, "max_length": 384,
         "learning_rate": 3e-3, "evaluations": 4, "prompts": ("What is a triad?",), "precision": "fp32",
     }  # fmt: skip
     return FinetuneOrder(**order | values).model_dump(mode="json")

@@ -51,6 +51,10 @@ JOBS = {
         "training",
         keeps=True,
     ),
+    "merge": Job("Merging", "glan_core.training.orders:MergeOrder", "glan_core.training.merging:merge", "training"),
+    "model-export": Job(
+        "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
+    ),
 }
 KEPT = "Ended early: what it made so far is kept"
 

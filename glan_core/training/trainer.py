@@ -60,7 +60,8 @@ class StudentTrainer(SFTTrainer):
 
     def __init__(self, *args: object, lengths: Sequence[int], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._lengths, self.tokens = lengths, 0
+        packed = len(self.train_dataset) != len(lengths)  # into rows that are all about as long
+        self._lengths, self.tokens = [1] * len(self.train_dataset) if packed else lengths, 0
         self._lean = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
