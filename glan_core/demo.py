@@ -15,7 +15,7 @@ from glan_core.workspace.taxonomy_rows import DisciplineTarget
 from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder, set_fact
 
 STARTER_TAXONOMY = Path(__file__).parents[1] / "assets" / "taxonomy.yaml"
-QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}  # of a target of 24: finished, well on the way, begun
+QUESTIONS = {"mathematics": 150, "earth-science": 100, "music": 50}  # of a target of 150: finished, well on the way, begun
 WHO = "GLAN Studio"
 
 

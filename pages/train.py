@@ -23,7 +23,7 @@ studio.title(
     if everything or snapshots else "A student learns from a snapshot of the dataset. There is none yet.", ws,
 )  # fmt: skip
 if not everything and not snapshots:
-    training_start.first_snapshot(ws)
+    training_start.first_snapshot(ws, tree)
     st.stop()
 if asked := st.session_state.pop("train_asked", None):
     st.session_state.train_view = asked
@@ -38,6 +38,6 @@ match view:
     case "Compare":
         training_compare.panel(ws, everything)
     case _ if not snapshots:
-        training_start.first_snapshot(ws)
+        training_start.first_snapshot(ws, tree)
     case _:
         training_form.panel(ws, snapshots)

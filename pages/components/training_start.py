@@ -1,19 +1,22 @@
 """The Train page where there is nothing to train on yet: what will be here, and the one button that brings it nearer."""
 
+import networkx as nx
 import streamlit as st
 
-from glan_core import coverage
+from glan_core import coverage, taxonomy
 from glan_core.dataset.orders import SnapshotOrder
-from glan_core.wording import plural
+from glan_core.wording import number, plural
 from glan_core.workspace import Workspace
+from glan_core.workspace.pair_filter import PairFilter
 from pages.components import address, job_panel
 
-NAME = "first"
+EVERYTHING = "everything"
 
 
-def first_snapshot(ws: Workspace) -> None:
-    """Freeze the dataset, or make one first."""
-    kept = coverage.standings(ws)[""].kept
+def first_snapshot(ws: Workspace, tree: nx.DiGraph) -> None:
+    """Freeze a discipline, or all of the dataset; where there is no dataset, make one first."""
+    standings = coverage.standings(ws, tree)
+    kept = {id: standings[id].kept for id in taxonomy.disciplines_under(tree) if standings[id].kept}
     if not kept:
         st.info(
             "A student is fine-tuned on question and answer pairs, and there are none yet: a run writes them.",
@@ -23,19 +26,28 @@ def first_snapshot(ws: Workspace) -> None:
             address.go("pages/runs.py")
         return
     st.info(
-        f"Training reads a snapshot: the dataset frozen under a name, so that it can be told later what a model has learned. {plural(kept, 'pair')} "
-        "can be frozen now; one in ten combinations of key concepts is held out, to see whether the student understands or only repeats.",
+        "Training reads a snapshot: pairs frozen under a name, so that it can be told later what a model has learned. One in ten "
+        "combinations of key concepts is held out, to see whether the student understands or only repeats. A demo student, made from "
+        "nothing in some minutes, learns one discipline well; a real base model takes everything.",
         icon=":material/photo_camera:",
     )
     busy = job_panel.progress(ws, "snapshot")
     if ws.read_only:
         return
-    order = SnapshotOrder(name=NAME, split="combination", validation_share=0.1)
-    with st.container(horizontal=True, gap="small"):
-        st.button(
-            f"Freeze {plural(kept, 'pair')}", type="primary", icon=":material/photo_camera:", disabled=busy, key="first_snapshot",
-            on_click=job_panel.begin, args=(ws, order), kwargs={"title": f"Snapshot {NAME}"},
+    ranked = sorted(kept, key=lambda id: -kept[id])
+    options = [*ranked, *([EVERYTHING] if len(ranked) > 1 else [])]
+    counts = kept | {EVERYTHING: standings[""].kept}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        chosen = st.selectbox(
+            "What it will learn", options, key="run_first_snapshot", width=340,
+            format_func=lambda id: f"{'Everything' if id == EVERYTHING else tree.nodes[id]['node'].name} · {number(counts[id])} pairs",
         )  # fmt: skip
-        if st.button("Choose what goes in", icon=":material/tune:", type="tertiary"):
+        which = PairFilter() if chosen == EVERYTHING else PairFilter(disciplines=(chosen,))
+        order = SnapshotOrder(name=chosen, which=which, split="combination", validation_share=0.1)
+        st.button(
+            f"Freeze {plural(counts[chosen], 'pair')}", type="primary", icon=":material/photo_camera:", disabled=busy,
+            key="first_snapshot", on_click=job_panel.begin, args=(ws, order), kwargs={"title": f"Snapshot {chosen}"},
+        )  # fmt: skip
+        if st.button("Choose more precisely", icon=":material/tune:", type="tertiary"):
             st.session_state.dataset_view = "Snapshots"
             address.go("pages/dataset.py")
