@@ -34,6 +34,10 @@ page = st.navigation({
         st.Page("pages/dataset.py", title="Dataset", icon=":material/database:",
                 help="What is kept and why the rest is not; filters, duplicates, benchmarks, snapshots, export."),
     ],
+    "Model": [
+        st.Page("pages/chat.py", title="Chat", icon=":material/forum:",
+                help="Talk to a tuned model beside its base; see which rows taught it what it says."),
+    ],
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",
                 help="Plan and price a run, start it, watch it, pause it."),

@@ -1,4 +1,5 @@
-"""What can be talked to, and by which name: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL` or `scripted`."""
+"""What can be talked to, and by which name: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL`, `openai:MODEL@ADDRESS` or
+`scripted`."""
 
 import json
 from pathlib import Path
@@ -8,12 +9,13 @@ from pydantic import Field
 
 from glan_core.errors import GlanError
 from glan_core.generation.order import Model
+from glan_core.teachers.http import endpoint
 from glan_core.training.models import list_models, read_model
 from glan_core.workspace import Workspace
 
 MOST_PANES = 4
 SCRIPTED = "scripted"
-FORMS = "tuned:NAME, base:NAME, local:PATH, openai:MODEL or scripted"
+FORMS = "tuned:NAME, base:NAME, local:PATH, openai:MODEL, openai:MODEL@ADDRESS or scripted"
 
 
 class Pane(Model):
@@ -60,15 +62,19 @@ class TurnOrder(Model):
     kind: Literal["turn"] = "turn"
 
 
-def pane_of(ws: Workspace, spec: str, base_url: str | None = None) -> Pane:
-    """The pane that a name stands for; GlanError when it has no known form, or there is no such model in the workspace.
+def pane_of(ws: Workspace, spec: str) -> Pane:
+    """The pane that a name stands for; GlanError when it has no known form, the address can't be one, or there is no such model
+    in the workspace.
 
     A base is asked in the template of the model that was made from it, so that both get the same prompt.
     """
     kind, _, name = spec.strip().partition(":")
     name = name.strip()
-    if spec == SCRIPTED or (kind == "openai" and name):
-        return Pane(spec=spec, teacher=spec, base_url=base_url if kind == "openai" else None)
+    if spec == SCRIPTED:
+        return Pane(spec=spec, teacher=spec)
+    if kind == "openai" and name:
+        model, address = _endpoint(name)
+        return Pane(spec=spec, teacher=f"openai:{model}", base_url=endpoint(address or None))
     if kind == "local" and name:
         return _local(spec, name)
     if kind not in ("tuned", "base") or not name:
@@ -93,8 +99,16 @@ def title_of(spec: str) -> str:
     kind, _, name = spec.partition(":")
     if kind == "local":
         name = Path(name).name or name
+    if kind == "openai":
+        name = _endpoint(name)[0]
     words = {"tuned": name, "base": f"{name} before tuning", "local": name, "openai": name}
     return words.get(kind, "Scripted teacher")
+
+
+def _endpoint(name: str) -> tuple[str, str]:
+    """Model and address of 'MODEL@http…', '' for none: names of models may hold an @ themselves."""
+    model, at, rest = name.partition("@http")
+    return model, f"http{rest}" if at else ""
 
 
 def _local(spec: str, name: str) -> Pane:
