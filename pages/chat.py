@@ -12,6 +12,7 @@ from pages.components import address, chat_bar, chat_sources, chat_state, chat_t
 from pages.components.text import plain
 
 TRAIN = "pages/train.py"
+HEIGHT = 540  # of what was said, which scrolls by itself so that the prompt stays in sight
 
 ws, tree = studio.open_page("Chat")
 conversation = chat_state.take(ws)
@@ -50,6 +51,20 @@ def nobody() -> None:
         st.button("Talk to the scripted teacher", icon=":material/smart_toy:", on_click=scripted)
 
 
+def ask() -> None:
+    """The field for a prompt."""
+    if refill := st.session_state.pop("talk_refill", None):
+        st.session_state.talk_prompt = refill
+    said = "Ask something" if st.session_state.talk_specs else "Choose a model first"
+    if ws.read_only:
+        said = "This workspace is read-only: what is said could not be kept"
+    elif writing:
+        said = "The answer is being written"
+    mute = ws.read_only or writing or not st.session_state.talk_specs
+    if prompt := st.chat_input(said, key="talk_prompt", disabled=mute):
+        chat_turn.ask(ws, conversation and conversation.id, prompt)
+
+
 studio.title("Chat", tree, sentence(), ws)
 chat_bar.bar(ws, conversation)
 chat_turn.told()
@@ -58,18 +73,14 @@ if not st.session_state.talk_specs and not turns:
 else:
     left, right = studio.picture_and_detail()
     with left:
-        for shown in turns:
-            chat_turn.turn(ws, shown, last=shown is turns[-1])
-        if not turns:
-            st.caption("Ask something below, or take a question that was held out of the training.")
+        if turns:
+            with st.container(height=HEIGHT, border=False, autoscroll=True, key="talk"):
+                for shown in turns:
+                    chat_turn.turn(ws, shown, last=shown is turns[-1])
+        else:
+            st.caption("Ask something, or take a question that was held out of the training.")
+        ask()
         chat_bar.votes(ws)
     with right:
         chat_sources.detail(ws, tree, conversation and conversation.id, writing=writing)
         chat_bar.process_line()
-if refill := st.session_state.pop("talk_refill", None):
-    st.session_state.talk_prompt = refill
-mute = ws.read_only or writing or not st.session_state.talk_specs
-said = "This workspace is read-only: what is said could not be kept." if ws.read_only else (
-    "The answer is being written." if writing else "Ask something" if st.session_state.talk_specs else "Choose a model first")  # fmt: skip
-if prompt := st.chat_input(said, key="talk_prompt", disabled=mute):
-    chat_turn.ask(ws, conversation and conversation.id, prompt)

@@ -13,7 +13,7 @@ from glan_core.workspace import Workspace, chat_rows
 from pages.components import address, chat_state, chat_turn
 from pages.components.text import fault, model_markdown, plain
 
-OFFERED = 5
+OFFERED = 4
 
 
 def detail(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
@@ -68,7 +68,7 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, wri
         name = row.taxonomy[-1] if row.taxonomy else ""
         with st.container(border=True, gap="xsmall"):
             st.caption(plain(name))
-            st.markdown(plain(shorten(" ".join(row.question.split()), 220)))
+            st.markdown(plain(shorten(" ".join(row.question.split()), 150)))
             asked = st.button(
                 "Ask this", key=f"talk_ask_{row.id}", type="tertiary", icon=":material/send:", disabled=writing or ws.read_only
             )
