@@ -19,6 +19,7 @@ BASE = "__base__"  # peft's name for the weights without an adapter
 WORKING_SHARE = 1.1  # of the weights' size, that a model needs with what it computes
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt")
 HUB_SECONDS = 3.0
+MOST_HEAD = 100 * 2**20  # bytes; safetensors allows no longer one
 _hashes: dict[tuple, str] = {}
 
 
@@ -195,7 +196,8 @@ def _size(folder: Path) -> tuple[int, int]:
     files = sorted(folder.glob("*.safetensors"))
     kinds = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
     with suppress(OSError, ValueError, struct.error), files[0].open("rb") as file:
-        head = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        length = struct.unpack("<Q", file.read(8))[0]
+        head = json.loads(file.read(min(length, MOST_HEAD)))
         stored = [kinds.get(entry["dtype"], 1) for name, entry in head.items() if name != "__metadata__"]
         return sum(file.stat().st_size for file in files), max(stored, default=4)
     return sum(file.stat().st_size for file in files), 4
