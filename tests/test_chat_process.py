@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, 
 def test_the_texts_of_two_panes_come_interleaved(talking, models_ws):
     events = [e["pane"] for e in process.stream(order(models_ws, "base:tuned", "tuned:tuned", drawing=LONG.model_copy(
         update={"max_tokens": 300}))) if "text" in e]  # fmt: skip
-    turns = sum(a != b for a, b in zip(events, events[1:]))
+    turns = sum(a != b for a, b in pairwise(events))
     assert turns > 4  # neither waits for the other's end
 
 

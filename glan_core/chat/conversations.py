@@ -227,7 +227,7 @@ def _facts_line(reply: Reply) -> str:
     parts = [reply.model, *(f"{name} {facts[key][7:19]}" for name, key in (("weights", "weights_hash"), ("adapter", "adapter_hash"))
                             if facts.get(key))]  # fmt: skip
     parts.append(f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, seed {facts['seed']}")
-    parts.append(f"{facts['tokens_out']:,} tokens in {facts['seconds']:.1f} s")
+    parts.append(f"{facts.get('tokens_out', 0):,} tokens in {facts.get('seconds', 0):.1f} s")
     return " · ".join([*parts, *([reply.message] if reply.message else [])])
 
 

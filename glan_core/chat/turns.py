@@ -6,6 +6,7 @@ answers in the event loop. What is written goes to the workspace now and then, a
 
 import asyncio
 import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -75,6 +76,9 @@ class Turn:
         self._tasks: list[asyncio.Task] = []
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._some_ended = asyncio.Event()
+        self._stored: set[int] = set()
+        self._keeping = threading.Lock()
         self.ended = False
 
     def stop(self, message: str = "") -> None:
@@ -84,8 +88,12 @@ class Turn:
             task.cancel()
 
     def picture(self) -> dict:
-        """How far all panes are, as plain values."""
-        return {"id": self.order.id, "ended": self.ended, "panes": [asdict(pane) for pane in self.panes]}
+        """How far all panes are, as plain values. One that is to be stored still writes until it is."""
+        panes = [asdict(pane) for pane in self.panes]
+        for n, pane in enumerate(panes):
+            if self.order.kept and n not in self._stored:
+                pane["state"] = WRITING
+        return {"id": self.order.id, "ended": self.ended, "panes": panes}
 
     async def run(self) -> None:
         """Answer; returns when every pane has ended."""
@@ -285,6 +293,7 @@ class Turn:
         now = self.panes[n]
         now.doing, now.message, now.at, now.state = "", message, time.time(), state
         self._changed()
+        self._loop.call_soon_threadsafe(self._some_ended.set)
 
     def _changed(self) -> None:
         if not self._wake.is_set():  # who reads clears it before looking, so what is added meanwhile is seen
@@ -295,26 +304,39 @@ class Turn:
     async def _keep_now_and_then(self) -> None:
         kept = 0
         while self.order.kept:
-            await asyncio.sleep(KEEP_SECONDS)
-            if (length := sum(len(pane.text) for pane in self.panes)) != kept:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._some_ended.wait(), KEEP_SECONDS)
+            length = sum(len(pane.text) for pane in self.panes)
+            if self._some_ended.is_set() or length != kept:
+                self._some_ended.clear()
                 kept = length
                 await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
         """Store how far the panes are. A workspace that is gone or full does not end the answer."""
-        if not (kept := self.order.kept):
+        if not self.order.kept:
             return
-        with suppress(GlanError, OSError):
-            ws = Workspace.open(kept.folder)
-            try:
-                with ws.write() as db:
-                    for n, (pane, now) in enumerate(zip(self.order.panes, self.panes, strict=True)):
-                        chat_rows.put_reply(db, chat_rows.Reply(
-                            kept.turn_id, kept.version, n, pane.spec, now.state, now.text, now.message, asdict(now.facts),
-                            self.order.id, now.at,
-                        ))  # fmt: skip
-            finally:
-                ws.close()
+        with self._keeping:  # one after the other, or an older picture might overwrite a newer one
+            replies = self._replies()
+            with suppress(GlanError, OSError):
+                ws = Workspace.open(self.order.kept.folder)
+                try:
+                    with ws.write() as db:
+                        for reply in replies:
+                            chat_rows.put_reply(db, reply)
+                finally:
+                    ws.close()
+            self._stored |= {reply.pane for reply in replies if reply.state != WRITING}
+
+    def _replies(self) -> list[chat_rows.Reply]:
+        """How far the panes are, as the workspace keeps it."""
+        kept, replies = self.order.kept, []
+        for n, (pane, now) in enumerate(zip(self.order.panes, self.panes, strict=True)):
+            state = now.state  # before the text, which is whole once the state says so
+            replies.append(chat_rows.Reply(
+                kept.turn_id, kept.version, n, pane.spec, state, now.text, now.message, asdict(now.facts), self.order.id, now.at
+            ))  # fmt: skip
+        return replies
 
 
 class _Unwanted(Exception):
