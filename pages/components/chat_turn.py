@@ -41,7 +41,7 @@ def _writing(ws: Workspace, turn_id: int) -> None:
 def _turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
     vote = chat_rows.preference(ws.db, shown.turn.id, shown.turn.version)
     hidden = shown.turn.blind is not None and vote is None
-    with st.chat_message("user"):
+    with st.chat_message("user", avatar=":material/person:"):
         _prompt(ws, shown)
     order = shown.turn.blind or range(len(shown.replies))
     replies = [shown.replies[place] for place in order if place < len(shown.replies)]
@@ -63,24 +63,28 @@ def _prompt(ws: Workspace, shown: Shown) -> None:
         return
     if turn.question_id:
         st.caption("A question that was held out of the training")
-    st.markdown(model_markdown(turn.prompt))
+    with st.container(horizontal=True, vertical_alignment="top", gap="xsmall"):
+        st.markdown(model_markdown(turn.prompt), width="stretch")
+        if not shown.writing:
+            _ways(ws, shown)
     if turn.reference:
         with st.expander("Reference answer"):
             st.markdown(model_markdown(turn.reference))
-    if shown.writing:
-        return
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        if len(shown.siblings) > 1:
-            at = shown.siblings.index(turn.id)
-            _switch(
-                f"side_{turn.id}", at, len(shown.siblings), "prompt",
-                lambda to: conversations.go_to_sibling(ws, shown.siblings[to]), locked=ws.read_only,
-            )  # fmt: skip
-        if not ws.read_only:
-            st.button(
-                "", icon=":material/edit:", type="tertiary", key=f"talk_edit_{turn.id}", on_click=_start_editing, args=(turn.id,),
-                help="Edit and ask again. What was said stays, as another way through the conversation.",
-            )  # fmt: skip
+
+
+def _ways(ws: Workspace, shown: Shown) -> None:
+    """The way to edit a prompt, and to those that stand beside it."""
+    turn = shown.turn
+    if len(shown.siblings) > 1:
+        _switch(
+            f"side_{turn.id}", shown.siblings.index(turn.id), len(shown.siblings), "prompt",
+            lambda to: conversations.go_to_sibling(ws, shown.siblings[to]), locked=ws.read_only,
+        )  # fmt: skip
+    if not ws.read_only:
+        st.button(
+            "", icon=":material/edit:", type="tertiary", key=f"talk_edit_{turn.id}", on_click=_start_editing, args=(turn.id,),
+            help="Edit and ask again. What was said stays, as another way through the conversation.",
+        )  # fmt: skip
 
 
 def _start_editing(turn_id: int | None) -> None:
@@ -133,7 +137,7 @@ def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Prefere
         if doing := shown.doing.get(reply.pane, "" if reply.text else "Waiting for its turn."):
             st.markdown(f":primary[:material/hourglass_top: {plain(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
             if not reply.text:
-                st.skeleton(height=72) if hasattr(st, "skeleton") else None
+                st.skeleton(height=72)
         return
     if reply.state == FAILED:
         st.error(plain(reply.message or "Something went wrong."))
