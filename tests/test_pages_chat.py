@@ -69,6 +69,13 @@ def ask(shown: Studio, prompt: str) -> Studio:
     return shown.until(lambda shown: "The answer is being written" not in shown.app.chat_input[0].placeholder)
 
 
+def chat_fields(shown: Studio) -> dict:
+    """How the fields say that answers are drawn."""
+    names = {"temperature": "talk_temperature", "top_p": "talk_top_p", "max_tokens": "talk_tokens", "seed": "talk_seed"}
+    fields = {field.key: field.value for field in (*shown.app.slider, *shown.app.number_input)}
+    return {name: fields[key] for name, key in names.items()}
+
+
 def press(shown: Studio, key: str) -> Studio:
     next(button for button in shown.app.button if button.key and button.key.startswith(key)).click().run()
     assert shown.fine
@@ -90,6 +97,7 @@ def test_without_a_model_the_scripted_teacher_can_be_talked_to(demo_ws):
 def test_the_newest_tuned_model_is_offered_with_what_it_is(tuned_ws):
     shown = Studio("chat")
     assert shown.app.session_state.talk_specs == ["tuned:tuned"]
+    assert chat_fields(shown) == chat_fields(Studio("chat", models="tuned:tuned")) == Settings().drawing.model_dump()
     assert "10 pairs of the snapshot first" in shown.said
     assert "knows nothing else" in shown.said
     shown.press("Beside the same model before tuning")

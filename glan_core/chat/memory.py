@@ -38,6 +38,12 @@ def _left_in_container() -> int:
 
 
 @cache
+def threads() -> int:
+    """How many threads may compute: as many as there are cores, or OMP_NUM_THREADS. To be asked before it is changed."""
+    return torch.get_num_threads()
+
+
+@cache
 def half_is_slow() -> bool:
     """Whether this processor multiplies bfloat16 slower than float32, by a probe: it does where it has no instructions for it."""
     if device() == "cuda":

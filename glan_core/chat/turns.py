@@ -5,7 +5,6 @@ answers in the event loop. What is written goes to the workspace now and then, a
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections import defaultdict
@@ -216,12 +215,13 @@ class Turn:
     def _write_rows(self, held, rows: dict[int, object], groups: int) -> None:
         import torch
 
+        from glan_core.chat import memory
         from glan_core.chat.writing import write
 
         if self._stop:
             raise _Unwanted
         self._do_all(rows, "Reading the prompt.")
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // groups))
+        torch.set_num_threads(max(1, memory.threads() // groups))
         begun = time.monotonic()
 
         def ended(n: int) -> None:

@@ -27,14 +27,14 @@ def bar(ws: Workspace, conversation: Conversation | None) -> None:
             "Models", options, key="talk_specs", format_func=title_of, max_selections=MOST_PANES, width="stretch",
             placeholder="Choose who answers, up to four side by side",
         )  # fmt: skip
-        with st.popover("", icon=":material/add:", help="Another model: a folder, the hub, an endpoint"):
+        with st.popover("", icon=":material/add:", key="talk_another", help="Another model: a folder, the hub, an endpoint"):
             _another()
-        with st.popover("", icon=":material/tune:", help="System prompt, sampling, seed, blind vote"):
+        with st.popover("", icon=":material/tune:", key="talk_settings", help="System prompt, sampling, seed, blind vote"):
             _settings()
-        with st.popover("Conversations", icon=":material/forum:"):
+        with st.popover("Conversations", icon=":material/forum:", key="talk_others_kept"):
             _conversations(ws, conversation)
         if conversation:
-            with st.popover("", icon=":material/more_vert:", help="Rename, export, delete"):
+            with st.popover("", icon=":material/more_vert:", key="talk_more", help="Rename, export, delete"):
                 _deeds(ws, conversation)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _pairing(ws)

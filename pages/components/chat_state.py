@@ -18,14 +18,14 @@ def take(ws: Workspace) -> Conversation | None:
         if "talk_workspace" in state:
             _forget()
         state.talk_workspace = ws.folder.name
+    if any(name not in state for name in FIELDS):
+        _fill(Settings(specs=tuple(specs_of(ws)[:1])))
     said, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
     if (chat := said.get("chat")) and chat != wrote.get("chat"):
         state.talk_chat = int(chat) if chat.isdecimal() else -1
         _fill(settings_of(_found(ws)))
     if (models := said.get("models")) and models != wrote.get("models"):
         state.talk_specs = models.split(",")[:MOST_PANES]
-    if "talk_specs" not in state:
-        _fill(Settings(specs=tuple(specs_of(ws)[:1])))
     return _found(ws)
 
 

@@ -8,7 +8,7 @@ from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import Shown
 from glan_core.chat.panes import pane_of, title_of
 from glan_core.errors import GlanError
-from glan_core.wording import number
+from glan_core.wording import number, plural
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import FAILED, STOPPED, WRITING, Preference, Reply
 from pages.components import address, chat_state, teacher_form
@@ -146,7 +146,7 @@ def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Prefere
     elif not reply.text.strip():
         st.caption("It ended without a word.")
     if reply.facts.get("finish") == "length":
-        st.caption(f"Cut at {number(reply.facts['max_tokens'])} tokens: raise the limit for more.")
+        st.caption(f"Cut at {plural(reply.facts['max_tokens'], 'token')}: raise the limit for more.")
     if not letter:
         _figures(ws, shown, reply)
 
@@ -177,7 +177,7 @@ def _figures(ws: Workspace, shown: Shown, reply: Reply) -> None:
             first = f" · first after {1000 * facts['first_token']:,.0f} ms" if facts.get("first_token") else ""
             drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
             hint = f"{drawn}, seed {facts['seed']}; the prompt has {number(facts['tokens_in'])} tokens."
-            st.caption(f"{about}{number(facts['tokens_out'])} tokens{rate}{first}", help=hint, width="content")
+            st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
         if reply.text.strip() and _learned_from(ws, shown, reply):
             st.button(
                 "What taught it this", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
