@@ -22,7 +22,7 @@ from glan_core.teachers.base import Reply, Sampling, TeacherBusy, TeacherFault, 
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING
 
-PAUSE = 0.02  # seconds in which pieces of text gather before they are sent
+PAUSE = 0.05  # seconds in which pieces of text gather before they are sent
 KEEP_SECONDS = 2.0  # between two times that unfinished text is stored
 NEEDED = "Stopped: something else needed the memory. What was written is kept."
 

@@ -19,24 +19,24 @@ OTHERS = {"local": "A model on this machine", "endpoint": "vLLM, Ollama or anoth
 
 
 def bar(ws: Workspace, conversation: Conversation | None) -> None:
-    """All of it, in one line."""
+    """All of it, in two lines."""
     state = st.session_state
+    options = list(dict.fromkeys([*specs_of(ws), SCRIPTED, *state.talk_specs]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        options = list(dict.fromkeys([*specs_of(ws), SCRIPTED, *state.talk_specs]))
         st.multiselect(
             "Models", options, key="talk_specs", format_func=title_of, max_selections=MOST_PANES, width="stretch",
             placeholder="Choose who answers, up to four side by side",
         )  # fmt: skip
         with st.popover("", icon=":material/add:", key="talk_another", help="Another model: a folder, the hub, an endpoint"):
             _another()
-        with st.popover("", icon=":material/tune:", key="talk_settings", help="System prompt, sampling, seed, blind vote"):
-            _settings()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         with st.popover("Conversations", icon=":material/forum:", key="talk_others_kept"):
             _conversations(ws, conversation)
+        with st.popover("", icon=":material/tune:", key="talk_settings", help="System prompt, sampling, seed, blind vote"):
+            _settings()
         if conversation:
             with st.popover("", icon=":material/more_vert:", key="talk_more", help="Rename, export, delete"):
                 _deeds(ws, conversation)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _pairing(ws)
         _self_test(ws)
 
