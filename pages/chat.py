@@ -12,7 +12,7 @@ from pages.components import address, chat_bar, chat_sources, chat_state, chat_t
 from pages.components.text import plain
 
 TRAIN = "pages/train.py"
-HEIGHT = 540  # of what was said, which scrolls by itself so that the prompt stays in sight
+HEIGHT = 540  # of what was said, which scrolls by itself; the style sheet fits it to the window
 
 ws, tree = studio.open_page("Chat")
 conversation = chat_state.take(ws)
