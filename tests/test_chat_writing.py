@@ -257,3 +257,12 @@ def test_without_memory_for_a_second_copy_panes_are_compared_with_one_another(mo
     found = self_test(shelf, panes)
     assert found["passed"] and [pane["fresh"] for pane in found["panes"]] == [None, None]
     assert "no memory for a second copy" in found["said"]
+
+
+def test_the_self_test_fails_where_files_are_no_longer_those_that_training_wrote(base, tmp_path):
+    ws = Workspace.create(tmp_path / "ws")
+    weights = make_tuned(ws, base).weights(ws)
+    shutil.rmtree(weights)
+    make_adapter(base, weights, seed=5)
+    found = self_test(Shelf(), [pane_of(ws, "tuned:tuned")])
+    assert not found["passed"] and "no longer those that its training wrote" in found["said"]

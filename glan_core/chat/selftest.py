@@ -14,16 +14,18 @@ PROMPT = [{"role": "user", "content": "Why is the sky blue?"}]
 # Largest difference of two logits that rounding alone explains, as a share of the largest logit.
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 
+ALIKE = TOLERANCE["float32"]
 UNLIKE = 1e9  # what stands for a difference that can't be a number
 
 
 def self_test(shelf: Shelf, panes: Sequence[Pane]) -> dict:
     """Compare the panes, all asked the same as they are asked in a turn, as one batch where they share a base.
 
-    `panes`: of each its hashes, and `fresh`, the largest difference of a logit to weights that were loaded anew, applied in the
-    ordinary way, for this test (None where memory did not suffice for a second copy). `pairs`: of every two panes the largest
-    difference of a logit. `passed`: each equals its fresh copy, and two panes differ exactly when their files do; `said` tells
-    it in words. PaneFault when a pane can't be loaded.
+    `panes`: of each its hashes; `fresh`, the largest difference of a logit to weights that were loaded anew and applied in the
+    ordinary way for this test (None where memory did not suffice for a second copy); and `as_noted`, whether its files are
+    those that its training wrote. `pairs`: of every two panes the largest difference of a logit. `passed`: each equals its
+    fresh copy, and two panes differ exactly when their files do; `said` tells it in words. PaneFault
+    when a pane can't be loaded.
     """
     asked = [pane for pane in panes if not pane.teacher]
     if not asked:
@@ -36,13 +38,16 @@ def self_test(shelf: Shelf, panes: Sequence[Pane]) -> dict:
         good &= off is None or off <= TOLERANCE.get(dtype, 5e-2)
         adapter = hash_of(located(pane.adapter)) if pane.adapter else ""
         weights = hash_of(located(pane.base))
-        found.append({"spec": pane.spec, "weights_hash": weights, "adapter_hash": adapter, "dtype": dtype, "fresh": off})
+        noted = not pane.said_hash or pane.said_hash == (adapter or weights)
+        good &= noted
+        hashes = {"weights_hash": weights, "adapter_hash": adapter}
+        found.append({"spec": pane.spec, **hashes, "dtype": dtype, "fresh": off, "as_noted": noted})
     pairs = []
     for a, b in combinations(range(len(asked)), 2):
         same = all(found[a][name] == found[b][name] for name in ("weights_hash", "adapter_hash"))
         off = _off(live[a][0], live[b][0])
         pairs.append({"a": asked[a].spec, "b": asked[b].spec, "same_files": same, "difference": off})
-        good &= (off <= TOLERANCE.get(live[a][1], 5e-2)) if same else off > 0
+        good &= off <= TOLERANCE.get(live[a][1], 5e-2) if same else off > ALIKE
     return {"panes": found, "pairs": pairs, "passed": bool(good), "said": _said(found, pairs, good)}
 
 
@@ -95,11 +100,13 @@ def _off(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def _said(found: list[dict], pairs: list[dict], good: bool) -> str:
     if not good:
-        equal = [pair for pair in pairs if not pair["same_files"] and not pair["difference"]]
+        equal = [pair for pair in pairs if not pair["same_files"] and pair["difference"] <= ALIKE]
         if equal:
             return (
                 f"{equal[0]['a']} and {equal[0]['b']} answer alike, though their files differ: one of them is not what it says."
             )
+        if changed := [pane["spec"] for pane in found if not pane["as_noted"]]:
+            return f"The weights of {changed[0]} are no longer those that its training wrote."
         return "A pane does not compute what its files say: do not trust these answers."
     parts = ["Each pane equals a fresh load of its files"] if all(pane["fresh"] is not None for pane in found) else [
         "There was no memory for a second copy, so panes were compared with one another only"]  # fmt: skip

@@ -137,7 +137,8 @@ class Turn:
                     yield {"pane": n, "state": pane.state, "message": pane.message, "facts": asdict(pane.facts)}
             if ended and len(over) == len(self.panes):
                 return
-            await asyncio.sleep(PAUSE)
+            if any(said):  # the first words come at once
+                await asyncio.sleep(PAUSE)
 
     # ------------------------------------------------------------------------------------------------------- weights
 
