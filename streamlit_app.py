@@ -39,6 +39,8 @@ page = st.navigation({
                 help="Fine-tune a student on a snapshot, and watch it learn."),
         st.Page("pages/models.py", title="Models", icon=":material/deployed_code:",
                 help="Tuned models: what they come from, merging, export, serving."),
+        st.Page("pages/chat.py", title="Chat", icon=":material/forum:",
+                help="Talk to a tuned model beside its base; see which rows taught it what it says."),
     ],
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",

@@ -25,11 +25,12 @@ NODES = [
 
 
 @pytest.fixture(autouse=True)
-def nobodys_environment(monkeypatch):
-    """Neither key nor address nor proxy reaches a test from outside."""
+def nobodys_environment(monkeypatch, tmp_path_factory):
+    """Neither key nor address nor proxy nor model process reaches a test from outside."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("GLAN_RUNTIME", str(tmp_path_factory.getbasetemp() / "runtime"))
 
 
 @pytest.fixture

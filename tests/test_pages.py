@@ -57,6 +57,7 @@ EMPTY = {
     "homework": "There are none yet in this workspace",
     "diversity": "Nothing to map yet",
     "dataset": "Nothing here yet",
+    "chat": "Models that you fine-tune on this workspace can be talked to here",
     "runs": "There is no discipline",
 }
 
@@ -83,6 +84,7 @@ STARTER = {
     "homework": "There are none yet in this workspace: a run writes them.",
     "diversity": "Every question will be a point here",
     "dataset": "The dataset is made of answered questions. There are none yet",
+    "chat": "Models that you fine-tune on this workspace can be talked to here",
     "runs": "No runs yet.",
 }
 
@@ -100,6 +102,7 @@ DEMO = {
     "homework": "96 answered pairs · 0 questions without an answer",
     "diversity": "96 questions · no map yet",
     "dataset": "96 pairs · 96 kept (100%)",
+    "chat": "Models that you fine-tune on this workspace can be talked to here",
     "runs": "4 runs · none at work",
 }
 

@@ -20,7 +20,10 @@ def test_two_processes_learn_what_one_does_until_a_wish_ends_both(taught):
     run_id = runs.submit(taught, "finetune", "test", tiny_order("together", epochs=100, processes=2, **STEADY))
 
     def watch(sample, stages) -> None:
-        if any(stage.stage == "steps" and stage.done >= len(alone) for stage in stages) and runs.get(taught, run_id).wish is None:
+        if (
+            any(stage.stage == "steps" and stage.done >= len(alone) for stage in stages)
+            and runs.get(taught, run_id).wish is None
+        ):
             runs.keep(taught, run_id)
 
     run = runs.work(taught, run_id, watch)

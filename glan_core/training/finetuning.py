@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glan_core.chat import process as chat_process
 from glan_core.dataset.placing import placed
 from glan_core.dataset.snapshot import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
@@ -57,6 +58,7 @@ def finetune(ws: Workspace, order: FinetuneOrder, progress: Progress) -> str:
     folder = ws.folder / FOLDER / str(progress.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(exist_ok=True)
+    chat_process.release()  # the models that are talked to give their memory to training
     with plain_faults(order, folder):
         if order.processes > 1:
             from glan_core.training.distributed import train_on_several

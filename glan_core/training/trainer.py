@@ -66,7 +66,9 @@ class StudentTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
-        step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size  # the same rows on any number of devices
+        step = (
+            args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        )  # the same rows on any number of devices
         return LengthBuckets(self._lengths, args.train_batch_size, step, args.seed)
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):

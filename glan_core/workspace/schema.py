@@ -193,4 +193,30 @@ def version_4(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4]
+def version_5(db: apsw.Connection) -> None:
+    """Conversations with models, and which of several answers people preferred.
+
+    A conversation is a tree of turns: editing a prompt makes a sibling, so that what was said before stays. `head` is the last
+    turn of the way that is shown. A turn has a reply of each pane in each version: asking again makes another version, and
+    `version` is the one that counts.
+    """
+    db.execute("""
+    CREATE TABLE conversations (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, settings TEXT NOT NULL, head INTEGER, created_at REAL NOT NULL,
+        changed_at REAL NOT NULL);
+    CREATE INDEX conversations_by_change ON conversations (changed_at);
+    CREATE TABLE chat_turns (
+        id INTEGER PRIMARY KEY, conversation_id INTEGER NOT NULL, parent_id INTEGER, system TEXT NOT NULL, prompt TEXT NOT NULL,
+        question_id TEXT, reference TEXT, blind TEXT, version INTEGER NOT NULL DEFAULT 0, at REAL NOT NULL);
+    CREATE INDEX chat_turns_by_parent ON chat_turns (conversation_id, parent_id);
+    CREATE TABLE chat_replies (
+        turn_id INTEGER NOT NULL, version INTEGER NOT NULL, pane INTEGER NOT NULL, model TEXT NOT NULL, state TEXT NOT NULL,
+        text TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '', facts TEXT NOT NULL, written_by TEXT,
+        at REAL NOT NULL, PRIMARY KEY (turn_id, version, pane)) WITHOUT ROWID;
+    CREATE TABLE preferences (
+        turn_id INTEGER NOT NULL, version INTEGER NOT NULL, best INTEGER, choice TEXT NOT NULL, who TEXT NOT NULL,
+        at REAL NOT NULL, PRIMARY KEY (turn_id, version)) WITHOUT ROWID;
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5]

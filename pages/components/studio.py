@@ -13,7 +13,7 @@ from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.wording import shorten
 from glan_core.workspace import Workspace, curriculum_rows, found_in
-from pages.components import add_discipline, address
+from pages.components import add_discipline, address, chat_state
 from pages.components.text import fault, plain
 
 HOME = Path(os.environ.get("GLAN_HOME") or Path(__file__).parents[2] / "workspaces")
@@ -30,7 +30,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         PagesManager.uses_pages_directory = False
         st.rerun()
     for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
-        if str(key).startswith(("run_", "grow_", "adding_", "api_key")):
+        if str(key).startswith(("run_", "grow_", "adding_", "api_key", *chat_state.FIELDS)):
             st.session_state[key] = st.session_state[key]
     said = st.query_params.to_dict()
     went_back = "workspace" not in said and st.session_state.get("page") == name  # to before this page wrote its address

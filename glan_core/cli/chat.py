@@ -1,0 +1,156 @@
+"""`glan chat`, `glan preferences` and `glan serve-models`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from glan_core.chat import process
+from glan_core.chat.panes import FORMS, MOST_PANES, Drawing, Pane, pane_of, specs_of, title_of
+from glan_core.cli.output import report
+from glan_core.errors import GlanError
+from glan_core.generation.order import read_order
+from glan_core.replies import storable
+from glan_core.teachers.base import Message
+from glan_core.workspace import Workspace
+from glan_core.workspace.chat_rows import FAILED
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add this module's commands to the parser."""
+    chat = commands.add_parser("chat", help="talk to a tuned model, its base, any local model or endpoint")
+    chat.add_argument("dir", metavar="DIR")
+    chat.add_argument(
+        "--model", action="append", metavar="M",
+        help=f"{FORMS}; up to {MOST_PANES} times, to have them answer side by side (default: the newest tuned model)",
+    )  # fmt: skip
+    chat.add_argument("--prompt", metavar="TEXT", help="ask this and end; - reads it from standard input (default: a dialogue)")
+    chat.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
+    ordinary = Drawing()
+    chat.add_argument("--temperature", type=float, default=ordinary.temperature, metavar="T", help="(default: %(default)s)")
+    chat.add_argument("--top-p", type=float, default=ordinary.top_p, metavar="P", help="(default: %(default)s)")
+    chat.add_argument("--max-tokens", type=int, default=ordinary.max_tokens, metavar="N", help="(default: %(default)s)")
+    chat.add_argument("--seed", type=int, default=ordinary.seed, metavar="S", help="(default: %(default)s)")
+    chat.add_argument("--self-test", action="store_true", help="prove which weights the models run, and end")
+    chat.add_argument("--json", action="store_true", help="answers with weights' hashes, tokens and seconds as JSON")
+    chat.set_defaults(command=_chat)
+
+    votes = commands.add_parser("preferences", help="write the votes on answers as preference rows for DPO (JSONL)")
+    votes.add_argument("dir", metavar="DIR")
+    votes.add_argument("file", metavar="FILE", type=Path)
+    votes.set_defaults(command=_preferences)
+
+    serve = commands.add_parser("serve-models", help="hold weights for chats; the studio starts this by itself")
+    serve.add_argument("--idle", type=float, default=600.0, metavar="S", help="end after so many seconds without a question")
+    serve.set_defaults(command=_serve)
+
+
+def _chat(args: argparse.Namespace) -> int:
+    ws = Workspace.open(args.dir)
+    specs = args.model or specs_of(ws)[:1]
+    if not specs:
+        raise GlanError(f"There is no tuned model in {args.dir}: fine-tune one first, or name another with --model {FORMS}.")
+    if len(specs) > MOST_PANES:
+        raise GlanError(f"At most {MOST_PANES} models can answer side by side.")
+    panes = [pane_of(ws, spec) for spec in specs]
+    drawing = read_order(Drawing, {name: getattr(args, name) for name in Drawing.model_fields})
+    if args.self_test:
+        found = process.self_test(panes)
+        report(args.json, found, [found["said"]])
+        return 0 if found["passed"] else 1
+    if args.prompt is None:
+        return _dialogue(panes, args.system, drawing, args.json)
+    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
+    answers = _ask(panes, [_chat_of(args.system, [], prompt)] * len(panes), drawing, quiet=args.json)
+    if args.json:
+        report(True, answers, [])
+    return 1 if any(answer["state"] == FAILED for answer in answers) else 0
+
+
+def _dialogue(panes: Sequence[Pane], system: str, drawing: Drawing, as_json: bool) -> int:
+    """Ask what is typed, line by line, until the input ends. Ctrl-C stops an answer, and what is written of it counts."""
+    told: list[list[Message]] = [[] for _ in panes]
+    for prompt in _typed():
+        answers = _ask(panes, [_chat_of(system, said, prompt) for said in told], drawing, quiet=as_json)
+        if as_json:
+            print(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False), flush=True)
+        for said, answer in zip(told, answers, strict=True):
+            if answer["text"].strip() and answer["state"] != FAILED:
+                said += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer["text"]}]
+    return 0
+
+
+def _typed() -> Iterator[str]:
+    shown = sys.stdin.isatty()
+    if shown:
+        print("Type a prompt; an empty line or Ctrl-D ends.", file=sys.stderr)
+    while True:
+        try:
+            line = input("> " if shown else "")
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+        elif shown:
+            return
+
+
+def _chat_of(system: str, said: list[Message], prompt: str) -> list[Message]:
+    prompt = storable(prompt).strip()
+    if not prompt:
+        raise GlanError("Write something to ask.")
+    first: list[Message] = [{"role": "system", "content": storable(system).strip()}] if system.strip() else []
+    return [*first, *said, {"role": "user", "content": prompt}]
+
+
+def _ask(panes: Sequence[Pane], chats: list[list[Message]], drawing: Drawing, *, quiet: bool) -> list[dict]:
+    """The answers of all panes. The first one's is printed as it is written, those beside it when they are whole."""
+    answers: list[dict] = [
+        {"model": pane.spec, "text": "", "state": "stopped", "message": "Stopped.", "facts": {}} for pane in panes
+    ]
+    events = process.stream(process.order_turn(panes, chats, drawing))
+    if len(panes) > 1 and not quiet:
+        print(f"== {title_of(panes[0].spec)}")
+    try:
+        for event in events:
+            answer = answers[event["pane"]]
+            if "text" in event:
+                answer["text"] += event["text"]
+                if event["pane"] == 0 and not quiet:
+                    print(event["text"], end="", flush=True)
+            elif "state" in event:
+                answer |= {name: event[name] for name in ("state", "message", "facts")}
+    except KeyboardInterrupt:
+        events.close()
+    if not quiet:
+        _print_ends(answers)
+    return answers
+
+
+def _print_ends(answers: list[dict]) -> None:
+    for n, answer in enumerate(answers):
+        print(f"\n\n== {title_of(answer['model'])}\n{answer['text']}" if n else "")
+        if answer["message"]:
+            print(answer["message"], file=sys.stderr)
+        facts = answer["facts"]
+        if facts.get("tokens_out"):
+            hashes = [facts[name].removeprefix("sha256:")[:12] for name in ("weights_hash", "adapter_hash") if facts[name]]
+            weights = f"weights {hashes[0]}{f' with adapter {hashes[1]}' if hashes[1:] else ''}, " if hashes else ""
+            print(f"[{weights}{facts['tokens_out']:,} tokens in {facts['seconds']:.1f} s]", file=sys.stderr)
+
+
+def _preferences(args: argparse.Namespace) -> None:
+    from glan_core.chat.preferences import write_preferences
+    from glan_core.wording import plural
+
+    number = write_preferences(Workspace.open(args.dir), args.file)
+    print(f"Wrote {plural(number, 'preference row')} to {args.file}.")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from glan_core.chat import server
+
+    if not 1 <= args.idle <= 10**7:
+        raise GlanError(f"--idle must be a number of seconds of at least 1, and is {args.idle}.")
+    server.run(args.idle)

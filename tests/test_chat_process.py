@@ -1,0 +1,264 @@
+"""The model process from outside: who may ask it, what it streams, how it stops, crashes, idles and gives its memory back."""
+
+import http.client
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from chat_models import GREEDY, make_base
+
+from glan_core.chat import process
+from glan_core.chat.panes import Drawing, Pane, pane_of
+from glan_core.errors import GlanError
+from glan_core.training.models import hash_weights
+
+pytest_plugins = ["chat_fixtures"]
+
+CHAT = [{"role": "user", "content": "hello"}]
+SCRIPTED = Pane(spec="scripted", teacher="scripted")
+LONG = Drawing(temperature=0, max_tokens=4000)
+
+
+def order(ws, *specs: str, drawing: Drawing = GREEDY, **values):
+    panes = [pane_of(ws, spec) for spec in specs]
+    return process.order_turn(panes, [CHAT] * len(panes), drawing, **values)
+
+
+def texts_of(events) -> dict[int, str]:
+    texts: dict[int, str] = {}
+    for event in events:
+        if "text" in event:
+            texts[event["pane"]] = texts.get(event["pane"], "") + event["text"]
+    return texts
+
+
+def wait(true, seconds: float = 60):
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- who may ask
+
+
+def test_nobody_is_answered_without_the_token_and_only_its_user_can_read_it(talking):
+    process.ensure()
+    address = json.loads((talking / process.ADDRESS).read_text())
+    for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": "Bearer "}):
+        for method, path in (
+            ("GET", "/status"),
+            ("POST", "/turns"),
+            ("POST", "/release"),
+            ("GET", "/turns/x"),
+            ("GET", "/nowhere"),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", address["port"], timeout=20)
+            connection.request(method, path, b"{}" if method == "POST" else None, headers)
+            response = connection.getresponse()
+            assert response.status == 401 and address["token"].encode() not in response.read()
+            connection.close()
+    assert process.status() is not None  # nobody released it
+    for name in (process.ADDRESS, process.LOG):
+        assert stat.S_IMODE((talking / name).stat().st_mode) == 0o600
+    assert address["token"] not in (talking / process.LOG).read_text()
+
+
+def test_a_runtime_folder_that_others_can_read_is_refused(tmp_path, monkeypatch):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir(mode=0o755)
+    open_to_all.chmod(0o755)
+    monkeypatch.setenv("GLAN_RUNTIME", str(open_to_all))
+    with pytest.raises(GlanError, match="only you can read"):
+        process.status()
+
+
+def test_two_that_start_it_at_the_same_time_get_the_same_one(talking):
+    process.release()
+    words = "from glan_core.chat import process; process.ensure(); print(process.status()['pid'])"
+    asked = [subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    pids = {child.communicate(timeout=90)[0].strip() for child in asked}
+    assert len(pids) == 1 and int(pids.pop()) == process.status()["pid"]
+
+
+# ------------------------------------------------------------------------------------------------------------- what it says
+
+
+def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, models_ws, base):
+    specs = ("base:tuned", "tuned:tuned", "base:whole", "tuned:whole")
+    events = list(process.stream(order(models_ws, *specs)))
+    texts, ends = texts_of(events), {event["pane"]: event for event in events if "state" in event}
+    assert len(set(texts.values())) == 4 and all(end["state"] == "done" for end in ends.values())
+    facts = [ends[n]["facts"] for n in range(4)]
+    folder = models_ws.folder / "models"
+    assert [f["weights_hash"] for f in facts] == [
+        hash_weights(base), hash_weights(base), hash_weights(folder / "whole" / "base"), hash_weights(folder / "whole" / "weights")
+    ]  # fmt: skip
+    assert [f["adapter_hash"] for f in facts] == ["", hash_weights(folder / "tuned" / "weights"), "", ""]
+    assert [f["adapter"] for f in facts] == ["off", "on", "none", "none"]
+    for f in facts:
+        assert f["tokens_out"] == 24 and f["finish"] == "length" and f["tokens_in"] > 5 and f["dtype"] == "float32"
+        assert 0 < f["first_token"] <= f["seconds"]
+    assert len(process.status()["held"]) == 3  # one copy of the base serves itself and its adapter
+
+
+def test_the_texts_of_two_panes_come_interleaved(talking, models_ws):
+    events = [e["pane"] for e in process.stream(order(models_ws, "base:tuned", "tuned:tuned", drawing=LONG.model_copy(
+        update={"max_tokens": 300}))) if "text" in e]  # fmt: skip
+    turns = sum(a != b for a, b in pairwise(events))
+    assert turns > 4  # neither waits for the other's end
+
+
+def test_a_seed_repeats_an_answer_whoever_is_asked_beside_it(talking, models_ws):
+    drawing = Drawing(temperature=1.0, max_tokens=24, seed=5)
+    alone = texts_of(process.stream(order(models_ws, "tuned:tuned", drawing=drawing)))
+    beside = texts_of(process.stream(order(models_ws, "base:whole", "base:tuned", "tuned:tuned", drawing=drawing)))
+    assert beside[2] == alone[0]
+
+
+def test_a_pane_that_can_not_answer_says_why_and_the_others_answer(talking, models_ws, tmp_path):
+    short = make_base(tmp_path / "short", positions=16)
+    panes = [
+        SCRIPTED, pane_of(models_ws, "openai:model@http://127.0.0.1:9/v1"), pane_of(models_ws, f"local:{tmp_path / 'gone'}"),
+        pane_of(models_ws, f"local:{short}"),
+    ]  # fmt: skip
+    ends = {e["pane"]: e for e in process.stream(process.order_turn(panes, [CHAT] * 4, GREEDY)) if "state" in e}
+    assert [ends[n]["state"] for n in range(4)] == ["done", "failed", "failed", "failed"]
+    assert "cannot be reached" in ends[1]["message"]
+    assert "There is no folder" in ends[2]["message"]
+    assert "tokens long, and the model takes 16" in ends[3]["message"]
+
+
+def test_a_key_reaches_the_endpoint_and_nothing_else(talking, monkeypatch):
+    from contextlib import ExitStack
+
+    from browser import free_port
+
+    secret, port = "sk-very-secret-0123456789", free_port()
+    code = f"from glan_core.teachers.server import run; run(port={port}, api_key={secret!r})"
+    with ExitStack() as stack:
+        server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        stack.callback(server.wait)
+        stack.callback(server.kill)
+        server.stdout.readline()
+        pane = Pane(spec="openai:scripted", teacher="openai:scripted", base_url=f"http://127.0.0.1:{port}/v1")
+        asked = process.order_turn([pane], [CHAT], GREEDY)
+        (end,) = (e for e in process.stream(asked, "sk-wrong-key-0123456789") if "state" in e)
+        assert end["state"] == "failed" and "does not accept the key" in end["message"] and "sk-" not in end["message"]
+        (end,) = (e for e in process.stream(asked.model_copy(update={"id": "again"}), secret) if "state" in e)
+        assert end["state"] == "done" and end["facts"]["tokens_out"] > 0
+        pid = process.status()["pid"]
+    assert secret not in (talking / process.LOG).read_text()
+    assert secret not in json.dumps(process.look("again"))
+    if os.path.exists(f"/proc/{pid}/environ"):
+        assert b"OPENAI_API_KEY" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_nothing_is_allowed_above_four_panes_and_unknown_settings(talking, models_ws):
+    with pytest.raises(ValueError, match="at most 4"):
+        process.order_turn([SCRIPTED] * 5, [CHAT] * 5, GREEDY)
+    with pytest.raises(GlanError, match="names no model"):
+        pane_of(models_ws, "mistral")
+    with pytest.raises(GlanError, match="There is no model"):
+        pane_of(models_ws, "tuned:nobody")
+
+
+# ------------------------------------------------------------------------------------------------------------- its end
+
+
+def test_stopping_keeps_what_was_written(talking, models_ws):
+    long = order(models_ws, "base:tuned", "tuned:tuned", drawing=LONG)
+    process.begin(long)
+    wait(lambda: all(pane["text"] for pane in process.look(long.id)["panes"]))
+    process.stop(long.id)
+    ended = wait(lambda: (now := process.look(long.id))["ended"] and now)
+    assert [pane["state"] for pane in ended["panes"]] == ["stopped"] * 2
+    assert all(0 < pane["facts"]["tokens_out"] < 4000 and pane["text"] for pane in ended["panes"])
+
+
+def test_a_reader_that_leaves_stops_the_answer(talking, models_ws):
+    long = order(models_ws, "tuned:whole", drawing=LONG)
+    events = process.stream(long)
+    next(event for event in events if "text" in event)
+    events.close()
+    ended = wait(lambda: (now := process.look(long.id))["ended"] and now)
+    assert ended["panes"][0]["state"] == "stopped" and ended["panes"][0]["facts"]["tokens_out"] < 4000
+
+
+def test_answers_with_the_same_weights_take_turns_and_a_waiting_one_can_be_stopped(talking, models_ws):
+    first, second = order(models_ws, "tuned:tuned", drawing=LONG), order(models_ws, "base:tuned", drawing=LONG)
+    process.begin(first)
+    wait(lambda: process.look(first.id)["panes"][0]["text"])
+    process.begin(second)
+    wait(lambda: "another answer" in process.look(second.id)["panes"][0]["doing"])
+    process.stop(second.id)
+    ended = wait(lambda: (now := process.look(second.id))["ended"] and now)
+    assert ended["panes"][0]["state"] == "stopped" and not ended["panes"][0]["text"]
+    assert not process.look(first.id)["ended"]
+    process.stop(first.id)
+
+
+def test_a_crash_is_a_message_and_the_next_question_starts_it_anew(talking, models_ws):
+    events = process.stream(order(models_ws, "tuned:whole", drawing=LONG))
+    next(event for event in events if "text" in event)
+    pid = process.status()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(process.ProcessGone, match="The model process has ended without a word"):
+        list(events)
+    wait(lambda: process.status() is None)
+    assert texts_of(process.stream(order(models_ws, "tuned:whole")))[0]
+    assert process.status()["pid"] != pid
+
+
+def test_release_ends_the_process_and_what_it_wrote_is_stopped_in_words(talking, models_ws):
+    said: list[dict] = []
+    reader = threading.Thread(target=lambda: said.extend(process.stream(order(models_ws, "tuned:whole", drawing=LONG))))
+    reader.start()
+    wait(lambda: (process.status() or {}).get("writing"))
+    pid = process.status()["pid"]
+    assert process.release()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    reader.join(20)
+    assert said[-1]["state"] == "stopped" and "needed the memory" in said[-1]["message"]
+    assert process.status() is None and not process.release()
+    assert not (talking / process.ADDRESS).exists()
+
+
+def test_it_ends_by_itself_when_nobody_asks(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLAN_RUNTIME", str(tmp_path / "run"))
+    monkeypatch.setenv("GLAN_MODEL_IDLE", "1")
+    process.ensure()
+    pid = process.status()["pid"]
+    wait(lambda: process._alive(pid) is False)
+    assert process.status() is None
+
+
+def test_a_setting_for_idleness_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("GLAN_MODEL_IDLE", "soon")
+    with pytest.raises(GlanError, match="GLAN_MODEL_IDLE must be a number of seconds"):
+        process.idle_seconds()
+
+
+def test_the_self_test_over_the_wire(talking, models_ws):
+    found = process.self_test([pane_of(models_ws, spec) for spec in ("base:tuned", "tuned:tuned", "tuned:whole")])
+    assert found["passed"] and len(found["pairs"]) == 3
+    with pytest.raises(GlanError, match="nothing to compare"):
+        process.self_test([SCRIPTED])
+
+
+def test_without_weights_torch_is_never_imported(talking):
+    process.release()
+    list(process.stream(process.order_turn([SCRIPTED], [CHAT], GREEDY)))
+    pid = process.status()["pid"]
+    if os.path.exists(f"/proc/{pid}/maps"):
+        assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
