@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -250,13 +250,15 @@ def _gaps(
     texts = [row.question for row in read_rows(ws, name, places.tolist())]
     terms = telling_terms(texts, groups, len(centres))
     share = len(theirs) / len(held)
-    found = []
-    for group, words in enumerate(terms):
+    found: dict[tuple[str, ...], Gap] = {}
+    for group in sorted(range(len(centres)), key=lambda group: -(groups == group).sum()):
         inside = np.flatnonzero(groups == group)
         if len(inside):
-            middle = inside[(x[inside] @ centres[group]).argmax()]
-            found.append(Gap(tuple(words), round(len(inside) * share), int(places[middle])))
-    return tuple(sorted(found, key=lambda gap: -gap.rows))
+            middle = int(places[inside[(x[inside] @ centres[group]).argmax()]])
+            words = tuple(terms[group])
+            known = found.get(words, Gap(words, 0, middle))  # two groups of the same words are one theme to those who read them
+            found[words] = replace(known, rows=known.rows + round(len(inside) * share))
+    return tuple(sorted(found.values(), key=lambda gap: -gap.rows))
 
 
 def _clusters(drawn: Map, cluster: np.ndarray) -> tuple[ClusterShare, ...]:

@@ -6,7 +6,7 @@ opacity grows with the logarithm of how many there are.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -103,9 +103,10 @@ def map_figure(
     points: pd.DataFrame, style: Style, *, window: tuple[float, float, float, float], colors: dict[str, str] | None = None,
     label: str = "", ends: tuple[float, float] | None = None, image: str | None = None, clusters: pd.DataFrame | None = None,
     picked: int | None = None, contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    symbols: Mapping[str, str] | None = None,
 ) -> go.Figure:  # fmt: skip
-    """The map in 2-D. `points`: seq, x, y, text, and name (a key of `colors`) or value (between `ends`); faded ones have the
-    name ''. Over an `image` of all rows the points are small. `clusters`: x, y, label, written into the map; `picked`: the seq
+    """The map in 2-D. `points`: seq, x, y, text, and name (a key of `colors`, perhaps of `symbols`) or value (between `ends`);
+    faded ones have the name ''. Over an `image` of all rows the points are small. `clusters`: x, y, label, written into the map; `picked`: the seq
     of the point that is marked; `contours`: centres of columns and rows, and how many rows are around each."""
     figure = go.Figure()
     left, right, low, high = window
@@ -128,7 +129,7 @@ def map_figure(
             "end": float(z.max()), "size": float(z.max()) / 7}, line={"color": style.muted, "width": 1}, showlegend=False,
         ))  # fmt: skip
     size, opacity = (3.5, 0.6) if image else (5 if len(points) > 4000 else 7, 0.85)
-    for trace in _traces(points, style, colors, label, ends, size, opacity, go.Scattergl):
+    for trace in _traces(points, style, colors, label, ends, size, opacity, go.Scattergl, symbols):
         figure.add_trace(trace)
     if clusters is not None and len(clusters):
         figure.add_trace(go.Scatter(
@@ -185,7 +186,10 @@ def density_contours(xy: np.ndarray, window: tuple[float, float, float, float], 
     return (xs[:-1] + xs[1:]) / 2, (ys[:-1] + ys[1:]) / 2, counts
 
 
-def _traces(points: pd.DataFrame, style: Style, colors, label: str, ends, size: float, opacity: float, kind) -> list:
+def _traces(
+    points: pd.DataFrame, style: Style, colors, label: str, ends, size: float, opacity: float, kind,
+    symbols: Mapping[str, str] | None = None,
+) -> list:  # fmt: skip
     """The points: one trace a name, the faded ones first; or one trace with a ramp."""
     hover = {"hovertemplate": "%{text}<extra></extra>"}
 
@@ -206,7 +210,8 @@ def _traces(points: pd.DataFrame, style: Style, colors, label: str, ends, size: 
     for name, color in (colors or {}).items():
         rows = points[points["name"] == name]
         if len(rows):
-            found.append(trace(rows, {"color": color}, name=name, showlegend=True))
+            shape = {"symbol": symbols[name]} if symbols else {}
+            found.append(trace(rows, {"color": color, **shape}, name=name, showlegend=True))
     return found
 
 
