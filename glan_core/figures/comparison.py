@@ -1,10 +1,11 @@
 """Two datasets in one picture: this one in blue, the other in orange, on the map and over the taxonomy.
 
 Blue and orange are told apart by eyes of every kind; what only one set has is full in colour, what both have is pale. Rows of
-the other set are diamonds.
+the other set are diamonds, open where both have it, so that they hide no row of ours.
 """
 
 from collections.abc import Mapping
+from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,10 +15,10 @@ from glan_core.figures.style import Style, mix
 from glan_core.wording import number, shorten
 
 BLUE, ORANGE = 3, 1  # of the hues
-PALE = 0.58
+PALE = 0.5
 ROW = 26
 MOST_ROWS = 20
-SYMBOLS = {SHARED_HERE: "circle", ONLY_HERE: "circle", SHARED_THERE: "diamond", ONLY_THERE: "diamond"}
+SYMBOLS = {SHARED_HERE: "circle", ONLY_HERE: "circle", SHARED_THERE: "diamond-open", ONLY_THERE: "diamond"}
 
 
 def side_colors(style: Style) -> dict[str, str]:
@@ -31,8 +32,9 @@ def side_colors(style: Style) -> dict[str, str]:
 
 def named(points: pd.DataFrame, colors: Mapping[str, str], other: str) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
     """Points (with name), colours and symbols under the words that a legend shows, where the other set is called `other`."""
+    other = escape(other)  # plotly reads tags
     words = {
-        SHARED_HERE: "here, with a like there", SHARED_THERE: f"{other}, with a like here", ONLY_HERE: "only here",
+        SHARED_HERE: "here, with a neighbour there", SHARED_THERE: f"{other}, with a neighbour here", ONLY_HERE: "only here",
         ONLY_THERE: f"only in {other}",
     }  # fmt: skip
     return (
@@ -43,7 +45,7 @@ def named(points: pd.DataFrame, colors: Mapping[str, str], other: str) -> tuple[
 
 def spread_figure(frame: pd.DataFrame, other: str, style: Style, picked: str | None = None) -> go.Figure:
     """How both sets spread over parts of the taxonomy (`comparison_view.taxonomy_rows`): a bar for each set."""
-    shown = frame.head(MOST_ROWS)
+    shown, other = frame.head(MOST_ROWS), escape(other)
     names = [f"<b>{shorten(name, 30)}</b>" if id == picked else shorten(name, 30)
              for id, name in zip(shown["id"], shown["name"], strict=True)]  # fmt: skip
     figure = go.Figure()

@@ -60,14 +60,14 @@ def _choose(found: list[Comparison]) -> Comparison:
     names = [one.name for one in found]
     wanted = st.session_state.get(PICKED)
     at = next((n for n, name in enumerate(names) if wanted and slug(name) == slug(wanted)), 0)
-    said = {one.name: f"{shorten(one.name, 40)} · {number(one.rows)} questions · {ago(one.made_at)}" for one in found}
+    said = {one.name: f"{shorten(one.name, 24)} · {number(one.rows)} questions · {ago(one.made_at)}" for one in found}
     key = f"comparison_of_{at}_{len(found)}_{int(found[0].made_at)}"
 
     def choose() -> None:
         st.session_state[PICKED] = st.session_state[key]
         diversity_compare_map.leave()
 
-    name = st.selectbox("Comparison", names, index=at, format_func=said.get, key=key, on_change=choose, width=380,
+    name = st.selectbox("Comparison", names, index=at, format_func=said.get, key=key, on_change=choose, width=310,
                         label_visibility="collapsed")  # fmt: skip
     return next(one for one in found if one.name == name)
 
@@ -78,16 +78,19 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     nth = st.session_state.get(FORM, 0)
     added = st.session_state.get("set_added")
     options = list(dict.fromkeys([*said, *([added] if added else [])]))
+    path_key, most_key = f"run_compare_path_{nth}", "run_compare_most"
+    st.session_state.setdefault(path_key, added)
+    st.session_state.setdefault(most_key, MOST)
     path = st.selectbox(
-        "Other dataset", options, index=options.index(added) if added in options else None, format_func=lambda p: said.get(p, p),
-        key=f"run_compare_path_{nth}", accept_new_options=True, placeholder="Choose, or type the path of a file or folder",
+        "Other dataset", options, index=None, format_func=lambda path: said.get(path, path), key=path_key,
+        accept_new_options=True, placeholder="Choose, or type the path of a file or folder",
     )  # fmt: skip
     with st.popover("Add a file", icon=":material/upload_file:"):
         _upload(ws)
     path = (path or "").strip()
     hint = name_of(ws, path) if path else ""
     name = st.text_input("Called", key=f"run_compare_name_{nth}", placeholder=hint or "as its file or folder").strip() or hint
-    most = st.number_input("Rows to take at most", 10, 1_000_000, MOST, step=10_000, key="run_compare_most",
+    most = st.number_input("Rows to take at most", 10, 1_000_000, step=10_000, key=most_key,
                            help="Of a larger set as many are drawn at random, the same ones every time.")  # fmt: skip
     there = not path or path in said or Path(path).expanduser().exists()
     if not there:
