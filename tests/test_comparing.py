@@ -76,6 +76,9 @@ def test_what_cannot_be_compared_is_said(ours, tmp_path, new_workspace):
         compare(ours, tmp_path / "nothing.jsonl")
     with pytest.raises(GlanError, match="keeps no questions"):
         compare(ours, new_workspace("empty").folder)
+    for name in ("~nobody-at-all/rows.jsonl", "x" * 5000):
+        with pytest.raises(GlanError, match="names no file or folder"):
+            compare(ours, name)
     other = new_workspace("new")
     add_pairs(other, [("music", "What?", "So.")])
     with pytest.raises(GlanError, match="no questions yet"):

@@ -26,6 +26,7 @@ from glan_core.diversity.scoring import Scorer, text_values
 from glan_core.diversity.vectors import Vectors, Writer, read_vectors, write_json
 from glan_core.errors import GlanError
 from glan_core.runs.jobs import Progress
+from glan_core.taxonomy import quoted
 from glan_core.wording import plural
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.workspace import FILE
@@ -87,7 +88,7 @@ def compare_rows(ws: Workspace, order: CompareOrder, progress: Progress) -> str:
 
 def open_other(ws: Workspace, path: str) -> Other:
     """Another workspace, a snapshot of this one by its name, or a file or folder of rows; GlanError when it is none."""
-    place = _place(ws, path)
+    place = place_of(ws, path)
     if (place / FILE).is_file():
         return _workspace(Workspace.open(place))
     foreign = read_foreign(place)
@@ -100,9 +101,21 @@ def name_of(ws: Workspace, path: str) -> str:
     return place.name if place.is_dir() else place.stem
 
 
+def place_of(ws: Workspace, path: str) -> Path:
+    """Where a file or folder is, or a snapshot of this workspace by its name, wherever one asks from; GlanError when it is
+    nowhere."""
+    place = _place(ws, path)
+    if not place.exists():
+        raise GlanError(f"{path} does not exist: give a file or folder of rows, a workspace, or the name of a snapshot.")
+    return place.absolute()
+
+
 def _place(ws: Workspace, path: str) -> Path:
-    place, snapshot = Path(path).expanduser(), ws.folder / "snapshots" / path
-    return snapshot if not place.exists() and snapshot.is_dir() else place
+    try:
+        place, snapshot = Path(path).expanduser(), ws.folder / "snapshots" / path
+        return snapshot if not place.exists() and snapshot.is_dir() else place
+    except (OSError, RuntimeError, ValueError):  # no name that a file can have, or of nobody's home
+        raise GlanError(f"{quoted(path)} names no file or folder.") from None
 
 
 def _workspace(ws: Workspace) -> Other:

@@ -1,11 +1,9 @@
 """Another dataset beside this one: which comparison is shown, the form that makes one, the map of both and their numbers."""
 
-from pathlib import Path
-
 import networkx as nx
 import streamlit as st
 
-from glan_core.diversity.comparing import name_of
+from glan_core.diversity.comparing import name_of, place_of
 from glan_core.diversity.comparisons import Comparison, list_comparisons, remove_comparison
 from glan_core.diversity.orders import CompareOrder
 from glan_core.diversity.other_sets import other_sets, store_set
@@ -88,18 +86,18 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     with st.popover("Add a file", icon=":material/upload_file:"):
         _upload(ws)
     path = (path or "").strip()
-    hint = name_of(ws, path) if path else ""
+    there = _is_there(ws, path)
+    hint = name_of(ws, path) if there else ""
     name = st.text_input("Called", key=f"run_compare_name_{nth}", placeholder=hint or "as its file or folder").strip() or hint
     most = st.number_input("Rows to take at most", 10, 1_000_000, step=10_000, key=most_key,
                            help="Of a larger set as many are drawn at random, the same ones every time.")  # fmt: skip
-    there = not path or path in said or Path(path).expanduser().exists()
-    if not there:
+    if not there and path:
         st.caption(f":orange[There is no file or folder {plain(path)} where the studio runs.]")
-    if any(slug(one.name) == slug(name) for one in found):
+    if any(name and slug(one.name) == slug(name) for one in found):
         st.caption(f"It replaces the comparison {plain(name)} that there is.")
     if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
-        f"Compare with {plain(shorten(name, 40))}" if path else "Compare", type="primary", icon=":material/compare:",
-        key="begin_comparison", disabled=not path or not there or bool(job_panel.at_work(ws, ("compare",))),
+        f"Compare with {plain(shorten(name, 40))}" if there else "Compare", type="primary", icon=":material/compare:",
+        key="begin_comparison", disabled=not there or bool(job_panel.at_work(ws, ("compare",))),
         help=None if path else "Choose a dataset first.",
     ):  # fmt: skip
         begin(ws, embedder, path, name, int(most))
@@ -108,12 +106,18 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
         st.rerun()
 
 
+def _is_there(ws: Workspace, path: str) -> bool:
+    try:
+        return bool(path and place_of(ws, path))
+    except GlanError:
+        return False
+
+
 def begin(ws: Workspace, embedder: str, path: str, name: str, most: int) -> None:
     """Start the run that compares; what keeps it from starting is told above the view."""
-    place = Path(path).expanduser()
-    values = embedder_form.asked(ws, embedder) | {"path": str(place.absolute()) if place.exists() else path, "name": name}
     try:
-        order = read_order(CompareOrder, values | {"most": most})
+        values = embedder_form.asked(ws, embedder) | {"path": str(place_of(ws, path)), "name": name, "most": most}
+        order = read_order(CompareOrder, values)
     except GlanError as error:
         st.session_state.job_error = error
         return
