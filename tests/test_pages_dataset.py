@@ -31,7 +31,7 @@ def test_the_funnel_leads_from_all_pairs_to_those_that_are_kept(demo_ws):
     shown = Studio("dataset")
     assert "96 pairs · 93 kept (97%)" in shown.said and "3 pairs left out" in shown.said
     found = shown.table("what")
-    assert found["what"].tolist() == ["judged low by a teacher", "nearly the same words", "gsm8k"]
+    assert found["what"].tolist() == ["judged low", "nearly the same", "gsm8k"]
     assert found["tagged"].tolist() == [1, 1, 1]
     table = shown.table("duplicate").set_index("discipline")
     assert table.index[0] == "Mathematics" and table.loc["Mathematics", "kept"] == 45

@@ -15,7 +15,7 @@ from pages.components import address, studio
 
 CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
 NAMES = {
-    "exact": "the same words", "near": "nearly the same words", "meaning": "the same in meaning", "judge": "judged low by a teacher",
+    "exact": "same words", "near": "nearly the same", "meaning": "same in meaning", "judge": "judged low",
     **{rule.name: rule.label for rule in RULES.values()},
 }  # fmt: skip
 
