@@ -131,17 +131,17 @@ def map_figure(
     size, opacity = (3.5, 0.6) if image else (5 if len(points) > 4000 else 7, 0.85)
     for trace in _traces(points, style, colors, label, ends, size, opacity, go.Scattergl, symbols):
         figure.add_trace(trace)
-    if clusters is not None and len(clusters):
-        figure.add_trace(go.Scatter(
-            x=clusters["x"], y=clusters["y"], text=clusters["label"], mode="text", hoverinfo="skip", showlegend=False,
-            textfont={"size": 12, "color": style.text, "shadow": f"0 0 4px {style.background}, 0 0 4px {style.background}"},
-        ))  # fmt: skip
     marked = points[points["seq"] == picked]
     if len(marked):
-        figure.add_trace(go.Scatter(
+        figure.add_trace(go.Scattergl(
             x=marked["x"], y=marked["y"], mode="markers", hoverinfo="skip", showlegend=False,
-            marker={"size": 16, "color": "rgba(0,0,0,0)", "line": {"width": 2.5, "color": style.text}},
+            marker={"size": 16, "symbol": "circle-open", "color": style.text, "line": {"width": 2.5, "color": style.text}},
         ))  # fmt: skip
+    if clusters is not None:  # as annotations, since plotly draws every trace of text below the points
+        for x, y, label in zip(clusters["x"], clusters["y"], clusters["label"], strict=True):
+            figure.add_annotation(
+                x=x, y=y, text=label, showarrow=False, font={"size": 12, "color": style.text}, bgcolor=_veil(style), borderpad=1
+            )
     axis = {"visible": False, "constrain": "domain"}
     figure.update_layout(
         template=style.template, height=HEIGHT, dragmode="pan", xaxis={**axis, "range": [left, right]},
@@ -213,6 +213,11 @@ def _traces(
             shape = {"symbol": symbols[name]} if symbols else {}
             found.append(trace(rows, {"color": color, **shape}, name=name, showlegend=True))
     return found
+
+
+def _veil(style: Style) -> str:
+    """The background, so thin that points shine through it and words on it can be read."""
+    return f"rgba({', '.join(str(int(style.background[n : n + 2], 16)) for n in (1, 3, 5))}, 0.72)"
 
 
 def _legend(colors: dict[str, str] | None) -> dict:
