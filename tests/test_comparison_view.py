@@ -112,6 +112,9 @@ def test_the_map_of_both_has_a_trace_a_side_in_its_colour_and_shape(ours, compar
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces)[-2:] == ["only here", "only in &lt;b&gt;bakery&lt;/b&gt;"]  # what only one set has lies on top
     assert sum(len(trace.x) for trace in figure.data) == 96
+    assert (
+        traces["&lt;b&gt;bakery&lt;/b&gt;, with a neighbour here"].marker.line.width > 0
+    )  # an open sign is nothing but its line
     assert {trace.marker.symbol for name, trace in traces.items() if "here" in name and "bakery" not in name} == {"circle"}
 
 

@@ -211,6 +211,8 @@ def _traces(
         rows = points[points["name"] == name]
         if len(rows):
             shape = {"symbol": symbols[name]} if symbols else {}
+            if shape and shape["symbol"].endswith("-open"):  # nothing of it would be seen without a line
+                shape["line"] = {"width": 1.5, "color": color}
             found.append(trace(rows, {"color": color, **shape}, name=name, showlegend=True))
     return found
 

@@ -183,7 +183,8 @@ def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, ba
     st.caption(f"{plain(one.name)}, question {number(row + 1)}")
     seq, similarity = int(points.nearest[row]), float(points.similarity[row])
     nearest = homework_rows.questions_of(ws.db, [seq]).get(seq)
-    with st.container(height=330, border=False):
+    long = len(text.question) + len(text.answer or "") > 900
+    with st.container(height=330 if long else "content", border=False):
         st.markdown(model_markdown(text.question[:20_000]))
         if text.answer:
             st.divider()
