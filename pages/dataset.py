@@ -11,6 +11,7 @@ from pages.components import (
     dataset_export,
     dataset_filters,
     dataset_funnel,
+    dataset_judge,
     dataset_snapshots,
     studio,
 )
@@ -18,6 +19,7 @@ from pages.components import (
 VIEWS = {
     "Funnel": dataset_funnel.panel,
     "Filters": dataset_filters.panel,
+    "Judge": dataset_judge.panel,
     "Duplicates": dataset_duplicates.panel,
     "Benchmarks": dataset_benchmarks.panel,
     "Snapshots": dataset_snapshots.panel,

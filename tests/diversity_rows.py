@@ -3,6 +3,9 @@
 import random
 
 from glan_core import ids
+from glan_core.diversity.comparing import compare_rows
+from glan_core.diversity.comparisons import Comparison, list_comparisons
+from glan_core.diversity.orders import CompareOrder
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.homework_rows import Question
 
@@ -23,6 +26,7 @@ TOPICS = {
     "music": ["chord", "melody", "scale", "rhythm", "harmony", "cadence", "tempo", "fugue", "interval", "counterpoint"],
     "earth-science": ["magma", "basalt", "fault", "tectonic", "glacier", "erosion", "sediment", "mantle", "volcano", "strata"],
 }
+BREAD = [f"Bake bread {n} from flour, yeast and salt." for n in range(30)]
 LEVELS = ("introductory", "advanced")
 
 
@@ -76,3 +80,9 @@ def add_topics(ws: Workspace, number: int, seed: int = 0) -> None:
     """Add that many pairs to each of three disciplines, in turns."""
     rng = random.Random(seed)
     add_pairs(ws, [(topic, question(topic, rng), f"Answer {n}.") for n in range(number) for topic in TOPICS])
+
+
+def compare(ws: Workspace, path: object, **values: object) -> tuple[str, Comparison]:
+    """Lay a dataset over a workspace; what is said of it, and what was found."""
+    said = compare_rows(ws, CompareOrder(path=str(path), embedder="words", **values), Steps())
+    return said, list_comparisons(ws)[0]

@@ -4,8 +4,13 @@ import re
 
 import pytest
 from browser import expect, still, visit
+from diversity_rows import BREAD, Steps, add_topics
 from studio_app import draw_map
 
+from glan_core import demo
+from glan_core.diversity.mapping import make_map
+from glan_core.diversity.orders import MapOrder
+from glan_core.diversity.other_sets import store_set
 from glan_core.workspace import Workspace, homework_rows, pair_filter
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -84,3 +89,29 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
     expect(page.get_by_text("A part of the map is shown.")).to_be_visible()
     page.get_by_role("button", name="Show the whole map").click()
     expect(page.get_by_text("A part of the map is shown.")).to_have_count(0)
+
+
+def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, home):
+    ws = demo.create(home / "compared")
+    add_topics(ws, 12)
+    file = home.parent / "bread.csv"
+    file.write_text("prompt,response\n" + "".join(f'"{text}",So.\n' for text in BREAD))
+    with file.open("rb") as data:
+        store_set(ws, "bread.csv", data)
+    make_map(ws, MapOrder(embedder="words"), Steps())
+    visit(page, server, "/diversity?workspace=compared&diversity_view=Compare", "Diversity")
+    page.get_by_role("combobox", name="Other dataset").click()
+    page.get_by_text("bread.csv · a file kept here").click()
+    still(page)
+    page.get_by_role("button", name="Compare with bread").click()
+    expect(page.get_by_text("Only in bread", exact=True).first).to_be_visible()  # a process of its own did it
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)  # the map, and the taxonomy below
+    shown = points(page)
+    assert sorted(seq for seq, _, _ in shown if seq < 0) == list(range(-30, 0)) and len(shown) == 66
+    theirs = [p for p in shown if p[0] < 0]
+    seq, x, y = max(theirs, key=lambda p: min(abs(p[1] - q[1]) + abs(p[2] - q[2]) for q in shown if q is not p))
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    expect(page.get_by_text(f"bread, question {-seq}", exact=True)).to_be_visible()
+    expect(page.get_by_text(BREAD[-1 - seq]).first).to_be_visible()
+    ws.close()

@@ -6,6 +6,7 @@ import random
 from diversity_rows import add_topics, question
 
 from glan_core.cli import main
+from glan_core.workspace import run_rows
 
 
 def test_from_embeddings_to_a_comparison(ws, tmp_path, capsys):
@@ -38,3 +39,5 @@ def test_what_is_wrong_is_said_in_one_line(ws, capsys):
     assert main(["map", folder, "--embedder", "words", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["message"].startswith("There are no questions yet")
     assert main(["compare", folder, "x.jsonl", "--show"]) == 2 and "no comparison 'x'" in capsys.readouterr().err
+    assert main(["compare", folder, "x.jsonl", "--embedder", "words"]) == 2 and "does not exist" in capsys.readouterr().err
+    assert run_rows.runs(ws.db, 9)[0].kind == "map"  # of what cannot begin no run is kept

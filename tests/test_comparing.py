@@ -1,11 +1,8 @@
 """Another dataset laid over this one: the same embedder, map and measures; what each covers that the other does not."""
 
-import json
-import random
-
 import numpy as np
 import pytest
-from diversity_rows import Steps, add_pairs, add_topics, question
+from diversity_rows import BREAD, Steps, add_pairs, add_topics, compare
 
 from glan_core.diversity.comparing import compare_rows
 from glan_core.diversity.comparisons import (
@@ -20,29 +17,7 @@ from glan_core.diversity.comparisons import (
 from glan_core.diversity.orders import CompareOrder
 from glan_core.errors import GlanError
 
-BREAD = [f"Bake bread {n} from flour, yeast and salt." for n in range(30)]
-
-
-@pytest.fixture
-def ours(ws):
-    """A dozen questions of each of three topics: few enough for a map without UMAP."""
-    add_topics(ws, 12)
-    return ws
-
-
-@pytest.fixture
-def bakery(tmp_path):
-    """A file of thirty questions on music and thirty on bread."""
-    rng = random.Random(3)
-    asked = [question("music", rng) for _ in range(30)] + BREAD
-    file = tmp_path / "bakery.jsonl"
-    file.write_text("\n".join(json.dumps({"instruction": text, "output": f"About {n}."}) for n, text in enumerate(asked)))
-    return file
-
-
-def compare(ws, path, **values):
-    said = compare_rows(ws, CompareOrder(path=str(path), embedder="words", **values), Steps())
-    return said, list_comparisons(ws)[0]
+pytest_plugins = ["comparison_fixtures"]
 
 
 def test_what_one_covers_and_the_other_does_not(ours, bakery):
@@ -101,6 +76,9 @@ def test_what_cannot_be_compared_is_said(ours, tmp_path, new_workspace):
         compare(ours, tmp_path / "nothing.jsonl")
     with pytest.raises(GlanError, match="keeps no questions"):
         compare(ours, new_workspace("empty").folder)
+    for name in ("~nobody-at-all/rows.jsonl", "x" * 5000):
+        with pytest.raises(GlanError, match="names no file or folder"):
+            compare(ours, name)
     other = new_workspace("new")
     add_pairs(other, [("music", "What?", "So.")])
     with pytest.raises(GlanError, match="no questions yet"):

@@ -5,7 +5,6 @@ import shlex
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 from studio_app import Studio, draw_map
 
 from glan_core import review, runs
@@ -215,28 +214,23 @@ def test_what_is_encircled_on_the_map_can_be_taken_away(tagged, monkeypatch):
     assert not shown.app.download_button
 
 
-JUDGE = """
-import streamlit as st
-from glan_core import taxonomy_edit
-from glan_core.workspace import Workspace
-from pages.components import dataset_judge
-
-st.session_state.workspace = "demo"
-ws = Workspace.open({folder!r})
-dataset_judge.panel(ws, taxonomy_edit.tree(ws))
-"""
-
-
 def test_the_judge_is_planned_with_its_price_before_it_is_started(demo_ws):
-    shown = Studio.__new__(Studio)
-    shown.app = AppTest.from_string(JUDGE.format(folder=str(demo_ws.folder)), default_timeout=30).run()
-    assert shown.fine and "Plan it" in shown.labels() and not [one for one in shown.labels() if one.startswith("Start")]
+    shown = Studio("dataset", dataset_view="Judge")
+    assert (
+        shown.fine
+        and "What the judge leaves out" in shown.said
+        and "Plan it" in shown.labels()
+        and not [one for one in shown.labels() if one.startswith("Start")]
+    )
     choose(shown, "run_judge_sample", 20).press("Plan it")
     assert "Start · 20 calls · free" in shown.labels() and "free" in [metric.value for metric in shown.app.metric]
     choose(shown, "run_judge_difficulty", 5)
     assert "Plan it" in shown.labels()  # another order than the planned one
     shown.press("Plan it").press("Start")
     assert shown.fine and judgement_rows.count_judged(demo_ws.db) == 20 and "20 pairs judged so far" in shown.said
-    assert tag_rows.tag_counts(demo_ws.db)["quality", "judge"][0] > 0
+    tagged = tag_rows.tag_counts(demo_ws.db)["quality", "judge"][0]
+    assert tagged and f"{tagged} pairs tagged" in shown.said and "**Difficulty" in shown.said
+    shown.press("Keep it anyway")
+    assert "stays, said Ada" in shown.said and tag_rows.tag_counts(demo_ws.db)["quality", "judge"][1] == 1
     choose(shown, "run_judge_difficulty", 1).press("Plan it")
     assert "Apply the minimums" in shown.labels()

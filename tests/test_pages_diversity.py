@@ -56,7 +56,8 @@ def test_the_map_says_who_made_it_and_lists_its_clusters(demo_ws):
 
 
 @pytest.mark.parametrize("colour", ["Field", "Discipline", "Cluster", "Level", "Strategy", "Teacher of the answer",
-                                    "In the dataset or not", "Novelty", "Length of the answer"])  # fmt: skip
+                                    "In the dataset or not", "Novelty", "Length of the answer",
+                                    "Order of asking"])  # fmt: skip
 def test_every_colour_is_drawn_with_and_without_a_focus(demo_ws, colour):
     draw_map(demo_ws)
     shown = Studio("diversity", colour=colour)

@@ -104,13 +104,15 @@ def _shown(name: str, value: Value) -> str:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from glan_core.diversity.comparing import name_of
+    from glan_core.diversity.comparing import name_of, place_of
     from glan_core.diversity.comparisons import OURS, THEIRS, read_comparison
 
     ws = Workspace.open(args.dir)
     name = args.name.strip() or name_of(ws, args.path)
-    if not args.show and ((code := run_job(ws, _order(CompareOrder, args), args, name)) or args.detach or args.json):
-        return code
+    if not args.show:
+        args.path = str(place_of(ws, args.path))
+        if (code := run_job(ws, _order(CompareOrder, args), args, f"Comparison with {name}")) or args.detach or args.json:
+            return code
     if (found := read_comparison(ws, name)) is None:
         raise GlanError(f"There is no comparison {name!r} here.")
     sides = found.scopes[OURS], found.scopes[THEIRS]

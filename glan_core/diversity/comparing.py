@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from glan_core.diversity.scoring import Scorer, text_values
 from glan_core.diversity.vectors import Vectors, Writer, read_vectors, write_json
 from glan_core.errors import GlanError
 from glan_core.runs.jobs import Progress
+from glan_core.taxonomy import quoted
 from glan_core.wording import plural
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.workspace import FILE
@@ -35,6 +36,7 @@ NEIGHBOUR = 0.5  # of all other embedders
 REFERENCE = 20_000  # rows of this workspace that the others' disciplines are told by
 THEMES = 8  # of the rows that have no neighbour here, at most
 FAR = 20  # rows that the other set covers least, kept as examples
+HELD = 5000  # rows of each set, at least, that are held against every row of the other
 BLOCK = 1024
 EMBEDDED = 256
 
@@ -63,18 +65,19 @@ def compare_rows(ws: Workspace, order: CompareOrder, progress: Progress) -> str:
     own = np.flatnonzero(np.isin(ours.seqs, drawn.seqs[np.asarray(drawn.dropped) == 0]))
     if not len(own):
         raise GlanError("No row is kept here, so there is nothing to compare with.")
-    scopes, far = _both_sets(ws, name, ours, own, theirs, order, progress)
+    scopes, held = _both_sets(ws, name, ours, own, theirs, order, progress)
     columns, disciplines = _columns(drawn, ours, theirs, similarity, order.seed, progress)
-    asked = {side: 100.0 * (best < similarity) for side, (best, _) in far.items()}
+    columns |= _held_columns(ours, held)
+    uncovered = {side: 100.0 * (best < similarity) for side, (best, _) in held.items()}
     only = {side: Value(float(v.mean()), *_bounds(v, n, order.seed), n=len(v))
-            for (side, v), n in zip(asked.items(), (len(own), len(theirs)), strict=True)}  # fmt: skip
+            for (side, v), n in zip(uncovered.items(), (len(own), len(theirs)), strict=True)}  # fmt: skip
     comparison = Comparison(
         name=name, path=str(order.path), form=other.form, embedder=embedder.name, about=embedder.about, dims=2,
         drawn_at=drawn.info.drawn_at, number=other.number, rows=len(theirs), own=len(own), similarity=similarity,
         seed=order.seed, made_at=time.time(), scopes=scopes, only_ours=only[OURS], only_theirs=only[THEIRS],
-        clusters=_clusters(drawn, columns["cluster"]), gaps=_gaps(ws, name, theirs, columns["similarity"] < similarity, order.seed),
+        clusters=_clusters(drawn, columns["cluster"]), gaps=_gaps(ws, name, theirs, *held[THEIRS], similarity, order.seed),
         disciplines=dict(Counter("" if code < 0 else disciplines[code] for code in columns["discipline"].tolist())),
-        far_ours=tuple(ours.seqs[_farthest(*far[OURS])].tolist()), far_theirs=tuple(_farthest(*far[THEIRS]).tolist()),
+        far_ours=tuple(ours.seqs[_farthest(*held[OURS])].tolist()), far_theirs=tuple(_farthest(*held[THEIRS]).tolist()),
     )  # fmt: skip
     write_comparison(ws, comparison, columns, disciplines)
     return (
@@ -85,7 +88,7 @@ def compare_rows(ws: Workspace, order: CompareOrder, progress: Progress) -> str:
 
 def open_other(ws: Workspace, path: str) -> Other:
     """Another workspace, a snapshot of this one by its name, or a file or folder of rows; GlanError when it is none."""
-    place = _place(ws, path)
+    place = place_of(ws, path)
     if (place / FILE).is_file():
         return _workspace(Workspace.open(place))
     foreign = read_foreign(place)
@@ -94,12 +97,25 @@ def open_other(ws: Workspace, path: str) -> Other:
 
 def name_of(ws: Workspace, path: str) -> str:
     """What a comparison with a path is called where its order does not say."""
-    return _place(ws, path).absolute().stem
+    place = _place(ws, path).absolute()
+    return place.name if place.is_dir() else place.stem
+
+
+def place_of(ws: Workspace, path: str) -> Path:
+    """Where a file or folder is, or a snapshot of this workspace by its name, wherever one asks from; GlanError when it is
+    nowhere."""
+    place = _place(ws, path)
+    if not place.exists():
+        raise GlanError(f"{path} does not exist: give a file or folder of rows, a workspace, or the name of a snapshot.")
+    return place.absolute()
 
 
 def _place(ws: Workspace, path: str) -> Path:
-    place, snapshot = Path(path).expanduser(), ws.folder / "snapshots" / path
-    return snapshot if not place.exists() and snapshot.is_dir() else place
+    try:
+        place, snapshot = Path(path).expanduser(), ws.folder / "snapshots" / path
+        return snapshot if not place.exists() and snapshot.is_dir() else place
+    except (OSError, RuntimeError, ValueError):  # no name that a file can have, or of nobody's home
+        raise GlanError(f"{quoted(path)} names no file or folder.") from None
 
 
 def _workspace(ws: Workspace) -> Other:
@@ -109,7 +125,7 @@ def _workspace(ws: Workspace) -> Other:
 
     if not (number := sum(1 for _ in kept())):
         raise GlanError(f"{ws.folder} keeps no questions, so there is nothing to compare with.")
-    return Other(ws.folder.stem, "workspace", number, kept)
+    return Other(ws.folder.name, "workspace", number, kept)
 
 
 def _taken(folder: Path, other: Other, order: CompareOrder, embedder: str, progress: Progress) -> list[str]:
@@ -158,24 +174,24 @@ def _embedded(folder: Path, questions: list[str], embedder, progress: Progress) 
 def _both_sets(
     ws: Workspace, name: str, ours: Vectors, own: np.ndarray, theirs: Vectors, order: CompareOrder, progress: Progress
 ) -> tuple[dict[str, dict[str, Value]], dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """The measures of both sets, and for a sample of each: (largest cosine with a row of the other set, places)."""
+    """The measures of both sets, and for rows of each at random: (largest cosine with a row of the other set, places)."""
     sample = min(order.sample, len(own), len(theirs))
     every = {OURS: (ours, own), THEIRS: (theirs, np.arange(len(theirs)))}
     rng = np.random.default_rng(order.seed)
     some = min(10_000, len(own), len(theirs))
     pooled = [vectors.rows(np.sort(rng.choice(places, some, replace=False))) for vectors, places in every.values()]
     centres = measures.fit_clusters(np.concatenate(pooled), order.seed)
-    scopes, far = {}, {}
+    scopes, held = {}, {}
     for done, (side, (vectors, places)) in enumerate(every.items()):
         progress.step("sets measured", done, 2)
         scorer = Scorer(vectors.rows, {"": places}, {}, sample, order.seed, centres)
         (scope,) = scorer.run()
         texts = _texts(ws, name, side, vectors, scope.sample)
         scopes[side] = scope.values | text_values(texts, scope.sampled, order.seed)
-        asked = np.sort(rng.choice(places, min(order.sample, len(places)), replace=False))
-        far[side] = _best(vectors.rows(asked), *every[THEIRS if side == OURS else OURS]), asked
+        asked = np.sort(rng.choice(places, min(max(order.sample, HELD), len(places)), replace=False))
+        held[side] = _best(vectors.rows(asked), *every[THEIRS if side == OURS else OURS], progress), asked
     progress.step("sets measured", 2, 2)
-    return scopes, far
+    return scopes, held
 
 
 def _texts(ws: Workspace, name: str, side: str, vectors: Vectors, places: np.ndarray) -> list[str]:
@@ -186,12 +202,19 @@ def _texts(ws: Workspace, name: str, side: str, vectors: Vectors, places: np.nda
     return [questions.get(seq, "") for seq in seqs]
 
 
-def _best(asked: np.ndarray, vectors: Vectors, places: np.ndarray) -> np.ndarray:
+def _best(asked: np.ndarray, vectors: Vectors, places: np.ndarray, progress: Progress) -> np.ndarray:
     """The largest cosine of each asked vector with any of these rows."""
     best = np.full(len(asked), -np.inf, dtype=np.float32)
-    for start in range(0, len(places), 4 * BLOCK):
-        np.maximum(best, (asked @ vectors.rows(places[start : start + 4 * BLOCK]).T).max(axis=1), out=best)
+    for start in range(0, len(places), 2 * BLOCK):
+        progress.step("sets held against one another", start, len(places))
+        np.maximum(best, (asked @ vectors.rows(places[start : start + 2 * BLOCK]).T).max(axis=1), out=best)
     return best
+
+
+def _held_columns(ours: Vectors, held: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    (our_best, our_places), (their_best, their_places) = held[OURS], held[THEIRS]
+    values = (ours.seqs[our_places], our_best, their_places, their_best)
+    return dict(zip(comparisons.HELD, values, strict=True))
 
 
 def _farthest(best: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -227,25 +250,28 @@ def _columns(
     return dict(columns), list(drawn.info.disciplines)
 
 
-def _gaps(ws: Workspace, name: str, theirs: Vectors, uncovered: np.ndarray, seed: int) -> tuple[Gap, ...]:
-    """The themes of the rows that have no neighbour here: k-means, and the words that tell its groups apart."""
-    places = np.flatnonzero(uncovered)
+def _gaps(
+    ws: Workspace, name: str, theirs: Vectors, best: np.ndarray, held: np.ndarray, similarity: float, seed: int
+) -> tuple[Gap, ...]:
+    """The themes of the rows that have no neighbour here: k-means, and the words that tell its groups apart. Their rows are
+    counted among those that were held against ours, and scaled to all of the set."""
+    places = held[best < similarity]
     if not len(places):
         return ()
-    if len(places) > REFERENCE:
-        places = np.sort(np.random.default_rng(seed).choice(places, REFERENCE, replace=False))
     x = theirs.rows(places)
     groups = measures.assign(x, centres := measures.fit_clusters(x, seed, k=THEMES))
     texts = [row.question for row in read_rows(ws, name, places.tolist())]
     terms = telling_terms(texts, groups, len(centres))
-    share = uncovered.sum() / len(places)
-    found = []
-    for group, words in enumerate(terms):
+    share = len(theirs) / len(held)
+    found: dict[tuple[str, ...], Gap] = {}
+    for group in sorted(range(len(centres)), key=lambda group: -(groups == group).sum()):
         inside = np.flatnonzero(groups == group)
         if len(inside):
-            middle = inside[(x[inside] @ centres[group]).argmax()]
-            found.append(Gap(tuple(words), round(len(inside) * share), int(places[middle])))
-    return tuple(sorted(found, key=lambda gap: -gap.rows))
+            middle = int(places[inside[(x[inside] @ centres[group]).argmax()]])
+            words = tuple(terms[group])
+            known = found.get(words, Gap(words, 0, middle))  # two groups of the same words are one theme to those who read them
+            found[words] = replace(known, rows=known.rows + round(len(inside) * share))
+    return tuple(sorted(found.values(), key=lambda gap: -gap.rows))
 
 
 def _clusters(drawn: Map, cluster: np.ndarray) -> tuple[ClusterShare, ...]:

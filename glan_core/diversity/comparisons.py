@@ -2,7 +2,7 @@
 
 compare/<name>/rows.jsonl, offsets.npy   the rows that were taken of it
 compare/<name>/vectors/                  their vectors (`vectors`), row k under the number k + 1
-compare/<name>/<column>.npy              a value for each row
+compare/<name>/<column>.npy              a value for each row, or for each that was held against the other set
 compare/<name>/comparison.json           what was found; without it the comparison is not finished
 """
 
@@ -24,6 +24,7 @@ FOLDER = "compare"
 INFO, ROWS, OFFSETS, VECTORS = "comparison.json", "rows.jsonl", "offsets.npy", "vectors"
 OURS, THEIRS = "ours", "theirs"
 COLUMNS = ("xy", "cluster", "similarity", "nearest", "discipline")
+HELD = ("held_ours", "covered_ours", "held_theirs", "covered_theirs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,23 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Points:
-    """The other set's rows on the map, row by row: `xy`, `cluster` (-1 none, or too far from all rows), `similarity` to the nearest row of this
-    workspace and its `seq` (`nearest`), `discipline`: a place in `disciplines`, -1 for none near enough."""
+    """The other set's rows on the map, row by row: `xy`, `cluster` (-1 none, or too far from all rows), `similarity` to the
+    nearest of up to 20,000 rows of this workspace and its `seq` (`nearest`), `discipline`: a place in `disciplines`, -1 for
+    none near enough.
+
+    Some rows of each set, at random where there are many, were held against every row of the other: `held_ours` (`seq`) and
+    `held_theirs` (row numbers), both ascending, with the largest similarity that was found (`covered_ours`, `covered_theirs`).
+    """
 
     xy: np.ndarray
     cluster: np.ndarray
     similarity: np.ndarray
     nearest: np.ndarray
     discipline: np.ndarray
+    held_ours: np.ndarray
+    covered_ours: np.ndarray
+    held_theirs: np.ndarray
+    covered_theirs: np.ndarray
     disciplines: tuple[str, ...]
 
 
@@ -134,7 +144,7 @@ def read_points(ws: Workspace, name: str) -> Points:
     """Where the rows of a finished comparison lie; the arrays are maps of files."""
     folder = folder_of(ws, name)
     try:
-        columns = [np.load(folder / f"{column}.npy", mmap_mode="r") for column in COLUMNS]
+        columns = [np.load(folder / f"{column}.npy", mmap_mode="r") for column in COLUMNS + HELD]
         return Points(*columns, tuple(json.loads((folder / "disciplines.json").read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise GlanError(f"The comparison with {name} is not finished: compare again.") from None

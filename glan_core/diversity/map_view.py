@@ -18,6 +18,7 @@ from glan_core.workspace import Workspace, tag_rows, taxonomy_rows
 COLOURINGS = {
     "field": "Field", "discipline": "Discipline", "cluster": "Cluster", "level": "Level", "strategy": "Strategy",
     "teacher": "Teacher of the answer", "state": "In the dataset or not", "novelty": "Novelty", "length": "Length of the answer",
+    "order": "Order of asking",
 }  # fmt: skip
 STATES = ("in the dataset", "kept by a person", "rejected", "quality", "near-duplicate", "contaminated")
 MOST_NAMES = 8  # of a colouring: the most frequent; the others share one
@@ -62,6 +63,8 @@ def colouring(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, focus: str |
             return Colouring(label, STATES, _states(ws, shown.seqs), groups=(None,) * len(STATES))
         case "novelty":
             return Colouring(label, values=np.asarray(shown.novelty, dtype=np.float32))
+        case "order":
+            return Colouring(label, values=np.arange(1, len(shown.seqs) + 1, dtype=np.float32))
     return Colouring(label, values=np.asarray(shown.length, dtype=np.float32))
 
 

@@ -6,7 +6,7 @@ opacity grows with the logarithm of how many there are.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -103,9 +103,10 @@ def map_figure(
     points: pd.DataFrame, style: Style, *, window: tuple[float, float, float, float], colors: dict[str, str] | None = None,
     label: str = "", ends: tuple[float, float] | None = None, image: str | None = None, clusters: pd.DataFrame | None = None,
     picked: int | None = None, contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    symbols: Mapping[str, str] | None = None,
 ) -> go.Figure:  # fmt: skip
-    """The map in 2-D. `points`: seq, x, y, text, and name (a key of `colors`) or value (between `ends`); faded ones have the
-    name ''. Over an `image` of all rows the points are small. `clusters`: x, y, label, written into the map; `picked`: the seq
+    """The map in 2-D. `points`: seq, x, y, text, and name (a key of `colors`, perhaps of `symbols`) or value (between `ends`);
+    faded ones have the name ''. Over an `image` of all rows the points are small. `clusters`: x, y, label, written into the map; `picked`: the seq
     of the point that is marked; `contours`: centres of columns and rows, and how many rows are around each."""
     figure = go.Figure()
     left, right, low, high = window
@@ -128,19 +129,19 @@ def map_figure(
             "end": float(z.max()), "size": float(z.max()) / 7}, line={"color": style.muted, "width": 1}, showlegend=False,
         ))  # fmt: skip
     size, opacity = (3.5, 0.6) if image else (5 if len(points) > 4000 else 7, 0.85)
-    for trace in _traces(points, style, colors, label, ends, size, opacity, go.Scattergl):
+    for trace in _traces(points, style, colors, label, ends, size, opacity, go.Scattergl, symbols):
         figure.add_trace(trace)
-    if clusters is not None and len(clusters):
-        figure.add_trace(go.Scatter(
-            x=clusters["x"], y=clusters["y"], text=clusters["label"], mode="text", hoverinfo="skip", showlegend=False,
-            textfont={"size": 12, "color": style.text, "shadow": f"0 0 4px {style.background}, 0 0 4px {style.background}"},
-        ))  # fmt: skip
     marked = points[points["seq"] == picked]
     if len(marked):
-        figure.add_trace(go.Scatter(
+        figure.add_trace(go.Scattergl(
             x=marked["x"], y=marked["y"], mode="markers", hoverinfo="skip", showlegend=False,
-            marker={"size": 16, "color": "rgba(0,0,0,0)", "line": {"width": 2.5, "color": style.text}},
+            marker={"size": 16, "symbol": "circle-open", "color": style.text, "line": {"width": 2.5, "color": style.text}},
         ))  # fmt: skip
+    if clusters is not None:  # as annotations, since plotly draws every trace of text below the points
+        for x, y, label in zip(clusters["x"], clusters["y"], clusters["label"], strict=True):
+            figure.add_annotation(
+                x=x, y=y, text=label, showarrow=False, font={"size": 12, "color": style.text}, bgcolor=_veil(style), borderpad=1
+            )
     axis = {"visible": False, "constrain": "domain"}
     figure.update_layout(
         template=style.template, height=HEIGHT, dragmode="pan", xaxis={**axis, "range": [left, right]},
@@ -185,7 +186,10 @@ def density_contours(xy: np.ndarray, window: tuple[float, float, float, float], 
     return (xs[:-1] + xs[1:]) / 2, (ys[:-1] + ys[1:]) / 2, counts
 
 
-def _traces(points: pd.DataFrame, style: Style, colors, label: str, ends, size: float, opacity: float, kind) -> list:
+def _traces(
+    points: pd.DataFrame, style: Style, colors, label: str, ends, size: float, opacity: float, kind,
+    symbols: Mapping[str, str] | None = None,
+) -> list:  # fmt: skip
     """The points: one trace a name, the faded ones first; or one trace with a ramp."""
     hover = {"hovertemplate": "%{text}<extra></extra>"}
 
@@ -206,8 +210,16 @@ def _traces(points: pd.DataFrame, style: Style, colors, label: str, ends, size: 
     for name, color in (colors or {}).items():
         rows = points[points["name"] == name]
         if len(rows):
-            found.append(trace(rows, {"color": color}, name=name, showlegend=True))
+            shape = {"symbol": symbols[name]} if symbols else {}
+            if shape and shape["symbol"].endswith("-open"):  # nothing of it would be seen without a line
+                shape["line"] = {"width": 1.5, "color": color}
+            found.append(trace(rows, {"color": color, **shape}, name=name, showlegend=True))
     return found
+
+
+def _veil(style: Style) -> str:
+    """The background, so thin that points shine through it and words on it can be read."""
+    return f"rgba({', '.join(str(int(style.background[n : n + 2], 16)) for n in (1, 3, 5))}, 0.72)"
 
 
 def _legend(colors: dict[str, str] | None) -> dict:

@@ -146,7 +146,7 @@ class Progress:
                 run_rows.add_sample(db, self.run_id, sample)
                 for stage in stages:
                     run_rows.set_stage(db, self.run_id, stage)
-        if self._watch:
+        if self._watch and stages:
             self._watch(sample, stages)
 
     def _beat(self) -> None:

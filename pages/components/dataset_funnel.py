@@ -7,18 +7,16 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import coverage, taxonomy
+from glan_core.dataset.quality import RULES
 from glan_core.figures.funnel import LEFT_OUT, funnel_figure, funnel_frame
 from glan_core.wording import ago, number, plural
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components import address, studio
 
-CHECKS = {
-    "filter": ("Filters", "quality"),
-    "dedup": ("Duplicates", "duplicate"),
-    "decontaminate": ("Benchmarks", "contaminated"),
-}
+CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
 NAMES = {
-    "exact": "the same words", "near": "nearly the same words", "meaning": "the same in meaning", "judge": "judged low by a teacher",
+    "exact": "same words", "near": "nearly the same", "meaning": "same in meaning", "judge": "judged low",
+    **{rule.name: rule.label for rule in RULES.values()},
 }  # fmt: skip
 
 
@@ -42,7 +40,7 @@ def _checks(ws: Workspace) -> None:
     st.markdown("**Checks**")
     newest = homework_rows.last_seq(ws.db)
     with st.container(gap="xsmall"):
-        for check, (view, _) in CHECKS.items():
+        for check, view in CHECKS.items():
             fact = ws.fact(f"check:{check}")
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.button(
@@ -73,15 +71,15 @@ def _reasons(ws: Workspace, standing: coverage.Standing) -> None:
     st.dataframe(
         pd.DataFrame({
             "why": [LEFT_OUT[kind].capitalize() for (kind, _), _ in rows],
-            "what": [NAMES.get(name, name.replace("_", " ")) for (_, name), _ in rows],
+            "what": [NAMES.get(name, name) for (_, name), _ in rows],
             "tagged": [tagged for _, (tagged, _) in rows], "overruled": [overruled or None for _, (_, overruled) in rows],
         }),
         hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387, alt="What checks found",
         column_config={
-            "why": st.column_config.TextColumn("Out as", width=95),
-            "what": st.column_config.TextColumn("Found", width=125),
-            "tagged": st.column_config.NumberColumn("Pairs", format="localized", width=60),
-            "overruled": st.column_config.NumberColumn("Overruled", format="localized", width=70),
+            "why": st.column_config.TextColumn("Out as", width=88),
+            "what": st.column_config.TextColumn("Found", width=120),
+            "tagged": st.column_config.NumberColumn("Pairs", format="localized", width=55),
+            "overruled": st.column_config.NumberColumn("Kept", format="localized", width=55, help="Of them, kept all the same by a person."),
         },
     )  # fmt: skip
     st.caption("In the whole workspace; a pair can have several, and counts in the funnel by the first.")

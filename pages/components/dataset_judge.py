@@ -5,15 +5,17 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import runs, taxonomy
+from glan_core.dataset.quality import KIND
 from glan_core.errors import GlanError
-from glan_core.generation.judging import FACT, plan_judging
+from glan_core.generation.judging import FACT, TAG, plan_judging
 from glan_core.generation.order import JudgeOrder, read_order
 from glan_core.generation.plan import Plan
 from glan_core.wording import ago, duration, money, number, plural, short, shorten, span
-from glan_core.workspace import Workspace, homework_rows, judgement_rows, run_rows
+from glan_core.workspace import Workspace, homework_rows, judgement_rows, run_rows, tag_rows
 from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.judgement_rows import SCORES
-from pages.components import address, dataset_choice, run_plan, runs_panel, teacher_form
+from glan_core.workspace.tag_rows import Tag
+from pages.components import address, dataset_checks, dataset_choice, run_plan, runs_panel, studio, teacher_form
 from pages.components.text import fault, plain
 
 RUBRIC = {
@@ -28,7 +30,15 @@ OPEN = ("queued", "running", "paused", "failed", "lost")
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """What was judged so far, the run at work, and the form that plans another."""
+    """What was judged so far, the run at work and the form that plans another; beside them what is left out."""
+    left, right = studio.two_halves()
+    with left:
+        _judging(ws, tree)
+    with right:
+        _left_out(ws, tree)
+
+
+def _judging(ws: Workspace, tree: nx.DiGraph) -> None:
     st.markdown("**Have a teacher judge**, if you like")
     st.caption("It scores correctness, clarity, self-containedness and difficulty from 1 to 5, one call a pair.")
     last = next((run for run in run_rows.runs(ws.db, 20) if run.kind == "judge"), None)
@@ -65,6 +75,38 @@ def _judged(ws: Workspace) -> None:
     teacher = str(least.get("teacher", ""))
     who = "the scripted teacher" if teacher in SCRIPTED else plain(shorten(teacher, 60))
     st.caption(f"{plural(fact['rows'], 'pair')} judged so far; {ago(fact['at'])} by {who}.")
+
+
+def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The pairs that were scored below a minimum, with the scores and what the judge says of each."""
+    if error := st.session_state.pop("deed_error", None):
+        fault(error)
+    tagged, overruled = tag_rows.tag_counts(ws.db).get((KIND, TAG), (0, 0))
+    if not tagged:
+        with st.container(border=True):
+            st.markdown("**What the judge leaves out**")
+            st.caption("Pairs that it scores below a minimum stand here, with their scores and its comment.")
+        return
+    st.markdown(f"**What the judge leaves out** · {plural(tagged, 'pair')} tagged")
+    only = dataset_checks.which("judge_overruled", tagged, overruled)
+    rows, buttons = dataset_checks.tagged_rows(ws, "judge_rows", KIND, TAG, only)
+    for tag in rows:
+        if pair := dataset_checks.pair_of(ws, tag.seq):
+            with st.container(border=True, gap="xsmall"):
+                st.markdown(_verdict(tag))
+                dataset_checks.text("Question", pair.question.text, most=260)
+                dataset_checks.text("Answer", pair.answer or "", most=260)
+                dataset_checks.deeds(ws, tree, tag, pair)
+    buttons()
+
+
+def _verdict(tag: Tag) -> str:
+    """The scores of a pair as Markdown, those below a minimum marked, and the judge's comment."""
+    scores, low = tag.detail.get("scores", {}), tag.detail.get("below", ())
+    said = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
+            for name in SCORES if name in scores]  # fmt: skip
+    comment = plain(shorten(str(tag.detail.get("comment") or ""), 300))
+    return " · ".join(said) + (f"  \n{comment}" if comment else "")
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

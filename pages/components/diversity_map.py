@@ -19,7 +19,8 @@ from glan_core.wording import number, plural
 from glan_core.workspace import Workspace, homework_rows
 from pages.components import address, diversity_picked, studio
 
-POINTS = 9000  # drawn as points of their own; above that they are a sample over a picture of all
+POINTS = 9000  # drawn as points of their own
+SAMPLED = 5000  # of more than that, over a picture of all
 POINTS_3D = 12_000
 NAMED = 24  # clusters whose terms are written into the map
 CONTOURS_FROM = 2000
@@ -128,7 +129,10 @@ def _drawn(
     here = pictures.extent_of(xy[:, :2]) if window == EVERYTHING else window
     there = map_view.in_window(xy, here)
     most = POINTS if shown.info.dims == 2 else POINTS_3D
-    rows = map_view.sample(there if inside is None or int(there.sum()) <= most else there & inside, most)
+    wanted = there if inside is None or int(there.sum()) <= most else there & inside
+    if shown.info.dims == 2 and int(wanted.sum()) > most:
+        most = SAMPLED
+    rows = map_view.sample(wanted, most)
     points = pd.DataFrame({"seq": shown.seqs[rows], "x": xy[rows, 0], "y": xy[rows, 1]})
     if shown.info.dims == 3:
         points["z"] = xy[rows, 2]

@@ -38,7 +38,7 @@ def detail(
     last_deed(ws)
     pair = address.picked("pair") and homework_rows.pair(ws.db, address.picked("pair"))
     if pair:
-        _question(ws, tree, pair, chosen is not None)
+        question(ws, tree, pair, "Clusters" if chosen is None else "Back to the rows")
     elif chosen is not None:
         _rows(ws, tree, shown, chosen, to_window)
     else:
@@ -52,13 +52,12 @@ def _clear() -> None:
     address.pick(pair=None)
 
 
-def _question(ws: Workspace, tree: nx.DiGraph, pair: Pair, encircled: bool) -> None:
-    """A question with the beginning of its answer."""
+def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
+    """A question with its answer; `back` names what is shown when it is left."""
     id = pair.question.discipline_id
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Back to the rows" if encircled else "Clusters", icon=":material/arrow_back:", type="tertiary", key="unpick",
-            on_click=address.pick, kwargs={"pair": None},
+            back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=address.pick, kwargs={"pair": None},
         )  # fmt: skip
         if st.button("Read all of it", icon=":material/quiz:", key="read_pair"):
             if id in tree:

@@ -7,7 +7,7 @@ from glan_core.diversity.orders import AUTO, DEFAULT_MODEL, WORDS, MapOrder, Mea
 from glan_core.errors import GlanError
 from glan_core.generation.order import read_order
 from glan_core.wording import ago, number, plural
-from glan_core.workspace import Workspace
+from glan_core.workspace import Workspace, run_rows
 from pages.components import job_panel, teacher_form
 from pages.components.text import fault
 
@@ -50,6 +50,13 @@ def fields() -> dict | None:
     return values
 
 
+def asked(ws: Workspace, embedder: str) -> dict:
+    """An embedder that has made something here as orders take it: an endpoint's at the address that was asked last."""
+    orders = (run.params for run in run_rows.runs(ws.db, 200) if run.kind in ("embed", "map", "measure", "compare"))
+    base_url = next((params.get("base_url") for params in orders if params.get("embedder") == embedder), None)
+    return {"embedder": embedder} | ({"base_url": base_url} if base_url else {})
+
+
 def draw(ws: Workspace, values: dict, *dims: int, refit: bool = False) -> None:
     """Start the runs that draw maps and measure, in a callback."""
     try:
@@ -63,7 +70,7 @@ def draw(ws: Workspace, values: dict, *dims: int, refit: bool = False) -> None:
 
 def measure(ws: Workspace, embedder: str) -> None:
     """Start the run that measures with an embedder, in a callback."""
-    job_panel.begin(ws, MeasureOrder(embedder=embedder))
+    job_panel.begin(ws, read_order(MeasureOrder, asked(ws, embedder)))
 
 
 def first_map(ws: Workspace, questions: int) -> None:
@@ -84,7 +91,7 @@ def first_map(ws: Workspace, questions: int) -> None:
 
 def bring_up_to_date(ws: Workspace, info: MapInfo, new: int, *, busy: bool) -> None:
     """The button that lets new questions join the maps, and the way to another picture."""
-    mine = {"embedder": info.embedder}
+    mine = asked(ws, info.embedder)
     dims = sorted({one.dims for one in list_maps(ws) if one.embedder == info.embedder})
     if ws.read_only:
         return

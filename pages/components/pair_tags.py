@@ -3,6 +3,7 @@
 import streamlit as st
 
 from glan_core import review
+from glan_core.dataset.quality import RULES
 from glan_core.errors import GlanError
 from glan_core.wording import shorten
 from glan_core.workspace import Workspace, homework_rows, tag_rows
@@ -35,7 +36,8 @@ def said(ws: Workspace, tag: Tag) -> str:
             share = f", {tag.score:.0%} of it" if tag.score is not None else ""
             return f"the {where} holds a question of {plain(tag.name)}{share}"
     found = tag.detail.get("found") or tag.detail.get("comment") or ""
-    return f"{plain(tag.name.replace('_', ' '))}" + (f": {plain(shorten(str(found), 120))}" if found else "")
+    name = RULES[tag.name].label if tag.name in RULES else {"judge": "judged low by a teacher"}.get(tag.name, tag.name)
+    return plain(name) + (f": {plain(shorten(str(found), 120))}" if found else "")
 
 
 def overrule_button(ws: Workspace, tag: Tag) -> None:
