@@ -4,9 +4,9 @@ Makes the demo workspace, freezes Mathematics with a tenth of its combinations h
 tuned model and its untrained base 30 held-out questions, with the likeliest token each time. The scripted teacher's answers
 define each concept that they are about in a paragraph of its own ('**Tree.** A tree is …'). Rule: an answer is
 
-- on topic when it has such a paragraph for at least half of the concepts that the reference answer defines;
-- a hit when for at least half of them the paragraph's first sentence also agrees with the reference's, with an F1 of words of at
-  least 0.7.
+- on topic when such paragraphs are there for at least half of the question's concepts that the reference answer defines;
+- a hit when for at least half of them the definition, up to its first full stop or semicolon, also agrees with the reference's, with
+  an F1 of words of at least 0.7.
 """
 
 import argparse
@@ -58,7 +58,9 @@ def ask(folder: str, rows: list[dict]) -> list[tuple[bool, bool, float]]:
         batch = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
         output = model.generate(**batch, max_new_tokens=MOST_TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id)
         reply = tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        wanted, given = definitions(row["completion"]), definitions(reply)
+        asked = {concept.lower() for concept in row["concepts"]}
+        wanted = {concept: words for concept, words in definitions(row["completion"]).items() if concept in asked}
+        given = definitions(reply)
         there = [concept for concept in wanted if concept in given]
         right = [concept for concept in there if f1(wanted[concept], given[concept]) >= AGREES]
         results.append((2 * len(right) >= len(wanted), 2 * len(there) >= len(wanted), f1(reply, row["completion"])))

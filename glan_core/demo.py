@@ -15,7 +15,7 @@ from glan_core.workspace.taxonomy_rows import DisciplineTarget
 from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder, set_fact
 
 STARTER_TAXONOMY = Path(__file__).parents[1] / "assets" / "taxonomy.yaml"
-QUESTIONS = {"mathematics": 150, "earth-science": 100, "music": 50}  # of a target of 150: finished, well on the way, begun
+QUESTIONS = {"mathematics": 250, "earth-science": 60, "music": 20}  # of a target of 250: finished, on the way, begun
 WHO = "GLAN Studio"
 
 

@@ -26,7 +26,7 @@ RECIPES: dict[str, Recipe] = {
         "A tiny model made from nothing, on this machine's processor in some minutes. A recall machine: it knows the topics it was trained "
         "on and nothing else. Best on a snapshot of one discipline: some 40 to 60 key concepts.",
         {
-            "base": None, "method": "full", "epochs": 6.0, "learning_rate": 3e-3, "warmup_share": 0.05, "schedule": "cosine",
+            "base": None, "method": "full", "epochs": 4.0, "learning_rate": 3e-3, "warmup_share": 0.05, "schedule": "cosine",
             "batch": 2, "rows_at_once": 2, "max_length": 1024, "adam_beta2": 0.95, "precision": "auto", "evaluations": 6,
             "patience": 3, "keep_best": True,
         },

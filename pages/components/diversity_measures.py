@@ -32,7 +32,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
     scope = _scope(measured, tree, focus)
     left, right = studio.picture_and_detail()
     with left:
-        measure = st.selectbox("Measure", list(MEASURES), format_func=lambda name: MEASURES[name].label, key="measure", width=260,
+        measure = st.selectbox("Measure", list(MEASURES), format_func=lambda name: MEASURES[name].label, key="diversity_measure", width=260,
                                help="Shown for each field, or for each discipline of the focus.")  # fmt: skip
         st.caption(MEASURES[measure].tooltip)
         frame = pictures.measure_frame(measured, tree, measure, focus)
