@@ -18,7 +18,7 @@ from glan_core.dataset.snapshot import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.runs.control import HERE, get
 from glan_core.runs.jobs import KEPT, Progress, Stopped, order_of
-from glan_core.training.finetuning import FOLDER, plain_faults, train
+from glan_core.training.learning import FOLDER, plain_faults, train
 from glan_core.training.orders import FinetuneOrder
 from glan_core.workspace import Workspace
 
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.5
 
 
 def train_on_several(ws: Workspace, order: FinetuneOrder, progress: Progress, folder: Path) -> None:
-    """Start the workers and stay until they end. GlanError with what a worker said was wrong; Stopped as `finetuning.train`."""
+    """Start the workers and stay until they end. GlanError with what a worker said was wrong; Stopped as `learning.train`."""
     for name in (DONE, WISH, FAULT):
         (folder / name).unlink(missing_ok=True)
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))}
