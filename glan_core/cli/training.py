@@ -24,7 +24,7 @@ NUMBERS = {
     "max_length": (int, "tokens at which a row is cut"), "weight_decay": (float, ""), "adam_beta2": (float, ""), "max_grad_norm": (float, ""),
     "lora_rank": (int, ""), "lora_alpha": (int, ""), "lora_dropout": (float, ""),
     "rows": (int, "train on so many rows, drawn by the seed"), "evaluations": (int, "times that the held-out loss is taken"),
-    "patience": (int, "stop after so many of them without a better loss"), "seed": (int, ""),
+    "patience": (int, "stop after so many of them without a better loss; 0: never"), "seed": (int, ""),
     "processes": (int, "devices, by torchrun with FSDP"),
 }  # fmt: skip
 SIZES = ("vocabulary", "hidden", "inner", "layers", "heads")
@@ -82,7 +82,11 @@ def command_of(folder: str, order: FinetuneOrder) -> list[str]:
         words += ["--base", str(order.base)]
     for name in (*NUMBERS, *CHOICES):
         if (value := getattr(order, name)) != getattr(defaults, name) and value is not None:
-            words += [_flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [_flag(name), f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
+    if order.patience is None and defaults.patience is not None:
+        words += [_flag("patience"), "0"]
+    if order.warmup_steps is None and defaults.warmup_steps is not None and "--warmup-share" not in words:
+        words += [_flag("warmup_share"), str(order.warmup_share)]
     for name in SWITCHES:
         if (value := getattr(order, name)) != getattr(defaults, name) and value is not None:
             words.append(_flag(name) if value else f"--no-{_flag(name)[2:]}")
@@ -101,6 +105,8 @@ def _order(args: argparse.Namespace) -> FinetuneOrder:
     values = RECIPES[args.recipe].values | {name: value for name, value in given.items() if value is not None}
     if args.warmup_share is not None and args.warmup_steps is None:
         values["warmup_steps"] = None
+    if args.patience == 0:
+        values["patience"] = None
     sizes = {name: getattr(args, name) for name in SIZES if getattr(args, name) is not None}
     fixed = {
         "name": args.name,

@@ -122,10 +122,10 @@ def _numbers(recipe: str) -> dict:
             "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
         )
         patience = st.number_input(
-            "Patience", 1, None, defaults.patience, key=f"run_train_{recipe}_patience", placeholder="none",
-            help="Stop after so many evaluations in a row without a better held-out loss.",
+            "Patience", 0, None, defaults.patience or 0, key=f"run_train_{recipe}_patience",
+            help="Stop after so many evaluations in a row without a better held-out loss. 0: never.",
         )  # fmt: skip
-        found["patience"] = patience
+        found["patience"] = patience or None
         found["packing"] = st.toggle("Packing", defaults.packing, key=f"run_train_{recipe}_packing",
                                      help="Join short rows to full sequences that don't see each other. Pays on a GPU.")  # fmt: skip
         found["keep_best"] = st.toggle("Keep the best weights", defaults.keep_best, key=f"run_train_{recipe}_best",
@@ -176,20 +176,23 @@ def _plan(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
         label = f"Start · {plural(made.steps, 'step')}" + (
             f" · {span(tuple(map(duration, made.seconds)))}" if made.seconds else ""
         )
-        if st.button(label, type="primary", icon=":material/model_training:", key="start_training"):
-            _start(ws, order, made)
+        st.button(
+            label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start, args=(ws, order, made)
+        )  # fmt: skip
+        if error := st.session_state.pop("job_error", None):
+            fault(error)
     st.caption("The same on the command line:")
     st.code(shlex.join(command_of(str(ws.folder), order)), language="bash", wrap_lines=True)
 
 
 def _start(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
+    """Start the run and go to watch it, in a callback."""
     try:
         check(ws, order)
         run_id = runs.start(
             ws, "finetune", f"Fine-tune {order.name}", order, plan={"steps": made.steps, "seconds": made.seconds}
         )
     except GlanError as error:
-        fault(error)
+        st.session_state.job_error = error
         return
     st.session_state.update(train_asked="Watch", train_run=run_id, run_train_name="")
-    st.rerun()
