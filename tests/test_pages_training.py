@@ -227,7 +227,7 @@ def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
     assert offered == buttons
     said = metrics(shown)
     assert said["Step"] == "8 / 16" and said["Training loss"] == "0.625" and said["Held-out loss"] == "0.750"
-    assert said["Tokens/s"] == "500" and said["Memory"] == "0.4 GB"
+    assert said["Tokens/s"] == "500" and said["Memory"] == "400 MB"
     assert said["Left" if state in run_rows.LIVE else "Took"] == "16 s"
     assert "Why? At step 8." in shown.said
     assert "None" not in shown.said and "nan" not in shown.said.lower()
@@ -341,7 +341,12 @@ def test_models_are_listed_newest_first_with_where_they_come_from(frozen):
     assert shown.fine and "2 models" in shown.said and "None" not in shown.said
     table = shown.table("form")
     assert table["name"].tolist() == ["tuned", "older"] and table["form"].tolist() == ["adapter", "all weights"]
-    assert "/models/base" in shown.said and "unchanged" in shown.said and "30.0k trained of 1.1M" in shown.said
+    assert (
+        "/models/base" in shown.said
+        and "unchanged" in shown.said
+        and "30.0k trained of 1.1M" in shown.said
+        and "held out 0.842" not in shown.said
+    )
     names = shown.table("discipline")
     assert names["discipline"].tolist() == ["Mathematics", "Music"] and field(shown, "notes_tuned").value == "Good."
     shown = Studio("models", model="older")

@@ -14,7 +14,7 @@ from glan_core.training.model_card import serving
 from glan_core.training.orders import FinetuneOrder, MergeOrder, Method, ModelExportOrder, Precision, Schedule
 from glan_core.training.plan import TrainingPlan, check, plan
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import duration, exact, short, span
+from glan_core.wording import durations, exact, short, size
 from glan_core.workspace import Workspace
 
 NUMBERS = {
@@ -136,8 +136,8 @@ def plan_lines(made: TrainingPlan) -> list[str]:
         ("tokens", f"{made.tokens:,}, {made.trained_tokens:,} of them trained on (counted from {made.basis})"),
         ("cut rows", f"{made.cut:,} cut at the length limit, {made.dropped:,} left out"),
         ("parameters", f"{short(made.trained_parameters or 0)} trained of {short(made.parameters)}" if made.parameters else "not known"),
-        ("memory", f"about {made.memory / 1e9:,.1f} GB a device" if made.memory else "not known"),
-        ("time", span(tuple(map(duration, made.seconds))) if made.seconds else "not known"),
+        ("memory", f"about {size(made.memory)} a device" if made.memory else "not known"),
+        ("time", durations(made.seconds) if made.seconds else "not known"),
     ]  # fmt: skip
     return [*table(rows, ("what", "")), *(f"Mind: {warning}" for warning in made.warnings)]
 
@@ -147,8 +147,7 @@ def _models(args: argparse.Namespace) -> int | None:
     if args.action == "list":
         found = models.list_models(ws)
         rows = [
-            (m.name, m.recipe, m.form, m.snapshot, m.rows, m.steps, _loss(m), f"{m.bytes / 1e6:,.1f} MB", exact(m.created_at))
-            for m in found
+            (m.name, m.recipe, m.form, m.snapshot, m.rows, m.steps, _loss(m), size(m.bytes), exact(m.created_at)) for m in found
         ]
         head = ("name", "recipe", "form", "snapshot", "pairs", "steps", "held-out loss", "size", "made at")
         lines = (

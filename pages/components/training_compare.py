@@ -7,6 +7,7 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.figures import training as pictures
+from glan_core.training.orders import FinetuneOrder
 from glan_core.training.recipes import RECIPES
 from glan_core.wording import ago, duration, number
 from glan_core.workspace import Workspace, training_rows
@@ -20,6 +21,7 @@ WORDS = {name: field[0] for name, field in (training_form.FIELDS | training_form
     "scratch": "Size", "max_grad_norm": "Largest gradient", "adam_beta2": "Adam's second average", "warmup_share": "Warm-up, share",
     "warmup_steps": "Warm-up, steps", "keep_best": "Keep the best weights", "processes": "Devices",
 }  # fmt: skip
+DEFAULTS = {name: field.default for name, field in FinetuneOrder.model_fields.items()}  # of orders older than a setting
 NOT_SETTINGS = ("name", "kind", "prompts")
 
 
@@ -70,7 +72,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
 def _differences(picked: Sequence[Run]) -> None:
     """The settings in which runs differ."""
     names = [name for name in dict.fromkeys(name for run in picked for name in run.params) if name not in NOT_SETTINGS]
-    rows = {name: [_value(run.params.get(name)) for run in picked] for name in names}
+    rows = {name: [_value(run.params.get(name, DEFAULTS.get(name))) for run in picked] for name in names}
     differing = {
         WORDS.get(name, name.replace("_", " ").capitalize()): values for name, values in rows.items() if len(set(values)) > 1
     }

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from math import floor, log10
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from glan_core.training import models
 from glan_core.training.orders import FinetuneOrder
 from glan_core.training.plan import TrainingPlan, check, plan
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import duration, number, plural, short, span
+from glan_core.wording import durations, number, plural, short, size
 from glan_core.workspace import Workspace
 from pages.components import studio, training_row
 from pages.components.text import fault, plain
@@ -78,8 +79,12 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
         )
     snapshot = named[chosen]
     held = snapshot.rows.get("validation", 0)
-    said = f"{plural(held, 'pair')} held out; {RULES[snapshot.split]}." if held else "It holds nothing out."
-    st.caption(f"{said} {plural(len(snapshot.disciplines), 'discipline')}.")
+    said = (
+        f"{plural(held, 'pair')} held out: {RULES[snapshot.split].removesuffix(' are held out')}"
+        if held
+        else "nothing held out"
+    )
+    st.caption(f"{plural(len(snapshot.disciplines), 'discipline')} · {said}")
     values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
     if about.values["base"] is not None:
         base = st.text_input(
@@ -146,6 +151,8 @@ def _warmup(recipe: str, defaults: FinetuneOrder) -> dict:
 
 
 def _number(recipe: str, name: str, label: str, words: str, limits: dict, value: float) -> float:
+    if name == "learning_rate":
+        limits = limits | {"step": 10.0 ** floor(log10(value))}
     return st.number_input(label, value=value, key=f"run_train_{recipe}_{name}", help=words, **limits)
 
 
@@ -162,20 +169,18 @@ def _plan(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
                   f"{number(made.warmup)} of warm-up.")  # fmt: skip
         st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} in all epochs, {number(made.trained_tokens)} of them trained "
                   f"on: answers and their end. Counted from {plain(made.basis)}.")  # fmt: skip
-        st.metric("Time", span(tuple(map(duration, made.seconds))) if made.seconds else "not known",
+        st.metric("Time", durations(made.seconds) if made.seconds else "not known",
                   help="From the model's size and this machine's pace, or from earlier runs of that size.")  # fmt: skip
         st.metric("Parameters", short(made.parameters) if made.parameters else "not known",
                   help=f"{short(made.trained_parameters)} of them trained." if made.trained_parameters else None)  # fmt: skip
-        st.metric("Memory", f"{made.memory / 1e9:,.1f} GB" if made.memory else "not known",
+        st.metric("Memory", size(made.memory) if made.memory else "not known",
                   help="An estimate for each device: weights, gradients, optimiser, and what a batch leaves for the way back.")  # fmt: skip
         st.metric("Rows cut", short(made.cut), f"{number(made.dropped)} left out" if made.dropped else None, delta_color="off",
                   delta_arrow="off", help=f"Longer than {number(order.max_length)} tokens: they lose the end of their answer.")  # fmt: skip
     for warning in made.warnings:
         st.warning(plain(warning), icon=":material/info:")
     if not ws.read_only:
-        label = f"Start · {plural(made.steps, 'step')}" + (
-            f" · {span(tuple(map(duration, made.seconds)))}" if made.seconds else ""
-        )
+        label = f"Start · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
         st.button(
             label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start, args=(ws, order, made)
         )  # fmt: skip

@@ -39,7 +39,8 @@ def panel(ws: Workspace, order: FinetuneOrder) -> None:
             encoded = encoder.encode(row["prompt"], row["completion"], order.max_length)
             cut = f", cut from {number(encoded.full)}" if encoded.cut else ""
             st.caption(
-                f"Row {nth} of the first {len(rows)} · {number(len(encoded.ids))} tokens{cut} · {number(encoded.trained)} trained on"
+                f"Row {nth} of the first {len(rows)} · {number(len(encoded.ids))} tokens{cut} · {number(encoded.trained)} trained on, "
+                ":yellow-background[marked like this]"
             )
         _show(encoder.pieces(encoded.ids[:MOST]), encoded)
     except GlanError as error:
@@ -54,7 +55,7 @@ def _show(pieces: list[str], encoded: Encoded) -> None:
         if n >= encoded.start:
             spans.append((len(text), len(text) + len(shown)))
         text += shown + ("\n" if piece.endswith("\n") else "")
-    with st.container(border=True, height=300):
+    with st.container(border=True, height=420):
         marked_text.show(text, spans, most=len(text))
     if len(encoded.ids) > len(pieces):
         st.caption(f"The first {number(len(pieces))} tokens.")
