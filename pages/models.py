@@ -39,7 +39,7 @@ picked = st.session_state.get("model") or st.query_params.get("model")
 picked = picked if picked in names else names[0]
 key = f"models_{len(names)}"
 studio.mark_row(key, names.index(picked))
-left, right = studio.picture_and_detail()
+left, right = studio.picture_and_detail("model")
 with left:
     event = st.dataframe(
         pd.DataFrame({
@@ -55,15 +55,15 @@ with left:
         hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required", placeholder="–",
         height="content" if len(found) <= 12 else 457, alt="Tuned models, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=130), "recipe": st.column_config.TextColumn("Recipe", width=80),
-            "form": st.column_config.TextColumn("Weights", width=85), "snapshot": st.column_config.TextColumn("Snapshot", width=85),
+            "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=80),
+            "form": st.column_config.TextColumn("Weights", width=80), "snapshot": st.column_config.TextColumn("Snapshot", width=75),
             "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
             "loss": st.column_config.NumberColumn(
-                "Held out", format="%.3f", width=80,
+                "Held out", format="%.3f", width=75,
                 help="Loss on the held-out pairs, in nats a token; lower is better, and only comparable on the same snapshot.",
             ),
             "size": st.column_config.NumberColumn("MB", format="%.1f", width=55),
-            "when": st.column_config.TextColumn("Made", width=90),
+            "when": st.column_config.TextColumn("Made", width=85),
         },
     )  # fmt: skip
     if event.selection.rows:

@@ -106,8 +106,8 @@ def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):
         (["rename", "whole", "Not A Name"], "lower-case letters"),
         (["remove", "../whole"], "can't be a model's name"),
         (["merge", "whole"], "Give the new name"),
-        (["export", "whole", "--push", "no name"], "repo: "),
-        (["export", "whole", "--licence", "Free!"], "licence: "),
+        (["export", "whole", "--push", "no name"], "is written as owner/name"),
+        (["export", "whole", "--licence", "Free!"], "identifier of a licence"),
     ],
 )
 def test_models_refuse_in_one_line(ws, capsys, words, told):

@@ -10,7 +10,7 @@ from glan_core.workspace.training_rows import Step
 
 HEIGHT = 330
 CLOSE = 0.07  # of the axis: ends of curves whose names would cover each other
-SMOOTH = 0.02  # of the points shown: the span over which the training loss is averaged
+LEAST, SMOOTH = 5, 0.03  # steps, and share of the points shown: the span over which the training loss is averaged
 
 
 def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
     training loss averaged exponentially over some steps."""
     names = ("step", "epoch", "tokens", "seconds", "loss", "validation_loss", "lr", "grad_norm", "memory_mb")
     frame = pd.DataFrame({name: [getattr(step, name) for step in steps] for name in names}).astype("float64")
-    span = max(1.0, SMOOTH * len(frame))
+    span = max(LEAST, SMOOTH * len(frame))
     frame["smooth"] = frame["loss"].ewm(span=span, ignore_na=True).mean() if len(frame) else frame["loss"]
     return frame
 
@@ -36,6 +36,7 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
                    marker={"size": 7}, name="held out", hovertemplate="%{y:.3f} held out<extra></extra>"),
     ])  # fmt: skip
     _frame(figure, style, height, "loss, nats a token")
+    _span(figure, frame)
     ends = [
         (data["step"].iloc[-1], data[column].iloc[-1], name, color)
         for data, column, name, color in ((trained, "smooth", "training", accent), (held, "validation_loss", "held out", amber))
@@ -44,7 +45,8 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
     ends.sort(key=lambda end: end[1])
     close = len(ends) == 2 and ends[1][1] - ends[0][1] < CLOSE * frame[["loss", "validation_loss"]].max().max()
     for (x, y, name, color), shift in zip(ends, (-8, 8), strict=False):
-        _name(figure, x, y, name, color, shift if close else 0)
+        behind = x < 0.9 * frame["step"].max()  # the other curve goes on below its name
+        _name(figure, x, y, name, color, 14 if behind else shift if close else 0)
     return figure
 
 
@@ -58,6 +60,7 @@ def pace_figure(frame: pd.DataFrame, style: Style, height: int = 190) -> go.Figu
                    hovertemplate="%{y:.2f} gradient norm<extra></extra>"),
     ])  # fmt: skip
     _frame(figure, style, height, None)
+    _span(figure, frame)
     figure.update_layout(
         yaxis={"domain": [0.58, 0.94], "exponentformat": "e", "nticks": 3, "rangemode": "tozero"},
         yaxis2={"domain": [0, 0.36], "nticks": 3, "rangemode": "tozero"},
@@ -106,6 +109,12 @@ def _frame(figure: go.Figure, style: Style, height: int, y: str | None, x: str =
         xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": "~s"},
         yaxis={"title": {"text": y}, "nticks": 6, "automargin": False},
     )  # fmt: skip
+
+
+def _span(figure: go.Figure, frame: pd.DataFrame) -> None:
+    """Let figures of one run that stand below each other begin and end at the same steps."""
+    if len(frame):
+        figure.update_xaxes(range=[0, 1.02 * frame["step"].max()])
 
 
 def _name(figure: go.Figure, x: float, y: float, name: str, color: str, shift: int = 0) -> None:

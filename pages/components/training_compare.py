@@ -60,7 +60,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     against = st.segmented_control("Against", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
                                    label_visibility="collapsed")  # fmt: skip
     frames = {f"{run.params.get('name')} · run {run.id}": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("differs")
     with left:
         figure = pictures.compare_figure(frames, against, studio.figure_style())
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")

@@ -12,7 +12,7 @@ from glan_core.wording import duration, number, shorten, size
 from glan_core.workspace import Workspace, run_rows, training_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.training_rows import Spoken, Step
-from pages.components import address, job_panel, runs_panel, studio
+from pages.components import address, job_panel, runs_panel, studio, training_form
 from pages.components.text import fault, model_markdown, plain
 
 CHART = {"displayModeBar": False}
@@ -71,7 +71,7 @@ def _live(ws: Workspace, run_id: int, was_alive: bool) -> None:
             st.caption("The first step takes a while: libraries, weights and rows are loaded.")
         return
     _numbers(ws, run, logged, state)
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("said")
     frame, style = pictures.steps_frame(logged), studio.figure_style()
     with left:
         st.plotly_chart(pictures.loss_figure(frame, style), width="stretch", config=CHART, key="train_loss")
@@ -81,11 +81,11 @@ def _live(ws: Workspace, run_id: int, was_alive: bool) -> None:
 
 
 def _say(run: Run, state: str, logged: Sequence[Step]) -> None:
-    if run.message:
-        (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
+    if run.message and state not in WHAT_TO_DO:
+        (st.error if state == "failed" else st.caption)(plain(run.message))
     if state in WHAT_TO_DO:
         at = f" It is at step {number(logged[-1].step)}." if logged else ""
-        st.caption(f"{state.capitalize()}: {WHAT_TO_DO[state]}.{at}")
+        (st.warning if state == "lost" else st.caption)(f"{state.capitalize()}: {WHAT_TO_DO[state]}.{at}")
     if run.wish and state in LIVE:
         word = {"keep": "end and keep what it learned", "pause": "pause"}.get(run.wish, run.wish)
         st.caption(f"It will {word} after this step.")
@@ -105,6 +105,11 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
                 type="tertiary", disabled=word == "End and keep" and state != "running",
             )  # fmt: skip
     elif state in runs_panel.ENDED_EARLY:
+        if state in ("failed", "cancelled"):
+            st.button(
+                "Change its settings", icon=":material/tune:", key="train_again", type="tertiary", on_click=training_form.fill,
+                args=(run.params,), help="Opens the plan with what this run was ordered.",
+            )  # fmt: skip
         st.button(
             "Resume", icon=":material/play_arrow:", key="train_resume", type="primary", on_click=job_panel.act,
             args=(runs.resume, ws, run.id), help="Goes on from the last checkpoint, on the same curve.",
