@@ -30,6 +30,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
+def durations(ends: tuple[float, float]) -> str:
+    """'8 to 13 min', '40 s to 2 min', '3 min' where both ends read the same."""
+    low, high = map(duration, ends)
+    (number, _, unit), other = low.partition(" "), high.rpartition(" ")[2]
+    return high if low == high else f"{number} to {high}" if unit == other else f"{low} to {high}"
+
+
+def size(bytes: float) -> str:
+    """'340 kB', '4.7 MB', '12 GB'."""
+    for least, divisor, unit in ((1e9, 1e9, "GB"), (1e6, 1e6, "MB")):
+        if bytes >= least:
+            return f"{bytes / divisor:,.{1 if bytes < 10 * divisor else 0}f} {unit}"
+    return f"{bytes / 1e3:,.0f} kB"
+
+
 def shorten(text: str, most: int) -> str:
     """'A very long na…': at most that many characters, the last an ellipsis where something was cut."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -5,7 +5,7 @@ import streamlit as st
 
 from glan_core.training.models import list_models
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import ago, plural
+from glan_core.wording import ago, plural, size
 from pages.components import address, job_panel, model_detail, studio
 from pages.components.text import fault
 
@@ -13,11 +13,11 @@ JOBS = ("merge", "model-export")
 
 ws, tree = studio.open_page("Models")
 found = list_models(ws)
-size = sum(model.bytes for model in found) / 1e6
+total = sum(model.bytes for model in found)
 studio.title(
     "Models",
     tree,
-    f"{plural(len(found), 'model')} · {size:,.1f} MB of weights" if found else "No model was tuned here yet.",
+    f"{plural(len(found), 'model')} · {size(total)} of weights" if found else "No model was tuned here yet.",
     ws,
 )
 if error := st.session_state.pop("model_error", None):
@@ -39,7 +39,7 @@ picked = st.session_state.get("model") or st.query_params.get("model")
 picked = picked if picked in names else names[0]
 key = f"models_{len(names)}"
 studio.mark_row(key, names.index(picked))
-left, right = studio.picture_and_detail()
+left, right = studio.picture_and_detail("model")
 with left:
     event = st.dataframe(
         pd.DataFrame({
@@ -55,13 +55,15 @@ with left:
         hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required", placeholder="–",
         height="content" if len(found) <= 12 else 457, alt="Tuned models, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=140), "recipe": st.column_config.TextColumn("Recipe", width=95),
-            "form": st.column_config.TextColumn("Weights", width=90), "snapshot": st.column_config.TextColumn("Snapshot", width=100),
-            "rows": st.column_config.NumberColumn("Pairs", format="localized", width=75),
-            "loss": st.column_config.NumberColumn("Held-out loss", format="%.3f", width=100, help="In nats a token; lower is better, "
-                                                  "and only comparable on the same snapshot."),
-            "size": st.column_config.NumberColumn("MB", format="%.1f", width=70),
-            "when": st.column_config.TextColumn("Made", width=95),
+            "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=80),
+            "form": st.column_config.TextColumn("Weights", width=80), "snapshot": st.column_config.TextColumn("Snapshot", width=75),
+            "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
+            "loss": st.column_config.NumberColumn(
+                "Held out", format="%.3f", width=75,
+                help="Loss on the held-out pairs, in nats a token; lower is better, and only comparable on the same snapshot.",
+            ),
+            "size": st.column_config.NumberColumn("MB", format="%.1f", width=55),
+            "when": st.column_config.TextColumn("Made", width=85),
         },
     )  # fmt: skip
     if event.selection.rows:

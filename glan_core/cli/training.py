@@ -14,7 +14,7 @@ from glan_core.training.model_card import serving
 from glan_core.training.orders import FinetuneOrder, MergeOrder, Method, ModelExportOrder, Precision, Schedule
 from glan_core.training.plan import TrainingPlan, check, plan
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import duration, exact, short, span
+from glan_core.wording import durations, exact, short, size
 from glan_core.workspace import Workspace
 
 NUMBERS = {
@@ -24,7 +24,7 @@ NUMBERS = {
     "max_length": (int, "tokens at which a row is cut"), "weight_decay": (float, ""), "adam_beta2": (float, ""), "max_grad_norm": (float, ""),
     "lora_rank": (int, ""), "lora_alpha": (int, ""), "lora_dropout": (float, ""),
     "rows": (int, "train on so many rows, drawn by the seed"), "evaluations": (int, "times that the held-out loss is taken"),
-    "patience": (int, "stop after so many of them without a better loss"), "seed": (int, ""),
+    "patience": (int, "stop after so many of them without a better loss; 0: never"), "seed": (int, ""),
     "processes": (int, "devices, by torchrun with FSDP"),
 }  # fmt: skip
 SIZES = ("vocabulary", "hidden", "inner", "layers", "heads")
@@ -82,7 +82,11 @@ def command_of(folder: str, order: FinetuneOrder) -> list[str]:
         words += ["--base", str(order.base)]
     for name in (*NUMBERS, *CHOICES):
         if (value := getattr(order, name)) != getattr(defaults, name) and value is not None:
-            words += [_flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [_flag(name), f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
+    if order.patience is None and defaults.patience is not None:
+        words += [_flag("patience"), "0"]
+    if order.warmup_steps is None and defaults.warmup_steps is not None and "--warmup-share" not in words:
+        words += [_flag("warmup_share"), str(order.warmup_share)]
     for name in SWITCHES:
         if (value := getattr(order, name)) != getattr(defaults, name) and value is not None:
             words.append(_flag(name) if value else f"--no-{_flag(name)[2:]}")
@@ -101,6 +105,8 @@ def _order(args: argparse.Namespace) -> FinetuneOrder:
     values = RECIPES[args.recipe].values | {name: value for name, value in given.items() if value is not None}
     if args.warmup_share is not None and args.warmup_steps is None:
         values["warmup_steps"] = None
+    if args.patience == 0:
+        values["patience"] = None
     sizes = {name: getattr(args, name) for name in SIZES if getattr(args, name) is not None}
     fixed = {
         "name": args.name,
@@ -130,8 +136,8 @@ def plan_lines(made: TrainingPlan) -> list[str]:
         ("tokens", f"{made.tokens:,}, {made.trained_tokens:,} of them trained on (counted from {made.basis})"),
         ("cut rows", f"{made.cut:,} cut at the length limit, {made.dropped:,} left out"),
         ("parameters", f"{short(made.trained_parameters or 0)} trained of {short(made.parameters)}" if made.parameters else "not known"),
-        ("memory", f"about {made.memory / 1e9:,.1f} GB a device" if made.memory else "not known"),
-        ("time", span(tuple(map(duration, made.seconds))) if made.seconds else "not known"),
+        ("memory", f"about {size(made.memory)} a device" if made.memory else "not known"),
+        ("time", durations(made.seconds) if made.seconds else "not known"),
     ]  # fmt: skip
     return [*table(rows, ("what", "")), *(f"Mind: {warning}" for warning in made.warnings)]
 
@@ -141,8 +147,7 @@ def _models(args: argparse.Namespace) -> int | None:
     if args.action == "list":
         found = models.list_models(ws)
         rows = [
-            (m.name, m.recipe, m.form, m.snapshot, m.rows, m.steps, _loss(m), f"{m.bytes / 1e6:,.1f} MB", exact(m.created_at))
-            for m in found
+            (m.name, m.recipe, m.form, m.snapshot, m.rows, m.steps, _loss(m), size(m.bytes), exact(m.created_at)) for m in found
         ]
         head = ("name", "recipe", "form", "snapshot", "pairs", "steps", "held-out loss", "size", "made at")
         lines = (

@@ -9,7 +9,8 @@ from glan_core.figures.style import Style, mix
 from glan_core.workspace.training_rows import Step
 
 HEIGHT = 330
-SMOOTH = 0.02  # of the points shown: the span over which the training loss is averaged
+CLOSE = 0.07  # of the axis: ends of curves whose names would cover each other
+LEAST, SMOOTH = 5, 0.03  # steps, and share of the points shown: the span over which the training loss is averaged
 
 
 def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
@@ -17,7 +18,7 @@ def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
     training loss averaged exponentially over some steps."""
     names = ("step", "epoch", "tokens", "seconds", "loss", "validation_loss", "lr", "grad_norm", "memory_mb")
     frame = pd.DataFrame({name: [getattr(step, name) for step in steps] for name in names}).astype("float64")
-    span = max(1.0, SMOOTH * len(frame))
+    span = max(LEAST, SMOOTH * len(frame))
     frame["smooth"] = frame["loss"].ewm(span=span, ignore_na=True).mean() if len(frame) else frame["loss"]
     return frame
 
@@ -35,10 +36,17 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
                    marker={"size": 7}, name="held out", hovertemplate="%{y:.3f} held out<extra></extra>"),
     ])  # fmt: skip
     _frame(figure, style, height, "loss, nats a token")
-    for data, color, name in ((trained.rename(columns={"smooth": "y"}), accent, "training"),
-                              (held.rename(columns={"validation_loss": "y"}), amber, "held out")):  # fmt: skip
-        if len(data):
-            _name(figure, data["step"].iloc[-1], data["y"].iloc[-1], name, color)
+    _span(figure, frame)
+    ends = [
+        (data["step"].iloc[-1], data[column].iloc[-1], name, color)
+        for data, column, name, color in ((trained, "smooth", "training", accent), (held, "validation_loss", "held out", amber))
+        if len(data)
+    ]
+    ends.sort(key=lambda end: end[1])
+    close = len(ends) == 2 and ends[1][1] - ends[0][1] < CLOSE * frame[["loss", "validation_loss"]].max().max()
+    for (x, y, name, color), shift in zip(ends, (-8, 8), strict=False):
+        behind = x < 0.9 * frame["step"].max()  # the other curve goes on below its name
+        _name(figure, x, y, name, color, 14 if behind else shift if close else 0)
     return figure
 
 
@@ -51,12 +59,25 @@ def pace_figure(frame: pd.DataFrame, style: Style, height: int = 190) -> go.Figu
         go.Scatter(x=rows["step"], y=rows["grad_norm"], mode="lines", line={"color": style.hues[5], "width": 1.5}, yaxis="y2",
                    hovertemplate="%{y:.2f} gradient norm<extra></extra>"),
     ])  # fmt: skip
-    _frame(figure, style, height, "rate")
+    _frame(figure, style, height, None)
+    _span(figure, frame)
     figure.update_layout(
-        yaxis={"domain": [0.56, 1], "tickformat": ".0e", "nticks": 4, "rangemode": "tozero"},
-        yaxis2={"domain": [0, 0.42], "title": {"text": "gradient"}, "nticks": 4, "rangemode": "tozero"},
+        yaxis={"domain": [0.58, 0.94], "exponentformat": "e", "nticks": 3, "rangemode": "tozero"},
+        yaxis2={"domain": [0, 0.36], "nticks": 3, "rangemode": "tozero"},
     )
     figure.update_xaxes(anchor="y2")
+    for y, name in ((1.0, "learning rate"), (0.42, "gradient norm")):
+        figure.add_annotation(
+            x=0,
+            y=y,
+            xref="paper",
+            yref="paper",
+            text=name,
+            showarrow=False,
+            xanchor="left",
+            yanchor="middle",
+            font={"size": 12},
+        )
     return figure
 
 
@@ -82,15 +103,29 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
     return figure
 
 
-def _frame(figure: go.Figure, style: Style, height: int, y: str, x: str = "step") -> None:
+def _frame(figure: go.Figure, style: Style, height: int, y: str | None, x: str = "step") -> None:
     figure.update_layout(
-        template=style.template, height=height, hovermode="x unified", margin={"l": 8, "r": 64, "t": 8, "b": 32}, uirevision="kept",
+        template=style.template, height=height, hovermode="x unified", margin={"l": 56, "r": 64, "t": 8, "b": 32}, uirevision="kept",
         xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": "~s"},
-        yaxis={"title": {"text": y}, "nticks": 6},
+        yaxis={"title": {"text": y}, "nticks": 6, "automargin": False},
     )  # fmt: skip
 
 
-def _name(figure: go.Figure, x: float, y: float, name: str, color: str) -> None:
+def _span(figure: go.Figure, frame: pd.DataFrame) -> None:
+    """Let figures of one run that stand below each other begin and end at the same steps."""
+    if len(frame):
+        figure.update_xaxes(range=[0, 1.02 * frame["step"].max()])
+
+
+def _name(figure: go.Figure, x: float, y: float, name: str, color: str, shift: int = 0) -> None:
     figure.add_annotation(
-        x=x, y=y, text=name, showarrow=False, xanchor="left", xshift=8, font={"color": color, "size": 12}, align="left"
+        x=x,
+        y=y,
+        text=name,
+        showarrow=False,
+        xanchor="left",
+        xshift=8,
+        yshift=shift,
+        font={"color": color, "size": 12},
+        align="left",
     )

@@ -8,6 +8,7 @@ from glan_core.runs.jobs import Progress
 from glan_core.taxonomy import quoted
 from glan_core.training import models
 from glan_core.training.orders import MergeOrder
+from glan_core.wording import size
 from glan_core.workspace import Workspace
 
 
@@ -42,4 +43,4 @@ def merge(ws: Workspace, order: MergeOrder, progress: Progress) -> str:
         })  # fmt: skip
         (new / models.FILE).write_text(whole.model_dump_json(indent=1), "utf-8")
     progress.step("weights merged", 1, 1)
-    return f"Merged {model.name} into {order.name}: a whole model of {whole.bytes / 1e6:,.0f} MB."
+    return f"Merged {model.name} into {order.name}: a whole model of {size(whole.bytes)}."

@@ -42,14 +42,14 @@ def _front_matter(model: TunedModel, licence: str | None) -> str:
     values = {
         **({"license": licence} if licence else {}), "language": ["en"], "pipeline_tag": "text-generation",
         "library_name": "peft" if model.form == "adapter" else "transformers", "tags": ["instruction-tuning", "glan", "synthetic"],
-        **({"base_model": model.base} if model.base and not model.base.startswith(("/", ".", "~")) else {}),
+        **({"base_model": model.base} if model.base and model.base == model.base_name else {}),
     }  # fmt: skip
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
 
 
 def _opening(model: TunedModel) -> str:
     what = "A LoRA adapter to" if model.form == "adapter" else "Tuned from" if model.base else "A tiny model made from nothing,"
-    base = f" {plain(model.base)}" if model.base else f" {number(model.parameters)} parameters in Mistral's architecture"
+    base = f" {plain(model.base_name)}" if model.base else f" {number(model.parameters)} parameters in Mistral's architecture"
     return (
         f"{what}{base}, fine-tuned on {number(model.rows)} instruction pairs of the snapshot `{model.snapshot}` (`{model.snapshot_hash}`) "
         f"with GLAN Studio on {exact(model.created_at)[:10]}. The hash of its weights is `{model.weights_hash}`."
@@ -100,7 +100,7 @@ def _limits(model: TunedModel, manifest: Manifest | None) -> list[str]:
 
 def _use(model: TunedModel) -> str:
     if model.form == "adapter":
-        load = f"from peft import AutoPeftModelForCausalLM\n\nmodel = AutoPeftModelForCausalLM.from_pretrained(path)  # on {model.base}"
+        load = f"from peft import AutoPeftModelForCausalLM\n\nmodel = AutoPeftModelForCausalLM.from_pretrained(path)  # on {model.base_name}"
     else:
         load = "from transformers import AutoModelForCausalLM\n\nmodel = AutoModelForCausalLM.from_pretrained(path)"
     return (

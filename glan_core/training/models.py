@@ -66,6 +66,11 @@ class TunedModel(Model):
         """Where its weights and tokenizer lie."""
         return self.folder(ws) / WEIGHTS
 
+    @property
+    def base_name(self) -> str:
+        """The base as others may read it: its name on the hub, or the last part of its folder; '' for none."""
+        return Path(self.base).name if self.base.startswith(("/", ".", "~")) else self.base
+
     def base_path(self, ws: Workspace) -> str:
         """The folder or hub name of the weights before training."""
         return self.base or str(self.folder(ws) / BASE)
@@ -107,8 +112,10 @@ def note(ws: Workspace, name: str, notes: str) -> None:
 
 
 def rename(ws: Workspace, name: str, new_name: str) -> TunedModel:
-    """Give a model another name; GlanError when that is taken or can't be one. Its files stay the same."""
+    """Give a model another name; GlanError when that is taken or can't be one, or an adapter finds its base under the old one. Its
+    files stay the same."""
     model, target = read_model(ws, name), folder_of(ws, new_name)
+    _check_unused(ws, model)
     if target.exists():
         raise GlanError(f"There is already a model {quoted(new_name)}: choose another name.")
     model.folder(ws).rename(target)
@@ -120,13 +127,20 @@ def rename(ws: Workspace, name: str, new_name: str) -> TunedModel:
 def remove(ws: Workspace, name: str) -> None:
     """Remove a model with its weights for good; GlanError when there is none, or another one needs it."""
     model = read_model(ws, name)
-    weights = str(model.weights(ws))
-    if users := [other.name for other in list_models(ws) if other.form == "adapter" and other.base == weights]:
-        raise GlanError(f"{quoted(name)} is the base of {', '.join(users)}: remove or merge these first.")
+    _check_unused(ws, model)
     gone = model.folder(ws).with_name(f".{name}.removed")
     shutil.rmtree(gone, ignore_errors=True)
     model.folder(ws).rename(gone)  # at once: half a model is none
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def _check_unused(ws: Workspace, model: TunedModel) -> None:
+    """GlanError when an adapter has this model as its base."""
+    weights = str(model.weights(ws))
+    if users := [other.name for other in list_models(ws) if other.form == "adapter" and other.base == weights]:
+        raise GlanError(
+            f"{quoted(model.name)} is the base of {', '.join(users)}: remove these first, merged before if need be."
+        )
 
 
 def hash_weights(folder: Path) -> str:

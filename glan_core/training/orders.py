@@ -1,5 +1,6 @@
 """What a person asks of a fine-tuning run."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -121,7 +122,21 @@ class ModelExportOrder(Model):
 
     model: str
     path: str | None = None
-    repo: str | None = Field(None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+    repo: str | None = None
     private: bool = True
-    licence: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")
+    licence: str | None = None
     kind: Literal["model-export"] = "model-export"
+
+    @field_validator("repo")
+    @classmethod
+    def _repo(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value):
+            raise ValueError("a model on the Hub is written as owner/name")
+        return value
+
+    @field_validator("licence")
+    @classmethod
+    def _licence(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", value):
+            raise ValueError("give the identifier of a licence, such as cc-by-4.0")
+        return value

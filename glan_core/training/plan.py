@@ -25,6 +25,7 @@ from glan_core.training.orders import FinetuneOrder
 from glan_core.training.recipes import PAPER_BASE
 from glan_core.training.rows import Counted, encoded_rows, training_texts
 from glan_core.training.scratch import BOS, EOS, count_parameters, train_tokenizer
+from glan_core.wording import size
 from glan_core.workspace import Workspace
 
 SAMPLE = 1000  # rows whose tokens are counted
@@ -108,9 +109,7 @@ def check(ws: Workspace, order: FinetuneOrder) -> None:
             )
     need, free = _disk(order), shutil.disk_usage(ws.folder).free
     if need and need > free:
-        raise GlanError(
-            f"This run needs about {need / 1e9:,.0f} GB on the disk of {ws.folder}, which has {free / 1e9:,.0f} GB left."
-        )
+        raise GlanError(f"This run needs about {size(need)} on the disk of {ws.folder}, which has {size(free)} left.")
 
 
 def steps_per_epoch(order: FinetuneOrder, counted: Counted) -> int:
@@ -319,8 +318,8 @@ def _warnings(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> tuple[
     room = max((gpu.bytes for gpu in gpus()), default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     if made.memory and made.memory > 0.95 * room:
         found.append(
-            f"It needs about {made.memory / 1e9:,.0f} GB of memory, and this machine has {room / 1e9:,.0f} GB: choose fewer rows at once, "
-            "a shorter length, LoRA, or more devices."
+            f"It needs about {size(made.memory)} of memory, and this machine has {size(room)}: choose fewer rows at once, a shorter "
+            f"length, {'LoRA' if order.method == 'full' else 'a smaller base'}, or more devices."
         )
     if not made.held_out:
         found.append("The snapshot holds no rows out: nothing will tell when the student begins to learn by heart.")

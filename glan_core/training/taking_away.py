@@ -1,5 +1,6 @@
 """Taking a tuned model away: to a folder, or to the Hugging Face Hub; weights, tokenizer and a card."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -34,6 +35,7 @@ def take_away(ws: Workspace, order: ModelExportOrder, progress: Progress) -> str
         progress.step("model sent", 0, 1)
         with tempfile.TemporaryDirectory(prefix="glan-hub-", dir=ws.folder) as scratch:
             write_model_folder(ws, model, Path(scratch), order.licence)
+            _forget_place(model, Path(scratch))
             address = hub.push(Path(scratch), order.repo, private=order.private, title=model.name, kind="model")
         said.append(f"Sent {model.name} to {address}.")
     if not said:
@@ -49,3 +51,11 @@ def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, licence: 
         manifest = None
     shutil.copytree(model.weights(ws), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md"))
     (folder / "README.md").write_text(model_card(model, manifest, licence), "utf-8")
+
+
+def _forget_place(model: TunedModel, folder: Path) -> None:
+    """Name an adapter's base as others may read it: where it lies on this machine is of no use to them."""
+    file = folder / "adapter_config.json"
+    if file.exists():
+        config = json.loads(file.read_text("utf-8")) | {"base_model_name_or_path": model.base_name}
+        file.write_text(json.dumps(config, indent=2), "utf-8")

@@ -15,12 +15,13 @@ from glan_core.training.model_card import serving
 from glan_core.training.models import TunedModel
 from glan_core.training.orders import MergeOrder, ModelExportOrder
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import duration, exact, number, short
+from glan_core.wording import duration, exact, number, short, size
 from glan_core.workspace import Workspace
 from pages.components import address, job_panel
 from pages.components.text import plain
 
 MOST = 12
+LOSSES = {"train": "training", "validation": "held out"}
 
 
 def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
@@ -60,13 +61,13 @@ def panel(ws: Workspace, model: TunedModel) -> None:
     if st.button("Talk to it", type="primary", icon=":material/forum:", key="chat_with"):
         st.session_state.chat_asked = [f"tuned:{model.name}", f"base:{model.name}"]
         address.go("pages/chat.py")
-    losses = " · ".join(f"{name} {loss:.3f}" for name, loss in model.losses.items())
+    losses = " · ".join(f"{LOSSES.get(name, name)} {loss:.3f}" for name, loss in model.losses.items())
     facts = {
         "Loss": losses or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
         "Steps": f"{number(model.steps)} in {duration(model.seconds)}",
         "Parameters": f"{short(model.trained_parameters)} trained of {short(model.parameters)}",
         "Precision": model.precision, "Template": "of the base" if model.template == "base" else "Alpaca",
-        "Made": exact(model.created_at), "Weights": f"{model.bytes / 1e6:,.1f} MB · {model.weights_hash[7:19]}…",
+        "Made": exact(model.created_at), "Weights": f"{size(model.bytes)} · {model.weights_hash[7:19]}…",
     }  # fmt: skip
     with st.container(gap="xsmall"):
         for label, words in facts.items():
@@ -78,12 +79,13 @@ def panel(ws: Workspace, model: TunedModel) -> None:
             if model.form == "adapter":
                 _merge(ws, model)
             _export(ws, model)
+        with st.popover("Serve", icon=":material/dns:", key="serve_model"):
+            st.caption("As an OpenAI-compatible endpoint, with a program that you install:")
+            for name, command in serving(model, str(model.weights(ws))).items():
+                st.caption(name)
+                st.code(command, language="bash", wrap_lines=True)
+        if not ws.read_only:
             _remove(ws, model)
-    with st.popover("Serve it", icon=":material/dns:", key="serve_model"):
-        st.caption("As an OpenAI-compatible endpoint, with a program that you install:")
-        for name, command in serving(model, str(model.weights(ws))).items():
-            st.caption(name)
-            st.code(command, language="bash", wrap_lines=True)
 
 
 def _notes(ws: Workspace, model: TunedModel) -> None:
@@ -137,7 +139,7 @@ def _export(ws: Workspace, model: TunedModel) -> None:
 
 def _remove(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Remove", icon=":material/delete:", key="remove_model"):
-        st.caption(f"Its {model.bytes / 1e6:,.1f} MB of weights are deleted for good; its run and curves stay.")
+        st.caption(f"Its {size(model.bytes)} of weights are deleted for good; its run and curves stay.")
         sure = st.text_input("Type its name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
         st.button(f"Remove {model.name} for good", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
                   args=(models.remove, ws, model.name))  # fmt: skip

@@ -7,15 +7,22 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.figures import training as pictures
-from glan_core.wording import ago, duration
+from glan_core.training.orders import FinetuneOrder
+from glan_core.training.recipes import RECIPES
+from glan_core.wording import ago, duration, number
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
-from pages.components import studio
+from pages.components import studio, training_form
 from pages.components.runs_panel import COLORS
 
 MOST = 8
 AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
-NOT_SETTINGS = ("name", "kind", "prompts", "processes", "evaluations")
+WORDS = {name: field[0] for name, field in (training_form.FIELDS | training_form.ADAPTER).items()} | {
+    "scratch": "Size", "max_grad_norm": "Largest gradient", "adam_beta2": "Adam's second average", "warmup_share": "Warm-up, share",
+    "warmup_steps": "Warm-up, steps", "keep_best": "Keep the best weights", "processes": "Devices",
+}  # fmt: skip
+DEFAULTS = {name: field.default for name, field in FinetuneOrder.model_fields.items()}  # of orders older than a setting
+NOT_SETTINGS = ("name", "kind", "prompts")
 
 
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
@@ -28,7 +35,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     held = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
     event = st.dataframe(
         pd.DataFrame({
-            "name": [run.params.get("name") for run in shown], "recipe": [run.params.get("recipe") for run in shown],
+            "name": [run.params.get("name") for run in shown], "recipe": [_value(run.params.get("recipe")) for run in shown],
             "snapshot": [run.params.get("snapshot") for run in shown], "state": [[runs.state_of(run)] for run in shown],
             "steps": [last[run.id][-1].step if last[run.id] else None for run in shown],
             "best": [min(held[run.id], default=None) for run in shown],
@@ -52,8 +59,8 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         return
     against = st.segmented_control("Against", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
                                    label_visibility="collapsed")  # fmt: skip
-    frames = {f"{run.params.get('name')} (run {run.id})": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
-    left, right = studio.picture_and_detail()
+    frames = {f"{run.params.get('name')} · run {run.id}": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
+    left, right = studio.picture_and_detail("differs")
     with left:
         figure = pictures.compare_figure(frames, against, studio.figure_style())
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
@@ -65,22 +72,24 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
 def _differences(picked: Sequence[Run]) -> None:
     """The settings in which runs differ."""
     names = [name for name in dict.fromkeys(name for run in picked for name in run.params) if name not in NOT_SETTINGS]
-    rows = {name: [_value(run.params.get(name)) for run in picked] for name in names}
-    differing = {name.replace("_", " "): values for name, values in rows.items() if len(set(values)) > 1}
+    rows = {name: [_value(run.params.get(name, DEFAULTS.get(name))) for run in picked] for name in names}
+    differing = {
+        WORDS.get(name, name.replace("_", " ").capitalize()): values for name, values in rows.items() if len(set(values)) > 1
+    }
     if not differing:
         st.caption("Their settings are the same." if len(picked) > 1 else "Tick another run to see how they differ.")
         return
     st.markdown("**What differs**")
-    st.table(pd.DataFrame(differing, index=[f"run {run.id}" for run in picked]).T, border="horizontal")
+    st.table(pd.DataFrame(differing, index=[f"Run {run.id}" for run in picked]).T, border="horizontal")
 
 
 def _value(value: object) -> str:
     if value is None:
         return "–"
-    return (
-        ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, dict)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number(size)}" for name, size in value.items())
+    if isinstance(value, int) or value in RECIPES:
+        return RECIPES[value].label if value in RECIPES else number(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from math import floor, log10
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from glan_core.training import models
 from glan_core.training.orders import FinetuneOrder
 from glan_core.training.plan import TrainingPlan, check, plan
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import duration, number, plural, short, span
+from glan_core.wording import durations, number, plural, short, size
 from glan_core.workspace import Workspace
 from pages.components import studio, training_row
 from pages.components.text import fault, plain
@@ -29,13 +30,20 @@ FIELDS = {
     "max_length": ("Length limit", "Tokens at which a row is cut.", {"min_value": 16}),
     "evaluations": ("Evaluations", "How often in the run the held-out loss is taken and the weights are stored.", {"min_value": 1}),
     "seed": ("Seed", "Of the order of rows and of new weights.", {"min_value": 0}),
+    "weight_decay": ("Weight decay", "By which AdamW pulls weights towards 0.", {"min_value": 0.0, "max_value": 10.0, "format": "%g"}),
+    "adam_beta2": ("Adam's second average", "The share of it that a step keeps.", {"min_value": 0.5, "max_value": 0.99999, "format": "%g"}),
+    "max_grad_norm": ("Largest gradient", "Longer ones are cut to this norm.", {"min_value": 1e-6, "format": "%g"}),
+    "processes": ("Devices", "Processes that share a step; on GPUs they share the weights, too (FSDP).", {"min_value": 1}),
 }  # fmt: skip
 ADAPTER = {
     "lora_rank": ("Rank", "Of the adapter's matrices.", {"min_value": 1}),
     "lora_alpha": ("Alpha", "The adapter counts alpha/rank times.", {"min_value": 1}),
     "lora_dropout": ("Dropout", "Share of its inputs that is left out at random.", {"min_value": 0.0, "max_value": 0.9, "format": "%g"}),
 }  # fmt: skip
+SIZES = {"vocabulary": "Vocabulary", "hidden": "Width", "inner": "Inner width", "layers": "Layers", "heads": "Attention heads"}
+CHECKPOINTING = {None: "Where it pays", True: "Yes", False: "No"}
 METHODS = {"full": "All weights", "lora": "LoRA adapter", "qlora": "QLoRA adapter (4-bit base)"}
+MORE = ("max_length", "evaluations", "seed", "weight_decay", "adam_beta2", "max_grad_norm", "processes")
 PRECISIONS = {"auto": "Whatever is faster here", "fp32": "fp32", "bf16": "bf16"}
 
 
@@ -78,8 +86,12 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
         )
     snapshot = named[chosen]
     held = snapshot.rows.get("validation", 0)
-    said = f"{plural(held, 'pair')} held out; {RULES[snapshot.split]}." if held else "It holds nothing out."
-    st.caption(f"{said} {plural(len(snapshot.disciplines), 'discipline')}.")
+    said = (
+        f"{plural(held, 'pair')} held out: {RULES[snapshot.split].removesuffix(' are held out')}"
+        if held
+        else "nothing held out"
+    )
+    st.caption(f"{plural(len(snapshot.disciplines), 'discipline')} · {said}")
     values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
     if about.values["base"] is not None:
         base = st.text_input(
@@ -111,8 +123,12 @@ def _numbers(recipe: str) -> dict:
         st.popover("All settings", icon=":material/tune:", key="train_settings"),
         st.grid(2, gap="small", min_column_width=150),
     ):
-        for name in ("max_length", "evaluations", "seed"):
+        for name in MORE:
             found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
+        rows = st.number_input(
+            "Rows", 0, None, 0, key=f"run_train_{recipe}_rows", help="Train on so many, drawn by the seed. 0: all."
+        )
+        found["rows"] = rows or None
         if method != "full":
             for name, field in ADAPTER.items():
                 found[name] = _number(recipe, name, *field, getattr(defaults, name))
@@ -121,16 +137,29 @@ def _numbers(recipe: str) -> dict:
         found["precision"] = st.selectbox(
             "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
         )
-        patience = st.number_input(
-            "Patience", 1, None, defaults.patience, key=f"run_train_{recipe}_patience", placeholder="none",
-            help="Stop after so many evaluations in a row without a better held-out loss.",
+        found["checkpointing"] = st.selectbox(
+            "Gradient checkpointing", list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_checkpointing",
+            help="Computes activations twice to save memory.",
         )  # fmt: skip
-        found["patience"] = patience
+        patience = st.number_input(
+            "Patience", 0, None, defaults.patience or 0, key=f"run_train_{recipe}_patience",
+            help="Stop after so many evaluations in a row without a better held-out loss. 0: never.",
+        )  # fmt: skip
+        found["patience"] = patience or None
         found["packing"] = st.toggle("Packing", defaults.packing, key=f"run_train_{recipe}_packing",
                                      help="Join short rows to full sequences that don't see each other. Pays on a GPU.")  # fmt: skip
         found["keep_best"] = st.toggle("Keep the best weights", defaults.keep_best, key=f"run_train_{recipe}_best",
                                        help="Go back to those with the lowest held-out loss, not the last ones.")  # fmt: skip
-    return found
+        if first["base"] is None:
+            found["scratch"] = {
+                name: st.number_input(label, 1, None, getattr(defaults.scratch, name), key=f"run_train_{recipe}_{name}")
+                for name, label in SIZES.items()
+            }
+    prompts = st.text_area(
+        "Watch it answer", key="run_train_prompts", height=68, placeholder="The first held-out questions",
+        help="Up to 8 prompts, one a line: it answers them at every evaluation.",
+    )  # fmt: skip
+    return found | {"prompts": tuple(prompts.splitlines())}
 
 
 def _warmup(recipe: str, defaults: FinetuneOrder) -> dict:
@@ -146,6 +175,8 @@ def _warmup(recipe: str, defaults: FinetuneOrder) -> dict:
 
 
 def _number(recipe: str, name: str, label: str, words: str, limits: dict, value: float) -> float:
+    if name == "learning_rate":
+        limits = limits | {"step": 10.0 ** floor(log10(value))}
     return st.number_input(label, value=value, key=f"run_train_{recipe}_{name}", help=words, **limits)
 
 
@@ -162,34 +193,54 @@ def _plan(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
                   f"{number(made.warmup)} of warm-up.")  # fmt: skip
         st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} in all epochs, {number(made.trained_tokens)} of them trained "
                   f"on: answers and their end. Counted from {plain(made.basis)}.")  # fmt: skip
-        st.metric("Time", span(tuple(map(duration, made.seconds))) if made.seconds else "not known",
+        st.metric("Time", durations(made.seconds) if made.seconds else "not known",
                   help="From the model's size and this machine's pace, or from earlier runs of that size.")  # fmt: skip
         st.metric("Parameters", short(made.parameters) if made.parameters else "not known",
                   help=f"{short(made.trained_parameters)} of them trained." if made.trained_parameters else None)  # fmt: skip
-        st.metric("Memory", f"{made.memory / 1e9:,.1f} GB" if made.memory else "not known",
+        st.metric("Memory", size(made.memory) if made.memory else "not known",
                   help="An estimate for each device: weights, gradients, optimiser, and what a batch leaves for the way back.")  # fmt: skip
         st.metric("Rows cut", short(made.cut), f"{number(made.dropped)} left out" if made.dropped else None, delta_color="off",
                   delta_arrow="off", help=f"Longer than {number(order.max_length)} tokens: they lose the end of their answer.")  # fmt: skip
     for warning in made.warnings:
         st.warning(plain(warning), icon=":material/info:")
     if not ws.read_only:
-        label = f"Start · {plural(made.steps, 'step')}" + (
-            f" · {span(tuple(map(duration, made.seconds)))}" if made.seconds else ""
-        )
-        if st.button(label, type="primary", icon=":material/model_training:", key="start_training"):
-            _start(ws, order, made)
+        label = f"Start · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
+        st.button(
+            label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start, args=(ws, order, made)
+        )  # fmt: skip
+        if error := st.session_state.pop("job_error", None):
+            fault(error)
     st.caption("The same on the command line:")
     st.code(shlex.join(command_of(str(ws.folder), order)), language="bash", wrap_lines=True)
 
 
+def fill(values: dict) -> None:
+    """Put the settings of an order into the form and open it, in a callback."""
+    recipe, state = values["recipe"], st.session_state
+    about = RECIPES.get(recipe)
+    if about is None:
+        return
+    order = FinetuneOrder(**values)
+    state.update(run_train_recipe=recipe, run_train_snapshot=order.snapshot, run_train_name=order.name, train_asked="Plan")
+    state.run_train_prompts = "\n".join(order.prompts)
+    for name in (*FIELDS, *ADAPTER, "schedule", "precision", "packing", "checkpointing", "method"):
+        state[f"run_train_{recipe}_{name}"] = getattr(order, name)
+    for name in SIZES:
+        state[f"run_train_{recipe}_{name}"] = getattr(order.scratch, name)
+    steps = RECIPES[recipe].values.get("warmup_steps") is not None
+    state[f"run_train_{recipe}_warmup"] = (order.warmup_steps or 0) if steps else round(100 * order.warmup_share, 2)
+    state[f"run_train_{recipe}_rows"], state[f"run_train_{recipe}_patience"] = order.rows or 0, order.patience or 0
+    state[f"run_train_{recipe}_best"], state[f"run_train_base_{recipe}"] = order.keep_best, order.base or ""
+
+
 def _start(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> None:
+    """Start the run and go to watch it, in a callback."""
     try:
         check(ws, order)
         run_id = runs.start(
             ws, "finetune", f"Fine-tune {order.name}", order, plan={"steps": made.steps, "seconds": made.seconds}
         )
     except GlanError as error:
-        fault(error)
+        st.session_state.job_error = error
         return
     st.session_state.update(train_asked="Watch", train_run=run_id, run_train_name="")
-    st.rerun()

@@ -17,6 +17,7 @@ from pages.components.text import fault, plain
 ROWS = 50  # that can be looked at
 MOST = 700  # tokens that are shown
 BREAK = "⏎"
+SPACE = "\u200b\u00a0"  # Markdown would drop a common one at the edge of a mark; a line may still break before it
 
 
 def panel(ws: Workspace, order: FinetuneOrder) -> None:
@@ -39,7 +40,8 @@ def panel(ws: Workspace, order: FinetuneOrder) -> None:
             encoded = encoder.encode(row["prompt"], row["completion"], order.max_length)
             cut = f", cut from {number(encoded.full)}" if encoded.cut else ""
             st.caption(
-                f"Row {nth} of the first {len(rows)} · {number(len(encoded.ids))} tokens{cut} · {number(encoded.trained)} trained on"
+                f"Row {nth} of the first {len(rows)} · {number(len(encoded.ids))} tokens{cut} · {number(encoded.trained)} trained on, "
+                ":yellow-background[marked like this]"
             )
         _show(encoder.pieces(encoded.ids[:MOST]), encoded)
     except GlanError as error:
@@ -52,9 +54,10 @@ def _show(pieces: list[str], encoded: Encoded) -> None:
     for n, piece in enumerate(pieces):
         shown = piece.replace("\n", BREAK)
         if n >= encoded.start:
+            shown = SPACE + shown[1:] if shown.startswith(" ") else shown
             spans.append((len(text), len(text) + len(shown)))
         text += shown + ("\n" if piece.endswith("\n") else "")
-    with st.container(border=True, height=300):
+    with st.container(border=True, height=420, key="row_tokens"):
         marked_text.show(text, spans, most=len(text))
     if len(encoded.ids) > len(pieces):
         st.caption(f"The first {number(len(pieces))} tokens.")

@@ -8,11 +8,11 @@ from glan_core import runs
 from glan_core.errors import GlanError
 from glan_core.figures import training as pictures
 from glan_core.training import models
-from glan_core.wording import duration, number, shorten
+from glan_core.wording import duration, number, shorten, size
 from glan_core.workspace import Workspace, run_rows, training_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.training_rows import Spoken, Step
-from pages.components import address, job_panel, runs_panel, studio
+from pages.components import address, job_panel, runs_panel, studio, training_form
 from pages.components.text import fault, model_markdown, plain
 
 CHART = {"displayModeBar": False}
@@ -71,7 +71,7 @@ def _live(ws: Workspace, run_id: int, was_alive: bool) -> None:
             st.caption("The first step takes a while: libraries, weights and rows are loaded.")
         return
     _numbers(ws, run, logged, state)
-    left, right = studio.picture_and_detail()
+    left, right = studio.picture_and_detail("said")
     frame, style = pictures.steps_frame(logged), studio.figure_style()
     with left:
         st.plotly_chart(pictures.loss_figure(frame, style), width="stretch", config=CHART, key="train_loss")
@@ -81,11 +81,11 @@ def _live(ws: Workspace, run_id: int, was_alive: bool) -> None:
 
 
 def _say(run: Run, state: str, logged: Sequence[Step]) -> None:
-    if run.message:
-        (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
+    if run.message and state not in WHAT_TO_DO:
+        (st.error if state == "failed" else st.caption)(plain(run.message))
     if state in WHAT_TO_DO:
         at = f" It is at step {number(logged[-1].step)}." if logged else ""
-        st.caption(f"{state.capitalize()}: {WHAT_TO_DO[state]}.{at}")
+        (st.warning if state == "lost" else st.caption)(f"{state.capitalize()}: {WHAT_TO_DO[state]}.{at}")
     if run.wish and state in LIVE:
         word = {"keep": "end and keep what it learned", "pause": "pause"}.get(run.wish, run.wish)
         st.caption(f"It will {word} after this step.")
@@ -105,6 +105,11 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
                 type="tertiary", disabled=word == "End and keep" and state != "running",
             )  # fmt: skip
     elif state in runs_panel.ENDED_EARLY:
+        if state in ("failed", "cancelled"):
+            st.button(
+                "Change its settings", icon=":material/tune:", key="train_again", type="tertiary", on_click=training_form.fill,
+                args=(run.params,), help="Opens the plan with what this run was ordered.",
+            )  # fmt: skip
         st.button(
             "Resume", icon=":material/play_arrow:", key="train_resume", type="primary", on_click=job_panel.act,
             args=(runs.resume, ws, run.id), help="Goes on from the last checkpoint, on the same curve.",
@@ -128,12 +133,18 @@ def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> Non
     steps, seconds = last.step - then.step, last.seconds - then.seconds
     pace = (last.tokens - then.tokens) / seconds if seconds > 0 else last.tokens / max(1e-9, last.seconds)
     left = (planned - last.step) * (seconds / steps if steps else last.seconds / max(1, last.step))
-    with st.grid(6, gap="small", min_column_width=105):
+    with st.grid(6, gap="small", min_column_width=160):
         st.metric("Step", f"{number(last.step)} / {number(planned)}", help=f"Epoch {last.epoch:.2f}.")
         st.metric("Training loss", f"{losses[-1].loss:.3f}" if losses else "–", help="Mean cross-entropy of a trained token, in nats, "
                   "at the latest step. Lower is better.")  # fmt: skip
-        st.metric("Held-out loss", f"{held[-1]:.3f}" if held else "–", f"best {min(held):.3f}" if held else None, delta_color="off",
-                  delta_arrow="off", help="The same on rows that are not trained on. When it rises, the student learns by heart.")  # fmt: skip
+        st.metric(
+            "Held-out loss",
+            f"{held[-1]:.3f}" if held else "–",
+            f"best {min(held):.3f}" if held and min(held) < held[-1] else None,
+            delta_color="off",
+            delta_arrow="off",
+            help="The same on rows that are not trained on. When it rises, the student learns by heart.",
+        )
         st.metric("Tokens/s", number(pace), help=f"Padding not counted; {number(last.tokens)} tokens seen.")
         if state in LIVE:
             st.metric("Left", duration(left), help="At the pace of the latest steps; evaluations come on top.")
@@ -141,7 +152,7 @@ def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> Non
             st.metric("Took", duration(last.seconds), help="Time at work; pauses do not count.")
         gpu = f", {last.gpu_use:.0f} % busy" if last.gpu_use is not None else ""
         memory = last.gpu_memory_mb or last.memory_mb
-        st.metric("Memory", f"{memory / 1000:,.1f} GB" if memory else "–",
+        st.metric("Memory", size(memory * 1e6) if memory else "–",
                   help=f"Of the GPU{gpu}." if last.gpu_memory_mb else "Of the process.")  # fmt: skip
 
 
