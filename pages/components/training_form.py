@@ -121,7 +121,7 @@ def _numbers(recipe: str) -> dict:
             found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
     with (
         st.popover("All settings", icon=":material/tune:", key="train_settings"),
-        st.grid(2, gap="small", min_column_width=150),
+        st.grid(3, gap="small", min_column_width=150),
     ):
         for name in MORE:
             found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))

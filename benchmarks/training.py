@@ -1,0 +1,215 @@
+"""Tokens per CPU-second of fine-tuning: `python benchmarks/training.py [--rows 160] [--recipes demo,lora]`.
+
+Ours (glan_core.training.finetuning as a run on a workspace), bare TRL (SFTTrainer with its defaults for rows of prompt and
+completion, padded, fp32, no gradient checkpointing) and a bare torch loop (AdamW on shuffled, padded batches): the same weights, rows
+and batch size, one epoch, each in a process of its own with libraries that wait without spinning. Counted are real tokens, padding
+not, and the CPU (user and system, getrusage) from the first step to the last: imports, encoding and evaluations are left out; what a
+run logs into the workspace and the one checkpoint at its end are in.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from glan_core import demo, runs
+from glan_core.dataset.snapshot import read_snapshot
+from glan_core.training.encoding import open_encoder
+from glan_core.training.orders import FinetuneOrder, Scratch
+from glan_core.training.recipes import RECIPES
+from glan_core.training.rows import Counted, encoded_rows, training_texts
+from glan_core.workspace import Workspace
+
+SNAPSHOT, MAX_LENGTH = "all", 1024
+BASE = Scratch(vocabulary=4096, hidden=256, inner=768, layers=4, heads=8)  # 4 million parameters
+BATCH = {"demo": 2, "lora": 8}
+CONTENDERS = {"ours": "GLAN, a run on a workspace", "trl": "bare TRL", "loop": "bare torch loop"}
+SPENT: dict[str, float] = {}
+
+
+def make(folder: Path, rows: int) -> None:
+    """A workspace with a snapshot of scripted pairs, and for each recipe the weights that every contender begins with."""
+    from glan_core.training import scratch
+
+    ws = demo.create(folder / "ws")
+    target = {"disciplines": ["mathematics", "earth-science", "music"], "subject_queries": 1, "questions_per_syllabus": 14}
+    for kind, order in (("generate", {"target": target}), ("snapshot", {"name": SNAPSHOT, "split": "none"})):
+        run = runs.work(ws, runs.submit(ws, kind, "benchmark", order))
+        assert run.state == "finished", run.message
+    texts = list(training_texts(read_snapshot(ws, SNAPSHOT), rows, 0))
+    for recipe, size in (("demo", Scratch()), ("lora", BASE)):
+        tokenizer = scratch.wrap_tokenizer(scratch.train_tokenizer(texts, size.vocabulary))
+        scratch.make_model(size, len(tokenizer), 0).save_pretrained(folder / recipe)
+        tokenizer.save_pretrained(folder / recipe)
+
+
+def order_of(folder: Path, recipe: str, rows: int) -> FinetuneOrder:
+    """The recipe on the benchmark's rows, for one epoch, evaluated and stored once. Demo's student is made anew, as it always is."""
+    batch = BATCH[recipe]
+    values = {"name": f"bench-{recipe}", "snapshot": SNAPSHOT, "recipe": recipe, "rows": rows, "epochs": 1, "batch": batch,
+              "rows_at_once": batch, "max_length": MAX_LENGTH, "precision": "fp32", "evaluations": 1, "keep_best": False,
+              "patience": None, "prompts": ("Why?",)}  # fmt: skip
+    return FinetuneOrder(**RECIPES[recipe].values | values | ({} if recipe == "demo" else {"base": str(folder / recipe)}))
+
+
+def timed(work: Callable) -> Callable:
+    """The work, with its CPU and wall seconds kept in `SPENT`."""
+
+    def measured(*args: object, **kwargs: object) -> object:
+        before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        result = work(*args, **kwargs)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        SPENT.update(cpu=cpu, wall=time.perf_counter() - begun)
+        return result
+
+    return measured
+
+
+def ours(folder: Path, recipe: str, rows: int) -> int:
+    """A run as the studio carries it out; the tokens that it saw."""
+    from glan_core.training import models
+    from glan_core.training.trainer import StudentTrainer
+
+    StudentTrainer.train = timed(StudentTrainer.train)
+    ws = Workspace.open(folder / "ws")
+    order = order_of(folder, recipe, rows)
+    run = runs.work(ws, runs.submit(ws, "finetune", "benchmark", order.model_dump(mode="json")))
+    assert run.state == "finished", run.message
+    return models.read_model(ws, order.name).tokens
+
+
+def loaded(folder: Path, recipe: str, rows: int) -> tuple:
+    """The weights, their tokenizer, and the rows as text of prompt and completion and as tokens with labels."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    snapshot, encoder = read_snapshot(Workspace.open(folder / "ws"), SNAPSHOT), open_encoder(str(folder / recipe))
+    tokens = list(encoded_rows(snapshot, "train", encoder, MAX_LENGTH, Counted(), rows, 0))
+    texts = list(training_texts(snapshot, rows, 0))
+    prompts = [encoder.write([{"role": "user", "content": question}], ask=True) for question in texts[::2]]
+    written = [{"prompt": p, "completion": a.strip() + encoder.end} for p, a in zip(prompts, texts[1::2], strict=True)]
+    return (
+        AutoModelForCausalLM.from_pretrained(folder / recipe),
+        AutoTokenizer.from_pretrained(folder / recipe),
+        written,
+        tokens,
+    )
+
+
+def adapter(order: FinetuneOrder):
+    """The adapter that the recipe has."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=order.lora_rank, lora_alpha=order.lora_alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
+def trl(folder: Path, recipe: str, rows: int) -> int:
+    """SFTTrainer as its documentation uses it."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    order = order_of(folder, recipe, rows)
+    model, tokenizer, written, _ = loaded(folder, recipe, rows)
+    settings = SFTConfig(
+        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=order.batch, learning_rate=order.learning_rate,
+        max_length=MAX_LENGTH, gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[], save_strategy="no",
+    )  # fmt: skip
+    trainer = SFTTrainer(
+        model=model, args=settings, train_dataset=Dataset.from_list(written), processing_class=tokenizer,
+        peft_config=adapter(order) if order.method == "lora" else None,
+    )  # fmt: skip
+    timed(trainer.train)()
+    return sum(map(len, trainer.train_dataset["input_ids"]))
+
+
+def loop(folder: Path, recipe: str, rows: int) -> int:
+    """The least that trains."""
+    import torch
+
+    order = order_of(folder, recipe, rows)
+    model, tokenizer, _, tokens = loaded(folder, recipe, rows)
+    if order.method == "lora":
+        from peft import get_peft_model
+
+        model = get_peft_model(model, adapter(order))
+    random.Random(0).shuffle(tokens)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=order.learning_rate)
+
+    def train() -> None:
+        model.train()
+        for at in range(0, len(tokens), order.batch):
+            batch = tokens[at : at + order.batch]
+            longest = max(len(row["input_ids"]) for row in batch)
+
+            def padded(name: str, fill: int, batch=batch, longest=longest) -> torch.Tensor:
+                return torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in batch])
+
+            ids, labels = padded("input_ids", tokenizer.pad_token_id), padded("labels", -100)
+            mask = torch.tensor([[n < len(row["input_ids"]) for n in range(longest)] for row in batch]).long()
+            model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    timed(train)()
+    return sum(len(row["input_ids"]) for row in tokens)
+
+
+def main() -> None:
+    """Measure every contender and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=160)
+    parser.add_argument("--recipes", default="demo,lora")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        contender, recipe, folder = args.one
+        tokens = {"ours": ours, "trl": trl, "loop": loop}[contender](Path(folder), recipe, args.rows)
+        print(json.dumps({"tokens": tokens, **SPENT}))
+        return
+    print("| recipe | contender | tokens | CPU s | wall s | tokens per CPU-second | of the better bare one |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as scratch:
+        make(Path(scratch), args.rows)
+        for recipe in args.recipes.split(","):
+            found = {}
+            for _ in range(args.rounds):
+                for contender in CONTENDERS:
+                    said = measure(contender, recipe, scratch, args.rows)
+                    if contender not in found or said["cpu"] < found[contender]["cpu"]:
+                        found[contender] = said
+            pace = {contender: said["tokens"] / said["cpu"] for contender, said in found.items()}
+            better = max(pace["trl"], pace["loop"])
+            for contender, said in found.items():
+                print(f"| {recipe} | {CONTENDERS[contender]} | {said['tokens']:,} | {said['cpu']:.1f} | {said['wall']:.1f} | "
+                      f"{pace[contender]:,.0f} | {pace[contender] / better:.2f} |", flush=True)  # fmt: skip
+
+
+def measure(contender: str, recipe: str, folder: str, rows: int) -> dict:
+    """One contender in a process of its own."""
+    words = [sys.executable, __file__, "--rows", str(rows), "--one", contender, recipe, folder]
+    with tempfile.TemporaryDirectory() as copied:  # a run of an earlier round left its model
+        subprocess.run(["cp", "-r", f"{folder}/.", copied], check=True)
+        words[-1] = copied
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"},
+        )
+    if done.returncode:
+        sys.exit(f"{contender} {recipe} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
