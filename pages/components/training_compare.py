@@ -45,13 +45,13 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         hide_index=True, key=f"train_compare_{shown[0].id}", on_select="rerun", selection_mode="multi-row", placeholder="–",
         height="content" if len(shown) <= 8 else 317, alt="Fine-tuning runs, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=150), "recipe": st.column_config.TextColumn("Recipe", width=100),
-            "snapshot": st.column_config.TextColumn("Snapshot", width=120),
-            "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=95),
-            "steps": st.column_config.NumberColumn("Steps", format="localized", width=75),
-            "best": st.column_config.NumberColumn("Best held-out loss", format="%.3f", width=130),
-            "took": st.column_config.TextColumn("Took", width=80, alignment="right"),
-            "when": st.column_config.TextColumn("Begun", width=100),
+            "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=75),
+            "snapshot": st.column_config.TextColumn("Snapshot", width=80),
+            "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=90),
+            "steps": st.column_config.NumberColumn("Steps", format="localized", width=60),
+            "best": st.column_config.NumberColumn("Held out", format="%.3f", width=75, help="The lowest loss on held-out pairs, in nats a token"),
+            "took": st.column_config.TextColumn("Took", width=65, alignment="right"),
+            "when": st.column_config.TextColumn("Begun", width=85),
         },
     )  # fmt: skip
     picked = [shown[n] for n in event.selection.rows if n < len(shown)][:MOST] or [run for run in shown if last[run.id]][:4]

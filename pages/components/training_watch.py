@@ -44,7 +44,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     if len(everything) > 1:
         st.selectbox(
             "Run", list(names), key="train_run", width=420, label_visibility="collapsed",
-            format_func=lambda id: f"Run {id} · {shorten(names[id].title, 40)} · {runs.state_of(names[id])}",
+            format_func=lambda id: f"Run {id} · {shorten(names[id].title, 50)}",  # no state: a browser keeps what a choice was called first
         )  # fmt: skip
     run = names[st.session_state.train_run]
     st.query_params["run"] = str(run.id)
