@@ -57,6 +57,8 @@ EMPTY = {
     "homework": "There are none yet in this workspace",
     "diversity": "Nothing to map yet",
     "dataset": "Nothing here yet",
+    "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
+    "models": "Tuned models will be listed here",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
     "runs": "There is no discipline",
 }
@@ -84,6 +86,8 @@ STARTER = {
     "homework": "There are none yet in this workspace: a run writes them.",
     "diversity": "Every question will be a point here",
     "dataset": "The dataset is made of answered questions. There are none yet",
+    "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
+    "models": "Tuned models will be listed here",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
     "runs": "No runs yet.",
 }
@@ -102,6 +106,8 @@ DEMO = {
     "homework": "96 answered pairs · 0 questions without an answer",
     "diversity": "96 questions · no map yet",
     "dataset": "96 pairs · 96 kept (100%)",
+    "train": "A student learns from a snapshot of the dataset. There is none yet.",
+    "models": "No model was tuned here yet.",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
     "runs": "4 runs · none at work",
 }
