@@ -10,6 +10,8 @@ from training_fixtures import TINY, tiny_order, tuned
 
 from glan_core import runs
 from glan_core.errors import GlanError
+from glan_core.generation.run import PAUSED
+from glan_core.runs.jobs import KEPT, Progress
 from glan_core.training import models
 from glan_core.workspace import run_rows, training_rows
 
@@ -67,22 +69,31 @@ def test_weights_are_safetensors_and_the_base_beside_them_is_untrained(taught, u
     assert loss(weights) < loss(model.base_path(taught)) - 0.3
 
 
-def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed):
+@pytest.fixture
+def wish_at(monkeypatch):
+    """Has a person wish something while a run is at a step, once."""
+    say = Progress.say
+
+    def at(step: int, wish: str) -> None:
+        def heard(self, stage: str, done: int, planned: int) -> None:
+            say(self, stage, done, planned)
+            if stage == "steps" and done == step:
+                monkeypatch.setattr(Progress, "say", say)
+                self.stop(wish)
+
+        monkeypatch.setattr(Progress, "say", heard)
+
+    return at
+
+
+def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed, wish_at):
     model, logged, _ = undisturbed
-    run_id = runs.submit(taught, "finetune", "test", tiny_order("paused"))
-
-    def watch(sample, stages) -> None:
-        if any(stage.stage == "steps" and stage.done >= 3 for stage in stages):
-            with taught.write() as db:
-                run_rows.update_run(db, run_id, wish="pause")
-
-    paused = runs.work(taught, run_id, watch)
-    if paused.state == "finished":
-        pytest.skip("the machine was too quick to be paused")  # the kill below stops for certain
-    assert paused.state == "paused" and 3 <= max(losses(taught, run_id)) < model.steps
-    assert go_on(taught, run_id).state == "finished"
+    wish_at(7, PAUSED)
+    paused = run_order(taught, tiny_order("paused"), kind="finetune")
+    assert paused.state == "paused" and max(losses(taught, paused.id)) == 7 < model.steps
+    assert go_on(taught, paused.id).state == "finished"
     same = {step.step: step.loss for step in logged if step.loss is not None}
-    assert losses(taught, run_id) == pytest.approx(same, rel=1e-5)
+    assert losses(taught, paused.id) == pytest.approx(same, rel=1e-5)
 
 
 def test_a_run_that_was_killed_goes_on_along_the_same_curve(taught):
@@ -105,19 +116,14 @@ def runs_order(name: str, **values):
     return FinetuneOrder(**tiny_order(name, **values))
 
 
-def test_ended_early_it_is_a_model_all_the_same(taught):
-    run_id = runs.submit(taught, "finetune", "test", tiny_order("early", epochs=40))
-
-    def watch(sample, stages) -> None:
-        if any(stage.stage == "steps" and stage.done >= 2 for stage in stages) and runs.get(taught, run_id).wish is None:
-            runs.keep(taught, run_id)
-
-    run = runs.work(taught, run_id, watch)
+def test_ended_early_it_is_a_model_all_the_same(taught, wish_at):
+    wish_at(5, KEPT)
+    run = run_order(taught, tiny_order("early"), kind="finetune")
     model = models.read_model(taught, "early")
     assert run.state == "finished" and "ended early" in run.message and model.stopped_early
-    assert 2 <= model.steps < run_rows.stages(taught.db, run_id)[-1].planned
+    assert model.steps == 5 < run_rows.stages(taught.db, run.id)[-1].planned
     with pytest.raises(GlanError, match="only one that is at work"):
-        runs.keep(taught, run_id)
+        runs.keep(taught, run.id)
 
 
 def test_patience_stops_what_no_longer_gets_better_and_the_best_weights_are_kept(taught):

@@ -93,7 +93,7 @@ def test_without_pairs_it_says_what_will_be_here_and_leads_to_a_plan(starter_ws)
 def test_without_a_snapshot_one_button_freezes_the_dataset_with_something_held_out(demo_ws, monkeypatch):
     monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
     shown = Studio("train")
-    assert shown.fine and "96 pairs can be frozen now" in shown.said
+    assert shown.fine and "Training reads a snapshot" in shown.said
     shown.press("Freeze 96 pairs")
     [one] = list_snapshots(demo_ws)
     assert (one.name, one.number, one.split) == ("first", 96, "combination") and one.rows["validation"] > 0
@@ -292,7 +292,7 @@ def test_runs_can_be_watched_after_their_snapshot_is_gone(frozen):
     remove_snapshot(frozen, "first")
     shown = watch()
     assert shown.fine and metrics(shown)["Step"] == "8 / 16"
-    assert "can be frozen now" in choose(shown, train_view="Plan").said
+    assert "Training reads a snapshot" in choose(shown, train_view="Plan").said
 
 
 # -------------------------------------------------------------------------------------------------------- Compare

@@ -287,7 +287,9 @@ def test_questions_whose_answer_failed_are_found(ws, order, teach):
 def without_later_versions(db) -> None:
     """Take back what the versions of the schema after the second added."""
     db.execute("""DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP INDEX questions_by_discipline;
-        DROP TABLE tags; DROP TABLE judgements; DROP TABLE training_steps; DROP TABLE training_replies; ALTER TABLE questions DROP COLUMN dropped;
+        DROP TABLE tags; DROP TABLE judgements; ALTER TABLE questions DROP COLUMN dropped;
+        DROP TABLE training_steps; DROP TABLE training_replies;
+        DROP TABLE conversations; DROP TABLE chat_turns; DROP TABLE chat_replies; DROP TABLE preferences;
         DELETE FROM counters WHERE measure = 'dropped_rejected';
         CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
 
