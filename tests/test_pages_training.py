@@ -94,9 +94,11 @@ def test_without_a_snapshot_one_button_freezes_the_dataset_with_something_held_o
     monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
     shown = Studio("train")
     assert shown.fine and "Training reads a snapshot" in shown.said
+    assert "Freeze 48 pairs" in shown.labels(), "those of the discipline that has most"
+    next(field for field in shown.app.selectbox if field.key == "run_first_snapshot").set_value("everything").run()
     shown.press("Freeze 96 pairs")
     [one] = list_snapshots(demo_ws)
-    assert (one.name, one.number, one.split) == ("first", 96, "combination") and one.rows["validation"] > 0
+    assert (one.name, one.number, one.split) == ("everything", 96, "combination") and one.rows["validation"] > 0
     assert shown.fine and "Start · " in "\n".join(shown.labels()), "the form comes as soon as there is a snapshot"
 
 
