@@ -116,9 +116,12 @@ def test_nothing_is_wider_than_a_small_screen(page, server, path):
     for query, of in (("?workspace=demo", ""), ("?workspace=demo&focus=mathematics", " · Mathematics")):
         visit(page, server, path + query, title + of)
         for part in ("html", "[data-testid=stMain]"):
-            assert page.eval_on_selector(part, "part => part.scrollWidth - part.clientWidth") == 0
-        for part in page.locator("[class*=st-key-third_]").all():  # lists and details take the whole width
-            assert part.bounding_box()["width"] > 600
+            fits = "part => { const p = document.querySelector(part); return p.scrollWidth === p.clientWidth }"
+            page.wait_for_function(fits, arg=part)  # once pictures have taken the width that they find
+        # lists and details take the whole width
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('[class*=st-key-third_]')].every(p => p.getBoundingClientRect().width > 600)"
+        )
 
 
 # ----------------------------------------------------------------------------------------------------------------- runs
