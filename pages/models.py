@@ -55,8 +55,8 @@ with left:
         hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required", placeholder="–",
         height="content" if len(found) <= 12 else 457, alt="Tuned models, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=80),
-            "form": st.column_config.TextColumn("Weights", width=80), "snapshot": st.column_config.TextColumn("Snapshot", width=75),
+            "name": st.column_config.TextColumn("Model", width=97), "recipe": st.column_config.TextColumn("Recipe", width=80),
+            "form": st.column_config.TextColumn("Weights", width=80), "snapshot": st.column_config.TextColumn("Snapshot", width=88),
             "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
             "loss": st.column_config.NumberColumn(
                 "Held out", format="%.3f", width=75,
