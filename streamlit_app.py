@@ -41,6 +41,8 @@ page = st.navigation({
                 help="Tuned models: what they come from, merging, export, serving."),
         st.Page("pages/chat.py", title="Chat", icon=":material/forum:",
                 help="Talk to a tuned model beside its base; see which rows taught it what it says."),
+        st.Page("pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:",
+                help="What a model learned, by discipline: a judge, benchmarks, a contamination probe, scaling."),
     ],
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",

@@ -219,4 +219,32 @@ def version_5(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4, version_5]
+def version_6(db: apsw.Connection) -> None:
+    """Evaluation: what models answered to test questions, what a judge said of two answers, benchmark scores, probes.
+
+    An answer belongs to a test by its hash, and to who answered by a key that changes with the weights and with how answers are
+    drawn. A verdict is of one order of the two answers; `swapped`: the judge saw the other model's first.
+    """
+    db.execute("""
+    CREATE TABLE test_answers (
+        test TEXT NOT NULL, item TEXT NOT NULL, answerer TEXT NOT NULL, text TEXT NOT NULL, teacher TEXT NOT NULL,
+        run_id INTEGER, at REAL NOT NULL, PRIMARY KEY (test, answerer, item)) WITHOUT ROWID;
+    CREATE TABLE matches (
+        id TEXT PRIMARY KEY, test_name TEXT NOT NULL, test TEXT NOT NULL, ours TEXT NOT NULL, ours_key TEXT NOT NULL,
+        other TEXT NOT NULL, other_key TEXT NOT NULL, judge TEXT NOT NULL, about TEXT NOT NULL, run_id INTEGER, at REAL NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE verdicts (
+        match TEXT NOT NULL, item TEXT NOT NULL, swapped INTEGER NOT NULL, ours REAL NOT NULL, other REAL NOT NULL,
+        aspects TEXT NOT NULL, comment TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (match, item, swapped)) WITHOUT ROWID;
+    CREATE TABLE benchmark_scores (
+        id INTEGER PRIMARY KEY, model TEXT NOT NULL, weights_hash TEXT NOT NULL, benchmark TEXT NOT NULL, way TEXT NOT NULL,
+        part TEXT NOT NULL DEFAULT '', score REAL NOT NULL, error REAL, number INTEGER NOT NULL, about TEXT NOT NULL,
+        run_id INTEGER, at REAL NOT NULL);
+    CREATE INDEX benchmark_scores_by_model ON benchmark_scores (model, benchmark, way, part);
+    CREATE TABLE probes (
+        id INTEGER PRIMARY KEY, model TEXT NOT NULL, weights_hash TEXT NOT NULL, name TEXT NOT NULL, loss_train REAL NOT NULL,
+        loss_test REAL NOT NULL, loss_alike REAL, about TEXT NOT NULL, run_id INTEGER, at REAL NOT NULL);
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6]
