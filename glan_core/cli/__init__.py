@@ -44,7 +44,19 @@ def _refuse(sentence: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from glan_core.cli import chat, cleaning, diversity, evaluating, generating, judging, rows, setup, snapshots, taxonomies, training
+    from glan_core.cli import (
+        chat,
+        cleaning,
+        diversity,
+        evaluating,
+        generating,
+        judging,
+        rows,
+        setup,
+        snapshots,
+        taxonomies,
+        training,
+    )
 
     parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
     parser.add_argument("--version", action="version", version=f"glan {__version__}")
