@@ -182,30 +182,23 @@ class Turn:
     def _rows(self, held, group: list[int]) -> dict[int, object]:
         """The rows of a batch by their panes, with adapters attached; panes that can't be asked end here, and no other."""
         from glan_core.chat.weights import PaneFault, attach, hash_of, tokenizer_of
-        from glan_core.chat.writing import Row, prompt_tokens
+        from glan_core.chat.writing import TooLong, row_of
 
-        rows, most = {}, getattr(held.model.config, "max_position_embeddings", None) or 2**31
-        ends = held.model.generation_config.eos_token_id
+        rows = {}
         for n in group:
-            pane, now, drawing = self.order.panes[n], self.panes[n], self.order.drawing
+            pane, now = self.order.panes[n], self.panes[n]
             try:
                 attach(held, pane)
-                tokenizer = tokenizer_of(held, pane)
-                tokens = prompt_tokens(tokenizer, self.order.chats[n])
-                if len(tokens) >= most:
-                    raise PaneFault(
-                        f"The conversation is {len(tokens):,} tokens long, and the model takes {most:,}: begin a new one."
-                    )
+                tokenizer, say = tokenizer_of(held, pane), partial(self._say, n)
+                row = row_of(held.model, tokenizer, self.order.chats[n], self.order.drawing, say, lambda: bool(self._stop))
                 now.facts.weights_hash = hash_of(held.folder)
                 now.facts.adapter_hash = hash_of(Path(pane.adapter)) if pane.adapter else ""
-            except PaneFault as fault:
-                self._end(n, FAILED, str(fault))
+            except (PaneFault, TooLong) as fault:
+                long = f"The conversation is {fault}: begin a new one."
+                self._end(n, FAILED, long if isinstance(fault, TooLong) else str(fault))
                 continue
-            now.facts.tokens_in = len(tokens)
-            rows[n] = Row(
-                tokens, None, tokenizer, frozenset(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id},
-                min(drawing.max_tokens, most - len(tokens)), drawing.seed, partial(self._say, n), lambda: bool(self._stop),
-            )  # fmt: skip
+            now.facts.tokens_in = len(row.tokens)
+            rows[n] = row
         for n, row in rows.items():  # only now is it known whether the base bears adapters
             row.adapter = held.adapter_name(self.order.panes[n].adapter)
             state = "on" if self.order.panes[n].adapter else "off" if row.adapter else "none"

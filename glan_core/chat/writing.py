@@ -130,6 +130,29 @@ def write(model, rows: Sequence[Row], drawing: Drawing) -> None:
             row.end("failed")
 
 
+class TooLong(Exception):
+    """A chat that leaves a model no room for an answer: `tokens` long, where it takes `most`."""
+
+    def __init__(self, tokens: int, most: int) -> None:
+        super().__init__(f"{tokens:,} tokens long, and the model takes {most:,}")
+        self.tokens, self.most = tokens, most
+
+
+def row_of(
+    model, tokenizer, chat: Sequence[Message], drawing: Drawing, say: Callable[[str], None] = lambda text: None,
+    unwanted: Callable[[], bool] = lambda: False,
+) -> Row:  # fmt: skip
+    """An answer to a chat that is to be written, by the model without an adapter until the row names one. TooLong where there is
+    no room for it."""
+    tokens, most = prompt_tokens(tokenizer, chat), getattr(model.config, "max_position_embeddings", None) or 2**31
+    if len(tokens) >= most:
+        raise TooLong(len(tokens), most)
+    ends = model.generation_config.eos_token_id
+    ends = frozenset(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
+    limit = min(drawing.max_tokens, most - len(tokens))
+    return Row(tokens, None, tokenizer, ends, limit, drawing.seed, say, unwanted)
+
+
 def prompt_tokens(tokenizer, chat: Sequence[Message]) -> list[int]:
     """A chat as tokens, in the tokenizer's own template, or in a plain one where it has none."""
     if not tokenizer.chat_template:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from glan_core import __version__, coverage, taxonomy, taxonomy_edit
+from glan_core.dataset.glan_test import list_tests
 from glan_core.dataset.orders import Choice
-from glan_core.dataset.rows import ChosenRows
+from glan_core.dataset.rows import HELD_OUT, ChosenRows
 from glan_core.dataset.splits import Rule
 from glan_core.generation.order import Model
 from glan_core.workspace import Workspace
@@ -43,7 +44,7 @@ class Manifest(Model):
     `rows` by split; `left_out` by reason; `asked` what the rows had to be, where anything was; `teachers` by what they wrote
     ('question', 'answer'); `reviewed` how many rows a person kept, rejected or edited; `characters` the mean length of
     questions and answers; `checks` what each check was when it was last done, with `rows_after`, how many rows of this
-    dataset are newer than it (None: never done).
+    dataset are newer than it (None: never done). `tests` are the GLAN-Tests whose questions it keeps out, name and hash.
     """
 
     name: str = ""
@@ -68,6 +69,7 @@ class Manifest(Model):
     disciplines: dict[str, DisciplineRows]
     coverage: Covered
     checks: dict[str, dict | None]
+    tests: dict[str, str] = {}
 
     @property
     def number(self) -> int:
@@ -132,7 +134,7 @@ class Tally:
                 concepts=int(whole.counts["concepts"]), concepts_asked=int(whole.counts["concepts_asked"]),
             ),
             checks={name: check and check | {"rows_after": counts["after"][name]} for name, check in self._checks.items()},
-            **values,
+            tests={} if HELD_OUT in choice.include else {test.name: test.hash for test in list_tests(self._ws)}, **values,
         )  # fmt: skip
 
 

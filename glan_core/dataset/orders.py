@@ -9,16 +9,17 @@ from glan_core.dataset.splits import Rule
 from glan_core.generation.order import Model
 from glan_core.workspace.pair_filter import PairFilter
 
-Reason = Literal["rejected", "quality", "duplicate", "contaminated"]
+Reason = Literal["rejected", "quality", "duplicate", "contaminated", "held_out"]
 Form = Literal["chat", "alpaca", "sharegpt", "prompt-completion", "parquet", "datasets"]
 
 
 class Choice(Model):
     """Which pairs a dataset takes, and how they are split.
 
-    `which` is what the rows must be. Of those, the ones that a person rejected or a check tagged are left out, but for the
-    reasons in `include`. `scripted` None leaves the scripted teacher's rows out where the workspace also has rows of a real
-    one. `split` is the rule of `splits.split_of`, `validation_share` the part that is held out, `seed` makes it repeatable.
+    `which` is what the rows must be. Of those, the ones that a person rejected, a check tagged or a GLAN-Test holds out
+    ('held_out') are left out, but for the reasons in `include`. `scripted` None leaves the scripted teacher's rows out where the
+    workspace also has rows of a real one. `split` is the rule of `splits.split_of`, `validation_share` the part that is held out,
+    `seed` makes it repeatable.
     """
 
     which: PairFilter = PairFilter()

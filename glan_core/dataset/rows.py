@@ -8,16 +8,19 @@ from functools import lru_cache
 from glan_core import taxonomy, taxonomy_edit
 from glan_core.coverage import Standing
 from glan_core.dataset.orders import Choice
+from glan_core.dataset.paraphrases import guard_of
 from glan_core.dataset.splits import split_of
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
 from glan_core.workspace.homework_rows import SCRIPTED, Pair
 
+HELD_OUT = "held_out"
 SYLLABI = 4000  # that are remembered at a time: rows come oldest first, so those of a syllabus come near one another
 
 
 class ChosenRows:
     """The rows of a choice, oldest first: (split, seq, row) each; memory stays flat. A row is a dict of the columns of
-    `formats.COLUMNS`. `left_out` counts, by reason, what was passed over so far: 'scripted' or one of `tag_rows.REASONS`."""
+    `formats.COLUMNS`. `left_out` counts, by reason, what was passed over so far: 'scripted', one of `tag_rows.REASONS`, or
+    'held_out' for what the GLAN-Tests of the workspace keep out of training."""
 
     def __init__(self, ws: Workspace, choice: Choice) -> None:
         self._ws, self._choice = ws, choice
@@ -26,6 +29,7 @@ class ChosenRows:
 
     def __iter__(self) -> Iterator[tuple[str, int, dict]]:
         choice, provenance = self._choice, _Provenance(self._ws)
+        guard = None if HELD_OUT in choice.include else guard_of(self._ws)
         for pair in homework_rows.all_pairs(self._ws.db, choice.which):
             if pair.scripted and not self.scripted:
                 self.left_out["scripted"] += 1
@@ -33,6 +37,9 @@ class ChosenRows:
                 self.left_out[pair.dropped] += 1
             else:
                 row = {"prompt": pair.question.text, "completion": pair.answer, **provenance.of(pair)}
+                if guard and guard.hits(row["prompt"], row["concepts"]):
+                    self.left_out[HELD_OUT] += 1
+                    continue
                 split = split_of(choice.split, choice.seed, choice.validation_share, row["syllabus"], row["concepts"])
                 yield split, pair.question.seq, row
 
@@ -41,7 +48,7 @@ def expected(ws: Workspace, choice: Choice, standing: Standing) -> int:
     """How many rows a choice takes that asks for nothing but disciplines, those of `standing`: from counters, and by one look
     at an index where scripted rows stand beside others."""
     counts = standing.counts
-    taken = standing.kept + sum(int(counts[f"dropped_{reason}"]) for reason in choice.include)
+    taken = standing.kept + sum(int(counts[f"dropped_{reason}"]) for reason in choice.include if reason != HELD_OUT)
     teachers = set(homework_rows.teachers(ws.db))
     if choice.scripted or not teachers.intersection(SCRIPTED):
         return taken
@@ -57,7 +64,8 @@ def sample_row(ws: Workspace, choice: Choice) -> dict | None:
     """A row of those that a choice takes, one of the newest; None where none of these is taken."""
     newest = homework_rows.pairs_page(ws.db, replace(choice.which, dropped="in"), limit=20)
     some = replace(choice.which, seqs=tuple(pair.question.seq for pair in newest))
-    return next((row for _, _, row in ChosenRows(ws, choice.model_copy(update={"which": some}))), None)
+    include = (*choice.include, HELD_OUT)  # one row more or less is the same to who wants to see what rows are like
+    return next((row for _, _, row in ChosenRows(ws, choice.model_copy(update={"which": some, "include": include}))), None)
 
 
 class _Provenance:

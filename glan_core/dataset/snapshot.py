@@ -26,6 +26,7 @@ FOLDER = "snapshots"
 WHY = {
     "scripted": "by the scripted teacher", "rejected": "rejected", "quality": "tagged by a quality filter",
     "duplicate": "near-duplicates", "contaminated": "holding a benchmark question",
+    "held_out": "held out for a GLAN-Test",
 }  # fmt: skip
 
 

@@ -222,7 +222,8 @@ class Engine:
         """Make a record of a reply, or say why there is none."""
         stage = self.frontier.stage(work)
         try:
-            parsed = stage.parse(work, check_whole(reply.text, reply.finish_reason))
+            whole = getattr(stage, "whole", check_whole)
+            parsed = stage.parse(work, whole(reply.text, reply.finish_reason))
         except Malformed as fault:
             call = self._call(work, reply, seconds, fault.cause, reply.text[:MAX_KEPT_REPLY])
             if fault.repairable and not work.repairs:

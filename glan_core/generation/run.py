@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 import apsw
 
 from glan_core.errors import GlanError
+from glan_core.evaluation.orders import JudgeModelsOrder
 from glan_core.generation import live
 from glan_core.generation.engine import Engine, Voice
 from glan_core.generation.frontier import GenerationFrontier
@@ -46,9 +47,16 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
         frontier = open_redo(ws, order, run.id)
     elif isinstance(order, JudgeOrder):
         frontier = JudgeFrontier(ws, order, run.id)
+    elif isinstance(order, JudgeModelsOrder):
+        from glan_core.evaluation.pairwise import JudgeModelsFrontier
+
+        frontier = JudgeModelsFrontier(ws, order, run.id)
+        frontier.note_match()
     else:
         frontier = ProposalFrontier(ws, order, run.id)
     voices = open_voices(order, _stages(order))
+    if isinstance(order, JudgeModelsOrder):
+        voices = frontier.voices(voices["verdict"])
     heard = live.watched(ws.folder, voices) if order.live else nullcontext(voices)
     with _account(ws, run, claim, order), heard as voices:
         ending = asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
@@ -56,6 +64,10 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
         forget_failures(ws, run.id)
     if isinstance(order, JudgeOrder):
         apply_minimums(ws, order, run.id)
+    if isinstance(order, JudgeModelsOrder) and ending == ("finished", ""):
+        from glan_core.evaluation.outcome import said
+
+        ending = "finished", said(ws, frontier.contest.id)
     return ending
 
 
@@ -73,9 +85,15 @@ def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None
                 run_rows.close_account(db, run.id)
 
 
-def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder | JudgeOrder:
+def order_of(kind: str, params: dict) -> Terms:
     """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
-    types = {"generate": Order, "propose": ProposalOrder, "redo": RedoOrder, "judge": JudgeOrder}
+    types = {
+        "generate": Order,
+        "propose": ProposalOrder,
+        "redo": RedoOrder,
+        "judge": JudgeOrder,
+        "judge-models": JudgeModelsOrder,
+    }
     if kind not in types:
         raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
     return read_order(types[kind], params)
@@ -86,6 +104,8 @@ def _stages(order: Terms) -> Sequence[str]:
         return ("syllabus", "sessions") if order.record_id.startswith("syl-") else ("answer",)
     if isinstance(order, JudgeOrder):
         return ("judge",)
+    if isinstance(order, JudgeModelsOrder):
+        return ("verdict",)
     return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
 
 

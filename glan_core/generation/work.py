@@ -33,7 +33,8 @@ class Work:
 
 
 class Stage(Protocol):
-    """How the replies of one stage are read and stored."""
+    """How the replies of one stage are read and stored. A stage may have a `whole(text, finish_reason)` of its own in the place of
+    `replies.check_whole`, where a reply that is cut, empty or a refusal is no fault."""
 
     name: str
 

@@ -52,6 +52,7 @@ JOBS = {
         keeps=True,
     ),
     "merge": Job("Merging", "glan_core.training.orders:MergeOrder", "glan_core.training.merging:merge", "training"),
+    "glan-test": Job("GLAN-Test", "glan_core.evaluation.orders:FreezeOrder", "glan_core.evaluation.freezing:freeze"),
     "model-export": Job(
         "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
     ),
@@ -60,8 +61,9 @@ KEPT = "Ended early: what it made so far is kept"
 
 
 def lane_of(kind: str) -> str:
-    """The lane of a run: 'teachers' for those that ask teachers, else that of its job."""
-    return JOBS[kind].lane if kind in JOBS else "teachers"
+    """The lane of a run: 'teachers' for those that ask teachers, else that of its job. Models that are judged answer with weights
+    of this machine, which training needs the memory for."""
+    return JOBS[kind].lane if kind in JOBS else "training" if kind == "judge-models" else "teachers"
 
 
 class Stopped(Exception):

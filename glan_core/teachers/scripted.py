@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from glan_core.teachers.base import Message, Reply, Sampling, estimate_tokens
 from glan_core.teachers.scripted_course import extract_sessions, format_subjects, list_subjects, write_syllabus
 from glan_core.teachers.scripted_homework import SCAFFOLD, write_answer, write_question
-from glan_core.teachers.scripted_judge import judge
+from glan_core.teachers.scripted_judge import compare, judge
 from glan_core.teachers.scripted_taxonomy import propose
 
 NAME = "scripted"
@@ -67,6 +67,8 @@ def pieces(text: str) -> list[str]:
 
 def _answer_to(prompt: str, earlier: Sequence[str]) -> str:
     """The reply to the last prompt of a chat; `earlier` are the user's turns before it."""
+    if (compared := _tagged(prompt, "question_to_compare")) is not None:
+        return compare(compared, _tagged(prompt, "first_answer") or "", _tagged(prompt, "second_answer") or "")
     if (judged := _tagged(prompt, "answer_to_judge")) is not None:
         return judge(_tagged(prompt, "question_to_judge") or "", judged)
     if (concepts := _tagged(prompt, "selected_key_concepts")) is not None:
