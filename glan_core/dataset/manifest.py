@@ -5,6 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
+from pydantic import Field
+
 from glan_core import __version__, coverage, taxonomy, taxonomy_edit
 from glan_core.dataset.glan_test import list_tests
 from glan_core.dataset.orders import Choice
@@ -69,7 +71,7 @@ class Manifest(Model):
     disciplines: dict[str, DisciplineRows]
     coverage: Covered
     checks: dict[str, dict | None]
-    tests: dict[str, str] = {}
+    tests: dict[str, str] = Field(default_factory=dict)
 
     @property
     def number(self) -> int:
