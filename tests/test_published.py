@@ -1,0 +1,45 @@
+"""The paper's numbers: every table is read whole, under our names, and agrees with what it says of itself."""
+
+import pytest
+
+from glan_core import taxonomy_file
+from glan_core.demo import STARTER_TAXONOMY
+from glan_core.evaluation import published
+from glan_core.taxonomy import GROUPS
+
+
+def test_all_123_disciplines_are_in_the_starter_taxonomy():
+    frame = published.glan_test_by_discipline()
+    nodes = {node.id: node.name for node in taxonomy_file.read(STARTER_TAXONOMY) if node.kind == "discipline"}
+    assert len(frame) == frame.index.nunique() == 123 and set(frame.index) <= set(nodes)
+    assert all(nodes[id].lower() == name.lower() for id, name in frame["discipline"].items())
+    assert not frame.isna().any(axis=None) and frame.loc["computer-science", "Orca2-7B"] == 4.29
+
+
+def test_fields_are_the_groups_of_the_taxonomy_and_hold_126_disciplines():
+    frame = published.glan_test_by_field()
+    assert set(frame.index) == {*GROUPS, "All"} and frame.loc[list(GROUPS), "disciplines"].sum() == 126
+    assert list(frame.columns) == ["disciplines", *published.OTHERS.values()]
+    weights = frame.loc[list(GROUPS), "disciplines"]
+    for other in published.OTHERS.values():  # the mean over all is that of the fields, by how many disciplines they hold
+        assert (frame.loc[list(GROUPS), other] * weights).sum() / 126 == pytest.approx(frame.loc["All", other], abs=0.02)
+
+
+def test_results_stand_under_our_names_and_what_is_not_published_is_empty():
+    frame = published.main_results()
+    assert set(published.BENCHMARKS) == set(frame.columns) - {"params"} and len(frame) == 11
+    assert frame.loc["GLAN", "gsm8k"] == 80.8 and frame.loc["Mistral", "gsm8k"] == 43.4 and frame.loc["GPT-4", "params"] == ""
+    assert (
+        list(published.ifeval().columns) == list(published.IFEVAL)
+        and published.ifeval().loc["GLAN-7B", "prompt_strict"] == 34.0
+    )
+    assert list(published.mmlu_by_group().columns) == list(published.MMLU_GROUPS)
+    assert published.mmlu_by_group().loc["GLAN 7B", "stem"] == 60.1
+
+
+def test_the_probe_is_whole_and_its_deltas_follow_from_its_losses():
+    frame = published.contamination_probe()
+    assert set(frame["benchmark"]) == {"gsm8k", "math", "arc_easy", "arc_challenge"} and len(frame) == 20
+    assert (frame["loss_test"] - frame["loss_train"] - frame["delta"]).abs().max() < 0.011
+    assert (100 * frame["delta"] / frame["loss_test"] - frame["delta_percent"]).abs().max() < 0.02
+    assert frame.loc[frame["delta_percent"].idxmax(), "model"] == "Orca2-7B"
