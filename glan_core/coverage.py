@@ -22,6 +22,7 @@ MEASURES = (
     "kept",
     "rejected",
     "starred",
+    "tested",
     *(f"dropped_{reason}" for reason in REASONS),
 )
 ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody has asked for its subjects yet

@@ -2,14 +2,29 @@
 
 import streamlit as st
 
-from pages.components import studio
+from glan_core.dataset.glan_test import list_tests
+from glan_core.wording import plural
+from glan_core.workspace import match_rows
+from pages.components import evaluate_items, evaluate_judge, evaluate_results, studio
 
-VIEWS = {}
+VIEWS = {
+    "Judge": evaluate_judge.panel,
+    "Results": evaluate_results.panel,
+    "Questions": evaluate_items.panel,
+}
 
 ws, tree = studio.open_page("Evaluate")
-studio.title("Evaluate", tree, "Nothing was evaluated yet.", ws)
-if VIEWS:
-    view = st.segmented_control(
-        "View", list(VIEWS), key="evaluate_view", required=True, bind="query-params", label_visibility="collapsed"
-    )
-    VIEWS[view](ws, tree)
+tests, matches = list_tests(ws), match_rows.matches(ws.db)
+said = (
+    f"{plural(len(tests), 'test')} · {plural(len(matches), 'match', 'matches')} judged"
+    if tests or matches else "What a model learned, by discipline. Nothing was tested yet."
+)  # fmt: skip
+studio.title("Evaluate", tree, said, ws)
+if asked := st.session_state.pop("evaluate_asked", None):
+    st.session_state.evaluate_view = asked
+elif "evaluate_view" not in st.session_state and "evaluate_view" not in st.query_params:
+    st.session_state.evaluate_view = "Results" if matches else "Judge"
+view = st.segmented_control(
+    "View", list(VIEWS), key="evaluate_view", required=True, bind="query-params", label_visibility="collapsed"
+)
+VIEWS[view](ws, tree)

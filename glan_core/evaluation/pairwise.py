@@ -34,7 +34,7 @@ from glan_core.replies import AT_THE_LIMIT, Line, Malformed, json_lines
 from glan_core.teachers import open_teacher
 from glan_core.teachers.base import Message
 from glan_core.teachers.prices import price_of
-from glan_core.workspace import Workspace, match_rows
+from glan_core.workspace import Workspace, call_rows, match_rows
 from glan_core.workspace.match_rows import ASPECTS, OVERALL, Answer, Match, Verdict
 
 OURS, OTHER, VERDICT = "answer_ours", "answer_other", "verdict"
@@ -297,6 +297,7 @@ class _VerdictStage:
 
     def __init__(self, it: Contest) -> None:
         self._it = it
+        self._disciplines = {item.id: item.discipline for item in it.items}
 
     def parse(self, work: Work, text: str) -> Both:
         """The scores of both answers; Malformed (repairable) when they are not all there, or there is more than one verdict."""
@@ -311,7 +312,8 @@ class _VerdictStage:
         ours, other = (parsed.second, parsed.first) if swapped else (parsed.first, parsed.second)
         aspects = {name: (a, b) for name in ASPECTS if None not in (a := getattr(ours, name), b := getattr(other, name))}
         verdict = Verdict(self._it.id, item, swapped, ours.overall, other.overall, aspects, parsed.comment, time.time())
-        match_rows.put_verdict(db, verdict)
+        if match_rows.put_verdict(db, verdict) and (discipline_id := self._disciplines[item]):
+            call_rows.count(db, discipline_id, tested=1)
 
     def record_text(self, parsed: Both) -> None:
         """See Stage: none, the scores are kept apart from the reply's form."""

@@ -1,6 +1,6 @@
 """The picture of coverage: the taxonomy as rings or as tiles, coloured by how much of something is there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -50,6 +50,9 @@ MEASURES = {
         "Kept share", "Pairs that the dataset takes, as a share of all: nobody rejected them, and no filter or check left them "
         "out. More is better.",
         lambda standing: standing.kept_share, _percent, "share",
+    ),
+    "tested": Measure(
+        "Tested", "Test questions on which a judge compared two models, over all matches.", _count("tested"), number, "kind"
     ),
     "money": Measure("Money", "What the calls for the disciplines below cost.", _count("cost_usd"), usd, "kind"),
     "activity": Measure(
@@ -103,17 +106,34 @@ def sunburst(
 ) -> go.Figure:
     """The rings of a `coverage_frame`: sectors as wide as they hold disciplines, shaded by the measure, grey where there is
     nothing. `middle` is the id of the node in the middle, `picked` of one to be outlined."""
+    return rings(frame, shade_colors(frame, style), coverage_bar(frame, measure, style), style, middle, picked, height)
+
+
+def rings(
+    frame: pd.DataFrame, colors: Sequence[str], bar: go.Scatter, style: Style, middle: str = ALL, picked: str | None = None,
+    height: int = 620,
+) -> go.Figure:  # fmt: skip
+    """Nodes (id, parent, name, hover of a `coverage_frame`) as rings in these colours, over the `bar` that explains them."""
     trace = go.Sunburst(
-        **_parts(frame, style, middle, picked), insidetextorientation="auto", maxdepth=5, leaf={"opacity": 1}, sort=False
+        **_parts(frame, colors, style, middle, picked),
+        insidetextorientation="auto",
+        maxdepth=5,
+        leaf={"opacity": 1},
+        sort=False,
     )
-    return _figure(trace, frame, measure, style, height)
+    return _figure(trace, bar, style, height)
+
+
+def shade_colors(frame: pd.DataFrame, style: Style) -> list[str]:
+    """The colour of each node by its shade, grey for nothing yet."""
+    return [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
 
 
 def treemap(
     frame: pd.DataFrame, measure: str, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620
 ) -> go.Figure:
     """The same as tiles, each as large as it holds disciplines."""
-    parts = _parts(frame, style, middle, picked)
+    parts = _parts(frame, shade_colors(frame, style), style, middle, picked)
     headings = _parents_in_sight(frame, middle)
     parts["labels"] = [
         (_safe if id in headings else _wrapped)(name) for id, name in zip(frame["id"], frame["name"], strict=True)
@@ -122,13 +142,12 @@ def treemap(
     trace = go.Treemap(
         **parts, maxdepth=TILE_LEVELS, sort=False, pathbar={"visible": False}, tiling={"pad": 2},
     )  # fmt: skip
-    return _figure(trace, frame, measure, style, height)
+    return _figure(trace, coverage_bar(frame, measure, style), style, height)
 
 
-def _parts(frame: pd.DataFrame, style: Style, middle: str, picked: str | None) -> dict:
+def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str, picked: str | None) -> dict:
     """What rings and tiles have in common."""
     edges = [(style.text, 2.5) if id == picked != middle else (style.background, 1) for id in frame["id"]]
-    colors = [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
     return {
         "ids": frame["id"], "parents": frame["parent"], "labels": frame["name"].map(_wrapped),
         "values": _leaf_sums(frame), "branchvalues": "total", "level": middle,
@@ -140,9 +159,9 @@ def _parts(frame: pd.DataFrame, style: Style, middle: str, picked: str | None) -
     }  # fmt: skip
 
 
-def _figure(trace, frame: pd.DataFrame, measure: str, style: Style, height: int) -> go.Figure:
+def _figure(trace, bar: go.Scatter, style: Style, height: int) -> go.Figure:
     """The picture with the ramp that its colours are read by, below it."""
-    figure = go.Figure([trace, _ramp(frame, MEASURES[measure], style)])
+    figure = go.Figure([trace, bar])
     hidden = {"visible": False, "fixedrange": True}
     figure.update_layout(
         template=style.template, height=height, uniformtext={"minsize": 8, "mode": "hide"}, xaxis=hidden, yaxis=hidden,
@@ -153,14 +172,19 @@ def _figure(trace, frame: pd.DataFrame, measure: str, style: Style, height: int)
     return figure
 
 
-def _ramp(frame: pd.DataFrame, measure: Measure, style: Style) -> go.Scatter:
-    """An empty trace that carries the colour bar."""
-    ends = {"share": ("0%", "100%"), "kind": ("few", "most of its kind"), "recent": _times(frame["value"])}[measure.shaded]
+def coverage_bar(frame: pd.DataFrame, measure: str, style: Style) -> go.Scatter:
+    """The colour bar of a measure."""
+    ends = {"share": ("0%", "100%"), "kind": ("few", "most of its kind"), "recent": _times(frame["value"])}
+    return color_bar(style.scale, ends[MEASURES[measure].shaded], style)
+
+
+def color_bar(scale: list[tuple[float, str]], ends: tuple[str, str], style: Style) -> go.Scatter:
+    """An empty trace that carries a colour bar with words at its two ends."""
     bar = {
         "orientation": "h", "thickness": 8, "len": 0.42, "x": 0.5, "y": -0.005, "yanchor": "top", "outlinewidth": 0, "ticks": "",
         "tickvals": [0, 1], "ticktext": list(ends), "tickfont": {"color": style.muted, "size": 11},
     }  # fmt: skip
-    marker = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": style.scale, "showscale": True, "colorbar": bar}
+    marker = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": scale, "showscale": True, "colorbar": bar}
     return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip")
 
 

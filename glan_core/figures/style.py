@@ -12,7 +12,8 @@ from glan_core.taxonomy import GROUPS
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The tokens of one theme. `groups` gives each group of the taxonomy its hue; `nothing` is the grey of 'nothing yet'."""
+    """The tokens of one theme. `groups` gives each group of the taxonomy its hue; `nothing` is the grey of 'nothing yet'; `ramp` is
+    for quantities, `differences` (orange for less, blue for more) for what is centred at zero."""
 
     name: str
     background: str
@@ -24,11 +25,16 @@ class Style:
     failure: str
     hues: tuple[str, ...]
     ramp: tuple[str, ...]
+    differences: tuple[str, ...]
 
     @property
     def groups(self) -> dict[str, str]:
         """Group -> hue, in the fixed order of the groups."""
         return dict(zip(GROUPS, self.hues, strict=True))
+
+    def difference(self, value: float, most: float) -> str:
+        """The colour of a difference on a ramp that ends at `most` in both directions."""
+        return at(self.differences, 0.5 + value / (2 * most) if most else 0.5)
 
     @property
     def scale(self) -> list[tuple[float, str]]:
@@ -56,11 +62,13 @@ LIGHT = Style(
     "light", "#FFFFFF", "#1D2733", "#5B6B7B", "#DCE2E8", "#E4E8EC", "#1F5F8B", "#B3261E",
     ("#AA4499", "#D9A02B", "#2E8B57", "#4477AA", "#33AEDD", "#8C6D52", "#44AA99", "#8F8F2F"),
     ("#EAF3E6", "#CBE6CF", "#A3D6BE", "#76C3B3", "#4DADAA", "#33949F", "#287A92", "#266084", "#2A4673", "#2D2C5E"),
+    ("#8C4A0B", "#BF7A2E", "#DDB27C", "#EFE0CC", "#EEF1F4", "#CBDFEE", "#8FBBDD", "#4A8DC0", "#1D5F94"),
 )  # fmt: skip
 DARK = Style(
     "dark", "#11171D", "#E3E8ED", "#93A1AF", "#2C3742", "#27313B", "#2F7DB1", "#F2857C",
     ("#C66DB8", "#E3B34B", "#4FAE7C", "#6F9FD0", "#5CC4EE", "#B0937A", "#62C4B3", "#B5B554"),
     ("#22314A", "#27416A", "#2A5583", "#2B6C93", "#30859C", "#41A0A0", "#63B9A2", "#8FD0A9", "#BFE3B8", "#EDF5D0"),
+    ("#F0B36A", "#C98A45", "#94673A", "#5C4A38", "#2F3944", "#35536E", "#3F76A3", "#5B9FD3", "#97CBF2"),
 )  # fmt: skip
 
 

@@ -104,13 +104,15 @@ def match(db: apsw.Connection, id: str) -> Match | None:
     return row and _match(row)
 
 
-def put_verdict(db: apsw.Connection, verdict: Verdict) -> None:
-    """Store a verdict in the place of an earlier one."""
+def put_verdict(db: apsw.Connection, verdict: Verdict) -> bool:
+    """Store a verdict in the place of an earlier one; whether both orders of its item are judged now that were not before."""
     v = verdict
+    there = {bool(s) for (s,) in db.execute("SELECT swapped FROM verdicts WHERE match = ? AND item = ?", (v.match, v.item))}
     db.execute(
         "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (v.match, v.item, v.swapped, v.ours, v.other, json.dumps(v.aspects), v.comment, v.at),
     )
+    return there == {not v.swapped}
 
 
 def judged(db: apsw.Connection, match: str) -> set[tuple[str, bool]]:

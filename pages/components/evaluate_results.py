@@ -1,0 +1,237 @@
+"""What a match came to, by discipline: the taxonomy coloured by the difference, beside how much was trained."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+from scipy.stats import spearmanr
+
+from glan_core import taxonomy
+from glan_core.errors import GlanError
+from glan_core.evaluation import outcome, published
+from glan_core.evaluation.answerers import title
+from glan_core.figures.coverage import ALL
+from glan_core.figures.evaluation import (
+    aspect_figure,
+    difference_bars,
+    difference_rings,
+    trained_against_difference,
+)
+from glan_core.training.models import read_model
+from glan_core.wording import number, plural
+from glan_core.workspace import Workspace
+from glan_core.workspace.match_rows import Match
+from pages.components import address, evaluate_match, studio
+from pages.components.evaluate_match import PARTS, STRATEGIES, Seen, signed
+from pages.components.text import plain
+
+COLORED = ("Score difference", "Pairs to train on")
+FEWEST = 3  # disciplines, for a correlation
+ROWS = 330  # pixels
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """One match: its numbers, the taxonomy with what is picked beside it, and its parts."""
+    match = evaluate_match.choose(ws)
+    if match is None:
+        st.info(
+            "What a judge said of two models will be drawn here by discipline. Nothing was judged yet: hold questions out as a "
+            "GLAN-Test, and have a tuned model and its base answer them.", icon=":material/gavel:",
+        )  # fmt: skip
+        if st.button("Judge two models", type="primary", icon=":material/gavel:"):
+            st.session_state.evaluate_asked = "Judge"
+            st.rerun()
+        return
+    seen = evaluate_match.look(ws, match)
+    if seen is None:
+        return
+    evaluate_match.figures(seen)
+    if not seen.outcome.judged:
+        st.info("No question has both of its verdicts yet.", icon=":material/hourglass_empty:")
+        return
+    by_discipline = outcome.by(seen.frame, "discipline")
+    if len(by_discipline):
+        left, right = studio.picture_and_detail("match")
+        with left:
+            _rings(ws, tree, by_discipline)
+        with right:
+            _picked(ws, tree, seen)
+    else:
+        evaluate_match.trust(ws, match)
+    left, right = studio.two_halves()
+    with left:
+        _bars(tree, seen)
+        _aspects(ws, match)
+    with right:
+        _did_it_help(ws, tree, match, by_discipline)
+
+
+def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None:
+    """The taxonomy, coloured by the difference, or by how much there is to train on."""
+    focus = address.focus()
+    colored = st.segmented_control(
+        "Coloured by", COLORED, default=COLORED[0], key="evaluate_colored", required=True, label_visibility="collapsed"
+    )
+    middle = _middle(tree, focus)
+
+    def pick() -> None:
+        points = st.session_state.evaluate_rings.selection.points
+        if points and "id" in points[0]:
+            id = points[0]["id"]
+            if id == middle and id != ALL:
+                id = tree.nodes[id]["node"].parent_id
+            address.set_focus(None if id in (ALL, None) else id)
+
+    st.plotly_chart(
+        difference_rings(frame, studio.figure_style(), middle, focus), key="evaluate_rings", on_select=pick, selection_mode="points",
+        config={"displayModeBar": False}, alt="Taxonomy as rings, coloured by the difference of scores",
+    )  # fmt: skip
+    st.caption(
+        "Blue: ours scored more, orange: the other did, grey: not tested. Click to look into a part, the middle to go back up."
+    )
+
+
+def _middle(tree: nx.DiGraph, focus: str | None) -> str:
+    if focus is None:
+        return ALL
+    node = tree.nodes[focus]["node"]
+    return focus if node.kind != "discipline" else node.parent_id or ALL
+
+
+def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
+    """What is in focus: its difference, and its disciplines."""
+    focus = address.focus()
+    below = set(taxonomy.disciplines_under(tree, focus))
+    frame = seen.frame[seen.frame["discipline"].isin(below)] if focus else seen.frame
+    found = outcome.outcome(frame)
+    st.subheader(plain(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
+    if not found.judged:
+        st.caption("Nothing was tested here.")
+    else:
+        between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
+        st.markdown(f"**{signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
+        st.caption(
+            f"{plain(title(seen.match.ours))}: mean {found.ours:.2f} · {plain(title(seen.match.other))}: mean {found.other:.2f} · {found.wins} won, "
+            f"{found.ties} tied, {found.losses} lost"
+        )
+        if st.button("Read these questions", icon=":material/quiz:", width="stretch"):
+            st.session_state.evaluate_asked = "Questions"
+            st.rerun()
+        _disciplines(tree, outcome.by(frame, "discipline"))
+    evaluate_match.trust(ws, seen.match)
+
+
+def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
+    found = found[found["judged"] > 0].sort_values("difference", ascending=False, ignore_index=True)
+    ids = found["discipline"].tolist()
+    key = f"evaluate_disciplines_{address.focus()}_{len(ids)}"
+
+    def choose() -> None:
+        rows = st.session_state[key].selection.rows
+        if rows and ids[rows[0]] in tree:
+            address.set_focus(ids[rows[0]])
+
+    st.dataframe(
+        pd.DataFrame({
+            "name": [_name(tree, id) for id in ids], "difference": found["difference"], "judged": found["judged"],
+            "disagreement": found["disagreement"] * 100,
+        }),
+        key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(ids) <= 7 else ROWS,
+        alt="Disciplines by their difference",
+        column_config={
+            "name": st.column_config.TextColumn("Discipline", width=128),
+            "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of ours minus the other's."),
+            "judged": st.column_config.NumberColumn("Judged", format="localized", width=62),
+            "disagreement": st.column_config.NumberColumn("Apart", format="%.0f%%", width=58, help="Questions where the two orders disagree."),
+        },
+    )  # fmt: skip
+
+
+def _name(tree: nx.DiGraph, id: str) -> str:
+    return tree.nodes[id]["node"].name if id in tree else id
+
+
+def _bars(tree: nx.DiGraph, seen: Seen) -> None:
+    """The difference by a part of the questions, beside the paper's where it gives any."""
+    there = [part for part in PARTS if (seen.frame[part] != "").any()]
+    if st.session_state.get("evaluate_by") not in there:
+        st.session_state.evaluate_by = there[0]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        part = st.selectbox("By", there, format_func=PARTS.get, key="evaluate_by", width=180)
+        paper = part in ("group", "discipline") and st.toggle("Beside the paper", key="evaluate_paper", help=published.MARK)
+    table = outcome.by(seen.frame, part)
+    of_paper = None
+    if paper:
+        of_paper = published.glan_test_by_field() if part == "group" else published.glan_test_by_discipline()
+        of_paper = of_paper[list(published.OTHERS.values())]
+    names = {
+        "discipline": {id: _name(tree, id) for id in table["discipline"]} if part == "discipline" else {},
+        "strategy": STRATEGIES,
+    }
+    st.plotly_chart(
+        difference_bars(table, part, studio.figure_style(), names.get(part), of_paper), key="evaluate_bars",
+        config={"displayModeBar": False}, alt=f"Difference of scores by {part}",
+    )  # fmt: skip
+    told = "Whiskers: 95 % interval where at least 10 questions were judged."
+    st.caption(f"{told} {published.MARK}" if paper else told)
+
+
+def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: pd.DataFrame) -> None:
+    """'Where we have data, did it help?'"""
+    rows = _training_rows(ws, match)
+    st.markdown("**Where there was data, did it help?**")
+    if not rows:
+        st.caption("Nothing is known of what this model was trained on: only models tuned here tell.")
+        return
+    found = by_discipline[by_discipline["judged"] > 0]
+    points = pd.DataFrame({
+        "name": [_name(tree, id) for id in found["discipline"]],
+        "group": [(taxonomy.group_of(tree, id) if id in tree else None) or "" for id in found["discipline"]],
+        "rows": [rows.get(id, 0) for id in found["discipline"]], "difference": found["difference"].to_numpy(float),
+        "judged": found["judged"].to_numpy(int),
+    })  # fmt: skip
+    st.plotly_chart(
+        trained_against_difference(points, studio.figure_style()),
+        key="evaluate_helped",
+        config={"displayModeBar": False},
+        alt="Training rows of each discipline against its difference",
+    )
+    st.caption(_correlation(points))
+
+
+def _correlation(points: pd.DataFrame) -> str:
+    if len(points) < FEWEST or points["rows"].nunique() < 2 or points["difference"].nunique() < 2:
+        return f"{plural(len(points), 'discipline')}: too few, or too alike, for a correlation."
+    found = spearmanr(points["rows"], points["difference"])
+    word = "more data goes with more gain" if found.statistic > 0 else "more data goes with less gain"
+    sure = "" if found.pvalue < 0.05 else "; it may be chance"
+    return (
+        f"Spearman's rank correlation over {plural(len(points), 'discipline')}: {found.statistic:+.2f} (p = {found.pvalue:.2g}): "
+        f"{word}{sure}. Size of a dot: questions judged; colour: group of the taxonomy."
+    )
+
+
+def _training_rows(ws: Workspace, match: Match) -> dict[str, int]:
+    kind, _, name = match.ours.partition(":")
+    if kind != "tuned":
+        return {}
+    try:
+        return read_model(ws, name).disciplines
+    except GlanError:
+        return {}
+
+
+def _aspects(ws: Workspace, match: Match) -> None:
+    """What the judge looked at, where it said so."""
+    aspects = outcome.by_aspect(ws, match)
+    if not aspects:
+        return
+    st.markdown("**What the judge looked at**")
+    st.plotly_chart(
+        aspect_figure({name.capitalize(): pair for name, pair in aspects.items()}, title(match.ours), title(match.other), studio.figure_style()),
+        key="evaluate_aspects", config={"displayModeBar": False}, alt="Mean scores of both models by aspect",
+    )  # fmt: skip
+    if match.judge == "scripted":
+        st.caption(
+            f"The scripted judge counts words that an answer shares with its textbook's. It knows {number(3)} disciplines and understands "
+            "nothing: it shows how judging works, not how good a model is."
+        )
