@@ -5,11 +5,11 @@ import pandas as pd
 import streamlit as st
 from scipy.stats import spearmanr
 
-from glan_core import taxonomy
+from glan_core import coverage, taxonomy
 from glan_core.errors import GlanError
 from glan_core.evaluation import outcome, published
 from glan_core.evaluation.answerers import title
-from glan_core.figures.coverage import ALL
+from glan_core.figures.coverage import ALL, coverage_frame, sunburst
 from glan_core.figures.evaluation import (
     aspect_figure,
     difference_bars,
@@ -81,13 +81,18 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
                 id = tree.nodes[id]["node"].parent_id
             address.set_focus(None if id in (ALL, None) else id)
 
+    style = studio.figure_style()
+    if colored == COLORED[0]:
+        figure = difference_rings(difference_frame(tree, by_discipline), style, middle, focus)
+        told = "Blue: ours scored more, orange: the other did, grey: not tested."
+    else:
+        figure = sunburst(coverage_frame(tree, coverage.standings(ws, tree), "pairs"), "pairs", style, middle, focus, 560)
+        told = "The darker, the more answered questions there are, beside others of its kind. Grey: nothing yet."
     st.plotly_chart(
-        difference_rings(frame, studio.figure_style(), middle, focus), key="evaluate_rings", on_select=pick, selection_mode="points",
-        config={"displayModeBar": False}, alt="Taxonomy as rings, coloured by the difference of scores",
+        figure, key="evaluate_rings", on_select=pick, selection_mode="points", config={"displayModeBar": False},
+        alt=f"Taxonomy as rings, coloured by {colored.lower()}",
     )  # fmt: skip
-    st.caption(
-        "Blue: ours scored more, orange: the other did, grey: not tested. Click to look into a part, the middle to go back up."
-    )
+    st.caption(f"{told} Click to look into a part, the middle to go back up.")
 
 
 def _middle(tree: nx.DiGraph, focus: str | None) -> str:
