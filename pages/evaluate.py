@@ -5,12 +5,13 @@ import streamlit as st
 from glan_core.dataset.glan_test import list_tests
 from glan_core.wording import plural
 from glan_core.workspace import match_rows
-from pages.components import evaluate_items, evaluate_judge, evaluate_results, studio
+from pages.components import evaluate_items, evaluate_judge, evaluate_results, evaluate_scaling, studio
 
 VIEWS = {
     "Judge": evaluate_judge.panel,
     "Results": evaluate_results.panel,
     "Questions": evaluate_items.panel,
+    "Scaling": evaluate_scaling.panel,
 }
 
 ws, tree = studio.open_page("Evaluate")

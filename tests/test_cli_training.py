@@ -150,7 +150,7 @@ def test_a_workspace_without_models_says_how_to_make_one(ws, capsys):
 )
 def test_the_command_of_an_order_is_that_order(recipe, values):
     from glan_core.cli import _parser
-    from glan_core.cli.training import _order
+    from glan_core.cli.training import order_of
 
     order = FinetuneOrder(**RECIPES[recipe].values | {"name": "x", "snapshot": "first", "recipe": recipe} | values)
-    assert _order(_parser().parse_args(command_of("/some where", order)[1:])) == order
+    assert order_of(_parser().parse_args(command_of("/some where", order)[1:])) == order

@@ -12,7 +12,7 @@ from studio_app import Studio, copy_of
 
 from glan_core import runs
 from glan_core.cli import _parser
-from glan_core.cli.training import _order
+from glan_core.cli.training import order_of
 from glan_core.dataset.snapshot import list_snapshots, remove_snapshot
 from glan_core.training import models
 from glan_core.training.orders import FinetuneOrder
@@ -69,7 +69,7 @@ def ordered(shown: Studio) -> FinetuneOrder:
     """The order that the shown command stands for."""
     args = _parser().parse_args(shlex.split(command(shown))[1:])
     assert args.command.__name__ == "_finetune"
-    return _order(args)
+    return order_of(args)
 
 
 def heads(shown: Studio) -> list[str]:

@@ -87,8 +87,8 @@ def _table(ws: Workspace, match: match_rows.Match, by: str) -> tuple[dict, list[
     frame = outcome.item_frame(ws, match)
     of = outcome.by(frame, by)
     rows = [
-        (row[by], row["judged"], row["wins"], row["ties"], row["losses"], _signed(row["difference"]),
-         f"{_signed(row['low'])} to {_signed(row['high'])}" if row["low"] == row["low"] and row["low"] is not None else "")
+        (row[by], row["judged"], row["wins"], row["ties"], row["losses"], signed(row["difference"]),
+         f"{signed(row['low'])} to {signed(row['high'])}" if row["low"] == row["low"] and row["low"] is not None else "")
         for row in of.to_dict("records")
     ]  # fmt: skip
     data = {
@@ -98,7 +98,8 @@ def _table(ws: Workspace, match: match_rows.Match, by: str) -> tuple[dict, list[
     return data, table(rows, (by, "judged", "won", "tied", "lost", "difference", "95 % interval")) if rows else []
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """'+1.24', or nothing for None."""
     return "" if value is None or value != value else f"{value:+.2f}"
 
 
@@ -117,7 +118,7 @@ def _results(ws: Workspace, args: argparse.Namespace) -> int:
                 **asdict(found),
             }
         )
-        rows.append((match.test_name, match.ours, match.other, match.judge, found.judged, _signed(found.difference),
+        rows.append((match.test_name, match.ours, match.other, match.judge, found.judged, signed(found.difference),
                      "" if found.disagreement is None else f"{found.disagreement:.0%}"))  # fmt: skip
     head = ("test", "ours", "other", "judge", "judged", "difference", "orders disagree")
     report(args.json, data, table(rows, head) if rows else ["Nothing was judged yet."])

@@ -41,17 +41,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     tune.add_argument("dir", metavar="DIR")
     tune.add_argument("--snapshot", required=True, metavar="NAME", help="take one with 'glan snapshot DIR take NAME'")
     tune.add_argument("--name", required=True, metavar="NAME", help="what the model will be called")
-    tune.add_argument("--recipe", choices=tuple(RECIPES), default="demo", help="(default: %(default)s)")
-    tune.add_argument("--base", metavar="PATH_OR_NAME", help="the weights to begin with (demo: none)")
-    tune.add_argument("--prompt", action="append", default=None, metavar="TEXT", help="watch it answer this (may be repeated)")
-    for name, (kind, words) in NUMBERS.items():
-        tune.add_argument(_flag(name), type=kind, default=None, metavar="X", help=words or None)
-    for name, kind in CHOICES.items():
-        tune.add_argument(_flag(name), choices=get_args(kind), default=None)
-    for name, words in SWITCHES.items():
-        tune.add_argument(_flag(name), action=argparse.BooleanOptionalAction, default=None, help=words)
-    for name in SIZES:
-        tune.add_argument(f"--{name}", type=int, default=None, metavar="N", help="of a student made from nothing")
+    add_recipe_options(tune)
     tune.add_argument("--plan", action="store_true", help="say what it would do and need, and do nothing")
     add_job_options(tune)
     tune.set_defaults(command=_finetune)
@@ -72,6 +62,23 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     kept.add_argument("--licence", metavar="ID", help="the licence that the card gives, such as apache-2.0")
     add_job_options(kept)
     kept.set_defaults(command=_models)
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a student is trained."""
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="demo", help="(default: %(default)s)")
+    parser.add_argument("--base", metavar="PATH_OR_NAME", help="the weights to begin with (demo: none)")
+    parser.add_argument(
+        "--prompt", action="append", default=None, metavar="TEXT", help="watch it answer this (may be repeated)"
+    )
+    for name, (kind, words) in NUMBERS.items():
+        parser.add_argument(_flag(name), type=kind, default=None, metavar="X", help=words or None)
+    for name, kind in CHOICES.items():
+        parser.add_argument(_flag(name), choices=get_args(kind), default=None)
+    for name, words in SWITCHES.items():
+        parser.add_argument(_flag(name), action=argparse.BooleanOptionalAction, default=None, help=words)
+    for name in SIZES:
+        parser.add_argument(f"--{name}", type=int, default=None, metavar="N", help="of a student made from nothing")
 
 
 def command_of(folder: str, order: FinetuneOrder) -> list[str]:
@@ -100,7 +107,8 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _order(args: argparse.Namespace) -> FinetuneOrder:
+def order_of(args: argparse.Namespace) -> FinetuneOrder:
+    """The order that the options of `add_recipe_options`, a name and a snapshot stand for; GlanError names the one at fault."""
     given = {name: getattr(args, name) for name in ("base", *NUMBERS, *CHOICES, *SWITCHES)}
     values = RECIPES[args.recipe].values | {name: value for name, value in given.items() if value is not None}
     if args.warmup_share is not None and args.warmup_steps is None:
@@ -119,7 +127,7 @@ def _order(args: argparse.Namespace) -> FinetuneOrder:
 
 
 def _finetune(args: argparse.Namespace) -> int | None:
-    ws, order = Workspace.open(args.dir), _order(args)
+    ws, order = Workspace.open(args.dir), order_of(args)
     if args.plan:
         made = plan(ws, order)
         report(args.json, asdict(made), plan_lines(made))

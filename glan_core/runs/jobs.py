@@ -53,6 +53,9 @@ JOBS = {
     ),
     "merge": Job("Merging", "glan_core.training.orders:MergeOrder", "glan_core.training.merging:merge", "training"),
     "glan-test": Job("GLAN-Test", "glan_core.evaluation.orders:FreezeOrder", "glan_core.evaluation.freezing:freeze"),
+    "scaling": Job(
+        "Scaling study", "glan_core.evaluation.orders:ScalingOrder", "glan_core.evaluation.scaling:study", "studies"
+    ),
     "model-export": Job(
         "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
     ),

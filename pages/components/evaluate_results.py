@@ -13,6 +13,7 @@ from glan_core.figures.coverage import ALL, coverage_frame, sunburst
 from glan_core.figures.evaluation import (
     aspect_figure,
     difference_bars,
+    difference_frame,
     difference_rings,
     trained_against_difference,
 )

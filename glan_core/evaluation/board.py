@@ -1,0 +1,71 @@
+"""The leaderboard: for every model what was measured of it, the newest of each."""
+
+import pandas as pd
+
+from glan_core.errors import GlanError
+from glan_core.evaluation import outcome
+from glan_core.evaluation.answerers import title
+from glan_core.evaluation.orders import REFERENCE
+from glan_core.training.models import list_models
+from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
+
+WAYS = ("generated", "probability")  # the paper extracts answers from generated text: where both are there, that counts
+COLUMNS = ("model", "title", "kind", "loss", "difference", "low", "high", "judged", "beside", "match", "delta_percent", "probe")
+
+
+def board(ws: Workspace) -> pd.DataFrame:
+    """A row a model, those tuned here first, newest first, then whoever else was tested; the columns `COLUMNS` and one for each
+    benchmark that any model was asked (percent).
+
+    `loss` is that on the held-out rows of its own snapshot (nats a token); `difference` the mean score difference of its newest
+    match (with its interval, the questions judged, whom it stood beside, and the match's id); `delta_percent` the largest of its
+    contamination probes, called `probe`. NaN and None: not measured.
+    """
+    found: dict[str, dict] = {}
+    for model in list_models(ws):
+        found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {"loss": model.losses.get("validation")}
+    matches = match_rows.matches(ws.db)
+    for match in matches:
+        for spec in (match.ours, match.other):
+            if spec != REFERENCE:
+                found.setdefault(spec, _row(spec))
+    scores = _benchmarks(ws)
+    probes = probe_rows.probes(ws.db)
+    for spec in [*scores, *(probe.model for probe in probes)]:
+        found.setdefault(spec, _row(spec))
+    for match in reversed(matches):  # the newest has the last word
+        _take_match(ws, found, match)
+    for probe in probes:
+        row = found[probe.model]
+        if row["delta_percent"] is None or probe.delta_percent > row["delta_percent"]:
+            row |= {"delta_percent": probe.delta_percent, "probe": probe.name}
+    for spec, by_benchmark in scores.items():
+        found[spec] |= by_benchmark
+    benchmarks = list(dict.fromkeys(name for by_benchmark in scores.values() for name in by_benchmark))
+    return pd.DataFrame(list(found.values()), columns=[*COLUMNS, *benchmarks])
+
+
+def _row(spec: str) -> dict:
+    return dict.fromkeys(COLUMNS) | {"model": spec, "title": title(spec), "kind": spec.partition(":")[0]}
+
+
+def _take_match(ws: Workspace, found: dict[str, dict], match: match_rows.Match) -> None:
+    """Put what a match came to into the row of the model that it was about."""
+    try:
+        what = outcome.outcome(outcome.item_frame(ws, match))
+    except GlanError:  # its test was removed
+        return
+    if what.difference is not None:
+        found[match.ours] |= {
+            "difference": what.difference, "low": what.low, "high": what.high, "judged": what.judged, "beside": title(match.other),
+            "match": match.id,
+        }  # fmt: skip
+
+
+def _benchmarks(ws: Workspace) -> dict[str, dict[str, float]]:
+    """Model -> benchmark -> its newest score in percent, of generated answers where there are any."""
+    found: dict[str, dict[str, float]] = {}
+    ranked = sorted(benchmark_score_rows.scores(ws.db, parts=False), key=lambda score: (WAYS.index(score.way), -score.at))
+    for score in ranked:
+        found.setdefault(score.model, {}).setdefault(score.benchmark, 100 * score.score)
+    return found

@@ -1,0 +1,58 @@
+"""The pictures of a scaling study: loss and score against the number of training rows, each with the curve through its points."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+
+from glan_core.evaluation.scaling import Curve, Point
+from glan_core.figures.style import Style
+
+HEIGHT, SMOOTH = 340, 80
+
+
+def loss_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> go.Figure:
+    """Held-out loss against training rows, on a logarithmic axis of rows."""
+    known = [point for point in points if point.loss is not None]
+    figure = _figure(known, curve, style, "held-out loss, nats a token")
+    figure.add_trace(go.Scatter(
+        x=[point.rows for point in known], y=[point.loss for point in known], mode="markers", cliponaxis=False,
+        marker={"color": style.hues[1], "size": 10, "line": {"color": style.background, "width": 1}},
+        customdata=[escape(point.model) for point in known],
+        hovertemplate="<b>%{customdata}</b><br>%{x:,} rows<br>loss %{y:.3f}<extra></extra>",
+    ))  # fmt: skip
+    return figure
+
+
+def score_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> go.Figure:
+    """Score difference, with its 95 % interval, against training rows."""
+    known = [point for point in points if point.difference is not None]
+    figure = _figure(known, curve, style, "score difference")
+    ends = [(None, None) if p.low is None else (p.high - p.difference, p.difference - p.low) for p in known]
+    figure.add_trace(go.Scatter(
+        x=[point.rows for point in known], y=[point.difference for point in known], mode="markers", cliponaxis=False,
+        marker={"color": style.accent, "size": 10, "line": {"color": style.background, "width": 1}},
+        error_y={"type": "data", "symmetric": False, "array": [up for up, _ in ends], "arrayminus": [down for _, down in ends],
+                 "color": style.muted, "thickness": 1.2, "width": 4},
+        customdata=[[escape(point.model), point.judged] for point in known],
+        hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} rows<br>%{y:+.2f} on %{customdata[1]} questions<extra></extra>",
+    ))  # fmt: skip
+    figure.update_yaxes(tickformat="+.2~f")
+    return figure
+
+
+def _figure(known: Sequence[Point], curve: Curve | None, style: Style, title: str) -> go.Figure:
+    """The axes, and the curve."""
+    figure = go.Figure()
+    rows = [point.rows for point in known]
+    if curve and rows:
+        at = np.geomspace(min(rows), max(rows), SMOOTH)
+        figure.add_trace(go.Scatter(x=at, y=curve.at(at), mode="lines", line={"color": style.muted, "width": 1.5, "dash": "dot"},
+                                    hoverinfo="skip"))  # fmt: skip
+    figure.update_layout(
+        template=style.template, height=HEIGHT, margin={"t": 12, "b": 44, "l": 52, "r": 14},
+        xaxis={"type": "log", "title": {"text": "training rows"}, "tickvals": rows, "ticktext": [f"{n:,}" for n in rows]},
+        yaxis={"title": {"text": title}, "nticks": 6},
+    )  # fmt: skip
+    return figure
