@@ -52,6 +52,9 @@ JOBS = {
         keeps=True,
     ),
     "merge": Job("Merging", "glan_core.training.orders:MergeOrder", "glan_core.training.merging:merge", "training"),
+    "probe": Job(
+        "Contamination probe", "glan_core.evaluation.probe_order:ProbeOrder", "glan_core.evaluation.probe:run_probe", "training"
+    ),
     "model-export": Job(
         "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
     ),
