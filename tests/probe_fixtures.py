@@ -24,11 +24,13 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def learn(base: Path, folder: Path, rows: list[dict], steps: int = 150) -> Path:
+def learn(base: Path, folder: Path, rows: list[dict], steps: int = 80) -> Path:
     """The base trained on rows as plain text, until it knows them by heart."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine several threads wait for one another, and this is too small to be shared
     model, tokenizer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), AutoTokenizer.from_pretrained(base)
     encoded = [tokenizer(f"{row['question']}\n{row['answer']}")["input_ids"] for row in rows]
     longest = max(map(len, encoded))
@@ -43,6 +45,7 @@ def learn(base: Path, folder: Path, rows: list[dict], steps: int = 150) -> Path:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
+    torch.set_num_threads(threads)
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     return folder
@@ -53,11 +56,11 @@ def probed(tmp_path_factory):
     """A folder with train.jsonl, test.jsonl and alike.jsonl, the base 'fresh', the model 'crammed' that learned the training
     split by heart, and 'other', which learned rows of neither split."""
     folder = tmp_path_factory.mktemp("probed")
-    train = make_rows(16, 1)
+    train = make_rows(32, 1)
     write_rows(folder / "train.jsonl", train)
-    write_rows(folder / "test.jsonl", make_rows(16, 2))
-    write_rows(folder / "alike.jsonl", make_rows(16, 3))
+    write_rows(folder / "test.jsonl", make_rows(32, 2))
+    write_rows(folder / "alike.jsonl", make_rows(32, 5))
     make_base(folder / "fresh", seed=5)
     learn(folder / "fresh", folder / "crammed", train)
-    learn(folder / "fresh", folder / "other", make_rows(16, 4))
+    learn(folder / "fresh", folder / "other", make_rows(32, 4))
     return folder
