@@ -94,7 +94,7 @@ def read_texts(file: ProbeFile, role: str, *, answers: bool = True, sample: int 
     """
     what = f"{label_of(file)} ({ROLES[role]})"
     rows, empty = [], 0
-    read = _Reader(file, what, answers)
+    read = _Reader(file, role, what, answers)
     for row in _rows(file, role, what):
         text = read(row)
         if text.question and (text.answer or not answers):
@@ -153,15 +153,18 @@ def _drawn(rows: list[Text], number: int, seed: int) -> list[Text]:
 
 
 class _Reader:
-    """Takes question and answer from rows; the columns are those of the first row."""
+    """Takes question and answer from rows; the columns are those of the first row. Named ones that look-alikes don't have are
+    recognised instead: a teacher writes them as question and answer, whatever the benchmark calls its own."""
 
-    def __init__(self, file: ProbeFile, what: str, answers: bool) -> None:
-        self._what, self._answers = what, answers
+    def __init__(self, file: ProbeFile, role: str, what: str, answers: bool) -> None:
+        self._role, self._what, self._answers = role, what, answers
         known = BENCHMARKS.get(file.source.lower())
         self._question = file.question or (known.hub.column if known else None)
         self._answer = file.answer or (known.answer if known else None)
 
     def __call__(self, row: dict) -> Text:
+        if self._role == "alike" and self._question and self._question.split(".")[0] not in row:
+            self._question = self._answer = None
         self._question = self._question or question_column(row, self._what)
         choices = _choices(row)
         question = self._text(row, self._question)
