@@ -135,13 +135,18 @@ def attach(held: Held, pane: Pane) -> None:
 
 def tokenizer_of(held: Held, pane: Pane) -> object:
     """The tokenizer that a pane's prompts are written with."""
-    from transformers import AutoTokenizer
-
     folder = pane.tokenizer or str(held.folder)
     if folder not in held.tokenizers:
-        with _explained(folder):
-            held.tokenizers[folder] = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        held.tokenizers[folder] = open_tokenizer(folder)
     return held.tokenizers[folder]
+
+
+def open_tokenizer(folder: str) -> object:
+    """The tokenizer of a folder; PaneFault says why it can't be read."""
+    from transformers import AutoTokenizer
+
+    with _explained(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def load(folder: Path, dtype: str) -> Held:

@@ -112,7 +112,7 @@ def read_benchmark(source: BenchmarkSource) -> Iterator[Item]:
 
 def _from_hub(known: Known, column: str | None) -> Iterator[Item]:
     for config in known.configs:
-        splits = _load(known, config)
+        splits = load_from_hub(known, config)
         for split in known.splits or splits:
             rows = splits.get(split)
             for nth, row in enumerate(rows or ()):
@@ -121,7 +121,8 @@ def _from_hub(known: Known, column: str | None) -> Iterator[Item]:
                 yield Item(known.label, split, where, _text(row, column, known.label))
 
 
-def _load(known: Known, config: str) -> Mapping:
+def load_from_hub(known: Known, config: str) -> Mapping:
+    """The splits of a configuration, by their names; GlanError, in a sentence, when they can't be had."""
     import datasets
 
     datasets.disable_progress_bars()

@@ -56,6 +56,9 @@ JOBS = {
     "scaling": Job(
         "Scaling study", "glan_core.evaluation.orders:ScalingOrder", "glan_core.evaluation.scaling:study", "studies"
     ),
+    "probe": Job(
+        "Contamination probe", "glan_core.evaluation.probe_order:ProbeOrder", "glan_core.evaluation.probe:run_probe", "training"
+    ),
     "model-export": Job(
         "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
     ),

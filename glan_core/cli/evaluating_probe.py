@@ -1,0 +1,164 @@
+"""`glan evaluate probe` and `glan evaluate lookalikes`."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import get_args
+
+from glan_core.chat.panes import title_of
+from glan_core.cli.jobs import add_job_options, run_job
+from glan_core.cli.output import report, table
+from glan_core.errors import GlanError
+from glan_core.evaluation.probe_order import Covers, ProbeOrder, Written
+from glan_core.evaluation.probe_texts import BENCHMARKS, ROLES, label_of
+from glan_core.evaluation.probe_verdict import beside_base, seen_test, seen_train
+from glan_core.generation.order import read_order
+from glan_core.wording import exact, number
+from glan_core.workspace import Workspace, probe_rows
+from glan_core.workspace.probe_rows import ProbeRow
+
+SAMPLE = ProbeOrder.model_fields["sample"].default
+
+
+def add_kinds(kinds: argparse._SubParsersAction) -> None:
+    """Add this module's kinds of evaluation to the parser."""
+    probe = kinds.add_parser(
+        "probe", help="did a model see a benchmark? its mean loss on the training and the test split, and on look-alikes"
+    )
+    probe.add_argument("dir", metavar="DIR")
+    probe.add_argument("--models", metavar="A,B", help="tuned:NAME, base:NAME or local:PATH, joined by commas")
+    for role in ROLES:
+        probe.add_argument(
+            f"--{role}", metavar="FILE", help=f"{ROLES[role]}: a JSONL, JSON, CSV or Parquet file"
+            + (f", or {', '.join(BENCHMARKS)}" if role != "alike" else " of freshly written problems"),
+        )  # fmt: skip
+    probe.add_argument("--train-split", metavar="NAME", help="of a source that holds several (default: train)")
+    probe.add_argument("--test-split", metavar="NAME", help="of a source that holds several (default: test)")
+    probe.add_argument(
+        "--question", metavar="COLUMN", help="that holds the question, dotted where nested (default: recognised)"
+    )
+    probe.add_argument("--answer", metavar="COLUMN", help="that holds the answer (default: recognised)")
+    probe.add_argument("--name", help="what the probe is called (default: as the test split)")
+    probe.add_argument(
+        "--covers", choices=get_args(Covers), default="answer", help="tokens the loss is of (default: %(default)s)"
+    )
+    probe.add_argument(
+        "--written", choices=get_args(Written), default="plain", help="question, line break, answer; or in the chat template"
+    )
+    probe.add_argument(
+        "--sample", type=int, default=SAMPLE, metavar="N", help="rows of each file, 0 for all (default: %(default)s)"
+    )
+    probe.add_argument("--seed", type=int, default=0, metavar="S", help="(default: %(default)s)")
+    probe.add_argument(
+        "--max-length", type=int, default=1024, metavar="TOKENS", help="at which a row is cut (default: %(default)s)"
+    )
+    probe.add_argument("--plan", action="store_true", help="say what it would read, and load no model")
+    probe.add_argument("--show", action="store_true", help="what was measured so far; measures nothing")
+    add_job_options(probe)
+    probe.set_defaults(command=_probe)
+
+
+def command_of(folder: str, order: ProbeOrder) -> list[str]:
+    """The words of the command that carries out an order."""
+    words = ["glan", "evaluate", "probe", folder, "--name", order.name, "--models", ",".join(order.models)]
+    for role, file in order.files.items():
+        words += [f"--{role}", file.source]
+        if file.split and role != "alike":
+            words += [f"--{role}-split", file.split]
+    for column in ("question", "answer"):
+        if value := getattr(order.train, column):
+            words += [f"--{column}", value]
+    for name in ("covers", "written", "seed", "max_length"):
+        if (value := getattr(order, name)) != ProbeOrder.model_fields[name].default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words if order.sample == SAMPLE else [*words, "--sample", str(order.sample or 0)]
+
+
+def order_of(args: argparse.Namespace) -> ProbeOrder:
+    """The order that the words of a command stand for; GlanError for what is missing or can't be."""
+    for name, what in (("models", "the models to probe"), ("train", "the training split"), ("test", "the test split")):
+        if not getattr(args, name):
+            raise GlanError(f"Give {what}: --{name}.")
+    columns = {"question": args.question, "answer": args.answer}
+    files = {
+        "train": {"source": _place(args.train), "split": args.train_split, **columns},
+        "test": {"source": _place(args.test), "split": args.test_split, **columns},
+        "alike": args.alike and {"source": _place(args.alike), **columns},
+    }
+    values = {name: getattr(args, name) for name in ("covers", "written", "seed", "max_length")}
+    order = {
+        "name": args.name or "-",
+        "models": tuple(args.models.split(",")),
+        "sample": args.sample or None,
+        **files,
+        **values,
+    }
+    read = read_order(ProbeOrder, order)
+    return read if args.name else read_order(ProbeOrder, order | {"name": label_of(read.test)[:60]})
+
+
+def _place(source: str) -> str:
+    """A file by its whole path, since a run may be carried out from elsewhere; a benchmark's name as it is."""
+    path = Path(source).expanduser()
+    return str(path.absolute()) if path.exists() or source.lower() not in BENCHMARKS else source
+
+
+def _probe(args: argparse.Namespace) -> int | None:
+    ws = Workspace.open(args.dir)
+    if args.show:
+        found = probe_rows.latest(probe_rows.probes(ws.db, args.name))
+        report(args.json, [_data(row, found) for row in found], _lines(found))
+        return None
+    order = order_of(args)
+    from glan_core.evaluation.probe import check, plan
+
+    if args.plan:
+        made = plan(ws, order)
+        rows = [(ROLES[role], made.rows[role], made.held[role], made.empty[role]) for role in made.rows]
+        lines = [
+            *table(rows, ("file", "drawn", "rows", "empty")), f"Models: {', '.join(map(title_of, made.models))}.",
+            f"The loss covers {made.covers}, written as {made.written}.",
+            *([f"Mind: {number(made.shared)} questions stand in both splits."] if made.shared else []),
+        ]  # fmt: skip
+        report(args.json, asdict(made), lines)
+        return None
+    check(ws, order)
+    code = run_job(ws, order, args, f"Probe {order.name}")
+    if not args.json and not args.detach and code == 0:
+        found = [row for row in probe_rows.latest(probe_rows.probes(ws.db, order.name)) if row.model in order.models]
+        report(False, None, _lines(found))
+    return code
+
+
+def _data(row: ProbeRow, rows: list[ProbeRow]) -> dict:
+    """A row as JSON, with what follows from it."""
+    test = seen_test(row)
+    follows = {"delta": row.delta, "delta_percent": row.delta_percent, "delta_alike": row.delta_alike}
+    said = {"verdict": asdict(seen_train(row)), "verdict_test": test and asdict(test), "base": beside_base(row, rows)}
+    return asdict(row) | follows | said
+
+
+def _lines(rows: list[ProbeRow]) -> Iterator[str]:
+    if not rows:
+        yield "Nothing was probed yet."
+        return
+    shown = [
+        (
+            row.name, title_of(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+.3f}",
+            f"{row.delta_percent:+.1f} %", _ends(row), "–" if row.loss_alike is None else f"{row.loss_alike:.3f}", exact(row.at),
+        )
+        for row in rows
+    ]  # fmt: skip
+    yield from table(shown, ("probe", "model", "train", "test", "delta", "delta %", "95 % interval", "look-alikes", "measured"))
+    for covers, written in dict.fromkeys((row.about.get("covers_said"), row.about.get("written_said")) for row in rows):
+        yield f"Mean loss in nats a token, of {covers}; {written}."
+    for row in rows:
+        yield " ".join(filter(None, (seen_train(row).said, beside_base(row, rows))))
+        if test := seen_test(row):
+            yield test.said
+
+
+def _ends(row: ProbeRow) -> str:
+    ends = row.about.get("intervals", {}).get("delta_percent")
+    return f"{ends[0]:+.1f} to {ends[1]:+.1f} %" if ends else "–"
