@@ -110,7 +110,7 @@ def test_without_a_lock_no_code_runs(unproved, monkeypatch, tmp_path):
         run_code(f"open({str(ran)!r}, 'w')")
     assert not ran.exists()
     child.write_text(sandbox.CHILD.read_text().replace("    _seccomp()", "    0"))
-    with pytest.raises(GlanError, match="other processes.*the network"):
+    with pytest.raises(GlanError, match=r"other processes.*the network"):
         run_code("pass")
 
 

@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -113,11 +114,9 @@ def _start(folder: str, write: int) -> subprocess.Popen:
 def _watched(process: subprocess.Popen, order: bytes, folder: Path, limits: Limits) -> str:
     """Hand the process its order and wait for its end; why it was ended early or by the kernel, or ''."""
     begun = looked = time.monotonic()
-    try:
+    with suppress(OSError):  # it did not live to read it
         process.stdin.write(order)
         process.stdin.close()
-    except OSError:
-        pass  # it did not live to read it
     while (code := process.poll()) is None:
         now = time.monotonic()
         if now - begun > limits.seconds:
@@ -133,10 +132,8 @@ def _watched(process: subprocess.Popen, order: bytes, folder: Path, limits: Limi
 
 
 def _kill(process: subprocess.Popen) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -153,10 +150,8 @@ def _held(folder: Path) -> int:
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:
-            try:
+            with suppress(OSError):
                 total += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except OSError:
-                pass
     return total
 
 

@@ -52,6 +52,12 @@ JOBS = {
         keeps=True,
     ),
     "merge": Job("Merging", "glan_core.training.orders:MergeOrder", "glan_core.training.merging:merge", "training"),
+    "bench": Job(
+        "Benchmarks",
+        "glan_core.evaluation.benchmarks.orders:BenchOrder",
+        "glan_core.evaluation.benchmarks.running:bench",
+        "training",
+    ),
     "model-export": Job(
         "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
     ),
