@@ -59,6 +59,12 @@ JOBS = {
     "probe": Job(
         "Contamination probe", "glan_core.evaluation.probe_order:ProbeOrder", "glan_core.evaluation.probe:run_probe", "training"
     ),
+    "bench": Job(
+        "Benchmarks",
+        "glan_core.evaluation.benchmarks.orders:BenchOrder",
+        "glan_core.evaluation.benchmarks.running:bench",
+        "training",
+    ),
     "model-export": Job(
         "Model export", "glan_core.training.orders:ModelExportOrder", "glan_core.training.taking_away:take_away"
     ),

@@ -1,0 +1,158 @@
+"""The run that asks models the questions of benchmarks."""
+
+import logging
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glan_core.chat import process as chat_process
+from glan_core.chat.panes import Pane, pane_of, title_of
+from glan_core.errors import GlanError
+from glan_core.evaluation.benchmarks import files, items, readiness
+from glan_core.evaluation.benchmarks.orders import BenchOrder
+from glan_core.evaluation.benchmarks.readiness import Readiness
+from glan_core.evaluation.benchmarks.registry import WORDS, Way, WayName
+from glan_core.runs.jobs import Progress
+from glan_core.wording import plural
+from glan_core.workspace import Workspace, benchmark_score_rows
+from glan_core.workspace.benchmark_score_rows import Score
+
+if TYPE_CHECKING:
+    from glan_core.chat.weights import Shelf
+
+OFFLINE = {"HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def bench(ws: Workspace, order: BenchOrder, progress: Progress) -> str:
+    """Ask models, store their scores and every item; what came of it, in a sentence.
+
+    What is scored already with the same weights, data and settings is not asked again; after a pause or a kill it goes on with the
+    next question. GlanError, before anything is asked, where a model, data or the sandbox are missing.
+    """
+    able = {one.benchmark.id: one for one in readiness.check(ws, order)}
+    chat_process.release()  # the models that are talked to give their memory
+    os.environ.update(OFFLINE)
+    wanted = [(spec, able[id], way) for spec in order.models for id, way in order.wanted() if id in able]
+    done, shelf = 0, _empty_shelf()
+    for spec in order.models:
+        with _plain_faults(spec), _asked(ws, spec, order, shelf) as asked:
+            for _, one, way in (want for want in wanted if want[0] == spec):
+                progress.step("benchmarks", done, len(wanted))
+                asked.benchmark(ws, one, way, progress)
+                done += 1
+    progress.step("benchmarks", done, len(wanted))
+    left = len(order.benchmarks) - len(able)
+    return (
+        f"{plural(len(order.models), 'model')} asked in {plural(len(able), 'benchmark')}"
+        + (f", {plural(left, 'benchmark')} left out since something is missing" if left else "")
+        + "."
+    )
+
+
+class _Asked:
+    """A model that is loaded, and the settings that hold for all of its benchmarks."""
+
+    def __init__(self, spec: str, order: BenchOrder, model: object, weights_hash: str, base_hash: str) -> None:
+        self.spec, self.order, self.model, self.weights_hash = spec, order, model, weights_hash
+        template = getattr(model.tokenizer, "chat_template", None) if order.chat_template else None
+        self.chat = bool(template)
+        self.about = {
+            "template": sha256(str(template).encode()).hexdigest()[:12] if template else "", "limit": order.limit,
+            "seed": order.seed, "lm_eval": version("lm_eval"), "base": base_hash,
+        }  # fmt: skip
+
+    def benchmark(self, ws: Workspace, one: Readiness, way_name: WayName, progress: Progress) -> None:
+        """Ask a benchmark in one way and store what came of it, unless that is stored."""
+        from glan_core.evaluation.benchmarks.answering import longest_answer
+
+        benchmark, way = one.benchmark, one.benchmark.ways[way_name]
+        tokens = way.tokens and longest_answer(self.model, self.order.max_tokens or way.tokens)
+        about = self.about | {
+            "shots": way.shots, "filter": f"{way.measure.metric},{way.measure.filter}", "measure": way.measure.words,
+            "max_tokens": tokens, "data": files.data_hash(one.data), "task": way.definition,
+        }  # fmt: skip
+        place = (self.weights_hash, benchmark.id, way_name, about)
+        if known := benchmark_score_rows.stored(ws.db, *place):
+            if not any(score.model == self.spec for score in known):
+                self._store(ws, [replace(score, model=self.spec) for score in known if score.model == known[0].model])
+            return
+        file = items.items_file(ws, *place)
+        scores, found = self._ask(one, way, way_name, tokens, file.with_suffix(".part"), progress)
+        items.write_items(file, found)
+        number = {"run_id": progress.run_id, "at": time.time()}
+        self._store(ws, [
+            Score(self.spec, self.weights_hash, benchmark.id, way_name, part, score.score, score.error, score.number, about, **number)
+            for part, score in scores.items()
+        ])  # fmt: skip
+        file.with_suffix(".part").unlink(missing_ok=True)
+
+    def _ask(self, one: Readiness, way: Way, way_name: WayName, tokens: int | None, kept: Path, progress: Progress) -> tuple:
+        from lm_eval.evaluator import evaluate
+
+        from glan_core.evaluation.benchmarks import code_eval, scoring, tasks
+
+        benchmark, stage = one.benchmark, f"{title_of(self.spec)}: {one.benchmark.title} {WORDS[way_name]}"
+        rows = files.read_rows(one.data, benchmark)
+        ran = iter(range(1, 1 << 30))
+        planned = sum(map(len, rows.values()))
+        code_eval.on_run = lambda: progress.step(f"{stage}, programs run", min(next(ran), planned), planned)
+        made = tasks.make_tasks(benchmark, way, rows, tokens, self.order.seed)
+        limit = self.order.limit and ceil(self.order.limit / len(made))
+        planned = sum(min(limit or len(part), len(part)) for part in rows.values())
+        random.seed(self.order.seed)
+        with self.model.keeping(kept, lambda done, of: progress.step(stage, done, of)):
+            results = evaluate(
+                self.model, {"tasks": {task.task_name: task for task in made.values()}, "groups": {}}, limit=limit,
+                apply_chat_template=self.chat, fewshot_as_multiturn=True, confirm_run_unsafe_code=self.order.run_code,
+            )  # fmt: skip
+        return scoring.score_parts(benchmark, way, made, results), scoring.items(benchmark, way, made, results)
+
+    def _store(self, ws: Workspace, scores: list[Score]) -> None:
+        with ws.write() as db:
+            benchmark_score_rows.set_scores(db, scores)
+
+
+@contextmanager
+def _asked(ws: Workspace, spec: str, order: BenchOrder, shelf: "Shelf") -> Iterator[_Asked]:
+    """A model with its weights in memory, for as long as the block runs; a base and the adapter to it are one copy."""
+    from glan_core.chat.weights import attach, hash_of, tokenizer_of
+    from glan_core.evaluation.benchmarks.answering import AskedModel, as_pane
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    pane: Pane = pane_of(ws, spec)
+    with shelf.taken(pane) as held:
+        attach(held, pane)
+        weights, base = hash_of(held.folder), ""
+        if pane.adapter:
+            weights, base = hash_of(Path(pane.adapter)), weights
+        with as_pane(held, pane) as weighed:
+            yield _Asked(spec, order, AskedModel(weighed, tokenizer_of(held, pane), order.batch), weights, base)
+
+
+def _empty_shelf() -> "Shelf":
+    from glan_core.chat.weights import Shelf
+
+    return Shelf()
+
+
+@contextmanager
+def _plain_faults(spec: str) -> Iterator[None]:
+    """What libraries raise for want of weights or memory, as a sentence."""
+    import torch
+
+    from glan_core.chat.weights import PaneFault
+
+    try:
+        yield
+    except PaneFault as fault:
+        raise GlanError(str(fault)) from None
+    except (MemoryError, torch.OutOfMemoryError):
+        raise GlanError(f"There is not enough memory to ask {title_of(spec)}: ask fewer at once, or a smaller model.") from None
