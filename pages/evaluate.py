@@ -5,9 +5,10 @@ import streamlit as st
 from glan_core.dataset.glan_test import list_tests
 from glan_core.wording import plural
 from glan_core.workspace import match_rows
-from pages.components import evaluate_items, evaluate_judge, evaluate_results, evaluate_scaling, studio
+from pages.components import evaluate_board, evaluate_items, evaluate_judge, evaluate_results, evaluate_scaling, studio
 
 VIEWS = {
+    "Leaderboard": evaluate_board.panel,
     "Judge": evaluate_judge.panel,
     "Results": evaluate_results.panel,
     "Questions": evaluate_items.panel,
@@ -24,7 +25,7 @@ studio.title("Evaluate", tree, said, ws)
 if asked := st.session_state.pop("evaluate_asked", None):
     st.session_state.evaluate_view = asked
 elif "evaluate_view" not in st.session_state and "evaluate_view" not in st.query_params:
-    st.session_state.evaluate_view = "Results" if matches else "Judge"
+    st.session_state.evaluate_view = "Leaderboard"
 view = st.segmented_control(
     "View", list(VIEWS), key="evaluate_view", required=True, bind="query-params", label_visibility="collapsed"
 )

@@ -55,11 +55,14 @@ def _take_match(ws: Workspace, found: dict[str, dict], match: match_rows.Match) 
         what = outcome.outcome(outcome.item_frame(ws, match))
     except GlanError:  # its test was removed
         return
-    if what.difference is not None:
-        found[match.ours] |= {
-            "difference": what.difference, "low": what.low, "high": what.high, "judged": what.judged, "beside": title(match.other),
-            "match": match.id,
-        }  # fmt: skip
+    if what.difference is None:
+        return
+    told = {"judged": what.judged, "match": match.id}
+    interval = {"low": what.low, "high": what.high}
+    found[match.ours] |= told | interval | {"difference": what.difference, "beside": title(match.other)}
+    if match.other in found and match.other != match.ours:
+        turned = {} if what.low is None else {"low": -what.high, "high": -what.low}
+        found[match.other] |= told | interval | turned | {"difference": -what.difference, "beside": title(match.ours)}
 
 
 def _benchmarks(ws: Workspace) -> dict[str, dict[str, float]]:

@@ -139,12 +139,12 @@ def loss_curve(found: Sequence[Point]) -> Curve | None:
 
 
 def score_curve(found: Sequence[Point]) -> Curve | None:
-    """A line in log n through the score differences; None for fewer than 2 points."""
+    """A line in log n through the score differences; None for fewer than 2 points, and where all are equal."""
     return _curve([(p.rows, p.difference) for p in found if p.difference is not None], law=False)
 
 
 def _curve(known: list[tuple[int, float]], law: bool) -> Curve | None:
-    if len(known) < 2:
+    if len({y for _, y in known}) < 2:
         return None
     n, y = (np.array(column, float) for column in zip(*known, strict=True))
     if law and len(known) >= FEWEST_FOR_LAW and (curve := _power_law(n, y)):
@@ -167,7 +167,7 @@ def _power_law(n: np.ndarray, y: np.ndarray) -> Curve | None:
         )
     except (RuntimeError, ValueError):  # it found none
         return None
-    return Curve(f"{c:.2f} + {a:.2f} n^−{b:.2f}", lambda rows: law(np.asarray(rows, float), c, a, b), _r2(y, law(n, c, a, b)))
+    return Curve(f"{c:.2f} + {a:.2f} / n^{b:.2f}", lambda rows: law(np.asarray(rows, float), c, a, b), _r2(y, law(n, c, a, b)))
 
 
 def _r2(y: np.ndarray, fitted: np.ndarray) -> float:

@@ -38,7 +38,11 @@ def score_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> 
         customdata=[[escape(point.model), point.judged] for point in known],
         hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} rows<br>%{y:+.2f} on %{customdata[1]} questions<extra></extra>",
     ))  # fmt: skip
-    figure.update_yaxes(tickformat="+.2~f")
+    if known:
+        values = [point.difference for point in known]
+        middle, reach = (min(values) + max(values)) / 2, max(0.6, 0.7 * (max(values) - min(values)))
+        wide = [value for point in known for value in (point.low, point.high) if value is not None]
+        figure.update_yaxes(tickformat="+.1f", range=[min([middle - reach, *wide]), max([middle + reach, *wide])])
     return figure
 
 
