@@ -24,9 +24,8 @@ said = (
 studio.title("Evaluate", tree, said, ws)
 if asked := st.session_state.pop("evaluate_asked", None):
     st.session_state.evaluate_view = asked
-elif "evaluate_view" not in st.session_state and "evaluate_view" not in st.query_params:
-    st.session_state.evaluate_view = "Leaderboard"
 view = st.segmented_control(
-    "View", list(VIEWS), key="evaluate_view", required=True, bind="query-params", label_visibility="collapsed"
-)
+    "View", list(VIEWS), default="Leaderboard", key="evaluate_view", required=True, bind="query-params",
+    label_visibility="collapsed",
+)  # fmt: skip
 VIEWS[view](ws, tree)

@@ -60,6 +60,7 @@ EMPTY = {
     "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
     "models": "Tuned models will be listed here",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
+    "evaluate": "Nothing was tested yet",
     "runs": "There is no discipline",
 }
 
@@ -89,6 +90,7 @@ STARTER = {
     "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
     "models": "Tuned models will be listed here",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
+    "evaluate": "Nothing was tested yet",
     "runs": "No runs yet.",
 }
 
@@ -109,6 +111,7 @@ DEMO = {
     "train": "A student learns from a snapshot of the dataset. There is none yet.",
     "models": "No model was tuned here yet.",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
+    "evaluate": "Nothing was tested yet",
     "runs": "4 runs · none at work",
 }
 

@@ -10,6 +10,7 @@ from glan_core.dataset import snapshot
 from glan_core.dataset.export import export, publish, written
 from glan_core.dataset.formats import FORMATS
 from glan_core.dataset.orders import ExportOrder, SnapshotOrder
+from glan_core.dataset.rows import HELD_OUT
 from glan_core.dataset.splits import RULES
 from glan_core.errors import GlanError
 from glan_core.generation.order import read_order
@@ -55,7 +56,9 @@ def _add_choice(parser: argparse.ArgumentParser, split: str) -> None:
     scripted = parser.add_mutually_exclusive_group()
     scripted.add_argument("--scripted", action="store_true", default=None, help="with the rows of the scripted teacher")
     scripted.add_argument("--no-scripted", dest="scripted", action="store_false", help="without them")
-    parser.add_argument("--include", metavar="WHY,WHY", default="", help=f"take in what was left out as {', '.join(REASONS)}")
+    parser.add_argument(
+        "--include", metavar="WHY,WHY", default="", help=f"take in what was left out as {', '.join((*REASONS, HELD_OUT))}"
+    )
     parser.add_argument("--with-rejected", action="store_true", help="the same as --include rejected")
     parser.add_argument(
         "--split", choices=tuple(RULES), default=split, help="hold rows out for validation (default: %(default)s)"

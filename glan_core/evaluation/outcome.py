@@ -22,7 +22,7 @@ from glan_core.wording import plural
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import ASPECTS, Match
 
-RESAMPLES, SEED = 2000, 0
+RESAMPLES, SHUFFLES, SEED = 2000, 5000, 0
 MOST_REFUSAL = 600  # characters, of a reply that a refusal is looked for in, as in `replies.check_whole`
 TRUSTED = 10  # questions, from which a difference gets an interval
 
@@ -119,6 +119,18 @@ def interval(values: np.ndarray) -> tuple[float, float]:
         means[start : start + 200] = values[rng.integers(len(values), size=(200, len(values)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def rank_correlation(x: pd.Series, y: pd.Series) -> tuple[float, float]:
+    """Spearman's rank correlation of two columns, and how often chance alone gives one as far from 0 (a permutation test of 5,000
+    shuffles, the same every time)."""
+    first, second = (column.rank().to_numpy(float) for column in (x, y))
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    found = float(first @ second) / scale
+    rng = np.random.default_rng(SEED)
+    shuffled = np.array([first @ rng.permutation(second) for _ in range(SHUFFLES)]) / scale
+    return found, float((1 + (np.abs(shuffled) >= abs(found) - 1e-12).sum()) / (SHUFFLES + 1))
 
 
 def by(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import networkx as nx
 import streamlit as st
 
 from glan_core import coverage, runs, taxonomy
+from glan_core.dataset.glan_test import list_tests
 from glan_core.dataset.orders import Choice
 from glan_core.dataset.rows import expected
 from glan_core.dataset.snapshot import WHY
@@ -37,6 +38,12 @@ def fields(ws: Workspace, tree: nx.DiGraph, key: str, *, split: str) -> Choice:
     which = PairFilter(disciplines=tuple(taxonomy.disciplines_under(tree, focus))) if focus else PairFilter()
     if focus:
         st.caption(f":material/filter_alt: Only rows of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+    if tests := list_tests(ws):
+        held = sum(test.number for test in tests)
+        st.caption(
+            f":material/science: {plural(len(tests), 'GLAN-Test holds', 'GLAN-Tests hold')} {plural(held, 'question')} out: these, and "
+            "rows that give them away, are left out as well."
+        )
     values = {"which": which, "include": _include(ws, tree, key), "scripted": _scripted(ws, key)}
     return Choice(**values, **_split(key, split))
 

@@ -3,7 +3,6 @@
 import networkx as nx
 import pandas as pd
 import streamlit as st
-from scipy.stats import spearmanr
 
 from glan_core import coverage, taxonomy
 from glan_core.errors import GlanError
@@ -207,12 +206,12 @@ def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: p
 def _correlation(points: pd.DataFrame) -> str:
     if len(points) < FEWEST or points["rows"].nunique() < 2 or points["difference"].nunique() < 2:
         return f"{plural(len(points), 'discipline')}: too few, or too alike, for a correlation."
-    found = spearmanr(points["rows"], points["difference"])
-    word = "more data goes with more gain" if found.statistic > 0 else "more data goes with less gain"
-    sure = "" if found.pvalue < 0.05 else "; it may be chance"
+    found, chance = outcome.rank_correlation(points["rows"], points["difference"])
+    word = "more data goes with more gain" if found > 0 else "more data goes with less gain"
+    sure = "" if chance < 0.05 else "; it may be chance"
     return (
-        f"Spearman's rank correlation over {plural(len(points), 'discipline')}: {found.statistic:+.2f} (p = {found.pvalue:.2g}): "
-        f"{word}{sure}. Size of a dot: questions judged; colour: group of the taxonomy."
+        f"Spearman's rank correlation over {plural(len(points), 'discipline')}: {found:+.2f} (p = {chance:.2g}): {word}{sure}. Size of a "
+        "dot: questions judged; colour: group of the taxonomy."
     )
 
 
