@@ -36,6 +36,7 @@ PagesManager.__init__ = framed
 from studio_app import PAGES, Studio
 
 visits = [(page, {}) for page in PAGES] + [("train", {"train_view": view}) for view in ("Plan", "Watch", "Compare")]
+visits += [("evaluate", {"evaluate_view": view}) for view in ("Leaderboard", "Judge", "Results", "Questions", "Scaling")]
 drawn = {}
 for page, query in visits:
     shown = Studio(page, **query)
@@ -54,6 +55,8 @@ def visited(tmp_path_factory, demo_made):
     ws = Workspace.open(copy_of(demo_made, home, "demo"))
     choice = {"name": "first", "split": "combination", "validation_share": 0.2}
     assert run_order(ws, choice, kind="snapshot").state == "finished"
+    assert run_order(ws, {"name": "test", "questions": 3}, kind="glan-test").state == "finished"
+    assert run_order(ws, {"test": "test", "ours": "scripted", "answer_tokens": 30}, kind="judge-models").state == "finished"
     put_model(ws, "student")
     put_model(ws, "part", form="adapter", base=str(home))
     add_training(ws, "running", "student")

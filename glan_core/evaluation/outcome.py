@@ -202,16 +202,21 @@ def said(ws: Workspace, match_id: str) -> str:
 
 
 CAUSES = {
-    "malformed": "could not be read", "refused": "were refused", "cut": "were cut off", "empty": "were empty",
-    "no reply": "got no reply", "not judged": "are still to come",
+    "malformed": ("could not be read", "could not be read"), "refused": ("was refused", "were refused"),
+    "cut": ("was cut off", "were cut off"), "empty": ("was empty", "were empty"), "no reply": ("never came", "never came"),
+    "not judged": ("is still to come", "are still to come"),
 }  # fmt: skip
 
 
 def gap_words(gaps: Missing) -> str:
     """'3 verdicts could not be read, 2 answers of ours got no reply'; '' where nothing is missing."""
-    parts = [f"{plural(number, 'verdict')} {CAUSES.get(cause, cause)}" for cause, number in gaps.verdicts.items()]
+    parts = [f"{plural(number, 'verdict')} {_cause(cause, number)}" for cause, number in gaps.verdicts.items()]
     for stage, who in ((OURS, "ours"), (OTHER, "the other")):
         parts += [
-            f"{plural(number, 'answer')} of {who} {CAUSES.get(cause, cause)}" for cause, number in gaps.answers[stage].items()
+            f"{plural(number, 'answer')} of {who} {_cause(cause, number)}" for cause, number in gaps.answers[stage].items()
         ]
     return ", ".join(parts)
+
+
+def _cause(cause: str, number: int) -> str:
+    return CAUSES.get(cause, (cause, cause))[number != 1]
