@@ -1,0 +1,96 @@
+"""What judging two models costs beside the bare generation of their answers, and what the demo path takes:
+`python benchmarks/evaluation.py HOME [--student NAME]`.
+
+Makes the demo workspace in HOME/demo where there is none, holds 10 questions of each discipline out, and judges the student beside
+its untrained base by the scripted judge, as `glan evaluate judge` does; without --student a student of the demo's size is made and
+trained for one step, which costs as much to ask. Beside it, in the same process, the same prompts are answered by a bare loop of
+transformers' generate in batches of 16. CPU seconds are of the process, with its threads.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from glan_core import runs
+from glan_core.dataset.glan_test import list_tests, read_items
+from glan_core.evaluation.orders import JudgeModelsOrder
+from glan_core.evaluation.pairwise import contest
+from glan_core.training.models import read_model
+from glan_core.workspace import Workspace, match_rows
+
+TEST, TOKENS, BATCH = "bench-test", 512, 16
+
+
+def bare(folder: str, questions: list[str]) -> list[str]:
+    """The answers of a plain loop, the longest batch deciding how long it takes."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    model, said = AutoModelForCausalLM.from_pretrained(folder).eval(), []
+    for start in range(0, len(questions), BATCH):
+        chats = [[{"role": "user", "content": question}] for question in questions[start : start + BATCH]]
+        texts = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+        batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False)
+        written = model.generate(**batch, max_new_tokens=TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+        said += tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return said
+
+
+def timed(work) -> tuple[object, dict]:
+    """What a piece of work returns, and its wall and CPU seconds."""
+    wall, cpu = time.monotonic(), time.process_time()
+    result = work()
+    return result, {"wall s": round(time.monotonic() - wall, 1), "CPU s": round(time.process_time() - cpu, 1)}
+
+
+def made(folder: Path, student: str | None) -> tuple[Workspace, str]:
+    """The workspace with its test and its student."""
+    glan = [sys.executable, "-m", "glan_core"]
+    if not folder.exists():
+        subprocess.run([*glan, "init", str(folder), "--demo"], check=True)
+    ws = Workspace.open(folder)
+    if TEST not in {test.name for test in list_tests(ws)}:
+        subprocess.run([*glan, "evaluate", "glan-test", str(folder), "freeze", TEST, "--questions", "10"], check=True)
+    if student is None:
+        student = "bench-student"
+        subprocess.run([*glan, "snapshot", str(folder), "take", "bench", "--split", "combination"], check=True)
+        train = ["--snapshot", "bench", "--name", student, "--rows", "2", "--epochs", "1", "--evaluations", "1"]
+        subprocess.run([*glan, "finetune", str(folder), *train], check=True)
+    return ws, student
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--student", help="a model of HOME/demo (default: one is made)")
+    args = parser.parse_args()
+    ws, student = made(args.home / "demo", args.student)
+    order = JudgeModelsOrder(test=TEST, ours=f"tuned:{student}", other=f"base:{student}", answer_tokens=TOKENS)
+    match = contest(ws, order)
+    with ws.write() as db:  # asked before: asked again for this measurement
+        db.execute("DELETE FROM verdicts WHERE match = ?", (match.id,))
+        for who in (match.ours, match.other):
+            db.execute("DELETE FROM test_answers WHERE answerer = ?", (who.key,))
+    questions = [item.question for item in read_items(ws, TEST)]
+    model = read_model(ws, student)
+    places = [str(model.weights(ws)), model.base_path(ws)]
+    timed(lambda: bare(places[0], questions[:1]))  # imports
+    _, ours = timed(lambda: runs.work(ws, runs.submit(ws, "judge-models", "benchmark", order.model_dump(mode="json"))))
+    _, loop = timed(lambda: [bare(place, questions) for place in places])
+    answers = sum(len(match_rows.answers(ws.db, match.test.hash, who.key)) for who in (match.ours, match.other))
+    told = {"questions": len(questions), "answers": answers, "judged": len(match_rows.judged(ws.db, match.id)), "ours": ours, "bare": loop,
+            "CPU ratio": round(loop["CPU s"] / ours["CPU s"], 2), "wall ratio": round(loop["wall s"] / ours["wall s"], 2),
+            "said": runs.get(ws, max(run_ids(ws))).message}  # fmt: skip
+    print(json.dumps(told, indent=1))
+
+
+def run_ids(ws: Workspace) -> list[int]:
+    """The numbers of the runs that judged."""
+    return [id for (id,) in ws.db.execute("SELECT id FROM runs WHERE kind = 'judge-models'")]
+
+
+if __name__ == "__main__":
+    main()
