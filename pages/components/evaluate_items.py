@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import taxonomy
-from glan_core.dataset.glan_test import Item, read_items
+from glan_core.dataset.glan_test import Item
 from glan_core.errors import GlanError
 from glan_core.evaluation.answerers import title
 from glan_core.evaluation.orders import REFERENCE
@@ -100,7 +100,7 @@ def _table(frame: pd.DataFrame) -> str:
 
 def _reading(ws: Workspace, match: Match, id: str) -> None:
     try:
-        item = next(item for item in read_items(ws, match.test_name) if item.id == id)
+        item = evaluate_match.item(ws, match, id)
     except GlanError as error:
         fault(error)
         return

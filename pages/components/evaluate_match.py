@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from glan_core.dataset.glan_test import Item, read_items
 from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
 from glan_core.evaluation.answerers import title
@@ -30,6 +31,7 @@ class Seen:
     frame: pd.DataFrame
     outcome: Outcome
     missing: Missing
+    state: tuple
 
 
 def names(match: Match) -> str:
@@ -55,18 +57,49 @@ def choose(ws: Workspace) -> Match | None:
 
 def look(ws: Workspace, match: Match) -> Seen | None:
     """What a match came to; None, with the fault said, where its test is gone."""
-    done = len(match_rows.judged(ws.db, match.id)), match.at
+    state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at
     try:
-        frame, found, gaps = _seen(ws, str(ws.folder), match.id, done)
+        frame, found, gaps = _seen(ws, state)
     except GlanError as error:
         fault(error)
         return None
-    return Seen(match, frame, found, gaps)
+    return Seen(match, frame, found, gaps, state)
+
+
+def parts(seen: Seen, column: str, disciplines: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """The outcome by a column (`outcome.by`), of all questions or those of some disciplines."""
+    return _parts(seen.frame, (*seen.state, column, disciplines))
+
+
+def aspects(ws: Workspace, seen: Seen) -> dict[str, tuple[float, float]]:
+    """The mean scores of both sides by aspect."""
+    return _aspects(ws, seen.state)
+
+
+def item(ws: Workspace, match: Match, id: str) -> Item:
+    """An item of the match's test; GlanError when the test is gone."""
+    return _items(ws, str(ws.folder), match.test_name, match.test)[id]
+
+
+@st.cache_data(max_entries=60, show_spinner=False)
+def _parts(_frame: pd.DataFrame, state: tuple) -> pd.DataFrame:
+    *_, column, disciplines = state
+    return outcome.by(_frame if disciplines is None else _frame[_frame["discipline"].isin(disciplines)], column)
 
 
 @st.cache_data(max_entries=30, show_spinner=False)
-def _seen(_ws: Workspace, folder: str, match_id: str, done: tuple) -> tuple[pd.DataFrame, Outcome, Missing]:
-    match = match_rows.match(_ws.db, match_id)
+def _aspects(_ws: Workspace, state: tuple) -> dict[str, tuple[float, float]]:
+    return outcome.by_aspect(_ws, match_rows.match(_ws.db, state[1]))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _items(_ws: Workspace, folder: str, name: str, hash: str) -> dict[str, Item]:
+    return {item.id: item for item in read_items(_ws, name)}
+
+
+@st.cache_data(max_entries=30, show_spinner=False)
+def _seen(_ws: Workspace, state: tuple) -> tuple[pd.DataFrame, Outcome, Missing]:
+    match = match_rows.match(_ws.db, state[1])
     frame = outcome.item_frame(_ws, match)
     return frame, outcome.outcome(frame), outcome.missing(_ws, match, frame)
 
@@ -85,7 +118,7 @@ def figures(seen: Seen) -> None:
             "told apart. Needs 10 judged questions.",
         )  # fmt: skip
         st.metric(
-            "Won · tied · lost", f"{found.wins} · {found.ties} · {found.losses}",
+            "Won · tied · lost", f"{number(found.wins)} · {number(found.ties)} · {number(found.losses)}",
             help="Questions, by the mean difference of both orders.",
         )  # fmt: skip
         apart = "–" if found.disagreement is None else f"{found.disagreement:.0%}"

@@ -48,7 +48,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     if not seen.outcome.judged:
         st.info("No question has both of its verdicts yet.", icon=":material/hourglass_empty:")
         return
-    by_discipline = outcome.by(seen.frame, "discipline")
+    by_discipline = evaluate_match.parts(seen, "discipline")
     if len(by_discipline):
         left, right = studio.picture_and_detail("match")
         with left:
@@ -60,7 +60,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     left, right = studio.two_halves()
     with left:
         _bars(tree, seen)
-        _aspects(ws, match)
+        _aspects(ws, seen)
     with right:
         _did_it_help(ws, tree, match, by_discipline)
 
@@ -115,13 +115,13 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
         between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
         st.markdown(f"**{signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
         st.caption(
-            f"{plain(title(seen.match.ours))}: mean {found.ours:.2f} · {plain(title(seen.match.other))}: mean {found.other:.2f} · {found.wins} won, "
-            f"{found.ties} tied, {found.losses} lost"
+            f"{plain(title(seen.match.ours))}: mean {found.ours:.2f} · {plain(title(seen.match.other))}: mean {found.other:.2f} · {number(found.wins)} won, "
+            f"{number(found.ties)} tied, {number(found.losses)} lost"
         )
         if st.button("Read these questions", icon=":material/quiz:", width="stretch"):
             st.session_state.evaluate_asked = "Questions"
             st.rerun()
-        _disciplines(tree, outcome.by(frame, "discipline"))
+        _disciplines(tree, evaluate_match.parts(seen, "discipline", tuple(sorted(below)) if focus else None))
     evaluate_match.trust(ws, seen.match)
 
 
@@ -143,7 +143,7 @@ def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
         key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(ids) <= 7 else ROWS,
         alt="Disciplines by their difference",
         column_config={
-            "name": st.column_config.TextColumn("Discipline", width=128),
+            "name": st.column_config.TextColumn("Discipline", width=112),
             "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of ours minus the other's."),
             "judged": st.column_config.NumberColumn("Judged", format="localized", width=62),
             "disagreement": st.column_config.NumberColumn("Apart", format="%.0f%%", width=58, help="Questions where the two orders disagree."),
@@ -163,7 +163,7 @@ def _bars(tree: nx.DiGraph, seen: Seen) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         part = st.selectbox("By", there, format_func=PARTS.get, key="evaluate_by", width=180)
         paper = part in ("group", "discipline") and st.toggle("Beside the paper", key="evaluate_paper", help=published.MARK)
-    table = outcome.by(seen.frame, part)
+    table = evaluate_match.parts(seen, part)
     of_paper = None
     if paper:
         of_paper = published.glan_test_by_field() if part == "group" else published.glan_test_by_discipline()
@@ -225,9 +225,9 @@ def _training_rows(ws: Workspace, match: Match) -> dict[str, int]:
         return {}
 
 
-def _aspects(ws: Workspace, match: Match) -> None:
+def _aspects(ws: Workspace, seen: Seen) -> None:
     """What the judge looked at, where it said so."""
-    aspects = outcome.by_aspect(ws, match)
+    match, aspects = seen.match, evaluate_match.aspects(ws, seen)
     if not aspects:
         return
     st.markdown("**What the judge looked at**")
