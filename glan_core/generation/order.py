@@ -14,7 +14,7 @@ STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answe
 STAGE_WORDS = {
     "subject_list": "subject lists", "subjects": "subjects", "syllabus": "syllabi", "sessions": "class sessions",
     "question": "questions", "answer": "answers", "proposals": "proposals",
-    "judge": "judgements", "answer_ours": "answers of the model", "answer_other": "answers of the other", "verdict": "verdicts",
+    "judge": "judgements", "answer_ours": "our answers", "answer_other": "their answers", "verdict": "verdicts",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import networkx as nx
 import streamlit as st
 
 from glan_core import coverage, taxonomy
+from glan_core.dataset.glan_test import list_tests
 from glan_core.dataset.orders import SnapshotOrder
 from glan_core.wording import number, plural
 from glan_core.workspace import Workspace
@@ -48,6 +49,12 @@ def first_snapshot(ws: Workspace, tree: nx.DiGraph) -> None:
             f"Freeze {plural(counts[chosen], 'pair')}", type="primary", icon=":material/photo_camera:", disabled=busy,
             key="first_snapshot", on_click=job_panel.begin, args=(ws, order), kwargs={"title": f"Snapshot {chosen}"},
         )  # fmt: skip
+        if not list_tests(ws) and st.button(
+            "Hold questions out first", icon=":material/science:", type="tertiary",
+            help="A GLAN-Test: questions that no snapshot taken later gives away, to judge the student on.",
+        ):  # fmt: skip
+            st.session_state.evaluate_asked = "Judge"
+            address.go("pages/evaluate.py")
         if st.button("Choose more precisely", icon=":material/tune:", type="tertiary"):
             st.session_state.dataset_view = "Snapshots"
             address.go("pages/dataset.py")
