@@ -114,9 +114,10 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
     else:
         between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
         st.markdown(f"**{signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
+        ours, other = (plain(title(spec)) for spec in (seen.match.ours, seen.match.other))
         st.caption(
-            f"{plain(title(seen.match.ours))}: mean {found.ours:.2f} · {plain(title(seen.match.other))}: mean {found.other:.2f} · {number(found.wins)} won, "
-            f"{number(found.ties)} tied, {number(found.losses)} lost"
+            f"{ours}: mean {found.ours:.2f} · {other}: mean {found.other:.2f} · {number(found.wins)} won, {number(found.ties)} tied, "
+            f"{number(found.losses)} lost"
         )
         if st.button("Read these questions", icon=":material/quiz:", width="stretch"):
             st.session_state.evaluate_asked = "Questions"
