@@ -154,9 +154,10 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
     for covers, written in dict.fromkeys((row.about.get("covers_said"), row.about.get("written_said")) for row in rows):
         yield f"Mean loss in nats a token, of {covers}; {written}."
     for row in rows:
-        yield " ".join(filter(None, (seen_train(row).said, beside_base(row, rows))))
-        if test := seen_test(row):
-            yield test.said
+        train, test = seen_train(row), seen_test(row)
+        yield " ".join(filter(None, (train.said, train.numbers, beside_base(row, rows))))
+        if test:
+            yield f"{test.said} {test.numbers}".strip()
 
 
 def _ends(row: ProbeRow) -> str:

@@ -217,7 +217,7 @@ def _about(
         "unit": "nats a token", "splits": {role: asdict(split) for role, split in splits.items()},
         "files": {role: {
             "source": one.source, "label": label_of(order.files[role]), "sha256": one.sha256, "rows_sha256": one.rows_sha256,
-            "held": one.number, "empty": one.empty,
+            "held": one.number, "empty": one.empty, "written_by": list(one.written_by),
         } for role, one in texts.items()},
         "intervals": intervals, "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "seed": order.seed},
         "sample": order.sample, "seed": order.seed, "max_length": order.max_length,

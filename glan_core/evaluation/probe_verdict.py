@@ -13,10 +13,11 @@ LARGE = 5.0  # percent of the test split's loss, from which a delta outside its 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a split was seen: 'seen' (the difference is clear and large), 'hint' (clear and small), 'none', or 'unknown' where
-    there are too few rows; and the sentence that says so."""
+    there are too few rows; the sentence that says so, and the numbers behind it."""
 
     level: Literal["seen", "hint", "none", "unknown"]
     said: str
+    numbers: str = ""
 
 
 def seen_train(row: ProbeRow) -> Verdict:
@@ -25,13 +26,13 @@ def seen_train(row: ProbeRow) -> Verdict:
     if not ends:
         return Verdict("unknown", f"There are too few rows to tell whether {name} saw the training split.")
     low, high = ends
-    how = f"delta {row.delta_percent:+.1f} %, 95 % interval {low:+.1f} to {high:+.1f} %"
+    numbers = f"Delta {row.delta_percent:+.1f} %, 95 % interval {low:+.1f} to {high:+.1f} %."
     if low <= 0:
-        why = "the training split is not the easier one" if high < 0 else "the splits differ by no more than chance"
-        return Verdict("none", f"No sign that {name} saw the training split: {why} ({how}).")
+        why = "it is not the easier one" if high < 0 else "the splits differ by no more than chance"
+        return Verdict("none", f"No sign that {name} saw the training split: {why}.", numbers)
     if row.delta_percent < LARGE:
-        return Verdict("hint", f"The training split is slightly easier for {name}: seen in part, or easier by itself ({how}).")
-    return Verdict("seen", f"The training split looks seen by {name}: it is clearly easier than the test split ({how}).")
+        return Verdict("hint", f"The training split is slightly easier for {name}: seen in part, or easier by itself.", numbers)
+    return Verdict("seen", f"The training split looks seen by {name}: it is clearly easier than the test split.", numbers)
 
 
 def seen_test(row: ProbeRow) -> Verdict | None:
@@ -42,14 +43,13 @@ def seen_test(row: ProbeRow) -> Verdict | None:
     if not ends:
         return Verdict("unknown", f"There are too few look-alikes to tell whether {name} saw the test split.")
     low, high = ends
-    how = f"test − look-alikes {row.delta_alike:+.2f} nats, 95 % interval {low:+.2f} to {high:+.2f}"
-    share = 100 * -row.delta_alike / row.loss_test
+    numbers = f"Test − look-alikes {row.delta_alike:+.2f} nats a token, 95 % interval {low:+.2f} to {high:+.2f}."
     if high >= 0:
-        why = "look-alikes are easier still" if low > 0 else "they differ by no more than chance"
-        return Verdict("none", f"No sign that {name} saw the test split: against fresh look-alikes {why} ({how}).")
-    level = "seen" if share >= LARGE else "hint"
-    word = "looks seen by" if level == "seen" else "is slightly easier than look-alikes for"
-    return Verdict(level, f"The test split {word} {name} ({how}).")
+        why = "fresh look-alikes are easier still" if low > 0 else "it differs from fresh look-alikes by no more than chance"
+        return Verdict("none", f"No sign that {name} saw the test split: {why}.", numbers)
+    if 100 * -row.delta_alike / row.loss_test < LARGE:
+        return Verdict("hint", f"The test split is slightly easier for {name} than fresh look-alikes.", numbers)
+    return Verdict("seen", f"The test split looks seen by {name}: it is clearly easier than fresh look-alikes.", numbers)
 
 
 def beside_base(row: ProbeRow, rows: Sequence[ProbeRow]) -> str:
