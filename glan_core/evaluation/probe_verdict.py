@@ -1,13 +1,16 @@
 """What the losses of a probe say, in a sentence. The thresholds are ours: the paper shows deltas and draws no line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from glan_core.chat.panes import title_of
 from glan_core.workspace.probe_rows import ProbeRow
 
 LARGE = 5.0  # percent of the test split's loss, from which a delta outside its interval's zero is called large
+
+
+LEVELS = ("seen", "hint", "unknown", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,21 @@ def seen_test(row: ProbeRow) -> Verdict | None:
     if 100 * -row.delta_alike / row.loss_test < LARGE:
         return Verdict("hint", f"The test split is slightly easier for {name} than fresh look-alikes.", numbers)
     return Verdict("seen", f"The test split looks seen by {name}: it is clearly easier than fresh look-alikes.", numbers)
+
+
+def verdicts(rows: Sequence[ProbeRow]) -> list[Verdict]:
+    """What the losses of several models say, what matters most first; models without a sign share a sentence for each split."""
+    said: list[Verdict] = []
+    for split, see in (("training", seen_train), ("test", seen_test)):
+        each = [(row, verdict) for row in rows if (verdict := see(row))]
+        for row, verdict in each:
+            if verdict.level != "none" or len(each) == 1:
+                base = beside_base(row, rows) if split == "training" else ""
+                said.append(replace(verdict, numbers=f"{verdict.numbers} {base}".strip()))
+        clean = [title_of(row.model) for row, verdict in each if verdict.level == "none"]
+        if clean and len(each) > 1:
+            said.append(Verdict("none", f"No sign that the {split} split was seen by {', '.join(clean)}."))
+    return sorted(said, key=lambda verdict: LEVELS.index(verdict.level))
 
 
 def beside_base(row: ProbeRow, rows: Sequence[ProbeRow]) -> str:

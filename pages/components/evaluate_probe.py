@@ -6,7 +6,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.evaluation.probe_verdict import Verdict, beside_base, seen_test, seen_train
+from glan_core.evaluation.probe_verdict import verdicts
 from glan_core.evaluation.published import MARK
 from glan_core.figures import probe as pictures
 from glan_core.wording import ago, exact, number, plural, shorten
@@ -52,7 +52,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     left, right = studio.picture_and_detail("probe")
     with left:
         name = _choose(found)
-        rows = [row for row in found if row.name == name]
+        rows = sorted((row for row in found if row.name == name), key=_place)
         _picture(rows)
         _table(rows)
     with right:
@@ -60,6 +60,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         if not ws.read_only:
             with st.container(border=True):
                 evaluate_probe_form.form(ws, busy)
+
+
+def _place(row: ProbeRow) -> tuple[str, bool]:
+    """Each tuned model stands above what it was before."""
+    kind, _, name = row.model.partition(":")
+    return name, kind != "tuned"
 
 
 def _choose(found: Sequence[ProbeRow]) -> str:
@@ -112,7 +118,7 @@ def _table(rows: Sequence[ProbeRow]) -> None:
         pd.DataFrame(shown), hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387,
         alt="Losses of each model on the splits",
         column_config={
-            "model": st.column_config.TextColumn("Model", width=125),
+            "model": st.column_config.TextColumn("Model", width=145),
             **{name: st.column_config.NumberColumn(label, format="%.3f", width=72, help=TIPS[name]) for name, label in losses.items()},
             "delta": st.column_config.NumberColumn("Delta", format="%+.3f", width=70, help=TIPS["delta"]),
             "percent": st.column_config.NumberColumn("Delta %", format="%+.1f", width=68, help=TIPS["percent"]),
@@ -136,19 +142,13 @@ def _rows_said(row: ProbeRow) -> str:
 
 
 def _verdicts(rows: Sequence[ProbeRow]) -> None:
-    """What the losses of each model say, the ones that matter first and with their numbers; then what was read."""
-    said: list[tuple[Verdict, str]] = []
-    for row in rows:
-        said.append((seen_train(row), beside_base(row, rows)))
-        if test := seen_test(row):
-            said.append((test, ""))
-    order = list(ICONS)
+    """What the losses say, and the numbers of what matters; then what was read."""
     st.markdown("**What it says**")
-    for verdict, more in sorted(said, key=lambda both: order.index(both[0].level)):
+    for verdict in verdicts(rows):
         st.markdown(f"{ICONS[verdict.level]} {plain(verdict.said)}")
-        if verdict.level in ("seen", "hint"):
-            st.caption(plain(f"{verdict.numbers} {more}".strip()))
-    newest = rows[0]
+        if verdict.numbers:
+            st.caption(plain(verdict.numbers))
+    newest = max(rows, key=lambda row: row.at)
     files = newest.about.get("files", {})
     labels = {"train": "Training split", "test": "Test split", "alike": "Look-alikes"}
     with st.expander("What was read", icon=":material/description:"):

@@ -129,7 +129,7 @@ def _settings() -> tuple[dict, dict]:
         answer = st.text_input(
             "Column of the answer", key=_key("answer"), placeholder="recognised", help="Dotted where it is nested: answers.text"
         ).strip()
-    st.caption(f"{COVERED[covers]} Written as {'plain text' if written == 'plain' else 'in the chat template'}.")
+    st.caption(f"{COVERED[covers]} Written {'as plain text' if written == 'plain' else 'in the chat template'}.")
     settings = {"covers": covers, "written": written, "sample": int(sample), "max_length": int(longest), "seed": int(seed)}
     return settings, {"question": question or None, "answer": answer or None}
 
