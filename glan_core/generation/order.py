@@ -14,7 +14,7 @@ STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answe
 STAGE_WORDS = {
     "subject_list": "subject lists", "subjects": "subjects", "syllabus": "syllabi", "sessions": "class sessions",
     "question": "questions", "answer": "answers", "proposals": "proposals",
-    "judge": "judgements",
+    "judge": "judgements", "lookalike": "look-alikes",
 }  # fmt: skip
 
 
@@ -33,6 +33,7 @@ SAMPLING = {
     "question": Sampling(1.0, 0.95, 2048),
     "answer": Sampling(0.7, 0.95, 4096),
     "judge": Sampling(0.0, 1.0, 2048),
+    "lookalike": Sampling(1.0, 0.95, 4096),
 }
 
 

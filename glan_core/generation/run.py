@@ -10,6 +10,9 @@ from contextlib import contextmanager, nullcontext
 import apsw
 
 from glan_core.errors import GlanError
+from glan_core.evaluation.lookalikes import STAGE as LOOKALIKE
+from glan_core.evaluation.lookalikes import LookalikeFrontier
+from glan_core.evaluation.probe_order import LookalikeOrder
 from glan_core.generation import live
 from glan_core.generation.engine import Engine, Voice
 from glan_core.generation.frontier import GenerationFrontier
@@ -46,6 +49,8 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
         frontier = open_redo(ws, order, run.id)
     elif isinstance(order, JudgeOrder):
         frontier = JudgeFrontier(ws, order, run.id)
+    elif isinstance(order, LookalikeOrder):
+        frontier = LookalikeFrontier(ws, order)
     else:
         frontier = ProposalFrontier(ws, order, run.id)
     voices = open_voices(order, _stages(order))
@@ -73,9 +78,9 @@ def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None
                 run_rows.close_account(db, run.id)
 
 
-def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder | JudgeOrder:
+def order_of(kind: str, params: dict) -> Order | ProposalOrder | RedoOrder | JudgeOrder | LookalikeOrder:
     """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
-    types = {"generate": Order, "propose": ProposalOrder, "redo": RedoOrder, "judge": JudgeOrder}
+    types = {"generate": Order, "propose": ProposalOrder, "redo": RedoOrder, "judge": JudgeOrder, "lookalikes": LookalikeOrder}
     if kind not in types:
         raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
     return read_order(types[kind], params)
@@ -86,6 +91,8 @@ def _stages(order: Terms) -> Sequence[str]:
         return ("syllabus", "sessions") if order.record_id.startswith("syl-") else ("answer",)
     if isinstance(order, JudgeOrder):
         return ("judge",)
+    if isinstance(order, LookalikeOrder):
+        return (LOOKALIKE,)
     return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
 
 

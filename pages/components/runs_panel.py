@@ -29,6 +29,7 @@ COLORS = {
 }
 KINDS = {
     "generate": "Generation", "propose": "Proposals", "preview": "Preview", "redo": "Rewriting", "judge": "Judging",
+    "lookalikes": "Look-alikes",
     **{kind: job.word for kind, job in JOBS.items()},
 }  # fmt: skip
 ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
