@@ -89,6 +89,21 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
         assert shown.fine and words in shown.said and not launched
 
 
+def test_look_alikes_are_planned_before_they_are_paid_for_and_then_chosen(demo_ws, launched, tmp_path):
+    put_model(demo_ws, "student")
+    assert "Choose a file as the test split first." in evaluate(test="gsm8k").said
+    path = str(write_rows(tmp_path / "codes.jsonl", make_rows(7, 2)))
+    shown = evaluate(test=path)
+    assert "only changes numbers and names, and says so" in shown.said
+    shown.press("Plan it")
+    assert {metric.label: metric.value for metric in shown.app.metric}["Calls"] == "7" and not launched
+    shown.press("Start · 7 calls")
+    [run] = [run_rows.run(demo_ws.db, id) for id in launched]
+    assert run.kind == "lookalikes" and run.params["number"] == 200 and run.params["source"]["source"] == path
+    assert run.title == "7 look-alikes by scripted" and shown.fine and "about to begin" in shown.said
+    assert field(shown, "alike").value == str(demo_ws.folder / "benchmarks" / "codes-lookalikes.jsonl")
+
+
 def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_words(demo_ws):
     add_probe(demo_ws, "base:student", train=1.2, test=1.2, alike=1.21, ends=(-3.0, 3.0))
     add_probe(demo_ws, "tuned:student", alike=1.21)

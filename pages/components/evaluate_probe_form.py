@@ -11,7 +11,7 @@ from glan_core.evaluation.probe_texts import BENCHMARKS, label_of
 from glan_core.generation.order import read_order
 from glan_core.wording import plural
 from glan_core.workspace import Workspace
-from pages.components import job_panel
+from pages.components import evaluate_lookalikes, job_panel
 from pages.components.dataset_checks import initially
 from pages.components.text import fault
 
@@ -30,7 +30,10 @@ def form(ws: Workspace, busy: bool) -> None:
     st.markdown("**Probe models**")
     models = _models(ws)
     train, test, alike = _files(ws)
+    adding = st.container(horizontal=True, gap="small")
     settings, columns = _settings()
+    with adding:
+        _adding(ws, test, columns, busy)
     name = st.text_input(
         "Called", key=_key("name"), placeholder=_hint(test), max_chars=60, help="GSM8K, MATH, ARC-E and ARC-C are drawn beside the paper's."
     ).strip()  # fmt: skip
@@ -84,9 +87,15 @@ def _files(ws: Workspace) -> tuple[str | None, str | None, str | None]:
             label, list(dict.fromkeys([*options, *([own] if own else [])])), index=None, format_func=lambda source: said.get(source, source),
             key=_key(role), accept_new_options=True, placeholder="Choose, or type a file's path", help=told,
         )  # fmt: skip
+    return tuple((chosen[role] or "").strip() or None for role in ("train", "test", "alike"))
+
+
+def _adding(ws: Workspace, test: str | None, columns: dict, busy: bool) -> None:
+    """Files that are not there yet: given by a person, or written by a teacher."""
     with st.popover("Add a file", icon=":material/upload_file:"):
         _upload(ws)
-    return tuple((chosen[role] or "").strip() or None for role in ("train", "test", "alike"))
+    with st.popover("Write look-alikes", icon=":material/edit_note:"):
+        evaluate_lookalikes.writer(ws, test and _source(test, columns), busy)
 
 
 def _upload(ws: Workspace) -> None:
@@ -136,11 +145,12 @@ def _settings() -> tuple[dict, dict]:
 
 def _sources(train: str, test: str, alike: str | None, columns: dict) -> dict:
     files = {"train": train, "test": test, "alike": alike}
-    return {
-        role: {"source": source, **(columns if source.lower() not in BENCHMARKS else {})}
-        for role, source in files.items()
-        if source
-    }
+    return {role: _source(source, columns) for role, source in files.items() if source}
+
+
+def _source(source: str, columns: dict) -> dict:
+    """A file as an order takes it; the columns of a known benchmark are known."""
+    return {"source": source, **({} if source.lower() in BENCHMARKS else columns)}
 
 
 def _begin(ws: Workspace, values: dict) -> None:
