@@ -146,7 +146,7 @@ def test_a_base_is_measured_without_the_adapter_and_the_adapter_with_it(probed, 
     assert abs(alone["tuned:adapted"].loss_train - alone["base:adapted"].loss_train) > 0.05
     assert "+" in alone["tuned:adapted"].weights_hash
     said = beside_base(alone["tuned:adapted"], list(alone.values()))
-    assert said == f"Before tuning the delta was {alone['base:adapted'].delta_percent:+.1f} %."
+    assert said == f"Before tuning the delta was {alone['base:adapted'].delta_percent:+z.1f} %."
     assert not beside_base(alone["base:adapted"], list(alone.values()))
 
 

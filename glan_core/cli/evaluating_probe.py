@@ -192,8 +192,8 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
         return
     shown = [
         (
-            row.name, title_of(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+.3f}",
-            f"{row.delta_percent:+.1f} %", _ends(row), "–" if row.loss_alike is None else f"{row.loss_alike:.3f}", exact(row.at),
+            row.name, title_of(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+z.3f}",
+            f"{row.delta_percent:+z.1f} %", _ends(row), "–" if row.loss_alike is None else f"{row.loss_alike:.3f}", exact(row.at),
         )
         for row in rows
     ]  # fmt: skip
@@ -209,4 +209,4 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
 
 def _ends(row: ProbeRow) -> str:
     ends = row.about.get("intervals", {}).get("delta_percent")
-    return f"{ends[0]:+.1f} to {ends[1]:+.1f} %" if ends else "–"
+    return f"{ends[0]:+z.1f} to {ends[1]:+z.1f} %" if ends else "–"

@@ -112,7 +112,7 @@ def run_probe(ws: Workspace, order: ProbeOrder, progress: Progress) -> str:
     seen = [row for row in probe_rows.latest(probe_rows.probes(ws.db, order.name)) if row.model in panes]
     most = max(seen, key=lambda row: row.delta_percent)
     said = f"Probed {order.name} with {plural(measured, 'model')}" + (f", {known} known already" if known else "")
-    return f"{said}: the largest delta is {most.delta_percent:+.1f} % ({title_of(most.model)})."
+    return f"{said}: the largest delta is {most.delta_percent:+z.1f} % ({title_of(most.model)})."
 
 
 def _read(order: ProbeOrder) -> dict[str, Texts]:

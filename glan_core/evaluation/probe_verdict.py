@@ -29,7 +29,7 @@ def seen_train(row: ProbeRow) -> Verdict:
     if not ends:
         return Verdict("unknown", f"There are too few rows to tell whether {name} saw the training split.")
     low, high = ends
-    numbers = f"Delta {row.delta_percent:+.1f} %, 95 % interval {low:+.1f} to {high:+.1f} %."
+    numbers = f"Delta {row.delta_percent:+z.1f} %, 95 % interval {low:+z.1f} to {high:+z.1f} %."
     if low <= 0:
         why = "it is not the easier one" if high < 0 else "the splits differ by no more than chance"
         return Verdict("none", f"No sign that {name} saw the training split: {why}.", numbers)
@@ -46,7 +46,7 @@ def seen_test(row: ProbeRow) -> Verdict | None:
     if not ends:
         return Verdict("unknown", f"There are too few look-alikes to tell whether {name} saw the test split.")
     low, high = ends
-    numbers = f"Test − look-alikes {row.delta_alike:+.2f} nats a token, 95 % interval {low:+.2f} to {high:+.2f}."
+    numbers = f"Test − look-alikes {row.delta_alike:+z.2f} nats a token, 95 % interval {low:+z.2f} to {high:+z.2f}."
     if high >= 0:
         why = "fresh look-alikes are easier still" if low > 0 else "it differs from fresh look-alikes by no more than chance"
         return Verdict("none", f"No sign that {name} saw the test split: {why}.", numbers)
@@ -83,7 +83,7 @@ def beside_base(row: ProbeRow, rows: Sequence[ProbeRow]) -> str:
         ),
         None,
     )  # fmt: skip
-    return f"Before tuning the delta was {base.delta_percent:+.1f} %." if base else ""
+    return f"Before tuning the delta was {base.delta_percent:+z.1f} %." if base else ""
 
 
 def _rows_of(row: ProbeRow) -> list[str]:

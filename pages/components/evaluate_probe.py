@@ -27,7 +27,8 @@ ICONS = {
 }  # fmt: skip
 PICKED = "probe_picked"
 TIPS = {
-    "train": "Mean loss on the training split, in nats a token, each row counting the same. Lower: found easier.",
+    "train": "Mean loss on the training split, in nats a token, each row counting the same. Lower: found easier. Compare along a row: "
+    "models split texts into other tokens.",
     "test": "Mean loss on the test split, in nats a token, each row counting the same. Lower: found easier.",
     "alike": "Mean loss on problems that were written afresh, which no model can have seen.",
     "delta": "Delta = loss on test − loss on train. Around 0 is good; well above 0, the training split was seen.",
@@ -131,7 +132,7 @@ def _table(rows: Sequence[ProbeRow]) -> None:
 
 
 def _ends(ends: Sequence[float] | None) -> str | None:
-    return f"{ends[0]:+.1f} to {ends[1]:+.1f}" if ends else None
+    return f"{ends[0]:+z.1f} to {ends[1]:+z.1f}" if ends else None
 
 
 def _rows_said(row: ProbeRow) -> str:
