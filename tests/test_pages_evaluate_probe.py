@@ -20,14 +20,17 @@ def launched(monkeypatch):
     return numbers
 
 
-def add_probe(ws, model: str, name: str = "GSM8K", train: float = 1.0, test: float = 1.2, alike=None, ends=(5.0, 22.0)) -> None:
+def add_probe(
+    ws, model: str, name: str = "GSM8K", train: float = 1.0, test: float = 1.2, alike=None, ends=(5.0, 22.0), by=()
+) -> None:
     """A probe as a run leaves it."""
     split = {"mean": 1.0, "token_mean": 1.0, "rows": 400, "cut": 3, "left_out": 0, "tokens": 9000}
     file = {"source": "/data/gsm8k.jsonl", "label": "gsm8k", "sha256": "ab" * 32, "rows_sha256": "cd", "held": 1319, "empty": 0}
+    fresh = file | {"written_by": list(by)}
     about = {
         "key": f"{model}{train}", "covers": "answer", "covers_said": "the tokens of the answer, given the question",
         "written": "plain", "written_said": "plain text: the question, a line break, the answer",
-        "splits": {"train": split, "test": split}, "files": {"train": file, "test": file}, "shared": 0, "limit": 1024,
+        "splits": {"train": split, "test": split}, "files": {"train": file, "test": file, **({"alike": fresh} if alike else {})}, "shared": 0, "limit": 1024,
         "intervals": {"delta_percent": ends, "delta_alike": (-0.2, 0.1)}, "sample": 400, "seed": 0,
     }  # fmt: skip
     with ws.write() as db:
@@ -113,7 +116,9 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     assert "No sign that the test split was seen by student, student before tuning." in shown.said
     assert "The loss covers the tokens of the answer, given the question." in shown.said and MARK in shown.said
     table = shown.table("percent")
-    assert list(table["model"]) == ["student", "student before tuning"] and table["percent"][0] == pytest.approx(100 / 6)
+    assert (
+        list(table["model"]) == ["student", "student before tuning"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
+    )
     assert table["interval"][0] == "+5.0 to +22.0" and table["rows"][0] == "400 + 400, 6 cut"
 
 
@@ -125,6 +130,13 @@ def test_another_benchmark_stands_alone_and_the_picked_one_stays(demo_ws):
     next(one for one in shown.app.selectbox if one.key == "probe_picked").set_value("GSM8K").run()
     assert MARK in shown.said and "looks seen by student" in shown.said and "delta_alike" not in shown.said
     assert "alike" not in shown.table("percent").columns
+
+
+def test_look_alikes_of_the_scripted_teacher_are_marked(demo_ws):
+    add_probe(demo_ws, "tuned:student", alike=1.21, by=("openai:gpt-4o",))
+    assert "they prove nothing" not in evaluate().said
+    add_probe(demo_ws, "tuned:student", name="other", alike=1.21, by=("scripted",))
+    assert "[scripted teacher] wrote the look-alikes" in evaluate().said
 
 
 def test_a_read_only_workspace_shows_and_offers_nothing(demo_ws, monkeypatch):

@@ -11,6 +11,7 @@ from glan_core.evaluation.published import MARK
 from glan_core.figures import probe as pictures
 from glan_core.wording import ago, exact, number, plural, shorten
 from glan_core.workspace import Workspace, probe_rows
+from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.probe_rows import ProbeRow
 from pages.components import evaluate_probe_form, job_panel, studio
 from pages.components.text import plain
@@ -109,9 +110,9 @@ def _table(rows: Sequence[ProbeRow]) -> None:
     frame = pictures.probe_frame(rows)
     shown = {
         "model": frame["model"], "train": frame["loss_train"], "test": frame["loss_test"],
-        **({"alike": frame["loss_alike"]} if alike else {}), "delta": frame["delta"], "percent": frame["delta_percent"],
+        **({"alike": frame["loss_alike"]} if alike else {}), "delta": _rounded(frame["delta"], 3), "percent": _rounded(frame["delta_percent"], 1),
         "interval": [_ends(row.about.get("intervals", {}).get("delta_percent")) for row in rows],
-        **({"fresh": frame["delta_alike"]} if alike else {}), "rows": [_rows_said(row) for row in rows],
+        **({"fresh": _rounded(frame["delta_alike"], 3)} if alike else {}), "rows": [_rows_said(row) for row in rows],
         "when": [ago(row.at) for row in rows],
     }  # fmt: skip
     losses = {"train": "Train", "test": "Test", "alike": "Alike"}
@@ -129,6 +130,11 @@ def _table(rows: Sequence[ProbeRow]) -> None:
             "when": st.column_config.TextColumn("Measured", width=95),
         },
     )  # fmt: skip
+
+
+def _rounded(values: pd.Series, digits: int) -> pd.Series:
+    """As they are shown, so that nought has no minus."""
+    return values.round(digits) + 0.0
 
 
 def _ends(ends: Sequence[float] | None) -> str | None:
@@ -150,6 +156,13 @@ def _verdicts(rows: Sequence[ProbeRow]) -> None:
         if verdict.numbers:
             st.caption(plain(verdict.numbers))
     newest = max(rows, key=lambda row: row.at)
+    if set(SCRIPTED) & {
+        teacher for row in rows for teacher in row.about.get("files", {}).get("alike", {}).get("written_by", ())
+    }:
+        st.caption(
+            ":gray-badge[scripted teacher] wrote the look-alikes: the test rows with other numbers and names. Good for a try; "
+            "they prove nothing."
+        )
     files = newest.about.get("files", {})
     labels = {"train": "Training split", "test": "Test split", "alike": "Look-alikes"}
     with st.expander("What was read", icon=":material/description:"):
