@@ -28,9 +28,11 @@ def add_probe(
     file = {"source": "/data/gsm8k.jsonl", "label": "gsm8k", "sha256": "ab" * 32, "rows_sha256": "cd", "held": 1319, "empty": 0}
     fresh = file | {"written_by": list(by)}
     about = {
-        "key": f"{model}{train}", "covers": "answer", "covers_said": "the tokens of the answer, given the question",
+        "key": f"{model}{train}", "covers": "answer",
+        "covers_said": "the tokens of the answer, given the question",
         "written": "plain", "written_said": "plain text: the question, a line break, the answer",
-        "splits": {"train": split, "test": split}, "files": {"train": file, "test": file, **({"alike": fresh} if alike else {})}, "shared": 0, "limit": 1024,
+        "splits": {"train": split, "test": split}, "files": {"train": file, "test": file, **({"alike": fresh} if alike else {})},
+        "shared": 0, "limit": 1024,
         "intervals": {"delta_percent": ends, "delta_alike": (-0.2, 0.1)}, "sample": 400, "seed": 0,
     }  # fmt: skip
     with ws.write() as db:

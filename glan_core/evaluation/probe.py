@@ -135,7 +135,10 @@ def _probe(
     covered = {role: probe_loss.cover(one.rows, tokenizer, order, limit) for role, one in texts.items()}
     keys = {role: probe_loss.key_of(weights, rows) for role, rows in covered.items()}
     key = "-".join(keys.values())
-    if any(row.model == spec and row.key == key for row in probe_rows.probes(ws.db, order.name)):
+    known = next((row for row in probe_rows.probes(ws.db, order.name) if row.model == spec and row.key == key), None)
+    if known:
+        with ws.write() as db:
+            probe_rows.touch_probe(db, known.id)
         return False
     for role, rows in covered.items():
         if not any(row.covered for row in rows):

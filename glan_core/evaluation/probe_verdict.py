@@ -73,18 +73,7 @@ def verdicts(rows: Sequence[ProbeRow]) -> list[Verdict]:
 def beside_base(row: ProbeRow, rows: Sequence[ProbeRow]) -> str:
     """What the model before tuning shows on the same tokens, since splits can differ by themselves; '' where it was not probed."""
     kind, _, name = row.model.partition(":")
-    same = ("covers", "written", "sample", "seed", "max_length")
     base = next(
-        (
-            other for other in rows
-            if kind == "tuned" and other.model == f"base:{name}" and other.name == row.name
-            and all(other.about.get(setting) == row.about.get(setting) for setting in same)
-            and _rows_of(other) == _rows_of(row)
-        ),
-        None,
-    )  # fmt: skip
+        (other for other in rows if kind == "tuned" and other.model == f"base:{name}" and other.basis == row.basis), None
+    )
     return f"Before tuning the delta was {base.delta_percent:+z.1f} %." if base else ""
-
-
-def _rows_of(row: ProbeRow) -> list[str]:
-    return [file.get("rows_sha256", "") for file in row.about.get("files", {}).values()]
