@@ -11,7 +11,8 @@ def derive(kind: str, parent: str, part: str | int) -> str:
     """The id of the `kind` record that `part` names under `parent`, such as 'qst-6f1c…' (64 bits of SHA-256).
 
     Kinds: 'qry' subject query, 'sub' subject, 'syl' syllabus, 'ses' class session, 'con' key concept, 'qst' question,
-    'ans' answer, 'prp' taxonomy proposal, 'jdg' judgement.
+    'ans' answer, 'prp' taxonomy proposal, 'jdg' judgement, 'lka' look-alike of a
+    benchmark's row.
     """
     name = "\x1f".join((kind, parent, str(part)))
     return f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -5,13 +5,22 @@ import streamlit as st
 from glan_core.dataset.glan_test import list_tests
 from glan_core.wording import plural
 from glan_core.workspace import match_rows
-from pages.components import evaluate_board, evaluate_items, evaluate_judge, evaluate_results, evaluate_scaling, studio
+from pages.components import (
+    evaluate_board,
+    evaluate_items,
+    evaluate_judge,
+    evaluate_probe,
+    evaluate_results,
+    evaluate_scaling,
+    studio,
+)
 
 VIEWS = {
     "Leaderboard": evaluate_board.panel,
     "Judge": evaluate_judge.panel,
     "Results": evaluate_results.panel,
     "Questions": evaluate_items.panel,
+    "Contamination": evaluate_probe.panel,
     "Scaling": evaluate_scaling.panel,
 }
 

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
+from glan_core import runs
 from glan_core.chat.panes import title_of
-from glan_core.cli.jobs import add_job_options, run_job
+from glan_core.cli.generating import add_terms, plan_lines, say_end, terms_of
+from glan_core.cli.jobs import add_job_options, carry_out, run_job
 from glan_core.cli.output import report, table
 from glan_core.errors import GlanError
-from glan_core.evaluation.probe_order import Covers, ProbeOrder, Written
+from glan_core.evaluation.probe_order import Covers, LookalikeOrder, ProbeFile, ProbeOrder, Written
 from glan_core.evaluation.probe_texts import BENCHMARKS, ROLES, label_of
 from glan_core.evaluation.probe_verdict import beside_base, seen_test, seen_train
 from glan_core.generation.order import read_order
@@ -18,6 +20,7 @@ from glan_core.wording import exact, number
 from glan_core.workspace import Workspace, probe_rows
 from glan_core.workspace.probe_rows import ProbeRow
 
+NUMBER = LookalikeOrder.model_fields["number"].default
 SAMPLE = ProbeOrder.model_fields["sample"].default
 
 
@@ -57,6 +60,22 @@ def add_kinds(kinds: argparse._SubParsersAction) -> None:
     probe.add_argument("--show", action="store_true", help="what was measured so far; measures nothing")
     add_job_options(probe)
     probe.set_defaults(command=_probe)
+
+    fresh = kinds.add_parser(
+        "lookalikes", help="have a teacher write fresh problems like a benchmark's, for the probe's --alike"
+    )
+    fresh.add_argument("dir", metavar="DIR")
+    fresh.add_argument("--test", required=True, metavar="FILE", help="the split whose rows are the examples")
+    fresh.add_argument("--test-split", metavar="NAME", help="of a source that holds several (default: test)")
+    fresh.add_argument("--question", metavar="COLUMN", help="that holds the question (default: recognised)")
+    fresh.add_argument("--answer", metavar="COLUMN", help="that holds the answer (default: recognised)")
+    fresh.add_argument("--name", help="what their file is called (default: as the split, with -lookalikes)")
+    fresh.add_argument("--number", type=int, default=NUMBER, metavar="N", help="rows that are drawn (default: %(default)s)")
+    fresh.add_argument("--seed", type=int, default=0, metavar="S", help="(default: %(default)s)")
+    fresh.add_argument("--plan", action="store_true", help="say what it would cost, and ask nobody")
+    add_job_options(fresh)
+    add_terms(fresh)
+    fresh.set_defaults(command=_lookalikes)
 
 
 def command_of(folder: str, order: ProbeOrder) -> list[str]:
@@ -131,6 +150,34 @@ def _probe(args: argparse.Namespace) -> int | None:
     return code
 
 
+def _lookalikes(args: argparse.Namespace) -> int:
+    from glan_core.evaluation.lookalikes import file_of, plan_lookalikes
+    from glan_core.generation.run import check
+
+    ws = Workspace.open(args.dir)
+    columns = {"split": args.test_split, "question": args.question, "answer": args.answer}
+    source = read_order(ProbeFile, {"source": _place(args.test), **columns})
+    own = {
+        "name": args.name or f"{label_of(source)[:40]}-lookalikes",
+        "source": source,
+        "number": args.number,
+        "seed": args.seed,
+    }
+    order = read_order(LookalikeOrder, terms_of(args) | own)
+    made = plan_lookalikes(ws, order)
+    if args.plan:
+        nothing = "Nothing to do: all of these rows have a look-alike."
+        report(args.json, made.as_dict(), plan_lines(made) if made.calls[1] else [nothing])
+        return 0
+    check(order)
+    title = f"{number(made.calls[1])} look-alikes by {order.teacher_of('lookalike')}"
+    run_id = runs.submit(ws, order.kind, title, order.model_dump(mode="json"), made.as_dict())
+    code = carry_out(ws, run_id, args, say_end)
+    if not args.json and not args.detach:
+        print(f"They are in {file_of(ws, order.name)}: give it to 'glan evaluate probe' as --alike.")
+    return code
+
+
 def _data(row: ProbeRow, rows: list[ProbeRow]) -> dict:
     """A row as JSON, with what follows from it."""
     test = seen_test(row)
@@ -145,8 +192,8 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
         return
     shown = [
         (
-            row.name, title_of(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+.3f}",
-            f"{row.delta_percent:+.1f} %", _ends(row), "–" if row.loss_alike is None else f"{row.loss_alike:.3f}", exact(row.at),
+            row.name, title_of(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+z.3f}",
+            f"{row.delta_percent:+z.1f} %", _ends(row), "–" if row.loss_alike is None else f"{row.loss_alike:.3f}", exact(row.at),
         )
         for row in rows
     ]  # fmt: skip
@@ -154,11 +201,12 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
     for covers, written in dict.fromkeys((row.about.get("covers_said"), row.about.get("written_said")) for row in rows):
         yield f"Mean loss in nats a token, of {covers}; {written}."
     for row in rows:
-        yield " ".join(filter(None, (seen_train(row).said, beside_base(row, rows))))
-        if test := seen_test(row):
-            yield test.said
+        train, test = seen_train(row), seen_test(row)
+        yield " ".join(filter(None, (train.said, train.numbers, beside_base(row, rows))))
+        if test:
+            yield f"{test.said} {test.numbers}".strip()
 
 
 def _ends(row: ProbeRow) -> str:
     ends = row.about.get("intervals", {}).get("delta_percent")
-    return f"{ends[0]:+.1f} to {ends[1]:+.1f} %" if ends else "–"
+    return f"{ends[0]:+z.1f} to {ends[1]:+z.1f} %" if ends else "–"

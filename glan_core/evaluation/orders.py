@@ -1,5 +1,6 @@
 """What a person asks of evaluation: a test frozen, two models judged, a scaling study."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -52,6 +53,11 @@ class JudgeModelsOrder(Terms):
     temperature: float = Field(0.0, ge=0, le=5)
     answer_tokens: int = Field(512, ge=1, le=32_768)
     kind: Literal["judge-models"] = "judge-models"
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """See Terms: the judge alone, since models are asked with voices of their own."""
+        return ("verdict",)
 
     def teacher_of(self, stage: str) -> str:
         """Who is asked at a stage, by the name that calls are recorded under; weights of this machine cost nothing."""

@@ -165,11 +165,6 @@ class JudgeModelsFrontier:
         )
         self._planned = {OURS: len(self._open[OURS]), OTHER: len(self._open[OTHER]), VERDICT: verdicts}
 
-    @property
-    def contest(self) -> Contest:
-        """What is judged."""
-        return self._it
-
     def _missing(self, who: Answerer) -> dict[str, None]:
         return dict.fromkeys(item.id for item in _unanswered(self._ws, self._it, who))
 
@@ -233,12 +228,13 @@ class JudgeModelsFrontier:
         """See Frontier."""
         return dict(self._planned)
 
-    def voices(self, judge: Voice) -> dict[str, Voice]:
-        """How each stage is asked; `judge` is the voice of the verdicts."""
+    def voices(self, voices: dict[str, Voice]) -> dict[str, Voice]:
+        """See Frontier: those of the models beside the judge's. Says what the match is first (`note_match`)."""
         from glan_core.chat import process as chat_process
         from glan_core.chat.weights import Shelf
 
-        order, found = self._it.order, {VERDICT: judge}
+        self.note_match()
+        order, found = self._it.order, dict(voices)
         local = [who for who in (self._it.ours, self._it.other) if who.pane and not who.pane.teacher]
         if local:
             chat_process.release()  # the models that are talked to give their memory to those that are tested
@@ -247,6 +243,16 @@ class JudgeModelsFrontier:
             if who.pane is not None:
                 found[stage] = _voice(order, stage, who, shelf, pool)
         return found
+
+    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
+        """See Frontier: a run that came to its end says what the match came to."""
+        from glan_core.evaluation.outcome import said
+
+        state, message = ending
+        if state != "finished":
+            return ending
+        told = said(self._ws, self._it.id)
+        return state, f"{told} {message}".strip()
 
     def note_match(self) -> Match:
         """Store what the match is, with what tells whether it can be believed: hashes, and how many training rows of each model

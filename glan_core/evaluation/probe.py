@@ -112,7 +112,7 @@ def run_probe(ws: Workspace, order: ProbeOrder, progress: Progress) -> str:
     seen = [row for row in probe_rows.latest(probe_rows.probes(ws.db, order.name)) if row.model in panes]
     most = max(seen, key=lambda row: row.delta_percent)
     said = f"Probed {order.name} with {plural(measured, 'model')}" + (f", {known} known already" if known else "")
-    return f"{said}: the largest delta is {most.delta_percent:+.1f} % ({title_of(most.model)})."
+    return f"{said}: the largest delta is {most.delta_percent:+z.1f} % ({title_of(most.model)})."
 
 
 def _read(order: ProbeOrder) -> dict[str, Texts]:
@@ -135,7 +135,10 @@ def _probe(
     covered = {role: probe_loss.cover(one.rows, tokenizer, order, limit) for role, one in texts.items()}
     keys = {role: probe_loss.key_of(weights, rows) for role, rows in covered.items()}
     key = "-".join(keys.values())
-    if any(row.model == spec and row.key == key for row in probe_rows.probes(ws.db, order.name)):
+    known = next((row for row in probe_rows.probes(ws.db, order.name) if row.model == spec and row.key == key), None)
+    if known:
+        with ws.write() as db:
+            probe_rows.touch_probe(db, known.id)
         return False
     for role, rows in covered.items():
         if not any(row.covered for row in rows):
@@ -217,7 +220,7 @@ def _about(
         "unit": "nats a token", "splits": {role: asdict(split) for role, split in splits.items()},
         "files": {role: {
             "source": one.source, "label": label_of(order.files[role]), "sha256": one.sha256, "rows_sha256": one.rows_sha256,
-            "held": one.number, "empty": one.empty,
+            "held": one.number, "empty": one.empty, "written_by": list(one.written_by),
         } for role, one in texts.items()},
         "intervals": intervals, "bootstrap": {"resamples": RESAMPLES, "level": LEVEL, "seed": order.seed},
         "sample": order.sample, "seed": order.seed, "max_length": order.max_length,

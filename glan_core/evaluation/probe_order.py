@@ -1,5 +1,6 @@
 """What a person asks of a contamination probe, and of the teacher who writes look-alikes for it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -77,3 +78,8 @@ class LookalikeOrder(Terms):
     number: int = Field(200, ge=1, le=100_000)
     seed: int = Field(0, ge=0, lt=2**31)
     kind: Literal["lookalikes"] = "lookalikes"
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """See Terms."""
+        return ("lookalike",)

@@ -61,13 +61,15 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Texts:
     """The rows that were drawn of a file. `number` is how many it holds, `empty` how many more hold no question or answer;
-    `sha256` is that of the file ('' for a folder or a data set of the Hub), `rows_sha256` that of the drawn rows."""
+    `sha256` is that of the file ('' for a folder or a data set of the Hub), `rows_sha256` that of the drawn rows. `written_by`
+    names the teachers who wrote them, where the rows say so."""
 
     source: str
     rows: tuple[Text, ...]
     number: int
     empty: int
     sha256: str
+    written_by: tuple[str, ...] = ()
 
     @property
     def rows_sha256(self) -> str:
@@ -93,10 +95,12 @@ def read_texts(file: ProbeFile, role: str, *, answers: bool = True, sample: int 
     columns are neither named nor recognised, or it holds no usable row.
     """
     what = f"{label_of(file)} ({ROLES[role]})"
-    rows, empty = [], 0
+    rows, empty, teachers = [], 0, {}
     read = _Reader(file, role, what, answers)
     for row in _rows(file, role, what):
         text = read(row)
+        if isinstance(teacher := row.get("teacher"), str):
+            teachers[teacher] = True
         if text.question and (text.answer or not answers):
             rows.append(text)
         else:
@@ -105,7 +109,8 @@ def read_texts(file: ProbeFile, role: str, *, answers: bool = True, sample: int 
         raise GlanError(f"{what} holds no row with a question{' and an answer' if answers else ''}.")
     path = Path(file.source).expanduser()
     drawn = rows if sample is None or sample >= len(rows) else _drawn(rows, sample, seed)
-    return Texts(file.source, tuple(drawn), len(rows), empty, _sha256(path) if is_local(file) and path.is_file() else "")
+    sha256 = _sha256(path) if is_local(file) and path.is_file() else ""
+    return Texts(file.source, tuple(drawn), len(rows), empty, sha256, tuple(teachers)[:10])
 
 
 def check_pair(train: Texts, test: Texts) -> int:

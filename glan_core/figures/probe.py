@@ -93,7 +93,7 @@ def _losses(figure: go.Figure, frame: pd.DataFrame, names: list[str], style: Sty
             continue
         colors = [style.muted if published else hues[column] for published in frame["published"]]
         figure.add_scatter(
-            x=frame[column], y=names, mode="markers", name=label, showlegend=False,
+            x=frame[column], y=names, mode="markers", name=label, showlegend=False, cliponaxis=False,
             marker={"symbol": symbol, "size": 10, "color": colors},
             hovertemplate=f"<b>%{{y}}</b><br>%{{x:.3f}} nats a token, {label}<extra></extra>",
         )  # fmt: skip

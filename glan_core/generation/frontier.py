@@ -21,7 +21,17 @@ from glan_core.generation.stages import (
 )  # fmt: skip
 from glan_core.generation.work import Stage, Work
 from glan_core.homework_draws import count_draws, draws
-from glan_core.workspace import Workspace, curriculum_rows, homework_rows
+from glan_core.workspace import Workspace, curriculum_rows, homework_rows, taxonomy_rows
+
+
+def open_generation(ws: Workspace, order: Order, run_id: int) -> "GenerationFrontier":
+    """The work of an order, whose target the workspace remembers from now on."""
+    frontier, target = GenerationFrontier(ws, order), order.target
+    values = taxonomy_rows.DisciplineTarget(target.subject_queries, target.max_subjects, target.questions_per_syllabus)
+    with ws.write() as db:
+        for discipline_id in target.disciplines:
+            taxonomy_rows.put_target(db, discipline_id, values)
+    return frontier
 
 
 class GenerationFrontier:

@@ -104,6 +104,11 @@ class JudgeFrontier:
     def failed(self, work: Work) -> None:
         """See Frontier."""
 
+    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
+        """See Frontier: the minimums hold for all judgements, these and earlier ones."""
+        apply_minimums(self._ws, self._order, self._run_id)
+        return ending
+
     def planned(self) -> dict[str, int]:
         """See Frontier; what an earlier process of the run has stored is not included."""
         return {self.name: self._planned}

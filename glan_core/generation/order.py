@@ -1,5 +1,6 @@
 """What a person asks of a generation run: the target, who teaches, how draws are made, and what may be spent."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,6 +16,7 @@ STAGE_WORDS = {
     "subject_list": "subject lists", "subjects": "subjects", "syllabus": "syllabi", "sessions": "class sessions",
     "question": "questions", "answer": "answers", "proposals": "proposals",
     "judge": "judgements", "answer_ours": "our answers", "answer_other": "their answers", "verdict": "verdicts",
+    "lookalike": "look-alikes",
 }  # fmt: skip
 
 
@@ -36,6 +38,7 @@ SAMPLING = {
     "verdict": Sampling(0.0, 1.0, 2048),
     "answer_ours": Sampling(0.0, 1.0, 512),
     "answer_other": Sampling(0.0, 1.0, 512),
+    "lookalike": Sampling(1.0, 0.95, 4096),
 }
 
 
@@ -127,6 +130,11 @@ class Terms(Model):
                 raise GlanError(f"There is no stage {stage!r}: the stages are {', '.join(SAMPLING)}.")
         return value
 
+    @property
+    def asked(self) -> Sequence[str]:
+        """The stages at which the order's teachers are asked."""
+        return ()
+
     def teacher_of(self, stage: str) -> str:
         """Who is asked at a stage."""
         special = self.stages.get(stage)
@@ -154,6 +162,11 @@ class Order(Terms):
     draw_law: Law = "coverage"
     kind: Literal["generate"] = "generate"
 
+    @property
+    def asked(self) -> Sequence[str]:
+        """See Terms."""
+        return STAGES
+
 
 class ProposalOrder(Terms):
     """An order for taxonomy proposals under one node: at most `count` from each of the differently worded prompts."""
@@ -162,12 +175,22 @@ class ProposalOrder(Terms):
     count: int = Field(8, ge=1, le=50)
     kind: Literal["propose"] = "propose"
 
+    @property
+    def asked(self) -> Sequence[str]:
+        """See Terms."""
+        return ("proposals",)
+
 
 class RedoOrder(Terms):
     """An order to have one record written anew: the answer of a question, or a syllabus with its sessions, by its id."""
 
     record_id: str
     kind: Literal["redo"] = "redo"
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """See Terms."""
+        return ("syllabus", "sessions") if self.record_id.startswith("syl-") else ("answer",)
 
 
 class JudgeOrder(Terms):
@@ -186,6 +209,11 @@ class JudgeOrder(Terms):
     least_self_contained: int = Field(3, ge=1, le=5)
     least_difficulty: int = Field(1, ge=1, le=5)
     kind: Literal["judge"] = "judge"
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """See Terms."""
+        return ("judge",)
 
 
 def read_order(order_type: type[Model], values: dict) -> Model:

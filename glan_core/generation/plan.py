@@ -21,7 +21,7 @@ SUBJECTS_PER_QUERY = (10, 20)
 # through our prompts. Seconds follow from the tokens at 60 a second.
 TYPICAL = {
     "subject_list": (260, 1500), "subjects": (1900, 1300), "syllabus": (330, 2600), "sessions": (2800, 1500),
-    "question": (3100, 180), "answer": (190, 600), "judge": (1150, 90),
+    "question": (3100, 180), "answer": (190, 600), "judge": (1150, 90), "lookalike": (500, 250),
     "answer_ours": (150, 400), "answer_other": (150, 400), "verdict": (1400, 140),
 }  # fmt: skip
 TOKENS_PER_SECOND = 60

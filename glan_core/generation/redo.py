@@ -36,7 +36,8 @@ def forget_failures(ws: Workspace, run_id: int) -> None:
 class _Redo:
     """What both kinds share: a queue of works, of which some may have been paid for by an earlier process of the run."""
 
-    def __init__(self, works: list[Work]) -> None:
+    def __init__(self, ws: Workspace, run_id: int, works: list[Work]) -> None:
+        self._ws, self._run_id = ws, run_id
         self._works = deque(works)
         self._planned: dict[str, int] = {}
         for work in works:
@@ -57,6 +58,11 @@ class _Redo:
         """See Frontier."""
         return dict(self._planned)
 
+    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
+        """See Frontier: what could not be written anew still has its older text."""
+        forget_failures(self._ws, self._run_id)
+        return ending
+
     def record_text(self, parsed: Any) -> None:
         """See Stage: the call keeps its reply, since the record may get yet another text."""
 
@@ -68,7 +74,7 @@ class RedoAnswer(_Redo):
         question, id = pair.question, ids.answer_id(pair.question.id)
         done = _reply_of(ws, id, run_id, "answer") is not None
         work = Work("answer", id, question.discipline_id, prompt("answer"), chat_answer(question.text), question)
-        super().__init__([] if done else [work])
+        super().__init__(ws, run_id, [] if done else [work])
 
     def parse(self, work: Work, text: str) -> str:
         """The answer, as it stands."""
@@ -98,11 +104,11 @@ class RedoSyllabus(_Redo):
         written = _reply_of(ws, syllabus_id, run_id, "syllabus")
         self._id = syllabus_id
         if written is None:
-            super().__init__([self._syllabus_work()])
+            super().__init__(ws, run_id, [self._syllabus_work()])
             self._planned["sessions"] = 1
         else:
             done = _reply_of(ws, syllabus_id, run_id, "sessions") is not None
-            super().__init__([] if done else [self._sessions_work(written)])
+            super().__init__(ws, run_id, [] if done else [self._sessions_work(written)])
 
     def _syllabus_work(self) -> Work:
         messages = chat_syllabus(self._discipline.name, self._subject)

@@ -10,20 +10,16 @@ from contextlib import contextmanager, nullcontext
 import apsw
 
 from glan_core.errors import GlanError
-from glan_core.evaluation.orders import JudgeModelsOrder
 from glan_core.generation import live
 from glan_core.generation.engine import Engine, Voice
-from glan_core.generation.frontier import GenerationFrontier
-from glan_core.generation.judging import JudgeFrontier, apply_minimums
+from glan_core.generation.kinds import KINDS, named
 from glan_core.generation.limits import Budget
-from glan_core.generation.order import STAGES, JudgeOrder, Order, ProposalOrder, RedoOrder, Terms, read_order
-from glan_core.generation.proposals import ProposalFrontier
-from glan_core.generation.redo import forget_failures, open_redo
+from glan_core.generation.order import Order, RedoOrder, Terms, read_order
 from glan_core.generation.work import Frontier
 from glan_core.teachers import open_teacher
 from glan_core.teachers.base import Teacher
 from glan_core.teachers.prices import price_of
-from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows, taxonomy_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import Run, Sample, StageProgress
 
@@ -40,35 +36,14 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
     can't be carried out as it is.
     """
     order = order_of(run.kind, run.params)
-    if isinstance(order, Order):
-        frontier = GenerationFrontier(ws, order)
-        _remember_target(ws, order)
-    elif isinstance(order, RedoOrder):
-        frontier = open_redo(ws, order, run.id)
-    elif isinstance(order, JudgeOrder):
-        frontier = JudgeFrontier(ws, order, run.id)
-    elif isinstance(order, JudgeModelsOrder):
-        from glan_core.evaluation.pairwise import JudgeModelsFrontier
-
-        frontier = JudgeModelsFrontier(ws, order, run.id)
-        frontier.note_match()
-    else:
-        frontier = ProposalFrontier(ws, order, run.id)
-    voices = open_voices(order, _stages(order))
-    if isinstance(order, JudgeModelsOrder):
-        voices = frontier.voices(voices["verdict"])
+    frontier = named(KINDS[run.kind].frontier)(ws, order, run.id)
+    voices = open_voices(order, order.asked)
+    if hasattr(frontier, "voices"):
+        voices = frontier.voices(voices)
     heard = live.watched(ws.folder, voices) if order.live else nullcontext(voices)
     with _account(ws, run, claim, order), heard as voices:
         ending = asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
-    if isinstance(order, RedoOrder):
-        forget_failures(ws, run.id)
-    if isinstance(order, JudgeOrder):
-        apply_minimums(ws, order, run.id)
-    if isinstance(order, JudgeModelsOrder) and ending == ("finished", ""):
-        from glan_core.evaluation.outcome import said
-
-        ending = "finished", said(ws, frontier.contest.id)
-    return ending
+    return frontier.ended(ending) if hasattr(frontier, "ended") else ending
 
 
 @contextmanager
@@ -87,34 +62,9 @@ def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None
 
 def order_of(kind: str, params: dict) -> Terms:
     """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
-    types = {
-        "generate": Order,
-        "propose": ProposalOrder,
-        "redo": RedoOrder,
-        "judge": JudgeOrder,
-        "judge-models": JudgeModelsOrder,
-    }
-    if kind not in types:
+    if kind not in KINDS:
         raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
-    return read_order(types[kind], params)
-
-
-def _stages(order: Terms) -> Sequence[str]:
-    if isinstance(order, RedoOrder):
-        return ("syllabus", "sessions") if order.record_id.startswith("syl-") else ("answer",)
-    if isinstance(order, JudgeOrder):
-        return ("judge",)
-    if isinstance(order, JudgeModelsOrder):
-        return ("verdict",)
-    return ("proposals",) if isinstance(order, ProposalOrder) else STAGES
-
-
-def _remember_target(ws: Workspace, order: Order) -> None:
-    target = order.target
-    values = taxonomy_rows.DisciplineTarget(target.subject_queries, target.max_subjects, target.questions_per_syllabus)
-    with ws.write() as db:
-        for discipline_id in target.disciplines:
-            taxonomy_rows.put_target(db, discipline_id, values)
+    return read_order(named(KINDS[kind].order), params)
 
 
 async def _drive(
@@ -169,7 +119,7 @@ def check(order: Terms, key: str | None = None) -> None:
 
     `key` is the one that the run's process will get, None for this process's own.
     """
-    voices = open_voices(order, _stages(order), key)
+    voices = open_voices(order, order.asked, key)
     teachers = {id(voice.teacher): voice.teacher for voice in voices.values()}
     asyncio.run(_close(teachers.values()))
 

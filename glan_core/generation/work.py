@@ -52,7 +52,11 @@ class Stage(Protocol):
 
 
 class Frontier(Protocol):
-    """What is to be done next, given what has been done."""
+    """What is to be done next, given what has been done.
+
+    It may have `voices(voices)`, which gives the voices of all its stages, given those of the order's own teachers, and
+    `ended(ending)`, which does what is left to do when the calls are over and gives the state and sentence in which the run ends.
+    """
 
     def next(self) -> Work | None:
         """The next piece of work, deepest stage first, or None while there is none."""

@@ -9,11 +9,10 @@ kill, it does what is missing.
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 from glan_core.errors import GlanError
+from glan_core.generation.kinds import KINDS, named
 from glan_core.generation.order import Model, read_order
 from glan_core.generation.run import BEAT_SECONDS, CANCELLED, PAUSED, TAKEN_OVER, Watcher
 from glan_core.workspace import Workspace, run_rows
@@ -73,9 +72,9 @@ KEPT = "Ended early: what it made so far is kept"
 
 
 def lane_of(kind: str) -> str:
-    """The lane of a run: 'teachers' for those that ask teachers, else that of its job. Models that are judged answer with weights
-    of this machine, which training needs the memory for."""
-    return JOBS[kind].lane if kind in JOBS else "training" if kind == "judge-models" else "teachers"
+    """The lane of a run: that of its job or kind, 'teachers' for one of an older release."""
+    known = JOBS.get(kind) or KINDS.get(kind)
+    return known.lane if known else "teachers"
 
 
 class Stopped(Exception):
@@ -84,7 +83,7 @@ class Stopped(Exception):
 
 def order_of(kind: str, params: dict) -> Model:
     """The order of a job from its stored values; GlanError that names the setting at fault."""
-    return read_order(_named(JOBS[kind].order), params)
+    return read_order(named(JOBS[kind].order), params)
 
 
 def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
@@ -94,15 +93,10 @@ def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None)
         signal.signal(signal.SIGTERM, lambda *_: progress.stop(PAUSED))
     with progress:
         try:
-            said = _named(JOBS[run.kind].function)(ws, order_of(run.kind, run.params), progress)
+            said = named(JOBS[run.kind].function)(ws, order_of(run.kind, run.params), progress)
         except Stopped as stopped:
             return ("cancelled", "Cancelled.") if str(stopped) == CANCELLED else ("paused", "Paused: resume it to go on.")
     return "finished", said
-
-
-def _named(place: str) -> Callable:
-    module, name = place.split(":")
-    return getattr(import_module(module), name)
 
 
 class Progress:

@@ -11,6 +11,7 @@ from glan_core.teachers.base import Message, Reply, Sampling, estimate_tokens
 from glan_core.teachers.scripted_course import extract_sessions, format_subjects, list_subjects, write_syllabus
 from glan_core.teachers.scripted_homework import SCAFFOLD, write_answer, write_question
 from glan_core.teachers.scripted_judge import compare, judge
+from glan_core.teachers.scripted_lookalike import write_lookalike
 from glan_core.teachers.scripted_taxonomy import propose
 
 NAME = "scripted"
@@ -71,6 +72,8 @@ def _answer_to(prompt: str, earlier: Sequence[str]) -> str:
         return compare(compared, _tagged(prompt, "first_answer") or "", _tagged(prompt, "second_answer") or "")
     if (judged := _tagged(prompt, "answer_to_judge")) is not None:
         return judge(_tagged(prompt, "question_to_judge") or "", judged)
+    if (example := _tagged(prompt, "example_question")) is not None:
+        return write_lookalike(example, _tagged(prompt, "example_answer") or "")
     if (concepts := _tagged(prompt, "selected_key_concepts")) is not None:
         sessions = _items(_tagged(prompt, "selected_sessions"))
         discipline, subject = _tagged(prompt, "discipline") or "", _tagged(prompt, "subject") or ""

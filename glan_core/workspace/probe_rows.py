@@ -43,6 +43,13 @@ class ProbeRow:
         return None if self.loss_alike is None else self.loss_test - self.loss_alike
 
     @property
+    def basis(self) -> tuple:
+        """What must be the same for models to be compared: which tokens count, how texts are written, the rows of both splits."""
+        files = self.about.get("files", {})
+        rows = (files.get(role, {}).get("rows_sha256") for role in ("train", "test"))
+        return self.about.get("covers"), self.about.get("written"), *rows
+
+    @property
     def key(self) -> str:
         """What was measured, exactly: the same key is the same weights on the same tokens."""
         return self.about.get("key", "")
@@ -74,11 +81,19 @@ def probes(db: apsw.Connection, name: str | None = None) -> list[ProbeRow]:
 
 
 def latest(rows: list[ProbeRow]) -> list[ProbeRow]:
-    """Of rows that are newest first, the newest of every name and model."""
+    """Of rows that are newest first, the newest of every name and model, as far as they can be compared with the newest of their
+    name: those of other rows or other tokens are passed over."""
+    bases: dict[str, tuple] = {}
     found: dict[tuple[str, str], ProbeRow] = {}
     for row in rows:
-        found.setdefault((row.name, row.model), row)
+        if bases.setdefault(row.name, row.basis) == row.basis:
+            found.setdefault((row.name, row.model), row)
     return list(found.values())
+
+
+def touch_probe(db: apsw.Connection, id: int) -> None:
+    """Make a probe the newest: it was asked for again, and the same would be measured."""
+    db.execute("UPDATE probes SET at = ? WHERE id = ?", (time.time(), id))
 
 
 def remove_probes(db: apsw.Connection, name: str) -> None:

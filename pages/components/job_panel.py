@@ -6,7 +6,7 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
-from glan_core.generation.order import Model
+from glan_core.generation.order import Model, stage_word
 from glan_core.runs.jobs import JOBS
 from glan_core.wording import number
 from glan_core.workspace import Workspace, run_rows
@@ -67,7 +67,7 @@ def how_far(ws: Workspace, run: Run) -> tuple[float, str]:
         return 0.0 if not stages else 1.0, f"{word}: at work"
     now = open_ones[-1]
     counted = f", {number(now.done)} of {number(now.planned)}" if now.planned > 1 else ""
-    return now.done / now.planned, f"{word}: {now.stage}{counted}"
+    return now.done / now.planned, f"{word}: {stage_word(now.stage)}{counted}"
 
 
 def _buttons(ws: Workspace, run: Run) -> None:

@@ -29,7 +29,7 @@ COLORS = {
 }
 KINDS = {
     "generate": "Generation", "propose": "Proposals", "preview": "Preview", "redo": "Rewriting", "judge": "Judging",
-    "judge-models": "Judging models",
+    "judge-models": "Judging models", "lookalikes": "Look-alikes",
     **{kind: job.word for kind, job in JOBS.items()},
 }  # fmt: skip
 ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
