@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from glan_core.evaluation.sandbox import Outcome, run_code
 
-on_run: Callable[[], None] = lambda: None  # called after each program, for a run's progress; may raise to end it
+watchers: list[Callable[[], None]] = []  # called after each program, for a run's progress; may raise to end it
 outcomes: dict[tuple[str, str], Outcome] = {}  # (program, tests) -> what became of it, for who shows items
 
 
@@ -21,7 +21,8 @@ class SandboxedCodeEval:
         for tests, (program,) in zip(references, predictions, strict=True):
             outcome = outcomes[program, tests] = run_code(f"{program}\n{tests}")
             passed.append(outcome.passed)
-            on_run()
+            for watcher in watchers:
+                watcher()
         return {"pass@1": sum(passed) / len(passed)}, {}
 
 

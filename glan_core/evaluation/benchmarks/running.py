@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import count
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,12 +102,12 @@ class _Asked:
 
         benchmark, stage = one.benchmark, f"{title_of(self.spec)}: {one.benchmark.title} {WORDS[way_name]}"
         rows = files.read_rows(one.data, benchmark)
-        ran = iter(range(1, 1 << 30))
-        planned = sum(map(len, rows.values()))
-        code_eval.on_run = lambda: progress.step(f"{stage}, programs run", min(next(ran), planned), planned)
         made = tasks.make_tasks(benchmark, way, rows, tokens, self.order.seed)
         limit = self.order.limit and ceil(self.order.limit / len(made))
         planned = sum(min(limit or len(part), len(part)) for part in rows.values())
+        ran = count(1)
+        code_eval.outcomes.clear()
+        code_eval.watchers[:] = [lambda: progress.step(f"{stage}, programs run", next(ran), planned)]
         random.seed(self.order.seed)
         with self.model.keeping(kept, lambda done, of: progress.step(stage, done, of)):
             results = evaluate(
