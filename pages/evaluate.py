@@ -2,14 +2,20 @@
 
 import streamlit as st
 
-from pages.components import studio
+from pages.components import evaluate_benchmarks, studio
 
-VIEWS = {}
+VIEWS = {"Benchmarks": evaluate_benchmarks.panel}
 
 ws, tree = studio.open_page("Evaluate")
 studio.title("Evaluate", tree, "Nothing was evaluated yet.", ws)
 if VIEWS:
     view = st.segmented_control(
-        "View", list(VIEWS), key="evaluate_view", required=True, bind="query-params", label_visibility="collapsed"
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        key="evaluate_view",
+        required=True,
+        bind="query-params",
+        label_visibility="collapsed",
     )
     VIEWS[view](ws, tree)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmark_rows import put_scores
 from helpers import run_order
 from model_rows import add_training, put_model
 
@@ -36,6 +37,7 @@ PagesManager.__init__ = framed
 from studio_app import PAGES, Studio
 
 visits = [(page, {}) for page in PAGES] + [("train", {"train_view": view}) for view in ("Plan", "Watch", "Compare")]
+visits.append(("evaluate", {"evaluate_view": "Benchmarks"}))
 drawn = {}
 for page, query in visits:
     shown = Studio(page, **query)
@@ -55,6 +57,7 @@ def visited(tmp_path_factory, demo_made):
     choice = {"name": "first", "split": "combination", "validation_share": 0.2}
     assert run_order(ws, choice, kind="snapshot").state == "finished"
     put_model(ws, "student")
+    put_scores(ws)
     put_model(ws, "part", form="adapter", base=str(home))
     add_training(ws, "running", "student")
     add_training(ws, "paused", "other")
@@ -82,3 +85,4 @@ def test_the_pages_were_drawn_with_models_and_runs(visited):
     drawn = visited["drawn"]
     assert "2 models" in drawn["models"] and "Training loss" in drawn["train Watch"]
     assert "Row 1 of the first" in drawn["train Plan"]
+    assert "72.0" in drawn["evaluate Benchmarks"], "no score was drawn"
