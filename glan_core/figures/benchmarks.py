@@ -97,7 +97,7 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
         )  # fmt: skip
     if published is not None and len(published):
         first = rows.drop_duplicates(["benchmark", "part"]).set_index(["benchmark", "part"])["row"]
-        shown = published.assign(part=published["part"] if "part" in published else MAIN)
+        shown = published.assign(part=published.get("part", MAIN))
         shown = shown.set_index(["benchmark", "part"])
         shown = shown[shown.index.isin(first.index)]
         figure.add_scatter(
