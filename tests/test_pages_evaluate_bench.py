@@ -99,9 +99,9 @@ def test_scores_of_tuned_and_base_in_both_ways(ws):
     shown = bench()
     assert shown.fine and "lm-eval 0.4.13" in shown.said and "the first 100 rows a benchmark" in shown.said
     table = shown.table("tuned:student").set_index("row")
-    assert table.loc["MMLU, from generated text", "tuned:student"] == pytest.approx(74)
-    assert table.loc["MMLU, by option probability", "tuned:student"] == pytest.approx(59)
-    assert table.loc["MMLU, by option probability", "base:student"] == pytest.approx(62)
+    assert table.loc["MMLU, generated", "tuned:student"] == pytest.approx(74)
+    assert table.loc["MMLU, probability", "tuned:student"] == pytest.approx(59)
+    assert table.loc["MMLU, probability", "base:student"] == pytest.approx(62)
     assert list(table.index[:2]) == ["GSM8K", "MATH"] and "do not compare" not in shown.said
 
 

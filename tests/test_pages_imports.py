@@ -85,4 +85,4 @@ def test_the_pages_were_drawn_with_models_and_runs(visited):
     drawn = visited["drawn"]
     assert "2 models" in drawn["models"] and "Training loss" in drawn["train Watch"]
     assert "Row 1 of the first" in drawn["train Plan"]
-    assert "MMLU, from generated text" in drawn["evaluate Benchmarks"], "no score was drawn"
+    assert "MMLU, generated" in drawn["evaluate Benchmarks"], "no score was drawn"

@@ -88,15 +88,17 @@ def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str]) -> None:
 def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[str, str]) -> None:
     """The same as a table with a column a model, all parts in it, and how it was asked."""
     shown = pictures.whole_rows(frame) if chosen == EVERYTHING else _all_parts(frame, chosen)
+    if chosen == EVERYTHING:  # the column is narrow
+        shown = shown.assign(row=[row.replace(WORDS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)])
     wide = shown.pivot_table(index="row", columns="model", values="score", sort=False).reset_index()
     models = [model for model in titles if model in wide.columns]
     st.dataframe(
-        wide[["row", *models]], hide_index=True, height=min(460, 38 + 35 * max(1, len(wide))), placeholder="–",
+        wide[["row", *models]], hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
         alt="Scores by benchmark and model",
         column_config={
-            "row": st.column_config.TextColumn("Right answers in %"),
+            "row": st.column_config.TextColumn("Right answers, %", width=172, pinned=True),
             **{
-                model: st.column_config.NumberColumn(titles[model], format="%.1f", width=75, help="In percent; more is better.")
+                model: st.column_config.NumberColumn(titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: right answers in percent; more is better.")
                 for model in models
             },
         },
