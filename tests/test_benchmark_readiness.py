@@ -132,6 +132,8 @@ def test_files_as_people_have_them(tmp_path):
     assert rows_of(tmp_path / "c", "bbh") == BBH
     write_lines(tmp_path / "d" / "math" / "test.jsonl", [*PRECALCULUS, *MATH])
     assert rows_of(tmp_path / "d", "math") == {"algebra": MATH, "precalc": PRECALCULUS}
+    write_lines(tmp_path / "g" / "mbpp.jsonl", [{"task_id": n, "text": "", "code": "", "test_list": []} for n in range(1, 975)])
+    assert [row["task_id"] for row in rows_of(tmp_path / "g", "mbpp")[""]] == list(range(11, 511)), "the test split's"
     for subject in ("algebra", "intermediate_algebra", "prealgebra"):
         write_lines(tmp_path / "e" / "math" / subject / "test.jsonl", [MATH[0] | {"level": subject}])
     assert {part: rows[0]["level"] for part, rows in rows_of(tmp_path / "e", "math").items()} == {

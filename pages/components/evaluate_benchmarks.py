@@ -98,7 +98,9 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
         column_config={
             "row": st.column_config.TextColumn("Right answers, %", width=172, pinned=True),
             **{
-                model: st.column_config.NumberColumn(titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: right answers in percent; more is better.")
+                model: st.column_config.NumberColumn(
+                    titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: more is better."
+                )
                 for model in models
             },
         },

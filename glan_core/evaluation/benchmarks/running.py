@@ -54,16 +54,17 @@ def bench(ws: Workspace, order: BenchOrder, progress: Progress) -> str:
     return (
         f"{plural(len(order.models), 'model')} asked in {plural(len(able), 'benchmark')}"
         + (f", {plural(left, 'benchmark')} left out since something is missing" if left else "")
+        + (f"; {plural(counted.cut, 'prompt')} longer than the model can see, so cut at the start" if counted.cut else "")
         + "."
     )
 
 
 class _Counted:
-    """How far the run is: in benchmarks, and in questions, of which each of them has so many."""
+    """How far the run is: in benchmarks, and in questions, of which each of them has so many. `cut` prompts were too long."""
 
     def __init__(self, progress: Progress, rows: list[int]) -> None:
         self.run_id, self._progress, self._rows = progress.run_id, progress, rows
-        self._nth = self._programs = 0
+        self._nth = self._programs = self.cut = 0
         self.step(0, 1)
 
     def step(self, done: int, of: int) -> None:
@@ -127,7 +128,12 @@ class _Asked:
         from glan_core.evaluation.benchmarks import code_eval, scoring, tasks
 
         benchmark = one.benchmark
-        made = tasks.make_tasks(benchmark, way, files.read_rows(one.data, benchmark), tokens, self.order.seed)
+        rows = files.read_rows(one.data, benchmark)
+        try:
+            made = tasks.make_tasks(benchmark, way, rows, tokens, self.order.seed)
+        except Exception as error:  # whatever rows that are not as expected make lm-eval raise
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise GlanError(f"lm-eval can't take the rows of {benchmark.title} in {one.data.folder}: {first}.") from None
         limit = self.order.limit and ceil(self.order.limit / len(made))
         random.seed(self.order.seed)
         with self.model.keeping(kept, counted.step), code_eval.watched(counted.program):
@@ -135,7 +141,8 @@ class _Asked:
                 self.model, {"tasks": {task.task_name: task for task in made.values()}, "groups": {}}, limit=limit,
                 apply_chat_template=self.chat, fewshot_as_multiturn=True, confirm_run_unsafe_code=self.order.run_code,
             )  # fmt: skip
-        return scoring.score_parts(benchmark, way, made, results), scoring.items(benchmark, way, made, results)
+        counted.cut += len(self.model.cut)
+        return scoring.score_parts(benchmark, way, made, results), scoring.items(benchmark, way, made, results, self.model.cut)
 
     def _store(self, ws: Workspace, scores: list[Score]) -> None:
         with ws.write() as db:
