@@ -208,6 +208,14 @@ def test_what_is_stored_is_not_asked_again(asked, data, monkeypatch):
     assert run.state == "finished" and benchmark_score_rows.scores(asked.db) == before
 
 
+def test_the_same_weights_under_another_name_are_not_asked_again(asked, data, base, monkeypatch):
+    monkeypatch.setattr(running._Asked, "_ask", lambda *_: pytest.fail("asked again"))
+    values = {"models": (f"local:{base}",), "benchmarks": ("gsm8k",), "data": str(data[0]), "max_tokens": TOKENS}
+    assert run_order(asked, BenchOrder(**values).model_dump(mode="json"), kind="bench").state == "finished"
+    ours, known = (found(asked, "gsm8k", model=model) for model in (f"local:{base}", "base:tuned"))
+    assert (ours.score, ours.weights_hash, ours.number) == (known.score, known.weights_hash, known.number)
+
+
 def test_after_a_kill_only_what_is_missing_is_asked(asked, data, monkeypatch):
     """The process dies in the middle of a benchmark: the answers it had are kept, the next run asks the rest."""
     from glan_core.evaluation.benchmarks import answering

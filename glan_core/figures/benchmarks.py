@@ -15,6 +15,7 @@ from glan_core.workspace.benchmark_score_rows import Score
 COLUMNS = ("model", "benchmark", "way", "part", "score", "error", "number")
 BAR, GAP = 15, 14  # pixels of a bar, and between rows
 PALE = 0.45
+LEFT = 206  # pixels for the names of rows, so that pictures below each other begin at the same place
 
 
 def scores_frame(scores: Sequence[Score]) -> pd.DataFrame:
@@ -106,13 +107,13 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
             hovertemplate="%{customdata}: %{x:.1f} %, published, under the paper's protocol<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
-        template=style.template, barmode="group", bargap=0.25, bargroupgap=0.06, margin={"t": 30, "b": 40, "r": 24},
+        template=style.template, barmode="group", bargap=0.25, bargroupgap=0.06, margin={"l": LEFT, "t": 30, "b": 40, "r": 24},
         height=84 + len(labels) * (GAP + BAR * max(1, len(models))), showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
         xaxis={"title": {"text": "right answers, %"}, "range": [0, 100], "tickvals": list(range(0, 101, 20))},
         yaxis={
-            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": labels, "automargin": True,
-            "ticktext": [escape(shorten(label, 44)) for label in labels], "categoryorder": "array", "categoryarray": labels,
+            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": labels, "automargin": False,
+            "ticktext": [escape(shorten(label, 40)) for label in labels], "categoryorder": "array", "categoryarray": labels,
         },
     )  # fmt: skip
     return figure
