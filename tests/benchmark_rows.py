@@ -39,7 +39,7 @@ def put_scores(ws: Workspace, name: str = "student", **changes) -> None:
 
 
 def items_of(benchmark: str, way: str) -> list[Item]:
-    """A few questions with answers, some of them wrong, one of them hostile."""
+    """A few questions with answers, some of them wrong, all of them hostile."""
     if benchmark == "mmlu":
         return [
             Item(subject, f"The following are multiple choice questions.\n\n{row['question']}\nAnswer:", "" if way == "probability" else EVIL,

@@ -184,6 +184,7 @@ def test_items_can_be_read(asked):
     page = read_items(file, 1, 2)
     assert page.total == 6 and len(page.items) == 2
     item = page.items[0]
+    assert item.question == "Which organ pumps blood?" and item.question in item.prompt
     assert item.part == "anatomy" and [text for text, _ in item.options] == ["A", "B", "C", "D"] and item.target == "A"
     assert item.extracted == max(item.options, key=lambda option: option[1])[0]
     right, wrong = read_items(file, right=True), read_items(file, right=False)

@@ -96,7 +96,7 @@ def _list(page: ItemPage, key: str) -> int:
     event = st.dataframe(
         pd.DataFrame({
             "right": ["✓" if item.right >= 1 else "✗" for item in page.items],
-            "question": [shorten(" ".join(_asked(item).split()), 90) for item in page.items],
+            "question": [shorten(" ".join((item.question or item.prompt).split()), 90) for item in page.items],
         }),
         hide_index=True, key=f"bench_items_{key}_{page.start}", on_select="rerun", selection_mode="single-row",
         height=min(530, 38 + 35 * len(page.items)), alt="Questions of the benchmark",
@@ -108,11 +108,6 @@ def _list(page: ItemPage, key: str) -> int:
         st.pagination(-(-page.total // LISTED), key="bench_page", max_visible_pages=5)
     rows = [row for row in event.selection.rows if row < len(page.items)]
     return rows[0] if rows else 0
-
-
-def _asked(item: Item) -> str:
-    """The end of a prompt is what is asked; what stands before are examples."""
-    return item.prompt[-400:]
 
 
 def _detail(item: Item, score: Score) -> None:

@@ -41,7 +41,7 @@ def items(
     for part, task in tasks.items():
         for sample in results["samples"][task.task_name]:
             if sample["filter"] == way.measure.filter:
-                item = _item(benchmark, way, part, task, sample)
+                item = replace(_item(benchmark, way, part, task, sample), question=str(sample["doc"][benchmark.columns[0]]))
                 yield replace(item, note=f"{CUT}\n{item.note}".strip()) if item.prompt in cut else item
 
 
