@@ -6,6 +6,7 @@ from glan_core.dataset.glan_test import list_tests
 from glan_core.wording import plural
 from glan_core.workspace import match_rows
 from pages.components import (
+    evaluate_benchmarks,
     evaluate_board,
     evaluate_items,
     evaluate_judge,
@@ -20,6 +21,7 @@ VIEWS = {
     "Judge": evaluate_judge.panel,
     "Results": evaluate_results.panel,
     "Questions": evaluate_items.panel,
+    "Benchmarks": evaluate_benchmarks.panel,
     "Contamination": evaluate_probe.panel,
     "Scaling": evaluate_scaling.panel,
 }

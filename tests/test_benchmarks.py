@@ -184,6 +184,7 @@ def test_items_can_be_read(asked):
     page = read_items(file, 1, 2)
     assert page.total == 6 and len(page.items) == 2
     item = page.items[0]
+    assert item.question == "Which organ pumps blood?" and item.question in item.prompt
     assert item.part == "anatomy" and [text for text, _ in item.options] == ["A", "B", "C", "D"] and item.target == "A"
     assert item.extracted == max(item.options, key=lambda option: option[1])[0]
     right, wrong = read_items(file, right=True), read_items(file, right=False)
@@ -206,6 +207,14 @@ def test_what_is_stored_is_not_asked_again(asked, data, monkeypatch):
     monkeypatch.setattr(running._Asked, "_ask", lambda *_: pytest.fail("asked again"))
     run = run_order(asked, order.model_dump(mode="json"), kind="bench")
     assert run.state == "finished" and benchmark_score_rows.scores(asked.db) == before
+
+
+def test_the_same_weights_under_another_name_are_not_asked_again(asked, data, base, monkeypatch):
+    monkeypatch.setattr(running._Asked, "_ask", lambda *_: pytest.fail("asked again"))
+    values = {"models": (f"local:{base}",), "benchmarks": ("gsm8k",), "data": str(data[0]), "max_tokens": TOKENS}
+    assert run_order(asked, BenchOrder(**values).model_dump(mode="json"), kind="bench").state == "finished"
+    ours, known = (found(asked, "gsm8k", model=model) for model in (f"local:{base}", "base:tuned"))
+    assert (ours.score, ours.weights_hash, ours.number) == (known.score, known.weights_hash, known.number)
 
 
 def test_after_a_kill_only_what_is_missing_is_asked(asked, data, monkeypatch):
@@ -292,3 +301,31 @@ def test_a_cut_line_of_kept_answers_counts_as_not_answered(tmp_path):
     file = tmp_path / "kept.part"
     file.write_text(json.dumps(["a", "said"]) + "\n" + '["b", "sa')
     assert _read(file) == {"a": "said"} and file.read_text() == json.dumps(["a", "said"]) + "\n"
+
+
+def test_a_prompt_that_is_too_long_is_said_to_be_cut(tmp_path, data):
+    ws = Workspace.create(tmp_path / "ws")
+    short = make_base(tmp_path / "short", positions=64)
+    values = {
+        "models": (f"local:{short}",),
+        "benchmarks": ("gsm8k", "arc_easy"),
+        "ways": ("probability",),
+        "data": str(data[0]),
+    }
+    run = run_order(ws, BenchOrder(**values).model_dump(mode="json"), kind="bench")
+    assert run.state == "finished" and "7 prompts longer than the model can see" in run.message
+    gsm8k, arc = (items_of(ws, id, way, f"local:{short}") for id, way in (("gsm8k", "generated"), ("arc_easy", "probability")))
+    assert all("start was cut off" in item.note for item in (*gsm8k, *arc))
+    assert found(ws, "gsm8k", model=f"local:{short}").about["max_tokens"] == 32, "half of what it can see"
+    ws.close()
+
+
+def test_rows_that_lm_eval_cannot_take_end_the_run_with_a_sentence(tmp_path, base):
+    from benchmark_files import MATH, write_lines
+
+    ws = Workspace.create(tmp_path / "ws")
+    write_lines(tmp_path / "math" / "algebra.jsonl", [MATH[0] | {"solution": "no box"}])
+    values = {"models": (f"local:{base}",), "benchmarks": ("math",), "data": str(tmp_path)}
+    run = run_order(ws, BenchOrder(**values).model_dump(mode="json"), kind="bench")
+    assert run.state == "failed" and "can't take the rows of MATH" in run.message
+    ws.close()

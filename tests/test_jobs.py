@@ -9,6 +9,7 @@ from helpers import Canned, run_order
 
 from glan_core import runs
 from glan_core.errors import GlanError
+from glan_core.generation import kinds
 from glan_core.generation.order import Model
 from glan_core.runs import jobs
 from glan_core.runs.control import make_ready
@@ -129,5 +130,11 @@ def test_a_job_that_is_silent_in_a_long_step_is_not_lost_while_its_process_is_th
 def test_every_job_that_is_offered_can_be_carried_out():
     for job in jobs.JOBS.values():
         if job.word != "Counting":
-            order = jobs._named(job.order)
-            assert callable(jobs._named(job.function)) and order.__doc__ and order.model_fields["kind"].default in jobs.JOBS
+            order = kinds.named(job.order)
+            assert callable(kinds.named(job.function)) and order.__doc__ and order.model_fields["kind"].default in jobs.JOBS
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_every_kind_of_run_that_asks_teachers_can_be_carried_out(kind):
+    order = kinds.named(kinds.KINDS[kind].order)
+    assert callable(kinds.named(kinds.KINDS[kind].frontier)) and order.model_fields["kind"].default == kind

@@ -205,7 +205,7 @@ def test_a_read_only_workspace_shows_results_and_offers_no_change(judged, monkey
 
     judged.close()
     monkeypatch.setattr(os, "access", lambda *where: False)
-    for name in ("Leaderboard", "Judge", "Results", "Questions", "Scaling"):
+    for name in ("Leaderboard", "Judge", "Results", "Questions", "Benchmarks", "Contamination", "Scaling"):
         shown = view(name)
         assert shown.fine, name
         assert not [label for label in shown.labels() if label.startswith(("Judge ·", "Freeze", "Take it", "Remove", "Start"))]

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmark_rows import put_scores
 from helpers import run_order
 from model_rows import add_training, put_model
 
@@ -36,7 +37,8 @@ PagesManager.__init__ = framed
 from studio_app import PAGES, Studio
 
 visits = [(page, {}) for page in PAGES] + [("train", {"train_view": view}) for view in ("Plan", "Watch", "Compare")]
-visits += [("evaluate", {"evaluate_view": view}) for view in ("Leaderboard", "Judge", "Results", "Questions", "Scaling")]
+VIEWS = ("Leaderboard", "Judge", "Results", "Questions", "Benchmarks", "Contamination", "Scaling")
+visits += [("evaluate", {"evaluate_view": view}) for view in VIEWS]
 drawn = {}
 for page, query in visits:
     shown = Studio(page, **query)
@@ -58,6 +60,7 @@ def visited(tmp_path_factory, demo_made):
     assert run_order(ws, {"name": "test", "questions": 3}, kind="glan-test").state == "finished"
     assert run_order(ws, {"test": "test", "ours": "scripted", "answer_tokens": 30}, kind="judge-models").state == "finished"
     put_model(ws, "student")
+    put_scores(ws)
     put_model(ws, "part", form="adapter", base=str(home))
     add_training(ws, "running", "student")
     add_training(ws, "paused", "other")
@@ -85,3 +88,4 @@ def test_the_pages_were_drawn_with_models_and_runs(visited):
     drawn = visited["drawn"]
     assert "2 models" in drawn["models"] and "Training loss" in drawn["train Watch"]
     assert "Row 1 of the first" in drawn["train Plan"]
+    assert "MMLU, generated" in drawn["evaluate Benchmarks"], "no score was drawn"

@@ -31,7 +31,7 @@ HARM = {
         "import fcntl, os\nread, write = os.pipe()\nfcntl.fcntl(read, fcntl.F_SETOWN, os.getppid())",
         "PermissionError",
     ),
-    "an endless loop": ("while True:\n    pass", "processor second"),
+    "an endless loop": ("while True:\n    pass", "stopped after"),
     "endless sleep": ("import time\ntime.sleep(100)", "stopped after"),
     "endless words": ("while True:\n    print('word ' * 1000)", "stopped after"),
     "a huge file": ("open('big', 'wb').write(bytes(1 << 26))", "too large"),

@@ -24,12 +24,13 @@ class AskedModel(HFLM):
         self._kept: dict[str, object] = {}
         self._file: Path | None = None
         self._step: Callable[[int, int], None] = lambda done, of: None
+        self.cut: set[str] = set()  # prompts whose start the model did not see
 
     @contextmanager
     def keeping(self, file: Path, step: Callable[[int, int], None]) -> Iterator[None]:
         """Within the block answers are kept in a file, and those that it holds are not computed again."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._kept, self._file, self._step = _read(file), file, step
+        self._kept, self._file, self._step, self.cut = _read(file), file, step, set()
         try:
             yield
         finally:
@@ -37,14 +38,26 @@ class AskedModel(HFLM):
 
     def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
         """As lm-eval defines it."""
+        for request in requests:
+            self._note_cut(request.args[0], "", request.args[1].get("max_gen_toks", self.max_gen_toks))
         return self._answers("generate", requests, lambda some: super(AskedModel, self).generate_until(some, disable_tqdm=True))
 
     def loglikelihood(self, requests, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """As lm-eval defines it."""
+        for request in requests:
+            self._note_cut(request.args[0], request.args[1], -1)  # the last token is not seen, only foretold
         found = self._answers(
             "loglikelihood", requests, lambda some: super(AskedModel, self).loglikelihood(some, disable_tqdm=True)
         )
         return [(float(value), bool(greedy)) for value, greedy in found]
+
+    def _note_cut(self, prompt: str, more: str, room: int) -> None:
+        """lm-eval cuts the start of what is longer than the model can see, with `room` tokens left for the answer."""
+        limit = self.max_length - room
+        if (
+            len((prompt + more).encode()) >= limit - 2 and len(self.tok_encode(prompt + more)) > limit
+        ):  # no token is shorter than a byte
+            self.cut.add(prompt)
 
     def _answers(self, kind: str, requests, ask: Callable) -> list:
         if self._file is None:

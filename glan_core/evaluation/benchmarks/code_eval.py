@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from glan_core.evaluation.sandbox import Outcome, run_code
 
-on_run: Callable[[], None] = lambda: None  # called after each program, for a run's progress; may raise to end it
+_watchers: list[Callable[[], None]] = []
 outcomes: dict[tuple[str, str], Outcome] = {}  # (program, tests) -> what became of it, for who shows items
 
 
@@ -21,7 +21,8 @@ class SandboxedCodeEval:
         for tests, (program,) in zip(references, predictions, strict=True):
             outcome = outcomes[program, tests] = run_code(f"{program}\n{tests}")
             passed.append(outcome.passed)
-            on_run()
+            for watcher in _watchers:
+                watcher()
         return {"pass@1": sum(passed) / len(passed)}, {}
 
 
@@ -40,3 +41,15 @@ def in_place() -> Iterator[None]:
         yield
     finally:
         evaluate.load = original
+
+
+@contextmanager
+def watched(on_run: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, call something after each program, which may raise to end the run; `outcomes` are those of the block,
+    and stay until the next."""
+    outcomes.clear()
+    _watchers.append(on_run)
+    try:
+        yield
+    finally:
+        _watchers.remove(on_run)

@@ -68,6 +68,8 @@ def read_rows(data: Data, benchmark: Benchmark) -> dict[str, list[dict]]:
             for _, where, row in stored_rows(file):
                 if lacks := [column for column in benchmark.columns if column not in row]:
                     raise GlanError(f"{where} of {file} has no column {lacks[0]!r}, which {benchmark.title} needs.")
+                if benchmark.ids and row.get("task_id") not in benchmark.ids:
+                    continue
                 rows.setdefault(_part_of(row, part, benchmark), []).append(_parsed(row, benchmark))
     known = {part: rows[part] for part in benchmark.parts if part in rows}
     if not known:

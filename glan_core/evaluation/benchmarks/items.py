@@ -18,9 +18,10 @@ FOLDER = Path("evaluations") / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A question. `extracted` is what was taken from the `output` to be compared with the `target`; of a question asked by
-    probability, the likeliest of its `options`, each with the logarithm of its probability. `right` from 0 to 1; `note`: why code
-    failed, or which instructions were followed. Output, extract and note are a model's words, so untrusted."""
+    """A question: as the data set has it in `question`, as it was asked in `prompt`. `extracted` is what was taken from the `output`
+    to be compared with the `target`; of a question asked by probability, the likeliest of its `options`, each with the logarithm
+    of its probability. `right` from 0 to 1; `note`: why code failed, or which instructions were followed. Output, extract and note
+    are a model's words, so untrusted."""
 
     part: str
     prompt: str
@@ -30,6 +31,7 @@ class Item:
     right: float
     note: str = ""
     options: tuple[tuple[str, float], ...] = ()
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,10 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark. `dataset` is its name on the Hugging Face Hub, `split` the rows that are asked, `columns` what they need to
-    hold. `parts` gives each part the name of its configuration there; a benchmark of one part calls it MAIN. `groups` are parts
-    that are also scored together; `by` is the column that tells a row's part where all lie in one file."""
+    """A benchmark. `dataset` is its name on the Hugging Face Hub, `split` the rows that are asked, `columns` what they need to hold,
+    first the one that a row is called by. `parts` gives each part the name of its configuration there; a benchmark of one part
+    calls it MAIN. `groups` are parts that are also scored together; `by` is the column that tells a row's part where all lie in
+    one file. Of a data set whose file holds all splits, `ids` are the `task_id`s of this one."""
 
     id: str
     title: str
@@ -55,6 +56,7 @@ class Benchmark:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     by: str = ""
     runs_code: bool = False
+    ids: range | None = None
 
     @property
     def command(self) -> str:
@@ -142,7 +144,7 @@ _ALL = (
         "mbpp", "MBPP", "Short Python programs.", "google-research-datasets/mbpp", "test", ("text", "code", "test_list"),
         {MAIN: "full"},
         {"generated": Way("mbpp/mbpp.yaml", 3, Measure("pass_at_1", "none", "programs that pass their tests"), 256)},
-        runs_code=True,
+        runs_code=True, ids=range(11, 511),
     ),
     Benchmark(
         "bbh", "BBH", "27 hard reasoning tasks, with chain of thought.", "SaylorTwift/bbh", "test", ("input", "target"),
@@ -168,7 +170,7 @@ _ALL = (
     ),
     Benchmark(
         "ifeval", "IFEval", "Instructions whose obedience can be checked.", "google/IFEval", "train",
-        ("key", "prompt", "instruction_id_list", "kwargs"), {MAIN: "default"},
+        ("prompt", "key", "instruction_id_list", "kwargs"), {MAIN: "default"},
         {"generated": Way(
             "ifeval/ifeval.yaml", 0, Measure("prompt_level_strict_acc", "none", IFEVAL["prompt_level_strict_acc"]), 1280,
             {name: Measure(name, "none", words) for name, words in IFEVAL.items()},

@@ -19,7 +19,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import files, items, readiness
 from glan_core.evaluation.benchmarks.orders import BenchOrder
 from glan_core.evaluation.benchmarks.readiness import Readiness
-from glan_core.evaluation.benchmarks.registry import WORDS, Way, WayName
+from glan_core.evaluation.benchmarks.registry import Way, WayName
 from glan_core.runs.jobs import Progress
 from glan_core.wording import plural
 from glan_core.workspace import Workspace, benchmark_score_rows
@@ -28,7 +28,10 @@ from glan_core.workspace.benchmark_score_rows import Score
 if TYPE_CHECKING:
     from glan_core.chat.weights import Shelf
 
-OFFLINE = {"HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+VARIABLES = {  # nothing is fetched for data, and bars of libraries stay out of the run's log
+    "HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}  # fmt: skip
 
 
 def bench(ws: Workspace, order: BenchOrder, progress: Progress) -> str:
@@ -39,22 +42,47 @@ def bench(ws: Workspace, order: BenchOrder, progress: Progress) -> str:
     """
     able = {one.benchmark.id: one for one in readiness.check(ws, order)}
     chat_process.release()  # the models that are talked to give their memory
-    os.environ.update(OFFLINE)
+    os.environ.update(VARIABLES)
     wanted = [(spec, able[id], way) for spec in order.models for id, way in order.wanted() if id in able]
-    done, shelf = 0, _empty_shelf()
+    counted, shelf = _Counted(progress, [min(one.rows, order.limit or one.rows) for _, one, _ in wanted]), _empty_shelf()
     for spec in order.models:
         with _plain_faults(spec), _asked(ws, spec, order, shelf) as asked:
             for _, one, way in (want for want in wanted if want[0] == spec):
-                progress.step("benchmarks", done, len(wanted))
-                asked.benchmark(ws, one, way, progress)
-                done += 1
-    progress.step("benchmarks", done, len(wanted))
+                asked.benchmark(ws, one, way, counted)
+                counted.next()
     left = len(order.benchmarks) - len(able)
     return (
         f"{plural(len(order.models), 'model')} asked in {plural(len(able), 'benchmark')}"
         + (f", {plural(left, 'benchmark')} left out since something is missing" if left else "")
+        + (f"; {plural(counted.cut, 'prompt')} longer than the model can see, so cut at the start" if counted.cut else "")
         + "."
     )
+
+
+class _Counted:
+    """How far the run is: in benchmarks, and in questions, of which each of them has so many. `cut` prompts were too long."""
+
+    def __init__(self, progress: Progress, rows: list[int]) -> None:
+        self.run_id, self._progress, self._rows = progress.run_id, progress, rows
+        self._nth = self._programs = self.cut = 0
+        self.step(0, 1)
+
+    def step(self, done: int, of: int) -> None:
+        """So many of the requests of the present benchmark are answered."""
+        before, now = sum(self._rows[: self._nth]), self._rows[self._nth] if self._nth < len(self._rows) else 0
+        self._progress.step("benchmarks", self._nth, len(self._rows))
+        self._progress.step("questions", before + now * done // max(1, of), sum(self._rows))
+
+    def next(self) -> None:
+        """The present benchmark is scored."""
+        self._nth += 1
+        self._programs = 0
+        self.step(0, 1)
+
+    def program(self) -> None:
+        """A program of the present benchmark was run."""
+        self._programs += 1
+        self._progress.step("programs", min(self._programs, self._rows[self._nth]), self._rows[self._nth])
 
 
 class _Asked:
@@ -69,7 +97,7 @@ class _Asked:
             "seed": order.seed, "lm_eval": version("lm_eval"), "base": base_hash,
         }  # fmt: skip
 
-    def benchmark(self, ws: Workspace, one: Readiness, way_name: WayName, progress: Progress) -> None:
+    def benchmark(self, ws: Workspace, one: Readiness, way_name: WayName, counted: _Counted) -> None:
         """Ask a benchmark in one way and store what came of it, unless that is stored."""
         from glan_core.evaluation.benchmarks.answering import longest_answer
 
@@ -85,35 +113,36 @@ class _Asked:
                 self._store(ws, [replace(score, model=self.spec) for score in known if score.model == known[0].model])
             return
         file = items.items_file(ws, *place)
-        scores, found = self._ask(one, way, way_name, tokens, file.with_suffix(".part"), progress)
+        scores, found = self._ask(one, way, tokens, file.with_suffix(".part"), counted)
         items.write_items(file, found)
-        number = {"run_id": progress.run_id, "at": time.time()}
+        number = {"run_id": counted.run_id, "at": time.time()}
         self._store(ws, [
             Score(self.spec, self.weights_hash, benchmark.id, way_name, part, score.score, score.error, score.number, about, **number)
             for part, score in scores.items()
         ])  # fmt: skip
         file.with_suffix(".part").unlink(missing_ok=True)
 
-    def _ask(self, one: Readiness, way: Way, way_name: WayName, tokens: int | None, kept: Path, progress: Progress) -> tuple:
+    def _ask(self, one: Readiness, way: Way, tokens: int | None, kept: Path, counted: _Counted) -> tuple:
         from lm_eval.evaluator import evaluate
 
         from glan_core.evaluation.benchmarks import code_eval, scoring, tasks
 
-        benchmark, stage = one.benchmark, f"{title_of(self.spec)}: {one.benchmark.title} {WORDS[way_name]}"
+        benchmark = one.benchmark
         rows = files.read_rows(one.data, benchmark)
-        ran = iter(range(1, 1 << 30))
-        planned = sum(map(len, rows.values()))
-        code_eval.on_run = lambda: progress.step(f"{stage}, programs run", min(next(ran), planned), planned)
-        made = tasks.make_tasks(benchmark, way, rows, tokens, self.order.seed)
+        try:
+            made = tasks.make_tasks(benchmark, way, rows, tokens, self.order.seed)
+        except Exception as error:  # whatever rows that are not as expected make lm-eval raise
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise GlanError(f"lm-eval can't take the rows of {benchmark.title} in {one.data.folder}: {first}.") from None
         limit = self.order.limit and ceil(self.order.limit / len(made))
-        planned = sum(min(limit or len(part), len(part)) for part in rows.values())
         random.seed(self.order.seed)
-        with self.model.keeping(kept, lambda done, of: progress.step(stage, done, of)):
+        with self.model.keeping(kept, counted.step), code_eval.watched(counted.program):
             results = evaluate(
                 self.model, {"tasks": {task.task_name: task for task in made.values()}, "groups": {}}, limit=limit,
                 apply_chat_template=self.chat, fewshot_as_multiturn=True, confirm_run_unsafe_code=self.order.run_code,
             )  # fmt: skip
-        return scoring.score_parts(benchmark, way, made, results), scoring.items(benchmark, way, made, results)
+        counted.cut += len(self.model.cut)
+        return scoring.score_parts(benchmark, way, made, results), scoring.items(benchmark, way, made, results, self.model.cut)
 
     def _store(self, ws: Workspace, scores: list[Score]) -> None:
         with ws.write() as db:

@@ -1,11 +1,13 @@
 """What lm-eval found, as scores of parts and as items that people can read. In a run's process only."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from glan_core.evaluation.benchmarks.code_eval import outcomes
 from glan_core.evaluation.benchmarks.items import Item
 from glan_core.evaluation.benchmarks.registry import IFEVAL, MAIN, Benchmark, Measure, Way
+
+CUT = "The prompt is longer than the model can see: its start was cut off."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,15 @@ def score_parts(benchmark: Benchmark, way: Way, tasks: Mapping[str, object], res
     return found
 
 
-def items(benchmark: Benchmark, way: Way, tasks: Mapping[str, object], results: Mapping) -> Iterator[Item]:
-    """Every question, with what was answered, by parts in their order."""
+def items(
+    benchmark: Benchmark, way: Way, tasks: Mapping[str, object], results: Mapping, cut: Collection[str] = ()
+) -> Iterator[Item]:
+    """Every question, with what was answered, by parts in their order; `cut` are the prompts whose start the model did not see."""
     for part, task in tasks.items():
         for sample in results["samples"][task.task_name]:
             if sample["filter"] == way.measure.filter:
-                yield _item(benchmark, way, part, task, sample)
+                item = replace(_item(benchmark, way, part, task, sample), question=str(sample["doc"][benchmark.columns[0]]))
+                yield replace(item, note=f"{CUT}\n{item.note}".strip()) if item.prompt in cut else item
 
 
 def _part(task: object, measure: Measure, results: Mapping) -> Part:

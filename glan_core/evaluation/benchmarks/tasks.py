@@ -2,7 +2,8 @@
 process only."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from glan_core.evaluation.benchmarks import code_eval
@@ -88,6 +89,7 @@ def _nothing_fetched() -> Iterator[None]:
     langdetect.DetectorFactory.seed = 0
     fetch, nltk.download = nltk.download, lambda *_, **__: False
     try:
-        yield
+        with redirect_stdout(StringIO()):  # lm-eval says that it fetched the model
+            yield
     finally:
         nltk.download = fetch
