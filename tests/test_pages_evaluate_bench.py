@@ -105,6 +105,14 @@ def test_scores_of_tuned_and_base_in_both_ways(ws):
     assert list(table.index[:2]) == ["GSM8K", "MATH"] and "do not compare" not in shown.said
 
 
+def test_the_papers_scores_stand_beside_when_asked(ws):
+    put_scores(ws)
+    shown = bench()
+    shown.app.toggle(key="bench_paper").set_value(True).run()
+    assert shown.fine and "under the paper's own protocol" in shown.said
+    assert "WizardMath v1.1" in shown.app.get("plotly_chart")[0].proto.spec
+
+
 def test_mmlu_by_its_groups_and_bbh_by_task(ws):
     put_scores(ws)
     shown = bench()

@@ -43,3 +43,16 @@ def test_the_probe_is_whole_and_its_deltas_follow_from_its_losses():
     assert (frame["loss_test"] - frame["loss_train"] - frame["delta"]).abs().max() < 0.011
     assert (100 * frame["delta"] / frame["loss_test"] - frame["delta_percent"]).abs().max() < 0.02
     assert frame.loc[frame["delta_percent"].idxmax(), "model"] == "Orca2-7B"
+
+
+def test_scores_of_benchmarks_stand_under_the_names_of_our_registry():
+    from glan_core.evaluation.benchmarks.registry import BENCHMARKS
+
+    frame = published.benchmark_scores()
+    for benchmark, part in {*zip(frame["benchmark"], frame["part"], strict=True)}:
+        about = BENCHMARKS[benchmark]
+        assert part == "" or part in about.groups or part in about.ways["generated"].others, (benchmark, part)
+    rows = frame.set_index(["model", "benchmark", "part"])["score"]
+    assert rows["GLAN", "mmlu", ""] == 62.9 and rows["GLAN 7B", "mmlu", "stem"] == 60.1
+    assert rows["GLAN-7B", "ifeval", ""] == rows["GLAN-7B", "ifeval", "prompt_level_strict_acc"] == 34.0
+    assert ("GPT-3.5-turbo", "humaneval", "") in rows.index and not frame["score"].isna().any()

@@ -18,6 +18,10 @@ OURS = "GLAN"  # how the paper's own model begins in every table
 
 BENCHMARKS = ("humaneval", "mbpp", "gsm8k", "math", "bbh", "arc_easy", "arc_challenge", "mmlu")
 IFEVAL = ("prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose")
+IFEVAL_PARTS = {
+    "prompt_strict": "prompt_level_strict_acc", "instruction_strict": "inst_level_strict_acc",
+    "prompt_loose": "prompt_level_loose_acc", "instruction_loose": "inst_level_loose_acc",
+}  # fmt: skip
 MMLU_GROUPS = ("stem", "humanities", "social_sciences", "other")
 OTHERS = {
     "vs_orca2_7b": "Orca2-7B", "vs_mistral_instruct_7b": "Mistral-7B-Instruct", "vs_wizardlm_13b_v1_2": "WizardLM-13B-V1.2",
@@ -40,6 +44,25 @@ def mmlu_by_group() -> pd.DataFrame:
 def ifeval() -> pd.DataFrame:
     """One row a model (the index), the accuracies of IFEval in percent by `IFEVAL`."""
     return _read("ifeval").set_index("model")
+
+
+def benchmark_scores() -> pd.DataFrame:
+    """Every published score of a benchmark, one row each, under the names of our benchmarks and their parts: model, benchmark, part
+    ('' for the whole) and score in percent."""
+    whole = (
+        main_results()[list(BENCHMARKS)].stack().rename("score").reset_index().set_axis(["model", "benchmark", "score"], axis=1)
+    )
+    groups = mmlu_by_group().stack().rename("score").reset_index().set_axis(["model", "part", "score"], axis=1)
+    obeyed = (
+        ifeval().rename(columns=IFEVAL_PARTS).stack().rename("score").reset_index().set_axis(["model", "part", "score"], axis=1)
+    )
+    strict = obeyed[obeyed["part"] == IFEVAL_PARTS["prompt_strict"]].assign(part="")
+    parts = [
+        whole.assign(part=""),
+        groups.assign(benchmark="mmlu"),
+        *(frame.assign(benchmark="ifeval") for frame in (obeyed, strict)),
+    ]
+    return pd.concat(parts, ignore_index=True)[["model", "benchmark", "part", "score"]]
 
 
 def glan_test_by_field() -> pd.DataFrame:

@@ -6,9 +6,10 @@ import streamlit as st
 
 from glan_core.chat.panes import specs_of, title_of
 from glan_core.errors import GlanError
+from glan_core.evaluation import published
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
 from glan_core.figures import benchmarks as pictures
-from glan_core.wording import ago, number, plural, shorten
+from glan_core.wording import ago, number
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 from pages.components import evaluate_benchmark_items, evaluate_benchmark_run, job_panel, studio
@@ -64,24 +65,28 @@ def _scores(found: list[Score]) -> None:
             "Of", [EVERYTHING, *detailed], default=EVERYTHING, required=True, key="bench_of", label_visibility="collapsed",
             format_func=lambda id: "All benchmarks" if id == EVERYTHING else BENCHMARKS[id].title,
         )  # fmt: skip
+    paper = st.toggle("Beside the paper", key="bench_paper", help=published.MARK)
+    of_paper = published.benchmark_scores() if paper else None
     left, right = studio.picture_and_detail("scores")
     with left:
-        _picture(frame, chosen, titles)
+        _picture(frame, chosen, titles, of_paper)
+        if paper:
+            st.caption(f"Diamonds: {published.MARK[0].lower()}{published.MARK[1:]}")
     with right:
         _numbers(frame, found, chosen, titles)
 
 
-def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str]) -> None:
+def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str], of_paper: pd.DataFrame | None) -> None:
     style = studio.figure_style()
     if chosen == EVERYTHING:
-        figure = pictures.scores_figure(pictures.whole_rows(frame), titles, style)
+        figure = pictures.scores_figure(pictures.whole_rows(frame), titles, style, of_paper)
         st.plotly_chart(figure, width="stretch", config=CHART, key="bench_all")
         return
     for way in BENCHMARKS[chosen].ways:
         rows = pictures.part_rows(frame, chosen, way)
         if len(rows):
             st.markdown(f"**{BENCHMARKS[chosen].title}** {WORDS[way]}")
-            figure = pictures.scores_figure(rows, titles, style)
+            figure = pictures.scores_figure(rows, titles, style, of_paper)
             st.plotly_chart(figure, width="stretch", config=CHART, key=f"bench_{chosen}_{way}")
 
 
@@ -141,12 +146,3 @@ def _how(found: list[Score], chosen: str) -> None:
             f"{', '.join(sorted(mixed))}: the models were asked with different settings or data, so their scores do not compare.",
             icon=":material/difference:",
         )
-
-
-def summary(ws: Workspace) -> str:
-    """One sentence of state: how much was scored."""
-    whole = benchmark_score_rows.scores(ws.db, parts=False)
-    if not whole:
-        return "No benchmark was asked yet."
-    models, of = {score.model for score in whole}, {score.benchmark for score in whole}
-    return f"{plural(len(models), 'model')} scored in {plural(len(of), 'benchmark')}: {shorten(', '.join(sorted(of)), 60)}."
