@@ -46,3 +46,11 @@ def starter_ws(home):
     ws = demo.create(home / "starter")
     yield ws
     ws.close()
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The numbers of the runs that were started; none is carried out."""
+    numbers = []
+    monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment=None: numbers.append(run_id))
+    return numbers

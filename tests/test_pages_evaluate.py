@@ -48,14 +48,6 @@ def judged(home, judged_made):
     ws.close()
 
 
-@pytest.fixture
-def launched(monkeypatch):
-    """The numbers of the runs that were started; none is carried out."""
-    numbers = []
-    monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment=None: numbers.append(run_id))
-    return numbers
-
-
 def view(name: str, **query) -> Studio:
     return Studio("evaluate", evaluate_view=name, **query)
 

@@ -22,16 +22,6 @@ def no_cache(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture
-def launched(monkeypatch):
-    """The runs that were started, of which no process is made."""
-    from glan_core.runs import control
-
-    found = []
-    monkeypatch.setattr(control, "launch", lambda ws, run_id, environment=None: found.append(run_id))
-    return found
-
-
-@pytest.fixture
 def ws(starter_ws):
     put_model(starter_ws, "student")
     return starter_ws

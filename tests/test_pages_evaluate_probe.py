@@ -1,6 +1,5 @@
 """Evaluate, Contamination, in every state: what will be here, the order that the form gives, what was measured, and faults."""
 
-import pytest
 from model_rows import put_model
 from probe_fixtures import make_rows, write_rows
 from studio_app import Studio
@@ -10,14 +9,6 @@ from glan_core.evaluation.published import MARK
 from glan_core.workspace import probe_rows, run_rows
 
 pytest_plugins = ["studio_fixtures"]
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The numbers of the runs that were started; none is carried out."""
-    numbers = []
-    monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment=None: numbers.append(run_id))
-    return numbers
 
 
 def add_probe(

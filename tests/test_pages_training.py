@@ -40,14 +40,6 @@ def frozen(home, frozen_made):
     ws.close()
 
 
-@pytest.fixture
-def launched(monkeypatch):
-    """The numbers of the runs that were started; none is carried out."""
-    numbers = []
-    monkeypatch.setattr("glan_core.runs.control.launch", lambda ws, run_id, environment=None: numbers.append(run_id))
-    return numbers
-
-
 def field(shown: Studio, key: str):
     kinds = ("text_input", "text_area", "selectbox", "number_input", "slider", "select_slider", "toggle", "button_group")
     return next(one for kind in kinds for one in shown.app.get(kind) if one.key == key)

@@ -53,22 +53,14 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 def _table(found: list[Manifest]) -> Manifest:
     """All snapshots, newest first; the one that is picked."""
     names = [one.name for one in found]
-    at = names.index(st.session_state.get(PICKED)) if st.session_state.get(PICKED) in names else 0
-    key = f"snapshots_{len(found)}_{int(found[0].created_at)}"
-    studio.mark_row(key, at)
-
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(names):
-            st.session_state[PICKED] = names[rows[0]]
-
+    at, picking = studio.one_picked(f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED)
     st.dataframe(
         pd.DataFrame({
             "name": names, "pairs": [one.number for one in found], "train": [one.rows.get("train", 0) for one in found],
             "validation": [one.rows.get("validation", 0) for one in found], "split": [_split(one) for one in found],
             "made": [ago(one.created_at) for one in found], "hash": [short_hash(one) for one in found],
         }),
-        key=key, on_select=choose, selection_mode="single-row", hide_index=True, alt="Snapshots, newest first",
+        **picking, hide_index=True, alt="Snapshots, newest first",
         height="content" if len(found) <= 8 else 320,
         column_config={
             "name": st.column_config.TextColumn("Snapshot", width=104),

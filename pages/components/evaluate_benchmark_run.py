@@ -132,6 +132,7 @@ def _data(ws: Workspace, here: dict[str, Readiness]) -> None:
             "about": st.column_config.TextColumn("What it is", width=230),
         },
     )  # fmt: skip
+    st.caption("The Evol-Instruct test is judged, not scored: take its prompts in as a test on the view Judge.")
     missing = [one for one in here.values() if one.data is None]
     if missing:
         commands = dict.fromkeys(one.benchmark.command for one in missing)

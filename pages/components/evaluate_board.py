@@ -85,17 +85,9 @@ def _table(frame: pd.DataFrame, paper: bool) -> str:
         rows = [{"title": f"{PAPER}{name}", **{b: row.get(b) for b in benchmarks}} for name, row in of_paper.iterrows()]
         shown = pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
     names = frame["model"].tolist()
-    at = names.index(st.session_state.get("evaluate_model")) if st.session_state.get("evaluate_model") in names else 0
-    key = f"board_{len(names)}_{paper}"
-    studio.mark_row(key, at)
-
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(names):
-            st.session_state.evaluate_model = names[rows[0]]
-
+    at, picking = studio.one_picked(f"board_{len(names)}_{paper}", names, "evaluate_model")
     st.dataframe(
-        shown, key=key, on_select=choose, selection_mode="single-row", hide_index=True, placeholder="–",
+        shown, **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, the highest score difference first",
         column_config={
             "title": st.column_config.TextColumn("Model", width=165, pinned=True),

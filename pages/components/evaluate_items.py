@@ -70,22 +70,13 @@ def _table(frame: pd.DataFrame) -> str:
     """The questions, the worst first; the one that is picked."""
     shown = frame.head(PAGE)
     ids = shown["item"].tolist()
-    picked = st.session_state.get("evaluate_item")
-    at = ids.index(picked) if picked in ids else 0
-    key = f"evaluate_items_{ids[0]}_{len(ids)}"
-    studio.mark_row(key, at)
-
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(ids):
-            st.session_state.evaluate_item = ids[rows[0]]
-
+    at, picking = studio.one_picked(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
     st.dataframe(
         pd.DataFrame({
             "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
         }),
-        key=key, on_select=choose, selection_mode="single-row", hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
+        **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
         alt="Questions, those with the lowest difference first",
         column_config={
             "question": st.column_config.TextColumn("Question", width=190),

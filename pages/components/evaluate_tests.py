@@ -45,21 +45,13 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> list[GlanTest]:
 
 def _table(found: list[GlanTest]) -> GlanTest:
     names = [test.name for test in found]
-    at = names.index(st.session_state.get(PICKED)) if st.session_state.get(PICKED) in names else 0
-    key = f"tests_{len(found)}_{int(found[0].created_at)}"
-    studio.mark_row(key, at)
-
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(names):
-            st.session_state[PICKED] = names[rows[0]]
-
+    at, picking = studio.one_picked(f"tests_{len(found)}_{int(found[0].created_at)}", names, PICKED)
     st.dataframe(
         pd.DataFrame({
             "name": names, "questions": [test.number for test in found], "disciplines": [len(test.disciplines) for test in found],
             "made": [ago(test.created_at) for test in found],
         }),
-        key=key, on_select=choose, selection_mode="single-row", hide_index=True, alt="Tests, newest first",
+        **picking, hide_index=True, alt="Tests, newest first",
         height="content" if len(found) <= 6 else 250,
         column_config={
             "name": st.column_config.TextColumn("Test", width=130),

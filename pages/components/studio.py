@@ -1,6 +1,7 @@
 """The frame of every page: the open workspace, the focus, the title line."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import networkx as nx
@@ -159,6 +160,23 @@ def mark_row(key: str, row: int | None) -> None:
     rows = [] if row is None else [row]
     if st.session_state.get(key, {}).get("selection", {}).get("rows") != rows:
         st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+
+
+def one_picked(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
+    """For a table whose rows are called `names`: the number of the row that is picked, which the session keeps by its name under
+    `picked` (the first where it keeps none of these), and what `st.dataframe` needs so that a click picks another.
+
+    `key` must differ for tables of other rows: a picked row must not stay picked by its number.
+    """
+    at = names.index(st.session_state.get(picked)) if st.session_state.get(picked) in names else 0
+    mark_row(key, at)
+
+    def choose() -> None:
+        rows = st.session_state[key].selection.rows
+        if rows and rows[0] < len(names):
+            st.session_state[picked] = names[rows[0]]
+
+    return at, {"key": key, "on_select": choose, "selection_mode": "single-row"}
 
 
 def list_and_detail(name: str):
