@@ -184,6 +184,8 @@ class JudgeModelsFrontier:
             if self._verdicts:
                 return self._verdicts.pop()
         for stage, items in self._answers.items():
+            if stage == OTHER and _is_local(self._it.ours) and self._open[OURS].keys() - self._lost:
+                return None  # two models at once would share the processor and the memory, in smaller batches
             if (id := next(items, None)) is not None:
                 who = self._it.ours if stage == OURS else self._it.other
                 return Work(stage, self._it.answer_work(who, id), None, prompt("answer"), self._question(id), id)
@@ -235,7 +237,7 @@ class JudgeModelsFrontier:
 
         self.note_match()
         order, found = self._it.order, dict(voices)
-        local = [who for who in (self._it.ours, self._it.other) if who.pane and not who.pane.teacher]
+        local = [who for who in (self._it.ours, self._it.other) if _is_local(who)]
         if local:
             chat_process.release()  # the models that are talked to give their memory to those that are tested
         shelf, pool = Shelf(), ThreadPoolExecutor(max(1, len(local)), thread_name_prefix="answering")
@@ -325,6 +327,11 @@ class _VerdictStage:
         """See Stage: none, the scores are kept apart from the reply's form."""
 
 
+def _is_local(who: Answerer) -> bool:
+    """Whether weights of this machine answer."""
+    return who.pane is not None and not who.pane.teacher
+
+
 def given_away(ws: Workspace, it: Contest, who: Answerer) -> dict:
     """How many of the rows that a model was trained on give a question of the test away, of how many: `number`, `rows`, and
     `snapshot`; empty for a model of which that can't be known."""
@@ -348,7 +355,7 @@ def _hashes(who: Answerer) -> dict[str, str]:
 
     from glan_core.chat.weights import PaneFault, hash_of, located
 
-    if not who.pane or who.pane.teacher:
+    if not _is_local(who):
         return {}
     try:
         adapter = hash_of(Path(who.pane.adapter)) if who.pane.adapter else ""
