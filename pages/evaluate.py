@@ -4,7 +4,7 @@ import streamlit as st
 
 from glan_core.dataset.glan_test import list_tests
 from glan_core.wording import plural
-from glan_core.workspace import match_rows
+from glan_core.workspace import benchmark_score_rows, match_rows, probe_rows
 from pages.components import (
     evaluate_benchmarks,
     evaluate_board,
@@ -28,11 +28,14 @@ VIEWS = {
 
 ws, tree = studio.open_page("Evaluate")
 tests, matches = list_tests(ws), match_rows.matches(ws.db)
-said = (
-    f"{plural(len(tests), 'test')} · {plural(len(matches), 'match', 'matches')} judged"
-    if tests or matches else "What a model learned, by discipline. Nothing was tested yet."
+scored = {score.model for score in benchmark_score_rows.scores(ws.db, parts=False)}
+probed = {probe.name for probe in probe_rows.probes(ws.db)}
+counted = (
+    (tests, "test", "tests"), (matches, "match judged", "matches judged"), (scored, "model benchmarked", "models benchmarked"),
+    (probed, "probe", "probes"),
 )  # fmt: skip
-studio.title("Evaluate", tree, said, ws)
+said = " · ".join(plural(len(what), one, many) for what, one, many in counted if what)
+studio.title("Evaluate", tree, said or "What a model learned, by discipline. Nothing was tested yet.", ws)
 if asked := st.session_state.pop("evaluate_asked", None):
     st.session_state.evaluate_view = asked
 view = st.segmented_control(

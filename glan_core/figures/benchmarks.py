@@ -102,8 +102,10 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
         shown = shown.set_index(["benchmark", "part"])
         shown = shown[shown.index.isin(first.index)]
         figure.add_scatter(
-            y=first.loc[shown.index], x=shown["score"], mode="markers", name="published",
-            marker={"symbol": "diamond-open", "size": 8, "color": style.muted}, customdata=[escape(str(name)) for name in shown["model"]],
+            y=first.loc[shown.index], x=shown["score"], mode="markers", name="published (full: GLAN)",
+            marker={"symbol": ["diamond" if str(name).startswith("GLAN") else "diamond-open" for name in shown["model"]], "size": 8,
+                    "color": style.muted},
+            customdata=[escape(str(name)) for name in shown["model"]],
             hovertemplate="%{customdata}: %{x:.1f} %, published, under the paper's protocol<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
