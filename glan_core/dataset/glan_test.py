@@ -96,12 +96,22 @@ def write_test(ws: Workspace, test: dict, items: Sequence[Item]) -> GlanTest:
         with new.open("w", encoding="utf-8") as out:
             out.write(head.model_dump_json() + "\n")
             out.writelines(item.model_dump_json() + "\n" for item in items)
-        os.link(new, file)  # unlike a rename it does not replace what another process made meanwhile
+        _put(new, file)
     except FileExistsError:
         raise GlanError(f"There is already a test {quoted(head.name)}: choose another name.") from None
     finally:
         new.unlink(missing_ok=True)
     return head
+
+
+def _put(new: Path, file: Path) -> None:
+    """Give a file its name; unlike a rename, a link does not replace what another process made meanwhile."""
+    try:
+        os.link(new, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        new.replace(file)
 
 
 def import_test(

@@ -21,7 +21,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.orders import FreezeOrder
 from glan_core.runs.jobs import Progress
 from glan_core.wording import number, plural
-from glan_core.workspace import Workspace, homework_rows
+from glan_core.workspace import Workspace, homework_rows, run_rows
 from glan_core.workspace.pair_filter import PairFilter
 
 SPARE = 3  # candidates for each question, since some repeat others
@@ -57,8 +57,6 @@ def freeze(ws: Workspace, order: FreezeOrder, progress: Progress) -> str:
 
 
 def _begun(ws: Workspace, progress: Progress) -> float:
-    from glan_core.workspace import run_rows
-
     return run_rows.run(ws.db, progress.run_id).created_at
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
+from glan_core.generation.kinds import KINDS as ASKING
 from glan_core.generation.order import STAGES, Order, read_order
 from glan_core.generation.plan import plan
 from glan_core.runs.gains import gained, in_all
@@ -220,7 +221,7 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
     """What can be asked of a run in its state. What goes on or runs again says what that takes."""
     if run.wish and state in LIVE:
         return
-    limits = _limits(run) if state in ENDED_EARLY and run.kind == "generate" else {}
+    limits = _limits(run) if state in ENDED_EARLY and run.kind in ASKING else {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if state in LIVE:
             st.button(
