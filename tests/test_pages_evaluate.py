@@ -148,6 +148,13 @@ def test_what_was_judged_already_costs_nothing(judged):
     assert "1 call" in shown.said  # the verdict that is missing
 
 
+def test_a_model_leads_to_its_judging(judged, launched):
+    put_model(judged, "older", created_at=5.0)
+    shown = Studio("models", model="older").press("Have it judged")
+    chosen = {box.key: box.value for box in shown.app.selectbox}
+    assert (chosen["run_eval_ours"], chosen["run_eval_other"]) == ("tuned:older", "base:older")
+
+
 def test_a_test_is_frozen_from_the_page(demo_ws, launched):
     shown = view("Judge")
     assert shown.fine and "Judging needs a test" in shown.said

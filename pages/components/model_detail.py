@@ -58,9 +58,15 @@ def panel(ws: Workspace, model: TunedModel) -> None:
             st.badge("ended early", color="orange")
         if not model.base:
             st.badge("demo", color="gray", help="A tiny model made from nothing: it knows its topics and nothing else.")
-    if st.button("Talk to it", type="primary", icon=":material/forum:", key="chat_with"):
-        st.session_state.chat_asked = [f"tuned:{model.name}", f"base:{model.name}"]
-        address.go("pages/chat.py")
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Talk to it", type="primary", icon=":material/forum:", key="chat_with"):
+            st.session_state.chat_asked = [f"tuned:{model.name}", f"base:{model.name}"]
+            address.go("pages/chat.py")
+        if st.button("Have it judged", icon=":material/gavel:", key="judge_it"):
+            st.session_state.update(
+                run_eval_ours=f"tuned:{model.name}", run_eval_other=f"base:{model.name}", evaluate_asked="Judge"
+            )
+            address.go("pages/evaluate.py")
     losses = " · ".join(f"{LOSSES.get(name, name)} {loss:.3f}" for name, loss in model.losses.items())
     facts = {
         "Loss": losses or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
