@@ -27,9 +27,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """The questions of the match in a table, and the picked one to be read."""
     match = evaluate_match.choose(ws)
     if match is None:
-        st.info(
-            "The questions of a match can be read here with both answers and both verdicts. Nothing was judged yet.",
-            icon=":material/quiz:",
+        evaluate_match.nothing(
+            "The questions of a match can be read here with both answers and both verdicts. Nothing was judged yet.", "quiz"
         )
         return
     seen = evaluate_match.look(ws, match)

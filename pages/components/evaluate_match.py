@@ -55,6 +55,14 @@ def choose(ws: Workspace) -> Match | None:
     return found[chosen]
 
 
+def nothing(told: str, icon: str) -> None:
+    """What will be here once two models were judged, and the way there."""
+    st.info(told, icon=f":material/{icon}:")
+    if st.button("Judge two models", type="primary", icon=":material/gavel:"):
+        st.session_state.evaluate_asked = "Judge"
+        st.rerun()
+
+
 def look(ws: Workspace, match: Match) -> Seen | None:
     """What a match came to; None, with the fault said, where its test is gone."""
     state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at

@@ -33,13 +33,10 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """One match: its numbers, the taxonomy with what is picked beside it, and its parts."""
     match = evaluate_match.choose(ws)
     if match is None:
-        st.info(
-            "What a judge said of two models will be drawn here by discipline. Nothing was judged yet: hold questions out as a "
-            "GLAN-Test, and have a tuned model and its base answer them.", icon=":material/gavel:",
+        evaluate_match.nothing(
+            "What a judge said of two models will be drawn here by discipline. Nothing was judged yet: hold questions out as a GLAN-Test, "
+            "and have a tuned model and its base answer them.", "gavel",
         )  # fmt: skip
-        if st.button("Judge two models", type="primary", icon=":material/gavel:"):
-            st.session_state.evaluate_asked = "Judge"
-            st.rerun()
         return
     seen = evaluate_match.look(ws, match)
     if seen is None:

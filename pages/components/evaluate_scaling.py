@@ -17,7 +17,7 @@ from glan_core.training.models import list_models
 from glan_core.training.recipes import RECIPES
 from glan_core.wording import number, plural, shorten
 from glan_core.workspace import Workspace
-from pages.components import dataset_choice, job_panel, studio, teacher_form
+from pages.components import address, dataset_choice, job_panel, studio, teacher_form
 from pages.components.text import fault, plain
 
 SHARES = "1, 3, 10, 30, 100"
@@ -119,7 +119,10 @@ def _form(ws: Workspace, busy: bool) -> None:
     st.markdown("**Plan a study**")
     snapshots = {one.name: one for one in list_snapshots(ws)}
     if not snapshots:
-        st.caption("A study trains on a snapshot: take one on the Dataset page first, with something held out.")
+        st.caption("A study trains on a snapshot, and measures on what that holds out. There is none yet.")
+        if st.button("Take a snapshot", type="primary", icon=":material/photo_camera:"):
+            st.session_state.dataset_view = "Snapshots"
+            address.go("pages/dataset.py")
         return
     if st.session_state.get("run_scaling_snapshot") not in snapshots:
         st.session_state.run_scaling_snapshot = next(iter(snapshots))
