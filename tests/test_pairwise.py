@@ -271,6 +271,17 @@ def test_the_command_line_plans_judges_and_shows(tested, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_judge_that_is_not_there_is_one_line_and_the_page_of_an_empty_match_is_drawn(tested, capsys):
+    folder, nowhere = str(tested.folder), "http://127.0.0.1:9/v1"
+    words = ["--teacher", "openai:x", "--base-url", nowhere, "--price", "0,0"]
+    code = main(["evaluate", "judge", folder, "--test", "first", "--ours", f"openai:x@{nowhere}", *words])
+    assert code == 1 and "Traceback" not in (said := capsys.readouterr()).err + said.out
+    [match] = match_rows.matches(tested.db)
+    frame = outcome.item_frame(tested, match)
+    assert outcome.outcome(frame).judged == 0 and len(outcome.by(frame, "field")) == 0
+    assert outcome.gap_words(outcome.missing(tested, match, frame)) == ""
+
+
 def test_calls_of_answers_are_accounted_for(tested, teach):
     teach(judge(longer_wins))
     done, _ = judged(tested)

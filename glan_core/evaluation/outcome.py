@@ -22,6 +22,8 @@ from glan_core.wording import plural
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import ASPECTS, Match
 
+PLACES = ("item", "discipline", "name", "field", "group", "subject", "level", "strategy", "skill", "question")
+SCORED = ("ours_1", "other_1", "ours_2", "other_2")
 RESAMPLES, SHUFFLES, SEED = 2000, 5000, 0
 MOST_REFUSAL = 600  # characters, of a reply that a refusal is looked for in, as in `replies.check_whole`
 TRUSTED = 10  # questions, from which a difference gets an interval
@@ -75,7 +77,7 @@ def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
             verdict = found.get((item.id, swapped))
             row |= {f"ours_{nth}": verdict.ours if verdict else np.nan, f"other_{nth}": verdict.other if verdict else np.nan}
         rows.append(row)
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=[*PLACES, *SCORED])
     first, second = frame["ours_1"] - frame["other_1"], frame["ours_2"] - frame["other_2"]
     return frame.assign(difference=(first + second) / 2, agree=np.sign(first) == np.sign(second))
 
