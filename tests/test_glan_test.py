@@ -104,6 +104,14 @@ def test_a_changed_test_is_refused_and_nothing_is_kept(filled, new_workspace):
         glan_test.read_items(filled, "first")
 
 
+def test_a_test_whose_questions_can_not_be_told_apart_is_refused(filled, new_workspace):
+    freeze(filled)
+    head, first, *rest = glan_test.file_of(filled, "first").read_text("utf-8").splitlines()
+    data = "\n".join([head, first, first, *rest[1:]]).encode()
+    with pytest.raises(GlanError, match="same id"):
+        glan_test.import_test(new_workspace("other"), io.BytesIO(data), None, 5.0, "first.jsonl")
+
+
 def test_prompts_that_others_collected_become_a_test_with_skills(ws):
     rows = [
         {"instruction": "Write a haiku.", "skill": "Writing"},

@@ -1,6 +1,7 @@
 """Evaluate in every state: tests frozen and taken in, two models judged, results by discipline, questions one by one, studies."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from helpers import run_order
@@ -10,6 +11,7 @@ from studio_app import Studio, copy_of
 from glan_core import runs
 from glan_core.dataset import glan_test
 from glan_core.evaluation import outcome
+from glan_core.training import models
 from glan_core.workspace import Workspace, match_rows, run_rows
 from glan_core.workspace.match_rows import Match
 
@@ -66,6 +68,19 @@ def test_the_leaderboard_ranks_models_and_names_whom_they_stood_beside(judged):
         "student": "student before tuning", "Scripted teacher": "Reference answers", "student before tuning": "student"
     }  # fmt: skip
     assert "+3.50" in shown.said and "0.842" in shown.table("loss").to_string()
+
+
+def test_a_model_that_took_the_name_of_another_does_not_get_its_results(judged):
+    [match] = [match for match in match_rows.matches(judged.db) if match.id == "mat-student"]
+    about = match.about | {"weights": {"answer_ours": {"weights": "sha256:older", "adapter": ""}}}
+    with judged.write() as db:
+        match_rows.put_match(db, replace(match, about=about))
+    table = view("Leaderboard").table("difference").set_index("title")
+    assert table["difference"].isna()["student"] and "student before tuning" not in table.index
+    about["weights"]["answer_ours"]["weights"] = models.read_model(judged, "student").weights_hash
+    with judged.write() as db:
+        match_rows.put_match(db, replace(match, about=about, at=match.at + 1))
+    assert view("Leaderboard").table("difference").set_index("title")["difference"]["student"] == 3.5
 
 
 def test_the_papers_models_stand_below_marked_as_published(judged):

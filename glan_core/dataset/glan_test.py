@@ -185,6 +185,8 @@ def _items(file: Path) -> tuple[GlanTest, list[Item]]:
             items = [Item.model_validate_json(line) for line in lines]
     except (OSError, ValueError):
         raise GlanError(f"The test in {file.name} is damaged: a line of it can't be read. Take a whole copy.") from None
+    if len({item.id for item in items}) != len(items):
+        raise GlanError(f"The test in {file.name} has two questions with the same id: answers could not be told apart.")
     if hash_items(items) != head.hash:
         raise GlanError(f"The test in {file.name} was changed since it was frozen: its questions are not those of its hash.")
     return head, items

@@ -6,6 +6,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
 from glan_core.evaluation.answerers import title
 from glan_core.evaluation.orders import REFERENCE
+from glan_core.evaluation.pairwise import OTHER, OURS
 from glan_core.training.models import list_models
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 
@@ -19,18 +20,20 @@ def board(ws: Workspace) -> pd.DataFrame:
 
     `loss` is that on the held-out rows of its own snapshot (nats a token); `difference` the mean score difference of its newest
     match (with its interval, the questions judged, whom it stood beside, and the match's id); `delta_percent` the largest of its
-    contamination probes, called `probe`. NaN and None: not measured.
+    contamination probes, called `probe`. NaN and None: not measured, or measured of other weights than the model has now.
     """
     found: dict[str, dict] = {}
+    now: dict[str, str] = {}
     for model in list_models(ws):
         found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {"loss": model.losses.get("validation")}
-    matches = match_rows.matches(ws.db)
+        now[f"tuned:{model.name}"] = model.weights_hash
+    matches = [match for match in match_rows.matches(ws.db) if _of_today(match, now)]
     for match in matches:
         for spec in (match.ours, match.other):
             if spec != REFERENCE:
                 found.setdefault(spec, _row(spec))
-    scores = _benchmarks(ws)
-    probes = probe_rows.probes(ws.db)
+    scores = _benchmarks(ws, now)
+    probes = [probe for probe in probe_rows.probes(ws.db) if now.get(probe.model, "") in probe.weights_hash]
     for spec in [*scores, *(probe.model for probe in probes)]:
         found.setdefault(spec, _row(spec))
     for match in reversed(matches):  # the newest has the last word
@@ -43,6 +46,12 @@ def board(ws: Workspace) -> pd.DataFrame:
         found[spec] |= by_benchmark
     benchmarks = list(dict.fromkeys(name for by_benchmark in scores.values() for name in by_benchmark))
     return pd.DataFrame(list(found.values()), columns=[*COLUMNS, *benchmarks])
+
+
+def _of_today(match: match_rows.Match, now: dict[str, str]) -> bool:
+    """Whether a match was about the weights that its models have now: another model may have taken the name of one that is gone."""
+    sides = {match.ours: match.about.get("weights", {}).get(OURS), match.other: match.about.get("weights", {}).get(OTHER)}
+    return all(spec not in now or not hashes or now[spec] in hashes.values() for spec, hashes in sides.items())
 
 
 def _row(spec: str) -> dict:
@@ -65,10 +74,11 @@ def _take_match(ws: Workspace, found: dict[str, dict], match: match_rows.Match) 
         found[match.other] |= told | interval | turned | {"difference": -what.difference, "beside": title(match.ours)}
 
 
-def _benchmarks(ws: Workspace) -> dict[str, dict[str, float]]:
-    """Model -> benchmark -> its newest score in percent, of generated answers where there are any."""
+def _benchmarks(ws: Workspace, now: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Model -> benchmark -> its newest score in percent, of generated answers where there are any, by the weights it has `now`."""
     found: dict[str, dict[str, float]] = {}
-    ranked = sorted(benchmark_score_rows.scores(ws.db, parts=False), key=lambda score: (WAYS.index(score.way), -score.at))
+    scores = [s for s in benchmark_score_rows.scores(ws.db, parts=False) if now.get(s.model, "") in s.weights_hash]
+    ranked = sorted(scores, key=lambda score: (WAYS.index(score.way), -score.at))
     for score in ranked:
         found.setdefault(score.model, {}).setdefault(score.benchmark, 100 * score.score)
     return found
