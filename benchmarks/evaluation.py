@@ -16,8 +16,8 @@ from pathlib import Path
 
 from glan_core import runs
 from glan_core.dataset.glan_test import list_tests, read_items
+from glan_core.evaluation.contest import contest
 from glan_core.evaluation.orders import JudgeModelsOrder
-from glan_core.evaluation.pairwise import contest
 from glan_core.training.models import read_model
 from glan_core.workspace import Workspace, match_rows
 

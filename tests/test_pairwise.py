@@ -13,8 +13,9 @@ from glan_core.cli import main
 from glan_core.dataset import glan_test
 from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
+from glan_core.evaluation.contest import CUT, NOTHING, OTHER, OURS, contest
 from glan_core.evaluation.orders import JudgeModelsOrder
-from glan_core.evaluation.pairwise import CUT, NOTHING, OTHER, OURS, contest, plan_judging
+from glan_core.evaluation.pairwise import plan_judging
 from glan_core.teachers.base import Reply, TeacherRefusal
 from glan_core.workspace import call_rows, match_rows
 

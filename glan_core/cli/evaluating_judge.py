@@ -9,8 +9,9 @@ from glan_core.cli.jobs import carry_out
 from glan_core.cli.output import report, table
 from glan_core.evaluation import outcome
 from glan_core.evaluation.answerers import title
+from glan_core.evaluation.contest import contest
 from glan_core.evaluation.orders import REFERENCE, JudgeModelsOrder
-from glan_core.evaluation.pairwise import contest, plan_judging
+from glan_core.evaluation.pairwise import plan_judging
 from glan_core.generation.order import read_order
 from glan_core.generation.run import check
 from glan_core.workspace import Workspace, call_rows, match_rows

@@ -5,8 +5,8 @@ import pandas as pd
 from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
 from glan_core.evaluation.answerers import title
+from glan_core.evaluation.contest import OTHER, OURS
 from glan_core.evaluation.orders import REFERENCE
-from glan_core.evaluation.pairwise import OTHER, OURS
 from glan_core.training.models import list_models
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 

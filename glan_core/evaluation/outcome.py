@@ -14,8 +14,8 @@ import pandas as pd
 from glan_core.dataset.glan_test import Item, read_items, read_test
 from glan_core.errors import GlanError
 from glan_core.evaluation.answerers import title
+from glan_core.evaluation.contest import CUT, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.orders import REFERENCE
-from glan_core.evaluation.pairwise import CUT, OTHER, OURS, VERDICT, verdict_work
 from glan_core.ids import derive
 from glan_core.replies import REFUSAL
 from glan_core.wording import plural

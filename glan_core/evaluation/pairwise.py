@@ -5,30 +5,26 @@ orders, and the rate at which they disagree is part of the result. Answers, verd
 other: budgeted, resumed where they ended, never asked for twice.
 """
 
-import hashlib
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import apsw
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from glan_core import taxonomy, taxonomy_edit
-from glan_core.dataset.glan_test import GlanTest, Item, read_items, read_test
+from glan_core.dataset.glan_test import Item
 from glan_core.dataset.paraphrases import Guard
 from glan_core.dataset.snapshot import read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
-from glan_core.evaluation.answerers import Answerer, answerer
+from glan_core.evaluation.answerers import Answerer
+from glan_core.evaluation.contest import CUT, NOTHING, OTHER, OURS, VERDICT, Contest, contest
 from glan_core.evaluation.orders import REFERENCE, JudgeModelsOrder
+from glan_core.evaluation.outcome import said
 from glan_core.generation import plan
 from glan_core.generation.engine import Voice
 from glan_core.generation.work import Work, ask
 from glan_core.homework import MAX_CHARACTERS
-from glan_core.ids import derive
 from glan_core.prompts import prompt
 from glan_core.replies import AT_THE_LIMIT, Line, Malformed, json_lines
 from glan_core.teachers import open_teacher
@@ -36,10 +32,6 @@ from glan_core.teachers.base import Message
 from glan_core.teachers.prices import price_of
 from glan_core.workspace import Workspace, call_rows, match_rows
 from glan_core.workspace.match_rows import ASPECTS, OVERALL, Answer, Match, Verdict
-
-OURS, OTHER, VERDICT = "answer_ours", "answer_other", "verdict"
-CUT = " […]"  # stands where an answer was cut at its limit, for judges and readers
-NOTHING = "(no words at all)"
 
 
 class Scores(BaseModel):
@@ -67,60 +59,6 @@ class Both(BaseModel):
     first: Scores
     second: Scores
     comment: Line = Field("", max_length=4000)
-
-
-@dataclass(frozen=True)
-class Contest:
-    """An order with its names looked up: the test, those of its items that are asked, who answers."""
-
-    order: JudgeModelsOrder
-    test: GlanTest
-    items: tuple[Item, ...]
-    ours: Answerer
-    other: Answerer
-
-    @cached_property
-    def id(self) -> str:
-        """The match: the same for the same test, answers, judge and wording, so that a second run goes on with the first."""
-        order = self.order
-        settings = order.sampling_of(VERDICT)
-        parts = (self.test.hash, self.ours.key, self.other.key, order.teacher_of(VERDICT), order.base_url, prompt("compare").version,
-                 settings.temperature, settings.top_p)  # fmt: skip
-        return f"mat-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
-
-    def answer_work(self, who: Answerer, item_id: str) -> str:
-        """The id of the call for an answer."""
-        return derive("tan", f"{self.test.hash}/{who.key}", item_id)
-
-    def verdict_work(self, item_id: str, swapped: bool) -> str:
-        """The id of the call for a verdict."""
-        return verdict_work(self.id, item_id, swapped)
-
-
-def verdict_work(match: str, item_id: str, swapped: bool) -> str:
-    """The id of the call for a verdict of a match."""
-    return derive("vrd", match, f"{item_id}/{int(swapped)}")
-
-
-def contest(ws: Workspace, order: JudgeModelsOrder) -> Contest:
-    """What an order names; GlanError when there is no such test, model or discipline, or the references are missing."""
-    test = read_test(ws, order.test)
-    tree = taxonomy_edit.tree(ws)
-    wanted = None
-    if order.disciplines is not None:
-        wanted = {below for id in order.disciplines for below in taxonomy.disciplines_under(tree, id)}
-    items, counts = [], Counter()
-    for item in read_items(ws, order.test):
-        part = item.discipline or item.skill
-        if (wanted is None or item.discipline in wanted) and (order.questions is None or counts[part] < order.questions):
-            counts[part] += 1
-            items.append(item)
-    if not items:
-        raise GlanError(f"The test {test.name} has no questions of these disciplines.")
-    if REFERENCE in (order.ours, order.other) and not any(item.reference for item in items):
-        raise GlanError(f"The test {test.name} has no reference answers: choose another model to compare with.")
-    who = (answerer(ws, spec, order.temperature, order.answer_tokens) for spec in (order.ours, order.other))
-    return Contest(order, test, tuple(items), *who)
 
 
 def plan_judging(ws: Workspace, order: JudgeModelsOrder) -> plan.Plan:
@@ -248,8 +186,6 @@ class JudgeModelsFrontier:
 
     def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
         """See Frontier: a run that came to its end says what the match came to."""
-        from glan_core.evaluation.outcome import said
-
         state, message = ending
         if state != "finished":
             return ending

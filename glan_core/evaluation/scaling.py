@@ -15,8 +15,9 @@ from glan_core.dataset.snapshot import read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
+from glan_core.evaluation.contest import contest
 from glan_core.evaluation.orders import JudgeModelsOrder, ScalingOrder
-from glan_core.evaluation.pairwise import contest, plan_judging
+from glan_core.evaluation.pairwise import plan_judging
 from glan_core.generation.order import Model, read_order
 from glan_core.generation.run import PAUSED
 from glan_core.runs import control

@@ -8,8 +8,8 @@ from glan_core import taxonomy
 from glan_core.dataset.glan_test import Item
 from glan_core.errors import GlanError
 from glan_core.evaluation.answerers import title
+from glan_core.evaluation.contest import NOTHING, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.orders import REFERENCE
-from glan_core.evaluation.pairwise import NOTHING, OTHER, OURS, VERDICT, verdict_work
 from glan_core.wording import number, plural, shorten
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict

@@ -9,8 +9,8 @@ from glan_core.dataset.glan_test import Item, read_items
 from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
 from glan_core.evaluation.answerers import title
+from glan_core.evaluation.contest import OTHER, OURS
 from glan_core.evaluation.outcome import Missing, Outcome
-from glan_core.evaluation.pairwise import OTHER, OURS
 from glan_core.wording import ago, number, plural, shorten
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
