@@ -7,6 +7,7 @@ from glan_core import runs
 from glan_core.cli.generating import add_terms, failure_lines, plan_lines, terms_of
 from glan_core.cli.jobs import carry_out
 from glan_core.cli.output import report, table
+from glan_core.errors import GlanError
 from glan_core.evaluation import outcome
 from glan_core.evaluation.answerers import title
 from glan_core.evaluation.contest import contest
@@ -51,6 +52,8 @@ def _judge(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     if not args.ours:
         return _results(ws, args)
+    if not args.test:
+        raise GlanError(f"Say on which test: --test NAME ('glan evaluate glan-test {args.dir}' lists them).")
     order = read_order(JudgeModelsOrder, terms_of(args) | _own(args))
     made = plan_judging(ws, order)
     if args.plan:
