@@ -133,3 +133,9 @@ def enter(page, label: str, text: str) -> None:
     field.fill(text)
     field.press("Enter")
     still(page)
+
+
+def press(page, label: str) -> None:
+    """Press the button of this label, and wait until the page has taken it."""
+    page.get_by_role("button", name=label).click()
+    still(page)

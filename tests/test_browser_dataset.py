@@ -4,7 +4,7 @@ import json
 import zipfile
 
 import pytest
-from browser import enter, expect, still, visit
+from browser import enter, expect, press, still, visit
 
 from glan_core.dataset import snapshot
 from glan_core.workspace import Workspace, homework_rows
@@ -20,11 +20,6 @@ def ws(home):
     opened = Workspace.open(home / "demo")
     yield opened
     opened.close()
-
-
-def press(page, label: str) -> None:
-    page.get_by_role("button", name=label).click()
-    still(page)
 
 
 def test_the_dataset_is_frozen_verified_and_downloaded(page, server, ws, tmp_path):

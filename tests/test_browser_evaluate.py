@@ -1,7 +1,7 @@
 """Evaluation in a real browser: a test is held out and two models are judged by runs of their own, and the result is read."""
 
 import pytest
-from browser import expect, still, visit
+from browser import expect, press, visit
 
 from glan_core.dataset import glan_test
 from glan_core.workspace import Workspace, match_rows
@@ -16,11 +16,6 @@ def ws(home):
     opened = Workspace.open(home / "demo")
     yield opened
     opened.close()
-
-
-def press(page, label: str) -> None:
-    page.get_by_role("button", name=label).click()
-    still(page)
 
 
 def test_questions_are_held_out_judged_and_read(page, server, ws):
