@@ -9,6 +9,7 @@ import streamlit as st
 
 from glan_core.dataset import snapshot
 from glan_core.dataset.card import field_bars
+from glan_core.dataset.glan_test import list_tests
 from glan_core.dataset.manifest import Manifest
 from glan_core.dataset.orders import Choice, SnapshotOrder
 from glan_core.errors import GlanError
@@ -94,11 +95,12 @@ def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], busy: bool) -> None:
         name = st.text_input("Name", key="run_snapshot_name", placeholder=hint).strip() or hint
         choice = dataset_choice.fields(ws, tree, "snapshot", split="syllabus")
         count, left = dataset_choice.count(ws, tree, choice)
-        st.caption(f"Left out: {dataset_choice.left_words(left)}.")
+        also = ", and what GLAN-Tests hold out" if list_tests(ws) else ""  # how much that is shows in reading every row
+        st.caption(f"Left out: {dataset_choice.left_words(left)}{also}.")
         if name in taken:
             st.caption(f":orange[There is a snapshot {plain(name)} already: choose another name.]")
         if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
-            f"Freeze {plural(count, 'pair')}", type="primary", icon=":material/photo_camera:", key="freeze",
+            f"Freeze {'up to ' if list_tests(ws) else ''}{plural(count, 'pair')}", type="primary", icon=":material/photo_camera:", key="freeze",
             disabled=busy or not count or name in taken,
         ):  # fmt: skip
             _begin(ws, name, choice)
