@@ -36,12 +36,12 @@ if not found:
 
 names = [model.name for model in found]
 picked = st.session_state.get("model") or st.query_params.get("model")
-picked = picked if picked in names else names[0]
-key = f"models_{len(names)}"
-studio.mark_row(key, names.index(picked))
+st.session_state.model = picked if picked in names else names[0]
+at, choice = studio.one_picked(f"models_{len(names)}", names, "model")
+st.query_params["model"] = names[at]
 left, right = studio.picture_and_detail("model")
 with left:
-    event = st.dataframe(
+    st.dataframe(
         pd.DataFrame({
             "name": names,
             "recipe": [RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe for model in found],
@@ -52,7 +52,7 @@ with left:
             "size": [model.bytes / 1e6 for model in found],
             "when": [ago(model.created_at) for model in found],
         }),
-        hide_index=True, key=key, on_select="rerun", selection_mode="single-row-required", placeholder="–",
+        **choice, hide_index=True, placeholder="–",
         height="content" if len(found) <= 12 else 457, alt="Tuned models, newest first",
         column_config={
             "name": st.column_config.TextColumn("Model", width=97), "recipe": st.column_config.TextColumn("Recipe", width=80),
@@ -66,10 +66,6 @@ with left:
             "when": st.column_config.TextColumn("Made", width=85),
         },
     )  # fmt: skip
-    if event.selection.rows:
-        picked = names[event.selection.rows[0]]
-    model_detail.lineage(ws, tree, found[names.index(picked)])
-st.session_state.model = picked
-st.query_params["model"] = picked
+    model_detail.lineage(ws, tree, found[at])
 with right:
-    model_detail.panel(ws, found[names.index(picked)])
+    model_detail.panel(ws, found[at])
