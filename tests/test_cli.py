@@ -81,6 +81,31 @@ def test_generating_the_textbook_gives_true_pairs_that_lead_back_to_their_concep
         assert all(prompts), "every prompt can be shown again from stored rows"
 
 
+def test_a_finished_target_costs_nothing_with_a_teacher_of_unknown_price(glan, starter):
+    target = (starter.folder, "--disciplines", "music", "--subject-queries", 1, "--questions-per-syllabus", 2)
+    assert glan("generate", *target)[0] == 0
+    unknown = ("--teacher", "openai:mystery", "--base-url", "http://127.0.0.1:9/v1")
+    code, out, err = glan("plan", *target, *unknown)
+    assert code == 0 and "Nothing to do" in out and not err
+    code, out, _ = glan("plan", *target, *unknown, "--json")
+    assert code == 0 and json.loads(out)["usd"] == [0, 0] and {tuple(s["usd"]) for s in json.loads(out)["stages"]} == {(0, 0)}
+    assert glan("plan", *target, *unknown, "--budget-usd", 1)[0] == 0  # nothing is bought
+    code, out, err = glan("generate", *target, *unknown)
+    assert code == 0 and "finished" in out and "Traceback" not in err
+
+
+def test_only_calls_that_are_made_need_a_price(glan, starter):
+    target = (starter.folder, "--disciplines", "music", "--subject-queries", 1)
+    assert glan("generate", *target, "--questions-per-syllabus", 2)[0] == 0
+    more = (*target, "--questions-per-syllabus", 4, "--base-url", "http://127.0.0.1:9/v1", "--json")
+    priced = ("--teacher", "openai:mystery", "--stage", "question:teacher=openai:gpt-4o", "--answer-teacher", "openai:gpt-4o")
+    code, out, _ = glan("plan", *more, *priced)
+    assert code == 0 and json.loads(out)["usd"][0] > 0  # the unknown price is that of stages with no calls left
+    code, out, _ = glan("plan", *more, "--teacher", "openai:gpt-4o", "--answer-teacher", "openai:mystery")
+    usd = {stage["stage"]: stage["usd"] for stage in json.loads(out)["stages"]}
+    assert code == 0 and json.loads(out)["usd"] is None and usd["answer"] is None and usd["question"][0] > 0
+
+
 def test_show_says_what_was_changed_and_what_the_teacher_had_written(glan, starter):
     glan("generate", starter.folder, "--disciplines", "music", "--subject-queries", 1, "--questions-per-syllabus", 1)
     pair = next(homework_rows.all_pairs(starter.db))

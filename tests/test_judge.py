@@ -130,3 +130,16 @@ def test_the_command_line_says_the_price_before_and_how_it_ended(filled, capsys)
     assert "3 calls stored" in capsys.readouterr().out and len(judged(filled)) == 3
     assert main(["judge", folder, "--least-correct", "9"]) == 2
     assert "least correct" in capsys.readouterr().err
+
+
+def test_nothing_left_to_judge_costs_nothing_with_a_judge_of_unknown_price(filled, capsys):
+    unknown = ["--teacher", "openai:mystery", "--base-url", "http://127.0.0.1:9/v1"]
+    assert main(["judge", str(filled.folder)]) == 0
+    teacher = next(row.teacher for row in judged(filled))
+    with filled.write() as db:  # as if that judge had scored them
+        db.execute("UPDATE judgements SET teacher = 'openai:mystery' WHERE teacher = ?", (teacher,))
+    made = plan_judging(filled, JudgeOrder(teacher="openai:mystery", base_url="http://127.0.0.1:9/v1"))
+    assert made.calls == (0, 0) and made.usd == (0, 0)
+    for words in (["--plan"], []):
+        assert main(["judge", str(filled.folder), *words, *unknown]) == 0
+    assert "Traceback" not in capsys.readouterr().err

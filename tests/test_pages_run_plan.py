@@ -89,6 +89,14 @@ def test_a_reached_target_says_so(demo_ws):
     assert not [label for label in shown.labels() if label.startswith("Start")]
 
 
+def test_a_reached_target_needs_no_price_and_a_part_that_costs_calls_does(demo_ws):
+    shown = fill(Studio("runs", focus="mathematics"), run_kind="endpoint", run_queries=1, run_per=24)
+    shown = fill(shown, run_model="m", run_url="http://h/v1")
+    assert shown.fine and "already holds all of this target" in shown.app.success[0].value
+    shown = fill(shown, run_per=25)  # questions and answers alone: the other stages have no calls left
+    assert shown.fine and {metric.label: metric.value for metric in shown.app.metric}["Price"] == "price unknown"
+
+
 def test_a_preset_fills_the_numbers_and_is_named_while_they_are_its_own(demo_ws):
     shown = Studio("runs", focus="physics")
     assert "Broad: " in shown.said

@@ -272,6 +272,18 @@ def test_the_command_line_plans_judges_and_shows(tested, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_match_that_is_whole_costs_nothing_with_a_judge_of_unknown_price(tested, teach, capsys):
+    teach(judge(lambda nth, question, first, second: scores(5, 5)))
+    unknown = {"teacher": "openai:mystery", "base_url": "http://127.0.0.1:9/v1"}
+    judged(tested, **unknown)
+    words = ["evaluate", "judge", str(tested.folder), "--test", "first", "--ours", "scripted", "--answer-tokens", "20"]
+    words += ["--teacher", unknown["teacher"], "--base-url", unknown["base_url"]]
+    assert main([*words, "--plan", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["calls"] == [0, 0] and told["usd"] == [0, 0]
+    assert main(words) == 0
+
+
 def test_a_judge_that_is_not_there_is_one_line_and_the_page_of_an_empty_match_is_drawn(tested, capsys):
     folder, nowhere = str(tested.folder), "http://127.0.0.1:9/v1"
     words = ["--teacher", "openai:x", "--base-url", nowhere, "--price", "0,0"]

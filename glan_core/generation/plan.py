@@ -33,7 +33,10 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """One stage of a plan: calls (low, high), tokens of one call, price of all in dollars (None: unknown), seconds of one."""
+    """One stage of a plan: calls (low, high), tokens of one call, price of all in dollars, seconds of one.
+
+    `usd` is None where the price of a call is not known; no calls cost (0, 0) whatever their price.
+    """
 
     stage: str
     teacher: str
@@ -152,9 +155,12 @@ def _price_stage(ws: Workspace, order: Terms, stage: str, calls: Range) -> tuple
         seconds = SCRIPTED_SECONDS * order.max_in_flight  # it is this process that works: nothing runs side by side
     price = price_of(teacher, order.price)
     slack = 0.1 if known else 0.35
-    usd = price and tuple(
-        price.of(n * tokens_in, n * tokens_out) * factor for n, factor in zip(calls, (1 - slack, 1 + slack), strict=True)
-    )
+    if not calls[1]:
+        usd = 0.0, 0.0  # no call costs nothing, also where the price of one is not known
+    else:
+        usd = price and tuple(
+            price.of(n * tokens_in, n * tokens_out) * factor for n, factor in zip(calls, (1 - slack, 1 + slack), strict=True)
+        )
     return StagePlan(stage, teacher, calls, tokens_in, tokens_out, usd, seconds), known
 
 
