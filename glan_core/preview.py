@@ -25,6 +25,7 @@ from glan_core.generation.stages import chat_answer
 from glan_core.generation.work import fingerprint
 from glan_core.ids import syllabus_id
 from glan_core.taxonomy import Node, quoted
+from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import (
     Workspace,
     WorkspaceError,
@@ -209,6 +210,7 @@ def discard(ws: Workspace, discipline_id: str) -> None:
 def names_so_far(text: str) -> list[str]:
     """The names of subjects or class sessions in a reply that is still being written."""
     names = []
+    _, text = split_reasoning(text)
     for quoted_name in re.findall(r'"(?:subject_name|session)"\s*:\s*("(?:[^"\\\n]|\\.)*")', text):
         with suppress(ValueError):
             names.append(json.loads(quoted_name))

@@ -18,6 +18,7 @@ from glan_core.prompts import Prompt
 from glan_core.replies import Malformed, check_whole
 from glan_core.taxonomy import Node
 from glan_core.teachers.base import Message
+from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import (
     Workspace,
     call_rows,
@@ -135,10 +136,11 @@ def _repair_messages(ws: Workspace, call: Call, wording: Prompt) -> list[Message
     chat = bad and bad.reply and messages_of(ws, bad)
     if not chat or (parse := PARSERS.get(call.stage)) is None:
         return None
+    _, text = split_reasoning(bad.reply)
     try:
-        parse(check_whole(bad.reply, ""))
+        parse(check_whole(text, ""))
     except Malformed as fault:
-        return [*chat, {"role": "assistant", "content": bad.reply}, *ask(wording, problem=str(fault))]
+        return [*chat, {"role": "assistant", "content": text}, *ask(wording, problem=str(fault))]
     return None  # this release finds nothing wrong with it
 
 

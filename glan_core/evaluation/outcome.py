@@ -206,7 +206,7 @@ def said(ws: Workspace, match_id: str) -> str:
 CAUSES = {
     "malformed": ("could not be read", "could not be read"), "refused": ("was refused", "were refused"),
     "cut": ("was cut off", "were cut off"), "empty": ("was empty", "were empty"), "no reply": ("never came", "never came"),
-    "not judged": ("is still to come", "are still to come"),
+    "reasoning only": ("held only reasoning", "held only reasoning"), "not judged": ("is still to come", "are still to come"),
 }  # fmt: skip
 
 

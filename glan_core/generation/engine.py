@@ -30,6 +30,7 @@ from glan_core.teachers.base import (
     estimate_tokens,
 )
 from glan_core.teachers.prices import Price
+from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
@@ -221,16 +222,21 @@ class Engine:
     async def _take(self, work: Work, reply: Reply, seconds: float) -> None:
         """Make a record of a reply, or say why there is none."""
         stage = self.frontier.stage(work)
+        reasoning, text = split_reasoning(reply.text)
         try:
+            if reasoning and not text:
+                raise Malformed("reasoning only", "the reply ended before an answer: raise max_tokens for this stage")
             whole = getattr(stage, "whole", check_whole)
-            parsed = stage.parse(work, whole(reply.text, reply.finish_reason))
+            parsed = stage.parse(work, whole(text, reply.finish_reason))
         except Malformed as fault:
-            call = self._call(work, reply, seconds, fault.cause, reply.text[:MAX_KEPT_REPLY])
+            long = len(reply.text) > MAX_KEPT_REPLY  # then the reply is of more use than its reasoning
+            kept = (text if long and text else reply.text)[:MAX_KEPT_REPLY]
+            call = self._call(work, reply, seconds, fault.cause, kept)
             if fault.repairable and not work.repairs:
                 await self._store(work, call, lambda db: None)
-                self._ask_to_repair(work, reply.text, str(fault))
+                self._ask_to_repair(work, text, str(fault))
             else:
-                await self._give_up(work, fault.cause, str(fault), reply.text, call)
+                await self._give_up(work, fault.cause, str(fault), kept, call)
             return
         kept = None if stage.record_text(parsed) == reply.text else reply.text
         call = self._call(work, reply, seconds, "stored", kept)

@@ -8,7 +8,7 @@ import apsw
 @dataclass(frozen=True, slots=True)
 class Call:
     """One paid call. `outcome` is 'stored', or why nothing came of it: 'malformed', 'not self-contained', 'cut', 'empty',
-    'refused', 'discarded', or 'lost': the reply was written but did not arrive, so tokens and cost are the most it may be.
+    'reasoning only', 'refused', 'discarded', or 'lost': the reply was written but did not arrive, so tokens and cost are the most it may be.
 
     `work_id` is the id of the record that the call was for; `cost_usd` is None where the price is not known; `reply` is
     kept where it is not word for word the text of that record; `at` is when the reply arrived (seconds since 1970).

@@ -21,6 +21,7 @@ ADVICE = {
     "malformed": "The teacher did not keep to the form, nor after a repair turn: a stronger model helps.",
     "not self-contained": "Questions that refer to a class or to handing in: a stronger model helps.",
     "cut": "Replies ran into the token limit: raise max tokens of this stage.",
+    "reasoning only": "Replies ended within the teacher's reasoning: raise max tokens of this stage.",
     "empty": "The teacher sent nothing: often a filter, or a model that is too small.",
     "refused": "The teacher declined to answer: another teacher may not.",
     "no reply": "The endpoint failed again and again: look at its log, then continue the run.",
