@@ -18,6 +18,7 @@ from chat_models import GREEDY, make_base
 from glan_core.chat import process
 from glan_core.chat.panes import Drawing, Pane, pane_of
 from glan_core.errors import GlanError
+from glan_core.processes import is_running
 from glan_core.training.models import hash_weights
 
 pytest_plugins = ["chat_fixtures"]
@@ -239,7 +240,7 @@ def test_it_ends_by_itself_when_nobody_asks(tmp_path, monkeypatch):
     monkeypatch.setenv("GLAN_MODEL_IDLE", "1")
     process.ensure()
     pid = process.status()["pid"]
-    wait(lambda: process._alive(pid) is False)
+    wait(lambda: not is_running(pid))
     assert process.status() is None
 
 

@@ -21,6 +21,7 @@ from glan_core import __version__
 from glan_core.chat.panes import Drawing, Kept, Pane, TurnOrder
 from glan_core.errors import GlanError
 from glan_core.generation.order import Model
+from glan_core.processes import command_has, wait_until_ended
 from glan_core.teachers.base import Message
 from glan_core.teachers.http import key_from_environment
 
@@ -30,7 +31,9 @@ IDLE_SECONDS = 600.0
 START_SECONDS = 60.0  # a cold Python on a busy machine
 ASK_SECONDS = 20.0  # for what is answered at once
 LONG_SECONDS = 900.0  # for what loads weights first
-END_SECONDS = 15.0
+COMMAND = "serve-models"
+END_SECONDS = 15.0  # for answers to end and memory to be given back
+KILL_SECONDS = 5.0  # for the system to end it by force
 MOST_LOG = 2**20
 CRASHED = (
     "The model process has ended without a word, as it does when the machine's memory runs out. What was written is kept. The "
@@ -181,18 +184,19 @@ def nearest(folder: Path, snapshot: str, prompt: str, answer: str) -> dict:
 
 def release() -> bool:
     """Have the model process end and give all its memory back; answers that are being written end with what they have.
-    Returns when it is gone; whether there was one."""
+    Returns when it is gone; whether there was one. GlanError when it does not end even by force."""
     address = _address()
-    if address is None or not _alive(address.pid):
+    if address is None or not command_has(address.pid, COMMAND):  # its number may be another process's by now
         return False
     with suppress(ProcessGone, GlanError):
         _ask(address, "POST", "/release", {})
-    deadline = time.monotonic() + END_SECONDS
-    while _alive(address.pid):
-        if time.monotonic() > deadline:  # it hangs in a library
-            with suppress(ProcessLookupError):
-                os.kill(address.pid, signal.SIGKILL)
-        time.sleep(0.02)
+    if not wait_until_ended(address.pid, END_SECONDS):  # it hangs in a library
+        with suppress(ProcessLookupError):
+            os.kill(address.pid, signal.SIGKILL)
+        if not wait_until_ended(address.pid, KILL_SECONDS):
+            raise GlanError(f"The model process (pid {address.pid}) holds memory and does not end: end it, then try again.")
+    with suppress(ChildProcessError):  # a child of this very process is taken off the system's list; it has ended
+        os.waitpid(address.pid, 0)
     return True
 
 
@@ -206,7 +210,7 @@ def _launch(folder: Path) -> subprocess.Popen:
     fresh = log.exists() and log.stat().st_size > MOST_LOG
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if fresh else os.O_APPEND), 0o600), "ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "glan_core", "serve-models", "--idle", str(idle_seconds())],
+            [sys.executable, "-P", "-m", "glan_core", COMMAND, "--idle", str(idle_seconds())],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=variables,
         )  # fmt: skip
 
@@ -258,18 +262,6 @@ def _request(address: Address, method: str, path: str, body: dict | None, second
         yield response
     finally:
         connection.close()
-
-
-def _alive(pid: int) -> bool:
-    with suppress(ChildProcessError):  # one of ours that has ended is waited for, or it would seem to live
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # a number that was given to somebody else's process meanwhile
-        return False
-    return True
 
 
 def _last_words(folder: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from glan_core.errors import GlanError
 from glan_core.generation.order import Model, Terms
 from glan_core.generation.run import check, order_of
+from glan_core.processes import is_running
 from glan_core.runs import jobs
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE, STALE_AFTER, Run
@@ -79,21 +80,7 @@ def state_of(run: Run, now: float | None = None) -> str:
     if here and run.kind in jobs.JOBS:  # one step in a library may keep even the thread of the heartbeat waiting
         patience = JOB_SECONDS
     silent = now - (run.heartbeat_at or run.created_at) > patience
-    return "lost" if silent or (here and not _alive(run.pid)) else run.state
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process of this machine runs; one that has ended but was not yet waited for does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return True  # no /proc on this system
+    return "lost" if silent or (here and not is_running(run.pid)) else run.state
 
 
 def pause(ws: Workspace, run_id: int) -> None:
