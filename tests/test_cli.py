@@ -137,7 +137,7 @@ def test_show_says_what_was_changed_and_what_the_teacher_had_written(glan, start
         (["show", "{ws}", "qst-0"], "qst-0"),
         (["runs", "{ws}", "show", "7"], "no run 7"),
         (["runs", "{ws}", "pause"], "Which run"),
-        (["export", "{ws}", "--out", "{ws}/pairs.jsonl"], "no pairs"),
+        (["export", "{ws}", "--out", "{ws}/../pairs.jsonl"], "no pairs"),
         (["export", "{ws}", "--out", "{ws}/no/such/folder.jsonl"], "folder that exists"),
         (["taxonomy", "{ws}", "import", "{ws}/none.yaml"], "none.yaml"),
         (["taxonomy", "{ws}", "export", "{ws}/tree.txt"], ".yaml"),

@@ -121,11 +121,12 @@ def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, m
     put_model(ws, "part", form="adapter", base=str(tmp_path))
     for words, told in (
         (["merge", "whole", "new"], "there is no adapter to merge"), (["merge", "part", "whole"], "already a model"),
-        (["export", "whole"], "Say where the model is to go"), (["export", "whole", "--out", "/nowhere/at/all"], "can't be written"),
-        (["export", "whole", "--push", "ada/student"], "Nobody is logged in"),
+        (["export", "whole"], "Say where the model is to go"), (["export", "whole", "--push", "ada/student"], "Nobody is logged in"),
     ):  # fmt: skip
         assert main(["models", str(ws.folder), *words]) == 1
         assert told in capsys.readouterr().out, words
+    assert main(["models", str(ws.folder), "export", "whole", "--out", "/nowhere/at/all"]) == 2  # before a run is stored
+    assert "can't be written" in capsys.readouterr().err
     out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--licence", "mit")
     assert out.startswith("Wrote whole to ") and "license: mit" in (tmp_path / "away" / "README.md").read_text()
 

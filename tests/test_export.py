@@ -159,12 +159,13 @@ def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, order, tm
 
 def test_nothing_to_export_leaves_no_file_and_keeps_an_old_one(filled, tmp_path):
     old = tmp_path / "out"
-    old.write_text("precious")
+    export(filled, old, "chat")
+    before = old.read_bytes()
     with pytest.raises(GlanError, match="scripted"):
         export(filled, old, "chat", Choice(scripted=False))
     with pytest.raises(GlanError, match="is a file"):
         export(filled, old, "datasets")
-    assert old.read_text() == "precious" and [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    assert old.read_bytes() == before and [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_a_folder_takes_the_place_of_an_earlier_export_and_of_nothing_else(filled, tmp_path):

@@ -408,6 +408,10 @@ def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch)
     target = field(shown, "export_path_student").value
     choose(shown, export_licence_student="cc-by-4.0").press("Write the folder")
     assert shown.fine and "# student" in Path(target, "README.md").read_text()
+    choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Write the folder")
+    assert shown.fine and "can't be written" in shown.said
+    choose(shown, export_path_student=str(frozen.folder / "student")).press("Write the folder")
+    assert shown.fine and "files of a workspace" in shown.said and not (frozen.folder / "student").exists()
     choose(shown, export_repo_student="no name")
     shown.press("Send to the Hub")
     assert shown.fine and "is written as owner/name" in shown.said

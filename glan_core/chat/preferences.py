@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glan_core.chat.conversations import chat_before
+from glan_core.dataset.placing import check_output
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, STOPPED, Preference
@@ -61,8 +62,7 @@ def to_jsonl(ws: Workspace) -> bytes:
 
 def write_preferences(ws: Workspace, file: Path) -> int:
     """Write all preference rows to a new file; how many. GlanError when it exists, or there are none."""
-    if file.exists():
-        raise GlanError(f"{file} exists already: choose another name.")
+    check_output(ws, file)
     rows = to_jsonl(ws)
     if not rows:
         raise GlanError("There are no preference rows yet: vote on answers side by side first.")

@@ -9,6 +9,7 @@ from glan_core import taxonomy, taxonomy_edit
 from glan_core.cli.jobs import add_job_options, run_job
 from glan_core.cli.output import report, table
 from glan_core.dataset import glan_test
+from glan_core.dataset.placing import check_output
 from glan_core.errors import GlanError
 from glan_core.evaluation.orders import FreezeOrder
 from glan_core.generation.order import read_order
@@ -59,7 +60,9 @@ def _test(args: argparse.Namespace) -> int | None:
                 raise GlanError("Say where the test is to go: --file PATH.")
             test = glan_test.read_test(ws, args.name)
             glan_test.read_items(ws, args.name)  # what was changed must not travel under its old hash
-            shutil.copyfile(glan_test.file_of(ws, args.name), Path(args.file).expanduser())
+            path = Path(args.file).expanduser()
+            check_output(ws, path, glan_test.is_test)
+            shutil.copyfile(glan_test.file_of(ws, args.name), path)
             report(args.json, {"path": args.file, "hash": test.hash}, [f"Wrote {test.name} to {args.file}: {test.hash}."])
         case "remove":
             glan_test.remove_test(ws, args.name)

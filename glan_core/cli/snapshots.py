@@ -7,7 +7,7 @@ from glan_core import taxonomy, taxonomy_edit
 from glan_core.cli.jobs import run_job
 from glan_core.cli.output import report, table
 from glan_core.dataset import snapshot
-from glan_core.dataset.export import export, publish, written
+from glan_core.dataset.export import check_place, export, is_folder, publish, written
 from glan_core.dataset.formats import FORMATS
 from glan_core.dataset.orders import ExportOrder, SnapshotOrder
 from glan_core.dataset.rows import HELD_OUT
@@ -131,6 +131,9 @@ def _export(args: argparse.Namespace) -> int | None:
     }  # fmt: skip
     order = read_order(ExportOrder, values)
     if args.detach:
+        if order.path:
+            split = snapshot.read_snapshot(ws, order.snapshot).manifest.split if order.snapshot else order.choice.split
+            check_place(ws, Path(order.path), is_folder(order.form, split), card=order.card)
         return run_job(ws, order, args, f"Export to {args.out or args.push}")
     data, lines = {}, []
     if args.out:

@@ -9,6 +9,7 @@ from pathlib import Path
 from glan_core import runs, taxonomy, taxonomy_edit, taxonomy_file
 from glan_core.cli.generating import add_terms, failure_lines, say_end, terms_of
 from glan_core.cli.output import progress, report, say_waiting, table
+from glan_core.dataset.placing import check_output
 from glan_core.errors import GlanError
 from glan_core.generation.order import ProposalOrder, read_order
 from glan_core.generation.proposals import ProposalFrontier
@@ -78,12 +79,20 @@ def _export(args: argparse.Namespace) -> None:
     kind = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}.get(path.suffix.lower())
     if kind is None:
         raise GlanError(f"{path} must end in .yaml, .yml or .json: the ending says which to write.")
+    check_output(ws, path, _is_taxonomy)
     nodes = taxonomy_rows.nodes(ws.db)
     try:
         path.write_text(taxonomy_file.dump(nodes, kind, name=str(ws.fact("name", "Taxonomy"))), encoding="utf-8")
     except OSError as error:
         raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
     report(args.json, {"file": str(path), "nodes": len(nodes)}, [f"Wrote {len(nodes):,} nodes to {path}."])
+
+
+def _is_taxonomy(path: Path) -> bool:
+    try:
+        return bool(taxonomy_file.read(path))
+    except GlanError:
+        return False
 
 
 def _add(args: argparse.Namespace) -> None:

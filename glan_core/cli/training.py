@@ -14,6 +14,7 @@ from glan_core.training.model_card import serving
 from glan_core.training.orders import FinetuneOrder, MergeOrder, Method, ModelExportOrder, Precision, Schedule
 from glan_core.training.plan import TrainingPlan, check, plan
 from glan_core.training.recipes import RECIPES
+from glan_core.training.taking_away import check_target
 from glan_core.wording import durations, exact, short, size
 from glan_core.workspace import Workspace
 
@@ -193,6 +194,8 @@ def _models(args: argparse.Namespace) -> int | None:
         case "export":
             path = args.out and str(Path(args.out).expanduser().absolute())
             values = {"model": args.name, "path": path, "repo": args.push, "private": not args.public, "licence": args.licence}
+            if path:
+                check_target(ws, Path(path))
             return run_job(ws, read_order(ModelExportOrder, values), args, f"Export {args.name}")
     return None
 

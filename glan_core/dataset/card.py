@@ -59,6 +59,16 @@ def write_card(manifest: Manifest, file: Path, form: Form, *, licence: str | Non
     figure.write_text(coverage_svg(field_bars(manifest), LIGHT), "utf-8")
 
 
+def is_card(file: Path) -> bool:
+    """Whether a file is a card as `write_card` writes them."""
+    try:
+        with file.open(encoding="utf-8") as lines:
+            head = lines.read(4000)
+    except (OSError, ValueError):
+        return False
+    return head.startswith("---\n") and "pretty_name:" in head and "- glan\n" in head
+
+
 def field_bars(manifest: Manifest) -> list[FieldBar]:
     """The fields of a dataset with the rows of each, in the order of the taxonomy's groups, then by size."""
     rows: dict[tuple[str, str], int] = {}

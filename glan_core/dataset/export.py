@@ -1,6 +1,7 @@
 """Export of a dataset in the formats that trainers read, each row with its provenance."""
 
 import io
+import json
 import os
 import tempfile
 import zipfile
@@ -8,17 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from glan_core.dataset import hub
-from glan_core.dataset.card import write_card
+from glan_core.dataset.card import is_card, write_card
 from glan_core.dataset.formats import FORMATS, write_splits, writer
 from glan_core.dataset.manifest import FILE, Manifest, Tally
 from glan_core.dataset.orders import Choice, ExportOrder, Form
-from glan_core.dataset.placing import placed
+from glan_core.dataset.placing import EXPORTS, check_output, placed
 from glan_core.dataset.snapshot import left_out_words, read_snapshot
 from glan_core.dataset.splits import Rule
 from glan_core.errors import GlanError
 from glan_core.runs.jobs import Progress
 from glan_core.wording import plural
 from glan_core.workspace import Workspace, homework_rows
+
+MOST_ROW = 10 * 2**20  # bytes of a line that is looked at
 
 Step = Callable[[int, int], None]
 
@@ -42,9 +45,7 @@ def export(
     choice = choice or Choice()
     frozen = read_snapshot(ws, snapshot) if snapshot else None
     folder = as_folder or is_folder(form, (frozen.manifest if frozen else choice).split)
-    if path.parent == own_folder(ws) and not ws.read_only:
-        path.parent.mkdir(exist_ok=True)
-    _check_place(path, folder)
+    check_place(ws, path, folder, card=card)
     if frozen:
         rows, planned = frozen.rows(), frozen.manifest.number
     else:
@@ -130,18 +131,49 @@ def written(manifest: Manifest, path: str | os.PathLike) -> str:
 
 def own_folder(ws: Workspace) -> Path:
     """The folder of a workspace for exports that are to lie nowhere else; made when one is written there."""
-    return ws.folder.absolute() / "exports"
+    return ws.folder.absolute() / EXPORTS
 
 
-def _check_place(path: Path, folder: bool) -> None:
+def check_place(ws: Workspace, path: Path, folder: bool, *, card: bool = False) -> None:
+    """Make sure that an export may go to a path; the workspace's own folder for exports is made. GlanError as `check_output`,
+    and where the folder above is not there."""
+    if path.parent == own_folder(ws) and not ws.read_only:
+        path.parent.mkdir(exist_ok=True)
     if not path.parent.is_dir():
         raise GlanError(f"{path} cannot be written: name a {'folder' if folder else 'file'} in a folder that exists.")
     if not folder and path.is_dir():
         raise GlanError(f"{path} cannot be written: it is a folder, and this format is a file. Name a file.")
     if folder and path.exists() and not path.is_dir():
         raise GlanError(f"{path} cannot be written: it is a file, and a dataset that is split is a folder. Name a new folder.")
-    if folder and path.is_dir() and any(path.iterdir()) and not (path / FILE).is_file():
+    if folder and path.is_dir() and any(path.iterdir()) and not _is_export_folder(path):
         raise GlanError(f"{path} cannot be written: it holds other things than an export. Name a new folder.")
+    check_output(ws, path, _is_export_folder if folder else _is_export_file)
+    if card and not folder:
+        check_output(ws, path.with_suffix(".md"), is_card)
+        check_output(ws, path.with_suffix(".svg"), lambda figure: is_card(figure.with_suffix(".md")))
+
+
+def _is_export_folder(path: Path) -> bool:
+    try:
+        Manifest.model_validate_json((path / FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_export_file(path: Path) -> bool:
+    """Whether a file begins as `formats` writes them: a row with its provenance, or columns that hold both."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == b"PAR1":
+                return {"prompt", "completion", "question_teacher"} <= set(parquet.read_schema(path).names)
+            file.seek(0)
+            row = json.loads(file.readline(MOST_ROW))
+    except (OSError, ValueError, RecursionError, ArrowException):
+        return False
+    return isinstance(row, dict) and isinstance(row.get("provenance"), dict) and "question_teacher" in row["provenance"]
 
 
 def _stepping(rows: Iterable[tuple[str, dict]], planned: int, step: Step) -> Iterator[tuple[str, dict]]:

@@ -77,6 +77,11 @@ def read_test(ws: Workspace, name: str) -> GlanTest:
     return head
 
 
+def is_test(file: Path) -> bool:
+    """Whether a file begins as those of tests do."""
+    return _head(file) is not None
+
+
 def read_items(ws: Workspace, name: str) -> list[Item]:
     """The items of a test; GlanError when there is none, or its items are no longer those that were frozen."""
     return _items(file_of(ws, name))[1]

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from glan_core.dataset import hub
-from glan_core.dataset.placing import placed
+from glan_core.dataset.placing import check_output, placed
 from glan_core.dataset.snapshot import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.runs.jobs import Progress
@@ -24,8 +24,7 @@ def take_away(ws: Workspace, order: ModelExportOrder, progress: Progress) -> str
     said = []
     if order.path:
         target = Path(order.path).expanduser()
-        if target.exists() or not target.parent.is_dir():
-            raise GlanError(f"{target} can't be written: name a new folder in one that exists.")
+        check_target(ws, target)
         progress.step("model copied", 0, 1)
         with placed(target, folder=True, mark=progress.run_id) as new:
             write_model_folder(ws, model, new, order.licence)
@@ -41,6 +40,13 @@ def take_away(ws: Workspace, order: ModelExportOrder, progress: Progress) -> str
     if not said:
         raise GlanError("Say where the model is to go: a folder, the Hub, or both.")
     return " ".join(said)
+
+
+def check_target(ws: Workspace, target: Path) -> None:
+    """Make sure that a model may be copied to a folder. GlanError when it exists, or lies among a workspace's own files."""
+    if target.exists() or not target.parent.is_dir():
+        raise GlanError(f"{target} can't be written: name a new folder in one that exists.")
+    check_output(ws, target)
 
 
 def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, licence: str | None = None) -> None:

@@ -1,5 +1,7 @@
 """One tuned model: where it comes from, its facts, and what can be done with it."""
 
+from pathlib import Path
+
 import networkx as nx
 import pandas as pd
 import streamlit as st
@@ -15,6 +17,7 @@ from glan_core.training.model_card import serving
 from glan_core.training.models import TunedModel
 from glan_core.training.orders import MergeOrder, ModelExportOrder
 from glan_core.training.recipes import RECIPES
+from glan_core.training.taking_away import check_target
 from glan_core.wording import duration, exact, number, short, size
 from glan_core.workspace import Workspace
 from pages.components import address, job_panel
@@ -156,6 +159,7 @@ def _begin(ws: Workspace, kind: type, values: dict) -> None:
         order = read_order(kind, values)
         if isinstance(order, ModelExportOrder) and order.path:
             own_folder(ws).mkdir(exist_ok=True)
+            check_target(ws, Path(order.path).expanduser())
     except (GlanError, OSError) as error:
         st.session_state.model_error = error if isinstance(error, GlanError) else GlanError(str(error))
         return
