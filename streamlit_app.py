@@ -6,7 +6,7 @@ import streamlit as st
 
 from glan_core.errors import GlanError
 from glan_core.workspace import Damaged
-from pages.components.text import fault
+from pages.components.shared.untrusted_text import fault
 
 ASSETS = Path(__file__).parent / "assets"
 

@@ -56,8 +56,8 @@ def main() -> None:
 
 def _compare(name: str, path: Path, args: argparse.Namespace) -> list[dict]:
     """One model, bare and through the model process, in turns."""
-    from glan_core.chat import process
-    from glan_core.chat.panes import Pane
+    from glan_core.models import server_client
+    from glan_core.models.model_specs import Pane
 
     pane, bare, ours = Pane(spec=f"local:{path}", base=str(path)), [], []
     with _Bare(path, args.tokens) as ask:
@@ -66,16 +66,16 @@ def _compare(name: str, path: Path, args: argparse.Namespace) -> list[dict]:
             if number:
                 bare.append(once[0])
                 ours.append(once[1])
-    process.release()
+    server_client.release()
     return [_row(name, "bare generate, streamed", bare), _row(name, "glan chat", ours)]
 
 
 def _pair(folder: Path, args: argparse.Namespace) -> list[dict]:
     """A base and its adapter, one batch beside two answers one after the other."""
-    from chat_models import make_adapter
+    from support.chat_models import make_adapter
 
-    from glan_core.chat import process
-    from glan_core.chat.panes import Pane
+    from glan_core.models import server_client
+    from glan_core.models.model_specs import Pane
 
     base = _made(folder / "base", *SHAPES["medium (11M)"])
     adapter = make_adapter(base, folder / "adapter")
@@ -89,23 +89,23 @@ def _pair(folder: Path, args: argparse.Namespace) -> list[dict]:
                 {"first": alone[0]["first"]} | {name: sum(a[name] for a in alone) for name in ("seconds", "tokens", "cpu")}
             )
             both.append(together)
-    process.release()
+    server_client.release()
     name = "medium with adapter"
     return [_row(name, "glan chat, base, then adapter", one), _row(name, "glan chat, both as one batch", both)]
 
 
 def _through_the_process(panes: list, tokens: int) -> dict:
     """One answer as a client sees it: seconds to the first text, and to the end of the last one."""
-    from glan_core.chat import process
-    from glan_core.chat.panes import Drawing
+    from glan_core.models import server_client
+    from glan_core.models.model_specs import SeededDecodingParams
 
     chat = [{"role": "user", "content": PROMPT}]
-    process.ensure()
-    server = psutil.Process(process.status()["pid"])
+    server_client.ensure()
+    server = psutil.Process(server_client.status()["pid"])
     cpu = sum(server.cpu_times()[:2])
-    order = process.order_turn(panes, [chat] * len(panes), Drawing(temperature=0, max_tokens=tokens))
+    settings = server_client.order_turn(panes, [chat] * len(panes), SeededDecodingParams(temperature=0, max_tokens=tokens))
     begun, first, last, written = time.perf_counter(), None, 0.0, 0
-    for event in process.stream(order):
+    for event in server_client.stream(settings):
         if "text" in event:
             last = time.perf_counter() - begun
             first = first or last
@@ -166,7 +166,7 @@ def _bare(path: Path, tokens: int) -> None:
 def _made(folder: Path, width: int, layers: int, heads: int) -> Path:
     """A model with random weights that writes short words without end, so that both contenders can say every token at once."""
     import torch
-    from chat_models import TEMPLATE
+    from support.chat_models import TEMPLATE
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers import models as tokenizer_models
     from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast

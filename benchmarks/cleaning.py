@@ -77,7 +77,7 @@ def quality(found: dict, truth: dict) -> dict[str, float]:
 
 def glan_dedup(rows: int) -> Iterator:
     """`near_duplicates.repeats`."""
-    from glan_core.dataset.near_duplicates import repeats
+    from glan_core.dataset.near_duplicate_job import repeats
 
     questions, truth = repeated(rows)
     yield
@@ -109,7 +109,7 @@ def datasketch_dedup(rows: int) -> Iterator:
 def glan_decontaminate(rows: int) -> Iterator:
     """`matching.Index`: questions and answers, page by page."""
     from glan_core.dataset.benchmark_files import Item
-    from glan_core.dataset.matching import Index
+    from glan_core.dataset.ngram_index import Index
 
     items, pairs, truth = contaminated(rows)
     yield
@@ -149,8 +149,8 @@ def naive_decontaminate(rows: int) -> Iterator:
 
 def glan_filter(rows: int) -> Iterator:
     """All rules of `quality`; each tenth answer is a refusal, cut, or a loop."""
-    from glan_core.dataset import quality as filters
-    from glan_core.dataset.orders import FilterOrder
+    from glan_core.dataset import quality_filter_job as filters
+    from glan_core.dataset.settings import QualityFilterSettings
 
     faults = ["I'm sorry, but I can't help with that.", "The energy that is gained drives the", "So it goes on. " * 40]
     _, pairs, _ = contaminated(rows)
@@ -162,7 +162,7 @@ def glan_filter(rows: int) -> Iterator:
 
     pairs = [(prose(q), faults[n // 10 % 3] if n % 10 == 0 else prose(a)) for n, (q, a) in enumerate(pairs)]
     tests = filters.tests_of(
-        FilterOrder(rules=("refusal", "as-an-ai", "cut", "short", "depends", "hand-in", "loop", "language"))
+        QualityFilterSettings(rules=("refusal", "as-an-ai", "cut", "short", "depends", "hand-in", "loop", "language"))
     )
     truth = {n: {0: "refusal", 1: "cut", 2: "loop"}[n // 10 % 3] for n in range(0, rows, 10)}
     yield

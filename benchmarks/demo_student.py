@@ -19,8 +19,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from glan_core.dataset.snapshot import read_snapshot
-from glan_core.training.models import read_model
+from glan_core.dataset.snapshots import read_snapshot
+from glan_core.models.tuned_model_store import read_model
 from glan_core.workspace import Workspace
 
 ASKED = 30

@@ -17,7 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from glan_core import demo, ids, taxonomy, taxonomy_edit
+from glan_core import ids
+from glan_core.operations import demo_workspace
+from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import homework_rows
 from glan_core.workspace.homework_rows import Question
 
@@ -51,9 +53,9 @@ def texts(rng: random.Random, disciplines: list[str]) -> Iterator[tuple[str, str
 
 def fill(folder: Path, number: int) -> None:
     """A workspace with that many pairs."""
-    ws = demo.create(folder)
+    ws = demo_workspace.create(folder)
     rng = random.Random(7)
-    source = texts(rng, taxonomy.disciplines_under(taxonomy_edit.tree(ws)))
+    source = texts(rng, hierarchy.disciplines_under(tree_editing.tree(ws)))
     for start in range(0, number, 20_000):
         with ws.write() as db:
             for n in range(start, min(number, start + 20_000)):

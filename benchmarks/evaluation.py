@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.dataset.glan_test import list_tests, read_items
-from glan_core.evaluation.contest import contest
-from glan_core.evaluation.orders import JudgeModelsOrder
-from glan_core.training.models import read_model
+from glan_core.dataset.glan_test_store import list_tests, read_items
+from glan_core.evaluation.judge.match_setup import match_setup
+from glan_core.evaluation.settings import PairwiseJudgeSettings
+from glan_core.models.tuned_model_store import read_model
 from glan_core.workspace import Workspace, match_rows
 
 TEST, TOKENS, BATCH = "bench-test", 512, 16
@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("--student", help="a model of HOME/demo (default: one is made)")
     args = parser.parse_args()
     ws, student = made(args.home / "demo", args.student)
-    order = JudgeModelsOrder(test=TEST, ours=f"tuned:{student}", other=f"base:{student}", answer_tokens=TOKENS)
-    match = contest(ws, order)
+    settings = PairwiseJudgeSettings(test=TEST, ours=f"tuned:{student}", other=f"base:{student}", answer_tokens=TOKENS)
+    match = match_setup(ws, settings)
     with ws.write() as db:  # asked before: asked again for this measurement
         db.execute("DELETE FROM verdicts WHERE match = ?", (match.id,))
         for who in (match.ours, match.other):
@@ -78,7 +78,7 @@ def main() -> None:
     model = read_model(ws, student)
     places = [str(model.weights(ws)), model.base_path(ws)]
     timed(lambda: bare(places[0], questions[:1]))  # imports
-    _, ours = timed(lambda: runs.work(ws, runs.submit(ws, "judge-models", "benchmark", order.model_dump(mode="json"))))
+    _, ours = timed(lambda: runs.work(ws, runs.submit(ws, "judge-models", "benchmark", settings.model_dump(mode="json"))))
     _, loop = timed(lambda: [bare(place, questions) for place in places])
     answers = sum(len(match_rows.answers(ws.db, match.test.hash, who.key)) for who in (match.ours, match.other))
     told = {"questions": len(questions), "answers": answers, "judged": len(match_rows.judged(ws.db, match.id)), "ours": ours, "bare": loop,

@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from glan_core.dataset.export import export
+from glan_core.dataset.export_job import export
 from glan_core.dataset.formats import FORMATS
-from glan_core.dataset.orders import SnapshotOrder
-from glan_core.dataset.snapshot import remove_snapshot, take_snapshot
+from glan_core.dataset.settings import SnapshotSettings
+from glan_core.dataset.snapshots import remove_snapshot, take_snapshot
 from glan_core.workspace import Workspace
 
 FILE = "glan.sqlite"
@@ -41,8 +41,8 @@ def glan(folder: str, out: Path, form: str) -> int:
 def snapshot(folder: str, out: Path) -> int:
     """Our snapshot, split by syllabus and hashed."""
     ws = Workspace.open(folder)
-    order = SnapshotOrder(name="benchmark")
-    take_snapshot(ws, order, Silent())
+    settings = SnapshotSettings(name="benchmark")
+    take_snapshot(ws, settings, Silent())
     shutil.copytree(ws.folder / "snapshots" / "benchmark", out)
     remove_snapshot(ws, "benchmark")
     return 0

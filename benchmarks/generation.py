@@ -99,7 +99,7 @@ class _Endpoint:
     """The scripted teacher in a process of its own."""
 
     def __enter__(self) -> str:
-        code = f"from glan_core.teachers.server import run; run(port=0, latency_ms={LATENCY_MS})"
+        code = f"from glan_core.teachers.scripted.http_server import run; run(port=0, latency_ms={LATENCY_MS})"
         self._process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         return self._process.stdout.readline().split()[-1]
 
@@ -123,7 +123,7 @@ def _child(args: argparse.Namespace) -> dict:
         import openai  # noqa: F401
     elif args.child == "engine":
         import glan_core.runs
-        import glan_core.teachers.http  # noqa: F401
+        import glan_core.teachers.http_teacher  # noqa: F401
     if args.child == "prepare":
         return _prepare(args)
     if args.child == "engine":
@@ -158,16 +158,18 @@ def _order(args: argparse.Namespace, questions: int) -> dict:
 
 def _prepare(args: argparse.Namespace) -> dict:
     """A workspace with its curriculum, and a sample of the chats that its questions and answers take, for the bare loops."""
-    from glan_core import provenance, runs, taxonomy_edit
-    from glan_core.taxonomy import Node
+    from glan_core import runs
+    from glan_core.generation import provenance
+    from glan_core.records import Node
+    from glan_core.taxonomy import tree_editing
     from glan_core.workspace import Workspace, call_rows
 
     ws = Workspace.create(args.folder / "ws")
     crafts = [Node(f"craft-{n}", f"Craft {n}", "discipline", "crafts") for n in range(DISCIPLINES)]
-    taxonomy_edit.import_nodes(ws, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
+    tree_editing.import_nodes(ws, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
     runs.work(ws, runs.submit(ws, "generate", "curriculum", _order(args, 0)))
     sample = Workspace.create(args.folder / "sample")
-    taxonomy_edit.import_nodes(sample, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
+    tree_editing.import_nodes(sample, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
     runs.work(sample, runs.submit(sample, "generate", "sample", _order(args, 4)))
     chats = []
     ids = sample.db.execute(
@@ -185,8 +187,8 @@ def _engine(args: argparse.Namespace) -> int:
 
     ws = Workspace.open(args.folder / "ws")
     syllabi = ws.db.execute("SELECT count(*) FROM syllabi").fetchone()[0]
-    order = {**_order(args, args.calls // 2 // syllabi + 1), "max_calls": args.calls}
-    run = runs.work(ws, runs.submit(ws, "generate", "benchmark", order))
+    settings = {**_order(args, args.calls // 2 // syllabi + 1), "max_calls": args.calls}
+    run = runs.work(ws, runs.submit(ws, "generate", "benchmark", settings))
     stored = call_rows.spent(ws.db, run.id)[0]
     assert stored == args.calls, run.message
     return stored

@@ -8,9 +8,12 @@ import argparse
 import random
 import time
 
-from glan_core import demo, ids, review, taxonomy, taxonomy_edit
-from glan_core.curriculum import SessionDraft, Subject
-from glan_core.homework_draws import draws
+from glan_core import ids
+from glan_core.homework import review
+from glan_core.homework.concept_sampling import draws
+from glan_core.operations import demo_workspace
+from glan_core.records import SessionDraft, Subject
+from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import Question
 from glan_core.workspace.pair_filter import PairFilter
@@ -30,7 +33,7 @@ REVIEWED = 5000  # pairs that are rejected, so that filters find few among many
 def fill(ws, pairs: int) -> None:
     """Subjects for every discipline, syllabi for some, and pairs spread evenly over the syllabi."""
     rng = random.Random(7)
-    disciplines = taxonomy.disciplines_under(taxonomy_edit.tree(ws))
+    disciplines = hierarchy.disciplines_under(tree_editing.tree(ws))
     syllabi = []
     with ws.write() as db:
         for number, discipline in enumerate(disciplines):
@@ -91,5 +94,5 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=1_000_000)
     options = parser.parse_args()
     began = time.perf_counter()
-    fill(demo.create(options.folder), options.pairs)
+    fill(demo_workspace.create(options.folder), options.pairs)
     print(f"{options.folder}: {options.pairs:,} pairs in {time.perf_counter() - began:.0f} s")

@@ -1,6 +1,6 @@
 """Tokens per CPU-second of fine-tuning: `python benchmarks/training.py [--rows 160] [--recipes demo,lora]`.
 
-Ours (glan_core.training.finetuning as a run on a workspace), bare TRL (SFTTrainer with its defaults for rows of prompt and
+Ours (glan_core.training.finetune_job as a run on a workspace), bare TRL (SFTTrainer with its defaults for rows of prompt and
 completion, padded, fp32, no gradient checkpointing) and a bare torch loop (AdamW on shuffled, padded batches): the same weights, rows
 and batch size, one epoch, each in a process of its own with libraries that wait without spinning. Counted are real tokens, padding
 not, and the CPU (user and system, getrusage) from the first step to the last: imports, encoding and evaluations are left out; what a
@@ -19,12 +19,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from glan_core import demo, runs
-from glan_core.dataset.snapshot import read_snapshot
-from glan_core.training.encoding import open_encoder
-from glan_core.training.orders import FinetuneOrder, Scratch
+from glan_core import runs
+from glan_core.dataset.snapshots import read_snapshot
+from glan_core.operations import demo_workspace
+from glan_core.training.chat_encoding import open_encoder
 from glan_core.training.recipes import RECIPES
-from glan_core.training.rows import Counted, encoded_rows, training_texts
+from glan_core.training.settings import FinetuneSettings, Scratch
+from glan_core.training.training_texts import Counted, encoded_rows, training_texts
 from glan_core.workspace import Workspace
 
 SNAPSHOT, MAX_LENGTH = "all", 1024
@@ -36,27 +37,27 @@ SPENT: dict[str, float] = {}
 
 def make(folder: Path, rows: int) -> None:
     """A workspace with a snapshot of scripted pairs, and for each recipe the weights that every contender begins with."""
-    from glan_core.training import scratch
+    from glan_core.training import tiny_model
 
-    ws = demo.create(folder / "ws")
+    ws = demo_workspace.create(folder / "ws")
     target = {"disciplines": ["mathematics", "earth-science", "music"], "subject_queries": 1, "questions_per_syllabus": 14}
-    for kind, order in (("generate", {"target": target}), ("snapshot", {"name": SNAPSHOT, "split": "none"})):
-        run = runs.work(ws, runs.submit(ws, kind, "benchmark", order))
+    for kind, settings in (("generate", {"target": target}), ("snapshot", {"name": SNAPSHOT, "split": "none"})):
+        run = runs.work(ws, runs.submit(ws, kind, "benchmark", settings))
         assert run.state == "finished", run.message
     texts = list(training_texts(read_snapshot(ws, SNAPSHOT), rows, 0))
     for recipe, size in (("demo", Scratch()), ("lora", BASE)):
-        tokenizer = scratch.wrap_tokenizer(scratch.train_tokenizer(texts, size.vocabulary))
-        scratch.make_model(size, len(tokenizer), 0).save_pretrained(folder / recipe)
+        tokenizer = tiny_model.wrap_tokenizer(tiny_model.train_tokenizer(texts, size.vocabulary))
+        tiny_model.make_model(size, len(tokenizer), 0).save_pretrained(folder / recipe)
         tokenizer.save_pretrained(folder / recipe)
 
 
-def order_of(folder: Path, recipe: str, rows: int) -> FinetuneOrder:
+def order_of(folder: Path, recipe: str, rows: int) -> FinetuneSettings:
     """The recipe on the benchmark's rows, for one epoch, evaluated and stored once. Demo's student is made anew, as it always is."""
     batch = BATCH[recipe]
     values = {"name": f"bench-{recipe}", "snapshot": SNAPSHOT, "recipe": recipe, "rows": rows, "epochs": 1, "batch": batch,
               "rows_at_once": batch, "max_length": MAX_LENGTH, "precision": "fp32", "evaluations": 1, "keep_best": False,
               "patience": None, "prompts": ("Why?",)}  # fmt: skip
-    return FinetuneOrder(**RECIPES[recipe].values | values | ({} if recipe == "demo" else {"base": str(folder / recipe)}))
+    return FinetuneSettings(**RECIPES[recipe].values | values | ({} if recipe == "demo" else {"base": str(folder / recipe)}))
 
 
 def timed(work: Callable) -> Callable:
@@ -75,15 +76,15 @@ def timed(work: Callable) -> Callable:
 
 def ours(folder: Path, recipe: str, rows: int) -> int:
     """A run as the studio carries it out; the tokens that it saw."""
-    from glan_core.training import models
-    from glan_core.training.trainer import StudentTrainer
+    from glan_core.models import tuned_model_store
+    from glan_core.training.trainer import SnapshotTrainer
 
-    StudentTrainer.train = timed(StudentTrainer.train)
+    SnapshotTrainer.train = timed(SnapshotTrainer.train)
     ws = Workspace.open(folder / "ws")
-    order = order_of(folder, recipe, rows)
-    run = runs.work(ws, runs.submit(ws, "finetune", "benchmark", order.model_dump(mode="json")))
+    settings = order_of(folder, recipe, rows)
+    run = runs.work(ws, runs.submit(ws, "finetune", "benchmark", settings.model_dump(mode="json")))
     assert run.state == "finished", run.message
-    return models.read_model(ws, order.name).tokens
+    return tuned_model_store.read_model(ws, settings.name).tokens
 
 
 def loaded(folder: Path, recipe: str, rows: int) -> tuple:
@@ -103,12 +104,16 @@ def loaded(folder: Path, recipe: str, rows: int) -> tuple:
     )
 
 
-def adapter(order: FinetuneOrder):
+def adapter(settings: FinetuneSettings):
     """The adapter that the recipe has."""
     from peft import LoraConfig
 
     return LoraConfig(
-        r=order.lora_rank, lora_alpha=order.lora_alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
 
 
@@ -117,15 +122,15 @@ def trl(folder: Path, recipe: str, rows: int) -> int:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    order = order_of(folder, recipe, rows)
+    settings = order_of(folder, recipe, rows)
     model, tokenizer, written, _ = loaded(folder, recipe, rows)
     settings = SFTConfig(
-        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=order.batch, learning_rate=order.learning_rate,
+        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=settings.batch, learning_rate=settings.learning_rate,
         max_length=MAX_LENGTH, gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[], save_strategy="no",
     )  # fmt: skip
     trainer = SFTTrainer(
         model=model, args=settings, train_dataset=Dataset.from_list(written), processing_class=tokenizer,
-        peft_config=adapter(order) if order.method == "lora" else None,
+        peft_config=adapter(settings) if settings.method == "lora" else None,
     )  # fmt: skip
     timed(trainer.train)()
     return sum(map(len, trainer.train_dataset["input_ids"]))
@@ -135,19 +140,19 @@ def loop(folder: Path, recipe: str, rows: int) -> int:
     """The least that trains."""
     import torch
 
-    order = order_of(folder, recipe, rows)
+    settings = order_of(folder, recipe, rows)
     model, tokenizer, _, tokens = loaded(folder, recipe, rows)
-    if order.method == "lora":
+    if settings.method == "lora":
         from peft import get_peft_model
 
-        model = get_peft_model(model, adapter(order))
+        model = get_peft_model(model, adapter(settings))
     random.Random(0).shuffle(tokens)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=order.learning_rate)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=settings.learning_rate)
 
     def train() -> None:
         model.train()
-        for at in range(0, len(tokens), order.batch):
-            batch = tokens[at : at + order.batch]
+        for at in range(0, len(tokens), settings.batch):
+            batch = tokens[at : at + settings.batch]
             longest = max(len(row["input_ids"]) for row in batch)
 
             def padded(name: str, fill: int, batch=batch, longest=longest) -> torch.Tensor:

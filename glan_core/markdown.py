@@ -1,6 +1,6 @@
 """Markdown documents made from facts: tables, and texts of people or models that show as they are."""
 
-from glan_core.wording import number
+from glan_core.formatting import number
 
 
 class Verbatim(str):

@@ -5,18 +5,19 @@ from pathlib import Path
 import streamlit as st
 
 from glan_core.chat import conversations
-from glan_core.chat.panes import SCRIPTED, specs_of
-from glan_core.wording import plural, shorten
+from glan_core.formatting import plural, shorten
+from glan_core.models.model_specs import SCRIPTED, specs_of
 from glan_core.workspace import chat_rows
-from pages.components import address, chat_bar, chat_sources, chat_state, chat_turn, studio
-from pages.components.text import plain
+from pages.components.chat import model_bar, page_state, sources, turn_view
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.untrusted_text import plain
 
 TRAIN = "pages/train.py"
 HEIGHT = 540  # of what was said, which scrolls by itself; the style sheet fits it to the window
 
-ws, tree = studio.open_page("Chat")
-conversation = chat_state.take(ws)
-chat_state.write(conversation)
+ws, tree = page_frame.open_page("Chat")
+conversation = page_state.take(ws)
+page_state.write(conversation)
 turns = conversations.show(ws, conversation) if conversation else []
 writing = bool(turns) and turns[-1].writing
 
@@ -47,7 +48,7 @@ def nobody() -> None:
         if (Path(__file__).parents[1] / TRAIN).exists() and st.button(
             "Fine-tune a model", type="primary", icon=":material/model_training:"
         ):
-            address.go(TRAIN)
+            url_state.go(TRAIN)
         st.button("Talk to the scripted teacher", icon=":material/smart_toy:", on_click=scripted)
 
 
@@ -62,25 +63,25 @@ def ask() -> None:
         said = "The answer is being written"
     mute = ws.read_only or writing or not st.session_state.talk_specs
     if prompt := st.chat_input(said, key="talk_prompt", disabled=mute):
-        chat_turn.ask(ws, conversation and conversation.id, prompt)
+        turn_view.ask(ws, conversation and conversation.id, prompt)
 
 
-studio.title("Chat", tree, sentence(), ws)
-chat_bar.bar(ws, conversation)
-chat_turn.told()
+page_frame.title("Chat", tree, sentence(), ws)
+model_bar.bar(ws, conversation)
+turn_view.told()
 if not st.session_state.talk_specs and not turns:
     nobody()
 else:
-    left, right = studio.picture_and_detail()
+    left, right = page_frame.picture_and_detail()
     with left:
         if turns:
             with st.container(height=HEIGHT, border=False, autoscroll=True, key="talk"):
                 for shown in turns:
-                    chat_turn.turn(ws, shown, last=shown is turns[-1])
+                    turn_view.turn(ws, shown, last=shown is turns[-1])
         else:
             st.caption("Ask something, or take a question that was held out of the training.")
         ask()
-        chat_bar.votes(ws)
+        model_bar.votes(ws)
     with right:
-        chat_sources.detail(ws, tree, conversation and conversation.id, writing=writing)
-        chat_bar.process_line()
+        sources.detail(ws, tree, conversation and conversation.id, writing=writing)
+        model_bar.process_line()

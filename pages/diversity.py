@@ -2,17 +2,18 @@
 
 import streamlit as st
 
-from glan_core import coverage
-from glan_core.diversity.maps import MapInfo, list_maps
-from glan_core.wording import number, plural, shorten
+from glan_core.diversity.map_store import MapInfo, list_maps
+from glan_core.formatting import number, plural, shorten
+from glan_core.taxonomy import coverage
 from glan_core.workspace import homework_rows
-from pages.components import diversity_compare, diversity_map, diversity_measures, embedder_form, job_panel, studio
+from pages.components.diversity import comparison, embedder_form, metrics, question_map
+from pages.components.shared import job_panel, page_frame
 
 VIEWS = ("Map", "Measures", "Compare")
 JOBS = ("embed", "map", "measure", "compare")
 
-ws, tree = studio.open_page("Diversity")
-counts = coverage.standings(ws, tree)[""].counts
+ws, tree = page_frame.open_page("Diversity")
+counts = coverage.coverage_by_node(ws, tree)[""].counts
 questions = int(counts["questions"])
 maps = list_maps(ws)
 live = job_panel.at_work(ws, JOBS)
@@ -42,14 +43,14 @@ def choose_map() -> MapInfo:
     return next(info for info in maps if info.embedder == name)
 
 
-studio.title("Diversity", tree, sentence(), ws)
+page_frame.title("Diversity", tree, sentence(), ws)
 if not questions:
     st.info("Every question will be a point here, near the questions that it is like. There are none yet: a run writes them.",
             icon=":material/scatter_plot:")  # fmt: skip
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        from pages.components import address
+        from pages.components.shared import url_state
 
-        address.go("pages/runs.py")
+        url_state.go("pages/runs.py")
     st.stop()
 if not maps:
     job_panel.progress(ws, *JOBS)
@@ -67,8 +68,8 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
 job_panel.progress(ws, *JOBS)
 match view:
     case "Measures":
-        diversity_measures.panel(ws, tree, info.embedder)
+        metrics.panel(ws, tree, info.embedder)
     case "Compare":
-        diversity_compare.panel(ws, tree, info.embedder)
+        comparison.panel(ws, tree, info.embedder)
     case _:
-        diversity_map.panel(ws, tree, info.embedder)
+        question_map.panel(ws, tree, info.embedder)

@@ -2,31 +2,31 @@
 
 import streamlit as st
 
-from glan_core.dataset.glan_test import list_tests
-from glan_core.wording import plural
+from glan_core.dataset.glan_test_store import list_tests
+from glan_core.formatting import plural
 from glan_core.workspace import benchmark_score_rows, match_rows, probe_rows
-from pages.components import (
-    evaluate_benchmarks,
-    evaluate_board,
-    evaluate_items,
-    evaluate_judge,
-    evaluate_probe,
-    evaluate_results,
-    evaluate_scaling,
-    studio,
+from pages.components.evaluate import (
+    benchmarks,
+    contamination,
+    judge_form,
+    leaderboard,
+    match_questions,
+    match_results,
+    scaling,
 )
+from pages.components.shared import page_frame
 
 VIEWS = {
-    "Leaderboard": evaluate_board.panel,
-    "Judge": evaluate_judge.panel,
-    "Results": evaluate_results.panel,
-    "Questions": evaluate_items.panel,
-    "Benchmarks": evaluate_benchmarks.panel,
-    "Contamination": evaluate_probe.panel,
-    "Scaling": evaluate_scaling.panel,
+    "Leaderboard": leaderboard.panel,
+    "Judge": judge_form.panel,
+    "Results": match_results.panel,
+    "Questions": match_questions.panel,
+    "Benchmarks": benchmarks.panel,
+    "Contamination": contamination.panel,
+    "Scaling": scaling.panel,
 }
 
-ws, tree = studio.open_page("Evaluate")
+ws, tree = page_frame.open_page("Evaluate")
 tests, matches = list_tests(ws), match_rows.matches(ws.db)
 scored = {score.model for score in benchmark_score_rows.scores(ws.db, parts=False)}
 probed = {probe.name for probe in probe_rows.probes(ws.db)}
@@ -35,7 +35,7 @@ counted = (
     (probed, "probe", "probes"),
 )  # fmt: skip
 said = " · ".join(plural(len(what), one, many) for what, one, many in counted if what)
-studio.title("Evaluate", tree, said or "What a model learned, by discipline. Nothing was tested yet.", ws)
+page_frame.title("Evaluate", tree, said or "What a model learned, by discipline. Nothing was tested yet.", ws)
 if asked := st.session_state.pop("evaluate_asked", None):
     st.session_state.evaluate_view = asked
 view = st.segmented_control(

@@ -3,22 +3,23 @@
 import pandas as pd
 import streamlit as st
 
-from glan_core import coverage
+from glan_core.formatting import plural, shorten
 from glan_core.ids import syllabus_id
-from glan_core.wording import plural, shorten
+from glan_core.taxonomy import coverage
 from glan_core.workspace import curriculum_rows, homework_rows, pair_filter, taxonomy_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter
-from pages.components import address, pair_filters, studio
-from pages.components.pair_reading import reading
-from pages.components.pair_review import REVIEWED, bulk, last_deed, verdicts
-from pages.components.text import plain
+from pages.components.homework import filters
+from pages.components.homework.reading_view import reading
+from pages.components.homework.review import REVIEWED, bulk, last_deed, verdicts
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.untrusted_text import plain
 
 PAGE = 50
 
-ws, tree = studio.open_page("Homework")
-focus = address.focus()
-standing = coverage.standings(ws, tree)[focus or ""]
+ws, tree = page_frame.open_page("Homework")
+focus = url_state.focus()
+standing = coverage.coverage_by_node(ws, tree)[focus or ""]
 pairs, questions, rejected = (int(standing.counts[name]) for name in ("pairs", "questions", "rejected"))
 
 
@@ -26,9 +27,9 @@ def sentence() -> str:
     """The state of what is in focus, in one sentence."""
     reviewed = f" · {plural(rejected, 'rejected pair')}" if rejected else ""
     state = f"{plural(pairs, 'answered pair')} · {plural(questions - pairs, 'question')} without an answer{reviewed}"
-    if not address.subject():
+    if not url_state.subject():
         return state
-    subject = curriculum_rows.subject(ws.db, address.subject())
+    subject = curriculum_rows.subject(ws.db, url_state.subject())
     syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject.id))
     asked = plural(syllabus.questions if syllabus else 0, "question")
     return f"{asked} on {plain(shorten(subject.name, 60))} · in the whole discipline {state}"
@@ -38,7 +39,7 @@ def to_newest() -> None:
     """Show the newest rows, with none picked."""
     for key in ("before", "after"):
         st.session_state.pop(key, None)
-    address.pick(pair=None)
+    url_state.pick(pair=None)
 
 
 def page_of(which: PairFilter) -> list[Pair]:
@@ -72,12 +73,12 @@ def turn(rows: list[Pair], which: PairFilter) -> None:
 def table(rows: list[Pair], at: int | None) -> None:
     """The rows, with the picked one marked."""
     key = f"rows_{rows[0].question.seq}"
-    studio.mark_row(key, at)
+    page_frame.mark_row(key, at)
 
     def choose() -> None:
         picked = st.session_state[key].selection.rows
         if picked and picked[0] < len(rows):
-            address.pick(pair=rows[picked[0]].question.id)
+            url_state.pick(pair=rows[picked[0]].question.id)
 
     one = focus is not None and tree.nodes[focus]["node"].kind == "discipline"
     columns = {
@@ -115,7 +116,7 @@ def _name(discipline_id: str) -> str:
 
 def picked_of(rows: list[Pair]) -> tuple[Pair, int | None]:
     """The pair to be read, and its place among the rows: the picked one, even where it is not among them, else the first."""
-    wanted = address.picked("pair")
+    wanted = url_state.picked("pair")
     at = next((number for number, row in enumerate(rows) if row.question.id == wanted), None)
     if at is not None:
         return rows[at], at
@@ -129,7 +130,7 @@ def stepper(rows: list[Pair], at: int | None):
     def go_on(step: int) -> None:
         to = (-1 if at is None else at) + step
         if 0 <= to < len(rows):
-            address.pick(pair=rows[to].question.id)
+            url_state.pick(pair=rows[to].question.id)
         elif to >= len(rows):
             to_newest()
             st.session_state.before = rows[-1].question.seq
@@ -140,17 +141,17 @@ def stepper(rows: list[Pair], at: int | None):
     return go_on
 
 
-studio.title("Homework", tree, sentence(), ws)
+page_frame.title("Homework", tree, sentence(), ws)
 if not questions:
     what = "under this part of the taxonomy" if focus else "in this workspace"
     st.info(f"Questions and their answers will be here. There are none yet {what}: a run writes them.", icon=":material/quiz:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        address.go("pages/runs.py")
+        url_state.go("pages/runs.py")
     st.stop()
-left, right = studio.two_halves()
+left, right = page_frame.two_halves()
 with left:
     bar = st.container(horizontal=True, vertical_alignment="bottom")
-    which = pair_filters.pair_filters(ws, tree, bar, to_newest)
+    which = filters.pair_filters(ws, tree, bar, to_newest)
     last_deed(ws)
 rows = page_of(which)
 if not rows and ("before" in st.session_state or "after" in st.session_state):
@@ -169,4 +170,4 @@ if rows:
             reading(ws, tree, pair)
 else:
     left.info("No row passes these filters.")
-    left.button("Clear the filters", on_click=lambda: (pair_filters.clear(), to_newest(), address.pick(concept=None)))
+    left.button("Clear the filters", on_click=lambda: (filters.clear(), to_newest(), url_state.pick(concept=None)))

@@ -3,18 +3,19 @@
 import pandas as pd
 import streamlit as st
 
-from glan_core.training.models import list_models
+from glan_core.formatting import ago, plural, size
+from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
-from glan_core.wording import ago, plural, size
-from pages.components import address, job_panel, model_detail, studio
-from pages.components.text import fault
+from pages.components.models import detail
+from pages.components.shared import job_panel, page_frame, url_state
+from pages.components.shared.untrusted_text import fault
 
 JOBS = ("merge", "model-export")
 
-ws, tree = studio.open_page("Models")
+ws, tree = page_frame.open_page("Models")
 found = list_models(ws)
 total = sum(model.bytes for model in found)
-studio.title(
+page_frame.title(
     "Models",
     tree,
     f"{plural(len(found), 'model')} · {size(total)} of weights" if found else "No model was tuned here yet.",
@@ -31,15 +32,15 @@ if not found:
         "the demo recipe needs no weights and a few minutes.", icon=":material/deployed_code:",
     )  # fmt: skip
     if st.button("Train a model", type="primary", icon=":material/model_training:"):
-        address.go("pages/train.py")
+        url_state.go("pages/train.py")
     st.stop()
 
 names = [model.name for model in found]
 picked = st.session_state.get("model") or st.query_params.get("model")
 st.session_state.model = picked if picked in names else names[0]
-at, choice = studio.one_picked(f"models_{len(names)}", names, "model")
+at, choice = page_frame.one_picked(f"models_{len(names)}", names, "model")
 st.query_params["model"] = names[at]
-left, right = studio.picture_and_detail("model")
+left, right = page_frame.picture_and_detail("model")
 with left:
     st.dataframe(
         pd.DataFrame({
@@ -66,6 +67,6 @@ with left:
             "when": st.column_config.TextColumn("Made", width=85),
         },
     )  # fmt: skip
-    model_detail.lineage(ws, tree, found[at])
+    detail.lineage(ws, tree, found[at])
 with right:
-    model_detail.panel(ws, found[at])
+    detail.panel(ws, found[at])

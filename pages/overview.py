@@ -3,21 +3,22 @@
 import pandas as pd
 import streamlit as st
 
-from glan_core import coverage, runs, taxonomy
+from glan_core import runs
 from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
-from glan_core.runs import gains
-from glan_core.wording import number, plural, short, usd
+from glan_core.formatting import number, plural, short, usd
+from glan_core.runs import counter_deltas
+from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
-from pages.components import address, runs_panel, studio
-from pages.components.text import plain
+from pages.components.shared import page_frame, run_table, url_state
+from pages.components.shared.untrusted_text import plain
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
 EMPTIEST = 12
 
-ws, tree = studio.open_page("Overview")
-standings = coverage.standings(ws, tree)
-focus = address.focus()
+ws, tree = page_frame.open_page("Overview")
+standings = coverage.coverage_by_node(ws, tree)
+focus = url_state.focus()
 standing = standings[focus or ""]
 
 
@@ -50,7 +51,7 @@ def pick() -> None:
         id = points[0]["id"]
         if id == middle() and id != ALL:
             id = tree.nodes[id]["node"].parent_id
-        address.set_focus(None if id in (ALL, None) else id)
+        url_state.set_focus(None if id in (ALL, None) else id)
 
 
 def picture() -> None:
@@ -66,7 +67,7 @@ def picture() -> None:
         )  # fmt: skip
     frame = coverage_frame(tree, standings, measure)
     st.plotly_chart(
-        PICTURES[drawn](frame, measure, studio.figure_style(), middle(), focus), key="coverage", on_select=pick,
+        PICTURES[drawn](frame, measure, page_frame.figure_style(), middle(), focus), key="coverage", on_select=pick,
         selection_mode="points", config={"displayModeBar": False},
         alt=f"Taxonomy as {drawn.lower()}, coloured by {MEASURES[measure].title.lower()}: {sentence()}",
     )  # fmt: skip
@@ -106,14 +107,14 @@ def plan_for(disciplines: list[str]) -> None:
     """Go to the plan form for these disciplines, all of the focus where there are none."""
     st.session_state.run_disciplines = disciplines
     st.session_state.runs_view = "Plan"
-    address.go("pages/runs.py")
+    url_state.go("pages/runs.py")
 
 
 def totals() -> None:
     """Counts, each with what the run that works now, or the last one, has added."""
-    run, brought = gains.last_change(ws) or (None, {})
-    under = set(taxonomy.disciplines_under(tree, focus))
-    added = gains.in_all({id: values for id, values in brought.items() if id in under})
+    run, brought = counter_deltas.last_change(ws) or (None, {})
+    under = set(hierarchy.disciplines_under(tree, focus))
+    added = counter_deltas.in_all({id: values for id, values in brought.items() if id in under})
     counts = standing.counts
     shown = (
         ("Pairs", "pairs", short, "Answered questions."), ("Subjects", "subjects", short, "Subjects found so far."),
@@ -145,7 +146,7 @@ def _below(nodes: list) -> None:
 def emptiest() -> None:
     """The disciplines that lack most of their target, and the way to fill them."""
     ids = sorted(
-        taxonomy.disciplines_under(tree, focus), key=lambda id: (standings[id].share or 0, standings[id].counts["pairs"])
+        hierarchy.disciplines_under(tree, focus), key=lambda id: (standings[id].share or 0, standings[id].counts["pairs"])
     )
     ids = [id for id in ids if (standings[id].share or 0) < 1][:EMPTIEST]
     if not ids:
@@ -168,7 +169,7 @@ def _nodes_table(nodes: list, key: str) -> None:
 
     def choose() -> None:
         if picked := st.session_state[key].selection.rows:
-            address.set_focus(nodes[picked[0]].id)
+            url_state.set_focus(nodes[picked[0]].id)
 
     st.dataframe(
         rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
@@ -189,21 +190,21 @@ def at_work() -> None:
         st.rerun()
     for run in live:
         state = runs.state_of(run)
-        share, done = runs_panel.how_far(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
+        share, done = run_table.how_far(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(share, f"Run {run.id}, {plain(run.title)}: {done}", width="stretch")
             if st.button("Watch", key=f"watch_{run.id}", icon=":material/visibility:"):
                 st.session_state.run = run.id
-                address.go("pages/runs.py")
+                url_state.go("pages/runs.py")
 
 
-studio.title("Overview", tree, sentence(), ws)
+page_frame.title("Overview", tree, sentence(), ws)
 live_now = [run.id for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
 st.session_state.overview_live = live_now
 if live_now:
     st.fragment(at_work, run_every="2s")()
 if standings[""].disciplines:
-    left, right = studio.picture_and_detail("overview")
+    left, right = page_frame.picture_and_detail("overview")
     with left:
         picture()
     with right:
@@ -215,13 +216,13 @@ else:
         icon=":material/donut_large:",
     )
     if st.button("Go to the taxonomy", type="primary", icon=":material/account_tree:"):
-        address.go("pages/taxonomy.py")
+        url_state.go("pages/taxonomy.py")
 
 st.subheader("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
     totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in recent}
-    if picked := runs_panel.history(recent, key="recent", totals=totals):
+    if picked := run_table.history(recent, key="recent", totals=totals):
         st.session_state.run = picked.id
-        address.go("pages/runs.py")
+        url_state.go("pages/runs.py")
 else:
     st.caption("No runs yet: a run asks a teacher for what the workspace lacks. Plan one on the Runs page.")

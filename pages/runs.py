@@ -2,20 +2,22 @@
 
 import streamlit as st
 
-from glan_core import runs, taxonomy
+from glan_core import runs
 from glan_core.errors import GlanError
+from glan_core.formatting import plural
 from glan_core.generation.plan import plan
-from glan_core.wording import plural
+from glan_core.taxonomy import hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE, Run
-from pages.components import address, run_form, run_history, run_plan, runs_panel, studio
-from pages.components.text import fault, plain
+from pages.components.runs import form, history
+from pages.components.shared import page_frame, plan_panel, run_table, url_state
+from pages.components.shared.untrusted_text import fault, plain
 
 VIEWS = ("Plan", "Watch", "History")
 MOST = 300
 
 arrived = st.session_state.get("page") != "Runs"
-ws, tree = studio.open_page("Runs")
+ws, tree = page_frame.open_page("Runs")
 
 
 def choose_view(live: list[Run]) -> str:
@@ -44,34 +46,34 @@ def choose_view(live: list[Run]) -> str:
 
 def planning() -> None:
     """The plan form with its price, and the one button that spends."""
-    if not taxonomy.disciplines_under(tree, address.focus()):
+    if not hierarchy.disciplines_under(tree, url_state.focus()):
         st.info(
             "There is no discipline here to make anything for: pick another node, or add one.", icon=":material/account_tree:"
         )
         if st.button("Go to the taxonomy", type="primary", icon=":material/account_tree:"):
-            address.go("pages/taxonomy.py")
+            url_state.go("pages/taxonomy.py")
         return
-    left, right = studio.two_halves()
+    left, right = page_frame.two_halves()
     with left:
-        order = run_form.order_form(ws, tree)
-    if order is None:
+        settings = form.order_form(ws, tree)
+    if settings is None:
         return
     with right:
         try:
-            made = plan(ws, order)
+            made = plan(ws, settings)
         except GlanError as error:
             fault(error)
             return
         if not made.calls[1]:
             st.success("The workspace already holds all of this target. Raise a number to go further.", icon=":material/check:")
             return
-        run_plan.show_plan(made)
-        started = run_plan.start_button(ws, order, made, run_form.title_of(tree, order.target.disciplines))
+        plan_panel.show_plan(made)
+        started = plan_panel.start_button(ws, settings, made, form.title_of(tree, settings.target.disciplines))
         if started:
             st.session_state.run = started
             st.rerun()
         st.caption("The same on the command line:")
-        st.code(run_form.command(ws, tree, order), language="bash", wrap_lines=True)
+        st.code(form.command(ws, tree, settings), language="bash", wrap_lines=True)
 
 
 def none_yet(said: str, icon: str) -> None:
@@ -95,7 +97,7 @@ def watching(everything: list[Run], live: list[Run]) -> None:
         none_yet("No run is at work, and none was: plan one, and it can be watched here.", ":material/monitoring:")
     for run in sorted(shown, key=lambda run: run.state == "queued"):
         with st.container(border=True):
-            runs_panel.live(ws, run.id)
+            run_table.live(ws, run.id)
 
 
 def at_work(live: list[Run]) -> None:
@@ -110,7 +112,7 @@ def at_work(live: list[Run]) -> None:
 everything = run_rows.runs(ws.db, MOST)
 live = [run for run in everything if runs.state_of(run) in LIVE]
 sentence = f"{plural(len(everything), 'run')} · {len(live) or 'none'} at work"
-studio.title(
+page_frame.title(
     "Runs", tree, sentence if everything else "No runs yet. A run lives on when this page or the browser is closed.", ws
 )
 view = choose_view(live)
@@ -120,7 +122,7 @@ match view:
     case "Watch":
         watching(everything, live)
     case "History" if everything:
-        run_history.panel(ws, everything)
+        history.panel(ws, everything)
     case "History":
         none_yet("No runs yet: what was started, and how it went, will be listed here.", ":material/history:")
     case _:

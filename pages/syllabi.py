@@ -3,23 +3,23 @@
 import pandas as pd
 import streamlit as st
 
-from glan_core import coverage, taxonomy
+from glan_core.formatting import number, plural
 from glan_core.ids import syllabus_id
-from glan_core.wording import number, plural
+from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import curriculum_rows
 from glan_core.workspace.curriculum_rows import SubjectState
-from pages.components import address, studio
-from pages.components.print_button import NOT_PRINTED
-from pages.components.syllabus_view import syllabus_view
-from pages.components.text import plain
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.print_button import NOT_PRINTED
+from pages.components.shared.untrusted_text import plain
+from pages.components.syllabi.syllabus import syllabus_view
 
 FEW = 200  # subjects of a focus that are listed at once; where there are more, by discipline
 MOST = 500  # subjects in the list; the search narrows it
 
-ws, tree = studio.open_page("Syllabi")
-focus = address.focus()
+ws, tree = page_frame.open_page("Syllabi")
+focus = url_state.focus()
 node = tree.nodes[focus]["node"] if focus else None
-standings = coverage.standings(ws, tree)
+standings = coverage.coverage_by_node(ws, tree)
 counts = standings[focus or ""].counts
 
 
@@ -30,12 +30,12 @@ def subject_list() -> str | None:
     )
     if not words.strip() and counts["subjects"] > FEW and not (node and node.kind == "discipline"):
         disciplines()
-        return address.subject()
-    found = curriculum_rows.subject_states(ws.db, taxonomy.disciplines_under(tree, focus), words, MOST)
+        return url_state.subject()
+    found = curriculum_rows.subject_states(ws.db, hierarchy.disciplines_under(tree, focus), words, MOST)
     if not found:
         st.info("No subject is called so." if words.strip() else "No subjects yet.")
-        return address.subject()
-    picked = address.subject() or (found[0].id if found[0].has_syllabus else None)
+        return url_state.subject()
+    picked = url_state.subject() or (found[0].id if found[0].has_syllabus else None)
     table(found, picked, words)
     if len(found) == MOST:
         st.caption(f"The first {number(MOST)}: search to see others.")
@@ -46,12 +46,12 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
     """Subjects with how far their syllabi are; a click picks one."""
     key = f"subjects_{focus}_{words}"
     at = next((n for n, state in enumerate(found) if state.id == picked), None)
-    studio.mark_row(key, at)
+    page_frame.mark_row(key, at)
 
     def choose() -> None:
         rows = st.session_state[key].selection.rows
         if rows:
-            address.set_subject(found[rows[0]].id, found[rows[0]].discipline_id)
+            url_state.set_subject(found[rows[0]].id, found[rows[0]].discipline_id)
 
     several = len({state.discipline_id for state in found}) > 1
     frame = pd.DataFrame(
@@ -77,14 +77,14 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
 
 def disciplines() -> None:
     """The disciplines below the focus that have subjects; a click leads into one."""
-    ids = [id for id in taxonomy.disciplines_under(tree, focus) if standings[id].counts["subjects"]]
+    ids = [id for id in hierarchy.disciplines_under(tree, focus) if standings[id].counts["subjects"]]
     if not ids:
         return
     key = f"syllabi_disciplines_{focus}"
 
     def choose() -> None:
         if rows := st.session_state[key].selection.rows:
-            address.set_focus(ids[rows[0]])
+            url_state.set_focus(ids[rows[0]])
 
     frame = pd.DataFrame(
         {
@@ -110,7 +110,7 @@ sentence = (
 )
 if counts["concepts"]:
     sentence += f" · {number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts asked about"
-studio.title("Syllabi", tree, sentence, ws)
+page_frame.title("Syllabi", tree, sentence, ws)
 if not counts["subjects"]:
     where = f"in {plain(node.name)}" if node else "in this workspace"
     st.info(
@@ -118,9 +118,9 @@ if not counts["subjects"]:
         icon=":material/menu_book:",
     )
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        address.go("pages/runs.py")
+        url_state.go("pages/runs.py")
     st.stop()
-left, right = studio.list_and_detail("syllabi")
+left, right = page_frame.list_and_detail("syllabi")
 with left, st.container(key=f"{NOT_PRINTED}_list"):
     picked = subject_list()
 with right:

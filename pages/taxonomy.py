@@ -2,20 +2,21 @@
 
 import streamlit as st
 
-from glan_core import coverage, demo, taxonomy_edit, taxonomy_file
-from glan_core.wording import plural
+from glan_core.formatting import plural
+from glan_core.operations import demo_workspace
+from glan_core.taxonomy import coverage, taxonomy_files, tree_editing
 from glan_core.workspace import curriculum_rows, taxonomy_rows
-from pages.components import address, studio
-from pages.components.proposals import proposals
-from pages.components.taxonomy_changes import act, changes, offer_undo
-from pages.components.taxonomy_detail import detail
-from pages.components.taxonomy_exchange import exchange
-from pages.components.taxonomy_graph import graph
-from pages.components.taxonomy_outline import outline
+from pages.components.shared import page_frame, url_state
+from pages.components.taxonomy.changes import act, changes, offer_undo
+from pages.components.taxonomy.detail import detail
+from pages.components.taxonomy.graph import graph
+from pages.components.taxonomy.import_export import exchange
+from pages.components.taxonomy.outline import outline
+from pages.components.taxonomy.proposals import proposals
 
-ws, tree = studio.open_page("Taxonomy")
-standings = coverage.standings(ws, tree)
-subject = curriculum_rows.subject(ws.db, address.subject()) if address.subject() else None
+ws, tree = page_frame.open_page("Taxonomy")
+standings = coverage.coverage_by_node(ws, tree)
+subject = curriculum_rows.subject(ws.db, url_state.subject()) if url_state.subject() else None
 
 
 def picture() -> None:
@@ -37,19 +38,19 @@ def empty() -> None:
         icon=":material/account_tree:",
     )
     if st.button("Use the starter taxonomy", type="primary", icon=":material/add:", disabled=ws.read_only):
-        nodes = taxonomy_file.read(demo.STARTER_TAXONOMY)
-        act(ws, "The starter taxonomy is in place.", taxonomy_edit.import_nodes, nodes, address.user())
+        nodes = taxonomy_files.read(demo_workspace.STARTER_TAXONOMY)
+        act(ws, "The starter taxonomy is in place.", tree_editing.import_nodes, nodes, url_state.user())
 
 
 fields = sum(1 for _, parents in tree.in_degree() if parents == 0)
 open_proposals = len(taxonomy_rows.proposals(ws.db))
-studio.title(
+page_frame.title(
     "Taxonomy", tree, f"{plural(fields, 'field')} · {plural(standings[''].disciplines, 'discipline')} · "
     f"{plural(open_proposals, 'open proposal')}", ws,
 )  # fmt: skip
 offer_undo(ws)
 if len(tree):
-    left, right = studio.picture_and_detail("taxonomy")
+    left, right = page_frame.picture_and_detail("taxonomy")
     with left:
         picture()
     with right:

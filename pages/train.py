@@ -3,27 +3,28 @@
 import streamlit as st
 
 from glan_core import runs
-from glan_core.dataset.snapshot import list_snapshots
-from glan_core.wording import plural
+from glan_core.dataset.snapshots import list_snapshots
+from glan_core.formatting import plural
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
-from pages.components import studio, training_compare, training_form, training_start, training_watch
+from pages.components.shared import page_frame
+from pages.components.train import comparison, empty_state, form, watch
 
 VIEWS = ("Plan", "Watch", "Compare")
 MOST = 300
 
-ws, tree = studio.open_page("Train")
+ws, tree = page_frame.open_page("Train")
 snapshots = list_snapshots(ws)
 everything = [run for run in run_rows.runs(ws.db, MOST) if run.kind == "finetune"]
 live = [run for run in everything if runs.state_of(run) in LIVE]
 state = "one at work" if len(live) == 1 else f"{len(live)} at work" if live else "none at work"
-studio.title(
+page_frame.title(
     "Train", tree,
     f"{plural(len(everything), 'run')} · {state} · {plural(len(snapshots), 'snapshot')} to train on"
     if everything or snapshots else "A student learns from a snapshot of the dataset. There is none yet.", ws,
 )  # fmt: skip
 if not everything and not snapshots:
-    training_start.first_snapshot(ws, tree)
+    empty_state.first_snapshot(ws, tree)
     st.stop()
 if asked := st.session_state.pop("train_asked", None):
     st.session_state.train_view = asked
@@ -34,10 +35,10 @@ view = st.segmented_control(
 )  # fmt: skip
 match view:
     case "Watch":
-        training_watch.panel(ws, everything)
+        watch.panel(ws, everything)
     case "Compare":
-        training_compare.panel(ws, everything)
+        comparison.panel(ws, everything)
     case _ if not snapshots:
-        training_start.first_snapshot(ws, tree)
+        empty_state.first_snapshot(ws, tree)
     case _:
-        training_form.panel(ws, snapshots)
+        form.panel(ws, snapshots)

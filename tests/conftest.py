@@ -1,14 +1,19 @@
 """Fixtures for all tests: no key, no endpoint and no proxy of the person who runs them; a small workspace; orders."""
 
 import pytest
-from helpers import Canned
+from support.runs import Canned
 
-from glan_core import demo, taxonomy_edit
 from glan_core.generation import engine
-from glan_core.taxonomy import Node
+from glan_core.operations import demo_workspace
+from glan_core.records import Node
+from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace
 
-demo.QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}  # a sixth of the demo's: as good for a test, and quicker
+demo_workspace.QUESTIONS = {
+    "mathematics": 24,
+    "earth-science": 16,
+    "music": 8,
+}  # a sixth of the demo's: as good for a test, and quicker
 
 NODES = [
     Node("formal-sciences", "Formal Sciences", "field", None, "Academic-Formal Science"),
@@ -40,7 +45,7 @@ def new_workspace(tmp_path):
 
     def make(name: str = "ws") -> Workspace:
         ws = Workspace.create(tmp_path / name)
-        taxonomy_edit.import_nodes(ws, NODES, "test")
+        tree_editing.import_nodes(ws, NODES, "test")
         made.append(ws)
         return ws
 
@@ -56,7 +61,7 @@ def ws(new_workspace):
 
 
 @pytest.fixture
-def order():
+def settings():
     """Builds orders: one discipline, one query and four questions a syllabus, unless said; target settings by their names."""
 
     def build(*disciplines: str, **values) -> dict:

@@ -7,6 +7,6 @@ and talks to; nobody else imports torch. Conversations and votes are kept in the
     release()  # gives back the memory of the model process, before something else needs it
 """
 
-from glan_core.chat.process import release
+from glan_core.models.server_client import release
 
 __all__ = ["release"]

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from glan_core.chat import process
-from glan_core.chat.panes import MOST_PANES, Drawing, Kept, Pane, pane_of, title_of
 from glan_core.errors import GlanError
-from glan_core.generation.order import Model
-from glan_core.replies import storable
-from glan_core.teachers.base import Message
-from glan_core.wording import exact, shorten
+from glan_core.formatting import exact, shorten
+from glan_core.models import server_client
+from glan_core.models.model_specs import MOST_PANES, Kept, Pane, SeededDecodingParams, pane_of, title_of
+from glan_core.reply_parsing import storable
+from glan_core.settings import Settings
+from glan_core.teachers.contract import Message
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING, Conversation, Reply, Turn
 
@@ -26,13 +26,13 @@ MOST_PROMPT = 200_000  # characters
 LOST_SECONDS = 5.0  # after which an answer that no process knows of is given up
 
 
-class Settings(Model):
+class ConversationSettings(Settings):
     """What the next turn of a conversation is asked with: the panes by their names, the system prompt, how answers are drawn,
     and whether the panes' names are hidden until a vote."""
 
     specs: tuple[str, ...] = ()
     system: str = ""
-    drawing: Drawing = Drawing()
+    drawing: SeededDecodingParams = SeededDecodingParams()
     blind: bool = False
 
 
@@ -53,12 +53,12 @@ class Shown:
         return any(reply.state == WRITING for reply in self.replies)
 
 
-def settings_of(conversation: Conversation | None) -> Settings:
+def settings_of(conversation: Conversation | None) -> ConversationSettings:
     """The settings of a conversation, or the ordinary ones where they can't be read any more."""
     try:
-        return Settings.model_validate(conversation.settings if conversation else {})
+        return ConversationSettings.model_validate(conversation.settings if conversation else {})
     except ValueError:
-        return Settings()
+        return ConversationSettings()
 
 
 def get(ws: Workspace, id: int) -> Conversation:
@@ -70,7 +70,7 @@ def get(ws: Workspace, id: int) -> Conversation:
 
 
 def ask(
-    ws: Workspace, conversation_id: int | None, settings: Settings, prompt: str, *, key: str = "",
+    ws: Workspace, conversation_id: int | None, settings: ConversationSettings, prompt: str, *, key: str = "",
     question_id: str | None = None, reference: str | None = None, instead_of: Turn | None = None,
 ) -> int:  # fmt: skip
     """Have a prompt answered after what was said, in a new conversation where none is given; the conversation's number.
@@ -84,7 +84,7 @@ def ask(
     if len(prompt) > MOST_PROMPT:
         raise GlanError(f"The prompt is {len(prompt):,} characters long: at most {MOST_PROMPT:,} can be asked at once.")
     panes = _panes(ws, settings.specs)
-    process.ensure()
+    server_client.ensure()
     with ws.write() as db:
         if conversation_id is None:
             conversation_id = chat_rows.add_conversation(db, name_from(prompt), settings.model_dump(mode="json"))
@@ -108,9 +108,9 @@ def ask_again(ws: Workspace, turn_id: int, *, key: str = "") -> None:
     last = chat_rows.versions(ws.db, turn_id)[-1]
     old = chat_rows.replies(ws.db, turn_id, last)
     panes = _panes(ws, [reply.model for reply in old])
-    drawn = {name: old[0].facts[name] for name in Drawing.model_fields}
-    process.ensure()
-    _begin(ws, turn, last + 1, panes, Drawing(**drawn | {"seed": (drawn["seed"] + 1) % 2**31}), key)
+    drawn = {name: old[0].facts[name] for name in SeededDecodingParams.model_fields}
+    server_client.ensure()
+    _begin(ws, turn, last + 1, panes, SeededDecodingParams(**drawn | {"seed": (drawn["seed"] + 1) % 2**31}), key)
 
 
 def stop(ws: Workspace, turn_id: int) -> None:
@@ -118,7 +118,7 @@ def stop(ws: Workspace, turn_id: int) -> None:
     turn = _turn(ws, turn_id)
     for reply in chat_rows.replies(ws.db, turn_id, turn.version):
         if reply.state == WRITING and reply.written_by:
-            process.stop(reply.written_by)
+            server_client.stop(reply.written_by)
             break
 
 
@@ -171,9 +171,9 @@ def name_from(prompt: str) -> str:
 
 def blind_order(panes: int, turn_id: int, seed: int) -> tuple[int, ...]:
     """The order in which panes are shown while their names are hidden: drawn for each turn, repeatable."""
-    order = list(range(panes))
-    random.Random(f"{seed}:{turn_id}").shuffle(order)
-    return tuple(order)
+    settings = list(range(panes))
+    random.Random(f"{seed}:{turn_id}").shuffle(settings)
+    return tuple(settings)
 
 
 def chat_before(ws: Workspace, turn: Turn, spec: str, pane: int) -> list[Message]:
@@ -242,20 +242,20 @@ def _panes(ws: Workspace, specs: Sequence[str]) -> list[Pane]:
     return [pane_of(ws, spec) for spec in specs]
 
 
-def _begin(ws: Workspace, turn: Turn, version: int, panes: Sequence[Pane], drawing: Drawing, key: str) -> None:
+def _begin(ws: Workspace, turn: Turn, version: int, panes: Sequence[Pane], drawing: SeededDecodingParams, key: str) -> None:
     """Store what is to be written, and have the model process write it."""
-    order = process.order_turn(
+    settings = server_client.order_turn(
         panes, [chat_before(ws, turn, pane.spec, n) for n, pane in enumerate(panes)], drawing,
         Kept(folder=str(ws.folder), turn_id=turn.id, version=version),
     )  # fmt: skip
     facts = drawing.model_dump()
-    begun = [Reply(turn.id, version, n, p.spec, WRITING, "", "", facts, order.id, time.time()) for n, p in enumerate(panes)]
+    begun = [Reply(turn.id, version, n, p.spec, WRITING, "", "", facts, settings.id, time.time()) for n, p in enumerate(panes)]
     with ws.write() as db:
         for reply in begun:
             chat_rows.put_reply(db, reply)
         chat_rows.set_version(db, turn.id, version)
     try:
-        process.begin(order, key)
+        server_client.begin(settings, key)
     except GlanError as error:
         _fail(ws, begun, str(error))
 
@@ -269,13 +269,13 @@ def _shown(ws: Workspace, turn: Turn) -> Shown:
 
 def _live(ws: Workspace, turn: Turn, stored: list[Reply]) -> tuple[list[Reply], dict[int, str]]:
     """Replies as the model process has them; those that no process knows of are given up."""
-    picture = process.look(stored[0].written_by or "")
+    picture = server_client.look(stored[0].written_by or "")
     if picture is None:
         again = chat_rows.replies(ws.db, turn.id, turn.version)  # it may just have ended, and be stored
         lost = [reply for reply in again if reply.state == WRITING]
         if not lost or (time.time() - min(reply.at for reply in lost) < LOST_SECONDS and _may_still_begin(lost)):
             return again, {}
-        failed = _fail(ws, lost, process.CRASHED)
+        failed = _fail(ws, lost, server_client.CRASHED)
         return [failed.get(reply.pane, reply) for reply in again], {}
     live = [
         replace(reply, **{name: now[name] for name in ("state", "text", "message", "facts", "at")})

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glan_core.chat.conversations import chat_before
-from glan_core.dataset.placing import check_output
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, STOPPED, Preference
+from glan_core.workspace.output_paths import check_output
 
 ONE, TIE, BAD = "one", "tie", "bad"
 

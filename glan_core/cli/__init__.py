@@ -44,23 +44,11 @@ def _refuse(sentence: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from glan_core.cli import (
-        chat,
-        cleaning,
-        diversity,
-        evaluating,
-        generating,
-        judging,
-        rows,
-        setup,
-        snapshots,
-        taxonomies,
-        training,
-    )
+    from glan_core.cli import chat, clean, dataset, diversity, evaluate, finetune, generate, judge, setup, show, taxonomy
 
     parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
     parser.add_argument("--version", action="version", version=f"glan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (setup, taxonomies, generating, cleaning, rows, diversity, snapshots, judging, training, chat, evaluating):
+    for module in (setup, taxonomy, generate, clean, show, diversity, dataset, judge, finetune, chat, evaluate):
         module.add_commands(commands)
     return parser

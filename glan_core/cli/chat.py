@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from glan_core.chat import process
-from glan_core.chat.panes import FORMS, MOST_PANES, Drawing, Pane, pane_of, specs_of, title_of
 from glan_core.cli.output import report
 from glan_core.errors import GlanError
-from glan_core.generation.order import read_order
-from glan_core.replies import storable
-from glan_core.teachers.base import Message
+from glan_core.models import server_client
+from glan_core.models.model_specs import FORMS, MOST_PANES, Pane, SeededDecodingParams, pane_of, specs_of, title_of
+from glan_core.reply_parsing import storable
+from glan_core.settings import read_settings
+from glan_core.teachers.contract import Message
 from glan_core.workspace import Workspace
 from glan_core.workspace.chat_rows import FAILED
 
@@ -27,7 +27,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     chat.add_argument("--prompt", metavar="TEXT", help="ask this and end; - reads it from standard input (default: a dialogue)")
     chat.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
-    ordinary = Drawing()
+    ordinary = SeededDecodingParams()
     chat.add_argument("--temperature", type=float, default=ordinary.temperature, metavar="T", help="(default: %(default)s)")
     chat.add_argument("--top-p", type=float, default=ordinary.top_p, metavar="P", help="(default: %(default)s)")
     chat.add_argument("--max-tokens", type=int, default=ordinary.max_tokens, metavar="N", help="(default: %(default)s)")
@@ -54,9 +54,9 @@ def _chat(args: argparse.Namespace) -> int:
     if len(specs) > MOST_PANES:
         raise GlanError(f"At most {MOST_PANES} models can answer side by side.")
     panes = [pane_of(ws, spec) for spec in specs]
-    drawing = read_order(Drawing, {name: getattr(args, name) for name in Drawing.model_fields})
+    drawing = read_settings(SeededDecodingParams, {name: getattr(args, name) for name in SeededDecodingParams.model_fields})
     if args.self_test:
-        found = process.self_test(panes)
+        found = server_client.self_test(panes)
         report(args.json, found, [found["said"]])
         return 0 if found["passed"] else 1
     if args.prompt is None:
@@ -68,7 +68,7 @@ def _chat(args: argparse.Namespace) -> int:
     return 1 if any(answer["state"] == FAILED for answer in answers) else 0
 
 
-def _dialogue(panes: Sequence[Pane], system: str, drawing: Drawing, as_json: bool) -> int:
+def _dialogue(panes: Sequence[Pane], system: str, drawing: SeededDecodingParams, as_json: bool) -> int:
     """Ask what is typed, line by line, until the input ends. Ctrl-C stops an answer, and what is written of it counts."""
     told: list[list[Message]] = [[] for _ in panes]
     for prompt in _typed():
@@ -104,12 +104,12 @@ def _chat_of(system: str, said: list[Message], prompt: str) -> list[Message]:
     return [*first, *said, {"role": "user", "content": prompt}]
 
 
-def _ask(panes: Sequence[Pane], chats: list[list[Message]], drawing: Drawing, *, quiet: bool) -> list[dict]:
+def _ask(panes: Sequence[Pane], chats: list[list[Message]], drawing: SeededDecodingParams, *, quiet: bool) -> list[dict]:
     """The answers of all panes. The first one's is printed as it is written, those beside it when they are whole."""
     answers: list[dict] = [
         {"model": pane.spec, "text": "", "state": "stopped", "message": "Stopped.", "facts": {}} for pane in panes
     ]
-    events = process.stream(process.order_turn(panes, chats, drawing))
+    events = server_client.stream(server_client.order_turn(panes, chats, drawing))
     if len(panes) > 1 and not quiet:
         print(f"== {title_of(panes[0].spec)}")
     try:
@@ -142,14 +142,14 @@ def _print_ends(answers: list[dict]) -> None:
 
 def _preferences(args: argparse.Namespace) -> None:
     from glan_core.chat.preferences import write_preferences
-    from glan_core.wording import plural
+    from glan_core.formatting import plural
 
     number = write_preferences(Workspace.open(args.dir), args.file)
     print(f"Wrote {plural(number, 'preference row')} to {args.file}.")
 
 
 def _serve(args: argparse.Namespace) -> None:
-    from glan_core.chat import server
+    from glan_core.models import server
 
     if not 1 <= args.idle <= 10**7:
         raise GlanError(f"--idle must be a number of seconds of at least 1, and is {args.idle}.")

@@ -3,12 +3,12 @@
 import argparse
 from dataclasses import asdict
 
-from glan_core.cli.jobs import add_job_options, run_job
 from glan_core.cli.output import report, table
-from glan_core.diversity.measured import MEASURES, OVERALL, Measured, Value, list_measures, read_measures
-from glan_core.diversity.orders import CompareOrder, EmbedOrder, MapOrder, MeasureOrder
+from glan_core.cli.run_start import add_job_options, run_job
+from glan_core.diversity.metric_store import MEASURES, OVERALL, Measured, Value, list_measures, read_measures
+from glan_core.diversity.settings import ComparisonSettings, EmbeddingSettings, MapSettings, MetricSettings
 from glan_core.errors import GlanError
-from glan_core.generation.order import Model, read_order
+from glan_core.settings import Settings, read_settings
 from glan_core.workspace import Workspace
 
 EMBEDDER = "auto (default), words, st:NAME_OR_PATH (sentence-transformers) or openai:MODEL (an endpoint)"
@@ -60,21 +60,21 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: %(default)s)")
 
 
-def _order(order_type: type[Model], args: argparse.Namespace) -> Model:
-    return read_order(order_type, {name: getattr(args, name) for name in order_type.model_fields if name != "kind"})
+def _order(order_type: type[Settings], args: argparse.Namespace) -> Settings:
+    return read_settings(order_type, {name: getattr(args, name) for name in order_type.model_fields if name != "kind"})
 
 
 def _embed(args: argparse.Namespace) -> int:
-    return run_job(Workspace.open(args.dir), _order(EmbedOrder, args), args)
+    return run_job(Workspace.open(args.dir), _order(EmbeddingSettings, args), args)
 
 
 def _map(args: argparse.Namespace) -> int:
-    return run_job(Workspace.open(args.dir), _order(MapOrder, args), args, f"Map in {args.dims}-D")
+    return run_job(Workspace.open(args.dir), _order(MapSettings, args), args, f"Map in {args.dims}-D")
 
 
 def _measure(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
-    if not args.show and ((code := run_job(ws, _order(MeasureOrder, args), args)) or args.detach or args.json):
+    if not args.show and ((code := run_job(ws, _order(MetricSettings, args), args)) or args.detach or args.json):
         return code
     embedders = list_measures(ws)
     chosen = next((name for name in embedders if args.embedder in ("auto", name)), None)
@@ -104,14 +104,14 @@ def _shown(name: str, value: Value) -> str:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from glan_core.diversity.comparing import name_of, place_of
-    from glan_core.diversity.comparisons import OURS, THEIRS, read_comparison
+    from glan_core.diversity.comparison_job import name_of, place_of
+    from glan_core.diversity.comparison_store import OURS, THEIRS, read_comparison
 
     ws = Workspace.open(args.dir)
     name = args.name.strip() or name_of(ws, args.path)
     if not args.show:
         args.path = str(place_of(ws, args.path))
-        if (code := run_job(ws, _order(CompareOrder, args), args, f"Comparison with {name}")) or args.detach or args.json:
+        if (code := run_job(ws, _order(ComparisonSettings, args), args, f"Comparison with {name}")) or args.detach or args.json:
             return code
     if (found := read_comparison(ws, name)) is None:
         raise GlanError(f"There is no comparison {name!r} here.")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 
-from glan_core.generation.order import stage_word
-from glan_core.wording import usd
+from glan_core.formatting import usd
+from glan_core.generation.settings import stage_title
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 PLAIN_SECONDS = 5.0
@@ -63,7 +63,7 @@ def _bars():
         def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
             for stage in stages:
                 if stage.planned and stage.stage not in tasks:
-                    tasks[stage.stage] = bars.add_task(stage_word(stage.stage), note="")
+                    tasks[stage.stage] = bars.add_task(stage_title(stage.stage), note="")
                 if stage.stage in tasks:
                     note = f"{stage.failed:,} failed" if stage.failed else ""
                     bars.update(tasks[stage.stage], total=stage.planned, completed=stage.done, note=note)
@@ -77,7 +77,7 @@ def _plain():
 
     def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
         nonlocal last, latest
-        parts = [f"{stage_word(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
+        parts = [f"{stage_title(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = ", ".join(parts) or "nothing to do"
         if sample.requests:
             line += f"; {usd(sample.cost_usd)}"

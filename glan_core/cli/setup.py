@@ -31,15 +31,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _init(args: argparse.Namespace) -> None:
-    from glan_core import demo
+    from glan_core.operations import demo_workspace
 
-    ws = demo.create(args.dir, demo=args.demo)
+    ws = demo_workspace.create(args.dir, demo=args.demo)
     lines = [f"Made {ws.folder}. Look at it with 'glan status {args.dir}', or in the studio."]
     report(args.json, {"folder": str(ws.folder), "name": ws.fact("name"), "demo": args.demo}, lines)
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from glan_core.doctor import examine
+    from glan_core.operations.doctor import examine
 
     checks = []
     for check in examine(args.base_url):
@@ -53,11 +53,11 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    from glan_core.teachers import server
+    from glan_core.teachers.scripted import http_server
 
     for name, value, most in (
         ("port", args.port, 65_535), ("latency-ms", args.latency_ms, 3_600_000), ("fail-rate", args.fail_rate, 1),
     ):  # fmt: skip
         if not 0 <= value <= most:  # not a number is refused, too
             raise GlanError(f"--{name} must lie between 0 and {most}, and is {value}.")
-    server.run(args.host, args.port, latency_ms=args.latency_ms, faults=server.Faults.spread(args.fail_rate))
+    http_server.run(args.host, args.port, latency_ms=args.latency_ms, faults=http_server.Faults.spread(args.fail_rate))

@@ -10,10 +10,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from glan_core.dataset import hub_reach
-from glan_core.dataset.foreign import SUFFIXES, stored_rows
-from glan_core.dataset.orders import BenchmarkSource
+from glan_core.dataset.settings import BenchmarkSource
 from glan_core.errors import GlanError
+from glan_core.io import hub_reachability
+from glan_core.io.dataset_reader import SUFFIXES, stored_rows
 
 # Where a question is kept, the likeliest first.
 COLUMNS = ("question", "problem", "prompt", "query", "instruction", "input", "text", "sentence", "ctx", "turns")
@@ -127,7 +127,7 @@ def load_from_hub(known: Known, config: str) -> Mapping:
 
     datasets.disable_progress_bars()
     try:
-        with nullcontext() if hub_reach.reached() else hub_reach.offline():
+        with nullcontext() if hub_reachability.reached() else hub_reachability.offline():
             return datasets.load_dataset(known.hub, config or None)  # without trust_remote_code: only data is read
     except Exception as error:  # whatever a network, a cache or a data set can do wrong: one sentence
         config_said = f", part {config}" if len(known.configs) > 1 else ""

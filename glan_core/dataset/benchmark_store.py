@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glan_core.dataset.benchmark_files import read_benchmark
-from glan_core.dataset.kept_files import keep_file, kept_files
-from glan_core.dataset.orders import BenchmarkSource
+from glan_core.dataset.settings import BenchmarkSource
 from glan_core.errors import GlanError
+from glan_core.io.uploads import keep_file, kept_files
 from glan_core.workspace import Workspace
 
 FOLDER = "benchmarks"  # within a workspace's folder
@@ -14,7 +14,7 @@ FOLDER = "benchmarks"  # within a workspace's folder
 
 def stored_benchmarks(ws: Workspace) -> list[Path]:
     """The benchmark files that the workspace keeps, by their names."""
-    return kept_files(ws, FOLDER)
+    return kept_files(ws.folder / FOLDER)
 
 
 def store_benchmark(ws: Workspace, name: str, data: BinaryIO, column: str | None = None) -> Path:
@@ -24,4 +24,4 @@ def store_benchmark(ws: Workspace, name: str, data: BinaryIO, column: str | None
         if not any(item.text for item in read_benchmark(BenchmarkSource(source=str(file), column=column))):
             raise GlanError("It holds no questions.")
 
-    return keep_file(ws, FOLDER, name, data, check)
+    return keep_file(ws.writable_folder(FOLDER), name, data, check)

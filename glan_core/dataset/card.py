@@ -8,16 +8,17 @@ import yaml
 
 from glan_core.dataset.formats import suffix
 from glan_core.dataset.manifest import Manifest
-from glan_core.dataset.orders import Form
-from glan_core.dataset.snapshot import WHY
+from glan_core.dataset.settings import ExportFormat
+from glan_core.dataset.snapshots import WHY
 from glan_core.dataset.splits import RULES
 from glan_core.figures.coverage_bars import FieldBar, coverage_svg
 from glan_core.figures.style import LIGHT
+from glan_core.formatting import exact, number
 from glan_core.markdown import Verbatim, plain, table
-from glan_core.taxonomy import GROUPS
-from glan_core.wording import exact, number
+from glan_core.resources import ASSETS
+from glan_core.taxonomy.hierarchy import GROUPS
 
-TABLE = Path(__file__).parents[2] / "assets" / "licences.yaml"
+TABLE = ASSETS / "licenses.yaml"
 CHECKED = {
     "filter": "Quality filters", "judge": "Judged by a teacher", "dedup": "Near-duplicates",
     "decontaminate": "Decontamination against benchmarks",
@@ -52,7 +53,9 @@ def _families() -> dict[str, dict]:
     return yaml.safe_load(TABLE.read_text(encoding="utf-8"))["families"]
 
 
-def write_card(manifest: Manifest, file: Path, form: Form, *, licence: str | None = None, data: str | None = None) -> None:
+def write_card(
+    manifest: Manifest, file: Path, form: ExportFormat, *, licence: str | None = None, data: str | None = None
+) -> None:
     """Write the card and its figure beside it. `data` is the file it describes, None for the files of its own folder."""
     figure = file.with_name("coverage.svg" if data is None else f"{file.stem}.svg")
     file.write_text(card(manifest, form, figure=figure.name, licence=licence, data=data), "utf-8")
@@ -74,12 +77,12 @@ def field_bars(manifest: Manifest) -> list[FieldBar]:
     rows: dict[tuple[str, str], int] = {}
     for place in manifest.disciplines.values():
         rows[place.field, place.group] = rows.get((place.field, place.group), 0) + place.rows
-    order = {group: nth for nth, group in enumerate(GROUPS)}
-    ranked = sorted(rows.items(), key=lambda item: (order.get(item[0][1], len(order)), -item[1], item[0]))
+    settings = {group: nth for nth, group in enumerate(GROUPS)}
+    ranked = sorted(rows.items(), key=lambda item: (settings.get(item[0][1], len(settings)), -item[1], item[0]))
     return [FieldBar(field, group, count) for (field, group), count in ranked]
 
 
-def card(manifest: Manifest, form: Form, *, figure: str, licence: str | None = None, data: str | None = None) -> str:
+def card(manifest: Manifest, form: ExportFormat, *, figure: str, licence: str | None = None, data: str | None = None) -> str:
     """The text of the card: front matter for the Hub, then what the dataset is, where it is from, and what it lacks."""
     title = manifest.name or manifest.workspace or "Instruction pairs"
     parts = [
@@ -96,7 +99,7 @@ def card(manifest: Manifest, form: Form, *, figure: str, licence: str | None = N
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(manifest: Manifest, form: Form, title: str, licence: str | None, data: str | None) -> str:
+def _front_matter(manifest: Manifest, form: ExportFormat, title: str, licence: str | None, data: str | None) -> str:
     files = {split: data or _files(form, split) for split in sorted(manifest.rows)}
     values = {
         "pretty_name": title, "language": ["en"], "task_categories": ["text-generation"],
@@ -108,7 +111,7 @@ def _front_matter(manifest: Manifest, form: Form, title: str, licence: str | Non
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
 
 
-def _files(form: Form, split: str) -> str:
+def _files(form: ExportFormat, split: str) -> str:
     return f"{split}/*.arrow" if form == "datasets" else f"{split}{suffix(form)}"
 
 
@@ -239,7 +242,7 @@ def _limits(manifest: Manifest) -> list[str]:
     return limits
 
 
-def _loading(form: Form, data: str | None) -> str:
+def _loading(form: ExportFormat, data: str | None) -> str:
     if data is None:
         lines = ["from datasets import load_dataset", "", 'dataset = load_dataset("PATH_OR_NAME_OF_THIS_DATASET")']
     else:

@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import get_args
 
-from glan_core.dataset.orders import Form
+from glan_core.dataset.settings import ExportFormat
 
-FORMATS: tuple[Form, ...] = get_args(Form)
+FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 SUFFIX = {"parquet": ".parquet", "datasets": ""}  # of the others '.jsonl'
 # Line breaks to many readers, though not to JSON: escaped, a row stays one line whoever splits the file.
 LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -23,12 +23,12 @@ COLUMNS = {
 Write = Callable[[dict], None]
 
 
-def suffix(form: Form) -> str:
+def suffix(form: ExportFormat) -> str:
     """What the name of a file of that form ends in; '' for a folder."""
     return SUFFIX.get(form, ".jsonl")
 
 
-def shaped(row: dict, form: Form) -> dict:
+def shaped(row: dict, form: ExportFormat) -> dict:
     """A row as a form has it: columns as they are for Parquet and `datasets`, else the pair and its provenance as one object."""
     if form in SUFFIX:
         return row
@@ -47,13 +47,13 @@ def shaped(row: dict, form: Form) -> dict:
 
 
 @contextmanager
-def writer(file: Path, form: Form, split: str = "train") -> Iterator[Write]:
+def writer(file: Path, form: ExportFormat, split: str = "train") -> Iterator[Write]:
     """Writes rows to a new file, or for 'datasets' to a new folder, one by one as they are given."""
     with {"parquet": _parquet, "datasets": _saved}.get(form, _lines)(file, form, split) as write:
         yield write
 
 
-def write_splits(folder: Path, form: Form, rows: Iterable[tuple[str, dict]]) -> None:
+def write_splits(folder: Path, form: ExportFormat, rows: Iterable[tuple[str, dict]]) -> None:
     """Write the rows of each split that has any to a file, or for 'datasets' a folder, of its own."""
     with ExitStack() as stack:
         writers: dict[str, Write] = {}
@@ -66,7 +66,7 @@ def write_splits(folder: Path, form: Form, rows: Iterable[tuple[str, dict]]) -> 
 
 
 @contextmanager
-def _lines(file: Path, form: Form, split: str) -> Iterator[Write]:
+def _lines(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
     with file.open("w", encoding="utf-8", newline="\n") as out:
         encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -78,7 +78,7 @@ def _lines(file: Path, form: Form, split: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet(file: Path, form: Form, split: str) -> Iterator[Write]:
+def _parquet(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
     from pyarrow import parquet
 
     schema = _schema()
@@ -87,7 +87,7 @@ def _parquet(file: Path, form: Form, split: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _saved(folder: Path, form: Form, split: str) -> Iterator[Write]:
+def _saved(folder: Path, form: ExportFormat, split: str) -> Iterator[Write]:
     """One split as `datasets` saves it to disk: Arrow, its columns' types, and its state."""
     import pyarrow as pa
 

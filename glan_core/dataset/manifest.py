@@ -7,12 +7,13 @@ from dataclasses import fields
 
 from pydantic import Field
 
-from glan_core import __version__, coverage, taxonomy, taxonomy_edit
-from glan_core.dataset.glan_test import list_tests
-from glan_core.dataset.orders import Choice
-from glan_core.dataset.rows import HELD_OUT, ChosenRows
+from glan_core import __version__
+from glan_core.dataset.glan_test_store import list_tests
+from glan_core.dataset.row_selection import HELD_OUT, ChosenRows
+from glan_core.dataset.settings import RowSelection
 from glan_core.dataset.splits import Rule
-from glan_core.generation.order import Model
+from glan_core.settings import Settings
+from glan_core.taxonomy import coverage, hierarchy, tree_editing
 from glan_core.workspace import Workspace
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -21,7 +22,7 @@ CHECKS = ("filter", "judge", "dedup", "decontaminate")
 MOST_LEVELS = 30  # that are told apart; teachers sometimes invent a level for each subject
 
 
-class DisciplineRows(Model):
+class DisciplineRows(Settings):
     """A discipline's part of a dataset: its name, its field, its group of the taxonomy ('' where it has none), its rows."""
 
     name: str
@@ -30,7 +31,7 @@ class DisciplineRows(Model):
     rows: int
 
 
-class Covered(Model):
+class Covered(Settings):
     """How much of the taxonomy a dataset reaches: disciplines in all, and with rows; the key concepts of the workspace, and
     those of them that a question asks about."""
 
@@ -40,7 +41,7 @@ class Covered(Model):
     concepts_asked: int
 
 
-class Manifest(Model):
+class Manifest(Settings):
     """A dataset in numbers. `name` and `hash` are a snapshot's, '' for an export of the workspace as it is.
 
     `rows` by split; `left_out` by reason; `asked` what the rows had to be, where anything was; `teachers` by what they wrote
@@ -82,7 +83,7 @@ class Manifest(Model):
 class Tally:
     """Counts the rows of a choice on their way to a file: iterating gives (split, row), `manifest` what they were."""
 
-    def __init__(self, ws: Workspace, choice: Choice) -> None:
+    def __init__(self, ws: Workspace, choice: RowSelection) -> None:
         self._ws, self._choice = ws, choice
         self._rows = ChosenRows(ws, choice)
         self._counts: defaultdict[str, Counter] = defaultdict(Counter)
@@ -115,10 +116,10 @@ class Tally:
         """The numbers of what was iterated over; `values` are further fields, such as name and hash."""
         choice, counts = self._choice, self._counts
         number = counts["rows"].total()
-        whole = coverage.standings(self._ws)[""]
+        whole = coverage.coverage_by_node(self._ws)[""]
         found = {id: DisciplineRows(name=name, field=field, group=group, rows=counts["discipline"][id])
                  for id, (name, field, group) in self._places.items()}  # fmt: skip
-        live = set(taxonomy.disciplines_under(taxonomy_edit.tree(self._ws)))
+        live = set(hierarchy.disciplines_under(tree_editing.tree(self._ws)))
         return Manifest(
             workspace=str(self._ws.fact("name", "")), created_at=time.time(), glan_version=__version__,
             rows=dict(counts["rows"]), split=choice.split,
@@ -140,7 +141,7 @@ class Tally:
         )  # fmt: skip
 
 
-def counted(ws: Workspace, choice: Choice) -> Manifest:
+def counted(ws: Workspace, choice: RowSelection) -> Manifest:
     """What a choice is in numbers, written nowhere; reads every row."""
     tally = Tally(ws, choice)
     for _ in tally:

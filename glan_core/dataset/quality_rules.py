@@ -9,8 +9,8 @@ import zlib
 from collections import Counter
 from functools import cache
 
-from glan_core.dataset.normalise import words, words_and_signs
-from glan_core.replies import REFUSAL
+from glan_core.dataset.text_normalization import words, words_and_signs
+from glan_core.reply_parsing import REFUSAL
 
 SHOWN = 80  # characters of what was found
 

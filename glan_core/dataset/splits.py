@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
-from glan_core.curriculum import same_name
+from glan_core.ids import name_key
 
 TRAIN, VALIDATION = "train", "validation"
 Rule = Literal["none", "syllabus", "combination"]
@@ -34,6 +34,6 @@ def split_of(rule: Rule, seed: int, share: float, syllabus_id: str, concepts: Se
     """
     if rule == "none":
         return TRAIN
-    group = syllabus_id if rule == "syllabus" else "\n".join(sorted({same_name(name) for name in concepts}))
+    group = syllabus_id if rule == "syllabus" else "\n".join(sorted({name_key(name) for name in concepts}))
     digest = hashlib.sha256(f"{seed}\n{rule}\n{group}".encode()).digest()
     return VALIDATION if int.from_bytes(digest[:8], "big") / 2**64 < share else TRAIN

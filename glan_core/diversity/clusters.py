@@ -36,7 +36,7 @@ def _hdbscan(xy: np.ndarray, method: str) -> np.ndarray:
     return HDBSCAN(min_cluster_size=smallest, min_samples=5, cluster_selection_method=method, copy=True).fit_predict(xy)
 
 
-def telling_terms(texts: Sequence[str], clusters: np.ndarray, number: int, most: int = TERMS) -> list[list[str]]:
+def keywords(texts: Sequence[str], clusters: np.ndarray, number: int, most: int = TERMS) -> list[list[str]]:
     """The words that tell each of `number` clusters from the others, the most telling first.
 
     Class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794): a word's share of its cluster's words times log(1 + the mean

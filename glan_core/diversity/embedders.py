@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from glan_core.diversity.orders import AUTO, DEFAULT_MODEL, WORDS, check_embedder
+from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, check_embedder
 from glan_core.errors import GlanError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Embedder(Protocol):
 
 
 def open_embedder(spec: str, base_url: str | None = None) -> Embedder:
-    """The embedder that a spec stands for (see `orders.EmbedderOrder`), ready to work.
+    """The embedder that a spec stands for (see `orders.EmbedderSettings`), ready to work.
 
     GlanError when it can't be had: within seconds, also offline. 'auto' always gives one, and its `about` says which.
     """
@@ -46,7 +46,7 @@ def open_embedder(spec: str, base_url: str | None = None) -> Embedder:
     if spec == WORDS:
         return Words()
     if kind == "openai":
-        from glan_core.diversity.remote import RemoteEmbedder
+        from glan_core.diversity.openai_embedder import RemoteEmbedder
 
         return RemoteEmbedder(rest.strip(), base_url)
     return SentenceModel(rest.strip())

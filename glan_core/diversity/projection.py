@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glan_core.diversity.neighbours import Take, nearest
+from glan_core.diversity.nearest_neighbors import Take, nearest
 
 COMPONENTS = 50
 FEWEST = 40  # distinct rows from which UMAP is used

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import networkx as nx
 import numpy as np
+import pandas as pd
 
-from glan_core.diversity.measured import list_measures, read_measures
+from glan_core.diversity.metric_store import Measured, list_measures, read_measures
+from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 
 BINS = 20
@@ -63,3 +66,16 @@ def saturation(curve: Curve) -> Saturation:
     if latest < NEAR or ratio < LITTLE:
         return Saturation(latest, first, ratio, "little new ground")
     return Saturation(latest, first, ratio, "slowing" if ratio < SLOWING else "new ground")
+
+
+def saturation_frame(measured: Measured, tree: nx.DiGraph, focus: str | None = None) -> pd.DataFrame:
+    """The novelty of each discipline in focus: id, name, questions, its curve, novelty of the first and the latest questions,
+    and what that says; those with the least new ground first."""
+    rows = []
+    for id in hierarchy.disciplines_under(tree, focus):
+        if curve := measured.curves.get(id):
+            said = saturation(curve)
+            rows.append((id, tree.nodes[id]["node"].name, curve[-1][0], [value for _, value in curve], said.first, said.latest,
+                         said.ratio, said.verdict))  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["id", "name", "questions", "curve", "first", "latest", "ratio", "verdict"])
+    return frame.sort_values(["ratio", "latest"], ignore_index=True, na_position="last")

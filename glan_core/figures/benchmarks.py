@@ -7,63 +7,12 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
 from glan_core.figures.style import Style, mix
-from glan_core.wording import number, shorten
-from glan_core.workspace.benchmark_score_rows import Score
+from glan_core.formatting import number, shorten
 
-COLUMNS = ("model", "benchmark", "way", "part", "score", "error", "number")
 BAR, GAP = 15, 14  # pixels of a bar, and between rows
 PALE = 0.45
 LEFT = 206  # pixels for the names of rows, so that pictures below each other begin at the same place
-
-
-def scores_frame(scores: Sequence[Score]) -> pd.DataFrame:
-    """One row a score, the newest of each model, benchmark, way and part; `score` and `error` in percent."""
-    newest: dict[tuple, Score] = {}
-    for score in sorted(scores, key=lambda score: score.at):
-        newest[score.model, score.benchmark, score.way, score.part] = score
-    rows = [
-        (s.model, s.benchmark, s.way, s.part, 100 * s.score, None if s.error is None else 100 * s.error, s.number)
-        for s in newest.values()
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"score": "float64", "error": "float64"})
-
-
-def whole_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The scores of whole benchmarks, in the order of the registry, with `row`: the benchmark's title, and the way where it was
-    asked in two."""
-    whole = frame[frame["part"] == MAIN].copy()
-    ways = whole.groupby("benchmark")["way"].transform("nunique") if len(whole) else whole["way"]
-    titles = [
-        BENCHMARKS[id].title + (f", {WORDS[way]}" if both > 1 else "") if id in BENCHMARKS else id
-        for id, way, both in zip(whole["benchmark"], whole["way"], ways, strict=True)
-    ]
-    order = {id: nth for nth, id in enumerate(BENCHMARKS)}
-    whole["row"] = titles
-    whole["nth"] = [order.get(id, len(order)) for id in whole["benchmark"]]
-    return whole.sort_values(["nth", "way"], kind="stable").drop(columns="nth")
-
-
-def part_rows(frame: pd.DataFrame, benchmark: str, way: str) -> pd.DataFrame:
-    """The scores of a benchmark's parts in one way: its groups where it has any, else its parts and other readings; `row` is the
-    part's name for people."""
-    about = BENCHMARKS[benchmark]
-    names = list(about.groups) or [part for part in about.parts if part != MAIN]
-    names += list(about.ways[way].others)
-    chosen = frame[(frame["benchmark"] == benchmark) & (frame["way"] == way) & frame["part"].isin(names)].copy()
-    chosen["row"] = [part_words(benchmark, way, part) for part in chosen["part"]]
-    chosen["nth"] = [names.index(part) for part in chosen["part"]]
-    return chosen.sort_values("nth", kind="stable").drop(columns="nth")
-
-
-def part_words(benchmark: str, way: str, part: str) -> str:
-    """A part's name for people: of a reading what it counts, else its own without its underscores."""
-    others = BENCHMARKS[benchmark].ways[way].others
-    words = others[part].words if part in others else part.replace("_", " ")
-    if part in others and len(BENCHMARKS[benchmark].parts) > 1:
-        return f"All, by {words}"
-    return "STEM" if part == "stem" else words[:1].upper() + words[1:]
 
 
 def model_colors(models: Sequence[str], style: Style) -> dict[str, str]:
@@ -98,7 +47,7 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
         )  # fmt: skip
     if published is not None and len(published):
         first = rows.drop_duplicates(["benchmark", "part"]).set_index(["benchmark", "part"])["row"]
-        shown = published.assign(part=published.get("part", MAIN))
+        shown = published.assign(part=published.get("part", ""))
         shown = shown.set_index(["benchmark", "part"])
         shown = shown[shown.index.isin(first.index)]
         figure.add_scatter(

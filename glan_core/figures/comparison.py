@@ -10,14 +10,14 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.diversity.comparison_view import ONLY_HERE, ONLY_THERE, SHARED_HERE, SHARED_THERE
 from glan_core.figures.style import Style, mix
-from glan_core.wording import number, shorten
+from glan_core.formatting import number, shorten
 
 BLUE, ORANGE = 3, 1  # of the hues
 PALE = 0.5
 ROW = 26
 MOST_ROWS = 20
+SHARED_HERE, ONLY_HERE, SHARED_THERE, ONLY_THERE = "shared here", "only here", "shared there", "only there"
 SYMBOLS = {SHARED_HERE: "circle", ONLY_HERE: "circle", SHARED_THERE: "diamond-open", ONLY_THERE: "diamond"}
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import pandas as pd
 
 from glan_core.figures.style import Style, at
-from glan_core.wording import plural, shorten
+from glan_core.formatting import plural, shorten
 from glan_core.workspace.curriculum_rows import Session
 
 MOST_LABELS = 110  # beyond, names would lie on each other: hovering still tells them

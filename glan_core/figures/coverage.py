@@ -7,10 +7,10 @@ import networkx as nx
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core import taxonomy
-from glan_core.coverage import Standing
 from glan_core.figures.style import Style, at, ink_on
-from glan_core.wording import ago, number, shorten, usd
+from glan_core.formatting import ago, number, shorten, usd
+from glan_core.taxonomy import hierarchy
+from glan_core.taxonomy.coverage import Coverage
 
 TILE_LEVELS = 4  # of tiles inside one another
 ALL = "all"  # the id of the middle of the rings, and of the whole of the tiles
@@ -24,7 +24,7 @@ class Measure:
 
     title: str
     told: str
-    of: Callable[[Standing], float | None]
+    of: Callable[[Coverage], float | None]
     written: Callable[[float], str]
     shaded: str
 
@@ -33,7 +33,7 @@ def _percent(value: float) -> str:
     return f"{value:.1%}"
 
 
-def _count(name: str) -> Callable[[Standing], float | None]:
+def _count(name: str) -> Callable[[Coverage], float | None]:
     return lambda standing: standing.counts[name] or None
 
 
@@ -61,13 +61,13 @@ MEASURES = {
 }  # fmt: skip
 
 
-def coverage_frame(tree: nx.DiGraph, standings: Mapping[str, Standing], measure: str = "share") -> pd.DataFrame:
+def coverage_frame(tree: nx.DiGraph, standings: Mapping[str, Coverage], measure: str = "share") -> pd.DataFrame:
     """One row a node, the whole first: id, parent, name, kind, disciplines, value, shade and what hovering says.
 
     `value` is the measure (None: nothing yet); `shade` its place on the colour ramp, 0 to 1. A count is relative to the
     largest node of the same kind, since a field's count would else drown its disciplines'.
     """
-    rows = [_row(tree, standings, ALL, measure), *(_row(tree, standings, node.id, measure) for node in taxonomy.walk(tree))]
+    rows = [_row(tree, standings, ALL, measure), *(_row(tree, standings, node.id, measure) for node in hierarchy.walk(tree))]
     frame = pd.DataFrame(rows)
     frame["value"] = frame["value"].astype(float)
     frame["shade"] = _shades(frame, MEASURES[measure].shaded)
@@ -83,7 +83,7 @@ def _shades(frame: pd.DataFrame, how: str) -> pd.Series:
     return frame["value"] * 0 + 1 if first == last else (frame["value"] - first) / (last - first)
 
 
-def _row(tree: nx.DiGraph, standings: Mapping[str, Standing], id: str, measure: str) -> dict:
+def _row(tree: nx.DiGraph, standings: Mapping[str, Coverage], id: str, measure: str) -> dict:
     standing = standings["" if id == ALL else id]
     node = None if id == ALL else tree.nodes[id]["node"]
     value = MEASURES[measure].of(standing)

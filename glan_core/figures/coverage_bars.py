@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from glan_core.figures.style import Style
-from glan_core.wording import number, shorten
+from glan_core.formatting import number, shorten
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -3,8 +3,8 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.coverage import Standing
 from glan_core.figures.style import Style, mix
+from glan_core.taxonomy.coverage import Coverage
 from glan_core.workspace.tag_rows import REASONS
 
 HEIGHT = 330
@@ -18,7 +18,7 @@ STEPS = {
 LEFT_OUT = {"rejected": "rejected", "quality": "filtered", "duplicate": "near-duplicates", "contaminated": "contaminated"}
 
 
-def funnel_frame(standing: Standing) -> pd.DataFrame:
+def funnel_frame(standing: Coverage) -> pd.DataFrame:
     """A row for each step: `step` (a key of STEPS), its words, how many questions or pairs are left after it, and how many it
     took away. The first two are questions asked and those that have an answer."""
     counts = standing.counts

@@ -12,10 +12,10 @@ from math import cos, pi, sin
 import networkx as nx
 import pandas as pd
 
-from glan_core import taxonomy
-from glan_core.coverage import Standing
-from glan_core.curriculum import Subject
-from glan_core.wording import number, plural, shorten
+from glan_core.formatting import number, plural, shorten
+from glan_core.records import Node, Subject
+from glan_core.taxonomy import hierarchy
+from glan_core.taxonomy.coverage import Coverage
 from glan_core.workspace.curriculum_rows import Session, SyllabusState
 
 ALL = ""  # the id of the middle, as in `coverage.standings`
@@ -91,8 +91,8 @@ def grown(tree: nx.DiGraph, twigs: Sequence[Twig] = ()) -> nx.DiGraph:
     """The tree that is drawn: a root above the fields, the taxonomy, and below it what is unfolded, each with its `kind`."""
     drawn = nx.DiGraph()
     drawn.add_node(ALL, kind="all")
-    drawn.add_nodes_from((node.id, {"kind": node.kind}) for node in taxonomy.walk(tree))
-    drawn.add_edges_from((node.parent_id or ALL, node.id) for node in taxonomy.walk(tree))
+    drawn.add_nodes_from((node.id, {"kind": node.kind}) for node in hierarchy.walk(tree))
+    drawn.add_edges_from((node.parent_id or ALL, node.id) for node in hierarchy.walk(tree))
     drawn.add_nodes_from((twig.id, {"kind": twig.kind}) for twig in twigs)
     drawn.add_edges_from((twig.parent_id, twig.id) for twig in twigs)
     return drawn
@@ -165,7 +165,7 @@ def radii(drawn: nx.DiGraph) -> dict[str, float]:
 
 
 def radial_frame(
-    tree: nx.DiGraph, standings: Mapping[str, Standing], picked: str = ALL, twigs: Sequence[Twig] = ()
+    tree: nx.DiGraph, standings: Mapping[str, Coverage], picked: str = ALL, twigs: Sequence[Twig] = ()
 ) -> pd.DataFrame:
     """One row a node that is drawn, the root first, the taxonomy in its order, then what is unfolded.
 
@@ -197,10 +197,10 @@ def radial_frame(
     return pd.DataFrame(rows)
 
 
-def _of_node(node: taxonomy.Node | None, standing: Standing, tree: nx.DiGraph) -> dict:
+def _of_node(node: Node | None, standing: Coverage, tree: nx.DiGraph) -> dict:
     counts = standing.counts
     share = "no target yet" if standing.share is None else f"{standing.share:.1%} of target"
-    group = taxonomy.group_of(tree, node.id) if node else None
+    group = hierarchy.group_of(tree, node.id) if node else None
     told = [f"{node.kind.capitalize()} · {group or 'no group'}"] if node else []
     if node is None or node.kind != "discipline":
         told.append(f"{standing.begun} of {plural(standing.disciplines, 'discipline')} begun")
@@ -215,6 +215,6 @@ def _of_twig(twig: Twig, tree: nx.DiGraph, path: Sequence[str]) -> dict:
     discipline = next(id for id in reversed(path) if id in tree)
     kind = {"session": "Class session", "concept": "Key concept", MORE: "Subjects"}.get(twig.kind, "Subject")
     return {
-        "name": twig.name, "group": taxonomy.group_of(tree, discipline), "share": float(twig.begun), "pairs": 0,
+        "name": twig.name, "group": hierarchy.group_of(tree, discipline), "share": float(twig.begun), "pairs": 0,
         "begun": twig.begun, "told": [kind, *twig.told],
     }  # fmt: skip

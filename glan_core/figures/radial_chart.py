@@ -7,7 +7,7 @@ import pandas as pd
 
 from glan_core.figures.radial import ALL, MORE, RADIUS
 from glan_core.figures.style import Style, mix
-from glan_core.wording import shorten
+from glan_core.formatting import shorten
 
 SIZES = {"all": 20, "field": 16, "sub-field": 8, "discipline": 6, "subject": 7, "session": 9, "concept": 6, MORE: 8}
 LEAST_WIDTH = 7.3  # pixels along its ring from which on a name is drawn

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from glan_core.figures.style import Style, mix
-from glan_core.wording import usd
+from glan_core.formatting import usd
 from glan_core.workspace.run_rows import STALE_AFTER, Sample
 
 HEIGHT = 210

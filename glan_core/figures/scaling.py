@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
-from glan_core.evaluation.scaling import Curve, Point
 from glan_core.figures.style import Style
+
+if TYPE_CHECKING:
+    from glan_core.evaluation.scaling_job import Curve, Point
 
 HEIGHT, SMOOTH = 340, 80
 
 
-def loss_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> go.Figure:
+def loss_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style) -> go.Figure:
     """Held-out loss against training rows, on a logarithmic axis of rows."""
     known = [point for point in points if point.loss is not None]
     figure = _figure(known, curve, style, "held-out loss, nats a token")
@@ -25,7 +28,7 @@ def loss_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> g
     return figure
 
 
-def score_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> go.Figure:
+def score_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style) -> go.Figure:
     """Score difference, with its 95 % interval, against training rows."""
     known = [point for point in points if point.difference is not None]
     figure = _figure(known, curve, style, "score difference")
@@ -46,7 +49,7 @@ def score_figure(points: Sequence[Point], curve: Curve | None, style: Style) -> 
     return figure
 
 
-def _figure(known: Sequence[Point], curve: Curve | None, style: Style, title: str) -> go.Figure:
+def _figure(known: "Sequence[Point]", curve: "Curve | None", style: Style, title: str) -> go.Figure:
     """The axes, and the curve."""
     figure = go.Figure()
     rows = [point.rows for point in known]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from glan_core.taxonomy import GROUPS
+from glan_core.taxonomy.hierarchy import GROUPS
 
 
 @dataclass(frozen=True, slots=True)

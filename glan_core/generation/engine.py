@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 
 import apsw
 
-from glan_core.generation.limits import Budget, Concurrency, Outage, Rate
-from glan_core.generation.order import Terms
-from glan_core.generation.work import Frontier, Work, ask, fingerprint
+from glan_core.generation.protocols import Work, WorkQueue, ask, fingerprint
+from glan_core.generation.rate_limits import Budget, Concurrency, Outage, Rate
+from glan_core.generation.settings import TeacherSettings
 from glan_core.prompts import prompt
-from glan_core.replies import Malformed, check_whole, storable
-from glan_core.teachers.base import (
+from glan_core.reply_parsing import Malformed, check_whole, storable
+from glan_core.teachers.contract import (
+    DecodingParams,
     Message,
     Reply,
-    Sampling,
     Teacher,
     TeacherBusy,
     TeacherError,
@@ -43,11 +43,11 @@ MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are kept for a pers
 
 
 @dataclass(slots=True)
-class Voice:
+class StageModel:
     """How one stage is asked: by whom, with which sampling, at what price (None: unknown)."""
 
     teacher: Teacher
-    sampling: Sampling
+    sampling: DecodingParams
     price: Price | None
 
 
@@ -68,7 +68,7 @@ class Engine:
     """Runs a frontier to its end, or until it is told to stop, the budget is reached, or a teacher can't be used."""
 
     def __init__(
-        self, frontier: Frontier, voices: Mapping[str, Voice], terms: Terms, commits: GroupCommit, run_id: int | None,
+        self, frontier: WorkQueue, voices: Mapping[str, StageModel], terms: TeacherSettings, commits: GroupCommit, run_id: int | None,
         budget: Budget,
     ) -> None:  # fmt: skip
         self.frontier, self.voices, self.commits, self.run_id, self.budget = frontier, voices, commits, run_id, budget

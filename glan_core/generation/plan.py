@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
-from glan_core import taxonomy, taxonomy_edit
 from glan_core.errors import GlanError
-from glan_core.generation.order import STAGES, Order, Terms
-from glan_core.homework_draws import count_draws
+from glan_core.generation.settings import STAGES, GenerationSettings, TeacherSettings
+from glan_core.homework.concept_sampling import count_draws
+from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.prices import price_of
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows
 
@@ -64,31 +64,31 @@ class Plan:
         return asdict(self)
 
 
-def plan(ws: Workspace, order: Order) -> Plan:
+def plan(ws: Workspace, settings: GenerationSettings) -> Plan:
     """What is missing from the workspace for an order's target, and what it would cost.
 
     GlanError when a discipline is unknown, or a budget in money is set for a teacher without a price.
     """
     counts: dict[str, list[int]] = {stage: [0, 0] for stage in STAGES}
-    tree = taxonomy_edit.tree(ws)
-    for discipline_id in order.target.disciplines:
-        taxonomy.discipline(tree, discipline_id)
-        for stage, (low, high) in _missing(ws, order, discipline_id).items():
+    tree = tree_editing.tree(ws)
+    for discipline_id in settings.target.disciplines:
+        hierarchy.discipline(tree, discipline_id)
+        for stage, (low, high) in _missing(ws, settings, discipline_id).items():
             counts[stage][0] += low
             counts[stage][1] += high
-    return price(ws, order, {stage: (low, high) for stage, (low, high) in counts.items()})
+    return price(ws, settings, {stage: (low, high) for stage, (low, high) in counts.items()})
 
 
-def price(ws: Workspace, order: Terms, counts: Mapping[str, Range]) -> Plan:
+def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range]) -> Plan:
     """What so many calls of each stage, as (low, high), would cost; GlanError when a budget can't hold for want of a price."""
     stages, notes = [], []
     for stage in counts:
-        stage_plan, known = _price_stage(ws, order, stage, counts[stage])
+        stage_plan, known = _price_stage(ws, settings, stage, counts[stage])
         stages.append(stage_plan)
         if counts[stage][1] and not known:
             notes.append(stage)
     unpriced = sorted({s.teacher for s in stages if s.usd is None and s.calls[1]})
-    if unpriced and order.budget_usd is not None:
+    if unpriced and settings.budget_usd is not None:
         raise GlanError(
             f"The price of {unpriced[0]} is not known, so a budget in money can't hold: "
             "give its price (IN,OUT, dollars per million tokens) or limit the calls instead."
@@ -97,27 +97,27 @@ def price(ws: Workspace, order: Terms, counts: Mapping[str, Range]) -> Plan:
         tuple(stages), _sum(s.calls for s in stages),
         _sum(tuple(round(n * (s.tokens_in + s.tokens_out)) for n in s.calls) for s in stages),
         None if unpriced else tuple(sum(s.usd[end] for s in stages) for end in (0, 1)),
-        tuple(_seconds(stages, order.max_in_flight, end) for end in (0, 1)),
+        tuple(_seconds(stages, settings.max_in_flight, end) for end in (0, 1)),
         counts.get("answer", (0, 0)),
-        _basis(order, counts, notes, unpriced),
+        _basis(settings, counts, notes, unpriced),
     )  # fmt: skip
 
 
-def _missing(ws: Workspace, order: Order, discipline_id: str) -> dict[str, Range]:
+def _missing(ws: Workspace, settings: GenerationSettings, discipline_id: str) -> dict[str, Range]:
     """How many calls of each stage a discipline lacks, as (low, high)."""
-    db, target = ws.db, order.target
+    db, target = ws.db, settings.target
     queries = {query.index: query for query in curriculum_rows.subject_queries(db, discipline_id)}
     lists = sum(index not in queries for index in range(target.subject_queries))
     reads = lists + sum(q.subjects is None for q in queries.values() if q.index < target.subject_queries)
     known = curriculum_rows.count_subjects(db, discipline_id)
-    fewest, most = _new_subjects(order, reads)
+    fewest, most = _new_subjects(settings, reads)
     cap = target.max_subjects if target.max_subjects is not None else 10**9
     found = [min(cap, known + fewest), min(cap, known + most)]
     shapes = curriculum_rows.syllabus_shapes(db, discipline_id, target.max_subjects)
     new = [max(0, number - sum(alike for _, _, alike in shapes)) for number in found]
     unread = sum(alike for sizes, _, alike in shapes if sizes is None)
     lacking = sum(
-        alike * max(0, min(target.questions_per_syllabus, _room(sizes, order.pair_share)) - questions)
+        alike * max(0, min(target.questions_per_syllabus, _room(sizes, settings.pair_share)) - questions)
         for sizes, questions, alike in shapes
         if sizes is not None
     )
@@ -135,25 +135,25 @@ def _room(sizes: tuple[int, ...], pair_share: float) -> int:
     return count_draws(sizes, pair_share)
 
 
-def _new_subjects(order: Order, queries: int) -> Range:
+def _new_subjects(settings: GenerationSettings, queries: int) -> Range:
     """How many new subjects some queries of one discipline bring: the fewest are those of one query."""
     if not queries:
         return 0, 0
-    if order.teacher_of("subjects") in homework_rows.SCRIPTED:
+    if settings.teacher_of("subjects") in homework_rows.SCRIPTED:
         return 2, 6  # its textbook has two a discipline, its scaffolding six, and every query brings the same
     return SUBJECTS_PER_QUERY[0], queries * SUBJECTS_PER_QUERY[1]
 
 
-def _price_stage(ws: Workspace, order: Terms, stage: str, calls: Range) -> tuple[StagePlan, bool]:
+def _price_stage(ws: Workspace, settings: TeacherSettings, stage: str, calls: Range) -> tuple[StagePlan, bool]:
     """The price of a stage's calls, and whether it rests on the teacher's own averages."""
-    teacher = order.teacher_of(stage)
+    teacher = settings.teacher_of(stage)
     averages = call_rows.stage_averages(ws.db, teacher).get(stage)
     known = averages is not None and averages[3] >= KNOWN_ENOUGH
     tokens_in, tokens_out = averages[:2] if known else TYPICAL[stage]
     seconds = averages[2] if known else 0.5 + tokens_out / TOKENS_PER_SECOND
     if teacher == "scripted":
-        seconds = SCRIPTED_SECONDS * order.max_in_flight  # it is this process that works: nothing runs side by side
-    price = price_of(teacher, order.price)
+        seconds = SCRIPTED_SECONDS * settings.max_in_flight  # it is this process that works: nothing runs side by side
+    price = price_of(teacher, settings.price)
     slack = 0.1 if known else 0.35
     if not calls[1]:
         usd = 0.0, 0.0  # no call costs nothing, also where the price of one is not known
@@ -175,7 +175,7 @@ def _sum(ranges) -> Range:
     return sum(lows), sum(highs)
 
 
-def _basis(order: Terms, counts: Mapping[str, Range], typical: list[str], unpriced: list[str]) -> str:
+def _basis(settings: TeacherSettings, counts: Mapping[str, Range], typical: list[str], unpriced: list[str]) -> str:
     """How the estimate was made, in words."""
     parts = []
     if len(set(counts.get("syllabus", ()))) > 1:

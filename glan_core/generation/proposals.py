@@ -5,13 +5,15 @@ from typing import Any
 import apsw
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from glan_core import ids, taxonomy, taxonomy_edit
-from glan_core.curriculum import same_name
+from glan_core import ids
 from glan_core.errors import GlanError
-from glan_core.generation.order import ProposalOrder
-from glan_core.generation.work import Work, ask
+from glan_core.formatting import quoted
+from glan_core.generation.protocols import Work, ask
+from glan_core.generation.settings import ProposalSettings
+from glan_core.ids import name_key
 from glan_core.prompts import TAXONOMY_DRAFTS, prompt
-from glan_core.replies import Line, json_lines
+from glan_core.reply_parsing import Line, json_lines
+from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import Proposal
 
@@ -32,24 +34,22 @@ class ProposalLine(BaseModel):
         return "sub-field" if str(value).replace("-", "").replace(" ", "").casefold() == "subfield" else "discipline"
 
 
-class ProposalFrontier:
+class ProposalQueue:
     """One call for each wording of the prompt that the run has not stored yet; the stage is its own, there being only one."""
 
     name = "proposals"
 
-    def __init__(self, ws: Workspace, order: ProposalOrder, run_id: int) -> None:
-        tree = taxonomy_edit.tree(ws)
-        *above, parent = taxonomy.path(tree, order.parent_id)
+    def __init__(self, ws: Workspace, settings: ProposalSettings, run_id: int) -> None:
+        tree = tree_editing.tree(ws)
+        *above, parent = hierarchy.path(tree, settings.parent_id)
         if parent.kind == "discipline":
-            raise GlanError(
-                f"{taxonomy.quoted(parent.name)} is a discipline, and disciplines are leaves: choose a node above it."
-            )
-        self._parent, self._count = parent, order.count
-        self._names = [node.name for node in taxonomy.walk(tree)]
+            raise GlanError(f"{quoted(parent.name)} is a discipline, and disciplines are leaves: choose a node above it.")
+        self._parent, self._count = parent, settings.count
+        self._names = [node.name for node in hierarchy.walk(tree)]
         children = [tree.nodes[child]["node"].name for child in tree.successors(parent.id)]
         values = {
             "parent": parent.name, "path": " > ".join(node.name for node in above) or "top level",
-            "description": parent.description or parent.name, "count": str(order.count),
+            "description": parent.description or parent.name, "count": str(settings.count),
             "existing": "\n".join(f"- {name}" for name in children) or "- nothing yet",
         }  # fmt: skip
         self._works = [
@@ -67,11 +67,11 @@ class ProposalFrontier:
         self._planned = len(self._works)
 
     def next(self) -> Work | None:
-        """See Frontier."""
+        """See WorkQueue."""
         return self._works.pop() if self._works else None
 
-    def stage(self, work: Work) -> "ProposalFrontier":
-        """See Frontier."""
+    def stage(self, work: Work) -> "ProposalQueue":
+        """See WorkQueue."""
         return self
 
     def parse(self, work: Work, text: str) -> list[ProposalLine]:
@@ -80,14 +80,14 @@ class ProposalFrontier:
 
     def store(self, db: apsw.Connection, work: Work, parsed: list[ProposalLine], teacher: str) -> int:
         """Store what is new; what the tree has under the same name is dropped, what resembles a node is flagged."""
-        taken = {same_name(name) for name in self._names}
+        taken = {name_key(name) for name in self._names}
         new = 0
         for line in parsed[: self._count]:
-            if same_name(line.name) in taken:
+            if name_key(line.name) in taken:
                 continue
-            alike = tuple(name for name, _ in taxonomy.similar(line.name, self._names)[:3])
+            alike = tuple(name for name, _ in hierarchy.similar(line.name, self._names)[:3])
             proposal = Proposal(
-                0, ids.derive("prp", self._parent.id, same_name(line.name)), self._parent.id, line.name, line.kind,
+                0, ids.derive("prp", self._parent.id, name_key(line.name)), self._parent.id, line.name, line.kind,
                 line.description, line.reason, alike, (work.facts,), teacher, "open",
             )  # fmt: skip
             new += taxonomy_rows.put_proposal(db, proposal)
@@ -97,13 +97,13 @@ class ProposalFrontier:
         """See Stage."""
 
     def stored(self, work: Work, value: Any) -> None:
-        """See Frontier: nothing follows from a proposal until people have voted."""
+        """See WorkQueue: nothing follows from a proposal until people have voted."""
 
     def failed(self, work: Work) -> None:
-        """See Frontier."""
+        """See WorkQueue."""
 
     def planned(self) -> dict[str, int]:
-        """See Frontier; what an earlier process of the run has stored is not included."""
+        """See WorkQueue; what an earlier process of the run has stored is not included."""
         return {self.name: self._planned}
 
 

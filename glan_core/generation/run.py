@@ -4,54 +4,53 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import apsw
 
 from glan_core.errors import GlanError
-from glan_core.generation import live
-from glan_core.generation.engine import Engine, Voice
-from glan_core.generation.kinds import KINDS, named
-from glan_core.generation.limits import Budget
-from glan_core.generation.order import Order, RedoOrder, Terms, read_order
-from glan_core.generation.work import Frontier
+from glan_core.generation import streaming_state
+from glan_core.generation.engine import Engine, StageModel
+from glan_core.generation.protocols import WorkQueue
+from glan_core.generation.rate_limits import Budget
+from glan_core.generation.settings import GenerationSettings, RegenerateSettings, TeacherSettings
+from glan_core.import_strings import load_symbol
+from glan_core.runs import heartbeat
+from glan_core.runs.heartbeat import Watcher
+from glan_core.runs.registry import RUN_KINDS, settings_of
+from glan_core.runs.states import CANCELLED, PAUSED, TAKEN_OVER
 from glan_core.teachers import open_teacher
-from glan_core.teachers.base import Teacher
+from glan_core.teachers.contract import Teacher
 from glan_core.teachers.prices import price_of
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import Run, Sample, StageProgress
 
-BEAT_SECONDS = 1.0
-PAUSED, CANCELLED, TAKEN_OVER = "Paused", "Cancelled", "Another process has taken this run over"
 
-Watcher = Callable[[Sample, Sequence[StageProgress]], None]
-
-
-def carry_out(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
+def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
     """Do the work of a claimed run in this process; returns the state it ended in and a sentence.
 
     `watch` is called about once a second with the run's totals. SIGINT and SIGTERM pause the run. GlanError when the order
     can't be carried out as it is.
     """
-    order = order_of(run.kind, run.params)
-    frontier = named(KINDS[run.kind].frontier)(ws, order, run.id)
-    voices = open_voices(order, order.asked)
+    settings = settings_of(run.kind, run.params)
+    frontier = load_symbol(RUN_KINDS[run.kind].work)(ws, settings, run.id)
+    voices = open_voices(settings, settings.asked)
     if hasattr(frontier, "voices"):
         voices = frontier.voices(voices)
-    heard = live.watched(ws.folder, voices) if order.live else nullcontext(voices)
-    with _account(ws, run, claim, order), heard as voices:
-        ending = asyncio.run(_drive(ws, run, claim, order, voices, frontier, watch))
+    heard = streaming_state.stream_to_file(ws.folder, voices) if settings.live else nullcontext(voices)
+    with _account(ws, run, claim, settings), heard as voices:
+        ending = asyncio.run(_drive(ws, run, claim, settings, voices, frontier, watch))
     return frontier.ended(ending) if hasattr(frontier, "ended") else ending
 
 
 @contextmanager
-def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None]:
+def _account(ws: Workspace, run: Run, claim: str, settings: TeacherSettings) -> Iterator[None]:
     """Keep what the disciplines of an order hold before and after the work."""
-    if isinstance(order, Order):
+    if isinstance(settings, GenerationSettings):
         with ws.write() as db:
-            run_rows.open_account(db, run.id, order.target.disciplines)
+            run_rows.open_account(db, run.id, settings.target.disciplines)
     try:
         yield
     finally:
@@ -60,19 +59,18 @@ def _account(ws: Workspace, run: Run, claim: str, order: Terms) -> Iterator[None
                 run_rows.close_account(db, run.id)
 
 
-def order_of(kind: str, params: dict) -> Terms:
-    """The order that the stored values of a run are; GlanError when they are none that can be carried out."""
-    if kind not in KINDS:
-        raise GlanError(f"A run of the kind {kind!r} keeps accounts: there is nothing in it to carry out.")
-    return read_order(named(KINDS[kind].order), params)
-
-
 async def _drive(
-    ws: Workspace, run: Run, claim: str, order: Terms, voices: dict[str, Voice], frontier: Frontier, watch: Watcher | None
+    ws: Workspace,
+    run: Run,
+    claim: str,
+    settings: TeacherSettings,
+    voices: dict[str, StageModel],
+    frontier: WorkQueue,
+    watch: Watcher | None,
 ) -> tuple[str, str]:
     commits = GroupCommit(ws)
     calls, usd = call_rows.spent(ws.db, run.id)
-    engine = Engine(frontier, voices, order, commits, run.id, Budget(order.budget_usd, order.max_calls, usd, calls))
+    engine = Engine(frontier, voices, settings, commits, run.id, Budget(settings.budget_usd, settings.max_calls, usd, calls))
     pulse = Pulse(ws, run.id, claim, engine, commits, watch)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
@@ -91,10 +89,10 @@ async def _drive(
                 await pulse.note()
         finally:
             await commits.close()
-    return _ending(engine, order)
+    return _ending(engine, settings)
 
 
-def open_voices(order: Terms, stages: Sequence[str], key: str | None = None) -> dict[str, Voice]:
+def open_voices(settings: TeacherSettings, stages: Sequence[str], key: str | None = None) -> dict[str, StageModel]:
     """A voice for each stage; one teacher is opened for every name, however many stages it serves.
 
     GlanError when a teacher can't be opened, or a budget in money is set and a price is not known.
@@ -102,24 +100,24 @@ def open_voices(order: Terms, stages: Sequence[str], key: str | None = None) -> 
     teachers: dict[str, Teacher] = {}
     voices = {}
     for stage in stages:
-        spec = order.teacher_of(stage)
-        price = price_of(spec, order.price)
-        if price is None and order.budget_usd is not None:
+        spec = settings.teacher_of(stage)
+        price = price_of(spec, settings.price)
+        if price is None and settings.budget_usd is not None:
             raise GlanError(
                 f"The price of {spec} is not known, so a budget in money can't hold: give its price, or limit the calls."
             )
         if spec not in teachers:
-            teachers[spec] = open_teacher(spec, order.base_url, key=key)
-        voices[stage] = Voice(teachers[spec], order.sampling_of(stage), price)
+            teachers[spec] = open_teacher(spec, settings.base_url, key=key)
+        voices[stage] = StageModel(teachers[spec], settings.sampling_of(stage), price)
     return voices
 
 
-def check(order: Terms, key: str | None = None) -> None:
+def check(settings: TeacherSettings, key: str | None = None) -> None:
     """Make sure that an order can be begun (teachers, key, address, prices); GlanError says what is missing.
 
     `key` is the one that the run's process will get, None for this process's own.
     """
-    voices = open_voices(order, order.asked, key)
+    voices = open_voices(settings, settings.asked, key)
     teachers = {id(voice.teacher): voice.teacher for voice in voices.values()}
     asyncio.run(_close(teachers.values()))
 
@@ -159,7 +157,7 @@ class Pulse:
                 self._engine.stop(TAKEN_OVER)
             elif row.wish:
                 self._engine.stop(PAUSED if row.wish == "pause" else CANCELLED)
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(heartbeat.BEAT_SECONDS)
 
     async def note(self) -> None:
         """Write heartbeat, totals and progress, unless the run is no longer this process's."""
@@ -198,11 +196,11 @@ class Pulse:
         ]  # fmt: skip
 
 
-def _ending(engine: Engine, order: Terms) -> tuple[str, str]:
+def _ending(engine: Engine, settings: TeacherSettings) -> tuple[str, str]:
     """The state in which a run ends, and a sentence about it."""
     failed = sum(engine.totals.failed.values())
     match engine.stop_reason:
-        case None if failed and isinstance(order, RedoOrder):
+        case None if failed and isinstance(settings, RegenerateSettings):
             return "finished", "No reply came that could be used: ask again, or ask another teacher."
         case None if failed:
             return "finished", f"{failed:,} of the calls failed; the next run tries them again."

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 import apsw
 import networkx as nx
 
-from glan_core import curriculum, homework, ids, taxonomy
-from glan_core.curriculum import SessionDraft, Subject, SubjectLine
-from glan_core.generation.work import Work, ask
-from glan_core.homework_draws import Draw
+from glan_core import ids
+from glan_core.curriculum import curriculum_parsing
+from glan_core.curriculum.curriculum_parsing import SubjectLine
+from glan_core.generation.protocols import Work, ask
+from glan_core.homework import question_parsing
+from glan_core.homework.concept_sampling import Draw
 from glan_core.prompts import Prompt, prompt
-from glan_core.teachers.base import Message
+from glan_core.records import SessionDraft, Subject
+from glan_core.taxonomy import hierarchy
+from glan_core.teachers.contract import Message
 from glan_core.workspace import curriculum_rows, homework_rows
 from glan_core.workspace.curriculum_rows import Session, Syllabus
 from glan_core.workspace.homework_rows import Question
@@ -23,7 +27,7 @@ from glan_core.workspace.homework_rows import Question
 
 def chat_subject_list(tree: nx.DiGraph, discipline_id: str, wording: Prompt | None = None) -> list[Message]:
     """First turn: list a discipline's subjects as free text."""
-    *above, discipline = taxonomy.path(tree, discipline_id)
+    *above, discipline = hierarchy.path(tree, discipline_id)
     return ask(
         wording or prompt("subjects_list"), discipline=discipline.name, description=discipline.description or discipline.name,
         path=" > ".join(node.name for node in above),
@@ -108,7 +112,7 @@ class SubjectsStage:
 
     def parse(self, work: Work, text: str) -> list[SubjectLine]:
         """The subjects of the JSON lines."""
-        return curriculum.parse_subjects(text)
+        return curriculum_parsing.parse_subjects(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: list[SubjectLine], teacher: str) -> None:
         """Keep the subjects with their query, until the discipline is settled."""
@@ -134,7 +138,7 @@ class SettleStage:
         known = curriculum_rows.subjects(db, work.discipline_id)
         fresh = [q for q in curriculum_rows.subject_queries(db, work.discipline_id) if q.subjects is not None and not q.settled]
         queries = [(q.id, [SubjectLine(**line) for line in json.loads(q.subjects)]) for q in fresh]
-        subjects, mentions = curriculum.settle(work.discipline_id, queries, known)
+        subjects, mentions = curriculum_parsing.merge_subjects(work.discipline_id, queries, known)
         curriculum_rows.add_subjects(
             db, work.discipline_id, [(subject, teacher) for subject in subjects], mentions, [q.id for q in fresh]
         )
@@ -177,7 +181,7 @@ class SessionsStage:
 
     def parse(self, work: Work, text: str) -> list[SessionDraft]:
         """The sessions of the JSON lines, each with its concepts."""
-        return curriculum.parse_sessions(text)
+        return curriculum_parsing.parse_sessions(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: list[SessionDraft], teacher: str) -> list[int]:
         """Store the sessions and concepts; returns how many concepts each session has."""
@@ -213,7 +217,7 @@ class QuestionStage:
 
     def parse(self, work: Work, text: str) -> str:
         """The question, which must stand alone."""
-        return homework.parse_question(text)
+        return question_parsing.parse_question(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> str:
         """Store the question with the draw that it was asked for."""

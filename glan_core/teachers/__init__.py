@@ -1,6 +1,14 @@
 """Who answers prompts: `open_teacher('openai:MODEL' | 'local:PATH_OR_NAME' | 'scripted')`."""
 
-from glan_core.teachers.base import Teacher, TeacherError
+from glan_core.import_strings import load_symbol
+from glan_core.teachers.contract import Teacher, TeacherError
+
+# Import strings: a teacher is imported when it is opened, and local weights belong to a package above this one.
+TEACHERS = {
+    "openai": "glan_core.teachers.http_teacher:HttpTeacher",
+    "local": "glan_core.models.local_teacher:LocalTeacher",
+    "scripted": "glan_core.teachers.scripted.scripted_teacher:ScriptedTeacher",
+}
 
 
 def check_spec(spec: str) -> str:
@@ -18,14 +26,11 @@ def open_teacher(spec: str, base_url: str | None = None, *, key: str | None = No
     """
     check_spec(spec)
     kind, _, rest = spec.partition(":")
-    if kind == "openai":
-        from glan_core.teachers.http import HttpTeacher
-
-        return HttpTeacher(rest, base_url, key=key)
-    if kind == "local":
-        from glan_core.teachers.local import LocalTeacher
-
-        return LocalTeacher(rest)
-    from glan_core.teachers.scripted import ScriptedTeacher
-
-    return ScriptedTeacher()
+    teacher = load_symbol(TEACHERS[kind])
+    match kind:
+        case "openai":
+            return teacher(rest, base_url, key=key)
+        case "local":
+            return teacher(rest)
+        case _:
+            return teacher()

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import yaml
 
 from glan_core.errors import GlanError
+from glan_core.resources import ASSETS
 
-TABLE = Path(__file__).parents[2] / "assets" / "prices.yaml"
+TABLE = ASSETS / "prices.yaml"
 
 
 @dataclass(frozen=True, slots=True)

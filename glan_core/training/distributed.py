@@ -14,24 +14,26 @@ import sys
 import time
 from pathlib import Path
 
-from glan_core.dataset.snapshot import read_snapshot
+from glan_core.dataset.snapshots import read_snapshot
 from glan_core.errors import GlanError
-from glan_core.runs.control import HERE, get
-from glan_core.runs.jobs import KEPT, Progress, Stopped, order_of
-from glan_core.training.learning import FOLDER, plain_faults, train
-from glan_core.training.orders import FinetuneOrder
+from glan_core.resources import CHECKOUT
+from glan_core.runs.heartbeat import Progress, Stopped
+from glan_core.runs.registry import settings_of
+from glan_core.runs.states import KEPT, get
+from glan_core.training.settings import FinetuneSettings
+from glan_core.training.train_loop import FOLDER, plain_faults, train
 from glan_core.workspace import Workspace
 
 DONE, WISH, FAULT = "done.json", "wish", "fault"  # files by which the run's process and its workers talk
 LOOK_SECONDS = 0.5
 
 
-def train_on_several(ws: Workspace, order: FinetuneOrder, progress: Progress, folder: Path) -> None:
+def train_on_several(ws: Workspace, settings: FinetuneSettings, progress: Progress, folder: Path) -> None:
     """Start the workers and stay until they end. GlanError with what a worker said was wrong; Stopped as `learning.train`."""
     for name in (DONE, WISH, FAULT):
         (folder / name).unlink(missing_ok=True)
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))}
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={order.processes}"]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))}
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={settings.processes}"]
     workers = subprocess.Popen(
         [*words, "-m", __name__, str(ws.folder), str(progress.run_id)], stdin=subprocess.DEVNULL, env=variables
     )
@@ -94,10 +96,10 @@ def main(folder: str, run_id: int) -> int:
     """One worker. What a person can mend is left for the run's process to say."""
     ws = Workspace.open(folder)
     place = ws.folder / FOLDER / str(run_id)
-    order = order_of("finetune", get(ws, run_id).params)
+    settings = settings_of("finetune", get(ws, run_id).params)
     try:
-        with plain_faults(order, place):
-            train(ws, order, WorkerProgress(place, run_id), read_snapshot(ws, order.snapshot), place)
+        with plain_faults(settings, place):
+            train(ws, settings, WorkerProgress(place, run_id), read_snapshot(ws, settings.snapshot), place)
     except Stopped:
         return 0
     except GlanError as error:

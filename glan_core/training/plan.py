@@ -15,17 +15,16 @@ from itertools import islice
 from math import ceil
 from pathlib import Path
 
-from glan_core.dataset.snapshot import Snapshot, read_snapshot
+from glan_core.dataset.snapshots import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
-from glan_core.taxonomy import quoted
-from glan_core.training import models
-from glan_core.training.encoding import Encoder, find_file, open_encoder
-from glan_core.training.orders import FinetuneOrder
+from glan_core.formatting import quoted, size
+from glan_core.models import tuned_model_store
+from glan_core.training.chat_encoding import Encoder, find_file, open_encoder
 from glan_core.training.recipes import PAPER_BASE
-from glan_core.training.rows import Counted, encoded_rows, training_texts
-from glan_core.training.scratch import BOS, EOS, count_parameters, train_tokenizer
-from glan_core.wording import size
+from glan_core.training.settings import FinetuneSettings
+from glan_core.training.tiny_model import BOS, EOS, count_parameters, train_tokenizer
+from glan_core.training.training_texts import Counted, encoded_rows, training_texts
 from glan_core.workspace import Workspace
 
 SAMPLE = 1000  # rows whose tokens are counted
@@ -71,64 +70,68 @@ class TrainingPlan:
     warnings: tuple[str, ...]
 
 
-def plan(ws: Workspace, order: FinetuneOrder) -> TrainingPlan:
+def plan(ws: Workspace, settings: FinetuneSettings) -> TrainingPlan:
     """The plan of an order. GlanError when there is no such snapshot, or the base's tokenizer can't be read."""
-    snapshot = read_snapshot(ws, order.snapshot)
-    counted, basis = count_rows(str(ws.folder), order)
-    steps = steps_of(order, counted)
-    per_epoch = steps_per_epoch(order, counted)
-    parameters = parameters_of(order)
-    trained = parameters if order.method == "full" else parameters and _adapter_size(order)
+    snapshot = read_snapshot(ws, settings.snapshot)
+    counted, basis = count_rows(str(ws.folder), settings)
+    steps = steps_of(settings, counted)
+    per_epoch = steps_per_epoch(settings, counted)
+    parameters = parameters_of(settings)
+    trained = parameters if settings.method == "full" else parameters and _adapter_size(settings)
     passes = steps / per_epoch
     made = TrainingPlan(
         rows=counted.rows, held_out=snapshot.manifest.rows.get(VALIDATION, 0), cut=counted.cut, dropped=counted.dropped, steps=steps,
-        steps_per_epoch=per_epoch, warmup=warmup_of(order, steps), tokens=round(counted.tokens * passes),
+        steps_per_epoch=per_epoch, warmup=warmup_of(settings, steps), tokens=round(counted.tokens * passes),
         trained_tokens=round(counted.trained * passes), parameters=parameters, trained_parameters=trained,
-        memory=parameters and _memory(order, counted, parameters, trained or 0),
-        seconds=parameters and _seconds(ws, order, counted.tokens * passes, parameters), basis=basis, warnings=(),
+        memory=parameters and _memory(settings, counted, parameters, trained or 0),
+        seconds=parameters and _seconds(ws, settings, counted.tokens * passes, parameters), basis=basis, warnings=(),
     )  # fmt: skip
-    return replace(made, warnings=_warnings(ws, order, made))
+    return replace(made, warnings=_warnings(ws, settings, made))
 
 
-def check(ws: Workspace, order: FinetuneOrder) -> None:
+def check(ws: Workspace, settings: FinetuneSettings) -> None:
     """GlanError when an order can't be begun: no snapshot, no room for its name, a base that is nowhere to be had, no disk."""
-    read_snapshot(ws, order.snapshot)
-    if models.folder_of(ws, order.name).exists():
-        raise GlanError(f"There is already a model {quoted(order.name)}: choose another name.")
-    if order.base is not None and find_file(order.base, "config.json") is None:
-        if Path(order.base).expanduser().is_dir() or order.base.startswith((".", "/", "~")) or order.base.count("/") != 1:
+    read_snapshot(ws, settings.snapshot)
+    if tuned_model_store.folder_of(ws, settings.name).exists():
+        raise GlanError(f"There is already a model {quoted(settings.name)}: choose another name.")
+    if settings.base is not None and find_file(settings.base, "config.json") is None:
+        if (
+            Path(settings.base).expanduser().is_dir()
+            or settings.base.startswith((".", "/", "~"))
+            or settings.base.count("/") != 1
+        ):
             raise GlanError(
-                f"There are no weights in {order.base}: give a folder with config.json, tokenizer and safetensors files."
+                f"There are no weights in {settings.base}: give a folder with config.json, tokenizer and safetensors files."
             )
-        from glan_core.dataset import hub_reach
+        from glan_core.io import hub_reachability
 
-        if not hub_reach.reached():
+        if not hub_reachability.reached():
             raise GlanError(
-                f"The base model {order.base} is not on this machine, and the model hub can't be reached: give a folder, or bring it "
-                f"with 'hf download {order.base}' where there is a network."
+                f"The base model {settings.base} is not on this machine, and the model hub can't be reached: give a folder, or bring it "
+                f"with 'hf download {settings.base}' where there is a network."
             )
-    need, free = _disk(order), shutil.disk_usage(ws.folder).free
+    need, free = _disk(settings), shutil.disk_usage(ws.folder).free
     if need and need > free:
         raise GlanError(f"This run needs about {size(need)} on the disk of {ws.folder}, which has {size(free)} left.")
 
 
-def steps_per_epoch(order: FinetuneOrder, counted: Counted) -> int:
+def steps_per_epoch(settings: FinetuneSettings, counted: Counted) -> int:
     """How many optimiser steps go through all rows once; packed rows are fewer, longer ones."""
-    rows = ceil(counted.tokens / order.max_length) if order.packing else counted.rows
-    batches = ceil(rows / (min(order.rows_at_once, order.batch) * order.processes))
-    return max(1, ceil(batches / order.accumulation))
+    rows = ceil(counted.tokens / settings.max_length) if settings.packing else counted.rows
+    batches = ceil(rows / (min(settings.rows_at_once, settings.batch) * settings.processes))
+    return max(1, ceil(batches / settings.accumulation))
 
 
-def steps_of(order: FinetuneOrder, counted: Counted) -> int:
+def steps_of(settings: FinetuneSettings, counted: Counted) -> int:
     """How many optimiser steps a run has."""
-    return max(1, ceil(order.epochs * steps_per_epoch(order, counted)))
+    return max(1, ceil(settings.epochs * steps_per_epoch(settings, counted)))
 
 
-def warmup_of(order: FinetuneOrder, steps: int) -> int:
+def warmup_of(settings: FinetuneSettings, steps: int) -> int:
     """How many of them warm up: those that were asked for, or at least one for a share of the run."""
-    if order.warmup_steps is not None:
-        return order.warmup_steps
-    return max(1, round(order.warmup_share * steps)) if order.warmup_share else 0
+    if settings.warmup_steps is not None:
+        return settings.warmup_steps
+    return max(1, round(settings.warmup_share * steps)) if settings.warmup_share else 0
 
 
 @lru_cache(32)
@@ -154,17 +157,24 @@ def _count(folder: str, name: str, hash: str, base: str | None, vocabulary: int,
     return counted, basis
 
 
-def count_rows(folder: str, order: FinetuneOrder) -> tuple[Counted, str]:
+def count_rows(folder: str, settings: FinetuneSettings) -> tuple[Counted, str]:
     """The rows of an order's snapshot in tokens, from a sample of at most `SAMPLE` and scaled up; and what it rests on."""
-    manifest = read_snapshot(Workspace(Path(folder)), order.snapshot).manifest
+    manifest = read_snapshot(Workspace(Path(folder)), settings.snapshot).manifest
     return _count(
-        folder, order.snapshot, manifest.hash, order.base, order.scratch.vocabulary, order.rows, order.seed, order.max_length
+        folder,
+        settings.snapshot,
+        manifest.hash,
+        settings.base,
+        settings.scratch.vocabulary,
+        settings.rows,
+        settings.seed,
+        settings.max_length,
     )
 
 
 @lru_cache(4)
 def _scratch_encoder(folder: Path, hash: str, vocabulary: int, rows: int | None, seed: int) -> Encoder:
-    from glan_core.training.encoding import alpaca_template
+    from glan_core.training.chat_encoding import alpaca_template
 
     snapshot = read_snapshot(Workspace(folder.parents[1]), folder.name)
     texts = islice(training_texts(snapshot, rows, seed), 2 * SAMPLE)
@@ -179,13 +189,13 @@ def encoder_of(snapshot: Snapshot, base: str | None, vocabulary: int, rows: int 
     return None if find_file(base, "tokenizer.json") is None else open_encoder(base)
 
 
-def parameters_of(order: FinetuneOrder) -> int | None:
+def parameters_of(settings: FinetuneSettings) -> int | None:
     """How many numbers the student has, from its configuration; None where that is not on this machine."""
-    if order.base is None:
-        return count_parameters(order.scratch)
-    config = _config(order.base)
+    if settings.base is None:
+        return count_parameters(settings.scratch)
+    config = _config(settings.base)
     if config is None:
-        return KNOWN_SIZES.get(order.base)
+        return KNOWN_SIZES.get(settings.base)
     try:
         hidden, layers, vocabulary = config["hidden_size"], config["num_hidden_layers"], config["vocab_size"]
         heads = config["num_attention_heads"]
@@ -208,26 +218,26 @@ def _config(base: str) -> dict | None:
     return config and (config.get("text_config") or config)
 
 
-def _adapter_size(order: FinetuneOrder) -> int:
+def _adapter_size(settings: FinetuneSettings) -> int:
     """The numbers of a LoRA adapter to every linear layer: rank times the widths at both ends of each."""
-    config = _config(order.base) or {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    config = _config(settings.base) or {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
                                      "num_key_value_heads": 8, "intermediate_size": 14_336}  # fmt: skip
     hidden, heads = config.get("hidden_size", 0), config.get("num_attention_heads", 1)
     head = config.get("head_dim") or hidden // heads
     kv = (config.get("num_key_value_heads") or heads) * head
     inner = config.get("intermediate_size", 4 * hidden)
     widths = 2 * (hidden + heads * head) + 2 * (hidden + kv) + 3 * (hidden + inner)
-    return order.lora_rank * config.get("num_hidden_layers", 0) * widths
+    return settings.lora_rank * config.get("num_hidden_layers", 0) * widths
 
 
-def _memory(order: FinetuneOrder, counted: Counted, parameters: int, trained: int) -> int:
+def _memory(settings: FinetuneSettings, counted: Counted, parameters: int, trained: int) -> int:
     """Bytes that training needs on a device: weights, of what is trained gradient and Adam's two averages in fp32, and what is
     kept of a batch for the way back.
 
     The last is a rule of thumb (Korthikanti et al., arXiv 2205.05198): 34 numbers a token, layer and width in 2 bytes, one with
     checkpointing, and the logits.
     """
-    config = _config(order.base) if order.base else order.scratch.model_dump()
+    config = _config(settings.base) if settings.base else settings.scratch.model_dump()
     config = config or {"hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 32_000}
     hidden, layers = (
         config.get("hidden_size", config.get("hidden", 0)),
@@ -235,28 +245,28 @@ def _memory(order: FinetuneOrder, counted: Counted, parameters: int, trained: in
     )
     vocabulary = config.get("vocab_size", config.get("vocabulary", 0))
     gpu = bool(gpus())
-    size = 2 if gpu and order.precision != "fp32" else 4
-    length = order.max_length if order.packing else min(order.max_length, 2 * counted.tokens // max(1, counted.rows))
-    tokens = min(order.rows_at_once, order.batch) * length
-    kept = 2 if order.checkpointing or (order.checkpointing is None and gpu and order.method == "full") else 17
-    weights = parameters * (4 if order.method == "full" else 0.6 if order.method == "qlora" else size)
+    size = 2 if gpu and settings.precision != "fp32" else 4
+    length = settings.max_length if settings.packing else min(settings.max_length, 2 * counted.tokens // max(1, counted.rows))
+    tokens = min(settings.rows_at_once, settings.batch) * length
+    kept = 2 if settings.checkpointing or (settings.checkpointing is None and gpu and settings.method == "full") else 17
+    weights = parameters * (4 if settings.method == "full" else 0.6 if settings.method == "qlora" else size)
     return round(
-        (weights + trained * 12) / max(1, order.processes) + tokens * (hidden * layers * kept * size + 2 * vocabulary * 4)
+        (weights + trained * 12) / max(1, settings.processes) + tokens * (hidden * layers * kept * size + 2 * vocabulary * 4)
     )
 
 
-def _seconds(ws: Workspace, order: FinetuneOrder, tokens: float, parameters: int) -> tuple[float, float]:
+def _seconds(ws: Workspace, settings: FinetuneSettings, tokens: float, parameters: int) -> tuple[float, float]:
     """How long a run takes: 6 operations a token and parameter (Kaplan et al., arXiv 2001.08361), at the pace of this machine; or the
     pace of earlier models of this workspace of the same size."""
-    same = [m for m in models.list_models(ws) if m.seconds > 20 and m.tokens and 0.8 < m.parameters / parameters < 1.25
-            and (m.form == "full") == (order.method == "full")]  # fmt: skip
+    same = [m for m in tuned_model_store.list_models(ws) if m.seconds > 20 and m.tokens and 0.8 < m.parameters / parameters < 1.25
+            and (m.form == "full") == (settings.method == "full")]  # fmt: skip
     if same:
         seconds = tokens * same[0].seconds / same[0].tokens
         return 0.8 * seconds, 1.3 * seconds
-    work = 6 * tokens * parameters * (1 if order.method == "full" else 0.7)
+    work = 6 * tokens * parameters * (1 if settings.method == "full" else 0.7)
     if found := gpus():
         peak = next((tera for name, tera in PEAK_TFLOPS.items() if name in found[0].name), 100) * 1e12
-        peak, (least, most) = peak * min(order.processes, len(found)), GPU_USE
+        peak, (least, most) = peak * min(settings.processes, len(found)), GPU_USE
     else:
         peak, (least, most) = processor_pace(), CPU_USE
     return work / (most * peak), work / (least * peak)
@@ -293,33 +303,33 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(Gpu(match[1], int(match[2]) << 20) for match in found if match)
 
 
-def _disk(order: FinetuneOrder) -> int | None:
+def _disk(settings: FinetuneSettings) -> int | None:
     """Bytes of weights, and of two checkpoints with Adam's averages."""
-    parameters = parameters_of(order)
+    parameters = parameters_of(settings)
     if parameters is None:
         return None
-    trained = parameters if order.method == "full" else _adapter_size(order)
+    trained = parameters if settings.method == "full" else _adapter_size(settings)
     return trained * 4 + 3 * trained * 12
 
 
-def _warnings(ws: Workspace, order: FinetuneOrder, made: TrainingPlan) -> tuple[str, ...]:
+def _warnings(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> tuple[str, ...]:
     found = []
     if made.warmup >= made.steps:
         found.append(
             f"All {made.steps:,} steps are warm-up ({made.warmup:,}): the learning rate never reaches its peak. Give a share of the "
             "run instead."
         )
-    if order.method != "full" and order.learning_rate < 5e-5:
+    if settings.method != "full" and settings.learning_rate < 5e-5:
         found.append("A learning rate below 5e-5 is too low for an adapter: 1e-4 to 3e-4 is usual.")
-    if order.method == "full" and order.base and order.learning_rate > 1e-4:
+    if settings.method == "full" and settings.base and settings.learning_rate > 1e-4:
         found.append("A learning rate above 1e-4 destroys more of a whole base model than it teaches.")
     if made.cut > 0.02 * made.rows:
-        found.append(f"{made.cut:,} rows are cut at {order.max_length:,} tokens and lose the end of their answer.")
+        found.append(f"{made.cut:,} rows are cut at {settings.max_length:,} tokens and lose the end of their answer.")
     room = max((gpu.bytes for gpu in gpus()), default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     if made.memory and made.memory > 0.95 * room:
         found.append(
             f"It needs about {size(made.memory)} of memory, and this machine has {size(room)}: choose fewer rows at once, a shorter "
-            f"length, {'LoRA' if order.method == 'full' else 'a smaller base'}, or more devices."
+            f"length, {'LoRA' if settings.method == 'full' else 'a smaller base'}, or more devices."
         )
     if not made.held_out:
         found.append("The snapshot holds no rows out: nothing will tell when the student begins to learn by heart.")

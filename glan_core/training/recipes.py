@@ -8,7 +8,7 @@ PAPER_WARMUP = 1000 / 58_600  # the paper's warm-up steps over those of its whol
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe: its name for people, what it is and what it needs, and the settings (of `FinetuneOrder`) that make it up."""
+    """A recipe: its name for people, what it is and what it needs, and the settings (of `FinetuneSettings`) that make it up."""
 
     label: str
     about: str

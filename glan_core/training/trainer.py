@@ -11,10 +11,10 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from glan_core.errors import GlanError
-from glan_core.generation.run import CANCELLED, PAUSED
-from glan_core.runs.jobs import Progress
-from glan_core.training.orders import FinetuneOrder
-from glan_core.training.student import Student
+from glan_core.runs.heartbeat import Progress
+from glan_core.runs.states import CANCELLED, PAUSED
+from glan_core.training.model_loading import LoadedModel
+from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.training_rows import Spoken, Step
 
@@ -47,14 +47,14 @@ class LengthBuckets(Sampler[int]):
         for start in range(0, len(rows), self._reach):
             near = sorted(rows[start : start + self._reach], key=self._lengths.__getitem__)
             batches += [near[at : at + self._batch] for at in range(0, len(near), self._batch)]
-        order = torch.randperm(len(batches), generator=generator).tolist()
-        whole = [n for n in order if len(batches[n]) == self._batch]
-        short = [n for n in order if len(batches[n]) < self._batch]  # last, or every batch after it would be cut askew
+        settings = torch.randperm(len(batches), generator=generator).tolist()
+        whole = [n for n in settings if len(batches[n]) == self._batch]
+        short = [n for n in settings if len(batches[n]) < self._batch]  # last, or every batch after it would be cut askew
         for n in whole + short:
             yield from batches[n]
 
 
-class StudentTrainer(SFTTrainer):
+class SnapshotTrainer(SFTTrainer):
     """SFTTrainer with two differences. Rows come in `LengthBuckets`; on a processor the output layer is applied only where a token
     is trained on, without the statistics of each token that SFTTrainer takes. `tokens` counts what was seen, padding not."""
 
@@ -92,10 +92,10 @@ class Logbook(TrainerCallback):
     and ends it when a person wishes so."""
 
     def __init__(
-        self, ws: Workspace, progress: Progress, student: Student, prompts: Sequence[str], patience: int | None
+        self, ws: Workspace, progress: Progress, student: LoadedModel, prompts: Sequence[str], patience: int | None
     ) -> None:
         self._ws, self._progress, self._student, self._prompts, self._patience = ws, progress, student, prompts, patience
-        self.trainer: StudentTrainer | None = None
+        self.trainer: SnapshotTrainer | None = None
         self.best, self._worse = math.inf, 0
         self._waiting: list[Step] = []
         self._before = 0.0
@@ -184,7 +184,7 @@ class Logbook(TrainerCallback):
         self._begun += time.monotonic() - begun  # not a part of training's pace
 
 
-def speak(student: Student, prompt: str, most: int = SPOKEN_TOKENS) -> str:
+def speak(student: LoadedModel, prompt: str, most: int = SPOKEN_TOKENS) -> str:
     """The student's most likely answer to a prompt, at most so many tokens."""
     model, tokenizer = student.model, student.tokenizer
     text = student.encoder.write([{"role": "user", "content": prompt}], ask=True)
@@ -201,27 +201,27 @@ def speak(student: Student, prompt: str, most: int = SPOKEN_TOKENS) -> str:
     return tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
-def settings(
-    order: FinetuneOrder, student: Student, folder: str, *, steps: int, every: int, held_out: bool, warmup: int
+def trainer_arguments(
+    settings: FinetuneSettings, student: LoadedModel, folder: str, *, steps: int, every: int, held_out: bool, warmup: int
 ) -> SFTConfig:
     """The trainer's settings. `every`: steps between evaluations, at which weights are stored, too."""
     cuda = torch.cuda.is_available()
-    checkpointing = order.checkpointing if order.checkpointing is not None else cuda and order.method == "full"
-    sharded = cuda and order.processes > 1
+    checkpointing = settings.checkpointing if settings.checkpointing is not None else cuda and settings.method == "full"
+    sharded = cuda and settings.processes > 1
     return SFTConfig(
         fsdp=True if sharded else None, fsdp_config={"activation_checkpointing": checkpointing} if sharded else None,
-        output_dir=folder, max_steps=steps, per_device_train_batch_size=min(order.rows_at_once, order.batch),
-        per_device_eval_batch_size=order.rows_at_once, gradient_accumulation_steps=order.accumulation,
-        learning_rate=order.learning_rate, lr_scheduler_type=order.schedule, warmup_steps=warmup,
-        weight_decay=order.weight_decay, adam_beta2=order.adam_beta2, max_grad_norm=order.max_grad_norm, optim="adamw_torch",
-        max_length=order.max_length if order.packing else None, packing=order.packing, eval_packing=False,
-        dataset_kwargs=None if order.packing else {"skip_prepare_dataset": True}, pad_to_multiple_of=8 if cuda else None,
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=min(settings.rows_at_once, settings.batch),
+        per_device_eval_batch_size=settings.rows_at_once, gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate, lr_scheduler_type=settings.schedule, warmup_steps=warmup,
+        weight_decay=settings.weight_decay, adam_beta2=settings.adam_beta2, max_grad_norm=settings.max_grad_norm, optim="adamw_torch",
+        max_length=settings.max_length if settings.packing else None, packing=settings.packing, eval_packing=False,
+        dataset_kwargs=None if settings.packing else {"skip_prepare_dataset": True}, pad_to_multiple_of=8 if cuda else None,
         bf16=student.precision == "bf16", fp16=False, use_cpu=not cuda, activation_checkpointing=checkpointing and not sharded,
         logging_steps=1, logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
         eval_strategy="steps" if held_out else "no", eval_steps=every, save_strategy="steps", save_steps=every,
-        save_total_limit=2, save_only_model=False, load_best_model_at_end=order.keep_best and held_out,
+        save_total_limit=2, save_only_model=False, load_best_model_at_end=settings.keep_best and held_out,
         metric_for_best_model="eval_loss" if held_out else None, greater_is_better=False if held_out else None,
-        seed=order.seed, data_seed=order.seed, dataloader_num_workers=0, dataloader_pin_memory=cuda, torch_compile=False,
+        seed=settings.seed, data_seed=settings.seed, dataloader_num_workers=0, dataloader_pin_memory=cuda, torch_compile=False,
         remove_unused_columns=False,
     )  # fmt: skip
 

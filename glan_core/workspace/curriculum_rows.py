@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import apsw
 
-from glan_core.curriculum import SessionDraft, Subject
 from glan_core.ids import derive
-from glan_core.replies import storable
+from glan_core.records import SessionDraft, Subject
+from glan_core.reply_parsing import storable
 from glan_core.workspace.call_rows import count
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 import apsw
 
 from glan_core.ids import answer_id
-from glan_core.replies import storable
+from glan_core.reply_parsing import storable
 
 MOST_TERMS = 400  # of a compound SELECT; SQLite takes 500
 CHUNK = 1000  # rows of the text index that are looked at together

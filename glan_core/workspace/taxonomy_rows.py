@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import apsw
 
-from glan_core.taxonomy import Node
+from glan_core.records import Node
 
 _NODE = "id, name, kind, parent_id, grp, description"
 
@@ -110,14 +110,14 @@ def _event(row: tuple) -> NodeEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class TaxonomyEdit:
     """The changes of one batch: the first of them, and how many there are of each action."""
 
     first: NodeEvent
     actions: dict[str, int]
 
 
-def deeds(db: apsw.Connection, limit: int = 50) -> list[Deed]:
+def deeds(db: apsw.Connection, limit: int = 50) -> list[TaxonomyEdit]:
     """The latest deeds, newest first."""
     rows = db.execute(
         """SELECT batch, min(seq), json_group_object(action, number) FROM (
@@ -129,7 +129,7 @@ def deeds(db: apsw.Connection, limit: int = 50) -> list[Deed]:
     marks = ", ".join("?" * len(firsts))
     for row in db.execute(f"SELECT * FROM node_events WHERE seq IN ({marks})", tuple(firsts)):
         firsts[row[0]] = _event(row)
-    return [Deed(firsts[seq], json.loads(actions)) for _, seq, actions in rows]
+    return [TaxonomyEdit(firsts[seq], json.loads(actions)) for _, seq, actions in rows]
 
 
 def batch_of_removal(db: apsw.Connection, node_id: str) -> list[str]:

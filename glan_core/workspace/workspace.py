@@ -67,6 +67,16 @@ class Workspace:
             self.roll_back(db, error)
             raise
 
+    def writable_folder(self, name: str) -> Path:
+        """A folder of the workspace that is about to be written to.
+
+        Raises:
+            WorkspaceError: If the workspace can only be read.
+        """
+        if self.read_only:
+            raise WorkspaceError(_locked(self.folder))
+        return self.folder / name
+
     def roll_back(self, db: apsw.Connection, error: BaseException) -> None:
         """Undo the open transaction, if there is one; a WorkspaceError when the error was a full disk."""
         if db.in_transaction:

@@ -4,7 +4,7 @@ one in the sandbox. Same arguments, same result; pass@1 of one program a questio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from glan_core.evaluation.sandbox import Outcome, run_code
+from glan_core.evaluation.sandbox.runner import Outcome, run_code
 
 _watchers: list[Callable[[], None]] = []
 outcomes: dict[tuple[str, str], Outcome] = {}  # (program, tests) -> what became of it, for who shows items

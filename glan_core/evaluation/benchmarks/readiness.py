@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from glan_core.chat.panes import pane_of
 from glan_core.errors import GlanError
-from glan_core.evaluation import sandbox
-from glan_core.evaluation.benchmarks.files import Data, data_folder, find_data, places, read_rows
-from glan_core.evaluation.benchmarks.orders import BenchOrder
+from glan_core.evaluation.benchmarks.data_files import Data, data_folder, find_data, places, read_rows
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, Benchmark, find
+from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
+from glan_core.evaluation.sandbox import runner
+from glan_core.models.model_specs import pane_of
 from glan_core.workspace import Workspace
 
 NEEDS_SENTENCES = {"length_constraints:number_sentences", "change_case:capital_word_frequency"}  # IFEval's, by NLTK
@@ -40,17 +40,17 @@ def look(ws: Workspace, given: str | None, ids: Sequence[str] = tuple(BENCHMARKS
     return [_look(data_folder(ws, given), find(id), count) for id in ids]
 
 
-def check(ws: Workspace, order: BenchOrder) -> list[Readiness]:
+def check(ws: Workspace, settings: BenchmarkSettings) -> list[Readiness]:
     """The benchmarks of an order that can be run, their data read once. GlanError before anything runs: for a model that can't be
     asked, and for the benchmarks that can't be run, unless these are to be skipped and others are left."""
-    for spec in order.models:
+    for spec in settings.models:
         check_model(ws, spec)
-    looked = look(ws, order.data, order.benchmarks, count=True)
+    looked = look(ws, settings.data, settings.benchmarks, count=True)
     able, faults = [], []
     for one in looked:
-        why = one.why or (_why_no_code(order) if one.benchmark.runs_code else "")
+        why = one.why or (_why_no_code(settings) if one.benchmark.runs_code else "")
         able, faults = ([*able, one], faults) if not why else (able, [*faults, why])
-    if faults and (not able or not order.skip_missing):
+    if faults and (not able or not settings.skip_missing):
         more = " Or leave out what is missing: --skip-missing." if able else ""
         raise GlanError("\n".join(faults) + more)
     return able
@@ -92,11 +92,11 @@ def _name(benchmark: Benchmark) -> str:
     return benchmark.dataset.split("/")[-1]
 
 
-def _why_no_code(order: BenchOrder) -> str:
-    if not order.run_code:
+def _why_no_code(settings: BenchmarkSettings) -> str:
+    if not settings.run_code:
         return "HumanEval and MBPP run programs that the model writes, in a sandbox: ask for that with --run-code."
     try:
-        sandbox.prove()
+        runner.prove()
     except GlanError as error:
         return str(error)
     return ""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from glan_core.evaluation.benchmarks.code_eval import outcomes
-from glan_core.evaluation.benchmarks.items import Item
+from glan_core.evaluation.benchmarks.item_store import Item
 from glan_core.evaluation.benchmarks.registry import IFEVAL, MAIN, Benchmark, Measure, Way
 
 CUT = "The prompt is longer than the model can see: its start was cut off."

@@ -1,0 +1,201 @@
+"""`glan dedup`, `glan decontaminate` and `glan filter`."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from glan_core.cli.output import report, table
+from glan_core.cli.run_start import add_job_options, run_job
+from glan_core.formatting import exact, number, plural, shorten
+from glan_core.settings import read_settings
+from glan_core.workspace import Workspace, homework_rows, tag_rows
+
+WIDTH = 100  # characters of a text in a list
+MOST = 5  # rows shown of each kind, unless said
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add this module's commands to the parser."""
+    dedup = commands.add_parser("dedup", help="tag questions that repeat an earlier one")
+    dedup.add_argument("dir", metavar="DIR")
+    dedup.add_argument("--threshold", type=float, default=0.7, help="least Jaccard similarity of 3-word runs (%(default)s)")
+    dedup.add_argument("--meaning", action="store_true", help="compare in meaning too, within each discipline")
+    dedup.add_argument("--meaning-threshold", type=float, default=0.95, metavar="COSINE", help="(%(default)s)")
+    dedup.add_argument("--embedder", metavar="NAME", help="whose vectors are compared (default: those that most rows have)")
+    _add_show(dedup)
+    dedup.set_defaults(command=_dedup)
+
+    clean = commands.add_parser("decontaminate", help="tag pairs that hold a question of a benchmark")
+    clean.add_argument("dir", metavar="DIR")
+    clean.add_argument(
+        "benchmark", nargs="*", metavar="BENCHMARK",
+        help="gsm8k, math, humaneval, mbpp, bbh, arc, mmlu, ifeval, a file, or a data set of the Hub (owner/name)",
+    )  # fmt: skip
+    clean.add_argument("--column", metavar="NAME", help="the column that holds the question")
+    clean.add_argument("--digits", action="store_true", help="also where only numbers differ")
+    clean.add_argument("--forget", metavar="BENCHMARK", help="take a benchmark's tags off again")
+    _add_show(clean)
+    clean.set_defaults(command=_decontaminate)
+
+    chosen = commands.add_parser("filter", help="tag pairs that quality filters find fault with")
+    chosen.add_argument("dir", metavar="DIR")
+    chosen.add_argument("rule", nargs="*", metavar="FILTER", help="'--list' names them (default: all)")
+    chosen.add_argument("--language", default="en", metavar="CODE", help="that pairs are expected in (%(default)s)")
+    chosen.add_argument("--shortest-question", type=int, default=2, metavar="WORDS", help="(%(default)s)")
+    chosen.add_argument("--shortest-answer", type=int, default=2, metavar="WORDS", help="(%(default)s)")
+    chosen.add_argument("--none", action="store_true", help="apply no filter: takes the tags of all off")
+    chosen.add_argument("--list", action="store_true", help="say what each filter takes out")
+    chosen.add_argument("--preview", action="store_true", help="try them on a sample, and tag nothing")
+    _add_show(chosen)
+    chosen.set_defaults(command=_filter)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--show", action="store_true", help="what the last check found, with examples; checks nothing")
+    parser.add_argument("--limit", type=int, default=MOST, metavar="N", help="examples of each kind (%(default)s)")
+    add_job_options(parser)
+
+
+def _dedup(args: argparse.Namespace) -> int:
+    from glan_core.dataset.near_duplicate_job import FACT
+    from glan_core.dataset.settings import NearDuplicateSettings
+
+    ws = Workspace.open(args.dir)
+    if args.show:
+        return _show(ws, args, "duplicate", FACT)
+    values = {name: getattr(args, name) for name in ("threshold", "meaning", "meaning_threshold", "embedder")}
+    return run_job(ws, read_settings(NearDuplicateSettings, values), args)
+
+
+def _decontaminate(args: argparse.Namespace) -> int:
+    from glan_core.dataset import decontamination_job
+    from glan_core.dataset.settings import DecontaminationSettings
+    from glan_core.errors import GlanError
+
+    ws = Workspace.open(args.dir)
+    if args.forget:
+        decontamination_job.forget(ws, args.forget)
+        report(args.json, {"forgotten": args.forget}, [f"The tags of {args.forget} are off."])
+        return 0
+    if args.show:
+        return _show_benchmarks(ws, args)
+    if not args.benchmark:
+        raise GlanError("Name at least one benchmark, or ask for --show.")
+    sources = [{"source": source, "column": args.column} for source in args.benchmark]
+    return run_job(ws, read_settings(DecontaminationSettings, {"benchmarks": sources, "digits": args.digits}), args)
+
+
+def _filter(args: argparse.Namespace) -> int:
+    from glan_core.dataset import quality_filter_job
+    from glan_core.dataset.settings import QualityFilterSettings
+
+    if args.list:
+        rules = list(quality_filter_job.RULES.values())
+        data = [{"name": rule.name, "label": rule.label, "about": rule.about} for rule in rules]
+        report(args.json, data, table([(rule.name, rule.about) for rule in rules], ("filter", "takes out")))
+        return 0
+    ws = Workspace.open(args.dir)
+    if args.show:
+        return _show(ws, args, quality_filter_job.KIND, quality_filter_job.FACT)
+    values = {name: getattr(args, name) for name in ("language", "shortest_question", "shortest_answer")}
+    settings = read_settings(
+        QualityFilterSettings, values | {"rules": () if args.none else args.rule or tuple(quality_filter_job.RULES)}
+    )
+    quality_filter_job.tests_of(settings)  # a name that is no filter is refused before anything begins
+    if not args.preview:
+        return run_job(ws, settings, args)
+    sample = quality_filter_job.examples(ws, settings, number=args.limit)
+    report(args.json, asdict(sample), _preview_lines(sample))
+    return 0
+
+
+def _preview_lines(sample: "object") -> Iterator[str]:
+    from glan_core.dataset.quality_filter_job import RULES
+
+    yield f"{number(sample.looked_at)} of {plural(sample.pairs, 'pair')} looked at; {number(sample.dropped)} would be tagged."
+    for name, found in sample.found.items():
+        yield f"{RULES[name].label}: {number(found)}"
+        for example in sample.examples[name]:
+            yield f"  {example.id}  {example.found}"
+            yield f"    {_line(example.question)}"
+            yield f"    {_line(example.answer)}"
+
+
+def _show(ws: Workspace, args: argparse.Namespace, kind: str, fact: str) -> int:
+    """What a check found last, by the names of its tags, each with its newest rows."""
+    counts = {name: both for (of, name), both in tag_rows.tag_counts(ws.db).items() if of == kind}
+    tags = {name: tag_rows.tags_page(ws.db, kind, name, limit=args.limit) for name in counts}
+    check = ws.fact(fact)
+    data = {
+        "check": check, "tags": {name: {"tagged": tagged, "overruled": over} for name, (tagged, over) in counts.items()},
+        "rows": [asdict(tag) for of_name in tags.values() for tag in of_name],
+    }  # fmt: skip
+    report(args.json, data, _show_lines(ws, check, counts, tags))
+    return 0
+
+
+def _show_lines(ws: Workspace, check: dict | None, counts: dict, tags: dict) -> Iterator[str]:
+    if check is None:
+        yield "This was not checked yet."
+        return
+    since = homework_rows.last_seq(ws.db) - check["up_to"]
+    behind = f"; {plural(since, 'question')} newer than that" if since else ""
+    yield f"Checked {exact(check['at'])}: {plural(check['rows'], 'pair')}{behind}."
+    if not counts:
+        yield "Nothing is tagged."
+        return
+    yield from table(
+        [(name, tagged, overruled) for name, (tagged, overruled) in counts.items()], ("found", "pairs", "overruled")
+    )
+    for name, rows in tags.items():
+        ids = homework_rows.ids_by_seq(ws.db, [tag.seq for tag in rows])
+        for tag in rows:
+            similarity = f" {tag.score:.2f}" if tag.score is not None else ""
+            yield f"{name}{similarity}  {ids[tag.seq]}  {tag.detail.get('found', '')}".rstrip()
+            yield f"    {_line(homework_rows.question_text(ws.db, ids[tag.seq]))}"
+            if tag.other:
+                yield f"    repeats {tag.other}: {_line(homework_rows.question_text(ws.db, tag.other))}"
+
+
+def _show_benchmarks(ws: Workspace, args: argparse.Namespace) -> int:
+    from glan_core.dataset import decontamination_job
+
+    splits = decontamination_job.report(ws)
+    counts = tag_rows.tag_counts(ws.db)
+    names = dict.fromkeys(split.benchmark for split in splits)
+    flags = {name: decontamination_job.flags_page(ws, name, limit=args.limit) for name in names}
+    overruled = {name: counts.get((decontamination_job.KIND, name), (0, 0))[1] for name in names}
+    data = {
+        "splits": [asdict(split) for split in splits], "overruled": overruled,
+        "flags": [asdict(flag) for of_name in flags.values() for flag in of_name],
+    }  # fmt: skip
+    report(args.json, data, _benchmark_lines(splits, overruled, flags))
+    return 0
+
+
+def _benchmark_lines(splits: list, overruled: dict, flags: dict) -> Iterator[str]:
+    if not splits:
+        yield "Nothing was held against a benchmark yet."
+        return
+    rows = [(s.benchmark, s.split or "–", s.items, s.items_hit, s.rows, exact(s.at)) for s in splits]
+    yield from table(rows, ("benchmark", "split", "questions", "found", "pairs tagged", "checked"))
+    yield from (f"{name}: {plural(count, 'tag')} overruled." for name, count in overruled.items() if count)
+    for flag in (flag for of_name in flags.values() for flag in of_name):
+        over = f", overruled by {flag.tag.overruled_by}" if flag.tag.overruled_by else ""
+        whose = f"{flag.benchmark} {flag.split} {flag.item}".replace("  ", " ")
+        yield f"{flag.id}  {flag.run} words, {flag.share:.0%} of {whose}, in the {flag.where}{over}"
+        yield f"    pair:      {_marked(flag.text, flag.span)}"
+        yield f"    benchmark: {_marked(flag.item_text, flag.item_span)}"
+
+
+def _marked(text: str, span: tuple[int, int] | None) -> str:
+    """A text on one line around its match, which is in brackets."""
+    if span is None:
+        return _line(text) + "  (edited since)"
+    start, end = span
+    before = ("…" if start > 30 else "") + text[max(0, start - 30) : start]
+    return " ".join(f"{before}[{shorten(text[start:end], 2 * WIDTH)}]{shorten(text[end:], 30)}".split())
+
+
+def _line(text: str) -> str:
+    return shorten(" ".join(text.split()), WIDTH)

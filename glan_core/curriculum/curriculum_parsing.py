@@ -1,0 +1,107 @@
+"""Subjects, syllabi, class sessions and key concepts: what they are, and how they are read from replies."""
+
+import re
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from glan_core.ids import derive, name_key
+from glan_core.records import SessionDraft, Subject
+from glan_core.reply_parsing import Line, Malformed, json_lines
+from glan_core.text_validation import MAX_NAME
+
+MAX_SUBTOPICS = 20  # of a merged subject: enough to plan 30 sessions, and bounded in the prompts that follow
+
+
+# A line that announces the sessions: "## Class sessions", "**4. Class Schedule:**", "Session 1: ...".
+_SESSIONS_BEGIN = re.compile(
+    r"^[\s#*>]*(?:\d+[.)]\s*)?(?:(?:class|course|teaching)\s+)?(?:sessions?|schedule|outline|lectures?|weeks?)\b[^\n]{0,60}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TITLE = re.compile(r"\A\s*#\s[^\n]*\n(?:\s*\**Level\**:[^\n]*\n)?")
+
+
+class SubjectLine(BaseModel):
+    """One line of the reply that lists subjects."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
+
+    subject_name: Line = Field(min_length=1, max_length=MAX_NAME)
+    level: str = ""
+    subtopics: list[Line] = []
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _level(cls, value: object) -> object:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value or ""
+
+    @field_validator("subtopics", mode="before")
+    @classmethod
+    def _subtopics(cls, value: object) -> object:
+        return [part for part in value.replace(";", ",").split(",") if part.strip()] if isinstance(value, str) else value or []
+
+
+class SessionLine(BaseModel):
+    """One line of the reply that extracts sessions."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
+
+    session: Line = Field(min_length=1, max_length=MAX_NAME)
+    description: str = ""
+    key_concepts: list[Line] = Field(min_length=1)
+
+
+def parse_subjects(text: str) -> list[SubjectLine]:
+    """The subjects of a reply in JSON lines; Malformed when it can't be read."""
+    return json_lines(text, SubjectLine)
+
+
+def parse_sessions(text: str) -> list[SessionDraft]:
+    """The sessions of a reply in JSON lines, concepts unique within each; Malformed when it can't be read."""
+    drafts = [
+        SessionDraft(line.session, line.description, unique(concept[:MAX_NAME] for concept in line.key_concepts))
+        for line in json_lines(text, SessionLine)
+    ]
+    for number, draft in enumerate(drafts, start=1):
+        if not draft.concepts:
+            raise Malformed("malformed", f"session {number} has no key concepts", repairable=True)
+    return drafts
+
+
+def before_sessions(text: str) -> str:
+    """What a syllabus says before its class sessions (introduction, objectives, outcomes), without its title line; all of it
+    where no line announces sessions."""
+    found = _SESSIONS_BEGIN.search(text)
+    front = text[: found.start()] if found else text
+    return _TITLE.sub("", front, count=1).strip()
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without blanks and repetitions, in order of first appearance."""
+    return tuple({name_key(name): name.strip() for name in reversed(list(names)) if name.strip()}.values())[::-1]
+
+
+def merge_subjects(
+    discipline_id: str, queries: Iterable[tuple[str, list[SubjectLine]]], known: Iterable[Subject] = ()
+) -> tuple[list[Subject], list[tuple[str, str]]]:
+    """Merge the subjects that several queries named for ONE discipline.
+
+    `queries` are (query id, its subjects) by index. Subjects of the same name become one: the first mention gives name
+    and level, the subtopics are united. Those in `known` (settled before) stay as they are. Returns the new subjects, in
+    order of first mention, and which query named which: (subject id, query id).
+    """
+    settled = {subject.id for subject in known}
+    merged: dict[str, list[SubjectLine]] = {}
+    mentions = []
+    for query_id, lines in queries:
+        for line in lines:
+            subject_id = derive("sub", discipline_id, name_key(line.subject_name))
+            mentions.append((subject_id, query_id))
+            if subject_id not in settled:
+                merged.setdefault(subject_id, []).append(line)
+    subjects = [
+        Subject(id, discipline_id, lines[0].subject_name, lines[0].level,
+                unique(topic for line in lines for topic in line.subtopics)[:MAX_SUBTOPICS])
+        for id, lines in merged.items()
+    ]  # fmt: skip
+    return subjects, mentions

@@ -1,0 +1,224 @@
+"""Finding the questions of benchmarks within texts: which runs of words they share, and whether that is evidence.
+
+Words are compared as `normalise.words` gives them. Runs of 8 words are indexed; those that lie one behind the other in both texts
+are one longer run, so runs of 13 and of any other length come from the same index. A run counts
+
+- when it is the whole of a benchmark's question;
+- or when it has at least 13 words, or at least half of the words of the benchmark's question (and 8, the shortest run seen).
+
+The second is weaker evidence, since examinations share phrases. What many questions of the benchmarks share ('Express your
+answer as a common fraction') is cut off at both ends of a run before it is measured, and a run must hold some words that are
+not `STOCK_WORDS`. A question shorter than 8 words counts only as a whole, where it is all that is asked or stands as a
+sentence of its own; in these the signs of formulas are compared too, and nothing is looked for in answers.
+
+Where a text holds the whole of a question but for its numbers, that is told apart: it counts only when `digits` says so.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from glan_core.dataset.benchmark_files import Item
+from glan_core.dataset.stopwords import STOCK_WORDS
+from glan_core.dataset.text_normalization import DIGITS, Hashes, grams, masked, sentences, words, words_and_signs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SHORT, LONG = 8, 13  # words of a run that is indexed, and of one that counts whatever the benchmark's question has
+TELLING, TELLING_SHORT = 3, 4  # different words that are no stock words: least of a run of 13 words, and of a shorter one
+LEAST_SENTENCE = 3  # words and signs of a short question that is found as one sentence among others
+MOST_SHIFTS = 16  # ways in which a text is laid on a question: more there are only where words repeat themselves
+FEW, MANY = 3, 10  # a phrase is stock from so many questions on that have it: few in a small benchmark, many in a large one
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A benchmark's question (its number in the index) in a text: where the run begins, in words, how many words it has, and
+    what share of the benchmark's question that is. `digits`: numbers in it differ."""
+
+    item: int
+    at: int
+    item_at: int
+    run: int
+    share: float
+    digits: bool = False
+
+
+class Index:
+    """The questions of benchmarks, to be looked for in any number of texts. `twins[n]` are the numbers of all items that ask
+    the same as item n, itself included; matches name only the first of them."""
+
+    def __init__(self, items: Sequence[Item], *, digits: bool = False) -> None:
+        import numpy as np
+
+        self.items, self.digits = items, digits
+        self.twins: dict[int, list[int]] = {}
+        self._short: dict[tuple[str, ...], int] = {}
+        self._hashes = Hashes(mask=True)
+        self._item_words = lru_cache(4096)(lambda item: words(items[item].text))
+        self._long: list[int] = []
+        lengths, hashes = [], []
+        first: dict[bytes, int] = {}
+        for number, item in enumerate(items):
+            found = words(item.text)
+            asked = found if len(found) >= SHORT else words_and_signs(item.text)
+            if not asked:
+                continue
+            key = blake2b(" ".join(asked).encode("utf-8", "replace"), digest_size=16).digest()
+            self.twins.setdefault(first.setdefault(key, number), []).append(number)
+            if first[key] != number:
+                continue
+            if len(found) < SHORT:
+                self._short[self._mask(asked)] = number
+            else:
+                self._long.append(number)
+                lengths.append(len(found))
+                hashes.append(self._hashes.flat([found])[0])
+        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._index(np.concatenate(hashes) if hashes else np.zeros(0, np.uint64))
+
+    def _mask(self, key: Sequence[str]) -> tuple[str, ...]:
+        return tuple(map(masked, key)) if self.digits else tuple(key)
+
+    def _index(self, hashes: "np.ndarray") -> None:
+        """Sort the runs of 8 words; leave out those that are stock, but for the rarest of a question that has no other."""
+        import numpy as np
+
+        values, places, owner = _runs(hashes, self._starts)
+        settings = np.argsort(values, kind="stable")
+        values, places, owner = values[settings], places[settings], owner[settings]
+        new = np.diff(values, prepend=values[:1] ^ np.uint64(1)) != 0
+        own = new | (np.diff(owner, prepend=-1) != 0)  # a run that a question has twice counts once
+        questions = np.add.reduceat(own, np.flatnonzero(new), dtype=np.int32)[np.cumsum(new) - 1] if len(values) else places
+        number = len(self._starts) - 1
+        stock = questions >= max(FEW, min(MANY, number // 50))
+        self._stock = np.zeros(len(hashes), bool)
+        self._stock[places[stock]] = True
+        bare = np.ones(number, bool)
+        bare[owner[~stock]] = False
+        of_bare = np.flatnonzero(bare[owner])
+        of_bare = of_bare[np.lexsort((questions[of_bare], owner[of_bare]))]
+        stock[of_bare[np.diff(owner[of_bare], prepend=-1) != 0]] = False
+        self._values, self._places = values[~stock], places[~stock]
+        bits = int(max(1, 8 * len(self._values))).bit_length()
+        self._low = np.uint64((1 << min(bits, 27)) - 1)
+        self._seen = np.zeros(int(self._low) + 1, bool)  # most runs of a text are in no benchmark: this says so at once
+        self._seen[self._values & self._low] = True
+
+    def matches(self, texts: Sequence[str]) -> list[list[Match]]:
+        """The questions of at least 8 words that each text holds, a match for each."""
+        import numpy as np
+
+        text_words = [words(text) for text in texts]
+        found: list[list[Match]] = [[] for _ in texts]
+        hashes, starts = self._hashes.flat(text_words)
+        values, places, owner = _runs(hashes, starts)
+        maybe = np.flatnonzero(self._seen[values & self._low])
+        left = np.searchsorted(self._values, values[maybe], "left")
+        number = np.searchsorted(self._values, values[maybe], "right") - left
+        spread = np.repeat(np.arange(len(maybe)), number)
+        item_place = self._places[np.repeat(left - np.cumsum(number) + number, number) + np.arange(len(spread))]
+        own = np.searchsorted(self._starts, item_place, "right") - 1
+        text = owner[maybe[spread]]
+        shift = (places[maybe[spread]] - starts[text]) - (item_place - self._starts[own])
+        shifts: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
+        for text_number, own_number, by in zip(text.tolist(), own.tolist(), shift.tolist(), strict=True):
+            shifts[text_number, own_number][by] += 1
+        for (text_number, own_number), of in shifts.items():
+            each = (self._match(text_words[text_number], own_number, by) for by, _ in of.most_common(MOST_SHIFTS))
+            if best := max(filter(None, each), key=lambda match: match.run, default=None):
+                found[text_number].append(best)
+        return found
+
+    def short_matches(self, text: str) -> list[Match]:
+        """The questions of fewer than 8 words that a text asks: as a whole, or in sentences of their own."""
+        if not self._short:
+            return []
+        parts = [self._mask(part) for part in sentences(text)]
+        found = {}
+        for start in range(len(parts)):
+            joined: tuple[str, ...] = ()
+            for end in range(start, len(parts)):
+                joined += parts[end]
+                if len(joined) > 2 * SHORT:
+                    break
+                all_of_it = start == 0 and end == len(parts) - 1
+                if joined in self._short and (all_of_it or (len(joined) >= LEAST_SENTENCE and _tells(joined, 1))):
+                    item = self._short[joined]
+                    before = [word for part in parts[:start] for word in part]
+                    found[item] = self._placed_short(text, item, len(before))
+        return list(found.values())
+
+    def _placed_short(self, text: str, item: int, signs_before: int) -> Match:
+        """A short match, its place counted in words without signs."""
+        asked, own = words(text), words(self.items[item].text)
+        number = len(own)
+        same = [at for at in range(len(asked) - number + 1) if self._mask(asked[at : at + number]) == self._mask(own)]
+        at = min(same, key=lambda at: abs(at - signs_before), default=0)
+        return Match(item, at, 0, number, 1.0, asked[at : at + number] != own)
+
+    def _match(self, text: list[str], own: int, shift: int) -> Match | None:
+        """The longest run that counts where a text, moved by so many words, lies on a question; None where none does."""
+        item = self._long[own]
+        asked = self._item_words(item)
+        begin, end = max(0, -shift), min(len(asked), len(text) - shift)
+        pairs = list(zip(asked[begin:end], text[begin + shift : end + shift], strict=True))
+        equal = [one == other for one, other in pairs]
+        same = equal if all(equal) else [one == other or masked(one) == masked(other) for one, other in pairs]
+        if len(same) == len(asked) and all(same) and not all(equal):
+            return Match(item, shift, 0, len(asked), 1.0, True) if self.digits else None
+        best = None
+        for start, stop in _stretches(same if self.digits else equal):
+            run = stop - start
+            if run >= SHORT and (best is None or run > best.run) and self._counts(own, asked, start + begin, run):
+                differ = not all(equal[start:stop])
+                best = Match(item, start + begin + shift, start + begin, run, run / len(asked), differ)
+        return best
+
+    def _counts(self, own: int, asked: list[str], at: int, run: int) -> bool:
+        """Whether a run of a question is evidence that the text holds the question."""
+        import numpy as np
+
+        if run == len(asked):
+            return True
+        first = int(self._starts[own]) + at
+        telling = np.flatnonzero(~self._stock[first : first + run - SHORT + 1])
+        if not len(telling):
+            return False
+        length = int(telling[-1] - telling[0]) + SHORT
+        if length >= LONG:
+            return _tells(asked[at : at + run], TELLING)
+        return 2 * length >= len(asked) and _tells(asked[at : at + run], TELLING_SHORT)
+
+
+def _tells(run: Sequence[str], least: int) -> bool:
+    """Whether a run has enough words of its own; all its numbers together are one, single letters and signs none."""
+    own = {DIGITS.sub("", word) and word for word in run if len(word) > 1 or word.isdigit() or not word.isascii()}
+    return len(own - STOCK_WORDS) >= least
+
+
+def _runs(hashes: "np.ndarray", starts: "np.ndarray") -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+    """The hash of every run of 8 words within one text, the place of its first word, and the number of its text."""
+    import numpy as np
+
+    values = grams(hashes, SHORT)
+    places = np.arange(len(values), dtype=np.int32)
+    owner = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))[: len(values)]
+    inside = places + SHORT <= starts[owner + 1] if len(values) else np.zeros(0, bool)
+    return values[inside], places[inside], owner[inside]
+
+
+def _stretches(flags: Sequence[bool]) -> list[tuple[int, int]]:
+    """(start, end) of each stretch of true flags."""
+    stretches, start = [], None
+    for at, flag in enumerate([*flags, False]):
+        if flag and start is None:
+            start = at
+        elif not flag and start is not None:
+            stretches.append((start, at))
+            start = None
+    return stretches

@@ -1,0 +1,143 @@
+"""Pictures of a match: the taxonomy coloured by the difference of scores, differences as bars, and beside how much was trained."""
+
+from collections.abc import Mapping
+from html import escape
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from glan_core.figures.coverage import ALL, color_bar, rings
+from glan_core.figures.style import Style
+from glan_core.formatting import number, plural, shorten
+from glan_core.taxonomy import hierarchy
+
+ROW, MOST_BARS = 30, 24
+LEAST_SCALE = 1.0  # of a score from 1 to 10: small differences must not look large
+
+
+def difference_frame(tree: nx.DiGraph, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """One row a node of the taxonomy, the whole first, as `coverage_frame` has them: `value` is the mean difference over the
+    questions judged below it (NaN: none), `judged` how many these are. `outcomes` is `outcome.by(frame, 'discipline')`."""
+    known = outcomes[outcomes["judged"] > 0].set_index("discipline")
+    counts = {id: int(row["judged"]) for id, row in known.iterrows() if id in tree}
+    sums = {id: float(known.loc[id, "difference"]) * counts[id] for id in counts}
+    judged, total = hierarchy.roll_up(tree, counts), hierarchy.roll_up(tree, sums)
+    tops = [id for id, parents in tree.in_degree() if parents == 0]
+    judged[ALL], total[ALL] = sum(judged[id] for id in tops), sum(total[id] for id in tops)
+    rows = [(ALL, "", "All knowledge"), *((n.id, n.parent_id or ALL, n.name) for n in hierarchy.walk(tree))]
+    return pd.DataFrame([
+        {
+            "id": id, "parent": parent, "name": name, "judged": judged[id],
+            "value": total[id] / judged[id] if judged[id] else np.nan,
+            "hover": f"{total[id] / judged[id]:+.2f} on {plural(int(judged[id]), 'question')}" if judged[id] else "not tested",
+        }
+        for id, parent, name in rows
+    ])  # fmt: skip
+
+
+def difference_rings(
+    frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = 560
+) -> go.Figure:
+    """A `difference_frame` as rings: blue where ours scored more, orange where the other did, grey where nothing was tested."""
+    most = scale_of(frame["value"])
+    colors = [style.nothing if pd.isna(value) else style.difference(value, most) for value in frame["value"]]
+    scale = [(n / (len(style.differences) - 1), color) for n, color in enumerate(style.differences)]
+    bar = color_bar(scale, (f"other +{most:.1f}", f"ours +{most:.1f}"), style)
+    return rings(frame, colors, bar, style, middle, picked, height)
+
+
+def scale_of(values: pd.Series) -> float:
+    """Where the ramp of some differences ends."""
+    largest = values.abs().max()
+    return max(LEAST_SCALE, float(largest)) if pd.notna(largest) else LEAST_SCALE
+
+
+def difference_bars(
+    outcomes: pd.DataFrame, column: str, style: Style, names: Mapping[str, str] | None = None, published: pd.DataFrame | None = None
+) -> go.Figure:  # fmt: skip
+    """The difference of each part of a match (`outcome.by`) as a bar from zero, with its 95 % interval where it has one.
+
+    `published`: the paper's differences by the same parts (index) against other models (columns), as grey marks.
+    """
+    shown = outcomes[outcomes["judged"] > 0].head(MOST_BARS)
+    labels = [shorten((names or {}).get(value, value), 34) for value in shown[column]]
+    most = scale_of(shown["difference"])
+    ends = {name: [None if pd.isna(end) else abs(end - mean) for end, mean in zip(shown[name], shown["difference"], strict=True)]
+            for name in ("low", "high")}  # fmt: skip
+    figure = go.Figure(go.Bar(
+        y=shown[column], x=shown["difference"], orientation="h", width=0.62,
+        marker={"color": [style.difference(value, most) for value in shown["difference"]], "line": {"color": style.muted, "width": 0.5}},
+        error_x={"type": "data", "symmetric": False, "array": ends["high"], "arrayminus": ends["low"],
+                 "color": style.muted, "thickness": 1.2, "width": 3},
+        customdata=np.stack([[escape(label) for label in labels], [number(n) for n in shown["judged"]], shown["wins"], shown["ties"],
+                             shown["losses"]], axis=-1),
+        hovertemplate="<b>%{customdata[0]}</b><br>%{x:+.2f} on %{customdata[1]} questions<br>%{customdata[2]} won, %{customdata[3]} "
+                      "tied, %{customdata[4]} lost<extra></extra>",
+    ))  # fmt: skip
+    if published is not None:
+        _add_published(figure, published[published.index.isin(shown[column])], style)
+    figure.update_layout(
+        template=style.template, height=ROW * max(2, len(shown)) + (88 if published is not None else 58),
+        margin={"t": 34 if published is not None else 6, "b": 44},
+        showlegend=published is not None, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 11}},
+        xaxis={"title": {"text": "mean score of ours minus the other's"}, "nticks": 7, "tickformat": "+.1f", "zeroline": True,
+               "zerolinecolor": style.muted, "zerolinewidth": 1.5},
+        yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": shown[column].tolist(),
+               "ticktext": [escape(label) for label in labels]},
+    )  # fmt: skip
+    figure.data[0].showlegend = False
+    return figure
+
+
+def _add_published(figure: go.Figure, published: pd.DataFrame, style: Style) -> None:
+    symbols = ("circle-open", "diamond-open", "square-open", "triangle-up-open")
+    for symbol, other in zip(symbols, published.columns, strict=False):
+        figure.add_trace(go.Scatter(
+            y=published.index, x=published[other], mode="markers", name=f"paper: GLAN − {other}",
+            marker={"symbol": symbol, "color": style.muted, "size": 8, "line": {"width": 1.4}},
+            hovertemplate=f"published: GLAN − {other} %{{x:+.2f}}<extra></extra>",
+        ))  # fmt: skip
+
+
+def trained_against_difference(points: pd.DataFrame, style: Style, height: int = 360) -> go.Figure:
+    """'Where we have data, did it help?': a dot a discipline, its training rows against the difference. `points` has name, group,
+    rows, difference, judged."""
+    most = max(1, points["rows"].max()) if len(points) else 1
+    figure = go.Figure(go.Scatter(
+        x=points["rows"], y=points["difference"], mode="markers", cliponaxis=False,
+        marker={"color": [style.groups.get(group, style.muted) for group in points["group"]],
+                "size": 8 + 10 * np.sqrt(points["judged"] / max(1, points["judged"].max())), "opacity": 0.85,
+                "line": {"color": style.background, "width": 1}},
+        customdata=np.stack([points["name"].map(escape), points["judged"]], axis=-1) if len(points) else None,
+        hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} training rows<br>%{y:+.2f} on %{customdata[1]} questions<extra></extra>",
+    ))  # fmt: skip
+    figure.update_layout(
+        template=style.template, height=height, margin={"t": 10, "b": 44, "l": 52},
+        xaxis={"title": {"text": "training rows of the discipline"}, "range": [-0.04 * most, 1.06 * most], "nticks": 6, "tickformat": ",d"},
+        yaxis={"title": {"text": "score difference"}, "tickformat": "+.1f", "nticks": 6, "zeroline": True, "zerolinecolor": style.muted,
+               "zerolinewidth": 1.5},
+    )  # fmt: skip
+    return figure
+
+
+def aspect_figure(aspects: Mapping[str, tuple[float, float]], ours: str, other: str, style: Style) -> go.Figure:
+    """Mean scores of both sides by aspect, on one scale from 1 to 10: a line joins the two."""
+    names = list(aspects)
+    figure = go.Figure()
+    for name in names:
+        figure.add_trace(go.Scatter(x=list(aspects[name]), y=[name, name], mode="lines", line={"color": style.grid, "width": 4},
+                                    hoverinfo="skip", showlegend=False))  # fmt: skip
+    for side, who, color in ((1, other, style.hues[1]), (0, ours, style.accent)):
+        figure.add_trace(go.Scatter(
+            x=[aspects[name][side] for name in names], y=names, mode="markers", name=escape(shorten(who, 34)),
+            marker={"color": color, "size": 11}, hovertemplate="%{y}: %{x:.2f}<extra>" + escape(shorten(who, 34)) + "</extra>",
+        ))  # fmt: skip
+    figure.update_layout(
+        template=style.template, height=42 * max(2, len(names)) + 70, margin={"t": 30, "b": 40}, showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "reversed"},
+        xaxis={"range": [0.8, 10.2], "tickvals": list(range(1, 11)), "title": {"text": "mean score, 1 to 10"}},
+        yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6},
+    )  # fmt: skip
+    return figure

@@ -1,0 +1,191 @@
+"""The judge: a teacher scores pairs by a rubric, and those below a minimum are tagged, so that the dataset leaves them out."""
+
+import hashlib
+import heapq
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apsw
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from glan_core import ids
+from glan_core.generation import plan
+from glan_core.generation.protocols import Work, ask
+from glan_core.generation.settings import QualityJudgeSettings
+from glan_core.homework.question_parsing import MAX_CHARACTERS
+from glan_core.prompts import Prompt, prompt
+from glan_core.reply_parsing import Line, Malformed, json_lines
+from glan_core.taxonomy import hierarchy, tree_editing
+from glan_core.teachers.contract import Message
+from glan_core.workspace import Workspace, homework_rows, judgment_rows, tag_rows
+from glan_core.workspace.judgment_rows import SCORES, Judgement
+from glan_core.workspace.pair_filter import PairFilter
+from glan_core.workspace.tag_rows import Tag
+from glan_core.workspace.workspace import set_fact
+
+TAG = "judge"  # the name of its tags, which are of the kind 'quality'
+FACT = "check:judge"
+READ_AHEAD = 200  # pairs whose texts are read together
+
+
+class Verdict(BaseModel):
+    """What a judge says of a pair: whole numbers from 1 to 5, and a comment."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    correct: int = Field(ge=1, le=5)
+    clear: int = Field(ge=1, le=5)
+    self_contained: int = Field(ge=1, le=5)
+    difficulty: int = Field(ge=1, le=5)
+    comment: Line = Field("", max_length=2000)
+
+    @field_validator(*SCORES, mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool):  # true would pass for 1, the worst
+            raise ValueError("give a whole number from 1 to 5")
+        return value
+
+
+def chat_judge(question: str, answer: str, wording: Prompt | None = None) -> list[Message]:
+    """The question and answer of a pair with the rubric; what is longer than a question may be is cut."""
+    return ask(wording or prompt("judge"), question=question[:MAX_CHARACTERS], answer=answer[:MAX_CHARACTERS])
+
+
+class QualityJudgeQueue:
+    """One call for each pair of the order that nobody judged yet; the stage is its own, there being only one."""
+
+    name = "judge"
+
+    def __init__(self, ws: Workspace, settings: QualityJudgeSettings, run_id: int) -> None:
+        check_disciplines(ws, settings)
+        self._ws, self._order, self._run_id = ws, settings, run_id
+        self._planned = missing(ws, settings)
+        self._works = self._all_works()
+
+    def _all_works(self) -> Iterator[Work]:
+        db = self._ws.db
+        for chunk in _open_chunks(db, self._order):
+            for pair in homework_rows.pairs_page(db, PairFilter(seqs=tuple(chunk)), limit=len(chunk)):
+                question = pair.question
+                if pair.answer is not None:
+                    messages = chat_judge(question.text, pair.answer)
+                    id = ids.judgement_id(question.id)
+                    yield Work(self.name, id, question.discipline_id, prompt("judge"), messages, question.seq)
+
+    def next(self) -> Work | None:
+        """See WorkQueue."""
+        return next(self._works, None)
+
+    def stage(self, work: Work) -> "QualityJudgeQueue":
+        """See WorkQueue."""
+        return self
+
+    def parse(self, work: Work, text: str) -> Verdict:
+        """The scores; Malformed (repairable) when they are not all there, or there is more than one verdict."""
+        verdicts = json_lines(text, Verdict)
+        if len(verdicts) > 1:
+            raise Malformed("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
+        return verdicts[0]
+
+    def store(self, db: apsw.Connection, work: Work, parsed: Verdict, teacher: str) -> None:
+        """Keep the scores, and tag the pair where one is too low."""
+        judged = Judgement(work.facts, *(getattr(parsed, name) for name in SCORES), parsed.comment, teacher)
+        judgment_rows.put_judgement(db, judged)
+        if tag := _tag(judged, self._order):
+            tag_rows.put_tags(db, [tag], self._run_id)
+
+    def record_text(self, parsed: Verdict) -> None:
+        """See Stage: none, the scores are kept apart from the reply's form."""
+
+    def stored(self, work: Work, value: Any) -> None:
+        """See WorkQueue: nothing follows."""
+
+    def failed(self, work: Work) -> None:
+        """See WorkQueue."""
+
+    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
+        """See WorkQueue: the minimums hold for all judgements, these and earlier ones."""
+        apply_minimums(self._ws, self._order, self._run_id)
+        return ending
+
+    def planned(self) -> dict[str, int]:
+        """See WorkQueue; what an earlier process of the run has stored is not included."""
+        return {self.name: self._planned}
+
+
+def plan_judging(ws: Workspace, settings: QualityJudgeSettings) -> plan.Plan:
+    """How many calls an order still needs, and what they would cost. GlanError when a discipline is unknown, or a budget in
+    money is set for a teacher without a price."""
+    check_disciplines(ws, settings)
+    calls = missing(ws, settings)
+    return plan.price(ws, settings, {"judge": (calls, calls)})
+
+
+def missing(ws: Workspace, settings: QualityJudgeSettings) -> int:
+    """How many pairs of an order nobody judged yet."""
+    eligible, unjudged = judgment_rows.count_open(ws.db, settings.disciplines)
+    if settings.sample is None or settings.sample >= eligible:
+        return unjudged
+    if unjudged == eligible:
+        return settings.sample
+    return sum(len(chunk) for chunk in _open_chunks(ws.db, settings))
+
+
+def apply_minimums(ws: Workspace, settings: QualityJudgeSettings, run_id: int) -> None:
+    """Bring the tags of all judgements in line with the minimums of an order, which hold for earlier ones as well, and keep
+    what the check was."""
+    for page in judgment_rows.judgements(ws.db):
+        with ws.write() as db:
+            tag_rows.put_tags(db, [tag for judged in page if (tag := _tag(judged, settings))], run_id)
+    cleared = 1
+    while cleared:
+        with ws.write() as db:
+            cleared = tag_rows.clear_tags(db, "quality", [TAG], except_run=run_id)
+    minimums = {name: getattr(settings, f"least_{name}") for name in SCORES} | {"teacher": settings.teacher_of("judge")}
+    with ws.write() as db:
+        last, number = homework_rows.last_seq(db), judgment_rows.count_judged(db)
+        fact = {"settings": minimums, "rows": number, "up_to": last, "at": time.time(), "run_id": run_id}
+        set_fact(db, FACT, fact)
+
+
+def check_disciplines(ws: Workspace, settings: QualityJudgeSettings) -> None:
+    """GlanError when a discipline of an order is not in the taxonomy."""
+    tree = tree_editing.tree(ws)
+    for discipline_id in settings.disciplines or ():
+        hierarchy.discipline(tree, discipline_id)
+
+
+def _tag(judged: Judgement, settings: QualityJudgeSettings) -> Tag | None:
+    """The tag of a judgement that is below a minimum; its score is the lowest of those that are."""
+    low = {name: score for name in SCORES if (score := getattr(judged, name)) < getattr(settings, f"least_{name}")}
+    if not low:
+        return None
+    scores = {name: getattr(judged, name) for name in SCORES}
+    detail = {"scores": scores, "below": list(low), "comment": judged.comment, "teacher": judged.teacher}
+    return Tag(judged.seq, "quality", TAG, score=float(min(low.values())), detail=detail)
+
+
+def _open_chunks(db: apsw.Connection, settings: QualityJudgeSettings) -> Iterator[list[int]]:
+    """The `seq` of the pairs of an order that nobody judged yet, some at a time."""
+    chunk: list[int] = []
+    for seq, _, judged in _wanted(db, settings):
+        if not judged:
+            chunk.append(seq)
+        if len(chunk) == READ_AHEAD:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _wanted(db: apsw.Connection, settings: QualityJudgeSettings) -> Iterable[tuple[int, str, bool]]:
+    """(seq, id, whether it is judged) of the pairs of an order, by `seq`. A sample holds the same rows whenever it is drawn
+    from the same pairs, judged since or not."""
+
+    def place(row: tuple[int, str, bool]) -> bytes:
+        return hashlib.sha256(f"{settings.seed}/{row[1]}".encode()).digest()
+
+    rows = (row for page in judgment_rows.eligible(db, settings.disciplines) for row in page)
+    return rows if settings.sample is None else sorted(heapq.nsmallest(settings.sample, rows, key=place))

@@ -1,0 +1,79 @@
+"""Homework questions and answers: how they are read from replies, and what a question must not say."""
+
+import re
+
+from glan_core.reply_parsing import Malformed
+
+# A question is read by somebody who was in no class and hands nothing in. Each pattern is a phrase that only makes
+# sense there; words that are innocent elsewhere ("submit a bid", "the lecture hall") are left alone.
+NOT_ALONE = re.compile(
+    r"""
+    \b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus(?!\sof\b)|class\ssessions?|coursework)\b
+    | \b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b
+      (?!\s(?:hall|theat|of|from|learn|to\sbe)\w*)
+    | \b(?:discussed|covered|learned|learnt|studied|taught|introduced|seen|presented|mentioned)\s
+      (?:earlier\s|previously\s)?(?:in|during)\s
+      (?:(?:the\s|this\s|our\s|your\s|today'?s\s)?(?:class|course(?!\sof\b)|lectures?|lessons?|sessions?)
+        |(?:this|our|your)\s(?:unit|module|week))\b
+    | \b(?:in|from|during)\s(?:session|lecture|lesson)\s\d+\b
+    | \b(?:the\sselected|key)\s(?:class\s)?(?:key\s)?(?:sessions|concepts)\s(?:above|below|listed|given|selected)\b
+    | \b(?:the|your)\stextbook\b(?!\s(?:case|example)) | \bassigned\sreadings?\b
+    | \b(?:figure|table|passage|text|diagram|graph|code|excerpt)\sin\sthe\s(?:textbook|handout|slides)\b
+    | \bthe\sattached\s(?:file|data|document|table|figure|image|sheet|spreadsheet|pdf|code|text)\b
+    | \b(?:post|attach|e-?mail|upload)\syour\b | \bupload\sit\sto\b
+    | \be-?mail\s(?:\w+\s){1,4}?to\sme\b | \byour\s(?:\w+,?\s){0,3}?student\s(?:id|number)\b
+    | \byou(?:'ll|\swill|\sare)?\s(?:be\s)?(?:\w+ly\s)?graded\b
+    | \byour\s(?:\w+\s){1,2}?(?:is|are|will\sbe|gets?)\s(?:\w+ly\s)?graded\b
+    | \bas\swe(?:'ve|\shave)?\s(?:saw|seen|discussed|learned|learnt|studied|covered)\b
+      (?!\s(?:above|here|in\s(?:part|step|question|the\sexample))\b)
+    | \b(?:we|you)\s(?:\w+\s){1,3}?(?<!the\s)last\stime\b | \b(?:since|from)\slast\stime\b | ^last\stime,?\s(?:we|you)\b
+    | \b(?:assignment|homework|essay|submission|coursework)s?\s(?:is|are)\sdue\b
+    | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b
+      (?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
+    | (?:^|(?<=[.!?\n]))(?:(?!\b(?:would\syou|you\swould)\b)[^.!?\n])*?
+      \b(?<!if\s)(?<!imagine\s)(?<!imagine\sthat\s)(?<!suppose\s)(?<!suppose\sthat\s)(your\s(?:instructor|professor|classmates?|teacher|peers?))\b
+    | \bin\snext\sclass\b
+    | \bdiscuss\s(?:\w+\s){0,3}?(?:in|with)\syour\s(?:\w+\s)?(?:group|partner)s?\b
+    | \b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# "Submit a report" is homework where the reader is told to; a contractor who must submit one is a case to think about.
+HAND_IN = re.compile(
+    r"""
+    (?:^|(?<=\n)|(?<=[.!?;:,)\n*-]\s)|\bplease\s|\bthen\s|\band\s(?=(?:\w+\s){1,2}your\b)
+      |\byou\s(?:must|should|shall|will|can|may|need\sto|have\sto|are\s(?:\w+ed\s)?to)\s
+      |(?:^|(?<=\n)|(?<=[.!?:)*-]\s))(?:write|prepare|create|make|draw|design|develop|compute|calculate|solve|answer|explain
+        |describe|discuss|complete|compare|include|implement|record|save|summari[sz]e|analy[sz]e)\b[^.!?\n]{0,200}?\band\s)
+    (?:also\s)?
+    (
+      (?:submit|hand\sin|turn\sin)\s(?:your|the|a|an|it|this|them)\s?(?:\w+\s){0,3}?
+      (?:answers?|solutions?|assignments?|homework|essay|report|work|paper|pdf|file|document|code|notebook|response)\b
+    | (?:submit|hand\sin|turn\sin)\s(?:it|this|them)(?=\s*(?:[.!,;]|by\b|before\b|to\sme\b|on\b|$))
+    | (?:hand|turn)\s(?:\w+\s){0,2}in\b(?=\s*(?:[.!,;]|by\b|before\b|at\b|on\b|to\syour|as\sa\b|$))
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# What stands "above" may be a part of the question itself, but not where hardly anything precedes it.
+ABOVE = re.compile(r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:shown\s)?above\b", re.IGNORECASE)
+ENOUGH_ABOVE = 60
+PREAMBLE = re.compile(r"^\s*(?:\*\*|#+\s*)?(?:homework\s+)?question\s*(?:\d+)?\s*[:.](?:\*\*)?\s*", re.IGNORECASE)
+MAX_CHARACTERS = 20_000
+
+
+def parse_question(text: str) -> str:
+    """The question of a reply, without a leading 'Question:'; Malformed (repairable) when it does not stand alone."""
+    question = PREAMBLE.sub("", text, count=1).strip()
+    if len(question) < 10:
+        raise Malformed("malformed", "that is too short to be a question", repairable=True)
+    if len(question) > MAX_CHARACTERS:
+        raise Malformed("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
+    if found := NOT_ALONE.search(question) or HAND_IN.search(question) or ABOVE.search(question[:ENOUGH_ABOVE]):
+        phrase = " ".join(found[found.lastindex or 0].split())  # the phrase alone, where it was found by what leads to it
+        raise Malformed(
+            "not self-contained",
+            f"the question must stand alone, but it says “{phrase}”: whoever reads it was in no class and hands nothing in",
+            repairable=True,
+        )
+    return question

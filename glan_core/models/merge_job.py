@@ -1,0 +1,47 @@
+"""Merging an adapter into its base: a whole model that needs no peft, and loses nothing but the choice to take it off again."""
+
+import time
+
+from glan_core.errors import GlanError
+from glan_core.formatting import quoted, size
+from glan_core.io.atomic import placed
+from glan_core.models import tuned_model_store
+from glan_core.models.settings import MergeSettings
+from glan_core.runs.heartbeat import Progress
+from glan_core.workspace import Workspace
+
+
+def merge(ws: Workspace, settings: MergeSettings, progress: Progress) -> str:
+    """Make a whole model of a tuned one's base and adapter, under a name of its own; the adapter stays. One sentence.
+
+    GlanError when the model has no adapter, the name is taken, or the base can't be loaded.
+    """
+    model = tuned_model_store.read_model(ws, settings.model)
+    if model.form != "adapter":
+        raise GlanError(f"{quoted(settings.model)} is a whole model already: there is no adapter to merge.")
+    target = tuned_model_store.folder_of(ws, settings.name)
+    if target.exists():
+        raise GlanError(f"There is already a model {quoted(settings.name)}: choose another name.")
+    progress.step("weights merged", 0, 1)
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        base = AutoModelForCausalLM.from_pretrained(model.base, trust_remote_code=False, use_safetensors=True, dtype="auto")
+    except (OSError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        raise GlanError(f"The base {model.base} can't be loaded: {first}.") from None
+    merged = PeftModel.from_pretrained(base, model.weights(ws)).merge_and_unload()
+    merged.config.use_cache = True
+    with placed(target, folder=True, mark=progress.run_id) as new:
+        merged.save_pretrained(new / tuned_model_store.WEIGHTS)
+        AutoTokenizer.from_pretrained(model.weights(ws), trust_remote_code=False).save_pretrained(
+            new / tuned_model_store.WEIGHTS
+        )
+        whole = model.model_copy(update={
+            "name": settings.name, "form": "full", "merged_from": model.name, "bytes": tuned_model_store.bytes_of(new / tuned_model_store.WEIGHTS),
+            "weights_hash": tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), "run_id": progress.run_id, "created_at": time.time(),
+        })  # fmt: skip
+        (new / tuned_model_store.FILE).write_text(whole.model_dump_json(indent=1), "utf-8")
+    progress.step("weights merged", 1, 1)
+    return f"Merged {model.name} into {settings.name}: a whole model of {size(whole.bytes)}."

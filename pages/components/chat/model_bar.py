@@ -1,0 +1,193 @@
+"""Above a chat: which models answer and how, other conversations, and what can be done with this one."""
+
+from functools import partial
+
+import streamlit as st
+
+from glan_core.chat import conversations, preferences
+from glan_core.errors import GlanError
+from glan_core.formatting import ago, duration, plural, shorten
+from glan_core.ids import slug
+from glan_core.models import server_client
+from glan_core.models.model_specs import MOST_PANES, SCRIPTED, pane_of, specs_of, title_of
+from glan_core.workspace import Workspace, chat_rows
+from glan_core.workspace.chat_rows import Conversation
+from pages.components.chat import page_state
+from pages.components.shared import teacher_form
+from pages.components.shared.untrusted_text import fault, plain
+
+LISTED = 30
+OTHERS = {"local": "A model on this machine", "endpoint": "vLLM, Ollama or another endpoint", "openai": "OpenAI"}
+
+
+def bar(ws: Workspace, conversation: Conversation | None) -> None:
+    """All of it, in two lines."""
+    state = st.session_state
+    options = list(dict.fromkeys([*specs_of(ws), SCRIPTED, *state.talk_specs]))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.multiselect(
+            "Models", options, key="talk_specs", format_func=title_of, max_selections=MOST_PANES, width="stretch",
+            placeholder="Choose who answers, up to four side by side",
+        )  # fmt: skip
+        with st.popover("", icon=":material/add:", key="talk_another", help="Another model: a folder, the hub, an endpoint"):
+            _another()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        with st.popover("Conversations", icon=":material/forum:", key="talk_others_kept"):
+            _conversations(ws, conversation)
+        with st.popover("", icon=":material/tune:", key="talk_settings", help="System prompt, sampling, seed, blind vote"):
+            _settings()
+        if conversation:
+            with st.popover("", icon=":material/more_vert:", key="talk_more", help="Rename, export, delete"):
+                _deeds(ws, conversation)
+        _pairing(ws)
+        _self_test(ws)
+
+
+def _another() -> None:
+    """Fields that name a model which is none of this workspace's."""
+    kind = st.selectbox("Which", list(OTHERS), format_func=OTHERS.get, key="talk_other_kind")
+    name = st.text_input("Model", key="talk_other_model", placeholder=teacher_form.MODEL_HINTS[kind]).strip()
+    url = ""
+    if kind == "endpoint":
+        url = st.text_input("Address", key="talk_other_url", placeholder="http://localhost:8000/v1").strip()
+    if kind != "local":
+        teacher_form.key_field("api_key")
+    spec = f"local:{name}" if kind == "local" else f"openai:{name}@{url}" if url else f"openai:{name}"
+
+    def add() -> None:
+        st.session_state.talk_specs = list(dict.fromkeys([*st.session_state.talk_specs, spec]))[-MOST_PANES:]
+        st.session_state.talk_other_model = ""
+
+    ready = bool(name and (kind != "endpoint" or url.startswith("http")))
+    st.button("Add", icon=":material/add:", key="talk_add", on_click=add, disabled=not ready)
+
+
+def _settings() -> None:
+    st.text_area("System prompt", key="talk_system", placeholder="none", height=100)
+    hint = "0 takes the likeliest word every time; higher is more varied."
+    st.slider("Temperature", 0.0, 2.0, step=0.05, key="talk_temperature", help=hint)
+    hint = "Draws from the likeliest tokens that together have this probability."
+    st.slider("Top-p", 0.05, 1.0, step=0.05, key="talk_top_p", help=hint)
+    st.number_input("Most tokens of an answer", 1, 32_768, step=64, key="talk_tokens")
+    hint = "The same seed repeats an answer of weights on this machine. Endpoints draw on their own."
+    st.number_input("Seed", 0, 2**31 - 1, key="talk_seed", help=hint)
+    many = len(st.session_state.talk_specs) > 1
+    hint = "Hides the names and shuffles the order until you have voted. Needs two models."
+    st.toggle("Blind vote", key="talk_blind", disabled=not many, help=hint)
+
+
+def _conversations(ws: Workspace, conversation: Conversation | None) -> None:
+    st.button(
+        "New conversation", icon=":material/edit_square:", key="talk_new", on_click=page_state.open_conversation, args=(None,)
+    )
+    words = st.text_input("Search", key="talk_search", placeholder="name, prompt or answer", icon=":material/search:").strip()
+    found = chat_rows.conversations(ws.db, words, LISTED + 1)
+    if not found:
+        st.caption("No conversation holds that." if words else "Conversations are kept here, once there is one.")
+    for other in found[:LISTED]:
+        here = conversation is not None and other.id == conversation.id
+        name = plain(shorten(other.name, 48))
+        st.button(
+            f"**{name}**" if here else name, key=f"talk_open_{other.id}", type="tertiary", help=ago(other.changed_at),
+            on_click=page_state.open_conversation, args=(other,),
+        )  # fmt: skip
+    if len(found) > LISTED:
+        st.caption(f"The {LISTED} newest. Search for others.")
+
+
+def _deeds(ws: Workspace, conversation: Conversation) -> None:
+    name = slug(conversation.name)[:40] or "conversation"
+    st.download_button(
+        "Download as Markdown", partial(conversations.to_markdown, ws, conversation), file_name=f"{name}.md", key="talk_markdown",
+        icon=":material/download:", on_click="ignore", width="stretch",
+    )  # fmt: skip
+    st.download_button(
+        "Download as JSONL", lambda: "".join(conversations.to_jsonl(ws, conversation)), file_name=f"{name}.jsonl",
+        key="talk_jsonl", icon=":material/download:", on_click="ignore", width="stretch",
+        help="A line for each answer in every version, with model, weights, sampling, tokens and seconds.",
+    )  # fmt: skip
+    if ws.read_only:
+        return
+    with st.form("talk_rename", border=False):
+        new = st.text_input("Name", conversation.name, key=f"talk_name_{conversation.id}")
+        if st.form_submit_button("Rename"):
+            try:
+                conversations.rename(ws, conversation.id, new)
+            except GlanError as error:
+                fault(error)
+            else:
+                st.rerun()
+    if st.checkbox("Delete it for good, with its votes", key=f"talk_sure_{conversation.id}"):
+        turns = len(chat_rows.way_to(ws.db, conversation.head))
+
+        def delete() -> None:
+            conversations.remove(ws, conversation.id)
+            page_state.open_conversation(None)
+
+        st.button(f"Delete · {plural(turns, 'turn')}", icon=":material/delete:", key="talk_delete", on_click=delete)
+
+
+def _pairing(ws: Workspace) -> None:
+    """One click from a tuned model to the same before tuning."""
+    specs = st.session_state.talk_specs
+    if len(specs) == 1 and specs[0].startswith("tuned:"):
+        base = specs[0].replace("tuned:", "base:", 1)
+
+        def pair() -> None:
+            st.session_state.talk_specs = [base, *specs]
+
+        st.button(
+            "Beside the same model before tuning", icon=":material/compare:", type="tertiary", key="talk_pair", on_click=pair
+        )
+
+
+def _self_test(ws: Workspace) -> None:
+    """The button that proves which weights the panes run, and what it found."""
+    specs = [spec for spec in st.session_state.talk_specs if spec.split(":")[0] in ("tuned", "base", "local")]
+    if not specs:
+        return
+    hint = "Compares what the panes compute with one another and with weights that are loaded afresh."
+    if st.button("Self-test", icon=":material/verified:", type="tertiary", key="talk_self_test", help=hint):
+        try:
+            with st.spinner("Weights are loaded afresh and compared."):
+                st.session_state.talk_tested = (specs, server_client.self_test([pane_of(ws, spec) for spec in specs]))
+        except GlanError as error:
+            fault(error)
+    tested, result = st.session_state.get("talk_tested", (None, None))
+    if tested == specs:
+        if result["passed"]:
+            st.badge("passed", icon=":material/check:", color="green", help=plain(result["said"]))
+            st.caption(plain(result["said"]), width="content")
+        else:
+            st.error(plain(result["said"]))
+
+
+def votes(ws: Workspace) -> None:
+    """How many votes there are, who leads, and the rows to take away."""
+    counts = chat_rows.count_preferences(ws.db)
+    if not counts:
+        return
+    with st.expander(f"{plural(sum(counts.values()), 'vote')} in this workspace"):
+        leading = [f"{title_of(model)} {won} : {lost}" for model, won, lost in preferences.standings(ws)]
+        if leading:
+            st.caption(
+                f"Won and lost: {plain(', '.join(leading))}. Ties {counts.get('tie', 0)}, none good {counts.get('bad', 0)}."
+            )
+        st.download_button(
+            "Preference rows", partial(preferences.to_jsonl, ws), file_name=f"{ws.folder.name}-preferences.jsonl",
+            icon=":material/download:", key="talk_votes", on_click="ignore",
+            help="JSONL with prompt, chosen and rejected as TRL's DPO trainer reads them, each with its provenance.",
+        )  # fmt: skip
+
+
+def process_line() -> None:
+    """What the model process holds, and the button that frees it."""
+    now = server_client.status()
+    if not now:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        size = sum(held["bytes"] for held in now["held"]) / 2**20
+        held = f"{plural(len(now['held']), 'model')} in memory, {size:,.0f} MiB" if now["held"] else "No weights in memory"
+        st.caption(f"{held}; freed {duration(server_client.idle_seconds())} after the last question.", width="content")
+        if now["held"] and not now["writing"]:
+            st.button("Free now", icon=":material/eject:", type="tertiary", key="talk_release", on_click=server_client.release)

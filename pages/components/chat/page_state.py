@@ -1,0 +1,105 @@
+"""What a Chat page has open, kept in the session and in the address: the conversation, the models, how answers are drawn."""
+
+import streamlit as st
+
+from glan_core.chat.conversations import ConversationSettings, get, settings_of
+from glan_core.errors import GlanError
+from glan_core.models.model_specs import MOST_PANES, SeededDecodingParams, pane_of, specs_of
+from glan_core.workspace import Workspace
+from glan_core.workspace.chat_rows import Conversation
+
+FIELDS = ("talk_specs", "talk_system", "talk_temperature", "talk_top_p", "talk_tokens", "talk_seed", "talk_blind")
+
+
+def take(ws: Workspace) -> Conversation | None:
+    """The conversation that is open, after following what the address says and this session did not write there."""
+    state = st.session_state
+    if state.get("talk_workspace") != ws.folder.name:
+        if "talk_workspace" in state:
+            _forget()
+        state.talk_workspace = ws.folder.name
+    if any(name not in state for name in FIELDS):
+        _fill(ConversationSettings(specs=tuple(specs_of(ws)[:1])))
+    if asked := state.pop("chat_asked", None):  # by another page, for a model that it shows
+        state.talk_specs, state.talk_chat = list(asked), None
+    said, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
+    if (chat := said.get("chat")) and chat != wrote.get("chat"):
+        state.talk_chat = int(chat) if chat.isdecimal() else -1
+        _fill(settings_of(_found(ws)))
+    if (models := said.get("models")) and models != wrote.get("models"):
+        state.talk_specs = models.split(",")[:MOST_PANES]
+    return _found(ws)
+
+
+def write(conversation: Conversation | None) -> None:
+    """Put what is open into the address, so that a link shows the same."""
+    address = {"models": ",".join(st.session_state.talk_specs)} | ({"chat": str(conversation.id)} if conversation else {})
+    address = {name: value for name, value in address.items() if value}
+    for name in ("chat", "models"):
+        if name not in address:
+            st.query_params.pop(name, None)
+    st.session_state.talk_wrote = address
+    st.query_params.update(address)
+
+
+def settings() -> ConversationSettings:
+    """How the next prompt is asked, as the fields say."""
+    state = st.session_state
+    drawing = SeededDecodingParams(
+        temperature=state.talk_temperature, top_p=state.talk_top_p, max_tokens=state.talk_tokens, seed=state.talk_seed
+    )
+    return ConversationSettings(
+        specs=tuple(state.talk_specs),
+        system=state.talk_system,
+        drawing=drawing,
+        blind=state.talk_blind and len(state.talk_specs) > 1,
+    )
+
+
+def open_conversation(conversation: Conversation | None) -> None:
+    """Show another conversation, None: a new one with the same models."""
+    st.session_state.talk_chat = conversation and conversation.id
+    for name in ("talk_source", "talk_editing", "talk_fault"):
+        st.session_state.pop(name, None)
+    if conversation:
+        _fill(settings_of(conversation))
+
+
+def snapshot(ws: Workspace) -> str:
+    """The snapshot that the first tuned model among the chosen ones learned from, '' without one."""
+    for spec in st.session_state.talk_specs:
+        try:
+            if name := pane_of(ws, spec).snapshot:
+                return name
+        except GlanError:
+            continue
+    return ""
+
+
+def _found(ws: Workspace) -> Conversation | None:
+    if (id := st.session_state.get("talk_chat")) is None:
+        return None
+    try:
+        return get(ws, id)
+    except GlanError as error:
+        st.session_state.talk_chat, st.session_state.talk_fault = None, error
+        return None
+
+
+def _fill(chosen: ConversationSettings) -> None:
+    drawing = chosen.drawing
+    values = (
+        list(chosen.specs),
+        chosen.system,
+        drawing.temperature,
+        drawing.top_p,
+        drawing.max_tokens,
+        drawing.seed,
+        chosen.blind,
+    )
+    st.session_state.update(zip(FIELDS, values, strict=True))
+
+
+def _forget() -> None:
+    for name in [name for name in st.session_state if str(name).startswith("talk_")]:
+        del st.session_state[name]

@@ -1,0 +1,135 @@
+"""Beside a chat: questions that were held out of the training, or the training rows that come nearest to an answer."""
+
+import networkx as nx
+import streamlit as st
+
+from glan_core.chat import heldout_prompts
+from glan_core.errors import GlanError
+from glan_core.formatting import number, plural, shorten
+from glan_core.models import server_client
+from glan_core.models.model_specs import pane_of
+from glan_core.models.tuned_model_store import read_model
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, chat_rows
+from pages.components.chat import page_state, turn_view
+from pages.components.shared import url_state
+from pages.components.shared.untrusted_text import fault, model_markdown, plain
+
+OFFERED = 4
+
+
+def detail(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
+    """What is picked, else what could be asked."""
+    if source := st.session_state.get("talk_source"):
+        _taught(ws, tree, *source)
+    else:
+        _about(ws)
+        _questions(ws, tree, conversation_id, writing)
+
+
+def _about(ws: Workspace) -> None:
+    """What a chosen tuned model is, in a line or two."""
+    for spec in st.session_state.talk_specs:
+        if not spec.startswith("tuned:"):
+            continue
+        try:
+            model = read_model(ws, spec.removeprefix("tuned:"))
+        except GlanError as error:
+            fault(error)
+            continue
+        learned = (
+            f"{plural(model.rows, 'pair')} of the snapshot {model.snapshot}" if model.snapshot else plural(model.rows, "pair")
+        )
+        what = f"**{plain(model.name)}** · {plain(model.recipe)} · {plain(learned)}"
+        st.markdown(what)
+        if model.recipe == "demo":
+            st.caption(
+                "A tiny model from nothing: it recalls the topics of its pairs, and knows nothing else. Outside of them it writes "
+                "nonsense."
+            )
+
+
+def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, writing: bool) -> None:
+    st.markdown("**Held-out questions**")
+    snapshot = page_state.snapshot(ws)
+    if not snapshot:
+        st.caption("Choose a tuned model to be offered questions that it was never trained on, with their reference answers.")
+        return
+    focus = url_state.focus()
+    seed = st.session_state.setdefault("talk_offer", 0)
+    try:
+        offered = _drawn(str(ws.folder), ws, snapshot, tuple(hierarchy.disciplines_under(tree, focus)) if focus else None, seed)
+    except GlanError as error:
+        st.caption(plain(str(error)))
+        return
+    if not offered:
+        where = " in the focus" if focus else ""
+        st.caption(plain(f"The snapshot {snapshot} holds nothing out{where}."))
+        return
+    for row in offered:
+        name = row.taxonomy[-1] if row.taxonomy else ""
+        with st.container(border=True, gap="xsmall"):
+            st.caption(plain(name))
+            st.markdown(plain(shorten(" ".join(row.question.split()), 150)))
+            asked = st.button(
+                "Ask this", key=f"talk_ask_{row.id}", type="tertiary", icon=":material/send:", disabled=writing or ws.read_only
+            )
+        if asked:
+            turn_view.ask(ws, conversation_id, row.question, question_id=row.id, reference=row.answer)
+
+    def others() -> None:
+        st.session_state.talk_offer = seed + 1
+
+    st.button("Others", icon=":material/shuffle:", type="tertiary", key="talk_others", on_click=others)
+
+
+@st.cache_data(max_entries=50, ttl="10m", show_spinner=False)
+def _drawn(_folder: str, _ws: Workspace, snapshot: str, disciplines: tuple[str, ...] | None, seed: int) -> list:
+    return heldout_prompts.draw(_ws, snapshot, disciplines, OFFERED, seed)
+
+
+def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: int) -> None:
+    """The training rows nearest to an answer, with their place in the taxonomy."""
+
+    def back() -> None:
+        st.session_state.talk_source = None
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "", icon=":material/arrow_back:", type="tertiary", key="talk_back", on_click=back, help="Back to the questions"
+        )
+        st.markdown("**What taught it this**", width="content")
+    turn = chat_rows.turn(ws.db, turn_id)
+    reply = next((reply for reply in chat_rows.replies(ws.db, turn_id, version) if reply.pane == pane), None)
+    if turn is None or reply is None:
+        st.caption("That answer is gone.")
+        return
+    try:
+        snapshot = pane_of(ws, reply.model).snapshot or page_state.snapshot(ws)
+        with st.spinner("Training rows are compared with the answer."):
+            found = _nearest(str(ws.folder), snapshot, turn.prompt, reply.text)
+    except GlanError as error:
+        fault(error)
+        return
+    st.caption(plain(f"{found['measure']} {number(found['compared'])} of {number(found['of'])} compared. Likeness, not proof."))
+    if not found["rows"]:
+        st.caption("No training row comes near.")
+    with st.container(height=640, border=False):
+        for row in found["rows"]:
+            _row(tree, row)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _nearest(folder: str, snapshot: str, prompt: str, answer: str) -> dict:
+    return server_client.nearest(folder, snapshot, prompt, answer)
+
+
+def _row(tree: nx.DiGraph, row: dict) -> None:
+    with st.container(border=True, gap="xsmall"):
+        st.caption(plain(" › ".join([*row["taxonomy"], row["subject"]])))
+        st.markdown(f"**{row['similarity']:.2f}** · {plain(shorten(' '.join(row['prompt'].split()), 200))}")
+        with st.expander("Its answer"):
+            st.markdown(model_markdown(row["completion"]))
+        if row["here"] and st.button("Open in Homework", key=f"talk_row_{row['id']}", type="tertiary", icon=":material/quiz:"):
+            url_state.pick(**({"focus": row["discipline"]} if row["discipline"] in tree else {}), pair=row["id"])
+            url_state.go("pages/homework.py")

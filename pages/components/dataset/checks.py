@@ -1,0 +1,128 @@
+"""What the views of the dataset's checks share: when a check was last run, lists of what it found, the rows to be judged."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import networkx as nx
+import streamlit as st
+
+from glan_core.dataset.text_spans import Span
+from glan_core.formatting import ago, exact, number, plural
+from glan_core.workspace import Workspace, homework_rows, tag_rows
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.tag_rows import Tag
+from pages.components.shared import highlighted_text, pair_tags, url_state
+from pages.components.shared.untrusted_text import fault, plain
+
+PAGE = 10  # rows of a list
+SHOWN = {None: "All", False: "Left out", True: "Overruled"}
+
+
+def standing(ws: Workspace, check: str, about: str, note: str = "") -> Mapping | None:
+    """When a check was last run, on how much (`note` says which), and how much came since; before its first run what it is good
+    for. Its fact."""
+    if error := st.session_state.pop("deed_error", None):
+        fault(error)
+    fact = ws.fact(f"check:{check}")
+    if not fact:
+        st.info(about, icon=":material/rule:")
+        return None
+    since = homework_rows.last_seq(ws.db) - fact["up_to"]
+    on = f" on {plural(fact['rows'], 'pair')}{note}" if "rows" in fact else ""
+    said = f"Last run {ago(fact['at'])}{on}. " + (
+        f"About {plural(since, 'question')} came since." if since > 0 else "Nothing came since."
+    )
+    focus = " It covers the whole workspace, not only what is in focus." if url_state.focus() else ""
+    st.caption(said + focus, help=exact(fact["at"]))
+    return fact
+
+
+def initially(key: str, value: object) -> str:
+    """The key of a field, which shows a value until a person gives it another."""
+    st.session_state.setdefault(key, value)
+    return key
+
+
+def rows_of(
+    key: str, scope: object, fetch: Callable[[int | None, int], Sequence], seq_of: Callable[[object], int]
+) -> tuple[list, Callable[[], None]]:
+    """One page of a list that is read backwards from a `seq`, and what draws the buttons that turn it. A new `scope` begins
+    at the first page. `fetch(before, limit)` reads."""
+    known, befores = st.session_state.get(key, (None, ()))
+    if known != scope:
+        befores = ()
+    found = list(fetch(befores[-1] if befores else None, PAGE + 1))
+    if befores and not found:  # what was there is gone
+        befores, found = (), list(fetch(None, PAGE + 1))
+    st.session_state[key] = (scope, befores)
+    shown = found[:PAGE]
+
+    def turn(to: tuple[int, ...]) -> None:
+        st.session_state[key] = (scope, to)
+
+    def buttons() -> None:
+        if not befores and len(found) <= PAGE:
+            return
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.button(
+                "Newer", icon=":material/arrow_back:", key=f"{key}_newer", disabled=not befores, on_click=turn,
+                args=(befores[:-1],),
+            )  # fmt: skip
+            first = len(befores) * PAGE + 1
+            st.caption(f"{number(first)} to {number(first + len(shown) - 1)}", width="content")
+            st.button(
+                "Older", icon=":material/arrow_forward:", key=f"{key}_older", disabled=len(found) <= PAGE, on_click=turn,
+                args=((*befores, seq_of(shown[-1]) if shown else 0),),
+            )  # fmt: skip
+
+    return shown, buttons
+
+
+def tagged_rows(ws: Workspace, key: str, kind: str, name: str, overruled: bool | None) -> tuple[list[Tag], Callable[[], None]]:
+    """One page of the tags of a kind and name, as `rows_of`."""
+    return rows_of(
+        key, (kind, name, overruled),
+        lambda before, limit: tag_rows.tags_page(ws.db, kind, name, before=before, overruled=overruled, limit=limit),
+        lambda tag: tag.seq,
+    )  # fmt: skip
+
+
+def which(key: str, tagged: int, overruled: int) -> bool | None:
+    """Whether overruled rows are listed, the others, or (None) all; asked only where some are overruled."""
+    if not overruled:
+        return None
+    counts = {None: tagged, False: tagged - overruled, True: overruled}
+    return st.selectbox(
+        "Rows", list(SHOWN), format_func=lambda choice: f"{SHOWN[choice]} · {number(counts[choice])}", key=key, width=190,
+        label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def pair_of(ws: Workspace, seq: int) -> Pair | None:
+    """The pair of a tag, or None where it is gone."""
+    ids = homework_rows.ids_by_seq(ws.db, [seq])
+    return homework_rows.pair(ws.db, ids[seq]) if seq in ids else None
+
+
+def text(label: str, words: str, spans: Sequence[Span] = (), most: int = 1200) -> None:
+    """A text to be judged under its label, with its marks."""
+    st.caption(label)
+    highlighted_text.show(words, spans, most)
+
+
+def deeds(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, said: str = "") -> None:
+    """What was found, and the buttons that open a row and overrule its tag."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if tag.overruled_by:
+            st.badge(f"stays, said {plain(tag.overruled_by)}", color="gray", icon=":material/check:")
+        if said:
+            st.caption(said, width="stretch")
+        open_button(tree, pair, f"{tag.kind}_{tag.name}")
+        pair_tags.overrule_button(ws, tag)
+
+
+def open_button(tree: nx.DiGraph, pair: Pair, key: str, label: str = "Open") -> None:
+    """The button that opens a pair on the Homework page."""
+    if st.button(label, icon=":material/quiz:", type="tertiary", key=f"open_{key}_{pair.question.id}"):
+        discipline = pair.question.discipline_id
+        url_state.pick(focus=discipline if discipline in tree else None, pair=pair.question.id)
+        url_state.go("pages/homework.py")

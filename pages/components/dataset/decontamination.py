@@ -1,0 +1,199 @@
+"""Benchmarks: those that the pairs are held against, the report, and each match beside the benchmark's question."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset import decontamination_job
+from glan_core.dataset.benchmark_files import KNOWN
+from glan_core.dataset.benchmark_store import store_benchmark, stored_benchmarks
+from glan_core.dataset.decontamination_job import Flag
+from glan_core.dataset.settings import BenchmarkSource, DecontaminationSettings
+from glan_core.errors import GlanError
+from glan_core.formatting import number, plural, shorten
+from glan_core.taxonomy import coverage
+from glan_core.workspace import Workspace, homework_rows, tag_rows
+from pages.components.dataset import checks
+from pages.components.shared import job_panel
+from pages.components.shared.untrusted_text import fault, plain
+
+ABOUT = (
+    "A model that has seen a benchmark's questions in training proves nothing by answering them. This check holds every question "
+    "and answer against benchmarks; what matches is tagged, shown beside the benchmark's question, and left out of the dataset."
+)
+MOST = 900  # characters of a text that are shown around a match
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The choice of benchmarks and the run, the report, the matches."""
+    pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
+    fact = checks.standing(ws, "decontaminate", ABOUT)
+    busy = job_panel.progress(ws, "decontaminate")
+    if not ws.read_only:
+        settings = _choice(ws)
+        label = (
+            f"Check {plural(len(settings.benchmarks), 'benchmark')} against {plural(pairs, 'pair')}"
+            if settings
+            else "Check benchmarks"
+        )
+        if st.button(
+            label, icon=":material/policy:", type="primary", key="check_benchmarks", disabled=busy or settings is None,
+            help=None if settings else "Choose at least one benchmark.",
+        ):  # fmt: skip
+            job_panel.begin(ws, settings)
+            st.rerun()
+    for said in (fact or {}).get("failed", {}).values():
+        st.warning(f"Not checked: {plain(said)}", icon=":material/cloud_off:")
+    if fact:
+        _report(ws, tree)
+
+
+def _key(name: str) -> str:
+    return f"run_benchmarks_{st.session_state.workspace}_{name}"
+
+
+def _choice(ws: Workspace) -> DecontaminationSettings | None:
+    """Which benchmarks, those of earlier runs at first; None while none is chosen."""
+    asked = {source.source: source.column for source in decontamination_job.sources(ws)}
+    kept = {str(path): path.name for path in stored_benchmarks(ws)}
+    key = checks.initially(_key("chosen"), list(asked))
+    if added := st.session_state.pop("benchmark_added", None):
+        st.session_state[key] = list(dict.fromkeys([*st.session_state[key], added]))
+    options = list(dict.fromkeys([*KNOWN, *kept, *asked, *st.session_state[key]]))
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        chosen = st.multiselect(
+            "Benchmarks", options, format_func=lambda source: _said(source, kept), key=key,
+            accept_new_options=True, width="stretch",
+            placeholder="Choose, or type a file's path or a data set of the Hub (owner/name)",
+            help="All splits are read, the training sets too. Names are looked up on the Hugging Face Hub; only data is read, "
+            "nothing that a data set brings along is executed.",
+        )  # fmt: skip
+        with st.popover("Add a file", icon=":material/upload_file:"):
+            _upload(ws)
+    own = [source for source in chosen if source.lower() not in KNOWN]
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        digits = st.toggle(
+            "Also where only numbers differ", key=_key("digits"),
+            help="Off, a question counts only with its own numbers: 'sold 48 clips' and 'sold 52 clips' are then two questions.",
+        )  # fmt: skip
+        column = ""
+        if own:
+            known = next((asked[source] for source in own if asked.get(source)), None)
+            column = st.text_input(
+                "Column of the question", key=checks.initially(_key("column"), known or ""),
+                placeholder="column of the question: recognised", width=260,
+                label_visibility="collapsed", help="Of your own benchmarks, where it has no usual name.",
+            ).strip()  # fmt: skip
+    sources = tuple(BenchmarkSource(source=s, column=(column or None) if s in own else None) for s in chosen if s.strip())
+    return DecontaminationSettings(benchmarks=sources, digits=digits) if sources else None
+
+
+def _said(source: str, kept: dict[str, str]) -> str:
+    """A benchmark as it is offered: its name and what it asks. Different ones read differently: the browser tells them apart
+    by that."""
+    if known := KNOWN.get(source.lower()):
+        return f"{known.label} · {known.about}"
+    return f"{kept[source]} · kept in this workspace" if source in kept else source
+
+
+def _upload(ws: Workspace) -> None:
+    """A file of a person's own, kept in the workspace."""
+    st.caption("JSONL, JSON, CSV or Parquet with one question a row. It is kept in the workspace's folder.")
+    column = st.text_input("Column of the question", key="upload_column", placeholder="recognised").strip()
+    file = st.file_uploader("File", key=f"upload_{st.session_state.get('uploads', 0)}", label_visibility="collapsed")
+    if file and st.button("Add it", width="stretch", key="add_upload"):
+        try:
+            path = store_benchmark(ws, file.name, file, column or None)
+        except GlanError as error:
+            fault(error)
+            return
+        st.session_state.uploads = st.session_state.get("uploads", 0) + 1  # an empty field for the next file
+        st.session_state.benchmark_added = str(path)
+        if column:
+            st.session_state[_key("column")] = column
+        st.rerun()
+
+
+def _report(ws: Workspace, tree: nx.DiGraph) -> None:
+    """What was found, by benchmark and split; then the matches of one of them."""
+    splits = decontamination_job.report(ws)
+    counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == decontamination_job.KIND}
+    newest = homework_rows.last_seq(ws.db)
+    st.dataframe(
+        pd.DataFrame({
+            "benchmark": [split.benchmark for split in splits], "split": [split.split or None for split in splits],
+            "items": [split.items for split in splits], "hit": [split.items_hit for split in splits],
+            "rows": [split.rows for split in splits],
+            "overruled": [counts.get(split.benchmark, (0, 0))[1] or None for split in splits],
+            "since": [max(0, newest - split.up_to) or None for split in splits],
+            "digits": ["any" if split.digits else "the same" for split in splits],
+        }),
+        hide_index=True, placeholder="–", height="content" if len(splits) <= 10 else 387, alt="What was found of each benchmark",
+        column_config={
+            "benchmark": st.column_config.TextColumn("Benchmark", width=190),
+            "split": st.column_config.TextColumn("Split", width=90),
+            "items": st.column_config.NumberColumn("Questions", format="localized", width=90),
+            "hit": st.column_config.NumberColumn("Found", format="localized", width=75, help="Questions of it that some pair holds."),
+            "rows": st.column_config.NumberColumn("Pairs tagged", format="localized", width=100),
+            "overruled": st.column_config.NumberColumn("Overruled", format="localized", width=90, help="Of the whole benchmark."),
+            "since": st.column_config.NumberColumn("Came since", format="localized", width=90),
+            "digits": st.column_config.TextColumn("Numbers", width=80),
+        },
+    )  # fmt: skip
+    names = list(dict.fromkeys(split.benchmark for split in splits))
+    with_flags = [name for name in names if name in counts]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        name = None
+        if with_flags:
+            name = st.selectbox(
+                "Matches", with_flags, format_func=lambda name: f"{shorten(name, 40)} · {number(counts[name][0])}", width=260,
+                key=f"flags_of_{len(with_flags)}", label_visibility="collapsed",
+            )  # fmt: skip
+            only = checks.which("flags_overruled", *counts[name])
+        else:
+            st.markdown("**No pair holds a question of these benchmarks.**", width="stretch")
+        st.space("stretch")
+        _forget(ws, names)
+    if name:
+        _flags(ws, tree, name, only)
+
+
+def _forget(ws: Workspace, names: list[str]) -> None:
+    """Take a benchmark out again."""
+    if ws.read_only or not names:
+        return
+    with st.popover("Forget", icon=":material/delete:", type="tertiary"):
+        name = st.selectbox("Benchmark", names, key="forget_which")
+        st.caption("It leaves the report, and its tags go: the pairs count again. What a person overruled stays on record.")
+        st.button(
+            f"Forget {plain(shorten(name, 40))}", width="stretch", key="forget", on_click=job_panel.act,
+            args=(decontamination_job.forget, ws, name),
+        )  # fmt: skip
+
+
+def _flags(ws: Workspace, tree: nx.DiGraph, name: str, only: bool | None) -> None:
+    """The matches of a benchmark, newest pair first, both texts side by side."""
+    flags, buttons = checks.rows_of(
+        "flags_rows", (name, only),
+        lambda before, limit: decontamination_job.flags_page(ws, name, before=before, overruled=only, limit=limit),
+        lambda flag: flag.tag.seq,
+    )  # fmt: skip
+    for flag in flags:
+        _beside(ws, tree, flag)
+    buttons()
+
+
+def _beside(ws: Workspace, tree: nx.DiGraph, flag: Flag) -> None:
+    with st.container(border=True, gap="xsmall"):
+        grid = st.grid(2, gap="medium", min_column_width=260)
+        with grid.cell():
+            edited = "" if flag.span else ": edited since, so the place is not known"
+            state = "stays all the same" if flag.tag.overruled_by else "left out"
+            checks.text(f"The pair's {flag.where}, {state}{edited}", flag.text, [flag.span] if flag.span else (), MOST)
+        with grid.cell():
+            of = " ".join(plain(part) for part in (flag.benchmark, flag.split) if part)
+            checks.text(f"{of}, question {plain(shorten(flag.item, 40))}", flag.item_text, [flag.item_span], MOST)
+        numbers = ", numbers differ" if flag.digits else ""
+        said = f"{plural(flag.run, 'word')} in a row, {flag.share:.0%} of the benchmark's question{numbers}"
+        if pair := homework_rows.pair(ws.db, flag.id):
+            checks.deeds(ws, tree, flag.tag, pair, said)

@@ -1,0 +1,118 @@
+"""The funnel of the dataset: how many rows each step leaves, why the others are out, and where."""
+
+from collections.abc import Mapping
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.quality_filter_job import RULES
+from glan_core.figures.funnel import LEFT_OUT, funnel_figure, funnel_frame
+from glan_core.formatting import ago, number, plural
+from glan_core.taxonomy import coverage, hierarchy
+from glan_core.workspace import Workspace, homework_rows, tag_rows
+from pages.components.shared import page_frame, url_state
+
+CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
+NAMES = {
+    "exact": "same words", "near": "nearly the same", "meaning": "same in meaning", "judge": "judged low",
+    **{rule.name: rule.label for rule in RULES.values()},
+}  # fmt: skip
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The funnel, the reasons beside it, and the disciplines below."""
+    standings = coverage.coverage_by_node(ws, tree)
+    standing = standings[url_state.focus() or ""]
+    left, right = page_frame.picture_and_detail()
+    with left:
+        st.plotly_chart(
+            funnel_figure(funnel_frame(standing), page_frame.figure_style()), width="stretch", config={"displayModeBar": False}
+        )
+        _disciplines(tree, standings)
+    with right:
+        _checks(ws)
+        _reasons(ws, standing)
+
+
+def _checks(ws: Workspace) -> None:
+    """Which checks were run, and how much came since."""
+    st.markdown("**Checks**")
+    newest = homework_rows.last_seq(ws.db)
+    with st.container(gap="xsmall"):
+        for check, view in CHECKS.items():
+            fact = ws.fact(f"check:{check}")
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.button(
+                    view, type="tertiary", key=f"to_{check}", on_click=st.session_state.update, kwargs={"dataset_view": view},
+                    icon=":material/check_circle:" if fact else ":material/radio_button_unchecked:",
+                )  # fmt: skip
+                st.caption(_told(fact, newest), width="content")
+
+
+def _told(fact: Mapping | None, newest: int) -> str:
+    if not fact:
+        return "not run yet"
+    since = newest - fact.get("up_to", newest)
+    return f"{ago(fact.get('at'))}" + (f", about {number(since)} came since" if since > 0 else "")
+
+
+def _reasons(ws: Workspace, standing: coverage.Coverage) -> None:
+    """Why rows are left out, by what was found in them; of the whole workspace."""
+    counts = tag_rows.tag_counts(ws.db)
+    out = int(sum(standing.counts[f"dropped_{reason}"] for reason in tag_rows.REASONS))
+    st.markdown(f"**{plural(out, 'pair')} left out**")
+    if rejected := int(standing.counts["dropped_rejected"]):
+        st.caption(f"{number(rejected)} of them rejected by a person.")
+    if not counts:
+        st.caption("No check has found anything yet.")
+        return
+    rows = sorted(counts.items(), key=lambda item: (-tag_rows.REASONS.index(item[0][0]), item[1][0]), reverse=True)
+    st.dataframe(
+        pd.DataFrame({
+            "why": [LEFT_OUT[kind].capitalize() for (kind, _), _ in rows],
+            "what": [NAMES.get(name, name) for (_, name), _ in rows],
+            "tagged": [tagged for _, (tagged, _) in rows], "overruled": [overruled or None for _, (_, overruled) in rows],
+        }),
+        hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387, alt="What checks found",
+        column_config={
+            "why": st.column_config.TextColumn("Out as", width=88),
+            "what": st.column_config.TextColumn("Found", width=120),
+            "tagged": st.column_config.NumberColumn("Pairs", format="localized", width=55),
+            "overruled": st.column_config.NumberColumn("Kept", format="localized", width=55, help="Of them, kept all the same by a person."),
+        },
+    )  # fmt: skip
+    st.caption("In the whole workspace; a pair can have several, and counts in the funnel by the first.")
+
+
+def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -> None:
+    """How much each discipline keeps, those that lose most first."""
+    ids = [id for id in hierarchy.disciplines_under(tree, url_state.focus()) if standings[id].counts["pairs"]]
+    if not ids:
+        st.caption("No discipline in focus has pairs.")
+        return
+    ids.sort(key=lambda id: (standings[id].kept_share, -standings[id].counts["pairs"]))
+    some = [standings[id] for id in ids]
+    frame = {
+        "discipline": [tree.nodes[id]["node"].name for id in ids],
+        "pairs": [int(one.counts["pairs"]) for one in some],
+        **{reason: [int(one.counts[f"dropped_{reason}"]) or None for one in some] for reason in tag_rows.REASONS},
+        "kept": [one.kept for one in some], "share": [100 * (one.kept_share or 0) for one in some],
+    }  # fmt: skip
+    counted = {name: st.column_config.NumberColumn(words, format="localized", width=67) for name, words in (
+        ("pairs", "Pairs"), ("rejected", "Rejected"), ("quality", "Filtered"), ("duplicate", "Repeated"),
+        ("contaminated", "Benchmark"), ("kept", "Kept"))}  # fmt: skip
+
+    def choose() -> None:
+        picked = st.session_state.funnel_disciplines.selection.rows
+        if picked and picked[0] < len(ids):
+            url_state.set_focus(ids[picked[0]])
+
+    st.dataframe(
+        pd.DataFrame(frame), hide_index=True, placeholder="–", height="content" if len(ids) <= 8 else 320,
+        key="funnel_disciplines", on_select=choose, selection_mode="single-row", alt="What each discipline keeps",
+        column_config={
+            "discipline": st.column_config.TextColumn("Discipline", width=140), **counted,
+            "share": st.column_config.ProgressColumn("Kept", format="%.0f%%", min_value=0, max_value=100, width=88),
+        },
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Repeated questions: how alike two must be, the run that finds them, and each beside the row that it repeats."""
+
+import networkx as nx
+import streamlit as st
+
+from glan_core.dataset.settings import NearDuplicateSettings
+from glan_core.dataset.text_spans import differing
+from glan_core.diversity import vector_store
+from glan_core.diversity.semantic_neighbors import usual_threshold
+from glan_core.formatting import number, plural
+from glan_core.taxonomy import coverage
+from glan_core.workspace import Workspace, homework_rows, tag_rows
+from glan_core.workspace.tag_rows import Tag
+from pages.components.dataset import checks
+from pages.components.diversity import embedder_form
+from pages.components.shared import job_panel, url_state
+from pages.components.shared.untrusted_text import plain
+
+ABOUT = (
+    "A question that is asked twice teaches nothing new and, held out for validation, is a leak. This check compares every "
+    "question with all earlier ones; the earliest stands, those that repeat it are tagged and left out of the dataset."
+)
+WAYS = {"exact": "The same words", "near": "Nearly the same words", "meaning": "The same in meaning"}
+TOLD = {
+    "exact": "The words are the same; case and punctuation may differ.",
+    "near": "The words that differ are marked.",
+    "meaning": "The vectors of the two lie close together; the words that differ are marked where others agree.",
+}
+MOST = 1500  # characters of a question that are shown
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The settings and the run, then the pairs of rows."""
+    pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
+    fact = checks.standing(ws, "dedup", ABOUT, ", without those that were rejected or that a filter took out")
+    busy = job_panel.progress(ws, "dedup")
+    if not ws.read_only:
+        settings = _settings(ws, (fact or {}).get("settings", {}), pairs)
+        if st.button(
+            f"Look for repeats among {plural(pairs, 'question')}", icon=":material/content_copy:", type="primary",
+            key="find_repeats", disabled=busy,
+        ):  # fmt: skip
+            job_panel.begin(ws, settings)
+            st.rerun()
+    if fact:
+        _found(ws, tree, fact)
+
+
+def _key(name: str) -> str:
+    return f"run_dedup_{st.session_state.workspace}_{name}"
+
+
+def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
+    """How alike questions must be, as at the last run at first."""
+    stored = vector_store.list_vectors(ws)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        threshold = st.slider(
+            "Shared 3-word runs, least", 0.6, 1.0, step=0.01,
+            key=checks.initially(_key("threshold"), before.get("threshold", 0.7)), width=240,
+            help="Jaccard similarity: of all the runs of three words that two questions have, the share that both have. At 0.7, "
+            "two questions of 60 words that differ in three of them are the same.",
+        )  # fmt: skip
+        meaning = st.toggle(
+            "In meaning too", key=checks.initially(_key("meaning"), bool(stored) and before.get("meaning", False)),
+            disabled=not stored, help="Compares the vectors of questions within each discipline.",
+        )  # fmt: skip
+        if not stored:
+            st.caption("needs a vector of each question, which the first map makes", width="content")
+            if st.button("Draw a map", icon=":material/scatter_plot:", type="tertiary", key="to_vectors"):
+                url_state.go("pages/diversity.py")
+        if not (meaning and stored):
+            return NearDuplicateSettings(threshold=threshold)
+        names = [info.embedder for info in stored]
+        known = before.get("embedder")
+        name = st.selectbox(
+            "Vectors of", names, format_func=embedder_form.spoken,
+            key=checks.initially(_key("embedder"), known if known in names else names[0]), width=190,
+        )  # fmt: skip
+        usual = before.get("meaning_threshold", 0.95) if known == name else usual_threshold(name)
+        least = st.slider(
+            "Cosine, least", 0.5, 1.0, step=0.01,
+            key=checks.initially(_key(f"cosine_{name}"), usual), width=240,
+            help="A place to begin: scales of embedders differ. Look at the pairs that are found, then move it.",
+        )  # fmt: skip
+    with_vector = min(pairs, vector_store.count_vectors(ws, name))
+    if with_vector < pairs:
+        st.caption(
+            f"{number(with_vector)} of {plural(pairs, 'question')} have a vector; the others are compared by words alone."
+        )
+    return NearDuplicateSettings(threshold=threshold, meaning=True, meaning_threshold=least, embedder=name)
+
+
+def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
+    """How many repeat an earlier one, in which way, and a list of them."""
+    counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == "duplicate"}
+    ways = [way for way in WAYS if way in counts]
+    if fact.get("crowded"):
+        st.caption(f"{plural(fact['crowded'], 'question')} had more look-alikes than could all be compared.")
+    if not ways:
+        st.markdown("**No question repeats an earlier one.**")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        way = st.segmented_control(
+            "Way", ways, default=ways[0], required=True, key=f"repeats_way_{'_'.join(ways)}", label_visibility="collapsed",
+            format_func=lambda way: f"{WAYS[way]} · {number(counts[way][0])}",
+        )  # fmt: skip
+        only = checks.which("repeats_overruled", *counts[way])
+    at_least = {"near": "threshold", "meaning": "meaning_threshold"}.get(way)
+    least = f" At least {fact['settings'][at_least]:.2f} alike." if at_least else ""
+    st.caption(TOLD[way] + least)
+    rows, buttons = checks.tagged_rows(ws, "repeats_rows", "duplicate", way, only)
+    for tag in rows:
+        _beside(ws, tree, tag)
+    buttons()
+
+
+def _beside(ws: Workspace, tree: nx.DiGraph, tag: Tag) -> None:
+    """The row that stands and the one that repeats it, side by side."""
+    pair = checks.pair_of(ws, tag.seq)
+    if pair is None:
+        return
+    stands = tag.other and homework_rows.pair(ws.db, tag.other)
+    with st.container(border=True, gap="xsmall"):
+        repeating = pair.question.text[:MOST]
+        standing = stands.question.text[:MOST] if stands else ""
+        in_standing, in_repeating = differing(standing, repeating) if stands and tag.name != "exact" else ([], [])
+        grid = st.grid(2, gap="medium", min_column_width=260)
+        with grid.cell():
+            if stands:
+                checks.text("Stands", standing, in_standing, MOST)
+            else:
+                st.caption("The row that it repeats is gone: the next run looks again.")
+        with grid.cell():
+            checks.text("Stays all the same" if tag.overruled_by else "Left out", repeating, in_repeating, MOST)
+        said = f"similarity {tag.score:.2f}" if tag.name != "exact" and tag.score is not None else ""
+        other = _elsewhere(tree, pair.question.discipline_id, stands.question.discipline_id) if stands else ""
+        checks.deeds(ws, tree, tag, pair, " · ".join(part for part in (said, other) if part))
+
+
+def _elsewhere(tree: nx.DiGraph, own: str, other: str) -> str:
+    """Where the two rows are, where that is not the same discipline."""
+    if own == other:
+        return ""
+    names = [plain(tree.nodes[id]["node"].name) if id in tree else "a removed discipline" for id in (other, own)]
+    return f"{names[0]} and {names[1]}"

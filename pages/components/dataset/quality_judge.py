@@ -1,0 +1,211 @@
+"""The judge, for those who want it: a teacher scores pairs by a rubric, and those below a minimum are left out."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core import runs
+from glan_core.dataset.quality_filter_job import KIND
+from glan_core.errors import GlanError
+from glan_core.formatting import ago, duration, money, number, plural, short, shorten, span
+from glan_core.generation.plan import Plan
+from glan_core.generation.quality_judge import FACT, TAG, plan_judging
+from glan_core.generation.settings import QualityJudgeSettings
+from glan_core.settings import read_settings
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, homework_rows, judgment_rows, run_rows, tag_rows
+from glan_core.workspace.homework_rows import SCRIPTED
+from glan_core.workspace.judgment_rows import SCORES
+from glan_core.workspace.tag_rows import Tag
+from pages.components.dataset import checks, row_choice
+from pages.components.shared import page_frame, plan_panel, run_table, teacher_form, url_state
+from pages.components.shared.untrusted_text import fault, plain
+
+RUBRIC = {
+    "correct": ("Correct", "Is the answer right and complete? 1 wrong or empty, 5 right throughout."),
+    "clear": ("Clear", "Is it plain what is asked, and is the answer easy to follow? 1 confused, 5 plain."),
+    "self_contained": ("Self-contained", "Can it be answered from what it states? 1 a text or figure is missing, 5 nothing is."),
+    "difficulty": ("Difficulty", "1 recalling one fact, 3 several steps, 5 for experts. At least 1 leaves nothing out."),
+}  # fmt: skip
+SAMPLES = {"sample": "A sample", "all": "Every pair"}
+PLANNED = "judge_planned"  # (order, newest row, plan) that the page planned last
+OPEN = ("queued", "running", "paused", "failed", "lost")
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """What was judged so far, the run at work and the form that plans another; beside them what is left out."""
+    left, right = page_frame.two_halves()
+    with left:
+        _judging(ws, tree)
+    with right:
+        _left_out(ws, tree)
+
+
+def _judging(ws: Workspace, tree: nx.DiGraph) -> None:
+    st.markdown("**Have a teacher judge**, if you like")
+    st.caption("It scores correctness, clarity, self-containedness and difficulty from 1 to 5, one call a pair.")
+    last = next((run for run in run_rows.runs(ws.db, 20) if run.kind == "judge"), None)
+    state = last and runs.state_of(last)
+    if state in OPEN:
+        run_table.live(ws, last.id)
+    else:
+        row_choice.outcome(ws, "judge")
+    _judged(ws)
+    if not ws.read_only and state not in ("queued", "running"):
+        _form(ws, tree)
+
+
+def _judged(ws: Workspace) -> None:
+    """How the pairs that were judged were scored."""
+    fact = ws.fact(FACT)
+    if not fact or not fact.get("rows"):
+        return
+    counts = _score_counts(ws, str(ws.folder), fact["at"])
+    least = fact.get("settings", {})
+    st.dataframe(
+        pd.DataFrame({
+            "what": [RUBRIC[name][0] for name in SCORES],
+            **{str(score): [counts[name].get(score) for name in SCORES] for score in range(1, 6)},
+            "least": [least.get(name) for name in SCORES],
+        }),
+        hide_index=True, placeholder="–", alt="How many pairs have each score",
+        column_config={
+            "what": st.column_config.TextColumn("Score", width=105),
+            **{str(score): st.column_config.NumberColumn(str(score), format="localized", width=58) for score in range(1, 6)},
+            "least": st.column_config.NumberColumn("Minimum", width=70),
+        },
+    )  # fmt: skip
+    teacher = str(least.get("teacher", ""))
+    who = "the scripted teacher" if teacher in SCRIPTED else plain(shorten(teacher, 60))
+    st.caption(f"{plural(fact['rows'], 'pair')} judged so far; {ago(fact['at'])} by {who}.")
+
+
+def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The pairs that were scored below a minimum, with the scores and what the judge says of each."""
+    if error := st.session_state.pop("deed_error", None):
+        fault(error)
+    tagged, overruled = tag_rows.tag_counts(ws.db).get((KIND, TAG), (0, 0))
+    if not tagged:
+        with st.container(border=True):
+            st.markdown("**What the judge leaves out**")
+            st.caption("Pairs that it scores below a minimum stand here, with their scores and its comment.")
+        return
+    st.markdown(f"**What the judge leaves out** · {plural(tagged, 'pair')} tagged")
+    only = checks.which("judge_overruled", tagged, overruled)
+    rows, buttons = checks.tagged_rows(ws, "judge_rows", KIND, TAG, only)
+    for tag in rows:
+        if pair := checks.pair_of(ws, tag.seq):
+            with st.container(border=True, gap="xsmall"):
+                st.markdown(_verdict(tag))
+                checks.text("Question", pair.question.text, most=260)
+                checks.text("Answer", pair.answer or "", most=260)
+                checks.deeds(ws, tree, tag, pair)
+    buttons()
+
+
+def _verdict(tag: Tag) -> str:
+    """The scores of a pair as Markdown, those below a minimum marked, and the judge's comment."""
+    scores, low = tag.detail.get("scores", {}), tag.detail.get("below", ())
+    said = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
+            for name in SCORES if name in scores]  # fmt: skip
+    comment = plain(shorten(str(tag.detail.get("comment") or ""), 300))
+    return " · ".join(said) + (f"  \n{comment}" if comment else "")
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _score_counts(_ws: Workspace, folder: str, at: float) -> dict[str, dict[int, int]]:
+    return judgment_rows.score_counts(_ws.db)
+
+
+def _form(ws: Workspace, tree: nx.DiGraph) -> None:
+    """Who judges how many pairs, what is good enough; the plan, and then the button that spends."""
+    values = teacher_form.fields("run_judge")
+    if values and values["teacher"] in SCRIPTED:
+        st.caption("As a judge it looks at the form of a text alone, and says so.")
+    values = values and {**values, **_amount(tree), **_minimums(), **_budget()}
+    try:
+        settings = values and read_settings(QualityJudgeSettings, values)
+    except GlanError as error:
+        fault(error)
+        settings = None
+    state = settings and (str(ws.folder), settings.model_dump_json(), homework_rows.last_seq(ws.db))
+    planned = st.session_state.get(PLANNED)
+    if settings is None or planned is None or planned[0] != state:
+        if st.button(
+            "Plan it", icon=":material/calculate:", disabled=settings is None, key="plan_judging", help="Counts and prices it."
+        ):
+            _plan(ws, settings, state)
+        return
+    _start(ws, tree, settings, planned[1])
+
+
+def _amount(tree: nx.DiGraph) -> dict:
+    """Which pairs are judged, as an order takes it."""
+    focus = url_state.focus()
+    for key, value in (("run_judge_which", "sample"), ("run_judge_sample", 200)):
+        st.session_state.setdefault(key, value)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        which = st.segmented_control("Pairs", list(SAMPLES), format_func=SAMPLES.get, key="run_judge_which", required=True)
+        if which == "sample":
+            st.number_input(
+                "How many", 1, None, key="run_judge_sample", width=130,
+                help="Drawn by a seed: the same ones when asked again, so that a larger sample adds to a smaller one.",
+            )  # fmt: skip
+    if focus:
+        st.caption(f":material/filter_alt: Only pairs of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+    return {
+        "sample": st.session_state.run_judge_sample if which == "sample" else None,
+        "disciplines": tuple(hierarchy.disciplines_under(tree, focus)) if focus else None,
+    }
+
+
+def _minimums() -> dict:
+    """The scores from which a pair is good enough."""
+    st.caption("Left out is what scores below one of these; that holds for pairs judged earlier as well.")
+    with st.grid(4, gap="small", min_column_width=105):
+        return {f"least_{name}": _minimum(name) for name in SCORES}
+
+
+def _minimum(name: str) -> int:
+    label, told = RUBRIC[name]
+    st.session_state.setdefault(f"run_judge_{name}", QualityJudgeSettings.model_fields[f"least_{name}"].default)
+    return st.number_input(label, 1, 5, key=f"run_judge_{name}", help=told)
+
+
+def _budget() -> dict:
+    budget = st.number_input(
+        "Budget in dollars", 0.01, None, None, key="run_judge_budget", placeholder="none", format="%.2f",
+        help="Never spent beyond, what is in flight included.",
+    )  # fmt: skip
+    return {"budget_usd": budget}
+
+
+def _plan(ws: Workspace, settings: QualityJudgeSettings, state: tuple) -> None:
+    try:
+        with st.spinner("Counting what is to be judged …"):
+            st.session_state[PLANNED] = (state, plan_judging(ws, settings))
+    except GlanError as error:
+        fault(error)
+    else:
+        st.rerun()
+
+
+def _start(ws: Workspace, tree: nx.DiGraph, settings: QualityJudgeSettings, made: Plan) -> None:
+    """A plan, and the button that carries it out."""
+    calls = made.calls[1]
+    with st.grid(3, gap="small", min_column_width=120):
+        st.metric("Calls", short(calls), help=f"{number(calls)} pairs that nobody judged yet.")
+        st.metric("Price", money(made.usd), help=made.basis)
+        st.metric("Time", span(tuple(map(duration, made.seconds))) if calls else "–")
+    if not calls:
+        st.caption("All of these pairs have been judged: only the minimums are applied, and nothing is paid.")
+    label = f"Start · {plan_panel.cost_of(made)}" if calls else "Apply the minimums"
+    title = f"{plural(calls, 'pair')} by {settings.teacher}" if calls else "Minimums of the judge"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key="start_judging"):
+        try:
+            runs.start(ws, "judge", title, settings, teacher_form.environment(), made.as_dict())
+        except GlanError as error:
+            fault(error)
+        else:
+            st.session_state.pop(PLANNED, None)
+            st.rerun()

@@ -1,0 +1,204 @@
+"""The map of questions: the picture, what is encircled or picked in it, and the clusters."""
+
+import html
+import textwrap
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from glan_core.diversity import map_queries
+from glan_core.diversity.map_queries import COLOURINGS, EVERYTHING, Colouring, Window
+from glan_core.diversity.map_store import Map, MapInfo, list_maps, read_map
+from glan_core.figures import diversity_map as pictures
+from glan_core.figures.style import Style, style
+from glan_core.formatting import number, plural, quoted
+from glan_core.taxonomy import coverage
+from glan_core.workspace import Workspace, homework_rows
+from pages.components.diversity import selection_panel
+from pages.components.shared import page_frame, url_state
+
+POINTS = 9000  # drawn as points of their own
+SAMPLED = 5000  # of more than that, over a picture of all
+POINTS_3D = 12_000
+NAMED = 24  # clusters whose terms are written into the map
+CONTOURS_FROM = 2000
+AREA = "map_area"  # what is encircled: its kind and its shape
+
+
+def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
+    """The map at two thirds of the page, what is picked in it at one."""
+    dims = sorted(info.dims for info in list_maps(ws) if info.embedder == embedder)
+    left, right = page_frame.picture_and_detail()
+    with left, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        by = st.selectbox(
+            "Colour by", list(COLOURINGS), format_func=COLOURINGS.get, key="colour", width=190, bind="query-params"
+        )
+        deep = dims[-1]
+        if len(dims) > 1:
+            deep = st.segmented_control(
+                "Dimensions", dims, default=2, format_func=lambda d: f"{d}-D", key="dims", bind="query-params", required=True
+            )
+        named = deep == 2 and st.toggle("Clusters", True, key="clusters_named", help="Write the telling words of the clusters.")
+        lined = deep == 2 and st.toggle("Contours", False, key="contours", help="Lines of equal density.")
+    shown = read_map(ws, embedder, deep)
+    if shown is None:
+        left.info("This map is being drawn.")
+        return
+    window = _window() if deep == 2 else EVERYTHING
+    with left:
+        _picture(ws, tree, shown, by, window, named=named, lined=lined)
+        st.caption(_said(shown.info, window))
+    with right:
+        selection_panel.detail(ws, tree, shown, _chosen(shown), to_window=_zoom)
+
+
+def _window() -> Window:
+    return st.session_state.get("map_window", EVERYTHING)
+
+
+def _zoom(window: Window) -> None:
+    """Show a part of the map, or all of it."""
+    st.session_state.map_window = window
+    st.session_state.pop(AREA, None)
+
+
+def _said(info: MapInfo, window: Window) -> str:
+    fitted = f"UMAP, fitted on {number(info.landmarks)} of them" if info.landmarks < info.rows else "UMAP"
+    part = " A part of the map is shown." if window != EVERYTHING else ""
+    return (
+        f"{plural(info.rows, 'question')}. {info.about} {fitted}, seed {info.seed}: near means alike, axes mean nothing.{part}"
+    )
+
+
+def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Window, *, named: bool, lined: bool) -> None:
+    focus, theme = url_state.focus(), st.context.theme.type
+    key = f"map_{shown.info.embedder}_{shown.info.dims}_{shown.info.version}_{by}_{focus}_{window}_{theme}"
+
+    def choose() -> None:
+        selection = st.session_state[key]["selection"]
+        if selection.get("box") or selection.get("lasso"):
+            kind = "box" if selection.get("box") else "lasso"
+            shape = selection[kind][0]
+            st.session_state[AREA] = (kind, tuple(shape["x"]), tuple(shape["y"]))
+            url_state.pick(pair=None)
+        elif selection["points"] and (seq := selection["points"][0].get("customdata")) is not None:
+            st.session_state.pop(AREA, None)
+            seq = seq[0] if isinstance(seq, list) else seq
+            url_state.pick(pair=next(iter(homework_rows.pair_ids(ws.db, [int(seq)])), None))
+
+    changes = _changes(ws, tree) if by == "state" else None
+    place = (str(ws.folder), shown.info.embedder, shown.info.dims, shown.info.version)
+    points, look = _drawn(ws, tree, shown, place, by, focus, window, theme, changes)
+    if shown.info.dims == 3:
+        figure = pictures.map_figure_3d(
+            points, page_frame.figure_style(), colors=look["colors"], label=look["label"], ends=look["ends"]
+        )
+        modes = ("points",)
+    else:
+        here = look["window"]
+        contours = pictures.density_contours(np.asarray(shown.xy), here) if lined and shown.info.rows >= CONTOURS_FROM else None
+        figure = pictures.map_figure(
+            points, page_frame.figure_style(), window=here, colors=look["colors"], label=look["label"], ends=look["ends"],
+            image=look["image"], clusters=_names(shown, here) if named else None, picked=_picked_seq(ws), contours=contours,
+        )  # fmt: skip
+        modes = ("points", "box", "lasso")
+    figure.update_layout(uirevision=str((*place, window)))
+    st.plotly_chart(
+        figure, key=key, on_select=choose, selection_mode=modes, width="stretch",
+        config={"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "zoom2d"]},
+    )  # fmt: skip
+
+
+def _changes(ws: Workspace, tree: nx.DiGraph) -> tuple:
+    """What tells that the states of rows changed."""
+    counts = coverage.coverage_by_node(ws, tree)[""].counts
+    return tuple(value for name, value in counts.items() if name.startswith("dropped") or name == "kept")
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def _drawn(
+    _ws: Workspace, _tree: nx.DiGraph, _shown: Map, place: tuple, by: str, focus: str | None, window: Window, theme: str,
+    changes: tuple | None,
+) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """The points of a view with their colours and texts, and for a large map the raster of all its rows."""
+    shown, look = _shown, style(theme)
+    colouring = map_queries.colouring(_ws, _tree, shown, by, focus)
+    xy, inside = np.asarray(shown.xy), map_queries.in_focus(_tree, shown, focus)
+    here = pictures.extent_of(xy[:, :2]) if window == EVERYTHING else window
+    there = map_queries.in_window(xy, here)
+    most = POINTS if shown.info.dims == 2 else POINTS_3D
+    wanted = there if inside is None or int(there.sum()) <= most else there & inside
+    if shown.info.dims == 2 and int(wanted.sum()) > most:
+        most = SAMPLED
+    rows = map_queries.sample(wanted, most)
+    points = pd.DataFrame({"seq": shown.seqs[rows], "x": xy[rows, 0], "y": xy[rows, 1]})
+    if shown.info.dims == 3:
+        points["z"] = xy[rows, 2]
+    points["text"] = _hover(_ws, _tree, shown, rows)
+    colors, ends = None, None
+    if colouring.codes is not None:
+        palette = pictures.palette(colouring.names, colouring.groups, look)
+        colors = dict(zip(colouring.names, palette, strict=True))
+        names = np.array(colouring.names, dtype=object)[colouring.codes[rows]]
+        points["name"] = names if inside is None else np.where(inside[rows], names, "")
+    else:
+        values = colouring.values if inside is None else colouring.values[inside]
+        ends = pictures.value_codes(values)[1]
+        points["value"] = colouring.values[rows]
+    image = None
+    if shown.info.dims == 2 and int(there.sum()) > len(rows):
+        image = _raster(xy, colouring, inside, here, look)
+    return points, {"colors": colors, "ends": ends, "label": colouring.label, "image": image, "window": here}
+
+
+def _raster(xy: np.ndarray, colouring: Colouring, inside: np.ndarray | None, window: Window, look: Style) -> str:
+    if colouring.codes is not None:
+        codes, colors = colouring.codes.astype(np.int64), pictures.palette(colouring.names, colouring.groups, look)
+    else:
+        codes, _ = pictures.value_codes(colouring.values)
+        codes, colors = codes.astype(np.int64), pictures.ramp(look)
+    if inside is not None:
+        codes, colors = np.where(inside, codes, len(colors)), [*colors, look.nothing]
+    rgb = np.array([[int(color[n : n + 2], 16) for n in (1, 3, 5)] for color in colors], dtype=np.uint8)
+    return pictures.picture(pictures.density_raster(xy, rgb, window, codes))
+
+
+def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> list[str]:
+    """What a point says: how its question begins, and its discipline."""
+    starts = homework_rows.question_starts(ws.db, shown.seqs[rows].tolist(), 120)
+    names = [tree.nodes[id]["node"].name if id in tree else "removed" for id in shown.info.disciplines]
+    texts = []
+    for seq, discipline in zip(shown.seqs[rows].tolist(), shown.discipline[rows].tolist(), strict=True):
+        lines = textwrap.wrap(quoted(starts.get(seq, ""), 110)[1:-1], 56) or ["(gone)"]
+        texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(names[discipline])}</i>"]))
+    return texts
+
+
+def _names(shown: Map, window: Window) -> pd.DataFrame:
+    """The largest clusters in a window, with their first words."""
+    largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
+    places = pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest]})
+    places["label"] = ["<br>".join(html.escape(term) for term in cluster.terms[:2]) for cluster in largest]
+    return pictures.apart(places, window, NAMED)
+
+
+def _picked_seq(ws: Workspace) -> int | None:
+    pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
+    return pair.question.seq if pair else None
+
+
+def _chosen(shown: Map) -> np.ndarray | None:
+    """Which rows lie in what was encircled, or are in the picked cluster; None where nothing is."""
+    kind, *shape = st.session_state.get(AREA, (None,))
+    xy = np.asarray(shown.xy)
+    match kind:
+        case "box" if shown.info.dims == 2:
+            (x0, x1), (y0, y1) = sorted(shape[0]), sorted(shape[1])
+            return map_queries.in_window(xy, (x0, x1, y0, y1))
+        case "lasso" if shown.info.dims == 2:
+            return map_queries.in_polygon(xy, *shape)
+        case "cluster":
+            return np.asarray(shown.cluster) == shape[0]
+    return None

@@ -1,0 +1,182 @@
+"""Beside the map: the question that is picked, the rows that are encircled with what can be done to them, or the clusters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.export_job import packed
+from glan_core.dataset.settings import RowSelection
+from glan_core.diversity.map_queries import EVERYTHING, Window
+from glan_core.diversity.map_store import Map
+from glan_core.figures.diversity_map import extent_of
+from glan_core.formatting import number, plural, shorten
+from glan_core.homework import review
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, homework_rows
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import PairFilter, number_of
+from pages.components.dataset.row_choice import MOST_DOWNLOADED
+from pages.components.homework.reading_view import marks
+from pages.components.homework.review import deed, last_deed
+from pages.components.shared import url_state
+from pages.components.shared.pair_tags import tags
+from pages.components.shared.untrusted_text import model_markdown, plain
+
+LISTED = 200
+MOST_JUDGED = 50_000  # rows that one verdict is given to from here
+MOST_CLUSTERS = 300
+
+
+def detail(
+    ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray | None, *, to_window: Callable[[Window], None]
+) -> None:
+    """What is encircled, else the picked question, else the clusters; `to_window` shows a part of the map."""
+    last_deed(ws)
+    pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
+    if pair:
+        question(ws, tree, pair, "Clusters" if chosen is None else "Back to the rows")
+    elif chosen is not None:
+        _rows(ws, tree, shown, chosen, to_window)
+    else:
+        if st.session_state.get("map_window", EVERYTHING) != EVERYTHING:
+            st.button("Show the whole map", icon=":material/zoom_out_map:", on_click=to_window, args=(EVERYTHING,))
+        _clusters(shown)
+
+
+def _clear() -> None:
+    st.session_state.pop("map_area", None)
+    url_state.pick(pair=None)
+
+
+def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
+    """A question with its answer; `back` names what is shown when it is left."""
+    id = pair.question.discipline_id
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=url_state.pick, kwargs={"pair": None},
+        )  # fmt: skip
+        if st.button("Read all of it", icon=":material/quiz:", key="read_pair"):
+            if id in tree:
+                url_state.pick(focus=id, pair=pair.question.id)
+            url_state.go("pages/homework.py")
+    names = [node.name for node in hierarchy.path(tree, id)] if id in tree else ["removed from the taxonomy"]
+    st.caption(plain(" › ".join(names)))
+    marks(pair)
+    tags(ws, pair.question.seq)
+    with st.container(height=470, border=False):
+        st.markdown(model_markdown(pair.question.text))
+        st.divider()
+        if pair.answer is None:
+            st.caption("No answer yet.")
+        else:
+            st.markdown(model_markdown(pair.answer))
+
+
+def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_window: Callable[[Window], None]) -> None:
+    """The rows that are encircled, newest first, and what can be done to all of them."""
+    places = np.flatnonzero(chosen)
+    count = len(places)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plural(count, 'question')}**", width="content")
+        if count and shown.info.dims == 2:
+            st.button(
+                "Look closer", icon=":material/zoom_in:", type="tertiary", on_click=to_window,
+                args=(extent_of(np.asarray(shown.xy)[places]),),
+            )  # fmt: skip
+        st.button("Clear", icon=":material/close:", type="tertiary", on_click=_clear, key="clear_area")
+    if not count:
+        st.caption("Nothing lies there.")
+        return
+    seqs = shown.seqs[places]
+    _deeds(ws, seqs)
+    listed = places[::-1][:LISTED]
+    starts = homework_rows.question_starts(ws.db, shown.seqs[listed].tolist(), 160)
+    disciplines = [tree.nodes[id]["node"].name if id in tree else "removed" for id in shown.info.disciplines]
+    frame = pd.DataFrame({
+        "question": [starts.get(seq, "(gone)").replace("\n", " ") for seq in shown.seqs[listed].tolist()],
+        "discipline": [disciplines[code] for code in shown.discipline[listed].tolist()],
+    })  # fmt: skip
+    key = f"area_{count}_{int(seqs[-1])}"
+
+    def choose() -> None:
+        picked = st.session_state[key].selection.rows
+        if picked and picked[0] < len(listed):
+            ids = homework_rows.pair_ids(ws.db, [int(shown.seqs[listed[picked[0]]])])
+            url_state.pick(pair=ids[0] if ids else None)
+
+    st.dataframe(
+        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, height=400,
+        column_config={
+            "question": st.column_config.TextColumn("Question", width=230),
+            "discipline": st.column_config.TextColumn("Discipline", width=110),
+        },
+    )  # fmt: skip
+    if count > LISTED:
+        st.caption(f"The newest {LISTED} of them.")
+
+
+def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
+    """Reject, star or take away all that is encircled."""
+    count = len(seqs)
+    if count > MOST_JUDGED:
+        st.caption(f"Encircle at most {number(MOST_JUDGED)} to reject or star them together.")
+        return
+    which = PairFilter(seqs=tuple(seqs.tolist()))
+    said = plural(count, "question")
+    with st.container(horizontal=True, gap="small"):
+        if count <= MOST_DOWNLOADED:
+            _export_button(ws, which)
+        if ws.read_only:
+            return
+        st.button(
+            f"Reject {number(count)}", icon=":material/close:", key="reject_area", on_click=deed,
+            args=(f"Rejected {said}.", review.review_all, ws, which, "reject", url_state.user()),
+            kwargs={"reason": "rejected on the map"},
+        )  # fmt: skip
+        st.button(
+            f"Star {number(count)}", icon=":material/star:", key="star_area", on_click=deed,
+            args=(f"Starred {said}.", review.star_all, ws, which, True, url_state.user()),
+        )  # fmt: skip
+
+
+def _export_button(ws: Workspace, which: PairFilter) -> None:
+    """The button that takes away what is encircled and in the dataset, as chat messages."""
+    count = number_of(ws.db, replace(which, dropped="in"))
+    st.download_button(
+        f"Export {number(count)}", partial(packed, ws, "chat", RowSelection(which=which, scripted=True)),
+        file_name=f"{ws.folder.name}-encircled.jsonl", icon=":material/download:", key="export_area", on_click="ignore",
+        disabled=not count,
+        help="As chat messages (JSONL): those of them that have an answer and that no check or person left out of the dataset.",
+    )  # fmt: skip
+
+
+def _clusters(shown: Map) -> None:
+    """The clusters of the map, largest first; picking one lists its rows."""
+    clusters = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)[:MOST_CLUSTERS]
+    st.markdown(f"**{plural(len(shown.info.clusters), 'cluster')}**, by their telling words")
+    if not clusters:
+        st.caption("The questions form no groups that stand apart.")
+        return
+    key = f"clusters_{shown.info.embedder}_{shown.info.dims}_{shown.info.version}"
+
+    def choose() -> None:
+        picked = st.session_state[key].selection.rows
+        if picked and picked[0] < len(clusters):
+            st.session_state.map_area = ("cluster", clusters[picked[0]].id)
+
+    st.dataframe(
+        pd.DataFrame({
+            "terms": [shorten(cluster.label, 90) for cluster in clusters], "size": [cluster.size for cluster in clusters],
+        }),
+        key=key, on_select=choose, selection_mode="single-row", hide_index=True, height=430 if len(clusters) > 11 else "content",
+        column_config={
+            "terms": st.column_config.TextColumn("Words", width=205),
+            "size": st.column_config.NumberColumn("Rows", format="localized", width=60),
+        },
+    )  # fmt: skip
+    st.caption("Click a point to read its question; encircle some with the lasso or the box to list, reject or star them.")

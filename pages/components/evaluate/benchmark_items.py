@@ -1,0 +1,150 @@
+"""Every question of a benchmark run: its prompt, what the model said, what was taken from that, and what was right."""
+
+from math import exp
+
+import pandas as pd
+import streamlit as st
+
+from glan_core.evaluation.benchmarks.item_store import Item, ItemPage, items_file, read_items
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
+from glan_core.evaluation.benchmarks.score_frames import part_title
+from glan_core.formatting import number, shorten
+from glan_core.models.model_specs import title_of
+from glan_core.workspace import Workspace
+from glan_core.workspace.benchmark_score_rows import Score
+from pages.components.shared import page_frame
+from pages.components.shared.untrusted_text import plain
+
+LISTED = 50
+JUDGED = {"All": None, "Right": True, "Wrong": False}
+
+
+def panel(ws: Workspace, found: list[Score]) -> None:
+    """Which run is read, its questions as a list, the picked one beside it."""
+    runs: dict[tuple, Score] = {}
+    for score in found:
+        if score.part == MAIN:
+            runs.setdefault((score.benchmark, score.way, score.model), score)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        score = _choice(runs)
+        judged = st.segmented_control("Show", list(JUDGED), default="All", required=True, key="bench_judged")
+        part = _part(found, score)
+    file = items_file(ws, score.weights_hash, score.benchmark, score.way, score.about)
+    if not file.is_file():
+        st.warning("The questions of this score are gone; the score is kept. Ask them again to read them.")
+        return
+    chosen = (score.benchmark, score.way, score.model, judged, part)
+    if st.session_state.get("bench_chosen") != chosen:
+        st.session_state.update(bench_chosen=chosen, bench_page=1)
+    page = _read(str(file), file.stat().st_mtime_ns, (st.session_state.get("bench_page", 1) - 1) * LISTED, JUDGED[judged], part)
+    if not page.total:
+        st.caption("No question is like that.")
+        return
+    left, right = page_frame.list_and_detail("questions")
+    with left:
+        picked = _list(page, "_".join(map(str, chosen)))
+    with right:
+        _detail(page.items[picked], score)
+
+
+def _choice(runs: dict[tuple, Score]) -> Score:
+    """The benchmark, the way it was asked and the model."""
+    asked = sorted(
+        {key[:2] for key in runs}, key=lambda key: (list(BENCHMARKS).index(key[0]) if key[0] in BENCHMARKS else 99, key[1])
+    )
+    if st.session_state.get("bench_asked") not in asked:
+        st.session_state.bench_asked = asked[0]
+    benchmark, way = st.selectbox(
+        "Benchmark",
+        asked,
+        key="bench_asked",
+        width=280,
+        format_func=lambda key: f"{_title(key[0])}, {WORDS.get(key[1], key[1])}",
+    )
+    models = sorted({key[2] for key in runs if key[:2] == (benchmark, way)}, key=lambda model: not model.startswith("tuned:"))
+    if st.session_state.get("bench_model") not in models:
+        st.session_state.bench_model = models[0]
+    model = st.selectbox("Model", models, key="bench_model", format_func=title_of, width=220)
+    return runs[benchmark, way, model]
+
+
+def _part(found: list[Score], score: Score) -> str | None:
+    """One of the benchmark's parts, or None for all."""
+    parts = BENCHMARKS[score.benchmark].parts if score.benchmark in BENCHMARKS else {}
+    here = sorted(
+        {s.part for s in found if s.part in parts and s.part != MAIN and (s.benchmark, s.way) == (score.benchmark, score.way)}
+    )
+    if not here:
+        return None
+    if st.session_state.get("bench_part") not in here:
+        st.session_state.bench_part = None
+    return st.selectbox(
+        "Part", here, key="bench_part", index=None, placeholder="All parts", width=220,
+        format_func=lambda part: part_title(score.benchmark, score.way, part),
+    )  # fmt: skip
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _read(file: str, _changed: int, start: int, right: bool | None, part: str | None) -> ItemPage:
+    from pathlib import Path
+
+    return read_items(Path(file), start, LISTED, right=right, part=part)
+
+
+def _list(page: ItemPage, key: str) -> int:
+    """The questions of this page as a table; which of them is picked."""
+    event = st.dataframe(
+        pd.DataFrame({
+            "right": ["✓" if item.right >= 1 else "✗" for item in page.items],
+            "question": [shorten(" ".join((item.question or item.prompt).split()), 90) for item in page.items],
+        }),
+        hide_index=True, key=f"bench_items_{key}_{page.start}", on_select="rerun", selection_mode="single-row",
+        height=min(530, 38 + 35 * len(page.items)), alt="Questions of the benchmark",
+        column_config={
+            "right": st.column_config.TextColumn("", width=30), "question": st.column_config.TextColumn(f"{number(page.total)} questions"),
+        },
+    )  # fmt: skip
+    if page.total > LISTED:
+        st.pagination(-(-page.total // LISTED), key="bench_page", max_visible_pages=5)
+    rows = [row for row in event.selection.rows if row < len(page.items)]
+    return rows[0] if rows else 0
+
+
+def _detail(item: Item, score: Score) -> None:
+    """All of an item as it is, in blocks that render nothing."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge("right" if item.right >= 1 else "wrong", color="green" if item.right >= 1 else "red")
+        st.caption(plain(part_title(score.benchmark, score.way, item.part) if item.part else _title(score.benchmark)))
+    _block("Prompt", item.prompt)
+    if item.options:
+        st.caption("How likely each option was")
+        st.dataframe(
+            pd.DataFrame({
+                "option": [text for text, _ in item.options], "chance": [exp(chance) for _, chance in item.options],
+                "log": [chance for _, chance in item.options],
+            }),
+            hide_index=True, height="content", alt="Options and their probability",
+            column_config={
+                "option": st.column_config.TextColumn("Option"),
+                "chance": st.column_config.NumberColumn("Probability", format="%.2e", width=110),
+                "log": st.column_config.NumberColumn("Logarithm", format="%.2f", width=100, help="Natural logarithm; the greatest counts."),
+            },
+        )  # fmt: skip
+    else:
+        _block("What the model said", item.output)
+    taken = "Likeliest option" if item.options else "What was taken from it"
+    if item.extracted and item.extracted != item.output:
+        _block(taken, item.extracted)
+    if item.target:
+        _block("Tests that it had to pass" if BENCHMARKS[score.benchmark].runs_code else "What was right", item.target)
+    if item.note:
+        _block("What became of it", item.note)
+
+
+def _block(title: str, text: str) -> None:
+    st.caption(title)
+    st.code(text or "(nothing)", language=None, wrap_lines=True, height=320 if len(text) > 1500 else "content")
+
+
+def _title(benchmark: str) -> str:
+    return BENCHMARKS[benchmark].title if benchmark in BENCHMARKS else benchmark

@@ -1,0 +1,150 @@
+"""Benchmarks: the scores of models and of their bases, every question with what was answered, and the run that asks them."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.errors import GlanError
+from glan_core.evaluation import published_results
+from glan_core.evaluation.benchmarks import score_frames
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
+from glan_core.figures import benchmarks as pictures
+from glan_core.formatting import ago, number
+from glan_core.models.model_specs import specs_of, title_of
+from glan_core.workspace import Workspace, benchmark_score_rows
+from glan_core.workspace.benchmark_score_rows import Score
+from pages.components.evaluate import benchmark_form, benchmark_items
+from pages.components.shared import job_panel, page_frame
+from pages.components.shared.untrusted_text import fault, plain
+
+VIEWS = ("Scores", "Questions", "Run")
+EVERYTHING = "all"
+CHART = {"displayModeBar": False}
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """What is at work, and the chosen one of three: scores, questions, the form. Without scores the form comes first."""
+    busy = job_panel.progress(ws, "bench")
+    found = benchmark_score_rows.scores(ws.db)
+    if not found:
+        st.info(
+            "How well models answer the paper's benchmarks will be shown here, tuned ones beside their bases. Nothing was asked yet.",
+            icon=":material/leaderboard:",
+        )
+        _run(ws, busy)
+        return
+    view = st.segmented_control(
+        "Benchmarks", VIEWS, key="bench_view", default=VIEWS[0], required=True, label_visibility="collapsed"
+    )
+    if view == "Run":
+        _run(ws, busy)
+    elif view == "Questions":
+        benchmark_items.panel(ws, found)
+    else:
+        _scores(found)
+
+
+def _run(ws: Workspace, busy: bool) -> None:
+    if not specs_of(ws) and not st.session_state.get("run_bench_local"):
+        st.caption("There is no tuned model yet: fine-tune one on the page Train, or name a folder of weights below.")
+    try:
+        benchmark_form.panel(ws, busy)
+    except GlanError as error:
+        fault(error)
+
+
+def _scores(found: list[Score]) -> None:
+    """The picture of all benchmarks, or of one's parts, and the numbers beside it."""
+    frame = score_frames.scores_frame(found)
+    models = list(
+        dict.fromkeys(score.model for score in sorted(found, key=lambda score: (score.model.split(":", 1)[-1], score.model)))
+    )
+    titles = {model: title_of(model) for model in models}
+    detailed = [id for id in BENCHMARKS if any(len(score_frames.part_rows(frame, id, way)) for way in BENCHMARKS[id].ways)]
+    chosen = EVERYTHING
+    if detailed:
+        chosen = st.segmented_control(
+            "Of", [EVERYTHING, *detailed], default=EVERYTHING, required=True, key="bench_of", label_visibility="collapsed",
+            format_func=lambda id: "All benchmarks" if id == EVERYTHING else BENCHMARKS[id].title,
+        )  # fmt: skip
+    paper = st.toggle("Beside the paper", key="bench_paper", help=published_results.MARK)
+    of_paper = published_results.benchmark_scores() if paper else None
+    left, right = page_frame.picture_and_detail("scores")
+    with left:
+        _picture(frame, chosen, titles, of_paper)
+        if paper:
+            st.caption(f"Diamonds: {published_results.MARK[0].lower()}{published_results.MARK[1:]}")
+    with right:
+        _numbers(frame, found, chosen, titles)
+
+
+def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str], of_paper: pd.DataFrame | None) -> None:
+    style = page_frame.figure_style()
+    if chosen == EVERYTHING:
+        figure = pictures.scores_figure(score_frames.whole_rows(frame), titles, style, of_paper)
+        st.plotly_chart(figure, width="stretch", config=CHART, key="bench_all")
+        return
+    for way in BENCHMARKS[chosen].ways:
+        rows = score_frames.part_rows(frame, chosen, way)
+        if len(rows):
+            st.markdown(f"**{BENCHMARKS[chosen].title}** {WORDS[way]}")
+            figure = pictures.scores_figure(rows, titles, style, of_paper)
+            st.plotly_chart(figure, width="stretch", config=CHART, key=f"bench_{chosen}_{way}")
+
+
+def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[str, str]) -> None:
+    """The same as a table with a column a model, all parts in it, and how it was asked."""
+    shown = score_frames.whole_rows(frame) if chosen == EVERYTHING else _all_parts(frame, chosen)
+    if chosen == EVERYTHING:  # the column is narrow
+        shown = shown.assign(row=[row.replace(WORDS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)])
+    wide = shown.pivot_table(index="row", columns="model", values="score", sort=False).reset_index()
+    models = [model for model in titles if model in wide.columns]
+    st.dataframe(
+        wide[["row", *models]], hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
+        alt="Scores by benchmark and model",
+        column_config={
+            "row": st.column_config.TextColumn("Right answers, %", width=172, pinned=True),
+            **{
+                model: st.column_config.NumberColumn(
+                    titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: more is better."
+                )
+                for model in models
+            },
+        },
+    )  # fmt: skip
+    _how(found, chosen)
+
+
+def _all_parts(frame: pd.DataFrame, benchmark: str) -> pd.DataFrame:
+    """Every score of a benchmark: the whole first, then groups and readings, then its parts, each in both ways."""
+    about, rows = BENCHMARKS[benchmark], []
+    for way_name, way in about.ways.items():
+        names = [MAIN, *about.groups, *way.others, *(part for part in about.parts if part != MAIN)]
+        own = frame[(frame["benchmark"] == benchmark) & (frame["way"] == way_name) & frame["part"].isin(names)].copy()
+        own["nth"] = [names.index(part) for part in own["part"]]
+        words = ["All" if part == MAIN else score_frames.part_title(benchmark, way_name, part) for part in own["part"]]
+        own["row"] = [f"{word}, {way_name}" if len(about.ways) > 1 else word for word in words]
+        rows.append(own.sort_values("nth", kind="stable"))
+    return pd.concat(rows)
+
+
+def _how(found: list[Score], chosen: str) -> None:
+    """How the newest of the shown scores came about, and a warning where scores were made differently."""
+    of = [score for score in found if score.part == MAIN and chosen in (EVERYTHING, score.benchmark)]
+    newest = of[0]
+    about = newest.about
+    limit = f"the first {number(about['limit'])} rows a benchmark" if about.get("limit") else "all rows"
+    asked = "in the model's chat template" if about.get("template") else "without a chat template"
+    shots = f"{about.get('shots')}-shot, {about.get('measure')}, " if chosen != EVERYTHING else ""
+    st.caption(plain(f"Newest: {ago(newest.at)}; {shots}{limit}, {asked}, lm-eval {about.get('lm_eval')}."))
+    compared: dict[tuple, dict[str, str]] = {}
+    for score in reversed(of):
+        settings = {name: value for name, value in score.about.items() if name not in ("base", "max_tokens")}
+        compared.setdefault((score.benchmark, score.way), {})[score.model] = benchmark_score_rows.settings(settings)
+    if mixed := {
+        BENCHMARKS[id].title for (id, _), by_model in compared.items() if id in BENCHMARKS and len(set(by_model.values())) > 1
+    }:
+        st.warning(
+            f"{', '.join(sorted(mixed))}: the models were asked with different settings or data, so their scores do not compare.",
+            icon=":material/difference:",
+        )

@@ -1,0 +1,140 @@
+"""Judging: the tests that hold questions out, and the form that has two models answer one of them before a judge."""
+
+import networkx as nx
+import streamlit as st
+
+from glan_core import runs
+from glan_core.dataset.glan_test_store import GlanTest
+from glan_core.errors import GlanError
+from glan_core.evaluation.answer_sources import title
+from glan_core.evaluation.judge.pairwise import plan_judging
+from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
+from glan_core.formatting import duration, money, number, short, span
+from glan_core.generation.plan import Plan
+from glan_core.models.model_specs import specs_of
+from glan_core.settings import read_settings
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, run_rows
+from pages.components.dataset import row_choice
+from pages.components.evaluate import glan_tests
+from pages.components.shared import page_frame, plan_panel, run_table, teacher_form, url_state
+from pages.components.shared.untrusted_text import fault, plain
+
+KIND = "judge-models"
+OPEN = ("queued", "running", "paused", "failed", "lost")
+TYPED = "another"
+MOST_TOKENS = 4096
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The run at work and the form that plans another; beside them the tests."""
+    left, right = page_frame.two_halves()
+    with right:
+        tests = glan_tests.panel(ws, tree)
+    with left:
+        st.markdown("**Have two models judged**")
+        st.caption(
+            "Both answer the questions of a test; a judge scores each answer from 1 to 10, twice, with the answers in either order. "
+            "What was answered or judged before is not asked again."
+        )
+        last = next((run for run in run_rows.runs(ws.db, 40) if run.kind == KIND), None)
+        state = last and runs.state_of(last)
+        if state in OPEN:
+            run_table.live(ws, last.id)
+        else:
+            row_choice.outcome(ws, KIND)
+            if state == "finished":
+                st.button("See the result", icon=":material/insights:", on_click=_ask_for, args=("Results",), key="see_result")
+        if not tests:
+            st.info("Judging needs a test: hold questions out on the right.", icon=":material/science:")
+        elif not ws.read_only and state not in ("queued", "running"):
+            _form(ws, tree, tests)
+
+
+def _ask_for(view: str) -> None:
+    st.session_state.evaluate_asked = view
+
+
+def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
+    """Which test, which models, who judges; the plan, and the button that starts it."""
+    names = [test.name for test in tests]
+    if st.session_state.get("run_eval_test") not in names:
+        st.session_state.run_eval_test = names[0]
+    st.selectbox("Test", names, key="run_eval_test", format_func=lambda name: _test_words(tests[names.index(name)]))
+    test = tests[names.index(st.session_state.run_eval_test)]
+    known = specs_of(ws)
+    with st.grid(2, gap="small", min_column_width=220):
+        ours = _model("Model", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
+        beside = known[1] if len(known) > 1 else REFERENCE
+        other = _model("Beside", [*known, *([REFERENCE] if test.teachers else []), "scripted", TYPED], "run_eval_other", beside)
+    with st.grid(2, gap="small", min_column_width=150):
+        per = st.number_input(
+            "Questions of each discipline", 1, None, None, key="run_eval_questions", placeholder="all",
+            help="A part of the test is cheaper; asked for more later, only the rest is paid for.",
+        )  # fmt: skip
+        tokens = st.number_input("Tokens of an answer at most", 1, MOST_TOKENS, 512, key="run_eval_tokens")
+    st.markdown("**Judge**")
+    values = teacher_form.fields("run_eval_judge")
+    if values and values["teacher"] == "scripted":
+        st.caption("As a judge it counts the words that an answer shares with its textbook's, and says so.")
+    budget = st.number_input(
+        "Budget in dollars", 0.01, None, None, key="run_eval_budget", placeholder="none", format="%.2f",
+        help="Never spent beyond, what is in flight included.",
+    )  # fmt: skip
+    focus = url_state.focus()
+    if focus:
+        st.caption(f":material/filter_alt: Only questions of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+    if values is None or ours is None or other is None:
+        return
+    own = {"test": test.name, "ours": ours, "other": other, "questions": per, "answer_tokens": tokens, "budget_usd": budget,
+           "disciplines": tuple(hierarchy.disciplines_under(tree, focus)) if focus else None}  # fmt: skip
+    try:
+        settings = read_settings(PairwiseJudgeSettings, values | own)
+        made = plan_judging(ws, settings)
+    except GlanError as error:
+        fault(error)
+        return
+    _start(ws, settings, made)
+
+
+def _test_words(test: GlanTest) -> str:
+    of = f" of {number(len(test.disciplines))} disciplines" if test.disciplines else ""
+    return f"{test.name} · {number(test.number)} questions{of}"
+
+
+def _model(label: str, options: list[str], key: str, default: str) -> str | None:
+    """A model by its name; None while what is typed is none."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = default
+    words = {"scripted": "Scripted teacher", TYPED: "Another …"}
+    chosen = st.selectbox(label, options, key=key, format_func=lambda spec: words.get(spec) or title(spec))
+    if chosen != TYPED:
+        return chosen
+    typed = st.text_input(
+        "Its name", key=f"{key}_typed", placeholder="openai:MODEL@http://localhost:8000/v1 or local:FOLDER",
+        help="openai:MODEL for OpenAI, openai:MODEL@ADDRESS for another endpoint, local:PATH for weights on this machine.",
+    ).strip()  # fmt: skip
+    return typed or None
+
+
+def _start(ws: Workspace, settings: PairwiseJudgeSettings, made: Plan) -> None:
+    calls = made.calls[1]
+    with st.grid(3, gap="small", min_column_width=120):
+        parts = {stage.stage: stage.calls[1] for stage in made.stages}
+        answers = parts["answer_ours"] + parts["answer_other"]
+        st.metric("Calls", short(calls), help=f"{number(answers)} answers and {number(parts['verdict'])} verdicts.")
+        st.metric("Price", money(made.usd), help=made.basis)
+        st.metric(
+            "Time",
+            span(tuple(map(duration, made.seconds))) if calls else "–",
+            help="A rough guess where weights of this machine answer.",
+        )
+    label = f"Judge · {plan_panel.cost_of(made)}" if calls else "Nothing to do: all of it is judged"
+    if st.button(label, type="primary", icon=":material/gavel:", key="start_judging_models", disabled=not calls):
+        try:
+            name = f"{title(settings.ours)} beside {title(settings.other)} on {settings.test}"
+            runs.start(ws, KIND, name, settings, teacher_form.environment(), made.as_dict())
+        except GlanError as error:
+            fault(error)
+        else:
+            st.rerun()

@@ -1,0 +1,148 @@
+"""The leaderboard: every model with what was measured of it, the paper's published numbers below it for comparison."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.glan_test_store import list_tests
+from glan_core.evaluation import published_results
+from glan_core.evaluation.leaderboard import board
+from glan_core.formatting import plural
+from glan_core.models.tuned_model_store import list_models
+from glan_core.taxonomy import coverage
+from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
+from pages.components.evaluate import match_view
+from pages.components.evaluate.match_view import PICKED, signed
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.untrusted_text import plain
+
+LABELS = {
+    "gsm8k": "GSM8K", "math": "MATH", "humaneval": "HumanEval", "mbpp": "MBPP", "bbh": "BBH", "arc_easy": "ARC-E",
+    "arc_challenge": "ARC-C", "mmlu": "MMLU", "ifeval": "IFEval",
+}  # fmt: skip
+PAPER = "paper · "
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The table of models, and beside it the one that is picked."""
+    models, matches, probes = list_models(ws), match_rows.matches(ws.db), probe_rows.probes(ws.db)
+    scores = benchmark_score_rows.scores(ws.db, parts=False)
+    if not (models or matches or probes or scores):
+        _nothing(ws, tree)
+        return
+    state = (tuple((m.name, m.created_at) for m in models), tuple((m.id, m.at) for m in matches), len(probes), len(scores),
+             tuple((s.at, s.score) for s in scores[:1]), tuple(test.hash for test in list_tests(ws)))  # fmt: skip
+    frame = _board(ws, str(ws.folder), state)
+    paper = st.toggle("With the paper's models", key="evaluate_with_paper", help=published_results.MARK)
+    left, right = page_frame.picture_and_detail("board")
+    with left:
+        picked = _table(frame, paper)
+    with right:
+        _detail(ws, frame, picked)
+
+
+@st.cache_data(max_entries=10, show_spinner=False)
+def _board(_ws: Workspace, folder: str, state: tuple) -> pd.DataFrame:
+    return board(_ws)
+
+
+def _nothing(ws: Workspace, tree: nx.DiGraph) -> None:
+    """What will be here, and the one button that comes next."""
+    tests, pairs = list_tests(ws), coverage.coverage_by_node(ws, tree)[""].counts["pairs"]
+    st.info(
+        "Models will be ranked here: by a judge on a GLAN-Test, by benchmarks, by what contamination probes say, beside the paper's "
+        "published numbers. Nothing was measured yet.", icon=":material/leaderboard:",
+    )  # fmt: skip
+    if ws.read_only:
+        return
+    if not pairs:
+        st.caption("It begins with questions: a run writes them.")
+        if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
+            url_state.go("pages/runs.py")
+    elif not tests:
+        st.caption(
+            "First hold questions out, before the snapshot that a model learns from is taken: then it can be tested on them."
+        )
+        if st.button("Hold questions out", type="primary", icon=":material/science:"):
+            st.session_state.evaluate_asked = "Judge"
+            st.rerun()
+    else:
+        st.caption(f"{plural(len(tests), 'test')} frozen: now a model can be trained on the rest.")
+        if st.button("Train a model", type="primary", icon=":material/model_training:"):
+            url_state.go("pages/train.py")
+
+
+def _table(frame: pd.DataFrame, paper: bool) -> str:
+    """All models; the name of the picked one."""
+    frame = frame.sort_values("difference", ascending=False, na_position="last", kind="stable", ignore_index=True)
+    of_paper = published_results.main_results() if paper else pd.DataFrame()
+    benchmarks = [name for name in LABELS if name in frame or name in of_paper]
+    shown = pd.DataFrame({
+        "title": frame["title"], "difference": frame["difference"].astype(float), "beside": frame["beside"],
+        "loss": frame["loss"].astype(float), "delta": frame["delta_percent"].astype(float),
+        **{name: frame[name].astype(float) if name in frame else None for name in benchmarks},
+    })  # fmt: skip
+    if paper:
+        rows = [{"title": f"{PAPER}{name}", **{b: row.get(b) for b in benchmarks}} for name, row in of_paper.iterrows()]
+        shown = pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
+    names = frame["model"].tolist()
+    at, picking = page_frame.one_picked(f"board_{len(names)}_{paper}", names, "evaluate_model")
+    st.dataframe(
+        shown, **picking, hide_index=True, placeholder="–",
+        height="content" if len(shown) <= 16 else 600, alt="Models, the highest score difference first",
+        column_config={
+            "title": st.column_config.TextColumn("Model", width=165, pinned=True),
+            "difference": st.column_config.NumberColumn(
+                "GLAN-Test", format="%+.2f", width=82, help="Mean score of this model minus the other's, in its newest match; higher is better."
+            ),
+            "beside": st.column_config.TextColumn("Beside", width=140),
+            "loss": st.column_config.NumberColumn(
+                "Held out", format="%.3f", width=75,
+                help="Loss on the rows that its own snapshot held out, in nats a token; lower is better, and only comparable on the same one.",
+            ),
+            "delta": st.column_config.NumberColumn(
+                "Probe", format="%+.1f%%", width=72,
+                help="The largest delta% of its contamination probes: (L_test − L_train) / L_test. Far above 0: the training split was seen.",
+            ),
+            **{name: st.column_config.NumberColumn(
+                LABELS[name], format="%.1f", width=78, help="Percent right, from generated answers where it was asked so; higher is better."
+            ) for name in benchmarks},
+        },
+    )  # fmt: skip
+    if paper:
+        st.caption(published_results.MARK)
+    return names[at] if names else ""
+
+
+def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
+    """The picked model: its matches, each with a way to it, and where it comes from."""
+    row = frame.set_index("model").loc[picked]
+    st.subheader(plain(row["title"]), anchor=False)
+    if pd.notna(row["difference"]):
+        between = f" ({row['low']:+.2f} to {row['high']:+.2f})" if pd.notna(row["low"]) else ""
+        st.markdown(
+            f"**{signed(row['difference'])}**{between} beside {plain(row['beside'])}, on {plural(int(row['judged']), 'question')}"
+        )
+    if pd.notna(row["delta_percent"]):
+        st.caption(f"Contamination: delta {row['delta_percent']:+.1f} % on {plain(row['probe'])}, the largest of its probes.")
+    mine = [match for match in match_rows.matches(ws.db) if picked in (match.ours, match.other)]
+    if mine:
+        st.caption(f"{plural(len(mine), 'match', 'matches')}, the newest first")
+    for match in mine[:6]:
+        st.button(
+            plain(match_view.names(match)), key=f"open_{match.id}", icon=":material/insights:", type="tertiary", on_click=_open,
+            args=(match.id,),
+        )  # fmt: skip
+    if not mine and not ws.read_only:
+        st.caption("No judge has seen it yet.")
+        if st.button("Have it judged", type="primary", icon=":material/gavel:"):
+            st.session_state.run_eval_ours = picked
+            st.session_state.evaluate_asked = "Judge"
+            st.rerun()
+    if row["kind"] == "tuned" and st.button("Where it comes from", icon=":material/deployed_code:"):
+        st.session_state.model = picked.partition(":")[2]
+        url_state.go("pages/models.py")
+
+
+def _open(match_id: str) -> None:
+    st.session_state.update({PICKED: match_id, "evaluate_asked": "Results"})

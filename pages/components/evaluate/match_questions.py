@@ -1,0 +1,147 @@
+"""The questions of a match one by one: both answers, the reference, both verdicts."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.glan_test_store import Item
+from glan_core.errors import GlanError
+from glan_core.evaluation.answer_sources import title
+from glan_core.evaluation.judge.match_setup import NOTHING, OTHER, OURS, VERDICT, verdict_work
+from glan_core.evaluation.settings import REFERENCE
+from glan_core.formatting import number, plural, shorten
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, match_rows
+from glan_core.workspace.match_rows import Match, Verdict
+from pages.components.evaluate import match_view
+from pages.components.evaluate.match_view import Seen, signed
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.untrusted_text import fault, model_markdown, plain, scripted_mark
+
+SHOWN = {
+    "all": "All", "won": "Won", "tied": "Tied", "lost": "Lost", "apart": "Orders disagree", "missing": "Not judged",
+}  # fmt: skip
+PAGE = 200
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The questions of the match in a table, and the picked one to be read."""
+    match = match_view.choose(ws)
+    if match is None:
+        match_view.nothing(
+            "The questions of a match can be read here with both answers and both verdicts. Nothing was judged yet.", "quiz"
+        )
+        return
+    seen = match_view.look(ws, match)
+    if seen is None:
+        return
+    frame = _filtered(tree, seen)
+    if frame.empty:
+        st.info("No question of this match is like that.", icon=":material/filter_alt_off:")
+        return
+    left, right = page_frame.list_and_detail("items")
+    with left:
+        id = _table(frame)
+    with right:
+        _reading(ws, match, id)
+
+
+def _filtered(tree: nx.DiGraph, seen: Seen) -> pd.DataFrame:
+    frame, focus = seen.frame, url_state.focus()
+    if focus:
+        frame = frame[frame["discipline"].isin(hierarchy.disciplines_under(tree, focus))]
+    judged = frame["difference"].notna()
+    masks = {
+        "all": judged | True, "won": frame["difference"] > 0, "tied": frame["difference"] == 0, "lost": frame["difference"] < 0,
+        "apart": judged & ~frame["agree"], "missing": ~judged,
+    }  # fmt: skip
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    there = [name for name in SHOWN if counts[name] or name == "all"]
+    if st.session_state.get("evaluate_shown") not in there:
+        st.session_state.evaluate_shown = "all"
+    which = st.segmented_control(
+        "Which", there, format_func=lambda name: f"{SHOWN[name]} · {number(counts[name])}", key="evaluate_shown", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return frame[masks[which]].sort_values("difference", na_position="last", ignore_index=True)
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """The questions, the worst first; the one that is picked."""
+    shown = frame.head(PAGE)
+    ids = shown["item"].tolist()
+    at, picking = page_frame.one_picked(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
+    st.dataframe(
+        pd.DataFrame({
+            "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
+            "name": shown["name"],
+        }),
+        **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
+        alt="Questions, those with the lowest difference first",
+        column_config={
+            "question": st.column_config.TextColumn("Question", width=190),
+            "difference": st.column_config.NumberColumn("Diff.", format="%+.1f", width=56, help="Mean of both orders; empty: not judged."),
+            "name": st.column_config.TextColumn("Of", width=90),
+        },
+    )  # fmt: skip
+    if len(frame) > PAGE:
+        st.caption(f"The first {number(PAGE)} of {plural(len(frame), 'question')}: choose a part of them above, or a focus.")
+    return ids[at]
+
+
+def _reading(ws: Workspace, match: Match, id: str) -> None:
+    try:
+        item = match_view.item(ws, match, id)
+    except GlanError as error:
+        fault(error)
+        return
+    place = " › ".join(plain(shorten(name, 40)) for name in (*item.taxonomy, item.subject) if name) or plain(item.skill)
+    st.caption(" · ".join(part for part in (place, plain(item.level)) if part))
+    with st.container(border=True, key="question"):
+        st.markdown(model_markdown(item.question))
+    with st.grid(2, gap="small", min_column_width=300):
+        for stage, spec, key in ((OURS, match.ours, match.ours_key), (OTHER, match.other, match.other_key)):
+            with st.container(border=True):
+                _answer(ws, match, item, stage, spec, key)
+    if item.reference and REFERENCE not in (match.ours, match.other):
+        with st.expander("Reference answer"):
+            st.markdown(model_markdown(item.reference))
+    _verdicts(ws, match, item)
+
+
+def _answer(ws: Workspace, match: Match, item: Item, stage: str, spec: str, key: str) -> None:
+    st.markdown(f"**{plain(title(spec))}**")
+    if key == REFERENCE:
+        st.markdown(model_markdown(item.reference))
+        return
+    answer = match_rows.answer(ws.db, match.test, key, item.id)
+    if answer is None:
+        st.caption("No answer: none came, or it was not asked yet.")
+        return
+    scripted_mark(answer.teacher)
+    st.markdown(model_markdown(answer.text) if answer.text.strip() else f"*{NOTHING}*")
+
+
+def _verdicts(ws: Workspace, match: Match, item: Item) -> None:
+    """What the judge said in each order, or why there is no verdict."""
+    found = {verdict.swapped: verdict for verdict in match_rows.verdicts(ws.db, match.id, [item.id])}
+    for swapped, settings in ((False, "Ours shown first"), (True, "The other shown first")):
+        with st.container(border=True, gap="xsmall"):
+            if verdict := found.get(swapped):
+                _verdict(verdict, settings)
+            else:
+                work = verdict_work(match.id, item.id, swapped)
+                failed = match_rows.failed(ws.db, VERDICT, [work]).get(work)
+                st.markdown(f"**{settings}** · no verdict")
+                st.caption(f"{plain(failed[1])}" if failed else "Not judged yet.")
+                if failed and failed[2]:
+                    st.code(failed[2][:2000], language=None, wrap_lines=True)
+
+
+def _verdict(verdict: Verdict, settings: str) -> None:
+    said = f"**{settings}** · ours {verdict.ours:g}, other {verdict.other:g} · {signed(verdict.ours - verdict.other)}"
+    if verdict.aspects:
+        said += "  \n" + " · ".join(f"{name} {a:g} / {b:g}" for name, (a, b) in verdict.aspects.items())
+    st.markdown(said.replace("+", r"\+"))
+    if verdict.comment:
+        st.caption(plain(shorten(verdict.comment, 600)))

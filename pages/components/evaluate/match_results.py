@@ -1,0 +1,246 @@
+"""What a match came to, by discipline: the taxonomy coloured by the difference, beside how much was trained."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.errors import GlanError
+from glan_core.evaluation import published_results
+from glan_core.evaluation.answer_sources import title
+from glan_core.evaluation.judge import match_statistics
+from glan_core.figures.coverage import ALL, coverage_frame, sunburst
+from glan_core.figures.judge_results import (
+    aspect_figure,
+    difference_bars,
+    difference_frame,
+    difference_rings,
+    trained_against_difference,
+)
+from glan_core.formatting import number, plural
+from glan_core.models.tuned_model_store import read_model
+from glan_core.taxonomy import coverage, hierarchy
+from glan_core.workspace import Workspace
+from glan_core.workspace.match_rows import Match
+from pages.components.evaluate import match_view
+from pages.components.evaluate.match_view import PARTS, STRATEGIES, Seen, signed
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.untrusted_text import plain
+
+COLORED = ("Score difference", "Pairs to train on")
+FEWEST = 3  # disciplines, for a correlation
+ROWS = 330  # pixels
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """One match: its numbers, the taxonomy with what is picked beside it, and its parts."""
+    match = match_view.choose(ws)
+    if match is None:
+        match_view.nothing(
+            "What a judge said of two models will be drawn here by discipline. Nothing was judged yet: hold questions out as a GLAN-Test, "
+            "and have a tuned model and its base answer them.", "gavel",
+        )  # fmt: skip
+        return
+    seen = match_view.look(ws, match)
+    if seen is None:
+        return
+    match_view.figures(seen)
+    if not seen.outcome.judged:
+        st.info("No question has both of its verdicts yet.", icon=":material/hourglass_empty:")
+        return
+    by_discipline = match_view.parts(seen, "discipline")
+    if len(by_discipline):
+        left, right = page_frame.picture_and_detail("match")
+        with left:
+            _rings(ws, tree, by_discipline)
+        with right:
+            _picked(ws, tree, seen)
+    else:
+        match_view.trust(ws, match)
+    left, right = page_frame.two_halves()
+    with left:
+        _bars(tree, seen)
+        _aspects(ws, seen)
+    with right:
+        _did_it_help(ws, tree, match, by_discipline)
+
+
+def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None:
+    """The taxonomy, coloured by the difference, or by how much there is to train on."""
+    focus = url_state.focus()
+    colored = st.segmented_control(
+        "Coloured by", COLORED, default=COLORED[0], key="evaluate_colored", required=True, label_visibility="collapsed"
+    )
+    middle = _middle(tree, focus)
+
+    def pick() -> None:
+        points = st.session_state.evaluate_rings.selection.points
+        if points and "id" in points[0]:
+            id = points[0]["id"]
+            if id == middle and id != ALL:
+                id = tree.nodes[id]["node"].parent_id
+            url_state.set_focus(None if id in (ALL, None) else id)
+
+    style = page_frame.figure_style()
+    if colored == COLORED[0]:
+        figure = difference_rings(difference_frame(tree, by_discipline), style, middle, focus)
+        told = "Blue: ours scored more, orange: the other did, grey: not tested."
+    else:
+        figure = sunburst(
+            coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs"), "pairs", style, middle, focus, 560
+        )
+        told = "The darker, the more answered questions there are, beside others of its kind. Grey: nothing yet."
+    st.plotly_chart(
+        figure, key="evaluate_rings", on_select=pick, selection_mode="points", config={"displayModeBar": False},
+        alt=f"Taxonomy as rings, coloured by {colored.lower()}",
+    )  # fmt: skip
+    st.caption(f"{told} Click to look into a part, the middle to go back up.")
+
+
+def _middle(tree: nx.DiGraph, focus: str | None) -> str:
+    if focus is None:
+        return ALL
+    node = tree.nodes[focus]["node"]
+    return focus if node.kind != "discipline" else node.parent_id or ALL
+
+
+def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
+    """What is in focus: its difference, and its disciplines."""
+    focus = url_state.focus()
+    below = set(hierarchy.disciplines_under(tree, focus))
+    frame = seen.frame[seen.frame["discipline"].isin(below)] if focus else seen.frame
+    found = match_statistics.outcome(frame)
+    st.subheader(plain(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
+    if not found.judged:
+        st.caption("Nothing was tested here.")
+    else:
+        between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
+        st.markdown(f"**{signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
+        ours, other = (plain(title(spec)) for spec in (seen.match.ours, seen.match.other))
+        st.caption(
+            f"{ours}: mean {found.ours:.2f} · {other}: mean {found.other:.2f} · {number(found.wins)} won, {number(found.ties)} tied, "
+            f"{number(found.losses)} lost"
+        )
+        if st.button("Read these questions", icon=":material/quiz:", width="stretch"):
+            st.session_state.evaluate_asked = "Questions"
+            st.rerun()
+        _disciplines(tree, match_view.parts(seen, "discipline", tuple(sorted(below)) if focus else None))
+    match_view.trust(ws, seen.match)
+
+
+def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
+    found = found[found["judged"] > 0].sort_values("difference", ascending=False, ignore_index=True)
+    ids = found["discipline"].tolist()
+    key = f"evaluate_disciplines_{url_state.focus()}_{len(ids)}"
+
+    def choose() -> None:
+        rows = st.session_state[key].selection.rows
+        if rows and ids[rows[0]] in tree:
+            url_state.set_focus(ids[rows[0]])
+
+    st.dataframe(
+        pd.DataFrame({
+            "name": [_name(tree, id) for id in ids], "difference": found["difference"], "judged": found["judged"],
+            "disagreement": found["disagreement"] * 100,
+        }),
+        key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(ids) <= 7 else ROWS,
+        alt="Disciplines by their difference",
+        column_config={
+            "name": st.column_config.TextColumn("Discipline", width=112),
+            "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of ours minus the other's."),
+            "judged": st.column_config.NumberColumn("Judged", format="localized", width=62),
+            "disagreement": st.column_config.NumberColumn("Apart", format="%.0f%%", width=58, help="Questions where the two orders disagree."),
+        },
+    )  # fmt: skip
+
+
+def _name(tree: nx.DiGraph, id: str) -> str:
+    return tree.nodes[id]["node"].name if id in tree else id
+
+
+def _bars(tree: nx.DiGraph, seen: Seen) -> None:
+    """The difference by a part of the questions, beside the paper's where it gives any."""
+    there = [part for part in PARTS if (seen.frame[part] != "").any()]
+    if st.session_state.get("evaluate_by") not in there:
+        st.session_state.evaluate_by = there[0]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        part = st.selectbox("By", there, format_func=PARTS.get, key="evaluate_by", width=180)
+        paper = part in ("group", "discipline") and st.toggle(
+            "Beside the paper", key="evaluate_paper", help=published_results.MARK
+        )
+    table = match_view.parts(seen, part)
+    of_paper = None
+    if paper:
+        of_paper = published_results.glan_test_by_field() if part == "group" else published_results.glan_test_by_discipline()
+        of_paper = of_paper[list(published_results.OTHERS.values())]
+    names = {
+        "discipline": {id: _name(tree, id) for id in table["discipline"]} if part == "discipline" else {},
+        "strategy": STRATEGIES,
+    }
+    st.plotly_chart(
+        difference_bars(table, part, page_frame.figure_style(), names.get(part), of_paper), key="evaluate_bars",
+        config={"displayModeBar": False}, alt=f"Difference of scores by {part}",
+    )  # fmt: skip
+    told = "Whiskers: 95 % interval where at least 10 questions were judged."
+    st.caption(f"{told} {published_results.MARK}" if paper else told)
+
+
+def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: pd.DataFrame) -> None:
+    """'Where we have data, did it help?'"""
+    rows = _training_rows(ws, match)
+    st.markdown("**Where there was data, did it help?**")
+    if not rows:
+        st.caption("Nothing is known of what this model was trained on: only models tuned here tell.")
+        return
+    found = by_discipline[by_discipline["judged"] > 0]
+    points = pd.DataFrame({
+        "name": [_name(tree, id) for id in found["discipline"]],
+        "group": [(hierarchy.group_of(tree, id) if id in tree else None) or "" for id in found["discipline"]],
+        "rows": [rows.get(id, 0) for id in found["discipline"]], "difference": found["difference"].to_numpy(float),
+        "judged": found["judged"].to_numpy(int),
+    })  # fmt: skip
+    st.plotly_chart(
+        trained_against_difference(points, page_frame.figure_style()),
+        key="evaluate_helped",
+        config={"displayModeBar": False},
+        alt="Training rows of each discipline against its difference",
+    )
+    st.caption(_correlation(points))
+
+
+def _correlation(points: pd.DataFrame) -> str:
+    if len(points) < FEWEST or points["rows"].nunique() < 2 or points["difference"].nunique() < 2:
+        return f"{plural(len(points), 'discipline')}: too few, or too alike, for a correlation."
+    found, chance = match_statistics.rank_correlation(points["rows"], points["difference"])
+    word = "more data goes with more gain" if found > 0 else "more data goes with less gain"
+    sure = "" if chance < 0.05 else "; it may be chance"
+    return (
+        f"Spearman's rank correlation over {plural(len(points), 'discipline')}: {found:+.2f} (p = {chance:.2g}): {word}{sure}. Size of a "
+        "dot: questions judged; colour: group of the taxonomy."
+    )
+
+
+def _training_rows(ws: Workspace, match: Match) -> dict[str, int]:
+    kind, _, name = match.ours.partition(":")
+    if kind != "tuned":
+        return {}
+    try:
+        return read_model(ws, name).disciplines
+    except GlanError:
+        return {}
+
+
+def _aspects(ws: Workspace, seen: Seen) -> None:
+    """What the judge looked at, where it said so."""
+    match, aspects = seen.match, match_view.aspects(ws, seen)
+    if not aspects:
+        return
+    st.markdown("**What the judge looked at**")
+    st.plotly_chart(
+        aspect_figure({name.capitalize(): pair for name, pair in aspects.items()}, title(match.ours), title(match.other), page_frame.figure_style()),
+        key="evaluate_aspects", config={"displayModeBar": False}, alt="Mean scores of both models by aspect",
+    )  # fmt: skip
+    if match.judge == "scripted":
+        st.caption(
+            f"The scripted judge counts words that an answer shares with its textbook's. It knows {number(3)} disciplines and understands "
+            "nothing: it shows how judging works, not how good a model is."
+        )

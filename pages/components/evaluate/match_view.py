@@ -1,0 +1,196 @@
+"""Which match is looked at, and what it came to: shared by the views of the Evaluate page."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.glan_test_store import Item, read_items
+from glan_core.errors import GlanError
+from glan_core.evaluation.answer_sources import title
+from glan_core.evaluation.judge import match_statistics
+from glan_core.evaluation.judge.match_setup import OTHER, OURS
+from glan_core.evaluation.judge.match_statistics import Missing, Outcome
+from glan_core.formatting import ago, number, plural, shorten
+from glan_core.workspace import Workspace, match_rows
+from glan_core.workspace.match_rows import Match
+from pages.components.shared.untrusted_text import fault, plain
+
+PICKED = "match"
+PARTS = {
+    "group": "Group", "field": "Field", "discipline": "Discipline", "level": "Level", "strategy": "Strategy", "skill": "Skill",
+}  # fmt: skip
+STRATEGIES = {"single": "one class session", "pair": "two class sessions"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A match as it now stands: its questions (`outcome.item_frame`), what they came to, and what is missing."""
+
+    match: Match
+    frame: pd.DataFrame
+    outcome: Outcome
+    missing: Missing
+    state: tuple
+
+
+def names(match: Match) -> str:
+    """'maths beside maths before tuning · first · scripted'."""
+    judge = "scripted judge" if match.judge == "scripted" else match.judge
+    return f"{title(match.ours)} beside {title(match.other)} · {match.test_name} · {judge}"
+
+
+def choose(ws: Workspace) -> Match | None:
+    """The field that chooses a match; None where there is none."""
+    found = {match.id: match for match in match_rows.matches(ws.db)}
+    if not found:
+        return None
+    picked = st.session_state.get(PICKED) or st.query_params.get(PICKED)
+    picked = picked if picked in found else next(iter(found))
+    chosen = st.selectbox(
+        "Match", list(found), index=list(found).index(picked), width=620, label_visibility="collapsed",
+        format_func=lambda id: shorten(names(found[id]), 110),
+    )  # fmt: skip
+    st.session_state[PICKED] = st.query_params[PICKED] = chosen
+    return found[chosen]
+
+
+def nothing(told: str, icon: str) -> None:
+    """What will be here once two models were judged, and the way there."""
+    st.info(told, icon=f":material/{icon}:")
+    if st.button("Judge two models", type="primary", icon=":material/gavel:"):
+        st.session_state.evaluate_asked = "Judge"
+        st.rerun()
+
+
+def look(ws: Workspace, match: Match) -> Seen | None:
+    """What a match came to; None, with the fault said, where its test is gone."""
+    state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at
+    try:
+        frame, found, gaps = _seen(ws, state)
+    except GlanError as error:
+        fault(error)
+        return None
+    return Seen(match, frame, found, gaps, state)
+
+
+def parts(seen: Seen, column: str, disciplines: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """The outcome by a column (`outcome.by`), of all questions or those of some disciplines."""
+    return _parts(seen.frame, (*seen.state, column, disciplines))
+
+
+def aspects(ws: Workspace, seen: Seen) -> dict[str, tuple[float, float]]:
+    """The mean scores of both sides by aspect."""
+    return _aspects(ws, seen.state)
+
+
+def item(ws: Workspace, match: Match, id: str) -> Item:
+    """An item of the match's test; GlanError when the test is gone."""
+    return _items(ws, str(ws.folder), match.test_name, match.test)[id]
+
+
+@st.cache_data(max_entries=60, show_spinner=False)
+def _parts(_frame: pd.DataFrame, state: tuple) -> pd.DataFrame:
+    *_, column, disciplines = state
+    return match_statistics.by(_frame if disciplines is None else _frame[_frame["discipline"].isin(disciplines)], column)
+
+
+@st.cache_data(max_entries=30, show_spinner=False)
+def _aspects(_ws: Workspace, state: tuple) -> dict[str, tuple[float, float]]:
+    return match_statistics.by_aspect(_ws, match_rows.match(_ws.db, state[1]))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _items(_ws: Workspace, folder: str, name: str, hash: str) -> dict[str, Item]:
+    return {item.id: item for item in read_items(_ws, name)}
+
+
+@st.cache_data(max_entries=30, show_spinner=False)
+def _seen(_ws: Workspace, state: tuple) -> tuple[pd.DataFrame, Outcome, Missing]:
+    match = match_rows.match(_ws.db, state[1])
+    frame = match_statistics.item_frame(_ws, match)
+    return frame, match_statistics.outcome(frame), match_statistics.missing(_ws, match, frame)
+
+
+def figures(seen: Seen) -> None:
+    """What it came to, in numbers."""
+    found, gaps = seen.outcome, seen.missing
+    with st.grid(5, gap="small", min_column_width=120):
+        st.metric(
+            "Difference", signed(found.difference), help="avg_score(ours) − avg_score(other), scores from 1 to 10, over both "
+            "orders of every judged question. Above 0 ours is better. This is the paper's measure.",
+        )  # fmt: skip
+        between = f"{found.low:+.2f} to {found.high:+.2f}" if found.low is not None else "–"
+        st.metric(
+            "95 % interval", between, help="Bootstrap over questions (2,000 resamples, percentiles). Where it holds 0, the two can't be "
+            "told apart. Needs 10 judged questions.",
+        )  # fmt: skip
+        st.metric(
+            "Won · tied · lost", f"{number(found.wins)} · {number(found.ties)} · {number(found.losses)}",
+            help="Questions, by the mean difference of both orders.",
+        )  # fmt: skip
+        apart = "–" if found.disagreement is None else f"{found.disagreement:.0%}"
+        st.metric(
+            "Orders disagree", apart, help="Share of questions where the judge prefers differently once the answers change places. Lower "
+            "is better: 100 % is a judge who looks at the place alone.",
+        )  # fmt: skip
+        st.metric(
+            "Judged", f"{number(found.judged)} of {number(found.questions)}",
+            help="Questions with a readable verdict in both orders, of those that were asked.",
+        )  # fmt: skip
+    _counted(gaps, title(seen.match.ours), title(seen.match.other))
+
+
+def _counted(gaps: Missing, ours: str, other: str) -> None:
+    """What was refused, empty, cut or could not be read: never dropped in silence."""
+    parts = [match_statistics.gap_words(gaps)] if match_statistics.gap_words(gaps) else []
+    for stage, who in ((OURS, ours), (OTHER, other)):
+        for count, what in (
+            (gaps.refusals[stage], "refused"),
+            (gaps.empty[stage], "empty"),
+            (gaps.cut[stage], "cut at the limit"),
+        ):
+            if count:
+                parts.append(f"{plural(count, 'answer')} of {shorten(who, 40)} {what}")
+    if parts:
+        st.caption(f":material/info: Counted: {plain('; '.join(parts))}.")
+
+
+def trust(ws: Workspace, match: Match) -> None:
+    """What tells whether the match can be believed: whether the models were trained on its questions."""
+    about = match.about
+    for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
+        given = about.get("given_away", {}).get(stage) or {}
+        if given.get("number"):
+            st.warning(
+                f"{plain(title(spec))} was trained on {plural(given['number'], 'row')} that give questions of this test away (of "
+                f"{number(given['rows'])} in {plain(given['snapshot'])}): its score says less than it seems. Freeze a test before the "
+                "snapshot is taken, or draw one from what the snapshot held out.", icon=":material/warning:",
+            )  # fmt: skip
+        elif "number" in given:
+            st.caption(
+                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {plain(title(spec))} combines the key "
+                "concepts of a test question, or nearly repeats one."
+            )
+        elif given.get("fault"):
+            st.caption(f":material/help: What {plain(title(spec))} was trained on can't be checked: {plain(given['fault'])}")
+    if about.get("same"):
+        st.caption(":material/info: Both sides are the same model, asked alike: the difference should be 0.")
+    weights = {
+        title(spec): about.get("weights", {}).get(stage) or {} for stage, spec in ((OURS, match.ours), (OTHER, match.other))
+    }
+    hashes = [
+        f"{plain(who)}: {(found.get('adapter') or found['weights']).removeprefix('sha256:')[:12]}"
+        for who, found in weights.items()
+        if found
+    ]
+    st.caption(
+        f"Test {plain(match.test_name)} ({match.test.removeprefix('sha256:')[:12]}) · judged {ago(match.at)} · answers at temperature "
+        f"{about.get('temperature', 0):g}, up to {number(about.get('tokens', 0))} tokens"
+        + (f" · weights {', '.join(hashes)}" if hashes else "")
+    )
+
+
+def signed(value: float | None) -> str:
+    """'+1.24', or a dash for None."""
+    return "–" if value is None or value != value else f"{value:+.2f}"

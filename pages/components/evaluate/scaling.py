@@ -1,0 +1,181 @@
+"""The scaling study: how much do more rows bring? The form that trains nested parts, and the curves of what came of them."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.glan_test_store import list_tests
+from glan_core.dataset.snapshots import list_snapshots
+from glan_core.errors import GlanError
+from glan_core.evaluation import scaling_job
+from glan_core.evaluation.scaling_job import Curve, Point
+from glan_core.evaluation.settings import ScalingSettings
+from glan_core.figures.scaling import loss_figure, score_figure
+from glan_core.formatting import number, plural, shorten
+from glan_core.ids import slug
+from glan_core.models.tuned_model_store import list_models
+from glan_core.settings import read_settings
+from glan_core.training.recipes import RECIPES
+from glan_core.workspace import Workspace
+from pages.components.dataset import row_choice
+from pages.components.shared import job_panel, page_frame, teacher_form, url_state
+from pages.components.shared.untrusted_text import fault, plain
+
+SHARES = "1, 3, 10, 30, 100"
+PICKED = "run_scaling_study"
+NO_TEST = "held-out loss alone"
+
+
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The study that is looked at, and the form of another."""
+    busy = job_panel.progress(ws, "scaling")
+    if not busy:
+        row_choice.outcome(ws, "scaling")
+    found = scaling_job.studies(ws)
+    left, right = page_frame.picture_and_detail("scaling")
+    with left:
+        if found:
+            _study(ws, [settings for settings, _ in found])
+        else:
+            st.info(
+                "Would more rows help, or is the recipe the limit? A study trains the same recipe on nested parts of a snapshot and draws "
+                "loss and score against rows, with a curve through them. There is none yet.", icon=":material/stacked_line_chart:",
+            )  # fmt: skip
+    with right:
+        if not ws.read_only:
+            _form(ws, busy)
+
+
+def _study(ws: Workspace, orders: list[ScalingSettings]) -> None:
+    names = [settings.name for settings in orders]
+    if st.session_state.get(PICKED) not in names:
+        st.session_state[PICKED] = names[0]
+    name = st.selectbox("Study", names, key=PICKED, label_visibility="collapsed", width=340)
+    settings = orders[names.index(name)]
+    try:
+        found = scaling_job.points(ws, settings)
+    except GlanError as error:
+        fault(error)
+        return
+    loss, score = scaling_job.loss_curve(found), scaling_job.score_curve(found)
+    with st.grid(2, gap="small", min_column_width=300):
+        _picture("loss", found, loss, any(point.loss is not None for point in found))
+        _picture("score", found, score, any(point.difference is not None for point in found))
+    _table(found)
+    recipe = RECIPES[settings.finetune["recipe"]].label if settings.finetune.get("recipe") in RECIPES else "its own settings"
+    beside = (
+        ""
+        if settings.judge is None
+        else f" Scores: beside {settings.judge.get('other', 'reference')}, by {settings.judge.get('teacher', 'scripted')}."
+    )
+    st.caption(
+        plain(f"Snapshot {settings.finetune['snapshot']}, recipe {recipe}: a smaller part is within every larger one.{beside}")
+    )
+
+
+def _picture(what: str, found: list[Point], curve: Curve | None, there: bool) -> None:
+    with st.container():
+        if not there:
+            st.caption("No held-out loss yet." if what == "loss" else "Not judged.")
+            return
+        draw = loss_figure if what == "loss" else score_figure
+        st.plotly_chart(
+            draw(found, curve, page_frame.figure_style()), key=f"scaling_{what}", config={"displayModeBar": False},
+            alt=f"{what.capitalize()} against training rows",
+        )  # fmt: skip
+        if curve:
+            few = (
+                " Few points: it says little."
+                if sum(point.loss is not None for point in found) < scaling_job.FEWEST_FOR_LAW
+                else ""
+            )
+            st.caption(
+                f"Fitted: {plain(curve.formula)}, R² {curve.r2:.2f}.{few}",
+                help="Least squares; n is the number of training rows.",
+            )
+
+
+def _table(found: list[Point]) -> None:
+    st.dataframe(
+        pd.DataFrame({
+            "rows": [p.rows for p in found], "model": [p.model for p in found], "loss": [p.loss for p in found],
+            "difference": [p.difference for p in found],
+            "interval": [None if p.low is None else f"{p.low:+.2f} to {p.high:+.2f}" for p in found],
+            "judged": [p.judged or None for p in found],
+        }),
+        hide_index=True, placeholder="–", alt="What came of each part",
+        column_config={
+            "rows": st.column_config.NumberColumn("Rows", format="localized", width=70),
+            "model": st.column_config.TextColumn("Model", width=140),
+            "loss": st.column_config.NumberColumn("Held-out loss", format="%.3f", width=100),
+            "difference": st.column_config.NumberColumn("Difference", format="%+.2f", width=85),
+            "interval": st.column_config.TextColumn("95 % interval", width=120, alignment="right"),
+            "judged": st.column_config.NumberColumn("Judged", format="localized", width=65),
+        },
+    )  # fmt: skip
+
+
+def _form(ws: Workspace, busy: bool) -> None:
+    """Which recipe on which parts of what, and who judges."""
+    st.markdown("**Plan a study**")
+    snapshots = {one.name: one for one in list_snapshots(ws)}
+    if not snapshots:
+        st.caption("A study trains on a snapshot, and measures on what that holds out. There is none yet.")
+        if st.button("Take a snapshot", type="primary", icon=":material/photo_camera:"):
+            st.session_state.dataset_view = "Snapshots"
+            url_state.go("pages/dataset.py")
+        return
+    if st.session_state.get("run_scaling_snapshot") not in snapshots:
+        st.session_state.run_scaling_snapshot = next(iter(snapshots))
+    snapshot = st.selectbox("Snapshot", list(snapshots), key="run_scaling_snapshot")
+    alike = {f"like:{model.name}": model for model in list_models(ws) if not model.merged_from}
+    recipe = st.selectbox(
+        "Trained", [*RECIPES, *alike], key="run_scaling_recipe",
+        format_func=lambda r: f"as {alike[r].name} was" if r in alike else f"by the recipe {RECIPES[r].label}",
+        help="By a recipe as it stands, or with all settings of a model that was tuned here.",
+    )  # fmt: skip
+    settings = dict(alike[recipe].settings) if recipe in alike else {"recipe": recipe, **RECIPES[recipe].values}
+    with st.grid(2, gap="small", min_column_width=120):
+        name = st.text_input("Name", key="run_scaling_name", placeholder=_free_name(ws))
+        shares = st.text_input("Parts in %", key="run_scaling_shares", placeholder=SHARES)
+    test = st.selectbox("Judged on", [*(one.name for one in list_tests(ws)), NO_TEST], key="run_scaling_test")
+    judge = None
+    if test != NO_TEST:
+        per = st.number_input("Questions of each discipline", 1, None, None, key="run_scaling_questions", placeholder="all")
+        teacher = teacher_form.fields("run_scaling_judge")
+        if teacher is None:
+            return
+        judge = {"test": test, **{name: value for name, value in (teacher | {"questions": per}).items() if value is not None}}
+        st.caption("Judged beside the test's reference answers: the same opponent for every part.")
+    try:
+        values = {"name": slug(name) if name.strip() else _free_name(ws), "finetune": settings | {"snapshot": snapshot},
+                  "shares": _shares(shares or SHARES), "judge": judge}  # fmt: skip
+        settings = read_settings(ScalingSettings, values)
+        orders = scaling_job.check(ws, settings)
+    except GlanError as error:
+        fault(error)
+        return
+    sizes = ", ".join(number(tune.rows) for tune in orders)
+    st.caption(f"{plural(len(orders), 'model')} on {sizes} rows, one after the other; each is a run of its own.")
+    st.button(
+        f"Start · {plural(len(orders), 'model')}", type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy,
+        on_click=_begin, args=(ws, settings),
+    )  # fmt: skip
+
+
+def _begin(ws: Workspace, settings: ScalingSettings) -> None:
+    job_panel.begin(ws, settings, title=f"Scaling study {shorten(settings.name, 40)}")
+    st.session_state.run_scaling_name = ""
+    st.session_state.pop(PICKED, None)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) / 100 for part in text.replace("%", "").replace(";", ",").split(",") if part.strip())
+    except ValueError:
+        raise GlanError(f"Parts in %: {text!r} are no numbers; write them as {SHARES}.") from None
+
+
+def _free_name(ws: Workspace) -> str:
+    taken = {settings.name for settings, _ in scaling_job.studies(ws)}
+    return next(name for n in range(1, len(taken) + 2) if (name := f"study-{n}") not in taken)

@@ -1,0 +1,131 @@
+"""The filters of the Homework page: what narrows the rows, and the chips that say so and take it off."""
+
+from collections.abc import Callable
+
+import networkx as nx
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from glan_core.formatting import number, shorten
+from glan_core.ids import syllabus_id
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, curriculum_rows, homework_rows
+from glan_core.workspace.pair_filter import PairFilter
+from pages.components.shared import url_state
+from pages.components.shared.untrusted_text import plain
+
+REVIEWS = {"none": "not reviewed", "keep": "kept", "reject": "rejected"}
+ANSWERED = {"answered": "answered", "open": "no answer yet", "failed": "answer failed"}
+DROPPED = {
+    "in": "in the dataset", "out": "left out", "quality": "left out by a filter", "duplicate": "left out as a repetition",
+    "contaminated": "left out for a benchmark",
+}  # fmt: skip
+LENGTHS = ("shortest", "longest")
+FIELDS = ("words", "review", "strategy", "answered", "level", "teacher", "dropped", "starred", "edited", *LENGTHS)
+
+
+def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callable[[], None]) -> PairFilter:
+    """Draw the filters into a horizontal `bar`, and below it what they are; `changed` is called when one of them is changed.
+    They stand in the URL under their own names."""
+    bound = {"bind": "query-params", "on_change": changed}
+    with bar:
+        words = st.text_input(
+            "Search", placeholder="words of question or answer", key="words", icon=":material/search:", width="stretch", **bound,
+            help="All of these words. Rows are searchable once the run that made them has ended.",
+        )  # fmt: skip
+        review = st.selectbox(
+            "Review", list(REVIEWS), None, format_func=lambda name: REVIEWS[name].capitalize(), key="review", width=150,
+            placeholder="All", **bound,
+        )  # fmt: skip
+        with st.popover("", icon=":material/tune:", help="More filters"):
+            more = _more(ws, bound)
+    failed = more["answered"] == "failed"
+    chips(ws, {"words": words, "review": review, **more}, changed)
+    return PairFilter(
+        None if url_state.focus() is None else tuple(hierarchy.disciplines_under(tree, url_state.focus())), more["strategy"],
+        None if failed or more["answered"] is None else more["answered"] == "answered", words,
+        syllabus_id(url_state.subject()) if url_state.subject() else None, url_state.picked("concept"), more["level"],
+        more["teacher"], review, bool(more["starred"]), bool(more["edited"]), more["shortest"], more["longest"], failed,
+        more["dropped"],
+    )  # fmt: skip
+
+
+def _more(ws: Workspace, bound: dict) -> dict:
+    """The filters that are needed less often."""
+    strategy = st.segmented_control(
+        "Strategy", ["single", "pair"], key="strategy", **bound,
+        help="single: concepts of one class session; pair: concepts of two, for harder questions.",
+    )  # fmt: skip
+    answered = st.segmented_control("Answer", list(ANSWERED), format_func=ANSWERED.get, key="answered", **bound)
+    level = st.selectbox("Level", homework_rows.levels(ws.db), None, key="level", placeholder="any", **bound)
+    teacher = st.selectbox(
+        "Teacher", homework_rows.teachers(ws.db), None, key="teacher", placeholder="any", **bound,
+        help="Who wrote the question or the answer.",
+    )  # fmt: skip
+    dropped = st.selectbox(
+        "Dataset", list(DROPPED), None, format_func=lambda name: DROPPED[name].capitalize(), key="dropped", placeholder="any",
+        help="What checks and people left of it: see the Dataset page.", **bound,
+    )  # fmt: skip
+    with st.grid(2, gap="small"):
+        shortest = st.number_input("Answer from", 1, None, None, key="shortest", placeholder="characters", **bound)
+        longest = st.number_input("to", 1, None, None, key="longest", placeholder="characters", **bound)
+        starred = st.toggle("Starred", key="starred", **bound)
+        edited = st.toggle("Changed", key="edited", help="Edited by a person, or written anew since.", **bound)
+    return {
+        "strategy": strategy, "answered": answered, "level": level, "teacher": teacher, "dropped": dropped, "starred": starred, "edited": edited,
+        "shortest": shortest, "longest": longest,
+    }  # fmt: skip
+
+
+def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
+    """What narrows the rows, each to be taken off by a click."""
+    said = {name: _said(name, value) for name, value in values.items() if value}
+    concept = url_state.picked("concept")
+    if concept:
+        said["concept"] = f"about {curriculum_rows.concept_name(ws.db, concept) or 'a concept that is gone'}"
+    if not said:
+        return
+
+    def take_off(*names: str) -> None:
+        for name in names:
+            if name == "concept":
+                url_state.pick(concept=None)
+            else:
+                clear(name)
+        changed()
+
+    with st.container(horizontal=True, gap="xsmall", key="filter_chips"):
+        for name, text in said.items():
+            st.button(
+                plain(shorten(text, 40)), icon=":material/close:", key=f"chip_{name}", on_click=take_off, args=(name,),
+                help="Take this filter off",
+            )  # fmt: skip
+        if len(said) > 1:
+            st.button("Clear all", type="tertiary", on_click=take_off, args=tuple(said))
+
+
+def clear(*names: str) -> None:
+    """Empty filters, all of them when none is named."""
+    for name in names or FIELDS:
+        st.session_state[name] = {"words": "", "starred": False, "edited": False}.get(name)
+
+
+def _said(name: str, value: object) -> str:
+    match name:
+        case "review":
+            return REVIEWS[value]
+        case "answered":
+            return ANSWERED[value]
+        case "dropped":
+            return DROPPED[value]
+        case "shortest":
+            return f"answer from {number(value)} characters"
+        case "longest":
+            return f"answer to {number(value)} characters"
+        case "starred":
+            return "starred"
+        case "edited":
+            return "changed"
+        case "words":
+            return f"“{value}”"
+    return str(value)

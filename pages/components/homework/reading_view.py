@@ -1,0 +1,155 @@
+"""The reading view of the Homework page: one pair, where it comes from, what else asks the same, how it was made."""
+
+import networkx as nx
+import streamlit as st
+
+from glan_core.formatting import ago, exact, number, shorten, usd
+from glan_core.generation import provenance
+from glan_core.generation.provenance import Link
+from glan_core.generation.settings import STAGE_TITLES
+from glan_core.homework import review
+from glan_core.ids import answer_id
+from glan_core.taxonomy import hierarchy
+from glan_core.workspace import Workspace, homework_rows, record_rows
+from glan_core.workspace.homework_rows import Pair
+from pages.components.homework.review import REVIEWED, edit_dialog, write_anew
+from pages.components.shared import url_state
+from pages.components.shared.pair_tags import tags
+from pages.components.shared.untrusted_text import model_markdown, opening, plain, scripted_mark
+
+FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred": "star", "teacher": "teacher"}
+
+
+def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
+    """One pair to be read: question set apart from answer, marks, then where it comes from."""
+    links = provenance.chain(ws, pair.question.id)
+    above = [link.title for link in links if link.what in hierarchy.KINDS or link.what == "subject"]
+    st.caption(" › ".join(plain(shorten(name, 40)) for name in above))
+    with st.container(border=True, key="question"):
+        st.markdown(model_markdown(pair.question.text))
+    if pair.answer is None:
+        st.info("This question has no answer yet: the next run asks for it.")
+    else:
+        if review.answered_older_text(ws, pair.question.id):
+            st.warning("The answer was written to an older wording of the question: edit it, or have it written anew.")
+        with st.container(key="answer"):
+            st.markdown(model_markdown(pair.answer))
+    marks(pair)
+    tags(ws, pair.question.seq)
+    concepts(links)
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_pair", disabled=ws.read_only):
+            edit_dialog(ws, pair)
+        if pair.question.discipline_id in tree:
+            write_anew(ws, pair.question.id, "answer", "1 call")
+    changed = record_rows.events(ws.db, pair.question.id) + record_rows.events(ws.db, answer_id(pair.question.id))
+    parts = {
+        "Where it comes from": lambda: chain(links),
+        "Same concepts": lambda: same_concepts(ws, pair),
+        "Prompts and replies": lambda: prompts(ws, links),
+    }
+    if changed:
+        parts["History"] = lambda: history(changed)
+    for tab, draw in zip(st.tabs(list(parts), on_change="rerun", key="chain_tabs"), parts.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
+
+
+def marks(pair: Pair) -> None:
+    """Verdict, star and origin as quiet badges."""
+    with st.container(horizontal=True, gap="small"):
+        if pair.review:
+            why = f": {shorten(pair.reason, 40)}" if pair.reason else ""
+            word, color, icon, _ = REVIEWED[pair.review]
+            st.badge(f"{word}{plain(why)}", color=color, icon=icon)
+        if pair.starred:
+            st.badge("starred", color="orange", icon=":material/star:")
+        if pair.edited:
+            st.badge("changed", color="violet", icon=":material/edit:", help="Not as it was first written: see History.")
+        if pair.level:
+            st.badge(plain(shorten(pair.level, 30)), color="gray", help="Level of the subject")
+        st.badge(
+            pair.question.strategy, color="gray",
+            help="single: concepts of one class session; pair: concepts of two, for harder questions.",
+        )  # fmt: skip
+        scripted_mark(pair.question.teacher)
+
+
+def concepts(links: list[Link]) -> None:
+    """The key concepts that the question asks about, each leading to all rows about it."""
+    with st.container(horizontal=True, gap="xsmall"):
+        for link in links:
+            if link.what == "key concept":
+                st.button(
+                    plain(shorten(link.title, 48)), key=f"about_{link.id}", icon=":material/label:", type="tertiary",
+                    on_click=url_state.pick, kwargs={"concept": link.id}, help="Show all questions about this key concept",
+                )  # fmt: skip
+
+
+def chain(links: list[Link]) -> None:
+    """The chain, from the field to the answer, with what each step cost."""
+    for link in links:
+        if link.what == "key concept":
+            st.markdown(f"\u2003• {plain(link.title)}")
+            continue
+        title = "" if link.what in ("question", "answer") and not link.title else f": **{plain(link.title)}**"
+        st.markdown(f"{link.what.capitalize()}{title}")
+        for call in link.calls:
+            price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
+            st.caption(
+                f"{STAGE_TITLES[call.stage].capitalize()} by {plain(call.teacher)} · {number(call.tokens_in)} tokens in, "
+                f"{number(call.tokens_out)} out · {plain(price)} · {call.latency_ms:,} ms · {call.outcome} · {exact(call.at)}"
+            )
+
+
+def same_concepts(ws: Workspace, pair: Pair) -> None:
+    """The questions that ask about one of the same key concepts."""
+    others = homework_rows.siblings(ws.db, pair.question)
+    if not others:
+        st.caption("No other question asks about one of these key concepts.")
+    for other in others:
+        shared = len(set(other.question.concepts) & set(pair.question.concepts))
+        with st.container(border=True, gap="small"):
+            st.markdown(opening(other.question.text, 220))
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(f"{shared} of {len(pair.question.concepts)} key concepts shared")
+                st.button(
+                    "Read", key=f"sibling_{other.question.id}", type="tertiary", icon=":material/arrow_forward:",
+                    on_click=url_state.pick, kwargs={"pair": other.question.id},
+                )  # fmt: skip
+
+
+def prompts(ws: Workspace, links: list[Link]) -> None:
+    """The full prompt and reply behind question and answer."""
+    for link in links:
+        if link.what not in ("question", "answer"):
+            continue
+        for call in link.calls:
+            sampling = f"temperature {call.temperature:g} · top-p {call.top_p:g}"
+            st.markdown(f"**{link.what.capitalize()}** · {plain(call.teacher)} · prompt {call.prompt_version} · {sampling}")
+            messages = provenance.messages_of(ws, call)
+            if messages is None:
+                st.caption(
+                    "This prompt can't be shown again: what it was made from is no longer as it was, or no record came of it."
+                )
+            for message in messages or ():
+                st.code(message["content"], language=None, wrap_lines=True, height=260)
+            st.code(provenance.reply_of(ws, call, link.id, link.text), language=None, wrap_lines=True, height=180)
+
+
+def history(events: list[record_rows.RecordEvent]) -> None:
+    """Who changed what, newest first, with the older texts."""
+    for event in sorted(events, key=lambda event: -event.seq):
+        what = "answer" if event.record_id.startswith("ans-") else "question"
+        st.caption(
+            f"{plain(event.who)} changed the {FIELD_WORDS[event.field]} of the {what} · {ago(event.at)} · {exact(event.at)}"
+        )
+        if event.field == "text":
+            st.code(str(event.before), language=None, wrap_lines=True, height=120)
+        else:
+            st.markdown(f"{_shown(event.before)} → {_shown(event.after)}")
+
+
+def _shown(value: object) -> str:
+    return plain(str(value)) if value else "none"

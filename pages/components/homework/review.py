@@ -1,0 +1,193 @@
+"""Reviewing on the Homework page: verdicts by key and button, editing, writing anew, and all rows of a filter at once."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from glan_core import runs
+from glan_core.errors import GlanError
+from glan_core.formatting import plural
+from glan_core.generation.settings import RegenerateSettings
+from glan_core.homework import review
+from glan_core.settings import read_settings
+from glan_core.workspace import Workspace, edit_batch, pair_filter, run_rows
+from glan_core.workspace.homework_rows import Pair
+from glan_core.workspace.pair_filter import PairFilter
+from glan_core.workspace.run_rows import LIVE
+from pages.components.shared import teacher_form, url_state
+from pages.components.shared.untrusted_text import fault, plain
+
+# A verdict: its word, the colour and icon of its badge, its sign in a table.
+REVIEWED = {"keep": ("kept", "green", ":material/check:", "✓"), "reject": ("rejected", "red", ":material/close:", "✗")}
+
+
+def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
+    """The bar above a pair: keep, reject, star, earlier, later. `go_on(1)` picks the next row, `go_on(-1)` the one before."""
+    id = pair.question.id
+
+    def judge(verdict: str) -> None:
+        same = pair.review == verdict
+        reason = st.session_state.get("reject_reason") or ""
+        said = "Verdict taken back." if same else "Kept." if verdict == "keep" else "Rejected."
+        done = act(said, review.review, id, None if same else verdict, url_state.user(), reason=reason)
+        if done and not same:
+            go_on(1)
+
+    def star() -> None:
+        act("Star taken away." if pair.starred else "Starred.", review.star, id, not pair.starred, url_state.user())
+
+    def act(said: str, action, *args, **kwargs) -> bool:
+        return deed(said, action, ws, *args, **kwargs)
+
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="verdicts"):
+        st.button(
+            "Keep", icon=":material/check:", shortcut="K", on_click=judge, args=("keep",),
+            type="primary" if pair.review == "keep" else "secondary", disabled=ws.read_only,
+        )  # fmt: skip
+        st.button(
+            "Reject", icon=":material/close:", shortcut="X", on_click=judge, args=("reject",),
+            type="primary" if pair.review == "reject" else "secondary", disabled=ws.read_only,
+        )  # fmt: skip
+        st.button(
+            "Unstar" if pair.starred else "Star", icon=":material/star:", shortcut="S", on_click=star, key="star",
+            disabled=ws.read_only,
+        )  # fmt: skip
+        st.button(
+            "", icon=":material/arrow_upward:", shortcut="P", help="The row before", on_click=go_on, args=(-1,), key="previous"
+        )
+        st.button(
+            "", icon=":material/arrow_downward:", shortcut="J", help="The next row", on_click=go_on, args=(1,), key="next"
+        )
+    st.selectbox(
+        "Reason for a rejection", review.REASONS, None, key="reject_reason", placeholder="Reason for a rejection",
+        accept_new_options=True, label_visibility="collapsed", width=240, disabled=ws.read_only,
+    )  # fmt: skip
+
+
+def deed(said: str, action, *args, **kwargs) -> bool:
+    """Do what a person asked, in a callback, and remember how to undo it; whether it could be done."""
+    try:
+        batch = action(*args, **kwargs)
+    except GlanError as error:
+        st.session_state.deed_error = error
+        return False
+    remember(batch, said)
+    return True
+
+
+def remember(batch: str | None, said: str) -> None:
+    """Keep what was done last, where it changed anything, so that it can be undone."""
+    if batch:
+        st.session_state.deed = (st.session_state.workspace, batch, said)
+
+
+def last_deed(ws: Workspace) -> None:
+    """What was done last, with the button that undoes it; and why something could not be done."""
+    if error := st.session_state.pop("deed_error", None):
+        fault(error)
+    workspace, batch, said = st.session_state.get("deed", (None, None, None))
+    if workspace != st.session_state.workspace:
+        return
+
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="last_deed", width="content"):
+        st.caption(said, width="content")
+        st.button(
+            "Undo", icon=":material/undo:", type="tertiary", shortcut="Z", on_click=undo_deed, args=(ws, batch), key="undo_deed"
+        )
+
+
+def undo_deed(ws: Workspace, batch: str) -> None:
+    """Undo what was done, in a callback."""
+    st.session_state.pop("deed", None)
+    try:
+        edit_batch.undo(ws, batch, url_state.user())
+    except GlanError as error:
+        st.session_state.deed_error = error
+
+
+def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
+    """The same verdict for all rows of a filter: first how many, then the button that says so, then the way back."""
+    told = "The same verdict for all rows that pass the filters"
+    with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk", disabled=ws.read_only) as opened:
+        if not opened.open:
+            return
+        number = pair_filter.number_of(ws.db, which)
+        rows = plural(number, "row")
+        st.markdown(f"**{rows}** {'pass' if number != 1 else 'passes'} the filters.")
+        reason = st.selectbox(
+            "Reason", review.REASONS, None, key="bulk_reason", placeholder="why they are rejected", accept_new_options=True
+        )
+
+        def judge(verdict: str | None, said: str) -> None:
+            deed(said, review.review_all, ws, which, verdict, url_state.user(), reason=reason or "")
+            changed()
+
+        for label, verdict, said in (
+            ("Reject", "reject", "rejected"), ("Keep", "keep", "kept"), ("Take back verdicts of", None, "without a verdict"),
+        ):  # fmt: skip
+            st.button(
+                f"{label} {rows}", width="stretch", disabled=not number, on_click=judge, key=f"bulk_{verdict}",
+                args=(verdict, f"{rows} {said}."),
+            )  # fmt: skip
+
+
+@st.dialog("Edit the pair", width="large")
+def edit_dialog(ws: Workspace, pair: Pair) -> None:
+    """Question and answer as text; the older ones are kept."""
+    question = st.text_area("Question", pair.question.text, height=160)
+    answer = None if pair.answer is None else st.text_area("Answer", pair.answer, height=330)
+    st.caption("Markdown, with mathematics between dollars. The text as the teacher wrote it stays in the history.")
+    if st.button("Save", type="primary"):
+        try:
+            batch = review.edit(ws, pair.question.id, url_state.user(), question=question, answer=answer, seen=pair)
+        except GlanError as error:
+            fault(error)
+            return
+        remember(batch, "Saved.")
+        st.rerun()
+
+
+def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
+    """Have one record written anew by a teacher, as a run of its own; while it works, how far it is."""
+    live = [run for run in run_rows.live_runs(ws.db) if run.kind == "redo" and run.params.get("record_id") == record_id]
+    live = [run for run in live if runs.state_of(run) in LIVE]
+    if live:
+        st.fragment(_wait_for, run_every="0.7s")(ws, live[0].id, what)
+        return
+    tell_end(ws, record_id, what)
+    with st.popover(
+        "Write anew",
+        icon=":material/autorenew:",
+        help=f"Ask a teacher for another {what}; the older one is kept.",
+        disabled=ws.read_only,
+    ):
+        values = teacher_form.fields("grow_anew")
+        if st.button(f"Write the {what} anew · {calls}", disabled=not values, width="stretch"):
+            try:
+                settings = read_settings(RegenerateSettings, {**values, "record_id": record_id})
+                run_id = runs.start(ws, "redo", f"Another {what}", settings, teacher_form.environment())
+            except GlanError as error:
+                fault(error)
+            else:
+                st.session_state.anew = (record_id, run_id)
+                st.rerun()
+
+
+def _wait_for(ws: Workspace, run_id: int, what: str) -> None:
+    if runs.state_of(runs.get(ws, run_id)) not in LIVE:
+        st.rerun()
+    st.markdown(f":material/hourglass_top: Another {what} is being written …")
+
+
+def tell_end(ws: Workspace, record_id: str, what: str) -> None:
+    """How the run that was asked for another text ended, once."""
+    asked, run_id = st.session_state.get("anew", (None, None))
+    if asked != record_id:
+        return
+    del st.session_state.anew
+    run = runs.get(ws, run_id)
+    state = runs.state_of(run)
+    if state == "finished" and not run.message:
+        st.toast(f"The {what} has been written anew.", icon=":material/check:")
+    else:
+        st.error(f"The {what} stays as it was. Run {run_id} is {state}. {plain(run.message)}")

@@ -1,0 +1,176 @@
+"""One tuned model: where it comes from, its facts, and what can be done with it."""
+
+from pathlib import Path
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.dataset.export_job import own_folder
+from glan_core.dataset.snapshots import list_snapshots
+from glan_core.errors import GlanError
+from glan_core.formatting import duration, exact, number, short, size
+from glan_core.ids import slug
+from glan_core.models import tuned_model_store
+from glan_core.models.export_job import check_target
+from glan_core.models.model_card import serving
+from glan_core.models.settings import MergeSettings, ModelExportSettings
+from glan_core.models.tuned_model_store import TunedModel
+from glan_core.settings import read_settings
+from glan_core.taxonomy import hierarchy
+from glan_core.training.recipes import RECIPES
+from glan_core.workspace import Workspace
+from pages.components.shared import job_panel, url_state
+from pages.components.shared.untrusted_text import plain
+
+MOST = 12
+LOSSES = {"train": "training", "validation": "held out"}
+
+
+def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
+    """From base and snapshot to the model, and the disciplines that it was trained on."""
+    base = plain(model.base) if model.base else "made from nothing"
+    hash_now = {snapshot.name: snapshot.hash for snapshot in list_snapshots(ws)}
+    state = {None: "removed since", model.snapshot_hash: "unchanged"}.get(hash_now.get(model.snapshot), "another one by now")
+    recipe = RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe
+    arrow = " :material/arrow_forward: "
+    parts = [f":gray[base] {base}", f":gray[snapshot] {plain(model.snapshot)} ({state})", f":gray[recipe] {plain(recipe)}"]
+    parts += [f":gray[adapter] {plain(model.merged_from)}"] if model.merged_from else []
+    st.markdown(arrow.join([*parts, f"**{plain(model.name)}**"]))
+    rows = []
+    for id, count in list(model.disciplines.items())[:MOST]:
+        path = hierarchy.path(tree, id) if id in tree else []
+        rows.append((path[0].name if path else "", path[-1].name if path else id, count))
+    st.dataframe(
+        pd.DataFrame(rows, columns=["field", "discipline", "rows"]), hide_index=True, alt="Disciplines that it was trained on",
+        height="content",
+        column_config={
+            "field": st.column_config.TextColumn("Field", width=200), "discipline": st.column_config.TextColumn("Discipline", width=220),
+            "rows": st.column_config.ProgressColumn("Pairs", format="localized", min_value=0, max_value=max(r[2] for r in rows)),
+        },
+    )  # fmt: skip
+    if len(model.disciplines) > MOST:
+        st.caption(f"and {number(len(model.disciplines) - MOST)} more disciplines.")
+
+
+def panel(ws: Workspace, model: TunedModel) -> None:
+    """Facts, notes, and what can be done."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(plain(model.name), anchor=False, width="content")
+        if model.stopped_early:
+            st.badge("ended early", color="orange")
+        if not model.base:
+            st.badge("demo", color="gray", help="A tiny model made from nothing: it knows its topics and nothing else.")
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Talk to it", type="primary", icon=":material/forum:", key="chat_with"):
+            st.session_state.chat_asked = [f"tuned:{model.name}", f"base:{model.name}"]
+            url_state.go("pages/chat.py")
+        if st.button("Have it judged", icon=":material/gavel:", key="judge_it"):
+            st.session_state.update(
+                run_eval_ours=f"tuned:{model.name}", run_eval_other=f"base:{model.name}", evaluate_asked="Judge"
+            )
+            url_state.go("pages/evaluate.py")
+    losses = " · ".join(f"{LOSSES.get(name, name)} {loss:.3f}" for name, loss in model.losses.items())
+    facts = {
+        "Loss": losses or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
+        "Steps": f"{number(model.steps)} in {duration(model.seconds)}",
+        "Parameters": f"{short(model.trained_parameters)} trained of {short(model.parameters)}",
+        "Precision": model.precision, "Template": "of the base" if model.template == "base" else "Alpaca",
+        "Made": exact(model.created_at), "Weights": f"{size(model.bytes)} · {model.weights_hash[7:19]}…",
+    }  # fmt: skip
+    with st.container(gap="xsmall"):
+        for label, words in facts.items():
+            st.markdown(f":gray[{label}] {plain(words)}", help=model.weights_hash if label == "Weights" else None)
+    _notes(ws, model)
+    with st.container(horizontal=True, gap="small"):
+        if not ws.read_only:
+            _rename(ws, model)
+            if model.form == "adapter":
+                _merge(ws, model)
+            _export(ws, model)
+        with st.popover("Serve", icon=":material/dns:", key="serve_model"):
+            st.caption("As an OpenAI-compatible endpoint, with a program that you install:")
+            for name, command in serving(model, str(model.weights(ws))).items():
+                st.caption(name)
+                st.code(command, language="bash", wrap_lines=True)
+        if not ws.read_only:
+            _remove(ws, model)
+
+
+def _notes(ws: Workspace, model: TunedModel) -> None:
+    if ws.read_only:
+        if model.notes:
+            st.caption(plain(model.notes))
+        return
+    st.text_area(
+        "Notes", model.notes, key=f"notes_{model.name}", placeholder="What is worth knowing of it", height=80, on_change=_note,
+        args=(ws, model.name),
+    )  # fmt: skip
+
+
+def _note(ws: Workspace, name: str) -> None:
+    _do(tuned_model_store.note, ws, name, st.session_state[f"notes_{name}"])
+
+
+def _rename(ws: Workspace, model: TunedModel) -> None:
+    with st.popover("Rename", icon=":material/edit:", key="rename_model"):
+        new = st.text_input("New name", model.name, key=f"new_name_{model.name}")
+        st.button("Rename", key="rename_now", disabled=slug(new or " ") == model.name or not new.strip(),
+                  on_click=_renamed, args=(ws, model.name, slug(new or " ")))  # fmt: skip
+
+
+def _renamed(ws: Workspace, name: str, new_name: str) -> None:
+    if _do(tuned_model_store.rename, ws, name, new_name):
+        st.session_state.model = new_name
+
+
+def _merge(ws: Workspace, model: TunedModel) -> None:
+    with st.popover("Merge", icon=":material/merge:", key="merge_model"):
+        st.caption("Makes a whole model of base and adapter, which needs no peft. The adapter stays as it is.")
+        new = st.text_input("Name of the merged model", f"{model.name}-merged", key=f"merge_name_{model.name}")
+        st.button(
+            "Merge", key="merge_now", on_click=_begin, args=(ws, MergeSettings, {"model": model.name, "name": slug(new or " ")})
+        )
+
+
+def _export(ws: Workspace, model: TunedModel) -> None:
+    with st.popover("Take away", icon=":material/download:", key="export_model"):
+        path = st.text_input("New folder", str(own_folder(ws) / model.name), key=f"export_path_{model.name}")
+        repo = st.text_input("or the Hugging Face Hub", placeholder="owner/name", key=f"export_repo_{model.name}",
+                             help="With the login of this machine (HF_TOKEN, or 'hf auth login'); private.")  # fmt: skip
+        licence = st.text_input("Licence", placeholder="apache-2.0", key=f"export_licence_{model.name}")
+        values = {"model": model.name, "licence": licence.strip() or None}
+        values |= {"repo": repo.strip()} if repo.strip() else {"path": path.strip()}
+        st.caption("Safetensors, tokenizer with chat template, and a card made from the facts.")
+        st.button("Send to the Hub" if repo.strip() else "Write the folder", key="export_now", on_click=_begin,
+                  args=(ws, ModelExportSettings, values))  # fmt: skip
+
+
+def _remove(ws: Workspace, model: TunedModel) -> None:
+    with st.popover("Remove", icon=":material/delete:", key="remove_model"):
+        st.caption(f"Its {size(model.bytes)} of weights are deleted for good; its run and curves stay.")
+        sure = st.text_input("Type its name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
+        st.button(f"Remove {model.name} for good", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
+                  args=(tuned_model_store.remove, ws, model.name))  # fmt: skip
+
+
+def _begin(ws: Workspace, kind: type, values: dict) -> None:
+    try:
+        settings = read_settings(kind, values)
+        if isinstance(settings, ModelExportSettings) and settings.path:
+            own_folder(ws).mkdir(exist_ok=True)
+            check_target(ws, Path(settings.path).expanduser())
+    except (GlanError, OSError) as error:
+        st.session_state.model_error = error if isinstance(error, GlanError) else GlanError(str(error))
+        return
+    job_panel.begin(ws, settings)
+
+
+def _do(act, *args) -> bool:
+    """Do something to a model, in a callback; whether it went well."""
+    try:
+        act(*args)
+    except GlanError as error:
+        st.session_state.model_error = error
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""All runs: the list with its filters, and several of them side by side."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from glan_core import runs
+from glan_core.formatting import duration, number, plural, usd
+from glan_core.generation.settings_summary import differences
+from glan_core.runs.report import Outcome, outcome_of
+from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace.run_rows import Run
+from pages.components.shared import run_table
+from pages.components.shared.untrusted_text import plain
+
+GAINS = {"pairs": "New pairs", "questions": "New questions", "syllabi": "New syllabi", "subjects": "New subjects"}
+
+
+def panel(ws: Workspace, everything: Sequence[Run]) -> None:
+    """The list of runs; the panel of the one that is picked, or the comparison of several."""
+    rows = _filtered(everything)
+    if not rows:
+        st.info("No run is of these kinds and states.", icon=":material/filter_alt:")
+        return
+    totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in rows}
+    picked = run_table.history(rows, key="history", totals=totals, several=True)
+    if not picked:
+        st.caption("Tick a run to see it, two or more to compare them.")
+    elif len(picked) == 1:
+        with st.container(border=True):
+            run_table.live(ws, picked[0].id)
+    else:
+        with st.container(border=True):
+            comparison(ws, sorted(picked, key=lambda run: run.id))
+
+
+def _filtered(everything: Sequence[Run]) -> list[Run]:
+    """The runs of the chosen kinds and states; all where none is chosen."""
+    state_of = {run.id: runs.state_of(run) for run in everything}
+    kinds = [kind for kind in run_table.KIND_TITLES if any(run.kind == kind for run in everything)]
+    states = [state for state in run_table.COLORS if state in state_of.values()]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = _choice("Kind", kinds, run_table.KIND_TITLES.get)
+        state = _choice("State", states, str.capitalize)
+    return [
+        run for run in everything if (not kind or run.kind in kind) and (not state or state_of[run.id] in state)
+    ]  # fmt: skip
+
+
+def _choice(label: str, options: list[str], words) -> list[str]:
+    """A filter, where there is anything to choose from."""
+    if len(options) < 2:
+        return []
+    return st.pills(label, options, selection_mode="multi", format_func=words, key=f"history_{label.lower()}")
+
+
+def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
+    """Runs side by side: what they came to, and where their orders differ."""
+    st.subheader(f"{plural(len(chosen), 'run')} compared", anchor=False)
+    outcomes = [outcome_of(ws, run) for run in chosen]
+    rows = {"State": [runs.state_of(run) for run in chosen]}
+    names = list(dict.fromkeys(name for one in outcomes for name in _said(one)))
+    rows |= {name: [_said(one).get(name, "–") for one in outcomes] for name in names}
+    generated = [run.kind == "generate" for run in chosen]
+    with st.container(gap="xsmall"):
+        st.markdown("**What they came to**")
+        _table(rows, chosen, "What the runs came to")
+    st.markdown("**Where their orders differ**")
+    if not all(generated):
+        st.caption("Only generation runs have orders that can be compared.")
+    elif changed := differences([run.params for run in chosen]):
+        _table(changed, chosen, "Where the orders of the runs differ")
+    else:
+        st.caption("Nowhere: they were asked for the same.")
+
+
+def _said(outcome: Outcome | None) -> dict[str, str]:
+    """The figures of a run that are compared; none where it never began."""
+    if outcome is None:
+        return {}
+    gains = {word: number(outcome.gained[measure]) for measure, word in GAINS.items() if measure in outcome.gained}
+    return {
+        "Calls stored": number(outcome.calls), **gains,
+        "Tokens in": number(outcome.tokens_in), "Tokens out": number(outcome.tokens_out), "Money": usd(outcome.usd),
+        "Money a pair": "–" if outcome.usd_per_pair is None else usd(outcome.usd_per_pair),
+        "Time at work": duration(outcome.seconds), "Rate": f"{outcome.rate:,.1f} calls/s",
+        "Refused as too many": number(outcome.throttled), "Faults": number(outcome.faults),
+        "Open failures": number(outcome.failures),
+    }  # fmt: skip
+
+
+def _table(rows: dict[str, list[str]], chosen: Sequence[Run], alt: str) -> None:
+    """One row a measure, one column a run."""
+    columns = [f"Run {run.id}" for run in chosen]
+    frame = pd.DataFrame([[name, *values] for name, values in rows.items()], columns=["", *columns])
+    st.dataframe(
+        frame, hide_index=True, height="content", alt=alt,
+        column_config={
+            "": st.column_config.TextColumn("", width=150, pinned=True),
+            **{
+                name: st.column_config.TextColumn(name, alignment="right", help=plain(run.title))
+                for name, run in zip(columns, chosen, strict=True)
+            },
+        },
+    )  # fmt: skip

@@ -1,0 +1,216 @@
+"""What a run is doing, or did: its stages, disciplines, pace, latest pairs, failures, and how good its estimate was."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
+from glan_core.formatting import duration, exact, number, plural, short, span, usd
+from glan_core.generation.settings import stage_title
+from glan_core.runs.report import DisciplineProgress, against_estimate, by_discipline
+from glan_core.taxonomy import hierarchy, tree_editing
+from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
+from glan_core.workspace.run_rows import Run
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.untrusted_text import opening, plain, scripted_mark
+
+MOST_DISCIPLINES = 12
+MOST_SAMPLES = 240
+ADVICE = {
+    "malformed": "The teacher did not keep to the form, nor after a repair turn: a stronger model helps.",
+    "not self-contained": "Questions that refer to a class or to handing in: a stronger model helps.",
+    "cut": "Replies ran into the token limit: raise max tokens of this stage.",
+    "reasoning only": "Replies ended within the teacher's reasoning: raise max tokens of this stage.",
+    "empty": "The teacher sent nothing: often a filter, or a model that is too small.",
+    "refused": "The teacher declined to answer: another teacher may not.",
+    "no reply": "The endpoint failed again and again: look at its log, then continue the run.",
+}
+MEASURES = {
+    "calls": ("Calls", number), "pairs": ("Pairs", number), "tokens": ("Tokens", number), "usd": ("Money", usd),
+    "seconds": ("Time at work", duration),
+}  # fmt: skip
+
+
+def stages(rows: Sequence[run_rows.StageProgress]) -> None:
+    """Progress by stage."""
+    rows = [s for s in rows if s.planned]
+    st.markdown("**By stage**")
+    st.dataframe(
+        pd.DataFrame({
+            "stage": [stage_title(s.stage).capitalize() for s in rows],
+            "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
+            "done": [s.done for s in rows], "planned": [s.planned for s in rows], "failed": [s.failed or None for s in rows],
+        }),
+        hide_index=True, alt="Progress by stage", placeholder="–",
+        column_config={
+            "stage": st.column_config.TextColumn("Stage", width=105),
+            "share": st.column_config.ProgressColumn("Progress", format="%.0f%%", min_value=0, max_value=100, width=110),
+            "done": st.column_config.NumberColumn("Done", format="localized", width=70),
+            "planned": st.column_config.NumberColumn(
+                "Of", format="localized", width=70, help="An estimate until the stages before it are done."
+            ),
+            "failed": st.column_config.NumberColumn("Failed", format="localized", width=60),
+        },
+    )  # fmt: skip
+
+
+def disciplines(ws: Workspace, run: Run) -> None:
+    """Progress by discipline: those that say most, and how many the rest are."""
+    rows = by_discipline(ws, run)
+    if not rows:
+        return
+    tree = tree_editing.tree(ws)
+    shown = rows[:MOST_DISCIPLINES]
+    st.markdown("**By discipline**")
+    st.dataframe(
+        pd.DataFrame({
+            "name": [tree.nodes[r.discipline_id]["node"].name if r.discipline_id in tree else "(removed)" for r in shown],
+            "share": [100 * r.share for r in shown],
+            "gained": [r.gained for r in shown], "pairs": [r.pairs for r in shown], "wanted": [r.wanted for r in shown],
+            "syllabi": [f"{r.syllabi:,} of {r.subjects:,}" if r.subjects else None for r in shown],
+        }),
+        hide_index=True, height="content" if len(shown) <= 6 else 246, alt="Progress by discipline", placeholder="–",
+        column_config={
+            "name": st.column_config.TextColumn("Discipline", width=125),
+            "share": st.column_config.ProgressColumn(
+                "Target", format="%.0f%%", min_value=0, max_value=100, width=72, help="Pairs that are there, of those wanted."
+            ),
+            "gained": st.column_config.NumberColumn("New pairs", format="localized", width=70, help="Gained by this run."),
+            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=55, help="All that it has."),
+            "wanted": st.column_config.NumberColumn(
+                "Wanted", format="localized", width=60, help="Known once the discipline's subjects are."
+            ),
+            "syllabi": st.column_config.TextColumn("Syllabi", width=70, alignment="right", help="Subjects that have one, of all."),
+        },
+    )  # fmt: skip
+    if len(rows) > 1:
+        st.caption(_rest(rows, len(shown)))
+
+
+def _rest(rows: Sequence[DisciplineProgress], shown: int) -> str:
+    states = [row.state for row in rows]
+    counts = [f"{states.count(state):,} {state}" for state in ("done", "under way", "not begun") if state in states]
+    return f"{len(rows):,} disciplines: {', '.join(counts)}." + (f" The first {shown} are shown." if shown < len(rows) else "")
+
+
+def charts(ws: Workspace, run: Run) -> None:
+    """Calls stored, pace and money over the time at work."""
+    frame = samples_frame(run_rows.samples(ws.db, run.id, MOST_SAMPLES))
+    if len(frame) < 4:
+        return
+    style, last = page_frame.figure_style(), frame.iloc[-1]
+    budget = run.params.get("budget_usd")
+    with st.grid(3, gap="medium", min_column_width=260):
+        _chart("Calls stored", stored_curve(frame, style), f"stored_{run.id}", f"Calls stored over time: {last['done']:,.0f}.")
+        _chart(
+            "Calls in flight; 429s and faults below", pace_curve(frame, style), f"pace_{run.id}",
+            f"Calls allowed and in flight at a time: {last['concurrency']:,.0f} and {last['in_flight']:,.0f}; "
+            f"{frame['refused'].sum():,.0f} refused, {frame['faults'].sum():,.0f} faults.",
+            "Above: in flight (blue) under what is allowed (grey), which adapts to the endpoint. Below: requests that it refused "
+            "as too many (amber) and that failed (red); both are sent again.",
+        )  # fmt: skip
+        if last["usd"] or budget:
+            _chart("Money", money_curve(frame, budget, style), f"money_{run.id}", f"Spent over time: {usd(last['usd'])}.")
+
+
+def _chart(title: str, figure, key: str, alt: str, help: str | None = None) -> None:
+    with st.container(gap="xsmall"):
+        st.caption(title, help=help)
+        st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
+
+
+def latest_pairs(ws: Workspace, run: Run, alive: bool) -> None:
+    """The newest three pairs of the run's disciplines, each a way to the whole of it."""
+    if not (chosen := (run.params.get("target") or {}).get("disciplines")):
+        return
+    tree = tree_editing.tree(ws)
+    everything = set(chosen) >= set(hierarchy.disciplines_under(tree))
+    which = pair_filter.PairFilter(disciplines=None if everything else tuple(chosen), answered=True)
+    pairs = homework_rows.pairs_page(ws.db, which, limit=3)
+    if not pairs:
+        return
+    st.markdown("**The latest pairs**, as they land" if alive else "**The latest pairs** of these disciplines")
+    with st.grid(3, gap="small", min_column_width=260):
+        for place, pair in enumerate(pairs):
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                _card(tree, pair, f"pair_{run.id}_{place}")
+
+
+def _card(tree, pair: homework_rows.Pair, key: str) -> None:
+    id = pair.question.discipline_id
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(plain(tree.nodes[id]["node"].name if id in tree else "(removed)"), width="content")
+        scripted_mark(pair.answer_teacher)
+    st.markdown(opening(pair.question.text, 150))
+    st.caption(opening(pair.answer or "", 170))
+    st.space("stretch")
+    if st.button("Read it", type="tertiary", icon=":material/arrow_forward:", icon_position="right", key=key):
+        if id in tree:
+            url_state.pick(focus=id, pair=pair.question.id)
+        url_state.go("pages/homework.py")  # without them it would stumble over the view in the address
+
+
+def failures(ws: Workspace, run: Run) -> None:
+    """Open failures by stage and cause, what to do about each, and the latest replies on demand."""
+    causes = call_rows.failure_causes(ws.db, run.id)
+    if not causes:
+        return
+    st.markdown(
+        f"**{plural(sum(count for _, _, count in causes), 'failure')}**, tried again when the run goes on or is run again"
+    )
+    st.dataframe(
+        pd.DataFrame({
+            "stage": [stage_title(stage).capitalize() for stage, _, _ in causes],
+            "cause": [cause.capitalize() for _, cause, _ in causes],
+            "count": [count for _, _, count in causes],
+            "advice": [ADVICE.get(cause, "Look at the replies below.") for _, cause, _ in causes],
+        }),
+        hide_index=True, alt="Failures by stage and cause",
+        column_config={
+            "stage": st.column_config.TextColumn("Stage", width=105),
+            "cause": st.column_config.TextColumn("Cause", width=130),
+            "count": st.column_config.NumberColumn("How many", format="localized", width=75),
+            "advice": st.column_config.TextColumn("What to do", width="large"),
+        },
+    )  # fmt: skip
+    with st.expander("The latest of them, with their replies", on_change="rerun", key=f"failures_{run.id}") as latest:
+        if latest.open:
+            for failure in call_rows.failures(ws.db, run.id, 10):
+                st.caption(
+                    f"{stage_title(failure.stage)} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}"
+                )
+                if failure.reply:
+                    st.code(failure.reply[:2000], language=None, wrap_lines=True)
+
+
+def estimate(ws: Workspace, run: Run) -> None:
+    """What the plan said beside what it came to."""
+    rows = against_estimate(ws, run)
+    if not rows:
+        return
+    st.markdown("**Estimate and actual**")
+    said = [MEASURES[row.measure] for row in rows]
+    st.dataframe(
+        pd.DataFrame({
+            "measure": [name for name, _ in said],
+            "estimate": [span((write(row.low), write(row.high))) for row, (_, write) in zip(rows, said, strict=True)],
+            "actual": [write(row.actual) for row, (_, write) in zip(rows, said, strict=True)],
+            "verdict": [_verdict(row.off) for row in rows],
+        }),
+        hide_index=True, alt="Estimate and actual",
+        column_config={
+            "measure": st.column_config.TextColumn("", width=95),
+            "estimate": st.column_config.TextColumn("Estimate", width=140, alignment="right"),
+            "actual": st.column_config.TextColumn("Actual", width=90, alignment="right"),
+            "verdict": st.column_config.TextColumn("", width=90),
+        },
+    )  # fmt: skip
+
+
+def _verdict(off: float) -> str:
+    if not off:
+        return "inside"
+    if abs(off) == float("inf"):
+        return "more"
+    return f"{short(100 * abs(off))}% {'more' if off > 0 else 'less'}"

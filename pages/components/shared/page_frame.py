@@ -1,0 +1,207 @@
+"""The frame of every page: the open workspace, the focus, the title line."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import networkx as nx
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from glan_core.errors import GlanError
+from glan_core.figures.style import Style, style
+from glan_core.formatting import shorten
+from glan_core.ids import slug
+from glan_core.operations import demo_workspace
+from glan_core.records import Subject
+from glan_core.taxonomy import hierarchy, tree_editing
+from glan_core.workspace import Workspace, curriculum_rows, found_in
+from pages.components.chat import page_state
+from pages.components.shared import url_state
+from pages.components.shared.untrusted_text import fault, plain
+from pages.components.taxonomy import add_discipline
+
+HOME = Path(os.environ.get("GLAN_HOME") or "workspaces").absolute()
+
+
+def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
+    """Draw what stands on every page (workspace, focus) and return the open workspace and its live taxonomy.
+
+    Stops the page with a sentence where there is no workspace to open.
+    """
+    if "framed" not in st.session_state and PagesManager.uses_pages_directory:
+        # A server whose first visitor comes by a link to a page runs that page's file without streamlit_app.py around it,
+        # since a folder named pages/ was an older way to make pages; st.navigation ends that, but only once it has run.
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+    for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
+        if str(key).startswith(("run_", "grow_", "adding_", "api_key", *page_state.FIELDS)):
+            st.session_state[key] = st.session_state[key]
+    said = st.query_params.to_dict()
+    went_back = "workspace" not in said and st.session_state.get("page") == name  # to before this page wrote its address
+    folder = _choose_workspace(said.get("workspace"))
+    if folder is None:
+        st.header(name)
+        st.info(f"There is no workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and all that is made from it.")
+        with st.container(width=420):
+            _new_workspace()
+        st.stop()
+    try:
+        ws = _open(str(folder), folder.stat().st_mtime_ns)
+        tree = tree_editing.tree(ws)
+    except GlanError as error:
+        st.header(name)
+        fault(error)
+        st.stop()
+    url_state.take(tree, said)
+    subject = curriculum_rows.subject(ws.db, url_state.subject()) if url_state.subject() else None
+    if subject is None or subject.discipline_id != url_state.focus():
+        st.session_state.subject = subject = None
+    if not went_back:
+        url_state.write()
+    st.session_state.page = name
+    with st.sidebar, st.container(gap=None):
+        _breadcrumb(tree, subject)
+    add_discipline.offer(ws, tree)
+    return ws, tree
+
+
+@st.cache_resource(max_entries=20)
+def _open(folder: str, _made_at: int) -> Workspace:
+    return Workspace.open(folder)
+
+
+def _choose_workspace(in_url: str | None) -> Path | None:
+    found = {folder.name: folder for folder in found_in(HOME)}
+    if not found:
+        return None
+    wanted = st.session_state.get("workspace")
+    if in_url in found and in_url != url_state.written().get("workspace", wanted):  # typed, shared, or reached by Back
+        wanted = in_url
+        st.session_state.written = {}
+    elif wanted is None:
+        wanted = in_url
+    names = list(found)
+    with st.sidebar, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = st.selectbox(
+            "Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch"
+        )
+        with st.popover("", icon=":material/add:", help="New workspace"):
+            _new_workspace()
+    if st.session_state.get("workspace") not in (None, name):
+        st.session_state.update(dict.fromkeys(url_state.PICKS))
+    st.session_state.workspace = name
+    return found[name]
+
+
+def _first(names: list[str]) -> int:
+    return names.index("demo") if "demo" in names else 0
+
+
+def _new_workspace() -> None:
+    with st.form("new_workspace", border=False):
+        name = st.text_input("Name of the new workspace", placeholder="my-research")
+        filled = st.checkbox("Fill it with the demo content")
+        if st.form_submit_button("Make workspace", type="primary"):
+            folder = slug(name) if name.strip() else ""
+            try:
+                if not folder:
+                    raise GlanError("Give the workspace a name.")
+                demo_workspace.create(HOME / folder, demo=filled)
+            except GlanError as error:
+                fault(error)
+            else:
+                st.session_state.workspace = folder
+                st.session_state.update(dict.fromkeys(url_state.PICKS))
+                st.rerun()
+
+
+def _breadcrumb(tree: nx.DiGraph, subject: Subject | None) -> None:
+    """Where the focus is, down to a subject; every part of it can be picked, and all of it cleared."""
+    st.caption("Focus")
+    picked = url_state.focus()
+    nodes = hierarchy.path(tree, picked) if picked else []
+    everything = "All knowledge" if picked else "**All knowledge**"
+    st.button(
+        everything, key="focus_all", icon=":material/public:", type="tertiary", on_click=url_state.set_focus, args=(None,)
+    )
+    parts = [(node.id, node.name, url_state.set_focus) for node in nodes]
+    if subject:
+        parts.append((subject.id, subject.name, url_state.set_subject))
+    for depth, (id, name, act) in enumerate(parts, start=1):
+        short = plain(shorten(name, 27))
+        st.button(
+            f"**{short}**" if depth == len(parts) else short, key=f"focus_{id}", type="tertiary",
+            icon=":material/subdirectory_arrow_right:", on_click=act, args=(id,), help=plain(name) if len(name) > 27 else None,
+        )  # fmt: skip
+
+
+def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
+    """The title line: page, focus, one sentence of state, and the demo mark."""
+    picked = url_state.focus()
+    of = f" · {plain(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.header(f"{name}{of}", anchor=False, width="content")
+        if ws.read_only:
+            st.badge(
+                "read-only", color="orange", help="You may look at this workspace, but not change it: the folder is not yours."
+            )
+        if ws.fact("demo"):
+            st.badge("demo", color="gray", help="Made by the offline scripted teacher to show what the studio does.")
+    st.caption(sentence)
+
+
+def picture_and_detail(name: str | None = None):
+    """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen; where
+    the parts have a `name`, it then takes the whole width."""
+    grid = st.grid(3, gap="medium", min_column_width=300)
+    return grid.cell(column_span=2), _third(grid, name)
+
+
+def mark_row(key: str, row: int | None) -> None:
+    """Let the table of this key show a row as picked, or none; called before the table is drawn.
+
+    Only where it differs: what is set anew counts as a pick by the user.
+    """
+    rows = [] if row is None else [row]
+    if st.session_state.get(key, {}).get("selection", {}).get("rows") != rows:
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+
+
+def one_picked(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
+    """For a table whose rows are called `names`: the number of the row that is picked, which the session keeps by its name under
+    `picked` (the first where it keeps none of these), and what `st.dataframe` needs so that a click picks another.
+
+    `key` must differ for tables of other rows: a picked row must not stay picked by its number.
+    """
+    at = names.index(st.session_state.get(picked)) if st.session_state.get(picked) in names else 0
+    mark_row(key, at)
+
+    def choose() -> None:
+        rows = st.session_state[key].selection.rows
+        if rows and rows[0] < len(names):
+            st.session_state[picked] = names[rows[0]]
+
+    return at, {"key": key, "on_select": choose, "selection_mode": "single-row"}
+
+
+def list_and_detail(name: str):
+    """The two parts of a page: one third for a list, two for what is picked in it, which goes below on a narrow screen."""
+    grid = st.grid(3, gap="medium", min_column_width=300)
+    return _third(grid, name), grid.cell(column_span=2)
+
+
+def _third(grid, name: str | None):
+    """The cell of one third; a key with a name is how assets/studio.css finds it."""
+    return grid.cell().container(key=f"third_{name}") if name else grid.cell()
+
+
+def two_halves():
+    """Two parts of equal width, one below the other on a narrow screen."""
+    grid = st.grid(2, gap="medium", min_column_width=390)
+    return grid.cell(), grid.cell()
+
+
+def figure_style() -> Style:
+    """The style of figures in the theme that the user sees."""
+    return style(st.context.theme.type)

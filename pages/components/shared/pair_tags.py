@@ -1,0 +1,58 @@
+"""What checks found in a pair, in words, with the button by which a person overrules it."""
+
+import streamlit as st
+
+from glan_core.dataset.quality_filter_job import RULES
+from glan_core.errors import GlanError
+from glan_core.formatting import shorten
+from glan_core.homework import review
+from glan_core.workspace import Workspace, homework_rows, tag_rows
+from glan_core.workspace.tag_rows import Tag
+from pages.components.shared import url_state
+from pages.components.shared.untrusted_text import plain
+
+
+def tags(ws: Workspace, seq: int) -> None:
+    """Every tag of a pair: a warning for what leaves it out of the dataset, a quiet line for what was overruled."""
+    for tag in tag_rows.tags_of(ws.db, seq):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"tag_{tag.kind}_{tag.name}"):
+            if tag.overruled_by:
+                st.caption(f":material/check: Stays, said {plain(tag.overruled_by)}: {said(ws, tag)}", width="stretch")
+            else:
+                st.warning(f"Left out: {said(ws, tag)}", width="stretch")
+            overrule_button(ws, tag)
+
+
+def said(ws: Workspace, tag: Tag) -> str:
+    """What was found, as Markdown."""
+    match tag.kind:
+        case "duplicate":
+            other = homework_rows.pair(ws.db, tag.other) if tag.other else None
+            text = f"“{plain(shorten(other.question.text, 90))}”" if other else "a question that is gone"
+            how = {"exact": "has the same words as", "near": "nearly repeats", "meaning": "means nearly the same as"}[tag.name]
+            return f"{how} {text}" + (f" (similarity {tag.score:.2f})" if tag.name != "exact" and tag.score else "")
+        case "contaminated":
+            where = tag.detail.get("where", "question")
+            share = f", {tag.score:.0%} of it" if tag.score is not None else ""
+            return f"the {where} holds a question of {plain(tag.name)}{share}"
+    found = tag.detail.get("found") or tag.detail.get("comment") or ""
+    name = RULES[tag.name].label if tag.name in RULES else {"judge": "judged low by a teacher"}.get(tag.name, tag.name)
+    return plain(name) + (f": {plain(shorten(str(found), 120))}" if found else "")
+
+
+def overrule_button(ws: Workspace, tag: Tag) -> None:
+    """The button by which a person says that a pair stays in spite of a tag, or takes that back."""
+    if ws.read_only:
+        return
+    label, icon = ("Take back", "undo") if tag.overruled_by else ("Keep it anyway", "check")
+    st.button(
+        label, icon=f":material/{icon}:", type="tertiary", key=f"overrule_{tag.seq}_{tag.kind}_{tag.name}",
+        on_click=_overrule, args=(ws, tag, None if tag.overruled_by else url_state.user()),
+    )  # fmt: skip
+
+
+def _overrule(ws: Workspace, tag: Tag, who: str | None) -> None:
+    try:
+        review.overrule(ws, tag, who)
+    except GlanError as error:
+        st.session_state.deed_error = error

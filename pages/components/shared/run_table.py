@@ -1,0 +1,319 @@
+"""Runs as several pages show them: the table of runs, and the live panel of one."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from glan_core import runs
+from glan_core.errors import GlanError
+from glan_core.formatting import ago, duration, number, plural, short, usd
+from glan_core.generation.plan import plan
+from glan_core.generation.settings import STAGES, GenerationSettings
+from glan_core.generation.settings_summary import settings_summary
+from glan_core.runs.counter_deltas import gained, in_all
+from glan_core.runs.registry import RUN_KINDS, is_job, lane_of
+from glan_core.runs.report import expected
+from glan_core.settings import read_settings
+from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
+from pages.components.runs import form, progress
+from pages.components.shared import job_panel, plan_panel, teacher_form, url_state
+from pages.components.shared.untrusted_text import fault, plain
+
+COLORS = {
+    "queued": "gray",
+    "running": "blue",
+    "paused": "orange",
+    "cancelled": "gray",
+    "failed": "red",
+    "finished": "green",
+    "lost": "red",
+}
+KIND_TITLES = {kind: entry.title for kind, entry in RUN_KINDS.items()} | {"preview": "Preview"}
+ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
+RECENT = 30.0  # seconds over which the rate of now is taken
+
+
+def history(
+    rows: Sequence[Run], key: str, *, totals: Mapping[int, Sample | None] | None = None, several: bool = False
+) -> list[Run] | Run | None:
+    """The table of runs, with what they took where their `totals` are given by number; returns the picked run, or with
+    `several` a list of those picked."""
+    columns = {
+        "id": [run.id for run in rows],
+        "title": [run.title for run in rows],
+        "kind": [KIND_TITLES.get(run.kind, run.kind) for run in rows],
+        "state": [[runs.state_of(run)] for run in rows],
+        "when": [ago(run.started_at or run.created_at) for run in rows],
+    }
+    if totals is not None:
+        last = [totals.get(run.id) for run in rows]
+        last = [None if is_job(run.kind) else one for run, one in zip(rows, last, strict=True)]
+        columns |= {"calls": [one and one.done for one in last], "spent": [one and usd(one.cost_usd) for one in last]}
+    columns["message"] = [run.message for run in rows]
+    event = st.dataframe(
+        pd.DataFrame(columns), key=f"{key}_{rows[0].id}_{len(rows)}", on_select="rerun", hide_index=True, placeholder="–",
+        selection_mode="multi-row" if several else "single-row", height="content" if len(rows) <= 10 else 387,
+        alt="Runs, newest first",
+        column_config={
+            "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
+            "title": st.column_config.TextColumn("What for", width=230),
+            "kind": st.column_config.TextColumn("Kind", width=95),
+            "state": st.column_config.MultiselectColumn(
+                "State", options=list(COLORS), color=list(COLORS.values()), width=95
+            ),
+            "when": st.column_config.TextColumn("Begun", width=90),
+            "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
+            "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
+            "message": st.column_config.TextColumn("How it went", width=320),
+        },
+    )  # fmt: skip
+    picked = [rows[n] for n in event.selection.rows if n < len(rows)]
+    return picked if several else picked[0] if picked else None
+
+
+def how_far(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[float, str] | None:
+    """The share of its calls that a run has done, and the same in words; None while none is planned."""
+    known, done = sum(s.planned for s in stages), sum(s.done for s in stages)
+    planned = known if state == "finished" else sum(s.planned for s in expected(run, stages))
+    if not planned:
+        return None
+    return min(1.0, done / planned), f"{done:,} of {'at least ' if planned > known else ''}{planned:,} calls"
+
+
+def live(ws: Workspace, run_id: int) -> None:
+    """The panel of one run: it redraws itself while the run lives, and the page once when it ends or goes on."""
+    alive = runs.state_of(runs.get(ws, run_id)) in LIVE
+    st.fragment(_panel, run_every="1.5s" if alive else None)(ws, run_id, alive)
+
+
+def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
+    run = runs.get(ws, run_id)
+    state = runs.state_of(run)
+    alive = state in LIVE
+    if was_alive != alive:
+        st.rerun()  # the page draws this panel anew, with or without a pulse
+    if is_job(run.kind):
+        _job(ws, run, state)
+        return
+    stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: STAGES.index(s.stage) if s.stage in STAGES else len(STAGES))
+    sample = run_rows.last_sample(ws.db, run.id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
+        st.badge(state, color=COLORS[state])
+        _order(run)
+    _say(ws, run, state, sample)
+    if planned := how_far(run, stages, state):
+        st.progress(*planned)
+    if state != "finished":
+        stages = expected(run, stages)
+    if sample:
+        _figures(ws, run, sample, sum(max(0, s.planned - s.done - s.failed) for s in stages), state)
+    _controls(ws, run, state)
+    if not (stages and sample):
+        return
+    if planned:
+        halves = st.grid(2, gap="medium", min_column_width=390)
+        with halves.cell():
+            progress.stages(stages)
+        with halves.cell():
+            if state == "finished":
+                progress.estimate(ws, run)
+            else:
+                progress.disciplines(ws, run)
+        if state == "finished":
+            progress.disciplines(ws, run)
+    progress.charts(ws, run)
+    progress.failures(ws, run)
+    progress.latest_pairs(ws, run, alive)
+
+
+def _job(ws: Workspace, run: Run, state: str) -> None:
+    """The panel of a run that asks no teacher."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
+        st.badge(state, color=COLORS[state])
+    _say(ws, run, state, run_rows.last_sample(ws.db, run.id))
+    if state in LIVE:
+        st.progress(*job_panel.how_far(ws, run))
+    _controls(ws, run, state)
+    if (stages := run_rows.stages(ws.db, run.id)) and any(stage.planned for stage in stages):
+        progress.stages(stages)
+    if state not in LIVE and run.started_at:
+        st.caption(f"Took {duration((run.finished_at or run.heartbeat_at or run.started_at) - run.started_at)}.")
+
+
+def _order(run: Run) -> None:
+    """The order in words, on demand."""
+    if run.kind != "generate":
+        return
+    with st.popover("Order", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
+        st.table({name: plain(value) for name, value in settings_summary(run.params).items()}, border="horizontal")
+
+
+def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
+    """What a person should know of the state that a run is in."""
+    if run.message:
+        (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
+    if state == "lost":
+        st.warning("Its process is gone or silent. What it stored is kept; continue it to do the rest.")
+    elif state == "failed" and sample is None:
+        st.caption("It failed before it began: nothing was asked, and nothing paid.")
+    elif state == "queued":
+        same = [other for other in run_rows.live_runs(ws.db) if lane_of(other.kind) == lane_of(run.kind)]
+        ahead = [other for other in same if other.id < run.id and runs.state_of(other) in LIVE]
+        st.caption(
+            f"Waits for run {ahead[0].id} ({plain(ahead[0].title)}) to end: one of a kind works at a time."
+            if ahead
+            else "About to begin."
+        )
+    if run.wish and state in LIVE:
+        st.caption(f"Will {run.wish} once what is in flight is stored.")
+
+
+def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
+    budget = run.params.get("budget_usd")
+    gains = in_all(gained(ws, run))
+    with st.grid(6, gap="small", min_column_width=85):
+        st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} replies that became records.")
+        if "pairs" in gains:
+            st.metric(
+                "New pairs", short(gains["pairs"]), help=f"{number(gains['pairs'])} answered questions that this run added."
+            )
+        if state == "running":
+            rate = _rate_now(ws, run, sample)
+            st.metric("Rate", _per_second(rate), help="Calls stored a second, over the last half minute.")
+            st.metric(
+                "Left", duration(left / rate) if rate and left else "–", help="Until all that is planned is done, at this rate."
+            )
+        else:
+            seconds = run_rows.working_seconds(ws.db, run.id)
+            st.metric(
+                "Rate", _per_second(sample.done / seconds if seconds else 0), help="Calls stored a second, while at work."
+            )
+            st.metric("Took", duration(seconds), help="Time at work; pauses do not count.")
+        st.metric(
+            "Spent", usd(sample.cost_usd), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
+            help="What its calls cost, at the prices that were known.",
+        )  # fmt: skip
+        tokens = sample.tokens_in + sample.tokens_out
+        st.metric("Tokens", short(tokens), help=f"{number(sample.tokens_in)} in, {number(sample.tokens_out)} out.")
+    requests = plural(sample.requests, "request")
+    told = f"{requests} · {sample.throttled:,} refused as too many · {plural(sample.faults, 'fault')}"
+    if state == "running":
+        told = f"{sample.in_flight} in flight of {sample.concurrency} allowed now · {told}"
+    st.caption(told)
+
+
+def _rate_now(ws: Workspace, run: Run, sample: Sample) -> float:
+    since = run_rows.sample_since(ws.db, run.id, sample.at - RECENT)
+    return max(0, sample.done - since.done) / max(0.001, sample.at - since.at)
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
+
+
+def _controls(ws: Workspace, run: Run, state: str) -> None:
+    """What can be asked of a run in its state. What goes on or runs again says what that takes."""
+    if run.wish and state in LIVE:
+        return
+    limits = _limits(run) if state in ENDED_EARLY and not is_job(run.kind) else {}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if state in LIVE:
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                on_click=_act,
+                args=(ws, run.id, runs.pause),
+                key=f"pause_{run.id}",
+                disabled=ws.read_only,
+            )
+        elif state in ENDED_EARLY and run.kind != "preview" and (rest := _rest(ws, run, limits)) is None:
+            st.caption("The workspace holds all of its target: nothing is left to go on with.", width="content")
+        elif state in ENDED_EARLY and run.kind != "preview":
+            word = "Resume" if state == "paused" else "Continue"
+            st.button(
+                f"{word}{rest}", icon=":material/play_arrow:", type="primary", on_click=_go_on,
+                args=(ws, run, limits), key=f"go_on_{run.id}", disabled=ws.read_only,
+            )  # fmt: skip
+        if state in LIVE or state in ("paused", "lost"):
+            st.button(
+                "Cancel",
+                icon=":material/stop:",
+                on_click=_act,
+                args=(ws, run.id, runs.cancel),
+                key=f"cancel_{run.id}",
+                disabled=ws.read_only,
+            )
+        if run.kind == "generate" and state not in LIVE:
+            _again(ws, run, state)
+    if error := st.session_state.pop("run_error", None):
+        fault(error)
+
+
+def _again(ws: Workspace, run: Run, state: str) -> None:
+    """The button that takes an order back to the plan form."""
+    failed = state == "finished" and call_rows.failure_causes(ws.db, run.id)
+    pressed = st.button(
+        "Try the failures again" if failed else "Run again", icon=":material/replay:", key=f"again_{run.id}",
+        on_click=_plan_again, args=(run,),
+        help="Puts its order into the plan form, where it can be changed; only what is missing is asked for.",
+    )  # fmt: skip
+    if pressed and "run_error" not in st.session_state:
+        if st.session_state.get("page") == "Runs":
+            st.rerun()
+        url_state.go("pages/runs.py")
+
+
+def _limits(run: Run) -> dict:
+    """The limits that a run was stopped by, or may be, to be raised before it goes on; and the key, which is kept nowhere."""
+    given = {name: run.params.get(name) for name in ("budget_usd", "max_calls") if run.params.get(name) is not None}
+    with st.container(horizontal=True):
+        if "budget_usd" in given:
+            given["budget_usd"] = st.number_input(
+                "Budget in dollars", 0.01, None, float(given["budget_usd"]), format="%.2f", key=f"raise_budget_{run.id}", width=180,
+                help="For the whole run, what is spent included.",
+            )  # fmt: skip
+        if "max_calls" in given:
+            given["max_calls"] = st.number_input(
+                "Calls at most", 1, None, int(given["max_calls"]), key=f"raise_calls_{run.id}", width=180,
+                help="For the whole run, those made included.",
+            )  # fmt: skip
+        if run.params.get("base_url"):
+            teacher_form.key_field(f"api_key_{run.id}", width=220)
+    return given
+
+
+def _rest(ws: Workspace, run: Run, limits: dict) -> str | None:
+    """What is left of a run, for the label of the button that goes on with it; None where nothing is."""
+    if run.kind != "generate":
+        return ""
+    try:
+        made = plan(ws, read_settings(GenerationSettings, run.params | limits))
+    except GlanError:  # going on says why it can't
+        return ""
+    return f" · {plan_panel.cost_of(made)}" if made.calls[1] else None
+
+
+def _act(ws: Workspace, run_id: int, action, *args, **settings) -> None:
+    try:
+        action(ws, run_id, *args, **settings)
+    except GlanError as error:
+        st.session_state.run_error = error
+
+
+def _go_on(ws: Workspace, run: Run, limits: dict) -> None:
+    raised = {name: st.session_state.get(key, limits[name]) for name, key in
+              (("budget_usd", f"raise_budget_{run.id}"), ("max_calls", f"raise_calls_{run.id}")) if name in limits}  # fmt: skip
+    _act(ws, run.id, runs.resume, teacher_form.environment(), params=run.params | raised if raised else None)
+
+
+def _plan_again(run: Run) -> None:
+    try:
+        form.refill(read_settings(GenerationSettings, run.params))
+    except GlanError as error:
+        st.session_state.run_error = error
+    else:
+        st.session_state.runs_view = "Plan"

@@ -1,0 +1,182 @@
+"""One syllabus: a course plan with its key concepts, their graph, the text as written, and what was changed."""
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.curriculum import syllabus_markdown
+from glan_core.curriculum.curriculum_parsing import before_sessions
+from glan_core.figures.concepts import concept_frames, concept_graph
+from glan_core.formatting import ago, exact, number, plural, shorten
+from glan_core.generation import provenance
+from glan_core.generation.settings import STAGE_TITLES
+from glan_core.ids import slug
+from glan_core.records import Subject
+from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows
+from glan_core.workspace.curriculum_rows import Session, Syllabus
+from pages.components.homework.review import last_deed, undo_deed, write_anew
+from pages.components.shared import page_frame, url_state
+from pages.components.shared.print_button import NOT_PRINTED, print_button
+from pages.components.shared.untrusted_text import model_markdown, plain, scripted_mark
+from pages.components.syllabi.edit_dialog import edit_dialog
+
+FIELD_WORDS = {
+    "name": "name", "level": "level", "subtopics": "subtopics", "text": "text", "description": "description",
+    "retired": "use", "teacher": "teacher",
+}  # fmt: skip
+KIND_WORDS = {"sub": "the subject", "syl": "the syllabus", "ses": "a class session", "con": "a key concept"}
+
+
+def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: Syllabus | None) -> None:
+    """A subject with its syllabus, or the word that there is none yet."""
+    discipline = tree.nodes[subject.discipline_id]["node"].name
+    st.subheader(plain(subject.name), anchor=False)
+    marks(subject, syllabus)
+    if subject.subtopics:
+        st.caption(plain(", ".join(subject.subtopics)))
+    if syllabus is None:
+        st.info("This subject has no syllabus yet: a run writes one.", icon=":material/menu_book:")
+        if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
+            url_state.go("pages/runs.py")
+        return
+    sessions = curriculum_rows.sessions(ws.db, syllabus.id)
+    asked = curriculum_rows.times_asked(ws.db, syllabus.id)
+    with st.container(horizontal=True, gap="small", key=f"{NOT_PRINTED}_deeds"):
+        if st.button(f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read what was asked from it"):
+            url_state.set_subject(subject.id)
+            url_state.go("pages/homework.py")
+        if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_syllabus", disabled=ws.read_only):
+            edit_dialog(ws, subject, syllabus, sessions)
+        write_anew(ws, syllabus.id, "syllabus", "2 calls")
+        text = syllabus_markdown.markdown(subject, syllabus, sessions, discipline)
+        st.download_button("Markdown", text, f"{slug(subject.name)}.md", "text/markdown", icon=":material/download:")
+        print_button()
+    last_deed(ws)
+    if older := record_rows.made_from_older(ws.db, syllabus.id):
+        st.warning(f"{plural(older, 'question')} {'was' if older == 1 else 'were'} made from an older text than this one.")
+    calls = call_rows.calls_of(ws.db, syllabus.id)
+    parts = {
+        "Course plan": lambda: course_plan(syllabus, sessions, asked),
+        "Concept graph": lambda: graph(ws, syllabus, sessions, asked),
+        "As written": lambda: st.markdown(model_markdown(syllabus.text)),
+        "Prompts and replies": lambda: prompts(ws, syllabus, calls),
+    }
+    if events := record_rows.syllabus_events(ws.db, syllabus.id):
+        parts["History"] = lambda: history(ws, events)
+    for tab, draw in zip(st.tabs(list(parts), on_change="rerun", key="syllabus_tabs"), parts.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
+
+
+def marks(subject: Subject, syllabus: Syllabus | None) -> None:
+    """Level and origin as quiet badges."""
+    with st.container(horizontal=True, gap="small"):
+        if subject.level:
+            st.badge(plain(shorten(subject.level, 40)), color="blue", help="Level")
+        if syllabus:
+            if syllabus.edited:
+                st.badge("changed", color="violet", icon=":material/edit:", help="Not as it was first written: see History.")
+            scripted_mark(syllabus.teacher)
+
+
+def course_plan(syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:
+    """Introduction and objectives, then the sessions as a timeline with their key concepts."""
+    front = before_sessions(syllabus.text)
+    if front:
+        st.markdown(model_markdown(front))
+    if not sessions:
+        st.info("Its class sessions have not been read out of it yet: the next run does.")
+        return
+    total = sum(len(session.concepts) for session in sessions)
+    met = sum(id in asked for session in sessions for id, _ in session.concepts)
+    st.markdown(f"**{plural(len(sessions), 'class session')}** · {met} of {plural(total, 'key concept')} asked about")
+    for n, session in enumerate(sessions, start=1):
+        # Stations of a timeline of our own: st.status(type="step") waits 50 ms for each.
+        with st.container(horizontal=True, gap="small"):
+            st.badge(f"{n:02}", color="blue")
+            with st.container(gap="small", width="stretch"):
+                st.markdown(f"**{plain(session.name)}**")
+                if session.description:
+                    st.markdown(model_markdown(session.description))
+                chips(session, asked)
+
+
+def chips(session: Session, asked: dict[str, int]) -> None:
+    """The key concepts of a session, each with how many questions asked about it; a click shows those."""
+    names = dict(session.concepts)
+
+    def show() -> None:
+        if picked := st.session_state.get(f"chips_{session.id}"):
+            url_state.pick(concept=picked)
+            st.session_state.to_homework = True
+
+    st.pills(
+        "Key concepts", list(names), key=f"chips_{session.id}", on_change=show, label_visibility="collapsed",
+        format_func=lambda id: f"{plain(names[id])} · {asked[id]}" if id in asked else f":gray[{plain(names[id])} · 0]",
+    )  # fmt: skip
+    if st.session_state.pop("to_homework", False):
+        url_state.go("pages/homework.py")
+
+
+def graph(ws: Workspace, syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:
+    """Key concepts on a circle, joined where a question asked about two of different sessions."""
+    nodes, edges = concept_frames(sessions, asked, homework_rows.concept_sets(ws.db, syllabus.id))
+    if nodes.empty:
+        st.info("Its key concepts have not been read out of it yet: the next run does.")
+        return
+    st.echarts_chart(
+        concept_graph(nodes, edges, page_frame.figure_style()), height=680, key=f"concepts_{syllabus.id}",
+        alt=f"{plural(len(nodes), 'key concept')} on a circle, {plural(len(edges), 'line')} between those asked about together.",
+    )  # fmt: skip
+    st.caption(
+        "Sessions go round the circle in order, from light to dark. A larger point was asked about more often, a grey one "
+        "never. A line: a two-session question joined the two."
+    )
+
+
+def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> None:
+    """The full prompt and reply of every call that was made for the syllabus."""
+    for call in calls:
+        what = "Syllabus" if call.stage == "syllabus" else STAGE_TITLES[call.stage].capitalize()
+        st.markdown(
+            f"**{what}** · {plain(call.teacher)} · {call.outcome} · {exact(call.at)} · "
+            f"{number(call.tokens_in)} tokens in, {number(call.tokens_out)} out"
+        )
+        messages = provenance.messages_of(ws, call)
+        if messages is None:
+            st.caption("This prompt can't be shown again: what it was made from is no longer as it was.")
+        for message in messages or ():
+            st.code(message["content"], language=None, wrap_lines=True, height=240)
+        kept = call.reply if call.stage == "sessions" else provenance.reply_of(ws, call, syllabus.id, syllabus.text)
+        st.code(kept or "", language=None, wrap_lines=True, height=240)
+
+
+def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
+    """Who changed what, and the way back."""
+    batches = list(dict.fromkeys(event.batch for event in events))
+    frame = pd.DataFrame(
+        {
+            "when": [ago(event.at) for event in events], "who": [event.who for event in events],
+            "what": [f"{FIELD_WORDS[event.field].capitalize()} of {KIND_WORDS[event.record_id[:3]]}" for event in events],
+            "before": [_shown(event, event.before) for event in events], "after": [_shown(event, event.after) for event in events],
+        }
+    )  # fmt: skip
+    st.dataframe(
+        frame, hide_index=True,
+        column_config={
+            "when": st.column_config.TextColumn("When", width=80), "who": st.column_config.TextColumn("Who", width=80),
+            "what": st.column_config.TextColumn("What", width=150), "before": st.column_config.TextColumn("Before"),
+            "after": st.column_config.TextColumn("After"),
+        },
+    )  # fmt: skip
+    st.button(
+        "Undo the latest change", icon=":material/undo:", on_click=undo_deed, args=(ws, batches[0]), key="undo_latest_change",
+        disabled=ws.read_only,
+    )  # fmt: skip
+
+
+def _shown(event: record_rows.RecordEvent, value: object) -> str:
+    if event.field == "retired":
+        return "out of use" if value else "in use"
+    return shorten(" ".join(str(value or "").split()), 300)

@@ -1,0 +1,167 @@
+"""What is picked on the Taxonomy page: what it is, its numbers, and what can be done with it."""
+
+from collections.abc import Mapping
+
+import networkx as nx
+import streamlit as st
+
+from glan_core.formatting import number, plural, short
+from glan_core.generation import preview
+from glan_core.records import Node, Subject
+from glan_core.taxonomy import hierarchy, tree_editing
+from glan_core.taxonomy.coverage import Coverage
+from glan_core.taxonomy.hierarchy import GROUPS
+from glan_core.workspace import Workspace, curriculum_rows, taxonomy_rows
+from pages.components.shared import url_state
+from pages.components.shared.untrusted_text import plain
+from pages.components.taxonomy import add_discipline
+from pages.components.taxonomy.changes import act, newest
+
+
+def detail(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
+    """The panel beside the picture."""
+    focus = url_state.focus()
+    if subject:
+        _subject(ws, tree, subject)
+    elif focus:
+        _node(ws, tree, tree.nodes[focus]["node"], standings[focus])
+    else:
+        _everything(ws, standings[""])
+
+
+def _everything(ws: Workspace, standing: Coverage) -> None:
+    st.subheader("All knowledge", anchor=False)
+    st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} of them begun")
+    _numbers(standing)
+    st.markdown("Pick a node to see what it is, to change it, or to let it unfold.")
+    with st.popover("Add a field", icon=":material/add:", disabled=ws.read_only):
+        _add_form(ws, None)
+
+
+def _numbers(standing: Coverage) -> None:
+    counts = standing.counts
+    with st.grid(3, gap="small", min_column_width=80):
+        st.metric("Subjects", short(counts["subjects"]), help=f"{number(counts['subjects'])} subjects found so far.")
+        st.metric("Pairs", short(counts["pairs"]), help=f"{number(counts['pairs'])} answered questions.")
+        share = "–" if standing.share is None else f"{standing.share:.0%}"
+        st.metric("Target", share, help="Answered pairs as a share of those wanted, the mean over disciplines. More is better.")
+
+
+def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> None:
+    st.subheader(plain(node.name), anchor=False)
+    st.caption(f"{node.kind.capitalize()} · {hierarchy.group_of(tree, node.id) or 'no group'}")
+    st.markdown(plain(node.description) or ":gray[No description yet: the teacher is told the name alone.]")
+    _numbers(standing)
+    if node.kind == "discipline" and st.button("Plan a run", icon=":material/play_circle:", type="primary", width="stretch"):
+        url_state.go("pages/runs.py")
+    with st.container(horizontal=True, gap="xsmall"):
+        if node.kind == "discipline":
+            if preview.possible(ws, node.id):
+                st.button("Preview…", icon=":material/visibility:", on_click=add_discipline.open_dialog, key="preview_node",
+                          disabled=ws.read_only,
+                          help="A list of subjects, one syllabus and three questions, before the whole is paid for.")  # fmt: skip
+        else:
+            with st.popover("Add below", icon=":material/add:", disabled=ws.read_only):
+                _add_form(ws, node)
+        with st.popover("Edit", icon=":material/edit:", disabled=ws.read_only):
+            _edit_form(ws, tree, node)
+        with st.popover("Remove", icon=":material/delete:", disabled=ws.read_only):
+            _remove(ws, tree, node)
+    _votes(ws, node.id)
+
+
+def _votes(ws: Workspace, target_id: str) -> None:
+    keep, against = taxonomy_rows.tallies(ws.db).get(target_id, (0, 0))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("Does it belong here?", width="content")
+        vote_buttons(ws, target_id, keep, against)
+
+
+def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None:
+    """Keep or remove, for a node or a proposal, with how many voted so."""
+    for verdict, icon, count in ((True, ":material/thumb_up:", keep), (False, ":material/thumb_down:", against)):
+        word = "keep" if verdict else "remove"
+        if st.button(
+            f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary", disabled=ws.read_only,
+            help=f"{plural(count, 'vote')} to {word}. Everybody has one; a later vote replaces the earlier.",
+        ):  # fmt: skip
+            act(ws, "Your vote is counted.", tree_editing.vote, target_id, verdict, url_state.user())
+
+
+def _add_form(ws: Workspace, parent: Node | None) -> None:
+    """A new field, sub-field or discipline."""
+    change = newest(ws)  # the fields are empty again once something was added, and keep what was typed where it could not be
+    with st.form(f"add_node_{change}", border=False):
+        kind = "field" if parent is None else st.segmented_control(
+            "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key=f"new_kind_{change}"
+        )  # fmt: skip
+        name = st.text_input("Name", key=f"new_name_{change}")
+        group = st.selectbox("Group", GROUPS, help="It gives the field its colour.") if parent is None else None
+        description = st.text_area(
+            "Description", height=90, key=f"new_description_{change}", placeholder="A line for the teacher."
+        )
+        if not st.form_submit_button("Add", type="primary"):
+            return
+        if removed := tree_editing.removed_from(ws, name, parent and parent.id):
+            act(ws, f"{removed.name} was here before: it is back, with all that was made for it.", tree_editing.restore, removed.id,
+                url_state.user())  # fmt: skip
+        else:
+            act(ws, f"Added {name.strip()}.", tree_editing.add, name, parent and parent.id, url_state.user(),
+                kind=kind, group=group, description=description)  # fmt: skip
+
+
+def _edit_form(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
+    """Name, description and place of the picked node."""
+    below = {n.id for n in hierarchy.walk(tree, node.id)}
+    places = [n.id for n in hierarchy.walk(tree) if n.kind != "discipline" and n.id not in below]
+    with st.form(f"edit_{node.id}", border=False):
+        name = st.text_input("Name", node.name)
+        description = st.text_area("Description", node.description, height=90)
+        parent = node.parent_id
+        if node.kind != "field":
+            parent = st.selectbox("Under", places, places.index(parent), format_func=lambda id: path_name(tree, id))
+        if st.form_submit_button("Save", type="primary"):
+            act(ws, f"Saved {name.strip()}.", tree_editing.edit, node.id, url_state.user(), name=name, description=description,
+                parent_id=parent)  # fmt: skip
+
+
+def _remove(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
+    count = sum(1 for _ in hierarchy.walk(tree, node.id))
+    st.markdown(f"{plural(count, 'node')} leave the tree. What was generated there stays, and *Undo* brings them back.")
+
+    def remove(ws: Workspace) -> None:
+        tree_editing.remove(ws, node.id, url_state.user())
+        url_state.set_focus(node.parent_id)
+
+    if st.button(f"Remove {plural(count, 'node')}", icon=":material/delete:"):
+        rest = f" with {plural(count - 1, 'node')} below it" if count > 1 else ""
+        act(ws, f"Removed {node.name}{rest}.", remove)
+
+
+def path_name(tree: nx.DiGraph, id: str) -> str:
+    """'Humanities › The arts'."""
+    return " › ".join(node.name for node in hierarchy.path(tree, id))
+
+
+def _subject(ws: Workspace, tree: nx.DiGraph, subject: Subject) -> None:
+    """A picked subject, and the key concept picked below it."""
+    st.subheader(plain(subject.name), anchor=False)
+    st.caption(f"Subject of {plain(tree.nodes[subject.discipline_id]['node'].name)} · {plain(subject.level) or 'no level'}")
+    if subject.subtopics:
+        st.markdown("\n".join(f"- {plain(topic)}" for topic in subject.subtopics[:12]))
+    state = curriculum_rows.syllabus_states(ws.db, subject.discipline_id).get(subject.id)
+    if state is None:
+        st.markdown(":gray[No syllabus yet: a run writes it.]")
+    else:
+        st.caption(f"{plural(len(state.sizes or ()), 'class session')} · {plural(sum(state.sizes or ()), 'key concept')} · "
+                   f"{plural(state.questions, 'question')}")  # fmt: skip
+    concept = url_state.picked("concept")
+    if concept and (name := curriculum_rows.concept_name(ws.db, concept)):
+        asked = curriculum_rows.times_asked(ws.db, state.id).get(concept, 0) if state else 0
+        st.markdown(f"**{plain(name)}** · asked about in {plural(asked, 'question')}")
+        if asked and st.button("Read these questions", icon=":material/quiz:"):
+            url_state.go("pages/homework.py")
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Open the syllabus" if state else "Open on the Syllabi page", icon=":material/menu_book:", type="primary"):
+            url_state.go("pages/syllabi.py")
+        st.button("All subjects", icon=":material/arrow_upward:", on_click=url_state.set_subject, args=(None,))

@@ -1,0 +1,78 @@
+"""The taxonomy as an indented table with a search: by keyboard, and without colours."""
+
+from collections.abc import Mapping
+
+import networkx as nx
+import pandas as pd
+import streamlit as st
+
+from glan_core.records import Node
+from glan_core.taxonomy import hierarchy
+from glan_core.taxonomy.coverage import Coverage
+from pages.components.shared import url_state
+
+MOST = 500  # rows at once: the search finds the others
+
+
+def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
+    """The table; a click picks and unfolds, one on the picked row goes back up."""
+    focus = url_state.focus()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input("Search", placeholder="name or description", key="taxonomy_search", icon=":material/search:")
+        whole = st.toggle("Unfold all", key="unfold", bind="query-params")
+    found = visible(tree, focus, search, whole)
+    nodes = found[:MOST]
+    if not nodes:
+        st.info("Nothing is called so. Try another word, or add it.", icon=":material/search_off:")
+        return
+    above = {node.id for node in hierarchy.path(tree, focus)} if focus else set()
+
+    def pick() -> None:
+        picked = st.session_state[key].selection.rows
+        url_state.set_focus(nodes[picked[0]].id if picked else tree.nodes[focus]["node"].parent_id)
+
+    key = f"outline_{focus}_{search}_{whole}"  # the rows change with these, and a picked row must not stay picked by number
+    at = next((number for number, node in enumerate(nodes) if node.id == focus), None)
+    st.dataframe(
+        _frame(tree, standings, nodes, above, whole or bool(search.strip())), key=key, on_select=pick,
+        selection_mode="single-row", hide_index=True, height="content" if len(nodes) <= 17 else 640,
+        selection_default={"selection": {"rows": [] if at is None else [at]}},
+        column_config={
+            "name": st.column_config.TextColumn("Field, sub-field, discipline", width=318),
+            "disciplines": st.column_config.TextColumn("Disciplines", width=80, alignment="right"),
+            "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=100),
+            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=60),
+        },
+    )  # fmt: skip
+    if len(found) > MOST:
+        st.caption(f"The first {MOST} of {len(found):,}: search to see others.")
+
+
+def visible(tree: nx.DiGraph, focus: str | None, search: str, whole: bool) -> list[Node]:
+    """The nodes that the outline shows: those found with what is above them; else the tops and what the focus unfolds."""
+    nodes = list(hierarchy.walk(tree))
+    if search.strip():
+        wanted = search.casefold().split()
+        found = [n for n in nodes if all(w in f"{n.name} {n.description}".casefold() for w in wanted)]
+        shown = {above.id for n in found for above in hierarchy.path(tree, n.id)}
+        return [n for n in nodes if n.id in shown]
+    unfolded = {None, *(n.id for n in hierarchy.path(tree, focus))} if focus else {None}
+    return [n for n in nodes if whole or n.parent_id in unfolded]
+
+
+def _frame(
+    tree: nx.DiGraph, standings: Mapping[str, Coverage], nodes: list[Node], above: set[str], whole: bool
+) -> pd.DataFrame:
+    def name(node: Node) -> str:
+        sign = "" if node.kind == "discipline" else "▾ " if whole or node.id in above else "▸ "
+        return "\u2003" * (len(hierarchy.path(tree, node.id)) - 1) + sign + node.name
+
+    there = [standings[node.id] for node in nodes]
+    return pd.DataFrame(
+        {
+            "name": [name(node) for node in nodes],
+            "disciplines": [f"{s.disciplines:,}" if n.kind != "discipline" else "" for s, n in zip(there, nodes, strict=True)],
+            "share": [None if s.share is None else 100 * s.share for s in there],
+            "pairs": [int(s.counts["pairs"]) for s in there],
+        }
+    )

@@ -1,0 +1,121 @@
+"""Growing the taxonomy: ask a teacher what is missing, vote on what it proposes, count the votes."""
+
+from itertools import groupby
+
+import networkx as nx
+import streamlit as st
+
+from glan_core import runs
+from glan_core.errors import GlanError
+from glan_core.formatting import plural
+from glan_core.generation.settings import ProposalSettings
+from glan_core.records import Node
+from glan_core.settings import read_settings
+from glan_core.taxonomy import hierarchy, tree_editing
+from glan_core.workspace import Workspace, run_rows, taxonomy_rows
+from glan_core.workspace.run_rows import LIVE
+from glan_core.workspace.taxonomy_rows import Proposal
+from pages.components.shared import page_frame, run_table, teacher_form, url_state
+from pages.components.shared.untrusted_text import fault, plain, scripted_mark
+from pages.components.taxonomy.changes import act
+from pages.components.taxonomy.detail import path_name, vote_buttons
+
+MOST = 40  # proposals drawn at once
+
+
+def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
+    """The open proposals, those below the focus first, beside the form that asks for more."""
+    for run in run_rows.live_runs(ws.db):
+        if run.kind == "propose" and runs.state_of(run) in LIVE:
+            run_table.live(ws, run.id)
+    tallies = taxonomy_rows.tallies(ws.db)
+    every = taxonomy_rows.proposals(ws.db)
+    left, right = page_frame.picture_and_detail("proposals")
+    with right:
+        _grow_form(ws, tree)
+    with left:
+        _count_votes(ws, tree, every, tallies)
+        if not every:
+            st.info("No open proposals. Ask a teacher what is missing under a node; people vote on what it says.")
+        near = {node.id for node in hierarchy.walk(tree, url_state.focus())}
+        shown = sorted(every, key=lambda p: (p.parent_id not in near, p.parent_id))[:MOST]
+        for parent_id, ones in groupby(shown, key=lambda p: p.parent_id):
+            where = path_name(tree, parent_id) if parent_id in tree else "a removed node"
+            st.caption(f"Under **{plain(where)}**")
+            with st.grid(2, gap="small", min_column_width=290):
+                for proposal in ones:
+                    with st.container(border=True, height="stretch", gap="xsmall"):
+                        _card(ws, proposal, tallies.get(proposal.id, (0, 0)))
+        if len(every) > MOST:
+            st.caption(f"The first {MOST} of {len(every):,}; decide on these to see the others.")
+
+
+def _count_votes(ws: Workspace, tree: nx.DiGraph, every: list[Proposal], tallies: dict[str, tuple[int, int]]) -> None:
+    """The button that lets the majority decide, with what it will do."""
+    ids = {p.id for p in every}
+    adds = sum(keep > against for id, (keep, against) in tallies.items() if id in ids)
+    rejects = sum(against > keep for id, (keep, against) in tallies.items() if id in ids)
+    out = [id for id, (keep, against) in tallies.items() if id in tree and against > keep]
+    removes = {below.id for id in out for below in hierarchy.walk(tree, id)}
+    if not every and not removes:
+        return
+    deeds = [f"{word} {count}" for word, count in (("adds", adds), ("rejects", rejects), ("removes", len(removes))) if count]
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f"**{plural(len(every), 'open proposal')}.** The majority decides; a tie stays open.", width="content")
+        label = f"Count the votes · {', '.join(deeds) or 'none yet'}"
+        if st.button(label, icon=":material/how_to_vote:", disabled=not deeds or ws.read_only):
+            act(ws, f"The votes are counted: {', '.join(deeds)}.", _decide)
+
+
+def _decide(ws: Workspace) -> None:
+    """Count the votes; say why a proposal that the majority kept could not join the tree."""
+    for name, reason in tree_editing.decide(ws, url_state.user()).refused:
+        st.toast(f"{plain(name)} could not be added: {plain(reason)}", icon=":material/warning:")
+
+
+def _card(ws: Workspace, proposal: Proposal, votes: tuple[int, int]) -> None:
+    """One proposal with its reason and votes."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{plain(proposal.name)}**", width="content")
+        st.badge(proposal.kind, color="gray")
+        scripted_mark(proposal.teacher)
+    if proposal.similar_to:
+        st.badge(
+            f"resembles {', '.join(plain(name) for name in proposal.similar_to)}", color="orange", icon=":material/content_copy:",
+            help="The tree has a node that may be the same under another name.",
+        )  # fmt: skip
+    st.markdown(plain(proposal.description) or ":gray[No description.]")
+    why = f"Why: {plain(proposal.reason)} " if proposal.reason else ""
+    st.caption(
+        f"{why}Brought up by {len(proposal.prompts)} of 4 wordings.",
+        help="The teacher is asked in 4 ways; what comes up again and again is likely missing.",
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        vote_buttons(ws, proposal.id, *votes)
+
+
+def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
+    """Ask a teacher what is missing under the focus, or above it where that is a discipline."""
+    node = _place(tree)
+    if node is None:
+        st.markdown("**Grow the tree**")
+        st.caption("Pick a field or a sub-field to ask a teacher which disciplines or sub-fields are missing there.")
+        return
+    st.markdown(f"**What is missing under {plain(node.name)}?**")
+    values = teacher_form.fields("grow") or {}
+    count = st.number_input("Proposals from each wording, at most", 1, 50, 8)
+    idle = not values or ws.read_only
+    if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=idle):
+        try:
+            settings = read_settings(ProposalSettings, {**values, "parent_id": node.id, "count": count})
+            runs.start(ws, "propose", f"What is missing in {node.name}?", settings, teacher_form.environment())
+        except GlanError as error:
+            fault(error)
+        else:
+            st.rerun()
+
+
+def _place(tree: nx.DiGraph) -> Node | None:
+    focus = url_state.focus()
+    node = tree.nodes[focus]["node"] if focus else None
+    return tree.nodes[node.parent_id]["node"] if node and node.kind == "discipline" else node

@@ -1,0 +1,96 @@
+"""Fine-tuning runs beside one another: their curves, and what differs between their settings."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from glan_core import runs
+from glan_core.figures import training as pictures
+from glan_core.formatting import ago, duration, number
+from glan_core.training.recipes import RECIPES
+from glan_core.training.settings import FinetuneSettings
+from glan_core.workspace import Workspace, training_rows
+from glan_core.workspace.run_rows import Run
+from pages.components.shared import page_frame
+from pages.components.shared.run_table import COLORS
+from pages.components.train import form
+
+MOST = 8
+AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
+WORDS = {name: field[0] for name, field in (form.FIELDS | form.ADAPTER).items()} | {
+    "scratch": "Size", "max_grad_norm": "Largest gradient", "adam_beta2": "Adam's second average", "warmup_share": "Warm-up, share",
+    "warmup_steps": "Warm-up, steps", "keep_best": "Keep the best weights", "processes": "Devices",
+}  # fmt: skip
+DEFAULTS = {name: field.default for name, field in FinetuneSettings.model_fields.items()}  # of orders older than a setting
+NOT_SETTINGS = ("name", "kind", "prompts")
+
+
+def panel(ws: Workspace, everything: Sequence[Run]) -> None:
+    """The table of runs; those that are ticked are drawn together, the latest at first."""
+    if not everything:
+        st.info("Runs can be compared here once there are two.", icon=":material/stacked_line_chart:")
+        return
+    last = {run.id: training_rows.steps(ws.db, run.id, 300) for run in everything[:60]}
+    shown = [run for run in everything if run.id in last]
+    held = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
+    event = st.dataframe(
+        pd.DataFrame({
+            "name": [run.params.get("name") for run in shown], "recipe": [_value(run.params.get("recipe")) for run in shown],
+            "snapshot": [run.params.get("snapshot") for run in shown], "state": [[runs.state_of(run)] for run in shown],
+            "steps": [last[run.id][-1].step if last[run.id] else None for run in shown],
+            "best": [min(held[run.id], default=None) for run in shown],
+            "took": [duration(last[run.id][-1].seconds) if last[run.id] else None for run in shown],
+            "when": [ago(run.started_at or run.created_at) for run in shown],
+        }),
+        hide_index=True, key=f"train_compare_{shown[0].id}", on_select="rerun", selection_mode="multi-row", placeholder="–",
+        height="content" if len(shown) <= 8 else 317, alt="Fine-tuning runs, newest first",
+        column_config={
+            "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=75),
+            "snapshot": st.column_config.TextColumn("Snapshot", width=80),
+            "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=90),
+            "steps": st.column_config.NumberColumn("Steps", format="localized", width=60),
+            "best": st.column_config.NumberColumn("Held out", format="%.3f", width=75, help="The lowest loss on held-out pairs, in nats a token"),
+            "took": st.column_config.TextColumn("Took", width=65, alignment="right"),
+            "when": st.column_config.TextColumn("Begun", width=85),
+        },
+    )  # fmt: skip
+    picked = [shown[n] for n in event.selection.rows if n < len(shown)][:MOST] or [run for run in shown if last[run.id]][:4]
+    if not picked:
+        return
+    against = st.segmented_control("Against", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
+                                   label_visibility="collapsed")  # fmt: skip
+    frames = {f"{run.params.get('name')} · run {run.id}": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
+    left, right = page_frame.picture_and_detail("differs")
+    with left:
+        figure = pictures.compare_figure(frames, against, page_frame.figure_style())
+        st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
+        st.caption(f"Held-out losses with dots, training losses as fine lines. Tick up to {MOST} runs to choose them.")
+    with right:
+        _differences(picked)
+
+
+def _differences(picked: Sequence[Run]) -> None:
+    """The settings in which runs differ."""
+    names = [name for name in dict.fromkeys(name for run in picked for name in run.params) if name not in NOT_SETTINGS]
+    rows = {name: [_value(run.params.get(name, DEFAULTS.get(name))) for run in picked] for name in names}
+    differing = {
+        WORDS.get(name, name.replace("_", " ").capitalize()): values for name, values in rows.items() if len(set(values)) > 1
+    }
+    if not differing:
+        st.caption("Their settings are the same." if len(picked) > 1 else "Tick another run to see how they differ.")
+        return
+    st.markdown("**What differs**")
+    st.table(pd.DataFrame(differing, index=[f"Run {run.id}" for run in picked]).T, border="horizontal")
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number(size)}" for name, size in value.items())
+    if isinstance(value, int) or value in RECIPES:
+        return RECIPES[value].label if value in RECIPES else number(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

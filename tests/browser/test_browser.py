@@ -1,0 +1,202 @@
+"""The studio in a real browser: clicks on pictures and tables, links and Back, dialogs, and runs that outlive the page."""
+
+import re
+
+import pytest
+from support.browser_driver import enter, expect, teacher_server, titled, visit
+from support.runs import wait_for
+
+from glan_core import runs
+from glan_core.workspace import Workspace, call_rows, run_rows
+
+pytest_plugins = ["support.browser_fixtures"]
+pytestmark = pytest.mark.browser
+
+
+def press_sector(page, name: str, middle: str) -> None:
+    """Click a sector of the sunburst, once the one with `middle` in its middle is drawn and stands still."""
+    sentence = page.get_by_test_id("stMain").get_by_test_id("stCaptionContainer").first.inner_text()
+    expect(page.get_by_role("figure", name=re.compile(re.escape(sentence)))).to_be_visible()
+    expect(page.locator("g.slice").first).to_have_text(re.compile(middle.replace(" ", r"\s*")))
+    page.wait_for_function(
+        """() => {
+            const now = [...document.querySelectorAll('g.slice path')].map(path => path.getAttribute('d')).join();
+            const still = now === window.seen;
+            window.seen = now;
+            return still;
+        }""",
+        polling=300,
+    )
+    page.locator("g.slice", has=page.locator("text", has_text=name)).locator("path").first.click(force=True)
+
+
+def pick_row(page, number: int, table: int = 0) -> None:
+    """Click the box of a row; tables are drawn on a canvas, whose rows are all as high as the head."""
+    frame = page.get_by_test_id("stDataFrame").nth(table)
+    expect(frame.locator("canvas").first).to_be_visible()
+    head = 33
+    frame.click(position={"x": 16, "y": head * (number + 1.5)})
+
+
+def at(focus: str | None) -> re.Pattern:
+    """An address with this focus."""
+    return re.compile(r"^[^?]*\?(?!.*focus=)" if focus is None else rf"[?&]focus={focus}(&|$)")
+
+
+# ------------------------------------------------------------------------------------------------------- looking around
+
+
+def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
+    visit(page, server, "/", "Overview")
+    expect(page).to_have_url(re.compile(r"workspace=demo"))
+    press_sector(page, "Humanities", "All knowledge")
+    titled(page, "Overview · Humanities")
+    expect(page).to_have_url(at("humanities"))
+    press_sector(page, "The arts", "Humanities")
+    titled(page, "Overview · The arts")
+    press_sector(page, "Music", "The arts")
+    titled(page, "Overview · Music")
+    press_sector(page, "The arts", "The arts")  # the middle: what is above a discipline
+    titled(page, "Overview · Humanities")
+    press_sector(page, "Humanities", "Humanities")
+    titled(page, "Overview")
+    expect(page).to_have_url(at(None))
+    page.go_back()
+    titled(page, "Overview · Humanities")
+    page.get_by_role("link", name="Homework").click()
+    titled(page, "Homework · Humanities")
+    expect(page).to_have_url(at("humanities"))
+    while "/homework" in page.url:  # the page's address without and with the focus may be one step of the history or two
+        page.go_back()
+        page.wait_for_timeout(1000)  # Streamlit writes addresses late: two quick steps back can overtake one another
+    titled(page, "Overview · Humanities")
+    page.get_by_role("button", name="All knowledge").click()
+    titled(page, "Overview")
+    expect(page).to_have_url(at(None))
+
+
+def test_the_table_of_what_lies_below_leads_down(page, server):
+    visit(page, server, "/?workspace=demo", "Overview")
+    pick_row(page, 0)
+    titled(page, "Overview · Humanities")
+    pick_row(page, 0)
+    titled(page, "Overview · Historical studies")
+
+
+def test_a_shared_address_opens_the_same_view(page, browser, server):
+    visit(page, server, "/homework?workspace=demo&focus=the-arts", "Homework · The arts")
+    page.get_by_role("button", name=re.compile("tune")).click()  # more filters
+    page.get_by_role("radio", name="pair").or_(page.get_by_role("button", name="pair", exact=True)).first.click()
+    expect(page).to_have_url(re.compile("strategy=pair"))
+    other = browser.new_context().new_page()
+    other.goto(page.url)
+    titled(other, "Homework · The arts")
+    expect(other).to_have_url(re.compile("strategy=pair"))
+    expect(other.get_by_text(re.compile(r"^\d rows? here, newest first"))).to_be_visible()
+    other.context.close()
+
+
+def test_a_pair_is_read_with_its_chain_and_prompts(page, server):
+    visit(page, server, "/homework?workspace=demo&focus=mathematics", "Homework · Mathematics")
+    crumbs = page.get_by_text(re.compile("^Formal Sciences › Mathematics › "))
+    expect(crumbs).to_be_visible()
+    first = page.locator(".st-key-question").inner_text()
+    pick_row(page, 4)
+    expect(page.locator(".st-key-question")).not_to_have_text(first, use_inner_text=True)
+    expect(page.get_by_text(re.compile(r"^Answers by scripted · "))).to_be_attached()
+    page.get_by_role("tab", name="Prompts and replies").click()
+    expect(page.get_by_text(re.compile(r"^Question · scripted · prompt .* temperature 1 · top-p 0.95"))).to_be_attached()
+    expect(page.get_by_text("selected_key_concepts").first).to_be_attached()
+
+
+@pytest.mark.parametrize("path", ["/", "/taxonomy", "/syllabi", "/homework", "/runs"])
+def test_nothing_is_wider_than_a_small_screen(page, server, path):
+    page.set_viewport_size({"width": 1024, "height": 768})
+    title = path[1:].capitalize() or "Overview"
+    for query, of in (("?workspace=demo", ""), ("?workspace=demo&focus=mathematics", " · Mathematics")):
+        visit(page, server, path + query, title + of)
+        for part in ("html", "[data-testid=stMain]"):
+            fits = "part => { const p = document.querySelector(part); return p.scrollWidth === p.clientWidth }"
+            page.wait_for_function(fits, arg=part)  # once pictures have taken the width that they find
+        # lists and details take the whole width
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('[class*=st-key-third_]')].every(p => p.getBoundingClientRect().width > 600)"
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_a_run_with_the_scripted_teacher_from_plan_to_pairs(page, server):
+    visit(page, server, "/runs?workspace=starter&focus=music", "Runs · Music")
+    enter(page, "Subject queries", "1")
+    enter(page, "Questions per syllabus", "4")
+    expect(page.get_by_text("--questions-per-syllabus 4")).to_be_visible()  # or the click would be on a plan that is gone
+    page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
+    expect(page.get_by_role("heading", name=re.compile("^Run 1: Music"))).to_be_visible()
+    expect(page.get_by_text("finished", exact=True).first).to_be_visible()
+    page.get_by_role("link", name="Homework").click()
+    titled(page, "Homework · Music")
+    expect(page.get_by_text("8 answered pairs · 0 questions without an answer")).to_be_visible()
+
+
+def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(page, browser, server, home, tmp_path):
+    teacher = teacher_server(tmp_path, latency_ms=150)
+    ws = Workspace.open(home / "starter")
+    try:
+        visit(page, server, "/runs?workspace=starter&focus=mathematics", "Runs · Mathematics")
+        page.get_by_role("combobox", name=re.compile("Teacher")).click()
+        page.get_by_role("option", name="vLLM, Ollama or another endpoint").click()
+        for label, text in (("Model", "scripted"), ("Address", f"{teacher.url}/v1"), ("Price", "0,0")):
+            enter(page, label, text)
+        for label, text in (("Subject queries", "1"), ("Questions per syllabus", "600")):
+            enter(page, label, text)
+        more = page.locator("summary", has_text="Draws, limits and pace")
+        expect(more).to_have_count(1)
+        more.click()
+        enter(page, "Calls at a time", "4")
+        expect(page.get_by_text("--max-in-flight 4")).to_be_visible()
+        page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
+        expect(page.get_by_text("running", exact=True).first).to_be_visible()
+        run = run_rows.runs(ws.db, 1)[0]
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("paused", exact=True).first).to_be_visible()
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("running", exact=True).first).to_be_visible()
+
+        page.context.close()
+        server.stop()
+        done = stored(ws, run.id)
+        wait_for(lambda: stored(ws, run.id) > done + 8, "more calls stored")
+        assert runs.state_of(runs.get(ws, run.id)) == "running"
+        server.start()
+
+        again = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        visit(again, server, "/runs?workspace=starter", "Runs")
+        expect(again.get_by_role("heading", name=re.compile(f"^Run {run.id}: Mathematics"))).to_be_visible()
+        again.get_by_role("button", name="Cancel").click()
+        wait_for(lambda: runs.get(ws, run.id).state == "cancelled", "the run's end")
+        kept = stored(ws, run.id)
+        again.reload()
+        pick_history(again)
+        expect(again.get_by_text("Cancelled: what was stored is kept.").first).to_be_attached()
+        expect(again.get_by_role("button", name="Continue")).to_be_visible()
+        assert kept == stored(ws, run.id) > done
+        again.context.close()
+    finally:
+        teacher.stop()
+        for run in run_rows.live_runs(ws.db):
+            runs.cancel(ws, run.id)
+        ws.close()
+
+
+def stored(ws: Workspace, run_id: int) -> int:
+    return sum(call_rows.stored_by_stage(ws.db, run_id).values())
+
+
+def pick_history(page) -> None:
+    """Pick the newest run of the history."""
+    titled(page, "Runs")
+    page.get_by_text("History", exact=True).click()
+    expect(page.get_by_text("Tick a run to see it, two or more to compare them.")).to_be_visible()
+    pick_row(page, 0)

@@ -1,0 +1,45 @@
+"""Evaluation in a real browser: a test is held out and two models are judged by runs of their own, and the result is read."""
+
+import pytest
+from support.browser_driver import expect, press, visit
+
+from glan_core.dataset import glan_test_store
+from glan_core.workspace import Workspace, match_rows
+
+pytest_plugins = ["support.browser_fixtures"]
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def ws(home):
+    """The demo workspace, as the studio changes it."""
+    opened = Workspace.open(home / "demo")
+    yield opened
+    opened.close()
+
+
+def test_questions_are_held_out_judged_and_read(page, server, ws):
+    visit(page, server, "/evaluate?workspace=demo", "Evaluate")
+    press(page, "Hold questions out")
+    press(page, "Freeze the test")
+    expect(page.get_by_text("Out of training stay these")).to_be_visible()
+    test = glan_test_store.read_test(ws, "glan-test-1")
+    press(page, "Judge · ")  # the scripted teacher beside its own answers: there is no tuned model here
+    expect(page.get_by_role("button", name="See the result")).to_be_visible()
+    [match] = match_rows.matches(ws.db)
+    assert len(match_rows.judged(ws.db, match.id)) == 2 * test.number
+    press(page, "See the result")
+    expect(page.get_by_text(f"{test.number} of {test.number}")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .slice").first).to_be_visible()
+    press(page, "Read these questions")
+    expect(page.get_by_text("Ours shown first")).to_be_visible()
+    wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1]
+
+
+@pytest.mark.parametrize("view", ["Leaderboard", "Judge", "Results", "Questions", "Benchmarks", "Contamination", "Scaling"])
+def test_no_view_is_wider_than_a_narrow_screen(page, server, view):
+    page.set_viewport_size({"width": 1024, "height": 768})
+    visit(page, server, f"/evaluate?workspace=demo&evaluate_view={view}", "Evaluate")
+    wide = page.evaluate("(main => [main.scrollWidth, main.clientWidth])(document.querySelector('[data-testid=stMain]'))")
+    assert wide[0] <= wide[1]

@@ -1,0 +1,89 @@
+"""Questions that were held out, and the training rows that come nearest to an answer."""
+
+import pytest
+from support.studio_app import make_demo
+
+from glan_core.chat import heldout_prompts, training_attribution
+from glan_core.dataset.settings import SnapshotSettings
+from glan_core.dataset.snapshots import read_snapshot, take_snapshot
+from glan_core.diversity.embedding_job import embed_rows
+from glan_core.diversity.settings import EmbeddingSettings
+from glan_core.errors import GlanError
+from glan_core.runs.heartbeat import Progress
+from glan_core.workspace import Workspace, run_rows
+
+
+def do(ws: Workspace, job, settings) -> None:
+    """Carry out a job in this process."""
+    with ws.write() as db:
+        run_id = run_rows.add_run(db, settings.kind, "test", settings.model_dump(mode="json"))
+    with Progress(ws, run_id, "test") as progress:
+        job(ws, settings, progress)
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory):
+    """The demo workspace with a snapshot."""
+    ws = Workspace.open(make_demo(tmp_path_factory.mktemp("made") / "demo"))
+    do(ws, take_snapshot, SnapshotSettings(name="first", validation_share=0.2))
+    yield ws
+    ws.close()
+
+
+@pytest.fixture(scope="module")
+def trained(frozen) -> list[dict]:
+    return [row for _, row in read_snapshot(frozen, "first").rows("train")]
+
+
+def test_held_out_rows_are_drawn_repeatably_and_only_from_what_was_held_out(frozen, monkeypatch):
+    held = {row["id"]: row for _, row in read_snapshot(frozen, "first").rows("validation")}
+    drawn = heldout_prompts.draw(frozen, "first", None, 5, seed=1)
+    assert len(drawn) == 5 and drawn == heldout_prompts.draw(frozen, "first", None, 5, seed=1)
+    assert drawn != heldout_prompts.draw(frozen, "first", None, 5, seed=2)
+    for row in drawn:
+        assert (row.question, row.answer) == (held[row.id]["prompt"], held[row.id]["completion"])
+    disciplines = {row["discipline"] for row in held.values()}
+    one = disciplines.pop()
+    assert {held[row.id]["discipline"] for row in heldout_prompts.draw(frozen, "first", [one], 50, seed=0)} == {one}
+    assert heldout_prompts.draw(frozen, "first", ["law"], 5, seed=0) == []
+    with pytest.raises(GlanError, match="There is no snapshot"):
+        heldout_prompts.draw(frozen, "second", None, 5, seed=0)
+    monkeypatch.setattr(heldout_prompts, "MOST_GROUPS", 0)  # of a million rows only so many parts are looked at
+    assert heldout_prompts.draw(frozen, "first", None, 5, seed=0) == []
+
+
+def found(ws, row, **values) -> dict:
+    return training_attribution.nearest_rows(str(ws.folder), "first", row["prompt"], row["completion"])
+
+
+def test_a_training_row_comes_nearest_to_itself_and_says_where_it_belongs(frozen, trained):
+    for row in trained[::20]:
+        result = found(frozen, row)
+        best = result["rows"][0]
+        assert (best["id"], best["similarity"], best["here"]) == (row["id"], 1.0, True)
+        assert best["taxonomy"] == row["taxonomy"] and best["concepts"] == row["concepts"]
+        scores = [row["similarity"] for row in result["rows"]]
+        assert scores == sorted(scores, reverse=True) and scores[1] < 1
+        assert result["compared"] == result["of"] == len(trained) and "all training rows" in result["measure"]
+
+
+def test_held_out_rows_are_never_shown_as_what_taught_it(frozen, monkeypatch):
+    held = {row["id"]: row for _, row in read_snapshot(frozen, "first").rows("validation")}
+    for most in (training_attribution.MOST_WHOLE, 0):
+        monkeypatch.setattr(training_attribution, "MOST_WHOLE", most)
+        for row in list(held.values())[:3]:
+            assert not held.keys() & {near["id"] for near in found(frozen, row)["rows"]}
+
+
+def test_of_a_large_snapshot_candidates_come_from_the_text_index_or_from_stored_vectors(frozen, trained, monkeypatch):
+    monkeypatch.setattr(training_attribution, "MOST_WHOLE", 0)
+    result = found(frozen, trained[7])
+    assert "longest words" in result["measure"] and result["compared"] <= training_attribution.CANDIDATES
+    assert result["rows"][0]["id"] == trained[7]["id"]
+    do(frozen, embed_rows, EmbeddingSettings(embedder="words"))
+    monkeypatch.setattr(training_attribution, "CANDIDATES", 20)
+    monkeypatch.setattr(training_attribution, "BLOCK", 13)  # blocks that do not divide the rows
+    for row in trained[::25]:
+        result = found(frozen, row)
+        assert "stored vectors" in result["measure"] and result["compared"] <= 20 < result["of"]
+        assert result["rows"][0]["id"] == row["id"]

@@ -1,0 +1,259 @@
+"""Conversations: kept, found, forked, asked again, exported; and the votes on them."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from glan_core.chat import conversations, preferences
+from glan_core.chat.conversations import ConversationSettings
+from glan_core.errors import GlanError
+from glan_core.models import server_client
+from glan_core.models.model_specs import SeededDecodingParams
+from glan_core.workspace import Workspace, chat_rows
+
+pytest_plugins = ["support.chat_fixtures"]
+pytestmark = pytest.mark.usefixtures("talking")
+
+SCRIPTED = ConversationSettings(specs=("scripted",))
+BOTH = ConversationSettings(
+    specs=("base:tuned", "tuned:tuned"), drawing=SeededDecodingParams(temperature=1.0, max_tokens=12, seed=3)
+)
+
+
+def said(ws, id: int) -> list[conversations.Shown]:
+    """The turns of a conversation once all is written."""
+    deadline = time.monotonic() + 60
+    while True:
+        shown = conversations.show(ws, conversations.get(ws, id))
+        if not any(turn.writing for turn in shown):
+            return shown
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ask(ws, id, prompt, settings=SCRIPTED, **values) -> int:
+    id = conversations.ask(ws, id, settings, prompt, **values)
+    said(ws, id)
+    return id
+
+
+def test_what_was_said_is_kept_with_all_that_is_known_of_it(models_ws):
+    id = ask(models_ws, None, "  What is\na ring? ", BOTH)
+    again = Workspace.open(models_ws.folder)
+    conversation, (turn,) = conversations.get(again, id), said(again, id)
+    assert conversation.name == "What is a ring?" and turn.turn.prompt == "What is\na ring?"
+    assert conversations.settings_of(conversation) == BOTH
+    assert [reply.model for reply in turn.replies] == ["base:tuned", "tuned:tuned"]
+    for reply in turn.replies:
+        assert reply.state == "done" and reply.text and reply.facts["weights_hash"].startswith("sha256:")
+        assert (reply.facts["temperature"], reply.facts["seed"], reply.facts["tokens_out"]) == (1.0, 3, 12)
+        assert reply.facts["seconds"] > 0
+    again.close()
+
+
+def test_it_is_kept_although_nobody_watches(models_ws):
+    id = conversations.ask(models_ws, None, BOTH, "hello")
+    deadline = time.monotonic() + 60
+    while server_client.status()["writing"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    turn = conversations.get(models_ws, id).head
+    assert [reply.state for reply in chat_rows.replies(models_ws.db, turn, 0)] == ["done", "done"]
+
+
+def test_each_model_is_told_what_it_said_itself(models_ws):
+    settings = BOTH.model_copy(update={"system": "Be brief."})
+    id = ask(models_ws, None, "first", settings)
+    (first,) = said(models_ws, id)
+    ask(models_ws, id, "second", settings)
+    turn = said(models_ws, id)[-1].turn
+    for pane, spec in enumerate(settings.specs):
+        assert conversations.chat_before(models_ws, turn, spec, pane) == [
+            {"role": "system", "content": "Be brief."}, {"role": "user", "content": "first"},
+            {"role": "assistant", "content": first.replies[pane].text}, {"role": "user", "content": "second"},
+        ]  # fmt: skip
+    assert first.replies[0].text != first.replies[1].text
+
+
+def test_asking_again_keeps_the_earlier_answer_as_a_version_and_draws_with_the_next_seed(models_ws):
+    id = ask(models_ws, None, "hello", BOTH)
+    (first,) = said(models_ws, id)
+    conversations.ask_again(models_ws, first.turn.id)
+    (second,) = said(models_ws, id)
+    assert second.versions == [0, 1] and second.turn.version == 1
+    assert [reply.facts["seed"] for reply in second.replies] == [4, 4]
+    assert [reply.text for reply in second.replies] != [reply.text for reply in first.replies]
+    conversations.go_to_version(models_ws, first.turn.id, 0)
+    assert said(models_ws, id)[0].replies == first.replies
+    ask(models_ws, id, "and?", BOTH)  # what counts is what the models are told
+    told = conversations.chat_before(models_ws, said(models_ws, id)[-1].turn, "base:tuned", 0)
+    assert told[1]["content"] == first.replies[0].text
+
+
+def test_an_edited_prompt_is_another_way_and_both_stay(ws):
+    id = ask(ws, None, "one")
+    ask(ws, id, "two")
+    one, two = said(ws, id)
+    conversations.ask(ws, id, SCRIPTED, "zwei", instead_of=two.turn)
+    ways = said(ws, id)
+    assert [turn.turn.prompt for turn in ways] == ["one", "zwei"] and len(ways[1].siblings) == 2
+    ask(ws, id, "three")
+    conversations.go_to_sibling(ws, two.turn.id)
+    assert [turn.turn.prompt for turn in said(ws, id)] == ["one", "two"]
+    conversations.go_to_sibling(ws, ways[1].turn.id)  # to the end of the other way
+    assert [turn.turn.prompt for turn in said(ws, id)] == ["one", "zwei", "three"]
+    conversations.ask(ws, id, SCRIPTED, "uno", instead_of=one.turn)
+    assert [turn.turn.prompt for turn in said(ws, id)] == ["uno"]
+
+
+def test_conversations_are_found_by_name_prompt_and_answer(ws):
+    ids = {text: ask(ws, None, text) for text in ("Ring theory", "What is 100% pure_gold?", "Tides")}
+    conversations.rename(ws, ids["Tides"], "  The  sea ")
+    found = lambda words: [c.id for c in chat_rows.conversations(ws.db, words)]  # noqa: E731
+    assert found("") == list(reversed(ids.values())) or set(found("")) == set(ids.values())
+    assert found("RING") == [ids["Ring theory"]] and found("sea") == [ids["Tides"]]
+    assert found("tides") == [ids["Tides"]]  # its prompt still says so
+    assert found("100%") == found("pure_") == [ids["What is 100% pure_gold?"]]
+    assert found("1__%") == found("%%") == []  # no wild cards
+    assert len(found("scripted teacher")) == 3  # the answers
+    with pytest.raises(GlanError, match="Give the conversation a name"):
+        conversations.rename(ws, ids["Tides"], "  ")
+
+
+def test_deleting_removes_turns_replies_and_votes(models_ws):
+    before = [models_ws.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES]
+    id = ask(models_ws, None, "hello", BOTH)
+    (turn,) = said(models_ws, id)
+    preferences.vote(models_ws, turn.turn.id, 0, "one", 1, "Ada")
+    conversations.remove(models_ws, id)
+    assert [models_ws.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == before
+    with pytest.raises(GlanError, match="There is no conversation"):
+        conversations.get(models_ws, id)
+
+
+TABLES = ("conversations", "chat_turns", "chat_replies", "preferences")
+
+
+def test_deleting_while_it_is_written_leaves_nothing(models_ws):
+    long = BOTH.model_copy(update={"drawing": SeededDecodingParams(temperature=0, max_tokens=4000)})
+    id = conversations.ask(models_ws, None, long, "hello")
+    turn = conversations.get(models_ws, id).head
+    conversations.remove(models_ws, id)
+    deadline = time.monotonic() + 60
+    while server_client.status()["writing"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert chat_rows.replies(models_ws.db, turn, 0) == []
+
+
+def test_stopping_keeps_what_was_written(models_ws):
+    long = BOTH.model_copy(update={"drawing": SeededDecodingParams(temperature=0, max_tokens=4000)})
+    id = conversations.ask(models_ws, None, long, "hello")
+    turn = conversations.get(models_ws, id).head
+    deadline = time.monotonic() + 60
+    while not all(reply.text for reply in conversations.show_turn(models_ws, turn).replies):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    conversations.stop(models_ws, turn)
+    (shown,) = said(models_ws, id)
+    stored = chat_rows.replies(models_ws.db, turn, 0)
+    assert [reply.state for reply in shown.replies] == ["stopped"] * 2
+    deadline = time.monotonic() + 20
+    while any(reply.state == "writing" for reply in stored) and time.monotonic() < deadline:
+        stored = chat_rows.replies(models_ws.db, turn, 0)
+    assert [reply.text for reply in stored] == [reply.text for reply in shown.replies] and all(r.text for r in stored)
+
+
+def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(models_ws):
+    long = BOTH.model_copy(update={"drawing": SeededDecodingParams(temperature=0, max_tokens=4000)})
+    id = conversations.ask(models_ws, None, long, "hello")
+    turn, deadline = conversations.get(models_ws, id).head, time.monotonic() + 60
+    while not all(reply.text for reply in chat_rows.replies(models_ws.db, turn, 0)):  # stored now and then
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(server_client.status()["pid"], signal.SIGKILL)
+    while server_client.status() is not None:
+        time.sleep(0.02)
+    (shown,) = said(models_ws, id)
+    assert all(reply.state == "failed" and "ended without a word" in reply.message and reply.text for reply in shown.replies)
+    assert [reply.state for reply in chat_rows.replies(models_ws.db, turn, 0)] == ["failed"] * 2
+    conversations.ask_again(models_ws, turn)
+    assert [conversations.show_turn(models_ws, turn).versions] == [[0, 1]]
+    conversations.stop(models_ws, turn)
+
+
+def test_what_can_not_be_asked_is_refused_with_nothing_stored(ws):
+    for settings, prompt, said_ in (
+        (SCRIPTED, "  ", "Write something"), (ConversationSettings(), "x", "Choose a model"),
+        (ConversationSettings(specs=("tuned:gone",)), "x", "There is no model"), (ConversationSettings(specs=("scripted",) * 5), "x", "At most 4"),
+        (SCRIPTED, "x" * 200_001, "200,001 characters"), (ConversationSettings(specs=("openai:m@http://u:p@h",)), "x", "user name"),
+    ):  # fmt: skip
+        with pytest.raises(GlanError, match=said_):
+            conversations.ask(ws, None, settings, prompt)
+    assert chat_rows.count_conversations(ws.db) == 0
+
+
+def test_a_conversation_can_be_taken_away(models_ws):
+    id = ask(models_ws, None, "hello", BOTH)
+    conversations.ask_again(models_ws, said(models_ws, id)[0].turn.id)
+    (turn,) = said(models_ws, id)
+    conversation = conversations.get(models_ws, id)
+    text = conversations.to_markdown(models_ws, conversation)
+    assert text.startswith("# hello\n") and "### tuned before tuning" in text and turn.replies[1].text in text
+    assert f"weights {turn.replies[1].facts['weights_hash'][7:19]}" in text and "seed 4" in text
+    rows = [json.loads(line) for line in conversations.to_jsonl(models_ws, conversation)]
+    assert [(row["version"], row["model"], row["counts"]) for row in rows] == [
+        (0, "base:tuned", False), (0, "tuned:tuned", False), (1, "base:tuned", True), (1, "tuned:tuned", True)
+    ]  # fmt: skip
+    assert [message["role"] for message in rows[0]["messages"]] == ["user", "assistant"]
+    assert rows[3]["adapter_hash"] and rows[3]["tokens_out"] == 12 and rows[3]["seconds"] > 0
+
+
+# ------------------------------------------------------------------------------------------------------------- votes
+
+
+def test_a_blind_turn_is_shuffled_and_the_shuffle_can_be_repeated(models_ws):
+    id = ask(models_ws, None, "hello", BOTH.model_copy(update={"blind": True}))
+    (shown,) = said(models_ws, id)
+    assert shown.turn.blind == conversations.blind_order(2, shown.turn.id, 3)
+    orders = {conversations.blind_order(2, turn, 3) for turn in range(30)}
+    assert orders == {(0, 1), (1, 0)}
+
+
+def test_votes_become_preference_rows_that_a_trainer_reads(ws, models_ws, tmp_path):
+    settings = BOTH.model_copy(update={"system": "Be brief.", "blind": True})
+    id = ask(models_ws, None, "hello", settings, question_id="q1", reference="the answer")
+    (first,) = said(models_ws, id)
+    count = len(list(preferences.preference_rows(models_ws)))
+    preferences.vote(models_ws, first.turn.id, 0, "one", 0, "Ada")
+    preferences.vote(models_ws, first.turn.id, 0, "one", 1, "Ada")  # on second thoughts
+    ask(models_ws, id, "and now?", settings)
+    second = said(models_ws, id)[-1]
+    preferences.vote(models_ws, second.turn.id, 0, "one", 0, "Ada")  # each had a conversation of its own: no pair
+    other = ask(models_ws, None, "tie", settings)
+    preferences.vote(models_ws, said(models_ws, other)[0].turn.id, 0, "tie", None, "Bo")
+    rows = list(preferences.preference_rows(models_ws))
+    assert len(rows) == count + 1
+    row = next(row for row in rows if row["provenance"]["turn"] == first.turn.id)
+    assert row["prompt"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}]
+    assert row["chosen"] == [{"role": "assistant", "content": first.replies[1].text}]
+    assert row["rejected"] == [{"role": "assistant", "content": first.replies[0].text}]
+    about = row["provenance"]
+    assert about["who"] == "Ada" and about["blind"] and about["question_id"] == "q1"
+    assert about["chosen"]["model"] == "tuned:tuned" and about["chosen"]["adapter_hash"].startswith("sha256:")
+    assert preferences.write_preferences(models_ws, tmp_path / "rows.jsonl") == len(rows)
+    assert [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()] == rows
+    with pytest.raises(GlanError, match="exists already"):
+        preferences.write_preferences(models_ws, tmp_path / "rows.jsonl")
+    with pytest.raises(GlanError, match="no preference rows"):
+        preferences.write_preferences(ws, tmp_path / "none.jsonl")
+
+
+def test_a_vote_that_means_nothing_is_refused(models_ws):
+    (shown,) = said(models_ws, ask(models_ws, None, "hello", BOTH))
+    for choice, best in (("one", None), ("one", 7), ("tie", 0), ("best", 0)):
+        with pytest.raises(GlanError, match="Vote for one"):
+            preferences.vote(models_ws, shown.turn.id, 0, choice, best, "Ada")

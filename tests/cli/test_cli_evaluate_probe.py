@@ -1,0 +1,110 @@
+"""`glan evaluate probe`: what it prints and refuses, the plan, exit codes."""
+
+import json
+import shlex
+
+import pytest
+from support.probe_fixtures import make_rows, write_rows
+
+from glan_core import runs
+from glan_core.cli import _parser, main
+from glan_core.cli.evaluate_probe import command_of, order_of
+from glan_core.evaluation.contamination.settings import ProbeSettings
+from glan_core.workspace import probe_rows, run_rows
+
+pytest_plugins = ["support.probe_fixtures"]
+
+
+@pytest.fixture
+def words(probed, ws):
+    """The words of a command for models of the folder."""
+
+    def build(*more: str, models: str = "crammed,other") -> list[str]:
+        specs = ",".join(f"local:{probed / name}" for name in models.split(","))
+        files = ["--train", str(probed / "train.jsonl"), "--test", str(probed / "test.jsonl")]
+        return ["evaluate", "probe", str(ws.folder), "--models", specs, *files, *more]
+
+    return build
+
+
+def said(capsys, argv: list[str]) -> str:
+    """What a command that must succeed prints."""
+    assert main(argv) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, argv: list[str]) -> str:
+    """The one line that a refused command leaves on stderr."""
+    assert main(argv) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("glan: ") and told.err.count("\n") == 1
+    return told.err
+
+
+def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
+    out = said(capsys, words("--sample", "5", "--plan"))
+    assert (
+        "training split" in out and "the tokens of the answer, given the question" in out and "Models: crammed, other." in out
+    )
+    data = json.loads(said(capsys, words("--plan", "--json", "--covers", "both")))
+    assert data["rows"] == {"train": 32, "test": 32} and data["covers"] == "the tokens of question and answer"
+    assert not run_rows.runs(ws.db)
+
+
+def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, capsys):
+    out = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
+    assert "Probed codes with 2 models: the largest delta is" in out and "The training split looks seen by crammed" in out
+    assert (
+        "No sign that other saw the training split" in out and "Mean loss in nats a token, of the tokens of the answer" in out
+    )
+    again = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
+    assert "Probed codes with 0 models, 2 known already" in again
+    shown = json.loads(said(capsys, ["evaluate", "probe", str(ws.folder), "--show", "--json"]))
+    assert {row["verdict"]["level"] for row in shown} == {"seen", "none"} and all(row["loss_alike"] for row in shown)
+    assert len(probe_rows.probes(ws.db)) == 2
+
+
+def test_faults_are_told_in_a_line_and_nothing_begins(probed, ws, words, capsys):
+    assert "no column 'reply': it has question, answer" in refused(capsys, words("--answer", "reply"))
+    assert "scripted gives no loss, only weights do" in refused(
+        capsys, ["evaluate", "probe", str(ws.folder), "--models", "scripted", "--train", "a", "--test", "b"]
+    )
+    assert "There is no file" in refused(capsys, words("--alike", "/nowhere/x.jsonl"))
+    assert "Give the models to probe: --models" in refused(capsys, ["evaluate", "probe", str(ws.folder)])
+    assert not run_rows.runs(ws.db)
+
+
+def test_in_the_background_it_says_how_to_follow_it(ws, words, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "launch", lambda ws, run_id, environment=None: None)
+    data = json.loads(said(capsys, words("--detach", "--json")))
+    run = runs.get(ws, data["run"])
+    assert (run.kind, run.state, run.params["name"]) == ("probe", "queued", "test")
+
+
+def test_an_order_and_its_command_say_the_same(probed, ws):
+    files = {role: {"source": str(probed / f"{role}.jsonl"), "question": "question"} for role in ("train", "test")}
+    for values in ({}, {"covers": "both", "written": "chat", "sample": None, "seed": 3, "max_length": 64}):
+        settings = ProbeSettings(name="my codes", models=("tuned:a", "base:a"), **files, **values)
+        args = _parser().parse_args(shlex.split(shlex.join(command_of(str(ws.folder), settings)))[1:])
+        assert order_of(args) == settings
+
+
+def test_look_alikes_may_have_other_columns_than_the_benchmark(probed, ws, words, capsys):
+    for role in ("train", "test"):
+        write_rows(
+            ws.folder / f"{role}.jsonl", [{"asked": r["question"], "said": r["answer"]} for r in make_rows(6, len(role))]
+        )
+    argv = [
+        "evaluate",
+        "probe",
+        str(ws.folder),
+        "--models",
+        f"local:{probed / 'fresh'}",
+        "--question",
+        "asked",
+        "--answer",
+        "said",
+    ]
+    argv += [word for role in ("train", "test") for word in (f"--{role}", str(ws.folder / f"{role}.jsonl"))]
+    data = json.loads(said(capsys, [*argv, "--alike", str(probed / "alike.jsonl"), "--plan", "--json"]))
+    assert data["rows"] == {"train": 6, "test": 6, "alike": 32}

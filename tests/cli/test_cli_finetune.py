@@ -1,0 +1,157 @@
+"""`glan finetune` and `glan models`: what they print, what they refuse, exit codes."""
+
+import json
+
+import pytest
+from support.model_rows import put_model
+from support.training_fixtures import TINY
+
+from glan_core import runs
+from glan_core.cli import main
+from glan_core.cli.finetune import SIZES, command_of
+from glan_core.models import tuned_model_store
+from glan_core.training.recipes import RECIPES
+from glan_core.training.settings import FinetuneSettings
+from glan_core.workspace import run_rows, training_rows
+
+pytest_plugins = ["support.training_fixtures"]
+SMALL = [word for name in SIZES for word in (f"--{name}", str(getattr(TINY, name)))]
+
+
+def finetune(ws, *words: str) -> list[str]:
+    return ["finetune", str(ws.folder), "--snapshot", "first", *SMALL, "--max-length", "384", *words]
+
+
+def said(capsys, *argv: str) -> str:
+    """What a command that must succeed prints."""
+    assert main([str(part) for part in argv]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *argv: str) -> str:
+    """The one line that a refused command leaves on stderr."""
+    assert main([str(part) for part in argv]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("glan: ") and told.err.count("\n") == 1
+    return told.err
+
+
+def test_a_plan_is_told_and_nothing_is_done(taught, capsys):
+    before = len(run_rows.runs(taught.db))
+    out = said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan"))
+    for words in ("to train on", "an epoch", "trained on (counted from all rows)", "parameters", "memory", "time"):
+        assert words in out
+    data = json.loads(said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan", "--json")))
+    assert data["steps"] == 2 * data["steps_per_epoch"] and data["held_out"] > 0
+    assert "Mind: " in said(capsys, *finetune(taught, "--name", "planned", "--warmup-steps", "9000", "--plan"))
+    assert len(run_rows.runs(taught.db)) == before and not tuned_model_store.folder_of(taught, "planned").exists()
+
+
+def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):
+    out = said(capsys, *finetune(taught, "--name", "pupil", "--epochs", "1", "--batch", "4", "--rows-at-once", "4",
+                                 "--evaluations", "2", "--prompt", "What is a triad?", "--precision", "fp32"))  # fmt: skip
+    assert out.startswith("Fine-tuned pupil on ") and "held-out loss" in out
+    run = run_rows.runs(taught.db, 1)[0]
+    assert run.params["scratch"] == TINY.model_dump() and run.params["batch"] == 4
+    assert {spoken.prompt for spoken in training_rows.replies(taught.db, run.id)} == {"What is a triad?"}
+    folder = taught.folder
+    assert "pupil" in said(capsys, "models", folder)
+    assert "Noted" in said(capsys, "models", folder, "note", "pupil", "Knows chords.")
+    shown = json.loads(said(capsys, "models", folder, "show", "pupil", "--json"))
+    assert shown["notes"] == "Knows chords." and shown["disciplines"] == {"music": shown["rows"]}
+    assert "weights hash" in said(capsys, "models", folder, "show", "pupil")
+    assert f"transformers serve {folder}" in said(capsys, "models", folder, "serve", "pupil")
+    assert "There is already a model" in refused(capsys, *finetune(taught, "--name", "pupil"))
+    assert said(capsys, "models", folder, "rename", "pupil", "scholar") == "pupil is now called scholar.\n"
+    said(capsys, "models", folder, "remove", "scholar")
+    assert "scholar" not in said(capsys, "models", folder)
+
+
+def test_a_run_that_fails_has_exit_code_one_and_says_why(taught, capsys):
+    assert main(finetune(taught, "--name", "short", "--max-length", "16")) == 1
+    assert "Failed: No row is left to train on" in capsys.readouterr().out
+
+
+def test_in_the_background_it_says_how_to_follow_it(taught, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "launch", lambda ws, run_id, environment=None: None)
+    data = json.loads(said(capsys, *finetune(taught, "--name", "later", "--detach", "--json")))
+    run = runs.get(taught, data["run"])
+    assert (run.kind, run.state, run.params["name"]) == ("finetune", "queued", "later")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--name", "Not A Name"], "name: use up to"),
+        (["--name", "x", "--batch", "3", "--rows-at-once", "2"], "choose a multiple"),
+        (["--name", "x", "--epochs", "0"], "epochs: "),
+        (["--name", "x", "--heads", "3"], "heads even"),
+        (["--name", "x", "--recipe", "lora", "--base", "/nowhere/at/all"], "no weights in /nowhere/at/all"),
+        (["--name", "x", "--snapshot", "none"], "no snapshot"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):
+    before = len(run_rows.runs(taught.db))
+    assert told in refused(capsys, *finetune(taught, *words))
+    assert len(run_rows.runs(taught.db)) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["show"], "Give the name of the model"),
+        (["show", "nobody"], "There is no model"),
+        (["note", "whole"], "Give the text"),
+        (["rename", "whole"], "Give the new name"),
+        (["rename", "whole", "Not A Name"], "lower-case letters"),
+        (["remove", "../whole"], "can't be a model's name"),
+        (["merge", "whole"], "Give the new name"),
+        (["export", "whole", "--push", "no name"], "is written as owner/name"),
+        (["export", "whole", "--licence", "Free!"], "identifier of a licence"),
+    ],
+)
+def test_models_refuse_in_one_line(ws, capsys, words, told):
+    put_model(ws, "whole")
+    assert told in refused(capsys, "models", ws.folder, *words)
+
+
+def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    put_model(ws, "whole")
+    put_model(ws, "part", form="adapter", base=str(tmp_path))
+    for words, told in (
+        (["merge", "whole", "new"], "there is no adapter to merge"), (["merge", "part", "whole"], "already a model"),
+        (["export", "whole"], "Say where the model is to go"), (["export", "whole", "--push", "ada/student"], "Nobody is logged in"),
+    ):  # fmt: skip
+        assert main(["models", str(ws.folder), *words]) == 1
+        assert told in capsys.readouterr().out, words
+    assert main(["models", str(ws.folder), "export", "whole", "--out", "/nowhere/at/all"]) == 2  # before a run is stored
+    assert "can't be written" in capsys.readouterr().err
+    out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--licence", "mit")
+    assert out.startswith("Wrote whole to ") and "license: mit" in (tmp_path / "away" / "README.md").read_text()
+
+
+def test_a_workspace_without_models_says_how_to_make_one(ws, capsys):
+    assert "glan finetune" in said(capsys, "models", ws.folder)
+    assert json.loads(said(capsys, "models", ws.folder, "--json")) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "values"),
+    [
+        ("demo", {"patience": None, "keep_best": False, "epochs": 2.3456789}),
+        ("demo", {"scratch": {"hidden": 64, "heads": 2}, "rows": 7, "prompts": ("What's a 'chord'?", "Why?")}),
+        ("paper", {"warmup_steps": None, "warmup_share": 0.03, "processes": 4, "checkpointing": False}),
+        ("paper-scaled", {"warmup_steps": 10, "precision": "bf16"}),
+        (
+            "lora",
+            {"base": "/a folder/model", "method": "qlora", "patience": 2, "packing": True, "learning_rate": 1.23456789e-4},
+        ),
+    ],
+)
+def test_the_command_of_an_order_is_that_order(recipe, values):
+    from glan_core.cli import _parser
+    from glan_core.cli.finetune import order_of
+
+    settings = FinetuneSettings(**RECIPES[recipe].values | {"name": "x", "snapshot": "first", "recipe": recipe} | values)
+    assert order_of(_parser().parse_args(command_of("/some where", settings)[1:])) == settings

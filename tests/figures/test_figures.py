@@ -1,0 +1,218 @@
+"""Figures as data: what they draw of a known workspace, in both themes."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from glan_core.figures.concepts import concept_frames, concept_graph
+from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
+from glan_core.figures.style import DARK, LIGHT, at, ink_on, mix, style
+from glan_core.records import Node
+from glan_core.taxonomy import coverage, tree_editing
+from glan_core.taxonomy.coverage import Coverage
+from glan_core.taxonomy.hierarchy import GROUPS, tree_of
+from glan_core.workspace import call_rows, taxonomy_rows
+from glan_core.workspace.curriculum_rows import Session
+from glan_core.workspace.taxonomy_rows import DisciplineTarget
+
+THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+
+
+@pytest.fixture
+def frames(ws):
+    """A frame by its measure: mathematics half done, music begun, the rest untouched."""
+    with ws.write() as db:
+        for discipline in ("mathematics", "music"):
+            taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, 10))
+        call_rows.count(db, "mathematics", subjects=2, syllabi=2, concepts=8, questions=10, pairs=10, dropped_rejected=3, dropped_duplicate=1,
+                        last_at=900)  # fmt: skip
+        call_rows.count(db, "music", subjects=1, concepts=2, last_at=500)
+    tree = tree_editing.tree(ws)
+    standings = coverage.coverage_by_node(ws, tree)
+    return {measure: coverage_frame(tree, standings, measure).set_index("id", drop=False) for measure in MEASURES}
+
+
+def test_a_row_for_every_node_parents_first(frames, ws):
+    frame = frames["pairs"]
+    assert sorted(frame["id"]) == sorted([ALL, *(node.id for node in taxonomy_rows.nodes(ws.db))])
+    seen = {""}
+    for id, parent in zip(frame["id"], frame["parent"], strict=True):
+        assert parent in seen
+        seen.add(id)
+    assert frame.loc["cave-mapping", "parent"] == "earth" and frame.loc["arts", "parent"] == ALL
+
+
+def test_shares_are_means_over_all_disciplines(frames):
+    share = frames["share"]["value"]
+    assert share[["mathematics", "formal-sciences", "music"]].to_list() == [0.5, 0.5, 0.0]
+    assert share[ALL] == pytest.approx(0.5 / 5)
+    assert share[["crafts", "earth-science"]].isna().all()
+    assert frames["share"]["shade"].dropna().equals(share.dropna())
+
+
+def test_counts_are_shaded_within_their_kind_and_nothing_is_none(frames):
+    pairs = frames["pairs"]
+    assert pairs["value"].dropna().to_dict() == {ALL: 10, "formal-sciences": 10, "mathematics": 10}
+    concepts = frames["concepts"]
+    assert concepts.loc[["mathematics", "music"], "shade"].to_list() == [1.0, 0.25]
+    assert concepts.loc[["formal-sciences", "arts"], "shade"].to_list() == [1.0, 0.25]
+    assert "10 pairs" in pairs.loc["mathematics", "hover"] and "50.0% of target" in pairs.loc["mathematics", "hover"]
+    assert "no target yet" in pairs.loc["crafts", "hover"] and "0 of 2 disciplines begun" in pairs.loc["earth", "hover"]
+
+
+def test_kept_share_and_last_activity(frames):
+    assert frames["kept"]["value"].dropna().to_dict() == {ALL: 0.6, "formal-sciences": 0.6, "mathematics": 0.6}
+    activity = frames["activity"]
+    assert activity["shade"].dropna().to_dict() == {ALL: 1, "formal-sciences": 1, "mathematics": 1, "arts": 0, "music": 0}
+    assert "Kept share: 60.0%" in frames["kept"].loc["mathematics", "hover"]
+    assert "Money: nothing yet" in frames["money"].loc["mathematics", "hover"]
+
+
+def test_the_ends_of_the_ramp_of_times_differ(frames):
+    frame = frames["activity"]
+
+    def ends(frame):
+        return list(sunburst(frame, "activity", LIGHT).data[1].marker.colorbar.ticktext)
+
+    close = frame.assign(value=frame["value"].where(frame["value"].isna(), 900.0))
+    assert ends(close)[0] == "earliest" and ends(close)[1].startswith("latest: ")
+    assert ends(frame.assign(value=float("nan"))) == ["", ""]
+
+
+def test_headings_of_tiles_are_one_line_and_other_names_are_wrapped():
+    nodes = [Node("a", "Fields of knowledge", "field"), Node("b", "Parts of a field", "sub-field", "a"),
+             Node("c", "Parts of a part", "sub-field", "b"), Node("d", "The smallest part", "discipline", "c"),
+             Node("e", "Another discipline", "discipline", "a")]  # fmt: skip
+    standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    frame = coverage_frame(tree_of(nodes), {"": standing} | {node.id: standing for node in nodes})
+    drawn = treemap(frame, "share", LIGHT).data[0]
+    labels = dict(zip(drawn.ids, drawn.labels, strict=True))
+    assert labels["a"] == "Fields of knowledge" and labels["b"] == "Parts of a field"
+    assert labels["c"] == "Parts of<br>a part" and labels["e"] == "Another<br>discipline"  # nothing is drawn inside of c
+    drawn = treemap(frame, "share", LIGHT, middle="a").data[0]
+    assert dict(zip(drawn.ids, drawn.labels, strict=True))["c"] == "Parts of a part"
+
+
+@THEMES
+@pytest.mark.parametrize("measure", list(MEASURES))
+@pytest.mark.parametrize("draw", [sunburst, treemap])
+def test_a_picture_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(frames, theme, measure, draw):
+    frame = frames[measure]
+    figure = draw(frame, measure, theme)
+    trace, ramp = figure.data
+    assert [color for _, color in ramp.marker.colorscale] == list(theme.ramp) and len(ramp.marker.colorbar.ticktext) == 2
+    for shade, color in zip(frame["shade"], trace.marker.colors, strict=True):
+        assert color == (theme.nothing if shade != shade else at(theme.ramp, shade))
+    assert [ink_on(color) for color in trace.marker.colors] == list(trace.textfont.color)
+    assert trace.hovertemplate.endswith("<extra></extra>") and trace.branchvalues == "total"
+
+
+def test_widths_of_children_add_up_to_their_parents(frames):
+    trace = sunburst(frames["share"], "share", LIGHT).data[0]
+    width, parents = dict(zip(trace.ids, trace.values, strict=True)), dict(zip(trace.ids, trace.parents, strict=True))
+    for id in trace.ids:
+        below = [width[child] for child in trace.ids if parents[child] == id]
+        assert width[id] == (sum(below) if below else 1)
+    assert width[ALL] == 5 and width["natural-sciences"] == 2
+
+
+def test_the_picked_sector_is_outlined_and_the_middle_is_not(frames):
+    trace = sunburst(frames["share"], "share", LIGHT, "earth", "cave-mapping").data[0]
+    edges = dict(zip(trace.ids, trace.marker.line.color, strict=True))
+    assert trace.level == "earth" and [id for id, color in edges.items() if color == LIGHT.text] == ["cave-mapping"]
+    assert LIGHT.text not in sunburst(frames["share"], "share", LIGHT, "earth", "earth").data[0].marker.line.color
+
+
+def test_names_are_text_wrapped_and_cut():
+    names = ["A & B", "<b>x</b>", "Medicine and health", "Comparative historiography of very nearly everything", "x" * 90]
+    nodes = [Node(f"n{number}", name, "field") for number, name in enumerate(names)]
+    standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    tree = tree_of(nodes)
+    labels = list(
+        sunburst(coverage_frame(tree, {"": standing} | {node.id: standing for node in nodes}), "share", LIGHT).data[0].labels
+    )
+    assert labels[:4] == ["All<br>knowledge", "A &amp; B", "&lt;b>x&lt;/b>", "Medicine<br>and health"]
+    assert all(len(line) <= 24 for label in labels[4:] for line in label.split("<br>")) and labels[5].endswith("…")
+
+
+def test_an_empty_taxonomy_is_one_grey_disc():
+    standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    for measure in MEASURES:
+        trace = sunburst(coverage_frame(tree_of([]), {"": standing}, measure), measure, DARK).data[0]
+        assert (list(trace.ids), list(trace.marker.colors)) == ([ALL], [DARK.nothing])
+
+
+def course() -> list[Session]:
+    """Two sessions of two concepts; a name that is markup."""
+    return [
+        Session("s1", "y", 0, "First", "", (("a", "Alpha"), ("b", "<b>{c}</b>"))),
+        Session("s2", "y", 1, "Second", "", (("c", "Gamma"), ("d", "Delta"))),
+    ]
+
+
+def test_concepts_are_joined_by_questions_about_two_sessions():
+    drawn = [("pair", ("a", "c")), ("pair", ("c", "a", "b")), ("single", ("c", "d")), ("pair", ("a", "gone"))]
+    nodes, edges = concept_frames(course(), {"a": 3, "c": 2}, drawn)
+    assert nodes["id"].to_list() == ["a", "b", "c", "d"] and nodes["asked"].to_list() == [3, 0, 2, 0]
+    assert {(e.source, e.target): e.questions for e in edges.itertuples()} == {("a", "c"): 2, ("b", "c"): 1}
+
+
+@THEMES
+def test_the_concept_graph_greys_what_nobody_asked_about_and_takes_names_as_text(theme):
+    [series] = concept_graph(*concept_frames(course(), {"a": 3, "c": 2}, [("pair", ("a", "c"))]), theme)["series"]
+    by_id = {node["id"]: node for node in series["data"]}
+    assert by_id["b"]["itemStyle"]["color"] == by_id["d"]["itemStyle"]["color"] == theme.nothing
+    assert by_id["a"]["symbolSize"] > by_id["c"]["symbolSize"] > by_id["d"]["symbolSize"]
+    assert "<b>{" not in by_id["b"]["tooltip"]["formatter"] and "&lt;b&gt;&#123;c&#125;" in by_id["b"]["tooltip"]["formatter"]
+    [link] = series["links"]
+    assert (link["source"], link["target"]) == ("a", "c") and "1 question" in link["tooltip"]["formatter"]
+    assert concept_graph(*concept_frames([], {}, []), theme)["series"][0]["data"] == []
+
+
+# ---------------------------------------------------------------------------------------------------------------- style
+
+
+@THEMES
+def test_the_colours_are_those_of_the_app(theme):
+    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit/config.toml").read_text())["theme"][theme.name]
+    assert (theme.background, theme.text, theme.grid, theme.accent, theme.failure) == (
+        config["backgroundColor"], config["textColor"], config["borderColor"], config["primaryColor"], config["redColor"]
+    )  # fmt: skip
+    assert list(theme.hues) == config["chartCategoricalColors"] and list(theme.ramp) == config["chartSequentialColors"]
+    assert list(theme.groups) == list(GROUPS) and len(set(theme.hues)) == len(GROUPS)
+
+
+def test_themes_by_name():
+    assert style("dark") is DARK and style("light") is LIGHT and style(None) is LIGHT
+
+
+def luminance(color: str) -> float:
+    channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@THEMES
+def test_ink_can_be_read_on_every_shade(theme):
+    shades = [at(theme.ramp, n / 50) for n in range(51)] + [theme.nothing]
+    assert min(contrast(ink_on(color), color) for color in shades) >= 3.5
+    assert contrast(theme.text, theme.background) >= 7 and contrast(theme.muted, theme.background) >= 4.5
+
+
+@THEMES
+def test_the_ramp_goes_one_way(theme):
+    lights = [luminance(at(theme.ramp, n / 50)) for n in range(51)]
+    assert lights == sorted(lights, reverse=theme is LIGHT)
+    assert (at(theme.ramp, 0), at(theme.ramp, 1)) == (theme.ramp[0], theme.ramp[-1])
+    assert at(theme.ramp, -1) == theme.ramp[0] and at(theme.ramp, 9) == theme.ramp[-1]
+    assert theme.scale[0] == (0.0, theme.ramp[0]) and theme.scale[-1] == (1.0, theme.ramp[-1])
+
+
+def test_mixing():
+    assert mix("#000000", "#FFFFFF", 0.5) == "#808080" and mix("#102030", "#FFFFFF", 0) == "#102030"

@@ -1,0 +1,341 @@
+"""What bounds a run (concurrency, rates, budget), what calls cost, and how endpoints' words are read."""
+
+import json
+import time
+from email.utils import formatdate
+
+import pytest
+
+from glan_core.errors import GlanError
+from glan_core.generation.rate_limits import Budget, Concurrency, Rate
+from glan_core.teachers import check_spec, open_teacher, wire_format
+from glan_core.teachers.contract import (
+    DecodingParams,
+    Message,
+    TeacherBusy,
+    TeacherError,
+    TeacherFault,
+    TeacherRefusal,
+    estimate_tokens,
+)
+from glan_core.teachers.http_teacher import HttpTeacher, endpoint
+from glan_core.teachers.prices import FREE, Price, parse_price, price_of
+
+ASKED: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def outcomes(limit: Concurrency, number: int, refuse_every: int | None) -> None:
+    """So many outcomes, every nth of them a refusal."""
+    for n in range(1, number + 1):
+        if refuse_every and n % refuse_every == 0:
+            limit.refused(0.1)
+        else:
+            limit.served()
+
+
+# ----------------------------------------------------------------------------------------------------------- concurrency
+
+
+def test_concurrency_doubles_per_window_up_to_the_most_while_nothing_is_refused():
+    limit = Concurrency(400)
+    assert limit.limit == 200
+    outcomes(limit, 100, None)
+    assert limit.limit == 300
+    outcomes(limit, 500, None)
+    assert limit.limit == 400
+
+
+def test_a_modest_concurrency_is_tried_at_once():
+    assert Concurrency(64).limit == 64 and Concurrency(100).limit == 64
+
+
+def test_a_small_most_is_never_passed():
+    limit = Concurrency(3)
+    outcomes(limit, 100, None)
+    assert limit.limit == 3
+
+
+def test_all_refused_brings_concurrency_down_to_one_and_success_brings_it_back():
+    limit = Concurrency(256)
+    outcomes(limit, 600, 1)
+    assert 1 <= limit.limit < 2
+    outcomes(limit, 5000, None)
+    assert limit.limit == 256
+
+
+def test_a_few_refusals_in_a_hundred_cost_little_concurrency():
+    limit = Concurrency(256)
+    outcomes(limit, 20_000, 20)
+    assert limit.limit > 150
+
+
+def test_half_refused_settles_well_below_the_most():
+    limit = Concurrency(256)
+    outcomes(limit, 20_000, 2)
+    assert 2 <= limit.limit < 40
+
+
+def test_two_refusals_in_a_row_close_the_endpoint_for_as_long_as_it_said():
+    clock = Clock()
+    limit = Concurrency(64, clock)
+    limit.refused(5)
+    assert limit.closed_until <= clock.now
+    limit.served()
+    limit.refused(5)
+    assert limit.closed_until <= clock.now
+    limit.refused(7)
+    assert limit.closed_until == clock.now + 7
+    limit.refused(2)
+    assert limit.closed_until == clock.now + 7
+
+
+def test_a_refused_call_waits_as_told_else_a_while_and_never_not_at_all():
+    limit = Concurrency(64, Clock())
+    assert limit.refused(3.5) == 3.5
+    assert limit.refused(None) == Concurrency.PAUSE
+    assert limit.refused(0) == Concurrency.LEAST > 0
+
+
+# ----------------------------------------------------------------------------------------------------------------- rates
+
+
+def sent_in(seconds: float, per_minute: int, units: float) -> int:
+    """How many calls of so many units a rate lets through in a time, when one is sent as soon as it may be."""
+    clock, sent = Clock(), 0
+    rate = Rate(per_minute, clock)
+    end = clock.now + seconds
+    while clock.now < end:
+        if wait := rate.wait():
+            clock.now += max(wait, 1e-6)
+        else:
+            rate.take(units)
+            sent += 1
+    return sent
+
+
+@pytest.mark.parametrize(("per_minute", "units"), [(60, 1), (600, 1), (6000, 1), (7, 1), (90_000, 1500), (1000, 4000)])
+def test_a_rate_lets_through_what_it_says_and_at_most_a_seconds_worth_or_one_call_more(per_minute, units):
+    allowed = per_minute * 10 / units
+    extra = max(1, per_minute / 60 / units) + 1
+    assert allowed - 1 <= sent_in(600, per_minute, units) <= allowed + extra
+
+
+def test_after_a_long_rest_a_rate_allows_no_more_than_a_seconds_worth_at_once():
+    clock = Clock()
+    rate = Rate(600, clock)
+    clock.now += 3600
+    burst = 0
+    while not rate.wait():
+        rate.take(1)
+        burst += 1
+    assert burst in (10, 11)
+
+
+def test_no_rate_never_waits():
+    rate = Rate(None)
+    rate.take(10**9)
+    assert rate.wait() == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------- budget
+
+
+def test_a_budget_counts_what_is_in_flight_at_its_worst():
+    budget = Budget(usd=1.0)
+    assert budget.reserve(0.4) and budget.reserve(0.4)
+    assert not budget.reserve(0.4)
+    budget.settle(0.4, 0.1)
+    assert budget.reserve(0.4)
+    assert (budget.spent_usd, budget.spent_calls, budget.reserved_calls) == (0.1, 1, 2)
+    budget.settle(0.4, 0, paid=False)
+    assert budget.spent_calls == 1
+
+
+def test_a_budget_of_calls_counts_those_in_flight():
+    budget = Budget(calls=2, spent_calls=1)
+    assert budget.reserve(0) and not budget.reserve(0)
+    budget.settle(0, 0, paid=False)
+    assert budget.reserve(0)
+    budget.settle(0, 0)
+    assert not budget.reserve(0) and budget.reason() == "The limit of 2 calls is reached"
+
+
+def test_amounts_that_only_rounding_tells_apart_fit():
+    budget = Budget(usd=0.3)
+    assert all(budget.reserve(0.1) for _ in range(3))
+
+
+# ---------------------------------------------------------------------------------------------------------------- prices
+
+
+@pytest.mark.parametrize(
+    ("teacher", "same_as"),
+    [("openai:gpt-4o-2024-08-06", "openai:gpt-4o"), ("openai:gpt-4o-mini-2024-07-18", "openai:gpt-4o-mini"),
+     ("openai:gpt-4.1-mini", "openai:gpt-4.1-mini"), ("openai:gpt-4-0613", "openai:gpt-4")],
+)  # fmt: skip
+def test_a_dated_model_costs_what_its_family_costs(teacher, same_as):
+    assert price_of(teacher) == price_of(same_as) is not None
+
+
+def test_families_are_not_mixed_up():
+    prices = [price_of(f"openai:{model}") for model in ("gpt-4o", "gpt-4o-mini", "gpt-4", "gpt-4.1", "gpt-4.1-mini")]
+    assert len(set(prices)) == 5
+    assert price_of("openai:gpt-40") is price_of("openai:llama-3") is price_of("openai:") is None
+
+
+def test_local_and_scripted_teachers_cost_nothing_unless_said():
+    assert price_of("scripted") == price_of("local:gpt-4o") == price_of("openai:scripted") == FREE
+    assert price_of("local:gpt-4o", "1,2") == Price(1, 2)
+
+
+def test_a_price_is_per_million_tokens():
+    assert Price(2.5, 10).of(1_000_000, 100_000) == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,2,3", "a,b", "-1,2", "nan,1", "1,inf", "1;2"])
+def test_what_is_no_price_is_refused(text):
+    with pytest.raises(GlanError, match="is no price"):
+        parse_price(text)
+
+
+# ------------------------------------------------------------------------------------------------------------------ wire
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None), ({"retry-after": "2"}, 2.0), ({"retry-after": "0.25"}, 0.25), ({"retry-after-ms": "125"}, 0.125),
+        ({"retry-after-ms": "125", "retry-after": "9"}, 0.125), ({"retry-after": "999999"}, wire_format.MAX_RETRY_AFTER),
+        ({"retry-after": "soon"}, None), ({"retry-after": "-3"}, None), ({"retry-after-ms": "nan"}, None),
+        ({"retry-after-ms": "-5"}, 0.0), ({"retry-after-ms": "inf"}, wire_format.MAX_RETRY_AFTER), ({"retry-after": ""}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0), ({"retry-after": "²"}, None),
+    ],
+)  # fmt: skip
+def test_the_wait_that_a_response_asks_for_in_all_its_forms(headers, seconds):
+    assert wire_format.retry_after(headers) == seconds
+
+
+def test_a_date_is_a_wait_until_then():
+    assert 25 < wire_format.retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key sk-proj-abcdef123456",
+        "sk_live_abcdef123456",
+        "Authorization: Bearer abc.def",
+        "hf_AbCdEf123456 leaked",
+        "mine: s3cret!word",
+    ],
+)
+def test_keys_and_what_looks_like_one_are_blotted_out(text):
+    shown = wire_format.redact(text, "s3cret!word")
+    assert "[key]" in shown
+    assert not any(part in shown for part in ("abcdef", "abc.def", "AbCdEf", "s3cret"))
+
+
+def test_ordinary_words_are_not_blotted_out():
+    text = "The task-key pair of the risk-averse keyboard; a sky-blue pk was asked."
+    assert wire_format.redact(text, "") == text
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [(401, "", TeacherError), (403, "", TeacherError), (404, "", TeacherError), (400, "", TeacherRefusal),
+    (413, "", TeacherRefusal), (422, "", TeacherRefusal),
+     (301, "", TeacherError), (429, "", TeacherBusy), (429, "rate_limit_exceeded", TeacherBusy),
+     (429, "insufficient_quota", TeacherError),
+     (429, "billing_hard_limit_reached", TeacherError), (408, "", TeacherFault),
+     (409, "", TeacherFault), (500, "", TeacherFault),
+     (502, "", TeacherFault), (503, "", TeacherFault), (529, "", TeacherFault)],
+)  # fmt: skip
+def test_every_status_stands_for_one_kind_of_trouble(status, code, kind):
+    raw = json.dumps({"error": {"message": "no", "code": code}}).encode()
+    assert type(wire_format.error_of(status, raw, {}, where="http://x", model="m", key="")) is kind
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xff\xff", b"<html>", b'{"error": null}', b'{"error": "text"}', b'{"error": []}', b"[]", b"7"]
+)
+def test_an_error_body_of_any_form_is_read(raw):
+    assert isinstance(wire_format.error_of(500, raw, {}, where="http://x", model="m", key=""), TeacherFault)
+    assert wire_format.unsupported_parameter(400, raw) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "parameter"),
+    [
+        ({"message": "Unsupported parameter: 'max_tokens' is not supported with this model. "
+          "Use 'max_completion_tokens' instead.",
+          "type": "invalid_request_error", "param": "max_tokens", "code": "unsupported_parameter"}, "max_tokens"),
+        ({"message": "Unsupported value: 'temperature' does not support 0.7 with this model.", "param": "temperature",
+          "code": "unsupported_value"}, "temperature"),
+        ({"message": "'top_p' is not supported here"}, "top_p"),
+        ({"message": "max_tokens is too large: 99999.", "param": "max_tokens", "code": "invalid_value"}, None),
+        ({"message": "This model's maximum context length is 4096 tokens.", "param": "messages",
+          "code": "context_length_exceeded"}, None),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_can_be_left_out_is_told_from_other_complaints(error, parameter):
+    assert wire_format.unsupported_parameter(400, json.dumps({"error": error}).encode()) == parameter
+    assert wire_format.unsupported_parameter(404, json.dumps({"error": error}).encode()) is None
+
+
+def test_the_limit_has_the_name_that_the_endpoint_knows(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-abcdef")
+    for url, name in ((wire_format.OPENAI_URL, "max_completion_tokens"), ("http://localhost:8000/v1", "max_tokens")):
+        teacher = HttpTeacher("m", url)
+        body = wire_format.chat_body("m", ASKED, DecodingParams(), new_limit_name=teacher._new_limit_name)
+        assert body == {"model": "m", "messages": ASKED, "temperature": 1.0, "top_p": 0.95, name: 4096}
+
+
+def test_withheld_and_cut_replies_are_told_by_their_finish_reason():
+    def reply(**choice):
+        return wire_format.read_reply(json.dumps({"choices": [choice]}).encode(), ASKED)
+
+    assert reply(message={"content": "4"}, finish_reason="length").finish_reason == "length"
+    assert reply(message={"content": "4"}).finish_reason == "stop"
+    refused = reply(message={"content": None, "refusal": "I won't."}, finish_reason="stop")
+    assert (refused.finish_reason, refused.text, refused.estimated) == ("refusal", "", True)
+
+
+def test_tokens_are_estimated_from_bytes_and_are_never_none():
+    assert (estimate_tokens(""), estimate_tokens("abcdefgh"), estimate_tokens("日本語日本語")) == (1, 2, 4)
+
+
+# -------------------------------------------------------------------------------------------------------------- teachers
+
+
+@pytest.mark.parametrize("spec", ["", "openai", "openai:", "local: ", "gpt-4o", "scripted:x", "anthropic:y"])
+def test_what_names_no_teacher_is_refused(spec):
+    with pytest.raises(TeacherError, match="names no teacher"):
+        check_spec(spec)
+
+
+def test_openai_without_a_key_is_refused_before_anything_is_asked():
+    with pytest.raises(TeacherError, match="OPENAI_API_KEY is not set"):
+        open_teacher("openai:gpt-4o")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/v1", "http://", "http://x:port/v1", "http://x:0/v1", "nonsense"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(TeacherError, match="is no address"):
+        endpoint(url)
+
+
+@pytest.mark.parametrize("url", ["http://me:pass@x/v1", "https://x/v1?api_key=abc"])
+def test_an_address_that_holds_a_secret_is_refused_without_repeating_it(url):
+    with pytest.raises(TeacherError, match="keys belong in OPENAI_API_KEY") as caught:
+        endpoint(url)
+    assert "pass" not in str(caught.value).replace("password", "") and "abc" not in str(caught.value)

@@ -1,0 +1,163 @@
+"""The Benchmarks view of the Evaluate page: what it says before anything was asked, its form, its scores, its questions."""
+
+import shlex
+
+import pytest
+from support.benchmark_files import write_all
+from support.benchmark_rows import EVIL, put_scores
+from support.model_rows import put_model
+from support.studio_app import Studio
+
+from glan_core.cli import _parser
+from glan_core.cli.evaluate_bench import _order
+from glan_core.evaluation.benchmarks.item_store import FOLDER
+from glan_core.workspace import run_rows
+
+pytest_plugins = ["support.studio_fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+
+
+@pytest.fixture
+def ws(starter_ws):
+    put_model(starter_ws, "student")
+    return starter_ws
+
+
+def bench() -> Studio:
+    return Studio("evaluate", evaluate_view="Benchmarks")
+
+
+def view(shown: Studio, name: str) -> Studio:
+    shown.app.session_state["bench_view"] = name
+    shown.app.run()
+    return shown
+
+
+def test_without_scores_and_data_it_says_what_would_bring_them(ws):
+    shown = bench()
+    assert shown.fine and "will be shown here" in shown.said
+    assert "hf download --repo-type dataset openai/gsm8k" in shown.said and str(ws.folder / "benchmarks") in shown.said
+    assert set(shown.table("here")["here"].map(tuple)) == {("missing",)}
+    assert "Choose a benchmark." in shown.said and "Ask models" not in shown.labels()
+
+
+def test_without_a_model_it_says_where_one_comes_from(starter_ws):
+    shown = bench()
+    assert shown.fine and "fine-tune one on the page Train" in shown.said and "Choose a model." in shown.said
+
+
+def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
+    write_all(ws.folder / "benchmarks")
+    shown = bench()
+    states = dict(zip(shown.table("here")["title"], shown.table("here")["here"].map(lambda value: value[0])))
+    assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "here"
+    shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
+    shown.app.number_input(key="run_bench_limit").set_value(10).run()
+    command = next(code.value for code in shown.app.code if code.value.startswith("glan evaluate bench"))
+    settings = _order(_parser().parse_args(shlex.split(command)[1:]))
+    shown.press("Ask 2 models in 2 benchmarks")
+    [run] = run_rows.runs(ws.db, 1)
+    assert launched == [run.id] and run.kind == "bench" and run.params == settings.model_dump(mode="json")
+    assert run.params["models"] == ["tuned:student", "base:student"] and run.params["benchmarks"] == ["gsm8k", "mmlu"]
+    assert run.params["limit"] == 10 and not run.params["run_code"]
+    assert shown.fine and "about to begin" in shown.said and "Ask 2 models in 2 benchmarks" not in shown.labels()
+
+
+def test_code_is_run_only_after_a_warning(ws):
+    write_all(ws.folder / "benchmarks")
+    shown = bench()
+    assert "humaneval" not in shown.app.multiselect(key="run_bench_benchmarks").value
+    shown.app.multiselect(key="run_bench_benchmarks").set_value(["humaneval"]).run()
+    assert "HumanEval: switch on that code is run" in shown.said and "Ask models" not in shown.labels()
+    assert "will be run on this machine" not in shown.said
+    shown.app.toggle(key="run_bench_code").set_value(True).run()
+    assert "will be run on this machine: in a sandbox" in shown.said and "Ask 2 models in 1 benchmark" in shown.labels()
+
+
+def test_missing_data_keep_the_run_from_starting(ws):
+    shown = bench()
+    shown.app.multiselect(key="run_bench_benchmarks").set_value(["bbh"]).run()
+    assert "not on this machine" in shown.said and not [label for label in shown.labels() if label.startswith("Ask")]
+
+
+def test_scores_of_tuned_and_base_in_both_ways(ws):
+    put_scores(ws)
+    shown = bench()
+    assert shown.fine and "lm-eval 0.4.13" in shown.said and "the first 100 rows a benchmark" in shown.said
+    table = shown.table("tuned:student").set_index("row")
+    assert table.loc["MMLU, generated", "tuned:student"] == pytest.approx(74)
+    assert table.loc["MMLU, probability", "tuned:student"] == pytest.approx(59)
+    assert table.loc["MMLU, probability", "base:student"] == pytest.approx(62)
+    assert list(table.index[:2]) == ["GSM8K", "MATH"] and "do not compare" not in shown.said
+
+
+def test_the_papers_scores_stand_beside_when_asked(ws):
+    put_scores(ws)
+    shown = bench()
+    shown.app.toggle(key="bench_paper").set_value(True).run()
+    assert shown.fine and "under the paper's own protocol" in shown.said
+    assert "WizardMath v1.1" in shown.app.get("plotly_chart")[0].proto.spec
+
+
+def test_mmlu_by_its_groups_and_bbh_by_task(ws):
+    put_scores(ws)
+    shown = bench()
+    shown.app.session_state["bench_of"] = "mmlu"
+    shown.app.run()
+    assert shown.fine and "MMLU** from generated text" in shown.said and "0-shot" in shown.said
+    rows = list(shown.table("tuned:student")["row"])
+    assert rows[:5] == [f"{name}, generated" for name in ("All", "STEM", "Humanities", "Social sciences", "Other")]
+    assert "Abstract algebra, probability" in rows
+    shown.app.session_state["bench_of"] = "bbh"
+    shown.app.run()
+    assert shown.fine and "Word sorting" in set(shown.table("tuned:student")["row"])
+
+
+def test_scores_that_do_not_compare_are_marked(ws):
+    put_scores(ws)
+    put_scores(ws, "other", limit=5)
+    shown = bench()
+    assert shown.fine and "so their scores do not compare" in shown.said
+
+
+def test_questions_with_what_was_said_taken_and_right(ws):
+    put_scores(ws)
+    shown = view(bench(), "Questions")
+    assert shown.fine and "What the model said" in shown.said and "What was taken from it" in shown.said
+    said = [code.value for code in shown.app.code]
+    assert any(EVIL in text for text in said), "shown as it is"
+    assert not [text.value for text in shown.app.markdown if "evil.example" in text.value], "but nowhere as Markdown"
+    assert len(shown.table("question")) == 4
+    shown.app.session_state["bench_judged"] = "Wrong"
+    shown.app.run()
+    assert shown.fine and set(shown.table("question")["right"]) == {"✗"} and len(shown.table("question")) == 2
+
+
+def test_questions_with_options_show_how_likely_each_was(ws):
+    put_scores(ws)
+    shown = view(bench(), "Questions")
+    shown.app.selectbox(key="bench_asked").set_value(("mmlu", "probability")).run()
+    assert shown.fine and list(shown.table("chance")["option"]) == ["A", "B", "C", "D"] and "Likeliest option" in shown.said
+    shown.app.selectbox(key="bench_part").set_value("virology").run()
+    assert shown.fine and len(shown.table("question")) == 3 and "Virology" in shown.said
+
+
+def test_code_shows_its_tests_and_why_it_failed(ws):
+    put_scores(ws)
+    shown = view(bench(), "Questions")
+    shown.app.selectbox(key="bench_asked").set_value(("humaneval", "generated")).run()
+    shown.app.session_state["bench_judged"] = "Wrong"
+    shown.app.run()
+    assert shown.fine and "Tests that it had to pass" in shown.said and "AssertionError" in shown.said
+
+
+def test_questions_that_are_gone_are_said_to_be(ws):
+    put_scores(ws)
+    for file in (ws.folder / FOLDER).glob("*.jsonl"):
+        file.unlink()
+    shown = view(bench(), "Questions")
+    assert shown.fine and "are gone; the score is kept" in shown.said

@@ -1,0 +1,465 @@
+"""Train and Models in every state: the plan before the start, a run as it learns, runs beside one another, models and their deeds."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from support.model_rows import add_training, put_model
+from support.runs import run_order
+from support.studio_app import Studio, copy_of
+
+from glan_core import runs
+from glan_core.cli import _parser
+from glan_core.cli.finetune import order_of
+from glan_core.dataset.snapshots import list_snapshots, remove_snapshot
+from glan_core.models import tuned_model_store
+from glan_core.training.recipes import RECIPES
+from glan_core.training.settings import FinetuneSettings
+from glan_core.workspace import Workspace, run_rows
+
+pytest_plugins = ["support.studio_fixtures"]
+
+
+@pytest.fixture(scope="module")
+def frozen_made(demo_made, tmp_path_factory):
+    """The demo workspace with its pairs frozen as 'first', a fifth of the combinations held out."""
+    folder = copy_of(demo_made, tmp_path_factory.mktemp("frozen"), "demo")
+    ws = Workspace.open(folder)
+    run = run_order(ws, {"name": "first", "split": "combination", "validation_share": 0.2}, kind="snapshot")
+    assert run.state == "finished", run.message
+    ws.close()
+    return folder
+
+
+@pytest.fixture
+def frozen(home, frozen_made):
+    ws = Workspace.open(copy_of(frozen_made, home, "demo"))
+    yield ws
+    ws.close()
+
+
+def field(shown: Studio, key: str):
+    kinds = ("text_input", "text_area", "selectbox", "number_input", "slider", "select_slider", "toggle", "button_group")
+    return next(one for kind in kinds for one in shown.app.get(kind) if one.key == key)
+
+
+def choose(shown: Studio, **values) -> Studio:
+    """Fill in fields by their keys, one after the other."""
+    for key, value in values.items():
+        field(shown, key).set_value(value)
+        shown.app.run()
+    return shown
+
+
+def command(shown: Studio) -> str:
+    return next(code.value for code in shown.app.code if code.value.startswith("glan finetune"))
+
+
+def ordered(shown: Studio) -> FinetuneSettings:
+    """The order that the shown command stands for."""
+    args = _parser().parse_args(shlex.split(command(shown))[1:])
+    assert args.command.__name__ == "_finetune"
+    return order_of(args)
+
+
+def heads(shown: Studio) -> list[str]:
+    return [one.value.replace("\\", "") for one in (*shown.app.header, *shown.app.subheader)]
+
+
+def metrics(shown: Studio) -> dict[str, str]:
+    return {metric.label: metric.value for metric in shown.app.metric}
+
+
+# ------------------------------------------------------------------------------------------------------- before a run
+
+
+def test_without_pairs_it_says_what_will_be_here_and_leads_to_a_plan(starter_ws):
+    shown = Studio("train")
+    assert shown.fine and "there are none yet" in shown.said and shown.labels().count("Plan a run") == 1
+    shown.press("Plan a run")
+    assert shown.fine and "Runs" in heads(shown)
+
+
+def test_without_a_snapshot_one_button_freezes_the_dataset_with_something_held_out(demo_ws, monkeypatch):
+    monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
+    shown = Studio("train")
+    assert shown.fine and "Training reads a snapshot" in shown.said
+    assert "Freeze 48 pairs" in shown.labels(), "those of the discipline that has most"
+    next(field for field in shown.app.selectbox if field.key == "run_first_snapshot").set_value("everything").run()
+    shown.press("Freeze 96 pairs")
+    [one] = list_snapshots(demo_ws)
+    assert (one.name, one.number, one.split) == ("everything", 96, "combination") and one.rows["validation"] > 0
+    assert shown.fine and "Start · " in "\n".join(shown.labels()), "the form comes as soon as there is a snapshot"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_form_says_what_each_recipe_would_do_and_the_command_does_just_that(frozen, recipe, launched):
+    shown = choose(Studio("train"), run_train_recipe=recipe)
+    assert shown.fine and RECIPES[recipe].about in shown.said
+    said = metrics(shown)
+    assert set(said) == {"Steps", "Tokens", "Time", "Parameters", "Memory", "Rows cut"}
+    assert int(said["Steps"].replace(",", "")) > 0 and "None" not in shown.said and "_" not in "".join(said.values())
+    if recipe != "demo":  # Mistral's weights are not here, but how large they are is known
+        assert said["Parameters"] == "7.2B" and "is not on this machine" in shown.said
+    settings = ordered(shown)
+    assert (settings.recipe, settings.snapshot, settings.name) == (recipe, "first", recipe)
+    stated = FinetuneSettings(name=recipe, snapshot="first", recipe=recipe, **RECIPES[recipe].values)
+    assert settings == stated, "nothing was changed, so the recipe's own numbers"
+
+
+def test_the_papers_warm_up_swallows_a_small_run_and_the_plan_says_so(frozen):
+    shown = choose(Studio("train"), run_train_recipe="paper")
+    assert "steps are warm-up" in shown.said
+    assert "steps are warm-up" not in choose(shown, run_train_recipe="paper-scaled").said
+
+
+def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, launched):
+    shown = Studio("train")
+    before = metrics(shown)["Steps"]
+    choose(
+        shown, run_train_name="My Student", run_train_demo_epochs=2.5, run_train_demo_learning_rate=0.00123456789, run_train_demo_batch=8,
+        run_train_demo_rows_at_once=4, run_train_demo_max_length=200, run_train_demo_evaluations=3, run_train_demo_seed=7,
+        run_train_demo_warmup=10.0, run_train_demo_schedule="linear", run_train_demo_precision="fp32", run_train_demo_patience=0,
+        run_train_demo_packing=True, run_train_demo_best=False,
+    )  # fmt: skip
+    assert shown.fine and metrics(shown)["Steps"] != before and "lose the end of their answer" in shown.said
+    settings = ordered(shown)
+    assert (settings.name, settings.epochs, settings.batch, settings.max_length, settings.patience) == (
+        "my-student",
+        2.5,
+        8,
+        200,
+        None,
+    )
+    assert (settings.learning_rate, settings.warmup_share, settings.schedule, settings.keep_best) == (
+        0.00123456789,
+        0.1,
+        "linear",
+        False,
+    )
+    shown.press("Start · ")
+    assert shown.fine, shown.app.exception
+    [run_id] = launched
+    assert FinetuneSettings(**runs.get(frozen, run_id).params) == settings
+    assert shown.app.session_state["train_view"] == "Watch" and "Fine-tune my-student" in shown.said
+
+
+def test_an_adapter_is_ordered_with_its_own_numbers(frozen, tmp_path):
+    shown = choose(Studio("train"), run_train_recipe="lora", run_train_lora_lora_rank=8, run_train_lora_learning_rate=1e-5)
+    assert "too low for an adapter" in shown.said
+    assert (ordered(shown).method, ordered(shown).lora_rank) == ("lora", 8)
+    choose(shown, run_train_lora_method="qlora", run_train_base_lora="/somewhere else/model")
+    assert shown.fine and (ordered(shown).method, ordered(shown).base) == ("qlora", "/somewhere else/model")
+
+
+def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(frozen, launched):
+    shown = choose(Studio("train"), run_train_recipe="lora", run_train_base_lora="/nowhere/at/all")
+    shown.press("Start · ")
+    assert shown.fine and "There are no weights in /nowhere/at/all" in shown.said
+    put_model(frozen, "taken")
+    choose(shown, run_train_recipe="demo", run_train_name="taken")
+    shown.press("Start · ")
+    assert shown.fine and "There is already a model" in shown.said
+    choose(shown, run_train_demo_batch=3, run_train_demo_rows_at_once=2)
+    assert shown.fine and "choose a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
+    assert not launched and not [run for run in run_rows.runs(frozen.db) if run.kind == "finetune"]
+
+
+def test_a_name_that_is_free_is_proposed(frozen):
+    put_model(frozen, "demo")
+    assert ordered(Studio("train")).name == "demo-2"
+
+
+def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(frozen):
+    shown = Studio("train")
+    said = next(caption.value for caption in shown.app.caption if "trained on" in caption.value and "Row 1" in caption.value)
+    tokens, trained = (
+        int(word.replace(",", "")) for word in (said.split(" tokens")[0].split()[-1], said.split(" trained")[0].split()[-1])
+    )
+    assert 0 < trained < tokens
+    row = next(one.value for one in shown.app.markdown if "background[" in one.value)
+    before, _, after = row.partition("background[")
+    assert "Instruction" in before and "Instruction" not in after, "the prompt is not trained on"
+    assert "/s" in after, "the end token is"
+    other = choose(shown, train_row=2)
+    assert "Row 2 of the first" in other.said and row not in [one.value for one in other.app.markdown]
+
+
+def test_tokens_of_a_base_that_is_not_here_are_not_made_up(frozen):
+    shown = choose(Studio("train"), run_train_recipe="paper")
+    assert "rows can be shown once it is" in shown.said and not [
+        one for one in shown.app.markdown if "background[" in one.value
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------- Watch
+
+
+def watch(**query: str) -> Studio:
+    return Studio("train", train_view="Watch", **query)
+
+
+def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(frozen):
+    shown = watch()
+    assert shown.fine and "No student was trained yet" in shown.said
+    shown.press("Plan a run")
+    assert shown.fine and "Rows cut" in metrics(shown)
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "buttons"),
+    [
+        ("queued", "waits for its turn", {"Pause", "Cancel"}),
+        ("running", "steps, 8 of 16", {"Pause", "End and keep", "Cancel"}),
+        ("paused", "resume it to go on from its checkpoint. It is at step 8.", {"Resume"}),
+        ("failed", "choose fewer rows at once", {"Resume"}),
+        ("lost", "it goes on from its last checkpoint", {"Resume"}),
+        ("cancelled", "Cancelled: what was stored is kept.", {"Resume"}),
+        ("finished", "Fine-tuned student", {"Talk to it"}),
+    ],
+)
+def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
+    message = {"failed": "There is too little room in memory for this run: choose fewer rows at once.",
+               "cancelled": "Cancelled: what was stored is kept.", "finished": "Fine-tuned student on 50 pairs in 8 steps."}  # fmt: skip
+    add_training(frozen, state, "student", message=message.get(state, ""))
+    if state == "finished":
+        put_model(frozen, "student")
+    shown = watch()
+    assert shown.fine and says in shown.said, shown.said
+    offered = {"Pause", "End and keep", "Cancel", "Resume", "Talk to it"} & set(shown.labels())
+    assert offered == buttons
+    said = metrics(shown)
+    assert said["Step"] == "8 / 16" and said["Training loss"] == "0.625" and said["Held-out loss"] == "0.750"
+    assert said["Tokens/s"] == "500" and said["Memory"] == "400 MB"
+    assert said["Left" if state in run_rows.LIVE else "Took"] == "16 s"
+    assert "Why? At step 8." in shown.said
+    assert "None" not in shown.said and "nan" not in shown.said.lower()
+
+
+def test_what_it_said_can_be_read_at_every_evaluation(frozen):
+    add_training(frozen, "finished", "student")
+    shown = choose(watch(), train_prompt=1)
+    assert "How? At step 8." in shown.said
+    key = next(one.key for one in shown.app.get("select_slider"))
+    assert "How? At step 4." in choose(shown, **{key: 4}).said
+
+
+def test_a_run_that_has_logged_nothing_yet_says_why_it_takes_a_while(frozen):
+    add_training(frozen, "running", "student", steps=[], replies=[])
+    shown = watch()
+    assert shown.fine and "The first step takes a while" in shown.said and not shown.app.metric
+
+
+def test_wishes_are_passed_on_and_said(frozen):
+    run_id = add_training(frozen, "running", "student")
+    shown = watch().press("End and keep")
+    assert runs.get(frozen, run_id).wish == "keep" and "It will end and keep what it learned after this step" in shown.said
+    assert not {"Pause", "End and keep", "Cancel"} & set(shown.labels())
+    other = add_training(frozen, "running", "other")
+    shown = watch(run=str(other)).press("Pause")
+    assert runs.get(frozen, other).wish == "pause" and "It will pause after this step" in shown.said
+
+
+def test_a_lost_run_is_resumed(frozen, launched):
+    run_id = add_training(frozen, "lost", "student")
+    shown = watch().press("Resume")
+    assert shown.fine and launched == [run_id] and runs.get(frozen, run_id).state == "queued" and "queued" in shown.said
+
+
+def test_a_finished_run_whose_model_is_gone_offers_no_talk(frozen):
+    add_training(frozen, "finished", "student")
+    assert "Talk to it" not in watch().labels()
+
+
+def test_a_link_opens_its_run_and_the_address_follows(frozen):
+    first = add_training(frozen, "finished", "one")
+    second = add_training(frozen, "finished", "two")
+    shown = watch(run=str(first))
+    assert "Fine-tune one" in heads(shown) and shown.app.query_params["run"] == str(first)
+    choose(shown, train_run=second)
+    assert "Fine-tune two" in heads(shown) and shown.app.query_params["run"] == str(second)
+    assert "Fine-tune two" in heads(watch(run="999")), "what is no run is passed over"
+
+
+def test_the_page_opens_on_the_run_at_work(frozen):
+    add_training(frozen, "finished", "old")
+    add_training(frozen, "running", "busy")
+    add_training(frozen, "queued", "waiting")
+    shown = Studio("train")
+    assert shown.app.session_state["train_view"] == "Watch" and "Fine-tune busy" in heads(shown)
+    assert "2 at work" in shown.said
+
+
+def test_runs_can_be_watched_after_their_snapshot_is_gone(frozen):
+    add_training(frozen, "finished", "student")
+    remove_snapshot(frozen, "first")
+    shown = watch()
+    assert shown.fine and metrics(shown)["Step"] == "8 / 16"
+    assert "Training reads a snapshot" in choose(shown, train_view="Plan").said
+
+
+# -------------------------------------------------------------------------------------------------------- Compare
+
+
+def compare(**query: str) -> Studio:
+    return Studio("train", train_view="Compare", **query)
+
+
+def test_there_must_be_runs_to_compare(frozen):
+    shown = compare()
+    assert shown.fine and "once there are two" in shown.said
+
+
+def test_runs_are_held_beside_one_another_with_what_differs(frozen):
+    one = add_training(frozen, "finished", "slow", settings={"learning_rate": 1e-4, "batch": 4})
+    two = add_training(frozen, "failed", "fast", settings={"learning_rate": 1e-2, "batch": 4})
+    add_training(frozen, "queued", "idle", steps=[], replies=[])
+    shown = compare()
+    assert shown.fine
+    table = shown.table("best")
+    assert table["name"].tolist() == ["idle", "fast", "slow"] and table["best"].tolist()[1:] == [0.75, 0.75]
+    differing = shown.app.table[0].value
+    assert list(differing.columns) == [f"Run {two}", f"Run {one}"]
+    assert differing.loc["Learning rate"].tolist() == ["0.01", "0.0001"] and "Pairs a step" not in differing.index
+    assert not [name for name in differing.index if "_" in name]
+    for against in ("tokens", "seconds"):
+        assert choose(shown, train_against=against).fine
+
+
+# --------------------------------------------------------------------------------------------------------- Models
+
+
+def test_without_models_the_page_says_what_makes_one(frozen):
+    shown = Studio("models")
+    assert shown.fine and "No model was tuned here yet" in shown.said and "Train a model" in shown.labels()
+    assert "Train" in heads(shown.press("Train a model"))
+
+
+def test_models_are_listed_newest_first_with_where_they_come_from(frozen):
+    put_model(frozen, "older", created_at=1.7e9)
+    put_model(
+        frozen, "tuned", form="adapter", base="/models/base", recipe="lora", losses={}, trained_parameters=30_000, notes="Good."
+    )
+    shown = Studio("models")
+    assert shown.fine and "2 models" in shown.said and "None" not in shown.said
+    table = shown.table("form")
+    assert table["name"].tolist() == ["tuned", "older"] and table["form"].tolist() == ["adapter", "all weights"]
+    assert (
+        "/models/base" in shown.said
+        and "unchanged" in shown.said
+        and "30.0k trained of 1.1M" in shown.said
+        and "held out 0.842" not in shown.said
+    )
+    names = shown.table("discipline")
+    assert names["discipline"].tolist() == ["Mathematics", "Music"] and field(shown, "notes_tuned").value == "Good."
+    shown = Studio("models", model="older")
+    assert "older" in heads(shown) and "made from nothing" in shown.said
+    assert shown.app.query_params["model"] == "older"
+    remove_snapshot(frozen, "first")
+    assert "removed since" in Studio("models").said
+
+
+def test_a_model_whose_snapshot_was_taken_anew_says_that_it_is_another(frozen):
+    put_model(frozen, "student", snapshot_hash="sha256:other")
+    assert "another one by now" in Studio("models").said
+
+
+def test_notes_are_kept(frozen):
+    put_model(frozen, "student")
+    shown = Studio("models")
+    field(shown, "notes_student").set_value("Knows its topics.")
+    shown.app.run()
+    assert shown.fine and tuned_model_store.read_model(frozen, "student").notes == "Knows its topics."
+
+
+def test_a_model_is_renamed_and_stays_picked(frozen):
+    put_model(frozen, "student", created_at=1.7e9)
+    put_model(frozen, "other")
+    shown = Studio("models", model="student")
+    choose(shown, new_name_student="Other").press("Rename")
+    assert "There is already a model" in shown.said and tuned_model_store.read_model(frozen, "student")
+    choose(shown, new_name_student="Pupil").press("Rename")
+    assert shown.fine and {model.name for model in tuned_model_store.list_models(frozen)} == {"pupil", "other"}
+    assert "pupil" in heads(shown)
+
+
+def test_a_model_is_removed_only_when_its_name_was_typed(frozen):
+    put_model(frozen, "student")
+    shown = Studio("models")
+    label = "Remove student for good"
+    assert label not in shown.labels()
+    assert label not in choose(shown, remove_name_student="studen").labels()
+    choose(shown, remove_name_student="student").press(label)
+    assert shown.fine and not tuned_model_store.list_models(frozen) and "No model was tuned here yet" in shown.said
+
+
+def test_what_another_model_stands_on_is_not_removed(frozen):
+    base = put_model(frozen, "ground", created_at=1.7e9)
+    put_model(frozen, "storey", form="adapter", base=str(base.weights(frozen)))
+    shown = choose(Studio("models", model="ground"), remove_name_ground="ground").press("Remove ground for good")
+    assert shown.fine and "is the base of storey" in shown.said and len(tuned_model_store.list_models(frozen)) == 2
+
+
+def test_only_an_adapter_can_be_merged(frozen, launched):
+    put_model(frozen, "whole", created_at=1.7e9)
+    put_model(frozen, "part", form="adapter", base="/models/base")
+    assert "Merge" not in Studio("models", model="whole").labels()
+    shown = Studio("models", model="part").press("Merge")
+    [run_id] = launched
+    assert runs.get(frozen, run_id).params == {"kind": "merge", "model": "part", "name": "part-merged"}
+    assert shown.fine
+
+
+def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch):
+    monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
+    put_model(frozen, "student")
+    shown = Studio("models")
+    target = field(shown, "export_path_student").value
+    choose(shown, export_licence_student="cc-by-4.0").press("Write the folder")
+    assert shown.fine and "# student" in Path(target, "README.md").read_text()
+    choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Write the folder")
+    assert shown.fine and "can't be written" in shown.said
+    choose(shown, export_path_student=str(frozen.folder / "student")).press("Write the folder")
+    assert shown.fine and "files of a workspace" in shown.said and not (frozen.folder / "student").exists()
+    choose(shown, export_repo_student="no name")
+    shown.press("Send to the Hub")
+    assert shown.fine and "is written as owner/name" in shown.said
+
+
+def test_it_says_how_a_model_is_served(frozen):
+    put_model(frozen, "student")
+    shown = Studio("models")
+    assert f"vllm serve {tuned_model_store.folder_of(frozen, 'student')}/weights --served-model-name student" in shown.said
+
+
+def test_talking_to_a_model_asks_the_chat_for_it_and_for_its_base(frozen, monkeypatch):
+    put_model(frozen, "student")
+    gone = []
+    monkeypatch.setattr("pages.components.shared.url_state.go", gone.append)
+    shown = Studio("models").press("Talk to it")
+    assert gone == ["pages/chat.py"] and shown.app.session_state["chat_asked"] == ["tuned:student", "base:student"]
+
+
+def test_who_may_not_write_can_still_look(frozen, monkeypatch):
+    add_training(frozen, "paused", "student")
+    put_model(frozen, "part", form="adapter", base="/models/base", notes="Worth a look.")
+    frozen.close()
+    monkeypatch.setattr(os, "access", lambda *where: False)
+    st.cache_resource.clear()
+    shown = Studio("train", train_view="Plan")
+    assert shown.fine and "read-only" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
+    shown = watch()
+    assert shown.fine and metrics(shown)["Step"] == "8 / 16" and "Resume" not in shown.labels()
+    shown = Studio("models")
+    assert shown.fine and "Worth a look." in shown.said and "vllm serve" in shown.said
+    assert not {"Rename", "Merge", "Write the folder"} & set(shown.labels())
+
+
+def test_the_settings_of_a_run_that_failed_can_be_changed(frozen):
+    changed = {"epochs": 2.0, "batch": 6, "rows_at_once": 3, "max_length": 300, "scratch": {"layers": 2}, "keep_best": False,
+               "patience": None, "rows": 20, "checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
+    run_id = add_training(frozen, "failed", "student", settings=changed)
+    shown = watch().press("Change its settings")
+    assert shown.fine and ordered(shown) == FinetuneSettings(**runs.get(frozen, run_id).params)

@@ -1,0 +1,169 @@
+"""Who may work on a run, and when: lost, cancelled, waiting and resumed runs, in this process where that is possible."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from support.runs import Canned, go_on, number, run_order, wait_for
+
+from glan_core import runs
+from glan_core.errors import GlanError
+from glan_core.resources import CHECKOUT
+from glan_core.runs import launcher
+from glan_core.runs.worker import _claim
+from glan_core.workspace import run_rows
+from glan_core.workspace.run_rows import STALE_AFTER
+
+
+def stalled(ws, settings, **values) -> int:
+    """A run that says that it is at work, and was last heard of too long ago."""
+    run_id = runs.submit(ws, "generate", "test", settings(**values))
+    assert _claim(ws, run_id, "a sleeper") is None
+    silence(ws, run_id)
+    return run_id
+
+
+def silence(ws, run_id: int) -> None:
+    """Put the last sign of life of a run back in time."""
+    with ws.write() as db:
+        run_rows.update_run(db, run_id, heartbeat_at=time.time() - STALE_AFTER - 2)
+
+
+def in_a_thread(action) -> threading.Thread:
+    """Do something from outside: as another process would."""
+    thread = threading.Thread(target=action)
+    thread.start()
+    return thread
+
+
+def test_the_next_run_takes_the_claim_of_a_lost_one_which_can_be_continued_later(ws, settings):
+    lost = stalled(ws, settings)
+    assert run_order(ws, settings("music")).state == "finished"
+    run = runs.get(ws, lost)
+    assert (run.state, run.claim, runs.state_of(run)) == ("running", None, "lost")
+    assert go_on(ws, lost).state == "finished"
+
+
+@pytest.mark.parametrize("deed", ["cancel", "the next run begins"])
+def test_a_stalled_run_that_wakes_up_after_it_was_given_up_stops_and_writes_nothing_about_itself(
+    ws, settings, teach, monkeypatch, deed
+):
+    monkeypatch.setattr("glan_core.runs.heartbeat.BEAT_SECONDS", 0.01)
+
+    def give_up():
+        silence(ws, 1)
+        if deed == "cancel":
+            runs.cancel(ws, 1)
+        else:
+            assert _claim(ws, runs.submit(ws, "generate", "next", settings("music")), "the next") is None
+        ws.close()
+
+    given_up = []
+
+    def behave(stage, nth, messages):
+        if stage == "answer" and nth == 5:
+            given_up.append(in_a_thread(give_up))
+            given_up[0].join()  # this process stands still meanwhile
+
+    teacher = teach(Canned(behave, delay=lambda nth: 0.002))
+    run = run_order(ws, settings(questions_per_syllabus=100, pair_share=1))
+    assert given_up and teacher.seen["answer"] < 150
+    assert run.claim is None and run.state == ("cancelled" if deed == "cancel" else "running")
+    assert runs.state_of(run) == ("cancelled" if deed == "cancel" else "lost")
+
+
+def test_of_two_who_continue_a_run_at_the_same_time_one_passes(ws, settings):
+    lost = stalled(ws, settings)
+    start = threading.Barrier(4)
+    passed = []
+
+    def click():
+        start.wait()
+        try:
+            launcher.make_ready(ws, lost)
+            passed.append(True)
+        except GlanError as error:
+            passed.append("still at work" in str(error))
+        ws.close()
+
+    for thread in [in_a_thread(click) for _ in range(4)]:
+        thread.join()
+    assert passed == [True] * 4 and number(ws, "SELECT count(*) FROM runs WHERE state = 'queued'") == 1
+
+
+def test_a_click_that_saw_an_older_state_changes_nothing(ws, settings, monkeypatch):
+    lost = stalled(ws, settings)
+    inside = []
+    monkeypatch.setattr(launcher, "state_of", lambda run, now=None: inside.append(ws.db.in_transaction) or "finished")
+    for action in (launcher.make_ready, runs.cancel, runs.pause):
+        with pytest.raises(GlanError):
+            action(ws, lost)
+    assert inside == [True] * 3
+
+
+def test_resuming_with_an_order_that_cannot_be_carried_out_changes_nothing(ws, settings):
+    lost = stalled(ws, settings)
+    before = runs.get(ws, lost)
+    for values, said in (({"max_calls": -5}, "max calls"), ({"teacher": "openai:gpt-4o"}, "OPENAI_API_KEY")):
+        with pytest.raises(GlanError, match=said):
+            runs.resume(ws, lost, params={**before.params, **values})
+    assert runs.get(ws, lost) == before and not (ws.folder / "runs").exists()
+
+
+def test_a_run_says_for_whom_it_waits_and_ctrl_c_takes_it_out_of_the_queue(ws, settings):
+    first = runs.submit(ws, "generate", "first", settings())
+    assert _claim(ws, first, "another") is None
+    said = []
+
+    def interrupt(run_id):
+        said.append(run_id)
+        raise KeyboardInterrupt
+
+    run = runs.work(ws, runs.submit(ws, "generate", "second", settings("music")), waiting=interrupt)
+    assert said == [first] and (run.state, run.message) == ("cancelled", "Cancelled before it began.")
+    assert [run.id for run in run_rows.live_runs(ws.db)] == [first]
+
+
+def test_a_foreground_run_behind_another_says_so_once_and_ctrl_c_cancels_it(ws, settings):
+    first = runs.submit(ws, "generate", "first", settings())
+    assert _claim(ws, first, "another") is None
+    process = subprocess.Popen(
+        [sys.executable, "-m", "glan_core", "generate", str(ws.folder), "--disciplines", "music"],
+        cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr.readline() == f"Waiting for run {first} to end.\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 1 and "Cancelled before it began" in out and not err
+    assert run_rows.runs(ws.db, 1)[0].state == "cancelled"
+
+
+def test_a_fault_nobody_foresaw_names_the_log_only_where_there_is_one(ws, settings, teach):
+    teach(Canned(lambda stage, nth, messages: ZeroDivisionError()))
+    run = run_order(ws, settings())
+    assert run.state == "failed" and "ZeroDivisionError" in run.message and ".log" not in run.message
+    (ws.folder / "runs").mkdir()
+    (ws.folder / "runs" / f"{run.id}.log").touch()
+    assert f"runs/{run.id}.log tells where" in go_on(ws, run.id).message
+
+
+def test_a_child_keeps_the_folder_of_its_caller_and_finds_the_package_wherever_that_is(ws, settings, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('a module of the working folder')")
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda words, **settings: seen.append(settings) or popen(words, **settings)
+    )  # fmt: skip
+    run_id = runs.submit(ws, "generate", "test", settings())
+    runs.launch(ws, run_id)
+    run = wait_for(lambda: (r := runs.get(ws, run_id)).state == "finished" and r, "the run ends")
+    assert run.pid != os.getpid() and "cwd" not in seen[0]
+    assert str(CHECKOUT) in seen[0]["env"]["PYTHONPATH"].split(os.pathsep)

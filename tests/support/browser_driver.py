@@ -1,0 +1,141 @@
+"""What the browser tests need: the studio as a server of its own, Chromium, and the ways of a visitor."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHROMES = (
+    "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)  # fmt: skip
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--no-first-run")  # fmt: skip
+
+
+playwright = (
+    pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
+)
+expect = playwright.expect
+WAIT = 45_000  # milliseconds; a busy machine may need half of it for a page
+expect.set_options(timeout=WAIT)
+
+
+def chrome() -> str:
+    """Where the browser is; without one the test is skipped, but fails in CI, where there must be one."""
+    names = ("chromium", "google-chrome", "chrome")
+    found = next((path for path in (*CHROMES, *map(shutil.which, names)) if path and Path(path).exists()), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail("There is no Chromium: the browser tests must run in CI.")
+    if found is None:
+        pytest.skip("There is no Chromium.")
+    return found
+
+
+class Server:
+    """A child process in a group of its own that serves on a free port."""
+
+    def __init__(self, words: list[str], health: str, log: Path, environment: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._words = [sys.executable, "-m", *(word.format(port=self.port) for word in words)]
+        self._health, self._log = health, log
+        self._environment = {**os.environ, **(environment or {})}
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self.child = subprocess.Popen(
+                self._words,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert self.child.poll() is None and time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url + self._health, timeout=5) as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End it with everything in its group."""
+        if self.child.poll() is None:
+            os.killpg(self.child.pid, signal.SIGKILL)
+            self.child.wait(20)
+
+
+def studio_server(home: Path) -> Server:
+    """The studio on the workspaces of `home`."""
+    words = [
+        "streamlit",
+        "run",
+        "streamlit_app.py",
+        "--server.headless=true",
+        "--server.port={port}",
+        "--server.address=127.0.0.1",
+    ]
+    return Server(words, "/_stcore/health", home.parent / "streamlit.log", {"GLAN_HOME": str(home)})
+
+
+def teacher_server(folder: Path, latency_ms: int) -> Server:
+    """The scripted teacher behind an OpenAI-compatible endpoint."""
+    words = ["glan_core", "serve-teacher", "--port", "{port}", "--latency-ms", str(latency_ms)]
+    return Server(words, "/v1/models", folder / "teacher.log")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def visit(page, server: Server, path: str, title: str) -> None:
+    """Open an address and wait until its page is drawn."""
+    page.goto(server.url + path)
+    titled(page, title)
+
+
+def titled(page, title: str) -> None:
+    """Wait until the page of this title is drawn."""
+    expect(page.get_by_role("heading", level=2, name=title, exact=True)).to_be_visible(timeout=WAIT)
+    still(page)
+
+
+def still(page) -> None:
+    """Wait until the page is drawn whole."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_have_count(1, timeout=WAIT)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
+
+
+def enter(page, label: str, text: str) -> None:
+    """Type into a field, and wait until the page has taken it."""
+    field = page.locator(f'input[aria-label="{label}"]')
+    expect(field).to_have_count(1)  # while a page is drawn anew, the old one may still be there
+    field.fill(text)
+    field.press("Enter")
+    still(page)
+
+
+def press(page, label: str) -> None:
+    """Press the button of this label, and wait until the page has taken it."""
+    page.get_by_role("button", name=label).click()
+    still(page)

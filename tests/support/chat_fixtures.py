@@ -1,0 +1,39 @@
+"""Fixtures of the tests of chats; a test module takes them with `pytest_plugins = ["support.chat_fixtures"]`."""
+
+import pytest
+from support.chat_models import make_base, make_full, make_tuned
+
+from glan_core.models import server_client
+from glan_core.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """A runtime folder of the module's own, so that its tests share a model process with nobody else."""
+    folder = tmp_path_factory.mktemp("runtime")
+    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLAN_RUNTIME", str(folder))
+        server_client.release()
+
+
+@pytest.fixture
+def talking(runtime, monkeypatch):
+    """The model process of this module, started by whoever asks it first."""
+    monkeypatch.setenv("GLAN_RUNTIME", str(runtime))
+    return runtime
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_base(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="module")
+def models_ws(tmp_path_factory, base):
+    """A workspace with an adapter 'tuned' and a whole model 'whole'."""
+    ws = Workspace.create(tmp_path_factory.mktemp("models") / "ws")
+    make_tuned(ws, base)
+    make_full(ws)
+    yield ws
+    ws.close()

@@ -1,0 +1,64 @@
+"""What the tests of fine-tuning share: a workspace with snapshots, a tiny base model, quick orders."""
+
+import pytest
+from support.runs import run_order
+
+from glan_core.models import tuned_model_store
+from glan_core.taxonomy import tree_editing
+from glan_core.training import tiny_model
+from glan_core.training.settings import FinetuneSettings, Scratch
+from glan_core.workspace import Workspace
+
+TINY = Scratch(vocabulary=600, hidden=32, inner=64, layers=1, heads=2)
+
+
+@pytest.fixture(scope="module")
+def taught_folder(tmp_path_factory):
+    """A workspace of scripted pairs of one discipline, frozen as 'first' with a held-out tenth."""
+    from conftest import NODES
+
+    ws = Workspace.create(tmp_path_factory.mktemp("taught") / "ws")
+    tree_editing.import_nodes(ws, NODES, "test")
+    target = {"disciplines": ["music"], "subject_queries": 1, "questions_per_syllabus": 14}
+    assert run_order(ws, {"target": target}).state == "finished"
+    choice = {"split": "combination", "validation_share": 0.2}
+    assert run_order(ws, {"name": "first", **choice}, kind="snapshot").state == "finished"
+    ws.close()
+    return ws.folder
+
+
+@pytest.fixture
+def taught(taught_folder):
+    """That workspace; what a test trains there stays for the next one, under its own name."""
+    ws = Workspace.open(taught_folder)
+    yield ws
+    ws.close()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder with a tiny untrained base model that has no chat template."""
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    tokenizer = tiny_model.wrap_tokenizer(
+        tiny_model.train_tokenizer(["A chord is three notes. " * 3, "Explain the term."], 600)
+    )
+    model = tiny_model.make_model(TINY, len(tokenizer), 1)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def tiny_order(called: str, **values) -> dict:
+    """An order for a student that is trained in seconds."""
+    settings = {
+        "name": called, "snapshot": "first", "scratch": TINY, "epochs": 4, "batch": 4, "rows_at_once": 4, "max_length": 384,
+        "learning_rate": 3e-3, "evaluations": 4, "prompts": ("What is a triad?",), "precision": "fp32",
+    }  # fmt: skip
+    return FinetuneSettings(**settings | values).model_dump(mode="json")
+
+
+def tuned(ws: Workspace, name: str, **values) -> tuned_model_store.TunedModel:
+    """A model that was made just so."""
+    run = run_order(ws, tiny_order(name, **values), kind="finetune")
+    assert run.state == "finished", run.message
+    return tuned_model_store.read_model(ws, name)

@@ -1,0 +1,377 @@
+"""The scripted teacher answers every stage: from the textbook where there is one, else with labelled scaffolding."""
+
+import asyncio
+import json
+import random
+import re
+import subprocess
+import sys
+from itertools import combinations
+
+import pytest
+
+from glan_core.curriculum.curriculum_parsing import parse_sessions, parse_subjects
+from glan_core.errors import GlanError
+from glan_core.homework.question_parsing import parse_question
+from glan_core.prompts import TAXONOMY_DRAFTS, prompt
+from glan_core.reply_parsing import REFUSAL
+from glan_core.teachers.contract import DecodingParams, estimate_tokens
+from glan_core.teachers.scripted.scripted_teacher import ScriptedTeacher, answer, pieces
+from glan_core.teachers.scripted.textbook import FOLDER, load, textbook
+
+SUBJECTS = [(discipline, subject) for discipline in textbook().disciplines for subject in discipline.subjects]
+SUBJECT_NAMES = [subject.name for _, subject in SUBJECTS]
+# 'above' points at something outside the question unless an object follows, as in 'above the horizon'.
+NOT_ALONE = re.compile(r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE)
+SHARE_OF_PAIRS = 60
+
+
+def chat(*turns: str) -> list[dict[str, str]]:
+    """A chat whose turns are the user's and the teacher's by turns."""
+    return [{"role": ("user", "assistant")[at % 2], "content": turn} for at, turn in enumerate(turns)]
+
+
+def listed(names) -> str:
+    return "\n".join(f"- {name}" for name in names)
+
+
+def ask_subjects(discipline: str) -> tuple[str, list]:
+    """The free list of a discipline's subjects, and the same as records."""
+    first = prompt("subjects_list").render(discipline=discipline, path="Somewhere", description=f"All about {discipline}.")
+    text = answer(chat(first))
+    return text, parse_subjects(answer(chat(first, text, prompt("subjects_format").render())))
+
+
+def ask_syllabus(discipline: str, line) -> tuple[str, list]:
+    """The syllabus of a subject, and its sessions."""
+    subtopics = listed(line.subtopics)
+    values = {"discipline": discipline, "subject": line.subject_name}
+    syllabus = answer(chat(prompt("syllabus").render(**values, level=line.level, subtopics=subtopics)))
+    return syllabus, parse_sessions(answer(chat(prompt("sessions").render(**values, syllabus=syllabus))))
+
+
+def ask_question(discipline: str, subject: str, sessions, concepts, syllabus: str = "A syllabus.") -> str:
+    """A question from the real prompts, with one session or two."""
+    name = "question_single" if len(sessions) == 1 else "question_pair"
+    return answer(
+        chat(
+            prompt(name).render(
+                discipline=discipline, subject=subject, level="x", syllabus=syllabus,
+                sessions=listed(sessions), concepts=listed(concepts),
+            )
+        )
+    )  # fmt: skip
+
+
+def single_draws(subject):
+    """Every set of concepts within one session, as (sessions, concepts)."""
+    for session in subject.sessions:
+        for size in range(1, len(session.concepts) + 1):
+            for concepts in combinations(session.concepts, size):
+                yield [session], list(concepts)
+
+
+def pair_draws(subject, count: int):
+    """A fixed sample of sets of two to five concepts that touch two sessions."""
+    rng = random.Random(subject.name)
+    for _ in range(count):
+        first, second = sorted(rng.sample(range(len(subject.sessions)), 2))
+        chosen = [subject.sessions[first], subject.sessions[second]]
+        both = [rng.choice(session.concepts) for session in chosen]
+        rest = [c for session in chosen for c in session.concepts if c not in both]
+        yield chosen, both + rng.sample(rest, rng.randint(0, 3))
+
+
+def all_draws(subject):
+    yield from single_draws(subject)
+    yield from pair_draws(subject, SHARE_OF_PAIRS)
+
+
+def question_for(discipline, subject, sessions, concepts) -> str:
+    return ask_question(discipline.name, subject.name, [s.name for s in sessions], [c.name for c in concepts])
+
+
+# ------------------------------------------------------------------------------------------------------------ textbook
+
+
+def test_the_textbook_holds_the_three_disciplines():
+    assert {d.discipline for d in textbook().disciplines} >= {"music", "mathematics", "earth-science"}
+
+
+@pytest.mark.parametrize("discipline", [d.name for d in textbook().disciplines])
+def test_textbook_discipline_goes_through_every_stage(discipline):
+    known = textbook().discipline(discipline)
+    text, lines = ask_subjects(discipline)
+    assert "[scaffold]" not in text and "offline" not in text
+    assert [line.subject_name for line in lines] == [subject.name for subject in known.subjects]
+    for line, subject in zip(lines, known.subjects, strict=True):
+        assert subject.introduction in text
+        assert line.level == subject.level and line.subtopics == list(subject.subtopics)
+        syllabus, sessions = ask_syllabus(discipline, line)
+        headings = ("## Introduction", "## Learning objectives", "## Learning outcomes", "## Class sessions")
+        places = [syllabus.index(heading) for heading in headings]
+        assert places == sorted(places)
+        read = [(s.name, s.description, list(s.concepts)) for s in sessions]
+        assert read == [(s.name, s.description, [c.name for c in s.concepts]) for s in subject.sessions]
+
+
+def test_names_inside_a_sentence_keep_only_the_capitals_of_proper_names():
+    phrases = {entry.concept.name: entry.phrase for entry in textbook().entries()}
+    assert phrases["Syntonic comma"] == "the syntonic comma"
+    assert phrases["Pythagorean comma"] == "the Pythagorean comma"
+    assert phrases["Mersenne's law"] == "Mersenne's law"
+    assert phrases["Just intonation"] == "just intonation"
+    assert phrases["Triad"] == "a triad"
+
+
+def spoil(tmp_path, old: str, new: str):
+    text = (FOLDER / "music.yaml").read_text(encoding="utf-8")
+    assert text.count(old) >= 1
+    (tmp_path / "music.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(GlanError) as caught:
+        load(tmp_path)
+    return str(caught.value)
+
+
+def test_a_bad_file_is_named_with_the_place_at_fault(tmp_path):
+    message = spoil(tmp_path, "        concepts:\n          - name: Interval inversion\n            definition:",
+                    "        concepts:\n          - name: Interval inversion\n            meaning:")  # fmt: skip
+    assert "music.yaml" in message and "subjects[0].sessions[0].concepts[0].definition" in message
+
+
+def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
+    message = spoil(tmp_path, "name: Music\n", "name: [Music\n")
+    assert "music.yaml" in message and "line" in message
+
+
+def test_a_situation_must_not_give_its_concept_away(tmp_path):
+    message = spoil(tmp_path, "A choir sings, from the bass", "A choir sings a triad, from the bass")
+    assert "subjects[0].sessions[0].concepts[2]" in message and "gives the concept away" in message
+
+
+def test_a_definition_must_name_its_concept(tmp_path):
+    message = spoil(tmp_path, "name: Formant\n", "name: Loudness\n")
+    assert "subjects[1].sessions[3].concepts[3]" in message and "does not contain the name" in message
+
+
+def test_a_concept_may_not_occur_twice(tmp_path):
+    message = spoil(tmp_path, "- name: Dominant seventh chord\n", "- name: Triad\n")
+    assert "music.yaml" in message and "'Triad' occurs twice" in message
+
+
+def test_the_same_subject_in_two_files_is_refused(tmp_path):
+    text = (FOLDER / "music.yaml").read_text(encoding="utf-8")
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "b.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(GlanError, match="Harmony and counterpoint"):
+        load(tmp_path)
+
+
+# ----------------------------------------------------------------------------------------------------------- questions
+
+
+@pytest.mark.parametrize("name", SUBJECT_NAMES)
+def test_questions_stand_alone_and_are_distinct(name):
+    discipline, subject = SUBJECTS[SUBJECT_NAMES.index(name)]
+    questions: dict[str, frozenset] = {}
+    for sessions, concepts in all_draws(subject):
+        question = question_for(discipline, subject, sessions, concepts)
+        assert (found := NOT_ALONE.search(question)) is None, (found, question)
+        assert parse_question(question) == question
+        assert name.lower() in question.lower()
+        names = frozenset(concept.name for concept in concepts)
+        assert questions.setdefault(question, names) == names
+
+
+@pytest.mark.parametrize("name", SUBJECT_NAMES)
+def test_answers_say_what_the_textbook_says_of_just_these_concepts(name):
+    discipline, subject = SUBJECTS[SUBJECT_NAMES.index(name)]
+    for sessions, concepts in all_draws(subject):
+        question = question_for(discipline, subject, sessions, concepts)
+        reply = answer(chat(prompt("answer").render(question=question)))
+        assert "[scaffold]" not in reply and not REFUSAL.match(reply)
+        for session in subject.sessions:
+            for concept in session.concepts:
+                asked = concept in concepts
+                said = concept.definition in reply or concept.example.analysis in reply
+                assert said == asked, (concept.name, question)
+                assert (concept.example.analysis in reply) == (concept.example.situation in question)
+                assert (concept.mistake.correction in reply) == (concept.mistake.belief in question)
+
+
+def test_a_pair_question_brings_in_both_sessions():
+    discipline, subject = SUBJECTS[SUBJECT_NAMES.index("Harmony and counterpoint")]
+    for sessions, concepts in pair_draws(subject, 40):
+        question = question_for(discipline, subject, sessions, concepts)
+        for session in sessions:
+            texts = [t for c in session.concepts for t in (c.example.situation, c.mistake.belief)]
+            assert any(text in question for text in texts)
+
+
+def test_question_forms_vary():
+    discipline, subject = SUBJECTS[SUBJECT_NAMES.index("Musical acoustics")]
+    openings = set()
+    for sessions, concepts in all_draws(subject):
+        question = question_for(discipline, subject, sessions, concepts)
+        for concept in concepts:
+            for text in (concept.example.situation, concept.mistake.belief, concept.name):
+                question = re.sub(re.escape(text), "", question, flags=re.IGNORECASE)
+        openings.add(" ".join(question.split()[:4]))
+    assert len(openings) >= 12
+
+
+def test_the_order_of_the_concepts_does_not_matter():
+    a = ask_question("Music", "Musical acoustics", ["Hearing and timbre"], ["Beating", "Formant", "Critical band"])
+    b = ask_question("Music", "Musical acoustics", ["Hearing and timbre"], ["Formant", "Critical band", "Beating"])
+    assert a == b
+
+
+def test_short_questions_of_people_are_answered_from_the_textbook():
+    about = {entry.concept.name: entry.concept for entry in textbook().entries()}
+    assert about["Canon"].definition in answer(chat("What is a canon?"))
+    assert about["Standing wave"].definition in answer(chat("In musical acoustics, what are standing waves?"))
+    why = answer(chat("Why is the leading tone important in harmony and counterpoint?"))
+    assert about["Leading tone"].importance in why
+
+
+def test_a_subject_that_is_named_bounds_the_answer():
+    assert "[scaffold]" in answer(chat("In musical acoustics, what is a canon?"))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How tall is the Eiffel Tower?",
+        "Write a function that merges two sorted lists and explain why it needs linear time; then test it on lists of "
+        "different lengths, say where a canon of tests would be kept, and compare that with sorting from scratch.",
+    ],
+)
+def test_what_the_textbook_does_not_know_is_labelled(question):
+    reply = answer(chat(question))
+    assert reply.startswith("[scaffold] The offline scripted teacher has no textbook for this")
+    assert question[:60] in reply
+
+
+# ---------------------------------------------------------------------------------------------------------- scaffolding
+
+
+def test_scaffold_discipline_goes_through_every_stage():
+    text, lines = ask_subjects("Bell Founding")
+    assert "no textbook for Bell Founding" in text.split("\n")[0]
+    assert text.count("[scaffold]") == len(lines) == 6
+    assert len({line.subject_name for line in lines}) == 6
+    for line in lines:
+        assert "Bell Founding" in line.subject_name and "[" not in line.subject_name
+        syllabus, sessions = ask_syllabus("Bell Founding", line)
+        assert syllabus.startswith("[scaffold]")
+        names = [name for session in sessions for name in session.concepts]
+        assert [len(session.concepts) for session in sessions] == [5] * 10
+        assert len(set(names)) == 50 and len({session.name for session in sessions}) == 10
+        seen = set()
+        for concepts in [*combinations(sessions[0].concepts, 1), *combinations(sessions[0].concepts, 3)]:
+            question = ask_question("Bell Founding", line.subject_name, [sessions[0].name], concepts, syllabus)
+            assert question.startswith("[scaffold]") and parse_question(question) == question
+            assert all(f'"{name}"' in question for name in [*concepts, line.subject_name])
+            assert NOT_ALONE.search(question) is None
+            reply = answer(chat(question))
+            assert reply.startswith("[scaffold]") and all(f'"{name}"' in reply for name in concepts)
+            seen.add(question)
+        assert len(seen) == 15
+
+
+@pytest.mark.parametrize("count", [1, 4, 9, 20])
+def test_scaffold_syllabi_have_ten_sessions_whatever_the_subtopics(count):
+    class Line:
+        subject_name, level, subtopics = "Casting", "Advanced", [f"Topic {n}" for n in range(count)]
+
+    _, sessions = ask_syllabus("Bell Founding", Line)
+    assert len({name for session in sessions for name in session.concepts}) == 50
+
+
+def test_a_concept_that_the_textbook_lacks_makes_the_question_scaffolding():
+    question = ask_question("Music", "Musical acoustics", ["Hearing and timbre"], ["Beating", "Ear training"])
+    assert question.startswith("[scaffold]") and '"Ear training"' in question
+
+
+def test_sessions_of_other_layouts_are_read():
+    syllabus = """**Class Session 1 - Melting**
+Description: How bronze is melted.
+Key concepts: furnace; flux; **slag**
+
+**Class Session 2 - Pouring**
+How a mold is filled.
+* gate
+* riser
+"""
+    text = answer(chat(prompt("sessions").render(discipline="Crafts", subject="Casting", syllabus=syllabus)))
+    first, second = parse_sessions(text)
+    assert (first.name, first.description, first.concepts) == (
+        "Melting",
+        "How bronze is melted.",
+        ("furnace", "flux", "slag"),
+    )
+    assert (second.name, second.concepts) == ("Pouring", ("gate", "riser"))
+
+
+# ------------------------------------------------------------------------------------------------------------ the rest
+
+
+def propose(name: str, parent: str, existing=(), count: int = 5) -> list[dict]:
+    text = prompt(name).render(parent=parent, path="x", description="y", existing=listed(existing), count=str(count))
+    return [json.loads(line) for line in answer(chat(text)).splitlines()]
+
+
+@pytest.mark.parametrize("parent", ["Natural Sciences", "Bell Founding"])
+def test_proposals_differ_between_the_wordings_and_overlap(parent):
+    names = {wording: {p["name"].lower() for p in propose(wording, parent)} for wording in TAXONOMY_DRAFTS}
+    together = [name for found in names.values() for name in found]
+    assert all(len(found) == 5 for found in names.values())
+    assert len(together) > len(set(together)) > 7
+    assert len({frozenset(found) for found in names.values()}) == 4
+
+
+def test_proposals_obey_count_and_existing_and_label_scaffolding():
+    proposals = propose("taxonomy_academic", "Natural Sciences", ["oceanography", "Chemistry"], count=3)
+    assert [p["name"] for p in proposals][:1] != ["Oceanography"] and len(proposals) == 3
+    assert all(p.keys() == {"name", "kind", "description", "reason"} for p in proposals)
+    assert all("[scaffold]" in p["description"] for p in propose("taxonomy_gaps", "Bell Founding"))
+
+
+def test_a_repair_prompt_gets_the_original_request_answered():
+    first = prompt("subjects_list").render(discipline="Music", path="x", description="y")
+    turns = [first, answer(chat(first)), prompt("subjects_format").render()]
+    repair = prompt("repair").render(problem="there is no JSON object in it")
+    assert answer(chat(*turns, "rubbish", repair)) == answer(chat(*turns))
+    assert answer(chat(*turns, "rubbish", repair, "rubbish", repair)) == answer(chat(*turns))
+
+
+def test_teacher_cuts_at_max_tokens_and_streams_what_it_replies():
+    teacher, messages = ScriptedTeacher(), chat("What is a standing wave?")
+
+    async def ask(sampling: DecodingParams):
+        *streamed, last = [piece async for piece in teacher.stream(messages, sampling)]
+        assert last == await teacher.reply(messages, sampling)
+        return last, streamed
+
+    whole, streamed = asyncio.run(ask(DecodingParams()))
+    assert (teacher.name, whole.finish_reason, whole.estimated) == ("scripted", "stop", True)
+    assert "".join(streamed) == whole.text and len(streamed) > 10
+    assert whole.tokens_out == estimate_tokens(whole.text) and whole.tokens_in == estimate_tokens(messages[0]["content"])
+    short, streamed = asyncio.run(ask(DecodingParams(max_tokens=7)))
+    assert (short.finish_reason, short.tokens_out, "".join(streamed)) == ("length", 7, short.text)
+    assert whole.text.startswith(short.text)
+
+
+@pytest.mark.parametrize("text", ["", "  a\n\n b ", "one", "tab\tand\n"])
+def test_pieces_joined_are_the_text(text):
+    assert "".join(pieces(text)) == text
+
+
+def test_another_process_says_the_same():
+    question = ask_question("Music", "Musical acoustics", ["Hearing and timbre"], ["Beating", "Formant"])
+    code = (
+        "from glan_core.teachers.scripted.homework import write_question as w;"
+        "print(w('Music', 'Musical acoustics', ['Formant', 'Beating'], pair=False), end='')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=FOLDER.parents[1], check=True)
+    assert run.stdout == question

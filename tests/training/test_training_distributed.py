@@ -1,0 +1,35 @@
+"""Fine-tuning by several processes: the same curve as by one, and a wish that reaches them all."""
+
+import pytest
+from support.training_fixtures import tiny_order, tuned
+
+from glan_core import runs
+from glan_core.models import tuned_model_store
+from glan_core.workspace import training_rows
+
+pytest_plugins = ["support.training_fixtures"]
+STEADY = {"rows_at_once": 2, "schedule": "constant", "warmup_share": 0.0}  # however long the run
+
+
+def losses(ws, run_id: int) -> list[float]:
+    return [step.loss for step in training_rows.steps(ws.db, run_id) if step.loss is not None]
+
+
+def test_two_processes_learn_what_one_does_until_a_wish_ends_both(taught):
+    alone = losses(taught, tuned(taught, "alone", epochs=1, **STEADY).run_id)
+    run_id = runs.submit(taught, "finetune", "test", tiny_order("together", epochs=100, processes=2, **STEADY))
+
+    def watch(sample, stages) -> None:
+        if (
+            any(stage.stage == "steps" and stage.done >= len(alone) for stage in stages)
+            and runs.get(taught, run_id).wish is None
+        ):
+            runs.keep(taught, run_id)
+
+    run = runs.work(taught, run_id, watch)
+    assert run.state == "finished" and "ended early" in run.message, run.message
+    whole = len(alone) - 1  # the last step of an epoch is filled up with rows that were seen, so that no process idles
+    assert losses(taught, run_id)[:whole] == pytest.approx(alone[:whole], rel=1e-3)
+    together = tuned_model_store.read_model(taught, "together")
+    files = {file.name for file in together.weights(taught).iterdir()}
+    assert {"model.safetensors", "tokenizer.json"} <= files and "training_args.bin" not in files
