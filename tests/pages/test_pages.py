@@ -24,8 +24,8 @@ pytest_plugins = ["support.studio_fixtures"]
 def test_without_a_workspace_every_page_says_so_and_offers_to_make_one(home, page):
     shown = Studio(page)
     assert shown.fine
-    assert f"There is no workspace in {home} yet" in shown.said
-    assert shown.labels() == ["Make workspace"]
+    assert f"No workspace in {home} yet" in shown.said
+    assert shown.labels() == ["Create workspace"]
 
 
 def test_the_home_folder_may_be_missing(home):
@@ -36,18 +36,18 @@ def test_the_home_folder_may_be_missing(home):
 
 def test_a_new_workspace_is_opened_at_once(home):
     shown = Studio()
-    shown.press("Make workspace")
-    assert "Give the workspace a name." in shown.said
+    shown.press("Create workspace")
+    assert "Enter a workspace name." in shown.said
     shown.app.text_input[0].set_value("My Research")
-    shown.press("Make workspace")
+    shown.press("Create workspace")
     assert shown.fine and "0 of 126 disciplines begun" in shown.said
     assert shown.app.query_params["workspace"] == "my-research"
     shown.app.text_input[0].set_value("my research")
-    shown.press("Make workspace")
+    shown.press("Create workspace")
     assert "already holds a workspace" in shown.said
     shown.app.text_input[0].set_value("second")
     shown.app.checkbox[0].check()
-    shown.press("Make workspace")
+    shown.press("Create workspace")
     assert shown.app.query_params["workspace"] == "second" and "3 of 126 disciplines begun" in shown.said
 
 

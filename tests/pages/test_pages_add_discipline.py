@@ -180,7 +180,7 @@ def test_what_went_wrong_is_said_and_tried_again_without_paying_twice(demo_ws, a
 def test_without_a_key_nothing_is_begun(demo_ws, at_once):
     shown = described()
     shown.app.selectbox(key="adding_kind").set_value("openai").run()
-    assert dialog_says(shown, "Give the model to go on.") and not [one for one in shown.labels() if one.startswith("Write")]
+    assert dialog_says(shown, "Enter the model to continue.") and not [one for one in shown.labels() if one.startswith("Write")]
     shown.app.text_input(key="adding_model").set_value("gpt-4o-mini").run()
     assert next(label for label in shown.labels() if label.startswith("Write")).startswith(
         "Write a preview · 10 calls · about "

@@ -64,7 +64,7 @@ def test_without_a_comparison_it_says_what_will_be_here_and_takes_a_file(mapped,
     assert (run.kind, run.title, run.params["path"], run.params["embedder"]) == (
         "compare", "Comparison with bakery", kept, "words",
     )  # fmt: skip
-    assert launched == [run.id] and shown.fine and "Comparison with bakery: about to begin" in shown.said
+    assert launched == [run.id] and shown.fine and "Comparison with bakery: starting" in shown.said
 
 
 def test_a_path_that_is_not_there_cannot_be_compared(mapped):
@@ -164,7 +164,7 @@ def test_a_comparison_that_failed_says_why(mapped):
         id = run_rows.add_run(db, "compare", "Comparison with rows", {"embedder": "words", "path": "rows.csv"})
         run_rows.update_run(db, id, state="failed", message="Line 3 of rows.csv is not CSV.")
     shown = compare_page()
-    assert shown.fine and "Line 3 of rows.csv is not CSV." in shown.said and "Go on" in shown.labels()
+    assert shown.fine and "Line 3 of rows.csv is not CSV." in shown.said and "Continue" in shown.labels()
 
 
 def test_texts_of_strangers_cannot_script_the_map(ours, tmp_path):

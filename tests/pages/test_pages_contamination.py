@@ -68,7 +68,7 @@ def test_the_form_gives_the_order_that_it_shows(demo_ws, launched, tmp_path):
     assert run.kind == "probe" and run.title == "Probe my codes" and settings.models == ("tuned:student", "base:student")
     assert {role: file.source for role, file in settings.files.items()} == paths
     assert (settings.covers, settings.written, settings.sample, settings.name) == ("both", "chat", 40, "my codes")
-    assert "my codes: about to begin" in shown.said and shown.button("Probe 2 models").disabled
+    assert "my codes: starting" in shown.said and shown.button("Probe 2 models").disabled
 
 
 def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched, tmp_path):

@@ -53,8 +53,8 @@ def test_a_reading_on_homework_tells_why_a_pair_is_left_out_and_filters_find_it(
     [pair] = homework_rows.pairs_page(demo_ws.db, PairFilter(), limit=1)
     tag(demo_ws, Tag(pair.question.seq, "contaminated", "gsm8k", "12", 0.66, {"where": "question"}))
     shown = Studio("homework", dropped="Left out for a benchmark")
-    assert len(shown.table("question")) == 1 and "holds a question of gsm8k, 66% of it" in shown.said
-    shown.press("Keep it anyway")
+    assert len(shown.table("question")) == 1 and "matches a question of gsm8k, 66% of it" in shown.said
+    shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pair.question.id).dropped is None
     assert "No row passes these filters." in shown.said
 

@@ -123,7 +123,7 @@ def test_the_filters_that_are_on_are_applied_with_their_settings(demo_ws, starte
         7,
         7,
     ) and "loop" not in settings["rules"]
-    assert len(started) == 1 and shown.fine and "Quality filters: about to begin" in shown.said
+    assert len(started) == 1 and shown.fine and "Quality filters: starting" in shown.said
     assert "Apply 7 filters to 96 pairs" not in shown.labels(), "not twice at a time"
 
 
@@ -135,9 +135,9 @@ def test_what_a_filter_tagged_is_listed_with_the_finding_and_can_be_overruled(de
     assert "Last run just now on 96 pairs. Nothing came since." in shown.said and "96 pairs · 94 kept" in shown.said
     next(button for button in shown.app.button if button.key == "count_tagged_depends").click().run()
     assert ":yellow-background[As discussed in class]" in shown.said and REFUSED not in shown.said
-    shown.press("Keep it anyway")
+    shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pairs[6].question.id).dropped is None and "stays, said Ada" in shown.said
-    shown.press("Take back")
+    shown.press("Exclude again")
     assert homework_rows.pair(demo_ws.db, pairs[6].question.id).dropped == "quality"
     shown.press("Open")
     assert shown.app.session_state["pair"] == pairs[6].question.id and shown.app.session_state["page"] == "Homework"
@@ -170,7 +170,7 @@ def test_repeats_stand_beside_the_row_that_they_repeat_with_what_differs_marked(
     assert (
         ":yellow-background[zeppelin]" in shown.said and "similarity 0." in shown.said and "At least 0.70 alike." in shown.said
     )
-    shown.press("Keep it anyway")
+    shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pairs[1].question.id).dropped is None and "Stays all the same" in shown.said
 
 
@@ -264,7 +264,7 @@ def test_every_match_shows_both_texts_with_the_match_marked(demo_ws, pairs, tmp_
     assert "100% of the benchmark's question" in shown.said
     assert "Not checked: There is no benchmark" in shown.said
     assert len(shown.app.multiselect[0].value) == 2, "the next check is of the same benchmarks"
-    shown.press("Keep it anyway")
+    shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pairs[4].question.id).dropped is None
     shown.press("Forget sums_test".replace("_", "\\_"))
     assert "Natalia" not in shown.said and decontamination_job.report(demo_ws) == []

@@ -71,7 +71,7 @@ def download(shown: Studio):
 def test_a_snapshot_is_taken_of_what_was_counted_and_told_in_words(tagged):
     shown = snapshots_view()
     assert "There is none yet." in shown.said and "Freeze 93 pairs" in shown.labels()
-    assert "Left out: 1 rejected, 2 near-duplicates." in shown.said
+    assert "Excluded: 1 rejected, 2 near-duplicates." in shown.said
     choose(shown, "run_snapshot_include", ["duplicate"])
     choose(shown, "run_snapshot_name", "first")
     shown.press("Freeze 95 pairs")
@@ -230,7 +230,7 @@ def test_the_judge_is_planned_with_its_price_before_it_is_started(demo_ws):
     assert shown.fine and judgment_rows.count_judged(demo_ws.db) == 20 and "20 pairs judged so far" in shown.said
     tagged = tag_rows.tag_counts(demo_ws.db)["quality", "judge"][0]
     assert tagged and f"{tagged} pairs tagged" in shown.said and "**Difficulty" in shown.said
-    shown.press("Keep it anyway")
+    shown.press("Include anyway")
     assert "stays, said Ada" in shown.said and tag_rows.tag_counts(demo_ws.db)["quality", "judge"][1] == 1
     choose(shown, "run_judge_difficulty", 1).press("Plan it")
     assert "Apply the minimums" in shown.labels()

@@ -39,13 +39,13 @@ def test_without_a_map_one_button_draws_it_and_says_on_how_much(demo_ws, monkeyp
     shown.press("Draw the map")
     kinds = [(run.kind, run.params["embedder"]) for run in reversed(run_rows.runs(demo_ws.db, 2))]
     assert kinds == [("map", "words"), ("measure", "words")] and len(launched) == 2
-    assert shown.fine and "Diversity map: about to begin" in shown.said and "Draw the map · 96 questions" not in shown.labels()
+    assert shown.fine and "Diversity map: starting" in shown.said and "Draw the map · 96 questions" not in shown.labels()
 
 
 def test_an_embedder_without_a_name_cannot_be_asked_for(demo_ws):
     shown = Studio("diversity")
     shown.app.selectbox(key="run_embedder_kind").select("st").run()
-    assert "Give the model to go on." in shown.said and "Draw the map · 96 questions" not in shown.labels()
+    assert "Enter the model to continue." in shown.said and "Draw the map · 96 questions" not in shown.labels()
 
 
 def test_the_map_says_who_made_it_and_lists_its_clusters(demo_ws):
@@ -117,10 +117,10 @@ def test_a_picked_question_is_read_beside_the_map_with_what_checks_found(demo_ws
     with demo_ws.write() as db:
         tag_rows.put_tags(db, [Tag(int(seqs[0]), "duplicate", "near", other, 0.81)], None)
     shown = Studio("diversity", pair=first)
-    assert "Left out: nearly repeats" in shown.said and "0.81" in shown.said
-    shown.press("Keep it anyway")
-    assert "Stays, said Ada" in shown.said and homework_rows.pair(demo_ws.db, first).dropped is None
-    shown.press("Take back")
+    assert "Excluded: near duplicate of" in shown.said and "0.81" in shown.said
+    shown.press("Include anyway")
+    assert "Included anyway by Ada" in shown.said and homework_rows.pair(demo_ws.db, first).dropped is None
+    shown.press("Exclude again")
     assert homework_rows.pair(demo_ws.db, first).dropped == "duplicate"
     shown.press("Clusters")
     assert "2 clusters" in shown.said
@@ -148,4 +148,4 @@ def test_a_job_that_failed_says_why_and_can_go_on(demo_ws):
         id = run_rows.add_run(db, "map", "Map", {"embedder": "words"})
         run_rows.update_run(db, id, state="failed", message="No space is left on the disk.")
     shown = Studio("diversity")
-    assert "No space is left on the disk." in shown.said and "Go on" in shown.labels()
+    assert "No space is left on the disk." in shown.said and "Continue" in shown.labels()

@@ -54,7 +54,7 @@ def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
 
 def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
     shown = fill(Studio("runs", focus="physics"), run_kind="endpoint")
-    assert "Give the model and the address to go on." in shown.said and not shown.app.error
+    assert "Enter the model and the base URL to continue." in shown.said and not shown.app.error
     assert not [label for label in shown.labels() if label.startswith("Start")]
     shown = fill(shown, run_model="a 'model'", run_url="http://localhost:1/v1", run_price="0.5,1.5", api_key="sk-secret-4711")
     settings = ordered(shown, demo_ws)

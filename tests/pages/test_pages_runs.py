@@ -9,7 +9,8 @@ from support.studio_app import ORDER, Studio, add_failure, add_run, fill, ordere
 
 from glan_core import runs
 from glan_core.formatting import short
-from glan_core.generation.settings import STAGES, GenerationSettings
+from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.stage_specs import GENERATION_STAGES
 from glan_core.settings import read_settings
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import call_rows, homework_rows, pair_filter, run_rows
@@ -147,7 +148,7 @@ def test_a_typed_key_lasts_while_the_user_looks_at_other_pages(starter_ws):
 
 # ---------------------------------------------------------------------------------------------------- states of a run
 
-CONTROLS = ("Pause", "Cancel", "Resume", "Continue", "Run again", "Try the failures again")
+CONTROLS = ("Pause", "Cancel", "Resume", "Continue", "Run again", "Retry failed calls")
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,14 @@ CONTROLS = ("Pause", "Cancel", "Resume", "Continue", "Run again", "Try the failu
     ],
 )  # fmt: skip
 def test_a_run_shows_its_state_and_what_can_be_done(starter_ws, state, values, badge, controls):
-    run_id = add_run(starter_ws, state, "Algebra", message="How it went.", **values)
+    run_id = add_run(starter_ws, state, "Algebra", message="Message.", **values)
     shown = Studio("runs")
     shown.app.session_state["run"] = run_id
     shown.app.run()
     assert shown.fine and f"Run {run_id}: Algebra" in shown.said and f"badge[{badge}]" in shown.said
     assert {word for word in CONTROLS if any(label.startswith(word) for label in shown.labels())} == controls
-    assert "How it went." in shown.said and "10 of 40 calls" in shown.said and "None" not in shown.said
-    assert ("Its process is gone or silent" in shown.said) == (badge == "lost")
+    assert "Message." in shown.said and "10 of 40 calls" in shown.said and "None" not in shown.said
+    assert ("Worker lost (no heartbeat)" in shown.said) == (badge == "lost")
 
 
 def test_pause_and_cancel_leave_a_wish_for_the_process(starter_ws):
@@ -202,7 +203,7 @@ def test_failures_say_what_they_are_and_what_to_do(starter_ws):
     told = [(row["stage"], row["cause"], row["count"], row["advice"]) for row in shown.table("advice").to_dict("records")]
     assert [row[:3] for row in told] == [("Questions", "Malformed", 2), ("Questions", "Cut", 1)]
     assert "did not keep to the form" in told[0][3] and "ran into the token limit" in told[1][3]
-    assert "Try the failures again" in shown.labels()
+    assert "Retry failed calls" in shown.labels()
     shown.app.session_state[f"failures_{run_id}"] = True
     shown.app.run()
     assert shown.fine and "I *can't* do that" in [code.value for code in shown.app.code]
@@ -264,7 +265,7 @@ def test_a_run_waits_behind_another_and_says_so(starter_ws):
     add_run(starter_ws, "running", "Algebra", pid=os.getpid())
     run_id = runs.submit(starter_ws, "generate", "Geometry", ORDER)
     shown = Studio("runs")
-    assert shown.fine and f"Run {run_id}: Geometry" in shown.said and "Waits for run 1 (Algebra) to end" in shown.said
+    assert shown.fine and f"Run {run_id}: Geometry" in shown.said and "Queued behind run 1 (Algebra) to end" in shown.said
 
 
 def test_a_used_up_budget_is_raised_where_the_run_goes_on(demo_ws, monkeypatch):
@@ -315,8 +316,8 @@ def test_running_again_puts_the_order_into_the_form_and_spends_nothing(demo_ws, 
         for one in (settings, again)
     )
     assert ours == theirs
-    for stage in STAGES:
-        assert (again.teacher_of(stage), again.sampling_of(stage)) == (settings.teacher_of(stage), settings.sampling_of(stage))
+    for stage in GENERATION_STAGES:
+        assert (again.teacher_of(stage), again.decoding_of(stage)) == (settings.teacher_of(stage), settings.decoding_of(stage))
 
 
 def test_history_is_filtered_by_kind_and_state(starter_ws):

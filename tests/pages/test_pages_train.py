@@ -211,7 +211,7 @@ def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(fr
 @pytest.mark.parametrize(
     ("state", "says", "buttons"),
     [
-        ("queued", "waits for its turn", {"Pause", "Cancel"}),
+        ("queued", "queued", {"Pause", "Cancel"}),
         ("running", "steps, 8 of 16", {"Pause", "End and keep", "Cancel"}),
         ("paused", "resume it to go on from its checkpoint. It is at step 8.", {"Resume"}),
         ("failed", "choose fewer rows at once", {"Resume"}),
@@ -233,7 +233,7 @@ def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
     said = metrics(shown)
     assert said["Step"] == "8 / 16" and said["Training loss"] == "0.625" and said["Held-out loss"] == "0.750"
     assert said["Tokens/s"] == "500" and said["Memory"] == "400 MB"
-    assert said["Left" if state in run_rows.LIVE else "Took"] == "16 s"
+    assert said["Time left" if state in run_rows.LIVE else "Duration"] == "16 s"
     assert "Why? At step 8." in shown.said
     assert "None" not in shown.said and "nan" not in shown.said.lower()
 

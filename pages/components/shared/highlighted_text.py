@@ -1,4 +1,4 @@
-"""Text of models shown as it was written, with some of it marked."""
+"""Untrusted text shown verbatim, with spans highlighted."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ GAP = "\u00a0"
 
 
 def marked(text: str, spans: Sequence[Span]) -> str:
-    """The text as Markdown that shows every sign of it, line by line, with what the spans enclose on a coloured ground."""
+    """Return Markdown that shows the text verbatim, line by line, with a colored background on the spans."""
     lines, at = [], 0
     for line in text.split("\n"):
         parts, last = [], 0
@@ -27,10 +27,10 @@ def marked(text: str, spans: Sequence[Span]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escaped, with gaps kept, which would otherwise make code of a line or vanish."""
+    """Escape Markdown and keep tabs and repeated spaces, which would become code or vanish."""
     return plain(text.replace("\r", "").replace("\t", 4 * GAP).replace("  ", 2 * GAP))
 
 
 def show(text: str, spans: Sequence[Span] = (), most: int = 1200) -> None:
-    """A text, cut to what is around its marks where it is long."""
+    """Show a text with highlighted spans, cut to about `most` characters around them."""
     st.markdown(marked(*excerpt(text, spans, most)))

@@ -1,4 +1,4 @@
-"""Jobs on the pages that start them: the button's callback, and how far those at work are."""
+"""Start jobs and show the progress of those queued or running."""
 
 from collections.abc import Collection
 
@@ -7,7 +7,7 @@ import streamlit as st
 from glan_core import runs
 from glan_core.errors import GlanError
 from glan_core.formatting import number
-from glan_core.generation.settings import stage_title
+from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.registry import RUN_KINDS
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace, run_rows
@@ -16,23 +16,28 @@ from pages.components.shared import teacher_form
 from pages.components.shared.untrusted_text import fault, plain
 
 
-def begin(ws: Workspace, *orders: Settings, title: str = "") -> None:
-    """Start jobs, one after the other, in a callback; what keeps one from starting is told by `progress`."""
+def begin(ws: Workspace, *jobs: Settings, title: str = "") -> None:
+    """Start jobs in a callback, one after the other; `progress` shows the error if one cannot start."""
     try:
-        for settings in orders:
+        for settings in jobs:
             runs.start(ws, settings.kind, title or RUN_KINDS[settings.kind].title, settings, teacher_form.environment())
     except GlanError as error:
         st.session_state.job_error = error
 
 
 def at_work(ws: Workspace, kinds: Collection[str]) -> list[Run]:
-    """The jobs of these kinds that are queued or at work, oldest first."""
+    """Return the queued and running jobs of these kinds, oldest first."""
     return [run for run in run_rows.live_runs(ws.db) if run.kind in kinds and runs.state_of(run) in LIVE]
 
 
 def progress(ws: Workspace, *kinds: str) -> bool:
-    """How far the jobs of these kinds are, redrawn while they work, with their buttons; the page is drawn anew when one ends.
-    What became of the last one is said where it did not come to its end. Whether any is at work."""
+    """Show the progress of jobs of these kinds, refreshed while they run; the page reruns when one ends.
+
+    An unfinished last job is shown with a button to continue it.
+
+    Returns:
+        Whether any of these jobs is queued or running.
+    """
     if error := st.session_state.pop("job_error", None):
         fault(error)
     live = at_work(ws, kinds)
@@ -58,14 +63,14 @@ def _watch(ws: Workspace, kinds: Collection[str], shown: list[int]) -> None:
 
 
 def how_far(ws: Workspace, run: Run) -> tuple[float, str]:
-    """The share of its present step that a job has done, and the same in words."""
+    """Return the completed fraction of a job's current step and its label."""
     word = plain(run.title)
     if run.state == "queued":
-        return 0.0, f"{word}: waits for its turn" if run.heartbeat_at else f"{word}: about to begin"
+        return 0.0, f"{word}: queued" if run.heartbeat_at else f"{word}: starting"
     stages = run_rows.stages(ws.db, run.id)
     open_ones = [stage for stage in stages if stage.done < stage.planned]
     if not open_ones:
-        return 0.0 if not stages else 1.0, f"{word}: at work"
+        return 0.0 if not stages else 1.0, f"{word}: running"
     now = open_ones[-1]
     counted = f", {number(now.done)} of {number(now.planned)}" if now.planned > 1 else ""
     return now.done / now.planned, f"{word}: {stage_title(now.stage)}{counted}"
@@ -80,7 +85,7 @@ def _buttons(ws: Workspace, run: Run) -> None:
 
 
 def act(action, *args) -> None:
-    """Do something to a run, in a callback."""
+    """Apply an action to a run in a callback."""
     try:
         action(*args)
     except GlanError as error:
@@ -88,17 +93,17 @@ def act(action, *args) -> None:
 
 
 def _last(ws: Workspace, kinds: Collection[str]) -> None:
-    """The last job of these kinds, where it did not come to its end, with the button that takes it up again."""
+    """Show the last job of these kinds if it did not finish, with a button to continue it."""
     run = next((run for run in run_rows.runs(ws.db, 40) if run.kind in kinds), None)
     state = run and runs.state_of(run)
     if state in (None, "finished", "cancelled"):
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        said = plain(run.message) or "Its process is gone; what it did is kept."
+        said = plain(run.message) or "Worker lost (no heartbeat). Stored results are kept."
         (st.warning if state == "paused" else st.error)(f"{plain(run.title)}: {said}")
         st.button(
-            "Go on", icon=":material/play_arrow:", key=f"resume_{run.id}", on_click=act,
-            args=(_resume, ws, run.id), help="Does what is still missing.",
+            "Continue", icon=":material/play_arrow:", key=f"resume_{run.id}", on_click=act,
+            args=(_resume, ws, run.id), help="Completes the remaining work.",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The frame of every page: the open workspace, the focus, the title line."""
+"""The frame of every page: workspace, focus and title line."""
 
 import os
 from collections.abc import Sequence
@@ -25,24 +25,32 @@ HOME = Path(os.environ.get("GLAN_HOME") or "workspaces").absolute()
 
 
 def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
-    """Draw what stands on every page (workspace, focus) and return the open workspace and its live taxonomy.
+    """Draw the parts common to all pages and open the workspace.
 
-    Stops the page with a sentence where there is no workspace to open.
+    Stops the script with a message if no workspace can be opened.
+
+    Args:
+        name: Title of the page.
+
+    Returns:
+        The open workspace and its current taxonomy.
     """
     if "framed" not in st.session_state and PagesManager.uses_pages_directory:
-        # A server whose first visitor comes by a link to a page runs that page's file without streamlit_app.py around it,
-        # since a folder named pages/ was an older way to make pages; st.navigation ends that, but only once it has run.
+        # If the first request to a server is for a page's URL, Streamlit runs that file as an old-style multipage script,
+        # without streamlit_app.py. Calling st.navigation turns this off, but only once it has run.
         PagesManager.uses_pages_directory = False
         st.rerun()
-    for key in st.session_state:  # Streamlit forgets what was typed into a field that another page does not draw
+    for key in st.session_state:  # Streamlit drops the state of widgets that the current page does not draw
         if str(key).startswith(("run_", "grow_", "adding_", "api_key", *page_state.FIELDS)):
             st.session_state[key] = st.session_state[key]
     said = st.query_params.to_dict()
-    went_back = "workspace" not in said and st.session_state.get("page") == name  # to before this page wrote its address
+    went_back = (
+        "workspace" not in said and st.session_state.get("page") == name
+    )  # to the history entry before this page set its URL
     folder = _choose_workspace(said.get("workspace"))
     if folder is None:
         st.header(name)
-        st.info(f"There is no workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and all that is made from it.")
+        st.info(f"No workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
         with st.container(width=420):
             _new_workspace()
         st.stop()
@@ -100,13 +108,13 @@ def _first(names: list[str]) -> int:
 
 def _new_workspace() -> None:
     with st.form("new_workspace", border=False):
-        name = st.text_input("Name of the new workspace", placeholder="my-research")
-        filled = st.checkbox("Fill it with the demo content")
-        if st.form_submit_button("Make workspace", type="primary"):
+        name = st.text_input("Workspace name", placeholder="my-research")
+        filled = st.checkbox("Add demo content")
+        if st.form_submit_button("Create workspace", type="primary"):
             folder = slug(name) if name.strip() else ""
             try:
                 if not folder:
-                    raise GlanError("Give the workspace a name.")
+                    raise GlanError("Enter a workspace name.")
                 demo_workspace.create(HOME / folder, demo=filled)
             except GlanError as error:
                 fault(error)
@@ -117,7 +125,7 @@ def _new_workspace() -> None:
 
 
 def _breadcrumb(tree: nx.DiGraph, subject: Subject | None) -> None:
-    """Where the focus is, down to a subject; every part of it can be picked, and all of it cleared."""
+    """Draw the path of the focus down to the subject; each part selects it, the first clears the focus."""
     st.caption("Focus")
     picked = url_state.focus()
     nodes = hierarchy.path(tree, picked) if picked else []
@@ -137,31 +145,35 @@ def _breadcrumb(tree: nx.DiGraph, subject: Subject | None) -> None:
 
 
 def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
-    """The title line: page, focus, one sentence of state, and the demo mark."""
+    """Draw the title line: page, focus, state in one sentence, and badges for demo and read-only."""
     picked = url_state.focus()
     of = f" · {plain(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
         if ws.read_only:
             st.badge(
-                "read-only", color="orange", help="You may look at this workspace, but not change it: the folder is not yours."
+                "read-only",
+                color="orange",
+                help="You can view this workspace but not change it: you have no write access to its folder.",
             )
         if ws.fact("demo"):
-            st.badge("demo", color="gray", help="Made by the offline scripted teacher to show what the studio does.")
+            st.badge("demo", color="gray", help="Generated offline by the scripted teacher to demonstrate the studio.")
     st.caption(sentence)
 
 
 def picture_and_detail(name: str | None = None):
-    """The two parts of a page: two thirds for the picture, one for what is picked, which goes below on a narrow screen; where
-    the parts have a `name`, it then takes the whole width."""
+    """Return two cells: two thirds of the width for the main element, one third for the selection.
+
+    On a narrow screen the second goes below, at full width if `name` is given.
+    """
     grid = st.grid(3, gap="medium", min_column_width=300)
     return grid.cell(column_span=2), _third(grid, name)
 
 
 def mark_row(key: str, row: int | None) -> None:
-    """Let the table of this key show a row as picked, or none; called before the table is drawn.
+    """Set the selected row of a table before it is drawn.
 
-    Only where it differs: what is set anew counts as a pick by the user.
+    The state is written only if it differs, because a write counts as a selection by the user.
     """
     rows = [] if row is None else [row]
     if st.session_state.get(key, {}).get("selection", {}).get("rows") != rows:
@@ -169,10 +181,12 @@ def mark_row(key: str, row: int | None) -> None:
 
 
 def one_picked(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
-    """For a table whose rows are called `names`: the number of the row that is picked, which the session keeps by its name under
-    `picked` (the first where it keeps none of these), and what `st.dataframe` needs so that a click picks another.
+    """Return the selected row of a table and the keyword arguments of `st.dataframe` that keep the selection.
 
-    `key` must differ for tables of other rows: a picked row must not stay picked by its number.
+    Args:
+        key: Widget key; it must differ for tables with other rows, or a row would stay selected by its number.
+        names: Names of the rows.
+        picked: Key of the session state that stores the selected name; the first row is the default.
     """
     at = names.index(st.session_state.get(picked)) if st.session_state.get(picked) in names else 0
     mark_row(key, at)
@@ -186,22 +200,25 @@ def one_picked(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
 
 
 def list_and_detail(name: str):
-    """The two parts of a page: one third for a list, two for what is picked in it, which goes below on a narrow screen."""
+    """Return two cells: one third of the width for a list, two thirds for the selection.
+
+    On a narrow screen the second goes below.
+    """
     grid = st.grid(3, gap="medium", min_column_width=300)
     return _third(grid, name), grid.cell(column_span=2)
 
 
 def _third(grid, name: str | None):
-    """The cell of one third; a key with a name is how assets/studio.css finds it."""
+    """Return a cell of one third; assets/studio.css finds it by its key."""
     return grid.cell().container(key=f"third_{name}") if name else grid.cell()
 
 
 def two_halves():
-    """Two parts of equal width, one below the other on a narrow screen."""
+    """Return two cells of equal width; on a narrow screen the second goes below."""
     grid = st.grid(2, gap="medium", min_column_width=390)
     return grid.cell(), grid.cell()
 
 
 def figure_style() -> Style:
-    """The style of figures in the theme that the user sees."""
+    """Return the figure style of the user's current theme."""
     return style(st.context.theme.type)

@@ -1,4 +1,4 @@
-"""What checks found in a pair, in words, with the button by which a person overrules it."""
+"""Tags of a pair (duplicate, contaminated, filtered, judged low) with the button that overrules them."""
 
 import streamlit as st
 
@@ -13,38 +13,38 @@ from pages.components.shared.untrusted_text import plain
 
 
 def tags(ws: Workspace, seq: int) -> None:
-    """Every tag of a pair: a warning for what leaves it out of the dataset, a quiet line for what was overruled."""
+    """Show every tag of a pair: a warning if it excludes the pair, a caption if it is overruled."""
     for tag in tag_rows.tags_of(ws.db, seq):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"tag_{tag.kind}_{tag.name}"):
             if tag.overruled_by:
-                st.caption(f":material/check: Stays, said {plain(tag.overruled_by)}: {said(ws, tag)}", width="stretch")
+                st.caption(f":material/check: Included anyway by {plain(tag.overruled_by)}: {said(ws, tag)}", width="stretch")
             else:
-                st.warning(f"Left out: {said(ws, tag)}", width="stretch")
+                st.warning(f"Excluded: {said(ws, tag)}", width="stretch")
             overrule_button(ws, tag)
 
 
 def said(ws: Workspace, tag: Tag) -> str:
-    """What was found, as Markdown."""
+    """Return the finding of a tag as Markdown."""
     match tag.kind:
         case "duplicate":
             other = homework_rows.pair(ws.db, tag.other) if tag.other else None
-            text = f"“{plain(shorten(other.question.text, 90))}”" if other else "a question that is gone"
-            how = {"exact": "has the same words as", "near": "nearly repeats", "meaning": "means nearly the same as"}[tag.name]
+            text = f"“{plain(shorten(other.question.text, 90))}”" if other else "a deleted question"
+            how = {"exact": "exact duplicate of", "near": "near duplicate of", "meaning": "semantic duplicate of"}[tag.name]
             return f"{how} {text}" + (f" (similarity {tag.score:.2f})" if tag.name != "exact" and tag.score else "")
         case "contaminated":
             where = tag.detail.get("where", "question")
             share = f", {tag.score:.0%} of it" if tag.score is not None else ""
-            return f"the {where} holds a question of {plain(tag.name)}{share}"
+            return f"the {where} matches a question of {plain(tag.name)}{share}"
     found = tag.detail.get("found") or tag.detail.get("comment") or ""
-    name = RULES[tag.name].label if tag.name in RULES else {"judge": "judged low by a teacher"}.get(tag.name, tag.name)
+    name = RULES[tag.name].label if tag.name in RULES else {"judge": "low judge score"}.get(tag.name, tag.name)
     return plain(name) + (f": {plain(shorten(str(found), 120))}" if found else "")
 
 
 def overrule_button(ws: Workspace, tag: Tag) -> None:
-    """The button by which a person says that a pair stays in spite of a tag, or takes that back."""
+    """Draw the button that includes a pair in spite of a tag, or reverts that."""
     if ws.read_only:
         return
-    label, icon = ("Take back", "undo") if tag.overruled_by else ("Keep it anyway", "check")
+    label, icon = ("Exclude again", "undo") if tag.overruled_by else ("Include anyway", "check")
     st.button(
         label, icon=f":material/{icon}:", type="tertiary", key=f"overrule_{tag.seq}_{tag.kind}_{tag.name}",
         on_click=_overrule, args=(ws, tag, None if tag.overruled_by else url_state.user()),

@@ -1,4 +1,4 @@
-"""A plan with its price, and the one button that spends: wherever a page offers to start a run."""
+"""The plan of a run with its cost estimate, and the button that starts the run."""
 
 import pandas as pd
 import streamlit as st
@@ -7,47 +7,48 @@ from glan_core import runs
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, money, number, plural, short, span
 from glan_core.generation.plan import Plan
-from glan_core.generation.settings import STAGE_TITLES, GenerationSettings
+from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.stage_specs import stage_title
 from glan_core.workspace import Workspace
 from pages.components.shared import teacher_form
 from pages.components.shared.untrusted_text import fault, plain
 
 
 def show_plan(made: Plan) -> None:
-    """Calls, tokens, price and time, before anything is paid for."""
+    """Show calls, tokens, price and time of a plan."""
     with st.grid(3, gap="small", min_column_width=140):
         st.metric("Calls", _about(made.calls), help=f"{span(made.calls)} calls.")
         st.metric("New pairs", _about(made.pairs), help=f"{span(made.pairs)} answered questions.")
-        st.metric("Tokens", _about(made.tokens), help=f"{span(made.tokens)} tokens, in and out together.")
-    with st.grid(2, gap="small", min_column_width=160):  # a range of prices takes more room than a third
+        st.metric("Tokens", _about(made.tokens), help=f"{span(made.tokens)} tokens, prompt plus completion.")
+    with st.grid(2, gap="small", min_column_width=160):  # a price range does not fit a third of the width
         st.metric("Price", money(made.usd), help=made.basis)
-        st.metric("Time", span(tuple(map(duration, made.seconds))), help="With as many calls at a time as are allowed.")
+        st.metric("Time", span(tuple(map(duration, made.seconds))), help="Duration at the maximum concurrency.")
     rows = [stage for stage in made.stages if stage.calls[1]]
     st.dataframe(
         pd.DataFrame({
-            "stage": [STAGE_TITLES[s.stage].capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
+            "stage": [stage_title(s.stage).capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
             "tokens": [f"{number(s.tokens_in)} + {number(s.tokens_out)}" for s in rows], "price": [_cents(s.usd) for s in rows],
         }),
         hide_index=True,
         column_config={
             "stage": st.column_config.TextColumn("Stage", width=104),
             "calls": st.column_config.TextColumn("Calls", width=140, alignment="right"),
-            "tokens": st.column_config.TextColumn("Tokens a call", width=112, alignment="right", help="Read + written, in one call."),
+            "tokens": st.column_config.TextColumn("Tokens/call", width=112, alignment="right", help="Prompt + completion tokens per call."),
             "price": st.column_config.TextColumn("Price", width=116, alignment="right"),
         },
     )  # fmt: skip
-    st.caption(f"How this was estimated: {plain(made.basis)}")
+    st.caption(f"Basis of the estimate: {plain(made.basis)}")
 
 
 def cost_of(made: Plan) -> str:
-    """What a plan would take, for the label of the button that starts it: '1,204 calls · about $1.20 to $3.40'."""
+    """Return calls and price of a plan for a button label: '1,204 calls · about $1.20 to $3.40'."""
     calls = plural(made.calls[1], "call") if made.calls[0] == made.calls[1] else f"{_about(made.calls)} calls"
     price = "" if made.usd is None else " · free" if made.usd[1] == 0 else f" · about {money(made.usd)}"
-    return f"{calls}{price}".replace("$", r"\$")  # two dollars in a label would enclose a formula
+    return f"{calls}{price}".replace("$", r"\$")  # two dollar signs would enclose a formula
 
 
 def start_button(ws: Workspace, settings: GenerationSettings, made: Plan, title: str, *, key: str = "start") -> int | None:
-    """The button that starts a run and says what it costs; the run's number once it is started."""
+    """Draw the button that starts a run; returns the run's id once it is started."""
     label = f"Start · {cost_of(made)}"
     if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key=key, disabled=ws.read_only):
         return start(ws, settings, made, title)
@@ -55,7 +56,7 @@ def start_button(ws: Workspace, settings: GenerationSettings, made: Plan, title:
 
 
 def start(ws: Workspace, settings: GenerationSettings, made: Plan, title: str) -> int | None:
-    """Store the run and start its process; its number, or None with the fault said."""
+    """Store the run and start its worker; returns the run's id, or None after showing the error."""
     try:
         return runs.start(ws, "generate", title, settings, teacher_form.environment(), made.as_dict())
     except GlanError as error:
@@ -64,10 +65,10 @@ def start(ws: Workspace, settings: GenerationSettings, made: Plan, title: str) -
 
 
 def _cents(ends: tuple[float, float] | None) -> str:
-    """A price in a column of prices, which have the same decimals."""
+    """Format a price with two decimals, as in every row of the column."""
     return money(ends) if ends is None or not ends[1] else span(tuple(f"${end:,.2f}" for end in ends))
 
 
 def _about(ends: tuple[int, int]) -> str:
-    """A range in a tight place."""
+    """Format a range in short form."""
     return span(tuple(map(short, ends)))

@@ -1,8 +1,8 @@
-"""A button that opens the browser's print dialog for the page; what paper looks like is in assets/studio.css."""
+"""A button that opens the browser's print dialog; print styles are in assets/studio.css."""
 
 import streamlit as st
 
-NOT_PRINTED = "not_printed"  # containers whose keys begin so are left out on paper
+NOT_PRINTED = "not_printed"  # prefix of container keys that the print stylesheet hides
 
 _COMPONENT = st.components.v2.component(
     "glan_print",
@@ -17,5 +17,5 @@ _COMPONENT = st.components.v2.component(
 
 
 def print_button() -> None:
-    """Draw it."""
+    """Draw the print button."""
     _COMPONENT(key="print", width="content", height="content")

@@ -1,4 +1,4 @@
-"""Runs as several pages show them: the table of runs, and the live panel of one."""
+"""The table of runs and the live panel of one run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,8 @@ from glan_core import runs
 from glan_core.errors import GlanError
 from glan_core.formatting import ago, duration, number, plural, short, usd
 from glan_core.generation.plan import plan
-from glan_core.generation.settings import STAGES, GenerationSettings
+from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.stage_specs import GENERATION_STAGES
 from glan_core.generation.settings_summary import settings_summary
 from glan_core.runs.counter_deltas import gained, in_all
 from glan_core.runs.registry import RUN_KINDS, is_job, lane_of
@@ -32,14 +33,23 @@ COLORS = {
 }
 KIND_TITLES = {kind: entry.title for kind, entry in RUN_KINDS.items()} | {"preview": "Preview"}
 ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
-RECENT = 30.0  # seconds over which the rate of now is taken
+RECENT = 30.0  # seconds over which the current rate is measured
 
 
 def history(
     rows: Sequence[Run], key: str, *, totals: Mapping[int, Sample | None] | None = None, several: bool = False
 ) -> list[Run] | Run | None:
-    """The table of runs, with what they took where their `totals` are given by number; returns the picked run, or with
-    `several` a list of those picked."""
+    """Show the table of runs.
+
+    Args:
+        rows: Runs, newest first.
+        key: Prefix of the widget key.
+        totals: Last sample of each run by its id; adds the columns for calls and cost.
+        several: Allow more than one selected row.
+
+    Returns:
+        The selected run or None; with `several`, a list of the selected runs.
+    """
     columns = {
         "id": [run.id for run in rows],
         "title": [run.title for run in rows],
@@ -58,15 +68,15 @@ def history(
         alt="Runs, newest first",
         column_config={
             "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
-            "title": st.column_config.TextColumn("What for", width=230),
+            "title": st.column_config.TextColumn("Title", width=230),
             "kind": st.column_config.TextColumn("Kind", width=95),
             "state": st.column_config.MultiselectColumn(
                 "State", options=list(COLORS), color=list(COLORS.values()), width=95
             ),
-            "when": st.column_config.TextColumn("Begun", width=90),
+            "when": st.column_config.TextColumn("Started", width=90),
             "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
             "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
-            "message": st.column_config.TextColumn("How it went", width=320),
+            "message": st.column_config.TextColumn("Message", width=320),
         },
     )  # fmt: skip
     picked = [rows[n] for n in event.selection.rows if n < len(rows)]
@@ -74,7 +84,7 @@ def history(
 
 
 def how_far(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[float, str] | None:
-    """The share of its calls that a run has done, and the same in words; None while none is planned."""
+    """Return the completed fraction of the planned calls and its label; None if nothing is planned."""
     known, done = sum(s.planned for s in stages), sum(s.done for s in stages)
     planned = known if state == "finished" else sum(s.planned for s in expected(run, stages))
     if not planned:
@@ -83,7 +93,7 @@ def how_far(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[floa
 
 
 def live(ws: Workspace, run_id: int) -> None:
-    """The panel of one run: it redraws itself while the run lives, and the page once when it ends or goes on."""
+    """Show the panel of one run; it refreshes while the run is live and reruns the page when the state changes."""
     alive = runs.state_of(runs.get(ws, run_id)) in LIVE
     st.fragment(_panel, run_every="1.5s" if alive else None)(ws, run_id, alive)
 
@@ -93,11 +103,14 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
     state = runs.state_of(run)
     alive = state in LIVE
     if was_alive != alive:
-        st.rerun()  # the page draws this panel anew, with or without a pulse
+        st.rerun()  # draws this panel again with the right refresh interval
     if is_job(run.kind):
         _job(ws, run, state)
         return
-    stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: STAGES.index(s.stage) if s.stage in STAGES else len(STAGES))
+    stages = sorted(
+        run_rows.stages(ws.db, run.id),
+        key=lambda s: GENERATION_STAGES.index(s.stage) if s.stage in GENERATION_STAGES else len(GENERATION_STAGES),
+    )
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
@@ -130,7 +143,7 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
 
 
 def _job(ws: Workspace, run: Run, state: str) -> None:
-    """The panel of a run that asks no teacher."""
+    """Show the panel of a run that calls no teacher."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
@@ -145,64 +158,66 @@ def _job(ws: Workspace, run: Run, state: str) -> None:
 
 
 def _order(run: Run) -> None:
-    """The order in words, on demand."""
+    """Show the run's settings in a popover."""
     if run.kind != "generate":
         return
-    with st.popover("Order", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
+    with st.popover("Settings", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
         st.table({name: plain(value) for name, value in settings_summary(run.params).items()}, border="horizontal")
 
 
 def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
-    """What a person should know of the state that a run is in."""
+    """Show the message of a run and what its state means."""
     if run.message:
         (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
     if state == "lost":
-        st.warning("Its process is gone or silent. What it stored is kept; continue it to do the rest.")
+        st.warning("Worker lost (no heartbeat). Stored results are kept; continue the run to complete it.")
     elif state == "failed" and sample is None:
-        st.caption("It failed before it began: nothing was asked, and nothing paid.")
+        st.caption("The run failed before its first call; nothing was spent.")
     elif state == "queued":
         same = [other for other in run_rows.live_runs(ws.db) if lane_of(other.kind) == lane_of(run.kind)]
         ahead = [other for other in same if other.id < run.id and runs.state_of(other) in LIVE]
         st.caption(
-            f"Waits for run {ahead[0].id} ({plain(ahead[0].title)}) to end: one of a kind works at a time."
+            f"Queued behind run {ahead[0].id} ({plain(ahead[0].title)}): runs of one kind are processed one at a time."
             if ahead
-            else "About to begin."
+            else "Starting."
         )
     if run.wish and state in LIVE:
-        st.caption(f"Will {run.wish} once what is in flight is stored.")
+        st.caption(f"Will {run.wish} after in-flight requests are stored.")
 
 
 def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
     budget = run.params.get("budget_usd")
     gains = in_all(gained(ws, run))
     with st.grid(6, gap="small", min_column_width=85):
-        st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} replies that became records.")
+        st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} calls whose replies were parsed and stored.")
         if "pairs" in gains:
             st.metric(
-                "New pairs", short(gains["pairs"]), help=f"{number(gains['pairs'])} answered questions that this run added."
+                "New pairs", short(gains["pairs"]), help=f"{number(gains['pairs'])} answered questions added by this run."
             )
         if state == "running":
             rate = _rate_now(ws, run, sample)
-            st.metric("Rate", _per_second(rate), help="Calls stored a second, over the last half minute.")
+            st.metric("Rate", _per_second(rate), help="Calls stored per second over the last 30 seconds.")
             st.metric(
-                "Left", duration(left / rate) if rate and left else "–", help="Until all that is planned is done, at this rate."
+                "Time left",
+                duration(left / rate) if rate and left else "–",
+                help="Estimated time to completion at the current rate.",
             )
         else:
             seconds = run_rows.working_seconds(ws.db, run.id)
             st.metric(
-                "Rate", _per_second(sample.done / seconds if seconds else 0), help="Calls stored a second, while at work."
+                "Rate", _per_second(sample.done / seconds if seconds else 0), help="Calls stored per second, pauses excluded."
             )
-            st.metric("Took", duration(seconds), help="Time at work; pauses do not count.")
+            st.metric("Duration", duration(seconds), help="Time running, pauses excluded.")
         st.metric(
             "Spent", usd(sample.cost_usd), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
-            help="What its calls cost, at the prices that were known.",
+            help="Cost of the calls at known prices.",
         )  # fmt: skip
         tokens = sample.tokens_in + sample.tokens_out
-        st.metric("Tokens", short(tokens), help=f"{number(sample.tokens_in)} in, {number(sample.tokens_out)} out.")
+        st.metric("Tokens", short(tokens), help=f"{number(sample.tokens_in)} prompt, {number(sample.tokens_out)} completion.")
     requests = plural(sample.requests, "request")
-    told = f"{requests} · {sample.throttled:,} refused as too many · {plural(sample.faults, 'fault')}"
+    told = f"{requests} · {sample.throttled:,} rate-limited (429) · {plural(sample.faults, 'error')}"
     if state == "running":
-        told = f"{sample.in_flight} in flight of {sample.concurrency} allowed now · {told}"
+        told = f"{sample.in_flight} of {sample.concurrency} concurrent requests in flight · {told}"
     st.caption(told)
 
 
@@ -216,7 +231,7 @@ def _per_second(rate: float) -> str:
 
 
 def _controls(ws: Workspace, run: Run, state: str) -> None:
-    """What can be asked of a run in its state. What goes on or runs again says what that takes."""
+    """Draw the buttons available in the run's state, with the cost of those that continue it."""
     if run.wish and state in LIVE:
         return
     limits = _limits(run) if state in ENDED_EARLY and not is_job(run.kind) else {}
@@ -231,7 +246,7 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
                 disabled=ws.read_only,
             )
         elif state in ENDED_EARLY and run.kind != "preview" and (rest := _rest(ws, run, limits)) is None:
-            st.caption("The workspace holds all of its target: nothing is left to go on with.", width="content")
+            st.caption("The target is reached: nothing left to run.", width="content")
         elif state in ENDED_EARLY and run.kind != "preview":
             word = "Resume" if state == "paused" else "Continue"
             st.button(
@@ -254,12 +269,12 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
 
 
 def _again(ws: Workspace, run: Run, state: str) -> None:
-    """The button that takes an order back to the plan form."""
+    """Draw the button that loads the run's settings into the plan form."""
     failed = state == "finished" and call_rows.failure_causes(ws.db, run.id)
     pressed = st.button(
-        "Try the failures again" if failed else "Run again", icon=":material/replay:", key=f"again_{run.id}",
+        "Retry failed calls" if failed else "Run again", icon=":material/replay:", key=f"again_{run.id}",
         on_click=_plan_again, args=(run,),
-        help="Puts its order into the plan form, where it can be changed; only what is missing is asked for.",
+        help="Loads these settings into the plan form, where you can change them. Only missing records are generated.",
     )  # fmt: skip
     if pressed and "run_error" not in st.session_state:
         if st.session_state.get("page") == "Runs":
@@ -268,18 +283,18 @@ def _again(ws: Workspace, run: Run, state: str) -> None:
 
 
 def _limits(run: Run) -> dict:
-    """The limits that a run was stopped by, or may be, to be raised before it goes on; and the key, which is kept nowhere."""
+    """Draw fields for the run's limits and API key; returns the limits."""
     given = {name: run.params.get(name) for name in ("budget_usd", "max_calls") if run.params.get(name) is not None}
     with st.container(horizontal=True):
         if "budget_usd" in given:
             given["budget_usd"] = st.number_input(
-                "Budget in dollars", 0.01, None, float(given["budget_usd"]), format="%.2f", key=f"raise_budget_{run.id}", width=180,
-                help="For the whole run, what is spent included.",
+                "Budget (USD)", 0.01, None, float(given["budget_usd"]), format="%.2f", key=f"raise_budget_{run.id}", width=180,
+                help="For the whole run, including what is already spent.",
             )  # fmt: skip
         if "max_calls" in given:
             given["max_calls"] = st.number_input(
-                "Calls at most", 1, None, int(given["max_calls"]), key=f"raise_calls_{run.id}", width=180,
-                help="For the whole run, those made included.",
+                "Max calls", 1, None, int(given["max_calls"]), key=f"raise_calls_{run.id}", width=180,
+                help="For the whole run, including calls already made.",
             )  # fmt: skip
         if run.params.get("base_url"):
             teacher_form.key_field(f"api_key_{run.id}", width=220)
@@ -287,12 +302,12 @@ def _limits(run: Run) -> dict:
 
 
 def _rest(ws: Workspace, run: Run, limits: dict) -> str | None:
-    """What is left of a run, for the label of the button that goes on with it; None where nothing is."""
+    """Return calls and price of the rest of a run for a button label; None if nothing is left."""
     if run.kind != "generate":
         return ""
     try:
         made = plan(ws, read_settings(GenerationSettings, run.params | limits))
-    except GlanError:  # going on says why it can't
+    except GlanError:  # resuming shows the error
         return ""
     return f" · {plan_panel.cost_of(made)}" if made.calls[1] else None
 

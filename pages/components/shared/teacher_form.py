@@ -1,4 +1,4 @@
-"""Who teaches: the fields that name a teacher, wherever a page asks for one."""
+"""Form fields for a teacher model."""
 
 import streamlit as st
 
@@ -6,20 +6,26 @@ TEACHERS = {
     "scripted": "Scripted (offline, free)",
     "openai": "OpenAI",
     "endpoint": "vLLM, Ollama or another endpoint",
-    "local": "A model on this machine",
+    "local": "Local model",
 }
-MODEL_HINTS = {"openai": "gpt-4o-mini", "endpoint": "the name it is served under", "local": "a folder, or a name on the hub"}
+MODEL_HINTS = {"openai": "gpt-4o-mini", "endpoint": "served model name", "local": "folder or Hugging Face Hub id"}
 
 
 def fields(key: str, *, answers: bool = False, over_page: bool = False) -> dict | None:
-    """The teacher as an order takes it, or None while something is missing; `answers` asks for a second model, too.
+    """Draw the fields of a teacher.
 
-    `key` keeps forms apart; `over_page` says that this one may be drawn above another, in a dialog.
+    Args:
+        key: Prefix of the widget keys.
+        answers: Also ask for a separate model for answers.
+        over_page: The form is in a dialog above a page with the same fields.
+
+    Returns:
+        Teacher settings, or None while a field is missing.
     """
     kind = st.selectbox("Teacher", list(TEACHERS), format_func=TEACHERS.get, key=f"{key}_kind")
     if kind == "scripted":
         st.caption(
-            "Knows a small textbook (Mathematics, Earth science, Music); for the rest it writes plainly labelled scaffolding."
+            "Has textbook content for Mathematics, Earth science and Music; writes labeled placeholder text for everything else."
         )
         return {"teacher": "scripted"}
     prefix = "local" if kind == "local" else "openai"
@@ -27,31 +33,33 @@ def fields(key: str, *, answers: bool = False, over_page: bool = False) -> dict 
         model = st.text_input("Model", key=f"{key}_model", placeholder=MODEL_HINTS[kind]).strip()
         values = {"teacher": f"{prefix}:{model}"}
         if answers:
-            hint = "The paper used a faster model than for the questions."
-            if answer := st.text_input("Model for answers", key=f"{key}_answer", placeholder="the same", help=hint).strip():
+            hint = "Model of the answer stage. The paper uses a faster model here than for the questions."
+            if answer := st.text_input("Answer model", key=f"{key}_answer", placeholder="same model", help=hint).strip():
                 values["answer_teacher"] = f"{prefix}:{answer}"
         if kind == "endpoint":
             values["base_url"] = (
-                st.text_input("Address", key=f"{key}_url", placeholder="http://localhost:8000/v1").strip() or None
+                st.text_input("Base URL", key=f"{key}_url", placeholder="http://localhost:8000/v1").strip() or None
             )
-            hint = "Dollars per million tokens, in and out; 0,0 for a machine of your own."
-            values["price"] = st.text_input("Price", key=f"{key}_price", placeholder="IN,OUT", help=hint).strip() or None
+            hint = "USD per million prompt and completion tokens; 0,0 for a free endpoint."
+            values["price"] = (
+                st.text_input("Price", key=f"{key}_price", placeholder="PROMPT,COMPLETION", help=hint).strip() or None
+            )
         if kind != "local":
             key_field(f"api_key_{key}" if over_page else "api_key")
-    missing = [what for what, there in (("model", model), ("address", kind != "endpoint" or values["base_url"])) if not there]
+    missing = [what for what, there in (("model", model), ("base URL", kind != "endpoint" or values["base_url"])) if not there]
     if missing:
-        st.caption(f"Give the {' and the '.join(missing)} to go on.")
+        st.caption(f"Enter the {' and the '.join(missing)} to continue.")
         return None
     return values
 
 
 def key_field(typed: str, width: str | int = "stretch") -> None:
-    """The field for the key, which all such fields of a session share; `typed` keeps those apart that are drawn together."""
+    """Draw the API key field; all such fields share one value per session, `typed` is the widget key."""
     if typed != "api_key":
         st.session_state.setdefault(typed, st.session_state.get("api_key", ""))
     st.text_input(
         "API key", key=typed, type="password", placeholder="from OPENAI_API_KEY", on_change=_keep_key, args=(typed,), width=width,
-        help="Kept in this browser session only and handed to the run's process; never stored.",
+        help="Kept in this browser session and passed to the worker process; never stored.",
     )  # fmt: skip
 
 
@@ -60,6 +68,6 @@ def _keep_key(typed: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The key that was typed in this session, as the environment of a run's child; it is kept nowhere else."""
+    """Return the session's API key as environment variables for a worker process."""
     key = st.session_state.get("api_key", "").strip()
     return {"OPENAI_API_KEY": key} if key else {}

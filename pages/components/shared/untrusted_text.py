@@ -1,4 +1,4 @@
-"""Text that models and people wrote, rendered so that it can neither break nor script a page."""
+"""Render text written by models and users so that it can neither break nor script a page."""
 
 import re
 from bisect import bisect_right
@@ -8,8 +8,8 @@ import streamlit as st
 from glan_core.errors import GlanError
 from glan_core.workspace.homework_rows import SCRIPTED
 
-JOINER = "\u2060"  # has no width, and keeps signs apart that would mean something side by side
-_OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the number of a part that was set aside
+JOINER = "\u2060"  # zero-width; separates characters that would form markup together
+_OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the index of a protected part
 
 _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}(?=[^`]*$)|~{3,})")
 _TICKS = re.compile(r"\\`|`+")
@@ -25,11 +25,11 @@ _ICON = re.compile(r":(?=material/|streamlit:)")
 
 
 def model_markdown(text: str) -> str:
-    """Markdown as Streamlit should get it from an untrusted writer.
+    r"""Convert untrusted Markdown to Markdown that is safe to pass to Streamlit.
 
-    Images are broken up (an image is fetched from wherever the text says as soon as it is seen), headings become small ones,
-    TeX in \\( \\) and \\[ \\] gets dollars, and dollars that enclose no formula are escaped, as are Streamlit's own signs for
-    colours and icons. HTML is escaped by Streamlit itself, which is never told otherwise here. Code is left alone.
+    Images are disabled (the browser would fetch them from any URL in the text), headings are reduced, TeX in \( \) and \[ \]
+    is delimited by dollars, and dollars outside of formulas and Streamlit's directives for colors and icons are escaped.
+    Code is unchanged. Streamlit itself escapes HTML.
     """
     kept: list[str] = []
 
@@ -40,7 +40,7 @@ def model_markdown(text: str) -> str:
     text = text.replace(_OPEN, "").replace(_CLOSE, "")
     if re.search(
         r"\][(\[:]", text
-    ):  # without one of these there is no image; with one, no reading of what is code is sure enough
+    ):  # an image needs one of these; where one occurs, detection of code is not reliable enough to exempt it
         text = text.replace("![", f"!{JOINER}[")
     text = _without_code(text, keep)
     text = _without_math(text, keep)
@@ -54,7 +54,7 @@ def model_markdown(text: str) -> str:
 
 
 def _without_code(text: str, keep) -> str:
-    """The text with fenced blocks and code spans set aside."""
+    """Replace fenced blocks and code spans by placeholders."""
     parts, prose, fence = [], [], ""
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
         if fence:
@@ -75,7 +75,7 @@ def _without_code(text: str, keep) -> str:
 
 
 def _without_spans(text: str, keep) -> str:
-    """The text with code spans set aside: a run of backticks up to the next as long, in the same paragraph."""
+    """Replace code spans by placeholders: a run of backticks up to the next of equal length in the same paragraph."""
     runs = [run for run in _TICKS.finditer(text) if run.group()[0] == "`"]
     blanks = [found.start() for found in _BLANK_LINE.finditer(text)]
     starts: dict[int, list[int]] = {}
@@ -95,7 +95,7 @@ def _without_spans(text: str, keep) -> str:
 
 
 def _without_math(text: str, keep) -> str:
-    """The text with formulas set aside in dollars, and every other dollar escaped."""
+    """Replace formulas by placeholders in dollars and escape all other dollars."""
     signs = list(_MATH.finditer(text))
     places: dict[str, list[int]] = {}
     for number, sign in enumerate(signs):
@@ -120,7 +120,7 @@ def _without_math(text: str, keep) -> str:
 
 
 def _is_formula(text: str, sign: re.Match, end: re.Match) -> bool:
-    """Whether what two signs enclose is a formula: '$5 and $6' is none."""
+    """Return whether two delimiters enclose a formula; '$5 and $6' is not one."""
     inside = text[sign.end() : end.start()]
     if sign.group() != "$":
         return bool(inside.strip())
@@ -130,7 +130,7 @@ def _is_formula(text: str, sign: re.Match, end: re.Match) -> bool:
 
 
 def _formula(text: str, sign: re.Match, end: re.Match) -> str:
-    """A formula in dollars; one that has its lines for itself is set as a block."""
+    """Return a formula in dollars, as a block if it has its own lines."""
     inside = text[sign.end() : end.start()].strip().replace(r"\$", r"\text{\textdollar}")
     if sign.group() in ("$", r"\("):
         return f"${inside}$"
@@ -143,8 +143,10 @@ def _formula(text: str, sign: re.Match, end: re.Match) -> str:
 
 
 def opening(text: str, most: int) -> str:
-    """The first `most` signs of a text on one line, as Streamlit should get it: emphasis, code and formulas are set, what the
-    cut leaves open of them is closed or left out, and what makes headings, lists, quotations and fences is gone."""
+    """Return the first `most` characters of a text as one line of safe Markdown.
+
+    Emphasis, code and formulas are kept and closed where the cut leaves them open; block markup is removed.
+    """
     lines = (_LINE_START.sub("", line) for line in text.splitlines() if not _FENCE.match(line))
     line = " ".join(" ".join(lines).split())
     if len(line) <= most:
@@ -160,20 +162,17 @@ def opening(text: str, most: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Text with every Markdown sign escaped: for names that models gave, in places that render Markdown. Addresses, which
-    would become links even so, are broken up."""
+    """Escape all Markdown in a text and break up URLs, which would become links."""
     text = _ADDRESS.sub(lambda found: f"{found.group()}{JOINER}", text)
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", _ICON.sub(f":{JOINER}", text))
 
 
 def fault(error: GlanError) -> None:
-    """Say what went wrong. Messages quote names and paths, which are no Markdown."""
+    """Show an error; its message is escaped because it may quote names and paths."""
     st.error(plain(str(error)))
 
 
 def scripted_mark(teacher: str | None) -> None:
-    """A quiet mark where the offline teacher wrote the text."""
+    """Draw a badge if the scripted teacher wrote the text."""
     if teacher in SCRIPTED:
-        st.badge(
-            "scripted teacher", color="gray", help="Composed offline from a small textbook, not written by a language model."
-        )
+        st.badge("scripted teacher", color="gray", help="Composed offline from a small textbook, not by a language model.")
