@@ -1,3 +1,3 @@
-"""GLAN Studio's engine: everything that works without a page."""
+"""GLAN Studio's engine: everything except the pages."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m glan_core` is `glan`."""
+"""Run the `glan` command line with `python -m glan_core`."""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""The one kind of error that is shown to people."""
+"""The exception whose message is shown to users."""
 
 
 class GlanError(Exception):
-    """A fault that a person can understand and mend; its text is shown as is.
+    """An error that a user can understand and fix; its message is shown unchanged.
 
-    The text says what was wrong, where, and what to do. The command line prints it as one line and exits with 2; a page
-    shows it in place of what it could not draw. Anything else that is raised is a fault of ours.
+    The message says what is wrong, with what, and what to do. The command line prints it as one line and exits with status 2; a
+    page shows it in place of the content it could not render. Every other exception is a bug in GLAN Studio.
     """

@@ -1,4 +1,4 @@
-"""How numbers, money, time and stages are written, the same in the CLI and on every page."""
+"""Formatting of numbers, prices, times and stages, shared by the CLI and the pages."""
 
 import json
 import time
@@ -6,12 +6,12 @@ from datetime import datetime
 
 
 def number(value: float) -> str:
-    """'1,204'."""
+    """Format a number rounded to an integer: '1,204'."""
     return f"{round(value):,}"
 
 
 def short(value: float) -> str:
-    """'1,204' below ten thousand, '12.3k', '300k', '4.6M', '1.4B' above: for tight places, with the full number on hover."""
+    """Abbreviate a number from ten thousand on: '1,204', '12.3k', '300k', '4.6M', '1.4B'."""
     for least, size, unit in ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= least:
             return f"{value / size:,.{1 if abs(value) < 100 * size else 0}f}{unit}"
@@ -19,12 +19,12 @@ def short(value: float) -> str:
 
 
 def usd(amount: float) -> str:
-    """'$0.0042', '$3.10', '$1,204'."""
+    """Format an amount in USD: '$0.0042', '$3.10', '$1,204'."""
     return f"${amount:,.0f}" if amount >= 1000 else f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 
 def duration(seconds: float) -> str:
-    """'40 s', '3 min', '2.5 h', '4 days'."""
+    """Format a duration in seconds: '40 s', '3 min', '2.5 h', '4 days'."""
     for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (48 * 3600, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{max(1, round(seconds / size))} {unit}"
@@ -32,14 +32,14 @@ def duration(seconds: float) -> str:
 
 
 def durations(ends: tuple[float, float]) -> str:
-    """'8 to 13 min', '40 s to 2 min', '3 min' where both ends read the same."""
+    """Format a range of durations in seconds: '8 to 13 min', '40 s to 2 min', or '3 min' if both ends format alike."""
     low, high = map(duration, ends)
     (number, _, unit), other = low.partition(" "), high.rpartition(" ")[2]
     return high if low == high else f"{number} to {high}" if unit == other else f"{low} to {high}"
 
 
 def size(bytes: float) -> str:
-    """'340 kB', '4.7 MB', '12 GB'."""
+    """Format a size in bytes: '340 kB', '4.7 MB', '12 GB'."""
     for least, divisor, unit in ((1e9, 1e9, "GB"), (1e6, 1e6, "MB")):
         if bytes >= least:
             return f"{bytes / divisor:,.{1 if bytes < 10 * divisor else 0}f} {unit}"
@@ -47,12 +47,12 @@ def size(bytes: float) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """'A very long na…': at most that many characters, the last an ellipsis where something was cut."""
+    """Truncate text to at most `most` characters, ending in an ellipsis if anything was cut."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def ago(at: float | None, now: float | None = None) -> str:
-    """'just now', '3 min ago'; '' for None."""
+    """Format a timestamp relative to now: 'just now', '3 min ago'; '' for None."""
     if at is None:
         return ""
     seconds = (time.time() if now is None else now) - at
@@ -60,27 +60,27 @@ def ago(at: float | None, now: float | None = None) -> str:
 
 
 def exact(at: float | None) -> str:
-    """'2026-11-23 14:05:09' in local time; '' for None."""
+    """Format a timestamp in local time: '2026-11-23 14:05:09'; '' for None."""
     return "" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def span(ends: tuple) -> str:
-    """'1,200' or '1,200 to 3,400'; ends that are no integers are written as they are."""
+    """Format a range: '1,200' or '1,200 to 3,400'; ends that are not integers are converted with `str`."""
     low, high = (f"{end:,}" if isinstance(end, int) else str(end) for end in ends)
     return low if low == high else f"{low} to {high}"
 
 
 def money(ends: tuple[float, float] | None) -> str:
-    """A price range: '$1.20 to $3.40', 'free', or 'price unknown' for None."""
+    """Format a price range in USD: '$1.20 to $3.40', 'free', or 'price unknown' for None."""
     return "price unknown" if ends is None else "free" if ends[1] == 0 else span(tuple(map(usd, ends)))
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """'1 pair', '1,204 pairs', '2 syllabi'."""
+    """Format a count with its noun: '1 pair', '1,204 pairs', '2 syllabi'."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def quoted(text: str, limit: int = 60) -> str:
-    """`text` as a message may show it: in quotes, cut to `limit` characters, unprintable characters escaped."""
+    """Quote text for a message: truncated to `limit` characters, unprintable characters escaped."""
     shown = text if len(text) <= limit else text[:limit] + "..."
     return json.dumps(shown, ensure_ascii=not shown.isprintable())

@@ -1,7 +1,7 @@
-"""Names before calls: the id of every piece of work is known before it is paid for.
+"""Deterministic ids: every record's id is known before the call that produces it.
 
-An id is derived from the parent's id, the kind of record and what tells it from its siblings (an index, a name), so the
-same work has the same id in every run, process and workspace. Records made from a reply carry the id of the work.
+An id is derived from the parent's id, the kind of record and what distinguishes it from its siblings (an index or a name), so
+the same record has the same id in every run, process and workspace.
 """
 
 import hashlib
@@ -10,33 +10,35 @@ import unicodedata
 
 
 def derive(kind: str, parent: str, part: str | int) -> str:
-    """The id of the `kind` record that `part` names under `parent`, such as 'qst-6f1c…' (64 bits of SHA-256).
+    """Derive a record id such as 'qst-6f1c…' (64 bits of SHA-256).
 
-    Kinds: 'qry' subject query, 'sub' subject, 'syl' syllabus, 'ses' class session, 'con' key concept, 'qst' question,
-    'ans' answer, 'prp' taxonomy proposal, 'jdg' judgement, 'lka' look-alike of a
-    benchmark's row.
+    Args:
+        kind: 'qry' subject query, 'sub' subject, 'syl' syllabus, 'ses' class session, 'con' key concept, 'qst' question,
+            'ans' answer, 'prp' taxonomy proposal, 'jdg' quality judgment, 'lka' paraphrase of a benchmark row.
+        parent: Id of the parent record.
+        part: Index or name that distinguishes the record from its siblings.
     """
     name = "\x1f".join((kind, parent, str(part)))
     return f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def answer_id(question_id: str) -> str:
-    """The id of a question's answer; also the id of the pair that the two make."""
+    """Return the id of a question's answer, which is also the id of their instruction pair."""
     return derive("ans", question_id, 0)
 
 
-def judgement_id(question_id: str) -> str:
-    """The id of the judgement of the pair that a question belongs to."""
+def judgment_id(question_id: str) -> str:
+    """Return the id of the quality judgment of a question's instruction pair."""
     return derive("jdg", question_id, 0)
 
 
 def syllabus_id(subject_id: str) -> str:
-    """The id of a subject's syllabus."""
+    """Return the id of a subject's syllabus."""
     return derive("syl", subject_id, 0)
 
 
 def query_id(discipline_id: str, index: int) -> str:
-    """The id of the `index`-th query for the subjects of a discipline."""
+    """Return the id of the `index`-th subject query of a discipline."""
     return derive("qry", discipline_id, index)
 
 
@@ -47,11 +49,11 @@ _LETTERS_WITHOUT_DECOMPOSITION = str.maketrans(
 
 
 def slug(name: str) -> str:
-    """An id made from `name`: lowercase ASCII words joined by hyphens, 1 to 60 characters, the same every time.
+    """Make a readable id from a name: lowercase ASCII words joined by hyphens, 1 to 60 characters, deterministic.
 
-    Where letters are lost (other scripts) or cut off (long names), a short hash of the name keeps ids of different
-    names apart: 'Chemical Engineering' gives 'chemical-engineering', '物理学' gives 'node-' and eight hex digits.
-    Two names that differ only in accents, case or punctuation do share a slug.
+    If letters are lost (non-Latin scripts) or cut off (long names), a short hash of the name is appended so that different
+    names get different ids: 'Chemical Engineering' gives 'chemical-engineering', '物理学' gives 'node-' and eight hex digits.
+    Names that differ only in accents, case or punctuation share a slug.
     """
     plain = unicodedata.normalize("NFKD", name.casefold().translate(_LETTERS_WITHOUT_DECOMPOSITION))
     readable = "-".join(re.findall(r"[a-z0-9]+", "".join(c for c in plain if not unicodedata.combining(c))))
@@ -64,5 +66,5 @@ def slug(name: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """The form in which two names are compared: compatible characters, case and white space folded."""
+    """Return the form in which names are compared: NFKC, case-folded, white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

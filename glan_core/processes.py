@@ -1,4 +1,4 @@
-"""Processes of this machine: whether one still runs, and a bounded wait for its end."""
+"""Local processes: whether one is running, and waiting for its exit."""
 
 import time
 
@@ -8,20 +8,20 @@ POLL_SECONDS = 0.02
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process runs; a zombie, which has ended and whose parent has not waited for it, does not."""
+    """Return whether a process is running; zombies, which have exited but were not reaped, do not count."""
     try:
         process = psutil.Process(pid)
         if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return True
-        return process.num_threads() > 1  # its main thread has ended, but others still hold its memory
+        return process.num_threads() > 1  # The main thread has exited, but other threads still hold the process's memory.
     except psutil.NoSuchProcess:
         return False
-    except psutil.AccessDenied:  # it belongs to somebody else, but it is there
+    except psutil.AccessDenied:  # The process exists but belongs to another user.
         return True
 
 
 def command_has(pid: int, word: str) -> bool:
-    """Tell whether a process runs whose command line has this word; False where its command line can't be read."""
+    """Return whether a process is running with `word` among its arguments; False if its command line is unreadable."""
     try:
         return is_running(pid) and word in psutil.Process(pid).cmdline()
     except psutil.Error:
@@ -29,7 +29,7 @@ def command_has(pid: int, word: str) -> bool:
 
 
 def wait_until_ended(pid: int, seconds: float) -> bool:
-    """Wait at most so many seconds for a process to end; whether it did."""
+    """Wait up to `seconds` for a process to exit; return whether it did."""
     deadline = time.monotonic() + seconds
     while is_running(pid):
         if time.monotonic() > deadline:

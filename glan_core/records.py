@@ -1,4 +1,4 @@
-"""Records shared by packages: a taxonomy node, a subject, and a class session before it is stored."""
+"""Records shared by several packages: taxonomy nodes, subjects and class sessions."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass
 class Node:
     """One node of the taxonomy.
 
-    `group` is the stated one: only fields state theirs, `group_of` tells what the nodes below inherit.
+    Attributes:
+        id: Unique slug.
+        name: Display name.
+        kind: 'field', 'subfield' or 'discipline'.
+        parent_id: Id of the parent; None for a field.
+        group: Group of a field; descendants inherit it (see `group_of`) and have None.
+        description: Free text.
     """
 
     id: str
@@ -20,7 +26,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a student of a discipline takes."""
+    """A subject of a discipline."""
 
     id: str
     discipline_id: str
@@ -31,7 +37,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SessionDraft:
-    """A class session as read out of a syllabus, before it has an id."""
+    """A class session parsed from a syllabus, before it has an id."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""Reading what teachers send back: tolerant of form, strict about substance."""
+"""Parsing of teacher replies: lenient about form, strict about content."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 
 Row = TypeVar("Row", bound=BaseModel)
 
-# What endpoints call a reply that its teacher ended itself; '' where they say nothing.
-WHOLE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "")
-AT_THE_LIMIT = ("length", "max_tokens")
+# Finish reasons of complete replies; '' for endpoints that report none.
+COMPLETE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "")
+TRUNCATED = ("length", "max_tokens")
 WITHHELD = ("content_filter", "refusal")
-# A refusal says what it refuses ("help with that", "this request"); "I cannot create something from nothing is the claim of
-# Lucretius" is an answer. Only a teacher that calls itself an AI may leave that unsaid.
+# A refusal names what it refuses ("help with that", "this request"); "I cannot create something from nothing is the claim of
+# Lucretius" is an answer. Only a reply that says it comes from an AI may omit the object.
 REFUSAL = re.compile(
     r"""
     (?:(?:i'm|i\sam)\s(?:\w+\s)?sorry\b\W*(?:but\s)? | (?:sorry|unfortunately|my\sapologies|i\sapologi[sz]e)\b\W*(?:but\s)?)?
@@ -40,18 +40,20 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def one_line(value: object) -> object:
-    """A text with every run of control characters and line breaks as one space; anything else as it is."""
+    """Replace each run of control characters and line breaks by one space; return non-strings unchanged."""
     return CONTROL.sub(" ", value) if isinstance(value, str) else value
 
 
 Line = Annotated[str, BeforeValidator(one_line)]
-"""A text of one line, such as a name: it is shown in lists and put into the lines of prompts."""
+"""Single-line text such as a name, which appears in lists and on one line of a prompt."""
 
 
-class Malformed(ValueError):
-    """A reply that can't be kept as data. `cause` is one of the outcomes of a call; the text says what to mend.
+class MalformedReply(ValueError):
+    """A reply that cannot be stored as data.
 
-    `repairable` says whether a repair turn makes sense: a wrong form can be mended, a refusal can't.
+    Attributes:
+        cause: The call outcome to record, such as 'cut', 'refused', 'empty' or 'malformed'.
+        repairable: Whether a repair turn makes sense: a wrong format can be repaired, a refusal cannot.
     """
 
     def __init__(self, cause: str, problem: str, *, repairable: bool = False) -> None:
@@ -61,33 +63,47 @@ class Malformed(ValueError):
 
 
 def storable(text: str) -> str:
-    """The text with what no database or file holds, half characters (lone surrogates) and NULs, made visible."""
+    """Replace lone surrogates and NULs, which neither SQLite nor files can store, by replacement characters."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def check_whole(text: str, finish_reason: str | None) -> str:
-    """The reply without outer white space; Malformed when it was cut, withheld, empty or a refusal."""
+def check_complete(text: str, finish_reason: str | None) -> str:
+    """Return a complete reply, stripped of surrounding white space.
+
+    Args:
+        text: The reply.
+        finish_reason: The finish reason that the endpoint reported, if any.
+
+    Raises:
+        Malformed: If the reply was truncated, withheld, empty or a refusal.
+    """
     finish = (finish_reason or "").lower()
-    if finish in AT_THE_LIMIT:
-        raise Malformed("cut", "the reply was cut at the token limit: raise max_tokens for this stage")
+    if finish in TRUNCATED:
+        raise MalformedReply("cut", "the reply was truncated at the token limit: raise max_tokens for this stage")
     if finish in WITHHELD:
-        raise Malformed("refused", "the teacher withheld its reply")
-    if finish not in WHOLE:
-        raise Malformed("cut", f"the reply ended before it was whole: its teacher gives “{finish_reason[:60]}” as the reason")
+        raise MalformedReply("refused", "the endpoint withheld the reply (content filter)")
+    if finish not in COMPLETE:
+        raise MalformedReply("cut", f"the reply is incomplete: its finish reason is “{(finish_reason or '')[:60]}”")
     text = text.strip()
     if not text:
-        raise Malformed("empty", "the reply was empty")
+        raise MalformedReply("empty", "the reply is empty")
     if len(text) < 600 and REFUSAL.match(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")):
-        raise Malformed("refused", "the teacher refused")
+        raise MalformedReply("refused", "the model refused")
     return text
 
 
 def json_lines(text: str, row_type: type[Row]) -> list[Row]:
-    """The JSON objects of a reply, as rows of a pydantic model, in their order.
+    """Parse the JSON objects of a reply as instances of a pydantic model, in order.
 
-    Tolerated: code fences, a JSON array in place of lines, an object that wraps the list, objects spread over lines, line
-    breaks within strings, text around them, after the first row also text in braces. Malformed (repairable) when there is
-    no row, or when one cannot be read as a `row_type`.
+    Accepted: code fences, a JSON array instead of lines, an object that wraps the list, objects that span lines, line breaks
+    within strings, surrounding text and, after the first object, text in braces.
+
+    Args:
+        text: The reply.
+        row_type: The pydantic model of each object.
+
+    Raises:
+        Malformed: If there is no object or one is not a valid `row_type` (repairable).
     """
     rows = []
     for number, value in enumerate(_objects(text, row_type), start=1):
@@ -96,26 +112,28 @@ def json_lines(text: str, row_type: type[Row]) -> list[Row]:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise Malformed("malformed", f"object {number}, {place or 'as a whole'}: {first['msg']}", repairable=True) from None
+            raise MalformedReply(
+                "malformed", f"object {number}, {place or 'as a whole'}: {first['msg']}", repairable=True
+            ) from None
     if not rows:
-        raise Malformed("malformed", "there is no JSON object in it", repairable=True)
+        raise MalformedReply("malformed", "it contains no JSON object", repairable=True)
     return rows
 
 
 def _objects(text: str, row_type: type[BaseModel]) -> Iterator[object]:
-    """Every outermost JSON object in the text; in place of one that wraps a list of objects, these."""
+    """Yield every outermost JSON object in the text; an object that wraps a list of objects is replaced by the list."""
     decoder = json.JSONDecoder(strict=False)
     like_a_row = re.compile(rf"""\{{\s*(?:["'“]|(?:{"|".join(row_type.model_fields)})\s*:)""")
     at, found = 0, False
     while (at := text.find("{", at)) >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):  # ValueError: also a number of more digits than Python reads
+        except (ValueError, RecursionError):  # ValueError also covers integers above Python's digit limit
             if found and text.find("}", at) > 0 and not like_a_row.match(text, at):
-                at += 1  # a brace in a sentence
+                at += 1  # a brace in prose
                 continue
             line = text.count("\n", 0, at) + 1
-            raise Malformed(
+            raise MalformedReply(
                 "malformed", f"the JSON object that begins on line {line} cannot be read", repairable=True
             ) from None
         at, found = end, True

@@ -1,13 +1,13 @@
-"""Files shipped with GLAN Studio: the assets, and the pages of the studio.
+"""Files shipped with GLAN Studio: assets and pages.
 
-In a wheel they lie inside the package (`glan_core/assets`, `glan_core/studio`); in a checkout, beside it.
+A wheel contains them inside the package (`glan_core/assets`, `glan_core/studio`); in a checkout they are next to it.
 """
 
 from importlib.resources import files
 from pathlib import Path
 
 PACKAGE = Path(str(files("glan_core")))
-CHECKOUT = PACKAGE.parent  # also the folder from which child processes import this very glan_core
+CHECKOUT = PACKAGE.parent  # Also the folder from which child processes import this copy of glan_core.
 
 
 def _shipped(name: str, beside: Path) -> Path:
@@ -16,4 +16,4 @@ def _shipped(name: str, beside: Path) -> Path:
 
 
 ASSETS = _shipped("assets", CHECKOUT / "assets")
-STUDIO = _shipped("studio", CHECKOUT)  # holds streamlit_app.py, pages/ and .streamlit/
+STUDIO = _shipped("studio", CHECKOUT)  # Contains streamlit_app.py, pages/ and .streamlit/.

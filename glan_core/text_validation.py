@@ -1,4 +1,4 @@
-"""Texts that people type: what cannot be kept is refused with a sentence that says why."""
+"""Validation of text entered by users."""
 
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
@@ -6,20 +6,37 @@ from glan_core.reply_parsing import one_line, storable
 
 
 def text(value: str, what: str, most: int, *, empty: bool = False) -> str:
-    """A text without outer white space; GlanError when it is longer than `most` characters, holds what is no character, or
-    has nothing in it and may not be `empty`. `what` is what the sentence calls it: 'text of the question'."""
+    """Validate text and strip surrounding white space.
+
+    Args:
+        value: The text as entered.
+        what: What the error message calls it, such as 'text of the question'.
+        most: Maximum length in characters.
+        empty: Whether empty text is allowed.
+
+    Raises:
+        GlanError: If the text is empty and may not be, too long, or has characters that cannot be stored.
+    """
     value = value.replace("\r\n", "\n").strip()
     if not value and not empty:
         raise GlanError(f"The {what} is empty.")
     if len(value) > most:
         raise GlanError(f"The {what} is longer than {most:,} characters.")
     if storable(value) != value:
-        raise GlanError(f"The {what} holds something that is no character (half of one, or a NUL): take it out.")
+        raise GlanError(f"The {what} has characters that cannot be stored (a lone surrogate or a NUL): remove them.")
     return value
 
 
 def name(value: str, what: str) -> str:
-    """A name, in one line; GlanError when it is empty, longer than 200 characters, or holds what is no character."""
+    """Validate a name and collapse it to one line.
+
+    Args:
+        value: The name as entered.
+        what: What is named, such as 'discipline'.
+
+    Raises:
+        GlanError: If the name is empty, longer than 200 characters, or has characters that cannot be stored.
+    """
     value = " ".join(value.split())
     if len(value) > MAX_NAME:
         raise GlanError(f"The name {quoted(value)} is longer than {MAX_NAME} characters.")

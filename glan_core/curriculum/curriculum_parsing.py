@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from glan_core.ids import derive, name_key
 from glan_core.records import SessionDraft, Subject
-from glan_core.reply_parsing import Line, Malformed, json_lines
+from glan_core.reply_parsing import Line, MalformedReply, json_lines
 from glan_core.text_validation import MAX_NAME
 
 MAX_SUBTOPICS = 20  # of a merged subject: enough to plan 30 sessions, and bounded in the prompts that follow
@@ -64,7 +64,7 @@ def parse_sessions(text: str) -> list[SessionDraft]:
     ]
     for number, draft in enumerate(drafts, start=1):
         if not draft.concepts:
-            raise Malformed("malformed", f"session {number} has no key concepts", repairable=True)
+            raise MalformedReply("malformed", f"session {number} has no key concepts", repairable=True)
     return drafts
 
 

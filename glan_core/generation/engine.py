@@ -17,7 +17,7 @@ from glan_core.generation.protocols import Work, WorkQueue, ask, fingerprint
 from glan_core.generation.rate_limits import Budget, Concurrency, Outage, Rate
 from glan_core.generation.settings import TeacherSettings
 from glan_core.prompts import prompt
-from glan_core.reply_parsing import Malformed, check_whole, storable
+from glan_core.reply_parsing import MalformedReply, check_complete, storable
 from glan_core.teachers.contract import (
     DecodingParams,
     Message,
@@ -225,10 +225,10 @@ class Engine:
         reasoning, text = split_reasoning(reply.text)
         try:
             if reasoning and not text:
-                raise Malformed("reasoning only", "the reply ended before an answer: raise max_tokens for this stage")
-            whole = getattr(stage, "whole", check_whole)
+                raise MalformedReply("reasoning only", "the reply ended before an answer: raise max_tokens for this stage")
+            whole = getattr(stage, "whole", check_complete)
             parsed = stage.parse(work, whole(text, reply.finish_reason))
-        except Malformed as fault:
+        except MalformedReply as fault:
             long = len(reply.text) > MAX_KEPT_REPLY  # then the reply is of more use than its reasoning
             kept = (text if long and text else reply.text)[:MAX_KEPT_REPLY]
             call = self._call(work, reply, seconds, fault.cause, kept)

@@ -13,10 +13,10 @@ from glan_core.formatting import quoted
 from glan_core.generation import stages
 from glan_core.generation.protocols import ask, fingerprint
 from glan_core.homework.question_parsing import parse_question
-from glan_core.ids import answer_id, judgement_id
+from glan_core.ids import answer_id, judgment_id
 from glan_core.prompts import Prompt
 from glan_core.records import Node, Subject
-from glan_core.reply_parsing import Malformed, check_whole
+from glan_core.reply_parsing import MalformedReply, check_complete
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.contract import Message
 from glan_core.teachers.reasoning import split_reasoning
@@ -99,7 +99,7 @@ def _pair_links(ws: Workspace, pair: Pair) -> list[Link]:
         id = answer_id(question.id)
         links.append(Link("answer", id, "", pair.answer, tuple(call_rows.calls_of(ws.db, id))))
     if (judged := judgment_rows.judgement(ws.db, question.seq)) is not None:
-        id = judgement_id(question.id)
+        id = judgment_id(question.id)
         scores = ", ".join(f"{name.replace('_', '-')} {getattr(judged, name)}" for name in judgment_rows.SCORES)
         links.append(Link("judgement", id, f"{scores}, of 5", judged.comment, tuple(call_rows.calls_of(ws.db, id))))
     return links
@@ -131,8 +131,8 @@ def _repair_messages(ws: Workspace, call: Call, wording: Prompt) -> list[Message
         return None
     _, text = split_reasoning(bad.reply)
     try:
-        parse(check_whole(text, ""))
-    except Malformed as fault:
+        parse(check_complete(text, ""))
+    except MalformedReply as fault:
         return [*chat, {"role": "assistant", "content": text}, *ask(wording, problem=str(fault))]
     return None  # this release finds nothing wrong with it
 

@@ -15,7 +15,7 @@ from glan_core.generation.protocols import Work, ask
 from glan_core.generation.settings import QualityJudgeSettings
 from glan_core.homework.question_parsing import MAX_CHARACTERS
 from glan_core.prompts import Prompt, prompt
-from glan_core.reply_parsing import Line, Malformed, json_lines
+from glan_core.reply_parsing import Line, MalformedReply, json_lines
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.contract import Message
 from glan_core.workspace import Workspace, homework_rows, judgment_rows, tag_rows
@@ -71,7 +71,7 @@ class QualityJudgeQueue:
                 question = pair.question
                 if pair.answer is not None:
                     messages = chat_judge(question.text, pair.answer)
-                    id = ids.judgement_id(question.id)
+                    id = ids.judgment_id(question.id)
                     yield Work(self.name, id, question.discipline_id, prompt("judge"), messages, question.seq)
 
     def next(self) -> Work | None:
@@ -86,7 +86,7 @@ class QualityJudgeQueue:
         """The scores; Malformed (repairable) when they are not all there, or there is more than one verdict."""
         verdicts = json_lines(text, Verdict)
         if len(verdicts) > 1:
-            raise Malformed("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
+            raise MalformedReply("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
         return verdicts[0]
 
     def store(self, db: apsw.Connection, work: Work, parsed: Verdict, teacher: str) -> None:
@@ -143,7 +143,7 @@ def apply_minimums(ws: Workspace, settings: QualityJudgeSettings, run_id: int) -
     while cleared:
         with ws.write() as db:
             cleared = tag_rows.clear_tags(db, "quality", [TAG], except_run=run_id)
-    minimums = {name: getattr(settings, f"least_{name}") for name in SCORES} | {"teacher": settings.teacher_of("judge")}
+    minimums = {name: getattr(settings, f"min_{name}") for name in SCORES} | {"teacher": settings.teacher_of("judge")}
     with ws.write() as db:
         last, number = homework_rows.last_seq(db), judgment_rows.count_judged(db)
         fact = {"settings": minimums, "rows": number, "up_to": last, "at": time.time(), "run_id": run_id}
@@ -159,7 +159,7 @@ def check_disciplines(ws: Workspace, settings: QualityJudgeSettings) -> None:
 
 def _tag(judged: Judgement, settings: QualityJudgeSettings) -> Tag | None:
     """The tag of a judgement that is below a minimum; its score is the lowest of those that are."""
-    low = {name: score for name in SCORES if (score := getattr(judged, name)) < getattr(settings, f"least_{name}")}
+    low = {name: score for name in SCORES if (score := getattr(judged, name)) < getattr(settings, f"min_{name}")}
     if not low:
         return None
     scores = {name: getattr(judged, name) for name in SCORES}

@@ -2,7 +2,7 @@
 
 import re
 
-from glan_core.reply_parsing import Malformed
+from glan_core.reply_parsing import MalformedReply
 
 # A question is read by somebody who was in no class and hands nothing in. Each pattern is a phrase that only makes
 # sense there; words that are innocent elsewhere ("submit a bid", "the lecture hall") are left alone.
@@ -66,12 +66,12 @@ def parse_question(text: str) -> str:
     """The question of a reply, without a leading 'Question:'; Malformed (repairable) when it does not stand alone."""
     question = PREAMBLE.sub("", text, count=1).strip()
     if len(question) < 10:
-        raise Malformed("malformed", "that is too short to be a question", repairable=True)
+        raise MalformedReply("malformed", "that is too short to be a question", repairable=True)
     if len(question) > MAX_CHARACTERS:
-        raise Malformed("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
+        raise MalformedReply("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
     if found := NOT_ALONE.search(question) or HAND_IN.search(question) or ABOVE.search(question[:ENOUGH_ABOVE]):
         phrase = " ".join(found[found.lastindex or 0].split())  # the phrase alone, where it was found by what leads to it
-        raise Malformed(
+        raise MalformedReply(
             "not self-contained",
             f"the question must stand alone, but it says “{phrase}”: whoever reads it was in no class and hands nothing in",
             repairable=True,

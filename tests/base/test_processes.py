@@ -1,4 +1,4 @@
-"""Processes that have ended but whose parent does not wait for them hold nobody up: neither a job nor the queue behind it."""
+"""Zombie processes, which have exited but were not reaped, block neither a job nor the queue behind it."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from glan_core.models import server_client
 from glan_core.processes import command_has, is_running, wait_until_ended
 from glan_core.workspace import run_rows
 
-# A parent that starts a child, tells its number once it has ended, and never waits for it.
+# A parent that starts a child, prints its pid once it has exited, and never reaps it.
 ZOMBIE = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "pass", "serve-models"])
@@ -24,7 +24,7 @@ os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 print(child.pid, flush=True)
 sys.stdin.read()
 """
-# A page's server: it starts the model process by its own code, and lives on without waiting for it.
+# A page server: it starts the model process with the production code and never reaps it.
 PAGE = """
 import sys
 from glan_core.models import server_client
@@ -37,7 +37,7 @@ RELEASE = "from glan_core.models import server_client; print(server_client.relea
 
 @contextmanager
 def parent(code: str):
-    """A parent that runs this code until the block ends; the number of its child."""
+    """Run `code` in a parent process until the block ends; yield the pid of its child."""
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         try:
             yield int(running.stdout.readline())
@@ -57,7 +57,7 @@ def put_address(folder, pid: int) -> None:
 
 def test_a_zombie_does_not_run_and_a_process_that_works_does():
     with parent(ZOMBIE) as pid:
-        os.kill(pid, 0)  # the system still knows it
+        os.kill(pid, 0)  # the pid still exists
         assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         assert not is_running(pid) and not command_has(pid, "serve-models") and wait_until_ended(pid, 0)
     assert is_running(os.getpid()) and not wait_until_ended(os.getpid(), 0)
@@ -77,7 +77,7 @@ def test_the_number_of_a_zombie_or_of_another_process_is_no_model_process(runtim
         put_address(runtime, pid)
         assert not server_client.release()
     monkeypatch.setattr(os, "kill", lambda *given: pytest.fail("it must not be ended"))
-    put_address(runtime, os.getpid())  # taken over by a process that serves no models
+    put_address(runtime, os.getpid())  # the pid was reused by a process that serves no models
     assert not server_client.release()
 
 

@@ -1,4 +1,4 @@
-"""Reading what teachers send back: tolerant of form, strict about substance, and about what a question may say."""
+"""Parsing of teacher replies: lenient about form, strict about content, including self-contained questions."""
 
 import pytest
 
@@ -14,13 +14,13 @@ from glan_core.generation.proposals import ProposalLine
 from glan_core.homework.question_parsing import parse_question
 from glan_core.ids import derive, name_key
 from glan_core.records import Subject
-from glan_core.reply_parsing import Malformed, check_whole, json_lines, storable
+from glan_core.reply_parsing import MalformedReply, check_complete, json_lines, storable
 
 LINE = '{"subject_name": "Algebra", "level": "basic", "subtopics": ["groups", "rings"]}'
 OTHER = '{"subject_name": "Topology", "level": "graduate", "subtopics": []}'
 
-# Each only makes sense to somebody who was in a class or hands something in.
-NOT_ALONE = [
+# Each only makes sense to someone who attended a class or submits coursework.
+NOT_SELF_CONTAINED = [
     "Submit your answer as a PDF by Friday.", "Please submit a report that compares both.", "Turn in your essay before Monday.",
     "Hand it in by the end of the week.", "Upload your solution to the course site.", "Refer to the lecture above and explain.",
     "As discussed in class, derive the formula.", "Use the method that was covered in the previous lecture.",
@@ -48,8 +48,8 @@ NOT_ALONE = [
     "Discuss in your group which model fits.", "Using the selected key concepts above, design a bridge.",
 ]  # fmt: skip
 
-# Each has a word that is suspicious elsewhere.
-INNOCENT = [
+# Each contains a word that is suspicious in other contexts.
+SELF_CONTAINED = [
     "A contractor submits a bid of $40,000. What is the expected profit?",
     "A lecture hall seats 300 people in 20 rows. How many sit in each row on average?",
     "What was condemned by the Syllabus of Errors of 1864, and why did it matter?",
@@ -102,14 +102,14 @@ INNOCENT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", NOT_ALONE)
+@pytest.mark.parametrize("text", NOT_SELF_CONTAINED)
 def test_a_question_that_needs_a_class_is_refused_with_the_phrase(text):
-    with pytest.raises(Malformed, match="must stand alone") as caught:
+    with pytest.raises(MalformedReply, match="must stand alone") as caught:
         parse_question(text)
     assert (caught.value.cause, caught.value.repairable) == ("not self-contained", True)
 
 
-@pytest.mark.parametrize("text", INNOCENT)
+@pytest.mark.parametrize("text", SELF_CONTAINED)
 def test_an_innocent_question_passes_word_for_word(text):
     assert parse_question(text) == text
 
@@ -121,7 +121,7 @@ def test_a_preamble_is_taken_off(lead):
 
 def test_a_question_of_no_or_too_many_words_is_refused():
     for text in ("Why?", "Question: Why?", "x" * 20_001):
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedReply):
             parse_question(text)
 
 
@@ -136,7 +136,7 @@ def test_a_question_of_no_or_too_many_words_is_refused():
         f"{LINE}\nThe set {{x : x > 0}}, and {{}}s.\n{OTHER}\n}}".replace("{}s", "{1, {2}}"),
     ],
 )  # fmt: skip
-def test_json_is_found_in_many_dresses(text):
+def test_json_is_found_in_many_formats(text):
     assert [line.subject_name for line in parse_subjects(text)] == ["Algebra", "Topology"]
 
 
@@ -160,7 +160,7 @@ def test_braces_inside_of_text_do_not_end_an_object():
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place_and_can_be_repaired(text, words):
-    with pytest.raises(Malformed, match=words) as caught:
+    with pytest.raises(MalformedReply, match=words) as caught:
         parse_subjects(text)
     assert caught.value.repairable and caught.value.cause == "malformed"
 
@@ -180,12 +180,12 @@ def test_names_become_one_line_and_other_texts_keep_theirs():
     assert (draft.name, draft.description, draft.concepts) == ("On e", "d\ne", ("X Y",))
     (node,) = json_lines('{"name": "Dance\\nand mime"}', ProposalLine)
     assert node.name == "Dance and mime"
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedReply):
         json_lines('{"name": "\\n"}', ProposalLine)
 
 
 def test_half_a_character_in_a_name_is_malformed():
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedReply):
         parse_subjects('{"subject_name": "A \\ud83d"}')
 
 
@@ -199,7 +199,7 @@ def test_sessions_keep_their_order_and_lose_repeated_concepts():
 
 @pytest.mark.parametrize("concepts", ["[]", '["", "  "]', "null"])
 def test_a_session_without_concepts_is_malformed(concepts):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedReply):
         parse_sessions(f'{{"session": "One", "key_concepts": {concepts}}}')
 
 
@@ -227,9 +227,9 @@ def test_a_session_without_concepts_is_malformed(concepts):
         ("I'm sorry, I can't discuss this because it may harm.", "stop", "refused"),
     ],
 )  # fmt: skip
-def test_a_reply_that_is_cut_empty_or_refused_is_no_data_and_cannot_be_repaired(text, finish, cause):
-    with pytest.raises(Malformed) as caught:
-        check_whole(text, finish)
+def test_truncated_empty_and_refused_replies_are_not_repairable(text, finish, cause):
+    with pytest.raises(MalformedReply) as caught:
+        check_complete(text, finish)
     assert (caught.value.cause, caught.value.repairable) == (cause, False)
 
 
@@ -252,26 +252,26 @@ def test_a_reply_that_is_cut_empty_or_refused_is_no_data_and_cannot_be_repaired(
     ],
 )  # fmt: skip
 def test_an_answer_that_only_sounds_like_a_refusal_is_kept(text):
-    assert check_whole(f"  {text}\n", "stop") == text
+    assert check_complete(f"  {text}\n", "stop") == text
 
 
 @pytest.mark.parametrize("finish", ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "", None])
 def test_a_reply_is_whole_where_its_teacher_ended_it_or_says_nothing(finish):
-    assert check_whole("An answer.", finish) == "An answer."
+    assert check_complete("An answer.", finish) == "An answer."
 
 
 def test_an_unknown_reason_to_end_is_named():
-    with pytest.raises(Malformed, match="“abort”"):
-        check_whole("Half an ans", "abort")
+    with pytest.raises(MalformedReply, match="“abort”"):
+        check_complete("Half an ans", "abort")
 
 
-def test_half_characters_and_nuls_are_made_visible_and_all_else_stays():
+def test_lone_surrogates_and_nuls_are_replaced():
     assert storable("a\ud83d\0b") == "a?\ufffdb"
     assert storable("日本語 𝔸 \n\t é") == "日本語 𝔸 \n\t é"
 
 
 def lines(*names: str, topics: tuple[str, ...] = ()) -> list[SubjectLine]:
-    """Lines of subjects."""
+    """Build parsed subject lines with these names."""
     return [SubjectLine(subject_name=name, level="basic", subtopics=list(topics)) for name in names]
 
 

@@ -340,7 +340,7 @@ def test_proposals_obey_count_and_existing_and_label_scaffolding():
 def test_a_repair_prompt_gets_the_original_request_answered():
     first = prompt("subjects_list").render(discipline="Music", path="x", description="y")
     turns = [first, answer(chat(first)), prompt("subjects_format").render()]
-    repair = prompt("repair").render(problem="there is no JSON object in it")
+    repair = prompt("repair").render(problem="it contains no JSON object")
     assert answer(chat(*turns, "rubbish", repair)) == answer(chat(*turns))
     assert answer(chat(*turns, "rubbish", repair, "rubbish", repair)) == answer(chat(*turns))
 

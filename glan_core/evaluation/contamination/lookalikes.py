@@ -26,7 +26,7 @@ from glan_core.generation.protocols import Work, ask
 from glan_core.homework.question_parsing import MAX_CHARACTERS
 from glan_core.ids import slug
 from glan_core.prompts import prompt
-from glan_core.reply_parsing import Malformed, json_lines
+from glan_core.reply_parsing import MalformedReply, json_lines
 from glan_core.workspace import Workspace
 
 STAGE = "lookalike"
@@ -72,9 +72,9 @@ class LookalikeQueue:
         """The problem; Malformed (repairable) when there is not just one, or it is the example again."""
         written = json_lines(text, Lookalike)
         if len(written) > 1:
-            raise Malformed("malformed", f"there are {len(written)} JSON objects: give one", repairable=True)
+            raise MalformedReply("malformed", f"there are {len(written)} JSON objects: give one", repairable=True)
         if _bare(written[0].question) == _bare(work.facts.question):
-            raise Malformed("malformed", "the problem is the example's own: write another one", repairable=True)
+            raise MalformedReply("malformed", "the problem is the example's own: write another one", repairable=True)
         return written[0]
 
     def store(self, db: apsw.Connection, work: Work, parsed: Lookalike, teacher: str) -> None:

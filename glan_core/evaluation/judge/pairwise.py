@@ -26,7 +26,7 @@ from glan_core.generation.engine import StageModel
 from glan_core.generation.protocols import Work, ask
 from glan_core.homework.question_parsing import MAX_CHARACTERS
 from glan_core.prompts import prompt
-from glan_core.reply_parsing import AT_THE_LIMIT, Line, Malformed, json_lines
+from glan_core.reply_parsing import TRUNCATED, Line, MalformedReply, json_lines
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import Message
 from glan_core.teachers.prices import price_of
@@ -218,7 +218,7 @@ class _AnswerStage:
 
     def whole(self, text: str, finish_reason: str | None) -> str:
         """See Stage."""
-        return text.strip() + (CUT if (finish_reason or "").lower() in AT_THE_LIMIT else "")
+        return text.strip() + (CUT if (finish_reason or "").lower() in TRUNCATED else "")
 
     def parse(self, work: Work, text: str) -> str:
         """See Stage."""
@@ -247,7 +247,7 @@ class _VerdictStage:
         """The scores of both answers; Malformed (repairable) when they are not all there, or there is more than one verdict."""
         verdicts = json_lines(text, Both)
         if len(verdicts) > 1:
-            raise Malformed("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
+            raise MalformedReply("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
         return verdicts[0]
 
     def store(self, db: apsw.Connection, work: Work, parsed: Both, teacher: str) -> None:
@@ -306,9 +306,9 @@ def _voice(settings: PairwiseJudgeSettings, stage: str, who: AnswerSource, shelf
 
     if not who.pane.teacher:
         return StageModel(
-            WeightsTeacher(who.pane, who.teacher, shelf, pool), settings.sampling_of(stage), price_of(who.teacher)
+            WeightsTeacher(who.pane, who.teacher, shelf, pool), settings.decoding_of(stage), price_of(who.teacher)
         )
     price = price_of(who.teacher)
     if price is None and settings.budget_usd is not None:
         raise GlanError(f"The price of {who.teacher} is not known, so a budget in money can't hold: limit the calls instead.")
-    return StageModel(open_teacher(who.teacher, who.pane.base_url), settings.sampling_of(stage), price)
+    return StageModel(open_teacher(who.teacher, who.pane.base_url), settings.decoding_of(stage), price)
