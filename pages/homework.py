@@ -1,4 +1,4 @@
-"""Homework: questions and answers to be searched, read with all that they came from, and reviewed."""
+"""Homework page: search, read and review questions and answers."""
 
 import pandas as pd
 import streamlit as st
@@ -24,32 +24,32 @@ pairs, questions, rejected = (int(standing.counts[name]) for name in ("pairs", "
 
 
 def sentence() -> str:
-    """The state of what is in focus, in one sentence."""
+    """Return the state of the focus in one sentence."""
     reviewed = f" · {plural(rejected, 'rejected pair')}" if rejected else ""
-    state = f"{plural(pairs, 'answered pair')} · {plural(questions - pairs, 'question')} without an answer{reviewed}"
+    state = f"{plural(pairs, 'pair')} · {plural(questions - pairs, 'question')} without an answer{reviewed}"
     if not url_state.subject():
         return state
     subject = curriculum_rows.subject(ws.db, url_state.subject())
     syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject.id))
     asked = plural(syllabus.questions if syllabus else 0, "question")
-    return f"{asked} on {plain(shorten(subject.name, 60))} · in the whole discipline {state}"
+    return f"{asked} from {plain(shorten(subject.name, 60))} · in the whole discipline: {state}"
 
 
 def to_newest() -> None:
-    """Show the newest rows, with none picked."""
+    """Show the newest rows and clear the selection."""
     for key in ("before", "after"):
         st.session_state.pop(key, None)
     url_state.pick(pair=None)
 
 
 def page_of(which: PairFilter) -> list[Pair]:
-    """The rows to show."""
+    """Return the rows to show."""
     before, after = st.session_state.get("before"), st.session_state.get("after")
     return homework_rows.pairs_page(ws.db, which, before=before, after=after, limit=PAGE)
 
 
 def turn(rows: list[Pair], which: PairFilter) -> None:
-    """The buttons to newer and older rows."""
+    """Draw the buttons to newer and older rows."""
     newest, oldest = rows[0].question.seq, rows[-1].question.seq
 
     def newer() -> None:
@@ -64,14 +64,14 @@ def turn(rows: list[Pair], which: PairFilter) -> None:
         first = not pair_filter.matching(ws.db, which, after=newest, limit=1)
         last = not pair_filter.matching(ws.db, which, before=oldest, limit=1)
         st.button("Newer", icon=":material/chevron_left:", on_click=newer, disabled=first, type="tertiary")
-        st.caption(f"{plural(len(rows), 'row')} here, newest first", width="content")
+        st.caption(f"{plural(len(rows), 'row')} shown, newest first", width="content")
         st.button(
             "Older", icon=":material/chevron_right:", icon_position="right", on_click=older, disabled=last, type="tertiary"
         )
 
 
 def table(rows: list[Pair], at: int | None) -> None:
-    """The rows, with the picked one marked."""
+    """Draw the table of rows with the selected one."""
     key = f"rows_{rows[0].question.seq}"
     page_frame.mark_row(key, at)
 
@@ -82,11 +82,13 @@ def table(rows: list[Pair], at: int | None) -> None:
 
     one = focus is not None and tree.nodes[focus]["node"].kind == "discipline"
     columns = {
-        "review": st.column_config.TextColumn("", width=30, help="✓ kept, ✗ rejected, ⊘ left out by a check, ★ starred"),
+        "review": st.column_config.TextColumn("", width=30, help="✓ kept, ✗ rejected, ⊘ excluded by a check, ★ starred"),
         "question": st.column_config.TextColumn("Question", width=304 if one else 210),
         "discipline": None if one else st.column_config.TextColumn("Discipline", width=94),
         "strategy": st.column_config.TextColumn("Strategy", width=62),
-        "answer": st.column_config.NumberColumn("Answer", format="localized", width=62, help="Characters; 0: none yet."),
+        "answer": st.column_config.NumberColumn(
+            "Answer", format="localized", width=62, help="Length in characters; 0: no answer yet."
+        ),
     }
     frame = pd.DataFrame(
         {
@@ -104,18 +106,18 @@ def table(rows: list[Pair], at: int | None) -> None:
 
 
 def _sign(row: Pair) -> str:
-    """What became of a pair, in one sign."""
+    """Return the status of a pair as one sign."""
     return REVIEWED[row.review][3] if row.review else "⊘" if row.dropped else "★" if row.starred else ""
 
 
 def _name(discipline_id: str) -> str:
-    """The name of a discipline, of one that was removed too."""
+    """Return the name of a discipline, including removed ones."""
     node = tree.nodes[discipline_id]["node"] if discipline_id in tree else taxonomy_rows.node(ws.db, discipline_id)
-    return node.name if node else "a discipline that is gone"
+    return node.name if node else "deleted discipline"
 
 
 def picked_of(rows: list[Pair]) -> tuple[Pair, int | None]:
-    """The pair to be read, and its place among the rows: the picked one, even where it is not among them, else the first."""
+    """Return the pair to show and its row: the selected one, even if it is not in the table, else the first."""
     wanted = url_state.picked("pair")
     at = next((number for number, row in enumerate(rows) if row.question.id == wanted), None)
     if at is not None:
@@ -125,7 +127,7 @@ def picked_of(rows: list[Pair]) -> tuple[Pair, int | None]:
 
 
 def stepper(rows: list[Pair], at: int | None):
-    """What picks the next row or the one before, over the end of the page too."""
+    """Return the callback that selects the next or previous row, across pages."""
 
     def go_on(step: int) -> None:
         to = (-1 if at is None else at) + step
@@ -144,7 +146,7 @@ def stepper(rows: list[Pair], at: int | None):
 page_frame.title("Homework", tree, sentence(), ws)
 if not questions:
     what = "under this part of the taxonomy" if focus else "in this workspace"
-    st.info(f"Questions and their answers will be here. There are none yet {what}: a run writes them.", icon=":material/quiz:")
+    st.info(f"No questions {what} yet. A run generates questions and answers.", icon=":material/quiz:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         url_state.go("pages/runs.py")
     st.stop()
@@ -155,7 +157,7 @@ with left:
     last_deed(ws)
 rows = page_of(which)
 if not rows and ("before" in st.session_state or "after" in st.session_state):
-    to_newest()  # past the end
+    to_newest()  # beyond the last row
     rows = page_of(which)
 if rows:
     pair, at = picked_of(rows)
@@ -169,5 +171,5 @@ if rows:
         with st.container(height=690, border=False, key="reading"):
             reading(ws, tree, pair)
 else:
-    left.info("No row passes these filters.")
-    left.button("Clear the filters", on_click=lambda: (filters.clear(), to_newest(), url_state.pick(concept=None)))
+    left.info("No questions match these filters.")
+    left.button("Clear filters", on_click=lambda: (filters.clear(), to_newest(), url_state.pick(concept=None)))

@@ -1,4 +1,4 @@
-"""Syllabi: the subjects of what is in focus, and each syllabus as a course plan."""
+"""Syllabi page: the subjects below the focus, and each syllabus as a course plan."""
 
 import pandas as pd
 import streamlit as st
@@ -13,8 +13,8 @@ from pages.components.shared.print_button import NOT_PRINTED
 from pages.components.shared.untrusted_text import plain
 from pages.components.syllabi.syllabus import syllabus_view
 
-FEW = 200  # subjects of a focus that are listed at once; where there are more, by discipline
-MOST = 500  # subjects in the list; the search narrows it
+FEW = 200  # with more subjects than this, the list shows disciplines instead
+MOST = 500  # subjects shown at once
 
 ws, tree = page_frame.open_page("Syllabi")
 focus = url_state.focus()
@@ -24,26 +24,26 @@ counts = standings[focus or ""].counts
 
 
 def subject_list() -> str | None:
-    """The subjects of the focus, or while those are too many the disciplines that have some; the picked subject's id."""
+    """Draw the list of subjects, or of disciplines if there are too many; returns the selected subject's id."""
     words = st.text_input(
-        "Search", placeholder="name of a subject", key="subject_words", bind="query-params", icon=":material/search:"
+        "Search", placeholder="subject name", key="subject_words", bind="query-params", icon=":material/search:"
     )
     if not words.strip() and counts["subjects"] > FEW and not (node and node.kind == "discipline"):
         disciplines()
         return url_state.subject()
     found = curriculum_rows.subject_states(ws.db, hierarchy.disciplines_under(tree, focus), words, MOST)
     if not found:
-        st.info("No subject is called so." if words.strip() else "No subjects yet.")
+        st.info("No subjects match this search." if words.strip() else "No subjects yet.")
         return url_state.subject()
     picked = url_state.subject() or (found[0].id if found[0].has_syllabus else None)
     table(found, picked, words)
     if len(found) == MOST:
-        st.caption(f"The first {number(MOST)}: search to see others.")
+        st.caption(f"Showing the first {number(MOST)}; use the search to narrow.")
     return picked
 
 
 def table(found: list[SubjectState], picked: str | None, words: str) -> None:
-    """Subjects with how far their syllabi are; a click picks one."""
+    """Draw the table of subjects with the state of their syllabi; a click selects one."""
     key = f"subjects_{focus}_{words}"
     at = next((n for n, state in enumerate(found) if state.id == picked), None)
     page_frame.mark_row(key, at)
@@ -66,17 +66,17 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
         frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
         height="content" if len(found) <= 16 else 600, placeholder="–",
         column_config={
-            "name": st.column_config.TextColumn("Subject", width=120 if several else 150, help="✎ changed since it was written"),
+            "name": st.column_config.TextColumn("Subject", width=120 if several else 150, help="✎ edited since it was generated"),
             "discipline": st.column_config.TextColumn("Discipline", width=90) if several else None,
-            "sessions": st.column_config.NumberColumn("Sessions", width=60, help="Class sessions; –: no syllabus yet."),
-            "questions": None if several else st.column_config.NumberColumn("Asked", format="localized", width=50,
-                                                                              help="Questions made from its syllabus."),
+            "sessions": st.column_config.NumberColumn("Sessions", width=60, help="Number of class sessions; –: no syllabus yet."),
+            "questions": None if several else st.column_config.NumberColumn("Questions", format="localized", width=50,
+                                                                              help="Questions generated from the syllabus."),
         },
     )  # fmt: skip
 
 
 def disciplines() -> None:
-    """The disciplines below the focus that have subjects; a click leads into one."""
+    """Draw the table of disciplines with subjects; a click moves the focus."""
     ids = [id for id in hierarchy.disciplines_under(tree, focus) if standings[id].counts["subjects"]]
     if not ids:
         return
@@ -109,12 +109,12 @@ sentence = (
     f"{'has' if counts['subjects'] == 1 else 'have'} a syllabus"
 )
 if counts["concepts"]:
-    sentence += f" · {number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts asked about"
+    sentence += f" · {number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts covered by questions"
 page_frame.title("Syllabi", tree, sentence, ws)
 if not counts["subjects"]:
     where = f"in {plain(node.name)}" if node else "in this workspace"
     st.info(
-        f"Subjects and their syllabi will be here. There are none yet {where}: a run asks a teacher for them.",
+        f"No subjects {where} yet. A run generates subjects and their syllabi.",
         icon=":material/menu_book:",
     )
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
@@ -129,4 +129,4 @@ with right:
         syllabus_view(ws, tree, subject, curriculum_rows.syllabus(ws.db, syllabus_id(subject.id)))
     else:
         what = "a subject" if node and node.kind == "discipline" else "a discipline, then a subject"
-        st.info(f"Pick {what} to read its syllabus, or search for one by name.", icon=":material/menu_book:")
+        st.info(f"Select {what} to read its syllabus, or search by name.", icon=":material/menu_book:")

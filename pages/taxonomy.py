@@ -1,4 +1,4 @@
-"""Taxonomy: the tree of knowledge, to be looked at, searched, edited, grown with a teacher and voted on."""
+"""Taxonomy page: browse, search, edit and extend the taxonomy, and vote on its nodes."""
 
 import streamlit as st
 
@@ -20,7 +20,7 @@ subject = curriculum_rows.subject(ws.db, url_state.subject()) if url_state.subje
 
 
 def picture() -> None:
-    """The tree, as a graph or as an outline."""
+    """Draw the taxonomy as a graph or an outline."""
     view = st.segmented_control(
         "View", ["Graph", "Outline"], default="Graph", required=True, key="view", bind="query-params",
         label_visibility="collapsed",
@@ -32,14 +32,14 @@ def picture() -> None:
 
 
 def empty() -> None:
-    """What can be done while there is no tree."""
+    """Draw the empty state."""
     st.info(
-        "The taxonomy is empty. Begin with the starter taxonomy, or import one of your own below.",
+        "The taxonomy is empty. Start with the default taxonomy, or import your own below.",
         icon=":material/account_tree:",
     )
-    if st.button("Use the starter taxonomy", type="primary", icon=":material/add:", disabled=ws.read_only):
+    if st.button("Use default taxonomy", type="primary", icon=":material/add:", disabled=ws.read_only):
         nodes = taxonomy_files.read(demo_workspace.STARTER_TAXONOMY)
-        act(ws, "The starter taxonomy is in place.", tree_editing.import_nodes, nodes, url_state.user())
+        act(ws, "Default taxonomy added.", tree_editing.import_nodes, nodes, url_state.user())
 
 
 fields = sum(1 for _, parents in tree.in_degree() if parents == 0)

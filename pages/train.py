@@ -3,7 +3,7 @@
 import streamlit as st
 
 from glan_core import runs
-from glan_core.dataset.snapshots import list_snapshots
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.formatting import plural
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE

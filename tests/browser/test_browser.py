@@ -92,7 +92,7 @@ def test_a_shared_address_opens_the_same_view(page, browser, server):
     other.goto(page.url)
     titled(other, "Homework · The arts")
     expect(other).to_have_url(re.compile("strategy=pair"))
-    expect(other.get_by_text(re.compile(r"^\d rows? here, newest first"))).to_be_visible()
+    expect(other.get_by_text(re.compile(r"^\d rows? shown, newest first"))).to_be_visible()
     other.context.close()
 
 

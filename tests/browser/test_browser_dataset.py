@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from support.browser_driver import enter, expect, press, still, visit
 
-from glan_core.dataset import snapshots
+from glan_core.dataset import snapshot_store
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -27,7 +27,7 @@ def test_the_dataset_is_frozen_verified_and_downloaded(page, server, ws, tmp_pat
     enter(page, "Name", "first")
     press(page, "Freeze 96 pairs")
     expect(page.get_by_text("Froze 96 pairs as first")).to_be_visible()  # a process of its own did it, and the page saw its end
-    manifest = snapshots.read_snapshot(ws, "first").manifest
+    manifest = snapshot_store.read_snapshot(ws, "first").manifest
     expect(page.get_by_text(manifest.hash)).to_be_visible()
     press(page, "Verify")
     expect(page.get_by_text("It holds exactly the rows")).to_be_visible()

@@ -31,7 +31,7 @@ def test_questions_are_held_out_judged_and_read(page, server, ws):
     press(page, "See the result")
     expect(page.get_by_text(f"{test.number} of {test.number}")).to_be_visible()
     expect(page.locator(".js-plotly-plot .slice").first).to_be_visible()
-    press(page, "Read these questions")
+    press(page, "Read questions")
     expect(page.get_by_text("Ours shown first")).to_be_visible()
     wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert wide[0] <= wide[1]

@@ -50,7 +50,7 @@ def growing(page, locator) -> None:
 
 def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter, teacher):
     visit(page, server, "/?workspace=starter&focus=natural-sciences", "Overview · Natural Sciences")
-    page.get_by_role("button", name="Add a discipline").click()
+    page.get_by_role("button", name="Add discipline").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name").fill("Limnology")
     dialog.get_by_role("textbox", name="Notes for the teacher").fill("Lakes, ponds and rivers.")
@@ -61,7 +61,7 @@ def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter,
     assert taxonomy_rows.node(starter.db, "limnology") is None
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    page.get_by_role("button", name="Add a discipline").click()  # it has gone on, and is there again
+    page.get_by_role("button", name="Add discipline").click()  # it has gone on, and is there again
     growing(page, dialog.locator(".st-key-preview_homework"))
     expect(dialog.get_by_role("button", name="Accept")).to_be_visible()
     expect(dialog.get_by_text("Question 3", exact=False)).to_be_visible()
@@ -73,7 +73,7 @@ def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter,
     assert number(starter, "SELECT count(*) FROM questions WHERE discipline_id = 'limnology'") == 0
     dialog.get_by_role("button", name="Accept").click()
 
-    expect(dialog.get_by_text("Limnology is in the tree, with all of its preview.")).to_be_visible()
+    expect(dialog.get_by_text("Limnology and its preview are now part of the taxonomy and the dataset.")).to_be_visible()
     assert taxonomy_rows.node(starter.db, "limnology").description == "Lakes, ponds and rivers."
     enter(page, "Subject queries", "1")
     enter(page, "Questions per syllabus", "3")
@@ -89,16 +89,16 @@ def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter,
 
 def test_a_preview_that_fails_says_why_and_is_thrown_away_by_keyboard(page, server, starter, teacher):
     visit(page, server, "/taxonomy?workspace=starter&focus=physics", "Taxonomy · Physics")
-    page.get_by_role("button", name="Add a discipline").first.click()
+    page.get_by_role("button", name="Add discipline").first.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("Physics, which is empty so far")).to_be_visible()
+    expect(dialog.get_by_text("Physics (empty)")).to_be_visible()
     ask_endpoint(dialog, page, teacher.url)
     enter(page, "Model", "nonsense")
-    dialog.get_by_role("button", name="Write a preview").press("Enter")
+    dialog.get_by_role("button", name="Generate preview").press("Enter")
     expect(dialog.get_by_text("has no model nonsense", exact=False)).to_be_visible()
-    expect(dialog.get_by_role("button", name="Try again")).to_be_visible()
-    dialog.get_by_role("button", name="Throw away").press("Enter")
-    expect(dialog.get_by_role("button", name="Write a preview")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Retry")).to_be_visible()
+    dialog.get_by_role("button", name="Discard").press("Enter")
+    expect(dialog.get_by_role("button", name="Generate preview")).to_be_visible()
     assert preview.waiting(starter) == []
 
 
@@ -106,12 +106,12 @@ def test_a_preview_that_fails_says_why_and_is_thrown_away_by_keyboard(page, serv
 def test_every_step_fits_a_screen_and_keeps_its_buttons_in_sight(page, server, starter, width, height):
     page.set_viewport_size({"width": width, "height": height})
     visit(page, server, "/runs?workspace=starter&focus=history", "Runs · History")
-    page.get_by_role("button", name="Add a discipline").click()
+    page.get_by_role("button", name="Add discipline").click()
     dialog = page.get_by_role("dialog")
-    for name in ("Write a preview", "Throw away"):
+    for name in ("Generate preview", "Discard"):
         button = dialog.get_by_role("button", name=name)
         expect(button).to_be_in_viewport()
         still(page)
         assert dialog.evaluate("part => part.scrollWidth - part.clientWidth") == 0
         button.click()
-    expect(dialog.get_by_role("button", name="Write a preview")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Generate preview")).to_be_visible()

@@ -95,9 +95,9 @@ def test_rows_are_reviewed_by_keyboard_and_undone(page, server, ws):
 def test_typing_into_a_field_reviews_nothing(page, server, ws):
     visit(page, server, "/homework?workspace=demo&focus=earth-science", "Homework · Earth science")
     enter(page, "Search", "skxkx")
-    expect(page.get_by_text("No row passes these filters.")).to_be_visible()
+    expect(page.get_by_text("No questions match these filters.")).to_be_visible()
     assert all(pair.review is None for pair in newest(ws, "earth-science"))
-    page.get_by_role("button", name="Clear the filters").click()
+    page.get_by_role("button", name="Clear filters").click()
     reads(page, newest(ws, "earth-science")[0])
 
 
@@ -144,9 +144,9 @@ def test_all_rows_of_a_filter_at_once_and_back(page, server, ws):
     page.get_by_test_id("stPopoverButton").filter(has_text="done_all").first.click()
     page.get_by_role("button", name="Reject 48 rows").click()
     expect(page.get_by_text("48 rows rejected.")).to_be_visible()
-    expect(page.get_by_text("No row passes these filters.")).to_be_visible()
+    expect(page.get_by_text("No questions match these filters.")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_text("No row passes these filters.")).to_have_count(0)
+    expect(page.get_by_text("No questions match these filters.")).to_have_count(0)
     assert all(pair.review is None for pair in newest(ws, "mathematics"))
 
 
@@ -170,7 +170,7 @@ def test_a_syllabus_is_edited_downloaded_and_the_edit_undone(page, server, ws):
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("heading", name="Sounds and zebras")).to_be_visible()
-    expect(page.get_by_text("made from an older text than this one", exact=False)).to_be_visible()
+    expect(page.get_by_text("generated from an earlier version of this text", exact=False)).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Markdown").click()
     text = download.value.path().read_text(encoding="utf-8")

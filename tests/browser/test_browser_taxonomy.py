@@ -44,7 +44,7 @@ def test_the_picture_leads_from_a_discipline_to_a_key_concept_and_back(page, ser
     expect(page.get_by_role("heading", level=3, name="Harmony and counterpoint")).to_be_visible()
     expect(page).to_have_url(re.compile("focus=music&subject=sub-"))
     press_node(page, "Canon")
-    expect(page.get_by_text("Canon · asked about in")).to_be_visible()
+    expect(page.get_by_text("Canon · covered by")).to_be_visible()
     press_node(page, "and 1 more")  # the other subject: up to all
     expect(page).not_to_have_url(re.compile("subject="))
     press_node(page, "Humanities")
@@ -66,7 +66,7 @@ def test_a_node_that_was_clicked_is_clicked_again_after_another_way_was_taken(pa
 def test_a_subject_leads_to_its_syllabus(page, server):
     visit(page, server, "/taxonomy?workspace=demo&focus=music", "Taxonomy · Music")
     press_node(page, "Harmony and count.*")
-    page.get_by_role("button", name="Open the syllabus").click()
+    page.get_by_role("button", name="Open syllabus").click()
     expect(page).to_have_url(re.compile("/syllabi.*focus=music&subject=sub-"))
 
 

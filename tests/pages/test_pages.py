@@ -54,7 +54,7 @@ def test_a_new_workspace_is_opened_at_once(home):
 EMPTY = {
     "overview": "It has no disciplines yet",
     "taxonomy": "The taxonomy is empty",
-    "syllabi": "Subjects and their syllabi will be here. There are none yet in this workspace",
+    "syllabi": "No subjects in this workspace",
     "homework": "There are none yet in this workspace",
     "diversity": "Nothing to map yet",
     "dataset": "Nothing here yet",
@@ -76,7 +76,7 @@ def test_an_empty_taxonomy(home, page):
 
 def test_an_empty_taxonomy_can_be_filled_with_the_starter_taxonomy(home):
     ws = Workspace.create(home / "empty")
-    shown = Studio("taxonomy").press("Use the starter taxonomy")
+    shown = Studio("taxonomy").press("Use default taxonomy")
     assert shown.fine and "126 disciplines" in shown.said
     assert taxonomy_rows.nodes(ws.db) == taxonomy_files.read(demo_workspace.STARTER_TAXONOMY)
 
@@ -84,8 +84,8 @@ def test_an_empty_taxonomy_can_be_filled_with_the_starter_taxonomy(home):
 STARTER = {
     "overview": "0 of 126 disciplines begun · 0 pairs · no target yet",
     "taxonomy": "8 fields · 126 disciplines · 0 open proposals",
-    "syllabi": "There are none yet in this workspace: a run asks a teacher for them.",
-    "homework": "There are none yet in this workspace: a run writes them.",
+    "syllabi": "There are none yet in this workspace yet. A run generates subjects and their syllabi.",
+    "homework": "There are none yet in this workspace yet. A run generates questions and answers.",
     "diversity": "Every question will be a point here",
     "dataset": "The dataset is made of answered questions. There are none yet",
     "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
@@ -130,7 +130,7 @@ def test_a_read_only_workspace_says_so_once_and_offers_no_change(demo_ws, page, 
     monkeypatch.setattr(os, "access", lambda *where: False)
     shown = Studio(page)
     assert shown.fine and DEMO[page] in shown.said and shown.said.count("badge[read-only]") == 1
-    changes = ("Add a discipline", "Keep", "Reject", "Star", "Edit", "Start", "Undo", "Ask what", "Count")
+    changes = ("Add discipline", "Keep", "Reject", "Star", "Edit", "Start", "Undo", "Ask what", "Count")
     assert not [label for label in shown.labels() if label.startswith(changes)]
 
 
@@ -377,8 +377,8 @@ def test_filters_narrow_the_rows_and_are_shared_by_the_address(demo_ws):
     assert questions(again) == questions(shown) == page_texts(demo_ws, PairFilter(strategy="pair"))
     answer = shown.app.button_group(key="answered")
     answer.set_value("open").run()
-    assert "No row passes these filters." in shown.said
-    shown.press("Clear the filters")
+    assert "No questions match these filters." in shown.said
+    shown.press("Clear filters")
     assert questions(shown) == page_texts(demo_ws)
 
 
@@ -437,7 +437,7 @@ def test_a_question_without_an_answer_says_so(demo_ws):
         call_rows.count(db, pair.question.discipline_id, pairs=-1)
     shown = Studio("homework")
     assert shown.fine and "95 answered pairs · 1 question without an answer" in shown.said
-    assert "This question has no answer yet" in shown.said
+    assert "No answer yet" in shown.said
     shown.app.button_group(key="answered").set_value("open").run()
     assert len(shown.table("question")) == 1
 

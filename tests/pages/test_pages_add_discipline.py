@@ -36,7 +36,7 @@ def never(monkeypatch):
 
 
 def opened(page: str = "overview", **query: str) -> Studio:
-    return Studio(page, **query).press("Add a discipline")
+    return Studio(page, **query).press("Add discipline")
 
 
 def described(name: str = "Virology", notes: str = "Viruses and what they do.", **query: str) -> Studio:
@@ -62,12 +62,12 @@ def test_it_opens_on_every_page(demo_ws, page):
 
 def test_the_whole_way_from_a_name_to_a_run(demo_ws, at_once):
     before = content(demo_ws)
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     assert dialog_says(shown, "Natural Sciences › **Virology**", "scripted teacher", "Foundations of Virology", "Question 3")
     assert content(demo_ws) == before and len(run_rows.runs(demo_ws.db)) == 4
 
     shown.press("Accept")
-    assert dialog_says(shown, "Virology is in the tree, with all of its preview.", "The full discipline")
+    assert dialog_says(shown, "Virology and its preview are now part of the taxonomy and the dataset.", "The full discipline")
     node = taxonomy_rows.node(demo_ws.db, "virology")
     assert (node.name, node.parent_id, node.description) == ("Virology", "natural-sciences", "Viruses and what they do.")
     assert taxonomy_rows.events(demo_ws.db, 1)[0].who == "Ada" and shown.app.query_params["focus"] == "virology"
@@ -86,30 +86,30 @@ def test_the_whole_way_from_a_name_to_a_run(demo_ws, at_once):
 
 
 def test_names_are_checked_and_near_duplicates_shown_with_their_place(demo_ws, at_once):
-    shown = described("  ").press("Write a preview")
+    shown = described("  ").press("Generate preview")
     assert dialog_says(shown, "The name is empty")
     shown.app.text_input(key="adding_name").set_value("Physic").run()
     assert [warning.value for warning in shown.app.warning] == [
-        "The tree already has Natural Sciences › Physical sciences › Physics."
+        "The taxonomy already contains Natural Sciences › Physical sciences › Physics."
     ]
     shown.app.selectbox(key="adding_place").set_value("physical-sciences")
     shown.app.text_input(key="adding_name").set_value("physics").run()
-    assert dialog_says(shown.press("Write a preview"), "stands twice under the same parent")
+    assert dialog_says(shown.press("Generate preview"), "stands twice under the same parent")
     assert preview.waiting(demo_ws) == []
 
 
 def test_what_is_thrown_away_leaves_nothing_but_its_accounts(demo_ws, at_once):
     before = content(demo_ws)
-    shown = described().press("Write a preview").press("Throw away")
+    shown = described().press("Generate preview").press("Discard")
     assert dialog_says(shown, "1 Describe") and shown.app.text_input(key="adding_name").value == "Virology"
     assert content(demo_ws) == before and preview.waiting(demo_ws) == []
     assert "Discarded" in run_rows.runs(demo_ws.db)[0].message
 
 
 def test_another_try_replaces_the_preview(demo_ws, at_once):
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     first = preview.waiting(demo_ws)[0].begun_at
-    shown.press("Try again · 10 calls · free")
+    shown.press("Regenerate · 10 calls · free")
     assert dialog_says(shown, "Question 3") and [waiting.begun_at > first for waiting in preview.waiting(demo_ws)] == [True]
 
 
@@ -120,7 +120,7 @@ def test_an_empty_discipline_in_focus_is_offered_and_gets_no_second_node(demo_ws
     name = next(field for field in shown.app.text_input if field.label == "Name")
     assert (name.value, name.disabled) == ("Physics", True)
     assert shown.app.text_area[0].value == taxonomy_rows.node(demo_ws.db, "physics").description
-    shown.press("Write a preview").press("Accept")
+    shown.press("Generate preview").press("Accept")
     assert dialog_says(shown, "Physics is in the tree") and len(taxonomy_rows.nodes(demo_ws.db)) == nodes
     assert number(demo_ws, "SELECT count(*) FROM questions WHERE discipline_id = 'physics'") == 3
     shown = opened(focus="physics")  # it is empty no more
@@ -128,15 +128,15 @@ def test_an_empty_discipline_in_focus_is_offered_and_gets_no_second_node(demo_ws
 
 
 def test_a_preview_that_waits_is_found_again_by_another_visitor(demo_ws, at_once):
-    described().press("Write a preview")
+    described().press("Generate preview")
     shown = opened()
-    assert dialog_says(shown, "A preview of **Virology** waits to be read, begun just now.")
+    assert dialog_says(shown, "The preview of **Virology** is ready for review, begun just now.")
     shown.press("Open")
     assert dialog_says(shown, "Natural Sciences › **Virology**", "Question 3") and "Accept" in shown.labels()
 
 
 def test_text_is_shown_while_it_is_written(demo_ws, never):
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     assert dialog_says(shown, "The teacher is being called.", "You may close this window") and "Stop" in shown.labels()
     chat = fingerprint([{"role": "user", "content": "x"}])
     for stage, text, sees in (
@@ -149,7 +149,7 @@ def test_text_is_shown_while_it_is_written(demo_ws, never):
         assert dialog_says(shown, *sees)
     assert "- \\*Capsids\\*\n ▌" in [text.value for text in shown.app.markdown]
     shown.press("Stop")
-    assert dialog_says(shown, "Stopping once what is being written now is stored.") and "Stop" not in shown.labels()
+    assert dialog_says(shown, "Stopping once what is being generated now is stored.") and "Stop" not in shown.labels()
 
 
 def test_what_a_teacher_writes_can_neither_break_nor_script_the_page(demo_ws, at_once, teach):
@@ -160,21 +160,21 @@ def test_what_a_teacher_writes_can_neither_break_nor_script_the_page(demo_ws, at
         return usual + "\n\n" + evil if stage in ("syllabus", "question", "answer") else usual.replace("Subject", "*Subject*")
 
     teach(Canned(behave))
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     assert dialog_says(shown, "*Subject* 0 of Virology", "3 class sessions · 12 key concepts")
     assert not [text.value for text in shown.app.markdown if "![x]" in text.value or " :material/bolt:" in text.value]
 
 
 def test_what_went_wrong_is_said_and_tried_again_without_paying_twice(demo_ws, at_once, teach):
     teach(Canned(lambda stage, nth, messages: TeacherError("It does not accept the key.") if stage == "syllabus" else None))
-    shown = described().press("Write a preview")
-    assert dialog_says(shown, "It does not accept the key.") and "Accept as it is" not in shown.labels()
+    shown = described().press("Generate preview")
+    assert dialog_says(shown, "It does not accept the key.") and "Accept incomplete" not in shown.labels()
     teacher = teach(Canned(lambda stage, nth, messages: "" if stage == "answer" else None))
-    shown.press("Try again")
-    assert dialog_says(shown, "The preview is not whole.", "3 × answers: empty") and "Accept as it is" in shown.labels()
+    shown.press("Retry")
+    assert dialog_says(shown, "The preview is incomplete.", "3 × answers: empty") and "Accept incomplete" in shown.labels()
     assert not teacher.requests("subject_list")
     teach(Canned())
-    assert dialog_says(shown.press("Try again"), "An answer to") and "Accept" in shown.labels()
+    assert dialog_says(shown.press("Retry"), "An answer to") and "Accept" in shown.labels()
 
 
 def test_without_a_key_nothing_is_begun(demo_ws, at_once):
@@ -185,7 +185,7 @@ def test_without_a_key_nothing_is_begun(demo_ws, at_once):
     assert next(label for label in shown.labels() if label.startswith("Write")).startswith(
         "Write a preview · 10 calls · about "
     )
-    assert dialog_says(shown.press("Write a preview"), "OPENAI_API_KEY is not set") and preview.waiting(demo_ws) == []
+    assert dialog_says(shown.press("Generate preview"), "OPENAI_API_KEY is not set") and preview.waiting(demo_ws) == []
 
 
 def test_a_key_typed_in_the_dialog_is_the_sessions_and_stands_beside_that_of_the_page(demo_ws, monkeypatch):
@@ -193,24 +193,24 @@ def test_a_key_typed_in_the_dialog_is_the_sessions_and_stands_beside_that_of_the
     launched(monkeypatch, lambda ws, run_id, environment=None: given.append(environment))
     shown = Studio("runs", focus="natural-sciences")
     shown.app.selectbox(key="run_kind").set_value("openai").run()
-    shown.press("Add a discipline")
+    shown.press("Add discipline")
     shown.app.selectbox(key="adding_kind").set_value("openai").run()
     shown.app.text_input(key="api_key_adding").set_value("sk-secret-4711")
     shown.app.text_input(key="adding_model").set_value("gpt-4o-mini")
     shown.app.text_input(key="adding_name").set_value("Virology").run()
-    assert dialog_says(shown.press("Write a preview"), "The teacher is being called.") and "sk-secret" not in shown.said
+    assert dialog_says(shown.press("Generate preview"), "The teacher is being called.") and "sk-secret" not in shown.said
     assert given == [{"OPENAI_API_KEY": "sk-secret-4711"}]
 
 
 def test_a_lost_process_is_told_and_can_be_tried_again(demo_ws, never, monkeypatch):
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     monkeypatch.setattr(runs.states, "LAUNCH_SECONDS", -1.0)
     shown.app.run()
-    assert dialog_says(shown, "The process that wrote this preview is gone or silent.") and "Try again" in shown.labels()
+    assert dialog_says(shown, "Worker lost (no heartbeat).") and "Retry" in shown.labels()
 
 
 def test_every_part_can_be_edited_before_it_is_accepted(demo_ws, at_once):
-    shown = described().press("Write a preview").press("Edit")
+    shown = described().press("Generate preview").press("Edit")
     assert dialog_says(shown, "Class sessions and key concepts")
     shown.app.text_area(key="preview_syllabus").set_value("Another plan.")
     shown.app.text_area(key="preview_question_1").set_value("What is a virus?")
@@ -230,26 +230,26 @@ def test_every_part_can_be_edited_before_it_is_accepted(demo_ws, at_once):
     shown.press("Edit")
     shown.app.text_area(key="preview_question_1").set_value("  ")
     assert dialog_says(shown.press("Save changes"), "The text of the question is empty.")
-    assert dialog_says(shown.press("Leave as it was"), "What is a virus?")
+    assert dialog_says(shown.press("Discard changes"), "What is a virus?")
     shown.press("Accept")
     assert number(demo_ws, "SELECT edited FROM questions WHERE text = 'What is a virus?'") == 1
 
 
 def test_what_was_begun_in_one_workspace_is_not_shown_in_another(demo_ws, starter_ws, at_once):
-    shown = described(workspace="demo").press("Write a preview")
+    shown = described(workspace="demo").press("Generate preview")
     assert "Accept" in shown.labels()
     next(box for box in shown.app.selectbox if box.label == "Workspace").set_value("starter").run()
     assert dialog_says(shown, "1 Describe") and "Accept" not in shown.labels() and preview.waiting(starter_ws) == []
 
 
 def test_a_running_preview_takes_its_time_and_the_page_follows(demo_ws):
-    shown = described().press("Write a preview")  # a child process of its own
+    shown = described().press("Generate preview")  # a child process of its own
     shown.until(lambda page: "Accept" in page.labels())
     assert dialog_says(shown, "Question 3")
 
 
 def test_a_discipline_that_somebody_added_meanwhile_is_accepted_into_it_or_refused_in_words(demo_ws, at_once):
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     tree_editing.remove(demo_ws, "natural-sciences", "Eve")
     shown.app.run()
     assert dialog_says(shown.press("Accept"), 'the parent "natural-sciences" does not exist')
@@ -259,12 +259,12 @@ def test_a_discipline_that_somebody_added_meanwhile_is_accepted_into_it_or_refus
 def test_an_empty_taxonomy_has_no_place_for_a_discipline_yet(home):
     Workspace.create(home / "empty").close()
     shown = opened()
-    assert dialog_says(shown, "The taxonomy is empty: begin with the starter taxonomy")
+    assert dialog_says(shown, "The taxonomy is empty. Add the default taxonomy")
     assert not [label for label in shown.labels() if label.startswith("Write")]
 
 
 def test_what_somebody_else_has_settled_meanwhile_is_simply_gone(demo_ws, at_once):
-    shown = described().press("Write a preview")
+    shown = described().press("Generate preview")
     preview.discard(demo_ws, "virology")
     shown.app.run()
     assert dialog_says(shown, "1 Describe") and shown.app.text_input(key="adding_name").value == "Virology"

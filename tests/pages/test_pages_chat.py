@@ -15,7 +15,7 @@ from support.studio_app import ROOT, Studio
 from glan_core.chat import conversations
 from glan_core.chat.conversations import ConversationSettings
 from glan_core.dataset.settings import SnapshotSettings
-from glan_core.dataset.snapshots import take_snapshot
+from glan_core.dataset.snapshot_job import create_snapshot
 from glan_core.models import server_client
 from glan_core.models.model_specs import SeededDecodingParams
 from glan_core.runs.heartbeat import Progress
@@ -34,7 +34,7 @@ def freeze(ws: Workspace, name: str) -> None:
     with ws.write() as db:
         run_id = run_rows.add_run(db, "snapshot", name, settings.model_dump(mode="json"))
     with Progress(ws, run_id, "test") as progress:
-        take_snapshot(ws, settings, progress)
+        create_snapshot(ws, settings, progress)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_a_held_out_question_is_asked_with_its_reference_at_hand(tuned_ws):
 
 
 def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_them(tuned_ws):
-    from glan_core.dataset.snapshots import read_snapshot
+    from glan_core.dataset.snapshot_store import read_snapshot
 
     row = next(row for _, row in read_snapshot(tuned_ws, "first").rows("train"))
     id = conversations.ask(

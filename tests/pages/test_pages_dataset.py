@@ -52,11 +52,11 @@ def test_the_checks_say_when_they_were_run_and_what_came_since(demo_ws):
 def test_a_reading_on_homework_tells_why_a_pair_is_left_out_and_filters_find_it(demo_ws):
     [pair] = homework_rows.pairs_page(demo_ws.db, PairFilter(), limit=1)
     tag(demo_ws, Tag(pair.question.seq, "contaminated", "gsm8k", "12", 0.66, {"where": "question"}))
-    shown = Studio("homework", dropped="Left out for a benchmark")
+    shown = Studio("homework", dropped="Excluded as contaminated")
     assert len(shown.table("question")) == 1 and "matches a question of gsm8k, 66% of it" in shown.said
     shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pair.question.id).dropped is None
-    assert "No row passes these filters." in shown.said
+    assert "No questions match these filters." in shown.said
 
 
 def test_counts_of_a_focus_without_pairs_are_told(demo_ws):

@@ -9,7 +9,7 @@ from support.studio_app import Studio
 
 from glan_core.dataset import decontamination_job, near_duplicate_job, quality_filter_job
 from glan_core.dataset.settings import DecontaminationSettings, NearDuplicateSettings, QualityFilterSettings
-from glan_core.dataset.text_spans import differing, excerpt, found_in
+from glan_core.dataset.text_spans import differing_spans, excerpt, quoted_spans
 from glan_core.homework import review
 from glan_core.workspace import homework_rows, run_rows, tag_rows
 from glan_core.workspace.pair_filter import PairFilter
@@ -118,7 +118,7 @@ def test_the_filters_that_are_on_are_applied_with_their_settings(demo_ws, starte
     next(field for field in shown.app.selectbox if field.label == "Language").select("de").run()
     shown.press("Apply 7 filters to 96 pairs")
     settings = last_order(demo_ws)
-    assert (settings["language"], settings["shortest_answer"], len(settings["rules"])) == (
+    assert (settings["language"], settings["min_answer_words"], len(settings["rules"])) == (
         "de",
         7,
         7,
@@ -191,7 +191,7 @@ def test_the_run_compares_as_alike_as_asked(demo_ws, started, monkeypatch):
     next(slider for slider in shown.app.slider if slider.label.startswith("Shared")).set_value(0.8)
     shown.press("Look for repeats")
     settings = last_order(demo_ws)
-    assert (settings["threshold"], settings["meaning"], settings["meaning_threshold"]) == (0.8, True, 0.9)
+    assert (settings["threshold"], settings["semantic"], settings["semantic_threshold"]) == (0.8, True, 0.9)
     assert settings["embedder"] == "st:all-MiniLM-L6-v2"
 
 
@@ -267,19 +267,19 @@ def test_every_match_shows_both_texts_with_the_match_marked(demo_ws, pairs, tmp_
     shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pairs[4].question.id).dropped is None
     shown.press("Forget sums_test".replace("_", "\\_"))
-    assert "Natalia" not in shown.said and decontamination_job.report(demo_ws) == []
+    assert "Natalia" not in shown.said and decontamination_job.split_reports(demo_ws) == []
 
 
 # --------------------------------------------------------------------------------------------------------------------- marks
 
 
 def test_words_that_differ_are_marked_unless_everything_does():
-    one, other = differing("The red cat sat here.", "The Red dog sat, here!")
+    one, other = differing_spans("The red cat sat here.", "The Red dog sat, here!")
     assert ([("The red cat sat here."[a:b]) for a, b in one], ["The Red dog sat, here!"[a:b] for a, b in other]) == (
         ["cat"],
         ["dog"],
     )
-    assert differing("Name a prime.", "Who wrote Hamlet?") == ([], [])
+    assert differing_spans("Name a prime.", "Who wrote Hamlet?") == ([], [])
 
 
 @pytest.mark.parametrize(("text", "found", "marked_as"), [
@@ -288,7 +288,7 @@ def test_words_that_differ_are_marked_unless_everything_does():
     ("A very long sen-\ntence that was cut", "“A very long…”", "A very long"), ("Other text", "“gone”", None),
 ])  # fmt: skip
 def test_what_a_filter_quotes_is_found_in_the_text(text, found, marked_as):
-    assert [text[a:b] for a, b in found_in(text, found)] == ([marked_as] if marked_as else [])
+    assert [text[a:b] for a, b in quoted_spans(text, found)] == ([marked_as] if marked_as else [])
 
 
 def test_a_long_text_is_shown_around_its_mark():

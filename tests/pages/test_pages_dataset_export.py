@@ -10,8 +10,8 @@ from support.studio_app import Studio, draw_map
 from glan_core import runs
 from glan_core.cli import _parser
 from glan_core.cli.dataset import _choice
-from glan_core.dataset import snapshots
-from glan_core.dataset.export_job import own_folder
+from glan_core.dataset import snapshot_store
+from glan_core.dataset.export_job import exports_folder
 from glan_core.dataset.settings import RowSelection
 from glan_core.homework import review
 from glan_core.runs import launcher
@@ -76,7 +76,7 @@ def test_a_snapshot_is_taken_of_what_was_counted_and_told_in_words(tagged):
     choose(shown, "run_snapshot_name", "first")
     shown.press("Freeze 95 pairs")
     assert shown.fine and "Froze 95 pairs as first" in shown.said
-    [one] = snapshots.list_snapshots(tagged)
+    [one] = snapshot_store.list_snapshots(tagged)
     assert (one.name, one.number, one.split, one.include) == ("first", 95, "syllabus", ("duplicate",))
     assert shown.table("hash")[["name", "pairs"]].values.tolist() == [["first", 95]]
     for words in ("1 rejected", "near-duplicates", "not done", "scripted (95)", one.hash, "3 of 126 disciplines"):
@@ -87,13 +87,13 @@ def test_the_focus_limits_a_snapshot_and_says_so(tagged):
     shown = snapshots_view(focus="music")
     assert "Only rows of Music" in shown.said
     shown.press("Freeze 16 pairs")
-    [one] = snapshots.list_snapshots(tagged)
+    [one] = snapshot_store.list_snapshots(tagged)
     assert one.number == 16 and list(one.disciplines) == ["music"] and ":gray[Only of] Music" in shown.said
 
 
 def test_a_snapshot_is_verified_taken_away_and_removed(tagged):
     shown = snapshots_view().press("Freeze")
-    [one] = snapshots.list_snapshots(tagged)
+    [one] = snapshot_store.list_snapshots(tagged)
     assert "holds exactly the rows" in shown.press("Verify").said
     file = next((tagged.folder / "snapshots").glob("*/train.parquet"))
     file.write_bytes(b"changed")
@@ -102,16 +102,16 @@ def test_a_snapshot_is_verified_taken_away_and_removed(tagged):
     assert shown.fine and field(shown, "export_source").value == one.name and "is damaged" in shown.said
     assert shown.app.session_state["dataset_view"] == "Export" and download(shown).label == f"Download {one.number} pairs"
     shown = snapshots_view().press(f"Remove {one.number} pairs")
-    assert not snapshots.list_snapshots(tagged) and "There is none yet." in shown.said
+    assert not snapshot_store.list_snapshots(tagged) and "There is none yet." in shown.said
 
 
 def test_a_name_that_is_taken_or_none_is_refused_before_anything_is_done(demo_ws):
     shown = snapshots_view().press("Freeze")
-    [one] = snapshots.list_snapshots(demo_ws)
+    [one] = snapshot_store.list_snapshots(demo_ws)
     choose(shown, "run_snapshot_name", one.name)
     assert "choose another name" in shown.said and "Freeze 96 pairs" not in shown.labels()
     choose(shown, "run_snapshot_name", "../elsewhere").press("Freeze")
-    assert "letters, digits" in shown.said and len(snapshots.list_snapshots(demo_ws)) == 1
+    assert "letters, digits" in shown.said and len(snapshot_store.list_snapshots(demo_ws)) == 1
 
 
 @pytest.mark.parametrize("form", ["chat", "datasets"])
@@ -128,7 +128,7 @@ def test_the_command_says_what_the_form_does(tagged, form):
     args = _parser().parse_args(shlex.split(command)[1:])
     assert (args.out, args.format, args.dir) == (settings["path"], form, str(tagged.folder))
     assert RowSelection.model_validate(_choice(tagged, args)) == RowSelection.model_validate(settings["choice"])
-    assert "Wrote 46 pairs to" in shown.said and (own_folder(tagged) / f"demo-{form}").is_dir()
+    assert "Wrote 46 pairs to" in shown.said and (exports_folder(tagged) / f"demo-{form}").is_dir()
     assert "is there already" in shown.said
 
 
@@ -169,8 +169,8 @@ def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo
     sent = []
     monkeypatch.setattr("glan_core.io.hub.push", lambda folder, repo, **how: sent.append((repo, how["private"])) or "there")
     choose(shown, "run_export_repo", "ada/glan")
-    choose(shown, "run_export_licence", "cc-by-4.0")
-    assert "Nobody is logged in" not in shown.said and "--push ada/glan --licence cc-by-4.0" in shown.said
+    choose(shown, "run_export_license", "cc-by-4.0")
+    assert "Nobody is logged in" not in shown.said and "--push ada/glan --license cc-by-4.0" in shown.said
     shown.press("Send 96 pairs")
     assert sent == [("ada/glan", True)] and "Sent 96 pairs to there" in shown.said
     assert "hf_secret" not in shown.said and "hf_secret" not in str(run_rows.runs(demo_ws.db, 1)[0])

@@ -74,8 +74,8 @@ def test_filters_come_from_a_link_and_go_by_their_chips(demo_ws):
     shown.app.button(key="chip_review").click().run()
     assert len(shown.table("question")) > 1
     shown.app.number_input(key="longest").set_value(1).run()
-    assert "No row passes these filters." in shown.said
-    shown.press("Clear the filters")
+    assert "No questions match these filters." in shown.said
+    shown.press("Clear filters")
     assert len(shown.table("question")) == 50 and not [b for b in shown.app.button if (b.key or "").startswith("chip_")]
 
 
@@ -134,8 +134,8 @@ def test_a_pair_is_edited_marked_and_its_older_text_told(demo_ws):
     edit.text_area[0].set_value("Why do zebras wear stripes?")
     edit.button[0].click().run()
     shown = Studio("homework", pair=pair.question.id)
-    assert "Why do zebras wear stripes?" in shown.said and "changed" in shown.said
-    assert "The answer was written to an older wording of the question" in shown.said
+    assert "Why do zebras wear stripes?" in shown.said and "edited" in shown.said
+    assert "The answer belongs to an earlier version of the question" in shown.said
     shown.app.session_state["chain_tabs"] = "History"
     shown.app.run()
     assert (
@@ -150,7 +150,7 @@ def test_an_answer_is_written_anew_by_a_run_of_its_own(demo_ws):
     pair = newest(demo_ws, 1)[0]
     review.edit(demo_ws, pair.question.id, "Ada", question=pair.question.text, answer="Something else.")
     shown = Studio("homework", pair=pair.question.id)
-    shown.press("Write the answer anew · 1 call")
+    shown.press("Regenerate answer · 1 call")
     [run, *_] = run_rows.runs(demo_ws.db)
     assert run.kind == "redo" and run.params["record_id"] == pair.question.id
     wait_for(lambda: runs.state_of(runs.get(demo_ws, run.id)) == "finished", "the run's end")
@@ -168,4 +168,4 @@ def test_questions_whose_answer_failed_can_be_listed(demo_ws):
         db.execute("UPDATE failures SET stage = 'answer'")
     shown = Studio("homework")
     shown.app.button_group(key="answered").set_value("failed").run()
-    assert len(shown.table("question")) == 1 and "This question has no answer yet" in shown.said
+    assert len(shown.table("question")) == 1 and "No answer yet" in shown.said

@@ -112,7 +112,7 @@ def test_a_run_started_on_the_page_finishes_and_its_pairs_are_there(starter_ws):
 
 
 def test_proposals_asked_for_on_the_taxonomy_page_arrive(starter_ws):
-    shown = Studio("taxonomy", focus="natural-sciences").press("Ask what is missing · 4 calls")
+    shown = Studio("taxonomy", focus="natural-sciences").press("Ask for missing nodes · 4 calls")
     shown.until(lambda page: "Oceanography" in page.said)
     assert shown.fine and "open proposal" in shown.said
 

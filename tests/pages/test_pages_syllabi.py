@@ -85,22 +85,25 @@ def test_an_edit_is_marked_says_what_is_older_and_is_undone(demo_ws):
     syllabus = curriculum_rows.syllabus(demo_ws.db, syllabus_id(subject.id))
     edit = opened(demo_ws)
     field(edit.text_input, "Subject").set_value("Chance and count")
-    field(edit.text_area, "Subtopics, one a line").set_value("Dice\nUrns")
+    field(edit.text_area, "Subtopics (one per line)").set_value("Dice\nUrns")
     field(edit.button, "Save").click().run()
     changed = curriculum_rows.subject(demo_ws.db, subject.id)
     assert (changed.name, changed.subtopics) == ("Chance and count", ("Dice", "Urns"))
     shown = Studio("syllabi", focus="mathematics")
-    assert f"{syllabus.questions} questions were made from an older text" in shown.said and "Chance and count ✎" in shown.said
+    assert (
+        f"{syllabus.questions} questions were generated from an earlier version" in shown.said
+        and "Chance and count ✎" in shown.said
+    )
     assert rows(demo_ws, "SELECT DISTINCT who FROM record_events") == [("Ada",)]
     shown.app.session_state["syllabus_tabs"] = "History"
     shown.app.run()
-    shown.press("Undo the latest change")
+    shown.press("Undo latest edit")
     assert curriculum_rows.subject(demo_ws.db, subject.id) == subject and shown.fine
 
 
 def test_an_edit_that_is_none_is_refused_in_the_dialog(demo_ws):
     edit = opened(demo_ws)
-    field(edit.text_area, "The syllabus as written").set_value("  ")
+    field(edit.text_area, "Syllabus text").set_value("  ")
     field(edit.button, "Save").click().run()
     assert [error.value for error in edit.error] == ["The text of the syllabus is empty\\."]
     assert number(demo_ws, "SELECT count(*) FROM record_events") == 0
@@ -111,7 +114,7 @@ def test_subjects_are_found_by_name_over_all_disciplines(demo_ws):
     shown.app.text_input(key="subject_words").set_value("GRAPH theo").run()
     assert shown.table("name")["name"].to_list() == ["Graph theory"]
     shown.app.text_input(key="subject_words").set_value("no such thing").run()
-    assert shown.fine and "No subject is called so." in shown.said
+    assert shown.fine and "No subjects match this search." in shown.said
 
 
 def test_empty_and_half_made_states(starter_ws):
@@ -137,7 +140,7 @@ def test_many_subjects_are_listed_by_discipline_first(starter_ws):
             curriculum_rows.add_subjects(db, discipline, many, [], [])
     shown = Studio("syllabi")
     assert sorted(shown.table("subjects")["name"]) == ["Mathematics", "Music"]
-    assert "Pick a discipline, then a subject" in shown.said
+    assert "Select a discipline, then a subject" in shown.said
     shown = Studio("syllabi", focus="music")
     assert len(shown.table("sessions")) == 150
 

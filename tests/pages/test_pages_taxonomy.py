@@ -29,7 +29,7 @@ def drawn(shown: Studio) -> list[str]:
 def test_the_graph_shows_the_whole_tree_and_nothing_below_it(demo_ws):
     shown = Studio("taxonomy")
     assert {"", *tree_names(demo_ws)} <= set(drawn(shown))
-    assert "3 of them begun" in shown.said
+    assert "3 started" in shown.said
     assert not [id for id in drawn(shown) if id.startswith(("sub-", "ses-", "con-"))]
 
 
@@ -51,7 +51,7 @@ def test_a_syllabus_that_is_not_there_yet_is_told(demo_ws):
         db.execute("DELETE FROM syllabi WHERE discipline_id = 'music'")
     subject = curriculum_rows.subjects(demo_ws.db, "music")[0]
     shown = Studio("taxonomy", focus="music", subject=subject.id)
-    assert shown.fine and "No syllabus yet" in shown.said and "Open on the Syllabi page" in shown.labels()
+    assert shown.fine and "No syllabus yet" in shown.said and "Open on Syllabi page" in shown.labels()
 
 
 def test_a_picture_stays_small_where_a_discipline_has_hundreds_of_subjects(demo_ws):
@@ -97,7 +97,7 @@ def test_a_node_is_renamed_described_and_moved(demo_ws):
     shown = Studio("taxonomy", focus="music")
     next(field for field in shown.app.text_input if field.label == "Name").set_value("Music and sound")
     next(field for field in shown.app.text_area if field.label == "Description").set_value("What is heard.")
-    next(field for field in shown.app.selectbox if field.label == "Under").set_value("humanities")
+    next(field for field in shown.app.selectbox if field.label == "Parent").set_value("humanities")
     shown.press("Save")
     assert shown.fine and "Taxonomy · Music and sound" in shown.said and "What is heard" in shown.said
     node = taxonomy_rows.node(demo_ws.db, "music")
@@ -105,7 +105,7 @@ def test_a_node_is_renamed_described_and_moved(demo_ws):
     assert [event.who for event in taxonomy_rows.events(demo_ws.db, 3)] == ["Ada"] * 3
     shown.app.session_state["taxonomy_tabs"] = "Changes"
     shown.app.run()
-    assert shown.table("what")["what"][0] == "Music described anew, moved, renamed"
+    assert shown.table("what")["what"][0] == "Music edited, moved, renamed"
 
 
 def test_an_edit_that_cannot_be_made_says_why_and_changes_nothing(demo_ws):
@@ -126,7 +126,7 @@ def test_an_edit_is_all_or_nothing(demo_ws):
     taken = next(n for n in before if n.parent_id == under.id)
     shown = Studio("taxonomy", focus="music")
     next(field for field in shown.app.text_input if field.label == "Name").set_value(taken.name)
-    next(field for field in shown.app.selectbox if field.label == "Under").set_value(under.id)
+    next(field for field in shown.app.selectbox if field.label == "Parent").set_value(under.id)
     shown.press("Save")
     assert shown.app.error and taxonomy_rows.nodes(demo_ws.db) == before
 
@@ -219,7 +219,7 @@ def test_what_was_removed_comes_back_when_it_is_added_again(demo_ws):
     shown.press("Undo")
     assert "oceanography" not in [node.id for node in taxonomy_rows.nodes(demo_ws.db)]
     add_below(shown, " Oceanography ")
-    assert shown.fine and "Oceanography was here before: it is back, with all that was made for it." in shown.said
+    assert shown.fine and "Oceanography with its generated data." in shown.said
     assert "oceanography" in [node.id for node in taxonomy_rows.nodes(demo_ws.db)]
     shown.press("Undo")
     assert "oceanography" not in [node.id for node in taxonomy_rows.nodes(demo_ws.db)]
@@ -232,25 +232,25 @@ def test_votes_decide_a_proposal(demo_ws):
     shown.app.button(key=f"vote_{second.id}_False").click().run()
     assert taxonomy_rows.tallies(demo_ws.db) == {first.id: (1, 0), second.id: (0, 1)}
     assert {"Keep · 1", "Remove · 1"} <= set(shown.labels())
-    shown.press("Count the votes · adds 1, rejects 1")
+    shown.press("Apply votes · adds 1, rejects 1")
     assert shown.fine and "16 open proposals" in shown.said
     assert first.name in tree_names(demo_ws).values() and second.name not in tree_names(demo_ws).values()
 
 
 def test_a_later_vote_replaces_the_earlier_and_a_node_can_be_voted_out(demo_ws):
     shown = Studio("taxonomy", focus="physics")
-    assert "Count the votes · none yet" not in shown.labels()
+    assert "Apply votes · no majority yet" not in shown.labels()
     shown.app.button(key="vote_physics_True").click().run()
     shown.app.button(key="vote_physics_False").click().run()
     assert taxonomy_rows.tallies(demo_ws.db)["physics"] == (0, 1)
-    shown.press("Count the votes · removes 1")
+    shown.press("Apply votes · removes 1")
     assert shown.fine and "physics" not in tree_names(demo_ws)
 
 
 def test_votes_on_a_node_can_be_counted_without_open_proposals(starter_ws):
     shown = Studio("taxonomy", focus="physics")
     shown.app.button(key="vote_physics_False").click().run()
-    shown.press("Count the votes")
+    shown.press("Apply votes")
     assert shown.fine and "physics" not in tree_names(starter_ws)
 
 
@@ -261,7 +261,7 @@ def test_a_proposal_says_what_it_resembles_and_that_it_is_scripted(starter_ws):
             "scripted", "open",
         ))  # fmt: skip
     shown = Studio("taxonomy")
-    assert shown.fine and "resembles Physics, a_b" in shown.said and "scripted teacher" in shown.said
+    assert shown.fine and "similar to Physics, a_b" in shown.said and "scripted teacher" in shown.said
     assert "**Physics \\*2\\***" in [text.value for text in shown.app.markdown]
 
 
@@ -280,7 +280,7 @@ def test_an_imported_file_shows_its_difference_before_it_is_applied(demo_ws):
     wanted.append(Node("juggling", "Juggling", "discipline", "humanities"))
     shown = upload(Studio("taxonomy"), "mine.yaml", taxonomy_files.dump(wanted, "yaml"))
     assert shown.fine
-    assert "1 added" in shown.said and "It removes 1 node; what was generated there stays." in shown.said
+    assert "1 added" in shown.said and "Removes 1 node; generated data is kept." in shown.said
     assert shown.table("before")[["what", "name"]].values.tolist() == [
         ["added", "Juggling"], ["removed", "Music"], ["renamed", "Letters and arts"]
     ]  # fmt: skip
@@ -292,7 +292,7 @@ def test_an_imported_file_shows_its_difference_before_it_is_applied(demo_ws):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.yaml", b"\xff\xfe\x00", "is not text in UTF-8"), ("x.json", "{", "x.json"), ("x.yaml", "- just a list", "x.yaml"),
+        ("x.yaml", b"\xff\xfe\x00", "is not a UTF-8 text file"), ("x.json", "{", "x.json"), ("x.yaml", "- just a list", "x.yaml"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_taxonomy_is_refused_with_a_reason(demo_ws, name, content, said):
@@ -306,7 +306,7 @@ def test_the_exported_file_imported_again_changes_nothing(demo_ws):
     for kind in ("yaml", "json"):
         text = taxonomy_files.dump(taxonomy_rows.nodes(demo_ws.db), kind)
         shown = upload(Studio("taxonomy"), f"taxonomy.{kind}", text)
-        assert f"Taxonomy.{kind} says what the workspace already holds." in shown.said
+        assert f"Taxonomy.{kind} is identical to the workspace's taxonomy." in shown.said
 
 
 def test_the_shipped_taxonomy_is_compared_and_brought_back(demo_ws):
@@ -316,11 +316,11 @@ def test_the_shipped_taxonomy_is_compared_and_brought_back(demo_ws):
     shown = Studio("taxonomy")
     shown.app.session_state["taxonomy_tabs"] = "Import and export"
     shown.app.run()
-    shown.app.button_group(key="compare_with").set_value("The shipped taxonomy").run()
+    shown.app.button_group(key="compare_with").set_value("Default taxonomy").run()
     assert shown.table("before")[["what", "name"]].values.tolist() == [
         ["added", "Physics"], ["renamed", "Music"], ["moved", "Dance"]
     ]  # fmt: skip
-    assert "It removes nothing." in shown.said
+    assert "Removes nothing." in shown.said
     shown.press("Import · 3 changes")
     assert shown.fine and taxonomy_rows.nodes(demo_ws.db) == taxonomy_files.read(demo_workspace.STARTER_TAXONOMY)
     shown.press("Undo")

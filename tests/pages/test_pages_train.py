@@ -13,7 +13,7 @@ from support.studio_app import Studio, copy_of
 from glan_core import runs
 from glan_core.cli import _parser
 from glan_core.cli.finetune import order_of
-from glan_core.dataset.snapshots import list_snapshots, remove_snapshot
+from glan_core.dataset.snapshot_store import list_snapshots, remove_snapshot
 from glan_core.models import tuned_model_store
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
@@ -126,14 +126,14 @@ def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, 
     )  # fmt: skip
     assert shown.fine and metrics(shown)["Steps"] != before and "lose the end of their answer" in shown.said
     settings = ordered(shown)
-    assert (settings.name, settings.epochs, settings.batch, settings.max_length, settings.patience) == (
+    assert (settings.name, settings.epochs, settings.global_batch_size, settings.max_length, settings.patience) == (
         "my-student",
         2.5,
         8,
         200,
         None,
     )
-    assert (settings.learning_rate, settings.warmup_share, settings.schedule, settings.keep_best) == (
+    assert (settings.learning_rate, settings.warmup_ratio, settings.schedule, settings.keep_best) == (
         0.00123456789,
         0.1,
         "linear",
@@ -163,7 +163,7 @@ def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(frozen, launch
     shown.press("Start · ")
     assert shown.fine and "There is already a model" in shown.said
     choose(shown, run_train_demo_batch=3, run_train_demo_rows_at_once=2)
-    assert shown.fine and "choose a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
+    assert shown.fine and "not a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
     assert not launched and not [run for run in run_rows.runs(frozen.db) if run.kind == "finetune"]
 
 
@@ -313,8 +313,8 @@ def test_there_must_be_runs_to_compare(frozen):
 
 
 def test_runs_are_held_beside_one_another_with_what_differs(frozen):
-    one = add_training(frozen, "finished", "slow", settings={"learning_rate": 1e-4, "batch": 4})
-    two = add_training(frozen, "failed", "fast", settings={"learning_rate": 1e-2, "batch": 4})
+    one = add_training(frozen, "finished", "slow", settings={"learning_rate": 1e-4, "global_batch_size": 4})
+    two = add_training(frozen, "failed", "fast", settings={"learning_rate": 1e-2, "global_batch_size": 4})
     add_training(frozen, "queued", "idle", steps=[], replies=[])
     shown = compare()
     assert shown.fine
@@ -417,7 +417,7 @@ def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch)
     put_model(frozen, "student")
     shown = Studio("models")
     target = field(shown, "export_path_student").value
-    choose(shown, export_licence_student="cc-by-4.0").press("Write the folder")
+    choose(shown, export_license_student="cc-by-4.0").press("Write the folder")
     assert shown.fine and "# student" in Path(target, "README.md").read_text()
     choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Write the folder")
     assert shown.fine and "can't be written" in shown.said
@@ -458,8 +458,8 @@ def test_who_may_not_write_can_still_look(frozen, monkeypatch):
 
 
 def test_the_settings_of_a_run_that_failed_can_be_changed(frozen):
-    changed = {"epochs": 2.0, "batch": 6, "rows_at_once": 3, "max_length": 300, "scratch": {"layers": 2}, "keep_best": False,
-               "patience": None, "rows": 20, "checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
+    changed = {"epochs": 2.0, "global_batch_size": 6, "per_device_batch_size": 3, "max_length": 300, "scratch": {"layers": 2}, "keep_best": False,
+               "patience": None, "rows": 20, "gradient_gradient_checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
     run_id = add_training(frozen, "failed", "student", settings=changed)
     shown = watch().press("Change its settings")
     assert shown.fine and ordered(shown) == FinetuneSettings(**runs.get(frozen, run_id).params)

@@ -5,9 +5,9 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.dataset import decontamination_job
-from glan_core.dataset.benchmark_files import KNOWN
+from glan_core.dataset.benchmark_files import HUB_BENCHMARKS
 from glan_core.dataset.benchmark_store import store_benchmark, stored_benchmarks
-from glan_core.dataset.decontamination_job import Flag
+from glan_core.dataset.decontamination_job import ContaminatedPair
 from glan_core.dataset.settings import BenchmarkSource, DecontaminationSettings
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, shorten
@@ -54,12 +54,12 @@ def _key(name: str) -> str:
 
 def _choice(ws: Workspace) -> DecontaminationSettings | None:
     """Which benchmarks, those of earlier runs at first; None while none is chosen."""
-    asked = {source.source: source.column for source in decontamination_job.sources(ws)}
+    asked = {source.source: source.column for source in decontamination_job.checked_sources(ws)}
     kept = {str(path): path.name for path in stored_benchmarks(ws)}
     key = checks.initially(_key("chosen"), list(asked))
     if added := st.session_state.pop("benchmark_added", None):
         st.session_state[key] = list(dict.fromkeys([*st.session_state[key], added]))
-    options = list(dict.fromkeys([*KNOWN, *kept, *asked, *st.session_state[key]]))
+    options = list(dict.fromkeys([*HUB_BENCHMARKS, *kept, *asked, *st.session_state[key]]))
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         chosen = st.multiselect(
             "Benchmarks", options, format_func=lambda source: _said(source, kept), key=key,
@@ -70,7 +70,7 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
         )  # fmt: skip
         with st.popover("Add a file", icon=":material/upload_file:"):
             _upload(ws)
-    own = [source for source in chosen if source.lower() not in KNOWN]
+    own = [source for source in chosen if source.lower() not in HUB_BENCHMARKS]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         digits = st.toggle(
             "Also where only numbers differ", key=_key("digits"),
@@ -91,7 +91,7 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
 def _said(source: str, kept: dict[str, str]) -> str:
     """A benchmark as it is offered: its name and what it asks. Different ones read differently: the browser tells them apart
     by that."""
-    if known := KNOWN.get(source.lower()):
+    if known := HUB_BENCHMARKS.get(source.lower()):
         return f"{known.label} · {known.about}"
     return f"{kept[source]} · kept in this workspace" if source in kept else source
 
@@ -116,7 +116,7 @@ def _upload(ws: Workspace) -> None:
 
 def _report(ws: Workspace, tree: nx.DiGraph) -> None:
     """What was found, by benchmark and split; then the matches of one of them."""
-    splits = decontamination_job.report(ws)
+    splits = decontamination_job.split_reports(ws)
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == decontamination_job.KIND}
     newest = homework_rows.last_seq(ws.db)
     st.dataframe(
@@ -167,7 +167,7 @@ def _forget(ws: Workspace, names: list[str]) -> None:
         st.caption("It leaves the report, and its tags go: the pairs count again. What a person overruled stays on record.")
         st.button(
             f"Forget {plain(shorten(name, 40))}", width="stretch", key="forget", on_click=job_panel.act,
-            args=(decontamination_job.forget, ws, name),
+            args=(decontamination_job.remove_benchmark, ws, name),
         )  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def _flags(ws: Workspace, tree: nx.DiGraph, name: str, only: bool | None) -> Non
     """The matches of a benchmark, newest pair first, both texts side by side."""
     flags, buttons = checks.rows_of(
         "flags_rows", (name, only),
-        lambda before, limit: decontamination_job.flags_page(ws, name, before=before, overruled=only, limit=limit),
+        lambda before, limit: decontamination_job.contaminated_page(ws, name, before=before, overruled=only, limit=limit),
         lambda flag: flag.tag.seq,
     )  # fmt: skip
     for flag in flags:
@@ -183,7 +183,7 @@ def _flags(ws: Workspace, tree: nx.DiGraph, name: str, only: bool | None) -> Non
     buttons()
 
 
-def _beside(ws: Workspace, tree: nx.DiGraph, flag: Flag) -> None:
+def _beside(ws: Workspace, tree: nx.DiGraph, flag: ContaminatedPair) -> None:
     with st.container(border=True, gap="xsmall"):
         grid = st.grid(2, gap="medium", min_column_width=260)
         with grid.cell():

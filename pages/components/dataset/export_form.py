@@ -9,11 +9,11 @@ from pathlib import Path
 import networkx as nx
 import streamlit as st
 
-from glan_core.dataset import snapshots
+from glan_core.dataset import snapshot_store
 from glan_core.dataset.card import card, field_bars
-from glan_core.dataset.export_job import is_folder, own_folder, packed
-from glan_core.dataset.formats import FORMATS, shaped, suffix
-from glan_core.dataset.manifest import Manifest, counted
+from glan_core.dataset.export_job import is_folder, exports_folder, export_bytes
+from glan_core.dataset.formats import FORMATS, format_row, file_suffix
+from glan_core.dataset.manifest import Manifest, selection_manifest
 from glan_core.dataset.row_selection import sample_row
 from glan_core.dataset.settings import ExportSettings, RowSelection
 from glan_core.errors import GlanError
@@ -67,7 +67,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 def _source(ws: Workspace) -> Manifest | None:
     """The snapshot that is exported, or None for the workspace as it is."""
-    found = {one.name: one for one in snapshots.list_snapshots(ws)}
+    found = {one.name: one for one in snapshot_store.list_snapshots(ws)}
     if st.session_state.get("export_source") not in found:
         st.session_state.export_source = ""
     name = st.selectbox(
@@ -125,7 +125,7 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, bu
 
 def _name(ws: Workspace, values: dict, folder: bool = False) -> str:
     """What the file or folder is called."""
-    return f"{values['snapshot'] or ws.folder.name}-{values['form']}{'' if folder else suffix(values['form'])}"
+    return f"{values['snapshot'] or ws.folder.name}-{values['form']}{'' if folder else file_suffix(values['form'])}"
 
 
 def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) -> None:
@@ -136,7 +136,7 @@ def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) 
             f"At most {number(MOST_DOWNLOADED)} rows go through the browser: write these to this machine, or use the command."
         )
     st.download_button(
-        f"Download {plural(count, 'pair')}", partial(packed, ws, values["form"], values["choice"], snapshot=values["snapshot"]),
+        f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"]),
         file_name=f"{name}.zip" if folder else name, type="primary", icon=":material/download:",
         key="download", on_click="ignore", disabled=not (fits and count),
         help="A ZIP archive with a file a split, the card and the numbers." if folder else None,
@@ -145,12 +145,12 @@ def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) 
 
 def _path(ws: Workspace, values: dict, folder: bool, name: str) -> dict:
     """The fields of a file or folder on this machine."""
-    usual = own_folder(ws) / name
+    usual = exports_folder(ws) / name
     typed = st.text_input(
         "Folder" if folder else "File", key="run_export_path", placeholder=str(usual),
         help="On the machine that the studio runs on. It appears whole or not at all; empty: the place that is shown.",
     ).strip()  # fmt: skip
-    path = own_folder(ws) / Path(typed).expanduser() if typed else usual
+    path = exports_folder(ws) / Path(typed).expanduser() if typed else usual
     if path.exists():
         st.caption(f":orange[{plain(str(path))} is there already: an earlier export there is replaced.]")
     with_card = folder or st.checkbox("With a dataset card beside it", key="run_export_card")
@@ -161,8 +161,8 @@ def _hub(ws: Workspace) -> dict:
     """The fields of a dataset on the Hub."""
     repo = st.text_input("Dataset on the Hub", key="run_export_repo", placeholder="owner/name").strip()
     with st.grid(2, gap="small", min_column_width=170):
-        licence = st.text_input(
-            "Licence", key="run_export_licence", placeholder="cc-by-4.0",
+        license = st.text_input(
+            "License", key="run_export_license", placeholder="cc-by-4.0",
             help="The identifier that the card gives. What the teachers' terms allow stands in the card.",
         ).strip()  # fmt: skip
         st.session_state.setdefault("run_export_private", True)
@@ -175,7 +175,7 @@ def _hub(ws: Workspace) -> dict:
         )  # fmt: skip
     except GlanError as error:
         st.warning(plain(str(error)))
-    return {"repo": repo or None, "private": private, "licence": licence or None}
+    return {"repo": repo or None, "private": private, "license": license or None}
 
 
 def command(ws: Workspace, settings: ExportSettings) -> str:
@@ -200,8 +200,8 @@ def command(ws: Workspace, settings: ExportSettings) -> str:
         parts += ["--split", choice.split, "--validation", f"{choice.validation_share:g}", "--seed", str(choice.seed)]
     if settings.card:
         parts.append("--card")
-    if settings.licence:
-        parts += ["--licence", settings.licence]
+    if settings.license:
+        parts += ["--license", settings.license]
     return shlex.join(parts)
 
 
@@ -220,7 +220,7 @@ def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
     with head:
         scripted_mark(row["answer_teacher"])
     st.code(
-        json.dumps(_cut(shaped(row, values["form"])), ensure_ascii=False, indent=2),
+        json.dumps(_cut(format_row(row, values["form"])), ensure_ascii=False, indent=2),
         language="json",
         wrap_lines=True,
         height=400,
@@ -230,7 +230,7 @@ def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
 
 @st.cache_data(max_entries=20, show_spinner=False)
 def _frozen_row(_ws: Workspace, folder: str, name: str, hash: str) -> dict | None:
-    return next((row for _, row in snapshots.read_snapshot(_ws, name).rows()), None)
+    return next((row for _, row in snapshot_store.read_snapshot(_ws, name).rows()), None)
 
 
 def _cut(value: object) -> object:
@@ -264,8 +264,8 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
         manifest = frozen or Manifest.model_validate_json(
             _counted(ws, str(ws.folder), values["choice"].model_dump_json(), state)
         )
-        licence = st.session_state.get("run_export_licence") or None
-        text = card(manifest, values["form"], figure="coverage.svg", licence=None if _odd(licence) else licence, data=data)
+        license = st.session_state.get("run_export_license") or None
+        text = card(manifest, values["form"], figure="coverage.svg", license=None if _odd(license) else license, data=data)
         _, front, body = text.split("---\n", 2)
         before, _, after = re.split(r"(!\[Rows by field of the taxonomy\]\(coverage\.svg\))", body, maxsplit=1)
         st.markdown(model_markdown(before))
@@ -278,14 +278,14 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
         st.code(front.strip(), language="yaml")
 
 
-def _odd(licence: str | None) -> bool:
+def _odd(license: str | None) -> bool:
     """Whether it is no identifier that a card could give."""
     try:
-        return licence is not None and not read_settings(ExportSettings, {"licence": licence})
+        return license is not None and not read_settings(ExportSettings, {"license": license})
     except GlanError:
         return True
 
 
 @st.cache_data(max_entries=20, show_spinner="Counting …")
 def _counted(_ws: Workspace, folder: str, choice: str, state: tuple[int, int]) -> str:
-    return counted(_ws, RowSelection.model_validate_json(choice)).model_dump_json()
+    return selection_manifest(_ws, RowSelection.model_validate_json(choice)).model_dump_json()

@@ -4,7 +4,7 @@ import networkx as nx
 import streamlit as st
 
 from glan_core.dataset.settings import NearDuplicateSettings
-from glan_core.dataset.text_spans import differing
+from glan_core.dataset.text_spans import differing_spans
 from glan_core.diversity import vector_store
 from glan_core.diversity.semantic_neighbors import usual_threshold
 from glan_core.formatting import number, plural
@@ -61,7 +61,7 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
             "two questions of 60 words that differ in three of them are the same.",
         )  # fmt: skip
         meaning = st.toggle(
-            "In meaning too", key=checks.initially(_key("meaning"), bool(stored) and before.get("meaning", False)),
+            "In meaning too", key=checks.initially(_key("meaning"), bool(stored) and before.get("semantic", False)),
             disabled=not stored, help="Compares the vectors of questions within each discipline.",
         )  # fmt: skip
         if not stored:
@@ -76,7 +76,7 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
             "Vectors of", names, format_func=embedder_form.spoken,
             key=checks.initially(_key("embedder"), known if known in names else names[0]), width=190,
         )  # fmt: skip
-        usual = before.get("meaning_threshold", 0.95) if known == name else usual_threshold(name)
+        usual = before.get("semantic_threshold", 0.95) if known == name else usual_threshold(name)
         least = st.slider(
             "Cosine, least", 0.5, 1.0, step=0.01,
             key=checks.initially(_key(f"cosine_{name}"), usual), width=240,
@@ -87,7 +87,7 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
         st.caption(
             f"{number(with_vector)} of {plural(pairs, 'question')} have a vector; the others are compared by words alone."
         )
-    return NearDuplicateSettings(threshold=threshold, meaning=True, meaning_threshold=least, embedder=name)
+    return NearDuplicateSettings(threshold=threshold, semantic=True, semantic_threshold=least, embedder=name)
 
 
 def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
@@ -105,7 +105,7 @@ def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
             format_func=lambda way: f"{WAYS[way]} · {number(counts[way][0])}",
         )  # fmt: skip
         only = checks.which("repeats_overruled", *counts[way])
-    at_least = {"near": "threshold", "meaning": "meaning_threshold"}.get(way)
+    at_least = {"near": "threshold", "meaning": "semantic_threshold"}.get(way)
     least = f" At least {fact['settings'][at_least]:.2f} alike." if at_least else ""
     st.caption(TOLD[way] + least)
     rows, buttons = checks.tagged_rows(ws, "repeats_rows", "duplicate", way, only)
@@ -123,7 +123,7 @@ def _beside(ws: Workspace, tree: nx.DiGraph, tag: Tag) -> None:
     with st.container(border=True, gap="xsmall"):
         repeating = pair.question.text[:MOST]
         standing = stands.question.text[:MOST] if stands else ""
-        in_standing, in_repeating = differing(standing, repeating) if stands and tag.name != "exact" else ([], [])
+        in_standing, in_repeating = differing_spans(standing, repeating) if stands and tag.name != "exact" else ([], [])
         grid = st.grid(2, gap="medium", min_column_width=260)
         with grid.cell():
             if stands:

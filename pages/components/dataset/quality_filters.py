@@ -3,10 +3,11 @@
 import networkx as nx
 import streamlit as st
 
+from glan_core.settings import current_names
 from glan_core.dataset import quality_filter_job
-from glan_core.dataset.quality_filter_job import RULES, Example, Sample
+from glan_core.dataset.quality_filter_job import RULES, FilterExample, FilterPreview
 from glan_core.dataset.settings import QualityFilterSettings
-from glan_core.dataset.text_spans import found_in
+from glan_core.dataset.text_spans import quoted_spans
 from glan_core.formatting import number, plural
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
@@ -36,10 +37,10 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == quality_filter_job.KIND}
     left, right = page_frame.picture_and_detail()
     with left:
-        settings = _settings((fact or {}).get("settings", {}))
+        settings = _settings(current_names(QualityFilterSettings, (fact or {}).get("settings", {})))
         sample = _sample(settings)
         settings = settings.model_copy(
-            update={"rules": tuple(_rules(settings, sample, counts, quality_filter_job.chosen(ws) or tuple(RULES)))}
+            update={"rules": tuple(_rules(settings, sample, counts, quality_filter_job.applied_rules(ws) or tuple(RULES)))}
         )
         _deeds(ws, settings, counts, pairs, busy)
         if sample:
@@ -66,8 +67,8 @@ def _settings(before: dict) -> QualityFilterSettings:
         )  # fmt: skip
         least = {}
         for name, label in (
-            ("shortest_question", "Words of a question, least"),
-            ("shortest_answer", "Words of an answer, least"),
+            ("min_question_words", "Words of a question, least"),
+            ("min_answer_words", "Words of an answer, least"),
         ):
             least[name] = st.number_input(
                 label, 0, 1000, key=checks.initially(_key(name), before.get(name, 2)), width=190,
@@ -76,13 +77,13 @@ def _settings(before: dict) -> QualityFilterSettings:
     return QualityFilterSettings(rules=(), language=language, **least)
 
 
-def _sample(settings: QualityFilterSettings) -> Sample | None:
+def _sample(settings: QualityFilterSettings) -> FilterPreview | None:
     """What was tried last with these settings in this workspace."""
     of, sample = st.session_state.get(TRIED, (None, None))
     return sample if of == (st.session_state.workspace, settings) else None
 
 
-def _rules(settings: QualityFilterSettings, sample: Sample | None, counts: dict, applied: tuple[str, ...]) -> list[str]:
+def _rules(settings: QualityFilterSettings, sample: FilterPreview | None, counts: dict, applied: tuple[str, ...]) -> list[str]:
     """The filters as rows with their switches and counts; the names of those that are on."""
     on = []
     with st.container(gap="xsmall", border=True):
@@ -132,7 +133,7 @@ def _deeds(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: 
             key="try_filters",
         ):
             with st.spinner("Some of the rows are tried …"):
-                sample = quality_filter_job.examples(ws, settings)
+                sample = quality_filter_job.preview_filters(ws, settings)
             st.session_state[TRIED] = (st.session_state.workspace, settings.model_copy(update={"rules": ()})), sample
             most = max(sample.found, key=sample.found.get)
             st.session_state[PICKED] = (st.session_state.workspace, "tried", most)
@@ -159,7 +160,7 @@ def _deeds(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: 
         )
 
 
-def _picked(ws: Workspace, tree: nx.DiGraph, sample: Sample | None, counts: dict) -> None:
+def _picked(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview | None, counts: dict) -> None:
     """What the picked filter would take out, or took out."""
     what, name = _chosen() or (None, None)
     if what == "tried" and sample and name in sample.found:
@@ -184,7 +185,7 @@ def _picked(ws: Workspace, tree: nx.DiGraph, sample: Sample | None, counts: dict
     buttons()
 
 
-def _tried(ws: Workspace, tree: nx.DiGraph, sample: Sample, name: str) -> None:
+def _tried(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview, name: str) -> None:
     """Examples of what a filter would take out."""
     found = sample.found[name]
     st.markdown(f"**{RULES[name].label}** · would tag {number(found)} of {number(sample.looked_at)}")
@@ -198,14 +199,14 @@ def _tried(ws: Workspace, tree: nx.DiGraph, sample: Sample, name: str) -> None:
         st.caption(f"The first {len(sample.examples[name])} of them.")
 
 
-def _open(ws: Workspace, tree: nx.DiGraph, example: Example, name: str) -> None:
+def _open(ws: Workspace, tree: nx.DiGraph, example: FilterExample, name: str) -> None:
     if pair := homework_rows.pair(ws.db, example.id):
         checks.open_button(tree, pair, f"tried_{name}")
 
 
 def _texts(question: str, answer: str, found: str) -> None:
     """What was found, and the question and the answer around it, marked."""
-    in_question, in_answer = found_in(question, found), found_in(answer, found)
+    in_question, in_answer = quoted_spans(question, found), quoted_spans(answer, found)
     st.markdown(f"Found: {plain(found)}")
     checks.text("Question", question, in_question if not in_answer or len(in_question) else (), 260)
     checks.text("Answer", answer, in_answer, 260)

@@ -163,12 +163,12 @@ def _minimums() -> dict:
     """The scores from which a pair is good enough."""
     st.caption("Left out is what scores below one of these; that holds for pairs judged earlier as well.")
     with st.grid(4, gap="small", min_column_width=105):
-        return {f"least_{name}": _minimum(name) for name in SCORES}
+        return {f"min_{name}": _minimum(name) for name in SCORES}
 
 
 def _minimum(name: str) -> int:
     label, told = RUBRIC[name]
-    st.session_state.setdefault(f"run_judge_{name}", QualityJudgeSettings.model_fields[f"least_{name}"].default)
+    st.session_state.setdefault(f"run_judge_{name}", QualityJudgeSettings.model_fields[f"min_{name}"].default)
     return st.number_input(label, 1, 5, key=f"run_judge_{name}", help=told)
 
 

@@ -7,9 +7,9 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.dataset.glan_test_store import list_tests
-from glan_core.dataset.row_selection import expected
+from glan_core.dataset.row_selection import estimate_rows
 from glan_core.dataset.settings import RowSelection
-from glan_core.dataset.snapshots import WHY
+from glan_core.dataset.snapshot_store import EXCLUSION_LABELS
 from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, run_rows
@@ -104,7 +104,7 @@ def count(ws: Workspace, tree: nx.DiGraph, choice: RowSelection) -> tuple[int, d
 
 @st.cache_data(max_entries=50, show_spinner=False)
 def _expected(_ws: Workspace, folder: str, choice: str, state: tuple[coverage.Coverage, int]) -> int:
-    return expected(_ws, RowSelection.model_validate_json(choice), state[0])
+    return estimate_rows(_ws, RowSelection.model_validate_json(choice), state[0])
 
 
 def split_words(rows: dict[str, int]) -> str:
@@ -115,7 +115,7 @@ def split_words(rows: dict[str, int]) -> str:
 
 def left_words(left: dict[str, int]) -> str:
     """'12 rejected, 3 near-duplicates', or 'nothing'."""
-    return ", ".join(f"{number(n)} {WHY[reason]}" for reason, n in left.items() if n) or "nothing"
+    return ", ".join(f"{number(n)} {EXCLUSION_LABELS[reason]}" for reason, n in left.items() if n) or "nothing"
 
 
 def outcome(ws: Workspace, *kinds: str) -> None:

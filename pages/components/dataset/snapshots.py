@@ -7,7 +7,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset import snapshots
+from glan_core.dataset import snapshot_store
 from glan_core.dataset.card import field_bars
 from glan_core.dataset.glan_test_store import list_tests
 from glan_core.dataset.manifest import Manifest
@@ -35,7 +35,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     busy = job_panel.progress(ws, *KINDS)
     if not busy:
         row_choice.outcome(ws, "snapshot")
-    found = snapshots.list_snapshots(ws)
+    found = snapshot_store.list_snapshots(ws)
     left, right = page_frame.two_halves()
     with left:
         picked = _table(found) if found else None
@@ -171,7 +171,7 @@ def _facts(tree: nx.DiGraph, one: Manifest) -> list[tuple[str, str]]:
     covered = one.coverage
     facts = [
         ("Split", f"{row_choice.SPLITS[one.split].lower()}" + (
-            f", {one.validation_share:.0%} asked for, seed {one.seed}. {snapshots.unevenness(one)}" if one.split != "none" else "")),
+            f", {one.validation_share:.0%} asked for, seed {one.seed}. {snapshot_store.split_warning(one)}" if one.split != "none" else "")),
         ("Left out", row_choice.left_words(one.left_out)),
     ]  # fmt: skip
     if one.include:
@@ -207,12 +207,12 @@ def _check(one: Manifest, name: str) -> str:
 def _verify(ws: Workspace, one: Manifest) -> None:
     try:
         with st.spinner(f"Reading {number(one.number)} rows …"):
-            st.session_state[f"verified_{one.hash}"] = (snapshots.verify(ws, one.name), time.time())
+            st.session_state[f"verified_{one.hash}"] = (snapshot_store.verify_snapshot(ws, one.name), time.time())
     except GlanError as error:
         fault(error)
 
 
 def _remove(ws: Workspace, name: str) -> None:
-    job_panel.act(snapshots.remove_snapshot, ws, name)
+    job_panel.act(snapshot_store.remove_snapshot, ws, name)
     if st.session_state.get("export_source") == name:
         st.session_state.export_source = ""

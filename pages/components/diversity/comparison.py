@@ -117,7 +117,7 @@ def _is_there(ws: Workspace, path: str) -> bool:
 def begin(ws: Workspace, embedder: str, path: str, name: str, most: int) -> None:
     """Start the run that compares; what keeps it from starting is told above the view."""
     try:
-        values = embedder_form.asked(ws, embedder) | {"path": str(place_of(ws, path)), "name": name, "most": most}
+        values = embedder_form.asked(ws, embedder) | {"path": str(place_of(ws, path)), "name": name, "max_rows": most}
         settings = read_settings(ComparisonSettings, values)
     except GlanError as error:
         st.session_state.job_error = error

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.export_job import packed
+from glan_core.dataset.export_job import export_bytes
 from glan_core.dataset.settings import RowSelection
 from glan_core.diversity.map_queries import EVERYTHING, Window
 from glan_core.diversity.map_store import Map
@@ -148,7 +148,7 @@ def _export_button(ws: Workspace, which: PairFilter) -> None:
     """The button that takes away what is encircled and in the dataset, as chat messages."""
     count = number_of(ws.db, replace(which, dropped="in"))
     st.download_button(
-        f"Export {number(count)}", partial(packed, ws, "chat", RowSelection(which=which, scripted=True)),
+        f"Export {number(count)}", partial(export_bytes, ws, "chat", RowSelection(which=which, scripted=True)),
         file_name=f"{ws.folder.name}-encircled.jsonl", icon=":material/download:", key="export_area", on_click="ignore",
         disabled=not count,
         help="As chat messages (JSONL): those of them that have an answer and that no check or person left out of the dataset.",

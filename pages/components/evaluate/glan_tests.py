@@ -6,8 +6,8 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.glan_test_store import GlanTest, file_of, import_test, list_tests, remove_test
-from glan_core.dataset.snapshots import list_snapshots
+from glan_core.dataset.glan_test_store import GlanTest, test_path, import_test, list_tests, remove_test
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.evaluation.settings import GlanTestSettings
 from glan_core.formatting import ago, exact, plural
@@ -71,7 +71,7 @@ def _detail(ws: Workspace, tree: nx.DiGraph, test: GlanTest) -> None:
     )
     with st.container(horizontal=True, gap="small"):
         st.download_button(
-            "Export", lambda: file_of(ws, test.name).read_bytes(), f"{test.name}.jsonl", "application/jsonl", icon=":material/download:",
+            "Export", lambda: test_path(ws, test.name).read_bytes(), f"{test.name}.jsonl", "application/jsonl", icon=":material/download:",
             help="One file with the hash in its head: who imports it has the same test.", on_click="ignore",
         )  # fmt: skip
         if not ws.read_only:
@@ -107,7 +107,7 @@ def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], busy: bool) 
         if focus:
             st.caption(f":material/filter_alt: Only of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
         values = {
-            "name": name.strip() or _free_name(found), "questions": per, "seed": seed, "most_share": share / 100,
+            "name": name.strip() or _free_name(found), "questions": per, "seed": seed, "max_share": share / 100,
             "snapshot": None if source == WORKSPACE else source,
             "disciplines": tuple(hierarchy.disciplines_under(tree, focus)) if focus else None,
         }  # fmt: skip

@@ -4,7 +4,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.glan_test_store import Item
+from glan_core.dataset.glan_test_store import GlanTestItem
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import NOTHING, OTHER, OURS, VERDICT, verdict_work
@@ -109,7 +109,7 @@ def _reading(ws: Workspace, match: Match, id: str) -> None:
     _verdicts(ws, match, item)
 
 
-def _answer(ws: Workspace, match: Match, item: Item, stage: str, spec: str, key: str) -> None:
+def _answer(ws: Workspace, match: Match, item: GlanTestItem, stage: str, spec: str, key: str) -> None:
     st.markdown(f"**{plain(title(spec))}**")
     if key == REFERENCE:
         st.markdown(model_markdown(item.reference))
@@ -122,7 +122,7 @@ def _answer(ws: Workspace, match: Match, item: Item, stage: str, spec: str, key:
     st.markdown(model_markdown(answer.text) if answer.text.strip() else f"*{NOTHING}*")
 
 
-def _verdicts(ws: Workspace, match: Match, item: Item) -> None:
+def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
     """What the judge said in each order, or why there is no verdict."""
     found = {verdict.swapped: verdict for verdict in match_rows.verdicts(ws.db, match.id, [item.id])}
     for swapped, settings in ((False, "Ours shown first"), (True, "The other shown first")):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.glan_test_store import Item, read_items
+from glan_core.dataset.glan_test_store import GlanTestItem, read_items
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge import match_statistics
@@ -84,7 +84,7 @@ def aspects(ws: Workspace, seen: Seen) -> dict[str, tuple[float, float]]:
     return _aspects(ws, seen.state)
 
 
-def item(ws: Workspace, match: Match, id: str) -> Item:
+def item(ws: Workspace, match: Match, id: str) -> GlanTestItem:
     """An item of the match's test; GlanError when the test is gone."""
     return _items(ws, str(ws.folder), match.test_name, match.test)[id]
 
@@ -101,7 +101,7 @@ def _aspects(_ws: Workspace, state: tuple) -> dict[str, tuple[float, float]]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _items(_ws: Workspace, folder: str, name: str, hash: str) -> dict[str, Item]:
+def _items(_ws: Workspace, folder: str, name: str, hash: str) -> dict[str, GlanTestItem]:
     return {item.id: item for item in read_items(_ws, name)}
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.dataset.glan_test_store import list_tests
-from glan_core.dataset.snapshots import list_snapshots
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.evaluation import scaling_job
 from glan_core.evaluation.scaling_job import Curve, Point

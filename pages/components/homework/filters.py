@@ -1,4 +1,4 @@
-"""The filters of the Homework page: what narrows the rows, and the chips that say so and take it off."""
+"""Filters of the Homework page, and the chips that show and remove the active ones."""
 
 from collections.abc import Callable
 
@@ -17,21 +17,30 @@ from pages.components.shared.untrusted_text import plain
 REVIEWS = {"none": "not reviewed", "keep": "kept", "reject": "rejected"}
 ANSWERED = {"answered": "answered", "open": "no answer yet", "failed": "answer failed"}
 DROPPED = {
-    "in": "in the dataset", "out": "left out", "quality": "left out by a filter", "duplicate": "left out as a repetition",
-    "contaminated": "left out for a benchmark",
+    "in": "in the dataset", "out": "excluded", "quality": "excluded by a filter", "duplicate": "excluded as a duplicate",
+    "contaminated": "excluded as contaminated",
 }  # fmt: skip
 LENGTHS = ("shortest", "longest")
 FIELDS = ("words", "review", "strategy", "answered", "level", "teacher", "dropped", "starred", "edited", *LENGTHS)
 
 
 def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callable[[], None]) -> PairFilter:
-    """Draw the filters into a horizontal `bar`, and below it what they are; `changed` is called when one of them is changed.
-    They stand in the URL under their own names."""
+    """Draw the filters into `bar` and the active ones as chips below it; their values are in the URL.
+
+    Args:
+        ws: The open workspace.
+        tree: Its taxonomy.
+        bar: Horizontal container.
+        changed: Called when a filter changes.
+
+    Returns:
+        The filter to apply.
+    """
     bound = {"bind": "query-params", "on_change": changed}
     with bar:
         words = st.text_input(
-            "Search", placeholder="words of question or answer", key="words", icon=":material/search:", width="stretch", **bound,
-            help="All of these words. Rows are searchable once the run that made them has ended.",
+            "Search", placeholder="words in question or answer", key="words", icon=":material/search:", width="stretch", **bound,
+            help="Matches pairs that contain all words. Pairs are indexed when the run that generates them ends.",
         )  # fmt: skip
         review = st.selectbox(
             "Review", list(REVIEWS), None, format_func=lambda name: REVIEWS[name].capitalize(), key="review", width=150,
@@ -51,26 +60,26 @@ def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: 
 
 
 def _more(ws: Workspace, bound: dict) -> dict:
-    """The filters that are needed less often."""
+    """Draw the less common filters and return their values."""
     strategy = st.segmented_control(
         "Strategy", ["single", "pair"], key="strategy", **bound,
-        help="single: concepts of one class session; pair: concepts of two, for harder questions.",
+            help="single: concepts of one class session; pair: concepts of two sessions, for harder questions.",
     )  # fmt: skip
     answered = st.segmented_control("Answer", list(ANSWERED), format_func=ANSWERED.get, key="answered", **bound)
     level = st.selectbox("Level", homework_rows.levels(ws.db), None, key="level", placeholder="any", **bound)
     teacher = st.selectbox(
         "Teacher", homework_rows.teachers(ws.db), None, key="teacher", placeholder="any", **bound,
-        help="Who wrote the question or the answer.",
+        help="Model that generated the question or the answer.",
     )  # fmt: skip
     dropped = st.selectbox(
         "Dataset", list(DROPPED), None, format_func=lambda name: DROPPED[name].capitalize(), key="dropped", placeholder="any",
-        help="What checks and people left of it: see the Dataset page.", **bound,
+        help="Inclusion in the dataset after checks and reviews; see the Dataset page.", **bound,
     )  # fmt: skip
     with st.grid(2, gap="small"):
-        shortest = st.number_input("Answer from", 1, None, None, key="shortest", placeholder="characters", **bound)
-        longest = st.number_input("to", 1, None, None, key="longest", placeholder="characters", **bound)
+        shortest = st.number_input("Min answer length", 1, None, None, key="shortest", placeholder="characters", **bound)
+        longest = st.number_input("Max answer length", 1, None, None, key="longest", placeholder="characters", **bound)
         starred = st.toggle("Starred", key="starred", **bound)
-        edited = st.toggle("Changed", key="edited", help="Edited by a person, or written anew since.", **bound)
+        edited = st.toggle("Edited", key="edited", help="Edited or regenerated since.", **bound)
     return {
         "strategy": strategy, "answered": answered, "level": level, "teacher": teacher, "dropped": dropped, "starred": starred, "edited": edited,
         "shortest": shortest, "longest": longest,
@@ -78,11 +87,11 @@ def _more(ws: Workspace, bound: dict) -> dict:
 
 
 def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
-    """What narrows the rows, each to be taken off by a click."""
+    """Draw the active filters as chips; a click removes one."""
     said = {name: _said(name, value) for name, value in values.items() if value}
     concept = url_state.picked("concept")
     if concept:
-        said["concept"] = f"about {curriculum_rows.concept_name(ws.db, concept) or 'a concept that is gone'}"
+        said["concept"] = f"about {curriculum_rows.concept_name(ws.db, concept) or 'a deleted concept'}"
     if not said:
         return
 
@@ -98,14 +107,14 @@ def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
         for name, text in said.items():
             st.button(
                 plain(shorten(text, 40)), icon=":material/close:", key=f"chip_{name}", on_click=take_off, args=(name,),
-                help="Take this filter off",
+                help="Remove filter",
             )  # fmt: skip
         if len(said) > 1:
             st.button("Clear all", type="tertiary", on_click=take_off, args=tuple(said))
 
 
 def clear(*names: str) -> None:
-    """Empty filters, all of them when none is named."""
+    """Reset the named filters, or all of them."""
     for name in names or FIELDS:
         st.session_state[name] = {"words": "", "starred": False, "edited": False}.get(name)
 
@@ -119,13 +128,13 @@ def _said(name: str, value: object) -> str:
         case "dropped":
             return DROPPED[value]
         case "shortest":
-            return f"answer from {number(value)} characters"
+            return f"answer ≥ {number(value)} characters"
         case "longest":
-            return f"answer to {number(value)} characters"
+            return f"answer ≤ {number(value)} characters"
         case "starred":
             return "starred"
         case "edited":
-            return "changed"
+            return "edited"
         case "words":
             return f"“{value}”"
     return str(value)

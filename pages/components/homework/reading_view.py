@@ -1,4 +1,4 @@
-"""The reading view of the Homework page: one pair, where it comes from, what else asks the same, how it was made."""
+"""Reading view of a pair: text, provenance, related questions, prompts and history."""
 
 import networkx as nx
 import streamlit as st
@@ -6,7 +6,7 @@ import streamlit as st
 from glan_core.formatting import ago, exact, number, shorten, usd
 from glan_core.generation import provenance
 from glan_core.generation.provenance import Link
-from glan_core.generation.settings import STAGE_TITLES
+from glan_core.generation.stage_specs import stage_title
 from glan_core.homework import review
 from glan_core.ids import answer_id
 from glan_core.taxonomy import hierarchy
@@ -21,17 +21,17 @@ FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred
 
 
 def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
-    """One pair to be read: question set apart from answer, marks, then where it comes from."""
+    """Draw a pair: question, answer, badges, tags and provenance."""
     links = provenance.chain(ws, pair.question.id)
     above = [link.title for link in links if link.what in hierarchy.KINDS or link.what == "subject"]
     st.caption(" › ".join(plain(shorten(name, 40)) for name in above))
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(pair.question.text))
     if pair.answer is None:
-        st.info("This question has no answer yet: the next run asks for it.")
+        st.info("No answer yet. The next run generates it.")
     else:
         if review.answered_older_text(ws, pair.question.id):
-            st.warning("The answer was written to an older wording of the question: edit it, or have it written anew.")
+            st.warning("The answer belongs to an earlier version of the question. Edit or regenerate it.")
         with st.container(key="answer"):
             st.markdown(model_markdown(pair.answer))
     marks(pair)
@@ -44,8 +44,8 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
             write_anew(ws, pair.question.id, "answer", "1 call")
     changed = record_rows.events(ws.db, pair.question.id) + record_rows.events(ws.db, answer_id(pair.question.id))
     parts = {
-        "Where it comes from": lambda: chain(links),
-        "Same concepts": lambda: same_concepts(ws, pair),
+        "Provenance": lambda: chain(links),
+        "Related questions": lambda: same_concepts(ws, pair),
         "Prompts and replies": lambda: prompts(ws, links),
     }
     if changed:
@@ -57,7 +57,7 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
 
 
 def marks(pair: Pair) -> None:
-    """Verdict, star and origin as quiet badges."""
+    """Draw badges for verdict, star and origin."""
     with st.container(horizontal=True, gap="small"):
         if pair.review:
             why = f": {shorten(pair.reason, 40)}" if pair.reason else ""
@@ -66,18 +66,18 @@ def marks(pair: Pair) -> None:
         if pair.starred:
             st.badge("starred", color="orange", icon=":material/star:")
         if pair.edited:
-            st.badge("changed", color="violet", icon=":material/edit:", help="Not as it was first written: see History.")
+            st.badge("edited", color="violet", icon=":material/edit:", help="Changed since it was generated; see History.")
         if pair.level:
             st.badge(plain(shorten(pair.level, 30)), color="gray", help="Level of the subject")
         st.badge(
             pair.question.strategy, color="gray",
-            help="single: concepts of one class session; pair: concepts of two, for harder questions.",
+            help="single: concepts of one class session; pair: concepts of two sessions, for harder questions.",
         )  # fmt: skip
         scripted_mark(pair.question.teacher)
 
 
 def concepts(links: list[Link]) -> None:
-    """The key concepts that the question asks about, each leading to all rows about it."""
+    """Draw the key concepts of the question; a click filters by one."""
     with st.container(horizontal=True, gap="xsmall"):
         for link in links:
             if link.what == "key concept":
@@ -88,7 +88,7 @@ def concepts(links: list[Link]) -> None:
 
 
 def chain(links: list[Link]) -> None:
-    """The chain, from the field to the answer, with what each step cost."""
+    """Draw the provenance chain from field to answer with the calls of each step."""
     for link in links:
         if link.what == "key concept":
             st.markdown(f"\u2003• {plain(link.title)}")
@@ -98,16 +98,16 @@ def chain(links: list[Link]) -> None:
         for call in link.calls:
             price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
             st.caption(
-                f"{STAGE_TITLES[call.stage].capitalize()} by {plain(call.teacher)} · {number(call.tokens_in)} tokens in, "
-                f"{number(call.tokens_out)} out · {plain(price)} · {call.latency_ms:,} ms · {call.outcome} · {exact(call.at)}"
+                f"{stage_title(call.stage).capitalize()} by {plain(call.teacher)} · {number(call.tokens_in)} + "
+                f"{number(call.tokens_out)} tokens · {plain(price)} · {call.latency_ms:,} ms · {call.outcome} · {exact(call.at)}"
             )
 
 
 def same_concepts(ws: Workspace, pair: Pair) -> None:
-    """The questions that ask about one of the same key concepts."""
+    """List the questions that share a key concept with this one."""
     others = homework_rows.siblings(ws.db, pair.question)
     if not others:
-        st.caption("No other question asks about one of these key concepts.")
+        st.caption("No other question shares a key concept with this one.")
     for other in others:
         shared = len(set(other.question.concepts) & set(pair.question.concepts))
         with st.container(border=True, gap="small"):
@@ -121,7 +121,7 @@ def same_concepts(ws: Workspace, pair: Pair) -> None:
 
 
 def prompts(ws: Workspace, links: list[Link]) -> None:
-    """The full prompt and reply behind question and answer."""
+    """Show prompt and reply behind question and answer."""
     for link in links:
         if link.what not in ("question", "answer"):
             continue
@@ -131,7 +131,7 @@ def prompts(ws: Workspace, links: list[Link]) -> None:
             messages = provenance.messages_of(ws, call)
             if messages is None:
                 st.caption(
-                    "This prompt can't be shown again: what it was made from is no longer as it was, or no record came of it."
+                    "The prompt cannot be reconstructed: a record it was built from has changed, or the call produced no record."
                 )
             for message in messages or ():
                 st.code(message["content"], language=None, wrap_lines=True, height=260)
@@ -139,7 +139,7 @@ def prompts(ws: Workspace, links: list[Link]) -> None:
 
 
 def history(events: list[record_rows.RecordEvent]) -> None:
-    """Who changed what, newest first, with the older texts."""
+    """Show the edits, newest first, with the previous texts."""
     for event in sorted(events, key=lambda event: -event.seq):
         what = "answer" if event.record_id.startswith("ans-") else "question"
         st.caption(

@@ -1,4 +1,4 @@
-"""Reviewing on the Homework page: verdicts by key and button, editing, writing anew, and all rows of a filter at once."""
+"""Review on the Homework page: verdicts, edits, regeneration, and bulk verdicts for a filter."""
 
 from collections.abc import Callable
 
@@ -17,24 +17,24 @@ from glan_core.workspace.run_rows import LIVE
 from pages.components.shared import teacher_form, url_state
 from pages.components.shared.untrusted_text import fault, plain
 
-# A verdict: its word, the colour and icon of its badge, its sign in a table.
+# Verdict: label, badge color, badge icon, sign in the table.
 REVIEWED = {"keep": ("kept", "green", ":material/check:", "✓"), "reject": ("rejected", "red", ":material/close:", "✗")}
 
 
 def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
-    """The bar above a pair: keep, reject, star, earlier, later. `go_on(1)` picks the next row, `go_on(-1)` the one before."""
+    """Draw the review bar of a pair; `go_on(1)` selects the next row, `go_on(-1)` the previous one."""
     id = pair.question.id
 
     def judge(verdict: str) -> None:
         same = pair.review == verdict
         reason = st.session_state.get("reject_reason") or ""
-        said = "Verdict taken back." if same else "Kept." if verdict == "keep" else "Rejected."
+        said = "Verdict cleared." if same else "Kept." if verdict == "keep" else "Rejected."
         done = act(said, review.review, id, None if same else verdict, url_state.user(), reason=reason)
         if done and not same:
             go_on(1)
 
     def star() -> None:
-        act("Star taken away." if pair.starred else "Starred.", review.star, id, not pair.starred, url_state.user())
+        act("Star removed." if pair.starred else "Starred.", review.star, id, not pair.starred, url_state.user())
 
     def act(said: str, action, *args, **kwargs) -> bool:
         return deed(said, action, ws, *args, **kwargs)
@@ -53,19 +53,17 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
             disabled=ws.read_only,
         )  # fmt: skip
         st.button(
-            "", icon=":material/arrow_upward:", shortcut="P", help="The row before", on_click=go_on, args=(-1,), key="previous"
+            "", icon=":material/arrow_upward:", shortcut="P", help="Previous row", on_click=go_on, args=(-1,), key="previous"
         )
-        st.button(
-            "", icon=":material/arrow_downward:", shortcut="J", help="The next row", on_click=go_on, args=(1,), key="next"
-        )
+        st.button("", icon=":material/arrow_downward:", shortcut="J", help="Next row", on_click=go_on, args=(1,), key="next")
     st.selectbox(
-        "Reason for a rejection", review.REASONS, None, key="reject_reason", placeholder="Reason for a rejection",
+        "Rejection reason", review.REASONS, None, key="reject_reason", placeholder="Rejection reason",
         accept_new_options=True, label_visibility="collapsed", width=240, disabled=ws.read_only,
     )  # fmt: skip
 
 
 def deed(said: str, action, *args, **kwargs) -> bool:
-    """Do what a person asked, in a callback, and remember how to undo it; whether it could be done."""
+    """Apply an edit in a callback and store it for undo; returns whether it succeeded."""
     try:
         batch = action(*args, **kwargs)
     except GlanError as error:
@@ -76,13 +74,13 @@ def deed(said: str, action, *args, **kwargs) -> bool:
 
 
 def remember(batch: str | None, said: str) -> None:
-    """Keep what was done last, where it changed anything, so that it can be undone."""
+    """Store the last edit for undo."""
     if batch:
         st.session_state.deed = (st.session_state.workspace, batch, said)
 
 
 def last_deed(ws: Workspace) -> None:
-    """What was done last, with the button that undoes it; and why something could not be done."""
+    """Show the last edit with its undo button, and the error of a failed one."""
     if error := st.session_state.pop("deed_error", None):
         fault(error)
     workspace, batch, said = st.session_state.get("deed", (None, None, None))
@@ -97,7 +95,7 @@ def last_deed(ws: Workspace) -> None:
 
 
 def undo_deed(ws: Workspace, batch: str) -> None:
-    """Undo what was done, in a callback."""
+    """Undo an edit in a callback."""
     st.session_state.pop("deed", None)
     try:
         edit_batch.undo(ws, batch, url_state.user())
@@ -106,16 +104,16 @@ def undo_deed(ws: Workspace, batch: str) -> None:
 
 
 def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
-    """The same verdict for all rows of a filter: first how many, then the button that says so, then the way back."""
-    told = "The same verdict for all rows that pass the filters"
+    """Draw the popover that applies one verdict to all rows of a filter, with their number."""
+    told = "Apply a verdict to all rows that match the filters"
     with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk", disabled=ws.read_only) as opened:
         if not opened.open:
             return
         number = pair_filter.number_of(ws.db, which)
         rows = plural(number, "row")
-        st.markdown(f"**{rows}** {'pass' if number != 1 else 'passes'} the filters.")
+        st.markdown(f"**{rows}** {'match' if number != 1 else 'matches'} the filters.")
         reason = st.selectbox(
-            "Reason", review.REASONS, None, key="bulk_reason", placeholder="why they are rejected", accept_new_options=True
+            "Reason", review.REASONS, None, key="bulk_reason", placeholder="rejection reason", accept_new_options=True
         )
 
         def judge(verdict: str | None, said: str) -> None:
@@ -123,7 +121,7 @@ def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
             changed()
 
         for label, verdict, said in (
-            ("Reject", "reject", "rejected"), ("Keep", "keep", "kept"), ("Take back verdicts of", None, "without a verdict"),
+            ("Reject", "reject", "rejected"), ("Keep", "keep", "kept"), ("Clear verdicts of", None, "cleared of verdicts"),
         ):  # fmt: skip
             st.button(
                 f"{label} {rows}", width="stretch", disabled=not number, on_click=judge, key=f"bulk_{verdict}",
@@ -131,12 +129,12 @@ def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
             )  # fmt: skip
 
 
-@st.dialog("Edit the pair", width="large")
+@st.dialog("Edit pair", width="large")
 def edit_dialog(ws: Workspace, pair: Pair) -> None:
-    """Question and answer as text; the older ones are kept."""
+    """Edit question and answer; previous texts stay in the history."""
     question = st.text_area("Question", pair.question.text, height=160)
     answer = None if pair.answer is None else st.text_area("Answer", pair.answer, height=330)
-    st.caption("Markdown, with mathematics between dollars. The text as the teacher wrote it stays in the history.")
+    st.caption("Markdown, with formulas between dollar signs. The generated text stays in the history.")
     if st.button("Save", type="primary"):
         try:
             batch = review.edit(ws, pair.question.id, url_state.user(), question=question, answer=answer, seen=pair)
@@ -148,7 +146,7 @@ def edit_dialog(ws: Workspace, pair: Pair) -> None:
 
 
 def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
-    """Have one record written anew by a teacher, as a run of its own; while it works, how far it is."""
+    """Draw the button that regenerates a record as a run, or the run's progress."""
     live = [run for run in run_rows.live_runs(ws.db) if run.kind == "redo" and run.params.get("record_id") == record_id]
     live = [run for run in live if runs.state_of(run) in LIVE]
     if live:
@@ -156,16 +154,16 @@ def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
         return
     tell_end(ws, record_id, what)
     with st.popover(
-        "Write anew",
+        "Regenerate",
         icon=":material/autorenew:",
-        help=f"Ask a teacher for another {what}; the older one is kept.",
+        help=f"Ask a teacher for another {what}; the previous one stays in the history.",
         disabled=ws.read_only,
     ):
         values = teacher_form.fields("grow_anew")
-        if st.button(f"Write the {what} anew · {calls}", disabled=not values, width="stretch"):
+        if st.button(f"Regenerate {what} · {calls}", disabled=not values, width="stretch"):
             try:
                 settings = read_settings(RegenerateSettings, {**values, "record_id": record_id})
-                run_id = runs.start(ws, "redo", f"Another {what}", settings, teacher_form.environment())
+                run_id = runs.start(ws, "redo", f"Regenerate {what}", settings, teacher_form.environment())
             except GlanError as error:
                 fault(error)
             else:
@@ -176,11 +174,11 @@ def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
 def _wait_for(ws: Workspace, run_id: int, what: str) -> None:
     if runs.state_of(runs.get(ws, run_id)) not in LIVE:
         st.rerun()
-    st.markdown(f":material/hourglass_top: Another {what} is being written …")
+    st.markdown(f":material/hourglass_top: Regenerating {what} …")
 
 
 def tell_end(ws: Workspace, record_id: str, what: str) -> None:
-    """How the run that was asked for another text ended, once."""
+    """Show once how a regeneration ended."""
     asked, run_id = st.session_state.get("anew", (None, None))
     if asked != record_id:
         return
@@ -188,6 +186,6 @@ def tell_end(ws: Workspace, record_id: str, what: str) -> None:
     run = runs.get(ws, run_id)
     state = runs.state_of(run)
     if state == "finished" and not run.message:
-        st.toast(f"The {what} has been written anew.", icon=":material/check:")
+        st.toast(f"The {what} was regenerated.", icon=":material/check:")
     else:
-        st.error(f"The {what} stays as it was. Run {run_id} is {state}. {plain(run.message)}")
+        st.error(f"The {what} was not changed: run {run_id} is {state}. {plain(run.message)}")

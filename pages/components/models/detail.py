@@ -6,8 +6,8 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.export_job import own_folder
-from glan_core.dataset.snapshots import list_snapshots
+from glan_core.dataset.export_job import exports_folder
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, exact, number, short, size
 from glan_core.ids import slug
@@ -135,11 +135,11 @@ def _merge(ws: Workspace, model: TunedModel) -> None:
 
 def _export(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Take away", icon=":material/download:", key="export_model"):
-        path = st.text_input("New folder", str(own_folder(ws) / model.name), key=f"export_path_{model.name}")
+        path = st.text_input("New folder", str(exports_folder(ws) / model.name), key=f"export_path_{model.name}")
         repo = st.text_input("or the Hugging Face Hub", placeholder="owner/name", key=f"export_repo_{model.name}",
                              help="With the login of this machine (HF_TOKEN, or 'hf auth login'); private.")  # fmt: skip
-        licence = st.text_input("Licence", placeholder="apache-2.0", key=f"export_licence_{model.name}")
-        values = {"model": model.name, "licence": licence.strip() or None}
+        license = st.text_input("License", placeholder="apache-2.0", key=f"export_license_{model.name}")
+        values = {"model": model.name, "license": license.strip() or None}
         values |= {"repo": repo.strip()} if repo.strip() else {"path": path.strip()}
         st.caption("Safetensors, tokenizer with chat template, and a card made from the facts.")
         st.button("Send to the Hub" if repo.strip() else "Write the folder", key="export_now", on_click=_begin,
@@ -158,7 +158,7 @@ def _begin(ws: Workspace, kind: type, values: dict) -> None:
     try:
         settings = read_settings(kind, values)
         if isinstance(settings, ModelExportSettings) and settings.path:
-            own_folder(ws).mkdir(exist_ok=True)
+            exports_folder(ws).mkdir(exist_ok=True)
             check_target(ws, Path(settings.path).expanduser())
     except (GlanError, OSError) as error:
         st.session_state.model_error = error if isinstance(error, GlanError) else GlanError(str(error))

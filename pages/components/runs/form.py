@@ -10,7 +10,8 @@ import streamlit as st
 from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
-from glan_core.generation.settings import STAGE_DECODING, STAGE_TITLES, STAGES, GenerationSettings, TeacherSettings
+from glan_core.generation.settings import GenerationSettings, TeacherSettings
+from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS, stage_title
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
@@ -143,7 +144,7 @@ def _more_fields() -> dict:
         rpm = st.number_input("Requests a minute", 1, None, None, key="run_rpm", placeholder="no limit")
         tpm = st.number_input("Tokens a minute", 1, None, None, key="run_tpm", placeholder="no limit")
     return {
-        "pair_share": share / 100, "draw_law": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
+        "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "stages": _stage_fields(),
     }  # fmt: skip
 
@@ -151,10 +152,12 @@ def _more_fields() -> dict:
 def _stage_fields() -> dict[str, dict]:
     """What each stage is asked differently from the defaults, as an order takes it."""
     st.caption("Each stage can have a teacher and sampling of its own; the defaults are the paper's where it states them.")
-    defaults = {stage: {name: getattr(STAGE_DECODING[stage], name, "") for name in SETTINGS} for stage in STAGES}
+    defaults = {
+        stage: {name: getattr(STAGE_SPECS[stage].decoding, name, "") for name in SETTINGS} for stage in GENERATION_STAGES
+    }
     given = st.session_state.get("run_stages") or {}
     rows = [
-        {"name": STAGE_TITLES[stage].capitalize(), **defaults[stage], **given.get(stage, {})} for stage in STAGES
+        {"name": stage_title(stage).capitalize(), **defaults[stage], **given.get(stage, {})} for stage in GENERATION_STAGES
     ]  # fmt: skip
     edited = st.data_editor(
         pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
@@ -168,7 +171,7 @@ def _stage_fields() -> dict[str, dict]:
     )  # fmt: skip
     changes = {
         stage: {name: now[name] for name in SETTINGS if now[name] != defaults[stage][name]}
-        for stage, now in zip(STAGES, edited.to_dict("records"), strict=True)
+        for stage, now in zip(GENERATION_STAGES, edited.to_dict("records"), strict=True)
     }
     return {stage: settings for stage, settings in changes.items() if settings}
 
@@ -180,7 +183,7 @@ def refill(settings: GenerationSettings) -> None:
     url_state.set_focus(None)
     st.session_state.update(
         run_disciplines=list(target.disciplines), run_queries=target.subject_queries, run_most=target.max_subjects,
-        run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_law,
+        run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute,
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),

@@ -7,7 +7,7 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.formatting import duration, number, plural, usd
-from glan_core.generation.settings_summary import differences
+from glan_core.runs.settings_summary import differences
 from glan_core.runs.report import Outcome, outcome_of
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import Run
@@ -69,7 +69,7 @@ def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
     st.markdown("**Where their orders differ**")
     if not all(generated):
         st.caption("Only generation runs have orders that can be compared.")
-    elif changed := differences([run.params for run in chosen]):
+    elif changed := differences(chosen):
         _table(changed, chosen, "Where the orders of the runs differ")
     else:
         st.caption("Nowhere: they were asked for the same.")

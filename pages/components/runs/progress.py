@@ -7,7 +7,7 @@ import streamlit as st
 
 from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
 from glan_core.formatting import duration, exact, number, plural, short, span, usd
-from glan_core.generation.settings import stage_title
+from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.report import DisciplineProgress, against_estimate, by_discipline
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows

@@ -11,7 +11,7 @@ from glan_core.formatting import ago, duration, number, plural, short, usd
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES
-from glan_core.generation.settings_summary import settings_summary
+from glan_core.runs.settings_summary import settings_summary
 from glan_core.runs.counter_deltas import gained, in_all
 from glan_core.runs.registry import RUN_KINDS, is_job, lane_of
 from glan_core.runs.report import expected
@@ -162,7 +162,7 @@ def _order(run: Run) -> None:
     if run.kind != "generate":
         return
     with st.popover("Settings", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
-        st.table({name: plain(value) for name, value in settings_summary(run.params).items()}, border="horizontal")
+        st.table({name: plain(value) for name, value in settings_summary(run).items()}, border="horizontal")
 
 
 def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:

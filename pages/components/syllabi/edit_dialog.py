@@ -1,4 +1,4 @@
-"""The dialog that edits a subject and its syllabus."""
+"""Dialog to edit a subject and its syllabus."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,17 +16,17 @@ from pages.components.shared import url_state
 from pages.components.shared.untrusted_text import fault
 
 
-@st.dialog("Edit the syllabus", width="large")
+@st.dialog("Edit syllabus", width="large")
 def edit_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: Sequence[Session]) -> None:
-    """All parts of it; what was made from the older text stays, and the older text is kept."""
+    """Edit all fields of a subject and its syllabus; previous texts stay in the history."""
     with st.grid(2, gap="small", min_column_width=220):
         name = st.text_input("Subject", subject.name)
         level = st.text_input("Level", subject.level)
-    topics = st.text_area("Subtopics, one a line", "\n".join(subject.subtopics), height=110)
+    topics = st.text_area("Subtopics (one per line)", "\n".join(subject.subtopics), height=110)
     st.markdown("**Class sessions**")
-    st.caption("A row is a session. Add and remove rows; key concepts are typed one after the other.")
+    st.caption("One row per session. Add and remove rows; enter key concepts one by one.")
     wanted = session_table(sessions)
-    text = st.text_area("The syllabus as written", syllabus.text, height=260)
+    text = st.text_area("Syllabus text", syllabus.text, height=260)
     if not st.button("Save", type="primary"):
         return
     edited = replace(subject, name=name, level=level, subtopics=tuple(topics.splitlines()))
@@ -44,7 +44,7 @@ def edit_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: S
 
 
 def session_table(sessions: Sequence[Session]) -> list[SessionEdit]:
-    """The sessions as rows to be edited; what they are now."""
+    """Draw the sessions as editable rows and return their current values."""
     frame = pd.DataFrame(
         {
             "id": [session.id for session in sessions], "name": [session.name for session in sessions],

@@ -1,4 +1,4 @@
-"""One syllabus: a course plan with its key concepts, their graph, the text as written, and what was changed."""
+"""One syllabus: course plan with key concepts, concept graph, original text and history."""
 
 import networkx as nx
 import pandas as pd
@@ -9,7 +9,7 @@ from glan_core.curriculum.curriculum_parsing import before_sessions
 from glan_core.figures.concepts import concept_frames, concept_graph
 from glan_core.formatting import ago, exact, number, plural, shorten
 from glan_core.generation import provenance
-from glan_core.generation.settings import STAGE_TITLES
+from glan_core.generation.stage_specs import stage_title
 from glan_core.ids import slug
 from glan_core.records import Subject
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows
@@ -22,27 +22,29 @@ from pages.components.syllabi.edit_dialog import edit_dialog
 
 FIELD_WORDS = {
     "name": "name", "level": "level", "subtopics": "subtopics", "text": "text", "description": "description",
-    "retired": "use", "teacher": "teacher",
+    "retired": "status", "teacher": "teacher",
 }  # fmt: skip
 KIND_WORDS = {"sub": "the subject", "syl": "the syllabus", "ses": "a class session", "con": "a key concept"}
 
 
 def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: Syllabus | None) -> None:
-    """A subject with its syllabus, or the word that there is none yet."""
+    """Draw a subject with its syllabus, or the empty state."""
     discipline = tree.nodes[subject.discipline_id]["node"].name
     st.subheader(plain(subject.name), anchor=False)
     marks(subject, syllabus)
     if subject.subtopics:
         st.caption(plain(", ".join(subject.subtopics)))
     if syllabus is None:
-        st.info("This subject has no syllabus yet: a run writes one.", icon=":material/menu_book:")
+        st.info("This subject has no syllabus yet. A run generates it.", icon=":material/menu_book:")
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
             url_state.go("pages/runs.py")
         return
     sessions = curriculum_rows.sessions(ws.db, syllabus.id)
     asked = curriculum_rows.times_asked(ws.db, syllabus.id)
     with st.container(horizontal=True, gap="small", key=f"{NOT_PRINTED}_deeds"):
-        if st.button(f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read what was asked from it"):
+        if st.button(
+            f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read the questions generated from it"
+        ):
             url_state.set_subject(subject.id)
             url_state.go("pages/homework.py")
         if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_syllabus", disabled=ws.read_only):
@@ -53,12 +55,14 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
         print_button()
     last_deed(ws)
     if older := record_rows.made_from_older(ws.db, syllabus.id):
-        st.warning(f"{plural(older, 'question')} {'was' if older == 1 else 'were'} made from an older text than this one.")
+        st.warning(
+            f"{plural(older, 'question')} {'was' if older == 1 else 'were'} generated from an earlier version of this text."
+        )
     calls = call_rows.calls_of(ws.db, syllabus.id)
     parts = {
         "Course plan": lambda: course_plan(syllabus, sessions, asked),
         "Concept graph": lambda: graph(ws, syllabus, sessions, asked),
-        "As written": lambda: st.markdown(model_markdown(syllabus.text)),
+        "Original text": lambda: st.markdown(model_markdown(syllabus.text)),
         "Prompts and replies": lambda: prompts(ws, syllabus, calls),
     }
     if events := record_rows.syllabus_events(ws.db, syllabus.id):
@@ -70,29 +74,29 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
 
 
 def marks(subject: Subject, syllabus: Syllabus | None) -> None:
-    """Level and origin as quiet badges."""
+    """Draw badges for level and origin."""
     with st.container(horizontal=True, gap="small"):
         if subject.level:
             st.badge(plain(shorten(subject.level, 40)), color="blue", help="Level")
         if syllabus:
             if syllabus.edited:
-                st.badge("changed", color="violet", icon=":material/edit:", help="Not as it was first written: see History.")
+                st.badge("edited", color="violet", icon=":material/edit:", help="Changed since it was generated; see History.")
             scripted_mark(syllabus.teacher)
 
 
 def course_plan(syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:
-    """Introduction and objectives, then the sessions as a timeline with their key concepts."""
+    """Draw introduction and objectives, then the class sessions with their key concepts."""
     front = before_sessions(syllabus.text)
     if front:
         st.markdown(model_markdown(front))
     if not sessions:
-        st.info("Its class sessions have not been read out of it yet: the next run does.")
+        st.info("No class sessions extracted yet. The next run extracts them.")
         return
     total = sum(len(session.concepts) for session in sessions)
     met = sum(id in asked for session in sessions for id, _ in session.concepts)
-    st.markdown(f"**{plural(len(sessions), 'class session')}** · {met} of {plural(total, 'key concept')} asked about")
+    st.markdown(f"**{plural(len(sessions), 'class session')}** · {met} of {plural(total, 'key concept')} covered by questions")
     for n, session in enumerate(sessions, start=1):
-        # Stations of a timeline of our own: st.status(type="step") waits 50 ms for each.
+        # Custom timeline: st.status(type="step") sleeps 50 ms per step.
         with st.container(horizontal=True, gap="small"):
             st.badge(f"{n:02}", color="blue")
             with st.container(gap="small", width="stretch"):
@@ -103,7 +107,7 @@ def course_plan(syllabus: Syllabus, sessions: list[Session], asked: dict[str, in
 
 
 def chips(session: Session, asked: dict[str, int]) -> None:
-    """The key concepts of a session, each with how many questions asked about it; a click shows those."""
+    """Draw the key concepts of a session with their number of questions; a click shows those questions."""
     names = dict(session.concepts)
 
     def show() -> None:
@@ -120,32 +124,32 @@ def chips(session: Session, asked: dict[str, int]) -> None:
 
 
 def graph(ws: Workspace, syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:
-    """Key concepts on a circle, joined where a question asked about two of different sessions."""
+    """Draw key concepts on a circle; an edge joins two concepts of different sessions that share a question."""
     nodes, edges = concept_frames(sessions, asked, homework_rows.concept_sets(ws.db, syllabus.id))
     if nodes.empty:
-        st.info("Its key concepts have not been read out of it yet: the next run does.")
+        st.info("No key concepts extracted yet. The next run extracts them.")
         return
     st.echarts_chart(
         concept_graph(nodes, edges, page_frame.figure_style()), height=680, key=f"concepts_{syllabus.id}",
-        alt=f"{plural(len(nodes), 'key concept')} on a circle, {plural(len(edges), 'line')} between those asked about together.",
+        alt=f"{plural(len(nodes), 'key concept')} on a circle, {plural(len(edges), 'edge')} between concepts that share a question.",
     )  # fmt: skip
     st.caption(
-        "Sessions go round the circle in order, from light to dark. A larger point was asked about more often, a grey one "
-        "never. A line: a two-session question joined the two."
+        "Sessions run around the circle in order, from light to dark. Point size: number of questions; gray: none. "
+        "Edge: a two-session question combines both concepts."
     )
 
 
 def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> None:
-    """The full prompt and reply of every call that was made for the syllabus."""
+    """Show prompt and reply of every call for the syllabus."""
     for call in calls:
-        what = "Syllabus" if call.stage == "syllabus" else STAGE_TITLES[call.stage].capitalize()
+        what = "Syllabus" if call.stage == "syllabus" else stage_title(call.stage).capitalize()
         st.markdown(
             f"**{what}** · {plain(call.teacher)} · {call.outcome} · {exact(call.at)} · "
-            f"{number(call.tokens_in)} tokens in, {number(call.tokens_out)} out"
+            f"{number(call.tokens_in)} prompt tokens, {number(call.tokens_out)} completion tokens"
         )
         messages = provenance.messages_of(ws, call)
         if messages is None:
-            st.caption("This prompt can't be shown again: what it was made from is no longer as it was.")
+            st.caption("The prompt cannot be reconstructed: a record it was built from has changed.")
         for message in messages or ():
             st.code(message["content"], language=None, wrap_lines=True, height=240)
         kept = call.reply if call.stage == "sessions" else provenance.reply_of(ws, call, syllabus.id, syllabus.text)
@@ -153,7 +157,7 @@ def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> N
 
 
 def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
-    """Who changed what, and the way back."""
+    """Show the edits with an undo button."""
     batches = list(dict.fromkeys(event.batch for event in events))
     frame = pd.DataFrame(
         {
@@ -171,12 +175,12 @@ def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
         },
     )  # fmt: skip
     st.button(
-        "Undo the latest change", icon=":material/undo:", on_click=undo_deed, args=(ws, batches[0]), key="undo_latest_change",
+        "Undo latest edit", icon=":material/undo:", on_click=undo_deed, args=(ws, batches[0]), key="undo_latest_change",
         disabled=ws.read_only,
     )  # fmt: skip
 
 
 def _shown(event: record_rows.RecordEvent, value: object) -> str:
     if event.field == "retired":
-        return "out of use" if value else "in use"
+        return "retired" if value else "in use"
     return shorten(" ".join(str(value or "").split()), 300)

@@ -1,1 +1,1 @@
-
+"""Components of the Taxonomy page and the dialog that adds a discipline."""

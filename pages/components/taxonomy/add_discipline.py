@@ -1,7 +1,7 @@
-"""The guided way to a new discipline: describe it, read a preview of it, then plan and start the whole.
+"""Dialog to add a discipline: describe it, review a preview, then plan and start the full run.
 
-The dialog is open while `adding` is set in the session, so that a page which draws itself anew does not close it. What was
-typed is kept under keys that begin with `adding_`, so that closing it loses nothing.
+`adding` in the session state keeps the dialog open across reruns. Field values are kept under keys with the prefix
+`adding_`, so closing the dialog loses nothing.
 """
 
 from dataclasses import replace
@@ -25,13 +25,13 @@ from pages.components.taxonomy import plan_discipline, preview_panel
 
 STEPS = ("Describe", "Preview", "Plan and start")
 NEW = "new"
-WAITING = {"finished": "waits to be read"}
+WAITING = {"finished": "is ready for review"}
 
 
 def offer(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The button in the sidebar, and the dialog while it is open."""
+    """Draw the sidebar button, and the dialog while it is open."""
     st.sidebar.button(
-        "Add a discipline", icon=":material/add:", width="stretch", key="add_discipline", on_click=open_dialog,
+        "Add discipline", icon=":material/add:", width="stretch", key="add_discipline", on_click=open_dialog,
         disabled=ws.read_only,
     )  # fmt: skip
     if st.session_state.get("adding"):
@@ -39,25 +39,25 @@ def offer(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def open_dialog() -> None:
-    """Let the dialog be open from the next run of the page on; a discipline in focus that is empty is what it offers to fill."""
+    """Open the dialog at the next rerun; it offers to fill the focused discipline if that is empty."""
     st.session_state.adding = True
     if st.session_state.get("adding_for") != url_state.focus():
         st.session_state.adding_for = url_state.focus()
         st.session_state.pop("adding_what", None)
     if not st.session_state.get("adding_name"):
-        st.session_state.pop("adding_place", None)  # what is near the focus now
+        st.session_state.pop("adding_place", None)  # defaults to the current focus
 
 
 def close() -> None:
-    """Close the dialog at the next run of the page; what was typed and what was previewed stays."""
+    """Close the dialog at the next rerun; field values and the preview are kept."""
     st.session_state.adding = False
     st.session_state.adding_accepted = None
 
 
-@st.dialog("Add a discipline", width="large", on_dismiss=close)
+@st.dialog("Add discipline", width="large", on_dismiss=close)
 def _dialog(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The step that this session is at."""
-    if st.session_state.get("adding_in") != ws.folder.name:  # what was begun in another workspace is begun there
+    """Draw the current step."""
+    if st.session_state.get("adding_in") != ws.folder.name:  # previews belong to one workspace
         st.session_state.adding_in = ws.folder.name
         st.session_state.adding_preview = st.session_state.adding_accepted = None
     waits = preview.waiting(ws)
@@ -75,7 +75,7 @@ def _dialog(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _steps(now: int) -> None:
-    """Where the user is on the way."""
+    """Draw the step indicator."""
     steps = [
         f":green-badge[:material/check: {step}]" if number < now
         else f":{'blue' if number == now else 'gray'}-badge[{number + 1} {step}]"
@@ -85,7 +85,7 @@ def _steps(now: int) -> None:
 
 
 def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[Waiting]) -> None:
-    """The first step: what the discipline is, and who shall write its preview."""
+    """Draw the first step: name, place and notes of the discipline, and the teacher."""
     _list_waiting(waits)
     grid = st.grid(2, gap="large", min_column_width=390)
     with grid.cell():
@@ -99,55 +99,57 @@ def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[Waiting]) -> None:
             return
         name = fields["name"].strip()
         if any(waiting.node.name == name for waiting in waits):
-            st.caption("The preview of it that waits is replaced by a new one; what it cost stays in the accounts.")
+            st.caption("A new preview replaces the existing preview of this discipline; its cost stays in the records.")
         try:
             cost = preview.cost(ws, terms)
         except GlanError as error:
             fault(error)
             return
         st.caption(
-            "A preview is one list of subjects, one syllabus and three questions with answers. Nothing of it is in the tree or "
-            "in the dataset before you accept it."
+            "A preview is one list of subjects, one syllabus, and three questions with answers. It enters the taxonomy and the "
+            "dataset only when you accept it."
         )
-        label = preview_panel.priced("Write a preview", cost)
+        label = preview_panel.priced("Generate preview", cost)
         if st.button(label, type="primary", icon=":material/edit_note:", width="stretch", key="begin_preview", help=cost.basis):
             _begin(ws, fields, existing, terms)
 
 
 def _list_waiting(waits: list[Waiting]) -> None:
-    """The previews that wait to be accepted, from this session or another."""
+    """List the previews that are not accepted yet, including those of other sessions."""
     for waiting in waits[:5]:
-        state = "is being written" if waiting.state in LIVE else WAITING.get(waiting.state, "is unfinished")
+        state = "is being generated" if waiting.state in LIVE else WAITING.get(waiting.state, "is incomplete")
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"A preview of **{plain(waiting.node.name)}** {state}, begun {ago(waiting.begun_at)}.", width="stretch")
+            st.markdown(
+                f"The preview of **{plain(waiting.node.name)}** {state}, started {ago(waiting.begun_at)}.", width="stretch"
+            )
             key = f"open_preview_{waiting.node.id}"
             if st.button("Open", key=key, icon=":material/visibility:"):
                 show_preview(waiting.node.id)
 
 
 def show_preview(discipline_id: str) -> None:
-    """Go to the second step with the preview of a discipline."""
+    """Open the second step with the preview of a discipline."""
     st.session_state.adding_preview = discipline_id
     st.rerun()
 
 
 def _existing(ws: Workspace, tree: nx.DiGraph) -> Node | None:
-    """The discipline of the tree that the user wishes filled rather than a new one added; only an empty one can be."""
+    """Return the focused discipline if it is empty and the user chose to fill it, else None."""
     id = st.session_state.get("adding_for")
     node = tree.nodes[id]["node"] if id in tree else None
     if node is None or node.kind != "discipline" or not preview.possible(ws, id):
         return None
-    names = {id: f"{plain(node.name)}, which is empty so far", NEW: "A new discipline"}
+    names = {id: f"{plain(node.name)} (empty)", NEW: "New discipline"}
     if st.session_state.get("adding_what") not in names:
         st.session_state.adding_what = id
     what = st.segmented_control(
-        "What to fill", list(names), format_func=names.get, key="adding_what", required=True, label_visibility="collapsed"
+        "Discipline to fill", list(names), format_func=names.get, key="adding_what", required=True, label_visibility="collapsed"
     )
     return node if what == id else None
 
 
 def _fields_of(node: Node) -> dict:
-    """The fields of a discipline that is in the tree: only the notes can be changed here."""
+    """Draw the fields of an existing discipline, of which only the notes can be changed."""
     st.text_input("Name", node.name, disabled=True)
     key = f"adding_notes_{node.id}"
     st.session_state.setdefault(key, node.description)
@@ -155,10 +157,10 @@ def _fields_of(node: Node) -> dict:
 
 
 def _fields_of_new(tree: nx.DiGraph) -> dict | None:
-    """The fields of a new discipline, with a warning where the tree seems to have it; None where it has no place for one."""
+    """Draw the fields of a new discipline and warn of similar nodes; returns None if the taxonomy is empty."""
     ids = [node.id for node in hierarchy.walk(tree) if node.kind != "discipline"]
     if not ids:
-        st.info("The taxonomy is empty: begin with the starter taxonomy or a field of your own on the Taxonomy page.")
+        st.info("The taxonomy is empty. Add the default taxonomy or your own field on the Taxonomy page.")
         return None
     name = st.text_input("Name", key="adding_name", placeholder="Virology", max_chars=200)
     if name.strip():
@@ -166,8 +168,8 @@ def _fields_of_new(tree: nx.DiGraph) -> dict | None:
     if st.session_state.get("adding_place") not in ids:
         st.session_state.adding_place = _near_focus(tree) or ids[0]
     place = st.selectbox(
-        "Where in the tree", ids, key="adding_place", format_func=lambda id: _path(tree, id),
-        help="The field or sub-field that it belongs to; the Taxonomy page adds new ones.",
+        "Parent", ids, key="adding_place", format_func=lambda id: _path(tree, id),
+        help="The field or sub-field of the discipline. Add new ones on the Taxonomy page.",
     )  # fmt: skip
     return {"name": name, "place": place, "notes": _notes("adding_notes")}
 
@@ -175,8 +177,8 @@ def _fields_of_new(tree: nx.DiGraph) -> dict | None:
 def _notes(key: str) -> str:
     return st.text_area(
         "Notes for the teacher", key=key, height=110,
-        placeholder="What belongs to it and what does not, in a line or two: viruses, their replication, the diseases they cause.",
-        help="They become the description of the discipline, which every prompt for its subjects holds.",
+        placeholder="What the discipline covers and what it excludes, in one or two lines: viruses, their replication, diseases they cause.",
+        help="Stored as the discipline's description, which is part of every subject prompt.",
     )  # fmt: skip
 
 
@@ -185,11 +187,11 @@ def _warn_of_similar(tree: nx.DiGraph, name: str) -> None:
     names = [other for other, _ in hierarchy.similar(name, [node.name for node in nodes])[:3]]
     places = [_path(tree, node.id) for node in nodes if node.name in names][:3]
     if places:
-        st.warning(f"The tree already has {plain('; '.join(places))}.", icon=":material/content_copy:")
+        st.warning(f"The taxonomy already contains {plain('; '.join(places))}.", icon=":material/content_copy:")
 
 
 def _near_focus(tree: nx.DiGraph) -> str | None:
-    """The focus, or what is above it where it is a discipline."""
+    """Return the focused node, or its parent if it is a discipline."""
     focus = url_state.focus()
     if focus is None:
         return None
@@ -202,7 +204,7 @@ def _path(tree: nx.DiGraph, id: str) -> str:
 
 
 def _terms() -> TeacherSettings | None:
-    """The teacher as typed; None, with the fault said, while it is none."""
+    """Return the teacher settings, or None after showing the error."""
     values = teacher_form.fields("adding", answers=True, over_page=True)
     if values is None:
         return None
@@ -214,7 +216,7 @@ def _terms() -> TeacherSettings | None:
 
 
 def _begin(ws: Workspace, fields: dict, existing: Node | None, terms: TeacherSettings) -> None:
-    """Start the preview and show it, or say why it can't be."""
+    """Start the preview and show it, or show the error."""
     try:
         if existing:
             node = replace(existing, description=fields["notes"].strip())

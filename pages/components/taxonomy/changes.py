@@ -1,4 +1,4 @@
-"""Changes of the taxonomy: doing one, undoing it, and the record of all."""
+"""Edits of the taxonomy: apply one, undo it, and list all."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ from pages.components.shared.untrusted_text import fault, plain
 
 UNDONE = "Undone: "
 WORDS = {
-    "add": "added", "describe": "described anew", "move": "moved", "remove": "removed", "restore": "restored",
+    "add": "added", "describe": "edited", "move": "moved", "remove": "removed", "restore": "restored",
     "import": "changed", "rename": "renamed",
 }  # fmt: skip
 
 
 def act(ws: Workspace, done: str, action: Callable, *args, **kwargs) -> None:
-    """Do an edit; say what was done and offer to undo it, or say why it can't be."""
+    """Apply an edit and offer to undo it, or show the error."""
     before = newest(ws)
     try:
         action(ws, *args, **kwargs)
@@ -36,7 +36,7 @@ def act(ws: Workspace, done: str, action: Callable, *args, **kwargs) -> None:
 
 
 def offer_undo(ws: Workspace) -> None:
-    """What was done last in this session, while it is the last thing done, with the button that takes it back."""
+    """Show the session's last edit with an undo button while no later edit exists."""
     folder, batch, done = st.session_state.get("taxonomy_done") or (None, None, "")
     if folder != ws.folder.name or batch != newest(ws):
         return
@@ -49,39 +49,39 @@ def offer_undo(ws: Workspace) -> None:
 
 
 def changes(ws: Workspace) -> None:
-    """Who changed what; a picked change can be undone."""
-    deeds = taxonomy_rows.deeds(ws.db, 100)
-    if not deeds:
-        st.info("No changes yet: whatever is added, renamed, moved, removed or imported is listed here, and can be undone.")
+    """List all edits; the selected one can be undone."""
+    edits = taxonomy_rows.deeds(ws.db, 100)
+    if not edits:
+        st.info("No edits yet. Additions, renames, moves, removals and imports are listed here and can be undone.")
         return
     frame = pd.DataFrame(
         {
-            "when": [ago(deed.first.at) for deed in deeds],
-            "what": [told(deed) for deed in deeds],
-            "who": [deed.first.who for deed in deeds],
-            "exactly": [exact(deed.first.at) for deed in deeds],
+            "when": [ago(edit.first.at) for edit in edits],
+            "what": [told(edit) for edit in edits],
+            "who": [edit.first.who for edit in edits],
+            "exactly": [exact(edit.first.at) for edit in edits],
         }
     )
-    key = f"changes_{deeds[0].first.batch}"  # a new change is a new first row
+    key = f"changes_{edits[0].first.batch}"  # a new change is a new first row
     picked = st.dataframe(
         frame, key=key, on_select="rerun", selection_mode="single-row", hide_index=True,
-        height="content" if len(deeds) <= 9 else 350,
+        height="content" if len(edits) <= 9 else 350,
         column_config={
             "when": st.column_config.TextColumn("When", width=90), "what": st.column_config.TextColumn("What", width=420),
             "who": st.column_config.TextColumn("Who", width=90), "exactly": st.column_config.TextColumn("Time", width=140),
         },
     ).selection.rows  # fmt: skip
     if picked:
-        deed = deeds[picked[0]]
-        if st.button(f"Undo: {plain(told(deed))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
-            act(ws, f"{UNDONE}{told(deed)}.", tree_editing.undo, deed.first.batch, url_state.user())
+        edit = edits[picked[0]]
+        if st.button(f"Undo: {plain(told(edit))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
+            act(ws, f"{UNDONE}{told(edit)}.", tree_editing.undo, edit.first.batch, url_state.user())
     else:
-        st.caption("Pick a change to undo it. Undoing is a change, too, and can be undone.")
+        st.caption("Select an edit to undo it. An undo is an edit, too, and can be undone.")
 
 
-def told(deed: TaxonomyEdit) -> str:
-    """A deed in a few words."""
-    first, total = deed.first, sum(deed.actions.values())
+def told(edit: TaxonomyEdit) -> str:
+    """Describe an edit in a few words."""
+    first, total = edit.first, sum(edit.actions.values())
     name = (first.before or first.after).name
     if total == 1 and first.action == "rename":
         return f"{name} renamed to {first.after.name}"
@@ -89,13 +89,13 @@ def told(deed: TaxonomyEdit) -> str:
         return f"Import of {plural(total, 'change')}"
     if total == 1:
         return f"{name} {WORDS[first.action]}"
-    if len(deed.actions) == 1:
+    if len(edit.actions) == 1:
         return f"{name} and {plural(total - 1, 'other node')} {WORDS[first.action]}"
-    if set(deed.actions) <= {"rename", "describe", "move"}:
-        return f"{name} {', '.join(WORDS[action] for action in deed.actions)}"
-    return "Import: " + ", ".join(f"{plural(count, 'node')} {WORDS[action]}" for action, count in deed.actions.items())
+    if set(edit.actions) <= {"rename", "describe", "move"}:
+        return f"{name} {', '.join(WORDS[action] for action in edit.actions)}"
+    return "Import: " + ", ".join(f"{plural(count, 'node')} {WORDS[action]}" for action, count in edit.actions.items())
 
 
 def newest(ws: Workspace) -> str | None:
-    """The batch of the newest change."""
+    """Return the batch id of the newest edit."""
     return next((event.batch for event in taxonomy_rows.events(ws.db, 1)), None)

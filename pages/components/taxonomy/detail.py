@@ -1,4 +1,4 @@
-"""What is picked on the Taxonomy page: what it is, its numbers, and what can be done with it."""
+"""Detail panel of the Taxonomy page: the selection, its counts and actions."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from pages.components.taxonomy.changes import act, newest
 
 
 def detail(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
-    """The panel beside the picture."""
+    """Draw the panel for the selected subject or node, or for the whole taxonomy."""
     focus = url_state.focus()
     if subject:
         _subject(ws, tree, subject)
@@ -31,26 +31,26 @@ def detail(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], s
 
 def _everything(ws: Workspace, standing: Coverage) -> None:
     st.subheader("All knowledge", anchor=False)
-    st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} of them begun")
+    st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} started")
     _numbers(standing)
-    st.markdown("Pick a node to see what it is, to change it, or to let it unfold.")
-    with st.popover("Add a field", icon=":material/add:", disabled=ws.read_only):
+    st.markdown("Select a node to see its description, edit it or expand it.")
+    with st.popover("Add field", icon=":material/add:", disabled=ws.read_only):
         _add_form(ws, None)
 
 
 def _numbers(standing: Coverage) -> None:
     counts = standing.counts
     with st.grid(3, gap="small", min_column_width=80):
-        st.metric("Subjects", short(counts["subjects"]), help=f"{number(counts['subjects'])} subjects found so far.")
+        st.metric("Subjects", short(counts["subjects"]), help=f"{number(counts['subjects'])} subjects generated so far.")
         st.metric("Pairs", short(counts["pairs"]), help=f"{number(counts['pairs'])} answered questions.")
         share = "–" if standing.share is None else f"{standing.share:.0%}"
-        st.metric("Target", share, help="Answered pairs as a share of those wanted, the mean over disciplines. More is better.")
+        st.metric("Target", share, help="Answered pairs as a share of the target, averaged over disciplines. Higher is better.")
 
 
 def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> None:
     st.subheader(plain(node.name), anchor=False)
     st.caption(f"{node.kind.capitalize()} · {hierarchy.group_of(tree, node.id) or 'no group'}")
-    st.markdown(plain(node.description) or ":gray[No description yet: the teacher is told the name alone.]")
+    st.markdown(plain(node.description) or ":gray[No description yet: prompts contain only the name.]")
     _numbers(standing)
     if node.kind == "discipline" and st.button("Plan a run", icon=":material/play_circle:", type="primary", width="stretch"):
         url_state.go("pages/runs.py")
@@ -59,7 +59,7 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> No
             if preview.possible(ws, node.id):
                 st.button("Preview…", icon=":material/visibility:", on_click=add_discipline.open_dialog, key="preview_node",
                           disabled=ws.read_only,
-                          help="A list of subjects, one syllabus and three questions, before the whole is paid for.")  # fmt: skip
+                          help="Generate one list of subjects, one syllabus and three questions before paying for a full run.")  # fmt: skip
         else:
             with st.popover("Add below", icon=":material/add:", disabled=ws.read_only):
                 _add_form(ws, node)
@@ -73,37 +73,37 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> No
 def _votes(ws: Workspace, target_id: str) -> None:
     keep, against = taxonomy_rows.tallies(ws.db).get(target_id, (0, 0))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption("Does it belong here?", width="content")
+        st.caption("Keep this node?", width="content")
         vote_buttons(ws, target_id, keep, against)
 
 
 def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None:
-    """Keep or remove, for a node or a proposal, with how many voted so."""
+    """Draw the keep and remove buttons of a node or proposal, with the number of votes."""
     for verdict, icon, count in ((True, ":material/thumb_up:", keep), (False, ":material/thumb_down:", against)):
         word = "keep" if verdict else "remove"
         if st.button(
             f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary", disabled=ws.read_only,
-            help=f"{plural(count, 'vote')} to {word}. Everybody has one; a later vote replaces the earlier.",
+            help=f"{plural(count, 'vote')} to {word}. One vote per person; a later vote replaces an earlier one.",
         ):  # fmt: skip
-            act(ws, "Your vote is counted.", tree_editing.vote, target_id, verdict, url_state.user())
+            act(ws, "Vote recorded.", tree_editing.vote, target_id, verdict, url_state.user())
 
 
 def _add_form(ws: Workspace, parent: Node | None) -> None:
-    """A new field, sub-field or discipline."""
-    change = newest(ws)  # the fields are empty again once something was added, and keep what was typed where it could not be
+    """Draw the form for a new field, sub-field or discipline."""
+    change = newest(ws)  # a successful edit clears the fields, a failed one keeps them
     with st.form(f"add_node_{change}", border=False):
         kind = "field" if parent is None else st.segmented_control(
             "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key=f"new_kind_{change}"
         )  # fmt: skip
         name = st.text_input("Name", key=f"new_name_{change}")
-        group = st.selectbox("Group", GROUPS, help="It gives the field its colour.") if parent is None else None
+        group = st.selectbox("Group", GROUPS, help="Determines the color of the field.") if parent is None else None
         description = st.text_area(
-            "Description", height=90, key=f"new_description_{change}", placeholder="A line for the teacher."
+            "Description", height=90, key=f"new_description_{change}", placeholder="One line, used in prompts."
         )
         if not st.form_submit_button("Add", type="primary"):
             return
         if removed := tree_editing.removed_from(ws, name, parent and parent.id):
-            act(ws, f"{removed.name} was here before: it is back, with all that was made for it.", tree_editing.restore, removed.id,
+            act(ws, f"Restored {removed.name} with its generated data.", tree_editing.restore, removed.id,
                 url_state.user())  # fmt: skip
         else:
             act(ws, f"Added {name.strip()}.", tree_editing.add, name, parent and parent.id, url_state.user(),
@@ -111,7 +111,7 @@ def _add_form(ws: Workspace, parent: Node | None) -> None:
 
 
 def _edit_form(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
-    """Name, description and place of the picked node."""
+    """Draw the form for name, description and parent of the selected node."""
     below = {n.id for n in hierarchy.walk(tree, node.id)}
     places = [n.id for n in hierarchy.walk(tree) if n.kind != "discipline" and n.id not in below]
     with st.form(f"edit_{node.id}", border=False):
@@ -119,7 +119,7 @@ def _edit_form(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
         description = st.text_area("Description", node.description, height=90)
         parent = node.parent_id
         if node.kind != "field":
-            parent = st.selectbox("Under", places, places.index(parent), format_func=lambda id: path_name(tree, id))
+            parent = st.selectbox("Parent", places, places.index(parent), format_func=lambda id: path_name(tree, id))
         if st.form_submit_button("Save", type="primary"):
             act(ws, f"Saved {name.strip()}.", tree_editing.edit, node.id, url_state.user(), name=name, description=description,
                 parent_id=parent)  # fmt: skip
@@ -127,7 +127,7 @@ def _edit_form(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
 
 def _remove(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
     count = sum(1 for _ in hierarchy.walk(tree, node.id))
-    st.markdown(f"{plural(count, 'node')} leave the tree. What was generated there stays, and *Undo* brings them back.")
+    st.markdown(f"Removes {plural(count, 'node')} from the taxonomy. Generated data is kept, and *Undo* restores the nodes.")
 
     def remove(ws: Workspace) -> None:
         tree_editing.remove(ws, node.id, url_state.user())
@@ -139,29 +139,29 @@ def _remove(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
 
 
 def path_name(tree: nx.DiGraph, id: str) -> str:
-    """'Humanities › The arts'."""
+    """Return the path of a node, as 'Humanities › The arts'."""
     return " › ".join(node.name for node in hierarchy.path(tree, id))
 
 
 def _subject(ws: Workspace, tree: nx.DiGraph, subject: Subject) -> None:
-    """A picked subject, and the key concept picked below it."""
+    """Draw the selected subject and the key concept selected below it."""
     st.subheader(plain(subject.name), anchor=False)
     st.caption(f"Subject of {plain(tree.nodes[subject.discipline_id]['node'].name)} · {plain(subject.level) or 'no level'}")
     if subject.subtopics:
         st.markdown("\n".join(f"- {plain(topic)}" for topic in subject.subtopics[:12]))
     state = curriculum_rows.syllabus_states(ws.db, subject.discipline_id).get(subject.id)
     if state is None:
-        st.markdown(":gray[No syllabus yet: a run writes it.]")
+        st.markdown(":gray[No syllabus yet. A run generates it.]")
     else:
         st.caption(f"{plural(len(state.sizes or ()), 'class session')} · {plural(sum(state.sizes or ()), 'key concept')} · "
                    f"{plural(state.questions, 'question')}")  # fmt: skip
     concept = url_state.picked("concept")
     if concept and (name := curriculum_rows.concept_name(ws.db, concept)):
         asked = curriculum_rows.times_asked(ws.db, state.id).get(concept, 0) if state else 0
-        st.markdown(f"**{plain(name)}** · asked about in {plural(asked, 'question')}")
-        if asked and st.button("Read these questions", icon=":material/quiz:"):
+        st.markdown(f"**{plain(name)}** · covered by {plural(asked, 'question')}")
+        if asked and st.button("Read questions", icon=":material/quiz:"):
             url_state.go("pages/homework.py")
     with st.container(horizontal=True, gap="small"):
-        if st.button("Open the syllabus" if state else "Open on the Syllabi page", icon=":material/menu_book:", type="primary"):
+        if st.button("Open syllabus" if state else "Open on Syllabi page", icon=":material/menu_book:", type="primary"):
             url_state.go("pages/syllabi.py")
         st.button("All subjects", icon=":material/arrow_upward:", on_click=url_state.set_subject, args=(None,))

@@ -1,4 +1,4 @@
-"""The taxonomy as a radial tree to be clicked, which unfolds subjects, sessions and key concepts of what is picked."""
+"""The taxonomy as a radial tree; the selection expands into subjects, class sessions and key concepts."""
 
 from collections.abc import Mapping
 
@@ -14,12 +14,12 @@ from glan_core.workspace import Workspace, curriculum_rows
 from pages.components.shared import page_frame, url_state
 
 HEIGHT = 660
-READ_AT_MOST = 500  # subjects of a discipline among which those with a syllabus are drawn first
+READ_AT_MOST = 500  # subjects read per discipline; those with a syllabus are drawn first
 KEY = "taxonomy_graph"
 
 
 def graph(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
-    """The picture; a click picks a node, a subject or a key concept, or leads to all subjects of a discipline."""
+    """Draw the radial tree; a click selects a node, subject or key concept, or opens all subjects of a discipline."""
     if st.session_state.pop("to_syllabi", False):
         url_state.go("pages/syllabi.py")
     focus = url_state.focus()
@@ -34,7 +34,7 @@ def graph(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], su
             return
         data_type, item = spot
         if data_type == "edge":
-            item += 1  # an edge leads to the row after its own number: the root is row 0 and has none
+            item += 1  # edge n leads to row n + 1: the root is row 0 and has no edge
         if item < len(drawn):
             _go(*drawn[item])
         elif item - len(drawn) < len(captioned):
@@ -45,13 +45,13 @@ def graph(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], su
         renderer="svg", alt=_told(tree, standings, twigs),
     )  # fmt: skip
     st.caption(
-        "Full colour: much of the target is reached. Grey: nothing generated yet. A click picks; a discipline unfolds its "
-        "subjects, a subject its class sessions and key concepts. The dot in the middle leads back to all."
+        "Saturation shows the share of the target reached; gray: nothing generated yet. Click to select; a discipline expands "
+        "into subjects, a subject into class sessions and key concepts. Click the center to clear the selection."
     )
 
 
 def _spot() -> tuple[str, int] | None:
-    """What was clicked, as (node or edge, its number). A click on what was clicked last takes the selection away."""
+    """Return the clicked item as (node or edge, index); a second click on it clears ECharts' selection, not ours."""
     state = st.session_state[f"{KEY}_{st.session_state.workspace}"]
     spot = next(
         ((group["data_type"], group["data_indices"][0]) for group in state.selection.selected if group["data_indices"]), None
@@ -62,7 +62,7 @@ def _spot() -> tuple[str, int] | None:
 
 
 def _go(id: str, kind: str, parent: str) -> None:
-    """Pick what was clicked."""
+    """Select the clicked item."""
     if kind in ("all", "field", "sub-field", "discipline"):
         url_state.set_focus(id or None)
     elif kind == "subject":
@@ -78,7 +78,7 @@ def _go(id: str, kind: str, parent: str) -> None:
 
 
 def _unfolded(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> list[Twig]:
-    """What is drawn below the discipline in focus."""
+    """Return the items drawn below the focused discipline."""
     focus = url_state.focus()
     if focus is None or tree.nodes[focus]["node"].kind != "discipline":
         return []
@@ -92,7 +92,7 @@ def _unfolded(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage]
 
 
 def _told(tree: nx.DiGraph, standings: Mapping[str, Coverage], twigs: list[Twig]) -> str:
-    """The picture in a sentence, for who cannot see it."""
+    """Describe the figure in one sentence for screen readers."""
     whole = standings[""]
     fields = sum(1 for _, parents in tree.in_degree() if parents == 0)
     unfolded = {kind: sum(twig.kind == kind for twig in twigs) for kind in ("subject", "session", "concept")}
@@ -100,7 +100,7 @@ def _told(tree: nx.DiGraph, standings: Mapping[str, Coverage], twigs: list[Twig]
     focus = url_state.focus()
     return (
         f"The taxonomy as a radial tree: {plural(fields, 'field')}, {plural(whole.disciplines, 'discipline')}, "
-        f"{number(whole.begun)} of them begun"
-        + (f"; {tree.nodes[focus]['node'].name} is picked" if focus else "")
-        + (f" and unfolded: {below}." if below else ".")
+        f"{number(whole.begun)} started"
+        + (f"; {tree.nodes[focus]['node'].name} is selected" if focus else "")
+        + (f" and expanded: {below}." if below else ".")
     )

@@ -1,4 +1,4 @@
-"""Import and export of the taxonomy, and what another one would change, told before it is done."""
+"""Import and export of the taxonomy, with a diff before an import."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ from pages.components.shared.untrusted_text import fault, plain
 from pages.components.taxonomy.changes import act
 
 PARTS = {"added": "blue", "removed": "orange", "renamed": "violet", "moved": "gray", "changed": "gray"}
-SHIPPED, FILE = "The shipped taxonomy", "A file of yours"
+SHIPPED, FILE = "Default taxonomy", "Uploaded file"
 
 
 def exchange(ws: Workspace) -> None:
-    """Download on one side; on the other the taxonomy to compare with, its difference, and the button that applies it."""
+    """Draw the downloads, and the comparison with another taxonomy with its import button."""
     left, right = page_frame.picture_and_detail("exchange")
     with right:
         st.markdown("**Export**")
@@ -33,8 +33,8 @@ def exchange(ws: Workspace) -> None:
     with left:
         which = st.segmented_control("Compare with", [FILE, SHIPPED], default=FILE, required=True, key="compare_with")
         if which == SHIPPED:
-            _difference(ws, taxonomy_files.read(demo_workspace.STARTER_TAXONOMY), "the shipped taxonomy")
-        elif file := st.file_uploader("A taxonomy as YAML or JSON", type=["yaml", "yml", "json"]):
+            _difference(ws, taxonomy_files.read(demo_workspace.STARTER_TAXONOMY), "the default taxonomy")
+        elif file := st.file_uploader("Taxonomy file (YAML or JSON)", type=["yaml", "yml", "json"]):
             _file(ws, file.name, file.getvalue())
 
 
@@ -43,7 +43,7 @@ def _file(ws: Workspace, name: str, content: bytes) -> None:
         kind = "json" if name.lower().endswith(".json") else "yaml"
         nodes = taxonomy_files.parse(content.decode("utf-8"), kind, name)
     except UnicodeDecodeError:
-        st.error(f"{plain(name)} is not text in UTF-8.")
+        st.error(f"{plain(name)} is not a UTF-8 text file. Save it as UTF-8 and upload it again.")
     except GlanError as error:
         fault(error)
     else:
@@ -51,13 +51,13 @@ def _file(ws: Workspace, name: str, content: bytes) -> None:
 
 
 def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
-    """What the workspace's taxonomy would become, and the button that does it."""
+    """Show how an import would change the workspace's taxonomy, with the button that applies it."""
     old = taxonomy_rows.nodes(ws.db)
     diff = hierarchy.diff(old, nodes)
     counts = {part: len(getattr(diff, part)) for part in PARTS}
     total = sum(counts.values())
     if not total:
-        st.success(f"{plain(name[0].upper() + name[1:])} says what the workspace already holds.", icon=":material/check:")
+        st.success(f"{plain(name[0].upper() + name[1:])} is identical to the workspace's taxonomy.", icon=":material/check:")
         return
     with st.container(horizontal=True, gap="small"):
         for part, count in counts.items():
@@ -73,17 +73,15 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
         },
     )  # fmt: skip
     removes = (
-        f"It removes {plural(counts['removed'], 'node')}; what was generated there stays."
-        if counts["removed"]
-        else "It removes nothing."
+        f"Removes {plural(counts['removed'], 'node')}; generated data is kept." if counts["removed"] else "Removes nothing."
     )
-    st.markdown(f"{removes} Undo takes the whole import back.")
+    st.markdown(f"{removes} Undo reverts the whole import.")
     if st.button(f"Import · {plural(total, 'change')}", icon=":material/input:", disabled=ws.read_only):
         act(ws, f"Imported {name}: {plural(total, 'change')}.", tree_editing.import_nodes, nodes, url_state.user())
 
 
 def difference_frame(diff: TaxonomyDiff, old: Sequence[Node], new: Sequence[Node]) -> pd.DataFrame:
-    """One row a change: what, name, where (the path above), and from what to what."""
+    """Return one row per change: kind of change, name, path above, value before and after."""
     trees = {"old": hierarchy.tree_of(old), "new": hierarchy.tree_of(new)}
 
     def above(which: str, id: str | None) -> str:
@@ -102,7 +100,7 @@ def difference_frame(diff: TaxonomyDiff, old: Sequence[Node], new: Sequence[Node
 
 
 def _details(was: Node, now: Node) -> tuple[str, str]:
-    """What of kind, group and description differs."""
+    """Return what differs in kind, group and description."""
     parts = [(a or "none", b or "none") for a, b in
              ((was.kind, now.kind), (was.group, now.group), (was.description, now.description)) if a != b]  # fmt: skip
     return "; ".join(a for a, _ in parts), "; ".join(b for _, b in parts)

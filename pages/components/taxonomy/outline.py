@@ -1,4 +1,4 @@
-"""The taxonomy as an indented table with a search: by keyboard, and without colours."""
+"""The taxonomy as an indented, searchable table that works by keyboard and without color."""
 
 from collections.abc import Mapping
 
@@ -11,19 +11,19 @@ from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
 from pages.components.shared import url_state
 
-MOST = 500  # rows at once: the search finds the others
+MOST = 500  # rows shown at once
 
 
 def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
-    """The table; a click picks and unfolds, one on the picked row goes back up."""
+    """Draw the table; selecting a row focuses and expands it, deselecting moves the focus to its parent."""
     focus = url_state.focus()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input("Search", placeholder="name or description", key="taxonomy_search", icon=":material/search:")
-        whole = st.toggle("Unfold all", key="unfold", bind="query-params")
+        whole = st.toggle("Expand all", key="unfold", bind="query-params")
     found = visible(tree, focus, search, whole)
     nodes = found[:MOST]
     if not nodes:
-        st.info("Nothing is called so. Try another word, or add it.", icon=":material/search_off:")
+        st.info("No nodes match this search.", icon=":material/search_off:")
         return
     above = {node.id for node in hierarchy.path(tree, focus)} if focus else set()
 
@@ -31,7 +31,7 @@ def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
         picked = st.session_state[key].selection.rows
         url_state.set_focus(nodes[picked[0]].id if picked else tree.nodes[focus]["node"].parent_id)
 
-    key = f"outline_{focus}_{search}_{whole}"  # the rows change with these, and a picked row must not stay picked by number
+    key = f"outline_{focus}_{search}_{whole}"  # other rows need another key, or a row would stay selected by its number
     at = next((number for number, node in enumerate(nodes) if node.id == focus), None)
     st.dataframe(
         _frame(tree, standings, nodes, above, whole or bool(search.strip())), key=key, on_select=pick,
@@ -45,11 +45,11 @@ def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
         },
     )  # fmt: skip
     if len(found) > MOST:
-        st.caption(f"The first {MOST} of {len(found):,}: search to see others.")
+        st.caption(f"Showing the first {MOST} of {len(found):,}; use the search to narrow.")
 
 
 def visible(tree: nx.DiGraph, focus: str | None, search: str, whole: bool) -> list[Node]:
-    """The nodes that the outline shows: those found with what is above them; else the tops and what the focus unfolds."""
+    """Return the nodes to show: search results with their ancestors, or the top level and the expanded path."""
     nodes = list(hierarchy.walk(tree))
     if search.strip():
         wanted = search.casefold().split()

@@ -1,4 +1,4 @@
-"""Editing what a preview holds, before it is accepted: subjects, the syllabus with its sessions, questions and answers."""
+"""Edit a preview before it is accepted: subjects, syllabus, class sessions, questions and answers."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from pages.components.shared.untrusted_text import fault
 
 
 def form(ws: Workspace, shown: Preview) -> None:
-    """The whole preview in fields; saving keeps the older text with each record."""
+    """Draw the form; saving keeps the previous text of each record in its history."""
     with st.form("preview_form", border=False):
         grid = st.grid(2, gap="medium", min_column_width=390)
         with grid.cell():
@@ -27,7 +27,7 @@ def form(ws: Workspace, shown: Preview) -> None:
             pairs = _pairs(shown)
         with st.container(horizontal=True):
             save = st.form_submit_button("Save changes", type="primary", icon=":material/check:")
-            leave = st.form_submit_button("Leave as it was", icon=":material/close:")
+            leave = st.form_submit_button("Discard changes", icon=":material/close:")
     if save:
         try:
             _save(ws, shown, subjects, text, sessions, pairs)
@@ -57,7 +57,7 @@ def _syllabus(shown: Preview) -> tuple[str, pd.DataFrame | None]:
     text = st.text_area("Syllabus of the first subject", shown.syllabus.text, key="preview_syllabus", height=230)
     if not shown.sessions:
         return text, None
-    st.markdown("**Class sessions and key concepts**, which questions are drawn from")
+    st.markdown("**Class sessions and key concepts**, from which questions are sampled")
     rows = [(s.id, s.name, [name for _, name in s.concepts], s.description) for s in shown.sessions]
     edited = st.data_editor(
         pd.DataFrame(rows, columns=["id", "name", "concepts", "description"]), key="preview_sessions", hide_index=True,
@@ -72,7 +72,7 @@ def _syllabus(shown: Preview) -> tuple[str, pd.DataFrame | None]:
 
 
 def _pairs(shown: Preview) -> list[tuple[str, str, str | None]]:
-    """The questions by id, with their texts and those of their answers as typed."""
+    """Return question id, question text and answer text as entered."""
     found = []
     for number, pair in enumerate(shown.pairs, start=1):
         question = st.text_area(f"Question {number}", pair.question.text, key=f"preview_question_{number}", height=90)
@@ -100,15 +100,15 @@ def _save(
 
 def _sessions(rows: pd.DataFrame) -> Iterator[SessionEdit]:
     for row in rows.itertuples(index=False):
-        id = row.id if isinstance(row.id, str) else None  # a row that was added has none
+        id = row.id if isinstance(row.id, str) else None  # added rows have no id
         yield SessionEdit(id, _text(row.name), _text(row.description), _list(row.concepts))
 
 
 def _text(value: object) -> str:
-    """The text of a cell, which holds None or no number where it is empty."""
+    """Return the text of a cell; empty cells hold None or NaN."""
     return value if isinstance(value, str) else ""
 
 
 def _list(value: object) -> tuple[str, ...]:
-    """The items of a cell that holds a list, or nothing."""
+    """Return the items of a list cell, empty if it holds no list."""
     return tuple(str(item) for item in value) if isinstance(value, list | tuple) or hasattr(value, "tolist") else ()

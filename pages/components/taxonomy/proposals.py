@@ -1,4 +1,4 @@
-"""Growing the taxonomy: ask a teacher what is missing, vote on what it proposes, count the votes."""
+"""Proposals for the taxonomy: ask a teacher for missing nodes, vote on them, apply the votes."""
 
 from itertools import groupby
 
@@ -24,7 +24,7 @@ MOST = 40  # proposals drawn at once
 
 
 def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The open proposals, those below the focus first, beside the form that asks for more."""
+    """Draw the open proposals, those below the focus first, and the form that asks for more."""
     for run in run_rows.live_runs(ws.db):
         if run.kind == "propose" and runs.state_of(run) in LIVE:
             run_table.live(ws, run.id)
@@ -36,7 +36,7 @@ def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
     with left:
         _count_votes(ws, tree, every, tallies)
         if not every:
-            st.info("No open proposals. Ask a teacher what is missing under a node; people vote on what it says.")
+            st.info("No open proposals. Ask a teacher which nodes are missing, then vote on its proposals.")
         near = {node.id for node in hierarchy.walk(tree, url_state.focus())}
         shown = sorted(every, key=lambda p: (p.parent_id not in near, p.parent_id))[:MOST]
         for parent_id, ones in groupby(shown, key=lambda p: p.parent_id):
@@ -47,11 +47,11 @@ def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
                     with st.container(border=True, height="stretch", gap="xsmall"):
                         _card(ws, proposal, tallies.get(proposal.id, (0, 0)))
         if len(every) > MOST:
-            st.caption(f"The first {MOST} of {len(every):,}; decide on these to see the others.")
+            st.caption(f"Showing the first {MOST} of {len(every):,}; decide on these to see the rest.")
 
 
 def _count_votes(ws: Workspace, tree: nx.DiGraph, every: list[Proposal], tallies: dict[str, tuple[int, int]]) -> None:
-    """The button that lets the majority decide, with what it will do."""
+    """Draw the button that applies the votes, with its effect."""
     ids = {p.id for p in every}
     adds = sum(keep > against for id, (keep, against) in tallies.items() if id in ids)
     rejects = sum(against > keep for id, (keep, against) in tallies.items() if id in ids)
@@ -59,56 +59,56 @@ def _count_votes(ws: Workspace, tree: nx.DiGraph, every: list[Proposal], tallies
     removes = {below.id for id in out for below in hierarchy.walk(tree, id)}
     if not every and not removes:
         return
-    deeds = [f"{word} {count}" for word, count in (("adds", adds), ("rejects", rejects), ("removes", len(removes))) if count]
+    effects = [f"{word} {count}" for word, count in (("adds", adds), ("rejects", rejects), ("removes", len(removes))) if count]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"**{plural(len(every), 'open proposal')}.** The majority decides; a tie stays open.", width="content")
-        label = f"Count the votes · {', '.join(deeds) or 'none yet'}"
-        if st.button(label, icon=":material/how_to_vote:", disabled=not deeds or ws.read_only):
-            act(ws, f"The votes are counted: {', '.join(deeds)}.", _decide)
+        st.markdown(f"**{plural(len(every), 'open proposal')}.** Decided by majority; ties stay open.", width="content")
+        label = f"Apply votes · {', '.join(effects) or 'no majority yet'}"
+        if st.button(label, icon=":material/how_to_vote:", disabled=not effects or ws.read_only):
+            act(ws, f"Votes applied: {', '.join(effects)}.", _decide)
 
 
 def _decide(ws: Workspace) -> None:
-    """Count the votes; say why a proposal that the majority kept could not join the tree."""
+    """Apply the votes and show why an accepted proposal could not be added."""
     for name, reason in tree_editing.decide(ws, url_state.user()).refused:
         st.toast(f"{plain(name)} could not be added: {plain(reason)}", icon=":material/warning:")
 
 
 def _card(ws: Workspace, proposal: Proposal, votes: tuple[int, int]) -> None:
-    """One proposal with its reason and votes."""
+    """Draw one proposal with its reason and votes."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{plain(proposal.name)}**", width="content")
         st.badge(proposal.kind, color="gray")
         scripted_mark(proposal.teacher)
     if proposal.similar_to:
         st.badge(
-            f"resembles {', '.join(plain(name) for name in proposal.similar_to)}", color="orange", icon=":material/content_copy:",
-            help="The tree has a node that may be the same under another name.",
+            f"similar to {', '.join(plain(name) for name in proposal.similar_to)}", color="orange", icon=":material/content_copy:",
+            help="The taxonomy may already contain this node under another name.",
         )  # fmt: skip
     st.markdown(plain(proposal.description) or ":gray[No description.]")
-    why = f"Why: {plain(proposal.reason)} " if proposal.reason else ""
+    why = f"Reason: {plain(proposal.reason)} " if proposal.reason else ""
     st.caption(
-        f"{why}Brought up by {len(proposal.prompts)} of 4 wordings.",
-        help="The teacher is asked in 4 ways; what comes up again and again is likely missing.",
+        f"{why}Suggested by {len(proposal.prompts)} of 4 prompts.",
+        help="The teacher gets 4 differently worded prompts; a node suggested by several of them is more likely missing.",
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         vote_buttons(ws, proposal.id, *votes)
 
 
 def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
-    """Ask a teacher what is missing under the focus, or above it where that is a discipline."""
+    """Draw the form that asks a teacher for nodes missing under the focus, or under its parent if it is a discipline."""
     node = _place(tree)
     if node is None:
-        st.markdown("**Grow the tree**")
-        st.caption("Pick a field or a sub-field to ask a teacher which disciplines or sub-fields are missing there.")
+        st.markdown("**Extend the taxonomy**")
+        st.caption("Select a field or sub-field to ask a teacher for missing sub-fields and disciplines.")
         return
-    st.markdown(f"**What is missing under {plain(node.name)}?**")
+    st.markdown(f"**Missing nodes under {plain(node.name)}**")
     values = teacher_form.fields("grow") or {}
-    count = st.number_input("Proposals from each wording, at most", 1, 50, 8)
+    count = st.number_input("Max proposals per prompt", 1, 50, 8)
     idle = not values or ws.read_only
-    if st.button("Ask what is missing · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=idle):
+    if st.button("Ask for missing nodes · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=idle):
         try:
             settings = read_settings(ProposalSettings, {**values, "parent_id": node.id, "count": count})
-            runs.start(ws, "propose", f"What is missing in {node.name}?", settings, teacher_form.environment())
+            runs.start(ws, "propose", f"Missing nodes under {node.name}", settings, teacher_form.environment())
         except GlanError as error:
             fault(error)
         else:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from glan_core.runs.settings_summary import differences
 from glan_core import runs
 from glan_core.figures import training as pictures
 from glan_core.formatting import ago, duration, number
@@ -18,12 +19,6 @@ from pages.components.train import form
 
 MOST = 8
 AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
-WORDS = {name: field[0] for name, field in (form.FIELDS | form.ADAPTER).items()} | {
-    "scratch": "Size", "max_grad_norm": "Largest gradient", "adam_beta2": "Adam's second average", "warmup_share": "Warm-up, share",
-    "warmup_steps": "Warm-up, steps", "keep_best": "Keep the best weights", "processes": "Devices",
-}  # fmt: skip
-DEFAULTS = {name: field.default for name, field in FinetuneSettings.model_fields.items()}  # of orders older than a setting
-NOT_SETTINGS = ("name", "kind", "prompts")
 
 
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
@@ -71,16 +66,12 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
 
 
 def _differences(picked: Sequence[Run]) -> None:
-    """The settings in which runs differ."""
-    names = [name for name in dict.fromkeys(name for run in picked for name in run.params) if name not in NOT_SETTINGS]
-    rows = {name: [_value(run.params.get(name, DEFAULTS.get(name))) for run in picked] for name in names}
-    differing = {
-        WORDS.get(name, name.replace("_", " ").capitalize()): values for name, values in rows.items() if len(set(values)) > 1
-    }
+    """Table of the settings in which the runs differ."""
+    differing = differences(picked)
     if not differing:
-        st.caption("Their settings are the same." if len(picked) > 1 else "Tick another run to see how they differ.")
+        st.caption("Their settings are equal." if len(picked) > 1 else "Select another run to compare settings.")
         return
-    st.markdown("**What differs**")
+    st.markdown("**Differing settings**")
     st.table(pd.DataFrame(differing, index=[f"Run {run.id}" for run in picked]).T, border="horizontal")
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from glan_core import runs
 from glan_core.cli.finetune import command_of
 from glan_core.dataset.manifest import Manifest
-from glan_core.dataset.splits import RULES
+from glan_core.dataset.splits import SPLIT_RULES
 from glan_core.errors import GlanError
 from glan_core.formatting import durations, number, plural, short, size
 from glan_core.ids import slug
@@ -26,8 +26,8 @@ from pages.components.train import row_tokens
 FIELDS = {
     "epochs": ("Epochs", "How often every row is seen.", {"min_value": 0.1, "max_value": 1000.0, "step": 1.0, "format": "%g"}),
     "learning_rate": ("Learning rate", "The peak, after warm-up.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
-    "batch": ("Pairs a step", "Over how many pairs a step of the optimiser averages.", {"min_value": 1}),
-    "rows_at_once": ("At once", "Of these, how many a device computes together: fewer need less memory.", {"min_value": 1}),
+    "global_batch_size": ("Pairs a step", "Over how many pairs a step of the optimiser averages.", {"min_value": 1}),
+    "per_device_batch_size": ("At once", "Of these, how many a device computes together: fewer need less memory.", {"min_value": 1}),
     "max_length": ("Length limit", "Tokens at which a row is cut.", {"min_value": 16}),
     "evaluations": ("Evaluations", "How often in the run the held-out loss is taken and the weights are stored.", {"min_value": 1}),
     "seed": ("Seed", "Of the order of rows and of new weights.", {"min_value": 0}),
@@ -88,7 +88,7 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
     snapshot = named[chosen]
     held = snapshot.rows.get("validation", 0)
     said = (
-        f"{plural(held, 'pair')} held out: {RULES[snapshot.split].removesuffix(' are held out')}"
+        f"{plural(held, 'pair')} held out: {SPLIT_RULES[snapshot.split].removesuffix(' are held out')}"
         if held
         else "nothing held out"
     )
@@ -118,7 +118,7 @@ def _numbers(recipe: str) -> dict:
             required=True,
         )
     with st.grid(4, gap="small", min_column_width=105):
-        for name in ("epochs", "learning_rate", "batch", "rows_at_once"):
+        for name in ("epochs", "learning_rate", "global_batch_size", "per_device_batch_size"):
             found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
     with (
         st.popover("All settings", icon=":material/tune:", key="train_settings"),
@@ -138,8 +138,8 @@ def _numbers(recipe: str) -> dict:
         found["precision"] = st.selectbox(
             "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
         )
-        found["checkpointing"] = st.selectbox(
-            "Gradient checkpointing", list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_checkpointing",
+        found["gradient_gradient_checkpointing"] = st.selectbox(
+            "Gradient checkpointing", list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_gradient_checkpointing",
             help="Computes activations twice to save memory.",
         )  # fmt: skip
         patience = st.number_input(
@@ -169,10 +169,10 @@ def _warmup(recipe: str, defaults: FinetuneSettings) -> dict:
             "warmup_steps": st.number_input("Warm-up steps", 0, None, defaults.warmup_steps, key=f"run_train_{recipe}_warmup")
         }
     percent = st.number_input(
-        "Warm-up in %", 0.0, 100.0, round(100 * defaults.warmup_share, 2), key=f"run_train_{recipe}_warmup", format="%g",
+        "Warm-up in %", 0.0, 100.0, round(100 * defaults.warmup_ratio, 2), key=f"run_train_{recipe}_warmup", format="%g",
         help="Share of the run over which the learning rate rises.",
     )  # fmt: skip
-    return {"warmup_share": percent / 100}
+    return {"warmup_ratio": percent / 100}
 
 
 def _number(recipe: str, name: str, label: str, words: str, limits: dict, value: float) -> float:
@@ -226,12 +226,12 @@ def fill(values: dict) -> None:
         run_train_recipe=recipe, run_train_snapshot=settings.snapshot, run_train_name=settings.name, train_asked="Plan"
     )
     state.run_train_prompts = "\n".join(settings.prompts)
-    for name in (*FIELDS, *ADAPTER, "schedule", "precision", "packing", "checkpointing", "method"):
+    for name in (*FIELDS, *ADAPTER, "schedule", "precision", "packing", "gradient_checkpointing", "method"):
         state[f"run_train_{recipe}_{name}"] = getattr(settings, name)
     for name in SIZES:
         state[f"run_train_{recipe}_{name}"] = getattr(settings.scratch, name)
     steps = RECIPES[recipe].values.get("warmup_steps") is not None
-    state[f"run_train_{recipe}_warmup"] = (settings.warmup_steps or 0) if steps else round(100 * settings.warmup_share, 2)
+    state[f"run_train_{recipe}_warmup"] = (settings.warmup_steps or 0) if steps else round(100 * settings.warmup_ratio, 2)
     state[f"run_train_{recipe}_rows"], state[f"run_train_{recipe}_patience"] = settings.rows or 0, settings.patience or 0
     state[f"run_train_{recipe}_best"], state[f"run_train_base_{recipe}"] = settings.keep_best, settings.base or ""
 

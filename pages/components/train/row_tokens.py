@@ -4,7 +4,7 @@ from itertools import islice
 
 import streamlit as st
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import number
 from glan_core.training.chat_encoding import Encoded
