@@ -1,4 +1,4 @@
-"""GLAN Studio: `streamlit run streamlit_app.py`, or `make run`. Page config, workspace choice, navigation."""
+"""Entry point of GLAN Studio: page config, logo and navigation (`streamlit run streamlit_app.py` or `make run`)."""
 
 from pathlib import Path
 
@@ -20,33 +20,33 @@ st.html(ASSETS / "studio.css")
 page = st.navigation({
     "Explore": [
         st.Page("pages/overview.py", title="Overview", icon=":material/donut_large:", default=True,
-                help="How much of the taxonomy is covered, and where it is empty."),
+                help="Coverage of the taxonomy."),
         st.Page("pages/taxonomy.py", title="Taxonomy", icon=":material/account_tree:",
-                help="The tree of knowledge: search, edit, grow it with a teacher, vote."),
+                help="Browse, search, edit and extend the taxonomy; vote on nodes."),
         st.Page("pages/syllabi.py", title="Syllabi", icon=":material/menu_book:",
                 help="Subjects, and their syllabi as course plans with key concepts."),
         st.Page("pages/homework.py", title="Homework", icon=":material/quiz:",
-                help="Questions and answers, each with the whole chain that it came from."),
+                help="Questions and answers with their provenance; search and review."),
     ],
     "Dataset": [
         st.Page("pages/diversity.py", title="Diversity", icon=":material/scatter_plot:",
-                help="Every question on a map: what repeats, what is missing, and how diverse it is in numbers."),
+                help="Map of all questions, and diversity metrics."),
         st.Page("pages/dataset.py", title="Dataset", icon=":material/database:",
-                help="What is kept and why the rest is not; filters, duplicates, benchmarks, snapshots, export."),
+                help="Quality filters, deduplication, decontamination, snapshots and export."),
     ],
     "Model": [
         st.Page("pages/train.py", title="Train", icon=":material/model_training:",
-                help="Fine-tune a student on a snapshot, and watch it learn."),
+                help="Fine-tune a model on a snapshot, and watch its loss."),
         st.Page("pages/models.py", title="Models", icon=":material/deployed_code:",
-                help="Tuned models: what they come from, merging, export, serving."),
+                help="Tuned models: lineage, merge, export and serving."),
         st.Page("pages/chat.py", title="Chat", icon=":material/forum:",
-                help="Talk to a tuned model beside its base; see which rows taught it what it says."),
+                help="Compare the replies of tuned and base models; find the nearest training examples."),
         st.Page("pages/evaluate.py", title="Evaluate", icon=":material/leaderboard:",
-                help="What a model learned, by discipline: a judge, benchmarks, a contamination probe, scaling."),
+                help="Pairwise judging by discipline, benchmarks, contamination probe and scaling."),
     ],
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",
-                help="Plan and price a run, start it, watch it, pause it."),
+                help="Plan, price, start and watch runs."),
     ],
 })  # fmt: skip
 st.session_state.framed = True
@@ -55,4 +55,4 @@ try:
 except GlanError as error:
     fault(error)
 except Damaged as error:
-    st.error(f"The file of this workspace is damaged ({error}): restore it from a copy.")
+    st.error(f"The database of this workspace is damaged ({error}). Restore it from a backup.")

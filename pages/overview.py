@@ -1,4 +1,4 @@
-"""Overview: how much of human knowledge the workspace covers, and where it is empty."""
+"""Overview page: coverage of the taxonomy, and where it is empty."""
 
 import pandas as pd
 import streamlit as st
@@ -23,7 +23,7 @@ standing = standings[focus or ""]
 
 
 def sentence() -> str:
-    """The state of what is in focus, in one sentence."""
+    """Return the state of the focus in one sentence."""
     if not standings[""].disciplines:
         return "The taxonomy has no disciplines yet"
     counts = standing.counts
@@ -33,11 +33,11 @@ def sentence() -> str:
             f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} have a syllabus · "
             f"{plural(int(counts['pairs']), 'pair')} · {share}"
         )
-    return f"{standing.begun} of {standing.disciplines} disciplines begun · {plural(int(counts['pairs']), 'pair')} · {share}"
+    return f"{standing.begun} of {standing.disciplines} disciplines started · {plural(int(counts['pairs']), 'pair')} · {share}"
 
 
 def middle() -> str:
-    """The node in the middle of the picture: the focus, or what is above it where the focus is a leaf."""
+    """Return the center node of the figure: the focus, or its parent if it is a discipline."""
     if focus is None:
         return ALL
     node = tree.nodes[focus]["node"]
@@ -45,7 +45,7 @@ def middle() -> str:
 
 
 def pick() -> None:
-    """A click on a sector sets the focus; a click on the middle goes up."""
+    """Move the focus to the clicked sector; a click on the center moves it up."""
     points = st.session_state.coverage.selection.points
     if points and "id" in points[0]:
         id = points[0]["id"]
@@ -55,37 +55,37 @@ def pick() -> None:
 
 
 def picture() -> None:
-    """The taxonomy as rings or tiles, and the measure that colours it."""
+    """Draw the taxonomy as rings or tiles, colored by a metric."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         measure = st.selectbox(
-            "Coloured by", list(MEASURES), format_func=lambda m: MEASURES[m].title, key="measure",
+            "Color by", list(MEASURES), format_func=lambda m: MEASURES[m].title, key="measure",
             bind="query-params", width=210, help="\n\n".join(f"**{m.title}**: {m.told}" for m in MEASURES.values()),
         )  # fmt: skip
         drawn = st.segmented_control(
-            "Drawn as", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
+            "View", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
     frame = coverage_frame(tree, standings, measure)
     st.plotly_chart(
         PICTURES[drawn](frame, measure, page_frame.figure_style(), middle(), focus), key="coverage", on_select=pick,
         selection_mode="points", config={"displayModeBar": False},
-        alt=f"Taxonomy as {drawn.lower()}, coloured by {MEASURES[measure].title.lower()}: {sentence()}",
+        alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence()}",
     )  # fmt: skip
-    st.caption(f"{MEASURES[measure].told} Grey: nothing yet. Click to look into a part, the middle or the frame to go back up.")
+    st.caption(f"{MEASURES[measure].told} Gray: no data. Click a part to zoom in, the center or the frame to zoom out.")
 
 
 def detail() -> None:
-    """What is in focus: its numbers, and what lies below it."""
+    """Draw the focus: counts, and the nodes below it."""
     node = tree.nodes[focus]["node"] if focus else None
     st.subheader(plain(node.name) if node else "All knowledge", anchor=False)
     if node and node.description:
         st.markdown(plain(node.description))
     if standing.share is not None:
-        told = "" if standing.disciplines == 1 else ", the mean over disciplines"
-        st.progress(standing.share, f"{standing.share:.1%} of target{told}")
+        told = "" if standing.disciplines == 1 else " (mean over disciplines)"
+        st.progress(standing.share, f"{standing.share:.1%} of the target{told}")
     counts = standing.counts
     if counts["concepts"]:
-        asked = f"{number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts asked about"
+        asked = f"{number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts covered by questions"
         st.progress(min(1.0, counts["concepts_asked"] / counts["concepts"]), asked)
     totals()
     if standing.disciplines:
@@ -94,7 +94,7 @@ def detail() -> None:
             plan_for([])
     below = [tree.nodes[child]["node"] for child in (tree.successors(focus) if focus else _tops())]
     if below:
-        part_below, part_empty = st.tabs(["Below", "Emptiest"], on_change="rerun", key="overview_tabs")
+        part_below, part_empty = st.tabs(["Children", "Emptiest"], on_change="rerun", key="overview_tabs")
         if part_below.open:
             with part_below:
                 _below(below)
@@ -104,35 +104,35 @@ def detail() -> None:
 
 
 def plan_for(disciplines: list[str]) -> None:
-    """Go to the plan form for these disciplines, all of the focus where there are none."""
+    """Open the plan form for these disciplines, or for the whole focus if the list is empty."""
     st.session_state.run_disciplines = disciplines
     st.session_state.runs_view = "Plan"
     url_state.go("pages/runs.py")
 
 
 def totals() -> None:
-    """Counts, each with what the run that works now, or the last one, has added."""
+    """Draw the counts, each with what the current or last run added."""
     run, brought = counter_deltas.last_change(ws) or (None, {})
     under = set(hierarchy.disciplines_under(tree, focus))
     added = counter_deltas.in_all({id: values for id, values in brought.items() if id in under})
     counts = standing.counts
     shown = (
-        ("Pairs", "pairs", short, "Answered questions."), ("Subjects", "subjects", short, "Subjects found so far."),
-        ("Syllabi", "syllabi", short, "Subjects that have a syllabus."),
-        ("Key concepts", "concepts", short, "Key concepts read out of syllabi."),
-        ("Rejected", "rejected", short, "Pairs that a person rejected."),
-        ("Spent", "cost_usd", usd, "What the calls below this node cost."),
+        ("Pairs", "pairs", short, "Answered questions."), ("Subjects", "subjects", short, "Subjects generated so far."),
+        ("Syllabi", "syllabi", short, "Subjects with a syllabus."),
+        ("Key concepts", "concepts", short, "Key concepts extracted from syllabi."),
+        ("Rejected", "rejected", short, "Pairs rejected in review."),
+        ("Cost", "cost_usd", usd, "Cost of the calls below this node."),
     )  # fmt: skip
     with st.grid(3, gap="small", min_column_width=90):
         for title, name, written, told in shown:
             delta = f"+{written(added[name])}" if added.get(name, 0) > 0 else None
-            full = "" if name == "cost_usd" else f" {number(counts[name])} in all."
+            full = "" if name == "cost_usd" else f" {number(counts[name])} in total."
             st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=told + full)
     if failed := int(counts["failures"]):
-        st.caption(f"{plural(failed, 'call')} failed; the next run tries {'it' if failed == 1 else 'them'} again.")
+        st.caption(f"{plural(failed, 'call')} failed; the next run retries {'it' if failed == 1 else 'them'}.")
     if any(value > 0 for value in added.values()):
         which = "so far by" if runs.state_of(run) in LIVE else "by"
-        st.caption(f"+: added {which} run {run.id}, {plain(run.title)}.")
+        st.caption(f"+: added {which} run {run.id} ({plain(run.title)}).")
 
 
 def _tops() -> list[str]:
@@ -140,11 +140,11 @@ def _tops() -> list[str]:
 
 
 def _below(nodes: list) -> None:
-    _nodes_table(nodes, f"below_{focus}")  # other rows are another table: one picked row must not stay picked by its number
+    _nodes_table(nodes, f"below_{focus}")  # other rows need another key, or a row would stay selected by its number
 
 
 def emptiest() -> None:
-    """The disciplines that lack most of their target, and the way to fill them."""
+    """List the disciplines furthest from their target, with a button to plan a run for them."""
     ids = sorted(
         hierarchy.disciplines_under(tree, focus), key=lambda id: (standings[id].share or 0, standings[id].counts["pairs"])
     )
@@ -153,12 +153,12 @@ def emptiest() -> None:
         st.success("Every discipline here has reached its target.", icon=":material/check:")
         return
     _nodes_table([tree.nodes[id]["node"] for id in ids], f"emptiest_{focus}")
-    if st.button(f"Plan for these {plural(len(ids), 'discipline')}", icon=":material/playlist_add:", width="stretch"):
+    if st.button(f"Plan a run for these {plural(len(ids), 'discipline')}", icon=":material/playlist_add:", width="stretch"):
         plan_for(ids)
 
 
 def _nodes_table(nodes: list, key: str) -> None:
-    """Nodes with their share and pairs; a click sets the focus."""
+    """Draw a table of nodes with target share and pairs; a click moves the focus."""
     rows = pd.DataFrame(
         {
             "name": [node.name for node in nodes],
@@ -183,7 +183,7 @@ def _nodes_table(nodes: list, key: str) -> None:
 
 
 def at_work() -> None:
-    """How far the runs are that work now."""
+    """Draw the progress of the live runs."""
     live = [run for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
     if [run.id for run in live] != st.session_state.get("overview_live"):
         st.session_state.overview_live = [run.id for run in live]
@@ -211,11 +211,11 @@ if standings[""].disciplines:
         detail()
 else:
     st.info(
-        "How much of the taxonomy is covered will be drawn here. It has no disciplines yet: begin with the starter taxonomy, or "
-        "import one of your own.",
+        "The taxonomy has no disciplines yet. Add the default taxonomy or import your own; its coverage is shown "
+        "here.",
         icon=":material/donut_large:",
     )
-    if st.button("Go to the taxonomy", type="primary", icon=":material/account_tree:"):
+    if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
         url_state.go("pages/taxonomy.py")
 
 st.subheader("Recent runs", anchor=False)
@@ -225,4 +225,4 @@ if recent := run_rows.runs(ws.db, 5):
         st.session_state.run = picked.id
         url_state.go("pages/runs.py")
 else:
-    st.caption("No runs yet: a run asks a teacher for what the workspace lacks. Plan one on the Runs page.")
+    st.caption("No runs yet. A run generates missing subjects, syllabi, questions and answers. Plan one on the Runs page.")

@@ -1,4 +1,4 @@
-"""Runs: plan and price, then start; watch, pause, resume, cancel; compare, and run again."""
+"""Runs page: plan, price and start runs; watch, pause, resume and cancel them; compare results."""
 
 import streamlit as st
 
@@ -21,11 +21,14 @@ ws, tree = page_frame.open_page("Runs")
 
 
 def choose_view(live: list[Run]) -> str:
-    """Planning, watching or looking back. What was just started or picked elsewhere is watched, what another page filled the
-    form for is planned; else a run at work is what a person comes for."""
+    """Draw the choice of the view.
+
+    Opens Watch for a run just started or selected on another page, Plan if another page filled the form, else Watch if a run is
+    live.
+    """
     state = st.session_state
     if state.get("runs_of") != state.workspace and state.get("run") == state.get("run_seen"):
-        state.run = None  # the number of a run of another workspace
+        state.run = None  # the id belongs to another workspace
     if arrived and (linked := st.query_params.get("run", "")).isdecimal():
         state.run = state.run_seen = int(linked)
     asked = None
@@ -33,7 +36,7 @@ def choose_view(live: list[Run]) -> str:
         asked = "Watch"
     elif state.get("run_disciplines") and state.run_disciplines != state.get("run_planned"):
         asked = "Plan"
-    elif state.get("runs_view") is None and "runs_view" not in st.query_params:  # so it is after Back, too
+    elif state.get("runs_view") is None and "runs_view" not in st.query_params:  # also after Back
         asked = "Watch" if live else "Plan"
     state.runs_of, state.run_seen, state.run_planned = state.workspace, state.get("run"), state.get("run_disciplines")
     if asked:
@@ -45,12 +48,12 @@ def choose_view(live: list[Run]) -> str:
 
 
 def planning() -> None:
-    """The plan form with its price, and the one button that spends."""
+    """Draw the form, and the plan with its start button."""
     if not hierarchy.disciplines_under(tree, url_state.focus()):
         st.info(
-            "There is no discipline here to make anything for: pick another node, or add one.", icon=":material/account_tree:"
+            "No disciplines in focus. Select another node, or add a discipline.", icon=":material/account_tree:"
         )
-        if st.button("Go to the taxonomy", type="primary", icon=":material/account_tree:"):
+        if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
             url_state.go("pages/taxonomy.py")
         return
     left, right = page_frame.two_halves()
@@ -65,19 +68,19 @@ def planning() -> None:
             fault(error)
             return
         if not made.calls[1]:
-            st.success("The workspace already holds all of this target. Raise a number to go further.", icon=":material/check:")
+            st.success("The workspace already meets this target. Increase a number to generate more.", icon=":material/check:")
             return
         plan_panel.show_plan(made)
         started = plan_panel.start_button(ws, settings, made, form.title_of(tree, settings.target.disciplines))
         if started:
             st.session_state.run = started
             st.rerun()
-        st.caption("The same on the command line:")
+        st.caption("Equivalent command:")
         st.code(form.command(ws, tree, settings), language="bash", wrap_lines=True)
 
 
 def none_yet(said: str, icon: str) -> None:
-    """What will be here, and the way to it."""
+    """Draw an empty state with a button to the plan form."""
     st.info(said, icon=icon)
     st.button(
         "Plan a run",
@@ -89,31 +92,31 @@ def none_yet(said: str, icon: str) -> None:
 
 
 def watching(everything: list[Run], live: list[Run]) -> None:
-    """The runs at work, and the one that was started or picked last; without either the latest."""
+    """Draw the panels of the live runs and of the selected run, or of the latest."""
     shown = [run for run in everything if run in live or run.id == st.session_state.get("run")] or everything[:1]
     if st.session_state.get("run"):
         st.query_params["run"] = str(st.session_state.run)  # a link opens the same run
     if not shown:
-        none_yet("No run is at work, and none was: plan one, and it can be watched here.", ":material/monitoring:")
+        none_yet("No runs yet. Start one to watch it here.", ":material/monitoring:")
     for run in sorted(shown, key=lambda run: run.state == "queued"):
         with st.container(border=True):
             run_table.live(ws, run.id)
 
 
 def at_work(live: list[Run]) -> None:
-    """One line for the runs at work, above a form that they have nothing to do with."""
+    """Draw one line for the live runs above the form."""
     if live:
         names = ", ".join(f"run {run.id} ({plain(run.title)})" for run in live[:3])
         st.caption(
-            f":material/monitoring: At work: {names}{' and more' if len(live) > 3 else ''}. Watch shows how far they are."
+            f":material/monitoring: Running: {names}{' and more' if len(live) > 3 else ''}. See Watch for progress."
         )
 
 
 everything = run_rows.runs(ws.db, MOST)
 live = [run for run in everything if runs.state_of(run) in LIVE]
-sentence = f"{plural(len(everything), 'run')} · {len(live) or 'none'} at work"
+sentence = f"{plural(len(everything), 'run')} · {len(live) or 'none'} live"
 page_frame.title(
-    "Runs", tree, sentence if everything else "No runs yet. A run lives on when this page or the browser is closed.", ws
+    "Runs", tree, sentence if everything else "No runs yet. Runs continue when this page or the browser is closed.", ws
 )
 view = choose_view(live)
 if view != "Watch":
@@ -124,7 +127,7 @@ match view:
     case "History" if everything:
         history.panel(ws, everything)
     case "History":
-        none_yet("No runs yet: what was started, and how it went, will be listed here.", ":material/history:")
+        none_yet("No runs yet. Runs and their results are listed here.", ":material/history:")
     case _:
         at_work(live)
         planning()

@@ -151,10 +151,10 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
             enter(page, label, text)
         for label, text in (("Subject queries", "1"), ("Questions per syllabus", "600")):
             enter(page, label, text)
-        more = page.locator("summary", has_text="Draws, limits and pace")
+        more = page.locator("summary", has_text="Sampling and limits")
         expect(more).to_have_count(1)
         more.click()
-        enter(page, "Calls at a time", "4")
+        enter(page, "Max concurrent requests", "4")
         expect(page.get_by_text("--max-in-flight 4")).to_be_visible()
         page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
         expect(page.get_by_text("running", exact=True).first).to_be_visible()
@@ -198,5 +198,5 @@ def pick_history(page) -> None:
     """Pick the newest run of the history."""
     titled(page, "Runs")
     page.get_by_text("History", exact=True).click()
-    expect(page.get_by_text("Tick a run to see it, two or more to compare them.")).to_be_visible()
+    expect(page.get_by_text("Select one run to view it, several to compare them.")).to_be_visible()
     pick_row(page, 0)

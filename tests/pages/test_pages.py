@@ -82,7 +82,7 @@ def test_an_empty_taxonomy_can_be_filled_with_the_starter_taxonomy(home):
 
 
 STARTER = {
-    "overview": "0 of 126 disciplines begun · 0 pairs · no target yet",
+    "overview": "0 of 126 disciplines started · 0 pairs · no target yet",
     "taxonomy": "8 fields · 126 disciplines · 0 open proposals",
     "syllabi": "There are none yet in this workspace yet. A run generates subjects and their syllabi.",
     "homework": "There are none yet in this workspace yet. A run generates questions and answers.",
@@ -103,7 +103,7 @@ def test_a_taxonomy_without_data(starter_ws, page):
 
 
 DEMO = {
-    "overview": "3 of 126 disciplines begun · 96 pairs",
+    "overview": "3 of 126 disciplines started · 96 pairs",
     "taxonomy": "8 fields · 126 disciplines · 18 open proposals",
     "syllabi": "6 of 6 subjects have a syllabus",
     "homework": "96 answered pairs · 0 questions without an answer",
@@ -113,7 +113,7 @@ DEMO = {
     "models": "No model was tuned here yet.",
     "chat": "Models that you fine-tune on this workspace can be talked to here",
     "evaluate": "Nothing was tested yet",
-    "runs": "4 runs · none at work",
+    "runs": "4 runs · none live",
 }
 
 
@@ -318,7 +318,7 @@ def test_the_emptiest_disciplines_lead_to_a_plan_for_them(demo_ws):
     shares = shown.table("share")
     assert set(shares["name"]) == {"Astronomy", "Chemistry", "Physics", "Biology", "Earth science"}
     assert shares["name"].to_list()[-1] == "Earth science"
-    shown.press("Plan for these 5 disciplines")
+    shown.press("Plan a run for these 5 disciplines")
     assert shown.fine and "Runs · Natural Sciences" in shown.said
     assert len(shown.app.multiselect(key="run_disciplines").value) == 5
 
@@ -335,7 +335,7 @@ def test_a_run_at_work_stands_on_the_overview(demo_ws):
 def test_failures_are_said_on_the_overview(demo_ws):
     assert "failed" not in Studio(focus="mathematics").said
     add_failure(demo_ws, None, "refused")
-    assert "1 call failed; the next run tries it again." in Studio(focus="mathematics").said
+    assert "1 call failed; the next run retries it." in Studio(focus="mathematics").said
 
 
 # ---------------------------------------------------------------------------------------------------------------- homework

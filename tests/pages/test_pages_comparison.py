@@ -98,7 +98,7 @@ def test_a_row_of_theirs_is_read_beside_the_nearest_here(ours, bakery):
     assert BREAD[29] in shown.said and "bakery, question 60" in shown.said and "None is near; the nearest here" in shown.said
     seen(shown, compare_row=0)
     assert "Its nearest here" in shown.said
-    shown.press("Read it")
+    shown.press("Open")
     assert shown.fine and "Read all of it" in shown.labels() and "bakery, question 1" not in shown.said
     shown.press("Back")
     assert "Only here" in [metric.label for metric in shown.app.metric]

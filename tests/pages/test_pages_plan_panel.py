@@ -106,9 +106,9 @@ def test_a_preset_fills_the_numbers_and_is_named_while_they_are_its_own(demo_ws)
     shown.press("Taste")
     target = ordered(shown, demo_ws).target
     assert (target.subject_queries, target.max_subjects, target.questions_per_syllabus) == (1, 3, 5)
-    assert "one list of subjects, 3 of them, 5 questions each" in shown.said
+    assert "1 subject query, 3 subjects, 5 questions each" in shown.said
     shown = fill(shown, run_per=6)
-    assert shown.fine and "one list of subjects, 3 of them" not in shown.said
+    assert shown.fine and "1 subject query, 3 subjects" not in shown.said
     assert ordered(shown, demo_ws).target.questions_per_syllabus == 6
 
 
@@ -117,7 +117,7 @@ def test_chosen_disciplines_are_the_target_and_those_outside_the_focus_are_dropp
     shown.app.session_state["run_disciplines"] = ["philosophy", "history", "physics"]
     shown.go("runs", focus="humanities")
     assert shown.app.multiselect(key="run_disciplines").value == ["philosophy", "history"]
-    assert "**What to make**, in Humanities (2 of 20 disciplines)" in shown.said
+    assert "**Target**: Humanities (2 of 20 disciplines)" in shown.said
     assert set(ordered(shown, demo_ws).target.disciplines) == {"philosophy", "history"}
     submitted = []
     with pytest.MonkeyPatch.context() as patch:
@@ -142,8 +142,8 @@ def test_disciplines_without_new_ground_can_be_left_out(demo_ws):
         demo_ws, Measured("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, {"mathematics": falling, "music": steady})
     )
     shown = Studio("runs", runs_view="Plan")
-    assert "In 1 of these the latest questions covered little new ground." in shown.said
-    shown.press("Leave 1 out")
+    assert "1 of these are saturated: recent questions added little novelty." in shown.said
+    shown.press("Exclude 1")
     chosen = shown.app.multiselect(key="run_disciplines").value
     assert len(chosen) == 125 and "mathematics" not in chosen and "music" in chosen
     assert "little new ground" not in shown.said

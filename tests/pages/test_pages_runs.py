@@ -88,7 +88,7 @@ def test_a_run_of_another_workspace_is_not_taken_for_one_of_this(starter_ws, dem
 
 
 def test_a_workspace_without_runs_says_so_everywhere(starter_ws):
-    for which, said in (("Plan", "No runs yet."), ("Watch", "none was"), ("History", "will be listed here")):
+    for which, said in (("Plan", "No runs yet."), ("Watch", "Start one to watch it here"), ("History", "are listed here")):
         shown = Studio("runs", runs_view=which)
         assert shown.fine and said in shown.said
         if which != "Plan":
@@ -103,7 +103,7 @@ def test_a_run_started_on_the_page_finishes_and_its_pairs_are_there(starter_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=4)
     shown.press("Start ·")
     assert shown.fine
-    shown.until(lambda page: "finished" in page.said and "at work" in page.said and "none at work" in page.said)
+    shown.until(lambda page: "finished" in page.said and "live" in page.said and "none live" in page.said)
     run = run_rows.runs(starter_ws.db)[0]
     assert (run.state, run.title) == ("finished", "Mathematics") and run.plan["pairs"]
     assert f"Run {run.id}: Mathematics" in shown.said
@@ -217,7 +217,7 @@ def test_history_lists_every_run_and_shows_the_picked_one(starter_ws):
     table = shown.table("state")
     assert list(table["id"]) == [lost, *sorted(titles, reverse=True)]
     assert [state for (state,) in table["state"]] == ["lost", "cancelled", "paused", "failed", "finished"]
-    assert "5 runs · none at work" in shown.said
+    assert "5 runs · none live" in shown.said
     assert "Part lost" in Studio("overview").said
 
 
@@ -252,11 +252,11 @@ def test_a_finished_run_shows_disciplines_estimate_and_the_latest_pairs(starter_
     [row] = shown.table("wanted").to_dict("records")
     assert (row["name"], row["gained"], row["pairs"], row["wanted"], row["share"]) == ("Mathematics", 8, 8, 8, 100)
     verdicts = shown.table("verdict").set_index("measure")
-    assert verdicts.loc["Pairs", "actual"] == "8" and verdicts.loc["Pairs", "verdict"] == "inside"
+    assert verdicts.loc["Pairs", "actual"] == "8" and verdicts.loc["Pairs", "verdict"] == "in range"
     assert {metric.label: metric.value for metric in shown.app.metric}["New pairs"] == "8"
     assert "The latest pairs" in shown.said
     newest = homework_rows.pairs_page(starter_ws.db, pair_filter.PairFilter(), limit=1)[0]
-    shown.press("Read it")
+    shown.press("Open")
     assert shown.fine and shown.app.session_state["pair"] == newest.question.id
     assert shown.app.session_state["focus"] == "mathematics" and newest.question.text[:40] in shown.said
 
@@ -279,7 +279,7 @@ def test_a_used_up_budget_is_raised_where_the_run_goes_on(demo_ws, monkeypatch):
         demo_ws, "paused", "Algebra", message="The budget of $1.50 does not cover another call.", settings=settings
     )
     shown = Studio("runs", runs_view="Watch")
-    spent = next(metric for metric in shown.app.metric if metric.label == "Spent")
+    spent = next(metric for metric in shown.app.metric if metric.label == "Cost")
     assert (spent.value, spent.delta) == ("$1.25", "of $1.50")
     resume = shown.button("Resume")
     assert resume.label.startswith("Resume · 24 calls · about")
@@ -335,7 +335,7 @@ def test_history_is_filtered_by_kind_and_state(starter_ws):
     shown.app.pills(key="history_state").set_value(["failed"])
     shown.app.pills(key="history_kind").set_value(["propose"])
     shown.app.run()
-    assert shown.fine and "No run is of these kinds and states." in shown.said
+    assert shown.fine and "No runs match these filters." in shown.said
 
 
 def test_runs_are_compared_side_by_side(starter_ws, monkeypatch):
@@ -349,7 +349,7 @@ def test_runs_are_compared_side_by_side(starter_ws, monkeypatch):
     came_to, orders = (frame.value.set_index("") for frame in shown.app.dataframe)
     assert list(came_to.columns) == ["Run 1", "Run 2"]
     assert list(came_to.loc["Calls stored"]) == ["10", "10"] and list(came_to.loc["Open failures"]) == ["0", "1"]
-    assert list(came_to.loc["Time at work"]) == ["50 s", "50 s"] and list(came_to.loc["Money"]) == ["$1.25", "$1.25"]
+    assert list(came_to.loc["Duration"]) == ["50 s", "50 s"] and list(came_to.loc["Cost"]) == ["$1.25", "$1.25"]
     assert list(orders.index) == ["Questions per syllabus"] and list(orders.iloc[0]) == ["4", "40"]
     picked[:] = picked[:1]
     shown = Studio("runs", runs_view="History")

@@ -1,4 +1,4 @@
-"""The form of a run: what to make, who teaches, what may be spent; and the command that says the same."""
+"""Form of a generation run: target, teacher, sampling and limits; and the equivalent command."""
 
 import shlex
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ from pages.components.shared.untrusted_text import fault, plain
 DEFAULTS = {"run_queries": 10, "run_per": 20, "run_share": 50, "run_law": "coverage", "run_seed": 0, "run_flight": 32}
 AMOUNTS = ("run_queries", "run_most", "run_per")
 PRESETS = {
-    "Taste": (1, 3, 5, "one list of subjects, 3 of them, 5 questions each: what this teacher writes, for little"),
-    "Sketch": (3, 20, 20, "three lists, 20 subjects, 20 questions each: every discipline is there, thinly"),
-    "Broad": (10, None, 20, "ten lists, every subject, 20 questions each: all subjects are covered"),
-    "The paper": (10, None, 400, "ten lists, every subject, 400 questions each: about ten million pairs over 126 disciplines"),
+    "Taste": (1, 3, 5, "1 subject query, 3 subjects, 5 questions each: a cheap look at what this teacher writes"),
+    "Sketch": (3, 20, 20, "3 subject queries, 20 subjects, 20 questions each: sparse coverage of every discipline"),
+    "Broad": (10, None, 20, "10 subject queries, all subjects, 20 questions each: full coverage of the subjects"),
+    "Paper": (10, None, 400, "10 subject queries, all subjects, 400 questions each: about 10 million pairs over 126 disciplines"),
 }
 SETTINGS = ("teacher", "temperature", "top_p", "max_tokens")
 
 
 def order_form(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
-    """What to make and who teaches; None, with the fault said, while it is no order."""
+    """Draw the form; returns the settings, or None after showing what is missing or invalid."""
     for key, value in DEFAULTS.items():
         st.session_state.setdefault(key, value)
     disciplines = _disciplines(tree)
     _new_ground(ws, disciplines)
     target = {"disciplines": disciplines, **_amounts()}
     values = teacher_form.fields("run", answers=True)
-    with st.expander("Draws, limits and pace"):
+    with st.expander("Sampling and limits"):
         more = _more_fields()
     if values is None:
         return None
@@ -49,47 +49,47 @@ def order_form(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
 
 
 def _disciplines(tree: nx.DiGraph) -> list[str]:
-    """Those that are wanted of the disciplines in focus: all of them, unless some are chosen."""
+    """Draw the choice of disciplines below the focus; all of them by default."""
     focus = url_state.focus()
     here = hierarchy.disciplines_under(tree, focus)
     where = tree.nodes[focus]["node"].name if focus else "the whole taxonomy"
     inside = set(here)
     st.session_state.run_disciplines = wanted = [id for id in st.session_state.get("run_disciplines") or [] if id in inside]
     some = f"{number(len(wanted))} of " if wanted and len(here) > 1 else ""
-    st.markdown(f"**What to make**, in {plain(where)} ({some}{plural(len(here), 'discipline')})")
+    st.markdown(f"**Target**: {plain(where)} ({some}{plural(len(here), 'discipline')})")
     if len(here) == 1:
         return here
     chosen = st.multiselect(
         "Disciplines", here, key="run_disciplines", format_func=lambda id: tree.nodes[id]["node"].name,
-        placeholder=f"all {number(len(here))} of them", help="Only these of the disciplines in focus; none chosen: all of them.",
+        placeholder=f"all {number(len(here))}", help="Restricts the run to these disciplines of the focus; empty: all.",
     )  # fmt: skip
     return chosen or here
 
 
 def _new_ground(ws: Workspace, disciplines: list[str]) -> None:
-    """Say in how many of these disciplines more questions hardly add anything, and offer to leave those out."""
+    """Show how many of the disciplines are saturated, with a button that excludes them."""
     saturated = saturated_disciplines(ws).intersection(disciplines)
     if not saturated or len(disciplines) == 1:
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption(
-            f":material/trending_flat: In {number(len(saturated))} of these the latest questions covered little new ground.",
-            width="content", help="By the novelty curves of the Diversity page, as they were last measured.",
+            f":material/trending_flat: {number(len(saturated))} of these are saturated: recent questions added little novelty.",
+            width="content", help="From the novelty curves of the Diversity page at their last measurement.",
         )  # fmt: skip
         if rest := [id for id in disciplines if id not in saturated]:
             st.button(
-                f"Leave {number(len(saturated))} out", type="tertiary", on_click=st.session_state.update,
+                f"Exclude {number(len(saturated))}", type="tertiary", on_click=st.session_state.update,
                 kwargs={"run_disciplines": rest}, key="leave_saturated",
             )  # fmt: skip
 
 
 def _amounts() -> dict[str, int | None]:
-    """How much to make of each discipline, as a target takes it."""
+    """Draw presets and amounts per discipline; returns the fields of a target."""
     held = tuple(st.session_state.get(key) for key in AMOUNTS)
     preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held), None)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
-        st.markdown("How much", width="content")
-        for name, (*_, words) in PRESETS.items():  # buttons: a choice that is kept could come late and undo what was typed
+        st.markdown("Preset", width="content")
+        for name, (*_, words) in PRESETS.items():  # buttons, because a stateful widget could arrive late and revert typed values
             st.button(
                 name, key=f"preset_{name}", icon=":material/check:" if name == preset else None, on_click=_take_preset,
                 args=(name,), help=f"{words}.",
@@ -102,17 +102,17 @@ def _amounts() -> dict[str, int | None]:
 
 
 def amount_fields(key: str) -> dict[str, int | None]:
-    """The three numbers of a target, in fields whose keys begin with `key`."""
+    """Draw the three amounts of a target; `key` is the prefix of the widget keys."""
     queries = st.number_input(
         "Subject queries", 1, 1000, key=f"{key}_queries",
-        help="How often the teacher lists the subjects of a discipline; the paper asks 10 times, for 100 to 200 subjects.",
+        help="Number of subject lists requested per discipline. The paper uses 10, which gives 100 to 200 subjects.",
     )  # fmt: skip
     most = st.number_input(
-        "Subjects at most", 1, 100_000, None, key=f"{key}_most", placeholder="all",
-        help="A syllabus for at most this many subjects of a discipline.",
+        "Max subjects", 1, 100_000, None, key=f"{key}_most", placeholder="all",
+        help="Maximum number of subjects per discipline that get a syllabus.",
     )  # fmt: skip
     per = st.number_input(
-        "Questions per syllabus", 0, 250_000, key=f"{key}_per", help="Each with its answer. The paper has 400 to 800."
+        "Questions per syllabus", 0, 250_000, key=f"{key}_per", help="Each with its answer. The paper uses 400 to 800."
     )  # fmt: skip
     return {"subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
 
@@ -122,27 +122,27 @@ def _take_preset(name: str) -> None:
 
 
 def _more_fields() -> dict:
-    """Draws and limits, as an order takes them."""
+    """Draw sampling and limits and return them as settings."""
     with st.grid(3, gap="small", min_column_width=150):
         share = st.slider(
             "Two-session questions", 0, 100, step=5, format="%d%%", key="run_share",
-            help="Harder questions that join two class sessions; the paper does not state the mix.",
+            help="Share of questions that combine two class sessions, which are harder. The paper does not state the mix.",
         )  # fmt: skip
         law = st.selectbox(
-            "Draw law", ["coverage", "uniform"], key="run_law",
-            help="coverage: the concepts asked about least come first; uniform: every combination has the same chance.",
+            "Concept sampling", ["coverage", "uniform"], key="run_law",
+            help="coverage: concepts with the fewest questions first; uniform: every combination is equally likely.",
         )  # fmt: skip
-        seed = st.number_input("Seed", 0, key="run_seed", help="The same seed draws the same sessions and concepts.")
+        seed = st.number_input("Seed", 0, key="run_seed", help="The same seed samples the same sessions and concepts.")
         budget = st.number_input(
-            "Budget in dollars", 0.01, None, None, key="run_budget", placeholder="none", format="%.2f",
-            help="Never spent beyond, what is in flight included.",
+            "Budget (USD)", 0.01, None, None, key="run_budget", placeholder="no limit", format="%.2f",
+            help="Hard limit, including in-flight requests.",
         )  # fmt: skip
-        calls = st.number_input("Calls at most", 1, None, None, key="run_calls", placeholder="no limit")
+        calls = st.number_input("Max calls", 1, None, None, key="run_calls", placeholder="no limit")
         flight = st.number_input(
-            "Calls at a time", 1, 4096, key="run_flight", help="The most; the run adapts below it to what the endpoint takes."
+            "Max concurrent requests", 1, 4096, key="run_flight", help="Upper bound; concurrency adapts to the endpoint."
         )  # fmt: skip
-        rpm = st.number_input("Requests a minute", 1, None, None, key="run_rpm", placeholder="no limit")
-        tpm = st.number_input("Tokens a minute", 1, None, None, key="run_tpm", placeholder="no limit")
+        rpm = st.number_input("Requests per minute", 1, None, None, key="run_rpm", placeholder="no limit")
+        tpm = st.number_input("Tokens per minute", 1, None, None, key="run_tpm", placeholder="no limit")
     return {
         "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "stages": _stage_fields(),
@@ -150,8 +150,8 @@ def _more_fields() -> dict:
 
 
 def _stage_fields() -> dict[str, dict]:
-    """What each stage is asked differently from the defaults, as an order takes it."""
-    st.caption("Each stage can have a teacher and sampling of its own; the defaults are the paper's where it states them.")
+    """Draw the table of teacher and decoding parameters per stage; returns the values that differ from the defaults."""
+    st.caption("Teacher and decoding parameters per stage. The defaults follow the paper where it states them.")
     defaults = {
         stage: {name: getattr(STAGE_SPECS[stage].decoding, name, "") for name in SETTINGS} for stage in GENERATION_STAGES
     }
@@ -163,7 +163,7 @@ def _stage_fields() -> dict[str, dict]:
         pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
         column_config={
             "name": st.column_config.TextColumn("Stage", width=95),
-            "teacher": st.column_config.TextColumn("Teacher", width=110, help="openai:MODEL, local:PATH or scripted; empty: as above."),
+            "teacher": st.column_config.TextColumn("Teacher", width=110, help="openai:MODEL, local:PATH or scripted; empty: the teacher above."),
             "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=5.0, required=True, width=100),
             "top_p": st.column_config.NumberColumn("Top-p", min_value=0.01, max_value=1.0, required=True, width=75),
             "max_tokens": st.column_config.NumberColumn("Max tokens", min_value=1, required=True, width=100),
@@ -177,8 +177,10 @@ def _stage_fields() -> dict[str, dict]:
 
 
 def refill(settings: GenerationSettings) -> None:
-    """Put an order into the form, so that it can be planned, changed and started anew; the focus is cleared, since the order
-    says its disciplines itself. For callbacks: fields that are drawn already can't be set."""
+    """Fill the form with settings, to be called in a callback.
+
+    The focus is cleared because the settings list their disciplines.
+    """
     target = settings.target
     url_state.set_focus(None)
     st.session_state.update(
@@ -191,8 +193,10 @@ def refill(settings: GenerationSettings) -> None:
 
 
 def _teacher_values(settings: GenerationSettings) -> dict:
-    """The fields of `teacher_form` that name an order's teachers. A teacher of answers of another kind than the other has no
-    field there, and goes to its stage."""
+    """Return values for the fields of `teacher_form`.
+
+    An answer teacher of another kind has no field there and becomes a setting of the answer stage.
+    """
     prefix, _, model = settings.teacher.partition(":")
     usual = read_settings(TeacherSettings, {"teacher": settings.teacher}).base_url
     kind = "endpoint" if prefix == "openai" and settings.base_url != usual else prefix
@@ -210,7 +214,7 @@ def _teacher_values(settings: GenerationSettings) -> dict:
 
 
 def title_of(tree: nx.DiGraph, disciplines: Sequence[str]) -> str:
-    """What a run over these disciplines is called."""
+    """Return the title of a run over these disciplines."""
     focus = url_state.focus()
     names = [tree.nodes[id]["node"].name for id in disciplines]
     if focus and len(names) == len(hierarchy.disciplines_under(tree, focus)):
@@ -219,7 +223,7 @@ def title_of(tree: nx.DiGraph, disciplines: Sequence[str]) -> str:
 
 
 def command(ws: Workspace, tree: nx.DiGraph, settings: GenerationSettings) -> str:
-    """The `glan` command that does the same as an order."""
+    """Return the equivalent `glan` command."""
     focus, ids = url_state.focus(), list(settings.target.disciplines)
     here = hierarchy.disciplines_under(tree, focus)
     which = (focus or "all") if ids == here else ",".join(ids)

@@ -1,4 +1,4 @@
-"""All runs: the list with its filters, and several of them side by side."""
+"""List of all runs with filters, and the comparison of several."""
 
 from collections.abc import Sequence
 
@@ -18,15 +18,15 @@ GAINS = {"pairs": "New pairs", "questions": "New questions", "syllabi": "New syl
 
 
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
-    """The list of runs; the panel of the one that is picked, or the comparison of several."""
+    """Draw the list of runs, and the panel of the selected run or the comparison of several."""
     rows = _filtered(everything)
     if not rows:
-        st.info("No run is of these kinds and states.", icon=":material/filter_alt:")
+        st.info("No runs match these filters.", icon=":material/filter_alt:")
         return
     totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in rows}
     picked = run_table.history(rows, key="history", totals=totals, several=True)
     if not picked:
-        st.caption("Tick a run to see it, two or more to compare them.")
+        st.caption("Select one run to view it, several to compare them.")
     elif len(picked) == 1:
         with st.container(border=True):
             run_table.live(ws, picked[0].id)
@@ -36,7 +36,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
 
 
 def _filtered(everything: Sequence[Run]) -> list[Run]:
-    """The runs of the chosen kinds and states; all where none is chosen."""
+    """Draw the filters and return the matching runs."""
     state_of = {run.id: runs.state_of(run) for run in everything}
     kinds = [kind for kind in run_table.KIND_TITLES if any(run.kind == kind for run in everything)]
     states = [state for state in run_table.COLORS if state in state_of.values()]
@@ -49,14 +49,14 @@ def _filtered(everything: Sequence[Run]) -> list[Run]:
 
 
 def _choice(label: str, options: list[str], words) -> list[str]:
-    """A filter, where there is anything to choose from."""
+    """Draw a filter if it has at least two options."""
     if len(options) < 2:
         return []
     return st.pills(label, options, selection_mode="multi", format_func=words, key=f"history_{label.lower()}")
 
 
 def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
-    """Runs side by side: what they came to, and where their orders differ."""
+    """Draw results and differing settings of several runs side by side."""
     st.subheader(f"{plural(len(chosen), 'run')} compared", anchor=False)
     outcomes = [outcome_of(ws, run) for run in chosen]
     rows = {"State": [runs.state_of(run) for run in chosen]}
@@ -64,34 +64,34 @@ def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
     rows |= {name: [_said(one).get(name, "–") for one in outcomes] for name in names}
     generated = [run.kind == "generate" for run in chosen]
     with st.container(gap="xsmall"):
-        st.markdown("**What they came to**")
-        _table(rows, chosen, "What the runs came to")
-    st.markdown("**Where their orders differ**")
+        st.markdown("**Results**")
+        _table(rows, chosen, "Results of the runs")
+    st.markdown("**Settings that differ**")
     if not all(generated):
-        st.caption("Only generation runs have orders that can be compared.")
+        st.caption("Only settings of generation runs can be compared.")
     elif changed := differences(chosen):
-        _table(changed, chosen, "Where the orders of the runs differ")
+        _table(changed, chosen, "Settings that differ between the runs")
     else:
-        st.caption("Nowhere: they were asked for the same.")
+        st.caption("The runs have the same settings.")
 
 
 def _said(outcome: Outcome | None) -> dict[str, str]:
-    """The figures of a run that are compared; none where it never began."""
+    """Return the compared figures of a run; empty if it never started."""
     if outcome is None:
         return {}
     gains = {word: number(outcome.gained[measure]) for measure, word in GAINS.items() if measure in outcome.gained}
     return {
         "Calls stored": number(outcome.calls), **gains,
-        "Tokens in": number(outcome.tokens_in), "Tokens out": number(outcome.tokens_out), "Money": usd(outcome.usd),
-        "Money a pair": "–" if outcome.usd_per_pair is None else usd(outcome.usd_per_pair),
-        "Time at work": duration(outcome.seconds), "Rate": f"{outcome.rate:,.1f} calls/s",
-        "Refused as too many": number(outcome.throttled), "Faults": number(outcome.faults),
+        "Prompt tokens": number(outcome.tokens_in), "Completion tokens": number(outcome.tokens_out), "Cost": usd(outcome.usd),
+        "Cost per pair": "–" if outcome.usd_per_pair is None else usd(outcome.usd_per_pair),
+        "Duration": duration(outcome.seconds), "Rate": f"{outcome.rate:,.1f} calls/s",
+        "Rate-limited (429)": number(outcome.throttled), "Request errors": number(outcome.faults),
         "Open failures": number(outcome.failures),
     }  # fmt: skip
 
 
 def _table(rows: dict[str, list[str]], chosen: Sequence[Run], alt: str) -> None:
-    """One row a measure, one column a run."""
+    """Draw a table with one row per figure and one column per run."""
     columns = [f"Run {run.id}" for run in chosen]
     frame = pd.DataFrame([[name, *values] for name, values in rows.items()], columns=["", *columns])
     st.dataframe(

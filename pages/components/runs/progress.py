@@ -1,4 +1,4 @@
-"""What a run is doing, or did: its stages, disciplines, pace, latest pairs, failures, and how good its estimate was."""
+"""Progress and results of a run: stages, disciplines, charts, latest pairs, failures and accuracy of the estimate."""
 
 from collections.abc import Sequence
 
@@ -18,22 +18,22 @@ from pages.components.shared.untrusted_text import opening, plain, scripted_mark
 MOST_DISCIPLINES = 12
 MOST_SAMPLES = 240
 ADVICE = {
-    "malformed": "The teacher did not keep to the form, nor after a repair turn: a stronger model helps.",
-    "not self-contained": "Questions that refer to a class or to handing in: a stronger model helps.",
-    "cut": "Replies ran into the token limit: raise max tokens of this stage.",
-    "reasoning only": "Replies ended within the teacher's reasoning: raise max tokens of this stage.",
-    "empty": "The teacher sent nothing: often a filter, or a model that is too small.",
-    "refused": "The teacher declined to answer: another teacher may not.",
-    "no reply": "The endpoint failed again and again: look at its log, then continue the run.",
+    "malformed": "Replies did not follow the format, even after a repair turn. Use a stronger model.",
+    "not self-contained": "Questions refer to a class or to material that is not shown. Use a stronger model.",
+    "cut": "Replies were cut off at the token limit. Increase max tokens of this stage.",
+    "reasoning only": "Replies ended within the reasoning. Increase max tokens of this stage.",
+    "empty": "Replies were empty, often because of a content filter or a model that is too small.",
+    "refused": "The teacher refused to answer. Try another teacher.",
+    "no reply": "Requests failed repeatedly. Check the endpoint's log, then continue the run.",
 }
 MEASURES = {
-    "calls": ("Calls", number), "pairs": ("Pairs", number), "tokens": ("Tokens", number), "usd": ("Money", usd),
-    "seconds": ("Time at work", duration),
+    "calls": ("Calls", number), "pairs": ("Pairs", number), "tokens": ("Tokens", number), "usd": ("Cost", usd),
+    "seconds": ("Duration", duration),
 }  # fmt: skip
 
 
 def stages(rows: Sequence[run_rows.StageProgress]) -> None:
-    """Progress by stage."""
+    """Draw the progress by stage."""
     rows = [s for s in rows if s.planned]
     st.markdown("**By stage**")
     st.dataframe(
@@ -48,7 +48,7 @@ def stages(rows: Sequence[run_rows.StageProgress]) -> None:
             "share": st.column_config.ProgressColumn("Progress", format="%.0f%%", min_value=0, max_value=100, width=110),
             "done": st.column_config.NumberColumn("Done", format="localized", width=70),
             "planned": st.column_config.NumberColumn(
-                "Of", format="localized", width=70, help="An estimate until the stages before it are done."
+                "Planned", format="localized", width=70, help="An estimate until the previous stages are complete."
             ),
             "failed": st.column_config.NumberColumn("Failed", format="localized", width=60),
         },
@@ -56,7 +56,7 @@ def stages(rows: Sequence[run_rows.StageProgress]) -> None:
 
 
 def disciplines(ws: Workspace, run: Run) -> None:
-    """Progress by discipline: those that say most, and how many the rest are."""
+    """Draw the progress by discipline, for the first of them."""
     rows = by_discipline(ws, run)
     if not rows:
         return
@@ -74,14 +74,14 @@ def disciplines(ws: Workspace, run: Run) -> None:
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=125),
             "share": st.column_config.ProgressColumn(
-                "Target", format="%.0f%%", min_value=0, max_value=100, width=72, help="Pairs that are there, of those wanted."
+                "Target", format="%.0f%%", min_value=0, max_value=100, width=72, help="Stored pairs as a share of the target."
             ),
-            "gained": st.column_config.NumberColumn("New pairs", format="localized", width=70, help="Gained by this run."),
-            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=55, help="All that it has."),
+            "gained": st.column_config.NumberColumn("New pairs", format="localized", width=70, help="Pairs added by this run."),
+            "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=55, help="All pairs of the discipline."),
             "wanted": st.column_config.NumberColumn(
-                "Wanted", format="localized", width=60, help="Known once the discipline's subjects are."
+                "Target pairs", format="localized", width=60, help="Known once the discipline's subjects are generated."
             ),
-            "syllabi": st.column_config.TextColumn("Syllabi", width=70, alignment="right", help="Subjects that have one, of all."),
+            "syllabi": st.column_config.TextColumn("Syllabi", width=70, alignment="right", help="Subjects with a syllabus, of all."),
         },
     )  # fmt: skip
     if len(rows) > 1:
@@ -91,11 +91,11 @@ def disciplines(ws: Workspace, run: Run) -> None:
 def _rest(rows: Sequence[DisciplineProgress], shown: int) -> str:
     states = [row.state for row in rows]
     counts = [f"{states.count(state):,} {state}" for state in ("done", "under way", "not begun") if state in states]
-    return f"{len(rows):,} disciplines: {', '.join(counts)}." + (f" The first {shown} are shown." if shown < len(rows) else "")
+    return f"{len(rows):,} disciplines: {', '.join(counts)}." + (f" Showing the first {shown}." if shown < len(rows) else "")
 
 
 def charts(ws: Workspace, run: Run) -> None:
-    """Calls stored, pace and money over the time at work."""
+    """Draw calls stored, concurrency and cost over the running time."""
     frame = samples_frame(run_rows.samples(ws.db, run.id, MOST_SAMPLES))
     if len(frame) < 4:
         return
@@ -104,14 +104,14 @@ def charts(ws: Workspace, run: Run) -> None:
     with st.grid(3, gap="medium", min_column_width=260):
         _chart("Calls stored", stored_curve(frame, style), f"stored_{run.id}", f"Calls stored over time: {last['done']:,.0f}.")
         _chart(
-            "Calls in flight; 429s and faults below", pace_curve(frame, style), f"pace_{run.id}",
-            f"Calls allowed and in flight at a time: {last['concurrency']:,.0f} and {last['in_flight']:,.0f}; "
-            f"{frame['refused'].sum():,.0f} refused, {frame['faults'].sum():,.0f} faults.",
-            "Above: in flight (blue) under what is allowed (grey), which adapts to the endpoint. Below: requests that it refused "
-            "as too many (amber) and that failed (red); both are sent again.",
+            "Requests in flight; 429s and errors below", pace_curve(frame, style), f"pace_{run.id}",
+            f"Concurrency limit and requests in flight: {last['concurrency']:,.0f} and {last['in_flight']:,.0f}; "
+            f"{frame['refused'].sum():,.0f} rate-limited, {frame['faults'].sum():,.0f} errors.",
+            "Above: requests in flight (blue) and the adaptive concurrency limit (gray). Below: rate-limited requests (429, amber) "
+            "and failed requests (red); both are retried.",
         )  # fmt: skip
         if last["usd"] or budget:
-            _chart("Money", money_curve(frame, budget, style), f"money_{run.id}", f"Spent over time: {usd(last['usd'])}.")
+            _chart("Cost", money_curve(frame, budget, style), f"money_{run.id}", f"Cost over time: {usd(last['usd'])}.")
 
 
 def _chart(title: str, figure, key: str, alt: str, help: str | None = None) -> None:
@@ -121,7 +121,7 @@ def _chart(title: str, figure, key: str, alt: str, help: str | None = None) -> N
 
 
 def latest_pairs(ws: Workspace, run: Run, alive: bool) -> None:
-    """The newest three pairs of the run's disciplines, each a way to the whole of it."""
+    """Draw the three newest pairs of the run's disciplines."""
     if not (chosen := (run.params.get("target") or {}).get("disciplines")):
         return
     tree = tree_editing.tree(ws)
@@ -130,7 +130,7 @@ def latest_pairs(ws: Workspace, run: Run, alive: bool) -> None:
     pairs = homework_rows.pairs_page(ws.db, which, limit=3)
     if not pairs:
         return
-    st.markdown("**The latest pairs**, as they land" if alive else "**The latest pairs** of these disciplines")
+    st.markdown("**Latest pairs** (live)" if alive else "**Latest pairs** of these disciplines")
     with st.grid(3, gap="small", min_column_width=260):
         for place, pair in enumerate(pairs):
             with st.container(border=True, height="stretch", gap="xsmall"):
@@ -145,36 +145,36 @@ def _card(tree, pair: homework_rows.Pair, key: str) -> None:
     st.markdown(opening(pair.question.text, 150))
     st.caption(opening(pair.answer or "", 170))
     st.space("stretch")
-    if st.button("Read it", type="tertiary", icon=":material/arrow_forward:", icon_position="right", key=key):
+    if st.button("Open", type="tertiary", icon=":material/arrow_forward:", icon_position="right", key=key):
         if id in tree:
             url_state.pick(focus=id, pair=pair.question.id)
-        url_state.go("pages/homework.py")  # without them it would stumble over the view in the address
+        url_state.go("pages/homework.py")  # without the view parameter in the URL, which that page does not have
 
 
 def failures(ws: Workspace, run: Run) -> None:
-    """Open failures by stage and cause, what to do about each, and the latest replies on demand."""
+    """Draw open failures by stage and cause with advice, and the latest replies."""
     causes = call_rows.failure_causes(ws.db, run.id)
     if not causes:
         return
     st.markdown(
-        f"**{plural(sum(count for _, _, count in causes), 'failure')}**, tried again when the run goes on or is run again"
+        f"**{plural(sum(count for _, _, count in causes), 'failed call')}**, retried when the run continues or is run again"
     )
     st.dataframe(
         pd.DataFrame({
             "stage": [stage_title(stage).capitalize() for stage, _, _ in causes],
             "cause": [cause.capitalize() for _, cause, _ in causes],
             "count": [count for _, _, count in causes],
-            "advice": [ADVICE.get(cause, "Look at the replies below.") for _, cause, _ in causes],
+            "advice": [ADVICE.get(cause, "See the replies below.") for _, cause, _ in causes],
         }),
         hide_index=True, alt="Failures by stage and cause",
         column_config={
             "stage": st.column_config.TextColumn("Stage", width=105),
             "cause": st.column_config.TextColumn("Cause", width=130),
-            "count": st.column_config.NumberColumn("How many", format="localized", width=75),
-            "advice": st.column_config.TextColumn("What to do", width="large"),
+            "count": st.column_config.NumberColumn("Count", format="localized", width=75),
+            "advice": st.column_config.TextColumn("Advice", width="large"),
         },
     )  # fmt: skip
-    with st.expander("The latest of them, with their replies", on_change="rerun", key=f"failures_{run.id}") as latest:
+    with st.expander("Latest failed replies", on_change="rerun", key=f"failures_{run.id}") as latest:
         if latest.open:
             for failure in call_rows.failures(ws.db, run.id, 10):
                 st.caption(
@@ -185,7 +185,7 @@ def failures(ws: Workspace, run: Run) -> None:
 
 
 def estimate(ws: Workspace, run: Run) -> None:
-    """What the plan said beside what it came to."""
+    """Draw the plan's estimate and the actual values."""
     rows = against_estimate(ws, run)
     if not rows:
         return
@@ -210,7 +210,7 @@ def estimate(ws: Workspace, run: Run) -> None:
 
 def _verdict(off: float) -> str:
     if not off:
-        return "inside"
+        return "in range"
     if abs(off) == float("inf"):
         return "more"
     return f"{short(100 * abs(off))}% {'more' if off > 0 else 'less'}"

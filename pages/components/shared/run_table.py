@@ -75,7 +75,7 @@ def history(
             ),
             "when": st.column_config.TextColumn("Started", width=90),
             "calls": st.column_config.NumberColumn("Calls", format="localized", width=75),
-            "spent": st.column_config.TextColumn("Spent", width=75, alignment="right"),
+            "spent": st.column_config.TextColumn("Cost", width=75, alignment="right"),
             "message": st.column_config.TextColumn("Message", width=320),
         },
     )  # fmt: skip
@@ -209,7 +209,7 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
             )
             st.metric("Duration", duration(seconds), help="Time running, pauses excluded.")
         st.metric(
-            "Spent", usd(sample.cost_usd), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
+            "Cost", usd(sample.cost_usd), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
             help="Cost of the calls at known prices.",
         )  # fmt: skip
         tokens = sample.tokens_in + sample.tokens_out
