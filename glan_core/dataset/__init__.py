@@ -1,1 +1,1 @@
-"""The dataset: what is taken away from a workspace."""
+"""Quality checks, decontamination, snapshots and export of the instruction dataset."""

@@ -1,7 +1,7 @@
-"""Benchmarks that training data must not hold: those known by name, any other of the Hub, and local files.
+"""Reads benchmark questions from the Hugging Face Hub and from local files.
 
-Of each only the question is read, from all its splits: of multiple choice the text before the choices, of code the prompt.
-Nothing that a data set brings along is ever executed.
+Only the question of each row is read, from all splits: the stem of a multiple-choice item, the prompt of a coding task.
+Code shipped with a dataset is never executed.
 """
 
 import re
@@ -15,7 +15,7 @@ from glan_core.errors import GlanError
 from glan_core.io import hub_reachability
 from glan_core.io.dataset_reader import SUFFIXES, stored_rows
 
-# Where a question is kept, the likeliest first.
+# Column names that usually hold the question, most likely first.
 COLUMNS = ("question", "problem", "prompt", "query", "instruction", "input", "text", "sentence", "ctx", "turns")
 IDS = ("task_id", "id", "idx", "key", "question_id", "unique_id", "uid")
 ON_HUB = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
@@ -32,9 +32,17 @@ BBH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A benchmark of the Hub: its name there, its configurations, the splits that are read and the question's column, and
-    what it asks."""
+class HubBenchmark:
+    """A benchmark on the Hugging Face Hub.
+
+    Attributes:
+        label: Display name.
+        hub: Dataset ID on the Hub.
+        configs: Configurations to read.
+        splits: Splits to read; empty reads all of them.
+        column: Column that holds the question.
+        about: Short description for the user interface.
+    """
 
     label: str
     hub: str
@@ -44,36 +52,43 @@ class Known:
     about: str = ""
 
 
-KNOWN: Mapping[str, Known] = {
-    "gsm8k": Known(
-        "GSM8K", "openai/gsm8k", ("main",), ("train", "test"), "question", "word problems of school mathematics",
+HUB_BENCHMARKS: Mapping[str, HubBenchmark] = {
+    "gsm8k": HubBenchmark(
+        "GSM8K", "openai/gsm8k", ("main",), ("train", "test"), "question", "grade school math word problems",
     ),
-    "math": Known(
-        "MATH", "EleutherAI/hendrycks_math", MATH, ("train", "test"), "problem", "problems of mathematics competitions",
+    "math": HubBenchmark(
+        "MATH", "EleutherAI/hendrycks_math", MATH, ("train", "test"), "problem", "competition mathematics",
     ),
-    "humaneval": Known(
-        "HumanEval", "openai/openai_humaneval", ("openai_humaneval",), ("test",), "prompt", "Python functions to be written",
+    "humaneval": HubBenchmark(
+        "HumanEval", "openai/openai_humaneval", ("openai_humaneval",), ("test",), "prompt", "Python function completion",
     ),
-    "mbpp": Known(
+    "mbpp": HubBenchmark(
         "MBPP", "google-research-datasets/mbpp", ("full",), ("train", "validation", "test", "prompt"), "text",
         "short Python programs",
     ),
-    "bbh": Known("BBH", "SaylorTwift/bbh", BBH, ("test",), "input", "27 tasks of reasoning"),
-    "arc": Known(
+    "bbh": HubBenchmark("BBH", "SaylorTwift/bbh", BBH, ("test",), "input", "27 reasoning tasks"),
+    "arc": HubBenchmark(
         "ARC", "allenai/ai2_arc", ("ARC-Easy", "ARC-Challenge"), ("train", "validation", "test"), "question",
-        "school science, multiple choice",
+        "grade school science, multiple choice",
     ),
-    "mmlu": Known(
+    "mmlu": HubBenchmark(
         "MMLU", "cais/mmlu", ("all",), ("auxiliary_train", "dev", "validation", "test"), "question",
         "57 subjects, multiple choice",
     ),
-    "ifeval": Known("IFEval", "google/IFEval", ("default",), ("train",), "prompt", "instructions that can be checked"),
+    "ifeval": HubBenchmark("IFEval", "google/IFEval", ("default",), ("train",), "prompt", "verifiable instructions"),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A benchmark's question: `id` names it within its benchmark, `split` is '' where that is not known."""
+class BenchmarkItem:
+    """A benchmark question.
+
+    Attributes:
+        benchmark: Label of the benchmark.
+        split: Split name, '' if unknown.
+        id: ID within the benchmark.
+        text: Text of the question.
+    """
 
     benchmark: str
     split: str
@@ -81,36 +96,38 @@ class Item:
     text: str
 
 
-def name_of(source: BenchmarkSource) -> str:
-    """What a benchmark is called: 'GSM8K', or the file's or data set's own name."""
-    if known := KNOWN.get(source.source.lower()):
+def benchmark_label(source: BenchmarkSource) -> str:
+    """Return the display name of a benchmark: 'GSM8K', or the name of the file or dataset."""
+    if known := HUB_BENCHMARKS.get(source.source.lower()):
         return known.label
     path = Path(source.source).expanduser()
     return (path.stem if path.is_file() else path.name) if path.exists() else source.source
 
 
-def read_benchmark(source: BenchmarkSource) -> Iterator[Item]:
-    """The questions of a benchmark, read row by row.
+def read_benchmark(source: BenchmarkSource) -> Iterator[BenchmarkItem]:
+    """Yield the questions of a benchmark, row by row.
 
-    A known name and a name of the Hub are loaded from there (or from this machine's cache of it); anything else is a local
-    JSONL, JSON, CSV or Parquet file, or a folder that `datasets` saved. GlanError, in a sentence, when it can't be had, holds
-    no rows, or its question's column is neither named nor recognised.
+    A known name or a Hub dataset ID is loaded from the Hub or its local cache. Anything else is a local JSONL, JSON, CSV or
+    Parquet file, or a folder written by `datasets`.
+
+    Raises:
+        GlanError: If the benchmark cannot be loaded, has no rows, or has no recognizable question column.
     """
     path = Path(source.source).expanduser()
-    if known := KNOWN.get(source.source.lower()):
+    if known := HUB_BENCHMARKS.get(source.source.lower()):
         yield from _from_hub(known, source.column or known.column)
     elif path.exists():
         yield from _from_file(path, source)
     elif ON_HUB.fullmatch(source.source) and path.suffix.lower() not in SUFFIXES:
         hub, _, config = source.source.partition(":")
-        yield from _from_hub(Known(source.source, hub, (config,), (), ""), source.column)
+        yield from _from_hub(HubBenchmark(source.source, hub, (config,), (), ""), source.column)
     else:
         raise GlanError(
-            f"There is no benchmark {source.source!r}: give {', '.join(KNOWN)}, a file, or a data set of the Hub (owner/name)."
+            f"Benchmark {source.source!r} does not exist. Choose one of {', '.join(HUB_BENCHMARKS)}, a file, or a Hub dataset (owner/name)."
         )
 
 
-def _from_hub(known: Known, column: str | None) -> Iterator[Item]:
+def _from_hub(known: HubBenchmark, column: str | None) -> Iterator[BenchmarkItem]:
     for config in known.configs:
         splits = load_from_hub(known, config)
         for split in known.splits or splits:
@@ -118,43 +135,50 @@ def _from_hub(known: Known, column: str | None) -> Iterator[Item]:
             for nth, row in enumerate(rows or ()):
                 column = column or question_column(row, known.label)
                 where = "/".join(part for part in (config if len(known.configs) > 1 else "", split, str(nth)) if part)
-                yield Item(known.label, split, where, _text(row, column, known.label))
+                yield BenchmarkItem(known.label, split, where, _text(row, column, known.label))
 
 
-def load_from_hub(known: Known, config: str) -> Mapping:
-    """The splits of a configuration, by their names; GlanError, in a sentence, when they can't be had."""
+def load_from_hub(known: HubBenchmark, config: str) -> Mapping:
+    """Load one configuration of a benchmark from the Hub.
+
+    Returns:
+        Rows by split name.
+
+    Raises:
+        GlanError: If the dataset cannot be loaded.
+    """
     import datasets
 
     datasets.disable_progress_bars()
     try:
         with nullcontext() if hub_reachability.reached() else hub_reachability.offline():
-            return datasets.load_dataset(known.hub, config or None)  # without trust_remote_code: only data is read
-    except Exception as error:  # whatever a network, a cache or a data set can do wrong: one sentence
-        config_said = f", part {config}" if len(known.configs) > 1 else ""
+            return datasets.load_dataset(known.hub, config or None)  # without trust_remote_code
+    except Exception as error:  # network, cache and dataset errors have no common base class
+        part = f", configuration {config}" if len(known.configs) > 1 else ""
         raise GlanError(
-            f"{known.label} can't be loaded ({known.hub}{config_said} of the Hugging Face Hub: {_why(error)}). Without a "
-            "connection, give a file of it."
+            f"{known.label} cannot be loaded ({known.hub}{part} on the Hugging Face Hub: {_why(error)}). Without a network "
+            "connection, use a local file."
         ) from None
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, ConnectionError) or "LocalEntryNotFoundError" in str(error):
-        return "the Hub can't be reached"
+        return "the Hub cannot be reached"
     first = str(error).strip().splitlines()[:1] or [type(error).__name__]
     return first[0][:200].rstrip(".")
 
 
-def _from_file(path: Path, source: BenchmarkSource) -> Iterator[Item]:
-    name, column, nth = name_of(source), source.column, 0
+def _from_file(path: Path, source: BenchmarkSource) -> Iterator[BenchmarkItem]:
+    name, column, nth = benchmark_label(source), source.column, 0
     for nth, (file, _, row) in enumerate(stored_rows(path), start=1):
         column = column or question_column(row, name)
-        yield Item(name, str(row.get("split") or split_of(path, file)), _id(row, nth), _text(row, column, name))
+        yield BenchmarkItem(name, str(row.get("split") or split_of(path, file)), _id(row, nth), _text(row, column, name))
     if not nth:
-        raise GlanError(f"{name} holds no rows.")
+        raise GlanError(f"{name} has no rows.")
 
 
 def split_of(path: Path, file: Path) -> str:
-    """The split that a file holds, by its name or, within a data set's folder, by that of its own folder; '' if it says none."""
+    """Return the split that a file holds, from its name or the name of its folder; '' if unknown."""
     within = [file.stem, *(part for part in file.relative_to(path).parts[-2:-1])] if file != path else [file.stem]
     found = next((match for part in within if (match := SPLIT_WORDS.search(part))), None)
     word = found[1].lower() if found else ""
@@ -162,12 +186,16 @@ def split_of(path: Path, file: Path) -> str:
 
 
 def question_column(row: Mapping, name: str) -> str:
-    """The column that holds the question; GlanError that lists the columns where none has a known name."""
+    """Return the name of the column that holds the question.
+
+    Raises:
+        GlanError: If no column has a known name; the message lists the columns.
+    """
     by_lower = {str(key).strip().lower(): key for key in row}
     for column in COLUMNS:
         if column in by_lower and _as_text(row[by_lower[column]]) is not None:
             return by_lower[column]
-    raise GlanError(f"{name}: which column holds the question? It has {', '.join(map(str, row))}.")
+    raise GlanError(f"{name}: no question column found. Set the column; available columns: {', '.join(map(str, row))}.")
 
 
 def _id(row: Mapping, nth: int) -> str:
@@ -176,15 +204,15 @@ def _id(row: Mapping, nth: int) -> str:
 
 def _text(row: Mapping, column: str, name: str) -> str:
     if column not in row:
-        raise GlanError(f"{name} has no column {column!r}: it has {', '.join(map(str, row))}.")
+        raise GlanError(f"{name} has no column {column!r}. Available columns: {', '.join(map(str, row))}.")
     text = _as_text(row[column])
     if text is None:
-        raise GlanError(f"{name}: the column {column!r} holds no text.")
+        raise GlanError(f"{name}: column {column!r} does not contain text.")
     return text
 
 
 def _as_text(value: object) -> str | None:
-    """A cell as text; of a conversation or a list of turns the first; None for what is neither."""
+    """Return a cell as text, using the first turn of a conversation; None if it is not text."""
     if isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Benchmark files that a person gave to a workspace: kept in its folder, so that a check can be made again."""
+"""Benchmark files stored in a workspace folder so that a check can be repeated."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -9,19 +9,29 @@ from glan_core.errors import GlanError
 from glan_core.io.uploads import keep_file, kept_files
 from glan_core.workspace import Workspace
 
-FOLDER = "benchmarks"  # within a workspace's folder
+FOLDER = "benchmarks"  # within the workspace folder
 
 
 def stored_benchmarks(ws: Workspace) -> list[Path]:
-    """The benchmark files that the workspace keeps, by their names."""
+    """Return the benchmark files stored in the workspace, sorted by name."""
     return kept_files(ws.folder / FOLDER)
 
 
 def store_benchmark(ws: Workspace, name: str, data: BinaryIO, column: str | None = None) -> Path:
-    """Keep a benchmark's file (`keep_file`). GlanError, and nothing is kept, where it can't be read or `column` is not in it."""
+    """Store a benchmark file in the workspace.
+
+    Args:
+        ws: Workspace.
+        name: File name.
+        data: Binary content.
+        column: Column that holds the question; detected if None.
+
+    Raises:
+        GlanError: If the file cannot be read, has no questions, or has no such column. Nothing is stored then.
+    """
 
     def check(file: Path) -> None:
         if not any(item.text for item in read_benchmark(BenchmarkSource(source=str(file), column=column))):
-            raise GlanError("It holds no questions.")
+            raise GlanError("The file contains no questions.")
 
     return keep_file(ws.writable_folder(FOLDER), name, data, check)

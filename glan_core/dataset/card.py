@@ -1,4 +1,4 @@
-"""The card of a dataset: a README for people and for the Hub, made from the numbers alone."""
+"""Dataset card: the README of an exported dataset, generated from its manifest."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from glan_core.dataset.formats import suffix
+from glan_core.dataset.formats import file_suffix
 from glan_core.dataset.manifest import Manifest
 from glan_core.dataset.settings import ExportFormat
-from glan_core.dataset.snapshots import WHY
-from glan_core.dataset.splits import RULES
+from glan_core.dataset.snapshot_store import EXCLUSION_LABELS
+from glan_core.dataset.splits import SPLIT_RULES
 from glan_core.figures.coverage_bars import FieldBar, coverage_svg
 from glan_core.figures.style import LIGHT
 from glan_core.formatting import exact, number
@@ -21,31 +21,35 @@ from glan_core.taxonomy.hierarchy import GROUPS
 TABLE = ASSETS / "licenses.yaml"
 CHECKED = {
     "filter": "Quality filters", "judge": "Judged by a teacher", "dedup": "Near-duplicates",
-    "decontaminate": "Decontamination against benchmarks",
+    "decontaminate": "Benchmark decontamination",
 }  # fmt: skip
 OPTIONAL = ("judge",)
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
-    """What the terms of a teacher's maker say about outputs. `family` '' where they are not known to us."""
+class License:
+    """What the terms of a model provider say about outputs.
+
+    Attributes:
+        family: Model family, '' if unknown.
+        says: Summary of the terms.
+        link: URL of the terms.
+    """
 
     family: str
     says: str
     link: str
 
 
-UNKNOWN = Licence(
-    "", "Not known to GLAN Studio: check the terms of its maker before you release or train on what it wrote.", ""
-)
+UNKNOWN = License("", "Unknown to GLAN Studio. Check the provider's terms before you release its outputs or train on them.", "")
 
 
-def licence_of(teacher: str) -> Licence:
-    """What is said about the outputs of a teacher ('openai:gpt-4o', 'local:/models/Qwen3-8B', 'scripted')."""
+def license_of(teacher: str) -> License:
+    """Return the output terms of a teacher such as 'openai:gpt-4o', 'local:/models/Qwen3-8B' or 'scripted'."""
     model = teacher.rpartition(":")[2].rstrip("/").rpartition("/")[2].casefold()
     names = [name for name in _families() if model == name or model.startswith(name)]
-    return Licence(**_families()[max(names, key=len)]) if names else UNKNOWN
+    return License(**_families()[max(names, key=len)]) if names else UNKNOWN
 
 
 @cache
@@ -54,16 +58,24 @@ def _families() -> dict[str, dict]:
 
 
 def write_card(
-    manifest: Manifest, file: Path, form: ExportFormat, *, licence: str | None = None, data: str | None = None
+    manifest: Manifest, file: Path, form: ExportFormat, *, license: str | None = None, data: str | None = None
 ) -> None:
-    """Write the card and its figure beside it. `data` is the file it describes, None for the files of its own folder."""
+    """Write the dataset card and its coverage figure.
+
+    Args:
+        manifest: Manifest of the dataset.
+        file: Path of the card.
+        form: Export format.
+        license: License identifier for the front matter.
+        data: Name of the data file the card describes; None if it describes all files of its folder.
+    """
     figure = file.with_name("coverage.svg" if data is None else f"{file.stem}.svg")
-    file.write_text(card(manifest, form, figure=figure.name, licence=licence, data=data), "utf-8")
+    file.write_text(card(manifest, form, figure=figure.name, license=license, data=data), "utf-8")
     figure.write_text(coverage_svg(field_bars(manifest), LIGHT), "utf-8")
 
 
 def is_card(file: Path) -> bool:
-    """Whether a file is a card as `write_card` writes them."""
+    """Return whether a file is a card written by `write_card`."""
     try:
         with file.open(encoding="utf-8") as lines:
             head = lines.read(4000)
@@ -73,46 +85,46 @@ def is_card(file: Path) -> bool:
 
 
 def field_bars(manifest: Manifest) -> list[FieldBar]:
-    """The fields of a dataset with the rows of each, in the order of the taxonomy's groups, then by size."""
+    """Return the fields of a dataset with their row counts, by taxonomy group, then by size."""
     rows: dict[tuple[str, str], int] = {}
     for place in manifest.disciplines.values():
         rows[place.field, place.group] = rows.get((place.field, place.group), 0) + place.rows
-    settings = {group: nth for nth, group in enumerate(GROUPS)}
-    ranked = sorted(rows.items(), key=lambda item: (settings.get(item[0][1], len(settings)), -item[1], item[0]))
+    group_order = {group: nth for nth, group in enumerate(GROUPS)}
+    ranked = sorted(rows.items(), key=lambda item: (group_order.get(item[0][1], len(GROUPS)), -item[1], item[0]))
     return [FieldBar(field, group, count) for (field, group), count in ranked]
 
 
-def card(manifest: Manifest, form: ExportFormat, *, figure: str, licence: str | None = None, data: str | None = None) -> str:
-    """The text of the card: front matter for the Hub, then what the dataset is, where it is from, and what it lacks."""
+def card(manifest: Manifest, form: ExportFormat, *, figure: str, license: str | None = None, data: str | None = None) -> str:
+    """Return the text of the card: front matter for the Hub, then contents, sources and limitations."""
     title = manifest.name or manifest.workspace or "Instruction pairs"
     parts = [
-        _front_matter(manifest, form, title, licence, data),
+        _front_matter(manifest, form, title, license, data),
         f"# {plain(title)}\n\n{_opening(manifest)}",
         f"## Coverage\n\n![Rows by field of the taxonomy]({figure})\n\n{_coverage(manifest)}",
         f"## Rows\n\n{_rows(manifest)}",
-        f"## Teachers and their terms\n\n{_teachers(manifest)}",
-        f"## What was left out\n\n{_left_out(manifest)}",
+        f"## Teachers and license terms\n\n{_teachers(manifest)}",
+        f"## Excluded rows\n\n{_left_out(manifest)}",
         f"## Checks\n\n{_checks(manifest)}",
-        "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in _limits(manifest)),
-        f"## How to load it\n\n{_loading(form, data)}",
+        "## Known limitations\n\n" + "\n".join(f"- {limit}" for limit in _limits(manifest)),
+        f"## Usage\n\n{_loading(form, data)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(manifest: Manifest, form: ExportFormat, title: str, licence: str | None, data: str | None) -> str:
+def _front_matter(manifest: Manifest, form: ExportFormat, title: str, license: str | None, data: str | None) -> str:
     files = {split: data or _files(form, split) for split in sorted(manifest.rows)}
     values = {
         "pretty_name": title, "language": ["en"], "task_categories": ["text-generation"],
         "tags": ["synthetic", "instruction-tuning", "glan"], "size_categories": [_size(manifest.number)],
         "configs": [{"config_name": "default", "data_files": [{"split": s, "path": path} for s, path in files.items()]}],
     }  # fmt: skip
-    if licence:
-        values = {"license": licence} | values
+    if license:
+        values = {"license": license} | values
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
 
 
 def _files(form: ExportFormat, split: str) -> str:
-    return f"{split}/*.arrow" if form == "datasets" else f"{split}{suffix(form)}"
+    return f"{split}/*.arrow" if form == "datasets" else f"{split}{file_suffix(form)}"
 
 
 def _size(rows: int) -> str:
@@ -120,13 +132,13 @@ def _size(rows: int) -> str:
 
 
 def _opening(manifest: Manifest) -> str:
-    snapshot = f"It is the snapshot `{manifest.name}` with the content hash `{manifest.hash}`. " if manifest.hash else ""
+    snapshot = f"The dataset is snapshot `{manifest.name}` with content hash `{manifest.hash}`. " if manifest.hash else ""
     lengths = manifest.characters
     return (
         f"{number(manifest.number)} instruction pairs, generated from a taxonomy of human knowledge: field, discipline, "
         "subject, syllabus, class session, key concept, homework question, answer (the method of GLAN, arXiv 2402.13064). "
-        f"Questions have {number(lengths['question'])} characters on average, answers {number(lengths['answer'])}. "
-        f"Every row keeps its provenance. {snapshot}Made with GLAN Studio {manifest.glan_version} on "
+        f"Questions average {number(lengths['question'])} characters, answers {number(lengths['answer'])}. "
+        f"Every row includes its provenance. {snapshot}Created with GLAN Studio {manifest.glan_version} on "
         f"{exact(manifest.created_at)[:10]}."
     )
 
@@ -134,15 +146,15 @@ def _opening(manifest: Manifest) -> str:
 def _coverage(manifest: Manifest) -> str:
     covered = manifest.coverage
     asked = (
-        f" When it was made, {number(covered.concepts_asked)} of the {number(covered.concepts)} key concepts of its workspace "
-        "were asked about."
+        f" At that time, {number(covered.concepts_asked)} of {number(covered.concepts)} key concepts in the workspace had "
+        "questions."
         if covered.concepts
         else ""
     )
     rows = [(place.field, place.name, place.rows) for place in list(manifest.disciplines.values())[:20]]
     more = len(manifest.disciplines) - len(rows)
     return (
-        f"{number(covered.disciplines_with_rows)} of {number(covered.disciplines)} disciplines of the taxonomy have rows.{asked}"
+        f"{number(covered.disciplines_with_rows)} of {number(covered.disciplines)} disciplines in the taxonomy have rows.{asked}"
         f"\n\n{table(('Field', 'Discipline', 'Rows'), rows)}"
         + (f"\n\nand {number(more)} smaller {'discipline' if more == 1 else 'disciplines'}." if more > 0 else "")
     )
@@ -151,14 +163,14 @@ def _coverage(manifest: Manifest) -> str:
 def _rows(manifest: Manifest) -> str:
     words = {"combination": "no set of key concepts", "syllabus": "no syllabus"}
     held = (
-        f"Split by rule: {RULES[manifest.split]} (seed {manifest.seed}, share {manifest.validation_share:.0%}), so that "
-        f"{words[manifest.split]} stands on both sides."
+        f"Split rule: {SPLIT_RULES[manifest.split]} (seed {manifest.seed}, validation share {manifest.validation_share:.0%}), so "
+        f"{words[manifest.split]} appears in both splits."
         if manifest.split != "none"
-        else "The rows are not split."
+        else "The dataset has no validation split."
     )
     counts = [(f"Split: {split}", count) for split, count in sorted(manifest.rows.items())]
     sessions = {"single": "one class session", "pair": "two class sessions"}
-    counts += [(f"Drawn from {sessions.get(name, name)}", n) for name, n in manifest.strategies.items()]
+    counts += [(f"Sampled from {sessions.get(name, name)}", n) for name, n in manifest.strategies.items()]
     counts += [(f"Level: {name or 'not stated'}", n) for name, n in manifest.levels.items()]
     counts += [(f"{what.capitalize()} by a person", n) for what, n in manifest.reviewed.items() if n]
     return f"{held}\n\n{table(('Rows', 'Number'), counts)}"
@@ -168,21 +180,21 @@ def _teachers(manifest: Manifest) -> str:
     rows = []
     for what, teachers in manifest.teachers.items():
         for teacher, count in teachers.items():
-            licence = licence_of(teacher)
-            link = f" ([terms]({licence.link}))" if licence.link else ""
-            rows.append((_without_path(teacher), f"{what}s", count, Verbatim(plain(licence.says) + link)))
-    said = "A reading aid, no legal advice: the terms that you agreed to count."
-    return f"{table(('Teacher', 'Wrote', 'Rows', 'What its terms say about outputs'), rows)}\n\n{said}"
+            terms = license_of(teacher)
+            link = f" ([terms]({terms.link}))" if terms.link else ""
+            rows.append((_without_path(teacher), f"{what}s", count, Verbatim(plain(terms.says) + link)))
+    note = "This summary is not legal advice; the terms you agreed to apply."
+    return f"{table(('Teacher', 'Generated', 'Rows', 'Terms for outputs'), rows)}\n\n{note}"
 
 
 def _left_out(manifest: Manifest) -> str:
-    lines = [f"- {number(count)} {WHY[reason]}" for reason, count in manifest.left_out.items() if count]
-    lines = lines or ["- no pair"]
+    lines = [f"- {number(count)} {EXCLUSION_LABELS[reason]}" for reason, count in manifest.left_out.items() if count]
+    lines = lines or ["- none"]
     if manifest.include:
-        lines.append(f"- taken in all the same: pairs {', '.join(WHY[reason] for reason in manifest.include)}")
+        lines.append(f"- included anyway: pairs {', '.join(EXCLUSION_LABELS[reason] for reason in manifest.include)}")
     if manifest.asked:
-        asked = "; ".join(f"{name.replace('_', ' ')}: {_said(value)}" for name, value in manifest.asked.items())
-        lines.append(f"- only rows that were asked for: {plain(asked)}")
+        conditions = "; ".join(f"{name.replace('_', ' ')}: {_said(value)}" for name, value in manifest.asked.items())
+        lines.append(f"- row filter: {plain(conditions)}")
     return "\n".join(lines)
 
 
@@ -193,7 +205,7 @@ def _said(value: object) -> str:
 
 
 def _without_path(text: str) -> str:
-    """'local:/models/Qwen3-8B' as 'local:Qwen3-8B': where things lie on somebody's disk is nobody's business."""
+    """Return 'local:/models/Qwen3-8B' as 'local:Qwen3-8B', so that a published card contains no local paths."""
     kind, colon, place = text.rpartition(":")
     return f"{kind}{colon}{Path(place).name}" if place.startswith(("/", "~")) else text
 
@@ -202,36 +214,36 @@ def _checks(manifest: Manifest) -> str:
     lines = []
     for name, words in CHECKED.items():
         check = manifest.checks.get(name)
-        if not _done(check):
+        if check is None or not _done(check):
             lines += [f"- {words}: **not done**"] if name not in OPTIONAL else []
             continue
         settings = {key: value for key, value in (check.get("settings") or {}).items() if value not in (None, (), [])}
         if against := sorted({split["benchmark"] for split in check.get("splits", ())}):
             settings["against"] = against
         shown = "; ".join(f"{key.replace('_', ' ')} {_said(value)}" for key, value in settings.items())
-        rows = f" of {number(check['rows'])} pairs of the workspace" if name in OPTIONAL else ""
-        late = "" if name in OPTIONAL else check["rows_after"]
+        rows = f" of {number(check['rows'])} pairs in the workspace" if name in OPTIONAL else ""
+        newer = 0 if name in OPTIONAL else check["rows_after"]
         lines.append(
-            f"- {words}{rows}: done on {exact(check.get('at'))[:10]}" + (f" ({plain(shown)})" if shown else "")
-            + (f"; {number(late)} rows of this dataset came later and were not looked at" if late else "")
+            f"- {words}{rows}: completed on {exact(check['at'])[:10]}" + (f" ({plain(shown)})" if shown else "")
+            + (f"; {number(newer)} newer rows in this dataset were not checked" if newer else "")
         )  # fmt: skip
     return "\n".join(lines)
 
 
 def _done(check: dict | None) -> bool:
-    """Whether a check was made; one whose benchmarks were all taken back was not."""
+    """Return whether a check was completed; one without any remaining benchmark was not."""
     return check is not None and check.get("splits") != []
 
 
 def _limits(manifest: Manifest) -> list[str]:
     covered, limits = manifest.coverage, []
-    limits.append("All texts were written by the teachers above; answers were not verified, and may be wrong.")
-    if any(licence_of(teacher).family == "the scripted teacher" for names in manifest.teachers.values() for teacher in names):
-        limits.append("It holds rows of the scripted teacher, which are templates made for trying things out, not knowledge.")
+    limits.append("All texts were generated by the teachers above; answers were not verified and may be wrong.")
+    if any(license_of(teacher).family == "the scripted teacher" for names in manifest.teachers.values() for teacher in names):
+        limits.append("Some rows come from the scripted teacher: templates for testing, not knowledge.")
     if missing := covered.disciplines - covered.disciplines_with_rows:
-        limits.append(f"{number(missing)} of the {number(covered.disciplines)} disciplines have no rows.")
+        limits.append(f"{number(missing)} of {number(covered.disciplines)} disciplines have no rows.")
     if manifest.number and (most := next(iter(manifest.disciplines.values()), None)) and most.rows > manifest.number / 2:
-        limits.append(f"{most.rows / manifest.number:.0%} of the rows are of one discipline, {plain(most.name)}.")
+        limits.append(f"{most.rows / manifest.number:.0%} of the rows belong to one discipline, {plain(most.name)}.")
     undone = [words for name, words in CHECKED.items() if name not in OPTIONAL and not _done(manifest.checks.get(name))]
     if undone:
         limits.append(f"Not checked: {', '.join(words[0].lower() + words[1:] for words in undone)}.")

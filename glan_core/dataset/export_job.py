@@ -1,4 +1,4 @@
-"""Export of a dataset in the formats that trainers read, each row with its provenance."""
+"""Export job: writes a dataset with provenance in the formats trainers read, and uploads it to the Hub."""
 
 import io
 import json
@@ -6,14 +6,15 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from glan_core.dataset.card import is_card, write_card
-from glan_core.dataset.formats import FORMATS, write_splits, writer
-from glan_core.dataset.manifest import FILE, Manifest, Tally
+from glan_core.dataset.formats import FORMATS, row_writer, write_splits
+from glan_core.dataset.manifest import FILE, Manifest, ManifestBuilder
 from glan_core.dataset.settings import ExportFormat, ExportSettings, RowSelection
-from glan_core.dataset.snapshots import exclusion_titles, read_snapshot
-from glan_core.dataset.splits import Rule
+from glan_core.dataset.snapshot_store import exclusion_summary, read_snapshot
+from glan_core.dataset.splits import SplitRule
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.io import hub
@@ -22,67 +23,111 @@ from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.output_paths import EXPORTS, check_output
 
-MOST_ROW = 10 * 2**20  # bytes of a line that is looked at
+MOST_ROW = 10 * 2**20  # bytes of the first line read to recognize an earlier export
 
 Step = Callable[[int, int], None]
 
 
-def export(
-    ws: Workspace, path: str | os.PathLike, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None,
-    as_folder: bool = False, card: bool = False, licence: str | None = None, mark: object = None, step: Step | None = None,
-) -> Manifest:  # fmt: skip
-    """Write the rows of a snapshot, or those chosen from the workspace as it is, oldest first; returns what was written.
+@dataclass(frozen=True, slots=True)
+class ExportTarget:
+    """What an export writes besides the rows.
 
-    `form`: 'chat' (JSONL, messages), 'alpaca' (JSONL, instruction/input/output), 'sharegpt' (JSONL, conversations),
-    'prompt-completion' (JSONL), 'parquet' (prompt, completion and provenance as columns) or 'datasets' (the same, a folder for
-    `load_from_disk` and `load_dataset`). Rows that are split, and 'datasets', make a folder, as `as_folder` does for others:
-    it has a file a split, a card and the numbers of the dataset. The rest is a file, with `card` a card beside it. It appears
-    whole or not at all; a folder takes the place of an earlier export only. `step(done, planned)` is called now and then.
-    GlanError when there is nothing to write or the place can't be written.
+    Attributes:
+        as_folder: Write a folder even where the format would be a single file.
+        card: Write a dataset card next to a file; a folder always has one.
+        license: License identifier for the card.
+        mark: Suffix that tells temporary files of concurrent exports apart; defaults to the process ID.
+    """
+
+    as_folder: bool = False
+    card: bool = False
+    license: str | None = None
+    mark: object = None
+
+
+def export_dataset(
+    ws: Workspace,
+    path: str | os.PathLike,
+    form: ExportFormat,
+    choice: RowSelection | None = None,
+    *,
+    snapshot: str | None = None,
+    target: ExportTarget | None = None,
+    step: Step | None = None,
+) -> Manifest:
+    """Export the rows of a snapshot, or rows selected from the workspace, oldest first.
+
+    A dataset with a validation split, and the 'datasets' format, is written as a folder with one file per split, a card
+    and a manifest; anything else is a single file. The output appears atomically. An existing folder is replaced only if
+    it is an earlier export.
+
+    Args:
+        ws: Workspace.
+        path: File or folder to write.
+        form: 'chat' (JSONL with messages), 'alpaca' (JSONL with instruction, input, output), 'sharegpt' (JSONL with
+            conversations), 'prompt-completion' (JSONL), 'parquet' (prompt, completion and provenance columns) or
+            'datasets' (a folder for `load_from_disk` and `load_dataset`).
+        choice: Rows to export if no snapshot is given.
+        snapshot: Name of a snapshot to export.
+        target: Options for the output.
+        step: Callback `step(done, planned)` for progress.
+
+    Returns:
+        Manifest of the exported dataset.
+
+    Raises:
+        GlanError: If no rows are selected or the path cannot be written.
     """
     if form not in FORMATS:
-        raise GlanError(f"{form!r} is no export format: choose one of {', '.join(FORMATS)}.")
+        raise GlanError(f"Export format {form!r} does not exist. Choose one of {', '.join(FORMATS)}.")
     path = Path(path).expanduser().absolute()
     choice = choice or RowSelection()
+    target = target or ExportTarget()
     frozen = read_snapshot(ws, snapshot) if snapshot else None
-    folder = as_folder or is_folder(form, (frozen.manifest if frozen else choice).split)
-    check_place(ws, path, folder, card=card)
+    folder = target.as_folder or is_folder(form, (frozen.manifest if frozen else choice).split)
+    check_export_path(ws, path, folder=folder, card=target.card)
+    rows: Iterable[tuple[str, dict]]
     if frozen:
         rows, planned = frozen.rows(), frozen.manifest.number
     else:
-        rows, planned = (tally := Tally(ws, choice)), homework_rows.last_seq(ws.db)
+        rows, planned = (tally := ManifestBuilder(ws, choice)), homework_rows.last_seq(ws.db)
     rows = _stepping(rows, planned, step) if step else rows
-    with placed(path, folder=folder, mark=mark or os.getpid()) as new:
+    with placed(path, folder=folder, mark=target.mark or os.getpid()) as new:
         if folder:
             write_splits(new, form, rows)
         else:
-            with writer(new, form) as write:
+            with row_writer(new, form) as write:
                 for _, row in rows:
                     write(row)
         manifest = frozen.manifest if frozen else tally.manifest()
         if not manifest.number:
-            left = exclusion_titles(manifest.left_out)
-            why = f"left out were {left}; ask for them to be included" if left else "there are no pairs"
+            left = exclusion_summary(manifest.left_out)
+            why = f"all pairs are excluded ({left}). Include them to export them" if left else "no pairs match"
             raise GlanError(f"Nothing to export: {why}.")
         if folder:
             (new / FILE).write_text(manifest.model_dump_json(indent=1), "utf-8")
-            write_card(manifest, new / "README.md", form, licence=licence)
-    if card and not folder:
-        write_card(manifest, path.with_suffix(".md"), form, licence=licence, data=path.name)
+            write_card(manifest, new / "README.md", form, license=target.license)
+    if target.card and not folder:
+        write_card(manifest, path.with_suffix(".md"), form, license=target.license, data=path.name)
     return manifest
 
 
-def is_folder(form: ExportFormat, split: Rule) -> bool:
-    """Whether an export is a folder: one of rows that are split is, with a file a split, and so is 'datasets'."""
+def is_folder(form: ExportFormat, split: SplitRule) -> bool:
+    """Return whether an export is a folder: 'datasets', or any format with a validation split."""
     return form == "datasets" or split != "none"
 
 
-def packed(ws: Workspace, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None) -> bytes:
-    """An export as the bytes of its file, or of a ZIP archive where it is a folder: for datasets that are small enough to be
-    handed on at once. GlanError as `export`."""
+def export_bytes(
+    ws: Workspace, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None
+) -> bytes:
+    """Return an export as the bytes of its file, or of a ZIP archive if it is a folder; for small datasets.
+
+    Raises:
+        GlanError: As for `export_dataset`.
+    """
     with tempfile.TemporaryDirectory(prefix="glan-export-") as scratch:
         path = Path(scratch) / "dataset"
-        export(ws, path, form, choice, snapshot=snapshot)
+        export_dataset(ws, path, form, choice, snapshot=snapshot)
         if path.is_file():
             return path.read_bytes()
         out = io.BytesIO()
@@ -93,68 +138,81 @@ def packed(ws: Workspace, form: ExportFormat, choice: RowSelection | None = None
 
 
 def export_rows(ws: Workspace, settings: ExportSettings, progress: Progress) -> str:
-    """Carry out an order: write the dataset, send it to the Hub, or both; what was done, in a sentence."""
+    """Export the dataset to a path, to the Hub, or both.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If neither `path` nor `repo` is set, or the export fails.
+    """
     if settings.path is None and settings.repo is None:
-        raise GlanError("Say where the dataset is to go: a file or folder, or a dataset on the Hub.")
-    said = []
+        raise GlanError("No destination given. Set a file or folder (path), a Hub dataset (repo), or both.")
+    messages = []
     if settings.repo:
         hub.check_login()
     if settings.path:
-        manifest = export(
-            ws, settings.path, settings.form, settings.choice, snapshot=settings.snapshot, card=settings.card, licence=settings.licence,
-            mark=progress.run_id, step=lambda done, planned: progress.step("pairs written", done, planned),
+        manifest = export_dataset(
+            ws, settings.path, settings.form, settings.choice, snapshot=settings.snapshot,
+            target=ExportTarget(card=settings.card, license=settings.license, mark=progress.run_id),
+            step=lambda done, planned: progress.step("pairs written", done, planned),
         )  # fmt: skip
-        said.append(written(manifest, settings.path))
+        messages.append(export_message(manifest, settings.path))
     if settings.repo:
-        step = lambda done, planned: progress.step("pairs for the Hub", done, planned)  # noqa: E731
-        said.append(publish(ws, settings, step))
-    return " ".join(said)
+        step = lambda done, planned: progress.step("pairs written for the Hub", done, planned)  # noqa: E731
+        messages.append(push_to_hub(ws, settings, step))
+    return " ".join(messages)
 
 
-def publish(ws: Workspace, settings: ExportSettings, step: Step | None = None) -> str:
-    """Send the dataset of an order to the Hub as Parquet with its card; what was done, in a sentence. GlanError when the Hub
-    can't be reached or does not take it."""
+def push_to_hub(ws: Workspace, settings: ExportSettings, step: Step | None = None) -> str:
+    """Upload the dataset to the Hub as Parquet with its card.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If no repository is set, the Hub cannot be reached, or it rejects the upload.
+    """
+    if settings.repo is None:
+        raise GlanError("No Hub dataset given. Set repo to owner/name.")
     hub.check_login()
     with tempfile.TemporaryDirectory(prefix="glan-hub-") as scratch:
         folder = Path(scratch) / "dataset"
-        manifest = export(
-            ws,
-            folder,
-            "parquet",
-            settings.choice,
-            snapshot=settings.snapshot,
-            as_folder=True,
-            licence=settings.licence,
-            step=step,
-        )
+        manifest = export_dataset(
+            ws, folder, "parquet", settings.choice, snapshot=settings.snapshot,
+            target=ExportTarget(as_folder=True, license=settings.license), step=step,
+        )  # fmt: skip
         address = hub.push(folder, settings.repo, private=settings.private, title=manifest.name)
-    return f"Sent {plural(manifest.number, 'pair')} to {address}."
+    return f"Uploaded {plural(manifest.number, 'pair')} to {address}."
 
 
-def written(manifest: Manifest, path: str | os.PathLike) -> str:
-    """'Wrote 1,204 pairs to pairs.jsonl. Left out: 12 rejected.'"""
-    left = exclusion_titles(manifest.left_out)
-    return f"Wrote {plural(manifest.number, 'pair')} to {path}." + (f" Left out: {left}." if left else "")
+def export_message(manifest: Manifest, path: str | os.PathLike) -> str:
+    """Return a message such as 'Wrote 1,204 pairs to pairs.jsonl. Excluded: 12 rejected'."""
+    left = exclusion_summary(manifest.left_out)
+    return f"Wrote {plural(manifest.number, 'pair')} to {path}." + (f" Excluded: {left}." if left else "")
 
 
-def own_folder(ws: Workspace) -> Path:
-    """The folder of a workspace for exports that are to lie nowhere else; made when one is written there."""
+def exports_folder(ws: Workspace) -> Path:
+    """Return the default folder for exports of a workspace; it is created on the first export."""
     return ws.folder.absolute() / EXPORTS
 
 
-def check_place(ws: Workspace, path: Path, folder: bool, *, card: bool = False) -> None:
-    """Make sure that an export may go to a path; the workspace's own folder for exports is made. GlanError as `check_output`,
-    and where the folder above is not there."""
-    if path.parent == own_folder(ws) and not ws.read_only:
+def check_export_path(ws: Workspace, path: Path, *, folder: bool, card: bool = False) -> None:
+    """Check that an export may be written to a path; creates the workspace's exports folder if needed.
+
+    Raises:
+        GlanError: If the path is refused by `check_output`, or its parent folder does not exist.
+    """
+    if path.parent == exports_folder(ws) and not ws.read_only:
         path.parent.mkdir(exist_ok=True)
     if not path.parent.is_dir():
-        raise GlanError(f"{path} cannot be written: name a {'folder' if folder else 'file'} in a folder that exists.")
+        raise GlanError(f"{path} cannot be written: its parent folder does not exist. Choose a path in an existing folder.")
     if not folder and path.is_dir():
-        raise GlanError(f"{path} cannot be written: it is a folder, and this format is a file. Name a file.")
+        raise GlanError(f"{path} cannot be written: it is a folder, and this format is a single file. Choose a file name.")
     if folder and path.exists() and not path.is_dir():
-        raise GlanError(f"{path} cannot be written: it is a file, and a dataset that is split is a folder. Name a new folder.")
+        raise GlanError(f"{path} cannot be written: it is a file, and a split dataset is a folder. Choose a new folder.")
     if folder and path.is_dir() and any(path.iterdir()) and not _is_export_folder(path):
-        raise GlanError(f"{path} cannot be written: it holds other things than an export. Name a new folder.")
+        raise GlanError(f"{path} cannot be written: the folder contains files other than an export. Choose a new folder.")
     check_output(ws, path, _is_export_folder if folder else _is_export_file)
     if card and not folder:
         check_output(ws, path.with_suffix(".md"), is_card)
@@ -170,7 +228,7 @@ def _is_export_folder(path: Path) -> bool:
 
 
 def _is_export_file(path: Path) -> bool:
-    """Whether a file begins as `formats` writes them: a row with its provenance, or columns that hold both."""
+    """Return whether a file starts like an export: a row with provenance, or the columns of both."""
     from pyarrow import ArrowException, parquet
 
     try:

@@ -1,4 +1,4 @@
-"""The formats that trainers read: what a row looks like in each, and writers that hold no more than some rows at a time."""
+"""Export formats: the shape of a row in each, and streaming writers with flat memory use."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +9,10 @@ from typing import get_args
 from glan_core.dataset.settings import ExportFormat
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
-SUFFIX = {"parquet": ".parquet", "datasets": ""}  # of the others '.jsonl'
-# Line breaks to many readers, though not to JSON: escaped, a row stays one line whoever splits the file.
+SUFFIX = {"parquet": ".parquet", "datasets": ""}  # every other format: '.jsonl'
+# Many readers split lines at these characters although JSON allows them in strings, so they are escaped.
 LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-BATCH = 2000  # rows that are turned into columns together: memory stays flat
+BATCH = 2000  # rows per columnar batch
 COLUMNS = {
     "prompt": str, "completion": str, "id": str, "taxonomy": list, "group": str, "discipline": str, "subject": str,
     "level": str, "syllabus": str, "sessions": list, "concepts": list, "strategy": str, "draw_law": str, "seed": int,
@@ -23,17 +23,22 @@ COLUMNS = {
 Write = Callable[[dict], None]
 
 
-def suffix(form: ExportFormat) -> str:
-    """What the name of a file of that form ends in; '' for a folder."""
+def file_suffix(form: ExportFormat) -> str:
+    """Return the file suffix of a format; '' for a folder."""
     return SUFFIX.get(form, ".jsonl")
 
 
-def shaped(row: dict, form: ExportFormat) -> dict:
-    """A row as a form has it: columns as they are for Parquet and `datasets`, else the pair and its provenance as one object."""
+def format_row(row: dict, form: ExportFormat) -> dict:
+    """Convert a row to an export format.
+
+    Returns:
+        The columns unchanged for 'parquet' and 'datasets'; otherwise the pair with `provenance` as one object.
+    """
     if form in SUFFIX:
         return row
     provenance = dict(row)
     question, answer = provenance.pop("prompt"), provenance.pop("completion")
+    pair: dict
     match form:
         case "chat":
             pair = {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
@@ -47,19 +52,19 @@ def shaped(row: dict, form: ExportFormat) -> dict:
 
 
 @contextmanager
-def writer(file: Path, form: ExportFormat, split: str = "train") -> Iterator[Write]:
-    """Writes rows to a new file, or for 'datasets' to a new folder, one by one as they are given."""
+def row_writer(file: Path, form: ExportFormat, split: str = "train") -> Iterator[Write]:
+    """Open a writer for a new file (a new folder for 'datasets'); it takes one row per call."""
     with {"parquet": _parquet, "datasets": _saved}.get(form, _lines)(file, form, split) as write:
         yield write
 
 
 def write_splits(folder: Path, form: ExportFormat, rows: Iterable[tuple[str, dict]]) -> None:
-    """Write the rows of each split that has any to a file, or for 'datasets' a folder, of its own."""
+    """Write the rows of each split to its own file (its own folder for 'datasets')."""
     with ExitStack() as stack:
         writers: dict[str, Write] = {}
         for split, row in rows:
             if split not in writers:
-                writers[split] = stack.enter_context(writer(folder / f"{split}{suffix(form)}", form, split))
+                writers[split] = stack.enter_context(row_writer(folder / f"{split}{file_suffix(form)}", form, split))
             writers[split](row)
     if form == "datasets":
         (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(writers)}), "utf-8")
@@ -71,7 +76,7 @@ def _lines(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
         encode = json.JSONEncoder(ensure_ascii=False).encode
 
         def write(row: dict) -> None:
-            line = encode(shaped(row, form))
+            line = encode(format_row(row, form))
             out.write((line if line.isascii() else line.translate(LINE_BREAKS)) + "\n")
 
         yield write
@@ -88,7 +93,7 @@ def _parquet(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
 
 @contextmanager
 def _saved(folder: Path, form: ExportFormat, split: str) -> Iterator[Write]:
-    """One split as `datasets` saves it to disk: Arrow, its columns' types, and its state."""
+    """Write one split in the on-disk format of `datasets`: Arrow data, features and state."""
     import pyarrow as pa
 
     features = {name: [_feature(str)] if kind is list else _feature(kind) for name, kind in COLUMNS.items()}
@@ -101,7 +106,7 @@ def _saved(folder: Path, form: ExportFormat, split: str) -> Iterator[Write]:
     ):  # fmt: skip
         yield write
     info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
-    state = {
+    state: dict = {
         "_data_files": [{"filename": data}], "_fingerprint": split, "_format_columns": None, "_format_kwargs": {},
         "_format_type": None, "_output_all_columns": False, "_split": split,
     }  # fmt: skip

@@ -1,7 +1,6 @@
-"""GLAN-Tests: questions that no training row may hold, frozen under a name and hashed, to be taken to another workspace as one file.
+"""GLAN-Tests: held-out test sets, stored as one hashed file per test that can be moved between workspaces.
 
-glan_tests/<name>.jsonl is a head, one object that says what the test is, and an item a line. The file is the test: who has a
-copy has the same one, and the hash says so.
+`glan_tests/<name>.jsonl` starts with a header object (`GlanTest`), followed by one item per line.
 """
 
 import hashlib
@@ -23,16 +22,28 @@ from glan_core.workspace import Workspace
 
 FOLDER = "glan_tests"
 FORMAT = "glan-test 1"
-QUESTION = ("question", "instruction", "prompt", "input", "problem", "text")  # columns of prompts that others collected
+QUESTION = ("question", "instruction", "prompt", "input", "problem", "text")  # columns of third-party prompt collections
 SKILL = ("skill", "category", "type", "topic")
 REFERENCE = ("reference", "answer", "output", "response", "completion")
 MOST_ITEMS = 100_000
 
 
-class Item(Settings):
-    """A question of a test. `reference` is its teacher's answer, '' where there is none. Its place: discipline (id) with the
-    path of names down to it, subject, level, strategy, the key concepts it combines; of a test that others made often a `skill`
-    alone."""
+class GlanTestItem(Settings):
+    """One question of a held-out test.
+
+    Attributes:
+        id: ID within the test.
+        question: Text of the question.
+        reference: Answer of the teacher, '' if there is none.
+        discipline: Discipline ID.
+        taxonomy: Names on the path from the field to the discipline.
+        group: Taxonomy group.
+        subject: Subject name.
+        level: Level of the subject.
+        strategy: Sampling strategy.
+        concepts: Names of the key concepts the question combines.
+        skill: Skill label; often the only label of an imported test.
+    """
 
     id: str = Field(min_length=1)
     question: str = Field(min_length=1)
@@ -48,8 +59,20 @@ class Item(Settings):
 
 
 class GlanTest(Settings):
-    """What a test is. `hash` is 'sha256:…' over its items. `source` says in words what it was drawn from, `teachers` who wrote
-    its references. `threshold`: training rows of at least this likeness (Jaccard of 3-word runs) to a question stay out."""
+    """Header of a held-out test.
+
+    Attributes:
+        name: Name of the test.
+        hash: 'sha256:…' over the items.
+        number: Number of items.
+        disciplines: Number of items per discipline ID.
+        source: Description of where the questions come from.
+        teachers: Models that wrote the reference answers.
+        seed: Sampling seed.
+        threshold: Training rows whose 3-word-shingle Jaccard similarity to a question is at least this are excluded.
+        created_at: Creation time in seconds since the epoch.
+        made_by: File format version.
+    """
 
     name: str
     hash: str
@@ -64,38 +87,55 @@ class GlanTest(Settings):
 
 
 def list_tests(ws: Workspace) -> list[GlanTest]:
-    """The tests of a workspace, newest first; files that hold none are passed over."""
+    """Return the tests of a workspace, newest first; unreadable files are skipped."""
     found = [head for file in (ws.folder / FOLDER).glob("[!.]*.jsonl") if (head := _head(file))]
     return sorted(found, key=lambda test: -test.created_at)
 
 
 def read_test(ws: Workspace, name: str) -> GlanTest:
-    """A test by its name; GlanError when there is none."""
-    head = _head(file_of(ws, name))
+    """Return the header of a test.
+
+    Raises:
+        GlanError: If the test does not exist.
+    """
+    head = _head(test_path(ws, name))
     if head is None:
         known = ", ".join(test.name for test in list_tests(ws)[:10])
-        raise GlanError(f"There is no test {quoted(name)}" + (f": there is {known}." if known else ": freeze one first."))
+        hint = f"Available tests: {known}." if known else "Create one first."
+        raise GlanError(f"Test {quoted(name)} does not exist. {hint}")
     return head
 
 
-def is_test(file: Path) -> bool:
-    """Whether a file begins as those of tests do."""
+def is_test_file(file: Path) -> bool:
+    """Return whether a file starts with the header of a test."""
     return _head(file) is not None
 
 
-def read_items(ws: Workspace, name: str) -> list[Item]:
-    """The items of a test; GlanError when there is none, or its items are no longer those that were frozen."""
-    return _items(file_of(ws, name))[1]
+def read_items(ws: Workspace, name: str) -> list[GlanTestItem]:
+    """Return the items of a test.
+
+    Raises:
+        GlanError: If the test does not exist or its items do not match its hash.
+    """
+    return _items(test_path(ws, name))[1]
 
 
-def write_test(ws: Workspace, test: dict, items: Sequence[Item]) -> GlanTest:
-    """Freeze items under a name; `test` holds the fields of `GlanTest` that do not follow from them. GlanError when the name is
-    taken or can't be one."""
+def write_test(ws: Workspace, test: dict, items: Sequence[GlanTestItem]) -> GlanTest:
+    """Create a test.
+
+    Args:
+        ws: Workspace.
+        test: Fields of `GlanTest` that are not derived from the items.
+        items: Items of the test.
+
+    Raises:
+        GlanError: If the name is invalid or already exists.
+    """
     counts = Counter(item.discipline for item in items if item.discipline)
     head = GlanTest(**test, hash=hash_items(items), number=len(items), disciplines=dict(sorted(counts.items())))
-    file = file_of(ws, head.name)
+    file = test_path(ws, head.name)
     if file.exists():
-        raise GlanError(f"There is already a test {quoted(head.name)}: choose another name.")
+        raise GlanError(f"Test {quoted(head.name)} already exists. Choose another name.")
     file.parent.mkdir(exist_ok=True)
     new = file.with_name(f".{os.getpid()}-{file.name}")
     try:
@@ -104,71 +144,81 @@ def write_test(ws: Workspace, test: dict, items: Sequence[Item]) -> GlanTest:
             out.writelines(item.model_dump_json() + "\n" for item in items)
         _put(new, file)
     except FileExistsError:
-        raise GlanError(f"There is already a test {quoted(head.name)}: choose another name.") from None
+        raise GlanError(f"Test {quoted(head.name)} already exists. Choose another name.") from None
     finally:
         new.unlink(missing_ok=True)
     return head
 
 
 def _put(new: Path, file: Path) -> None:
-    """Give a file its name; unlike a rename, a link does not replace what another process made meanwhile."""
+    """Rename a file without replacing one that another process created meanwhile."""
     try:
         os.link(new, file)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # the file system does not support hard links
         new.replace(file)
 
 
 def import_test(
-    ws: Workspace, data: BinaryIO, name: str | None = None, at: float = 0.0, called: str = "file.jsonl"
+    ws: Workspace, data: BinaryIO, name: str | None = None, at: float = 0.0, filename: str = "file.jsonl"
 ) -> GlanTest:
-    """Take in a test that another workspace exported, or a collection of prompts such as the Evol-Instruct test (rows with a
-    question or instruction, and a skill where they have one).
+    """Import a test exported from a workspace, or a prompt collection such as the Evol-Instruct test set.
 
-    `name` None: its own, or that of the file `called`. GlanError when it can't be read, was changed since it was frozen, or the
-    name is taken.
+    Args:
+        ws: Workspace.
+        data: Binary content of the file.
+        name: Name of the test; defaults to its own name or to `filename`.
+        at: Creation time stored for a prompt collection, in seconds since the epoch.
+        filename: Original file name.
+
+    Raises:
+        GlanError: If the file cannot be read, does not match its hash, or the name already exists.
     """
     if ws.read_only:
-        raise GlanError("This workspace can only be read: nothing can be stored in it.")
+        raise GlanError("The workspace is read-only. Open it with write access to import a test.")
     folder = ws.folder / FOLDER
     folder.mkdir(exist_ok=True)
-    suffix = Path(called).suffix.lower() or ".jsonl"
+    suffix = Path(filename).suffix.lower() or ".jsonl"
     copy = folder / f".{os.getpid()}-import{suffix}"
     try:
         copy.write_bytes(data.read())
-        if (head := _head(copy)) is not None:
+        if _head(copy) is not None:
             head, items = _items(copy)
             return write_test(
                 ws, head.model_dump(exclude={"hash", "number", "disciplines"}) | {"name": name or head.name}, items
             )
         items = _foreign_items(copy)
-        name = name or slug(Path(called).stem)
-        return write_test(ws, {"name": name, "source": f"imported from {Path(called).name}", "created_at": at}, items)
+        name = name or slug(Path(filename).stem)
+        return write_test(ws, {"name": name, "source": f"imported from {Path(filename).name}", "created_at": at}, items)
     except GlanError as error:
-        raise GlanError(str(error).replace(copy.name, Path(called).name)) from None
+        raise GlanError(str(error).replace(copy.name, Path(filename).name)) from None
     finally:
         copy.unlink(missing_ok=True)
 
 
 def remove_test(ws: Workspace, name: str) -> None:
-    """Remove a test; what models answered to it and what a judge said stays. From then on its questions may be trained on."""
+    """Delete a test. Stored answers and judgments are kept; its questions are no longer excluded from training."""
     read_test(ws, name)
-    file_of(ws, name).unlink()
+    test_path(ws, name).unlink()
 
 
-def hash_items(items: Iterable[Item]) -> str:
-    """'sha256:' and the hash of items in their order."""
+def hash_items(items: Iterable[GlanTestItem]) -> str:
+    """Return 'sha256:' plus the hash of the items in order."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(item.model_dump_json().encode() + b"\n")
     return f"sha256:{digest.hexdigest()}"
 
 
-def file_of(ws: Workspace, name: str) -> Path:
-    """Where a test of this name is, or would be; GlanError for what is no name."""
+def test_path(ws: Workspace, name: str) -> Path:
+    """Return the path of a test.
+
+    Raises:
+        GlanError: If the name is invalid.
+    """
     if not name or slug(name) != name:
-        raise GlanError(f"{quoted(name)} can't be a test's name: use up to {MAX_SLUG} lower-case letters, digits and hyphens.")
+        raise GlanError(f"{quoted(name)} is not a valid test name. Use up to {MAX_SLUG} lowercase letters, digits and hyphens.")
     return ws.folder / FOLDER / f"{name}.jsonl"
 
 
@@ -176,46 +226,48 @@ def _head(file: Path) -> GlanTest | None:
     try:
         with file.open(encoding="utf-8") as lines:
             head = GlanTest.model_validate_json(lines.readline())
-    except (OSError, ValueError):  # what pydantic raises is one, too
+    except (OSError, ValueError):  # pydantic.ValidationError is a ValueError
         return None
     return head.model_copy(update={"name": file.stem}) if not file.name.startswith(".") else head
 
 
-def _items(file: Path) -> tuple[GlanTest, list[Item]]:
+def _items(file: Path) -> tuple[GlanTest, list[GlanTestItem]]:
     head = _head(file)
     if head is None:
-        raise GlanError(f"There is no test in {file.name}.")
+        raise GlanError(f"{file.name} is not a GLAN-Test.")
     try:
         with file.open(encoding="utf-8") as lines:
             next(lines)
-            items = [Item.model_validate_json(line) for line in lines]
+            items = [GlanTestItem.model_validate_json(line) for line in lines]
     except (OSError, ValueError):
-        raise GlanError(f"The test in {file.name} is damaged: a line of it can't be read. Take a whole copy.") from None
+        raise GlanError(f"The test in {file.name} is damaged: a line cannot be read. Import a complete copy.") from None
     if len({item.id for item in items}) != len(items):
-        raise GlanError(f"The test in {file.name} has two questions with the same id: answers could not be told apart.")
+        raise GlanError(f"The test in {file.name} has two questions with the same ID. IDs must be unique.")
     if hash_items(items) != head.hash:
-        raise GlanError(f"The test in {file.name} was changed since it was frozen: its questions are not those of its hash.")
+        raise GlanError(f"The test in {file.name} was changed after it was created: its questions do not match its hash.")
     return head, items
 
 
-def _foreign_items(file: Path) -> list[Item]:
-    """The prompts of a file that others made."""
-    items: list[Item] = []
+def _foreign_items(file: Path) -> list[GlanTestItem]:
+    """Read the prompts of a third-party file."""
+    items: list[GlanTestItem] = []
     for _, where, row in stored_rows(file):
         texts = {str(key).lower(): value for key, value in row.items()}
         question = _text(texts, QUESTION)
         if not question:
             columns = ", ".join(str(key)[:40] for key in list(row)[:12])
             raise GlanError(
-                f"{file.name}, {where}: no question. Give it in a column question, instruction or prompt (it has {columns})."
+                f"{file.name}, {where}: no question. Use a column named question, instruction or prompt (found: {columns})."
             )
         items.append(
-            Item(id=f"{len(items) + 1}", question=question, reference=_text(texts, REFERENCE), skill=_text(texts, SKILL))
+            GlanTestItem(
+                id=f"{len(items) + 1}", question=question, reference=_text(texts, REFERENCE), skill=_text(texts, SKILL)
+            )
         )
         if len(items) > MOST_ITEMS:
-            raise GlanError(f"{file.name} has more than {MOST_ITEMS:,} rows: a test of that size takes too long to be judged.")
+            raise GlanError(f"{file.name} has more than {MOST_ITEMS:,} rows, the maximum of a test.")
     if not items:
-        raise GlanError(f"{file.name} holds no rows.")
+        raise GlanError(f"{file.name} has no rows.")
     return items
 
 

@@ -1,17 +1,18 @@
-"""What a dataset is, in numbers: counted while its rows are written, kept beside them, and read by cards and pages."""
+"""Manifest: the statistics of a dataset, counted while its rows are written and stored next to them."""
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 from pydantic import Field
 
 from glan_core import __version__
 from glan_core.dataset.glan_test_store import list_tests
-from glan_core.dataset.row_selection import HELD_OUT, ChosenRows
+from glan_core.dataset.row_selection import HELD_OUT, SelectedRows
 from glan_core.dataset.settings import RowSelection
-from glan_core.dataset.splits import Rule
+from glan_core.dataset.splits import SplitRule
 from glan_core.settings import Settings
 from glan_core.taxonomy import coverage, hierarchy, tree_editing
 from glan_core.workspace import Workspace
@@ -19,11 +20,18 @@ from glan_core.workspace.pair_filter import PairFilter
 
 FILE = "manifest.json"
 CHECKS = ("filter", "judge", "dedup", "decontaminate")
-MOST_LEVELS = 30  # that are told apart; teachers sometimes invent a level for each subject
+MOST_LEVELS = 30  # levels listed separately; some teachers invent a level per subject
 
 
 class DisciplineRows(Settings):
-    """A discipline's part of a dataset: its name, its field, its group of the taxonomy ('' where it has none), its rows."""
+    """Rows of one discipline in a dataset.
+
+    Attributes:
+        name: Name of the discipline.
+        field: Name of its field.
+        group: Taxonomy group, '' if it has none.
+        rows: Number of rows.
+    """
 
     name: str
     field: str
@@ -31,9 +39,15 @@ class DisciplineRows(Settings):
     rows: int
 
 
-class Covered(Settings):
-    """How much of the taxonomy a dataset reaches: disciplines in all, and with rows; the key concepts of the workspace, and
-    those of them that a question asks about."""
+class CoverageCounts(Settings):
+    """How much of the taxonomy a dataset covers.
+
+    Attributes:
+        disciplines: Disciplines in the taxonomy.
+        disciplines_with_rows: Disciplines with at least one row.
+        concepts: Key concepts in the workspace.
+        concepts_asked: Key concepts with at least one question.
+    """
 
     disciplines: int
     disciplines_with_rows: int
@@ -42,12 +56,21 @@ class Covered(Settings):
 
 
 class Manifest(Settings):
-    """A dataset in numbers. `name` and `hash` are a snapshot's, '' for an export of the workspace as it is.
+    """Statistics of a dataset.
 
-    `rows` by split; `left_out` by reason; `asked` what the rows had to be, where anything was; `teachers` by what they wrote
-    ('question', 'answer'); `reviewed` how many rows a person kept, rejected or edited; `characters` the mean length of
-    questions and answers; `checks` what each check was when it was last done, with `rows_after`, how many rows of this
-    dataset are newer than it (None: never done). `tests` are the GLAN-Tests whose questions it keeps out, name and hash.
+    Attributes:
+        name: Name of the snapshot, '' for an export of the current workspace.
+        hash: Content hash of the snapshot, '' for an export.
+        rows: Rows by split.
+        asked: Conditions of the row filter.
+        include: Exclusion reasons that were overridden.
+        scripted: Whether rows of the scripted teacher are included.
+        left_out: Excluded pairs by reason.
+        teachers: Rows per model, for 'question' and 'answer'.
+        reviewed: Rows kept, rejected or edited by a person.
+        characters: Mean length of questions and answers, in characters.
+        checks: Last result of each check with `rows_after`, the number of newer rows; None if never run.
+        tests: Names and hashes of the GLAN-Tests whose questions are excluded.
     """
 
     name: str = ""
@@ -57,7 +80,7 @@ class Manifest(Settings):
     glan_version: str
     run_id: int | None = None
     rows: dict[str, int]
-    split: Rule
+    split: SplitRule
     validation_share: float | None
     seed: int
     asked: dict
@@ -70,25 +93,25 @@ class Manifest(Settings):
     reviewed: dict[str, int]
     characters: dict[str, float]
     disciplines: dict[str, DisciplineRows]
-    coverage: Covered
+    coverage: CoverageCounts
     checks: dict[str, dict | None]
     tests: dict[str, str] = Field(default_factory=dict)
 
     @property
     def number(self) -> int:
-        """How many rows there are in all splits."""
+        """Number of rows in all splits."""
         return sum(self.rows.values())
 
 
-class Tally:
-    """Counts the rows of a choice on their way to a file: iterating gives (split, row), `manifest` what they were."""
+class ManifestBuilder:
+    """Counts selected rows while they are iterated; yields (split, row)."""
 
     def __init__(self, ws: Workspace, choice: RowSelection) -> None:
         self._ws, self._choice = ws, choice
-        self._rows = ChosenRows(ws, choice)
+        self._rows = SelectedRows(ws, choice)
         self._counts: defaultdict[str, Counter] = defaultdict(Counter)
         self._places: dict[str, tuple[str, str, str]] = {}
-        self._checks = {name: ws.fact(f"check:{name}") for name in CHECKS}
+        self._checks: dict[str, dict | None] = {name: ws.metadata(f"check:{name}") for name in CHECKS}
 
     def __iter__(self) -> Iterator[tuple[str, dict]]:
         for split, seq, row in self._rows:
@@ -96,9 +119,9 @@ class Tally:
             yield split, row
 
     @property
-    def left_out(self) -> Counter[str]:
-        """How many pairs were passed over so far, by reason."""
-        return self._rows.left_out
+    def excluded(self) -> Counter[str]:
+        """Excluded pairs so far, by reason."""
+        return self._rows.excluded
 
     def _count(self, split: str, seq: int, row: dict) -> None:
         counts = self._counts
@@ -112,8 +135,12 @@ class Tally:
         for name, check in self._checks.items():
             counts["after"][name] += check is not None and seq > check.get("up_to", 0)
 
-    def manifest(self, **values: object) -> Manifest:
-        """The numbers of what was iterated over; `values` are further fields, such as name and hash."""
+    def manifest(self, **values: Any) -> Manifest:
+        """Return the manifest of the rows iterated so far.
+
+        Args:
+            **values: Further fields, such as name and hash.
+        """
         choice, counts = self._choice, self._counts
         number = counts["rows"].total()
         whole = coverage.coverage_by_node(self._ws)[""]
@@ -121,10 +148,10 @@ class Tally:
                  for id, (name, field, group) in self._places.items()}  # fmt: skip
         live = set(hierarchy.disciplines_under(tree_editing.tree(self._ws)))
         return Manifest(
-            workspace=str(self._ws.fact("name", "")), created_at=time.time(), glan_version=__version__,
+            workspace=str(self._ws.metadata("name", "")), created_at=time.time(), glan_version=__version__,
             rows=dict(counts["rows"]), split=choice.split,
             validation_share=None if choice.split == "none" else choice.validation_share, seed=choice.seed,
-            asked=_asked(choice.which), include=choice.include, scripted=self._rows.scripted, left_out=dict(self.left_out),
+            asked=_asked(choice.which), include=choice.include, scripted=self._rows.scripted, left_out=dict(self.excluded),
             teachers={what: dict(counts[f"{what}_teacher"].most_common()) for what in ("question", "answer")},
             levels=_most(counts["level"]), strategies=dict(counts["strategy"]),
             reviewed={
@@ -132,7 +159,7 @@ class Tally:
             },
             characters={name: round(total / number, 1) for name, total in counts["characters"].items()} if number else {},
             disciplines=dict(sorted(found.items(), key=lambda item: -item[1].rows)),
-            coverage=Covered(
+            coverage=CoverageCounts(
                 disciplines=whole.disciplines, disciplines_with_rows=len(live.intersection(found)),
                 concepts=int(whole.counts["concepts"]), concepts_asked=int(whole.counts["concepts_asked"]),
             ),
@@ -141,24 +168,24 @@ class Tally:
         )  # fmt: skip
 
 
-def counted(ws: Workspace, choice: RowSelection) -> Manifest:
-    """What a choice is in numbers, written nowhere; reads every row."""
-    tally = Tally(ws, choice)
+def selection_manifest(ws: Workspace, choice: RowSelection) -> Manifest:
+    """Return the manifest of a selection without writing it; reads every row."""
+    tally = ManifestBuilder(ws, choice)
     for _ in tally:
         pass
     return tally.manifest()
 
 
 def _asked(which: PairFilter) -> dict:
-    """The fields of a filter that ask for anything; of chosen rows their number."""
+    """Return the non-default fields of a filter, with explicit row IDs as their number."""
     asked = {f.name: getattr(which, f.name) for f in fields(which) if getattr(which, f.name) != f.default}
     if which.seqs is not None:
         asked["seqs"] = len(which.seqs)
     return asked
 
 
-def _most(counts: Iterable) -> dict[str, int]:
-    """The most frequent levels, the rest as one."""
+def _most(counts: Counter[str]) -> dict[str, int]:
+    """Return the most frequent levels, with the rest combined."""
     kept = dict(counts.most_common(MOST_LEVELS))
     rest = counts.total() - sum(kept.values())
     return kept | ({"other": kept.get("other", 0) + rest} if rest else {})

@@ -1,11 +1,11 @@
-"""Near-duplicates: questions that repeat an earlier one, word for word or nearly, or (where asked) in meaning.
+"""Near-duplicate job: tags questions that repeat an earlier one exactly, nearly, or (optionally) semantically.
 
-Two questions are nearly the same where the Jaccard similarity of their sets of 3-word runs is at least the threshold. Pairs to
-compare are found by MinHash with 128 permutations in 32 bands of 4: of two questions at 0.73, one in 30,000 is missed. What is
-found is then compared exactly. Rows are looked at in the order in which they were written: the first of its kind stands, later
-ones are tagged with the row that they repeat, which itself stands, so tags never form a chain.
+Two questions are near-duplicates if the Jaccard similarity of their 3-word shingles reaches the threshold. Candidates are
+found by MinHash LSH with 128 permutations in 32 bands of 4 rows (miss rate 1 in 30,000 at a similarity of 0.73) and then
+verified exactly. Rows are processed oldest first: the first row of a group is kept and later ones are tagged with its ID,
+so tags never form a chain.
 
-Memory holds some 200 bytes a question (its band hashes); the hashes of its 3-word runs wait in a file without a name.
+Memory use is about 200 bytes per question for the band hashes; shingle hashes are kept in an unnamed temporary file.
 """
 
 import tempfile
@@ -14,38 +14,45 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from glan_core.dataset.settings import NearDuplicateSettings
-from glan_core.dataset.tagging import clear
-from glan_core.dataset.text_normalization import Hashes, grams, words_and_signs
+from glan_core.dataset.tagging import clear_tags
+from glan_core.dataset.text_normalization import WordHashes, ngram_hashes, words_and_signs
 from glan_core.formatting import number, plural
 from glan_core.import_strings import load_symbol
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.tag_rows import Tag
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import set_metadata
 
 if TYPE_CHECKING:
     import numpy as np
 
     from glan_core.runs.heartbeat import Progress
 
-N = 3  # words of a run
+N = 3  # words per shingle
 PERMUTATIONS, BANDS = 128, 32
-SEED = 7  # of the permutations: any will do, as long as it stays
-MOST_STANDING = 200  # rows of a bucket, and rows that one is compared with: bounds the work where all look alike
+SEED = 7  # of the permutations; fixed so that results are reproducible
+MAX_CANDIDATES = 200  # kept rows per bucket, and comparisons per row: bounds the work on highly similar data
 SEMANTIC_DUPLICATES = "glan_core.diversity.semantic_neighbors:repeats_in_meaning"
-OUT_BEFORE = ("rejected", "quality")  # such rows are no part of the dataset whatever they repeat
-BATCH = 2000  # tags of a transaction
+OUT_BEFORE = ("rejected", "quality")  # rows with these tags are not part of the dataset
+BATCH = 2000  # tags per transaction
 FACT = "check:dedup"
 
 Step = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """The row `seq` repeats the row `of`, which stands. `how` is 'exact', 'near' or 'meaning', `score` the Jaccard similarity
-    or, for 'meaning', the cosine."""
+class Duplicate:
+    """A row that duplicates an earlier one.
+
+    Attributes:
+        seq: `seq` of the duplicate.
+        of: `seq` of the row that is kept.
+        how: 'exact', 'near' or 'meaning'.
+        score: Jaccard similarity, or cosine similarity for 'meaning'.
+    """
 
     seq: int
     of: int
@@ -54,14 +61,19 @@ class Repeat:
 
 
 def tag_duplicates(ws: Workspace, settings: NearDuplicateSettings, progress: "Progress") -> str:
-    """Tag every pair whose question repeats that of an earlier pair; those that an earlier check tagged and this one does not
-    are freed. Pairs that were rejected or that a quality filter took out are not looked at."""
+    """Tag every pair whose question duplicates that of an earlier pair, and clear outdated tags.
+
+    Pairs rejected by a person or tagged by a quality filter are skipped.
+
+    Returns:
+        One sentence about the result.
+    """
     last = homework_rows.last_seq(ws.db)
     pages = (
         [(row.seq, row.question) for row in page if row.answer_length is not None and row.dropped not in OUT_BEFORE]
         for page in homework_rows.texts(ws.db, up_to=last, answers=False)
     )
-    found = Finder(settings.threshold, ws.folder)
+    found = DuplicateFinder(settings.threshold, ws.folder)
     with found:
         for page in pages:
             found.add(page)
@@ -70,8 +82,8 @@ def tag_duplicates(ws: Workspace, settings: NearDuplicateSettings, progress: "Pr
         progress.step("rows read", last, last)
         repeats = list(found.repeats(progress.step))
         rows = found.rows
-    if settings.meaning:
-        repeats = resolved(
+    if settings.semantic:
+        repeats = merge_semantic(
             repeats, load_symbol(SEMANTIC_DUPLICATES)(ws, settings, {r.seq for r in repeats}, last, progress.step)
         )
     _store(ws, repeats, progress)
@@ -81,22 +93,22 @@ def tag_duplicates(ws: Workspace, settings: NearDuplicateSettings, progress: "Pr
         "crowded": found.crowded, "at": time.time(), "run_id": progress.run_id,
     }  # fmt: skip
     with ws.write() as db:
-        set_fact(db, FACT, fact)
+        set_metadata(db, FACT, fact)
     return _sentence(settings, rows, counts, found.crowded)
 
 
 def _sentence(settings: NearDuplicateSettings, rows: int, counts: Counter, crowded: int) -> str:
-    parts = [f"{number(counts['exact'])} word for word", f"{number(counts['near'])} nearly (at least {settings.threshold:.2f})"]
-    if settings.meaning:
-        parts.append(f"{number(counts['meaning'])} in meaning (at least {settings.meaning_threshold:.2f})")
-    said = f"{plural(rows, 'question')} compared: {', '.join(parts)} repeat an earlier one."
+    parts = [f"{number(counts['exact'])} exact", f"{number(counts['near'])} near (similarity ≥ {settings.threshold:.2f})"]
+    if settings.semantic:
+        parts.append(f"{number(counts['meaning'])} semantic (similarity ≥ {settings.semantic_threshold:.2f})")
+    summary = f"{plural(rows, 'question')} compared. Duplicates: {', '.join(parts)}."
     if crowded:
-        said += f" {plural(crowded, 'question')} had more look-alikes than could all be compared."
-    return said
+        summary += f" {plural(crowded, 'question')} had more candidates than could be compared."
+    return summary
 
 
-def _store(ws: Workspace, repeats: Sequence[Repeat], progress: "Progress") -> None:
-    """Put the tags of these repeats in place of those of earlier checks."""
+def _store(ws: Workspace, repeats: Sequence[Duplicate], progress: "Progress") -> None:
+    """Replace the tags of earlier checks with those of these duplicates."""
     for start in range(0, len(repeats), BATCH):
         batch = repeats[start : start + BATCH]
         with ws.write() as db:
@@ -105,34 +117,37 @@ def _store(ws: Workspace, repeats: Sequence[Repeat], progress: "Progress") -> No
                 db, [Tag(r.seq, "duplicate", r.how, ids[r.of], r.score) for r in batch if r.of in ids], progress.run_id
             )
         progress.step("tags stored", start + len(batch), len(repeats))
-    clear(ws, "duplicate", except_run=progress.run_id)
+    clear_tags(ws, "duplicate", except_run=progress.run_id)
 
 
-def repeats(pages: Iterable[Sequence[tuple[int, str]]], threshold: float = 0.7) -> list[Repeat]:
-    """The repeats among questions, given in pages of (seq, text) in the order in which they were written."""
-    with Finder(threshold) as found:
+def find_duplicates(pages: Iterable[Sequence[tuple[int, str]]], threshold: float = 0.7) -> list[Duplicate]:
+    """Find duplicates among pages of (seq, text), oldest first."""
+    with DuplicateFinder(threshold) as found:
         for page in pages:
             found.add(page)
         return list(found.repeats())
 
 
-class Finder:
-    """Takes questions in, page by page, and then tells which repeat others. To be closed: it holds an open file.
+class DuplicateFinder:
+    """Collects questions page by page and finds duplicates among them. Close it after use: it holds an open file.
 
-    `rows` is how many came in; `crowded` for how many of them not all look-alikes were compared.
+    Attributes:
+        crowded: Number of questions with more candidates than could be compared.
     """
 
-    def __init__(self, threshold: float, folder: object = None) -> None:
+    def __init__(self, threshold: float, folder: Path | None = None) -> None:
         self.threshold, self.crowded = threshold, 0
+        import numpy as np
+
         self._seqs: list[np.ndarray] = []
         self._exact: list[np.ndarray] = []
         self._bands: list[np.ndarray] = []
         self._sizes: list[np.ndarray] = []
-        self._hashes = Hashes()
+        self._hashes = WordHashes()
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
-        self._starts: np.ndarray | None = None
+        self._starts: np.ndarray = np.zeros(1, np.int64)
 
-    def __enter__(self) -> "Finder":
+    def __enter__(self) -> "DuplicateFinder":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,11 +155,11 @@ class Finder:
 
     @property
     def rows(self) -> int:
-        """How many questions came in."""
+        """Number of questions added."""
         return sum(len(page) for page in self._seqs)
 
     def add(self, page: Sequence[tuple[int, str]]) -> None:
-        """Take in questions as (seq, text); `seq` rises."""
+        """Add questions as (seq, text), with increasing `seq`."""
         import numpy as np
         import rensa
 
@@ -162,17 +177,17 @@ class Finder:
         self._bands.append(_band_hashes(digests))
 
     def _runs(self, texts: Sequence[list[str]]) -> "tuple[np.ndarray, np.ndarray]":
-        """The hashes of the 3-word runs of some texts, and where each text's begin. A shorter text is one run of its own."""
+        """Return the shingle hashes of texts and the offset of each text; a shorter text is one shingle."""
         import numpy as np
 
         hashes, starts = self._hashes.flat([text if len(text) >= N else [*text, "", ""][:N] for text in texts])
-        ends = starts[1:, None] - np.arange(1, N)  # where a run would reach into the next text
+        ends = starts[1:, None] - np.arange(1, N)  # shingles that would extend into the next text
         inside = np.ones(len(hashes), bool)
         inside[ends.ravel()] = False
-        return grams(np.append(hashes, np.zeros(N - 1, np.uint64)), N)[inside], starts - (N - 1) * np.arange(len(starts))
+        return ngram_hashes(np.append(hashes, np.zeros(N - 1, np.uint64)), N)[inside], starts - (N - 1) * np.arange(len(starts))
 
-    def repeats(self, step: Step = lambda *_: None) -> Iterator[Repeat]:
-        """What repeats what, among all that came in."""
+    def repeats(self, step: Step = lambda *_: None) -> Iterator[Duplicate]:
+        """Yield the duplicates among all questions added."""
         import numpy as np
 
         if not self._seqs:
@@ -184,14 +199,14 @@ class Finder:
         own = np.flatnonzero(first_of == np.arange(len(seqs)))
         near = self._near(own, step)
         for row, (of, score) in near.items():
-            yield Repeat(int(seqs[row]), int(seqs[of]), "near", score)
+            yield Duplicate(int(seqs[row]), int(seqs[of]), "near", score)
         for row in np.flatnonzero(first_of != np.arange(len(seqs))).tolist():
             first = int(first_of[row])
             of, score = near.get(first, (first, 1.0))
-            yield Repeat(int(seqs[row]), int(seqs[of]), "near" if first in near else "exact", score)
+            yield Duplicate(int(seqs[row]), int(seqs[of]), "near" if first in near else "exact", score)
 
     def _near(self, own: "np.ndarray", step: Step) -> dict[int, tuple[int, float]]:
-        """row -> (the row that it nearly repeats, their similarity), among rows of different words."""
+        """Map each near-duplicate row to (kept row, similarity), among rows with different words."""
         rows, buckets, starts = self._buckets(own)
         standing: dict[int, list[int]] = {}
         found: dict[int, tuple[int, float]] = {}
@@ -204,26 +219,25 @@ class Finder:
             else:
                 for bucket in mine:
                     others = standing.setdefault(bucket, [])
-                    if len(others) < MOST_STANDING:
+                    if len(others) < MAX_CANDIDATES:
                         others.append(row)
             if nth % 500 == 0:
-                step("look-alikes compared", nth, len(rows))
-        step("look-alikes compared", len(rows), len(rows))
+                step("candidates compared", nth, len(rows))
+        step("candidates compared", len(rows), len(rows))
         return found
 
     def _buckets(self, own: "np.ndarray") -> "tuple[list[int], np.ndarray, np.ndarray]":
-        """The rows that share a band with another, in their order; the numbers of the buckets they share; and where each
-        row's begin among these. Most rows of a diverse dataset share none, and cost nothing further."""
+        """Return the rows that share a band with another row, their bucket numbers, and the offset of each row's buckets."""
         import numpy as np
 
         rows, buckets, next_bucket = [], [], 0
         for band in range(BANDS):
             values = np.concatenate([page[:, band] for page in self._bands])[own]
-            settings = np.argsort(values, kind="stable")
-            same = values[settings][1:] == values[settings][:-1]
+            order = np.argsort(values, kind="stable")
+            same = values[order][1:] == values[order][:-1]
             shared = np.append(same, False) | np.insert(same, 0, False)
             begins = np.insert(~same, 0, True)[shared]
-            rows.append(own[settings[shared]].astype(np.int32))
+            rows.append(own[order[shared]].astype(np.int32))
             buckets.append((next_bucket + np.cumsum(begins)).astype(np.int64))
             next_bucket += int(begins.sum())
         all_rows, all_buckets = np.concatenate(rows), np.concatenate(buckets)
@@ -232,14 +246,14 @@ class Finder:
         return unique.tolist(), all_buckets[by_row], np.append(starts, len(by_row))
 
     def _most_similar(self, row: int, alike: Counter) -> tuple[int, float] | None:
-        """The most similar of the rows that share bands with a row, the earliest of equals; those that share most go first."""
+        """Return the most similar candidate (the earliest if tied), comparing those with most shared bands first."""
         if not alike:
             return None
-        if len(alike) > MOST_STANDING:
+        if len(alike) > MAX_CANDIDATES:
             self.crowded += 1
         mine = self._set_of(row)
         return max(
-            ((other, _jaccard(mine, self._set_of(other))) for other, _ in alike.most_common(MOST_STANDING)),
+            ((other, _jaccard(mine, self._set_of(other))) for other, _ in alike.most_common(MAX_CANDIDATES)),
             key=lambda pair: (pair[1], -pair[0]),
         )
 
@@ -252,7 +266,14 @@ class Finder:
 
 
 def _band_hashes(digests: "np.ndarray") -> "np.ndarray":
-    """One number of 32 bits for each band of each row, from its (rows, bands, values) digests."""
+    """Hash each band to 32 bits.
+
+    Args:
+        digests: `(rows, bands, values) uint32`.
+
+    Returns:
+        `(rows, bands) uint32`.
+    """
     import numpy as np
 
     mixed = np.zeros(digests.shape[:2], np.uint64)
@@ -267,8 +288,8 @@ def _jaccard(one: frozenset, other: frozenset) -> float:
     return both / (len(one) + len(other) - both)
 
 
-def resolved(repeats: Iterable[Repeat], in_meaning: Iterable[Repeat]) -> list[Repeat]:
-    """All repeats, none naming a row that repeats another in meaning: it names that other one, with the cosine of the two."""
+def merge_semantic(repeats: Iterable[Duplicate], in_meaning: Iterable[Duplicate]) -> list[Duplicate]:
+    """Merge semantic duplicates into the others, so that no tag points to a row that is itself a semantic duplicate."""
     of = {repeat.seq: repeat for repeat in in_meaning}
-    moved = (Repeat(r.seq, of[r.of].of, "meaning", of[r.of].score) if r.of in of else r for r in repeats)
+    moved = (Duplicate(r.seq, of[r.of].of, "meaning", of[r.of].score) if r.of in of else r for r in repeats)
     return [*moved, *of.values()]

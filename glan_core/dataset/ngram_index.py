@@ -1,17 +1,17 @@
-"""Finding the questions of benchmarks within texts: which runs of words they share, and whether that is evidence.
+"""N-gram index: finds benchmark questions in texts and decides whether a shared word run is evidence of contamination.
 
-Words are compared as `normalise.words` gives them. Runs of 8 words are indexed; those that lie one behind the other in both texts
-are one longer run, so runs of 13 and of any other length come from the same index. A run counts
+Words are normalized by `text_normalization.words`. 8-word runs are indexed; adjacent matching runs are joined, so runs of 13
+and of any other length come from the same index. A run counts as a match if
 
-- when it is the whole of a benchmark's question;
-- or when it has at least 13 words, or at least half of the words of the benchmark's question (and 8, the shortest run seen).
+- it is the whole benchmark question;
+- or it has at least 13 words, or at least half of the words of the benchmark question (and at least 8).
 
-The second is weaker evidence, since examinations share phrases. What many questions of the benchmarks share ('Express your
-answer as a common fraction') is cut off at both ends of a run before it is measured, and a run must hold some words that are
-not `STOCK_WORDS`. A question shorter than 8 words counts only as a whole, where it is all that is asked or stands as a
-sentence of its own; in these the signs of formulas are compared too, and nothing is looked for in answers.
+The second rule is weaker evidence because exams share phrases. Phrases that many benchmark questions share ("Express your
+answer as a common fraction") are trimmed from both ends of a run before it is measured, and a run must contain some words
+that are not in `STOCK_WORDS`. A question shorter than 8 words counts only as a whole, as the entire text or a sentence of
+its own; for these, formula signs are compared too, and answers are not searched.
 
-Where a text holds the whole of a question but for its numbers, that is told apart: it counts only when `digits` says so.
+A text that contains a whole question with different numbers counts only if `digits` is set.
 """
 
 from collections import Counter, defaultdict
@@ -21,24 +21,40 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from glan_core.dataset.benchmark_files import Item
-from glan_core.dataset.stopwords import STOCK_WORDS
-from glan_core.dataset.text_normalization import DIGITS, Hashes, grams, masked, sentences, words, words_and_signs
+from glan_core.dataset.benchmark_files import BenchmarkItem
+from glan_core.dataset.stopwords import STOPWORDS
+from glan_core.dataset.text_normalization import (
+    DIGITS,
+    WordHashes,
+    mask_numbers,
+    ngram_hashes,
+    sentences,
+    words,
+    words_and_signs,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-SHORT, LONG = 8, 13  # words of a run that is indexed, and of one that counts whatever the benchmark's question has
-TELLING, TELLING_SHORT = 3, 4  # different words that are no stock words: least of a run of 13 words, and of a shorter one
-LEAST_SENTENCE = 3  # words and signs of a short question that is found as one sentence among others
-MOST_SHIFTS = 16  # ways in which a text is laid on a question: more there are only where words repeat themselves
-FEW, MANY = 3, 10  # a phrase is stock from so many questions on that have it: few in a small benchmark, many in a large one
+SHORT, LONG = 8, 13  # words in an indexed run, and in a run that counts regardless of the question's length
+MIN_KEYWORDS, MIN_KEYWORDS_SHORT = 3, 4  # distinct non-stopwords required in a run of 13 words, and in a shorter run
+LEAST_SENTENCE = 3  # words and signs of a short question that may match one sentence among others
+MOST_SHIFTS = 16  # alignments tried per text and question; only repetitive texts have more
+FEW, MANY = 3, 10  # questions that must share a phrase for it to be stock, in small and large benchmarks
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A benchmark's question (its number in the index) in a text: where the run begins, in words, how many words it has, and
-    what share of the benchmark's question that is. `digits`: numbers in it differ."""
+    """A benchmark question found in a text.
+
+    Attributes:
+        item: Index of the question.
+        at: First matching word in the text.
+        item_at: First matching word in the question.
+        run: Length of the match in words.
+        share: Share of the question's words that match, 0 to 1.
+        digits: Whether numbers differ within the match.
+    """
 
     item: int
     at: int
@@ -48,17 +64,22 @@ class Match:
     digits: bool = False
 
 
-class Index:
-    """The questions of benchmarks, to be looked for in any number of texts. `twins[n]` are the numbers of all items that ask
-    the same as item n, itself included; matches name only the first of them."""
+class NgramIndex:
+    """An index of benchmark questions that can be searched in any number of texts.
 
-    def __init__(self, items: Sequence[Item], *, digits: bool = False) -> None:
+    Attributes:
+        items: Indexed questions.
+        digits: Whether questions that differ only in numbers match.
+        twins: For each distinct question, the indices of all items with the same text; matches name the first of them.
+    """
+
+    def __init__(self, items: Sequence[BenchmarkItem], *, digits: bool = False) -> None:
         import numpy as np
 
         self.items, self.digits = items, digits
         self.twins: dict[int, list[int]] = {}
         self._short: dict[tuple[str, ...], int] = {}
-        self._hashes = Hashes(mask=True)
+        self._hashes = WordHashes(mask=True)
         self._item_words = lru_cache(4096)(lambda item: words(items[item].text))
         self._long: list[int] = []
         lengths, hashes = [], []
@@ -82,17 +103,17 @@ class Index:
         self._index(np.concatenate(hashes) if hashes else np.zeros(0, np.uint64))
 
     def _mask(self, key: Sequence[str]) -> tuple[str, ...]:
-        return tuple(map(masked, key)) if self.digits else tuple(key)
+        return tuple(map(mask_numbers, key)) if self.digits else tuple(key)
 
     def _index(self, hashes: "np.ndarray") -> None:
-        """Sort the runs of 8 words; leave out those that are stock, but for the rarest of a question that has no other."""
+        """Sort the 8-word runs and drop stock phrases, except the rarest one of a question that has no other run."""
         import numpy as np
 
         values, places, owner = _runs(hashes, self._starts)
-        settings = np.argsort(values, kind="stable")
-        values, places, owner = values[settings], places[settings], owner[settings]
+        order = np.argsort(values, kind="stable")
+        values, places, owner = values[order], places[order], owner[order]
         new = np.diff(values, prepend=values[:1] ^ np.uint64(1)) != 0
-        own = new | (np.diff(owner, prepend=-1) != 0)  # a run that a question has twice counts once
+        own = new | (np.diff(owner, prepend=-1) != 0)  # a run that occurs twice in a question counts once
         questions = np.add.reduceat(own, np.flatnonzero(new), dtype=np.int32)[np.cumsum(new) - 1] if len(values) else places
         number = len(self._starts) - 1
         stock = questions >= max(FEW, min(MANY, number // 50))
@@ -106,11 +127,11 @@ class Index:
         self._values, self._places = values[~stock], places[~stock]
         bits = int(max(1, 8 * len(self._values))).bit_length()
         self._low = np.uint64((1 << min(bits, 27)) - 1)
-        self._seen = np.zeros(int(self._low) + 1, bool)  # most runs of a text are in no benchmark: this says so at once
+        self._seen = np.zeros(int(self._low) + 1, bool)  # fast rejection: most runs of a text are in no benchmark
         self._seen[self._values & self._low] = True
 
     def matches(self, texts: Sequence[str]) -> list[list[Match]]:
-        """The questions of at least 8 words that each text holds, a match for each."""
+        """Find the questions of at least 8 words that each text contains, one match per question."""
         import numpy as np
 
         text_words = [words(text) for text in texts]
@@ -135,7 +156,7 @@ class Index:
         return found
 
     def short_matches(self, text: str) -> list[Match]:
-        """The questions of fewer than 8 words that a text asks: as a whole, or in sentences of their own."""
+        """Find the questions of fewer than 8 words that a text asks, as a whole or in sentences of their own."""
         if not self._short:
             return []
         parts = [self._mask(part) for part in sentences(text)]
@@ -147,14 +168,14 @@ class Index:
                 if len(joined) > 2 * SHORT:
                     break
                 all_of_it = start == 0 and end == len(parts) - 1
-                if joined in self._short and (all_of_it or (len(joined) >= LEAST_SENTENCE and _tells(joined, 1))):
+                if joined in self._short and (all_of_it or (len(joined) >= LEAST_SENTENCE and _has_keywords(joined, 1))):
                     item = self._short[joined]
                     before = [word for part in parts[:start] for word in part]
                     found[item] = self._placed_short(text, item, len(before))
         return list(found.values())
 
     def _placed_short(self, text: str, item: int, signs_before: int) -> Match:
-        """A short match, its place counted in words without signs."""
+        """Return a short match with its position counted in words, without signs."""
         asked, own = words(text), words(self.items[item].text)
         number = len(own)
         same = [at for at in range(len(asked) - number + 1) if self._mask(asked[at : at + number]) == self._mask(own)]
@@ -162,15 +183,15 @@ class Index:
         return Match(item, at, 0, number, 1.0, asked[at : at + number] != own)
 
     def _match(self, text: list[str], own: int, shift: int) -> Match | None:
-        """The longest run that counts where a text, moved by so many words, lies on a question; None where none does."""
+        """Return the longest run that counts at one alignment of text and question, or None."""
         item = self._long[own]
         asked = self._item_words(item)
         begin, end = max(0, -shift), min(len(asked), len(text) - shift)
         pairs = list(zip(asked[begin:end], text[begin + shift : end + shift], strict=True))
         equal = [one == other for one, other in pairs]
-        same = equal if all(equal) else [one == other or masked(one) == masked(other) for one, other in pairs]
+        same = equal if all(equal) else [one == other or mask_numbers(one) == mask_numbers(other) for one, other in pairs]
         if len(same) == len(asked) and all(same) and not all(equal):
-            return Match(item, shift, 0, len(asked), 1.0, True) if self.digits else None
+            return Match(item, shift, 0, len(asked), 1.0, digits=True) if self.digits else None
         best = None
         for start, stop in _stretches(same if self.digits else equal):
             run = stop - start
@@ -180,32 +201,32 @@ class Index:
         return best
 
     def _counts(self, own: int, asked: list[str], at: int, run: int) -> bool:
-        """Whether a run of a question is evidence that the text holds the question."""
+        """Return whether a run of a question is evidence that the text contains the question."""
         import numpy as np
 
         if run == len(asked):
             return True
         first = int(self._starts[own]) + at
-        telling = np.flatnonzero(~self._stock[first : first + run - SHORT + 1])
-        if not len(telling):
+        distinctive = np.flatnonzero(~self._stock[first : first + run - SHORT + 1])
+        if not len(distinctive):
             return False
-        length = int(telling[-1] - telling[0]) + SHORT
+        length = int(distinctive[-1] - distinctive[0]) + SHORT
         if length >= LONG:
-            return _tells(asked[at : at + run], TELLING)
-        return 2 * length >= len(asked) and _tells(asked[at : at + run], TELLING_SHORT)
+            return _has_keywords(asked[at : at + run], MIN_KEYWORDS)
+        return 2 * length >= len(asked) and _has_keywords(asked[at : at + run], MIN_KEYWORDS_SHORT)
 
 
-def _tells(run: Sequence[str], least: int) -> bool:
-    """Whether a run has enough words of its own; all its numbers together are one, single letters and signs none."""
+def _has_keywords(run: Sequence[str], least: int) -> bool:
+    """Return whether a run has enough keywords; all its numbers count as one, single letters and signs as none."""
     own = {DIGITS.sub("", word) and word for word in run if len(word) > 1 or word.isdigit() or not word.isascii()}
-    return len(own - STOCK_WORDS) >= least
+    return len(own - STOPWORDS) >= least
 
 
 def _runs(hashes: "np.ndarray", starts: "np.ndarray") -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
-    """The hash of every run of 8 words within one text, the place of its first word, and the number of its text."""
+    """Return the hash of every 8-word run within one text, the position of its first word, and the index of its text."""
     import numpy as np
 
-    values = grams(hashes, SHORT)
+    values = ngram_hashes(hashes, SHORT)
     places = np.arange(len(values), dtype=np.int32)
     owner = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))[: len(values)]
     inside = places + SHORT <= starts[owner + 1] if len(values) else np.zeros(0, bool)
@@ -213,7 +234,7 @@ def _runs(hashes: "np.ndarray", starts: "np.ndarray") -> "tuple[np.ndarray, np.n
 
 
 def _stretches(flags: Sequence[bool]) -> list[tuple[int, int]]:
-    """(start, end) of each stretch of true flags."""
+    """Return the (start, end) of each stretch of true flags."""
     stretches, start = [], None
     for at, flag in enumerate([*flags, False]):
         if flag and start is None:

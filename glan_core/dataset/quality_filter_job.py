@@ -1,35 +1,41 @@
-"""Quality filters: named rules that find fault with a pair, tried out on a sample before they are applied to all rows."""
+"""Quality filter job: named rules that flag faulty pairs, previewed on a sample before they are applied to all rows."""
 
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glan_core.dataset import quality_rules
 from glan_core.dataset.settings import QualityFilterSettings
-from glan_core.dataset.tagging import clear
+from glan_core.dataset.tagging import clear_tags
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
 from glan_core.workspace import Workspace, call_rows, homework_rows, tag_rows
 from glan_core.workspace.homework_rows import Text
 from glan_core.workspace.tag_rows import Tag
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import set_metadata
 
 if TYPE_CHECKING:
     from glan_core.runs.heartbeat import Progress
 
 KIND = "quality"
 FACT = "check:filter"
-WINDOWS = 10  # places, besides the newest rows, at which a sample is taken
+WINDOWS = 10  # random positions sampled in addition to the newest rows
 Test = Callable[[str, str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A quality filter: its name, what it is called, what it takes out (one sentence), and its test, which says of a question
-    and an answer what it found, or None."""
+class FilterRule:
+    """A quality filter rule.
+
+    Attributes:
+        name: Identifier of the rule.
+        label: Display name.
+        about: One sentence about what it flags.
+        test: Function of question and answer that describes the fault, or returns None.
+    """
 
     name: str
     label: str
@@ -37,38 +43,42 @@ class Rule:
     test: Test
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, FilterRule] = {
     rule.name: rule
     for rule in (
-        Rule("refusal", "Refusals", "The answer only says that its teacher can't or won't help.", quality_rules.refusal),
-        Rule("as-an-ai", "“As an AI”", "The teacher speaks of itself as a machine.", quality_rules.as_an_ai),
-        Rule("cut", "Cut answers", "The answer breaks off within a sentence or a code block.", quality_rules.cut),
-        Rule("short", "Empty or too short", "Question or answer is missing or has hardly any words.", quality_rules.short),
-        Rule(
-            "depends", "Does not stand alone",
-            "The question needs a lecture, a figure or an earlier exercise that is not in it.", quality_rules.depends,
+        FilterRule("refusal", "Refusals", "The answer only says that the model cannot or will not help.", quality_rules.refusal),
+        FilterRule("as-an-ai", "“As an AI”", "The model refers to itself as an AI.", quality_rules.as_an_ai),
+        FilterRule("cut", "Truncated answers", "The answer ends within a sentence or a code block.", quality_rules.cut),
+        FilterRule("short", "Empty or too short", "The question or answer is empty or has very few words.", quality_rules.short),
+        FilterRule(
+            "depends", "Not self-contained",
+            "The question refers to a lecture, figure or earlier exercise it does not contain.", quality_rules.depends,
         ),
-        Rule("hand-in", "Hand-in instructions", "The question says how and when to hand work in.", quality_rules.hand_in),
-        Rule("language", "Wrong language", "Question or answer is in another language than expected.", quality_rules.language),
-        Rule("loop", "Loops", "The answer repeats the same phrases over and over.", quality_rules.loop),
+        FilterRule("hand-in", "Submission instructions", "The question says how and when to submit work.", quality_rules.hand_in),
+        FilterRule("language", "Wrong language", "The question or answer is not in the expected language.", quality_rules.language),
+        FilterRule("loop", "Repetition loops", "The answer repeats the same phrases over and over.", quality_rules.loop),
     )
 }  # fmt: skip
 
 
-def tests_of(settings: QualityFilterSettings) -> dict[str, Test]:
-    """The tests of an order's rules, with its settings; GlanError for a rule that is not known."""
+def rule_tests(settings: QualityFilterSettings) -> dict[str, Test]:
+    """Return the tests of the selected rules with their parameters bound.
+
+    Raises:
+        GlanError: If a rule does not exist.
+    """
     if unknown := [name for name in settings.rules if name not in RULES]:
-        raise GlanError(f"There is no filter {unknown[0]!r}: the filters are {', '.join(RULES)}.")
-    arguments = {
-        "short": {"shortest_question": settings.shortest_question, "shortest_answer": settings.shortest_answer},
+        raise GlanError(f"Filter {unknown[0]!r} does not exist. Available filters: {', '.join(RULES)}.")
+    arguments: dict[str, dict[str, Any]] = {
+        "short": {"min_question_words": settings.min_question_words, "min_answer_words": settings.min_answer_words},
         "language": {"expected": settings.language},
     }
     return {name: partial(RULES[name].test, **arguments.get(name, {})) for name in dict.fromkeys(settings.rules)}
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A pair that a filter would take out, and what was found in it."""
+class FilterExample:
+    """A pair that a filter would flag, with the text it found."""
 
     seq: int
     id: str
@@ -78,27 +88,42 @@ class Example:
 
 
 @dataclass(slots=True)
-class Sample:
-    """What filters would take out of a sample of `looked_at` of `pairs` pairs: for each rule how many (`found`), and some
-    examples; `dropped` of them by any rule. The sample is the newest rows and some from `WINDOWS` places drawn at random."""
+class FilterPreview:
+    """Result of previewing filters on a sample.
+
+    Attributes:
+        looked_at: Pairs tested.
+        pairs: Pairs in the workspace.
+        dropped: Pairs flagged by at least one rule.
+        found: Number of flagged pairs by rule.
+        examples: Some flagged pairs by rule.
+    """
 
     looked_at: int
     pairs: int
     dropped: int = 0
     found: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[Example]] = field(default_factory=dict)
+    examples: dict[str, list[FilterExample]] = field(default_factory=dict)
 
 
-def examples(
+def preview_filters(
     ws: Workspace, settings: QualityFilterSettings, *, rows: int = 2000, number: int = 5, seconds: float = 5.0, seed: int = 0
-) -> Sample:
-    """Try filters on up to `rows` pairs, ending after so many seconds, and keep up to `number` examples for each rule.
+) -> FilterPreview:
+    """Preview filters on a sample: the newest pairs and pairs at random positions.
 
-    Pairs that a person rejected are not looked at. Costs a few index walks and the tests, whatever the workspace holds.
+    Pairs rejected by a person are skipped. The cost does not depend on the size of the workspace.
+
+    Args:
+        ws: Workspace.
+        settings: Rules and their parameters.
+        rows: Maximum number of pairs to test.
+        number: Maximum number of examples per rule.
+        seconds: Time limit in seconds.
+        seed: Seed for the random positions.
     """
-    tests, ends = tests_of(settings), time.monotonic() + seconds
+    tests, ends = rule_tests(settings), time.monotonic() + seconds
     pairs = sum(int(counts.get("pairs", 0)) for counts in call_rows.counters(ws.db).values())
-    sample = Sample(0, pairs, found=dict.fromkeys(tests, 0), examples={name: [] for name in tests})
+    sample = FilterPreview(0, pairs, found=dict.fromkeys(tests, 0), examples={name: [] for name in tests})
     for row in _sampled(ws, rows, seed):
         if time.monotonic() > ends:
             break
@@ -108,12 +133,12 @@ def examples(
         for name, what in found.items():
             sample.found[name] += 1
             if len(sample.examples[name]) < number:
-                sample.examples[name].append(Example(row.seq, row.id, row.question, row.answer, what))
+                sample.examples[name].append(FilterExample(row.seq, row.id, row.question, row.answer or "", what))
     return sample
 
 
 def _sampled(ws: Workspace, rows: int, seed: int) -> Iterator[Text]:
-    """Pairs from the newest and from random places, each once, at most so many."""
+    """Yield up to `rows` distinct pairs from the newest and from random positions."""
     last = homework_rows.last_seq(ws.db)
     share = max(1, rows // (WINDOWS + 2))
     rng = random.Random(seed)
@@ -129,13 +154,17 @@ def _sampled(ws: Workspace, rows: int, seed: int) -> Iterator[Text]:
 
 
 def _faults(tests: dict[str, Test], row: Text) -> dict[str, str]:
-    """What each test that found something found."""
-    return {name: found for name, test in tests.items() if (found := test(row.question, row.answer))}
+    """Return what each rule found, for the rules that flag the pair."""
+    return {name: found for name, test in tests.items() if (found := test(row.question, row.answer or ""))}
 
 
 def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progress") -> str:
-    """Tag every pair that one of the filters finds fault with; the tags of filters that are not among them are taken off."""
-    tests = tests_of(settings)
+    """Tag every pair that a selected rule flags, and clear the tags of all other rules.
+
+    Returns:
+        One sentence about the result.
+    """
+    tests = rule_tests(settings)
     last = homework_rows.last_seq(ws.db)
     rows, dropped, tagged = 0, 0, dict.fromkeys(tests, 0)
     for page in homework_rows.texts(ws.db, up_to=last):
@@ -153,13 +182,13 @@ def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progr
             with ws.write() as db:
                 tag_rows.put_tags(db, tags, progress.run_id)
         progress.step("rows read", page[-1].seq, last)
-    clear(ws, KIND, list(RULES), except_run=progress.run_id)
+    clear_tags(ws, KIND, list(RULES), except_run=progress.run_id)
     fact = {
         "settings": settings.model_dump(mode="json"), "rows": rows, "up_to": last, "tagged": dropped, "by": tagged,
         "at": time.time(), "run_id": progress.run_id,
     }  # fmt: skip
     with ws.write() as db:
-        set_fact(db, FACT, fact)
+        set_metadata(db, FACT, fact)
     return _sentence(rows, dropped, tagged)
 
 
@@ -167,9 +196,10 @@ def _sentence(rows: int, dropped: int, tagged: dict[str, int]) -> str:
     parts = [
         f"{RULES[name].label[0].lower()}{RULES[name].label[1:]} {number(count)}" for name, count in tagged.items() if count
     ]
-    return f"{plural(rows, 'pair')} looked at: {number(dropped)} tagged{' (' + ', '.join(parts) + ')' if parts else ''}."
+    return f"{plural(rows, 'pair')} checked: {number(dropped)} tagged{' (' + ', '.join(parts) + ')' if parts else ''}."
 
 
-def chosen(ws: Workspace) -> Sequence[str]:
-    """The rules that were applied last; none where filters never were."""
-    return tuple((ws.fact(FACT) or {}).get("settings", {}).get("rules", ()))
+def applied_rules(ws: Workspace) -> Sequence[str]:
+    """Return the rules applied by the last run; empty if none has run."""
+    fact: dict = ws.metadata(FACT) or {}
+    return tuple(fact.get("settings", {}).get("rules", ()))

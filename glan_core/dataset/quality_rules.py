@@ -1,18 +1,19 @@
-"""What quality filters look for. Each test gets a question and its answer and returns what it found, in words, or None.
+"""Quality rules: each takes a question and its answer and describes the fault it finds, or returns None.
 
-They are written to be right rather than complete: a question about handing in homework, a poem with a refrain or a study of
-refused treatment is no fault. Words in quotation marks are examples, not the teacher's own.
+The rules favor precision over recall: a question about submitting homework, a poem with a refrain or a study of refused
+treatment is not a fault. Text in quotation marks counts as an example, not as the model's own words.
 """
 
 import re
 import zlib
 from collections import Counter
 from functools import cache
+from typing import Any
 
 from glan_core.dataset.text_normalization import words, words_and_signs
 from glan_core.reply_parsing import REFUSAL
 
-SHOWN = 80  # characters of what was found
+SHOWN = 80  # characters of the matched text shown
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|^(?: {4}|\t).*$", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -22,12 +23,12 @@ _QUOTED = re.compile(r"“[^”]*”|(?<!\w)\"[^\"\n]*\"|(?<!\w)'[^'\n]{12,}'(?!
 
 
 def _own(text: str) -> str:
-    """The text without code and quotations: what the teacher says itself."""
+    """Return the text without code and quotations."""
     return _QUOTED.sub(" ", _FENCED.sub(" ", text)).replace("’", "'")
 
 
 def _mentions(text: str, signs: tuple[str, ...]) -> bool:
-    """Whether a text holds one of these at all: far quicker than the pattern that it must fit, and hardly any text does."""
+    """Return whether a text contains any of the given substrings; a cheap check before the regular expression."""
     low = text.lower()
     return any(sign in low for sign in signs)
 
@@ -50,7 +51,7 @@ _DECLINES = re.compile(
 
 
 def refusal(question: str, answer: str) -> str | None:
-    """The answer is a refusal: it opens by saying that the teacher can't or won't help."""
+    """Flag answers that open by saying that the model cannot or will not help."""
     opening = answer.strip().replace("’", "'")[:600]
     return None if len(answer) > 1500 else _shown(REFUSAL.match(opening) or _DECLINES.match(opening))
 
@@ -75,12 +76,12 @@ _AI_SIGNS = ("an ai", "artificial intelligence", "language model", "training dat
 
 
 def as_an_ai(question: str, answer: str) -> str | None:
-    """The teacher speaks of itself as a machine."""
+    """Flag texts in which the model refers to itself as an AI."""
     suspects = (text for text in (answer, question) if _mentions(text, _AI_SIGNS))
     return next((_shown(match) for text in suspects if (match := _AS_AN_AI.search(_own(text)))), None)
 
 
-# Cut answers
+# Truncated answers
 
 _OPEN_END = re.compile(
     r"(?:,|\b(?:the|a|an|of|and|or|to|with|that|because|which|by|from|than|are|was|were|its|their|into|if|but|such as|e\.g\.))$",
@@ -90,10 +91,10 @@ _LIST_ITEM = re.compile(r"^\s*(?:[-*+•#>|]|\(?\w{1,3}[.)]\s)")
 
 
 def cut(question: str, answer: str) -> str | None:
-    """The answer breaks off: within a code block, or within a sentence."""
+    """Flag answers that end within a code block or a sentence."""
     text = answer.rstrip()
     if text.count("```") % 2:
-        return "a code block that does not end"
+        return "a code block that is not closed"
     if text.endswith("```") or not text:
         return None
     last = text.rsplit("\n", 1)[-1].strip()
@@ -102,35 +103,35 @@ def cut(question: str, answer: str) -> str | None:
         return f"it ends with {tail}"
     whole = not last[-1].isalpha() or _LIST_ITEM.match(last) or _looks_technical(last)
     if not whole and len(last) >= 60 and len(re.findall(r"[.!?](?:\s|$)", text)) >= 3:
-        return f"its last sentence has no end: {tail}"
+        return f"its last sentence is incomplete: {tail}"
     return None
 
 
 def _looks_technical(line: str) -> bool:
-    """Whether a line is a formula, code or a table's row rather than a sentence."""
+    """Return whether a line is a formula, code or a table row rather than a sentence."""
     return bool(re.search(r"[=\\{}<>^|;]|\d\s*$", line))
 
 
 # Empty or too short
 
-ENOUGH = 5  # words that no way of saying nothing has
+ENOUGH = 5  # an answer with this many words is never a placeholder
 _NOTHING = re.compile(r"\W*(?:n/?a|none|null|nil|todo|tbd|undefined|nan|\[?answer\]?|\[?response\]?)?\W*", re.IGNORECASE)
 
 
-def short(question: str, answer: str, shortest_question: int = 2, shortest_answer: int = 2) -> str | None:
-    """There is no question or no answer, or one of hardly any words. A number or a formula is an answer."""
-    asked, said = _first_words(question, shortest_question), _first_words(answer, shortest_answer)
-    if len(asked) < shortest_question:
+def short(question: str, answer: str, min_question_words: int = 2, min_answer_words: int = 2) -> str | None:
+    """Flag questions and answers with too few words; a number or a formula is a valid answer."""
+    asked, said = _first_words(question, min_question_words), _first_words(answer, min_answer_words)
+    if len(asked) < min_question_words:
         return f"the question has {_words(len(asked))}"
     if not said or (len(said) < ENOUGH and _NOTHING.fullmatch(answer)):
         return "there is no answer"
-    if len(said) < shortest_answer and not re.search(r"[\d$\\`=<>∅∞]", answer) and (len(said) > 1 or len(answer.strip()) > 1):
+    if len(said) < min_answer_words and not re.search(r"[\d$\\`=<>∅∞]", answer) and (len(said) > 1 or len(answer.strip()) > 1):
         return f"the answer has {_words(len(said))}"
     return None
 
 
 def _first_words(text: str, least: int) -> list[str]:
-    """The words and signs of a text's opening where those are enough, of the whole text where they are not."""
+    """Return the words and signs of the opening if it has enough, else those of the whole text."""
     opening = words_and_signs(text[: 20 * max(least, ENOUGH)])
     return opening if len(opening) >= max(least, ENOUGH) else words_and_signs(text)
 
@@ -139,7 +140,7 @@ def _words(number: int) -> str:
     return "no words" if not number else "1 word" if number == 1 else f"{number:,} words"
 
 
-# Questions that do not stand alone
+# Questions that are not self-contained
 
 _LESSON = r"(?:class|lecture|lesson|session|course|module|unit|chapter|seminar|workshop|syllabus|textbook|readings?|slides)"
 _DEPENDS = re.compile(
@@ -180,7 +181,7 @@ _TEXT_SHOWN = re.compile(r"table|text|passage|excerpt|code|snippet|data|article|
 
 
 def depends(question: str, answer: str) -> str | None:
-    """The question needs something that is not in it: a lecture, an earlier exercise, a figure or a text."""
+    """Flag questions that refer to a lecture, an earlier exercise, a figure or a text they do not contain."""
     if not _mentions(question, _DEPENDS_SIGNS):
         return None
     own = _own(question)
@@ -193,14 +194,14 @@ def depends(question: str, answer: str) -> str | None:
 
 
 def _brings_text(question: str) -> bool:
-    """Whether a table, code or a quoted or indented passage is in the question itself."""
+    """Return whether the question itself contains a table, code, or a quoted or indented passage."""
     return bool(
         _TABLE.search(question) or _CODE.search(question) or len("".join(_QUOTED.findall(question))) > 60
         or "<svg" in question or re.search(r":\s*\n.{40,}", question) or len(re.findall(r"^\s*[-*\d].*\d", question, re.M)) > 2
     )  # fmt: skip
 
 
-# Instructions for handing in
+# Submission instructions
 
 _WORK = (
     r"(?:assignment|homework|report|essay|paper|solutions?|answers?|work|code|project|analysis|response|write-?up|results|"
@@ -230,7 +231,7 @@ _ABOUT_OTHERS = re.compile(
 
 
 def hand_in(question: str, answer: str) -> str | None:
-    """The question tells whoever answers how to hand work in: there is nobody to hand it to."""
+    """Flag questions that say how to submit work."""
     if not _mentions(question, _HAND_IN_SIGNS):
         return None
     own = _own(question)
@@ -243,29 +244,29 @@ def hand_in(question: str, answer: str) -> str | None:
 
 # Loops
 
-TAIL = 1000  # characters at the end in which a phrase is looked for
-REPEATED = 12  # words at the end that only repeat, at least; and three times their period
+TAIL = 1000  # characters at the end that are searched for a repeated phrase
+REPEATED = 12  # repeated words required at the end; also at least three periods of the phrase
 
 
 def loop(question: str, answer: str) -> str | None:
-    """The answer goes round in circles: it ends in one phrase over and over, or hardly says anything new."""
+    """Flag answers that end in one phrase repeated over and over, or that contain little new text."""
     if phrase := _tail_phrase(answer):
-        return f"it ends in “{phrase[:SHOWN]}” over and over"
+        return f"it ends by repeating “{phrase[:SHOWN]}”"
     if len(answer) < 400 or len(zlib.compress(answer.encode("utf-8", "replace"), 1)) > 0.4 * len(answer):
-        return None  # what repeats itself can be packed
+        return None  # repetitive text compresses well
     prose = _TABLE.sub(" ", _CODE.sub(" ", answer))
     lines = Counter(line for line in (each.strip() for each in prose.splitlines()) if len(line) >= 25)
     if lines and (most := lines.most_common(1)[0])[1] >= 6 and 2 * most[1] > sum(lines.values()):
-        return f"the line “{most[0][:SHOWN]}” comes {most[1]:,} times"
+        return f"the line “{most[0][:SHOWN]}” occurs {most[1]:,} times"
     said = words(_FORMULA.sub(" ", prose))
     runs = [tuple(said[at : at + 4]) for at in range(len(said) - 3)]
     if len(runs) >= 100 and len(set(runs)) < 0.3 * len(runs) and sum(word.isalpha() for word in said) > 0.7 * len(said):
-        return f"only {len(set(runs)) / len(runs):.0%} of its phrases are new"
+        return f"only {len(set(runs)) / len(runs):.0%} of its 4-word phrases are distinct"
     return None
 
 
 def _tail_phrase(answer: str) -> str | None:
-    """What a text ends in over and over, outside tables and code; None where it does not."""
+    """Return the phrase that a text repeats at its end, outside tables and code, or None."""
     tail = words(answer[-TAIL:])
     for period in range(1, 21):
         run = 0
@@ -301,13 +302,15 @@ _ENGLISH = frozenset(("the", "of", "and", "to", "in", "is", "a", "that", "for", 
 
 
 def language(question: str, answer: str, expected: str = "en") -> str | None:
-    """Question or answer is in another language than expected. Code, formulas, quotations and short texts are not judged,
-    nor answers to a question about languages."""
+    """Flag a question or answer that is not in the expected language.
+
+    Code, formulas, quotations and short texts are skipped, and so are answers to questions about languages.
+    """
     for which, text in (("question", question), ("answer", answer)):
         if which == "answer" and _LANGUAGE_TASK.search(question):
             continue
         if found := _other_language(text, expected):
-            return f"the {which} is in the language {found}"
+            return f"the {which} is in language {found!r}"
     return None
 
 
@@ -325,18 +328,18 @@ def _other_language(text: str, expected: str) -> str | None:
 
 
 def _has_english(own: list[str]) -> bool:
-    """Whether the commonest English words are as frequent as they are in English."""
+    """Return whether common English words are as frequent as in English prose."""
     return sum(map(_ENGLISH.__contains__, own)) > 0.12 * len(own)
 
 
 def _beyond_latin(text: str) -> bool:
-    """Whether most letters are of another script: then it is only open which of its languages it is."""
+    """Return whether most letters are non-Latin, so that the language is not in doubt for English."""
     letters = [letter for letter in text if letter.isalpha()]
     return 2 * sum(letter >= "\u0370" for letter in letters) > len(letters)
 
 
 @cache
-def _identifier() -> object:
+def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,11 +1,11 @@
-"""What a person asks of the jobs that clean, freeze and export the dataset."""
+"""Settings of the jobs that check, snapshot and export the dataset."""
 
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
-from glan_core.dataset.splits import Rule
+from glan_core.dataset.splits import SplitRule
 from glan_core.settings import Settings
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -13,28 +13,48 @@ Reason = Literal["rejected", "quality", "duplicate", "contaminated", "held_out"]
 ExportFormat = Literal["chat", "alpaca", "sharegpt", "prompt-completion", "parquet", "datasets"]
 
 
+def checked_license(value: str | None) -> str | None:
+    """A license identifier in lower case; ValueError for anything else."""
+    if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", value := value.strip().lower()):
+        raise ValueError("give the identifier of a license, such as cc-by-4.0")
+    return value
+
+
+def checked_repo(value: str | None) -> str | None:
+    """A repository on the Hugging Face Hub as owner/name; ValueError for anything else."""
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value := value.strip()):
+        raise ValueError("write the repository as owner/name")
+    return value
+
+
 class RowSelection(Settings):
-    """Which pairs a dataset takes, and how they are split.
+    """Pairs that a dataset contains, and how they are split into training and validation rows."""
 
-    `which` is what the rows must be. Of those, the ones that a person rejected, a check tagged or a GLAN-Test holds out
-    ('held_out') are left out, but for the reasons in `include`. `scripted` None leaves the scripted teacher's rows out where the
-    workspace also has rows of a real one. `split` is the rule of `splits.split_of`, `validation_share` the part that is held out,
-    `seed` makes it repeatable.
-    """
-
-    which: PairFilter = PairFilter()
-    include: tuple[Reason, ...] = ()
-    scripted: bool | None = None
-    split: Rule = "none"
-    validation_share: float = Field(0.05, gt=0, lt=1)
-    seed: int = Field(0, ge=-(2**63), lt=2**63)
+    which: PairFilter = Field(PairFilter(), title="Filter", description="Filter that the pairs match.")
+    include: tuple[Reason, ...] = Field(
+        (), title="Include anyway", description="Reasons for exclusion that do not exclude: rejected, quality, duplicate, "
+        "contaminated, held_out.", json_schema_extra={"metavar": "REASON,REASON"},
+    )  # fmt: skip
+    scripted: bool | None = Field(
+        None, title="Scripted rows",
+        description="Include rows of the scripted teacher (default: only where the workspace has no rows of a real one).",
+    )  # fmt: skip
+    split: SplitRule = Field(
+        "none", title="Split", description="Unit that is held out whole: none, a syllabus, or a combination of key concepts."
+    )
+    validation_share: float = Field(0.05, gt=0, lt=1, title="Validation share", description="Share of the units held out.")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the split.")
 
 
 class SnapshotSettings(RowSelection):
-    """An order to freeze the chosen rows, as they now are, under a name that training and evaluation can give."""
+    """Settings of a snapshot: the selected rows, stored under a name for training and evaluation."""
 
-    name: str
-    split: Rule = "syllabus"
+    name: str = Field(title="Name", description="Name of the snapshot: letters, digits, dots, hyphens and underscores.")
+    split: SplitRule = Field(
+        "syllabus",
+        title="Split",
+        description="Unit that is held out whole: none, a syllabus, or a combination of key concepts.",
+    )
     kind: Literal["snapshot"] = "snapshot"
 
     @field_validator("name")
@@ -46,77 +66,95 @@ class SnapshotSettings(RowSelection):
 
 
 class ExportSettings(Settings):
-    """An order to write a dataset for trainers: the rows of a snapshot, or those chosen from the workspace as it is.
+    """Settings of a dataset export: the rows of a snapshot, or those selected from the workspace now."""
 
-    `path` is the file or folder that is written, None where the dataset is only sent to the Hub. `card` writes a dataset card
-    beside a file (a folder always has one). `repo` ('owner/name') sends the dataset to the Hugging Face Hub, for nobody else
-    to see while `private`; `licence` is the identifier that its card gives.
-    """
-
-    path: str | None = None
-    form: ExportFormat = "chat"
-    snapshot: str | None = None
+    path: str | None = Field(
+        None, title="Path", description="File or folder to write; may be omitted when the dataset is only pushed to the Hub.",
+        json_schema_extra={"metavar": "PATH"},
+    )  # fmt: skip
+    form: ExportFormat = Field("chat", title="Format", description="Format that trainers read.")
+    snapshot: str | None = Field(
+        None,
+        title="Snapshot",
+        description="Export this snapshot instead of selected rows.",
+        json_schema_extra={"metavar": "NAME"},
+    )
     choice: RowSelection = RowSelection()
-    card: bool = False
-    repo: str | None = None
-    private: bool = True
-    licence: str | None = None
+    card: bool = Field(False, title="Dataset card", description="Write a dataset card beside a file; a folder always has one.")
+    repo: str | None = Field(
+        None, title="Hub repository", description="Push the dataset to the Hugging Face Hub (HF_TOKEN, or your login).",
+        json_schema_extra={"metavar": "OWNER/NAME"},
+    )  # fmt: skip
+    private: bool = Field(True, title="Private", description="Keep the repository private.")
+    license: str | None = Field(
+        None, validation_alias=AliasChoices("license", "licence"), title="License",
+        description="License identifier for the card, such as cc-by-4.0.", json_schema_extra={"metavar": "ID"},
+    )  # fmt: skip
     kind: Literal["export"] = "export"
 
-    @field_validator("repo")
-    @classmethod
-    def _repo(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value := value.strip()):
-            raise ValueError("a dataset on the Hub is written as owner/name")
-        return value
-
-    @field_validator("licence")
-    @classmethod
-    def _licence(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", value := value.strip().lower()):
-            raise ValueError("give the identifier of a licence, such as cc-by-4.0")
-        return value
+    _repo = field_validator("repo")(checked_repo)
+    _license = field_validator("license")(checked_license)
 
 
 class NearDuplicateSettings(Settings):
-    """An order to tag the questions that repeat an earlier one.
+    """Settings of the job that tags questions which repeat an earlier one."""
 
-    `threshold` is the least Jaccard similarity of 3-word runs. `meaning` compares in meaning too, within each discipline, by
-    the vectors of `embedder` (None: the one that the workspace was embedded with); `meaning_threshold` is the least cosine.
-    """
-
-    threshold: float = Field(0.7, ge=0.6, le=1)
-    meaning: bool = False
-    meaning_threshold: float = Field(0.95, ge=0.5, le=1)
-    embedder: str | None = None
+    threshold: float = Field(
+        0.7, ge=0.6, le=1, title="Jaccard threshold",
+        description="Least Jaccard similarity of the sets of 3-word n-grams at which a question is a near-duplicate.",
+    )  # fmt: skip
+    semantic: bool = Field(
+        False, validation_alias=AliasChoices("semantic", "meaning"), title="Compare embeddings",
+        description="Also compare embeddings of the questions of a discipline.",
+    )  # fmt: skip
+    semantic_threshold: float = Field(
+        0.95, ge=0.5, le=1, validation_alias=AliasChoices("semantic_threshold", "meaning_threshold"), title="Cosine threshold",
+        description="Least cosine similarity at which a question is a semantic duplicate; its scale depends on the embedder.",
+    )  # fmt: skip
+    embedder: str | None = Field(
+        None, title="Embedder", description="Embedder whose stored vectors are compared (default: the workspace's latest).",
+        json_schema_extra={"metavar": "MODEL"},
+    )  # fmt: skip
     kind: Literal["dedup"] = "dedup"
 
 
 class BenchmarkSource(Settings):
-    """A benchmark: `source` is a name that `benchmark_files.KNOWN` has, a file or folder, or a data set of the Hub
-    ('owner/name' or 'owner/name:config'). `column` holds the question where it is not to be recognised."""
+    """A benchmark whose questions must not occur in the training data."""
 
-    source: str = Field(min_length=1)
-    column: str | None = None
+    source: str = Field(
+        min_length=1,
+        title="Benchmark",
+        description="Known benchmark, file or folder, or dataset of the Hub (owner/name[:config]).",
+    )
+    column: str | None = Field(None, title="Question column", description="Column of the question (default: recognized).")
 
 
 class DecontaminationSettings(Settings):
-    """An order to tag the pairs that hold a question of these benchmarks. `digits`: also where only numbers differ."""
+    """Settings of the job that tags pairs which contain a question of a benchmark."""
 
-    benchmarks: tuple[BenchmarkSource, ...] = Field(min_length=1)
-    digits: bool = False
+    benchmarks: tuple[BenchmarkSource, ...] = Field(min_length=1, title="Benchmarks", description="Benchmarks to compare with.")
+    digits: bool = Field(
+        False, title="Ignore numbers", description="Also match questions that differ from a benchmark's only in their numbers."
+    )
     kind: Literal["decontaminate"] = "decontaminate"
 
 
 class QualityFilterSettings(Settings):
-    """An order to tag the pairs that quality filters find fault with.
+    """Settings of the job that tags pairs which fail quality rules; tags of rules not listed are removed."""
 
-    `rules` are names of `quality.RULES`; the tags of rules that are not among them are taken off. `language` is the one that
-    pairs are expected in, by its ISO 639-1 code. `shortest_question` and `shortest_answer` count words.
-    """
-
-    rules: tuple[str, ...]
-    language: str = Field("en", pattern=r"^[a-z]{2}$")
-    shortest_question: int = Field(2, ge=0, le=1000)
-    shortest_answer: int = Field(2, ge=0, le=1000)
+    rules: tuple[str, ...] = Field(
+        title="Rules", description="Quality rules to apply.", json_schema_extra={"metavar": "RULE,RULE"}
+    )
+    language: str = Field(
+        "en", pattern=r"^[a-z]{2}$", title="Language", description="Expected language of the pairs (ISO 639-1).",
+        json_schema_extra={"metavar": "CODE"},
+    )  # fmt: skip
+    min_question_words: int = Field(
+        2, ge=0, le=1000, validation_alias=AliasChoices("min_question_words", "shortest_question"), title="Min question length",
+        description="Shortest question.", json_schema_extra={"unit": "words"},
+    )  # fmt: skip
+    min_answer_words: int = Field(
+        2, ge=0, le=1000, validation_alias=AliasChoices("min_answer_words", "shortest_answer"), title="Min answer length",
+        description="Shortest answer.", json_schema_extra={"unit": "words"},
+    )  # fmt: skip
     kind: Literal["filter"] = "filter"

@@ -1,7 +1,7 @@
-"""The split into train and validation: by syllabus, or by the combination of key concepts; seeded, and stable as rows come.
+"""Train/validation split by syllabus or by combination of key concepts: seeded and stable as rows are added.
 
-Whether a row is held out depends on the seed, the share and its own group alone: never on which other rows are there. So a
-row that is added later moves none, and two datasets with the same seed hold out the same groups.
+The split of a row depends only on the seed, the share and its own group, never on other rows. Adding rows does not move
+existing ones, and two datasets with the same seed hold out the same groups.
 """
 
 import hashlib
@@ -11,26 +11,27 @@ from typing import Literal
 from glan_core.ids import name_key
 
 TRAIN, VALIDATION = "train", "validation"
-Rule = Literal["none", "syllabus", "combination"]
-RULES: dict[Rule, str] = {
-    "none": "all rows for training",
+SplitRule = Literal["none", "syllabus", "combination"]
+SPLIT_RULES: dict[SplitRule, str] = {
+    "none": "no validation split",
     "syllabus": "whole syllabi are held out",
     "combination": "combinations of key concepts are held out",
 }
 
 
-def split_of(rule: Rule, seed: int, share: float, syllabus_id: str, concepts: Sequence[str]) -> str:
-    """'train' or 'validation' for a row, by its syllabus or by the names of the key concepts that it was drawn from.
+def split_of(rule: SplitRule, seed: int, share: float, syllabus_id: str, concepts: Sequence[str]) -> str:
+    """Return the split of a row: 'train' or 'validation'.
 
-    'syllabus' holds out whole syllabi: no question of a held-out syllabus, and so none of its class sessions or key concepts
-    as that syllabus teaches them, is trained on. The discipline is seen in training, and so may be a subject that another
-    discipline has too, or a concept that another syllabus teaches under the same name.
-
-    'combination' holds out sets of key concepts, compared by their names (case and spaces folded): every question that
-    combines exactly these concepts, from whichever syllabus and in whichever order, is held out. Training sees the same
-    syllabi, and may see each of the concepts alone or in a smaller or larger set; what is tested is combining them anew.
-
-    `share` is the part of the groups, from 0 to 1, that is held out: of the rows it is that part on average.
+    Args:
+        rule: 'none' assigns all rows to training. 'syllabus' holds out whole syllabi, so that no question, class session or
+            key concept of a held-out syllabus is trained on; the discipline, and subjects or concepts shared with other
+            syllabi, may still occur in training. 'combination' holds out sets of key concepts, compared by normalized name:
+            every question that combines exactly these concepts is held out, whatever its syllabus; training may still
+            contain each concept alone or in other sets, so validation tests new combinations.
+        seed: Seed of the split.
+        share: Expected share of held-out groups, 0 to 1; the same share of rows on average.
+        syllabus_id: Syllabus of the row.
+        concepts: Key concept names of the row.
     """
     if rule == "none":
         return TRAIN

@@ -1,7 +1,7 @@
-"""Words that say nothing about which question a text is: those of grammar, and those of examinations in general.
+"""Stopwords: grammatical words, and words common in exam questions.
 
-A run of words that two questions share is evidence only when some of its words are none of these: 'Which of the following best
-describes the value of x' is in any examination.
+A word run shared by two questions is evidence only if it contains other words too: "Which of the following best describes
+the value of x" occurs in any exam.
 """
 
 GRAMMAR = """
@@ -33,4 +33,4 @@ value values variable variables whole word words work write writing written year
 code def elif import int list none params print self str true tuple typing zero
 """
 
-STOCK_WORDS = frozenset((GRAMMAR + EXAMINATION).split())
+STOPWORDS = frozenset((GRAMMAR + EXAMINATION).split())

@@ -1,8 +1,8 @@
-"""Texts as checks compare them: words without case and punctuation, their hashes, and where each word stands in the original.
+"""Text normalization for comparisons: words without case and punctuation, their hashes, and their position in the original.
 
-A word is a run of letters and digits; an apostrophe within it and the commas of 1,204 fall away, a decimal number is one word,
-every Chinese or Japanese character is one. `words` is for bulk; `placed_words` also says where the words stand, so that a match
-can be shown in the text as it was written.
+A word is a run of letters and digits. Apostrophes within words and thousands separators are dropped, a decimal number is one
+word, and every Chinese or Japanese character is one word. `words` is optimized for bulk use; `placed_words` also returns
+positions, so that a match can be highlighted in the original text.
 """
 
 import re
@@ -20,77 +20,77 @@ IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _LETTERS = rf"[^\W_{IDEOGRAPHS}]+"
 _WORD = rf"{_LETTERS}(?:(?:['’]+|(?<=\d)\.(?=\d)|(?<=\d),(?=\d{{3}}(?!\d))){_LETTERS})*|[{IDEOGRAPHS}]"
 WORD = re.compile(_WORD)
-# Signs that change what a formula asks; '-' only beside a number, since elsewhere it joins words, '*' not where it marks words.
+# Signs that change a formula. '-' counts only next to a number (elsewhere it joins words), '*' not as Markdown emphasis.
 _SIGN = r"[+/=<>^%~|±×÷¬√\u2190-\u22ff]|[-−](?=\s?\d)|(?<=\d)\s?[-−]|(?<=[\w)])\*+(?=[\w(])|(?<= )\*(?= )"
 WORD_OR_SIGN = re.compile(f"{_WORD}|{_SIGN}")
 DIGITS = re.compile(r"\d+(?:\.\d+)*")
-MOST_REMEMBERED = 400_000  # words whose hashes are kept: some 60 MB
-# What `WORD` does, in the way that is quickest for plain ASCII: most texts are, and there are millions of them.
+MOST_REMEMBERED = 400_000  # cached word hashes, about 60 MB
+# A faster equivalent of `WORD` for plain ASCII, which is most text.
 _THOUSANDS, _DECIMAL = re.compile(r",(?=\d{3}(?!\d))(?<=\d,)"), re.compile(r"\.(?=\d)(?<=\d\.)")
 _MAYBE_SIGN = re.compile(r"[+/=<>^%~|*-]")
 _TO_SPACES = str.maketrans({sign: " " for sign in map(chr, range(128)) if not sign.isalnum()} | {"\0": "."})
 SENTENCE_END = re.compile(r"[.!?:;](?=\s|$|[)\]*])|[\n。！？“”\"]")
 
 
-def folded(text: str) -> str:
-    """The text in one form of its characters (NFKC) and without case."""
+def normalize(text: str) -> str:
+    """Return the text in NFKC form and case-folded."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in their order."""
+    """Return the words of a text in order."""
     if not text.isascii():
-        return _plain(WORD.findall(folded(text)))
+        return _plain(WORD.findall(normalize(text)))
     text = text.lower().replace("\0", " ").replace("'", "")
     text = _DECIMAL.sub("\0", _THOUSANDS.sub("", text))
     return text.translate(_TO_SPACES).split()
 
 
 def words_and_signs(text: str) -> list[str]:
-    """The words and the signs of formulas: 'what is 2 + 2' and 'what is 2 - 2' differ by these alone."""
+    """Return the words and formula signs of a text; 'what is 2 + 2' and 'what is 2 - 2' differ only in these."""
     if text.isascii() and not _MAYBE_SIGN.search(text):
         return words(text)
-    return _plain(WORD_OR_SIGN.findall(folded(text)))
+    return _plain(WORD_OR_SIGN.findall(normalize(text)))
 
 
 def _plain(found: list[str]) -> list[str]:
     return [re.sub("[,'’ ]", "", word) if not word.isalnum() else word for word in found]
 
 
-def masked(word: str) -> str:
-    """The word with every number as one zero."""
+def mask_numbers(word: str) -> str:
+    """Return the word with every number replaced by a zero."""
     return DIGITS.sub("0", word)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """The words of a text and, for each, where it begins and ends in the text as it was written."""
+class PlacedWords:
+    """The words of a text with their (start, end) positions in the original."""
 
     words: list[str]
     spans: list[tuple[int, int]]
 
     def span(self, first: int, number: int) -> tuple[int, int]:
-        """From the beginning of a word to the end of the `number`th from there, in characters of the original."""
+        """Return the (start, end) of `number` words from word `first` on, in characters of the original."""
         return self.spans[first][0], self.spans[first + number - 1][1]
 
 
-def placed_words(text: str) -> Placed:
-    """The words of a text with their places; the same words as `words` gives."""
+def placed_words(text: str) -> PlacedWords:
+    """Return the words of a text with their positions; the same words as `words`."""
     if text.isascii():
         matches = list(WORD.finditer(text.lower()))
-        return Placed(_plain([m.group() for m in matches]), [m.span() for m in matches])
+        return PlacedWords(_plain([m.group() for m in matches]), [m.span() for m in matches])
     characters, origins = [], []
     for start, end in _clusters(text):
-        of_cluster = folded(text[start:end])
+        of_cluster = normalize(text[start:end])
         characters.append(of_cluster)
         origins += [(start, end)] * len(of_cluster)
     matches = list(WORD.finditer("".join(characters)))
     spans = [(origins[m.start()][0], origins[m.end() - 1][1]) for m in matches]
-    return Placed(_plain([m.group() for m in matches]), spans)
+    return PlacedWords(_plain([m.group() for m in matches]), spans)
 
 
 def _clusters(text: str) -> Iterable[tuple[int, int]]:
-    """Characters with the marks that belong to them, and the parts of a Korean syllable, as (start, end)."""
+    """Yield the (start, end) of each character with its combining marks, or of each Korean syllable."""
     start = 0
     for at in range(1, len(text) + 1):
         if at == len(text) or not (unicodedata.combining(text[at]) or "\u1160" <= text[at] <= "\u11ff"):
@@ -99,26 +99,34 @@ def _clusters(text: str) -> Iterable[tuple[int, int]]:
 
 
 def sentences(text: str) -> list[list[str]]:
-    """The words and signs of each sentence, and of each line, that has any."""
+    """Return the words and signs of each nonempty sentence or line."""
     return [found for part in SENTENCE_END.split(text) if (found := words_and_signs(part))]
 
 
-class Hashes(dict):
-    """word -> a number of 64 bits; those of words seen lately are remembered. With `mask`, numbers of any digits are alike."""
+class WordHashes(dict):
+    """Maps words to 64-bit hashes, with a bounded cache.
 
-    def __init__(self, mask: bool = False) -> None:
+    Args:
+        mask: Hash all numbers alike.
+    """
+
+    def __init__(self, *, mask: bool = False) -> None:
         super().__init__()
         self._mask = mask
 
     def __missing__(self, word: str) -> int:
         if len(self) >= MOST_REMEMBERED:
             self.clear()
-        digest = blake2b((masked(word) if self._mask else word).encode("utf-8", "replace"), digest_size=8).digest()
+        digest = blake2b((mask_numbers(word) if self._mask else word).encode("utf-8", "replace"), digest_size=8).digest()
         value = self[word] = int.from_bytes(digest, "little")
         return value
 
     def flat(self, texts: Sequence[Sequence[str]]) -> "tuple[np.ndarray, np.ndarray]":
-        """The hashes of the words of some texts one after another, and where each text begins, with the end at the end."""
+        """Return the word hashes of texts, concatenated.
+
+        Returns:
+            `(n_words,) uint64` hashes, and `(n_texts + 1,) int64` offsets of the texts.
+        """
         import numpy as np
 
         starts = np.zeros(len(texts) + 1, np.int64)
@@ -127,13 +135,13 @@ class Hashes(dict):
         return hashes, starts
 
 
-def grams(hashes: "np.ndarray", n: int) -> "np.ndarray":
-    """A hash for every run of `n` words, by its first word; shorter than `hashes` by n - 1, empty where that is not possible."""
+def ngram_hashes(hashes: "np.ndarray", n: int) -> "np.ndarray":
+    """Return a hash for every run of `n` words: `(max(0, len(hashes) - n + 1),) uint64`."""
     import numpy as np
 
     number = max(0, len(hashes) - n + 1)
     mixed = np.zeros(number, np.uint64)
-    for place in range(n):  # order matters: what was mixed so far is multiplied before the next word joins
+    for place in range(n):  # multiply before each word, so that word order matters
         mixed = (mixed ^ hashes[place : place + number]) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
     return mixed

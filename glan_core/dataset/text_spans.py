@@ -1,4 +1,4 @@
-"""What is marked in a text when a person judges what a check found: the words that differ, the words that were found."""
+"""Text spans to highlight in a review: words that differ between two texts, and text quoted by a filter."""
 
 import re
 from collections.abc import Sequence
@@ -7,33 +7,35 @@ from difflib import SequenceMatcher
 from glan_core.dataset.text_normalization import placed_words
 
 Span = tuple[int, int]  # (start, end) in characters
-ALIKE = 0.3  # the least share of words two texts have in common for their differences to be worth marking
+ALIKE = 0.3  # minimum share of common words for differences to be worth highlighting
 
 
-def differing(one: str, other: str) -> tuple[list[Span], list[Span]]:
-    """Where the words stand in which two texts differ, in each; nothing where they are different all over."""
+def differing_spans(one: str, other: str) -> tuple[list[Span], list[Span]]:
+    """Return the spans of the words that differ between two texts, in each; empty if the texts have little in common."""
     first, second = placed_words(one), placed_words(other)
     matcher = SequenceMatcher(None, first.words, second.words, autojunk=False)
     spans: tuple[list[Span], list[Span]] = ([], [])
     if matcher.ratio() < ALIKE:
         return spans
-    for tag, *ends in matcher.get_opcodes():
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         if tag == "equal":
             continue
-        for placed, found, start, end in ((first, spans[0], *ends[:2]), (second, spans[1], *ends[2:])):
-            if end > start:
-                found.append(placed.span(start, end - start))
+        if i2 > i1:
+            spans[0].append(first.span(i1, i2 - i1))
+        if j2 > j1:
+            spans[1].append(second.span(j1, j2 - j1))
     return spans
 
 
-def found_in(text: str, found: str) -> list[Span]:
-    """Where what a filter quotes (“…”) stands in a text; nothing where it quotes nothing, or that is not there."""
+def quoted_spans(text: str, found: str) -> list[Span]:
+    """Return the span of the text that a filter quotes (“…”); empty if it quotes nothing or the text does not contain it."""
     quoted = re.search(r"“…?(.+?)…?”", found, re.DOTALL)
-    words = re.split(r"\s+", quoted[1].strip()) if quoted else []
+    phrase = quoted[1] if quoted else ""
+    words = re.split(r"\s+", phrase.strip())
     if not any(words):
         return []
-    pattern = r"[\s\W]+" if quoted[1].islower() and quoted[1].replace(" ", "").isalnum() else r"\s+"
-    pattern = pattern.join(re.escape(word).replace("'", "['’]") for word in words)
+    gap = r"[\s\W]+" if phrase.islower() and phrase.replace(" ", "").isalnum() else r"\s+"
+    pattern = gap.join(re.escape(word).replace("'", "['’]") for word in words)
     last = None
     for match in re.finditer(pattern, text, re.IGNORECASE):
         last = match
@@ -43,8 +45,7 @@ def found_in(text: str, found: str) -> list[Span]:
 
 
 def excerpt(text: str, spans: Sequence[Span], most: int) -> tuple[str, list[Span]]:
-    """At most some `most` characters of a text, around the first thing that is marked in it, with the marks where they are
-    there; an ellipsis stands where something was cut."""
+    """Return at most `most` characters around the first span, with an ellipsis where text was cut, and the visible spans."""
     if len(text) <= most:
         return text, list(spans)
     first = min((start for start, _ in spans), default=0)

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from glan_core.dataset.benchmark_files import KNOWN, Item, name_of, read_benchmark
+from glan_core.dataset.benchmark_files import HUB_BENCHMARKS, BenchmarkItem, benchmark_label, read_benchmark
 from glan_core.dataset.benchmark_store import store_benchmark, stored_benchmarks
 from glan_core.dataset.settings import BenchmarkSource
 from glan_core.errors import GlanError
 from glan_core.io import hub_reachability
 
 
-def read(source: object, column: str | None = None) -> list[Item]:
+def read(source: object, column: str | None = None) -> list[BenchmarkItem]:
     """All items of a benchmark."""
     return list(read_benchmark(BenchmarkSource(source=str(source), column=column)))
 
@@ -40,7 +40,7 @@ def hub(monkeypatch):
 
 
 def test_all_the_named_benchmarks_are_known():
-    assert {"gsm8k", "math", "humaneval", "mbpp", "bbh", "arc", "mmlu", "ifeval"} == set(KNOWN)
+    assert {"gsm8k", "math", "humaneval", "mbpp", "bbh", "arc", "mmlu", "ifeval"} == set(HUB_BENCHMARKS)
 
 
 def test_a_known_benchmark_is_read_with_test_and_training_set(hub):
@@ -48,19 +48,22 @@ def test_a_known_benchmark_is_read_with_test_and_training_set(hub):
         "train": [{"question": "One?", "answer": "1"}],
         "test": [{"question": "Two?", "answer": "2"}],
     }
-    assert read("GSM8K") == [Item("GSM8K", "train", "train/0", "One?"), Item("GSM8K", "test", "test/0", "Two?")]
+    assert read("GSM8K") == [
+        BenchmarkItem("GSM8K", "train", "train/0", "One?"),
+        BenchmarkItem("GSM8K", "test", "test/0", "Two?"),
+    ]
     assert all("trust_remote_code" not in settings for _, _, settings in hub.asked)
 
 
 def test_all_parts_of_a_benchmark_are_read(hub):
-    for config in KNOWN["arc"].configs:
+    for config in HUB_BENCHMARKS["arc"].configs:
         hub.sets["allenai/ai2_arc", config] = {"test": [{"id": "7", "question": f"{config}?", "choices": {"text": ["a", "b"]}}]}
     assert [item.text for item in read("arc")] == ["ARC-Easy?", "ARC-Challenge?"], "the question without its choices"
 
 
 def test_any_data_set_of_the_hub_can_be_named(hub):
     hub.sets["someone/exam", "hard"] = {"dev": [{"nr": 1, "Problem": "Why?", "solution": "So."}]}
-    assert read("someone/exam:hard") == [Item("someone/exam:hard", "dev", "dev/0", "Why?")]
+    assert read("someone/exam:hard") == [BenchmarkItem("someone/exam:hard", "dev", "dev/0", "Why?")]
 
 
 def test_without_a_connection_a_sentence_says_what_to_do(hub):
@@ -135,8 +138,8 @@ def test_forms_of_files(tmp_path):
         writer.writerows(rows)
     for form in ("jsonl", "json", "csv"):
         assert read(tmp_path / f"a_test.{form}") == [
-            Item("a_test", "test", "t/1", "First?"),
-            Item("a_test", "test", "t/2", "Second?"),
+            BenchmarkItem("a_test", "test", "t/1", "First?"),
+            BenchmarkItem("a_test", "test", "t/2", "Second?"),
         ]
 
 
@@ -145,7 +148,7 @@ def test_a_parquet_file(tmp_path):
     from pyarrow import parquet
 
     parquet.write_table(pa.table({"input": ["First?"], "target": ["1"]}), tmp_path / "bbh.parquet")
-    assert read(tmp_path / "bbh.parquet") == [Item("bbh", "", "1", "First?")]
+    assert read(tmp_path / "bbh.parquet") == [BenchmarkItem("bbh", "", "1", "First?")]
 
 
 def test_a_folder_with_a_file_for_each_split(tmp_path):
@@ -171,7 +174,7 @@ def test_the_column_can_be_named_and_is_asked_for_where_it_is_not_known(tmp_path
 def test_conversations_and_turns(tmp_path):
     file = tmp_path / "turns.jsonl"
     file.write_text(json.dumps({"question_id": 81, "turns": ["First turn?", "Second turn?"]}) + "\n")
-    assert read(file) == [Item("turns", "", "81", "First turn?")]
+    assert read(file) == [BenchmarkItem("turns", "", "81", "First turn?")]
 
 
 @pytest.mark.parametrize(("name", "content", "why"), [
@@ -187,4 +190,4 @@ def test_files_that_are_no_benchmark(tmp_path, name, content, why):
 def test_what_is_neither_known_nor_there():
     with pytest.raises(GlanError, match=r"no benchmark 'gsm9k'.*gsm8k"):
         read("gsm9k")
-    assert name_of(BenchmarkSource(source="humaneval")) == "HumanEval"
+    assert benchmark_label(BenchmarkSource(source="humaneval")) == "HumanEval"

@@ -7,7 +7,7 @@ import yaml
 from support.runs import run_order
 
 from glan_core.dataset import card as cards
-from glan_core.dataset.export_job import export
+from glan_core.dataset.export_job import ExportTarget, export_dataset
 from glan_core.dataset.manifest import Manifest
 from glan_core.dataset.settings import RowSelection
 from glan_core.errors import GlanError
@@ -17,7 +17,7 @@ from glan_core.formatting import exact
 from glan_core.homework import review
 from glan_core.io import hub
 from glan_core.workspace import homework_rows
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import set_metadata
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def read(file) -> tuple[dict, str]:
 
 
 def test_a_card_says_how_much_from_whom_what_was_left_out_and_what_is_not_known(filled, tmp_path):
-    manifest = export(filled, tmp_path / "pairs.jsonl", "chat", card=True, licence="cc-by-4.0")
+    manifest = export_dataset(filled, tmp_path / "pairs.jsonl", "chat", target=ExportTarget(card=True, license="cc-by-4.0"))
     front, text = read(tmp_path / "pairs.md")
     assert front["license"] == "cc-by-4.0" and front["size_categories"] == ["n<1K"]
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "pairs.jsonl"}]
@@ -47,7 +47,7 @@ def test_a_card_says_how_much_from_whom_what_was_left_out_and_what_is_not_known(
 
 
 def test_the_card_of_a_folder_names_its_splits(filled, tmp_path):
-    export(filled, tmp_path / "out", "datasets", RowSelection(split="combination", validation_share=0.4))
+    export_dataset(filled, tmp_path / "out", "datasets", RowSelection(split="combination", validation_share=0.4))
     front, text = read(tmp_path / "out" / "README.md")
     files = {file["split"]: file["path"] for file in front["configs"][0]["data_files"]}
     assert files == {"train": "train/*.arrow", "validation": "validation/*.arrow"}
@@ -56,7 +56,7 @@ def test_the_card_of_a_folder_names_its_splits(filled, tmp_path):
 
 
 def test_names_that_people_and_models_chose_can_do_no_harm_in_a_card(filled, tmp_path):
-    manifest = export(filled, tmp_path / "out.jsonl", "chat")
+    manifest = export_dataset(filled, tmp_path / "out.jsonl", "chat")
     evil = "[x](http://evil) | <script>\n# head"
     place = next(iter(manifest.disciplines.values())).model_copy(update={"name": evil, "field": evil})
     odd = manifest.model_copy(update={"disciplines": {"d": place}, "teachers": {"answer": {f"openai:{evil}": 1}}})
@@ -68,12 +68,12 @@ def test_names_that_people_and_models_chose_can_do_no_harm_in_a_card(filled, tmp
 def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_path):
     seq = [pair.question.seq for pair in homework_rows.all_pairs(filled.db)]
     with filled.write() as db:
-        set_fact(
+        set_metadata(
             db, "check:dedup", {"settings": {"threshold": 0.7, "embedder": "/home/ada/minilm"}, "up_to": seq[-3], "at": 1e9}
         )
-        set_fact(db, "check:decontaminate", {"splits": [{"benchmark": "GSM8K"}] * 2, "up_to": seq[-1], "at": 1e9})
+        set_metadata(db, "check:decontaminate", {"splits": [{"benchmark": "GSM8K"}] * 2, "up_to": seq[-1], "at": 1e9})
     run_order(filled, {}, "judge")
-    export(filled, tmp_path / "out.jsonl", "chat", card=True)
+    export_dataset(filled, tmp_path / "out.jsonl", "chat", target=ExportTarget(card=True))
     _, text = read(tmp_path / "out.md")
     assert (
         f"Near-duplicates: done on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text and "/home" not in text
@@ -94,8 +94,8 @@ def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_
     ],
 )  # fmt: skip
 def test_the_terms_of_teachers_are_found_by_their_names_and_unknown_ones_are_said_to_be(teacher, family):
-    licence = cards.licence_of(teacher)
-    assert licence.family == family and (family or "check the terms" in licence.says)
+    license = cards.license_of(teacher)
+    assert license.family == family and (family or "check the terms" in license.says)
 
 
 def test_the_figure_has_a_bar_for_each_field_as_long_as_its_rows():

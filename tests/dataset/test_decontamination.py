@@ -8,8 +8,8 @@ import pytest
 from support.runs import Canned, number, run_order
 
 from glan_core.dataset import decontamination_job
-from glan_core.dataset.benchmark_files import Item
-from glan_core.dataset.ngram_index import Index
+from glan_core.dataset.benchmark_files import BenchmarkItem
+from glan_core.dataset.ngram_index import NgramIndex
 from glan_core.dataset.text_normalization import placed_words, words
 from glan_core.runs import heartbeat, registry
 from glan_core.workspace import tag_rows
@@ -57,12 +57,12 @@ INNOCENT = [
 ]
 
 
-def index_of(*texts: str, digits: bool = False) -> Index:
+def index_of(*texts: str, digits: bool = False) -> NgramIndex:
     """An index of these questions."""
-    return Index([Item("bench", "test", str(nth), text) for nth, text in enumerate(texts)], digits=digits)
+    return NgramIndex([BenchmarkItem("bench", "test", str(nth), text) for nth, text in enumerate(texts)], digits=digits)
 
 
-def held(index: Index, text: str) -> set[int]:
+def held(index: NgramIndex, text: str) -> set[int]:
     """The questions that a text holds."""
     return {match.item for match in index.matches([text])[0] + index.short_matches(text)}
 
@@ -172,11 +172,11 @@ def test_a_run_tags_pairs_with_the_evidence_and_reports_by_split(taught, tmp_pat
     assert run.state == "finished", run.message
     assert run.message == "3 pairs held against 3 questions of sums_test, sums-train: 2 matches."
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped = 'contaminated'") == 2
-    assert [(s.benchmark, s.split, s.items, s.items_hit, s.rows) for s in decontamination_job.report(ws)] == [
+    assert [(s.benchmark, s.split, s.items, s.items_hit, s.rows) for s in decontamination_job.split_reports(ws)] == [
         ("sums_test", "test", 2, 1, 2), ("sums-train", "train", 1, 0, 0),
     ]  # fmt: skip
 
-    in_answer, in_question = decontamination_job.flags_page(ws, "sums_test")
+    in_answer, in_question = decontamination_job.contaminated_page(ws, "sums_test")
     assert (in_question.where, in_question.item, in_question.share) == ("question", "1", 1.0)
     assert in_question.text[slice(*in_question.span)] == CLIPS.upper().rstrip("?")
     assert in_question.item_text[slice(*in_question.item_span)] == CLIPS.rstrip("?")
@@ -188,12 +188,12 @@ def test_a_person_can_overrule_a_flag_and_it_stays_so(taught, tmp_path):
     ws = taught((CLIPS, "72"))
     settings = {"benchmarks": [benchmark(tmp_path / "sums.jsonl", CLIPS)]}
     run_order(ws, settings, kind="decontaminate")
-    (flag,) = decontamination_job.flags_page(ws, "sums")
+    (flag,) = decontamination_job.contaminated_page(ws, "sums")
     with ws.write() as db:
         tag_rows.overrule(db, flag.tag.seq, "contaminated", "sums", "Ada")
     run_order(ws, settings, kind="decontaminate")
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped IS NOT NULL") == 0
-    assert decontamination_job.flags_page(ws, "sums", overruled=False) == []
+    assert decontamination_job.contaminated_page(ws, "sums", overruled=False) == []
 
 
 def test_a_benchmark_that_cannot_be_read_leaves_the_others_to_be_checked(taught, tmp_path):
@@ -201,12 +201,12 @@ def test_a_benchmark_that_cannot_be_read_leaves_the_others_to_be_checked(taught,
     sums, gone = benchmark(tmp_path / "sums.jsonl", CLIPS), {"source": str(tmp_path / "gone.jsonl")}
     run = run_order(ws, {"benchmarks": [gone, sums]}, kind="decontaminate")
     assert run.state == "finished" and "1 match." in run.message and "There is no benchmark" in run.message
-    fact = ws.fact(decontamination_job.FACT)
+    fact = ws.metadata(decontamination_job.FACT)
     assert fact["rows"] == 1 and list(fact["failed"]) == [gone["source"]]
-    assert [source.source for source in decontamination_job.sources(ws)] == [gone["source"], sums["source"]]
+    assert [source.source for source in decontamination_job.checked_sources(ws)] == [gone["source"], sums["source"]]
     run = run_order(ws, {"benchmarks": [gone]}, kind="decontaminate")
     assert run.state == "failed" and "There is no benchmark" in run.message
-    assert len(decontamination_job.flags_page(ws, "sums")) == 1, "an earlier result stays"
+    assert len(decontamination_job.contaminated_page(ws, "sums")) == 1, "an earlier result stays"
 
 
 def test_benchmarks_are_checked_one_by_one_and_can_be_forgotten(taught, tmp_path):
@@ -215,9 +215,9 @@ def test_benchmarks_are_checked_one_by_one_and_can_be_forgotten(taught, tmp_path
     run_order(ws, {"benchmarks": [sums]}, kind="decontaminate")
     run_order(ws, {"benchmarks": [cells]}, kind="decontaminate")
     assert {name for _, name in tag_rows.tag_counts(ws.db)} == {"sums", "cells"}
-    assert [split.benchmark for split in decontamination_job.report(ws)] == ["sums", "cells"]
-    decontamination_job.forget(ws, "sums")
-    assert [split.benchmark for split in decontamination_job.report(ws)] == ["cells"]
+    assert [split.benchmark for split in decontamination_job.split_reports(ws)] == ["sums", "cells"]
+    decontamination_job.remove_benchmark(ws, "sums")
+    assert [split.benchmark for split in decontamination_job.split_reports(ws)] == ["cells"]
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped = 'contaminated'") == 1
 
 
@@ -251,7 +251,7 @@ def test_a_long_text_is_kept_around_its_match(taught, tmp_path):
     long = " ".join(f"word{n}" for n in range(2000)) + f". {CLIPS}"
     ws = taught((CLIPS, "72"))
     run_order(ws, {"benchmarks": [benchmark(tmp_path / "long.jsonl", long)]}, kind="decontaminate")
-    (flag,) = decontamination_job.flags_page(ws, "long")
+    (flag,) = decontamination_job.contaminated_page(ws, "long")
     assert len(flag.item_text) <= decontamination_job.SHOWN
     assert flag.item_text[slice(*flag.item_span)] == CLIPS.rstrip("?")
 
@@ -261,5 +261,5 @@ def test_a_flag_of_a_pair_that_was_edited_since_shows_no_wrong_place(taught, tmp
     run_order(ws, {"benchmarks": [benchmark(tmp_path / "sums.jsonl", CLIPS)]}, kind="decontaminate")
     with ws.write() as db:
         db.execute("UPDATE questions SET text = 'What is a clip?'")
-    (flag,) = decontamination_job.flags_page(ws, "sums")
+    (flag,) = decontamination_job.contaminated_page(ws, "sums")
     assert flag.span is None

@@ -9,9 +9,9 @@ from support.runs import Canned, run_order
 
 from glan_core import runs
 from glan_core.curriculum import syllabus_editing
-from glan_core.dataset.export_job import export, is_folder, own_folder, packed
-from glan_core.dataset.formats import FORMATS, suffix
-from glan_core.dataset.row_selection import ChosenRows, expected, sample_row
+from glan_core.dataset.export_job import ExportTarget, export_bytes, export_dataset, exports_folder, is_folder
+from glan_core.dataset.formats import FORMATS, file_suffix
+from glan_core.dataset.row_selection import SelectedRows, estimate_rows, sample_row
 from glan_core.dataset.settings import RowSelection
 from glan_core.errors import GlanError
 from glan_core.homework import review
@@ -58,7 +58,7 @@ def ids(file, form="chat") -> set[str]:
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_holds_every_pair_with_its_provenance(filled, tmp_path, form):
     file = tmp_path / "out"
-    done = export(filled, file, form)
+    done = export_dataset(filled, file, form)
     pairs = list(homework_rows.all_pairs(filled.db))
     rows = read(file, form)
     assert done.number == len(pairs) == len(rows) and not done.left_out
@@ -76,9 +76,9 @@ def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, se
     scripted = sum(pair.scripted for pair in homework_rows.all_pairs(filled.db))
     real = sum(not pair.scripted for pair in homework_rows.all_pairs(filled.db))
     assert scripted and real
-    done = export(filled, tmp_path / "a", "chat")
+    done = export_dataset(filled, tmp_path / "a", "chat")
     assert (done.number, done.left_out) == (real, {"scripted": scripted})
-    assert export(filled, tmp_path / "b", "chat", RowSelection(scripted=True)).number == scripted + real
+    assert export_dataset(filled, tmp_path / "b", "chat", RowSelection(scripted=True)).number == scripted + real
     with filled.write() as db:
         tag_rows.put_tags(
             db, [Tag(pair.question.seq, "duplicate", "near") for pair in list(homework_rows.all_pairs(db))[::3]], None
@@ -88,12 +88,12 @@ def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, se
         RowSelection(which=PairFilter(disciplines=("music",)), scripted=False),
     ):  # fmt: skip
         standing = coverage.coverage_by_node(filled)["music" if choice.which.disciplines else ""]
-        assert expected(filled, choice, standing) == sum(1 for _ in ChosenRows(filled, choice))
+        assert estimate_rows(filled, choice, standing) == sum(1 for _ in SelectedRows(filled, choice))
 
 
 def test_what_is_expected_of_rows_by_the_scripted_teacher_alone(filled):
     standing = coverage.coverage_by_node(filled)[""]
-    assert [expected(filled, RowSelection(scripted=scripted), standing) for scripted in (None, True, False)] == [
+    assert [estimate_rows(filled, RowSelection(scripted=scripted), standing) for scripted in (None, True, False)] == [
         standing.kept, standing.kept, 0
     ]  # fmt: skip
 
@@ -107,28 +107,28 @@ def test_a_sample_row_is_one_that_the_choice_takes(filled):
 @pytest.mark.parametrize(("form", "split"), [("chat", "none"), ("parquet", "syllabus"), ("datasets", "none")])
 def test_what_is_packed_for_a_browser_is_the_file_or_an_archive_of_the_folder(filled, tmp_path, form, split):
     choice = RowSelection(split=split, validation_share=0.5)
-    data = packed(filled, form, choice)
+    data = export_bytes(filled, form, choice)
     if not is_folder(form, split):
-        export(filled, tmp_path / "out", form, choice)
+        export_dataset(filled, tmp_path / "out", form, choice)
         assert data == (tmp_path / "out").read_bytes()
         return
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(tmp_path)
-    export(filled, tmp_path / "out", form, choice)
+    export_dataset(filled, tmp_path / "out", form, choice)
     files = {file.relative_to(tmp_path / "out") for file in (tmp_path / "out").rglob("*") if file.is_file()}
     assert files and all((tmp_path / file).is_file() for file in files) and (tmp_path / "README.md").is_file()
 
 
 def test_the_folder_for_exports_of_a_workspace_is_made_when_it_is_used(filled):
-    place = own_folder(filled)
+    place = exports_folder(filled)
     assert not place.exists()
-    export(filled, place / "pairs.jsonl", "chat")
+    export_dataset(filled, place / "pairs.jsonl", "chat")
     assert (place / "pairs.jsonl").is_file()
 
 
 def test_only_what_is_asked_for(filled, tmp_path):
     def of(**asked) -> list[dict]:
-        export(filled, tmp_path / "out", "alpaca", RowSelection(which=PairFilter(**asked)))
+        export_dataset(filled, tmp_path / "out", "alpaca", RowSelection(which=PairFilter(**asked)))
         return [origin for _, _, origin in read(tmp_path / "out", "alpaca")]
 
     assert {origin["discipline"] for origin in of(disciplines=("music",))} == {"music"}
@@ -146,7 +146,7 @@ def test_only_what_is_asked_for(filled, tmp_path):
 def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, settings, tmp_path, monkeypatch):
     def looked_up() -> int:
         seen.clear()
-        export(filled, tmp_path / f"out {len(texts)}", "chat")
+        export_dataset(filled, tmp_path / f"out {len(texts)}", "chat")
         texts.append((tmp_path / f"out {len(texts)}").read_text())
         return len(seen)
 
@@ -162,20 +162,20 @@ def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, settings,
 
 def test_nothing_to_export_leaves_no_file_and_keeps_an_old_one(filled, tmp_path):
     old = tmp_path / "out"
-    export(filled, old, "chat")
+    export_dataset(filled, old, "chat")
     before = old.read_bytes()
     with pytest.raises(GlanError, match="scripted"):
-        export(filled, old, "chat", RowSelection(scripted=False))
+        export_dataset(filled, old, "chat", RowSelection(scripted=False))
     with pytest.raises(GlanError, match="is a file"):
-        export(filled, old, "datasets")
+        export_dataset(filled, old, "datasets")
     assert old.read_bytes() == before and [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_a_folder_takes_the_place_of_an_earlier_export_and_of_nothing_else(filled, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    export(filled, folder, "datasets")
-    export(filled, folder, "chat", RowSelection(split="combination", validation_share=0.5))
+    export_dataset(filled, folder, "datasets")
+    export_dataset(filled, folder, "chat", RowSelection(split="combination", validation_share=0.5))
     assert {p.name for p in folder.iterdir()} == {
         "README.md",
         "coverage.svg",
@@ -185,11 +185,11 @@ def test_a_folder_takes_the_place_of_an_earlier_export_and_of_nothing_else(fille
     }
     assert not ids(folder / "train.jsonl") & ids(folder / "validation.jsonl")
     with pytest.raises(GlanError, match="it is a folder"):
-        export(filled, folder, "chat")
+        export_dataset(filled, folder, "chat")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("precious")
     with pytest.raises(GlanError, match="other things"):
-        export(filled, tmp_path / "home", "datasets")
+        export_dataset(filled, tmp_path / "home", "datasets")
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -199,10 +199,10 @@ def test_an_export_that_is_broken_off_leaves_nothing_and_keeps_what_was_there(fi
         raise KeyboardInterrupt
 
     out = tmp_path / "out"
-    export(filled, out, form)
+    export_dataset(filled, out, form)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     with pytest.raises(KeyboardInterrupt):
-        export(filled, out, form, step=broken)
+        export_dataset(filled, out, form, step=broken)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p != tmp_path} == before
 
 
@@ -210,7 +210,7 @@ def test_what_a_killed_export_of_the_same_run_left_is_cleared_away(filled, tmp_p
     left = tmp_path / ".out.unfinished-7"
     left.mkdir()
     (left / "half").write_text("")
-    export(filled, tmp_path / "out", "chat", mark=7)
+    export_dataset(filled, tmp_path / "out", "chat", target=ExportTarget(mark=7))
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -218,7 +218,7 @@ def test_a_row_is_one_line_whatever_its_texts_hold(ws, settings, teach, tmp_path
     nasty = 'He said: "line\u2028break"\n```\ncode\n```\n\t€ 😀'
     teach(Canned(lambda stage, nth, messages: nasty if stage == "answer" else None))
     run_order(ws, settings("music"))
-    export(ws, tmp_path / "out.jsonl", "chat")
+    export_dataset(ws, tmp_path / "out.jsonl", "chat")
     assert {answer for _, answer, _ in read(tmp_path / "out.jsonl", "chat")} == {nasty}
 
 
@@ -232,15 +232,15 @@ def test_rejected_and_tagged_pairs_are_left_out_unless_asked_for_by_reason(fille
         tag_rows.overrule(db, pairs[3].question.seq, "quality", "loop", "Ada")
     left_out = {"rejected": 1, "duplicate": 1, "contaminated": 1}
     for form in FORMATS:
-        done = export(filled, tmp_path / form, form)
+        done = export_dataset(filled, tmp_path / form, form)
         assert (done.number, done.left_out) == (len(pairs) - 3, left_out)
         assert ids(tmp_path / form, form) == {pair.question.id for pair in pairs[3:]}
-    done = export(filled, tmp_path / "out", "chat", RowSelection(include=("rejected", "duplicate")))
+    done = export_dataset(filled, tmp_path / "out", "chat", RowSelection(include=("rejected", "duplicate")))
     assert (done.number, done.left_out) == (len(pairs) - 1, {"contaminated": 1})
     assert [origin["dropped"] for _, _, origin in read(tmp_path / "out", "chat")][:3] == ["rejected", "duplicate", ""]
     review.review_all(filled, PairFilter(), "reject", "Ada")
     with pytest.raises(GlanError, match=f"{len(pairs)} rejected; ask"):
-        export(filled, tmp_path / "out", "chat")
+        export_dataset(filled, tmp_path / "out", "chat")
 
 
 def test_pairs_of_sessions_out_of_use_keep_their_provenance(filled, tmp_path):
@@ -248,7 +248,7 @@ def test_pairs_of_sessions_out_of_use_keep_their_provenance(filled, tmp_path):
     syllabus = curriculum_rows.syllabus(filled.db, pair.question.syllabus_id)
     only = [syllabus_editing.SessionEdit(None, "Another", "", ("Zebra",))]
     syllabus_editing.edit_syllabus(filled, syllabus.id, "Ada", text=syllabus.text, sessions=only)
-    export(filled, tmp_path / "out", "chat")
+    export_dataset(filled, tmp_path / "out", "chat")
     assert len(read(tmp_path / "out", "chat")[0][2]["concepts"]) == len(pair.question.concepts)
 
 
@@ -266,9 +266,9 @@ def test_what_people_and_runs_add_while_it_is_written_is_left_for_the_next_expor
 
     all_pairs = homework_rows.all_pairs
     monkeypatch.setattr(homework_rows, "all_pairs", meanwhile)
-    assert export(filled, tmp_path / "out", "chat").number == number
+    assert export_dataset(filled, tmp_path / "out", "chat").number == number
     monkeypatch.undo()
-    assert export(filled, tmp_path / "out", "chat").number > number
+    assert export_dataset(filled, tmp_path / "out", "chat").number > number
 
 
 def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_paused(filled, tmp_path, monkeypatch):
@@ -297,10 +297,10 @@ def test_a_run_without_a_place_to_go_fails_with_a_sentence(filled):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_can_be_read_back_as_a_dataset_made_elsewhere(filled, tmp_path, form):
-    out = tmp_path / f"out{suffix(form)}"
-    export(filled, out, form)
+    out = tmp_path / f"out{file_suffix(form)}"
+    export_dataset(filled, out, form)
     rows = [(row.question, row.answer) for row in read_foreign(out).rows()]
     assert rows == [(pair.question.text, pair.answer) for pair in homework_rows.all_pairs(filled.db)]
     folder = tmp_path / "split"
-    export(filled, folder, form, RowSelection(split="combination", validation_share=0.4))
+    export_dataset(filled, folder, form, RowSelection(split="combination", validation_share=0.4))
     assert {(row.question, row.answer) for row in read_foreign(folder).rows()} == set(rows)

@@ -3,8 +3,8 @@
 import pytest
 from support.runs import run_order
 
-from glan_core.dataset.export_job import export
-from glan_core.dataset.formats import COLUMNS, FORMATS, shaped, suffix
+from glan_core.dataset.export_job import export_dataset
+from glan_core.dataset.formats import COLUMNS, FORMATS, file_suffix, format_row
 from glan_core.dataset.settings import RowSelection
 from glan_core.taxonomy import tree_editing
 
@@ -24,11 +24,11 @@ def test_datasets_loads_every_format_with_its_provenance(filled, tmp_path, form)
     from datasets import load_dataset, load_from_disk
 
     folder, cache = tmp_path / "out", str(tmp_path / "cache")
-    manifest = export(filled, folder, form, SPLIT)
+    manifest = export_dataset(filled, folder, form, SPLIT)
     loaded = load_dataset(str(folder), cache_dir=cache)
     assert {name: len(rows) for name, rows in loaded.items()} == manifest.rows and len(manifest.rows) == 2
     row = loaded["train"][0]
-    assert set(row) == set(shaped(dict.fromkeys(COLUMNS, ""), form))
+    assert set(row) == set(format_row(dict.fromkeys(COLUMNS, ""), form))
     origin = row.get("provenance", row)
     assert origin["concepts"] and origin["taxonomy"] and origin["id"].startswith("qst-")
     if form == "datasets":
@@ -36,7 +36,7 @@ def test_datasets_loads_every_format_with_its_provenance(filled, tmp_path, form)
         assert load_from_disk(str(folder)).cache_files["train"]
     else:
         kind = "parquet" if form == "parquet" else "json"
-        file = str(folder / f"train{suffix(form)}")
+        file = str(folder / f"train{file_suffix(form)}")
         assert len(load_dataset(kind, data_files=file, cache_dir=cache)["train"]) == manifest.rows["train"]
 
 
@@ -63,7 +63,7 @@ def test_trl_trains_on_chat_prompt_and_completion_and_parquet_as_they_are(filled
         disable_tqdm=True, logging_strategy="no", eval_strategy="steps", eval_steps=1,
     )  # fmt: skip
     for form in ("chat", "prompt-completion", "parquet"):
-        export(filled, tmp_path / form, form, SPLIT)
+        export_dataset(filled, tmp_path / form, form, SPLIT)
         rows = load_dataset(str(tmp_path / form), cache_dir=str(tmp_path / "cache"))
         trainer = SFTTrainer(
             model=model, args=settings, processing_class=tokenizer, train_dataset=rows["train"],

@@ -8,10 +8,10 @@ from support.runs import run_order
 
 from glan_core.cli import main
 from glan_core.dataset import glan_test_store
-from glan_core.dataset.held_out_filter import Guard, combination, likeness, runs_of
-from glan_core.dataset.manifest import counted
+from glan_core.dataset.held_out_filter import HeldOutFilter, concept_set, jaccard, shingles
+from glan_core.dataset.manifest import selection_manifest
 from glan_core.dataset.settings import RowSelection
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
 
@@ -33,36 +33,36 @@ def test_no_row_of_a_snapshot_combines_the_concepts_of_a_test_question_or_nearly
     items = glan_test_store.read_items(filled, "first")
     assert [item.discipline for item in items] == ["mathematics"] * 6 + ["music"] * 6
     assert all(item.reference and item.concepts and item.taxonomy for item in items)
-    assert len({combination(item.concepts) for item in items}) == 12
+    assert len({concept_set(item.concepts) for item in items}) == 12
     run_order(filled, {"name": "rest"}, "snapshot")
     taken = read_snapshot(filled, "rest")
     rows = [row for _, row in taken.rows()]
-    asked = {combination(item.concepts) for item in items}
-    assert rows and not [row for row in rows if combination(row["concepts"]) in asked]
-    assert max(likeness(runs_of(row["prompt"]), runs_of(item.question)) for row in rows for item in items) < 0.7
+    asked = {concept_set(item.concepts) for item in items}
+    assert rows and not [row for row in rows if concept_set(row["concepts"]) in asked]
+    assert max(jaccard(shingles(row["prompt"]), shingles(item.question)) for row in rows for item in items) < 0.7
     assert taken.manifest.left_out["held_out"] >= 12 and taken.manifest.tests == {
         "first": glan_test_store.read_test(filled, "first").hash
     }
-    everything = counted(filled, RowSelection(include=("held_out",)))
+    everything = selection_manifest(filled, RowSelection(include=("held_out",)))
     assert everything.number == taken.manifest.number + taken.manifest.left_out["held_out"] and everything.tests == {}
 
 
 def test_rows_that_come_after_the_freeze_are_kept_out_too(filled, settings):
     freeze(filled)
-    before = counted(filled, RowSelection()).left_out["held_out"]
+    before = selection_manifest(filled, RowSelection()).left_out["held_out"]
     run_order(filled, settings("mathematics", "music", questions_per_syllabus=120))
-    asked = {combination(item.concepts) for item in glan_test_store.read_items(filled, "first")}
+    asked = {concept_set(item.concepts) for item in glan_test_store.read_items(filled, "first")}
     run_order(filled, {"name": "later"}, "snapshot")
     later = read_snapshot(filled, "later")
     assert later.manifest.left_out["held_out"] >= before
-    assert not [row for _, row in later.rows() if combination(row["concepts"]) in asked]
+    assert not [row for _, row in later.rows() if concept_set(row["concepts"]) in asked]
 
 
 def test_a_small_discipline_keeps_most_of_its_combinations_for_training(filled):
     done = freeze(filled, questions=1000)
     test = glan_test_store.read_test(filled, "first")
     assert "had too few pairs for 1000 each" in done.message
-    assert sum(test.disciplines.values()) <= 0.2 * counted(filled, RowSelection(include=("held_out",))).number
+    assert sum(test.disciplines.values()) <= 0.2 * selection_manifest(filled, RowSelection(include=("held_out",))).number
 
 
 def test_the_same_seed_holds_out_the_same_and_another_one_others(filled):
@@ -78,14 +78,14 @@ def test_a_test_from_what_a_snapshot_held_out_has_no_question_that_its_training_
     assert freeze(filled, "held", snapshot="split").state == "finished"
     items = glan_test_store.read_items(filled, "held")
     held = {row["id"] for _, row in read_snapshot(filled, "split").rows("validation")}
-    guard = Guard((item, 0.7) for item in items)
+    guard = HeldOutFilter((item, 0.7) for item in items)
     assert items and {item.id for item in items} <= held
     assert not any(guard.hits(row["prompt"], row["concepts"]) for _, row in read_snapshot(filled, "split").rows("train"))
 
 
 def test_two_teams_can_use_the_same_test(filled, new_workspace):
     freeze(filled)
-    data = glan_test_store.file_of(filled, "first").read_bytes()
+    data = glan_test_store.test_path(filled, "first").read_bytes()
     other = new_workspace("other")
     taken = glan_test_store.import_test(other, io.BytesIO(data), None, 5.0, "first.jsonl")
     assert taken == glan_test_store.read_test(filled, "first")
@@ -94,19 +94,19 @@ def test_two_teams_can_use_the_same_test(filled, new_workspace):
 
 def test_a_changed_test_is_refused_and_nothing_is_kept(filled, new_workspace):
     freeze(filled)
-    data = glan_test_store.file_of(filled, "first").read_bytes().replace(b"Explain", b"Define", 1)
+    data = glan_test_store.test_path(filled, "first").read_bytes().replace(b"Explain", b"Define", 1)
     other = new_workspace("other")
     with pytest.raises(GlanError, match="was changed since it was frozen"):
         glan_test_store.import_test(other, io.BytesIO(data), None, 5.0, "first.jsonl")
     assert glan_test_store.list_tests(other) == [] and not list((other.folder / glan_test_store.FOLDER).iterdir())
-    glan_test_store.file_of(filled, "first").write_bytes(data)
+    glan_test_store.test_path(filled, "first").write_bytes(data)
     with pytest.raises(GlanError, match="was changed since it was frozen"):
         glan_test_store.read_items(filled, "first")
 
 
 def test_a_test_whose_questions_can_not_be_told_apart_is_refused(filled, new_workspace):
     freeze(filled)
-    head, first, *rest = glan_test_store.file_of(filled, "first").read_text("utf-8").splitlines()
+    head, first, *rest = glan_test_store.test_path(filled, "first").read_text("utf-8").splitlines()
     data = "\n".join([head, first, first, *rest[1:]]).encode()
     with pytest.raises(GlanError, match="same id"):
         glan_test_store.import_test(new_workspace("other"), io.BytesIO(data), None, 5.0, "first.jsonl")
@@ -143,7 +143,7 @@ def test_a_name_is_given_once_and_a_removed_test_frees_its_questions(filled):
     freeze(filled)
     assert freeze(filled).message == 'There is already a test "first": choose another name.'
     glan_test_store.remove_test(filled, "first")
-    assert counted(filled, RowSelection()).left_out.get("held_out", 0) == 0
+    assert selection_manifest(filled, RowSelection()).left_out.get("held_out", 0) == 0
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_the_guard_finds_what_comparing_everything_with_everything_finds():
         rows.append(
             " ".join(rng.choice(vocabulary) if rng.random() < rng.choice((0, 0.02, 0.05, 0.2)) else word for word in words)
         )
-    items = [glan_test_store.Item(id=str(n), question=" ".join(words)) for n, words in enumerate(questions)]
+    items = [glan_test_store.GlanTestItem(id=str(n), question=" ".join(words)) for n, words in enumerate(questions)]
     for threshold in (0.3, 0.5, 0.7, 1.0):
-        guard = Guard((item, threshold) for item in items)
+        guard = HeldOutFilter((item, threshold) for item in items)
         for row in rows:
-            near = {n for n, item in enumerate(items) if likeness(runs_of(row), runs_of(item.question)) >= threshold}
+            near = {n for n, item in enumerate(items) if jaccard(shingles(row), shingles(item.question)) >= threshold}
             assert guard.hits(row, ()) == near
 
 

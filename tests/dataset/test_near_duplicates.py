@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.runs import Canned, number, rows, run_order
 
-from glan_core.dataset.near_duplicate_job import FACT, Repeat, repeats, resolved
+from glan_core.dataset.near_duplicate_job import FACT, Duplicate, find_duplicates, merge_semantic
 from glan_core.diversity import vector_store
 from glan_core.diversity.semantic_neighbors import similar
 from glan_core.homework import review
@@ -38,13 +38,13 @@ def planted(number: int, seed: int = 0) -> tuple[list[tuple[int, str]], dict[int
 
 def found(*texts: str, threshold: float = 0.7) -> dict[int, tuple[int, str]]:
     """Which of some questions, numbered from 1, repeat which, and how."""
-    return {r.seq: (r.of, r.how) for r in repeats([list(enumerate(texts, start=1))], threshold)}
+    return {r.seq: (r.of, r.how) for r in find_duplicates([list(enumerate(texts, start=1))], threshold)}
 
 
 def test_planted_repeats_are_found_and_nothing_else():
     questions, truth = planted(6000)
     pages = [questions[start : start + 500] for start in range(0, len(questions), 500)]
-    result = {repeat.seq: repeat.of for repeat in repeats(pages)}
+    result = {repeat.seq: repeat.of for repeat in find_duplicates(pages)}
     right = sum(truth.get(seq) == of for seq, of in result.items())
     assert right / len(truth) >= 0.99
     assert right / len(result) >= 0.99
@@ -52,7 +52,7 @@ def test_planted_repeats_are_found_and_nothing_else():
 
 def test_the_similarity_is_the_jaccard_of_three_word_runs():
     one = "alpha beta gamma delta epsilon zeta eta theta iota kappa lamda mu nu xi omicron"
-    (repeat,) = repeats([[(1, one), (2, one.replace("omicron", "pi rho"))]])
+    (repeat,) = find_duplicates([[(1, one), (2, one.replace("omicron", "pi rho"))]])
     runs = [
         {tuple(t.split()[at : at + 3]) for at in range(len(t.split()) - 2)} for t in (one, one.replace("omicron", "pi rho"))
     ]
@@ -131,7 +131,7 @@ def test_a_run_tags_rows_with_the_one_they_repeat_and_says_how_many(taught):
     assert run.message == "4 questions compared: 1 word for word, 0 nearly (at least 0.70) repeat an earlier one."
     assert dropped(ws) == [("DEFINE energy", "Define energy.")]
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped = 'duplicate'") == 1
-    assert ws.fact(FACT)["up_to"] == homework_rows.last_seq(ws.db)
+    assert ws.metadata(FACT)["up_to"] == homework_rows.last_seq(ws.db)
 
 
 def test_what_is_out_already_does_not_stand_and_a_later_check_frees_its_repeats(taught):
@@ -153,7 +153,7 @@ def test_an_overruled_repeat_stays_in_when_the_check_runs_again(taught):
 
 
 def test_without_vectors_meaning_cannot_be_compared(taught):
-    run = run_order(taught("Define energy."), {"meaning": True}, kind="dedup")
+    run = run_order(taught("Define energy."), {"semantic": True}, kind="dedup")
     assert run.state == "failed"
     assert "embed them first" in run.message
 
@@ -165,9 +165,9 @@ def test_rows_similar_in_meaning_name_the_most_similar_that_stands():
 
 
 def test_what_repeats_a_row_that_repeats_another_in_meaning_names_that_one():
-    near, meant = Repeat(9, 5, "near", 0.8), Repeat(5, 1, "meaning", 0.97)
-    assert resolved([near, Repeat(8, 2, "exact", 1.0)], [meant]) == [
-        Repeat(9, 1, "meaning", 0.97), Repeat(8, 2, "exact", 1.0), meant,
+    near, meant = Duplicate(9, 5, "near", 0.8), Duplicate(5, 1, "meaning", 0.97)
+    assert merge_semantic([near, Duplicate(8, 2, "exact", 1.0)], [meant]) == [
+        Duplicate(9, 1, "meaning", 0.97), Duplicate(8, 2, "exact", 1.0), meant,
     ]  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_a_run_can_compare_in_meaning_by_stored_vectors(taught):
     toy = SimpleNamespace(name="toy", about="A toy.", dim=2, embed=lambda texts: np.eye(2)[:1])
     stored = vector_store.Writer(vector_store.folder_of(ws, "toy"), toy)
     stored.append(seqs, np.array([[1, 0], [0.998, 0.06], [0, 1], [0, 1]]))
-    run = run_order(ws, {"meaning": True}, kind="dedup")
+    run = run_order(ws, {"semantic": True}, kind="dedup")
     assert "1 word for word, 0 nearly (at least 0.70), 1 in meaning (at least 0.95)" in run.message
     assert dropped(ws) == [("How is energy defined?", "What is energy?"), ("what is a FORCE", "What is a force?")]
-    assert "no vectors of other: those of toy" in run_order(ws, {"meaning": True, "embedder": "other"}, kind="dedup").message
+    assert "no vectors of other: those of toy" in run_order(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message

@@ -118,19 +118,19 @@ INNOCENT = [
 
 @pytest.mark.parametrize("rule", quality_filter_job.RULES)
 def test_takes_out_what_it_is_for(rule):
-    tests = quality_filter_job.tests_of(QualityFilterSettings(rules=(rule,)))
+    tests = quality_filter_job.rule_tests(QualityFilterSettings(rules=(rule,)))
     missed = [pair for pair in GUILTY[rule] if not tests[rule](*pair)]
     assert not missed
 
 
 @pytest.mark.parametrize("rule", quality_filter_job.RULES)
 def test_leaves_the_innocent_alone(rule):
-    test = quality_filter_job.tests_of(QualityFilterSettings(rules=(rule,)))[rule]
+    test = quality_filter_job.rule_tests(QualityFilterSettings(rules=(rule,)))[rule]
     assert {pair[0]: found for pair in INNOCENT if (found := test(*pair))} == {}
 
 
 def test_another_language_can_be_the_expected_one():
-    german = quality_filter_job.tests_of(QualityFilterSettings(rules=("language",), language="de"))["language"]
+    german = quality_filter_job.rule_tests(QualityFilterSettings(rules=("language",), language="de"))["language"]
     asked = "Erkläre, wie die Photosynthese die Energie des Lichts in Zucker speichert und welche Rolle das Wasser spielt."
     assert (
         german(asked, "Das Licht spaltet in den Thylakoiden Wasser, und die Energie treibt dann den Aufbau des Zuckers an.")
@@ -140,13 +140,13 @@ def test_another_language_can_be_the_expected_one():
 
 
 def test_how_short_is_a_setting():
-    strict = quality_filter_job.tests_of(QualityFilterSettings(rules=("short",), shortest_answer=30))["short"]
+    strict = quality_filter_job.rule_tests(QualityFilterSettings(rules=("short",), min_answer_words=30))["short"]
     assert strict(QUESTION, ANSWER) == "the answer has 19 words"
 
 
 def test_an_unknown_filter_is_named():
     with pytest.raises(GlanError, match=r"no filter 'taste'.*refusal"):
-        quality_filter_job.tests_of(QualityFilterSettings(rules=("taste",)))
+        quality_filter_job.rule_tests(QualityFilterSettings(rules=("taste",)))
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_run_tags_what_filters_find_and_the_next_one_takes_it_back(faulty):
     assert {tag.name: tag.detail["found"] for tag in tag_rows.tags_of(faulty.db, seq)} == {
         "depends": "“shown in Figure 2”", "cut": "it ends with “…t entropy grows. Both hold in any closed system, as does the”",
     }  # fmt: skip
-    assert quality_filter_job.chosen(faulty) == ("depends", "cut")
+    assert quality_filter_job.applied_rules(faulty) == ("depends", "cut")
 
     run_order(faulty, {"rules": ["cut"]}, kind="filter")
     assert [tag.name for tag in tag_rows.tags_of(faulty.db, seq)] == ["cut"]
@@ -193,7 +193,7 @@ def test_what_a_person_overruled_stays_in(faulty):
 
 
 def test_examples_show_what_would_go_without_touching_anything(faulty):
-    sample = quality_filter_job.examples(faulty, QualityFilterSettings(rules=("depends", "cut", "loop")))
+    sample = quality_filter_job.preview_filters(faulty, QualityFilterSettings(rules=("depends", "cut", "loop")))
     assert (sample.looked_at, sample.pairs, sample.dropped) == (8, 8, 1)
     assert sample.found == {"depends": 1, "cut": 1, "loop": 0}
     (example,) = sample.examples["depends"]
@@ -205,7 +205,7 @@ def test_examples_show_what_would_go_without_touching_anything(faulty):
 def test_examples_look_at_a_bounded_sample_and_never_at_what_was_rejected(faulty):
     rejected = number(faulty, "SELECT id FROM questions WHERE text LIKE '%Figure%'")
     review(faulty, rejected, "reject", "Ada")
-    sample = quality_filter_job.examples(faulty, QualityFilterSettings(rules=("depends",)))
+    sample = quality_filter_job.preview_filters(faulty, QualityFilterSettings(rules=("depends",)))
     assert (sample.looked_at, sample.found) == (7, {"depends": 0})
-    assert quality_filter_job.examples(faulty, QualityFilterSettings(rules=("depends",)), rows=3).looked_at <= 14
-    assert quality_filter_job.examples(faulty, QualityFilterSettings(rules=("depends",)), seconds=-1).looked_at == 0
+    assert quality_filter_job.preview_filters(faulty, QualityFilterSettings(rules=("depends",)), rows=3).looked_at <= 14
+    assert quality_filter_job.preview_filters(faulty, QualityFilterSettings(rules=("depends",)), seconds=-1).looked_at == 0

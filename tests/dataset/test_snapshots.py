@@ -7,8 +7,8 @@ import pytest
 from support.runs import go_on, run_order
 
 from glan_core.cli import main
-from glan_core.dataset import snapshots
-from glan_core.dataset.export_job import export
+from glan_core.dataset import snapshot_store
+from glan_core.dataset.export_job import export_dataset
 from glan_core.dataset.settings import SnapshotSettings
 from glan_core.dataset.splits import split_of
 from glan_core.errors import GlanError
@@ -16,7 +16,7 @@ from glan_core.homework import review
 from glan_core.settings import read_settings
 from glan_core.workspace import edit_batch, homework_rows, tag_rows
 from glan_core.workspace.tag_rows import Tag
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import set_metadata
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def take(ws, name="v1", **settings):
     """Take a snapshot in this process; the snapshot."""
     done = run_order(ws, {"name": name, **settings}, "snapshot")
     assert done.state == "finished", done.message
-    return snapshots.read_snapshot(ws, name)
+    return snapshot_store.read_snapshot(ws, name)
 
 
 def split(frozen) -> dict[str, list[dict]]:
@@ -41,7 +41,7 @@ def test_a_snapshot_holds_the_rows_and_the_numbers_and_later_edits_change_nothin
     pairs = list(homework_rows.all_pairs(filled.db))
     with filled.write() as db:
         tag_rows.put_tags(db, [Tag(pairs[0].question.seq, "duplicate", "near")], None)
-        set_fact(db, "check:dedup", {"settings": {"threshold": 0.7}, "up_to": pairs[5].question.seq, "at": time.time()})
+        set_metadata(db, "check:dedup", {"settings": {"threshold": 0.7}, "up_to": pairs[5].question.seq, "at": time.time()})
     frozen = take(filled, validation_share=0.3)
     before, manifest = split(frozen), frozen.manifest
     assert manifest.number == len(pairs) - 1 and manifest.left_out == {"duplicate": 1}
@@ -56,7 +56,7 @@ def test_a_snapshot_holds_the_rows_and_the_numbers_and_later_edits_change_nothin
     with filled.write() as db:
         edit_batch.change(db, "Ada", [(pairs[1].question.id, "text", "Another question, long enough?")])
     review.review(filled, pairs[2].question.id, "reject", "Ada")
-    assert split(snapshots.read_snapshot(filled, "v1")) == before and snapshots.verify(filled, "v1")
+    assert split(snapshot_store.read_snapshot(filled, "v1")) == before and snapshot_store.verify_snapshot(filled, "v1")
 
 
 @pytest.mark.parametrize("rule", ["syllabus", "combination"])
@@ -99,16 +99,16 @@ def test_the_same_rows_have_the_same_hash_and_a_changed_row_is_noticed(filled):
     texts = table["prompt"].to_pylist()
     texts[0] += "!"
     parquet.write_table(table.set_column(0, "prompt", [texts]), frozen.file("train"))
-    assert not snapshots.verify(filled, "a") and snapshots.verify(filled, "b")
+    assert not snapshot_store.verify_snapshot(filled, "a") and snapshot_store.verify_snapshot(filled, "b")
     frozen.file("train").write_bytes(b"PAR1")
     with pytest.raises(GlanError, match="damaged"):
-        snapshots.verify(filled, "a")
+        snapshot_store.verify_snapshot(filled, "a")
 
 
 def test_an_export_of_a_snapshot_is_what_was_frozen(filled, tmp_path):
     frozen = take(filled, validation_share=0.4)
     review.review(filled, next(homework_rows.all_pairs(filled.db)).question.id, "reject", "Ada")
-    manifest = export(filled, tmp_path / "out", "prompt-completion", snapshot="v1")
+    manifest = export_dataset(filled, tmp_path / "out", "prompt-completion", snapshot="v1")
     assert manifest.hash == frozen.manifest.hash
     for name, rows in split(frozen).items():
         lines = [json.loads(line) for line in (tmp_path / "out" / f"{name}.jsonl").read_text("utf-8").splitlines()]
@@ -118,16 +118,16 @@ def test_an_export_of_a_snapshot_is_what_was_frozen(filled, tmp_path):
 def test_a_name_is_taken_once_listed_and_free_again_when_removed(filled):
     take(filled, "b")
     take(filled, "a", split="none")
-    assert [manifest.name for manifest in snapshots.list_snapshots(filled)] == ["a", "b"]
+    assert [manifest.name for manifest in snapshot_store.list_snapshots(filled)] == ["a", "b"]
     done = run_order(filled, {"name": "a"}, "snapshot")
     assert done.state == "failed" and "already a snapshot" in done.message
-    snapshots.remove_snapshot(filled, "a")
-    assert [manifest.name for manifest in snapshots.list_snapshots(filled)] == ["b"]
+    snapshot_store.remove_snapshot(filled, "a")
+    assert [manifest.name for manifest in snapshot_store.list_snapshots(filled)] == ["b"]
     with pytest.raises(GlanError, match="there is b"):
-        snapshots.read_snapshot(filled, "a")
+        snapshot_store.read_snapshot(filled, "a")
     for name in ("../glan", "", ".hidden"):
         with pytest.raises(GlanError):
-            snapshots.remove_snapshot(filled, name)
+            snapshot_store.remove_snapshot(filled, name)
     assert [p.name for p in (filled.folder / "snapshots").iterdir()] == ["b"]
 
 
