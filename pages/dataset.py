@@ -1,4 +1,4 @@
-"""Dataset: from what was generated to what is kept, why the rest is left out, and the ways to take it away."""
+"""Dataset page: funnel, quality filters, deduplication, decontamination, snapshots and export."""
 
 import streamlit as st
 
@@ -28,10 +28,10 @@ VIEWS = {
 ws, tree = page_frame.open_page("Dataset")
 standing = coverage.coverage_by_node(ws, tree)[url_state.focus() or ""]
 pairs = int(standing.counts["pairs"])
-said = f"{plural(pairs, 'pair')} · {number(standing.kept)} kept ({standing.kept / pairs:.0%})" if pairs else "Nothing here yet."
+said = f"{plural(pairs, 'pair')} · {number(standing.kept)} kept ({standing.kept / pairs:.0%})" if pairs else "No pairs yet."
 page_frame.title("Dataset", tree, said, ws)
 if not pairs and not coverage.coverage_by_node(ws, tree)[""].counts["pairs"]:
-    st.info("The dataset is made of answered questions. There are none yet: a run writes them.", icon=":material/database:")
+    st.info("No answered questions yet. A run generates them.", icon=":material/database:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         url_state.go("pages/runs.py")
     st.stop()

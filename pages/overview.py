@@ -211,8 +211,7 @@ if standings[""].disciplines:
         detail()
 else:
     st.info(
-        "The taxonomy has no disciplines yet. Add the default taxonomy or import your own; its coverage is shown "
-        "here.",
+        "The taxonomy has no disciplines yet. Add the default taxonomy or import your own; its coverage is shown here.",
         icon=":material/donut_large:",
     )
     if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):

@@ -50,9 +50,7 @@ def choose_view(live: list[Run]) -> str:
 def planning() -> None:
     """Draw the form, and the plan with its start button."""
     if not hierarchy.disciplines_under(tree, url_state.focus()):
-        st.info(
-            "No disciplines in focus. Select another node, or add a discipline.", icon=":material/account_tree:"
-        )
+        st.info("No disciplines in focus. Select another node, or add a discipline.", icon=":material/account_tree:")
         if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
             url_state.go("pages/taxonomy.py")
         return
@@ -107,9 +105,7 @@ def at_work(live: list[Run]) -> None:
     """Draw one line for the live runs above the form."""
     if live:
         names = ", ".join(f"run {run.id} ({plain(run.title)})" for run in live[:3])
-        st.caption(
-            f":material/monitoring: Running: {names}{' and more' if len(live) > 3 else ''}. See Watch for progress."
-        )
+        st.caption(f":material/monitoring: Running: {names}{' and more' if len(live) > 3 else ''}. See Watch for progress.")
 
 
 everything = run_rows.runs(ws.db, MOST)

@@ -25,13 +25,13 @@ def ws(home):
 def test_the_dataset_is_frozen_verified_and_downloaded(page, server, ws, tmp_path):
     visit(page, server, "/dataset?workspace=demo&dataset_view=Snapshots", "Dataset")
     enter(page, "Name", "first")
-    press(page, "Freeze 96 pairs")
+    press(page, "Create snapshot (96 pairs)")
     expect(page.get_by_text("Froze 96 pairs as first")).to_be_visible()  # a process of its own did it, and the page saw its end
     manifest = snapshot_store.read_snapshot(ws, "first").manifest
     expect(page.get_by_text(manifest.hash)).to_be_visible()
     press(page, "Verify")
     expect(page.get_by_text("It holds exactly the rows")).to_be_visible()
-    press(page, "Export this")
+    press(page, "Export")
     expect(page.get_by_role("button", name="Download 96 pairs")).to_be_visible()
     print("URL", page.url)
     with page.expect_download() as started:
@@ -47,9 +47,9 @@ def test_the_dataset_is_frozen_verified_and_downloaded(page, server, ws, tmp_pat
 
 def test_the_workspace_is_written_to_a_file_of_this_machine(page, server, ws, tmp_path):
     visit(page, server, "/dataset?workspace=demo&focus=music&dataset_view=Export", "Dataset · Music")
-    page.get_by_role("radio", name="This machine").or_(page.get_by_role("button", name="This machine")).first.click()
+    page.get_by_role("radio", name="Folder or file").or_(page.get_by_role("button", name="Folder or file")).first.click()
     still(page)
     enter(page, "File", str(tmp_path / "music.jsonl"))
-    press(page, "Write 16 pairs")
+    press(page, "Export 16 pairs")
     expect(page.get_by_text("Wrote 16 pairs to")).to_be_visible()
     assert len((tmp_path / "music.jsonl").read_text("utf-8").splitlines()) == 16

@@ -81,10 +81,10 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
     assert abs(number - len(inside)) <= 2  # a point on the edge is in or out
     button.click()
     expect(page.get_by_text(f"Rejected {number} questions.")).to_be_visible()
-    assert pair_filter.number_of(ws.db, PairFilter(review="reject")) == number
+    assert pair_filter.count_matching(ws.db, PairFilter(review="reject")) == number
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text(f"Rejected {number} questions.")).to_have_count(0)
-    assert pair_filter.number_of(ws.db, PairFilter(review="reject")) == 0
+    assert pair_filter.count_matching(ws.db, PairFilter(review="reject")) == 0
     page.get_by_role("button", name="Look closer").click()
     expect(page.get_by_text("A part of the map is shown.")).to_be_visible()
     page.get_by_role("button", name="Show the whole map").click()

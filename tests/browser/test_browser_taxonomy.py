@@ -104,7 +104,7 @@ def test_a_node_is_voted_on(page, server, home):
     expect(page.get_by_role("button", name="Keep · 1")).to_be_visible()
     still(page)
     ws = Workspace.open(home / "demo")
-    assert taxonomy_rows.tallies(ws.db)["natural-sciences"] == (1, 0)
+    assert taxonomy_rows.vote_counts(ws.db)["natural-sciences"] == (1, 0)
     ws.close()
 
 

@@ -180,9 +180,11 @@ def test_what_went_wrong_is_said_and_tried_again_without_paying_twice(demo_ws, a
 def test_without_a_key_nothing_is_begun(demo_ws, at_once):
     shown = described()
     shown.app.selectbox(key="adding_kind").set_value("openai").run()
-    assert dialog_says(shown, "Enter the model to continue.") and not [one for one in shown.labels() if one.startswith("Write")]
+    assert dialog_says(shown, "Enter the model to continue.") and not [
+        one for one in shown.labels() if one.startswith("Generate")
+    ]
     shown.app.text_input(key="adding_model").set_value("gpt-4o-mini").run()
-    assert next(label for label in shown.labels() if label.startswith("Write")).startswith(
+    assert next(label for label in shown.labels() if label.startswith("Generate")).startswith(
         "Write a preview · 10 calls · about "
     )
     assert dialog_says(shown.press("Generate preview"), "OPENAI_API_KEY is not set") and preview.waiting(demo_ws) == []
@@ -260,7 +262,7 @@ def test_an_empty_taxonomy_has_no_place_for_a_discipline_yet(home):
     Workspace.create(home / "empty").close()
     shown = opened()
     assert dialog_says(shown, "The taxonomy is empty. Add the default taxonomy")
-    assert not [label for label in shown.labels() if label.startswith("Write")]
+    assert not [label for label in shown.labels() if label.startswith("Generate")]
 
 
 def test_what_somebody_else_has_settled_meanwhile_is_simply_gone(demo_ws, at_once):

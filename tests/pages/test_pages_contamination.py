@@ -91,7 +91,7 @@ def test_look_alikes_are_planned_before_they_are_paid_for_and_then_chosen(demo_w
     path = str(write_rows(tmp_path / "codes.jsonl", make_rows(7, 2)))
     shown = evaluate(test=path)
     assert "only changes numbers and names, and says so" in shown.said
-    shown.press("Plan it")
+    shown.press("Plan")
     assert {metric.label: metric.value for metric in shown.app.metric}["Calls"] == "7" and not launched
     shown.press("Start · 7 calls")
     [run] = [run_rows.run(demo_ws.db, id) for id in launched]

@@ -6,7 +6,7 @@ from glan_core.homework import review
 from glan_core.workspace import homework_rows, tag_rows
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import set_metadata
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -29,9 +29,9 @@ def test_the_funnel_leads_from_all_pairs_to_those_that_are_kept(demo_ws):
         Tag(pairs[1].question.seq, "contaminated", "gsm8k", "7", 0.9), Tag(pairs[2].question.seq, "quality", "judge"),
     )  # fmt: skip
     shown = Studio("dataset")
-    assert "96 pairs · 93 kept (97%)" in shown.said and "3 pairs left out" in shown.said
+    assert "96 pairs · 93 kept (97%)" in shown.said and "3 pairs excluded" in shown.said
     found = shown.table("what")
-    assert found["what"].tolist() == ["judged low", "nearly the same", "gsm8k"]
+    assert found["what"].tolist() == ["low judge score", "near duplicate", "gsm8k"]
     assert found["tagged"].tolist() == [1, 1, 1]
     table = shown.table("duplicate").set_index("discipline")
     assert table.index[0] == "Mathematics" and table.loc["Mathematics", "kept"] == 45
@@ -42,9 +42,9 @@ def test_the_funnel_leads_from_all_pairs_to_those_that_are_kept(demo_ws):
 
 def test_the_checks_say_when_they_were_run_and_what_came_since(demo_ws):
     with demo_ws.write() as db:
-        set_fact(db, "check:dedup", {"at": 1.0, "up_to": homework_rows.last_seq(db) - 5})
+        set_metadata(db, "check:dedup", {"at": 1.0, "up_to": homework_rows.last_seq(db) - 5})
     shown = Studio("dataset")
-    assert "about 5 came since" in shown.said and shown.said.count("not run yet") == 3
+    assert "about 5 added since" in shown.said and shown.said.count("not run yet") == 3
     shown.press("Filters")
     assert shown.app.session_state["dataset_view"] == "Filters" and shown.fine
 

@@ -67,8 +67,8 @@ def last_order(ws) -> dict:
 
 @pytest.mark.parametrize(("name", "why", "button"), [
     ("Filters", "nothing is deleted", "Apply 8 filters to 96 pairs"),
-    ("Duplicates", "asked twice", "Look for repeats among 96 questions"),
-    ("Benchmarks", "proves nothing", None),
+    ("Duplicates", "asked twice", "Find duplicates among 96 questions"),
+    ("Benchmarks", "invalidate the benchmark", None),
 ])  # fmt: skip
 def test_before_the_first_run_each_says_what_it_is_good_for(demo_ws, name, why, button):
     shown = view(name)
@@ -79,7 +79,7 @@ def test_before_the_first_run_each_says_what_it_is_good_for(demo_ws, name, why, 
 def test_a_focus_does_not_narrow_a_check_and_it_says_so(demo_ws):
     check(demo_ws, near_duplicate_job.tag_duplicates, NearDuplicateSettings())
     shown = Studio("dataset", dataset_view="Duplicates", focus="music")
-    assert "covers the whole workspace" in shown.said and "Look for repeats among 96 questions" in shown.labels()
+    assert "covers the whole workspace" in shown.said and "Find duplicates among 96 questions" in shown.labels()
 
 
 @pytest.mark.parametrize("name", ["Filters", "Duplicates", "Benchmarks"])
@@ -93,7 +93,7 @@ def test_a_workspace_that_is_only_read_has_no_buttons_that_write(demo_ws, pairs,
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     shown = view(name)
     page_frame._open.clear()
-    assert not {label.split()[0] for label in shown.labels()} & {"Apply", "Keep", "Look", "Check", "Forget"}
+    assert not {label.split()[0] for label in shown.labels()} & {"Apply", "Keep", "Look", "Check", "Remove"}
     assert "Open" in shown.labels(), "what was found can be read"
 
 
@@ -102,8 +102,8 @@ def test_a_workspace_that_is_only_read_has_no_buttons_that_write(demo_ws, pairs,
 
 def test_filters_are_tried_before_anything_is_tagged(demo_ws, pairs):
     edit(demo_ws, pairs[5], answer=REFUSED)
-    shown = view("Filters").press("Try them")
-    assert "Tried on 96 pairs: 1 would be tagged" in shown.said
+    shown = view("Filters").press("Test filters")
+    assert "Tested on 96 pairs: 1 would be tagged" in shown.said
     assert "Refusals · would tag 1 of 96" in shown.said.replace("**", "")
     assert ":yellow-background[I'm sorry, but I can't help with that]" in shown.said
     assert tag_rows.tag_counts(demo_ws.db) == {} and run_rows.runs(demo_ws.db, 9) == [
@@ -132,11 +132,11 @@ def test_what_a_filter_tagged_is_listed_with_the_finding_and_can_be_overruled(de
     edit(demo_ws, pairs[6], question=f"As discussed in class, {pairs[6].question.text}")
     check(demo_ws, quality_filter_job.tag_quality, QualityFilterSettings(rules=("refusal", "depends")))
     shown = view("Filters")
-    assert "Last run just now on 96 pairs. Nothing came since." in shown.said and "96 pairs · 94 kept" in shown.said
+    assert "Last run just now on 96 pairs. Nothing added since." in shown.said and "96 pairs · 94 kept" in shown.said
     next(button for button in shown.app.button if button.key == "count_tagged_depends").click().run()
     assert ":yellow-background[As discussed in class]" in shown.said and REFUSED not in shown.said
     shown.press("Include anyway")
-    assert homework_rows.pair(demo_ws.db, pairs[6].question.id).dropped is None and "stays, said Ada" in shown.said
+    assert homework_rows.pair(demo_ws.db, pairs[6].question.id).dropped is None and "included anyway by Ada" in shown.said
     shown.press("Exclude again")
     assert homework_rows.pair(demo_ws.db, pairs[6].question.id).dropped == "quality"
     shown.press("Open")
@@ -164,20 +164,22 @@ def test_repeats_stand_beside_the_row_that_they_repeat_with_what_differs_marked(
     edit(demo_ws, pairs[2], question=pairs[3].question.text.upper())
     check(demo_ws, near_duplicate_job.tag_duplicates, NearDuplicateSettings())
     shown = view("Duplicates")
-    assert "The words are the same" in shown.said and ":yellow-background" not in shown.said
+    assert "Identical words" in shown.said and ":yellow-background" not in shown.said
     control = next(control for control in shown.app.segmented_control if control.label == "Way")
     control.set_value("near").run()
     assert (
-        ":yellow-background[zeppelin]" in shown.said and "similarity 0." in shown.said and "At least 0.70 alike." in shown.said
+        ":yellow-background[zeppelin]" in shown.said
+        and "similarity 0." in shown.said
+        and "Similarity at least 0.70." in shown.said
     )
     shown.press("Include anyway")
-    assert homework_rows.pair(demo_ws.db, pairs[1].question.id).dropped is None and "Stays all the same" in shown.said
+    assert homework_rows.pair(demo_ws.db, pairs[1].question.id).dropped is None and "Included anyway" in shown.said
 
 
 def test_in_meaning_needs_vectors_and_says_where_to_make_them(demo_ws):
     shown = view("Duplicates")
-    toggle = next(toggle for toggle in shown.app.toggle if toggle.label == "In meaning too")
-    assert toggle.disabled and "needs a vector of each question" in shown.said and "Draw a map" in shown.labels()
+    toggle = next(toggle for toggle in shown.app.toggle if toggle.label == "Semantic duplicates")
+    assert toggle.disabled and "needs a vector of each question" in shown.said and "Create a map" in shown.labels()
 
 
 def test_the_run_compares_as_alike_as_asked(demo_ws, started, monkeypatch):
@@ -186,7 +188,7 @@ def test_the_run_compares_as_alike_as_asked(demo_ws, started, monkeypatch):
     monkeypatch.setattr(vector_store, "list_vectors", lambda ws: [SimpleNamespace(embedder="st:all-MiniLM-L6-v2")])
     monkeypatch.setattr(vector_store, "count_vectors", lambda ws, name: 90)
     shown = view("Duplicates")
-    next(toggle for toggle in shown.app.toggle if toggle.label == "In meaning too").set_value(True).run()
+    next(toggle for toggle in shown.app.toggle if toggle.label == "Semantic duplicates").set_value(True).run()
     assert "90 of 96 questions have a vector" in shown.said
     next(slider for slider in shown.app.slider if slider.label.startswith("Shared")).set_value(0.8)
     shown.press("Look for repeats")
@@ -240,10 +242,10 @@ def test_benchmarks_are_chosen_by_name_or_path_and_checked(demo_ws, started, tmp
     [chosen] = shown.app.multiselect
     assert any(option.startswith("GSM8K · word problems") for option in chosen.options)
     chosen.set_value(["gsm8k", str(tmp_path / "own.csv")]).run()
-    field = next(field for field in shown.app.text_input if field.label == "Column of the question" and "recognised" in field.placeholder
+    field = next(field for field in shown.app.text_input if field.label == "Question column" and "detected" in field.placeholder
                  and field.key.startswith("run_"))  # fmt: skip
     field.set_value("task").run()
-    next(toggle for toggle in shown.app.toggle if toggle.label == "Also where only numbers differ").set_value(True)
+    next(toggle for toggle in shown.app.toggle if toggle.label == "Ignore differences in numbers").set_value(True)
     shown.press("Check 2 benchmarks against 96 pairs")
     settings = last_order(demo_ws)
     assert settings["digits"] and settings["benchmarks"] == [
@@ -266,7 +268,7 @@ def test_every_match_shows_both_texts_with_the_match_marked(demo_ws, pairs, tmp_
     assert len(shown.app.multiselect[0].value) == 2, "the next check is of the same benchmarks"
     shown.press("Include anyway")
     assert homework_rows.pair(demo_ws.db, pairs[4].question.id).dropped is None
-    shown.press("Forget sums_test".replace("_", "\\_"))
+    shown.press("Remove sums_test".replace("_", "\\_"))
     assert "Natalia" not in shown.said and decontamination_job.split_reports(demo_ws) == []
 
 

@@ -70,47 +70,47 @@ def download(shown: Studio):
 
 def test_a_snapshot_is_taken_of_what_was_counted_and_told_in_words(tagged):
     shown = snapshots_view()
-    assert "There is none yet." in shown.said and "Freeze 93 pairs" in shown.labels()
+    assert "No snapshots yet" in shown.said and "Create snapshot (93 pairs)" in shown.labels()
     assert "Excluded: 1 rejected, 2 near-duplicates." in shown.said
     choose(shown, "run_snapshot_include", ["duplicate"])
     choose(shown, "run_snapshot_name", "first")
-    shown.press("Freeze 95 pairs")
+    shown.press("Create snapshot (95 pairs)")
     assert shown.fine and "Froze 95 pairs as first" in shown.said
     [one] = snapshot_store.list_snapshots(tagged)
     assert (one.name, one.number, one.split, one.include) == ("first", 95, "syllabus", ("duplicate",))
     assert shown.table("hash")[["name", "pairs"]].values.tolist() == [["first", 95]]
-    for words in ("1 rejected", "near-duplicates", "not done", "scripted (95)", one.hash, "3 of 126 disciplines"):
+    for words in ("1 rejected", "near-duplicates", "not run", "scripted (95)", one.hash, "3 of 126 disciplines"):
         assert words in shown.said, words
 
 
 def test_the_focus_limits_a_snapshot_and_says_so(tagged):
     shown = snapshots_view(focus="music")
     assert "Only rows of Music" in shown.said
-    shown.press("Freeze 16 pairs")
+    shown.press("Create snapshot (16 pairs)")
     [one] = snapshot_store.list_snapshots(tagged)
     assert one.number == 16 and list(one.disciplines) == ["music"] and ":gray[Only of] Music" in shown.said
 
 
 def test_a_snapshot_is_verified_taken_away_and_removed(tagged):
-    shown = snapshots_view().press("Freeze")
+    shown = snapshots_view().press("Create snapshot")
     [one] = snapshot_store.list_snapshots(tagged)
     assert "holds exactly the rows" in shown.press("Verify").said
     file = next((tagged.folder / "snapshots").glob("*/train.parquet"))
     file.write_bytes(b"changed")
     assert "is damaged" in shown.press("Verify").said
-    shown.press("Export this")
+    shown.press("Export")
     assert shown.fine and field(shown, "export_source").value == one.name and "is damaged" in shown.said
     assert shown.app.session_state["dataset_view"] == "Export" and download(shown).label == f"Download {one.number} pairs"
     shown = snapshots_view().press(f"Remove {one.number} pairs")
-    assert not snapshot_store.list_snapshots(tagged) and "There is none yet." in shown.said
+    assert not snapshot_store.list_snapshots(tagged) and "No snapshots yet" in shown.said
 
 
 def test_a_name_that_is_taken_or_none_is_refused_before_anything_is_done(demo_ws):
-    shown = snapshots_view().press("Freeze")
+    shown = snapshots_view().press("Create snapshot")
     [one] = snapshot_store.list_snapshots(demo_ws)
     choose(shown, "run_snapshot_name", one.name)
-    assert "choose another name" in shown.said and "Freeze 96 pairs" not in shown.labels()
-    choose(shown, "run_snapshot_name", "../elsewhere").press("Freeze")
+    assert "Choose another name" in shown.said and "Create snapshot (96 pairs)" not in shown.labels()
+    choose(shown, "run_snapshot_name", "../elsewhere").press("Create snapshot")
     assert "letters, digits" in shown.said and len(snapshot_store.list_snapshots(demo_ws)) == 1
 
 
@@ -122,7 +122,7 @@ def test_the_command_says_what_the_form_does(tagged, form):
     choose(shown, "run_export_include", ["rejected"])
     choose(shown, "run_export_split", "combination")
     choose(shown, "run_export_share", 20)
-    shown.press("Write 46 pairs")
+    shown.press("Export 46 pairs")
     settings = run_rows.runs(tagged.db, 1)[0].params
     command = next(code.value for code in shown.app.code if code.value.startswith("glan export"))
     args = _parser().parse_args(shlex.split(command)[1:])
@@ -138,16 +138,16 @@ def test_every_format_shows_a_row_and_is_a_download(demo_ws):
                        "parquet": '"question_teacher"', "datasets": '"question_teacher"', "chat": '"messages"'}.items():  # fmt: skip
         choose(shown, "run_export_form", form)
         assert shown.fine and sign in shown.app.code[-1].value and download(shown).label == "Download 96 pairs", form
-    assert "Read by TRL" in shown.said and "scripted teacher" in shown.said
+    assert "For TRL" in shown.said and "scripted teacher" in shown.said
 
 
 def test_what_is_too_much_for_the_browser_goes_to_the_machine(demo_ws, monkeypatch):
     monkeypatch.setattr(row_choice, "MOST_DOWNLOADED", 50)
     monkeypatch.setattr(export_form, "MOST_DOWNLOADED", 50)
     shown = exports()
-    assert field(shown, "run_export_place").value == "path" and "Write 96 pairs" in shown.labels()
+    assert field(shown, "run_export_place").value == "path" and "Export 96 pairs" in shown.labels()
     choose(shown, "run_export_place", "download")
-    assert "At most 50 rows go through the browser" in shown.said and download(shown).disabled
+    assert "Downloads are limited to 50 rows" in shown.said and download(shown).disabled
     shown.app.session_state["card_open"] = True
     shown.app.run()
     assert "take a snapshot" in shown.said
@@ -164,14 +164,14 @@ def test_the_card_is_shown_before_it_is_written(tagged):
 
 def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo_ws, monkeypatch):
     shown = choose(exports(), "run_export_place", "hub")
-    assert "Nobody is logged in to the Hub" in shown.said and "Send 96 pairs" not in shown.labels()
+    assert "Nobody is logged in to the Hub" in shown.said and "Upload 96 pairs" not in shown.labels()
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_secret")
     sent = []
     monkeypatch.setattr("glan_core.io.hub.push", lambda folder, repo, **how: sent.append((repo, how["private"])) or "there")
     choose(shown, "run_export_repo", "ada/glan")
     choose(shown, "run_export_license", "cc-by-4.0")
     assert "Nobody is logged in" not in shown.said and "--push ada/glan --license cc-by-4.0" in shown.said
-    shown.press("Send 96 pairs")
+    shown.press("Upload 96 pairs")
     assert sent == [("ada/glan", True)] and "Sent 96 pairs to there" in shown.said
     assert "hf_secret" not in shown.said and "hf_secret" not in str(run_rows.runs(demo_ws.db, 1)[0])
     choose(shown, "run_export_repo", "no name")
@@ -180,27 +180,27 @@ def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo
 
 def test_a_job_that_failed_says_why(demo_ws):
     shown = choose(choose(exports(), "run_export_place", "path"), "run_export_path", "/nowhere/at/all.jsonl")
-    shown.press("Write 96 pairs")
+    shown.press("Export 96 pairs")
     assert shown.fine and "name a file in a folder that exists" in shown.said
 
 
 def test_who_may_not_write_can_still_look_and_download(demo_ws, monkeypatch):
-    snapshots_view().press("Freeze")
+    snapshots_view().press("Create snapshot")
     demo_ws.close()
     monkeypatch.setattr(os, "access", lambda *where: False)
     st.cache_resource.clear()
     shown = snapshots_view()
     assert shown.fine and "read-only" in shown.said and len(shown.table("hash")) == 1
-    assert not [label for label in shown.labels() if label.startswith(("Freeze", "Remove"))]
+    assert not [label for label in shown.labels() if label.startswith(("Create snapshot", "Remove"))]
     shown = exports()
     assert shown.fine and not download(shown).disabled and "Hugging Face Hub" not in shown.said
 
 
 def test_without_rows_in_focus_there_is_nothing_to_take(demo_ws):
     shown = snapshots_view(focus="law")
-    assert shown.fine and "Freeze 0 pairs" not in shown.labels()
+    assert shown.fine and "Create snapshot (0 pairs)" not in shown.labels()
     shown = exports(focus="law")
-    assert shown.fine and download(shown).disabled and "No row to show." in shown.said
+    assert shown.fine and download(shown).disabled and "No rows to show." in shown.said
 
 
 def test_what_is_encircled_on_the_map_can_be_taken_away(tagged, monkeypatch):
@@ -218,19 +218,19 @@ def test_the_judge_is_planned_with_its_price_before_it_is_started(demo_ws):
     shown = Studio("dataset", dataset_view="Judge")
     assert (
         shown.fine
-        and "What the judge leaves out" in shown.said
-        and "Plan it" in shown.labels()
+        and "Excluded by the judge" in shown.said
+        and "Plan" in shown.labels()
         and not [one for one in shown.labels() if one.startswith("Start")]
     )
-    choose(shown, "run_judge_sample", 20).press("Plan it")
+    choose(shown, "run_judge_sample", 20).press("Plan")
     assert "Start · 20 calls · free" in shown.labels() and "free" in [metric.value for metric in shown.app.metric]
     choose(shown, "run_judge_difficulty", 5)
-    assert "Plan it" in shown.labels()  # another order than the planned one
-    shown.press("Plan it").press("Start")
+    assert "Plan" in shown.labels()  # another order than the planned one
+    shown.press("Plan").press("Start")
     assert shown.fine and judgment_rows.count_judged(demo_ws.db) == 20 and "20 pairs judged so far" in shown.said
     tagged = tag_rows.tag_counts(demo_ws.db)["quality", "judge"][0]
     assert tagged and f"{tagged} pairs tagged" in shown.said and "**Difficulty" in shown.said
     shown.press("Include anyway")
-    assert "stays, said Ada" in shown.said and tag_rows.tag_counts(demo_ws.db)["quality", "judge"][1] == 1
-    choose(shown, "run_judge_difficulty", 1).press("Plan it")
-    assert "Apply the minimums" in shown.labels()
+    assert "included anyway by Ada" in shown.said and tag_rows.tag_counts(demo_ws.db)["quality", "judge"][1] == 1
+    choose(shown, "run_judge_difficulty", 1).press("Plan")
+    assert "Apply minimums" in shown.labels()

@@ -87,11 +87,11 @@ def test_what_is_encircled_is_listed_rejected_starred_and_brought_back(demo_ws):
     shown = at(Studio("diversity"), "cluster", 1)
     assert "5 questions" in shown.said and len(shown.table("question")) == 5
     shown.press("Reject 5")
-    assert pair_filter.number_of(demo_ws.db, PairFilter(review="reject")) == 5 and "Rejected 5 questions." in shown.said
+    assert pair_filter.count_matching(demo_ws.db, PairFilter(review="reject")) == 5 and "Rejected 5 questions." in shown.said
     shown.press("Undo")
-    assert pair_filter.number_of(demo_ws.db, PairFilter(review="reject")) == 0
+    assert pair_filter.count_matching(demo_ws.db, PairFilter(review="reject")) == 0
     shown.press("Star 5")
-    assert pair_filter.number_of(demo_ws.db, PairFilter(starred=True)) == 5
+    assert pair_filter.count_matching(demo_ws.db, PairFilter(starred=True)) == 5
     shown.press("Clear")
     assert "2 clusters" in shown.said
 

@@ -27,7 +27,7 @@ def test_the_first_syllabus_is_shown_as_a_course_plan(demo_ws):
     shown = Studio("syllabi", focus="mathematics")
     subject = first(demo_ws)
     sessions = curriculum_rows.sessions(demo_ws.db, syllabus_id(subject.id))
-    asked = curriculum_rows.times_asked(demo_ws.db, syllabus_id(subject.id))
+    asked = curriculum_rows.concept_question_counts(demo_ws.db, syllabus_id(subject.id))
     assert shown.fine and "2 of 2 subjects have a syllabus" in shown.said
     assert subject.name in shown.said and subject.level in shown.said and "Learning objectives" in shown.said
     for n, session in enumerate(sessions, start=1):
@@ -42,7 +42,7 @@ def test_a_link_opens_a_subject_with_its_discipline_in_the_breadcrumb(demo_ws):
     shown = Studio("syllabi", focus="mathematics", subject=other.id)
     assert f"**{other.name}**" in shown.labels() and shown.app.query_params["subject"] in (other.id, [other.id])
     shown.go("homework", focus="mathematics", subject=other.id)
-    assert len(shown.table("question")) == pair_filter.number_of(
+    assert len(shown.table("question")) == pair_filter.count_matching(
         demo_ws.db, pair_filter.PairFilter(syllabus_id=syllabus_id(other.id))
     )
     elsewhere = Studio("syllabi", focus="music", subject=other.id)
@@ -55,7 +55,7 @@ def test_a_chip_leads_to_the_questions_about_its_concept(demo_ws):
     concept, name = session.concepts[0]
     shown.app.button_group(key=f"chips_{session.id}").set_value(concept).run()
     assert shown.fine and "Homework · Mathematics" in shown.said and f"about {name}" in shown.said
-    assert len(shown.table("question")) == curriculum_rows.times_asked(demo_ws.db, session.syllabus_id)[concept]
+    assert len(shown.table("question")) == curriculum_rows.concept_question_counts(demo_ws.db, session.syllabus_id)[concept]
     shown.go("homework", focus="mathematics", concept=concept)
     shown.app.button(key="chip_concept").click().run()
     assert len(shown.table("question")) == 48

@@ -230,7 +230,7 @@ def test_votes_decide_a_proposal(demo_ws):
     shown = Studio("taxonomy")
     shown.app.button(key=f"vote_{first.id}_True").click().run()
     shown.app.button(key=f"vote_{second.id}_False").click().run()
-    assert taxonomy_rows.tallies(demo_ws.db) == {first.id: (1, 0), second.id: (0, 1)}
+    assert taxonomy_rows.vote_counts(demo_ws.db) == {first.id: (1, 0), second.id: (0, 1)}
     assert {"Keep · 1", "Remove · 1"} <= set(shown.labels())
     shown.press("Apply votes · adds 1, rejects 1")
     assert shown.fine and "16 open proposals" in shown.said
@@ -242,7 +242,7 @@ def test_a_later_vote_replaces_the_earlier_and_a_node_can_be_voted_out(demo_ws):
     assert "Apply votes · no majority yet" not in shown.labels()
     shown.app.button(key="vote_physics_True").click().run()
     shown.app.button(key="vote_physics_False").click().run()
-    assert taxonomy_rows.tallies(demo_ws.db)["physics"] == (0, 1)
+    assert taxonomy_rows.vote_counts(demo_ws.db)["physics"] == (0, 1)
     shown.press("Apply votes · removes 1")
     assert shown.fine and "physics" not in tree_names(demo_ws)
 

@@ -4,20 +4,20 @@ import json
 import socket
 import time
 
-from glan_core.dataset.snapshots import list_snapshots
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.models import tuned_model_store
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, run_rows, training_rows
 from glan_core.workspace.run_rows import StageProgress
-from glan_core.workspace.training_rows import Spoken, Step
+from glan_core.workspace.training_rows import SampleReply, Step
 
 CURVE = [
     Step(n, n / 4, 1000 * n, 2.0 * n, 5.0 / n, 6.0 / n if n % 4 == 0 else None, 1e-3 * (1 - n / 16), 0.5, 400.0) for n in range(1, 9)
 ]  # fmt: skip
 SAID = [
-    Spoken(step, nth, prompt, f"{prompt} At step {step}.") for step in (4, 8) for nth, prompt in enumerate(("Why?", "How?"))
+    SampleReply(step, nth, prompt, f"{prompt} At step {step}.") for step in (4, 8) for nth, prompt in enumerate(("Why?", "How?"))
 ]
 
 

@@ -140,7 +140,8 @@ def add_run(ws: Workspace, state: str, title: str, *, message: str = "", setting
 def add_failure(ws: Workspace, run_id: int | None, cause: str, message: str = "", reply: str = "", work: str = "w") -> None:
     """A piece of work of a run that failed."""
     with ws.write() as db:
-        call_rows.add_failure(db, work, "question", "mathematics", run_id, cause, message, reply, time.time())
+        failure = call_rows.Failure(work, "question", "mathematics", run_id, cause, message, reply, time.time())
+        call_rows.add_failure(db, failure)
 
 
 def draw_map(ws: Workspace, dims: int = 2, most: int | None = None) -> np.ndarray:

@@ -51,7 +51,7 @@ def base(tmp_path_factory):
 def tiny_order(called: str, **values) -> dict:
     """An order for a student that is trained in seconds."""
     settings = {
-        "name": called, "snapshot": "first", "scratch": TINY, "epochs": 4, "batch": 4, "rows_at_once": 4, "max_length": 384,
+        "name": called, "snapshot": "first", "scratch": TINY, "epochs": 4, "global_batch_size": 4, "per_device_batch_size": 4, "max_length": 384,
         "learning_rate": 3e-3, "evaluations": 4, "prompts": ("What is a triad?",), "precision": "fp32",
     }  # fmt: skip
     return FinetuneSettings(**settings | values).model_dump(mode="json")

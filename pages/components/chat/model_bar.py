@@ -118,7 +118,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
             else:
                 st.rerun()
     if st.checkbox("Delete it for good, with its votes", key=f"talk_sure_{conversation.id}"):
-        turns = len(chat_rows.way_to(ws.db, conversation.head))
+        turns = len(chat_rows.path_to(ws.db, conversation.head))
 
         def delete() -> None:
             conversations.remove(ws, conversation.id)

@@ -1,4 +1,4 @@
-"""What the views of the dataset's checks share: when a check was last run, lists of what it found, the rows to be judged."""
+"""Shared parts of the check views: state of a check, paged lists of tagged rows, and row actions."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,31 +13,40 @@ from glan_core.workspace.tag_rows import Tag
 from pages.components.shared import highlighted_text, pair_tags, url_state
 from pages.components.shared.untrusted_text import fault, plain
 
-PAGE = 10  # rows of a list
-SHOWN = {None: "All", False: "Left out", True: "Overruled"}
+PAGE = 10  # rows per page
+SHOWN = {None: "All", False: "Excluded", True: "Overruled"}
 
 
 def standing(ws: Workspace, check: str, about: str, note: str = "") -> Mapping | None:
-    """When a check was last run, on how much (`note` says which), and how much came since; before its first run what it is good
-    for. Its fact."""
+    """Show when a check last ran and how many questions are newer; before its first run, show `about`.
+
+    Args:
+        ws: The open workspace.
+        check: Name of the check.
+        about: Description for the empty state.
+        note: Addition to the number of checked pairs.
+
+    Returns:
+        The stored fact of the last run, or None.
+    """
     if error := st.session_state.pop("deed_error", None):
         fault(error)
-    fact = ws.fact(f"check:{check}")
+    fact = ws.metadata(f"check:{check}")
     if not fact:
         st.info(about, icon=":material/rule:")
         return None
     since = homework_rows.last_seq(ws.db) - fact["up_to"]
     on = f" on {plural(fact['rows'], 'pair')}{note}" if "rows" in fact else ""
     said = f"Last run {ago(fact['at'])}{on}. " + (
-        f"About {plural(since, 'question')} came since." if since > 0 else "Nothing came since."
+        f"About {plural(since, 'question')} added since." if since > 0 else "Nothing added since."
     )
-    focus = " It covers the whole workspace, not only what is in focus." if url_state.focus() else ""
+    focus = " Covers the whole workspace, not only the focus." if url_state.focus() else ""
     st.caption(said + focus, help=exact(fact["at"]))
     return fact
 
 
 def initially(key: str, value: object) -> str:
-    """The key of a field, which shows a value until a person gives it another."""
+    """Set the initial value of a widget and return its key."""
     st.session_state.setdefault(key, value)
     return key
 
@@ -45,13 +54,19 @@ def initially(key: str, value: object) -> str:
 def rows_of(
     key: str, scope: object, fetch: Callable[[int | None, int], Sequence], seq_of: Callable[[object], int]
 ) -> tuple[list, Callable[[], None]]:
-    """One page of a list that is read backwards from a `seq`, and what draws the buttons that turn it. A new `scope` begins
-    at the first page. `fetch(before, limit)` reads."""
+    """Return one page of a list read backwards from a `seq`, and a function that draws its paging buttons.
+
+    Args:
+        key: Prefix of the widget keys.
+        scope: Identity of the list; a new scope starts at the first page.
+        fetch: `fetch(before, limit)` returns rows.
+        seq_of: Returns the `seq` of a row.
+    """
     known, befores = st.session_state.get(key, (None, ()))
     if known != scope:
         befores = ()
     found = list(fetch(befores[-1] if befores else None, PAGE + 1))
-    if befores and not found:  # what was there is gone
+    if befores and not found:  # the rows of this page were deleted
         befores, found = (), list(fetch(None, PAGE + 1))
     st.session_state[key] = (scope, befores)
     shown = found[:PAGE]
@@ -78,7 +93,7 @@ def rows_of(
 
 
 def tagged_rows(ws: Workspace, key: str, kind: str, name: str, overruled: bool | None) -> tuple[list[Tag], Callable[[], None]]:
-    """One page of the tags of a kind and name, as `rows_of`."""
+    """Return one page of tags of a kind and name, as `rows_of`."""
     return rows_of(
         key, (kind, name, overruled),
         lambda before, limit: tag_rows.tags_page(ws.db, kind, name, before=before, overruled=overruled, limit=limit),
@@ -87,7 +102,7 @@ def tagged_rows(ws: Workspace, key: str, kind: str, name: str, overruled: bool |
 
 
 def which(key: str, tagged: int, overruled: int) -> bool | None:
-    """Whether overruled rows are listed, the others, or (None) all; asked only where some are overruled."""
+    """Draw the filter by overruled state if any tag is overruled; None means all."""
     if not overruled:
         return None
     counts = {None: tagged, False: tagged - overruled, True: overruled}
@@ -98,22 +113,22 @@ def which(key: str, tagged: int, overruled: int) -> bool | None:
 
 
 def pair_of(ws: Workspace, seq: int) -> Pair | None:
-    """The pair of a tag, or None where it is gone."""
+    """Return the pair of a tag, or None if it is deleted."""
     ids = homework_rows.ids_by_seq(ws.db, [seq])
     return homework_rows.pair(ws.db, ids[seq]) if seq in ids else None
 
 
 def text(label: str, words: str, spans: Sequence[Span] = (), most: int = 1200) -> None:
-    """A text to be judged under its label, with its marks."""
+    """Show a text with highlighted spans under a label."""
     st.caption(label)
     highlighted_text.show(words, spans, most)
 
 
 def deeds(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, said: str = "") -> None:
-    """What was found, and the buttons that open a row and overrule its tag."""
+    """Show the finding of a tag with the buttons that open its pair and overrule it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if tag.overruled_by:
-            st.badge(f"stays, said {plain(tag.overruled_by)}", color="gray", icon=":material/check:")
+            st.badge(f"included anyway by {plain(tag.overruled_by)}", color="gray", icon=":material/check:")
         if said:
             st.caption(said, width="stretch")
         open_button(tree, pair, f"{tag.kind}_{tag.name}")
@@ -121,7 +136,7 @@ def deeds(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, said: str = "")
 
 
 def open_button(tree: nx.DiGraph, pair: Pair, key: str, label: str = "Open") -> None:
-    """The button that opens a pair on the Homework page."""
+    """Draw the button that opens a pair on the Homework page."""
     if st.button(label, icon=":material/quiz:", type="tertiary", key=f"open_{key}_{pair.question.id}"):
         discipline = pair.question.discipline_id
         url_state.pick(focus=discipline if discipline in tree else None, pair=pair.question.id)

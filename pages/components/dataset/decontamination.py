@@ -1,4 +1,4 @@
-"""Benchmarks: those that the pairs are held against, the report, and each match beside the benchmark's question."""
+"""Decontamination view: choice of benchmarks, report, and each match next to the benchmark's question."""
 
 import networkx as nx
 import pandas as pd
@@ -18,21 +18,21 @@ from pages.components.shared import job_panel
 from pages.components.shared.untrusted_text import fault, plain
 
 ABOUT = (
-    "A model that has seen a benchmark's questions in training proves nothing by answering them. This check holds every question "
-    "and answer against benchmarks; what matches is tagged, shown beside the benchmark's question, and left out of the dataset."
+    "Benchmark questions in the training data invalidate the benchmark. This check searches all questions and answers for "
+    "benchmark questions; matches are tagged, shown next to the benchmark's text, and excluded from the dataset."
 )
-MOST = 900  # characters of a text that are shown around a match
+MOST = 900  # characters shown around a match
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The choice of benchmarks and the run, the report, the matches."""
+    """Draw the choice of benchmarks with its run button, the report and the matches."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
     fact = checks.standing(ws, "decontaminate", ABOUT)
     busy = job_panel.progress(ws, "decontaminate")
     if not ws.read_only:
         settings = _choice(ws)
         label = (
-            f"Check {plural(len(settings.benchmarks), 'benchmark')} against {plural(pairs, 'pair')}"
+            f"Check {plural(pairs, 'pair')} against {plural(len(settings.benchmarks), 'benchmark')}"
             if settings
             else "Check benchmarks"
         )
@@ -53,7 +53,7 @@ def _key(name: str) -> str:
 
 
 def _choice(ws: Workspace) -> DecontaminationSettings | None:
-    """Which benchmarks, those of earlier runs at first; None while none is chosen."""
+    """Draw the choice of benchmarks, initially those of earlier runs; returns None if none is selected."""
     asked = {source.source: source.column for source in decontamination_job.checked_sources(ws)}
     kept = {str(path): path.name for path in stored_benchmarks(ws)}
     key = checks.initially(_key("chosen"), list(asked))
@@ -64,50 +64,49 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
         chosen = st.multiselect(
             "Benchmarks", options, format_func=lambda source: _said(source, kept), key=key,
             accept_new_options=True, width="stretch",
-            placeholder="Choose, or type a file's path or a data set of the Hub (owner/name)",
-            help="All splits are read, the training sets too. Names are looked up on the Hugging Face Hub; only data is read, "
-            "nothing that a data set brings along is executed.",
+            placeholder="Select, or enter a file path or a Hugging Face dataset (owner/name)",
+            help="Reads all splits, including training splits. Names are looked up on the Hugging Face Hub; data files are read "
+            "without executing any code of the dataset.",
         )  # fmt: skip
-        with st.popover("Add a file", icon=":material/upload_file:"):
+        with st.popover("Add file", icon=":material/upload_file:"):
             _upload(ws)
     own = [source for source in chosen if source.lower() not in HUB_BENCHMARKS]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         digits = st.toggle(
-            "Also where only numbers differ", key=_key("digits"),
-            help="Off, a question counts only with its own numbers: 'sold 48 clips' and 'sold 52 clips' are then two questions.",
+            "Ignore differences in numbers", key=_key("digits"),
+            help="If off, questions that differ only in numbers, such as 'sold 48 clips' and 'sold 52 clips', do not match.",
         )  # fmt: skip
         column = ""
         if own:
             known = next((asked[source] for source in own if asked.get(source)), None)
             column = st.text_input(
-                "Column of the question", key=checks.initially(_key("column"), known or ""),
-                placeholder="column of the question: recognised", width=260,
-                label_visibility="collapsed", help="Of your own benchmarks, where it has no usual name.",
+                "Question column", key=checks.initially(_key("column"), known or ""),
+                placeholder="question column: detected", width=260,
+                label_visibility="collapsed", help="Column of the question in your own benchmarks if it is not detected.",
             ).strip()  # fmt: skip
     sources = tuple(BenchmarkSource(source=s, column=(column or None) if s in own else None) for s in chosen if s.strip())
     return DecontaminationSettings(benchmarks=sources, digits=digits) if sources else None
 
 
 def _said(source: str, kept: dict[str, str]) -> str:
-    """A benchmark as it is offered: its name and what it asks. Different ones read differently: the browser tells them apart
-    by that."""
+    """Return the label of a benchmark; labels must be unique, because the browser identifies options by label."""
     if known := HUB_BENCHMARKS.get(source.lower()):
         return f"{known.label} · {known.about}"
-    return f"{kept[source]} · kept in this workspace" if source in kept else source
+    return f"{kept[source]} · uploaded" if source in kept else source
 
 
 def _upload(ws: Workspace) -> None:
-    """A file of a person's own, kept in the workspace."""
-    st.caption("JSONL, JSON, CSV or Parquet with one question a row. It is kept in the workspace's folder.")
-    column = st.text_input("Column of the question", key="upload_column", placeholder="recognised").strip()
+    """Draw the upload of a benchmark file, which is stored in the workspace."""
+    st.caption("JSONL, JSON, CSV or Parquet with one question per row. The file is stored in the workspace.")
+    column = st.text_input("Question column", key="upload_column", placeholder="detected").strip()
     file = st.file_uploader("File", key=f"upload_{st.session_state.get('uploads', 0)}", label_visibility="collapsed")
-    if file and st.button("Add it", width="stretch", key="add_upload"):
+    if file and st.button("Add", width="stretch", key="add_upload"):
         try:
             path = store_benchmark(ws, file.name, file, column or None)
         except GlanError as error:
             fault(error)
             return
-        st.session_state.uploads = st.session_state.get("uploads", 0) + 1  # an empty field for the next file
+        st.session_state.uploads = st.session_state.get("uploads", 0) + 1  # clears the uploader
         st.session_state.benchmark_added = str(path)
         if column:
             st.session_state[_key("column")] = column
@@ -115,7 +114,7 @@ def _upload(ws: Workspace) -> None:
 
 
 def _report(ws: Workspace, tree: nx.DiGraph) -> None:
-    """What was found, by benchmark and split; then the matches of one of them."""
+    """Draw the results by benchmark and split, then the matches of one benchmark."""
     splits = decontamination_job.split_reports(ws)
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == decontamination_job.KIND}
     newest = homework_rows.last_seq(ws.db)
@@ -126,17 +125,17 @@ def _report(ws: Workspace, tree: nx.DiGraph) -> None:
             "rows": [split.rows for split in splits],
             "overruled": [counts.get(split.benchmark, (0, 0))[1] or None for split in splits],
             "since": [max(0, newest - split.up_to) or None for split in splits],
-            "digits": ["any" if split.digits else "the same" for split in splits],
+            "digits": ["ignored" if split.digits else "compared" for split in splits],
         }),
-        hide_index=True, placeholder="–", height="content" if len(splits) <= 10 else 387, alt="What was found of each benchmark",
+        hide_index=True, placeholder="–", height="content" if len(splits) <= 10 else 387, alt="Matches by benchmark and split",
         column_config={
             "benchmark": st.column_config.TextColumn("Benchmark", width=190),
             "split": st.column_config.TextColumn("Split", width=90),
             "items": st.column_config.NumberColumn("Questions", format="localized", width=90),
-            "hit": st.column_config.NumberColumn("Found", format="localized", width=75, help="Questions of it that some pair holds."),
+            "hit": st.column_config.NumberColumn("Matched", format="localized", width=75, help="Benchmark questions found in at least one pair."),
             "rows": st.column_config.NumberColumn("Pairs tagged", format="localized", width=100),
-            "overruled": st.column_config.NumberColumn("Overruled", format="localized", width=90, help="Of the whole benchmark."),
-            "since": st.column_config.NumberColumn("Came since", format="localized", width=90),
+            "overruled": st.column_config.NumberColumn("Overruled", format="localized", width=90, help="Overruled tags of the whole benchmark."),
+            "since": st.column_config.NumberColumn("Unchecked", format="localized", width=90, help="Pairs added since the check."),
             "digits": st.column_config.TextColumn("Numbers", width=80),
         },
     )  # fmt: skip
@@ -151,7 +150,7 @@ def _report(ws: Workspace, tree: nx.DiGraph) -> None:
             )  # fmt: skip
             only = checks.which("flags_overruled", *counts[name])
         else:
-            st.markdown("**No pair holds a question of these benchmarks.**", width="stretch")
+            st.markdown("**No matches with these benchmarks.**", width="stretch")
         st.space("stretch")
         _forget(ws, names)
     if name:
@@ -159,20 +158,22 @@ def _report(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _forget(ws: Workspace, names: list[str]) -> None:
-    """Take a benchmark out again."""
+    """Draw the popover that removes a benchmark and its tags."""
     if ws.read_only or not names:
         return
-    with st.popover("Forget", icon=":material/delete:", type="tertiary"):
+    with st.popover("Remove", icon=":material/delete:", type="tertiary"):
         name = st.selectbox("Benchmark", names, key="forget_which")
-        st.caption("It leaves the report, and its tags go: the pairs count again. What a person overruled stays on record.")
+        st.caption(
+            "Removes the benchmark from the report and deletes its tags, which includes the pairs again. Overrules are kept."
+        )
         st.button(
-            f"Forget {plain(shorten(name, 40))}", width="stretch", key="forget", on_click=job_panel.act,
+            f"Remove {plain(shorten(name, 40))}", width="stretch", key="forget", on_click=job_panel.act,
             args=(decontamination_job.remove_benchmark, ws, name),
         )  # fmt: skip
 
 
 def _flags(ws: Workspace, tree: nx.DiGraph, name: str, only: bool | None) -> None:
-    """The matches of a benchmark, newest pair first, both texts side by side."""
+    """Draw the matches of a benchmark, newest pair first, with both texts."""
     flags, buttons = checks.rows_of(
         "flags_rows", (name, only),
         lambda before, limit: decontamination_job.contaminated_page(ws, name, before=before, overruled=only, limit=limit),
@@ -187,13 +188,13 @@ def _beside(ws: Workspace, tree: nx.DiGraph, flag: ContaminatedPair) -> None:
     with st.container(border=True, gap="xsmall"):
         grid = st.grid(2, gap="medium", min_column_width=260)
         with grid.cell():
-            edited = "" if flag.span else ": edited since, so the place is not known"
-            state = "stays all the same" if flag.tag.overruled_by else "left out"
-            checks.text(f"The pair's {flag.where}, {state}{edited}", flag.text, [flag.span] if flag.span else (), MOST)
+            edited = "" if flag.span else ": edited since, position unknown"
+            state = "included anyway" if flag.tag.overruled_by else "excluded"
+            checks.text(f"Pair, {flag.where}: {state}{edited}", flag.text, [flag.span] if flag.span else (), MOST)
         with grid.cell():
             of = " ".join(plain(part) for part in (flag.benchmark, flag.split) if part)
-            checks.text(f"{of}, question {plain(shorten(flag.item, 40))}", flag.item_text, [flag.item_span], MOST)
+            checks.text(f"Benchmark {of}, question {plain(shorten(flag.item, 40))}", flag.item_text, [flag.item_span], MOST)
         numbers = ", numbers differ" if flag.digits else ""
-        said = f"{plural(flag.run, 'word')} in a row, {flag.share:.0%} of the benchmark's question{numbers}"
+        said = f"{plural(flag.run, 'consecutive word')}, {flag.share:.0%} of the benchmark's question{numbers}"
         if pair := homework_rows.pair(ws.db, flag.id):
             checks.deeds(ws, tree, flag.tag, pair, said)

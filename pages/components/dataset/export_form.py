@@ -1,4 +1,4 @@
-"""Export: what is taken away, as what, and where to; beside it how a row will look, and the card of the dataset."""
+"""Export view: source, format and destination, with a sample row and the dataset card."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import streamlit as st
 
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.card import card, field_bars
-from glan_core.dataset.export_job import is_folder, exports_folder, export_bytes
-from glan_core.dataset.formats import FORMATS, format_row, file_suffix
+from glan_core.dataset.export_job import export_bytes, exports_folder, is_folder
+from glan_core.dataset.formats import FORMATS, file_suffix, format_row
 from glan_core.dataset.manifest import Manifest, selection_manifest
 from glan_core.dataset.row_selection import sample_row
 from glan_core.dataset.settings import ExportSettings, RowSelection
@@ -28,19 +28,19 @@ from pages.components.shared import job_panel, page_frame, url_state
 from pages.components.shared.untrusted_text import fault, model_markdown, plain, scripted_mark
 
 READ_BY = {
-    "chat": ("Chat messages (JSONL)", "TRL, Axolotl, LLaMA-Factory, Unsloth: a list of messages with roles. When in doubt, this one."),
-    "alpaca": ("Alpaca (JSONL)", "LLaMA-Factory, Axolotl, Unsloth: instruction, input (empty) and output."),
-    "sharegpt": ("ShareGPT (JSONL)", "LLaMA-Factory, Axolotl, torchtune: conversations from human and gpt."),
-    "prompt-completion": ("Prompt and completion (JSONL)", "TRL, which then learns from the completion alone."),
+    "chat": ("Chat messages (JSONL)", "TRL, Axolotl, LLaMA-Factory and Unsloth: a list of messages with roles. The default choice."),
+    "alpaca": ("Alpaca (JSONL)", "LLaMA-Factory, Axolotl and Unsloth: instruction, input (empty) and output."),
+    "sharegpt": ("ShareGPT (JSONL)", "LLaMA-Factory, Axolotl and torchtune: conversations from human and gpt."),
+    "prompt-completion": ("Prompt and completion (JSONL)", "TRL, with the loss on the completion only."),
     "parquet": ("Parquet", "datasets, pandas, DuckDB, and TRL as prompt and completion; provenance as columns. The smallest file."),
-    "datasets": ("Hugging Face datasets", "load_from_disk and load_dataset of the library of that name: a folder in Arrow."),
+    "datasets": ("Hugging Face datasets", "load_from_disk and load_dataset of the datasets library: an Arrow folder."),
 }  # fmt: skip
-PLACES = {"download": "Download", "path": "This machine", "hub": "Hugging Face Hub"}
-LONGEST = 320  # characters of a text in the sample
+PLACES = {"download": "Download", "path": "Folder or file", "hub": "Hugging Face Hub"}
+LONGEST = 320  # characters per text in the sample row
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The form of an export beside a row of it and its card."""
+    """Draw the export form, a sample row and the dataset card."""
     busy = job_panel.progress(ws, "export", "snapshot")
     if not busy:
         row_choice.outcome(ws, "export")
@@ -50,12 +50,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         if frozen:
             choice, count, gone = RowSelection(), frozen.number, frozen.left_out
             split = frozen.split
-            st.caption(f"{row_choice.split_words(frozen.rows)}. Left out: {row_choice.left_words(gone)}.")
+            st.caption(f"{row_choice.split_words(frozen.rows)}. Excluded: {row_choice.left_words(gone)}.")
         else:
             choice = row_choice.fields(ws, tree, "export", split="none")
             count, gone = row_choice.count(ws, tree, choice)
             split = choice.split
-            st.caption(f"{plural(count, 'pair')}. Left out: {row_choice.left_words(gone)}.")
+            st.caption(f"{plural(count, 'pair')}. Excluded: {row_choice.left_words(gone)}.")
         place = _place(ws, count)
         form = "parquet" if place == "hub" else _form()
         values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice}
@@ -66,35 +66,35 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _source(ws: Workspace) -> Manifest | None:
-    """The snapshot that is exported, or None for the workspace as it is."""
+    """Draw the choice of the source; returns a snapshot, or None for the current workspace."""
     found = {one.name: one for one in snapshot_store.list_snapshots(ws)}
     if st.session_state.get("export_source") not in found:
         st.session_state.export_source = ""
     name = st.selectbox(
-        "What", ["", *found], key="export_source", bind="query-params",
-        format_func=lambda name: f"Snapshot {name} · {plural(found[name].number, 'pair')}" if name else "The workspace as it is now",
-        help="A snapshot has a name and a hash that training can give; the workspace goes on changing.",
+        "Source", ["", *found], key="export_source", bind="query-params",
+        format_func=lambda name: f"Snapshot {name} · {plural(found[name].number, 'pair')}" if name else "Current workspace",
+        help="A snapshot is fixed, with a name and a hash that training runs record; the workspace keeps changing.",
     )  # fmt: skip
     return found.get(name)
 
 
 def _place(ws: Workspace, count: int) -> str:
-    """Where it goes: a download, a path, or the Hub. Only who may write in the workspace can start the last two."""
+    """Draw the choice of the destination; a read-only workspace offers only the download."""
     if ws.read_only:
         return "download"
     key = "run_export_place"
     st.session_state.setdefault(key, "download" if count <= MOST_DOWNLOADED else "path")
-    return st.segmented_control("Where to", list(PLACES), format_func=PLACES.get, key=key, required=True)
+    return st.segmented_control("Destination", list(PLACES), format_func=PLACES.get, key=key, required=True)
 
 
 def _form() -> str:
     form = st.selectbox("Format", FORMATS, format_func=lambda form: READ_BY[form][0], key="run_export_form")
-    st.caption(f"Read by {READ_BY[form][1]}")
+    st.caption(f"For {READ_BY[form][1]}")
     return form
 
 
 def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, busy: bool) -> None:
-    """The fields of a place, the one button that delivers, and the command that does the same."""
+    """Draw the fields of a destination, the export button and the equivalent command."""
     folder = is_folder(values["form"], split)
     name = _name(ws, values, folder)
     match place:
@@ -112,66 +112,66 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, bu
         return
     if place != "download":
         where = Path(settings.path).name if settings.path else settings.repo
-        verb = "Write" if place == "path" else "Send"
-        if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
+        verb = "Export" if place == "path" else "Upload"
+        if st.button(  # not a callback: it would not see the field that this click deselects
             f"{verb} {plural(count, 'pair')}", type="primary", key="export", disabled=busy or not count or not where,
             icon=":material/save:" if place == "path" else ":material/cloud_upload:",
         ):  # fmt: skip
             job_panel.begin(ws, settings, title=f"Export to {where}")
             st.rerun()
-    st.caption("The same by command line")
+    st.caption("Equivalent command")
     st.code(command(ws, settings), language="bash", wrap_lines=True)
 
 
 def _name(ws: Workspace, values: dict, folder: bool = False) -> str:
-    """What the file or folder is called."""
+    """Return the name of the file or folder."""
     return f"{values['snapshot'] or ws.folder.name}-{values['form']}{'' if folder else file_suffix(values['form'])}"
 
 
 def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) -> None:
-    """The button that hands the dataset to the browser; it is made when it is pressed."""
+    """Draw the download button; the file is generated when it is pressed."""
     fits = count <= MOST_DOWNLOADED
     if not fits:
         st.caption(
-            f"At most {number(MOST_DOWNLOADED)} rows go through the browser: write these to this machine, or use the command."
+            f"Downloads are limited to {number(MOST_DOWNLOADED)} rows. Export to a file on this machine, or use the command."
         )
     st.download_button(
         f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"]),
         file_name=f"{name}.zip" if folder else name, type="primary", icon=":material/download:",
         key="download", on_click="ignore", disabled=not (fits and count),
-        help="A ZIP archive with a file a split, the card and the numbers." if folder else None,
+        help="ZIP archive with one file per split, the dataset card and statistics." if folder else None,
     )  # fmt: skip
 
 
 def _path(ws: Workspace, values: dict, folder: bool, name: str) -> dict:
-    """The fields of a file or folder on this machine."""
+    """Draw the fields of a destination on the server."""
     usual = exports_folder(ws) / name
     typed = st.text_input(
         "Folder" if folder else "File", key="run_export_path", placeholder=str(usual),
-        help="On the machine that the studio runs on. It appears whole or not at all; empty: the place that is shown.",
+        help="Path on the machine that runs the studio, written atomically. Empty: the path shown.",
     ).strip()  # fmt: skip
     path = exports_folder(ws) / Path(typed).expanduser() if typed else usual
     if path.exists():
-        st.caption(f":orange[{plain(str(path))} is there already: an earlier export there is replaced.]")
-    with_card = folder or st.checkbox("With a dataset card beside it", key="run_export_card")
+        st.caption(f":orange[{plain(str(path))} exists and will be replaced.]")
+    with_card = folder or st.checkbox("Write a dataset card next to it", key="run_export_card")
     return {"path": str(path), "card": with_card and not folder}
 
 
 def _hub(ws: Workspace) -> dict:
-    """The fields of a dataset on the Hub."""
-    repo = st.text_input("Dataset on the Hub", key="run_export_repo", placeholder="owner/name").strip()
+    """Draw the fields of a dataset on the Hugging Face Hub."""
+    repo = st.text_input("Hub dataset", key="run_export_repo", placeholder="owner/name").strip()
     with st.grid(2, gap="small", min_column_width=170):
         license = st.text_input(
             "License", key="run_export_license", placeholder="cc-by-4.0",
-            help="The identifier that the card gives. What the teachers' terms allow stands in the card.",
+            help="License identifier for the card. The card also lists the teachers' terms.",
         ).strip()  # fmt: skip
         st.session_state.setdefault("run_export_private", True)
-        private = st.toggle("Private", key="run_export_private", help="For nobody else to see.")
+        private = st.toggle("Private", key="run_export_private", help="Only you and your organization can see the dataset.")
     try:
         hub.check_login()
         st.caption(
-            f"Goes as Parquet with its card{'' if private else ', :orange[for everybody to see]'}. The token is that of HF_TOKEN "
-            "or of this machine's login; nothing typed here is a secret."
+            f"Uploads Parquet files and the card{'' if private else ', :orange[publicly visible]'}. The token is read from HF_TOKEN "
+            "or the login of this machine."
         )  # fmt: skip
     except GlanError as error:
         st.warning(plain(str(error)))
@@ -179,7 +179,7 @@ def _hub(ws: Workspace) -> dict:
 
 
 def command(ws: Workspace, settings: ExportSettings) -> str:
-    """The `glan` command that does the same as an order; its disciplines are those in focus."""
+    """Return the equivalent `glan` command, with the focus as its disciplines."""
     parts = ["glan", "export", str(ws.folder)]
     if settings.repo:
         parts += ["--push", settings.repo] + ([] if settings.private else ["--public"])
@@ -206,16 +206,16 @@ def command(ws: Workspace, settings: ExportSettings) -> str:
 
 
 def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
-    """How a row looks in the format."""
+    """Draw a sample row in the chosen format."""
     head = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    head.markdown(f"**A row as {READ_BY[values['form']][0]}**", width="content")
+    head.markdown(f"**Sample row: {READ_BY[values['form']][0]}**", width="content")
     try:
         row = _frozen_row(ws, str(ws.folder), frozen.name, frozen.hash) if frozen else sample_row(ws, values["choice"])
     except GlanError as error:
         fault(error)
         return
     if row is None:
-        st.caption("No row to show.")
+        st.caption("No rows to show.")
         return
     with head:
         scripted_mark(row["answer_teacher"])
@@ -225,7 +225,7 @@ def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
         wrap_lines=True,
         height=400,
     )
-    st.caption(f"One of the rows; here texts end after {LONGEST} characters. The provenance stands with every row.")
+    st.caption(f"Texts are cut at {LONGEST} characters here. Every row includes its provenance.")
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -234,7 +234,7 @@ def _frozen_row(_ws: Workspace, folder: str, name: str, hash: str) -> dict | Non
 
 
 def _cut(value: object) -> object:
-    """A value with its texts shortened."""
+    """Return a value with its texts shortened."""
     match value:
         case str():
             return shorten(value, LONGEST)
@@ -246,19 +246,19 @@ def _cut(value: object) -> object:
 
 
 def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data: str | None) -> None:
-    """The card that goes with the dataset, once it is asked for; `data` is its file, None for a folder."""
-    opened = st.expander("The dataset card", icon=":material/description:", on_change="rerun", key="card_open")
+    """Draw the dataset card when it is opened; `data` is its data file, None for a folder."""
+    opened = st.expander("Dataset card", icon=":material/description:", on_change="rerun", key="card_open")
     if not opened.open:
         return
     with opened:
         if frozen is None and count > MOST_DOWNLOADED:
             st.caption(
-                f"It is made from numbers that are counted while the rows are written. To read the card of more than "
-                f"{number(MOST_DOWNLOADED)} rows first, take a snapshot of them."
+                f"The card's statistics are computed during the export. To preview the card of more than "
+                f"{number(MOST_DOWNLOADED)} rows, create a snapshot."
             )  # fmt: skip
             return
         if not count:
-            st.caption("There are no rows to make it from.")
+            st.caption("No rows, so there is no card.")
             return
         state = (homework_rows.last_seq(ws.db), count)
         manifest = frozen or Manifest.model_validate_json(
@@ -274,12 +274,12 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
             key="card_coverage",
         )  # fmt: skip
         st.markdown(model_markdown(after))
-        st.caption("At its head, for the Hub")
+        st.caption("YAML front matter")
         st.code(front.strip(), language="yaml")
 
 
 def _odd(license: str | None) -> bool:
-    """Whether it is no identifier that a card could give."""
+    """Return whether the text is not a license identifier."""
     try:
         return license is not None and not read_settings(ExportSettings, {"license": license})
     except GlanError:

@@ -1,4 +1,4 @@
-"""The funnel of the dataset: how many rows each step leaves, why the others are out, and where."""
+"""Funnel view: rows left after each step, and why and where the others are excluded."""
 
 from collections.abc import Mapping
 
@@ -15,13 +15,13 @@ from pages.components.shared import page_frame, url_state
 
 CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
 NAMES = {
-    "exact": "same words", "near": "nearly the same", "meaning": "same in meaning", "judge": "judged low",
+    "exact": "exact duplicate", "near": "near duplicate", "meaning": "semantic duplicate", "judge": "low judge score",
     **{rule.name: rule.label for rule in RULES.values()},
 }  # fmt: skip
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The funnel, the reasons beside it, and the disciplines below."""
+    """Draw the funnel, the reasons and the disciplines."""
     standings = coverage.coverage_by_node(ws, tree)
     standing = standings[url_state.focus() or ""]
     left, right = page_frame.picture_and_detail()
@@ -36,12 +36,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _checks(ws: Workspace) -> None:
-    """Which checks were run, and how much came since."""
+    """Draw which checks have run and how many questions are newer."""
     st.markdown("**Checks**")
     newest = homework_rows.last_seq(ws.db)
     with st.container(gap="xsmall"):
         for check, view in CHECKS.items():
-            fact = ws.fact(f"check:{check}")
+            fact = ws.metadata(f"check:{check}")
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.button(
                     view, type="tertiary", key=f"to_{check}", on_click=st.session_state.update, kwargs={"dataset_view": view},
@@ -54,18 +54,18 @@ def _told(fact: Mapping | None, newest: int) -> str:
     if not fact:
         return "not run yet"
     since = newest - fact.get("up_to", newest)
-    return f"{ago(fact.get('at'))}" + (f", about {number(since)} came since" if since > 0 else "")
+    return f"{ago(fact.get('at'))}" + (f", about {number(since)} added since" if since > 0 else "")
 
 
 def _reasons(ws: Workspace, standing: coverage.Coverage) -> None:
-    """Why rows are left out, by what was found in them; of the whole workspace."""
+    """Draw the reasons for exclusion, for the whole workspace."""
     counts = tag_rows.tag_counts(ws.db)
     out = int(sum(standing.counts[f"dropped_{reason}"] for reason in tag_rows.REASONS))
-    st.markdown(f"**{plural(out, 'pair')} left out**")
+    st.markdown(f"**{plural(out, 'pair')} excluded**")
     if rejected := int(standing.counts["dropped_rejected"]):
-        st.caption(f"{number(rejected)} of them rejected by a person.")
+        st.caption(f"{number(rejected)} of them rejected in review.")
     if not counts:
-        st.caption("No check has found anything yet.")
+        st.caption("No check has found anything.")
         return
     rows = sorted(counts.items(), key=lambda item: (-tag_rows.REASONS.index(item[0][0]), item[1][0]), reverse=True)
     st.dataframe(
@@ -74,19 +74,19 @@ def _reasons(ws: Workspace, standing: coverage.Coverage) -> None:
             "what": [NAMES.get(name, name) for (_, name), _ in rows],
             "tagged": [tagged for _, (tagged, _) in rows], "overruled": [overruled or None for _, (_, overruled) in rows],
         }),
-        hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387, alt="What checks found",
+        hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387, alt="Findings of the checks",
         column_config={
-            "why": st.column_config.TextColumn("Out as", width=88),
-            "what": st.column_config.TextColumn("Found", width=120),
+            "why": st.column_config.TextColumn("Reason", width=88),
+            "what": st.column_config.TextColumn("Finding", width=120),
             "tagged": st.column_config.NumberColumn("Pairs", format="localized", width=55),
-            "overruled": st.column_config.NumberColumn("Kept", format="localized", width=55, help="Of them, kept all the same by a person."),
+            "overruled": st.column_config.NumberColumn("Overruled", format="localized", width=55, help="Included anyway by a reviewer."),
         },
     )  # fmt: skip
-    st.caption("In the whole workspace; a pair can have several, and counts in the funnel by the first.")
+    st.caption("Whole workspace. A pair with several findings counts once in the funnel, for the first reason.")
 
 
 def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -> None:
-    """How much each discipline keeps, those that lose most first."""
+    """Draw the kept share by discipline, lowest first."""
     ids = [id for id in hierarchy.disciplines_under(tree, url_state.focus()) if standings[id].counts["pairs"]]
     if not ids:
         st.caption("No discipline in focus has pairs.")
@@ -100,7 +100,7 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
         "kept": [one.kept for one in some], "share": [100 * (one.kept_share or 0) for one in some],
     }  # fmt: skip
     counted = {name: st.column_config.NumberColumn(words, format="localized", width=67) for name, words in (
-        ("pairs", "Pairs"), ("rejected", "Rejected"), ("quality", "Filtered"), ("duplicate", "Repeated"),
+        ("pairs", "Pairs"), ("rejected", "Rejected"), ("quality", "Filtered"), ("duplicate", "Duplicates"),
         ("contaminated", "Benchmark"), ("kept", "Kept"))}  # fmt: skip
 
     def choose() -> None:
@@ -110,7 +110,7 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
 
     st.dataframe(
         pd.DataFrame(frame), hide_index=True, placeholder="–", height="content" if len(ids) <= 8 else 320,
-        key="funnel_disciplines", on_select=choose, selection_mode="single-row", alt="What each discipline keeps",
+        key="funnel_disciplines", on_select=choose, selection_mode="single-row", alt="Kept pairs by discipline",
         column_config={
             "discipline": st.column_config.TextColumn("Discipline", width=140), **counted,
             "share": st.column_config.ProgressColumn("Kept", format="%.0f%%", min_value=0, max_value=100, width=88),

@@ -1,4 +1,4 @@
-"""Repeated questions: how alike two must be, the run that finds them, and each beside the row that it repeats."""
+"""Duplicates view: similarity thresholds, the run that finds duplicates, and each next to its original."""
 
 import networkx as nx
 import streamlit as st
@@ -17,27 +17,27 @@ from pages.components.shared import job_panel, url_state
 from pages.components.shared.untrusted_text import plain
 
 ABOUT = (
-    "A question that is asked twice teaches nothing new and, held out for validation, is a leak. This check compares every "
-    "question with all earlier ones; the earliest stands, those that repeat it are tagged and left out of the dataset."
+    "Duplicates add no training signal and leak across a validation split. This check compares every question with all earlier "
+    "ones; the earliest is kept, its duplicates are tagged and excluded from the dataset."
 )
-WAYS = {"exact": "The same words", "near": "Nearly the same words", "meaning": "The same in meaning"}
+WAYS = {"exact": "Exact", "near": "Near", "meaning": "Semantic"}
 TOLD = {
-    "exact": "The words are the same; case and punctuation may differ.",
-    "near": "The words that differ are marked.",
-    "meaning": "The vectors of the two lie close together; the words that differ are marked where others agree.",
+    "exact": "Identical words; case and punctuation may differ.",
+    "near": "Differing words are highlighted.",
+    "meaning": "The embeddings are close; differing words are highlighted.",
 }
-MOST = 1500  # characters of a question that are shown
+MOST = 1500  # characters of a question shown
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The settings and the run, then the pairs of rows."""
+    """Draw the settings with their run button, and the duplicates found."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
-    fact = checks.standing(ws, "dedup", ABOUT, ", without those that were rejected or that a filter took out")
+    fact = checks.standing(ws, "dedup", ABOUT, ", excluding rejected and filtered pairs")
     busy = job_panel.progress(ws, "dedup")
     if not ws.read_only:
         settings = _settings(ws, (fact or {}).get("settings", {}), pairs)
         if st.button(
-            f"Look for repeats among {plural(pairs, 'question')}", icon=":material/content_copy:", type="primary",
+            f"Find duplicates among {plural(pairs, 'question')}", icon=":material/content_copy:", type="primary",
             key="find_repeats", disabled=busy,
         ):  # fmt: skip
             job_panel.begin(ws, settings)
@@ -51,62 +51,62 @@ def _key(name: str) -> str:
 
 
 def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
-    """How alike questions must be, as at the last run at first."""
+    """Draw the thresholds, initially those of the last run."""
     stored = vector_store.list_vectors(ws)
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         threshold = st.slider(
-            "Shared 3-word runs, least", 0.6, 1.0, step=0.01,
+            "Min 3-gram similarity", 0.6, 1.0, step=0.01,
             key=checks.initially(_key("threshold"), before.get("threshold", 0.7)), width=240,
-            help="Jaccard similarity: of all the runs of three words that two questions have, the share that both have. At 0.7, "
-            "two questions of 60 words that differ in three of them are the same.",
+            help="Jaccard similarity of the sets of word 3-grams. At 0.7, two questions of 60 words that differ in three words "
+            "are duplicates.",
         )  # fmt: skip
         meaning = st.toggle(
-            "In meaning too", key=checks.initially(_key("meaning"), bool(stored) and before.get("semantic", False)),
-            disabled=not stored, help="Compares the vectors of questions within each discipline.",
+            "Semantic duplicates", key=checks.initially(_key("meaning"), bool(stored) and before.get("semantic", False)),
+            disabled=not stored, help="Also compares question embeddings within each discipline.",
         )  # fmt: skip
         if not stored:
-            st.caption("needs a vector of each question, which the first map makes", width="content")
-            if st.button("Draw a map", icon=":material/scatter_plot:", type="tertiary", key="to_vectors"):
+            st.caption("requires embeddings, which the first map computes", width="content")
+            if st.button("Create a map", icon=":material/scatter_plot:", type="tertiary", key="to_vectors"):
                 url_state.go("pages/diversity.py")
         if not (meaning and stored):
             return NearDuplicateSettings(threshold=threshold)
         names = [info.embedder for info in stored]
         known = before.get("embedder")
         name = st.selectbox(
-            "Vectors of", names, format_func=embedder_form.spoken,
+            "Embedder", names, format_func=embedder_form.spoken,
             key=checks.initially(_key("embedder"), known if known in names else names[0]), width=190,
         )  # fmt: skip
         usual = before.get("semantic_threshold", 0.95) if known == name else usual_threshold(name)
         least = st.slider(
-            "Cosine, least", 0.5, 1.0, step=0.01,
+            "Min cosine similarity", 0.5, 1.0, step=0.01,
             key=checks.initially(_key(f"cosine_{name}"), usual), width=240,
-            help="A place to begin: scales of embedders differ. Look at the pairs that are found, then move it.",
+            help="Scales differ between embedders: inspect the duplicates found, then adjust the threshold.",
         )  # fmt: skip
     with_vector = min(pairs, vector_store.count_vectors(ws, name))
     if with_vector < pairs:
         st.caption(
-            f"{number(with_vector)} of {plural(pairs, 'question')} have a vector; the others are compared by words alone."
+            f"{number(with_vector)} of {plural(pairs, 'question')} have an embedding; the others are compared by words only."
         )
     return NearDuplicateSettings(threshold=threshold, semantic=True, semantic_threshold=least, embedder=name)
 
 
 def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
-    """How many repeat an earlier one, in which way, and a list of them."""
+    """Draw the number of duplicates by kind, and a list of one kind."""
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == "duplicate"}
     ways = [way for way in WAYS if way in counts]
     if fact.get("crowded"):
-        st.caption(f"{plural(fact['crowded'], 'question')} had more look-alikes than could all be compared.")
+        st.caption(f"{plural(fact['crowded'], 'question')} had too many candidates to compare all of them.")
     if not ways:
-        st.markdown("**No question repeats an earlier one.**")
+        st.markdown("**No duplicates found.**")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         way = st.segmented_control(
-            "Way", ways, default=ways[0], required=True, key=f"repeats_way_{'_'.join(ways)}", label_visibility="collapsed",
+            "Kind", ways, default=ways[0], required=True, key=f"repeats_way_{'_'.join(ways)}", label_visibility="collapsed",
             format_func=lambda way: f"{WAYS[way]} · {number(counts[way][0])}",
         )  # fmt: skip
         only = checks.which("repeats_overruled", *counts[way])
     at_least = {"near": "threshold", "meaning": "semantic_threshold"}.get(way)
-    least = f" At least {fact['settings'][at_least]:.2f} alike." if at_least else ""
+    least = f" Similarity at least {fact['settings'][at_least]:.2f}." if at_least else ""
     st.caption(TOLD[way] + least)
     rows, buttons = checks.tagged_rows(ws, "repeats_rows", "duplicate", way, only)
     for tag in rows:
@@ -115,7 +115,7 @@ def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
 
 
 def _beside(ws: Workspace, tree: nx.DiGraph, tag: Tag) -> None:
-    """The row that stands and the one that repeats it, side by side."""
+    """Draw the original and its duplicate side by side."""
     pair = checks.pair_of(ws, tag.seq)
     if pair is None:
         return
@@ -127,18 +127,18 @@ def _beside(ws: Workspace, tree: nx.DiGraph, tag: Tag) -> None:
         grid = st.grid(2, gap="medium", min_column_width=260)
         with grid.cell():
             if stands:
-                checks.text("Stands", standing, in_standing, MOST)
+                checks.text("Kept", standing, in_standing, MOST)
             else:
-                st.caption("The row that it repeats is gone: the next run looks again.")
+                st.caption("The original was deleted; the next run compares again.")
         with grid.cell():
-            checks.text("Stays all the same" if tag.overruled_by else "Left out", repeating, in_repeating, MOST)
+            checks.text("Included anyway" if tag.overruled_by else "Excluded", repeating, in_repeating, MOST)
         said = f"similarity {tag.score:.2f}" if tag.name != "exact" and tag.score is not None else ""
         other = _elsewhere(tree, pair.question.discipline_id, stands.question.discipline_id) if stands else ""
         checks.deeds(ws, tree, tag, pair, " · ".join(part for part in (said, other) if part))
 
 
 def _elsewhere(tree: nx.DiGraph, own: str, other: str) -> str:
-    """Where the two rows are, where that is not the same discipline."""
+    """Return the disciplines of the two rows if they differ."""
     if own == other:
         return ""
     names = [plain(tree.nodes[id]["node"].name) if id in tree else "a removed discipline" for id in (other, own)]

@@ -1,14 +1,14 @@
-"""The quality filters: which there are, what each would take out before it is applied, and what those applied took out."""
+"""Filters view: the quality filters, a preview of what each would tag, and the tagged pairs."""
 
 import networkx as nx
 import streamlit as st
 
-from glan_core.settings import current_names
 from glan_core.dataset import quality_filter_job
 from glan_core.dataset.quality_filter_job import RULES, FilterExample, FilterPreview
 from glan_core.dataset.settings import QualityFilterSettings
 from glan_core.dataset.text_spans import quoted_spans
 from glan_core.formatting import number, plural
+from glan_core.settings import current_names
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
@@ -16,8 +16,8 @@ from pages.components.shared import job_panel, page_frame
 from pages.components.shared.untrusted_text import plain
 
 ABOUT = (
-    "Teachers refuse, break off, go round in circles or refer to a lecture that nobody sees. These filters find such pairs by "
-    "rules, without asking a model; what they tag is left out of the dataset, and nothing is deleted."
+    "Replies can be refusals, cut off, repetitive, or refer to material that is not shown. These rule-based filters find such "
+    "pairs without calling a model; tagged pairs are excluded from the dataset, and nothing is deleted."
 )
 LANGUAGES = {
     "en": "English", "ar": "Arabic", "zh": "Chinese", "cs": "Czech", "da": "Danish", "nl": "Dutch", "fi": "Finnish",
@@ -30,7 +30,7 @@ PICKED, TRIED = "filter_picked", "filter_sample"
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The filters with their switches and settings; beside them what the picked one takes out."""
+    """Draw the filters with their settings, and the pairs found by the selected one."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
     fact = checks.standing(ws, "filter", ABOUT)
     busy = job_panel.progress(ws, "filter")
@@ -44,9 +44,9 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         )
         _deeds(ws, settings, counts, pairs, busy)
         if sample:
-            part = f" of {number(sample.pairs)}, the newest and some from all over" if sample.looked_at < sample.pairs else ""
+            part = f" of {number(sample.pairs)} (the newest and a random sample)" if sample.looked_at < sample.pairs else ""
             st.caption(
-                f"Tried on {plural(sample.looked_at, 'pair')}{part}: {number(sample.dropped)} would be tagged by one or another."
+                f"Tested on {plural(sample.looked_at, 'pair')}{part}: {number(sample.dropped)} would be tagged by at least one filter."
             )
     with right:
         _picked(ws, tree, sample, counts)
@@ -57,37 +57,37 @@ def _key(name: str) -> str:
 
 
 def _settings(before: dict) -> QualityFilterSettings:
-    """The language and the least lengths, those of the last run at first."""
+    """Draw language and minimum lengths, initially those of the last run."""
     usual = before.get("language", "en")
     known = {usual: usual} | LANGUAGES
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         language = st.selectbox(
             "Language", list(known), format_func=known.get, key=checks.initially(_key("language"), usual), width=170,
-            help="That pairs are expected in. Code, formulas and short texts are not judged.",
+            help="Expected language of the pairs. Code, formulas and short texts are not checked.",
         )  # fmt: skip
         least = {}
         for name, label in (
-            ("min_question_words", "Words of a question, least"),
-            ("min_answer_words", "Words of an answer, least"),
+            ("min_question_words", "Min words per question"),
+            ("min_answer_words", "Min words per answer"),
         ):
             least[name] = st.number_input(
                 label, 0, 1000, key=checks.initially(_key(name), before.get(name, 2)), width=190,
-                help="Shorter ones are taken out as too short.",
+                help="Shorter texts are tagged as too short.",
             )  # fmt: skip
     return QualityFilterSettings(rules=(), language=language, **least)
 
 
 def _sample(settings: QualityFilterSettings) -> FilterPreview | None:
-    """What was tried last with these settings in this workspace."""
+    """Return the last test result for these settings in this workspace."""
     of, sample = st.session_state.get(TRIED, (None, None))
     return sample if of == (st.session_state.workspace, settings) else None
 
 
 def _rules(settings: QualityFilterSettings, sample: FilterPreview | None, counts: dict, applied: tuple[str, ...]) -> list[str]:
-    """The filters as rows with their switches and counts; the names of those that are on."""
+    """Draw the filters as rows with switches and counts; returns the names of the active ones."""
     on = []
     with st.container(gap="xsmall", border=True):
-        for column, word in zip(st.columns(COLUMNS), ("Filter", "Takes out", "In the sample", "Tagged"), strict=True):
+        for column, word in zip(st.columns(COLUMNS), ("Filter", "Finds", "In the sample", "Tagged"), strict=True):
             column.caption(f"**{word}**")
         for rule in RULES.values():
             name, about, tried, tagged = st.columns(COLUMNS, vertical_alignment="center")
@@ -103,7 +103,7 @@ def _rules(settings: QualityFilterSettings, sample: FilterPreview | None, counts
 
 
 def _count(cell: object, what: str, name: str, rows: int, overruled: int = 0) -> None:
-    """A number that, clicked, shows the rows it stands for."""
+    """Draw a count that shows its rows when clicked."""
     if not rows:
         cell.caption("0" if what == "tried" else "–")
         return
@@ -111,28 +111,28 @@ def _count(cell: object, what: str, name: str, rows: int, overruled: int = 0) ->
     cell.button(
         f"**{number(rows)}**" if picked else number(rows), key=f"count_{what}_{name}", type="tertiary",
         icon=":material/visibility:", on_click=st.session_state.update, kwargs={PICKED: (st.session_state.workspace, what, name)},
-        help=f"{number(overruled)} of them overruled" if overruled else "Show them",
+        help=f"{number(overruled)} of them overruled" if overruled else "Show these pairs",
     )  # fmt: skip
 
 
 def _chosen() -> tuple[str, str] | None:
-    """('tried' or 'tagged', the filter's name) of what is shown beside the table."""
+    """Return the selection as ('tried' or 'tagged', filter name)."""
     of, *picked = st.session_state.get(PICKED, (None,))
     return tuple(picked) if of == st.session_state.workspace else None
 
 
 def _deeds(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: int, busy: bool) -> None:
-    """Try the filters, or apply them; what goes when filters are off."""
+    """Draw the buttons that test and apply the filters, and what inactive filters will untag."""
     back = {name: tagged for name, (tagged, _) in counts.items() if name in RULES and name not in settings.rules}
     with st.container(horizontal=True, gap="small"):
         if st.button(
-            "Try them",
+            "Test filters",
             icon=":material/science:",
             disabled=not settings.rules,
-            help="On some of the rows. Tags nothing.",
+            help="Runs the filters on a sample without tagging anything.",
             key="try_filters",
         ):
-            with st.spinner("Some of the rows are tried …"):
+            with st.spinner("Testing filters on a sample …"):
                 sample = quality_filter_job.preview_filters(ws, settings)
             st.session_state[TRIED] = (st.session_state.workspace, settings.model_copy(update={"rules": ()})), sample
             most = max(sample.found, key=sample.found.get)
@@ -141,7 +141,7 @@ def _deeds(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: 
         if not ws.read_only:
             label = (
                 f"Apply {plural(len(settings.rules), 'filter')} to {plural(pairs, 'pair')}" if settings.rules
-                else f"Take the tags of all filters off {plural(pairs, 'pair')}"
+                else f"Remove the tags of all filters from {plural(pairs, 'pair')}"
             )  # fmt: skip
             if st.button(
                 label,
@@ -150,18 +150,16 @@ def _deeds(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: 
                 key="apply_filters",
                 disabled=busy or not (settings.rules or back),
             ):
-                st.session_state.pop(PICKED, None)  # what it tags is shown next
+                st.session_state.pop(PICKED, None)  # then shows the pairs that are tagged
                 job_panel.begin(ws, settings)
                 st.rerun()
     if back:
         parts = [f"{RULES[name].label}: {plural(tagged, 'tag')}" for name, tagged in back.items()]
-        st.caption(
-            f"Switched off, their tags go at the next run ({'; '.join(parts)}). What a person overruled stays on record."
-        )
+        st.caption(f"Tags of inactive filters are removed at the next run ({'; '.join(parts)}). Overrules are kept.")
 
 
 def _picked(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview | None, counts: dict) -> None:
-    """What the picked filter would take out, or took out."""
+    """Draw the pairs that the selected filter tagged, or would tag."""
     what, name = _chosen() or (None, None)
     if what == "tried" and sample and name in sample.found:
         _tried(ws, tree, sample, name)
@@ -170,8 +168,8 @@ def _picked(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview | None, count
         name = max((name for name in counts if name in RULES), key=lambda name: counts[name], default=None)
     if name is None:
         with st.container(border=True):
-            st.markdown("**What a filter takes out**")
-            st.caption("Try the filters to see examples here, with what was found in each, before anything is tagged.")
+            st.markdown("**Examples**")
+            st.caption("Test the filters to see examples before anything is tagged.")
         return
     tagged, overruled = counts[name]
     st.markdown(f"**{RULES[name].label}** · {plural(tagged, 'pair')} tagged")
@@ -186,17 +184,17 @@ def _picked(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview | None, count
 
 
 def _tried(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview, name: str) -> None:
-    """Examples of what a filter would take out."""
+    """Draw examples of pairs that a filter would tag."""
     found = sample.found[name]
     st.markdown(f"**{RULES[name].label}** · would tag {number(found)} of {number(sample.looked_at)}")
     if not found:
-        st.caption("It finds nothing in these rows.")
+        st.caption("No matches in the sample.")
     for example in sample.examples[name]:
         with st.container(border=True, gap="xsmall"):
             _texts(example.question, example.answer, example.found)
             _open(ws, tree, example, name)
     if found > len(sample.examples[name]) > 0:
-        st.caption(f"The first {len(sample.examples[name])} of them.")
+        st.caption(f"Showing the first {len(sample.examples[name])}.")
 
 
 def _open(ws: Workspace, tree: nx.DiGraph, example: FilterExample, name: str) -> None:
@@ -205,7 +203,7 @@ def _open(ws: Workspace, tree: nx.DiGraph, example: FilterExample, name: str) ->
 
 
 def _texts(question: str, answer: str, found: str) -> None:
-    """What was found, and the question and the answer around it, marked."""
+    """Draw question and answer with the finding highlighted."""
     in_question, in_answer = quoted_spans(question, found), quoted_spans(answer, found)
     st.markdown(f"Found: {plain(found)}")
     checks.text("Question", question, in_question if not in_answer or len(in_question) else (), 260)

@@ -1,4 +1,4 @@
-"""The judge, for those who want it: a teacher scores pairs by a rubric, and those below a minimum are left out."""
+"""Judge view: a teacher scores pairs by a rubric, and pairs below a minimum score are excluded."""
 
 import networkx as nx
 import pandas as pd
@@ -22,18 +22,18 @@ from pages.components.shared import page_frame, plan_panel, run_table, teacher_f
 from pages.components.shared.untrusted_text import fault, plain
 
 RUBRIC = {
-    "correct": ("Correct", "Is the answer right and complete? 1 wrong or empty, 5 right throughout."),
-    "clear": ("Clear", "Is it plain what is asked, and is the answer easy to follow? 1 confused, 5 plain."),
-    "self_contained": ("Self-contained", "Can it be answered from what it states? 1 a text or figure is missing, 5 nothing is."),
-    "difficulty": ("Difficulty", "1 recalling one fact, 3 several steps, 5 for experts. At least 1 leaves nothing out."),
+    "correct": ("Correct", "Is the answer correct and complete? 1: wrong or empty, 5: fully correct."),
+    "clear": ("Clear", "Are question and answer easy to understand? 1: confusing, 5: clear."),
+    "self_contained": ("Self-contained", "Does the question include all it needs? 1: text or figure missing, 5: nothing missing."),
+    "difficulty": ("Difficulty", "1: recall of one fact, 3: several steps, 5: expert level. A minimum of 1 excludes nothing."),
 }  # fmt: skip
-SAMPLES = {"sample": "A sample", "all": "Every pair"}
-PLANNED = "judge_planned"  # (order, newest row, plan) that the page planned last
+SAMPLES = {"sample": "Sample", "all": "All pairs"}
+PLANNED = "judge_planned"  # (settings, newest row, plan) of the last plan
 OPEN = ("queued", "running", "paused", "failed", "lost")
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """What was judged so far, the run at work and the form that plans another; beside them what is left out."""
+    """Draw the judging run with its form, and the excluded pairs."""
     left, right = page_frame.two_halves()
     with left:
         _judging(ws, tree)
@@ -42,8 +42,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _judging(ws: Workspace, tree: nx.DiGraph) -> None:
-    st.markdown("**Have a teacher judge**, if you like")
-    st.caption("It scores correctness, clarity, self-containedness and difficulty from 1 to 5, one call a pair.")
+    st.markdown("**Judge pairs with a teacher** (optional)")
+    st.caption("Scores correctness, clarity, self-containedness and difficulty from 1 to 5, with one call per pair.")
     last = next((run for run in run_rows.runs(ws.db, 20) if run.kind == "judge"), None)
     state = last and runs.state_of(last)
     if state in OPEN:
@@ -56,8 +56,8 @@ def _judging(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _judged(ws: Workspace) -> None:
-    """How the pairs that were judged were scored."""
-    fact = ws.fact(FACT)
+    """Draw the distribution of the scores."""
+    fact = ws.metadata(FACT)
     if not fact or not fact.get("rows"):
         return
     counts = _score_counts(ws, str(ws.folder), fact["at"])
@@ -68,7 +68,7 @@ def _judged(ws: Workspace) -> None:
             **{str(score): [counts[name].get(score) for name in SCORES] for score in range(1, 6)},
             "least": [least.get(name) for name in SCORES],
         }),
-        hide_index=True, placeholder="–", alt="How many pairs have each score",
+        hide_index=True, placeholder="–", alt="Number of pairs by score",
         column_config={
             "what": st.column_config.TextColumn("Score", width=105),
             **{str(score): st.column_config.NumberColumn(str(score), format="localized", width=58) for score in range(1, 6)},
@@ -77,20 +77,20 @@ def _judged(ws: Workspace) -> None:
     )  # fmt: skip
     teacher = str(least.get("teacher", ""))
     who = "the scripted teacher" if teacher in SCRIPTED else plain(shorten(teacher, 60))
-    st.caption(f"{plural(fact['rows'], 'pair')} judged so far; {ago(fact['at'])} by {who}.")
+    st.caption(f"{plural(fact['rows'], 'pair')} judged; last {ago(fact['at'])} by {who}.")
 
 
 def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The pairs that were scored below a minimum, with the scores and what the judge says of each."""
+    """Draw the pairs scored below a minimum, with scores and comment."""
     if error := st.session_state.pop("deed_error", None):
         fault(error)
     tagged, overruled = tag_rows.tag_counts(ws.db).get((KIND, TAG), (0, 0))
     if not tagged:
         with st.container(border=True):
-            st.markdown("**What the judge leaves out**")
-            st.caption("Pairs that it scores below a minimum stand here, with their scores and its comment.")
+            st.markdown("**Excluded by the judge**")
+            st.caption("Pairs that score below a minimum are listed here with their scores and the judge's comment.")
         return
-    st.markdown(f"**What the judge leaves out** · {plural(tagged, 'pair')} tagged")
+    st.markdown(f"**Excluded by the judge** · {plural(tagged, 'pair')} tagged")
     only = checks.which("judge_overruled", tagged, overruled)
     rows, buttons = checks.tagged_rows(ws, "judge_rows", KIND, TAG, only)
     for tag in rows:
@@ -104,7 +104,7 @@ def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _verdict(tag: Tag) -> str:
-    """The scores of a pair as Markdown, those below a minimum marked, and the judge's comment."""
+    """Return the scores of a pair as Markdown, those below a minimum in bold, with the judge's comment."""
     scores, low = tag.detail.get("scores", {}), tag.detail.get("below", ())
     said = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
             for name in SCORES if name in scores]  # fmt: skip
@@ -118,10 +118,10 @@ def _score_counts(_ws: Workspace, folder: str, at: float) -> dict[str, dict[int,
 
 
 def _form(ws: Workspace, tree: nx.DiGraph) -> None:
-    """Who judges how many pairs, what is good enough; the plan, and then the button that spends."""
+    """Draw judge, sample and minimum scores; after planning, the button that starts the run."""
     values = teacher_form.fields("run_judge")
     if values and values["teacher"] in SCRIPTED:
-        st.caption("As a judge it looks at the form of a text alone, and says so.")
+        st.caption("The scripted teacher judges only the form of a text.")
     values = values and {**values, **_amount(tree), **_minimums(), **_budget()}
     try:
         settings = values and read_settings(QualityJudgeSettings, values)
@@ -132,7 +132,11 @@ def _form(ws: Workspace, tree: nx.DiGraph) -> None:
     planned = st.session_state.get(PLANNED)
     if settings is None or planned is None or planned[0] != state:
         if st.button(
-            "Plan it", icon=":material/calculate:", disabled=settings is None, key="plan_judging", help="Counts and prices it."
+            "Plan",
+            icon=":material/calculate:",
+            disabled=settings is None,
+            key="plan_judging",
+            help="Counts the calls and estimates the cost.",
         ):
             _plan(ws, settings, state)
         return
@@ -140,7 +144,7 @@ def _form(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _amount(tree: nx.DiGraph) -> dict:
-    """Which pairs are judged, as an order takes it."""
+    """Draw the choice of pairs and return it as settings."""
     focus = url_state.focus()
     for key, value in (("run_judge_which", "sample"), ("run_judge_sample", 200)):
         st.session_state.setdefault(key, value)
@@ -148,11 +152,11 @@ def _amount(tree: nx.DiGraph) -> dict:
         which = st.segmented_control("Pairs", list(SAMPLES), format_func=SAMPLES.get, key="run_judge_which", required=True)
         if which == "sample":
             st.number_input(
-                "How many", 1, None, key="run_judge_sample", width=130,
-                help="Drawn by a seed: the same ones when asked again, so that a larger sample adds to a smaller one.",
+                "Sample size", 1, None, key="run_judge_sample", width=130,
+                help="Seeded sample; a larger sample includes the smaller one.",
             )  # fmt: skip
     if focus:
-        st.caption(f":material/filter_alt: Only pairs of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+        st.caption(f":material/filter_alt: Only pairs of {plain(tree.nodes[focus]['node'].name)} (focus).")
     return {
         "sample": st.session_state.run_judge_sample if which == "sample" else None,
         "disciplines": tuple(hierarchy.disciplines_under(tree, focus)) if focus else None,
@@ -160,8 +164,8 @@ def _amount(tree: nx.DiGraph) -> dict:
 
 
 def _minimums() -> dict:
-    """The scores from which a pair is good enough."""
-    st.caption("Left out is what scores below one of these; that holds for pairs judged earlier as well.")
+    """Draw the minimum scores and return them as settings."""
+    st.caption("Pairs below any minimum are excluded, including pairs judged earlier.")
     with st.grid(4, gap="small", min_column_width=105):
         return {f"min_{name}": _minimum(name) for name in SCORES}
 
@@ -174,15 +178,15 @@ def _minimum(name: str) -> int:
 
 def _budget() -> dict:
     budget = st.number_input(
-        "Budget in dollars", 0.01, None, None, key="run_judge_budget", placeholder="none", format="%.2f",
-        help="Never spent beyond, what is in flight included.",
+        "Budget (USD)", 0.01, None, None, key="run_judge_budget", placeholder="no limit", format="%.2f",
+        help="Hard limit, including in-flight requests.",
     )  # fmt: skip
     return {"budget_usd": budget}
 
 
 def _plan(ws: Workspace, settings: QualityJudgeSettings, state: tuple) -> None:
     try:
-        with st.spinner("Counting what is to be judged …"):
+        with st.spinner("Counting pairs …"):
             st.session_state[PLANNED] = (state, plan_judging(ws, settings))
     except GlanError as error:
         fault(error)
@@ -191,16 +195,16 @@ def _plan(ws: Workspace, settings: QualityJudgeSettings, state: tuple) -> None:
 
 
 def _start(ws: Workspace, tree: nx.DiGraph, settings: QualityJudgeSettings, made: Plan) -> None:
-    """A plan, and the button that carries it out."""
+    """Draw the plan and its start button."""
     calls = made.calls[1]
     with st.grid(3, gap="small", min_column_width=120):
-        st.metric("Calls", short(calls), help=f"{number(calls)} pairs that nobody judged yet.")
+        st.metric("Calls", short(calls), help=f"{number(calls)} pairs not judged yet.")
         st.metric("Price", money(made.usd), help=made.basis)
         st.metric("Time", span(tuple(map(duration, made.seconds))) if calls else "–")
     if not calls:
-        st.caption("All of these pairs have been judged: only the minimums are applied, and nothing is paid.")
-    label = f"Start · {plan_panel.cost_of(made)}" if calls else "Apply the minimums"
-    title = f"{plural(calls, 'pair')} by {settings.teacher}" if calls else "Minimums of the judge"
+        st.caption("All of these pairs are judged: only the minimums are applied, at no cost.")
+    label = f"Start · {plan_panel.cost_of(made)}" if calls else "Apply minimums"
+    title = f"{plural(calls, 'pair')} by {settings.teacher}" if calls else "Minimum scores"
     if st.button(label, type="primary", icon=":material/play_arrow:", key="start_judging"):
         try:
             runs.start(ws, "judge", title, settings, teacher_form.environment(), made.as_dict())

@@ -1,4 +1,4 @@
-"""Which pairs a dataset takes and how it is split: the fields that snapshots and exports share, and what they come to."""
+"""Fields shared by snapshots and exports: row selection and split, and their resulting counts."""
 
 import time
 
@@ -21,36 +21,43 @@ from pages.components.shared.untrusted_text import plain
 
 SPLITS = {"none": "None", "syllabus": "By syllabus", "combination": "By combination of key concepts"}
 HELD_OUT = {
-    "syllabus": "Held out are whole syllabi: no question of theirs is trained on. Not held out are their disciplines, and "
-    "concepts that another syllabus teaches too.",
-    "combination": "Held out is every question that joins exactly the same key concepts. Not held out are their syllabi, and each "
-    "concept alone or in another set.",
+    "syllabus": "Whole syllabi are held out. Their disciplines, and concepts that other syllabi share, remain in the "
+    "training split.",
+    "combination": "All questions with the same combination of key concepts are held out. Their syllabi, and the concepts alone or in "
+    "other combinations, remain in the training split.",
 }
 TAKE_IN = {
-    "rejected": "Rejected", "quality": "Filtered", "duplicate": "Near-duplicates", "contaminated": "Benchmark questions",
+    "rejected": "Rejected", "quality": "Filtered", "duplicate": "Duplicates", "contaminated": "Benchmark questions",
 }  # fmt: skip
-MOST_DOWNLOADED = 20_000  # rows that go through the browser
-RECENT = 3600.0  # seconds for which it is said what the last job did
+MOST_DOWNLOADED = 20_000  # rows of a browser download
+RECENT = 3600.0  # seconds for which the result of the last job is shown
 
 
 def fields(ws: Workspace, tree: nx.DiGraph, key: str, *, split: str) -> RowSelection:
-    """The choice that a person makes, among the disciplines in focus; `key` keeps forms apart, `split` is the rule at first."""
+    """Draw the selection among the disciplines in focus.
+
+    Args:
+        ws: The open workspace.
+        tree: Its taxonomy.
+        key: Prefix of the widget keys.
+        split: Initial split rule.
+    """
     focus = url_state.focus()
     which = PairFilter(disciplines=tuple(hierarchy.disciplines_under(tree, focus))) if focus else PairFilter()
     if focus:
-        st.caption(f":material/filter_alt: Only rows of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+        st.caption(f":material/filter_alt: Only pairs of {plain(tree.nodes[focus]['node'].name)} (focus).")
     if tests := list_tests(ws):
         held = sum(test.number for test in tests)
         st.caption(
-            f":material/science: {plural(len(tests), 'GLAN-Test holds', 'GLAN-Tests hold')} {plural(held, 'question')} out: these, and "
-            "rows that give them away, are left out as well."
+            f":material/science: {plural(held, 'question')} of {plural(len(tests), 'GLAN-Test')} and pairs that leak them are "
+            "excluded."
         )
     values = {"which": which, "include": _include(ws, tree, key), "scripted": _scripted(ws, key)}
     return RowSelection(**values, **_split(key, split))
 
 
 def _split(key: str, first: str) -> dict:
-    """How rows are held out, as a choice takes it."""
+    """Draw the split and return it as settings."""
     rule_key, share_key, seed_key = (f"run_{key}_{name}" for name in ("split", "share", "seed"))
     for name, value in ((rule_key, first), (share_key, 5), (seed_key, 0)):
         st.session_state.setdefault(name, value)
@@ -60,14 +67,16 @@ def _split(key: str, first: str) -> dict:
     st.caption(HELD_OUT[rule])
     with st.grid(2, gap="small", min_column_width=150):
         share = st.slider(
-            "Held out", 1, 50, format="%d%%", key=share_key, help="Of syllabi or combinations; of rows it is that share on average."
+            "Validation share", 1, 50, format="%d%%", key=share_key, help="Share of syllabi or combinations, and on average of rows."
         )  # fmt: skip
-        seed = st.number_input("Seed", 0, key=seed_key, help="The same seed holds out the same rows, whatever comes later.")
+        seed = st.number_input(
+            "Seed", 0, key=seed_key, help="The same seed holds out the same rows, also after new rows are added."
+        )
     return {"split": rule, "validation_share": share / 100, "seed": seed}
 
 
 def _include(ws: Workspace, tree: nx.DiGraph, key: str) -> tuple[str, ...]:
-    """The reasons for which rows are taken in all the same."""
+    """Draw the choice of excluded rows to include anyway."""
     standings = coverage.coverage_by_node(ws, tree)
     here, whole = standings[url_state.focus() or ""].counts, standings[""].counts
     there = [reason for reason in REASONS if whole[f"dropped_{reason}"]]
@@ -76,26 +85,26 @@ def _include(ws: Workspace, tree: nx.DiGraph, key: str) -> tuple[str, ...]:
     key = f"run_{key}_include"
     st.session_state[key] = [reason for reason in st.session_state.get(key) or [] if reason in there]
     chosen = st.pills(
-        "Left out; pick what to take in all the same", there, selection_mode="multi", key=key,
+        "Include excluded rows", there, selection_mode="multi", key=key,
         format_func=lambda reason: f"{TAKE_IN[reason]} · {number(here[f'dropped_{reason}'])}",
-        help="A row that several checks found counts by the first of these reasons.",
+        help="A row with several findings counts for the first of these reasons.",
     )  # fmt: skip
     return tuple(chosen)
 
 
 def _scripted(ws: Workspace, key: str) -> bool | None:
-    """Whether the scripted teacher's rows are taken; None where all are by it, or none."""
+    """Draw the choice of scripted rows; returns None if all rows are scripted, or none."""
     teachers = set(homework_rows.teachers(ws.db))
     if not teachers.intersection(SCRIPTED) or not teachers.difference(SCRIPTED):
         return None
     return st.toggle(
-        "With the rows of the scripted teacher", key=f"run_{key}_scripted",
-        help="They are templates made for trying things out, and stand beside rows of a real teacher here.",
+        "Include rows of the scripted teacher", key=f"run_{key}_scripted",
+        help="Template texts for demonstration, stored here together with rows of a real teacher.",
     )  # fmt: skip
 
 
 def count(ws: Workspace, tree: nx.DiGraph, choice: RowSelection) -> tuple[int, dict[str, int]]:
-    """How many rows a choice takes, and how many it leaves out by reason."""
+    """Return how many rows a selection includes, and how many it excludes by reason."""
     standing = coverage.coverage_by_node(ws, tree)[url_state.focus() or ""]
     taken = _expected(ws, str(ws.folder), choice.model_dump_json(), (standing, homework_rows.last_seq(ws.db)))
     left = {reason: int(standing.counts[f"dropped_{reason}"]) for reason in REASONS if reason not in choice.include}
@@ -108,18 +117,18 @@ def _expected(_ws: Workspace, folder: str, choice: str, state: tuple[coverage.Co
 
 
 def split_words(rows: dict[str, int]) -> str:
-    """'90 for training, 6 held out'."""
+    """Describe a split: '90 training, 6 validation'."""
     train, held = rows.get("train", 0), rows.get("validation", 0)
-    return f"{number(train)} for training, {number(held)} held out" if held else f"{plural(train, 'pair')}, none held out"
+    return f"{number(train)} training, {number(held)} validation" if held else f"{plural(train, 'pair')}, no validation split"
 
 
 def left_words(left: dict[str, int]) -> str:
-    """'12 rejected, 3 near-duplicates', or 'nothing'."""
-    return ", ".join(f"{number(n)} {EXCLUSION_LABELS[reason]}" for reason, n in left.items() if n) or "nothing"
+    """Describe excluded rows: '12 rejected, 3 near-duplicates', or 'none'."""
+    return ", ".join(f"{number(n)} {EXCLUSION_LABELS[reason]}" for reason, n in left.items() if n) or "none"
 
 
 def outcome(ws: Workspace, *kinds: str) -> None:
-    """What the last job of these kinds did, where it was a short while ago."""
+    """Show the result of the last job of these kinds if it is recent."""
     run = next((run for run in run_rows.runs(ws.db, 20) if run.kind in kinds), None)
     if run and run.message and run.finished_at and runs.state_of(run) == "finished" and time.time() - run.finished_at < RECENT:
         st.caption(f":green[:material/check_circle:] {plain(run.message)} · {ago(run.finished_at)}")

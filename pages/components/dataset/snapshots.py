@@ -1,4 +1,4 @@
-"""Snapshots: the dataset frozen under a name, for training and evaluation to give; the list, one of them, and a new one."""
+"""Snapshots view: list, details and creation of fixed versions of the dataset."""
 
 import time
 from datetime import date
@@ -26,12 +26,12 @@ CHECKS = {
     "filter": "Quality filters", "judge": "Judge", "dedup": "Near-duplicates", "decontaminate": "Benchmarks",
 }  # fmt: skip
 PICKED = "picked_snapshot"
-TAKEN = "snapshot_begun"  # so that the field of the name is emptied
-MOST_FIELDS = 16  # that are drawn
+TAKEN = "snapshot_begun"  # set once a snapshot is started, to clear the name field
+MOST_FIELDS = 16  # bars drawn
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The snapshots there are with the picked one beside them, and the form that takes one."""
+    """Draw the list of snapshots, the selected one, and the form for a new one."""
     busy = job_panel.progress(ws, *KINDS)
     if not busy:
         row_choice.outcome(ws, "snapshot")
@@ -46,14 +46,14 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             _detail(ws, tree, picked)
         else:
             st.info(
-                "A snapshot is the dataset as it now is, with a name and a hash: later edits and checks do not change it. "
-                "There is none yet." + (" This workspace is not yours to change." if ws.read_only else ""),
+                "No snapshots yet. A snapshot is a fixed version of the dataset with a name and a hash; later edits and checks do "
+                "not change it." + (" This workspace is read-only." if ws.read_only else ""),
                 icon=":material/photo_camera:",
             )  # fmt: skip
 
 
 def _table(found: list[Manifest]) -> Manifest:
-    """All snapshots, newest first; the one that is picked."""
+    """Draw the table of snapshots, newest first; returns the selected one."""
     names = [one.name for one in found]
     at, picking = page_frame.one_picked(f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED)
     st.dataframe(
@@ -68,10 +68,10 @@ def _table(found: list[Manifest]) -> Manifest:
             "name": st.column_config.TextColumn("Snapshot", width=104),
             "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=56),
             "train": st.column_config.NumberColumn("Training", format="localized", width=64),
-            "validation": st.column_config.NumberColumn("Held out", format="localized", width=64),
+            "validation": st.column_config.NumberColumn("Validation", format="localized", width=64),
             "split": st.column_config.TextColumn("Split by", width=66),
-            "made": st.column_config.TextColumn("Made", width=72),
-            "hash": st.column_config.TextColumn("Hash", width=68, help="The beginning of the hash over all rows and the split."),
+            "made": st.column_config.TextColumn("Created", width=72),
+            "hash": st.column_config.TextColumn("Hash", width=68, help="First characters of the SHA-256 over all rows and the split."),
         },
     )  # fmt: skip
     return found[at]
@@ -82,33 +82,36 @@ def _split(manifest: Manifest) -> str:
 
 
 def short_hash(manifest: Manifest) -> str:
-    """The beginning of a snapshot's hash."""
+    """Return the first characters of a snapshot's hash."""
     return manifest.hash.removeprefix("sha256:")[:8]
 
 
 def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], busy: bool) -> None:
-    """The form that freezes the dataset, with its count before the button."""
+    """Draw the form for a new snapshot, with the number of rows before the button."""
     with st.container(border=True):
-        st.markdown("**Take a snapshot**")
+        st.markdown("**Create snapshot**")
         if st.session_state.pop(TAKEN, None):
             st.session_state.run_snapshot_name = ""
         hint = _free_name(ws, taken)
         name = st.text_input("Name", key="run_snapshot_name", placeholder=hint).strip() or hint
         choice = row_choice.fields(ws, tree, "snapshot", split="syllabus")
         count, left = row_choice.count(ws, tree, choice)
-        also = ", and what GLAN-Tests hold out" if list_tests(ws) else ""  # how much that is shows in reading every row
-        st.caption(f"Left out: {row_choice.left_words(left)}{also}.")
+        also = (
+            ", and pairs held out by GLAN-Tests" if list_tests(ws) else ""
+        )  # their number is known only after reading all rows
+        st.caption(f"Excluded: {row_choice.left_words(left)}{also}.")
         if name in taken:
-            st.caption(f":orange[There is a snapshot {plain(name)} already: choose another name.]")
-        if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
-            f"Freeze {'up to ' if list_tests(ws) else ''}{plural(count, 'pair')}", type="primary", icon=":material/photo_camera:", key="freeze",
-            disabled=busy or not count or name in taken,
-        ):  # fmt: skip
+            st.caption(f":orange[Snapshot {plain(name)} already exists. Choose another name.]")
+        label = f"Create snapshot ({'up to ' if list_tests(ws) else ''}{plural(count, 'pair')})"
+        # Not a callback: it would not see the field that this click deselects.
+        if st.button(
+            label, type="primary", icon=":material/photo_camera:", key="freeze", disabled=busy or not count or name in taken
+        ):
             _begin(ws, name, choice)
 
 
 def _begin(ws: Workspace, name: str, choice: RowSelection) -> None:
-    """Start the job that takes a snapshot."""
+    """Start the job that creates a snapshot."""
     try:
         settings = read_settings(SnapshotSettings, {**choice.model_dump(mode="json"), "name": name})
     except GlanError as error:
@@ -120,28 +123,30 @@ def _begin(ws: Workspace, name: str, choice: RowSelection) -> None:
 
 
 def _free_name(ws: Workspace, taken: set[str]) -> str:
-    """A name for a snapshot of today that no other has."""
+    """Return an unused snapshot name with today's date."""
     name = f"{ws.folder.name[:40]}-{date.today().isoformat()}"
     return name if name not in taken else next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
 
 
 def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
-    """A snapshot in words, with what can be done with it."""
+    """Draw the details of a snapshot and its actions."""
     st.markdown(f"**{plain(one.name)}**")
-    st.caption(f"{plural(one.number, 'pair')}: {row_choice.split_words(one.rows)}. Frozen {exact(one.created_at)}.")
+    st.caption(f"{plural(one.number, 'pair')}: {row_choice.split_words(one.rows)}. Created {exact(one.created_at)}.")
     with st.container(horizontal=True, gap="small"):
         st.button(
-            "Export this", icon=":material/download:", key="export_this", on_click=st.session_state.update,
+            "Export", icon=":material/download:", key="export_this", on_click=st.session_state.update,
             kwargs={"dataset_view": "Export", "export_source": one.name},
         )  # fmt: skip
         if st.button(
-            "Verify", icon=":material/verified:", help=f"Reads all {number(one.number)} rows and compares their hash."
+            "Verify",
+            icon=":material/verified:",
+            help=f"Reads all {number(one.number)} rows and compares their hash with the stored one.",
         ):
             _verify(ws, one)
         if not ws.read_only:
             with st.popover("Remove", icon=":material/delete:", key="remove_snapshot"):
                 st.markdown(
-                    f"Remove **{plain(one.name)}** for good? What was trained on it can't be traced to its rows any more."
+                    f"Remove **{plain(one.name)}** permanently? Models trained on it can no longer be traced to their rows."
                 )
                 st.button(
                     f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key="remove_it", on_click=_remove,
@@ -150,16 +155,16 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
     if said := st.session_state.get(f"verified_{one.hash}"):
         whole, at = said
         if whole:
-            st.success(f"It holds exactly the rows that it was taken with. Verified {ago(at)}.", icon=":material/verified:")
+            st.success(f"The rows match the hash. Verified {ago(at)}.", icon=":material/verified:")
         else:
-            st.error("Its rows are not those that it was taken with: someone changed them. Remove it and take another.")
+            st.error("The rows do not match the hash: the files were modified. Remove this snapshot and create a new one.")
     bars = field_bars(one)
     st.plotly_chart(
         coverage_figure(bars[:MOST_FIELDS], page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
         key="snapshot_coverage",
     )  # fmt: skip
     if len(bars) > MOST_FIELDS:
-        st.caption(f"and {plural(len(bars) - MOST_FIELDS, 'more field')}.")
+        st.caption(f"and {plural(len(bars) - MOST_FIELDS, 'more field')}")
     with st.container(gap="xsmall"):
         for label, words in _facts(tree, one):
             st.markdown(f":gray[{label}] {words}")
@@ -167,25 +172,27 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
 
 
 def _facts(tree: nx.DiGraph, one: Manifest) -> list[tuple[str, str]]:
-    """What a snapshot is, as labels with Markdown."""
+    """Return the facts of a snapshot as labels with Markdown."""
     covered = one.coverage
     facts = [
         ("Split", f"{row_choice.SPLITS[one.split].lower()}" + (
-            f", {one.validation_share:.0%} asked for, seed {one.seed}. {snapshot_store.split_warning(one)}" if one.split != "none" else "")),
-        ("Left out", row_choice.left_words(one.left_out)),
+            f", {one.validation_share:.0%} requested, seed {one.seed}. {snapshot_store.split_warning(one)}" if one.split != "none" else "")),
+        ("Excluded", row_choice.left_words(one.left_out)),
     ]  # fmt: skip
     if one.include:
-        facts.append(("Taken in all the same", ", ".join(row_choice.TAKE_IN[why].lower() for why in one.include)))
+        facts.append(("Included anyway", ", ".join(row_choice.TAKE_IN[why].lower() for why in one.include)))
     if ids := one.asked.get("disciplines"):
         names = [tree.nodes[id]["node"].name if id in tree else id for id in ids]
         facts.append(
-            ("Only of", plain(shorten(", ".join(names), 160)) + (f" ({number(len(names))})" if len(names) > 3 else ""))
+            ("Disciplines", plain(shorten(", ".join(names), 160)) + (f" ({number(len(names))})" if len(names) > 3 else ""))
         )
     facts += [(f"{what.capitalize()}s by", _teachers(names)) for what, names in one.teachers.items()]
     facts += [(words, _check(one, name)) for name, words in CHECKS.items() if name != "judge" or one.checks.get(name)]
     reach = f"{number(covered.disciplines_with_rows)} of {plural(covered.disciplines, 'discipline')}"
-    concepts = f", {number(covered.concepts_asked)} of {number(covered.concepts)} key concepts asked about in the workspace"
-    facts.append(("Reaches", reach + (concepts if covered.concepts else "")))
+    concepts = (
+        f", {number(covered.concepts_asked)} of {number(covered.concepts)} key concepts covered by questions in the workspace"
+    )
+    facts.append(("Coverage", reach + (concepts if covered.concepts else "")))
     return facts
 
 
@@ -194,14 +201,12 @@ def _teachers(names: dict[str, int]) -> str:
 
 
 def _check(one: Manifest, name: str) -> str:
-    """When a check was made and how many rows of a snapshot came after it."""
+    """Return when a check ran and how many rows of the snapshot are newer."""
     check = one.checks.get(name)
     if not check or check.get("splits") == []:
-        return ":orange[not done]"
+        return ":orange[not run]"
     late = check.get("rows_after", 0)
-    return f"done {exact(check.get('at'))[:10]}" + (
-        f", {plural(late, 'row')} came after it" if late and name != "judge" else ""
-    )
+    return f"run {exact(check.get('at'))[:10]}" + (f", {plural(late, 'row')} added since" if late and name != "judge" else "")
 
 
 def _verify(ws: Workspace, one: Manifest) -> None:

@@ -182,7 +182,7 @@ def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, ba
     [text] = read_rows(ws, one.name, [row])
     st.caption(f"{plain(one.name)}, question {number(row + 1)}")
     seq, similarity = int(points.nearest[row]), float(points.similarity[row])
-    nearest = homework_rows.questions_of(ws.db, [seq]).get(seq)
+    nearest = homework_rows.question_texts(ws.db, [seq]).get(seq)
     long = len(text.question) + len(text.answer or "") > 900
     with st.container(height=330 if long else "content", border=False):
         st.markdown(model_markdown(text.question[:20_000]))

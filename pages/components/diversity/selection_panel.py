@@ -19,7 +19,7 @@ from glan_core.homework import review
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.homework_rows import Pair
-from glan_core.workspace.pair_filter import PairFilter, number_of
+from glan_core.workspace.pair_filter import PairFilter, count_matching
 from pages.components.dataset.row_choice import MOST_DOWNLOADED
 from pages.components.homework.reading_view import marks
 from pages.components.homework.review import deed, last_deed
@@ -146,7 +146,7 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
 
 def _export_button(ws: Workspace, which: PairFilter) -> None:
     """The button that takes away what is encircled and in the dataset, as chat messages."""
-    count = number_of(ws.db, replace(which, dropped="in"))
+    count = count_matching(ws.db, replace(which, dropped="in"))
     st.download_button(
         f"Export {number(count)}", partial(export_bytes, ws, "chat", RowSelection(which=which, scripted=True)),
         file_name=f"{ws.folder.name}-encircled.jsonl", icon=":material/download:", key="export_area", on_click="ignore",

@@ -140,7 +140,7 @@ def _how(found: list[Score], chosen: str) -> None:
     compared: dict[tuple, dict[str, str]] = {}
     for score in reversed(of):
         settings = {name: value for name, value in score.about.items() if name not in ("base", "max_tokens")}
-        compared.setdefault((score.benchmark, score.way), {})[score.model] = benchmark_score_rows.settings(settings)
+        compared.setdefault((score.benchmark, score.way), {})[score.model] = benchmark_score_rows.settings_json(settings)
     if mixed := {
         BENCHMARKS[id].title for (id, _), by_model in compared.items() if id in BENCHMARKS and len(set(by_model.values())) > 1
     }:

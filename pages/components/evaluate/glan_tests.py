@@ -6,7 +6,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.glan_test_store import GlanTest, test_path, import_test, list_tests, remove_test
+from glan_core.dataset.glan_test_store import GlanTest, import_test, list_tests, remove_test, test_path
 from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.evaluation.settings import GlanTestSettings

@@ -105,7 +105,7 @@ def chain(links: list[Link]) -> None:
 
 def same_concepts(ws: Workspace, pair: Pair) -> None:
     """List the questions that share a key concept with this one."""
-    others = homework_rows.siblings(ws.db, pair.question)
+    others = homework_rows.related_pairs(ws.db, pair.question)
     if not others:
         st.caption("No other question shares a key concept with this one.")
     for other in others:

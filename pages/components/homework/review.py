@@ -109,7 +109,7 @@ def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
     with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk", disabled=ws.read_only) as opened:
         if not opened.open:
             return
-        number = pair_filter.number_of(ws.db, which)
+        number = pair_filter.count_matching(ws.db, which)
         rows = plural(number, "row")
         st.markdown(f"**{rows}** {'match' if number != 1 else 'matches'} the filters.")
         reason = st.selectbox(

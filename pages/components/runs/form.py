@@ -24,7 +24,12 @@ PRESETS = {
     "Taste": (1, 3, 5, "1 subject query, 3 subjects, 5 questions each: a cheap look at what this teacher writes"),
     "Sketch": (3, 20, 20, "3 subject queries, 20 subjects, 20 questions each: sparse coverage of every discipline"),
     "Broad": (10, None, 20, "10 subject queries, all subjects, 20 questions each: full coverage of the subjects"),
-    "Paper": (10, None, 400, "10 subject queries, all subjects, 400 questions each: about 10 million pairs over 126 disciplines"),
+    "Paper": (
+        10,
+        None,
+        400,
+        "10 subject queries, all subjects, 400 questions each: about 10 million pairs over 126 disciplines",
+    ),
 }
 SETTINGS = ("teacher", "temperature", "top_p", "max_tokens")
 
@@ -89,7 +94,10 @@ def _amounts() -> dict[str, int | None]:
     preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held), None)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         st.markdown("Preset", width="content")
-        for name, (*_, words) in PRESETS.items():  # buttons, because a stateful widget could arrive late and revert typed values
+        for name, (
+            *_,
+            words,
+        ) in PRESETS.items():  # buttons, because a stateful widget could arrive late and revert typed values
             st.button(
                 name, key=f"preset_{name}", icon=":material/check:" if name == preset else None, on_click=_take_preset,
                 args=(name,), help=f"{words}.",

@@ -7,8 +7,8 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.formatting import duration, number, plural, usd
-from glan_core.runs.settings_summary import differences
 from glan_core.runs.report import Outcome, outcome_of
+from glan_core.runs.settings_summary import differences
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import run_table

@@ -15,7 +15,7 @@ from glan_core.ids import slug
 from glan_core.operations import demo_workspace
 from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
-from glan_core.workspace import Workspace, curriculum_rows, found_in
+from glan_core.workspace import Workspace, curriculum_rows, find_workspaces
 from pages.components.chat import page_state
 from pages.components.shared import url_state
 from pages.components.shared.untrusted_text import fault, plain
@@ -80,7 +80,7 @@ def _open(folder: str, _made_at: int) -> Workspace:
 
 
 def _choose_workspace(in_url: str | None) -> Path | None:
-    found = {folder.name: folder for folder in found_in(HOME)}
+    found = {folder.name: folder for folder in find_workspaces(HOME)}
     if not found:
         return None
     wanted = st.session_state.get("workspace")
@@ -156,7 +156,7 @@ def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
                 color="orange",
                 help="You can view this workspace but not change it: you have no write access to its folder.",
             )
-        if ws.fact("demo"):
+        if ws.metadata("demo"):
             st.badge("demo", color="gray", help="Generated offline by the scripted teacher to demonstrate the studio.")
     st.caption(sentence)
 

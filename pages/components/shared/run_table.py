@@ -11,10 +11,10 @@ from glan_core.formatting import ago, duration, number, plural, short, usd
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES
-from glan_core.runs.settings_summary import settings_summary
 from glan_core.runs.counter_deltas import gained, in_all
 from glan_core.runs.registry import RUN_KINDS, is_job, lane_of
 from glan_core.runs.report import expected
+from glan_core.runs.settings_summary import settings_summary
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
@@ -203,7 +203,7 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
                 help="Estimated time to completion at the current rate.",
             )
         else:
-            seconds = run_rows.working_seconds(ws.db, run.id)
+            seconds = run_rows.active_seconds(ws.db, run.id)
             st.metric(
                 "Rate", _per_second(sample.done / seconds if seconds else 0), help="Calls stored per second, pauses excluded."
             )

@@ -40,7 +40,7 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
             url_state.go("pages/runs.py")
         return
     sessions = curriculum_rows.sessions(ws.db, syllabus.id)
-    asked = curriculum_rows.times_asked(ws.db, syllabus.id)
+    asked = curriculum_rows.concept_question_counts(ws.db, syllabus.id)
     with st.container(horizontal=True, gap="small", key=f"{NOT_PRINTED}_deeds"):
         if st.button(
             f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read the questions generated from it"
@@ -54,7 +54,7 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
         st.download_button("Markdown", text, f"{slug(subject.name)}.md", "text/markdown", icon=":material/download:")
         print_button()
     last_deed(ws)
-    if older := record_rows.made_from_older(ws.db, syllabus.id):
+    if older := record_rows.count_outdated_questions(ws.db, syllabus.id):
         st.warning(
             f"{plural(older, 'question')} {'was' if older == 1 else 'were'} generated from an earlier version of this text."
         )

@@ -50,7 +50,7 @@ def offer_undo(ws: Workspace) -> None:
 
 def changes(ws: Workspace) -> None:
     """List all edits; the selected one can be undone."""
-    edits = taxonomy_rows.deeds(ws.db, 100)
+    edits = taxonomy_rows.recent_edits(ws.db, 100)
     if not edits:
         st.info("No edits yet. Additions, renames, moves, removals and imports are listed here and can be undone.")
         return

@@ -71,7 +71,7 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> No
 
 
 def _votes(ws: Workspace, target_id: str) -> None:
-    keep, against = taxonomy_rows.tallies(ws.db).get(target_id, (0, 0))
+    keep, against = taxonomy_rows.vote_counts(ws.db).get(target_id, (0, 0))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Keep this node?", width="content")
         vote_buttons(ws, target_id, keep, against)
@@ -157,7 +157,7 @@ def _subject(ws: Workspace, tree: nx.DiGraph, subject: Subject) -> None:
                    f"{plural(state.questions, 'question')}")  # fmt: skip
     concept = url_state.picked("concept")
     if concept and (name := curriculum_rows.concept_name(ws.db, concept)):
-        asked = curriculum_rows.times_asked(ws.db, state.id).get(concept, 0) if state else 0
+        asked = curriculum_rows.concept_question_counts(ws.db, state.id).get(concept, 0) if state else 0
         st.markdown(f"**{plain(name)}** · covered by {plural(asked, 'question')}")
         if asked and st.button("Read questions", icon=":material/quiz:"):
             url_state.go("pages/homework.py")

@@ -88,7 +88,9 @@ def _unfolded(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage]
         return subject_twigs(curriculum_rows.subjects(ws.db, focus, READ_AT_MOST), states, known)
     state = states.get(subject.id)
     sessions = curriculum_rows.sessions(ws.db, state.id) if state else []
-    return session_twigs(subject, state, sessions, curriculum_rows.times_asked(ws.db, state.id) if state else {}, known)
+    return session_twigs(
+        subject, state, sessions, curriculum_rows.concept_question_counts(ws.db, state.id) if state else {}, known
+    )
 
 
 def _told(tree: nx.DiGraph, standings: Mapping[str, Coverage], twigs: list[Twig]) -> str:

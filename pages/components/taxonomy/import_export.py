@@ -26,7 +26,7 @@ def exchange(ws: Workspace) -> None:
     with right:
         st.markdown("**Export**")
         for kind in ("yaml", "json"):
-            text = taxonomy_files.dump(taxonomy_rows.nodes(ws.db), kind, name=str(ws.fact("name")))
+            text = taxonomy_files.dump(taxonomy_rows.nodes(ws.db), kind, name=str(ws.metadata("name")))
             st.download_button(
                 f"Download {kind.upper()}", text, f"taxonomy.{kind}", icon=":material/download:", width="stretch"
             )

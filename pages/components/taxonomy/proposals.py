@@ -28,7 +28,7 @@ def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
     for run in run_rows.live_runs(ws.db):
         if run.kind == "propose" and runs.state_of(run) in LIVE:
             run_table.live(ws, run.id)
-    tallies = taxonomy_rows.tallies(ws.db)
+    tallies = taxonomy_rows.vote_counts(ws.db)
     every = taxonomy_rows.proposals(ws.db)
     left, right = page_frame.picture_and_detail("proposals")
     with right:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from glan_core.runs.settings_summary import differences
 from glan_core import runs
 from glan_core.figures import training as pictures
 from glan_core.formatting import ago, duration, number
+from glan_core.runs.settings_summary import differences
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows

@@ -11,7 +11,7 @@ from glan_core.formatting import duration, number, shorten, size
 from glan_core.models import tuned_model_store
 from glan_core.workspace import Workspace, run_rows, training_rows
 from glan_core.workspace.run_rows import LIVE, Run
-from glan_core.workspace.training_rows import Spoken, Step
+from glan_core.workspace.training_rows import SampleReply, Step
 from pages.components.shared import job_panel, page_frame, run_table, url_state
 from pages.components.shared.untrusted_text import fault, model_markdown, plain
 from pages.components.train import form
@@ -157,7 +157,7 @@ def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> Non
                   help=f"Of the GPU{gpu}." if last.gpu_memory_mb else "Of the process.")  # fmt: skip
 
 
-def _said(replies: Sequence[Spoken]) -> None:
+def _said(replies: Sequence[SampleReply]) -> None:
     """What the student said to a prompt at each evaluation: one watches it learn."""
     if not replies:
         st.caption("What it says to a few prompts will stand here from the first evaluation on.")
