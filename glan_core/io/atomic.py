@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and only where nothing else is lost."""
+"""Atomic outputs: files and folders that appear complete or not at all."""
 
 import os
 import shutil
@@ -10,11 +10,16 @@ from glan_core.errors import GlanError
 
 
 @contextmanager
-def placed(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
-    """A new file or folder beside `path`, which takes its place when the block ends well and is removed when it does not.
+def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
+    """Yield a temporary path next to `path` that replaces it if the block succeeds and is removed otherwise.
 
-    `mark` (the number of a run, or of a process) is part of its name: what the same mark left behind when it was killed is
-    removed first. GlanError when the place can't be written.
+    Args:
+        path: The file or folder to write.
+        folder: Whether to create a folder.
+        mark: Run id or process id in the temporary name; leftovers with the same mark are removed first.
+
+    Raises:
+        GlanError: If the path cannot be written.
     """
     new = path.parent / f".{path.name}.unfinished-{mark}"
     old = path.parent / f".{path.name}.replaced-{mark}"

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face Hub can be reached at all, asked before its libraries are: these try for half a minute."""
+"""A fast check whether the Hugging Face Hub is reachable, because its libraries retry for half a minute."""
 
 import socket
 import threading
@@ -6,17 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-SECONDS = 4.0  # for a name to be found and a connection to be taken: a slow line needs one, never as long
-REMEMBERED = 60  # seconds for which an answer is taken to hold
+TIMEOUT_SECONDS = 4.0  # timeout for DNS and the connection; slow networks need about 1 s
+CACHE_SECONDS = 60  # seconds for which a result is cached
 
 
-def reached() -> bool:
-    """Whether the Hub, or the proxy on the way to it, takes connections; known within seconds. What is sent over a connection
-    may then take as long as it takes."""
-    return _reached(int(time.monotonic() // REMEMBERED))
+def is_reachable() -> bool:
+    """Return whether the Hub, or the proxy in front of it, accepts connections; takes at most a few seconds."""
+    return _reached(int(time.monotonic() // CACHE_SECONDS))
 
 
 @lru_cache(1)
@@ -25,37 +25,38 @@ def _reached(_now: int) -> bool:
 
     if constants.HF_HUB_OFFLINE:
         return False
-    asking = threading.Thread(target=_connect, args=(constants.ENDPOINT, taken := []), daemon=True)
-    asking.start()
-    asking.join(SECONDS)  # a name can be sought for longer than that
-    return bool(taken)
+    successes: list[bool] = []
+    attempt = threading.Thread(target=_connect, args=(constants.ENDPOINT, successes), daemon=True)
+    attempt.start()
+    attempt.join(TIMEOUT_SECONDS)  # DNS lookups have no timeout of their own
+    return bool(successes)
 
 
-def _connect(address: str, taken: list[bool]) -> None:
-    """Put something into `taken` if the address takes a connection."""
+def _connect(address: str, successes: list[bool]) -> None:
+    """Append to `successes` if the address accepts a connection."""
     hub = urlsplit(address)
     proxy = None if proxy_bypass(hub.hostname or "") else getproxies().get(hub.scheme)
-    way = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else hub
-    port = way.port or (443 if way.scheme == "https" else 80)
+    target = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else hub
+    port = target.port or (443 if target.scheme == "https" else 80)
     try:
-        socket.create_connection((way.hostname, port), SECONDS).close()
+        socket.create_connection((target.hostname, port), TIMEOUT_SECONDS).close()
     except OSError:
         return
-    taken.append(True)
+    successes.append(True)
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Let the Hub's libraries look only at what this machine has of it."""
+    """Restrict the Hub libraries to their local cache within the block."""
     import datasets
     from huggingface_hub import constants
 
-    places = (constants, datasets.config)
-    before = [place.HF_HUB_OFFLINE for place in places]
-    for place in places:
-        place.HF_HUB_OFFLINE = True
+    modules: tuple[Any, ...] = (constants, datasets.config)
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
+        module.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        for place, was in zip(places, before, strict=True):
-            place.HF_HUB_OFFLINE = was
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value

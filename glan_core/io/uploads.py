@@ -1,5 +1,4 @@
-"""Files that a person gave to a workspace: kept in a folder of it under their own names, so that work on them can be done
-again."""
+"""Files uploaded to a workspace, kept under their own names so that jobs can be repeated."""
 
 import os
 import re
@@ -11,17 +10,28 @@ from glan_core.errors import GlanError
 from glan_core.io.dataset_reader import SUFFIXES
 
 CHUNK = 1 << 20
-LONGEST_NAME = 80
+MAX_NAME = 80
 
 
-def kept_files(folder: Path) -> list[Path]:
-    """The dataset files in a folder of uploads, sorted by name."""
+def uploaded_files(folder: Path) -> list[Path]:
+    """Return the dataset files in an upload folder, sorted by name."""
     return sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
 
 
-def keep_file(folder: Path, name: str, data: BinaryIO, check: Callable[[Path], None]) -> Path:
-    """Keep a file under its own name, freed of what is no part of a file's name; where another file has that name, a number
-    is added. GlanError, and nothing is kept, where `check`, which gets the file, raises one."""
+def store_upload(folder: Path, name: str, data: BinaryIO, check: Callable[[Path], None]) -> Path:
+    """Store an uploaded file under its sanitized name; return its path.
+
+    If a different file has that name, a number is appended.
+
+    Args:
+        folder: Upload folder, created if needed.
+        name: Name of the file.
+        data: Its content.
+        check: Function that raises GlanError if the file is not usable.
+
+    Raises:
+        GlanError: If `check` raises it; nothing is stored.
+    """
     plain = _plain_name(name)
     folder.mkdir(exist_ok=True)
     new = folder / f".{os.getpid()}-{plain}"
@@ -33,19 +43,23 @@ def keep_file(folder: Path, name: str, data: BinaryIO, check: Callable[[Path], N
         path = next(path for path in _places(folder / plain) if not path.exists() or _same(path, new))
         os.replace(new, path)
     except GlanError as error:
-        raise GlanError(f"{plain} can't be used: {str(error).replace(new.name, plain).replace(new.stem, plain)}") from None
+        raise GlanError(f"{plain} cannot be used: {str(error).replace(new.name, plain).replace(new.stem, plain)}") from None
     finally:
         new.unlink(missing_ok=True)
     return path
 
 
 def _plain_name(name: str) -> str:
-    """'GSM8K test.jsonl' as 'GSM8K-test.jsonl'; GlanError for a kind of file that is not read."""
+    """Sanitize a file name: 'GSM8K test.jsonl' becomes 'GSM8K-test.jsonl'.
+
+    Raises:
+        GlanError: If the type of file is not supported.
+    """
     path = Path(name.replace("\\", "/"))
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise GlanError(f"Files of this kind can't be read: give one that ends in {', '.join(SUFFIXES)}.")
-    stem = re.sub(r"[^\w.-]+", "-", path.stem).strip(".-")[: LONGEST_NAME - len(suffix)]
+        raise GlanError(f"This type of file is not supported. Use one of {', '.join(SUFFIXES)}.")
+    stem = re.sub(r"[^\w.-]+", "-", path.stem).strip(".-")[: MAX_NAME - len(suffix)]
     return f"{stem or 'rows'}{suffix}"
 
 

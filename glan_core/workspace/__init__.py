@@ -1,9 +1,9 @@
-"""A workspace: a folder with one SQLite file and the artifacts beside it. Nobody outside this package writes SQL.
+"""A workspace: a folder with one SQLite file and its artifacts. Only this package contains SQL.
 
-`Workspace` opens and creates; the `*_rows` modules read and write what their name says, as functions whose first
-argument is the open database.
+`Workspace` opens and creates workspaces. The `*_rows` modules read and write rows with functions whose first argument is the
+open database.
 """
 
-from glan_core.workspace.workspace import Damaged, Workspace, WorkspaceError, found_in
+from glan_core.workspace.workspace import DamagedFileError, Workspace, WorkspaceError, find_workspaces
 
-__all__ = ["Damaged", "Workspace", "WorkspaceError", "found_in"]
+__all__ = ["DamagedFileError", "Workspace", "WorkspaceError", "find_workspaces"]

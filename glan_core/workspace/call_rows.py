@@ -1,17 +1,25 @@
-"""Calls, failures, prompts and counters: what was asked, what it cost, and what came of it."""
+"""Teacher calls, failures, prompts and counters."""
 
 from dataclasses import dataclass
 
 import apsw
 
+from glan_core.workspace.sql import fetch_all, fetch_one
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One paid call. `outcome` is 'stored', or why nothing came of it: 'malformed', 'not self-contained', 'cut', 'empty',
-    'reasoning only', 'refused', 'discarded', or 'lost': the reply was written but did not arrive, so tokens and cost are the most it may be.
+    """One paid call to a teacher.
 
-    `work_id` is the id of the record that the call was for; `cost_usd` is None where the price is not known; `reply` is
-    kept where it is not word for word the text of that record; `at` is when the reply arrived (seconds since 1970).
+    Attributes:
+        work_id: Id of the record that the call was for.
+        cost_usd: Cost in USD, None if the price is unknown.
+        latency_ms: Latency in milliseconds.
+        estimated: Whether the token counts are estimates.
+        outcome: 'stored', or why no record was stored: 'malformed', 'not self-contained', 'cut', 'empty', 'reasoning only',
+            'refused', 'discarded', or 'lost' (the reply did not arrive; tokens and cost are upper bounds).
+        reply: The reply, kept only if it differs from the stored text of the record.
+        at: When the reply arrived, in seconds since 1970.
     """
 
     work_id: str
@@ -41,9 +49,9 @@ _INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))
 
 
 def add_call(db: apsw.Connection, call: Call) -> None:
-    """Record a call and add it to its discipline's counters and its teacher's totals."""
+    """Store a call and add it to the counters of its discipline and the totals of its teacher."""
     db.execute(_INSERT, tuple(getattr(call, name) for name in _FIELDS))
-    if call.outcome != "lost":  # nobody knows what those were like
+    if call.outcome != "lost":  # their tokens and latency are unknown
         db.execute(
             """INSERT INTO call_totals VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + 1,
                tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
@@ -61,7 +69,7 @@ def add_call(db: apsw.Connection, call: Call) -> None:
 
 
 def count(db: apsw.Connection, node_id: str, **amounts: float) -> None:
-    """Add to the counters of a discipline; `coverage.MEASURES` names them."""
+    """Add amounts to the counters of a discipline; `coverage.MEASURES` lists their names."""
     db.executemany(
         "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
         [(node_id, measure, amount) for measure, amount in amounts.items() if amount],
@@ -69,7 +77,7 @@ def count(db: apsw.Connection, node_id: str, **amounts: float) -> None:
 
 
 def counters(db: apsw.Connection) -> dict[str, dict[str, float]]:
-    """All counters: discipline id -> measure -> value. Measures that never counted are absent."""
+    """Return all counters as discipline id -> counter -> value; counters that are zero may be absent."""
     result: dict[str, dict[str, float]] = {}
     for node_id, measure, value in db.execute("SELECT node_id, measure, value FROM counters"):
         result.setdefault(node_id, {})[measure] = value
@@ -77,63 +85,54 @@ def counters(db: apsw.Connection) -> dict[str, dict[str, float]]:
 
 
 def calls_of(db: apsw.Connection, work_id: str) -> list[Call]:
-    """Every call made for a record, oldest first."""
+    """Return the calls made for a record, oldest first."""
     rows = db.execute(f"SELECT {COLUMNS} FROM calls WHERE work_id = ? ORDER BY seq", (work_id,))
     return [Call(*row) for row in rows]
 
 
 def stage_averages(db: apsw.Connection, teacher: str) -> dict[str, tuple[float, float, float, int]]:
-    """What a teacher's calls are like, by stage: mean tokens in, tokens out, seconds, and of how many calls."""
+    """Return a teacher's averages per stage: mean prompt tokens, completion tokens, seconds, and the number of calls."""
     rows = db.execute("SELECT stage, tokens_in, tokens_out, latency_ms, calls FROM call_totals WHERE teacher = ?", (teacher,))
     return {stage: (t_in / n, t_out / n, ms / 1000 / n, n) for stage, t_in, t_out, ms, n in rows}
 
 
-def spent(db: apsw.Connection, run_id: int) -> tuple[int, float]:
-    """What a run has paid for so far: how many calls, how many dollars."""
-    return db.execute("SELECT count(*), coalesce(sum(cost_usd), 0) FROM calls WHERE run_id = ?", (run_id,)).fetchone()
+def run_cost(db: apsw.Connection, run_id: int) -> tuple[int, float]:
+    """Return the number of calls of a run and their cost in USD."""
+    calls, cost = fetch_one(db, "SELECT count(*), coalesce(sum(cost_usd), 0) FROM calls WHERE run_id = ?", (run_id,))
+    return calls, cost
 
 
 def stored_by_stage(db: apsw.Connection, run_id: int) -> dict[str, int]:
-    """How many pieces of work a run has stored, by stage."""
+    """Return the number of records that a run stored, by stage."""
     return dict(
         db.execute("SELECT stage, count(*) FROM calls WHERE run_id = ? AND outcome = 'stored' GROUP BY stage", (run_id,))
     )
 
 
-def keep_prompt(db: apsw.Connection, version: str, name: str, text: str) -> None:
-    """Keep the wording of a prompt beside the rows that were made with it."""
+def add_prompt(db: apsw.Connection, version: str, name: str, text: str) -> None:
+    """Store the text of a prompt version; known versions are left unchanged."""
     db.execute("INSERT OR IGNORE INTO prompts VALUES (?, ?, ?)", (version, name, text))
 
 
 def prompt_text(db: apsw.Connection, version: str) -> tuple[str, str] | None:
-    """Name and wording of a prompt version, or None."""
+    """Return the name and text of a prompt version, or None."""
     return db.execute("SELECT name, text FROM prompts WHERE version = ?", (version,)).fetchone()
-
-
-def add_failure(
-    db: apsw.Connection, work_id: str, stage: str, discipline_id: str | None, run_id: int | None,
-    cause: str, message: str, reply: str, at: float,
-) -> None:  # fmt: skip
-    """List a piece of work that could not be done; a later success of the same work takes it off the list."""
-    known = db.execute("SELECT 1 FROM failures WHERE work_id = ? AND stage = ?", (work_id, stage)).fetchone()
-    db.execute(
-        "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (work_id, stage, discipline_id, run_id, cause, message, reply, at),
-    )
-    if known is None and discipline_id:
-        count(db, discipline_id, failures=1)
-
-
-def clear_failure(db: apsw.Connection, work_id: str, stage: str, discipline_id: str | None) -> None:
-    """Take a piece of work off the list of failures."""
-    db.execute("DELETE FROM failures WHERE work_id = ? AND stage = ?", (work_id, stage))
-    if db.changes() and discipline_id:
-        count(db, discipline_id, failures=-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A piece of work that awaits another try: at which stage, why it failed, and the reply that was not kept as data."""
+    """A failed task that can be retried.
+
+    Attributes:
+        work_id: Id of the record that could not be created.
+        stage: Stage of the task.
+        discipline_id: Discipline of the record.
+        run_id: Run in which the task failed.
+        cause: Call outcome, see `Call.outcome`.
+        message: Error message.
+        reply: The reply that was not stored as data.
+        at: Time of the failure in seconds since 1970.
+    """
 
     work_id: str
     stage: str
@@ -145,16 +144,42 @@ class Failure:
     at: float
 
 
+def add_failure(db: apsw.Connection, failure: Failure) -> None:
+    """Record a failed task; a later success of the same task removes it."""
+    f = failure
+    known = db.execute("SELECT 1 FROM failures WHERE work_id = ? AND stage = ?", (f.work_id, f.stage)).fetchone()
+    db.execute(
+        "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (f.work_id, f.stage, f.discipline_id, f.run_id, f.cause, f.message, f.reply, f.at),
+    )
+    if known is None and f.discipline_id:
+        count(db, f.discipline_id, failures=1)
+
+
+def clear_failure(db: apsw.Connection, work_id: str, stage: str, discipline_id: str | None) -> None:
+    """Remove a task from the open failures."""
+    db.execute("DELETE FROM failures WHERE work_id = ? AND stage = ?", (work_id, stage))
+    if db.changes() and discipline_id:
+        count(db, discipline_id, failures=-1)
+
+
 def failures(db: apsw.Connection, run_id: int | None = None, limit: int = 200) -> list[Failure]:
-    """The open failures, newest first; of one run where `run_id` is given."""
+    """Return open failures, newest first.
+
+    Args:
+        db: The workspace database.
+        run_id: Only failures of this run.
+        limit: Maximum number of failures.
+    """
     rows = db.execute("SELECT * FROM failures WHERE ?1 IS NULL OR run_id = ?1 ORDER BY at DESC LIMIT ?2", (run_id, limit))
     return [Failure(*row) for row in rows]
 
 
 def failure_causes(db: apsw.Connection, run_id: int | None = None) -> list[tuple[str, str, int]]:
-    """Open failures grouped: (stage, cause, how many), most first."""
-    return db.execute(
+    """Return the open failures grouped as (stage, cause, count), most frequent first."""
+    return fetch_all(
+        db,
         """SELECT stage, cause, count(*) AS number FROM failures WHERE ?1 IS NULL OR run_id = ?1
            GROUP BY stage, cause ORDER BY number DESC""",
         (run_id,),
-    ).fetchall()
+    )

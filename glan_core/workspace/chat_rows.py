@@ -1,4 +1,4 @@
-"""Conversations with models: turns, the replies of every pane, and which reply people preferred."""
+"""Chat conversations: turns, the replies of each pane, and preferences."""
 
 import json
 import time
@@ -7,14 +7,20 @@ from dataclasses import dataclass
 
 import apsw
 
+from glan_core.workspace.sql import fetch_all, fetch_value, from_row
+
 WRITING, DONE, STOPPED, FAILED = "writing", "done", "stopped", "failed"
-MOST_TURNS = 2000  # of one way through a conversation
+MAX_TURNS = 2000  # of one path through a conversation
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation. `settings` are those of its next turn (`chat.conversations.Settings` as plain values), `head` the last
-    turn of the way that is shown."""
+    """A conversation.
+
+    Attributes:
+        settings: Settings of the next turn (`chat.conversations.Settings` as plain values).
+        head: Id of the last turn of the displayed path.
+    """
 
     id: int
     name: str
@@ -26,8 +32,14 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A prompt. `question_id` and `reference` name the held-out row that it was taken from, None for a person's own. `blind`
-    is the order in which the panes are shown while their names are hidden, None where they are not. `version` counts."""
+    """A prompt in a conversation.
+
+    Attributes:
+        question_id: Id of the held-out question used as the prompt, None for a prompt that the user wrote.
+        reference: Reference answer of that question.
+        blind: Display order of the panes while model names are hidden, None if they are visible.
+        version: The version of the replies that is displayed.
+    """
 
     id: int
     conversation_id: int
@@ -43,9 +55,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a pane said in a version of a turn. `state`: 'writing', 'done', 'stopped' or 'failed', with the reason in
-    `message`. `facts` are the weights' hashes, sampling, tokens and seconds (`chat.turns.Facts`). `written_by` names the piece
-    of work of the model process that writes it."""
+    """The reply of one pane to one version of a turn.
+
+    Attributes:
+        state: 'writing', 'done', 'stopped' or 'failed'.
+        message: Reason for a failure.
+        facts: Hashes of the weights, decoding parameters, tokens and seconds.
+        written_by: Id of the model process task that writes the reply.
+    """
 
     turn_id: int
     version: int
@@ -61,7 +78,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A person's vote on a version of a turn: `choice` 'one', 'tie' or 'bad', and with 'one' the `best` pane."""
+    """A user's vote on the replies to one version of a turn.
+
+    Attributes:
+        best: Preferred pane if `choice` is 'one'.
+        choice: 'one', 'tie' or 'bad'.
+        who: The voter.
+    """
 
     turn_id: int
     version: int
@@ -72,7 +95,7 @@ class Preference:
 
 
 def add_conversation(db: apsw.Connection, name: str, settings: Mapping) -> int:
-    """Store an empty conversation; its number."""
+    """Store an empty conversation; return its id."""
     now = time.time()
     db.execute(
         "INSERT INTO conversations (name, settings, created_at, changed_at) VALUES (?, ?, ?, ?)",
@@ -82,13 +105,13 @@ def add_conversation(db: apsw.Connection, name: str, settings: Mapping) -> int:
 
 
 def conversation(db: apsw.Connection, id: int) -> Conversation | None:
-    """A conversation, or None."""
+    """Return a conversation, or None."""
     row = db.execute("SELECT * FROM conversations WHERE id = ?", (id,)).fetchone()
-    return row and _conversation(row)
+    return _conversation(row) if row else None
 
 
 def conversations(db: apsw.Connection, words: str = "", limit: int = 50) -> list[Conversation]:
-    """Conversations, those changed last first. With `words`: whose name, prompts or replies hold them as they stand."""
+    """Return conversations, most recently changed first; `words` filters by a substring of the name, prompts or replies."""
     pattern = "%" + words.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
     rows = db.execute(
         r"""SELECT c.* FROM conversations c WHERE ?2 = '' OR c.name LIKE ?1 ESCAPE '\' OR EXISTS (
@@ -101,12 +124,12 @@ def conversations(db: apsw.Connection, words: str = "", limit: int = 50) -> list
 
 
 def count_conversations(db: apsw.Connection) -> int:
-    """How many conversations there are."""
-    return db.execute("SELECT count(*) FROM conversations").fetchone()[0]
+    """Return the number of conversations."""
+    return fetch_value(db, "SELECT count(*) FROM conversations")
 
 
 def update_conversation(db: apsw.Connection, id: int, **values: object) -> None:
-    """Set `name`, `settings` or `head`; a conversation that is gone stays so."""
+    """Set `name`, `settings` or `head` of a conversation; does nothing if it was removed."""
     if "settings" in values:
         values["settings"] = json.dumps(values["settings"])
     names = ", ".join(f"{name} = ?" for name in values)
@@ -126,7 +149,17 @@ def add_turn(
     db: apsw.Connection, conversation_id: int, parent_id: int | None, prompt: str, *, system: str = "",
     question_id: str | None = None, reference: str | None = None,
 ) -> int:  # fmt: skip
-    """Store a prompt after another one, None: as the first; its number. It becomes the head."""
+    """Store a prompt as the new head of its conversation; return its id.
+
+    Args:
+        db: The workspace database.
+        conversation_id: The conversation.
+        parent_id: The preceding turn, None for the first.
+        prompt: The prompt.
+        system: The system prompt.
+        question_id: Id of the held-out question used as the prompt.
+        reference: Reference answer of that question.
+    """
     db.execute(
         """INSERT INTO chat_turns (conversation_id, parent_id, system, prompt, question_id, reference, at)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
@@ -138,49 +171,49 @@ def add_turn(
 
 
 def set_blind(db: apsw.Connection, turn_id: int, order: tuple[int, ...]) -> None:
-    """Hide the names of a turn's panes, which are shown in this order."""
+    """Hide the model names of a turn and display its panes in this order."""
     db.execute("UPDATE chat_turns SET blind = ? WHERE id = ?", (json.dumps(order), turn_id))
 
 
 def set_version(db: apsw.Connection, turn_id: int, version: int) -> None:
-    """Say which version of a turn counts."""
+    """Select the displayed version of a turn."""
     db.execute("UPDATE chat_turns SET version = ? WHERE id = ?", (version, turn_id))
 
 
 def turn(db: apsw.Connection, id: int) -> Turn | None:
-    """A turn, or None."""
+    """Return a turn, or None."""
     row = db.execute("SELECT * FROM chat_turns WHERE id = ?", (id,)).fetchone()
-    return row and _turn(row)
+    return _turn(row) if row else None
 
 
-def way_to(db: apsw.Connection, head: int | None) -> list[Turn]:
-    """The turns from the first to this one; none for None."""
+def path_to(db: apsw.Connection, head: int | None) -> list[Turn]:
+    """Return the turns from the first to `head`; empty for None."""
     rows = db.execute(
         """WITH RECURSIVE way (id, depth) AS (
                SELECT ?1, 0 UNION ALL
                SELECT t.parent_id, depth + 1 FROM chat_turns t JOIN way ON t.id = way.id WHERE t.parent_id IS NOT NULL AND depth < ?2
            ) SELECT t.* FROM way JOIN chat_turns t ON t.id = way.id ORDER BY depth DESC""",
-        (head, MOST_TURNS),
+        (head, MAX_TURNS),
     )
     return [_turn(row) for row in rows]
 
 
 def siblings(db: apsw.Connection, of: Turn) -> list[int]:
-    """The turns that stand in the same place of the conversation, in the order in which they were written, itself included."""
+    """Return the ids of all turns with the same parent, including the turn itself, oldest first."""
     query = "SELECT id FROM chat_turns WHERE conversation_id = ? AND parent_id IS ? ORDER BY id"
     return [id for (id,) in db.execute(query, (of.conversation_id, of.parent_id))]
 
 
-def last_below(db: apsw.Connection, turn_id: int) -> int:
-    """The end of the way from a turn on, which at every fork takes the turn that was written last."""
+def newest_leaf(db: apsw.Connection, turn_id: int) -> int:
+    """Return the last turn of the path below a turn that follows the newest turn at each fork."""
     query = "SELECT max(id) FROM chat_turns WHERE conversation_id = (SELECT conversation_id FROM chat_turns WHERE id = ?1) AND parent_id = ?1"
-    while (after := db.execute(query, (turn_id,)).fetchone()[0]) is not None:
+    while (after := fetch_value(db, query, (turn_id,))) is not None:
         turn_id = after
     return turn_id
 
 
 def put_reply(db: apsw.Connection, reply: Reply) -> None:
-    """Store a reply in the place of what was known of it; one whose turn is gone is not stored."""
+    """Store or replace a reply; a reply whose turn was removed is not stored."""
     r = reply
     db.execute(
         "INSERT OR REPLACE INTO chat_replies SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM chat_turns WHERE id = ?)",
@@ -189,19 +222,19 @@ def put_reply(db: apsw.Connection, reply: Reply) -> None:
 
 
 def replies(db: apsw.Connection, turn_id: int, version: int) -> list[Reply]:
-    """The replies of a turn's version, by their panes."""
+    """Return the replies to one version of a turn, by pane."""
     rows = db.execute("SELECT * FROM chat_replies WHERE turn_id = ? AND version = ? ORDER BY pane", (turn_id, version))
     return [_reply(row) for row in rows]
 
 
 def versions(db: apsw.Connection, turn_id: int) -> list[int]:
-    """The versions of a turn's replies, the first one first."""
+    """Return the reply versions of a turn, ascending."""
     query = "SELECT DISTINCT version FROM chat_replies WHERE turn_id = ? ORDER BY version"
     return [version for (version,) in db.execute(query, (turn_id,))]
 
 
 def put_preference(db: apsw.Connection, preference: Preference) -> None:
-    """Store a vote in the place of an earlier one."""
+    """Store or replace a vote."""
     p = preference
     db.execute(
         "INSERT OR REPLACE INTO preferences VALUES (?, ?, ?, ?, ?, ?)", (p.turn_id, p.version, p.best, p.choice, p.who, p.at)
@@ -209,35 +242,32 @@ def put_preference(db: apsw.Connection, preference: Preference) -> None:
 
 
 def preference(db: apsw.Connection, turn_id: int, version: int) -> Preference | None:
-    """The vote on a version of a turn, or None."""
+    """Return the vote on one version of a turn, or None."""
     row = db.execute("SELECT * FROM preferences WHERE turn_id = ? AND version = ?", (turn_id, version)).fetchone()
-    return row and Preference(*row)
+    return Preference(*row) if row else None
 
 
 def preferences(db: apsw.Connection, page: int = 500) -> Iterator[Preference]:
-    """All votes, in the order of their turns."""
+    """Iterate over all votes, by turn."""
     after = (-1, -1)
     query = "SELECT * FROM preferences WHERE (turn_id, version) > (?, ?) ORDER BY turn_id, version LIMIT ?"
-    while rows := db.execute(query, (*after, page)).fetchall():
-        after = rows[-1][:2]
+    while rows := fetch_all(db, query, (*after, page)):
+        after = (rows[-1][0], rows[-1][1])
         yield from (Preference(*row) for row in rows)
 
 
 def count_preferences(db: apsw.Connection) -> dict[str, int]:
-    """How many votes there are by choice."""
+    """Return the number of votes by choice."""
     return dict(db.execute("SELECT choice, count(*) FROM preferences GROUP BY choice"))
 
 
 def _conversation(row: tuple) -> Conversation:
-    id, name, settings, *rest = row
-    return Conversation(id, name, json.loads(settings), *rest)
+    return from_row(Conversation, row, settings=json.loads)
 
 
 def _turn(row: tuple) -> Turn:
-    *first, blind, version, at = row
-    return Turn(*first, None if blind is None else tuple(json.loads(blind)), version, at)
+    return from_row(Turn, row, blind=lambda order: None if order is None else tuple(json.loads(order)))
 
 
 def _reply(row: tuple) -> Reply:
-    *first, facts, written_by, at = row
-    return Reply(*first, json.loads(facts), written_by, at)
+    return from_row(Reply, row, facts=json.loads)

@@ -1,4 +1,4 @@
-"""Subject queries, subjects, syllabi, class sessions and key concepts in the database."""
+"""Subject queries, subjects, syllabi, class sessions and key concepts."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,17 +6,25 @@ from dataclasses import dataclass
 
 import apsw
 
+from glan_core.errors import GlanError
 from glan_core.ids import derive
 from glan_core.records import SessionDraft, Subject
 from glan_core.reply_parsing import storable
 from glan_core.workspace.call_rows import count
+from glan_core.workspace.sql import fetch_value, from_row, json_tuple
 
 
 @dataclass(frozen=True, slots=True)
 class Syllabus:
-    """A stored syllabus. `sizes` is how many concepts each of its sessions holds, None until they have been read out of it;
-    `questions` how many questions it has; `version` grows when its sessions or concepts become others, so that its draws are
-    new ones; `edited`: whether a person changed it or anything of it."""
+    """A stored syllabus.
+
+    Attributes:
+        text: The syllabus as free text.
+        sizes: Number of key concepts in each class session, None until the sessions are extracted.
+        questions: Number of questions.
+        version: Incremented when sessions or key concepts change, so that new combinations are sampled.
+        edited: Whether a user changed the syllabus or a part of it.
+    """
 
     id: str
     subject_id: str
@@ -29,14 +37,14 @@ class Syllabus:
     edited: bool
 
     @property
-    def drawn_as(self) -> str:
-        """The name that its draws and questions go by: another one once its sessions or concepts are others."""
+    def sampling_key(self) -> str:
+        """Identifier that seeds sampling and derives question ids; it changes with `version`."""
         return f"{self.id}/{self.version}" if self.version else self.id
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A class session with its key concepts, as (concept id, name) in the order of the syllabus."""
+    """A class session with its key concepts as (concept id, name) in syllabus order."""
 
     id: str
     syllabus_id: str
@@ -48,7 +56,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SubjectQuery:
-    """One of the queries for a discipline's subjects: the list as free text, and the subjects read out of it, if they are."""
+    """One query for the subjects of a discipline.
+
+    Attributes:
+        index: Index of the query within its discipline.
+        list_text: Subject list as free text (first turn).
+        subjects: Subjects as JSON (second turn), None until extracted.
+        settled: Whether the subjects are merged into the discipline.
+    """
 
     id: str
     discipline_id: str
@@ -59,30 +74,30 @@ class SubjectQuery:
 
 
 def add_subject_list(db: apsw.Connection, query_id: str, discipline_id: str, index: int, text: str) -> None:
-    """Store the free-text list of a query's first turn."""
+    """Store the free-text subject list from the first turn of a query."""
     db.execute("INSERT OR IGNORE INTO subject_queries (id, discipline_id, idx, list_text) VALUES (?, ?, ?, ?)",
                (query_id, discipline_id, index, text))  # fmt: skip
 
 
 def set_query_subjects(db: apsw.Connection, query_id: str, subjects_json: str) -> None:
-    """Store the subjects read out of a query's second turn, until the discipline is settled."""
+    """Store the subjects extracted in the second turn of a query."""
     db.execute("UPDATE subject_queries SET subjects = ? WHERE id = ? AND subjects IS NULL", (subjects_json, query_id))
 
 
 def subject_queries(db: apsw.Connection, discipline_id: str) -> list[SubjectQuery]:
-    """The queries made for a discipline, by index."""
+    """Return the subject queries of a discipline, by index."""
     rows = db.execute("SELECT * FROM subject_queries WHERE discipline_id = ? ORDER BY idx", (discipline_id,))
-    return [SubjectQuery(*row[:5], bool(row[5])) for row in rows]
+    return [from_row(SubjectQuery, row, settled=bool) for row in rows]
 
 
 def subject_query(db: apsw.Connection, query_id: str) -> SubjectQuery | None:
-    """One query, or None."""
+    """Return one subject query, or None."""
     row = db.execute("SELECT * FROM subject_queries WHERE id = ?", (query_id,)).fetchone()
-    return row and SubjectQuery(*row[:5], bool(row[5]))
+    return from_row(SubjectQuery, row, settled=bool) if row else None
 
 
-def queries_naming(db: apsw.Connection, subject_id: str) -> list[str]:
-    """The ids of the queries that named a subject, by index."""
+def queries_mentioning(db: apsw.Connection, subject_id: str) -> list[str]:
+    """Return the ids of the queries that mention a subject, by index."""
     rows = db.execute(
         "SELECT q.id FROM subject_mentions m JOIN subject_queries q ON q.id = m.query_id WHERE m.subject_id = ? ORDER BY q.idx",
         (subject_id,),
@@ -94,8 +109,16 @@ def add_subjects(
     db: apsw.Connection, discipline_id: str, subjects: Iterable[tuple[Subject, str]], mentions: Iterable[tuple[str, str]],
     settled_queries: Iterable[str],
 ) -> None:  # fmt: skip
-    """Store the new subjects (with the teacher that named them), which queries named which, and mark those queries settled."""
-    (known,) = db.execute("SELECT count(*) FROM subjects WHERE discipline_id = ?", (discipline_id,)).fetchone()
+    """Store new subjects and mark their queries as settled.
+
+    Args:
+        db: The workspace database.
+        discipline_id: The discipline.
+        subjects: Each new subject with the teacher that listed it.
+        mentions: (subject id, query id) for each subject that a query lists.
+        settled_queries: Ids of the queries whose subjects are now merged.
+    """
+    known = count_subjects(db, discipline_id)
     rows = [
         (s.id, discipline_id, known + n, s.name, s.level, json.dumps(s.subtopics, ensure_ascii=False), teacher)
         for n, (s, teacher) in enumerate(subjects)
@@ -109,22 +132,22 @@ def add_subjects(
 
 
 def subjects(db: apsw.Connection, discipline_id: str, limit: int | None = None) -> list[Subject]:
-    """A discipline's subjects in the order they were settled in; only the first `limit` where given."""
+    """Return the subjects of a discipline in stored order, at most `limit`."""
     rows = db.execute(
         "SELECT id, discipline_id, name, level, subtopics FROM subjects WHERE discipline_id = ? ORDER BY position LIMIT ?",
         (discipline_id, -1 if limit is None else limit),
     )
-    return [Subject(id, discipline, name, level, tuple(json.loads(topics))) for id, discipline, name, level, topics in rows]
+    return [from_row(Subject, row, subtopics=json_tuple) for row in rows]
 
 
 def subject(db: apsw.Connection, subject_id: str) -> Subject | None:
-    """One subject, or None."""
+    """Return one subject, or None."""
     row = db.execute("SELECT id, discipline_id, name, level, subtopics FROM subjects WHERE id = ?", (subject_id,)).fetchone()
-    return row and Subject(*row[:4], tuple(json.loads(row[4])))
+    return from_row(Subject, row, subtopics=json_tuple) if row else None
 
 
 def add_syllabus(db: apsw.Connection, syllabus_id: str, subject_id: str, discipline_id: str, text: str, teacher: str) -> None:
-    """Store a syllabus as written."""
+    """Store a generated syllabus."""
     db.execute("INSERT OR IGNORE INTO syllabi (id, subject_id, discipline_id, text, teacher) VALUES (?, ?, ?, ?, ?)",
                (syllabus_id, subject_id, discipline_id, text, teacher))  # fmt: skip
     if db.changes():
@@ -135,9 +158,20 @@ _SYLLABUS = "id, subject_id, discipline_id, text, teacher, sizes, questions, ver
 
 
 def syllabus(db: apsw.Connection, syllabus_id: str) -> Syllabus | None:
-    """One syllabus, or None."""
+    """Return one syllabus, or None."""
     row = db.execute(f"SELECT {_SYLLABUS} FROM syllabi WHERE id = ?", (syllabus_id,)).fetchone()
-    return row and Syllabus(*row[:5], _sizes(row[5]), *row[6:8], bool(row[8]))
+    return from_row(Syllabus, row, sizes=_sizes, edited=bool) if row else None
+
+
+def require_syllabus(db: apsw.Connection, syllabus_id: str) -> Syllabus:
+    """Return one syllabus.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
+    if (found := syllabus(db, syllabus_id)) is None:
+        raise GlanError(f"Syllabus {syllabus_id} does not exist.")
+    return found
 
 
 def _sizes(stored: str | None) -> tuple[int, ...] | None:
@@ -145,16 +179,16 @@ def _sizes(stored: str | None) -> tuple[int, ...] | None:
 
 
 def syllabus_of(db: apsw.Connection, id: str) -> str | None:
-    """The id of the syllabus that a session or a concept belongs to, or None."""
+    """Return the id of the syllabus that contains a class session or key concept, or None."""
     row = db.execute(
         "SELECT syllabus_id FROM sessions WHERE id = ?1 UNION ALL SELECT syllabus_id FROM concepts WHERE id = ?1", (id,)
     ).fetchone()
-    return row and row[0]
+    return row[0] if row else None
 
 
 @dataclass(frozen=True, slots=True)
 class SyllabusState:
-    """How far a syllabus is: `sizes` and `questions` as in `Syllabus`."""
+    """Progress of a syllabus; `sizes` and `questions` as in `Syllabus`."""
 
     id: str
     sizes: tuple[int, ...] | None
@@ -162,7 +196,7 @@ class SyllabusState:
 
 
 def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, SyllabusState]:
-    """How far the syllabi of a discipline are, by the id of their subject."""
+    """Return the progress of a discipline's syllabi by subject id."""
     rows = db.execute("SELECT subject_id, id, sizes, questions FROM syllabi WHERE discipline_id = ?", (discipline_id,))
     return {subject_id: SyllabusState(id, _sizes(sizes), questions) for subject_id, id, sizes, questions in rows}
 
@@ -170,8 +204,16 @@ def syllabus_states(db: apsw.Connection, discipline_id: str) -> dict[str, Syllab
 def syllabus_shapes(
     db: apsw.Connection, discipline_id: str, first: int | None = None
 ) -> list[tuple[tuple[int, ...] | None, int, int]]:
-    """How far the syllabi of a discipline are, those alike together: (sizes, questions, how many of them); only those of its
-    `first` subjects where given. A plan of all disciplines reads this, so that it costs no row of Python a subject."""
+    """Count the syllabi of a discipline by progress; used for planning because it creates no object per syllabus.
+
+    Args:
+        db: The workspace database.
+        discipline_id: The discipline.
+        first: Only syllabi of the first so many subjects.
+
+    Returns:
+        (sizes, questions, number of syllabi) for each combination; see `Syllabus`.
+    """
     wanted = "SELECT id FROM subjects WHERE discipline_id = ?1 ORDER BY position LIMIT ?2"
     which = "discipline_id = ?1" + ("" if first is None else f" AND subject_id IN ({wanted})")
     rows = db.execute(
@@ -182,12 +224,12 @@ def syllabus_shapes(
 
 
 def count_subjects(db: apsw.Connection, discipline_id: str) -> int:
-    """How many subjects a discipline has."""
-    return db.execute("SELECT count(*) FROM subjects WHERE discipline_id = ?", (discipline_id,)).fetchone()[0]
+    """Return the number of subjects of a discipline."""
+    return fetch_value(db, "SELECT count(*) FROM subjects WHERE discipline_id = ?", (discipline_id,))
 
 
 def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, drafts: Iterable[SessionDraft]) -> None:
-    """Store the sessions and concepts read out of a syllabus, once only."""
+    """Store the class sessions and key concepts of a syllabus unless it already has them."""
     drafts = list(drafts)
     sizes = json.dumps([len(draft.concepts) for draft in drafts])
     db.execute("UPDATE syllabi SET sizes = ? WHERE id = ? AND sizes IS NULL", (sizes, syllabus_id))
@@ -206,8 +248,13 @@ def add_sessions(db: apsw.Connection, syllabus_id: str, discipline_id: str, draf
 
 
 def sessions(db: apsw.Connection, syllabus_id: str, *, retired: bool = False) -> list[Session]:
-    """The class sessions of a syllabus with their key concepts, in order. `retired` ones, that an edit or a new syllabus put
-    out of use, come only where asked for: questions made from them stay."""
+    """Return the class sessions of a syllabus with their key concepts, in order.
+
+    Args:
+        db: The workspace database.
+        syllabus_id: The syllabus.
+        retired: Whether to include sessions and concepts that an edit or a regenerated syllabus replaced.
+    """
     concepts: dict[str, list[tuple[str, str]]] = {}
     rows = db.execute(
         "SELECT session_id, id, name FROM concepts WHERE syllabus_id = ? AND retired <= ? ORDER BY session_id, position",
@@ -220,36 +267,38 @@ def sessions(db: apsw.Connection, syllabus_id: str, *, retired: bool = False) ->
            ORDER BY position""",
         (syllabus_id, retired),
     )
-    return [Session(*row, tuple(concepts.get(row[0], ()))) for row in rows]
+    return [from_row(Session, (*row, tuple(concepts.get(row[0], ())))) for row in rows]
 
 
-def new_session(db: apsw.Connection, syllabus_id: str, name: str, description: str) -> str:
-    """Add a session behind all others of a syllabus, without concepts; its id. `recount` must follow."""
+def append_session(db: apsw.Connection, syllabus_id: str, name: str, description: str) -> str:
+    """Append an empty class session to a syllabus; return its id. The caller must call `recount`."""
     query = "SELECT coalesce(max(position), -1) + 1 FROM sessions WHERE syllabus_id = ?"
-    (position,) = db.execute(query, (syllabus_id,)).fetchone()
+    position = fetch_value(db, query, (syllabus_id,))
     id = derive("ses", syllabus_id, position)
     db.execute("INSERT INTO sessions (id, syllabus_id, position, name, description) VALUES (?, ?, ?, ?, ?)",
                (id, syllabus_id, position, name, description))  # fmt: skip
     return id
 
 
-def new_concept(db: apsw.Connection, session_id: str, syllabus_id: str, name: str) -> str:
-    """Add a key concept behind all others of a session; its id. `recount` must follow."""
+def append_concept(db: apsw.Connection, session_id: str, syllabus_id: str, name: str) -> str:
+    """Append a key concept to a class session; return its id. The caller must call `recount`."""
     query = "SELECT coalesce(max(position), -1) + 1 FROM concepts WHERE session_id = ?"
-    (position,) = db.execute(query, (session_id,)).fetchone()
+    position = fetch_value(db, query, (session_id,))
     id = derive("con", session_id, position)
     db.execute("INSERT INTO concepts (id, session_id, syllabus_id, position, name) VALUES (?, ?, ?, ?, ?)",
                (id, session_id, syllabus_id, position, name))  # fmt: skip
     return id
 
 
-def recount(db: apsw.Connection, syllabus_id: str) -> list[int]:
-    """Bring in line what is counted of a syllabus whose sessions or concepts were added or put out of use; returns how many
-    concepts each of its sessions now has.
+def update_counts(db: apsw.Connection, syllabus_id: str) -> list[int]:
+    """Update the counts of a syllabus after sessions or concepts were added or retired, and increment its version.
 
-    Questions drawn from a session that is out of use stay, but no longer count towards its target; and its version grows.
+    Questions from retired sessions remain stored but no longer count towards the syllabus's target.
+
+    Returns:
+        Number of key concepts in each class session.
     """
-    old = syllabus(db, syllabus_id)
+    old = require_syllabus(db, syllabus_id)
     live = sessions(db, syllabus_id)
     sizes = [len(session.concepts) for session in live]
     ids = {session.id for session in live}
@@ -270,8 +319,8 @@ def recount(db: apsw.Connection, syllabus_id: str) -> list[int]:
     return sizes
 
 
-def times_asked(db: apsw.Connection, syllabus_id: str) -> dict[str, int]:
-    """How many questions asked about each key concept of a syllabus; those never asked about are absent."""
+def concept_question_counts(db: apsw.Connection, syllabus_id: str) -> dict[str, int]:
+    """Return the number of questions per key concept of a syllabus; concepts without questions are absent."""
     rows = db.execute(
         """SELECT c.id, count(*) FROM concepts c JOIN question_concepts q ON q.concept_id = c.id
            WHERE c.syllabus_id = ? GROUP BY c.id""",
@@ -281,14 +330,14 @@ def times_asked(db: apsw.Connection, syllabus_id: str) -> dict[str, int]:
 
 
 def concept_name(db: apsw.Connection, concept_id: str) -> str | None:
-    """The name of a key concept, or None."""
+    """Return the name of a key concept, or None."""
     row = db.execute("SELECT name FROM concepts WHERE id = ?", (concept_id,)).fetchone()
-    return row and row[0]
+    return row[0] if row else None
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """A subject as lists show it, with how far its syllabus is: `sizes` None before its sessions are read."""
+    """A subject with the progress of its syllabus; `sizes` is None until sessions are extracted."""
 
     id: str
     discipline_id: str
@@ -303,8 +352,14 @@ class SubjectState:
 def subject_states(
     db: apsw.Connection, disciplines: Sequence[str] | None, words: str = "", limit: int = 1000
 ) -> list[SubjectState]:
-    """Subjects of some disciplines (None: of all) whose name holds all the words, in the order in which they were settled;
-    those with a syllabus first."""
+    """Return subjects, those with a syllabus first.
+
+    Args:
+        db: The workspace database.
+        disciplines: Only subjects of these disciplines; None for all.
+        words: Only subjects whose name contains all of these words.
+        limit: Maximum number of subjects.
+    """
     conditions, values = ["TRUE"], []
     if disciplines is not None:
         conditions.append("s.discipline_id IN (SELECT value FROM json_each(?))")
@@ -318,9 +373,9 @@ def subject_states(
             WHERE {" AND ".join(conditions)} ORDER BY y.id IS NULL, s.discipline_id, s.position LIMIT ?""",
         (*values, limit),
     )
-    return [SubjectState(*row[:4], bool(row[4]), bool(row[5]), _sizes(row[6]), row[7]) for row in rows]
+    return [from_row(SubjectState, row, edited=bool, has_syllabus=bool, sizes=_sizes) for row in rows]
 
 
 def subject_teacher(db: apsw.Connection, subject_id: str) -> str:
-    """Who named a subject."""
-    return db.execute("SELECT teacher FROM subjects WHERE id = ?", (subject_id,)).fetchone()[0]
+    """Return the teacher that listed a subject."""
+    return fetch_value(db, "SELECT teacher FROM subjects WHERE id = ?", (subject_id,))

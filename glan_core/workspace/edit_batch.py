@@ -1,4 +1,4 @@
-"""Deeds: changes of generated records that belong together, kept under one batch and undone together."""
+"""Edit batches: changes of generated records that are stored and undone together."""
 
 import uuid
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ import apsw
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, curriculum_rows, record_rows
 
-CHUNK = 5000  # changes that are undone in one transaction, so that a run at work need not wait for all of them
+CHUNK = 5000  # changes undone per transaction, so that a concurrent run is not blocked by a large undo
 
 
 class EditBatch:
-    """Changes made together inside one transaction; `done` closes it."""
+    """Changes made together within one transaction; call `finish` at the end."""
 
     def __init__(self, db: apsw.Connection, who: str, batch: str | None = None) -> None:
         self.db = db
@@ -23,12 +23,12 @@ class EditBatch:
         self._restructured: set[str] = set()
 
     def change(self, record_id: str, field: str, value: str | int | None) -> None:
-        """Give a field another value, if it is another."""
+        """Set a field of a record if the value differs."""
         if record_rows.change(self.db, self.batch, record_id, field, value, self._who):
             self._follow(record_id, field)
 
     def added(self, record_id: str) -> None:
-        """Say that a session or concept was added: undoing it puts it out of use."""
+        """Record that a class session or key concept was added; undoing the batch retires it."""
         record_rows.add_event(self.db, self.batch, record_id, "retired", 1, 0, self._who)
         self._follow(record_id, "retired")
 
@@ -40,18 +40,21 @@ class EditBatch:
             if field == "retired":
                 self._restructured.add(syllabus_id)
 
-    def done(self) -> str | None:
-        """Bring counts and marks in line; the batch of the deed, None where nothing changed.
+    def finish(self) -> str | None:
+        """Update counts and edit marks.
 
-        GlanError, for the transaction to be rolled back, when a syllabus would be left without a class session, or one of
-        its sessions without a key concept.
+        Returns:
+            Id of the batch, None if nothing changed.
+
+        Raises:
+            GlanError: If a syllabus would have no class session, or a class session no key concept. The caller must roll back.
         """
         for syllabus_id in self._restructured:
-            sizes = curriculum_rows.recount(self.db, syllabus_id)
+            sizes = curriculum_rows.update_counts(self.db, syllabus_id)
             if not sizes or not all(sizes):
                 raise GlanError(
-                    "The syllabus would be left without a class session, or a session without a key concept: undo the later "
-                    "changes first, or edit it."
+                    "The syllabus would have no class session, or a class session no key concept. Undo the later changes "
+                    "first, or edit the syllabus."
                 )
         for syllabus_id in self._syllabi:
             record_rows.mark_syllabus(self.db, syllabus_id)
@@ -59,39 +62,56 @@ class EditBatch:
 
 
 def new_batch() -> str:
-    """The name of a new deed."""
+    """Return the id of a new batch."""
     return uuid.uuid4().hex[:12]
 
 
 def change(
     db: apsw.Connection, who: str, changes: Iterable[tuple[str, str, str | int | None]], batch: str | None = None
 ) -> str | None:
-    """Make changes (record id, field, value) as one deed, or as a part of the deed `batch`; its batch, None where nothing
-    differs."""
-    deed = EditBatch(db, who, batch)
+    """Apply changes as one batch.
+
+    Args:
+        db: The workspace database, within a transaction.
+        who: The editor.
+        changes: (record id, field, value) for each change.
+        batch: Id of an existing batch to extend; None for a new one.
+
+    Returns:
+        Id of the batch, None if nothing changed.
+    """
+    edit = EditBatch(db, who, batch)
     for record_id, field, value in changes:
-        deed.change(record_id, field, value)
-    return deed.done()
+        edit.change(record_id, field, value)
+    return edit.finish()
 
 
 def undo(ws: Workspace, batch: str, who: str) -> int:
-    """Give everything that a deed changed its earlier value; how many values that were.
+    """Undo a batch; an interrupted undo continues when it is called again.
 
-    One that was broken off goes on where it was. GlanError, with nothing changed, when there is no such deed, it is undone
-    already, one of its values has been made another since, or what is left would be no syllabus.
+    Args:
+        ws: The workspace.
+        batch: Id of the batch.
+        who: The editor.
+
+    Returns:
+        Number of restored values.
+
+    Raises:
+        GlanError: If there is nothing to undo, a value was changed again since, or a syllabus would lose its sessions.
     """
-    if again := record_rows.changed_since(ws.db, batch):
-        raise GlanError(f"{again:,} of the values were changed again since: undo the later change first.")
-    number, at, mine = 0, None, new_batch()
+    if again := record_rows.count_changed_since(ws.db, batch):
+        raise GlanError(f"{again:,} of the values have changed again since. Undo the later change first.")
+    number, at, undo_batch = 0, None, new_batch()
     while events := record_rows.batch_events(ws.db, batch, before=at, limit=CHUNK):
         with ws.write() as db:
-            deed = EditBatch(db, who, mine)
+            edit = EditBatch(db, who, undo_batch)
             for event in events:
                 if record_rows.value_of(db, event.record_id, event.field) == event.after:
-                    deed.change(event.record_id, event.field, event.before)
+                    edit.change(event.record_id, event.field, event.before)
                     number += 1
-            deed.done()
+            edit.finish()
         at = events[-1].seq
     if not number:
-        raise GlanError("There is nothing to undo: all is as it was before.")
+        raise GlanError("There is nothing to undo: all values are already restored.")
     return number

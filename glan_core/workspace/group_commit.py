@@ -1,8 +1,9 @@
-"""Group commit: many small writes from one event loop, few transactions, nobody told 'stored' before it is.
+"""Group commit: many small writes from one event loop share few transactions.
 
-Jobs run on the event loop, which costs microseconds each; the fsync of the commit, and waiting for another process that
-writes, happen in a thread. (Running the jobs in the thread too was slower: it then fights the loop for the interpreter
-at every statement.) While one batch commits the next gathers, so the batch size follows the speed of the disk.
+A write is acknowledged only after its transaction is on disk. Jobs run on the event loop, which takes microseconds each;
+commits, and waiting for other writers, run in a thread. (Running the jobs in the thread as well was slower, because it
+contends with the event loop for the interpreter lock.) While one batch commits the next one collects, so the batch size
+adapts to the speed of the disk.
 """
 
 import asyncio
@@ -13,25 +14,31 @@ import apsw
 
 from glan_core.workspace.workspace import BUSY_MS, Workspace
 
-GATHER_SECONDS = 0.002  # a reply takes a hundred times as long; a transaction for each one would cost its CPU twice
-MOST_JOBS = 500
+GATHER_SECONDS = 0.002  # 1% of a typical reply; one transaction per write would double the CPU time
+MAX_JOBS = 500
 
 Job = Callable[[apsw.Connection], object]
 
 
 class GroupCommit:
-    """The write end of a workspace for one event loop. The jobs of a batch share a transaction; each is a function of
-    the database that may run a second time, when another job of its batch failed and the batch was rolled back."""
+    """Groups the writes of one event loop into transactions.
+
+    A job is a function of the database. It may run a second time if another job of its batch fails and the batch is rolled back.
+    """
 
     def __init__(self, ws: Workspace) -> None:
-        self._ws, self._db = ws, ws.another_connection()
+        self._ws, self._db = ws, ws.new_connection()
         self._db.set_busy_timeout(0)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._waiting: list[tuple[Job, asyncio.Future]] = []
         self._flusher: asyncio.Task | None = None
 
     async def store(self, job: Job) -> object:
-        """Run a job; returns what it returned, once its transaction is on the disk. Raises what it, or the commit, raised."""
+        """Run a job and return its result once its transaction is on disk.
+
+        Raises:
+            Exception: Whatever the job or the commit raises.
+        """
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._flusher is None or self._flusher.done():
@@ -41,7 +48,7 @@ class GroupCommit:
     async def _flush(self) -> None:
         while self._waiting:
             await asyncio.sleep(GATHER_SECONDS)
-            batch, self._waiting = self._waiting[:MOST_JOBS], self._waiting[MOST_JOBS:]
+            batch, self._waiting = self._waiting[:MAX_JOBS], self._waiting[MAX_JOBS:]
             try:
                 await self._commit(batch)
             except Exception:
@@ -49,14 +56,14 @@ class GroupCommit:
                     try:
                         await self._commit([item])
                     except Exception as error:
-                        if not item[1].done():  # its caller may have been cancelled
+                        if not item[1].done():  # the caller may have been cancelled
                             item[1].set_exception(error)
 
     async def _commit(self, batch: list[tuple[Job, asyncio.Future]]) -> None:
         loop = asyncio.get_running_loop()
         try:
             self._db.execute("BEGIN IMMEDIATE")
-        except apsw.BusyError:  # another process is writing: wait for it, but not on the event loop
+        except apsw.BusyError:  # another process is writing: wait for it in the thread
             await loop.run_in_executor(self._thread, self._begin_patiently)
         try:
             values = [job(self._db) for job, _ in batch]
@@ -76,7 +83,7 @@ class GroupCommit:
             self._db.set_busy_timeout(0)
 
     async def close(self) -> None:
-        """Wait for what is waiting, then close the connection."""
+        """Commit the pending jobs and close the connection."""
         if self._flusher is not None:
             await self._flusher
         self._thread.shutdown(wait=True)

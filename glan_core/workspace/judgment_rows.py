@@ -1,4 +1,4 @@
-"""Judgements: the scores that a teacher gave to pairs."""
+"""Quality judgments: scores that a judge model assigned to pairs."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,12 +6,24 @@ from dataclasses import dataclass
 
 import apsw
 
+from glan_core.workspace.sql import fetch_all, fetch_one, fetch_value
+
 SCORES = ("correct", "clear", "self_contained", "difficulty")
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """The scores of the pair `seq`, each from 1 to 5, what was said about it, and who judged."""
+class Judgment:
+    """Quality scores of one pair.
+
+    Attributes:
+        seq: Row number of the question.
+        correct: Correctness from 1 to 5, as are the other scores.
+        clear: Clarity.
+        self_contained: Whether the question can be understood alone.
+        difficulty: Difficulty.
+        comment: Explanation by the judge.
+        teacher: The judge model.
+    """
 
     seq: int
     correct: int
@@ -22,58 +34,59 @@ class Judgement:
     teacher: str
 
 
-def put_judgement(db: apsw.Connection, judgement: Judgement) -> None:
-    """Store a judgement in the place of an earlier one."""
+def put_judgment(db: apsw.Connection, judgement: Judgment) -> None:
+    """Store or replace a judgment."""
     j = judgement
     values = (j.seq, j.correct, j.clear, j.self_contained, j.difficulty, j.comment, j.teacher)
     db.execute("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 
-def judgement(db: apsw.Connection, seq: int) -> Judgement | None:
-    """The judgement of a pair, or None."""
+def judgment(db: apsw.Connection, seq: int) -> Judgment | None:
+    """Return the judgment of a pair, or None."""
     row = db.execute("SELECT * FROM judgements WHERE seq = ?", (seq,)).fetchone()
-    return row and Judgement(*row)
+    return Judgment(*row) if row else None
 
 
-def judgements(db: apsw.Connection, page: int = 1000) -> Iterator[list[Judgement]]:
-    """All judgements by `seq`, page by page."""
+def judgments(db: apsw.Connection, page: int = 1000) -> Iterator[list[Judgment]]:
+    """Iterate over pages of all judgments, by `seq`."""
     after = 0
-    while rows := db.execute("SELECT * FROM judgements WHERE seq > ? ORDER BY seq LIMIT ?", (after, page)).fetchall():
+    while rows := fetch_all(db, "SELECT * FROM judgements WHERE seq > ? ORDER BY seq LIMIT ?", (after, page)):
         after = rows[-1][0]
-        yield [Judgement(*row) for row in rows]
+        yield [Judgment(*row) for row in rows]
 
 
 def count_judged(db: apsw.Connection) -> int:
-    """How many pairs have been judged."""
-    return db.execute("SELECT count(*) FROM judgements").fetchone()[0]
+    """Return the number of judged pairs."""
+    return fetch_value(db, "SELECT count(*) FROM judgements")
 
 
 def score_counts(db: apsw.Connection) -> dict[str, dict[int, int]]:
-    """How many pairs have each score, for every one of `SCORES`."""
+    """Return score name -> score -> number of pairs, for each of `SCORES`."""
     return {
         name: dict(db.execute(f"SELECT {name}, count(*) FROM judgements GROUP BY {name} ORDER BY {name}")) for name in SCORES
     }
 
 
-# Those that the dataset takes, or that a judgement alone may have taken out of it: so a sample stays the same as it is judged.
+# Pairs excluded by a judgment remain eligible, so that a sample does not change while it is being judged.
 _JUDGED = "EXISTS (SELECT 1 FROM judgements j WHERE j.seq = q.seq)"
 _ELIGIBLE = f"q.answered = 1 AND (q.dropped IS NULL OR q.dropped = 'quality' AND {_JUDGED})"
 
 
 def eligible(db: apsw.Connection, disciplines: Sequence[str] | None, page: int = 2000) -> Iterator[list[tuple[int, str, bool]]]:
-    """(seq, id, whether it is judged) of the pairs that a judge may be asked about, by `seq`, page by page."""
+    """Iterate over pages of (seq, question id, whether judged) for the pairs that can be judged, by `seq`."""
     after = 0
     of = "" if disciplines is None else "AND +q.discipline_id IN (SELECT value FROM json_each(?2))"
     query = f"SELECT q.seq, q.id, {_JUDGED} FROM questions q WHERE q.seq > ?1 AND {_ELIGIBLE} {of} ORDER BY q.seq LIMIT {page}"
     values = () if disciplines is None else (json.dumps(list(disciplines)),)
-    while rows := db.execute(query, (after, *values)).fetchall():
+    while rows := fetch_all(db, query, (after, *values)):
         after = rows[-1][0]
         yield [(seq, id, bool(judged)) for seq, id, judged in rows]
 
 
 def count_open(db: apsw.Connection, disciplines: Sequence[str] | None) -> tuple[int, int]:
-    """How many pairs a judge may be asked about, and how many of them nobody judged yet."""
+    """Return the number of pairs that can be judged and how many of them are not judged yet."""
     of = "" if disciplines is None else "AND q.discipline_id IN (SELECT value FROM json_each(?))"
     values = () if disciplines is None else (json.dumps(list(disciplines)),)
     query = f"SELECT count(*), coalesce(sum(NOT {_JUDGED}), 0) FROM questions q WHERE {_ELIGIBLE} {of}"
-    return db.execute(query, values).fetchone()
+    pairs, unjudged = fetch_one(db, query, values)
+    return pairs, unjudged

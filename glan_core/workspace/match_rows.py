@@ -1,4 +1,4 @@
-"""What models answered to the questions of tests, and what judges said of two answers."""
+"""Pairwise evaluation: models' answers to test questions, matches and verdicts."""
 
 import json
 from collections.abc import Collection
@@ -6,12 +6,22 @@ from dataclasses import dataclass
 
 import apsw
 
+from glan_core.errors import GlanError
+from glan_core.workspace.sql import from_row
+
 OVERALL, ASPECTS = "overall", ("helpfulness", "relevance", "accuracy", "detail")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What somebody answered to an item of a test: `test` by its hash, `answerer` by a key, `teacher` as it is called."""
+    """A model's answer to a test question.
+
+    Attributes:
+        test: Hash of the test.
+        item: Id of the question.
+        answerer: Key of the model's weights and decoding parameters.
+        teacher: Display name of the model.
+    """
 
     test: str
     item: str
@@ -24,8 +34,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two models on a test before a judge. `ours` and `other` name them, the keys tell their weights and how they were asked;
-    `about` says what is known of the match, such as its judge's prompt, hashes and settings."""
+    """A comparison of two models on a test by a judge.
+
+    Attributes:
+        test_name: Name of the test.
+        test: Hash of the test.
+        ours: Name of the first model.
+        ours_key: Key of its weights and decoding parameters.
+        other: Name of the second model.
+        other_key: Key of its weights and decoding parameters.
+        judge: The judge model.
+        about: Judge prompt, hashes, settings and other metadata.
+    """
 
     id: str
     test_name: str
@@ -42,8 +62,15 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge said of two answers to an item: a score from 1 to 10 of each, scores by aspect (name -> ours, other), and a
-    comment. `swapped`: the judge saw the other model's answer first."""
+    """A judge's scores of two answers to one question.
+
+    Attributes:
+        swapped: Whether the judge saw the second model's answer first.
+        ours: Score of the first model, 1 to 10.
+        other: Score of the second model, 1 to 10.
+        aspects: Aspect -> (score of the first model, score of the second model).
+        comment: Explanation by the judge.
+    """
 
     match: str
     item: str
@@ -56,7 +83,7 @@ class Verdict:
 
 
 def put_answer(db: apsw.Connection, answer: Answer) -> None:
-    """Store an answer in the place of an earlier one."""
+    """Store or replace an answer."""
     a = answer
     db.execute(
         "INSERT OR REPLACE INTO test_answers (test, item, answerer, text, teacher, run_id, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -65,26 +92,26 @@ def put_answer(db: apsw.Connection, answer: Answer) -> None:
 
 
 def answers(db: apsw.Connection, test: str, answerer: str) -> dict[str, str]:
-    """Item -> the text that somebody answered to it."""
+    """Return question id -> answer of a model."""
     return dict(db.execute("SELECT item, text FROM test_answers WHERE test = ? AND answerer = ?", (test, answerer)))
 
 
 def answered(db: apsw.Connection, test: str, answerer: str) -> set[str]:
-    """The items that somebody answered."""
+    """Return the ids of the questions that a model answered."""
     return {item for (item,) in db.execute("SELECT item FROM test_answers WHERE test = ? AND answerer = ?", (test, answerer))}
 
 
 def answer(db: apsw.Connection, test: str, answerer: str, item: str) -> Answer | None:
-    """What somebody answered to an item, or None."""
+    """Return a model's answer to a question, or None."""
     row = db.execute(
         "SELECT test, item, answerer, text, teacher, run_id, at FROM test_answers WHERE test = ? AND answerer = ? AND item = ?",
         (test, answerer, item),
     ).fetchone()
-    return row and Answer(*row)
+    return Answer(*row) if row else None
 
 
 def put_match(db: apsw.Connection, match: Match) -> None:
-    """Store what a match is; of one that is known, when and by which run it went on."""
+    """Store a match; for a known match, update its name, metadata, run and time."""
     m = match
     db.execute(
         """INSERT INTO matches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -94,45 +121,55 @@ def put_match(db: apsw.Connection, match: Match) -> None:
 
 
 def matches(db: apsw.Connection) -> list[Match]:
-    """All matches, the newest first."""
+    """Return all matches, newest first."""
     return [_match(row) for row in db.execute("SELECT * FROM matches ORDER BY at DESC, id")]
 
 
 def match(db: apsw.Connection, id: str) -> Match | None:
-    """A match by its id, or None."""
+    """Return a match, or None."""
     row = db.execute("SELECT * FROM matches WHERE id = ?", (id,)).fetchone()
-    return row and _match(row)
+    return _match(row) if row else None
+
+
+def require_match(db: apsw.Connection, id: str) -> Match:
+    """Return a match.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
+    if (found := match(db, id)) is None:
+        raise GlanError(f"Match {id} does not exist.")
+    return found
 
 
 def put_verdict(db: apsw.Connection, verdict: Verdict) -> bool:
-    """Store a verdict in the place of an earlier one; whether both orders of its item are judged now that were not before."""
+    """Store or replace a verdict; return whether it completes both orders of its question."""
     v = verdict
-    there = {bool(s) for (s,) in db.execute("SELECT swapped FROM verdicts WHERE match = ? AND item = ?", (v.match, v.item))}
+    known = {bool(s) for (s,) in db.execute("SELECT swapped FROM verdicts WHERE match = ? AND item = ?", (v.match, v.item))}
     db.execute(
         "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (v.match, v.item, v.swapped, v.ours, v.other, json.dumps(v.aspects), v.comment, v.at),
     )
-    return there == {not v.swapped}
+    return known == {not v.swapped}
 
 
 def judged(db: apsw.Connection, match: str) -> set[tuple[str, bool]]:
-    """(item, swapped) of the verdicts of a match."""
+    """Return (question id, swapped) of the verdicts of a match."""
     return {
         (item, bool(swapped)) for item, swapped in db.execute("SELECT item, swapped FROM verdicts WHERE match = ?", (match,))
     }
 
 
 def verdicts(db: apsw.Connection, match: str, items: Collection[str] | None = None) -> list[Verdict]:
-    """The verdicts of a match, or those of some items of it."""
+    """Return the verdicts of a match, optionally only those of some questions."""
     only = "" if items is None else "AND item IN (SELECT value FROM json_each(?))"
     values = (match,) if items is None else (match, json.dumps(list(items)))
     rows = db.execute(f"SELECT * FROM verdicts WHERE match = ? {only} ORDER BY item, swapped", values)
-    return [Verdict(m, item, bool(swapped), ours, other, json.loads(aspects), comment, at)
-            for m, item, swapped, ours, other, aspects, comment, at in rows]  # fmt: skip
+    return [from_row(Verdict, row, swapped=bool, aspects=json.loads) for row in rows]
 
 
 def failed(db: apsw.Connection, stage: str, works: Collection[str]) -> dict[str, tuple[str, str, str]]:
-    """Of these pieces of work of a stage, those that failed: work id -> (cause, message, what was replied)."""
+    """Return the failed tasks among these: work id -> (cause, message, reply)."""
     rows = db.execute(
         """SELECT work_id, cause, message, reply FROM failures WHERE stage = ?
            AND work_id IN (SELECT value FROM json_each(?))""",
@@ -142,4 +179,4 @@ def failed(db: apsw.Connection, stage: str, works: Collection[str]) -> dict[str,
 
 
 def _match(row: tuple) -> Match:
-    return Match(*row[:8], json.loads(row[8]), *row[9:])
+    return from_row(Match, row, about=json.loads)

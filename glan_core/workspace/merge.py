@@ -1,4 +1,4 @@
-"""Taking the rows of one discipline over from another workspace: what accepting a preview does."""
+"""Merging one discipline from another workspace; used when a preview is accepted."""
 
 from collections.abc import Callable
 
@@ -21,24 +21,33 @@ _CONTENT = {
 _PAID = "'calls', 'tokens_in', 'tokens_out', 'cost_usd', 'last_at'"
 
 
-def take_over(
+def merge_discipline(
     ws: Workspace, other: Workspace, discipline_id: str, run_id: int, *, content: bool,
     also: Callable[[apsw.Connection], None] | None = None,
 ) -> None:  # fmt: skip
-    """Copy a discipline's rows and its calls from another workspace, in one transaction; the calls become `run_id`'s.
+    """Copy the rows and calls of a discipline from another workspace in one transaction.
 
-    Work that failed here and succeeded there is off the list of failures. With `content` False only the calls come, as
-    'discarded': what was paid stays accounted for. `also` is done first, in the same transaction. WorkspaceError when the
-    discipline already has rows here.
+    Tasks that failed in `ws` and succeeded in `other` are removed from the open failures.
+
+    Args:
+        ws: The target workspace.
+        other: The source workspace.
+        discipline_id: The discipline.
+        run_id: Run of `ws` that the calls are assigned to.
+        content: Whether to copy the content; if False, only the calls are copied, as 'discarded', to keep their cost.
+        also: Function called first within the same transaction.
+
+    Raises:
+        WorkspaceError: If the discipline already has rows in `ws`.
     """
-    db = ws.another_connection()
+    db = ws.new_connection()
     try:
         db.execute("ATTACH ? AS other", (str(other.folder / FILE),))
         db.execute("BEGIN IMMEDIATE")
         try:
             if also is not None:
                 also(db)
-            _copy(db, discipline_id, run_id, content)
+            _copy(db, discipline_id, run_id, content=content)
         except BaseException:
             db.execute("ROLLBACK")
             raise
@@ -47,9 +56,9 @@ def take_over(
         db.close()
 
 
-def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -> None:
+def _copy(db: apsw.Connection, discipline_id: str, run_id: int, *, content: bool) -> None:
     if content and db.execute("SELECT 1 FROM subject_queries WHERE discipline_id = ?", (discipline_id,)).fetchone():
-        raise WorkspaceError(f"{discipline_id} has been generated here meanwhile: the preview can only be discarded.")
+        raise WorkspaceError(f"Discipline {discipline_id} was generated in the meantime: discard the preview.")
     if content:
         for table, condition in _CONTENT.items():
             columns = _columns(db, table)
@@ -79,14 +88,14 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, content: bool) -
 
 
 def _copy_edits(db: apsw.Connection) -> None:
-    """What people changed before they accepted: all questions that came with it were there before."""
+    """Copy the edits made before a preview was accepted; all copied questions predate them."""
     columns = _columns(db, "record_events")
     newest = columns.replace("last_question", "(SELECT coalesce(max(seq), 0) FROM main.questions)")
     db.execute(f"INSERT INTO main.record_events ({columns}) SELECT {newest} FROM other.record_events ORDER BY seq")
 
 
 def _merge_failures(db: apsw.Connection, discipline_id: str, run_id: int) -> None:
-    """Both lists of failures as one: works that arrived are off it, and the counter says how many are left."""
+    """Merge the lists of failures without the tasks that succeeded, and update the counter."""
     db.execute(
         """DELETE FROM main.failures WHERE (work_id, stage) IN
            (SELECT work_id, stage FROM other.calls WHERE discipline_id = ? AND outcome = 'stored')""",
@@ -107,5 +116,5 @@ def _merge_failures(db: apsw.Connection, discipline_id: str, run_id: int) -> Non
 
 
 def _columns(db: apsw.Connection, table: str) -> str:
-    """The columns of a table but `seq`, which each workspace gives out itself."""
+    """Return the columns of a table except `seq`, which each workspace assigns itself."""
     return ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})") if row[1] != "seq")

@@ -1,4 +1,4 @@
-"""Where outputs may be written: outside every workspace or in its `exports` folder, over nothing but an earlier output."""
+"""Checks of output paths: exports must not overwrite workspace files or unrelated files."""
 
 import os
 from collections.abc import Callable
@@ -8,21 +8,21 @@ from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
 from glan_core.workspace.workspace import FILE
 
-EXPORTS = "exports"  # the one folder of a workspace that outputs may go to
+EXPORTS = "exports"  # the only folder of a workspace that accepts outputs
 SQLITE = b"SQLite format 3\0"
 
 
 def check_output(ws: Workspace, path: Path, is_earlier: Callable[[Path], bool] | None = None) -> None:
-    """Make sure that an output may be written to a path, which links are followed for.
+    """Check that an output may be written to a path; symbolic links are resolved.
 
     Args:
-        ws: The workspace that the output is of. None of its files may be replaced, nor those of any other workspace.
+        ws: The workspace that the output comes from.
         path: The file or folder to write.
-        is_earlier: Whether an existing file or folder is an earlier output of the same kind; None: nothing may be replaced.
+        is_earlier: Returns whether an existing path is an earlier output of the same kind, which may be replaced; None if
+            nothing may be replaced.
 
     Raises:
-        GlanError: If the path lies in a workspace outside its folder for exports, or holds something else than an earlier
-            output.
+        GlanError: If the path is in a workspace but not in its `exports` folder, or exists and may not be replaced.
     """
     try:
         places = {path.resolve(), path.parent.resolve() / path.name}
@@ -31,17 +31,17 @@ def check_output(ws: Workspace, path: Path, is_earlier: Callable[[Path], bool] |
             for folder in (place, *place.parents):
                 if folder in kept or (os.path.lexists(folder / FILE) and folder / EXPORTS not in place.parents):
                     raise GlanError(
-                        f"{path} cannot be written: it would lie among the files of a workspace. Name a place outside of it, or in "
+                        f"{path} cannot be written: it is inside a workspace. Choose a path outside of it or in "
                         f"{ws.folder.absolute() / EXPORTS}."
                     )
         if os.path.lexists(path):
             _check_replaced(path, is_earlier)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links
         raise GlanError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def _check_replaced(path: Path, is_earlier: Callable[[Path], bool] | None) -> None:
-    """Make sure that what is there already may be replaced."""
+    """Check that an existing path may be replaced."""
     if path.is_dir():
         empty = not any(path.iterdir())
     elif path.is_file():
@@ -51,7 +51,7 @@ def _check_replaced(path: Path, is_earlier: Callable[[Path], bool] | None) -> No
             raise GlanError(f"{path} cannot be written: it is a database. Choose another name.")
         empty = not head
     else:
-        raise GlanError(f"{path} cannot be written: it is no ordinary file. Choose another name.")
+        raise GlanError(f"{path} cannot be written: it is not a regular file. Choose another name.")
     if is_earlier is None or not (empty or is_earlier(path)):
-        what = "exists already" if is_earlier is None else "exists already, and is no earlier output of this kind"
-        raise GlanError(f"{path} cannot be written: it {what}. Choose another name.")
+        what = "" if is_earlier is None else " and is not an earlier output of this kind"
+        raise GlanError(f"{path} cannot be written: it already exists{what}. Choose another name.")

@@ -1,4 +1,4 @@
-"""Finding pairs: what a filter asks, and the walks along indexes that find the rows that pass it."""
+"""Pair filters and the index walks that evaluate them."""
 
 import json
 from dataclasses import dataclass, replace
@@ -8,24 +8,38 @@ import apsw
 
 from glan_core.ids import answer_id
 from glan_core.reply_parsing import storable
+from glan_core.workspace.sql import fetch_value
 
-MOST_TERMS = 400  # of a compound SELECT; SQLite takes 500
-CHUNK = 1000  # rows of the text index that are looked at together
-PATIENCE = 5  # such chunks, before it is asked whether the rest of a filter gets further
-FURTHER = 10  # times, that it must, since asking a row for words costs more than the other way round
-VERDICTS = {"keep": "kept", "reject": "rejected"}  # a verdict and the counter of the questions that have it
+MAX_TERMS = 400  # terms of a compound SELECT; SQLite allows 500
+CHUNK = 1000  # rows of the full-text index that are read at once
+PATIENCE = 5  # chunks read from the full-text index before trying the other conditions first
+MIN_ADVANTAGE = 10  # how many times further those must reach, because matching words row by row is slower
+VERDICTS = {"keep": "kept", "reject": "rejected"}  # review verdict -> counter name
 DROPPED = {"in": "q.dropped IS NULL AND q.answered = 1", "out": "q.dropped IS NOT NULL"}
 
 
 @dataclass(frozen=True, slots=True)
 class PairFilter:
-    """Which pairs; what is None is not asked.
+    """Conditions on pairs; None means no condition.
 
-    Of these disciplines, of one syllabus, asking about one key concept, of a strategy, of a subject's level, answered or
-    not, by a teacher (who wrote question or answer), in a state of review ('keep', 'reject', 'none'), starred, edited, with
-    an answer of `shortest` to `longest` characters, whose answer failed; holding all these words. `dropped`: 'in' for what
-    the dataset takes, 'out' for what it leaves out, or one of `tag_rows.REASONS`. `tag`: with a tag of a kind and name, or
-    (name '') of a kind. `seqs`: among these rows.
+    Attributes:
+        disciplines: Only pairs of these disciplines.
+        strategy: Sampling strategy, 'single' or 'pair'.
+        answered: Whether the question has an answer.
+        words: Words that the question or answer contains, all of them.
+        syllabus_id: Only pairs of this syllabus.
+        concept_id: Only pairs that use this key concept.
+        level: Level of the subject.
+        teacher: Model that wrote the question or the answer.
+        review: 'keep', 'reject' or 'none'.
+        starred: Only starred pairs.
+        edited: Only edited pairs.
+        shortest: Minimum length of the answer in characters.
+        longest: Maximum length of the answer in characters.
+        failed: Only questions whose answer failed.
+        dropped: 'in' for pairs in the dataset, 'out' for excluded pairs, or one of `tag_rows.REASONS`.
+        tag: Kind and name of a tag; an empty name matches every tag of the kind.
+        seqs: Only these rows.
     """
 
     disciplines: tuple[str, ...] | None = None
@@ -50,14 +64,16 @@ class PairFilter:
 def matching(
     db: apsw.Connection, which: PairFilter, *, before: int | None = None, after: int | None = None, limit: int = 50
 ) -> list[int]:
-    """The `seq` of the next rows of a filter, newest first; as `pairs_page` takes `before` and `after`."""
+    """Return the `seq` of the next matching rows, newest first; `before` and `after` as in `pairs_page`."""
     find = _with_words if which.words.split() else _walk
     return sorted(find(db, which, before, after, limit), reverse=True)
 
 
 def answered_after(db: apsw.Connection, which: PairFilter, after: int, up_to: int, limit: int) -> list[int]:
-    """The `seq` of the next answered rows of a filter, oldest first, from behind `after` to `up_to`: one walk along the rows
-    themselves, for who reads them all."""
+    """Return the `seq` of the next answered matching rows above `after` and up to `up_to`, oldest first.
+
+    Walks the rows themselves, for callers that read them all.
+    """
     if which.words.split():
         seqs = [seq for seq in matching(db, replace(which, answered=True), after=after, limit=limit) if seq <= up_to]
         return seqs[::-1]
@@ -70,8 +86,8 @@ def answered_after(db: apsw.Connection, which: PairFilter, after: int, up_to: in
     return [seq for (seq,) in db.execute(f"SELECT q.seq FROM questions q WHERE {asked} ORDER BY q.seq LIMIT :limit", values)]
 
 
-def number_of(db: apsw.Connection, which: PairFilter) -> int:
-    """How many pairs pass a filter. Reads the index of the disciplines it is about, so it is for one deliberate question."""
+def count_matching(db: apsw.Connection, which: PairFilter) -> int:
+    """Count the matching pairs; reads the index of the filter's disciplines, so call it only on request."""
     if which.words.split():
         number, before = 0, None
         while seqs := matching(db, which, before=before, limit=CHUNK):
@@ -81,30 +97,29 @@ def number_of(db: apsw.Connection, which: PairFilter) -> int:
     if which.disciplines is not None:
         conditions.append("q.discipline_id IN (SELECT value FROM json_each(:disciplines))")
         values["disciplines"] = json.dumps(which.disciplines)
-    return db.execute(f"SELECT count(*) FROM questions q WHERE {' AND '.join(conditions) or 'TRUE'}", values).fetchone()[0]
+    return fetch_value(db, f"SELECT count(*) FROM questions q WHERE {' AND '.join(conditions) or 'TRUE'}", values)
 
 
 def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
-    """The `seq` of the next rows of a filter without words: one index walk a discipline, of which the nearest are taken.
+    """Return the `seq` of the next matching rows of a filter without words, from one index walk per discipline.
 
-    What the conditions ask is in the index of disciplines, so that one which hardly any row passes reads no texts; where
-    counters say that a discipline has no such row, not even that is read.
+    The discipline index covers the conditions, so selective filters read no texts; disciplines without matching rows according
+    to the counters are skipped.
     """
     order = "ASC" if after is not None else "DESC"
     conditions, values = _conditions(db, which)
     disciplines = which.disciplines
     if (
         which.syllabus_id or which.concept_id or which.failed or which.tag or which.seqs is not None
-    ):  # few rows, that an index of their own gives
+    ):  # few rows, found through a dedicated index
         if disciplines is not None:
             conditions.append("+q.discipline_id IN (SELECT value FROM json_each(:disciplines))")
             values["disciplines"] = json.dumps(disciplines)
             disciplines = None
     elif conditions:
-        dropped = which.dropped not in (None, *DROPPED) and f"dropped_{which.dropped}"
-        measure = VERDICTS.get(which.review) or ("starred" if which.starred else dropped or "questions")
-        having = {id for (id,) in db.execute("SELECT node_id FROM counters WHERE measure = ? AND value > 0", (measure,))}
-        disciplines = list(having if disciplines is None else having.intersection(disciplines))
+        query = "SELECT node_id FROM counters WHERE measure = ? AND value > 0"
+        nonempty = {id for (id,) in db.execute(query, (_limiting_counter(which),))}
+        disciplines = tuple(nonempty if disciplines is None else nonempty.intersection(disciplines))
     if after is not None or before is not None:
         conditions.append("q.seq > :at" if after is not None else "q.seq < :at")
         values["at"] = after if after is not None else before
@@ -113,18 +128,27 @@ def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int
         seqs = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
     else:
         seqs = []
-        for start in range(0, len(disciplines), MOST_TERMS):
-            some = {f"d{n}": id for n, id in enumerate(disciplines[start : start + MOST_TERMS])}
+        for start in range(0, len(disciplines), MAX_TERMS):
+            some = {f"d{n}": id for n, id in enumerate(disciplines[start : start + MAX_TERMS])}
             parts = [part.format(" AND ".join([f"q.discipline_id = :{name}", *conditions])) for name in some]
             query = " UNION ALL ".join(f"SELECT * FROM ({each})" for each in parts)
             seqs += [seq for (seq,) in db.execute(query, values | some)]
     return sorted(seqs, reverse=after is None)[:limit]
 
 
-def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
-    """The `seq` of the next rows that hold the words: the text index gives them in order, a chunk at a time.
+def _limiting_counter(which: PairFilter) -> str:
+    """Return the counter that must be above 0 in a discipline with matching rows."""
+    if which.review in VERDICTS:
+        return VERDICTS[which.review]
+    if which.starred:
+        return "starred"
+    return "questions" if which.dropped in (None, *DROPPED) else f"dropped_{which.dropped}"
 
-    Where hardly any of those passes the rest of the filter, the rows that do are asked for the words instead.
+
+def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, after: int | None, limit: int) -> list[int]:
+    """Return the `seq` of the next rows that contain the words, from the full-text index in chunks.
+
+    If few of those rows satisfy the other conditions, the rows that do are checked for the words instead.
     """
     words = " ".join(f'"{word}"' for word in storable(which.words).replace('"', " ").split())
     sign, order, at = (">", "ASC", after) if after is not None else ("<", "DESC", 2**62 if before is None else before)
@@ -136,7 +160,7 @@ def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, afte
     while words and len(found) < limit:
         if patience == 0:
             rows = _walk(db, which, at if after is None else None, None if after is None else at, CHUNK)
-            if len(rows) < CHUNK or abs(rows[-1] - at) > FURTHER * span:
+            if len(rows) < CHUNK or abs(rows[-1] - at) > MIN_ADVANTAGE * span:
                 holds = "SELECT 1 FROM pair_text WHERE pair_text MATCH ? AND rowid = ?"
                 with_words = (seq for seq in rows if db.execute(holds, (words, seq)).fetchone())
                 found += islice(with_words, limit - len(found))
@@ -152,13 +176,13 @@ def _with_words(db: apsw.Connection, which: PairFilter, before: int | None, afte
         if not chunk:
             break
         span, at, values["chunk"] = abs(chunk[-1] - chunk[0]), chunk[-1], json.dumps(chunk)
-        rows = db.execute(f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", values)
-        found += [seq for seq, discipline in rows if wanted is None or discipline in wanted]
+        passing = db.execute(f"SELECT q.seq, q.discipline_id FROM questions q WHERE {kept} ORDER BY q.seq {order}", values)
+        found += [seq for seq, discipline in passing if wanted is None or discipline in wanted]
     return found[:limit]
 
 
 def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict]:
-    """What a filter asks of a question `q`, but for disciplines and words."""
+    """Return the SQL conditions on a question `q` and their values, except for disciplines and words."""
     asked = {
         "strategy": ("q.strategy = :strategy", which.strategy),
         "answered": ("q.answered = :answered", None if which.answered is None else int(which.answered)),
@@ -172,7 +196,7 @@ def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict
         "syllabus_id": ("q.syllabus_id = :syllabus_id", which.syllabus_id),
         "concept_id": ("q.id IN (SELECT question_id FROM question_concepts WHERE concept_id = :concept_id)", which.concept_id),
         "failed": ("q.id IN (SELECT value FROM json_each(:failed))", _failed(db) if which.failed else None),
-        "dropped": (DROPPED.get(which.dropped, "q.dropped = :dropped"), which.dropped),
+        "dropped": (DROPPED.get(which.dropped or "", "q.dropped = :dropped"), which.dropped),
         "tag": (
             "q.seq IN (SELECT seq FROM tags WHERE kind = :tag ->> 0 AND :tag ->> 1 IN (name, ''))",
             which.tag and json.dumps(which.tag),
@@ -184,7 +208,7 @@ def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict
 
 
 def _failed(db: apsw.Connection) -> str:
-    """The open questions whose answer failed, as a JSON list of ids."""
+    """Return the unanswered questions whose answer failed, as a JSON list of ids."""
     failed = {id for (id,) in db.execute("SELECT work_id FROM failures WHERE stage = 'answer'")}
     open_ones = db.execute("SELECT id FROM questions WHERE answered = 0") if failed else ()
     return json.dumps([id for (id,) in open_ones if answer_id(id) in failed])

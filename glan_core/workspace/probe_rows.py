@@ -1,4 +1,4 @@
-"""What contamination probes measured: the mean losses of a model on a benchmark's splits, a row a probe."""
+"""Results of contamination probes: mean losses of a model on the splits of a benchmark."""
 
 import json
 import time
@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 import apsw
 
+from glan_core.workspace.sql import from_row
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """The mean losses of a model on the splits of what is called `name`, in nats a covered token, each row counting the same.
+    """The mean losses of a model on the splits of a benchmark, in nats per covered token, each row weighted equally.
 
-    `about` says how they came to be: which tokens the loss covers and how texts were written ('covers', 'written'), rows and cut
-    rows, files with their hashes, intervals, settings. `weights_hash` is of the weights, of a base and its adapter joined by '+'.
+    Attributes:
+        model: Name of the model.
+        weights_hash: Hash of its weights; for an adapter, the hashes of base and adapter joined by '+'.
+        name: Name of the benchmark.
+        loss_train: Mean loss on the training split.
+        loss_test: Mean loss on the test split.
+        loss_alike: Mean loss on paraphrases of the test split, None if not computed.
+        about: Token coverage ('covers'), text format ('written'), rows, truncated rows, files and hashes, confidence intervals
+            and settings.
     """
 
     id: int
@@ -28,30 +37,35 @@ class ProbeRow:
 
     @property
     def delta(self) -> float:
-        """Loss on the test split minus loss on the training split (GLAN, arXiv 2402.13064, section 3.4)."""
+        """Loss on the test split minus loss on the training split.
+
+        Source: GLAN, arXiv 2402.13064, section 3.4.
+        """
         return self.loss_test - self.loss_train
 
     @property
     def delta_percent(self) -> float:
-        """The delta as a share of the loss on the test split, in percent."""
+        """`delta` in percent of the loss on the test split."""
         return 100 * self.delta / self.loss_test if self.loss_test else 0.0
 
     @property
     def delta_alike(self) -> float | None:
-        """Loss on the test split minus loss on fresh look-alikes (Wei et al., arXiv 2310.19341): well below 0 where the test
-        split was seen."""
+        """Loss on the test split minus loss on paraphrases; well below 0 if the test split was seen in training.
+
+        Source: Wei et al., arXiv 2310.19341.
+        """
         return None if self.loss_alike is None else self.loss_test - self.loss_alike
 
     @property
     def basis(self) -> tuple:
-        """What must be the same for models to be compared: which tokens count, how texts are written, the rows of both splits."""
+        """What must be equal for models to be comparable: token coverage, text format and the rows of both splits."""
         files = self.about.get("files", {})
         rows = (files.get(role, {}).get("rows_sha256") for role in ("train", "test"))
         return self.about.get("covers"), self.about.get("written"), *rows
 
     @property
     def key(self) -> str:
-        """What was measured, exactly: the same key is the same weights on the same tokens."""
+        """Hash of the weights and tokens; probes with equal keys have equal results."""
         return self.about.get("key", "")
 
 
@@ -59,7 +73,17 @@ def put_probe(
     db: apsw.Connection, *, model: str, weights_hash: str, name: str, losses: tuple[float, float, float | None], about: dict,
     run_id: int | None,
 ) -> None:  # fmt: skip
-    """Store a probe in the place of an earlier one of the same model, name and key; `losses` on train, test and look-alikes."""
+    """Store a probe, replacing an earlier one of the same model, name and key.
+
+    Args:
+        db: The workspace database.
+        model: Name of the model.
+        weights_hash: Hash of its weights.
+        name: Name of the benchmark.
+        losses: Mean losses on the training split, the test split and paraphrases.
+        about: Metadata, see `ProbeRow`.
+        run_id: Run that computed the losses.
+    """
     db.execute(
         "DELETE FROM probes WHERE model = ? AND name = ? AND json_extract(about, '$.key') = ?", (model, name, about.get("key"))
     )
@@ -71,18 +95,21 @@ def put_probe(
 
 
 def probes(db: apsw.Connection, name: str | None = None) -> list[ProbeRow]:
-    """All probes, or those of one name, newest first."""
+    """Return the probes, newest first; with `name`, only those of one benchmark."""
     rows = db.execute(
         """SELECT id, model, weights_hash, name, loss_train, loss_test, loss_alike, about, run_id, at FROM probes
            WHERE ?1 IS NULL OR name = ?1 ORDER BY at DESC, id DESC""",
         (name,),
     )
-    return [ProbeRow(*row[:7], json.loads(row[7]), *row[8:]) for row in rows]
+    return [from_row(ProbeRow, row, about=json.loads) for row in rows]
 
 
 def latest(rows: list[ProbeRow]) -> list[ProbeRow]:
-    """Of rows that are newest first, the newest of every name and model, as far as they can be compared with the newest of their
-    name: those of other rows or other tokens are passed over."""
+    """Return the newest comparable probe per benchmark and model.
+
+    Args:
+        rows: Probes, newest first. Probes that are not comparable with the newest of their benchmark are skipped.
+    """
     bases: dict[str, tuple] = {}
     found: dict[tuple[str, str], ProbeRow] = {}
     for row in rows:
@@ -92,10 +119,10 @@ def latest(rows: list[ProbeRow]) -> list[ProbeRow]:
 
 
 def touch_probe(db: apsw.Connection, id: int) -> None:
-    """Make a probe the newest: it was asked for again, and the same would be measured."""
+    """Mark a probe as the newest, because the same probe was requested again."""
     db.execute("UPDATE probes SET at = ? WHERE id = ?", (time.time(), id))
 
 
 def remove_probes(db: apsw.Connection, name: str) -> None:
-    """Forget all probes of a name."""
+    """Remove all probes of a benchmark."""
     db.execute("DELETE FROM probes WHERE name = ?", (name,))

@@ -1,4 +1,4 @@
-"""Runs, their progress and their wishes in the database."""
+"""Runs, their progress, requested actions and counters."""
 
 import json
 import time
@@ -7,18 +7,28 @@ from dataclasses import dataclass
 
 import apsw
 
+from glan_core.errors import GlanError
 from glan_core.workspace import call_rows
+from glan_core.workspace.sql import fetch_all, fetch_value, from_row, json_or_none
 
 STATES = ("queued", "running", "paused", "cancelled", "failed", "finished", "lost")
 LIVE = ("queued", "running")
-STALE_AFTER = 15.0  # seconds without a heartbeat (one is written every second) after which a run counts as lost
+STALE_AFTER = 15.0  # seconds without a heartbeat (written every second) after which a run is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as stored. `wish` is what a person asked of it while it works: 'pause', 'keep', 'cancel' or None. `claim` names the
-    process that may work on it; a running one that others found lost has none. Times are seconds since 1970. Whether a run
-    that calls itself live is lost is for `glan_core.runs` to say."""
+    """A stored run; whether a run in state 'running' is lost is determined by `glan_core.runs`.
+
+    Attributes:
+        params: Settings of the run.
+        plan: The plan that was shown before the start.
+        state: One of `STATES`.
+        wish: Action requested while the run is live: 'pause', 'keep', 'cancel' or None.
+        message: Final or error message.
+        claim: Token of the process that owns the run, None if the run is lost.
+        created_at: Time in seconds since 1970, as are the other times.
+    """
 
     id: int
     kind: str
@@ -39,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
-    """Work of one stage of a run: planned (an estimate until the stages before it are done), done, failed."""
+    """Task counts of one stage of a run; `planned` is an estimate until the previous stages are complete."""
 
     stage: str
     planned: int
@@ -49,7 +59,17 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The totals of a run at one moment: `done` calls stored, HTTP `requests` sent, of them `throttled` (429) and `faults`."""
+    """The totals of a run at one moment.
+
+    Attributes:
+        at: Time in seconds since 1970.
+        done: Completed calls.
+        requests: HTTP requests sent.
+        throttled: Requests answered with status 429.
+        faults: Failed requests.
+        in_flight: Requests in flight.
+        concurrency: Current concurrency limit.
+    """
 
     at: float
     done: int
@@ -64,48 +84,59 @@ class Sample:
 
 
 def add_run(db: apsw.Connection, kind: str, title: str, params: dict, plan: dict | None = None) -> int:
-    """Store a new run in state 'queued'; its number."""
+    """Store a new run in state 'queued'; return its id."""
     db.execute(
         "INSERT INTO runs (kind, title, params, plan, state, created_at) VALUES (?, ?, ?, ?, 'queued', ?)",
-        (kind, title, json.dumps(params), plan and json.dumps(plan), time.time()),
+        (kind, title, json.dumps(params), json.dumps(plan) if plan else None, time.time()),
     )
     return db.last_insert_rowid()
 
 
 def run(db: apsw.Connection, run_id: int) -> Run | None:
-    """One run, or None."""
+    """Return one run, or None."""
     row = db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
-    return row and _run(row)
+    return _run(row) if row else None
 
 
-def holds(db: apsw.Connection, run_id: int, claim: str) -> bool:
-    """Whether the process of a claim still has the run: nobody has taken it over, given it up as lost or ended it."""
+def require_run(db: apsw.Connection, run_id: int) -> Run:
+    """Return one run.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
+    if (found := run(db, run_id)) is None:
+        raise GlanError(f"Run {run_id} does not exist.")
+    return found
+
+
+def owns_run(db: apsw.Connection, run_id: int, claim: str) -> bool:
+    """Return whether the process with this claim still owns the run, which is neither lost nor ended nor taken over."""
     row = run(db, run_id)
     return row is not None and row.claim == claim and row.state == "running"
 
 
 def runs(db: apsw.Connection, limit: int = 100) -> list[Run]:
-    """The latest runs, newest first."""
+    """Return the latest runs, newest first."""
     return [_run(row) for row in db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (limit,))]
 
 
 def live_runs(db: apsw.Connection) -> list[Run]:
-    """Runs that say they are queued or running, oldest first."""
+    """Return the queued and running runs, oldest first."""
     return [_run(row) for row in db.execute("SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY id")]
 
 
 def _run(row: tuple) -> Run:
-    return Run(*row[:3], json.loads(row[3]), row[4] and json.loads(row[4]), *row[5:])
+    return from_row(Run, row, params=json.loads, plan=json_or_none)
 
 
 def update_run(db: apsw.Connection, run_id: int, **values: object) -> None:
-    """Set columns of a run, such as state='running', wish=None."""
+    """Set columns of a run, such as `state='running'`."""
     columns = ", ".join(f"{name} = ?" for name in values)
     db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))
 
 
 def set_params(db: apsw.Connection, run_id: int, params: dict) -> None:
-    """Replace the order of a run."""
+    """Replace the settings of a run."""
     update_run(db, run_id, params=json.dumps(params))
 
 
@@ -116,7 +147,7 @@ def set_stage(db: apsw.Connection, run_id: int, progress: StageProgress) -> None
 
 
 def stages(db: apsw.Connection, run_id: int) -> list[StageProgress]:
-    """The progress of every stage of a run, in no particular order."""
+    """Return the progress of each stage of a run, in no particular order."""
     rows = db.execute("SELECT stage, planned, done, failed FROM run_stages WHERE run_id = ?", (run_id,))
     return [StageProgress(*row) for row in rows]
 
@@ -130,28 +161,29 @@ def add_sample(db: apsw.Connection, run_id: int, sample: Sample) -> None:
 
 
 def last_sample(db: apsw.Connection, run_id: int) -> Sample | None:
-    """The latest totals of a run, or None when it has not begun."""
+    """Return the latest totals of a run, or None if it has not started."""
     row = db.execute("SELECT * FROM run_samples WHERE run_id = ? ORDER BY at DESC LIMIT 1", (run_id,)).fetchone()
-    return row and Sample(*row[1:])
+    return Sample(*row[1:]) if row else None
 
 
 def sample_since(db: apsw.Connection, run_id: int, at: float) -> Sample | None:
-    """The first totals of a run that are not older than a moment, or None."""
+    """Return the first totals of a run at or after a time, or None."""
     row = db.execute("SELECT * FROM run_samples WHERE run_id = ? AND at >= ? ORDER BY at LIMIT 1", (run_id, at)).fetchone()
-    return row and Sample(*row[1:])
+    return Sample(*row[1:]) if row else None
 
 
-def working_seconds(db: apsw.Connection, run_id: int) -> float:
-    """How long a run has been at work: longer silences between its samples are pauses, and no work."""
-    return db.execute(
+def active_seconds(db: apsw.Connection, run_id: int) -> float:
+    """Return how long a run was active, in seconds; long gaps between samples are pauses and excluded."""
+    return fetch_value(
+        db,
         """SELECT coalesce(sum(gap), 0.0) FROM (SELECT at - lag(at) OVER (ORDER BY at) AS gap FROM run_samples
            WHERE run_id = ?) WHERE gap < ?""",
         (run_id, STALE_AFTER),
-    ).fetchone()[0]
+    )
 
 
 def samples(db: apsw.Connection, run_id: int, most: int = 400) -> list[Sample]:
-    """The samples of a run, oldest first; thinned evenly to at most about `most`, the newest always among them."""
+    """Return the samples of a run, oldest first, thinned evenly to about `most`; the newest is always included."""
     times = [at for (at,) in db.execute("SELECT at FROM run_samples WHERE run_id = ? ORDER BY at", (run_id,))]
     kept = times[:: -max(1, len(times) // most)]
     marks = ", ".join("?" * len(kept))
@@ -163,45 +195,52 @@ Counters = dict[str, dict[str, float]]  # discipline id -> measure -> value
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What the disciplines of a run's target held before it, and when it was done; `after` is None as long as it adds to
-    them. Measures that never counted are absent."""
+class RunCounters:
+    """Counters of the disciplines of a run before and after it.
+
+    Attributes:
+        before: Counters before the run.
+        after: Counters after the run, None while it is live.
+    """
 
     before: Counters
     after: Counters | None
 
 
-def open_account(db: apsw.Connection, run_id: int, disciplines: Iterable[str]) -> None:
-    """Note what the disciplines of a run hold as it begins, or goes on: what others added to them since it was stopped is
-    not its own. Runs that never closed their accounts, since they were killed, are past adding now."""
-    for (other,) in db.execute(
-        "SELECT run_id FROM run_counters GROUP BY run_id HAVING max(moment) = 'before' AND run_id <> ?", (run_id,)
-    ).fetchall():
-        close_account(db, other)
-    known = account(db, run_id)
+def record_counters_before(db: apsw.Connection, run_id: int, disciplines: Iterable[str]) -> None:
+    """Store the counters of a run's disciplines when the run starts or resumes.
+
+    Changes by others while the run was stopped are not attributed to it. Runs that were killed before they stored their final
+    counters are closed.
+    """
+    for (other,) in fetch_all(
+        db, "SELECT run_id FROM run_counters GROUP BY run_id HAVING max(moment) = 'before' AND run_id <> ?", (run_id,)
+    ):
+        record_counters_after(db, other)
+    known = run_counters(db, run_id)
     if known is None:
         _put_counters(db, run_id, "before", _counters_of(db, disciplines))
     elif known.after is not None:
-        own = difference(known.before, known.after)
-        _put_counters(db, run_id, "before", difference(own, _counters_of(db, known.before)))
+        own = counter_difference(known.before, known.after)
+        _put_counters(db, run_id, "before", counter_difference(own, _counters_of(db, known.before)))
         db.execute("DELETE FROM run_counters WHERE run_id = ? AND moment = 'after'", (run_id,))
 
 
-def close_account(db: apsw.Connection, run_id: int) -> None:
-    """Note what the disciplines of a run hold as it ends."""
-    if (known := account(db, run_id)) is not None:
+def record_counters_after(db: apsw.Connection, run_id: int) -> None:
+    """Store the counters of a run's disciplines when the run ends."""
+    if (known := run_counters(db, run_id)) is not None:
         _put_counters(db, run_id, "after", _counters_of(db, known.before))
 
 
-def account(db: apsw.Connection, run_id: int) -> Account | None:
-    """The account of a run, or None where none was opened: it never began, or is for no disciplines."""
+def run_counters(db: apsw.Connection, run_id: int) -> RunCounters | None:
+    """Return the counters of a run, or None if it never started or has no disciplines."""
     kept = dict(db.execute("SELECT moment, counters FROM run_counters WHERE run_id = ?", (run_id,)))
     after = kept.get("after")
-    return Account(json.loads(kept["before"]), after and json.loads(after)) if kept else None
+    return RunCounters(json.loads(kept["before"]), after and json.loads(after)) if kept else None
 
 
-def difference(before: Counters, after: Counters) -> Counters:
-    """What each discipline gained from one moment to another, by measure; 'last_at' is a time and no gain."""
+def counter_difference(before: Counters, after: Counters) -> Counters:
+    """Return the change of each discipline's counters; 'last_at' is a time and is left out."""
     return {
         id: {
             measure: values.get(measure, 0) - before.get(id, {}).get(measure, 0)

@@ -1,17 +1,17 @@
-"""The tables of a workspace, as a list of migrations: entry n brings version n to n + 1.
+"""Database schema as a list of migrations: entry n migrates version n to n + 1.
 
-A released entry is never edited; a change of the schema is a new entry. Content tables (nodes to answers) hold no times and
-no run numbers, so that two workspaces made with the same seed and teacher are equal row by row; when, how and for how much
-is in `calls`, which is joined by `work_id`: the id of the record that the call was for.
+Released entries are never edited; a schema change is a new entry. Content tables (nodes to answers) have no times and no run
+ids, so that two workspaces made with the same seed and teacher have equal rows. Times, settings and costs are in `calls`,
+which joins by `work_id`, the id of the record that the call was for.
 """
 
 import apsw
 
-APPLICATION_ID = 0x474C414E  # "GLAN", in the file's header
+APPLICATION_ID = 0x474C414E  # "GLAN" in the file header
 
 
 def version_1(db: apsw.Connection) -> None:
-    """Taxonomy, curriculum, homework, calls, runs."""
+    """Create the tables of taxonomy, curriculum, homework, calls and runs."""
     db.execute("""
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE prompts (version TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
@@ -105,11 +105,11 @@ def version_1(db: apsw.Connection) -> None:
 
 
 def version_2(db: apsw.Connection) -> None:
-    """Reviews, edits and their history, versions of a syllabus, counters around a run, and what filters of pairs look at.
+    """Add reviews, edits with history, syllabus versions, run counters and columns for pair filters.
 
-    The index by discipline holds all that a filter asks of a question, so that a filter which hardly any row passes reads
-    the index alone. `record_events.last_question` is the newest question when the event happened: those of an edited
-    syllabus up to it were made from the older text.
+    The discipline index covers the filter conditions, so selective filters read only the index.
+    `record_events.last_question` is the newest question at the time of the event: questions of an edited syllabus up to it were
+    generated from the earlier text.
     """
     db.execute("""
     ALTER TABLE questions ADD COLUMN review TEXT;
@@ -150,12 +150,11 @@ def version_2(db: apsw.Connection) -> None:
 
 
 def version_3(db: apsw.Connection) -> None:
-    """What checks found in pairs, and why a pair is left out of the dataset.
+    """Add tags, quality judgments and the reason why the dataset excludes a pair.
 
-    A tag is what a check found in one pair: by a quality filter, as a near-duplicate of `other`, or as holding a benchmark's
-    question; a judgement holds the scores that a teacher gave a pair. `questions.dropped` is the first reason why exports
-    leave a pair out (`tag_rows.REASONS`), None where they take it; it follows reviews and tags (`tag_rows.settle`), and the
-    index of disciplines holds it, since filters ask for it.
+    A tag is a finding of a check in one pair: of a quality filter, a near-duplicate of `other`, or an overlap with a benchmark.
+    `questions.dropped` is the first reason for exclusion (`tag_rows.REASONS`), NULL for included pairs; `tag_rows.settle` updates
+    it from reviews and tags, and the discipline index covers it because filters use it.
     """
     db.execute("""
     ALTER TABLE questions ADD COLUMN dropped TEXT;
@@ -181,7 +180,7 @@ def version_3(db: apsw.Connection) -> None:
 
 
 def version_4(db: apsw.Connection) -> None:
-    """Fine-tuning as it happens: what was logged at a step, and what the student then said to fixed prompts."""
+    """Add the training log and the sample replies of fine-tuning runs."""
     db.execute("""
     CREATE TABLE training_steps (
         run_id INTEGER NOT NULL, step INTEGER NOT NULL, epoch REAL NOT NULL, tokens INTEGER NOT NULL, seconds REAL NOT NULL,
@@ -194,11 +193,10 @@ def version_4(db: apsw.Connection) -> None:
 
 
 def version_5(db: apsw.Connection) -> None:
-    """Conversations with models, and which of several answers people preferred.
+    """Add chat conversations and preferences.
 
-    A conversation is a tree of turns: editing a prompt makes a sibling, so that what was said before stays. `head` is the last
-    turn of the way that is shown. A turn has a reply of each pane in each version: asking again makes another version, and
-    `version` is the one that counts.
+    A conversation is a tree of turns: editing a prompt adds a sibling, so earlier turns remain. `head` is the last turn of the
+    displayed path. A turn has one reply per pane and version: regenerating adds a version, and `version` is the displayed one.
     """
     db.execute("""
     CREATE TABLE conversations (
@@ -220,10 +218,10 @@ def version_5(db: apsw.Connection) -> None:
 
 
 def version_6(db: apsw.Connection) -> None:
-    """Evaluation: what models answered to test questions, what a judge said of two answers, benchmark scores, probes.
+    """Add evaluation: test answers, judge verdicts, benchmark scores and contamination probes.
 
-    An answer belongs to a test by its hash, and to who answered by a key that changes with the weights and with how answers are
-    drawn. A verdict is of one order of the two answers; `swapped`: the judge saw the other model's first.
+    An answer belongs to the hash of a test and to a key of the model's weights and decoding parameters. A verdict belongs to one
+    order of the two answers; `swapped` means that the judge saw the second model's answer first.
     """
     db.execute("""
     CREATE TABLE test_answers (

@@ -1,4 +1,4 @@
-"""The taxonomy in the database: nodes, the record of their changes, proposals, votes and targets."""
+"""The taxonomy in the database: nodes, their history, proposals, votes and targets."""
 
 import json
 import time
@@ -7,16 +7,24 @@ from dataclasses import asdict, dataclass
 
 import apsw
 
+from glan_core.errors import GlanError
 from glan_core.records import Node
+from glan_core.workspace.sql import fetch_all, from_row, json_tuple
 
 _NODE = "id, name, kind, parent_id, grp, description"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeEvent:
-    """One recorded change: what was done to which node, by whom, when; the node before and after it (None: not there).
+    """One change of a node.
 
-    Events of one deed share a `batch`.
+    Attributes:
+        batch: Id shared by changes that were made together.
+        action: What was done, such as 'add', 'edit' or 'remove'.
+        before: The node before the change, None if it did not exist.
+        after: The node after the change, None if it no longer exists.
+        who: The editor.
+        at: Time in seconds since 1970.
     """
 
     seq: int
@@ -31,8 +39,13 @@ class NodeEvent:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A node that a teacher would add under `parent_id`. `similar_to` names existing nodes that may be the same thing,
-    `prompts` the differently worded prompts that brought it up; `state` is 'open', 'accepted' or 'rejected'."""
+    """A node that a teacher proposes to add under `parent_id`.
+
+    Attributes:
+        similar_to: Names of existing nodes that may be duplicates.
+        prompts: Names of the prompt variants that suggested it.
+        state: 'open', 'accepted' or 'rejected'.
+    """
 
     seq: int
     id: str
@@ -49,7 +62,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class DisciplineTarget:
-    """What a discipline is to reach. `max_subjects` None: a syllabus for every subject that is found."""
+    """Target size of a discipline; `max_subjects` None means a syllabus for every subject."""
 
     subject_queries: int
     max_subjects: int | None
@@ -57,18 +70,29 @@ class DisciplineTarget:
 
 
 def nodes(db: apsw.Connection, *, removed: bool = False) -> list[Node]:
-    """The live nodes (or the removed ones), siblings in their order."""
+    """Return the live nodes, or the removed ones, with siblings in display order."""
     return [Node(*row) for row in db.execute(f"SELECT {_NODE} FROM nodes WHERE removed = ? ORDER BY position", (removed,))]
 
 
 def node(db: apsw.Connection, node_id: str) -> Node | None:
-    """One node, live or removed, or None."""
+    """Return one node, live or removed, or None."""
     row = db.execute(f"SELECT {_NODE} FROM nodes WHERE id = ?", (node_id,)).fetchone()
-    return row and Node(*row)
+    return Node(*row) if row else None
+
+
+def require_node(db: apsw.Connection, node_id: str) -> Node:
+    """Return one node, live or removed.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
+    if (found := node(db, node_id)) is None:
+        raise GlanError(f"Node {node_id} does not exist.")
+    return found
 
 
 def put_node(db: apsw.Connection, node: Node, *, removed: bool = False) -> None:
-    """Store a node as it now is; a new one comes last among its siblings."""
+    """Insert or update a node; a new node becomes the last sibling."""
     db.execute(
         """INSERT INTO nodes (id, name, kind, parent_id, grp, description, removed, position)
            VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM nodes))
@@ -79,7 +103,7 @@ def put_node(db: apsw.Connection, node: Node, *, removed: bool = False) -> None:
 
 
 def order_nodes(db: apsw.Connection, ids: Iterable[str]) -> None:
-    """Give the nodes the order in which their ids come."""
+    """Set the display order of nodes to the order of these ids."""
     db.executemany("UPDATE nodes SET position = ? WHERE id = ?", [(n, id) for n, id in enumerate(ids, start=1)])
 
 
@@ -95,13 +119,13 @@ def add_event(
 
 
 def events(db: apsw.Connection, limit: int = 100, node_id: str | None = None) -> list[NodeEvent]:
-    """The latest changes, newest first; of one node where `node_id` is given."""
+    """Return the latest changes, newest first; with `node_id`, only those of one node."""
     rows = db.execute("SELECT * FROM node_events WHERE ?1 IS NULL OR node_id = ?1 ORDER BY seq DESC LIMIT ?2", (node_id, limit))
     return [_event(row) for row in rows]
 
 
 def events_of(db: apsw.Connection, batch: str) -> list[NodeEvent]:
-    """The changes of one deed, in their order."""
+    """Return the changes of one batch, in order."""
     return [_event(row) for row in db.execute("SELECT * FROM node_events WHERE batch = ? ORDER BY seq", (batch,))]
 
 
@@ -111,29 +135,29 @@ def _event(row: tuple) -> NodeEvent:
 
 @dataclass(frozen=True, slots=True)
 class TaxonomyEdit:
-    """The changes of one batch: the first of them, and how many there are of each action."""
+    """The changes of one batch: the first event and the number of events by action."""
 
     first: NodeEvent
     actions: dict[str, int]
 
 
-def deeds(db: apsw.Connection, limit: int = 50) -> list[TaxonomyEdit]:
-    """The latest deeds, newest first."""
-    rows = db.execute(
+def recent_edits(db: apsw.Connection, limit: int = 50) -> list[TaxonomyEdit]:
+    """Return the latest edits, newest first."""
+    rows = fetch_all(
+        db,
         """SELECT batch, min(seq), json_group_object(action, number) FROM (
                SELECT batch, action, min(seq) AS seq, count(*) AS number FROM node_events GROUP BY batch, action)
            GROUP BY batch ORDER BY min(seq) DESC LIMIT ?""",
         (limit,),
-    ).fetchall()
-    firsts = {seq: None for _, seq, _ in rows}
-    marks = ", ".join("?" * len(firsts))
-    for row in db.execute(f"SELECT * FROM node_events WHERE seq IN ({marks})", tuple(firsts)):
-        firsts[row[0]] = _event(row)
+    )
+    seqs = tuple(seq for _, seq, _ in rows)
+    marks = ", ".join("?" * len(seqs))
+    firsts = {row[0]: _event(row) for row in db.execute(f"SELECT * FROM node_events WHERE seq IN ({marks})", seqs)}
     return [TaxonomyEdit(firsts[seq], json.loads(actions)) for _, seq, actions in rows]
 
 
 def batch_of_removal(db: apsw.Connection, node_id: str) -> list[str]:
-    """The ids that were removed together with a node the last time it was removed, itself included."""
+    """Return the ids of the nodes removed together with a node in its latest removal, including itself."""
     row = db.execute(
         "SELECT batch FROM node_events WHERE node_id = ? AND action = 'remove' ORDER BY seq DESC LIMIT 1", (node_id,)
     ).fetchone()
@@ -143,7 +167,7 @@ def batch_of_removal(db: apsw.Connection, node_id: str) -> list[str]:
 
 
 def put_proposal(db: apsw.Connection, proposal: Proposal) -> bool:
-    """Store a proposal; one of the same id only gains the prompts that brought it up again. True when it is new."""
+    """Store a proposal and return True if it is new; a known proposal only gains prompt variants."""
     known = db.execute("SELECT prompts FROM proposals WHERE id = ?", (proposal.id,)).fetchone()
     if known:
         prompts = sorted({*json.loads(known[0]), *proposal.prompts})
@@ -159,34 +183,34 @@ def put_proposal(db: apsw.Connection, proposal: Proposal) -> bool:
 
 
 def proposals(db: apsw.Connection, state: str | None = "open") -> list[Proposal]:
-    """The proposals in a state (None: all), oldest first."""
+    """Return the proposals in a state (None for all), oldest first."""
     rows = db.execute("SELECT * FROM proposals WHERE ?1 IS NULL OR state = ?1 ORDER BY seq", (state,))
-    return [Proposal(*row[:7], tuple(json.loads(row[7])), tuple(json.loads(row[8])), *row[9:]) for row in rows]
+    return [from_row(Proposal, row, similar_to=json_tuple, prompts=json_tuple) for row in rows]
 
 
 def set_proposal_state(db: apsw.Connection, proposal_id: str, state: str) -> None:
-    """Record what became of a proposal."""
+    """Set the state of a proposal."""
     db.execute("UPDATE proposals SET state = ? WHERE id = ?", (state, proposal_id))
 
 
-def put_vote(db: apsw.Connection, target_id: str, voter: str, keep: bool) -> None:
-    """Record a vote on a proposal or a node; a voter's later vote replaces the earlier."""
+def put_vote(db: apsw.Connection, target_id: str, voter: str, *, keep: bool) -> None:
+    """Store a vote on a proposal or node, replacing the voter's earlier one."""
     db.execute("INSERT OR REPLACE INTO votes VALUES (?, ?, ?, ?)", (target_id, voter, keep, time.time()))
 
 
 def clear_votes(db: apsw.Connection, target_id: str) -> None:
-    """Forget the votes on something once they have had their effect."""
+    """Remove the votes on a proposal or node."""
     db.execute("DELETE FROM votes WHERE target_id = ?", (target_id,))
 
 
-def tallies(db: apsw.Connection) -> dict[str, tuple[int, int]]:
-    """The votes: id of a proposal or node -> (keep, remove)."""
+def vote_counts(db: apsw.Connection) -> dict[str, tuple[int, int]]:
+    """Return the votes: id of the proposal or node -> (keep, remove)."""
     rows = db.execute("SELECT target_id, sum(keep), count(*) - sum(keep) FROM votes GROUP BY target_id")
     return {target: (keep, remove) for target, keep, remove in rows}
 
 
 def put_target(db: apsw.Connection, discipline_id: str, target: DisciplineTarget) -> None:
-    """Remember what a discipline is to reach; a larger earlier target stays, so that a small top-up hides no gap."""
+    """Store the target of a discipline; each part only grows, so that a small top-up does not hide missing work."""
     db.execute(
         """INSERT INTO targets VALUES (?, ?, ?, ?) ON CONFLICT (discipline_id) DO UPDATE SET
            subject_queries = max(subject_queries, excluded.subject_queries),
@@ -198,5 +222,5 @@ def put_target(db: apsw.Connection, discipline_id: str, target: DisciplineTarget
 
 
 def targets(db: apsw.Connection) -> dict[str, DisciplineTarget]:
-    """What each discipline that was ever part of a run is to reach."""
+    """Return the target of each discipline that was part of a run."""
     return {row[0]: DisciplineTarget(*row[1:]) for row in db.execute("SELECT * FROM targets")}

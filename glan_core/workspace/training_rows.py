@@ -1,16 +1,30 @@
-"""What fine-tuning runs log: a row a step, and what the student said to fixed prompts."""
+"""Training log and sample replies of fine-tuning runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import apsw
 
+from glan_core.workspace.sql import fetch_one
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was logged at an optimiser step: training loss (mean cross-entropy in nats a trained token since the last row), and
-    where it was taken the held-out loss; `tokens` seen so far, padding not counted, in `seconds` at work; memory in megabytes;
-    `gpu_use` in percent. None: not taken, or no GPU."""
+    """One row of the training log; None for values that were not measured.
+
+    Attributes:
+        step: Optimizer step.
+        epoch: Epoch as a fraction.
+        tokens: Tokens seen so far, without padding.
+        seconds: Training time in seconds.
+        loss: Mean training cross-entropy in nats per trained token since the previous row.
+        validation_loss: Validation loss.
+        lr: Learning rate.
+        grad_norm: Gradient norm.
+        memory_mb: Process memory in megabytes.
+        gpu_memory_mb: GPU memory in megabytes.
+        gpu_use: GPU utilization in percent.
+    """
 
     step: int
     epoch: float
@@ -26,8 +40,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What the student said to the `nth` prompt at a step."""
+class SampleReply:
+    """A sample reply of the model to the `nth` prompt at a training step."""
 
     step: int
     nth: int
@@ -35,32 +49,34 @@ class Spoken:
     reply: str
 
 
-NAMES = tuple(field.name for field in fields(Step))
+COLUMNS = tuple(field.name for field in fields(Step))
 
 
 def add_steps(db: apsw.Connection, run_id: int, steps: Sequence[Step]) -> None:
-    """Store rows; what an earlier row of the same step knew and a new one does not is kept."""
-    values = ", ".join(f"coalesce(excluded.{name}, {name})" for name in NAMES[1:])
+    """Store log rows; values that an earlier row of the same step has and the new one lacks are kept."""
+    values = ", ".join(f"coalesce(excluded.{name}, {name})" for name in COLUMNS[1:])
     db.executemany(
-        f"""INSERT INTO training_steps (run_id, {", ".join(NAMES)}) VALUES ({", ".join("?" * (len(NAMES) + 1))})
-            ON CONFLICT DO UPDATE SET ({", ".join(NAMES[1:])}) = ({values})""",
-        [(run_id, *(getattr(step, name) for name in NAMES)) for step in steps],
+        f"""INSERT INTO training_steps (run_id, {", ".join(COLUMNS)}) VALUES ({", ".join("?" * (len(COLUMNS) + 1))})
+            ON CONFLICT DO UPDATE SET ({", ".join(COLUMNS[1:])}) = ({values})""",
+        [(run_id, *(getattr(step, name) for name in COLUMNS)) for step in steps],
     )
 
 
-def forget_after(db: apsw.Connection, run_id: int, step: int) -> None:
-    """Remove what was logged after a step: a run that was killed goes on from a checkpoint before it."""
+def delete_after(db: apsw.Connection, run_id: int, step: int) -> None:
+    """Remove the log after a step, because an interrupted run resumes from an earlier checkpoint."""
     db.execute("DELETE FROM training_steps WHERE run_id = ? AND step > ?", (run_id, step))
     db.execute("DELETE FROM training_replies WHERE run_id = ? AND step > ?", (run_id, step))
 
 
 def steps(db: apsw.Connection, run_id: int, most: int = 600) -> list[Step]:
-    """The rows of a run, oldest first, thinned evenly to at most about `most`; the newest and all that hold a held-out loss are
-    among them."""
-    count, last = db.execute("SELECT count(*), max(step) FROM training_steps WHERE run_id = ?", (run_id,)).fetchone()
+    """Return the log of a run, oldest first, thinned evenly to about `most` rows.
+
+    The newest row and all rows with a validation loss are always included.
+    """
+    count, last = fetch_one(db, "SELECT count(*), max(step) FROM training_steps WHERE run_id = ?", (run_id,))
     every = max(1, count // most)
     rows = db.execute(
-        f"""SELECT {", ".join(NAMES)} FROM (SELECT *, row_number() OVER (ORDER BY step) AS nth FROM training_steps WHERE run_id = ?)
+        f"""SELECT {", ".join(COLUMNS)} FROM (SELECT *, row_number() OVER (ORDER BY step) AS nth FROM training_steps WHERE run_id = ?)
             WHERE nth % ? = 0 OR step = ? OR validation_loss IS NOT NULL ORDER BY step""",
         (run_id, every, last),
     )
@@ -68,22 +84,22 @@ def steps(db: apsw.Connection, run_id: int, most: int = 600) -> list[Step]:
 
 
 def last_step(db: apsw.Connection, run_id: int) -> Step | None:
-    """The newest row of a run, or None."""
+    """Return the newest log row of a run, or None."""
     row = db.execute(
-        f"SELECT {', '.join(NAMES)} FROM training_steps WHERE run_id = ? ORDER BY step DESC LIMIT 1", (run_id,)
+        f"SELECT {', '.join(COLUMNS)} FROM training_steps WHERE run_id = ? ORDER BY step DESC LIMIT 1", (run_id,)
     ).fetchone()
-    return row and Step(*row)
+    return Step(*row) if row else None
 
 
-def add_replies(db: apsw.Connection, run_id: int, replies: Sequence[Spoken]) -> None:
-    """Store what the student said."""
+def add_replies(db: apsw.Connection, run_id: int, replies: Sequence[SampleReply]) -> None:
+    """Store sample replies."""
     db.executemany(
         "INSERT OR REPLACE INTO training_replies VALUES (?, ?, ?, ?, ?)",
         [(run_id, spoken.step, spoken.nth, spoken.prompt, spoken.reply) for spoken in replies],
     )
 
 
-def replies(db: apsw.Connection, run_id: int) -> list[Spoken]:
-    """Everything that the student of a run said, by step and prompt."""
+def replies(db: apsw.Connection, run_id: int) -> list[SampleReply]:
+    """Return all sample replies of a run, by step and prompt."""
     rows = db.execute("SELECT step, nth, prompt, reply FROM training_replies WHERE run_id = ? ORDER BY step, nth", (run_id,))
-    return [Spoken(*row) for row in rows]
+    return [SampleReply(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""Opening and creating a workspace folder, and the transactions on it."""
+"""Opening and creating workspace folders, connections and transactions."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -15,9 +16,9 @@ from glan_core.errors import GlanError
 from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 
 FILE = "glan.sqlite"
-UNFINISHED = ".unfinished"  # the folder in a workspace's folder where its first content is made
+UNFINISHED = ".unfinished"  # subfolder in which the initial content is prepared
 BUSY_MS = 30_000
-Damaged = apsw.CorruptError  # what reading a damaged file raises, wherever that is noticed
+DamagedFileError = apsw.CorruptError  # raised by any read of a damaged file
 
 
 class WorkspaceError(GlanError):
@@ -27,8 +28,8 @@ class WorkspaceError(GlanError):
 class Workspace:
     """An open workspace folder.
 
-    Each thread gets a connection of its own. Reading needs no ceremony (`ws.db`); writing goes through `ws.write()`,
-    which takes SQLite's write lock at once and commits at the end, or rolls everything back on an exception.
+    Each thread has its own connection. Reads use `ws.db` directly; writes use `ws.write()`, which takes SQLite's write lock
+    immediately and commits at the end, or rolls back on an exception.
     """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
@@ -37,20 +38,20 @@ class Workspace:
 
     @property
     def db(self) -> apsw.Connection:
-        """This thread's connection."""
+        """The connection of the current thread."""
         connection = getattr(self._local, "db", None)
         if connection is None:
             connect = _connect_to_read if self.read_only else _connect
             connection = self._local.db = connect(self.folder / FILE)
         return connection
 
-    def another_connection(self) -> apsw.Connection:
-        """A connection for a caller that keeps it to itself and closes it."""
+    def new_connection(self) -> apsw.Connection:
+        """Open a separate connection that the caller must close."""
         return _connect(self.folder / FILE)
 
     @contextmanager
     def write(self) -> Iterator[apsw.Connection]:
-        """One transaction, all or nothing; other processes may write before and after it, not during it."""
+        """Run a transaction that excludes other writers and is rolled back on an exception."""
         if self.read_only:
             raise WorkspaceError(_locked(self.folder))
         db = self.db
@@ -59,7 +60,9 @@ class Workspace:
         except apsw.ReadOnlyError:
             raise WorkspaceError(_locked(self.folder)) from None
         except apsw.BusyError:
-            raise WorkspaceError(f"{self.folder} is busy: another process has been writing for {BUSY_MS // 1000} s.") from None
+            raise WorkspaceError(
+                f"{self.folder} is locked: another process has been writing for {BUSY_MS // 1000} s. Try again later."
+            ) from None
         try:
             yield db
             db.execute("COMMIT")
@@ -68,33 +71,43 @@ class Workspace:
             raise
 
     def writable_folder(self, name: str) -> Path:
-        """A folder of the workspace that is about to be written to.
+        """Return a subfolder of the workspace for writing.
 
         Raises:
-            WorkspaceError: If the workspace can only be read.
+            WorkspaceError: If the workspace is read-only.
         """
         if self.read_only:
             raise WorkspaceError(_locked(self.folder))
         return self.folder / name
 
     def roll_back(self, db: apsw.Connection, error: BaseException) -> None:
-        """Undo the open transaction, if there is one; a WorkspaceError when the error was a full disk."""
+        """Roll back the open transaction, if any.
+
+        Raises:
+            WorkspaceError: If `error` is a full disk.
+        """
         if db.in_transaction:
             db.execute("ROLLBACK")
         if isinstance(error, apsw.FullError):
-            raise WorkspaceError(f"The disk of {self.folder} is full: nothing of this step was stored.") from None
+            raise WorkspaceError(
+                f"The disk of {self.folder} is full: this step was not stored. Free some space and try again."
+            ) from None
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the connection of the current thread."""
         if (connection := getattr(self._local, "db", None)) is not None:
             connection.close()
             del self._local.db
 
     @classmethod
     def create(cls, folder: str | os.PathLike, name: str = "") -> "Workspace":
-        """Make an empty workspace in a new or empty folder; WorkspaceError when something is in the way."""
+        """Create an empty workspace in a new or empty folder.
+
+        Raises:
+            WorkspaceError: If the folder is not empty or cannot be created.
+        """
         path = new_folder(folder)
-        # Without WAL first: the marks by which `open` knows a workspace must be in the file itself, whatever happens next.
+        # Without WAL, so that the header that `open` checks is in the file itself even if the process is killed.
         plain = apsw.Connection(str(path / FILE))
         _migrate(plain)
         plain.close()
@@ -106,16 +119,17 @@ class Workspace:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "Workspace":
-        """Open an existing workspace, bringing an older schema up to date; one that may not be written, to be read.
+        """Open an existing workspace and migrate an older schema; read-only if the folder is not writable.
 
-        WorkspaceError, with nothing changed, for a folder without one, a file that is no workspace, one made by a newer
-        release, and one of an older release that may not be written.
+        Raises:
+            WorkspaceError: If the folder has no workspace, the file is not a workspace, it was made by a newer release, or it needs
+                a migration and is read-only. Nothing is changed.
         """
         path = Path(folder).expanduser().absolute()
         file = path / FILE
         try:
             if not file.is_file() or file.stat().st_size == 0:
-                raise WorkspaceError(f"{path} holds no workspace: make one with 'glan init {folder}'.")
+                raise WorkspaceError(f"{path} contains no workspace. Create one with 'glan init {folder}'.")
             _check_header(file)
         except OSError as error:
             raise WorkspaceError(f"{path} cannot be opened: {error.strerror}.") from None
@@ -124,57 +138,61 @@ class Workspace:
             version = ws.db.pragma("user_version")
             _refuse_newer(file, version)
             if ws.read_only and version < len(MIGRATIONS):
-                raise WorkspaceError(f"It was made by an older release. {_locked(path)}")
+                raise WorkspaceError(f"The workspace was made by an older release and must be migrated. {_locked(path)}")
             _migrate(ws.db)
         except apsw.CantOpenError:
             ws.close()
-            raise WorkspaceError(f"Another process is at it. {_locked(path)}") from None
+            raise WorkspaceError(f"Another process is using the workspace. {_locked(path)}") from None
         except (apsw.BusyError, apsw.FullError) as error:
             ws.close()
-            why = "its disk is full" if isinstance(error, apsw.FullError) else "another process is at it: try again in a while"
-            raise WorkspaceError(f"{path} cannot be brought up to date: {why}.") from None
+            full = isinstance(error, apsw.FullError)
+            why = "the disk is full" if full else "another process is using it. Try again later"
+            raise WorkspaceError(f"{path} cannot be migrated: {why}.") from None
         except (apsw.CorruptError, apsw.NotADBError) as error:
             ws.close()
-            raise WorkspaceError(f"{file} is damaged ({error}): restore it from a copy.") from None
+            raise WorkspaceError(f"{file} is damaged ({error}). Restore it from a backup.") from None
         return ws
 
-    def fact(self, key: str, default: object = None) -> object:
-        """A fact about the workspace as a whole, such as 'name', 'demo' or 'pair_text_seq'."""
+    def metadata(self, key: str, default: Any = None) -> Any:
+        """Return a metadata value of the workspace, such as 'name' or 'demo'."""
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else json.loads(row[0])
 
 
 def new_folder(folder: str | os.PathLike) -> Path:
-    """The folder for a new workspace, made where it is not there; WorkspaceError when something is in the way.
+    """Create the folder for a new workspace.
 
-    What a maker that was killed left behind, an empty file or an unfinished workspace, is not in the way.
+    Leftovers of an interrupted creation, an empty file or an unfinished workspace, are ignored.
+
+    Raises:
+        WorkspaceError: If the folder is not empty or cannot be created.
     """
     path = Path(folder).expanduser().absolute()
     try:
         if path.exists() and not path.is_dir():
-            raise WorkspaceError(f"{path} is a file: choose a folder for the workspace.")
+            raise WorkspaceError(f"{path} is a file. Choose a folder for the workspace.")
         path.mkdir(parents=True, exist_ok=True)
-        in_the_way = [e for e in path.iterdir() if e.name != UNFINISHED and (e.name != FILE or e.stat().st_size)]
+        obstacles = [e for e in path.iterdir() if e.name != UNFINISHED and (e.name != FILE or e.stat().st_size)]
     except OSError as error:
-        raise WorkspaceError(f"{path} cannot be made: {error.strerror}.") from None
-    if in_the_way:
-        what = "already holds a workspace" if (path / FILE).exists() else "is not empty"
-        raise WorkspaceError(f"{path} {what}: choose a new folder.")
+        raise WorkspaceError(f"{path} cannot be created: {error.strerror}.") from None
+    if obstacles:
+        what = "already contains a workspace" if (path / FILE).exists() else "is not empty"
+        raise WorkspaceError(f"{path} {what}. Choose a new folder.")
     return path
 
 
-def found_in(home: Path) -> list[Path]:
-    """The workspace folders directly below `home`, by name; none where there is no such folder."""
+def find_workspaces(home: Path) -> list[Path]:
+    """Return the workspace folders directly below `home`, by name."""
     return sorted(file.parent for file in home.glob(f"*/{FILE}")) if home.is_dir() else []
 
 
-def set_fact(db: apsw.Connection, key: str, value: object) -> None:
-    """Store a fact about the workspace as a whole; `value` is kept as JSON."""
+def set_metadata(db: apsw.Connection, key: str, value: object) -> None:
+    """Set a metadata value of the workspace, stored as JSON."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
 
 def _check_header(file: Path) -> None:
-    """Read the file's first 100 bytes (SQLite's header) rather than open it: opening alone may write beside it."""
+    """Read SQLite's 100-byte header instead of opening the database, which may write files next to it."""
     with file.open("rb") as opened:
         header = opened.read(100)
     if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
@@ -185,7 +203,7 @@ def _check_header(file: Path) -> None:
 def _refuse_newer(file: Path, version: int) -> None:
     if version > (known := len(MIGRATIONS)):
         raise WorkspaceError(
-            f"{file.parent} was made by a newer release (its schema is {version}, this one knows {known}): update GLAN Studio."
+            f"{file.parent} was made by a newer release (schema {version}, this release supports {known}). Update GLAN Studio."
         )
 
 
@@ -197,21 +215,21 @@ def _connect(file: Path) -> apsw.Connection:
         db.pragma("synchronous", "full")
         db.pragma("cache_size", -16_000)
     except apsw.Error:
-        db.close()  # or SQLite's own files would stay beside it
+        db.close()  # removes SQLite's temporary files
         raise
     return db
 
 
 def _connect_to_read(file: Path) -> apsw.Connection:
-    """A connection that writes nothing, not even beside the file."""
+    """Open a connection that writes nothing, not even files next to the database."""
     waiting = file.with_name(f"{FILE}-wal")
-    # Without a write-ahead log all is in the file; SQLite would still want to make one beside it, unless told that nobody writes.
-    told = "mode=ro" if waiting.exists() and waiting.stat().st_size else "immutable=1"
-    return apsw.Connection(f"{file.as_uri()}?{told}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    # Without a write-ahead log the file is complete, but SQLite would create one unless the file is declared immutable.
+    mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "immutable=1"
+    return apsw.Connection(f"{file.as_uri()}?{mode}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
 def _locked(folder: Path) -> str:
-    return f"{folder} is read-only: give yourself write permission, or copy it to a folder of yours."
+    return f"{folder} is read-only. Get write permission, or copy it to a writable folder."
 
 
 def _migrate(db: apsw.Connection) -> None:
@@ -225,6 +243,6 @@ def _migrate(db: apsw.Connection) -> None:
         db.pragma("user_version", len(MIGRATIONS))
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # a full disk has ended it already
+        if db.in_transaction:  # a full disk has already ended the transaction
             db.execute("ROLLBACK")
         raise

@@ -1,4 +1,4 @@
-"""Outputs never take the place of a workspace's own files, nor of anything that is no earlier output of the same kind."""
+"""Outputs replace neither workspace files nor anything but an earlier output of the same kind."""
 
 import hashlib
 import shutil
@@ -12,7 +12,7 @@ from glan_core import runs
 from glan_core.chat import preferences
 from glan_core.cli import main
 from glan_core.dataset import glan_test_store
-from glan_core.dataset.export_job import own_folder
+from glan_core.dataset.export_job import exports_folder
 from glan_core.errors import GlanError
 from glan_core.workspace import run_rows
 from glan_core.workspace.output_paths import check_output
@@ -23,24 +23,24 @@ INSIDE = ("glan.sqlite", "glan.sqlite-wal", "glan.sqlite-shm", "runs/1.log", "mo
 
 @pytest.fixture
 def filled(ws, settings):
-    """A workspace with pairs, a test, a model and the folders that runs and exports make."""
+    """A workspace with pairs, a GLAN-Test, a model and the folders of runs and exports."""
     run_order(ws, settings("mathematics", "music", questions_per_syllabus=25))
     assert run_order(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
     put_model(ws, "tuned")
-    own_folder(ws).mkdir()
+    exports_folder(ws).mkdir()
     (ws.folder / "runs").mkdir(exist_ok=True)
     (ws.folder / "runs" / "1.log").write_text("a log")
     return ws
 
 
 def files(folder) -> dict[str, str]:
-    """What lies in a workspace, without the database's own bookkeeping."""
+    """Return the hash of every workspace file except SQLite's temporary files."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm")))
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
 def commands(folder) -> list[tuple[list[str], str]]:
-    """Every command that writes to a path, up to that path, and what the name of its output ends in."""
+    """Return every command that writes to a path, without the path, and the suffix of its output."""
     return [
         (["export", folder, "--out"], ""), (["export", folder, "--detach", "--out"], ""),
         (["export", folder, "--format", "parquet", "--out"], ""), (["export", folder, "--format", "datasets", "--out"], ""),
@@ -51,13 +51,13 @@ def commands(folder) -> list[tuple[list[str], str]]:
 
 
 @pytest.mark.parametrize("inside", INSIDE)
-def test_no_command_writes_among_the_files_of_a_workspace(filled, capsys, inside):
+def test_no_command_writes_inside_a_workspace(filled, capsys, inside):
     filled.close()
     before = files(filled.folder)
     for words, suffix in commands(str(filled.folder)):
         assert main([*words, f"{filled.folder / inside}{suffix}"]) == 2, words
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1 and "cannot be written" in said.replace("can't", "cannot"), said
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1 and "cannot be written" in message.replace("can't", "cannot"), message
     assert files(filled.folder) == before
     with sqlite3.connect(filled.folder / "glan.sqlite") as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -66,21 +66,21 @@ def test_no_command_writes_among_the_files_of_a_workspace(filled, capsys, inside
 def test_the_folder_for_exports_takes_every_output(filled, capsys):
     for number, (words, suffix) in enumerate(commands(str(filled.folder))[:-1]):
         if "--detach" not in words:
-            assert main([*words, str(own_folder(filled) / f"out-{number}{suffix}")]) == 0, capsys.readouterr().err
+            assert main([*words, str(exports_folder(filled) / f"out-{number}{suffix}")]) == 0, capsys.readouterr().err
 
 
-def test_links_are_followed_before_a_place_is_judged(filled, tmp_path):
+def test_links_are_resolved_before_a_path_is_checked(filled, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "to-models").symlink_to(filled.folder / "models")
     (outside / "to-database").symlink_to(filled.folder / "glan.sqlite")
-    (own_folder(filled) / "to-runs").symlink_to(filled.folder / "runs")
+    (exports_folder(filled) / "to-runs").symlink_to(filled.folder / "runs")
     (outside / "circle").symlink_to(outside / "circle")
     shutil.move(filled.folder / "runs", tmp_path / "large-disk")
     (filled.folder / "runs").symlink_to(tmp_path / "large-disk")
     (outside / "to-nothing").symlink_to(outside / "gone")
     for place in (
-        outside / "to-models" / "x.jsonl", outside / "to-database", own_folder(filled) / "to-runs" / "x.jsonl", outside / "circle",
+        outside / "to-models" / "x.jsonl", outside / "to-database", exports_folder(filled) / "to-runs" / "x.jsonl", outside / "circle",
         tmp_path / "large-disk" / "x.jsonl", outside / "to-nothing",
     ):  # fmt: skip
         with pytest.raises(GlanError, match="cannot be written"):
@@ -88,9 +88,9 @@ def test_links_are_followed_before_a_place_is_judged(filled, tmp_path):
     check_output(filled, outside / "x.jsonl")
 
 
-def test_the_files_of_another_workspace_are_safe_too(filled, new_workspace):
+def test_files_of_another_workspace_are_protected(filled, new_workspace):
     other = new_workspace("other")
-    with pytest.raises(GlanError, match="files of a workspace"):
+    with pytest.raises(GlanError, match="inside a workspace"):
         check_output(filled, other.folder / "x.jsonl")
     check_output(filled, other.folder / "exports" / "x.jsonl")
 
@@ -116,7 +116,7 @@ def test_earlier_outputs_are_replaced_and_those_of_another_kind_are_not(filled, 
             assert main([*words, place]) == 0, (words, capsys.readouterr().err)
     assert main([*again[0], places[1]]) == 0  # rows again, in another format
     test = places[5]
-    assert main([*again[0], test]) == 2 and glan_test_store.is_test(tmp_path / "out-5")
+    assert main([*again[0], test]) == 2 and glan_test_store.is_test_file(tmp_path / "out-5")
     assert main([*again[5], places[0]]) == 2
 
 
@@ -141,10 +141,10 @@ def test_a_job_that_was_stored_before_is_refused_too(filled):
     for kind, values in (("model-export", {"model": "tuned"}), ("export", {"form": "chat"})):
         settings = values | {"path": str(filled.folder / "runs" / "new")}
         done = runs.work(filled, runs.submit(filled, kind, "test", settings))
-        assert done.state == "failed" and "files of a workspace" in done.message
+        assert done.state == "failed" and "inside a workspace" in done.message
     assert run_rows.runs(filled.db)
 
 
 def test_preference_rows_keep_away_from_the_workspace(filled):
-    with pytest.raises(GlanError, match="files of a workspace"):
+    with pytest.raises(GlanError, match="inside a workspace"):
         preferences.write_preferences(filled, filled.folder / "rows.jsonl")

@@ -1,4 +1,4 @@
-"""Hundreds of random reviews, edits, runs, new versions and undos: what is counted and derived always equals a plain count."""
+"""Random reviews, edits, runs, regenerations and undos: counters and derived columns always match a recount."""
 
 import json
 import random
@@ -45,8 +45,8 @@ TRUTH = {
 }
 
 
-class Person:
-    """Does random things to a workspace, and knows what every record said before anybody edited it."""
+class RandomUser:
+    """Performs random actions on a workspace and remembers the generated text of every record."""
 
     def __init__(self, ws, settings, teach, seed: int) -> None:
         self.ws, self.order, self.teach, self.rng = ws, settings, teach, random.Random(seed)
@@ -56,7 +56,7 @@ class Person:
         self.done = Counter()
 
     def look(self) -> None:
-        """Remember records that were not there before."""
+        """Remember the text of new records."""
         for query in ("SELECT id, text FROM questions", "SELECT id, text FROM answers", "SELECT id, text FROM syllabi",
                       "SELECT id, name || level || subtopics FROM subjects", "SELECT id, name || description FROM sessions",
                       "SELECT id, name FROM concepts"):  # fmt: skip
@@ -120,7 +120,7 @@ class Person:
         self.keep(syllabus_editing.edit_syllabus(self.ws, syllabus.id, "Bob", text=text, sessions=wanted))
 
     def undo(self) -> None:
-        """Any deed of late, in any order; the undoing is a deed itself."""
+        """Undo any recent batch, in any order; the undo is itself a batch."""
         if self.batches:
             try:
                 edit_batch.undo(self.ws, self.rng.choice(self.batches[-12:]), "Ada")
@@ -130,7 +130,7 @@ class Person:
                 self.done["refused"] += 1
 
     def check_rows(self) -> None:
-        """A check that finds something in any rows, and takes off what it found before and does not now."""
+        """Run a check that tags random rows and removes its outdated tags."""
         kind, name, run_id = self.rng.choice(REASONS[1:]), self.rng.choice(["one", "two"]), self.rng.randint(1, 10**9)
         found = [Tag(seq, kind, name) for (seq,) in rows(self.ws, "SELECT seq FROM questions") if self.rng.random() < 0.2]
         with self.ws.write() as db:
@@ -156,30 +156,30 @@ class Person:
         self.redo(self.syllabus().id)
 
     def run(self) -> None:
-        """A generation run, while which people go on with what they do."""
+        """Run generation while users keep editing."""
         self.wanted = min(self.wanted + 1, 14)
-        self.teach(Canned(self.behaviour(meanwhile=True), name=self.rng.choice(["canned", "other"]), concepts=3))
+        self.teach(Canned(self.behaviour(concurrent=True), name=self.rng.choice(["canned", "other"]), concepts=3))
         run_order(self.ws, self.order(*DISCIPLINES, questions_per_syllabus=self.wanted, seed=self.rng.randint(0, 2)))
 
-    def behaviour(self, *, meanwhile: bool = False):
+    def behaviour(self, *, concurrent: bool = False):
         def behave(stage, nth, messages):
-            if meanwhile and self.wanted > 4 and stage in ("question", "answer") and self.rng.random() < 0.3:
-                self.deed(self.rng.choice([self.judge, self.edit_pair, self.edit_syllabus, self.edit_syllabus, self.undo]))
+            if concurrent and self.wanted > 4 and stage in ("question", "answer") and self.rng.random() < 0.3:
+                self.act(self.rng.choice([self.judge, self.edit_pair, self.edit_syllabus, self.edit_syllabus, self.undo]))
             if self.rng.random() < 0.08:
                 return ""
             return f"Version {self.rng.random()}" if stage in ("answer", "syllabus") else None
 
         return behave
 
-    def deed(self, act) -> None:
+    def act(self, action) -> None:
         self.look()
-        act()
-        self.done[act.__name__] += 1
+        action()
+        self.done[action.__name__] += 1
 
 
-def check(person: Person) -> None:
-    """Every counter and every derived column against the tables."""
-    ws = person.ws
+def check(user: RandomUser) -> None:
+    """Compare every counter and derived column with the tables."""
+    ws = user.ws
     counted = call_rows.counters(ws.db)
     for discipline in DISCIPLINES:
         for measure, query in TRUTH.items():
@@ -193,13 +193,13 @@ def check(person: Person) -> None:
         assert (sizes is None and not sessions) or json.loads(sizes) == [len(s.concepts) for s in sessions] != []
         drawn = rows(ws, "SELECT sessions FROM questions WHERE syllabus_id = ?", id)
         assert questions == sum(live.issuperset(json.loads(row)) for (row,) in drawn)
-        assert bool(edited) == changed_syllabus(person, id)
+        assert bool(edited) == changed_syllabus(user, id)
     for id, text in rows(ws, "SELECT id, name || level || subtopics FROM subjects WHERE edited"):
-        assert person.first[id] != text
+        assert user.first[id] != text
     for pair in homework_rows.pairs_page(ws.db, PairFilter(), limit=10_000):
         id = pair.question.id
         now = {id: pair.question.text, answer_id(id): pair.answer}
-        assert pair.edited == any(text and person.first[id] != text for id, text in now.items()), id
+        assert pair.edited == any(text and user.first[id] != text for id, text in now.items()), id
         tags = {tag.kind for tag in tag_rows.tags_of(ws.db, pair.question.seq) if not tag.overruled_by}
         reasons = [reason for reason in REASONS if reason in tags or (reason, pair.review) == ("rejected", "reject")]
         assert pair.dropped == (reasons[0] if reasons and pair.answer is not None else None)
@@ -211,9 +211,9 @@ def check(person: Person) -> None:
     check_index(ws)
 
 
-def changed_syllabus(person: Person, id: str) -> bool:
-    """Whether a syllabus, its sessions or concepts say something else than what the teacher wrote at first."""
-    ws, first = person.ws, person.first
+def changed_syllabus(user: RandomUser, id: str) -> bool:
+    """Return whether a syllabus, its sessions or concepts differ from the generated text."""
+    ws, first = user.ws, user.first
     if first[id] != number(ws, "SELECT text FROM syllabi WHERE id = ?", id):
         return True
     query = """SELECT id, name || description, retired FROM sessions WHERE syllabus_id = ?1
@@ -224,7 +224,7 @@ def changed_syllabus(person: Person, id: str) -> bool:
 
 
 def check_history(ws) -> None:
-    """Each field's changes follow one another, up to what it is now."""
+    """Check that the events of each field form a chain that ends at its current value."""
     latest: dict[tuple[str, str], str | None] = {}
     for id, field, before, after in rows(ws, "SELECT record_id, field, before, after FROM record_events ORDER BY seq"):
         assert latest.get((id, field), before) == before != after
@@ -234,7 +234,7 @@ def check_history(ws) -> None:
 
 
 def check_index(ws) -> None:
-    """The text index says what one made now would say."""
+    """Check that the full-text index equals one built from scratch."""
     db = ws.db
     db.execute("""CREATE VIRTUAL TABLE temp.now USING fts5 (question, answer, content='', contentless_delete=1);
         CREATE VIRTUAL TABLE temp.words_now USING fts5vocab (temp, now, instance);
@@ -249,39 +249,39 @@ def check_index(ws) -> None:
 
 
 def check_prompts(ws) -> None:
-    """The chat of every call whose record was made can be shown as it was sent, though somebody edited meanwhile."""
+    """Check that the chat of every stored call can be reconstructed despite concurrent edits."""
     calls = [call for (id,) in rows(ws, "SELECT DISTINCT work_id FROM calls") for call in call_rows.calls_of(ws.db, id)]
     assert not [call for call in calls if call.outcome == "stored" and provenance.messages_of(ws, call) is None]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_people_and_runs_do_everything_counted_is_true_and_can_be_taken_back(ws, settings, teach, monkeypatch, seed):
-    monkeypatch.setattr(edit_batch, "CHUNK", 60)  # more than a syllabus has, less than a bulk verdict
+def test_counters_match_a_recount_after_random_actions(ws, settings, teach, monkeypatch, seed):
+    monkeypatch.setattr(edit_batch, "CHUNK", 60)  # larger than one syllabus, smaller than a bulk review
     ws.db.pragma("synchronous", "off")
-    person = Person(ws, settings, teach, seed)
-    person.run()
-    often = [person.judge, person.star, person.edit_pair, person.edit_syllabus, person.undo, person.undo, person.overrule]
+    user = RandomUser(ws, settings, teach, seed)
+    user.run()
+    often = [user.judge, user.star, user.edit_pair, user.edit_syllabus, user.undo, user.undo, user.overrule]
     seldom = [
-        person.judge_all,
-        person.edit_subject,
-        person.write_answer_anew,
-        person.write_syllabus_anew,
-        person.run,
-        person.check_rows,
+        user.judge_all,
+        user.edit_subject,
+        user.write_answer_anew,
+        user.write_syllabus_anew,
+        user.run,
+        user.check_rows,
     ]
     for step in range(120):
-        person.deed(person.rng.choice(often if step % 3 else seldom))
-        person.look()
+        user.act(user.rng.choice(often if step % 3 else seldom))
+        user.look()
         if step % 5 == 0:
-            check(person)
-    check(person)
+            check(user)
+    check(user)
     assert len(rows(ws, "SELECT DISTINCT batch FROM record_events")) > 60
-    assert person.done["undone"] > 5 and person.done["refused"] > 1 and person.done["edit_syllabus"] > 10
+    assert user.done["undone"] > 5 and user.done["refused"] > 1 and user.done["edit_syllabus"] > 10
     check_prompts(ws)
     latest = rows(ws, "SELECT batch FROM record_events GROUP BY batch ORDER BY max(seq) DESC")
     for (batch,) in latest:
         edit_batch.undo(ws, batch, "Ada")
-    check(person)
+    check(user)
     assert not rows(ws, "SELECT id FROM questions WHERE edited OR starred OR review IS NOT NULL OR reason != ''")
     assert not rows(ws, "SELECT id FROM subjects WHERE edited UNION ALL SELECT id FROM syllabi WHERE edited")
 
@@ -291,19 +291,19 @@ def test_a_preview_edited_at_random_is_counted_right_once_it_is_accepted(ws, set
     run_order(ws, settings("mathematics"))
     preview.make(ws, "music", TeacherSettings())
     with preview.workspace_of(ws, "music") as small:
-        editor = Person(small, settings, teach, seed=1)
+        editor = RandomUser(small, settings, teach, seed=1)
         for _ in range(8):
             for act in (editor.edit_pair, editor.edit_syllabus, editor.edit_subject, editor.star, editor.undo):
                 editor.deed(act)
         editor.look()
     preview.accept(ws, "music")
-    person = Person(ws, settings, teach, seed=2)
-    person.first = editor.first
-    person.look()
-    check(person)
-    person.run()
-    for act in (person.edit_pair, person.edit_syllabus, person.judge_all, person.undo) * 3:
-        person.deed(act)
-    person.look()
-    check(person)
+    user = RandomUser(ws, settings, teach, seed=2)
+    user.first = editor.first
+    user.look()
+    check(user)
+    user.run()
+    for act in (user.edit_pair, user.edit_syllabus, user.judge_all, user.undo) * 3:
+        user.act(act)
+    user.look()
+    check(user)
     check_prompts(ws)

@@ -1,4 +1,4 @@
-"""Opening, refusing and writing workspaces; what is refused is left as it was, to the byte."""
+"""Opening, refusing and writing workspaces; refused workspaces are left unchanged byte for byte."""
 
 import asyncio
 import hashlib
@@ -14,13 +14,13 @@ from support.runs import Canned, number, run_order
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, WorkspaceError, run_rows, schema
 from glan_core.workspace.group_commit import GroupCommit
-from glan_core.workspace.workspace import FILE, set_fact
+from glan_core.workspace.workspace import FILE, set_metadata
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Every file of a folder with what it holds."""
+    """Return the hash of every file in a folder."""
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.rglob("*")
@@ -29,7 +29,7 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def refusal(folder: Path) -> str:
-    """The sentence with which a folder is refused; nothing in it may have changed."""
+    """Return the error message for a folder that is refused, and check that nothing in it changed."""
     before = fingerprint(folder)
     with pytest.raises(WorkspaceError) as caught:
         Workspace.open(folder)
@@ -40,7 +40,7 @@ def refusal(folder: Path) -> str:
 
 @pytest.fixture
 def closed(new_workspace, settings, teach):
-    """The folder of a workspace with some content that nobody has open."""
+    """Folder of a workspace with some content and no open connection."""
     teach(Canned())
     ws = new_workspace("closed")
     run_order(ws, settings())
@@ -49,17 +49,17 @@ def closed(new_workspace, settings, teach):
     return ws.folder
 
 
-def test_what_was_created_can_be_opened_again(tmp_path):
+def test_a_created_workspace_can_be_opened(tmp_path):
     made = Workspace.create(tmp_path / "deep" / "ws", "My course")
     made.close()
     opened = Workspace.open(tmp_path / "deep" / "ws")
-    assert opened.fact("name") == "My course" and len(opened.fact("id")) == 32
-    assert opened.fact("nothing", 7) == 7
+    assert opened.metadata("name") == "My course" and len(opened.metadata("id")) == 32
+    assert opened.metadata("nothing", 7) == 7
     assert opened.db.pragma("user_version") == len(schema.MIGRATIONS)
     assert opened.db.pragma("journal_mode") == "wal" and opened.db.pragma("synchronous") == 2
 
 
-def test_nothing_is_made_where_something_is(tmp_path):
+def test_create_refuses_paths_that_are_not_empty(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").write_text("mine")
     Workspace.create(tmp_path / "ws").close()
@@ -67,9 +67,9 @@ def test_nothing_is_made_where_something_is(tmp_path):
     before = fingerprint(tmp_path)
     for name, words in (
         ("full", "is not empty"),
-        ("ws", "already holds a workspace"),
+        ("ws", "already contains a workspace"),
         ("file", "is a file"),
-        ("file/x", "cannot be made"),
+        ("file/x", "cannot be created"),
     ):
         with pytest.raises(WorkspaceError, match=words):
             Workspace.create(tmp_path / name)
@@ -77,13 +77,13 @@ def test_nothing_is_made_where_something_is(tmp_path):
 
 
 def test_a_folder_without_a_workspace_is_refused(tmp_path):
-    assert "holds no workspace" in refusal(tmp_path)
-    assert "holds no workspace" in refusal(tmp_path / "not-there")
+    assert "contains no workspace" in refusal(tmp_path)
+    assert "contains no workspace" in refusal(tmp_path / "not-there")
     (tmp_path / FILE).touch()
-    assert "holds no workspace" in refusal(tmp_path)
+    assert "contains no workspace" in refusal(tmp_path)
 
 
-def test_other_files_under_our_name_are_refused(tmp_path):
+def test_files_that_are_not_workspaces_are_refused(tmp_path):
     (tmp_path / FILE).write_text("a letter")
     assert "is not a GLAN workspace" in refusal(tmp_path)
     (tmp_path / FILE).unlink()
@@ -98,7 +98,7 @@ def test_a_workspace_of_a_newer_release_is_refused(closed):
     db.pragma("user_version", len(schema.MIGRATIONS) + 1)
     db.pragma("wal_checkpoint(truncate)")
     db.close()
-    assert "newer release" in refusal(closed) and "update GLAN Studio" in refusal(closed)
+    assert "newer release" in refusal(closed) and "Update GLAN Studio" in refusal(closed)
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeros", "noise", "header", "page size"])
@@ -144,7 +144,7 @@ except WorkspaceError as error:
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert told.returncode == 3, told.stderr
-    assert told.stdout.startswith("True 8\n") and "is read-only: give yourself write permission" in told.stdout
+    assert told.stdout.startswith("True 8\n") and "is read-only. Get write permission" in told.stdout
     assert fingerprint(closed) == before
 
 
@@ -154,7 +154,7 @@ def test_a_read_only_workspace_of_an_older_release_is_refused(closed, monkeypatc
     assert "made by an older release" in refusal(closed) and "is read-only" in refusal(closed)
 
 
-def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(closed, monkeypatch):
+def test_an_older_schema_is_migrated_and_keeps_its_rows(closed, monkeypatch):
     def version_2(db):
         db.execute("ALTER TABLE nodes ADD COLUMN note TEXT NOT NULL DEFAULT 'none'")
 
@@ -180,12 +180,12 @@ def test_a_migration_that_fails_changes_nothing(closed, monkeypatch):
 
 def test_an_exception_rolls_back_all_of_a_transaction(ws):
     with pytest.raises(KeyboardInterrupt), ws.write() as db:
-        set_fact(db, "half", 1)
+        set_metadata(db, "half", 1)
         raise KeyboardInterrupt
-    assert ws.fact("half") is None
+    assert ws.metadata("half") is None
     with ws.write() as db:
-        set_fact(db, "whole", 1)
-    assert ws.fact("whole") == 1
+        set_metadata(db, "whole", 1)
+    assert ws.metadata("whole") == 1
 
 
 def test_two_processes_write_at_once_and_lose_nothing(ws):
@@ -204,33 +204,33 @@ def test_two_processes_write_at_once_and_lose_nothing(ws):
     assert titles == {f"{name} {n}" for name in "abc" for n in range(60)}
 
 
-def test_a_full_disk_is_told_in_words_and_undone(ws):
+def test_a_full_disk_is_reported_and_rolled_back(ws):
     ws.db.pragma("max_page_count", ws.db.pragma("page_count"))
     with pytest.raises(WorkspaceError, match=r"disk of .* is full"), ws.write() as db:
-        set_fact(db, "first", 1)
-        set_fact(db, "big", "x" * 1_000_000)
-    assert ws.fact("first") is None
+        set_metadata(db, "first", 1)
+        set_metadata(db, "big", "x" * 1_000_000)
+    assert ws.metadata("first") is None
 
 
-def test_a_job_that_fails_takes_no_other_of_its_batch_along(ws):
+def test_a_failing_job_does_not_affect_others_of_its_batch(ws):
     async def store() -> list:
         commits = GroupCommit(ws)
 
         def bad(db):
-            set_fact(db, "bad", 1)
+            set_metadata(db, "bad", 1)
             raise ValueError("mine")
 
-        jobs = [lambda db, n=n: set_fact(db, f"good {n}", n) for n in range(5)]
+        jobs = [lambda db, n=n: set_metadata(db, f"good {n}", n) for n in range(5)]
         results = await asyncio.gather(*(commits.store(job) for job in [*jobs[:2], bad, *jobs[2:]]), return_exceptions=True)
         await commits.close()
         return results
 
     results = asyncio.run(store())
     assert [type(result) for result in results] == [type(None)] * 2 + [ValueError] + [type(None)] * 3
-    assert [ws.fact(f"good {n}") for n in range(5)] == [0, 1, 2, 3, 4] and ws.fact("bad") is None
+    assert [ws.metadata(f"good {n}") for n in range(5)] == [0, 1, 2, 3, 4] and ws.metadata("bad") is None
 
 
-def test_a_caller_that_went_away_while_its_job_failed_stops_nobody_else(ws):
+def test_a_cancelled_caller_of_a_failing_job_does_not_block_others(ws):
     async def store() -> object:
         commits = GroupCommit(ws)
 
@@ -247,26 +247,26 @@ def test_a_caller_that_went_away_while_its_job_failed_stops_nobody_else(ws):
     assert asyncio.run(store()) == "stored"
 
 
-def test_what_is_told_stored_is_there_for_another_reader(ws):
+def test_stored_values_are_visible_to_other_readers(ws):
     async def store() -> list:
         commits = GroupCommit(ws)
         seen = []
         for n in range(3):
-            await commits.store(lambda db, n=n: set_fact(db, "n", n))
-            seen.append(ws.fact("n"))
+            await commits.store(lambda db, n=n: set_metadata(db, "n", n))
+            seen.append(ws.metadata("n"))
         await commits.close()
         return seen
 
     assert asyncio.run(store()) == [0, 1, 2]
 
 
-def test_a_workspace_error_is_one_that_people_are_shown():
+def test_workspace_errors_are_shown_to_users():
     assert issubclass(WorkspaceError, GlanError)
 
 
 @pytest.fixture
 def older(tmp_path):
-    """The folder of a workspace of the first schema."""
+    """Folder of a workspace with the first schema."""
     db = apsw.Connection(str(tmp_path / FILE))
     schema.version_1(db)
     db.execute("INSERT INTO meta VALUES ('name', '\"old\"')")
@@ -276,19 +276,19 @@ def older(tmp_path):
     return tmp_path
 
 
-def test_a_workspace_that_another_process_brings_up_to_date_is_said_to_be_busy(older, monkeypatch):
+def test_a_workspace_that_another_process_migrates_is_busy(older, monkeypatch):
     monkeypatch.setattr("glan_core.workspace.workspace.BUSY_MS", 10)
     other = apsw.Connection(str(older / FILE))
     other.pragma("journal_mode", "wal")
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(WorkspaceError, match="cannot be brought up to date: another process is at it"):
+    with pytest.raises(WorkspaceError, match="cannot be migrated: another process is using it"):
         Workspace.open(older)
     other.execute("ROLLBACK")
     other.close()
     assert Workspace.open(older).db.pragma("user_version") == len(schema.MIGRATIONS)
 
 
-def test_bringing_up_to_date_that_is_killed_half_way_begins_again(older):
+def test_a_killed_migration_restarts(older):
     program = f"""
 import os
 from glan_core.workspace import Workspace, schema
@@ -300,5 +300,5 @@ Workspace.open({str(older)!r})
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == -9
     ws = Workspace.open(older)
-    assert ws.db.pragma("user_version") == len(schema.MIGRATIONS) and ws.fact("name") == "old"
+    assert ws.db.pragma("user_version") == len(schema.MIGRATIONS) and ws.metadata("name") == "old"
     assert number(ws, "SELECT count(*) FROM record_events") == 0

@@ -1,0 +1,63 @@
+"""Typed reads: rows of a query, and records built from them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import apsw
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def fetch_all(db: apsw.Connection, query: str, values: tuple | dict = ()) -> list[tuple[Any, ...]]:
+    """Return all rows of a query."""
+    return db.execute(query, values).fetchall()
+
+
+def fetch_one(db: apsw.Connection, query: str, values: tuple | dict = ()) -> tuple[Any, ...]:
+    """Return the first row of a query.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    row = db.execute(query, values).fetchone()
+    if row is None:
+        raise LookupError(f"no row for {values!r}")
+    return row
+
+
+def fetch_value(db: apsw.Connection, query: str, values: tuple | dict = ()) -> Any:
+    """Return the first column of the first row of a query.
+
+    Raises:
+        LookupError: If there is no row.
+    """
+    return fetch_one(db, query, values)[0]
+
+
+def from_row(record_type: type[Record], row: tuple, **converters: Callable[[Any], object]) -> Record:
+    """Build a dataclass from a row.
+
+    Args:
+        record_type: The dataclass.
+        row: One value per field, in the order of the fields.
+        **converters: Function applied to the value of the field with this name.
+    """
+    values = dict(zip((field.name for field in fields(record_type)), row, strict=True))
+    for name, convert in converters.items():
+        values[name] = convert(values[name])
+    return record_type(**values)
+
+
+def json_tuple(text: str) -> tuple:
+    """Parse a JSON array as a tuple."""
+    return tuple(json.loads(text))
+
+
+def json_or_none(text: str | None) -> Any:
+    """Parse JSON; None for NULL."""
+    return None if text is None else json.loads(text)
