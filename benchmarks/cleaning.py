@@ -77,11 +77,11 @@ def quality(found: dict, truth: dict) -> dict[str, float]:
 
 def glan_dedup(rows: int) -> Iterator:
     """`near_duplicates.repeats`."""
-    from glan_core.dataset.near_duplicate_job import repeats
+    from glan_core.dataset.near_duplicate_job import find_duplicates
 
     questions, truth = repeated(rows)
     yield
-    found = repeats([questions[start : start + PAGE] for start in range(0, rows, PAGE)])
+    found = find_duplicates([questions[start : start + PAGE] for start in range(0, rows, PAGE)])
     yield quality({repeat.seq: repeat.of for repeat in found}, truth)
 
 
@@ -108,12 +108,12 @@ def datasketch_dedup(rows: int) -> Iterator:
 
 def glan_decontaminate(rows: int) -> Iterator:
     """`matching.Index`: questions and answers, page by page."""
-    from glan_core.dataset.benchmark_files import Item
-    from glan_core.dataset.ngram_index import Index
+    from glan_core.dataset.benchmark_files import BenchmarkItem
+    from glan_core.dataset.ngram_index import NgramIndex
 
     items, pairs, truth = contaminated(rows)
     yield
-    index = Index([Item("benchmark", "test", str(number), text) for number, text in enumerate(items)])
+    index = NgramIndex([BenchmarkItem("benchmark", "test", str(number), text) for number, text in enumerate(items)])
     found = {}
     for start in range(0, rows, PAGE):
         page = pairs[start : start + PAGE]
@@ -161,7 +161,7 @@ def glan_filter(rows: int) -> Iterator:
         return " ".join(f"{word} {rng.choice(small)}" for word in words.split()) + " end."
 
     pairs = [(prose(q), faults[n // 10 % 3] if n % 10 == 0 else prose(a)) for n, (q, a) in enumerate(pairs)]
-    tests = filters.tests_of(
+    tests = filters.rule_tests(
         QualityFilterSettings(rules=("refusal", "as-an-ai", "cut", "short", "depends", "hand-in", "loop", "language"))
     )
     truth = {n: {0: "refusal", 1: "cut", 2: "loop"}[n // 10 % 3] for n in range(0, rows, 10)}

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.models.tuned_model_store import read_model
 from glan_core.workspace import Workspace
 

@@ -14,10 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from glan_core.dataset.export_job import export
+from glan_core.dataset.export_job import export_dataset
 from glan_core.dataset.formats import FORMATS
 from glan_core.dataset.settings import SnapshotSettings
-from glan_core.dataset.snapshots import remove_snapshot, take_snapshot
+from glan_core.dataset.snapshot_store import remove_snapshot
+from glan_core.dataset.snapshot_job import create_snapshot
 from glan_core.workspace import Workspace
 
 FILE = "glan.sqlite"
@@ -35,14 +36,14 @@ class Silent:
 
 def glan(folder: str, out: Path, form: str) -> int:
     """Our export; the number of rows."""
-    return export(Workspace.open(folder), out, form).number
+    return export_dataset(Workspace.open(folder), out, form).number
 
 
 def snapshot(folder: str, out: Path) -> int:
     """Our snapshot, split by syllabus and hashed."""
     ws = Workspace.open(folder)
     settings = SnapshotSettings(name="benchmark")
-    take_snapshot(ws, settings, Silent())
+    create_snapshot(ws, settings, Silent())
     shutil.copytree(ws.folder / "snapshots" / "benchmark", out)
     remove_snapshot(ws, "benchmark")
     return 0

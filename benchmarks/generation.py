@@ -189,7 +189,7 @@ def _engine(args: argparse.Namespace) -> int:
     syllabi = ws.db.execute("SELECT count(*) FROM syllabi").fetchone()[0]
     settings = {**_order(args, args.calls // 2 // syllabi + 1), "max_calls": args.calls}
     run = runs.work(ws, runs.submit(ws, "generate", "benchmark", settings))
-    stored = call_rows.spent(ws.db, run.id)[0]
+    stored = call_rows.run_cost(ws.db, run.id)[0]
     assert stored == args.calls, run.message
     return stored
 

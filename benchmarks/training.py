@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.operations import demo_workspace
 from glan_core.training.chat_encoding import open_encoder
 from glan_core.training.recipes import RECIPES
@@ -54,8 +54,8 @@ def make(folder: Path, rows: int) -> None:
 def order_of(folder: Path, recipe: str, rows: int) -> FinetuneSettings:
     """The recipe on the benchmark's rows, for one epoch, evaluated and stored once. Demo's student is made anew, as it always is."""
     batch = BATCH[recipe]
-    values = {"name": f"bench-{recipe}", "snapshot": SNAPSHOT, "recipe": recipe, "rows": rows, "epochs": 1, "batch": batch,
-              "rows_at_once": batch, "max_length": MAX_LENGTH, "precision": "fp32", "evaluations": 1, "keep_best": False,
+    values = {"name": f"bench-{recipe}", "snapshot": SNAPSHOT, "recipe": recipe, "rows": rows, "epochs": 1, "global_batch_size": batch,
+              "per_device_batch_size": batch, "max_length": MAX_LENGTH, "precision": "fp32", "evaluations": 1, "keep_best": False,
               "patience": None, "prompts": ("Why?",)}  # fmt: skip
     return FinetuneSettings(**RECIPES[recipe].values | values | ({} if recipe == "demo" else {"base": str(folder / recipe)}))
 
@@ -125,7 +125,7 @@ def trl(folder: Path, recipe: str, rows: int) -> int:
     settings = order_of(folder, recipe, rows)
     model, tokenizer, written, _ = loaded(folder, recipe, rows)
     settings = SFTConfig(
-        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=settings.batch, learning_rate=settings.learning_rate,
+        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=settings.global_batch_size, learning_rate=settings.learning_rate,
         max_length=MAX_LENGTH, gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[], save_strategy="no",
     )  # fmt: skip
     trainer = SFTTrainer(
@@ -151,8 +151,8 @@ def loop(folder: Path, recipe: str, rows: int) -> int:
 
     def train() -> None:
         model.train()
-        for at in range(0, len(tokens), settings.batch):
-            batch = tokens[at : at + settings.batch]
+        for at in range(0, len(tokens), settings.global_batch_size):
+            batch = tokens[at : at + settings.global_batch_size]
             longest = max(len(row["input_ids"]) for row in batch)
 
             def padded(name: str, fill: int, batch=batch, longest=longest) -> torch.Tensor:

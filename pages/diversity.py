@@ -1,4 +1,4 @@
-"""Diversity: every question as a point, near those that it is like; how diverse they are in numbers, and beside other sets."""
+"""Diversity page: map of all questions, diversity metrics, and comparison with other datasets."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from glan_core.workspace import homework_rows
 from pages.components.diversity import comparison, embedder_form, metrics, question_map
 from pages.components.shared import job_panel, page_frame
 
-VIEWS = ("Map", "Measures", "Compare")
+VIEWS = ("Map", "Metrics", "Compare")
 JOBS = ("embed", "map", "measure", "compare")
 
 ws, tree = page_frame.open_page("Diversity")
@@ -20,18 +20,18 @@ live = job_panel.at_work(ws, JOBS)
 
 
 def sentence() -> str:
-    """How much of the workspace is on the map."""
+    """Return the state of the map in one sentence."""
     if not questions:
-        return "Nothing to map yet."
+        return "No questions to map yet."
     if not maps:
         return f"{plural(questions, 'question')} · no map yet"
     newest = maps[0]
     since = max(0, questions - newest.rows)
-    return f"{number(newest.rows)} questions mapped" + (f" · {number(since)} came since" if since else "")
+    return f"{number(newest.rows)} questions mapped" + (f" · {number(since)} added since" if since else "")
 
 
 def choose_map() -> MapInfo:
-    """The embedder whose pictures and numbers are shown, where there are several; the newest at first."""
+    """Draw the choice of the embedder if there are several; returns its newest map."""
     names = list(dict.fromkeys(info.embedder for info in maps))
     if len(names) > 1:
         name = st.selectbox(
@@ -45,7 +45,7 @@ def choose_map() -> MapInfo:
 
 page_frame.title("Diversity", tree, sentence(), ws)
 if not questions:
-    st.info("Every question will be a point here, near the questions that it is like. There are none yet: a run writes them.",
+    st.info("No questions yet. Once a run generates some, they are mapped here by similarity.",
             icon=":material/scatter_plot:")  # fmt: skip
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         from pages.components.shared import url_state
@@ -67,7 +67,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     embedder_form.bring_up_to_date(ws, info, questions - info.rows if stale else 0, busy=bool(live))
 job_panel.progress(ws, *JOBS)
 match view:
-    case "Measures":
+    case "Metrics":
         metrics.panel(ws, tree, info.embedder)
     case "Compare":
         comparison.panel(ws, tree, info.embedder)

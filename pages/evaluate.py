@@ -1,4 +1,4 @@
-"""Evaluate: what models learned, by discipline, beside their bases and beside the paper."""
+"""Evaluate page: pairwise judging by discipline, benchmarks, contamination probe and scaling studies."""
 
 import streamlit as st
 
@@ -35,7 +35,7 @@ counted = (
     (probed, "probe", "probes"),
 )  # fmt: skip
 said = " · ".join(plural(len(what), one, many) for what, one, many in counted if what)
-page_frame.title("Evaluate", tree, said or "What a model learned, by discipline. Nothing was tested yet.", ws)
+page_frame.title("Evaluate", tree, said or "No evaluations yet.", ws)
 if asked := st.session_state.pop("evaluate_asked", None):
     st.session_state.evaluate_view = asked
 view = st.segmented_control(

@@ -1,6 +1,6 @@
 """The command line: `glan COMMAND`, also `python -m glan_core COMMAND`.
 
-Exit code 0: fine; 1: the work failed; 2: bad usage or input, with one line on stderr.
+Exit codes: 0 success; 1 the run failed; 2 bad usage or input, explained in one line on stderr.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from glan_core.errors import GlanError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        "".join(argv).encode()  # bytes that are no text arrive as lone surrogates, which nothing can store or print
+        "".join(argv).encode()  # undecodable bytes arrive as lone surrogates, which can be neither stored nor printed
         args = _parser().parse_args(argv)
         return args.command(args) or 0
     except GlanError as error:
@@ -29,13 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UnicodeEncodeError as error:
-        return _refuse(f"{error.object[error.start : error.end]!a} can't be written as {error.encoding}.")
+        return _refuse(f"{error.object[error.start : error.end]!a} cannot be written as {error.encoding}.")
     except OverflowError:
         return _refuse("A number is too large to be stored.")
     except OSError as error:
         return _refuse(f"{error.filename or 'The system'}: {error.strerror or error}.")
     except apsw.Error as error:
-        return _refuse(f"The database of the workspace can't be used: {error}.")
+        return _refuse(f"The workspace database cannot be used: {error}.")
 
 
 def _refuse(sentence: str) -> int:

@@ -12,37 +12,44 @@ from glan_core.models import server_client
 from glan_core.models.model_specs import FORMS, MOST_PANES, Pane, SeededDecodingParams, pane_of, specs_of, title_of
 from glan_core.reply_parsing import storable
 from glan_core.settings import read_settings
+from glan_core.settings_options import add_options, given_values
 from glan_core.teachers.contract import Message
 from glan_core.workspace import Workspace
 from glan_core.workspace.chat_rows import FAILED
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add this module's commands to the parser."""
-    chat = commands.add_parser("chat", help="talk to a tuned model, its base, any local model or endpoint")
+    """Add the commands of this module."""
+    chat = commands.add_parser("chat", help="chat with a tuned model, its base model, any local model or endpoint")
     chat.add_argument("dir", metavar="DIR")
     chat.add_argument(
         "--model", action="append", metavar="M",
-        help=f"{FORMS}; up to {MOST_PANES} times, to have them answer side by side (default: the newest tuned model)",
+        help=f"{FORMS}; repeatable up to {MOST_PANES} times, for answers side by side (default: the newest tuned model)",
     )  # fmt: skip
-    chat.add_argument("--prompt", metavar="TEXT", help="ask this and end; - reads it from standard input (default: a dialogue)")
-    chat.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
-    ordinary = SeededDecodingParams()
-    chat.add_argument("--temperature", type=float, default=ordinary.temperature, metavar="T", help="(default: %(default)s)")
-    chat.add_argument("--top-p", type=float, default=ordinary.top_p, metavar="P", help="(default: %(default)s)")
-    chat.add_argument("--max-tokens", type=int, default=ordinary.max_tokens, metavar="N", help="(default: %(default)s)")
-    chat.add_argument("--seed", type=int, default=ordinary.seed, metavar="S", help="(default: %(default)s)")
-    chat.add_argument("--self-test", action="store_true", help="prove which weights the models run, and end")
-    chat.add_argument("--json", action="store_true", help="answers with weights' hashes, tokens and seconds as JSON")
+    chat.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help="answer this prompt and exit; - reads it from standard input (default: interactive chat)",
+    )
+    chat.add_argument("--system", default="", metavar="TEXT", help="system prompt")
+    add_options(chat, SeededDecodingParams)
+    chat.add_argument("--self-test", action="store_true", help="verify which weights the models run, and exit")
+    chat.add_argument("--json", action="store_true", help="print answers, weight hashes, tokens and seconds as JSON")
     chat.set_defaults(command=_chat)
 
-    votes = commands.add_parser("preferences", help="write the votes on answers as preference rows for DPO (JSONL)")
+    votes = commands.add_parser("preferences", help="export votes on answers as preference rows for DPO (JSONL)")
     votes.add_argument("dir", metavar="DIR")
     votes.add_argument("file", metavar="FILE", type=Path)
     votes.set_defaults(command=_preferences)
 
-    serve = commands.add_parser("serve-models", help="hold weights for chats; the studio starts this by itself")
-    serve.add_argument("--idle", type=float, default=600.0, metavar="S", help="end after so many seconds without a question")
+    serve = commands.add_parser("serve-models", help="run the model server; the studio starts it when needed")
+    serve.add_argument(
+        "--idle",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="exit after this many seconds without a request (default: %(default)g)",
+    )
     serve.set_defaults(command=_serve)
 
 
@@ -50,25 +57,25 @@ def _chat(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     specs = args.model or specs_of(ws)[:1]
     if not specs:
-        raise GlanError(f"There is no tuned model in {args.dir}: fine-tune one first, or name another with --model {FORMS}.")
+        raise GlanError(f"No tuned model in {args.dir}. Fine-tune one, or name a model with --model {FORMS}.")
     if len(specs) > MOST_PANES:
         raise GlanError(f"At most {MOST_PANES} models can answer side by side.")
     panes = [pane_of(ws, spec) for spec in specs]
-    drawing = read_settings(SeededDecodingParams, {name: getattr(args, name) for name in SeededDecodingParams.model_fields})
+    drawing = read_settings(SeededDecodingParams, given_values(args, SeededDecodingParams))
     if args.self_test:
         found = server_client.self_test(panes)
-        report(args.json, found, [found["said"]])
+        report(found, [found["said"]], as_json=args.json)
         return 0 if found["passed"] else 1
     if args.prompt is None:
-        return _dialogue(panes, args.system, drawing, args.json)
+        return _dialogue(panes, args.system, drawing, as_json=args.json)
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
     answers = _ask(panes, [_chat_of(args.system, [], prompt)] * len(panes), drawing, quiet=args.json)
     if args.json:
-        report(True, answers, [])
+        report(answers, [], as_json=True)
     return 1 if any(answer["state"] == FAILED for answer in answers) else 0
 
 
-def _dialogue(panes: Sequence[Pane], system: str, drawing: SeededDecodingParams, as_json: bool) -> int:
+def _dialogue(panes: Sequence[Pane], system: str, drawing: SeededDecodingParams, *, as_json: bool) -> int:
     """Ask what is typed, line by line, until the input ends. Ctrl-C stops an answer, and what is written of it counts."""
     told: list[list[Message]] = [[] for _ in panes]
     for prompt in _typed():
@@ -84,7 +91,7 @@ def _dialogue(panes: Sequence[Pane], system: str, drawing: SeededDecodingParams,
 def _typed() -> Iterator[str]:
     shown = sys.stdin.isatty()
     if shown:
-        print("Type a prompt; an empty line or Ctrl-D ends.", file=sys.stderr)
+        print("Type a prompt; an empty line or Ctrl-D exits.", file=sys.stderr)
     while True:
         try:
             line = input("> " if shown else "")
@@ -99,13 +106,13 @@ def _typed() -> Iterator[str]:
 def _chat_of(system: str, said: list[Message], prompt: str) -> list[Message]:
     prompt = storable(prompt).strip()
     if not prompt:
-        raise GlanError("Write something to ask.")
+        raise GlanError("The prompt is empty.")
     first: list[Message] = [{"role": "system", "content": storable(system).strip()}] if system.strip() else []
     return [*first, *said, {"role": "user", "content": prompt}]
 
 
 def _ask(panes: Sequence[Pane], chats: list[list[Message]], drawing: SeededDecodingParams, *, quiet: bool) -> list[dict]:
-    """The answers of all panes. The first one's is printed as it is written, those beside it when they are whole."""
+    """Answers of all models. The first is printed as it streams, the others when they are complete."""
     answers: list[dict] = [
         {"model": pane.spec, "text": "", "state": "stopped", "message": "Stopped.", "facts": {}} for pane in panes
     ]
@@ -152,5 +159,5 @@ def _serve(args: argparse.Namespace) -> None:
     from glan_core.models import server
 
     if not 1 <= args.idle <= 10**7:
-        raise GlanError(f"--idle must be a number of seconds of at least 1, and is {args.idle}.")
+        raise GlanError(f"--idle must be between 1 and 10,000,000 seconds (got {args.idle}).")
     server.run(args.idle)

@@ -6,113 +6,109 @@ from dataclasses import asdict
 
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, run_job
+from glan_core.dataset.settings import DecontaminationSettings, NearDuplicateSettings, QualityFilterSettings
 from glan_core.formatting import exact, number, plural, shorten
 from glan_core.settings import read_settings
+from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 
 WIDTH = 100  # characters of a text in a list
-MOST = 5  # rows shown of each kind, unless said
+MOST = 5  # default number of examples per kind
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add this module's commands to the parser."""
-    dedup = commands.add_parser("dedup", help="tag questions that repeat an earlier one")
+    """Add the commands of this module."""
+    dedup = commands.add_parser("dedup", help="tag near-duplicate questions")
     dedup.add_argument("dir", metavar="DIR")
-    dedup.add_argument("--threshold", type=float, default=0.7, help="least Jaccard similarity of 3-word runs (%(default)s)")
-    dedup.add_argument("--meaning", action="store_true", help="compare in meaning too, within each discipline")
-    dedup.add_argument("--meaning-threshold", type=float, default=0.95, metavar="COSINE", help="(%(default)s)")
-    dedup.add_argument("--embedder", metavar="NAME", help="whose vectors are compared (default: those that most rows have)")
+    add_options(dedup, NearDuplicateSettings)
     _add_show(dedup)
     dedup.set_defaults(command=_dedup)
 
-    clean = commands.add_parser("decontaminate", help="tag pairs that hold a question of a benchmark")
+    clean = commands.add_parser("decontaminate", help="tag pairs that contain a question of a benchmark")
     clean.add_argument("dir", metavar="DIR")
     clean.add_argument(
         "benchmark", nargs="*", metavar="BENCHMARK",
-        help="gsm8k, math, humaneval, mbpp, bbh, arc, mmlu, ifeval, a file, or a data set of the Hub (owner/name)",
+        help="gsm8k, math, humaneval, mbpp, bbh, arc, mmlu, ifeval, a file, or a dataset of the Hub (owner/name)",
     )  # fmt: skip
-    clean.add_argument("--column", metavar="NAME", help="the column that holds the question")
-    clean.add_argument("--digits", action="store_true", help="also where only numbers differ")
-    clean.add_argument("--forget", metavar="BENCHMARK", help="take a benchmark's tags off again")
+    clean.add_argument("--column", metavar="NAME", help="question column (default: recognized)")
+    add_options(clean, DecontaminationSettings, skip=("benchmarks",))
+    clean.add_argument("--forget", metavar="BENCHMARK", help="remove the tags of a benchmark")
     _add_show(clean)
     clean.set_defaults(command=_decontaminate)
 
-    chosen = commands.add_parser("filter", help="tag pairs that quality filters find fault with")
+    chosen = commands.add_parser("filter", help="tag pairs that fail quality rules")
     chosen.add_argument("dir", metavar="DIR")
-    chosen.add_argument("rule", nargs="*", metavar="FILTER", help="'--list' names them (default: all)")
-    chosen.add_argument("--language", default="en", metavar="CODE", help="that pairs are expected in (%(default)s)")
-    chosen.add_argument("--shortest-question", type=int, default=2, metavar="WORDS", help="(%(default)s)")
-    chosen.add_argument("--shortest-answer", type=int, default=2, metavar="WORDS", help="(%(default)s)")
-    chosen.add_argument("--none", action="store_true", help="apply no filter: takes the tags of all off")
-    chosen.add_argument("--list", action="store_true", help="say what each filter takes out")
-    chosen.add_argument("--preview", action="store_true", help="try them on a sample, and tag nothing")
+    chosen.add_argument("rule", nargs="*", metavar="RULE", help="rules to apply; '--list' names them (default: all)")
+    add_options(chosen, QualityFilterSettings, skip=("rules",))
+    chosen.add_argument("--none", action="store_true", help="apply no rule: removes the tags of all")
+    chosen.add_argument("--list", action="store_true", help="list the rules")
+    chosen.add_argument("--preview", action="store_true", help="apply the rules to a sample, without tagging")
     _add_show(chosen)
     chosen.set_defaults(command=_filter)
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--show", action="store_true", help="what the last check found, with examples; checks nothing")
-    parser.add_argument("--limit", type=int, default=MOST, metavar="N", help="examples of each kind (%(default)s)")
+    parser.add_argument(
+        "--show", action="store_true", help="show results of the last check with examples, without checking again"
+    )
+    parser.add_argument("--limit", type=int, default=MOST, metavar="N", help="examples per kind (default: %(default)s)")
     add_job_options(parser)
 
 
 def _dedup(args: argparse.Namespace) -> int:
     from glan_core.dataset.near_duplicate_job import FACT
-    from glan_core.dataset.settings import NearDuplicateSettings
 
     ws = Workspace.open(args.dir)
     if args.show:
         return _show(ws, args, "duplicate", FACT)
-    values = {name: getattr(args, name) for name in ("threshold", "meaning", "meaning_threshold", "embedder")}
-    return run_job(ws, read_settings(NearDuplicateSettings, values), args)
+    return run_job(ws, read_settings(NearDuplicateSettings, given_values(args, NearDuplicateSettings)), args)
 
 
 def _decontaminate(args: argparse.Namespace) -> int:
     from glan_core.dataset import decontamination_job
-    from glan_core.dataset.settings import DecontaminationSettings
     from glan_core.errors import GlanError
 
     ws = Workspace.open(args.dir)
     if args.forget:
-        decontamination_job.forget(ws, args.forget)
-        report(args.json, {"forgotten": args.forget}, [f"The tags of {args.forget} are off."])
+        decontamination_job.remove_benchmark(ws, args.forget)
+        report({"forgotten": args.forget}, [f"Removed the tags of {args.forget}."], as_json=args.json)
         return 0
     if args.show:
         return _show_benchmarks(ws, args)
     if not args.benchmark:
-        raise GlanError("Name at least one benchmark, or ask for --show.")
+        raise GlanError("Name at least one benchmark, or use --show.")
     sources = [{"source": source, "column": args.column} for source in args.benchmark]
-    return run_job(ws, read_settings(DecontaminationSettings, {"benchmarks": sources, "digits": args.digits}), args)
+    values = given_values(args, DecontaminationSettings, skip=("benchmarks",))
+    return run_job(ws, read_settings(DecontaminationSettings, values | {"benchmarks": sources}), args)
 
 
 def _filter(args: argparse.Namespace) -> int:
     from glan_core.dataset import quality_filter_job
-    from glan_core.dataset.settings import QualityFilterSettings
 
     if args.list:
         rules = list(quality_filter_job.RULES.values())
         data = [{"name": rule.name, "label": rule.label, "about": rule.about} for rule in rules]
-        report(args.json, data, table([(rule.name, rule.about) for rule in rules], ("filter", "takes out")))
+        report(data, table([(rule.name, rule.about) for rule in rules], ("rule", "excludes")), as_json=args.json)
         return 0
     ws = Workspace.open(args.dir)
     if args.show:
         return _show(ws, args, quality_filter_job.KIND, quality_filter_job.FACT)
-    values = {name: getattr(args, name) for name in ("language", "shortest_question", "shortest_answer")}
+    values = given_values(args, QualityFilterSettings, skip=("rules",))
     settings = read_settings(
         QualityFilterSettings, values | {"rules": () if args.none else args.rule or tuple(quality_filter_job.RULES)}
     )
-    quality_filter_job.tests_of(settings)  # a name that is no filter is refused before anything begins
+    quality_filter_job.rule_tests(settings)  # unknown rules are refused before the run starts
     if not args.preview:
         return run_job(ws, settings, args)
-    sample = quality_filter_job.examples(ws, settings, number=args.limit)
-    report(args.json, asdict(sample), _preview_lines(sample))
+    sample = quality_filter_job.preview_filters(ws, settings, number=args.limit)
+    report(asdict(sample), _preview_lines(sample), as_json=args.json)
     return 0
 
 
 def _preview_lines(sample: "object") -> Iterator[str]:
     from glan_core.dataset.quality_filter_job import RULES
 
-    yield f"{number(sample.looked_at)} of {plural(sample.pairs, 'pair')} looked at; {number(sample.dropped)} would be tagged."
+    yield f"{number(sample.looked_at)} of {plural(sample.pairs, 'pair')} sampled; {number(sample.dropped)} would be tagged."
     for name, found in sample.found.items():
         yield f"{RULES[name].label}: {number(found)}"
         for example in sample.examples[name]:
@@ -122,27 +118,27 @@ def _preview_lines(sample: "object") -> Iterator[str]:
 
 
 def _show(ws: Workspace, args: argparse.Namespace, kind: str, fact: str) -> int:
-    """What a check found last, by the names of its tags, each with its newest rows."""
+    """Results of the last check: counts per tag, with the newest rows of each."""
     counts = {name: both for (of, name), both in tag_rows.tag_counts(ws.db).items() if of == kind}
     tags = {name: tag_rows.tags_page(ws.db, kind, name, limit=args.limit) for name in counts}
-    check = ws.fact(fact)
+    check = ws.metadata(fact)
     data = {
         "check": check, "tags": {name: {"tagged": tagged, "overruled": over} for name, (tagged, over) in counts.items()},
         "rows": [asdict(tag) for of_name in tags.values() for tag in of_name],
     }  # fmt: skip
-    report(args.json, data, _show_lines(ws, check, counts, tags))
+    report(data, _show_lines(ws, check, counts, tags), as_json=args.json)
     return 0
 
 
 def _show_lines(ws: Workspace, check: dict | None, counts: dict, tags: dict) -> Iterator[str]:
     if check is None:
-        yield "This was not checked yet."
+        yield "Not checked yet."
         return
     since = homework_rows.last_seq(ws.db) - check["up_to"]
     behind = f"; {plural(since, 'question')} newer than that" if since else ""
     yield f"Checked {exact(check['at'])}: {plural(check['rows'], 'pair')}{behind}."
     if not counts:
-        yield "Nothing is tagged."
+        yield "No pair is tagged."
         return
     yield from table(
         [(name, tagged, overruled) for name, (tagged, overruled) in counts.items()], ("found", "pairs", "overruled")
@@ -160,22 +156,22 @@ def _show_lines(ws: Workspace, check: dict | None, counts: dict, tags: dict) -> 
 def _show_benchmarks(ws: Workspace, args: argparse.Namespace) -> int:
     from glan_core.dataset import decontamination_job
 
-    splits = decontamination_job.report(ws)
+    splits = decontamination_job.split_reports(ws)
     counts = tag_rows.tag_counts(ws.db)
     names = dict.fromkeys(split.benchmark for split in splits)
-    flags = {name: decontamination_job.flags_page(ws, name, limit=args.limit) for name in names}
+    flags = {name: decontamination_job.contaminated_page(ws, name, limit=args.limit) for name in names}
     overruled = {name: counts.get((decontamination_job.KIND, name), (0, 0))[1] for name in names}
     data = {
         "splits": [asdict(split) for split in splits], "overruled": overruled,
         "flags": [asdict(flag) for of_name in flags.values() for flag in of_name],
     }  # fmt: skip
-    report(args.json, data, _benchmark_lines(splits, overruled, flags))
+    report(data, _benchmark_lines(splits, overruled, flags), as_json=args.json)
     return 0
 
 
 def _benchmark_lines(splits: list, overruled: dict, flags: dict) -> Iterator[str]:
     if not splits:
-        yield "Nothing was held against a benchmark yet."
+        yield "Not compared with a benchmark yet."
         return
     rows = [(s.benchmark, s.split or "–", s.items, s.items_hit, s.rows, exact(s.at)) for s in splits]
     yield from table(rows, ("benchmark", "split", "questions", "found", "pairs tagged", "checked"))
@@ -189,7 +185,7 @@ def _benchmark_lines(splits: list, overruled: dict, flags: dict) -> Iterator[str
 
 
 def _marked(text: str, span: tuple[int, int] | None) -> str:
-    """A text on one line around its match, which is in brackets."""
+    """One line of text around its match, which is in brackets."""
     if span is None:
         return _line(text) + "  (edited since)"
     start, end = span

@@ -3,65 +3,33 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
 
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import readiness
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WORDS, WayName
+from glan_core.evaluation.benchmarks.registry import WORDS
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.settings import read_settings
+from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 
-NUMBERS = {
-    "limit": ("N", "rows a benchmark, spread over its parts (default: all)"), "max_tokens": ("N", "of an answer (default: the benchmark's own)"),
-    "batch": ("N", "questions at once (default: 8)"), "seed": ("S", None),
-}  # fmt: skip
-
 
 def add_kinds(kinds: argparse._SubParsersAction) -> None:
-    """Add this kind of evaluation to `glan evaluate`."""
-    bench = kinds.add_parser("bench", help="the paper's benchmarks, through lm-eval, on data of this machine")
+    """Add the kinds of evaluation of this module."""
+    bench = kinds.add_parser("bench", help="run the paper's benchmarks through lm-eval, on local data files")
     bench.add_argument("dir", metavar="DIR")
-    bench.add_argument("--models", metavar="MODEL,MODEL", help="tuned:NAME, base:NAME or local:PATH")
-    bench.add_argument("--benchmarks", default="all", metavar="NAME,NAME|all", help=f"{', '.join(BENCHMARKS)} (default: all)")
+    add_options(bench, BenchmarkSettings)
     bench.add_argument(
-        "--ways",
-        default=",".join(get_args(WayName)),
-        metavar="WAY,WAY",
-        help="where a benchmark has both (default: %(default)s)",
+        "--list",
+        action="store_true",
+        help="list the benchmarks, with few-shot counts, metrics and whether their data is present",
     )
-    for name, (sign, words) in NUMBERS.items():
-        bench.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar=sign, help=words)
-    bench.add_argument("--data", metavar="FOLDER", help="where the benchmarks' files are (default: the workspace's own)")
-    bench.add_argument(
-        "--chat-template", action=argparse.BooleanOptionalAction, default=True, help="ask in the tuned model's template"
-    )
-    bench.add_argument("--run-code", action="store_true", help="run what models write for HumanEval and MBPP, in a sandbox")
-    bench.add_argument("--skip-missing", action="store_true", help="leave out what can't be run, rather than run nothing")
-    bench.add_argument(
-        "--list", action="store_true", help="show the benchmarks, how they are asked and whether their data are here"
-    )
-    bench.add_argument("--scores", action="store_true", help="show the scores that are stored")
-    bench.add_argument("--plan", action="store_true", help="say what it would do, and do nothing")
+    bench.add_argument("--scores", action="store_true", help="show stored scores")
+    bench.add_argument("--plan", action="store_true", help="show what would run")
     add_job_options(bench)
     bench.set_defaults(command=_bench)
-
-
-def command_of(folder: str, settings: BenchmarkSettings) -> list[str]:
-    """The words of the command that carries out an order."""
-    defaults = BenchmarkSettings(models=("x",))
-    words = ["glan", "evaluate", "bench", folder, "--models", ",".join(settings.models)]
-    for name in ("benchmarks", "ways"):
-        if (value := getattr(settings, name)) != getattr(defaults, name):
-            words += [f"--{name}", ",".join(value)]
-    for name in (*NUMBERS, "data"):
-        if (value := getattr(settings, name)) != getattr(defaults, name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--no-chat-template"] if not settings.chat_template else []
-    return words + [f"--{name.replace('_', '-')}" for name in ("run_code", "skip_missing") if getattr(settings, name)]
 
 
 def _bench(args: argparse.Namespace) -> int | None:
@@ -71,12 +39,12 @@ def _bench(args: argparse.Namespace) -> int | None:
         return None
     if args.scores:
         found = benchmark_score_rows.scores(ws.db)
-        lines = table([_score_row(score) for score in found], ("model", "benchmark", "way", "part", "score in %", "rows"))
-        report(args.json, [asdict(score) for score in found], lines if found else ["Nothing was scored yet."])
+        lines = table([_score_row(score) for score in found], ("model", "benchmark", "scoring", "part", "score in %", "rows"))
+        report([asdict(score) for score in found], lines if found else ["No scores yet."], as_json=args.json)
         return None
-    if not args.models:
-        raise GlanError("Name the models to ask: --models tuned:NAME,base:NAME. Or see what can be asked: --list.")
-    settings = _order(args)
+    if not hasattr(args, "models"):
+        raise GlanError("Name the models: --models tuned:NAME,base:NAME. To list the benchmarks: --list.")
+    settings = _settings(args)
     able = readiness.check(ws, settings)
     if args.plan:
         _plan(args, settings, able)
@@ -84,17 +52,17 @@ def _bench(args: argparse.Namespace) -> int | None:
     return run_job(ws, settings, args, f"Benchmarks of {', '.join(settings.models)}"[:80])
 
 
-def _order(args: argparse.Namespace) -> BenchmarkSettings:
-    given = {name: getattr(args, name) for name in NUMBERS if getattr(args, name) is not None}
-    data = args.data and str(Path(args.data).expanduser().absolute())
-    split = {name: tuple(part for part in getattr(args, name).split(",") if part.strip()) for name in ("models", "ways")}
-    benchmarks = {} if args.benchmarks == "all" else {"benchmarks": tuple(args.benchmarks.split(","))}
-    switches = {name: getattr(args, name) for name in ("chat_template", "run_code", "skip_missing")}
-    return read_settings(BenchmarkSettings, given | split | benchmarks | switches | {"data": data})
+def _settings(args: argparse.Namespace) -> BenchmarkSettings:
+    values = given_values(args, BenchmarkSettings)
+    if values.get("data"):
+        values["data"] = str(Path(values["data"]).expanduser().absolute())
+    if values.get("benchmarks") == ("all",):
+        del values["benchmarks"]
+    return read_settings(BenchmarkSettings, values)
 
 
 def _list(ws: Workspace, args: argparse.Namespace) -> None:
-    looked = readiness.look(ws, args.data, count=True)
+    looked = readiness.look(ws, getattr(args, "data", None), count=True)
     rows = [
         (
             one.benchmark.id,
@@ -115,8 +83,8 @@ def _list(ws: Workspace, args: argparse.Namespace) -> None:
         }
         for one in looked
     ]  # fmt: skip
-    lines = table(rows, ("benchmark", "shots", "asked", "what counts", "here"))
-    report(args.json, data, [*lines, *(one.why for one in looked if one.why)])
+    lines = table(rows, ("benchmark", "few-shot", "scoring", "metric", "data"))
+    report(data, [*lines, *(one.why for one in looked if one.why)], as_json=args.json)
 
 
 def _of_parts(one: readiness.Readiness) -> str:
@@ -133,8 +101,8 @@ def _plan(args: argparse.Namespace, settings: BenchmarkSettings, able: list[read
         if id in here
     ]
     rows = [(one["model"], one["benchmark"], WORDS[one["way"]], one["rows"]) for one in work]
-    said = "What is scored already with the same weights, data and settings is not asked again."
-    report(args.json, work, [*table(rows, ("model", "benchmark", "asked", "rows")), said])
+    said = "Scores of the same weights, data and settings are reused."
+    report(work, [*table(rows, ("model", "benchmark", "scoring", "rows")), said], as_json=args.json)
 
 
 def _score_row(score: Score) -> tuple:

@@ -1,4 +1,4 @@
-"""How commands report: words for people, JSON with --json, and progress that suits a terminal or a file."""
+"""Output of commands: text or JSON, and progress for a terminal or a log file."""
 
 import json
 import sys
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 
 from glan_core.formatting import usd
-from glan_core.generation.settings import stage_title
+from glan_core.generation.stage_specs import stage_title
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 PLAIN_SECONDS = 5.0
 
 
-def report(as_json: bool, data: object, lines: Iterable[str]) -> None:
-    """Print `data` as JSON, or the lines."""
+def report(data: object, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print `data` as JSON, or the lines as text."""
     if as_json:
         print(json.dumps(data, ensure_ascii=False, indent=2, default=list))
     else:
@@ -23,12 +23,12 @@ def report(as_json: bool, data: object, lines: Iterable[str]) -> None:
 
 
 def say_waiting(run_id: int) -> None:
-    """Tell who sits before a run that another one has to end first."""
+    """Say on stderr that the run waits for another one."""
     print(f"Waiting for run {run_id} to end.", file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
-    """Rows as lines with aligned columns; numbers to the right."""
+    """Format rows as lines with aligned columns, numbers to the right."""
     texts = [[*head], *[[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[n]) for row in texts) for n in range(len(head))]
     right = [all(isinstance(row[n], int) for row in rows) and bool(rows) for n in range(len(head))]
@@ -38,8 +38,8 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def progress(quiet: bool):
-    """A watcher for a run: bars on a terminal, a line every few seconds otherwise, nothing when quiet."""
+def progress(*, quiet: bool):
+    """Yield a progress callback: bars on a terminal, a line every few seconds otherwise, nothing if quiet."""
     if quiet:
         yield lambda sample, stages: None
     elif sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""How commands start a run: in the foreground with its progress, or in the background."""
+"""Starting runs from commands: in the foreground with progress, or in the background with --detach."""
 
 import argparse
 from collections.abc import Callable
@@ -13,31 +13,32 @@ from glan_core.workspace.run_rows import Run
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every job has."""
-    parser.add_argument("--detach", action="store_true", help="work in the background; follow it with 'glan runs DIR show ID'")
+    """Add the options that every job has."""
+    parser.add_argument("--detach", action="store_true", help="run in the background; follow it with 'glan runs DIR show ID'")
     parser.add_argument("--json", action="store_true")
 
 
 def run_job(ws: Workspace, settings: Settings, args: argparse.Namespace, title: str = "") -> int:
-    """Do a job, or start it with --detach; the exit code: 0 when it did all that was asked of it."""
+    """Run a job, or start it in the background with --detach; return the exit code."""
     run_id = runs.submit(ws, settings.kind, title or RUN_KINDS[settings.kind].title, settings.model_dump(mode="json"))
     return carry_out(ws, run_id, args, _say_end)
 
 
-def carry_out(ws: Workspace, run_id: int, args: argparse.Namespace, say_end: Callable[[Workspace, Run, bool], int]) -> int:
-    """Work on a stored run until it ends, which `say_end` reports, or with --detach leave it to a process of its own; the exit
-    code."""
+def carry_out(ws: Workspace, run_id: int, args: argparse.Namespace, say_end: Callable[..., int]) -> int:
+    """Run a stored run to its end and report it with `say_end`, or leave it to a background process; return the exit code."""
     if args.detach:
         runs.launch(ws, run_id)
-        report(args.json, {"run": run_id}, [f"Run {run_id} works in the background: 'glan runs {args.dir} show {run_id}'."])
+        report(
+            {"run": run_id}, [f"Run {run_id} runs in the background: 'glan runs {args.dir} show {run_id}'."], as_json=args.json
+        )
         return 0
-    with progress(args.json) as watch:
+    with progress(quiet=args.json) as watch:
         run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
-    return say_end(ws, run, args.json)
+    return say_end(ws, run, as_json=args.json)
 
 
-def _say_end(ws: Workspace, run: Run, as_json: bool) -> int:
+def _say_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
     state = runs.state_of(run)
     said = run.message if state == "finished" else f"{state.capitalize()}: {run.message}"
-    report(as_json, asdict(run) | {"state": state}, [said])
+    report(asdict(run) | {"state": state}, [said], as_json=as_json)
     return 0 if state == "finished" else 1

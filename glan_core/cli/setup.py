@@ -8,24 +8,29 @@ from glan_core.errors import GlanError
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add this module's commands to the parser."""
-    init = commands.add_parser("init", help="make a workspace with the starter taxonomy")
+    """Add the commands of this module."""
+    init = commands.add_parser("init", help="create a workspace with the starter taxonomy")
     init.add_argument("dir", metavar="DIR")
-    init.add_argument("--demo", action="store_true", help="fill it with pairs of the textbook's three disciplines")
+    init.add_argument(
+        "--demo", action="store_true", help="add demo pairs of three disciplines, written by the scripted teacher"
+    )
     init.add_argument("--json", action="store_true")
     init.set_defaults(command=_init)
 
-    doctor = commands.add_parser("doctor", help="check versions, SQLite, disk, and whether the endpoint answers")
-    doctor.add_argument("--base-url", help="an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)")
+    doctor = commands.add_parser("doctor", help="check versions, SQLite, disk space and the endpoint")
+    doctor.add_argument("--base-url", help="OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)")
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(command=_doctor)
 
     serve = commands.add_parser("serve-teacher", help="serve the scripted teacher as an OpenAI-compatible endpoint")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8900, help="0 picks a free one (default: %(default)s)")
-    serve.add_argument("--latency-ms", type=float, default=0, help="wait this long before every reply")
+    serve.add_argument("--port", type=int, default=8900, help="0 selects a free port (default: %(default)s)")
+    serve.add_argument("--latency-ms", type=float, default=0, help="delay before every reply [ms]")
     serve.add_argument(
-        "--fail-rate", type=float, default=0, help="share of requests to fail: 429, 500, reset and cut replies as 5:2:1:1"
+        "--fail-rate",
+        type=float,
+        default=0,
+        help="share of requests that fail: 429, 500, resets and truncated replies as 5:2:1:1",
     )
     serve.set_defaults(command=_serve)
 
@@ -34,8 +39,8 @@ def _init(args: argparse.Namespace) -> None:
     from glan_core.operations import demo_workspace
 
     ws = demo_workspace.create(args.dir, demo=args.demo)
-    lines = [f"Made {ws.folder}. Look at it with 'glan status {args.dir}', or in the studio."]
-    report(args.json, {"folder": str(ws.folder), "name": ws.fact("name"), "demo": args.demo}, lines)
+    lines = [f"Created {ws.folder}. Show it with 'glan status {args.dir}', or open it with 'glan studio {args.dir}'."]
+    report({"folder": str(ws.folder), "name": ws.metadata("name"), "demo": args.demo}, lines, as_json=args.json)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -48,7 +53,7 @@ def _doctor(args: argparse.Namespace) -> int:
             mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
             print(f"{mark}  {check.name:<13} {check.text}", flush=True)
     if args.json:
-        report(True, [asdict(check) for check in checks], [])
+        report([asdict(check) for check in checks], [], as_json=True)
     return 1 if any(check.ok is False for check in checks) else 0
 
 
@@ -58,6 +63,6 @@ def _serve(args: argparse.Namespace) -> None:
     for name, value, most in (
         ("port", args.port, 65_535), ("latency-ms", args.latency_ms, 3_600_000), ("fail-rate", args.fail_rate, 1),
     ):  # fmt: skip
-        if not 0 <= value <= most:  # not a number is refused, too
-            raise GlanError(f"--{name} must lie between 0 and {most}, and is {value}.")
+        if not 0 <= value <= most:  # refuses NaN as well
+            raise GlanError(f"--{name} must be between 0 and {most} (got {value}).")
     http_server.run(args.host, args.port, latency_ms=args.latency_ms, faults=http_server.Faults.spread(args.fail_rate))

@@ -10,11 +10,11 @@ from glan_core.workspace import Workspace, record_rows
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add this module's commands to the parser."""
-    show = commands.add_parser("show", help="a row and its whole chain of provenance")
+    """Add the commands of this module."""
+    show = commands.add_parser("show", help="show a record with its provenance")
     show.add_argument("dir", metavar="DIR")
-    show.add_argument("id", metavar="ID", help="of a pair, syllabus, subject, session, concept or taxonomy node")
-    show.add_argument("--prompts", action="store_true", help="print the prompts too")
+    show.add_argument("id", metavar="ID", help="ID of a pair, syllabus, subject, class session, key concept or taxonomy node")
+    show.add_argument("--prompts", action="store_true", help="include the prompts")
     show.add_argument("--json", action="store_true")
     show.set_defaults(command=_show)
 
@@ -44,4 +44,4 @@ def _show(args: argparse.Namespace) -> None:
             if args.prompts and stored["messages"]:
                 lines += [f"    [{m['role']}] {m['content']}" for m in stored["messages"]]
         data.append(entry)
-    report(args.json, data, lines[1:])
+    report(data, lines[1:], as_json=args.json)

@@ -1,4 +1,4 @@
-"""`glan taxonomy DIR ...`: look at it, change it, grow it."""
+"""`glan taxonomy`: show, edit, import, export and extend the taxonomy."""
 
 import argparse
 import re
@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.cli.generate import add_terms, failure_lines, say_end, terms_of
+from glan_core.cli.generate import failure_lines, say_end
 from glan_core.cli.output import progress, report, say_waiting, table
+from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.generation.proposals import ProposalQueue
@@ -16,6 +17,7 @@ from glan_core.generation.run import check
 from glan_core.generation.settings import ProposalSettings
 from glan_core.records import Node
 from glan_core.settings import read_settings
+from glan_core.settings_options import add_option, given_values
 from glan_core.taxonomy import hierarchy, taxonomy_files, tree_editing
 from glan_core.taxonomy.hierarchy import GROUPS, KINDS
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
@@ -23,8 +25,8 @@ from glan_core.workspace.output_paths import check_output
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add this module's commands to the parser."""
-    parent = commands.add_parser("taxonomy", help="show, import, export, edit and grow the taxonomy")
+    """Add the commands of this module."""
+    parent = commands.add_parser("taxonomy", help="show, import, export, edit and extend the taxonomy")
     parent.add_argument("dir", metavar="DIR")
     actions = parent.add_subparsers(metavar="ACTION", required=True)
 
@@ -32,34 +34,36 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser = actions.add_parser(name, help=help)
         for argument in arguments:
             parser.add_argument(argument.lower(), metavar=argument)
-        parser.add_argument("--who", default=tree_editing.default_user(), help="put on record (default: %(default)s)")
+        parser.add_argument(
+            "--who", default=tree_editing.default_user(), help="name recorded with the change (default: %(default)s)"
+        )
         parser.add_argument("--json", action="store_true")
         parser.set_defaults(command=command)
         return parser
 
     show = action("show", "print the tree", _show)
-    show.add_argument("--under", metavar="ID", help="only this node and what is below it")
-    imports = action("import", "replace the taxonomy by a YAML or JSON file", _import, "FILE")
-    imports.add_argument("--dry-run", action="store_true", help="only say what would change")
+    show.add_argument("--under", metavar="ID", help="only this node and its descendants")
+    imports = action("import", "replace the taxonomy with the content of a YAML or JSON file", _import, "FILE")
+    imports.add_argument("--dry-run", action="store_true", help="only show what would change")
     action("export", "write the taxonomy to a .yaml or .json file", _export, "FILE")
     add = action("add", "add a node: 'Field / Sub-field / Name', with spaces around the slashes", _add, "PATH")
-    add.add_argument("--kind", choices=KINDS, default="discipline", help="of the new node (default: %(default)s)")
-    add.add_argument("--group", choices=GROUPS, help="of a field")
+    add.add_argument("--kind", choices=KINDS, default="discipline", help="kind of the new node (default: %(default)s)")
+    add.add_argument("--group", choices=GROUPS, help="group of a new field")
     add.add_argument("--description", default="")
-    action("rename", "give a node another name", _rename, "ID", "NAME")
-    action("move", "hang a node from another parent", _move, "ID", "PARENT")
-    action("remove", "remove a node with all below it", _remove, "ID")
-    action("restore", "bring back a removed node", _restore, "ID")
-    action("undo", "take back a change; the history names it", _undo, "CHANGE")
-    action("history", "who changed what, when", _history)
-    propose = action("propose", "ask a teacher what is missing under a node", _propose)
-    propose.add_argument("--under", metavar="ID", required=True)
-    propose.add_argument("--count", type=int, default=8, help="at most this many from each wording of the prompt")
-    add_terms(propose)
+    action("rename", "rename a node", _rename, "ID", "NAME")
+    action("move", "move a node to another parent", _move, "ID", "PARENT")
+    action("remove", "remove a node and its descendants", _remove, "ID")
+    action("restore", "restore a removed node", _restore, "ID")
+    action("undo", "undo a change; 'history' lists their IDs", _undo, "CHANGE")
+    action("history", "list changes: who, what, when", _history)
+    propose = action("propose", "have a teacher propose nodes below a node", _propose)
+    propose.add_argument("--under", metavar="ID", required=True, help="node to extend")
+    add_option(propose, ProposalSettings, "count")
+    add_teacher_options(propose)
     action("proposals", "list the open proposals with their votes", _proposals)
     vote = action("vote", "vote on a proposal or a node", _vote, "ID")
     vote.add_argument("verdict", choices=("keep", "remove"))
-    action("decide", "count the votes: the majority decides, a removal takes what is below along", _decide)
+    action("decide", "apply the votes: the majority decides; a removal includes the descendants", _decide)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -67,7 +71,7 @@ def _show(args: argparse.Namespace) -> None:
     tree = tree_editing.tree(ws)
     nodes = list(hierarchy.walk(tree, args.under))
     lines = [f"{'  ' * (len(hierarchy.path(tree, n.id)) - 1)}{n.name}  ({n.id}, {n.kind})" for n in nodes]
-    report(args.json, _plain(nodes), lines or ["The taxonomy is empty: import one, or add a field."])
+    report(_plain(nodes), lines or ["The taxonomy is empty. Import one, or add a field."], as_json=args.json)
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -75,21 +79,21 @@ def _import(args: argparse.Namespace) -> None:
     old = taxonomy_rows.nodes(ws.db)
     diff = hierarchy.diff(old, nodes) if args.dry_run else tree_editing.import_nodes(ws, nodes, args.who)
     parts = [f"{len(getattr(diff, name)):,} {name}" for name in ("added", "removed", "renamed", "moved", "changed")]
-    report(args.json, asdict(diff), [("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + "."])
+    report(asdict(diff), [("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + "."], as_json=args.json)
 
 
 def _export(args: argparse.Namespace) -> None:
     ws, path = Workspace.open(args.dir), Path(args.file).expanduser()
     kind = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}.get(path.suffix.lower())
     if kind is None:
-        raise GlanError(f"{path} must end in .yaml, .yml or .json: the ending says which to write.")
+        raise GlanError(f"{path} must end in .yaml, .yml or .json.")
     check_output(ws, path, _is_taxonomy)
     nodes = taxonomy_rows.nodes(ws.db)
     try:
-        path.write_text(taxonomy_files.dump(nodes, kind, name=str(ws.fact("name", "Taxonomy"))), encoding="utf-8")
+        path.write_text(taxonomy_files.dump(nodes, kind, name=str(ws.metadata("name", "Taxonomy"))), encoding="utf-8")
     except OSError as error:
         raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
-    report(args.json, {"file": str(path), "nodes": len(nodes)}, [f"Wrote {len(nodes):,} nodes to {path}."])
+    report({"file": str(path), "nodes": len(nodes)}, [f"Wrote {len(nodes):,} nodes to {path}."], as_json=args.json)
 
 
 def _is_taxonomy(path: Path) -> bool:
@@ -104,56 +108,56 @@ def _add(args: argparse.Namespace) -> None:
     *parents, name = re.split(r"\s+/\s+", args.path.strip())
     if bool(parents) == (args.kind == "field"):
         raise GlanError(
-            "A field stands at the top: give its name alone." if parents else
-            f"{quoted(name)} alone would stand at the top: add --kind field, or say where, such as 'Field / {name}'."
+            "A field is at the top level: give its name only." if parents else
+            f"{quoted(name)} would be at the top level: add --kind field, or give its path, such as 'Field / {name}'."
         )  # fmt: skip
     parent_id = _node_at(ws, parents)
     node = tree_editing.add(
         ws, name, parent_id, args.who, kind=args.kind, group=args.group, description=args.description
     )  # fmt: skip
-    report(args.json, asdict(node), [f"Added the {node.kind} {node.name}; its id is {node.id}."])
+    report(asdict(node), [f"Added the {node.kind} {node.name} (ID {node.id})."], as_json=args.json)
 
 
 def _node_at(ws: Workspace, names: list[str]) -> str | None:
-    """The id of the node that names lead to from the top, each a name (in any case) or an id; None for no names."""
+    """ID of the node at a path of names (in any case) or IDs from the top level; None for an empty path."""
     nodes, at = taxonomy_rows.nodes(ws.db), None
     for name in names:
         below = [node for node in nodes if node.parent_id == at]
         found = [node for node in below if name.casefold() in (node.name.casefold(), node.id)]
-        found = found or [node for node in nodes if at is None and node.id == name]  # an id may begin the path anywhere
+        found = found or [node for node in nodes if at is None and node.id == name]  # a path may start with any ID
         if not found:
-            where = f"under {quoted(at)}" if at else "at the top"
+            where = f"under {quoted(at)}" if at else "at the top level"
             there = ", ".join(node.name for node in below if node.kind != "discipline") or "nothing"
-            raise GlanError(f"There is no {quoted(name)} {where}; there is: {there}.")
+            raise GlanError(f"No {quoted(name)} {where}. Existing nodes: {there}.")
         at = found[0].id
     return at
 
 
 def _rename(args: argparse.Namespace) -> None:
     node = tree_editing.rename(Workspace.open(args.dir), args.id, args.name, args.who)
-    report(args.json, asdict(node), [f"{node.id} is now called {node.name}."])
+    report(asdict(node), [f"{node.id} is now named {node.name}."], as_json=args.json)
 
 
 def _move(args: argparse.Namespace) -> None:
     node = tree_editing.move(Workspace.open(args.dir), args.id, args.parent, args.who)
-    report(args.json, asdict(node), [f"{node.name} now hangs from {node.parent_id}."])
+    report(asdict(node), [f"{node.name} is now below {node.parent_id}."], as_json=args.json)
 
 
 def _remove(args: argparse.Namespace) -> None:
     gone = tree_editing.remove(Workspace.open(args.dir), args.id, args.who)
     lines = [f"Removed {len(gone):,} nodes; 'glan taxonomy {args.dir} restore {args.id}' brings them back."]
-    report(args.json, _plain(gone), lines)
+    report(_plain(gone), lines, as_json=args.json)
 
 
 def _restore(args: argparse.Namespace) -> None:
     back = tree_editing.restore(Workspace.open(args.dir), args.id, args.who)
-    report(args.json, _plain(back), [f"Restored {len(back):,} nodes."])
+    report(_plain(back), [f"Restored {len(back):,} nodes."], as_json=args.json)
 
 
 def _undo(args: argparse.Namespace) -> None:
     done = tree_editing.undo(Workspace.open(args.dir), args.change, args.who)
-    lines = [f"Took back {args.change}; 'glan taxonomy {args.dir} undo {done[0].batch}' does it again."]
-    report(args.json, [asdict(event) for event in done], lines)
+    lines = [f"Undid {args.change}. To redo it: 'glan taxonomy {args.dir} undo {done[0].batch}'."]
+    report([asdict(event) for event in done], lines, as_json=args.json)
 
 
 def _plain(nodes: list[Node]) -> list[dict]:
@@ -165,20 +169,22 @@ def _history(args: argparse.Namespace) -> None:
 
     events = taxonomy_rows.events(Workspace.open(args.dir).db)
     rows = [(datetime.fromtimestamp(e.at).strftime("%Y-%m-%d %H:%M"), e.who, e.action, e.node_id, e.batch) for e in events]
-    report(args.json, [asdict(event) for event in events], table(rows, ("when", "who", "what", "node", "change")))
+    report([asdict(event) for event in events], table(rows, ("when", "who", "what", "node", "change")), as_json=args.json)
 
 
 def _propose(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
-    settings = read_settings(ProposalSettings, {**terms_of(args), "parent_id": args.under, "count": args.count})
-    ProposalQueue(ws, settings, 0)  # refuses a node that nothing can be proposed for
+    settings = read_settings(
+        ProposalSettings, teacher_values(args) | given_values(args, ProposalSettings) | {"parent_id": args.under}
+    )
+    ProposalQueue(ws, settings, 0)  # refuses a node that cannot have children
     check(settings)
     name = hierarchy.path(tree_editing.tree(ws), args.under)[-1].name
-    run_id = runs.submit(ws, "propose", f"What is missing in {name}?", settings.model_dump(mode="json"))
-    with progress(args.json) as watch:
+    run_id = runs.submit(ws, "propose", f"Proposals for {name}", settings.model_dump(mode="json"))
+    with progress(quiet=args.json) as watch:
         run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
     if run.state != "finished":
-        return say_end(ws, run, args.json)
+        return say_end(ws, run, as_json=args.json)
     _proposals(args)
     for line in (failed := failure_lines(call_rows.failure_causes(ws.db, run.id))):
         print(line, file=sys.stderr)
@@ -187,23 +193,23 @@ def _propose(args: argparse.Namespace) -> int:
 
 def _proposals(args: argparse.Namespace) -> None:
     ws = Workspace.open(args.dir)
-    tallies = taxonomy_rows.tallies(ws.db)
+    tallies = taxonomy_rows.vote_counts(ws.db)
     open_ones = taxonomy_rows.proposals(ws.db)
     rows = []
     for p in open_ones:
         keep, remove = tallies.get(p.id, (0, 0))
         rows.append((p.id, p.name, p.kind, p.parent_id, keep, remove, ", ".join(p.similar_to)))
-    lines = table(rows, ("id", "name", "kind", "under", "keep", "remove", "resembles")) if rows else ["No open proposals."]
-    report(args.json, [asdict(p) | {"votes": tallies.get(p.id, (0, 0))} for p in open_ones], lines)
+    lines = table(rows, ("id", "name", "kind", "under", "keep", "remove", "similar to")) if rows else ["No open proposals."]
+    report([asdict(p) | {"votes": tallies.get(p.id, (0, 0))} for p in open_ones], lines, as_json=args.json)
 
 
 def _vote(args: argparse.Namespace) -> None:
     tree_editing.vote(Workspace.open(args.dir), args.id, args.verdict == "keep", args.who)
     data = {"id": args.id, "verdict": args.verdict, "who": args.who}
-    report(args.json, data, [f"{args.who} votes to {args.verdict} {args.id}."])
+    report(data, [f"{args.who} votes to {args.verdict} {args.id}."], as_json=args.json)
 
 
 def _decide(args: argparse.Namespace) -> None:
     verdict = tree_editing.decide(Workspace.open(args.dir), args.who)
     counts = (len(verdict.added), len(verdict.rejected), len(verdict.removed))
-    report(args.json, asdict(verdict), ["Added {:,}, rejected {:,}, removed {:,} nodes.".format(*counts)])
+    report(asdict(verdict), ["Added {:,}, rejected {:,}, removed {:,} nodes.".format(*counts)], as_json=args.json)

@@ -1,34 +1,39 @@
-"""What a person asks of the runs about diversity. Light: pages and the command line read it before any work begins."""
+"""Settings of the jobs that embed, map, measure and compare."""
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from glan_core.errors import GlanError
 from glan_core.settings import Settings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-WORDS = "words"  # the embedder that is always there
+WORDS = "words"  # needs no model
 AUTO = "auto"
 
 
 def check_embedder(spec: str) -> str:
-    """The embedder's name if it has a known form; GlanError otherwise."""
+    """The name of an embedder, if it has a known form; GlanError otherwise."""
     kind, _, rest = spec.partition(":")
     if spec not in (AUTO, WORDS) and not (kind in ("st", "openai") and rest.strip()):
-        raise GlanError(f"{spec!r} names no embedder: use auto, words, st:NAME_OR_PATH or openai:MODEL.")
+        raise GlanError(f"Unknown embedder {spec!r}. Use auto, words, st:NAME_OR_PATH or openai:MODEL.")
     return spec
 
 
 class EmbedderSettings(Settings):
-    """What every one of these orders says: who turns questions into vectors.
+    """The embedder that turns questions into vectors. API keys are never part of the settings."""
 
-    `embedder` 'auto' (the default sentence-transformers model where it can be loaded, words where it can't), 'words',
-    'st:NAME_OR_PATH' or 'openai:MODEL'; `base_url` the address that an 'openai:' one is asked at. Keys are never part of it.
-    """
-
-    embedder: str = AUTO
-    base_url: str | None = None
+    embedder: str = Field(
+        AUTO, title="Embedder",
+        description="auto (the default model where it can be loaded, else words), words, st:NAME_OR_PATH or openai:MODEL.",
+        json_schema_extra={"metavar": "MODEL"},
+    )  # fmt: skip
+    base_url: str | None = Field(
+        None,
+        title="Base URL",
+        description="Address of the endpoint of an openai: embedder.",
+        json_schema_extra={"metavar": "URL"},
+    )
 
     @field_validator("embedder")
     @classmethod
@@ -38,7 +43,7 @@ class EmbedderSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _address(cls, values: object) -> object:
-        """The address that will be asked becomes part of the order: continuing it elsewhere must not ask another one."""
+        """Store the address in effect, so that continuing the run elsewhere calls the same endpoint."""
         from glan_core.teachers.http_teacher import endpoint
 
         if isinstance(values, dict) and str(values.get("embedder")).startswith("openai:"):
@@ -47,50 +52,60 @@ class EmbedderSettings(Settings):
 
 
 class EmbeddingSettings(EmbedderSettings):
-    """An order to embed every question that has no vector yet, or that was edited since it got one."""
+    """Settings of the job that embeds every question which is new or was edited."""
 
     kind: Literal["embed"] = "embed"
 
 
 class MapSettings(EmbedderSettings):
-    """An order for a map of `dims` dimensions: of all questions where there is none yet, else with the new ones in it.
+    """Settings of a diversity map: a new projection, or new questions placed on the existing one."""
 
-    `refit` draws a new map, which moves every point. `landmarks` is how many rows a map is fitted on (the others are placed
-    among them), `seed` makes it repeatable.
-    """
-
-    dims: Literal[2, 3] = 2
-    refit: bool = False
-    seed: int = Field(0, ge=0, lt=2**31)
-    landmarks: int = Field(20_000, ge=100, le=50_000)
+    dims: Literal[2, 3] = Field(2, title="Dimensions", description="Dimensions of the map.")
+    refit: bool = Field(False, title="Refit", description="Fit a new projection, which moves every point.")
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the projection.")
+    landmarks: int = Field(
+        20_000, ge=100, le=50_000, title="Landmarks",
+        description="Questions that the projection is fitted on; the others are placed among them.",
+    )  # fmt: skip
     kind: Literal["map"] = "map"
 
 
 class MetricSettings(EmbedderSettings):
-    """An order to measure diversity: of all, of each field, of each discipline.
+    """Settings of the job that computes diversity metrics of all questions, each field and each discipline."""
 
-    `rows` 'kept' (those that exports take) or 'all'. `sample` is how many rows of each the measures look at that can't look
-    at all rows; `seed` draws them.
-    """
-
-    rows: Literal["kept", "all"] = "kept"
-    sample: int = Field(1000, ge=50, le=10_000)
-    seed: int = Field(0, ge=0, lt=2**31)
+    rows: Literal["kept", "all"] = Field("kept", title="Rows", description="Rows to measure: those an export contains, or all.")
+    sample: int = Field(
+        1000, ge=50, le=10_000, title="Sample", description="Rows per scope for metrics that cannot use all rows.",
+        json_schema_extra={"unit": "questions"},
+    )  # fmt: skip
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the samples.")
     kind: Literal["measure"] = "measure"
 
 
 class ComparisonSettings(EmbedderSettings):
-    """An order to lay another dataset over this one.
+    """Settings of a comparison with another dataset."""
 
-    `path` is a file or folder of rows, another workspace, or a snapshot of this one; `name` what the comparison is called
-    (its own name where empty); one of that name is replaced. `most` bounds the rows that are taken of it, at random. Two rows are neighbours from
-    `similarity` on (a cosine; None: the embedder's default, `comparing.NEIGHBOURS`).
-    """
-
-    path: str = Field(min_length=1)
-    name: str = Field("", max_length=80)
-    most: int = Field(100_000, ge=10, le=1_000_000)
-    similarity: float | None = Field(None, gt=0, le=1)
-    sample: int = Field(1000, ge=50, le=10_000)
-    seed: int = Field(0, ge=0, lt=2**31)
+    path: str = Field(
+        min_length=1, title="Dataset", description="File or folder of rows, another workspace, or a snapshot of this one.",
+        json_schema_extra={"metavar": "PATH"},
+    )  # fmt: skip
+    name: str = Field(
+        "",
+        max_length=80,
+        title="Name",
+        description="Name of the comparison (default: the dataset's); an existing one is replaced.",
+    )
+    max_rows: int = Field(
+        100_000, ge=10, le=1_000_000, validation_alias=AliasChoices("max_rows", "most"), title="Max rows",
+        description="Most rows of the other dataset, sampled at random.",
+    )  # fmt: skip
+    similarity: float | None = Field(
+        None, gt=0, le=1, title="Neighbor similarity",
+        description="Least cosine similarity of neighbors (default: depends on the embedder).",
+    )  # fmt: skip
+    sample: int = Field(
+        1000, ge=50, le=10_000, title="Sample", description="Rows per scope for metrics that cannot use all rows.",
+        json_schema_extra={"unit": "questions"},
+    )  # fmt: skip
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the samples.")
     kind: Literal["compare"] = "compare"

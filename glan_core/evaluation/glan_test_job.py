@@ -10,11 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from glan_core.dataset.glan_test_store import Item, file_of, read_test, write_test
-from glan_core.dataset.held_out_filter import Guard, combination, likeness, runs_of
-from glan_core.dataset.row_selection import HELD_OUT, ChosenRows
+from glan_core.dataset.glan_test_store import GlanTestItem, test_path, read_test, write_test
+from glan_core.dataset.held_out_filter import HeldOutFilter, concept_set, jaccard, shingles
+from glan_core.dataset.row_selection import HELD_OUT, SelectedRows
 from glan_core.dataset.settings import RowSelection
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.evaluation.settings import GlanTestSettings
@@ -31,7 +31,7 @@ STEP = 500  # rows between two words about progress
 def create_glan_test(ws: Workspace, settings: GlanTestSettings, progress: Progress) -> str:
     """Hold questions out under the order's name; what was done, in a sentence. GlanError when the name is taken, a discipline or
     the snapshot is unknown, or there is nothing to hold out."""
-    if file_of(ws, settings.name).exists():
+    if test_path(ws, settings.name).exists():
         there = read_test(ws, settings.name)  # this run may have been killed after its work was done
         if there.source == _source(settings) and there.seed == settings.seed and there.created_at >= _begun(ws, progress):
             return f"Froze {plural(there.number, 'question')} as {there.name}."
@@ -68,7 +68,7 @@ def _source(settings: GlanTestSettings) -> str:
 
 def _wanted(settings: GlanTestSettings, combinations: int) -> int:
     """How many questions a discipline gives: those of a snapshot are held out already, so all of them may be taken."""
-    return settings.questions if settings.snapshot else min(settings.questions, int(combinations * settings.most_share))
+    return settings.questions if settings.snapshot else min(settings.questions, int(combinations * settings.max_share))
 
 
 def _rows(ws: Workspace, settings: GlanTestSettings, progress: Progress) -> Iterator[dict]:
@@ -88,7 +88,7 @@ def _rows(ws: Workspace, settings: GlanTestSettings, progress: Progress) -> Iter
 
 def _pairs(ws: Workspace, settings: GlanTestSettings) -> Iterator[dict]:
     choice = RowSelection(which=PairFilter(disciplines=settings.disciplines), include=(HELD_OUT,))
-    return (row for _, _, row in ChosenRows(ws, choice))
+    return (row for _, _, row in SelectedRows(ws, choice))
 
 
 def _stepping(rows: Iterable[dict], progress: Progress, word: str, planned: int) -> Iterator[dict]:
@@ -100,7 +100,7 @@ def _stepping(rows: Iterable[dict], progress: Progress, word: str, planned: int)
     progress.step(word, max(done, 1), max(done, 1))
 
 
-def _candidates(rows: Iterable[dict], settings: GlanTestSettings) -> tuple[dict[str, list[Item]], dict[str, int]]:
+def _candidates(rows: Iterable[dict], settings: GlanTestSettings) -> tuple[dict[str, list[GlanTestItem]], dict[str, int]]:
     """By discipline: the items to choose from, in the order in which they are drawn, and how many combinations there are. Each
     combination gives its oldest row; its place depends on the seed and its concepts alone, so that rows which come later move
     none."""
@@ -108,7 +108,7 @@ def _candidates(rows: Iterable[dict], settings: GlanTestSettings) -> tuple[dict[
     best: defaultdict[str, list[tuple]] = defaultdict(list)
     most = SPARE * settings.questions
     for row in rows:
-        concepts = "\n".join(sorted(combination(row["concepts"])))
+        concepts = "\n".join(sorted(concept_set(row["concepts"])))
         rank = hashlib.sha256(f"{settings.seed}\n{row['discipline']}\n{concepts}".encode()).digest()
         if rank[:8] in seen[row["discipline"]]:
             continue
@@ -128,33 +128,33 @@ def _last_first(rank: bytes) -> int:
     return -int.from_bytes(rank)
 
 
-def _item(row: dict) -> Item:
-    return Item(
+def _item(row: dict) -> GlanTestItem:
+    return GlanTestItem(
         id=row["id"], question=row["prompt"], reference=row["completion"], discipline=row["discipline"],
         taxonomy=tuple(row["taxonomy"]), group=row["group"], subject=row["subject"], level=row["level"], strategy=row["strategy"],
         concepts=tuple(row["concepts"]),
     )  # fmt: skip
 
 
-def _drawn(candidates: list[Item], wanted: int, threshold: float) -> list[Item]:
+def _drawn(candidates: list[GlanTestItem], wanted: int, threshold: float) -> list[GlanTestItem]:
     """The first so many candidates that do not repeat one another."""
     drawn, runs = [], []
     for item in candidates:
         if len(drawn) == wanted:
             break
-        mine = runs_of(item.question)
-        if all(likeness(mine, other) < threshold for other in runs):
+        mine = shingles(item.question)
+        if all(jaccard(mine, other) < threshold for other in runs):
             drawn.append(item)
             runs.append(mine)
     return drawn
 
 
 def _unseen(
-    ws: Workspace, settings: GlanTestSettings, candidates: dict[str, list[Item]], progress: Progress
-) -> dict[str, list[Item]]:
+    ws: Workspace, settings: GlanTestSettings, candidates: dict[str, list[GlanTestItem]], progress: Progress
+) -> dict[str, list[GlanTestItem]]:
     """Without those that a training row of the snapshot gives away."""
     items = [item for found in candidates.values() for item in found]
-    guard, given_away = Guard((item, settings.threshold) for item in items), set()
+    guard, given_away = HeldOutFilter((item, settings.threshold) for item in items), set()
     snapshot = read_snapshot(ws, settings.snapshot)
     rows = (row for _, row in snapshot.rows(TRAIN))
     for row in _stepping(rows, progress, "training rows compared", snapshot.manifest.rows.get(TRAIN, 0)):
@@ -163,16 +163,16 @@ def _unseen(
     return {id: [item for item in found if item.id not in gone] for id, found in candidates.items()}
 
 
-def _kept_out(ws: Workspace, settings: GlanTestSettings, items: list[Item], progress: Progress) -> str:
+def _kept_out(ws: Workspace, settings: GlanTestSettings, items: list[GlanTestItem], progress: Progress) -> str:
     """How many pairs stay out of training from now on, in a sentence."""
-    guard, out = Guard((item, settings.threshold) for item in items), 0
+    guard, out = HeldOutFilter((item, settings.threshold) for item in items), 0
     for row in _stepping(_pairs(ws, settings), progress, "pairs compared", homework_rows.last_seq(ws.db)):
         out += bool(guard.hits(row["prompt"], row["concepts"]))
     also = out - len(items)
     return f"Out of training stay these and {number(also)} more that combine the same key concepts or nearly repeat one."
 
 
-def _teachers(ws: Workspace, items: list[Item]) -> tuple[str, ...]:
+def _teachers(ws: Workspace, items: list[GlanTestItem]) -> tuple[str, ...]:
     """Who wrote the references."""
     pairs = (homework_rows.pair(ws.db, item.id) for item in items)
     return tuple(sorted({pair.answer_teacher for pair in pairs if pair and pair.answer_teacher}))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.evaluation.judge import match_statistics

@@ -1,9 +1,9 @@
-"""What a person asks of evaluation: a test frozen, two models judged, a scaling study."""
+"""Settings of held-out tests, pairwise judging and scaling studies."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import MAX_SLUG, slug
@@ -11,78 +11,105 @@ from glan_core.models.model_specs import SCRIPTED, title_of
 from glan_core.settings import Settings
 from glan_core.teachers.contract import DecodingParams
 
-REFERENCE = "reference"  # stands for the answers that a test's own teacher gave
+REFERENCE = "reference"  # the answers stored with a test
 
 
 def checked_name(value: str) -> str:
-    """The name, if it can be one of a file; ValueError elsewhere."""
+    """A name that can be a file name; ValueError for anything else."""
     if not value or slug(value) != value:
-        raise ValueError(f"use up to {MAX_SLUG} lower-case letters, digits and hyphens")
+        raise ValueError(f"use up to {MAX_SLUG} lowercase letters, digits and hyphens")
     return value
 
 
 class GlanTestSettings(Settings):
-    """An order to hold questions out as the GLAN-Test `name`: `questions` of each discipline, but at most `most_share` of its
-    combinations of key concepts. They are drawn by `seed` from the pairs that the dataset takes, or from the rows that
-    `snapshot` held out, so that models trained on it can be tested, too. `threshold` is the likeness from which a training row
-    repeats a question (`dataset.paraphrases`)."""
+    """Settings of a held-out test (GLAN-Test): questions excluded from training, at most one per combination of concepts."""
 
-    name: str
-    questions: int = Field(50, ge=1, le=10_000)
-    disciplines: tuple[str, ...] | None = None
-    snapshot: str | None = None
-    most_share: float = Field(0.2, gt=0, le=1)
-    threshold: float = Field(0.7, ge=0.3, le=1)
-    seed: int = Field(0, ge=-(2**63), lt=2**63)
+    name: str = Field(title="Name", description="Name of the test: lowercase letters, digits and hyphens.")
+    questions: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        title="Questions per discipline",
+        description="Questions held out per discipline; the paper has 50.",
+    )
+    disciplines: tuple[str, ...] | None = Field(
+        None, title="Disciplines", description="IDs of disciplines, or of nodes above them (default: all).",
+        json_schema_extra={"metavar": "ID,ID"},
+    )  # fmt: skip
+    snapshot: str | None = Field(
+        None, title="Snapshot",
+        description="Take the questions from the validation rows of this snapshot, so that models trained on it can be tested.",
+        json_schema_extra={"metavar": "NAME"},
+    )  # fmt: skip
+    max_share: float = Field(
+        0.2, gt=0, le=1, validation_alias=AliasChoices("max_share", "most_share"), title="Max share",
+        description="Largest share of a discipline's concept combinations that is held out.",
+    )  # fmt: skip
+    threshold: float = Field(
+        0.7, ge=0.3, le=1, title="Near-duplicate threshold",
+        description="Jaccard similarity of 3-word n-grams from which a training row repeats a test question.",
+    )  # fmt: skip
+    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the selection.")
     kind: Literal["glan-test"] = "glan-test"
 
     _name = field_validator("name")(checked_name)
 
 
 class PairwiseJudgeSettings(TeacherSettings):
-    """An order to have two models answer a test and a judge, the order's `teacher`, score both answers in both orders.
+    """Settings of a pairwise comparison: two models answer a test, and a judge (`teacher`) scores both answers in both orders."""
 
-    `ours` and `other` are models by their names (`chat.panes`), or 'reference'. `questions` of each discipline (None: all), of
-    these `disciplines` (None: of all). Answers are drawn at `temperature`, up to `answer_tokens`.
-    """
-
-    test: str
-    ours: str
-    other: str = REFERENCE
-    questions: int | None = Field(None, ge=1)
-    disciplines: tuple[str, ...] | None = None
-    temperature: float = Field(0.0, ge=0, le=5)
-    answer_tokens: int = Field(512, ge=1, le=32_768)
+    test: str = Field(title="Test", description="Held-out test to answer.", json_schema_extra={"metavar": "NAME"})
+    ours: str = Field(
+        title="Model A", description="Model, or 'reference' for the test's own answers.", json_schema_extra={"metavar": "MODEL"}
+    )
+    other: str = Field(
+        REFERENCE, title="Model B", description="Model, or 'reference' for the test's own answers.",
+        json_schema_extra={"metavar": "MODEL"},
+    )  # fmt: skip
+    questions: int | None = Field(
+        None, ge=1, title="Questions per discipline", description="Questions judged per discipline (default: all)."
+    )
+    disciplines: tuple[str, ...] | None = Field(
+        None, title="Disciplines", description="IDs of disciplines, or of nodes above them (default: all).",
+        json_schema_extra={"metavar": "ID,ID"},
+    )  # fmt: skip
+    temperature: float = Field(
+        0.0, ge=0, le=5, title="Temperature", description="Sampling temperature of the answers; 0 is greedy decoding."
+    )
+    answer_tokens: int = Field(
+        512, ge=1, le=32_768, title="Max new tokens", description="Longest answer.", json_schema_extra={"unit": "tokens"}
+    )
     kind: Literal["judge-models"] = "judge-models"
 
     @property
     def asked(self) -> Sequence[str]:
-        """See Terms: the judge alone, since models are asked with voices of their own."""
+        """See `TeacherSettings.asked`: the judge alone; the two models are opened by the run itself."""
         return ("verdict",)
 
     def teacher_of(self, stage: str) -> str:
-        """Who is asked at a stage, by the name that calls are recorded under; weights of this machine cost nothing."""
+        """Model of a stage, by the name that its calls are recorded under; local weights cost nothing."""
         spec = {"answer_ours": self.ours, "answer_other": self.other}.get(stage)
         if spec is None:
             return super().teacher_of(stage)
         return spec.partition("@http")[0] if spec.startswith("openai:") or spec == SCRIPTED else f"local:{title_of(spec)}"
 
-    def sampling_of(self, stage: str) -> DecodingParams:
-        """How replies of a stage are drawn."""
-        return super().sampling_of(stage) if stage == "verdict" else DecodingParams(self.temperature, 1.0, self.answer_tokens)
+    def decoding_of(self, stage: str) -> DecodingParams:
+        """Decoding parameters of a stage."""
+        return super().decoding_of(stage) if stage == "verdict" else DecodingParams(self.temperature, 1.0, self.answer_tokens)
 
 
 class ScalingSettings(Settings):
-    """An order to train on nested parts of a snapshot with one recipe, and to judge what came of each beside the untrained base.
+    """Settings of a scaling study: one recipe trained on nested subsets of a snapshot, each model judged beside its base."""
 
-    `finetune` holds the settings of `FinetuneSettings` but name and rows; `shares` are parts of the training rows. Models are called
-    <name>-<rows>. `judge` holds the settings of `PairwiseJudgeSettings` but the models; None: only the held-out loss is taken.
-    """
-
-    name: str
-    finetune: dict
-    shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
-    judge: dict | None = None
+    name: str = Field(title="Name", description="Prefix of the models, which are named NAME-ROWS.")
+    finetune: dict = Field(title="Fine-tuning", description="Settings of the fine-tuning runs, except name and rows.")
+    shares: tuple[float, ...] = Field(
+        (0.01, 0.03, 0.1, 0.3, 1.0), title="Subset sizes", description="Subset sizes as shares of the training rows.",
+        json_schema_extra={"metavar": "X,X"},
+    )  # fmt: skip
+    judge: dict | None = Field(
+        None, title="Judge", description="Settings of the pairwise judge, except the models; none: only the validation loss."
+    )
     kind: Literal["scaling"] = "scaling"
 
     _name = field_validator("name")(checked_name)
@@ -91,5 +118,5 @@ class ScalingSettings(Settings):
     @classmethod
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if not value or any(not 0 < share <= 1 for share in value):
-            raise ValueError("give parts above 0 and up to 1")
+            raise ValueError("give shares above 0 and up to 1")
         return tuple(sorted(set(value)))

@@ -255,7 +255,7 @@ class Engine:
 
         def job(db: apsw.Connection) -> object:
             if work.prompt.version not in self._known_prompts:
-                call_rows.keep_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
+                call_rows.add_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
             call_rows.add_call(db, call)
             return also(db)
 
@@ -314,9 +314,12 @@ class Engine:
         def job(db: apsw.Connection) -> None:
             if call is not None:
                 call_rows.add_call(db, call)
-                call_rows.keep_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
+                call_rows.add_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
             call_rows.add_failure(
-                db, work.id, work.stage, work.discipline_id, self.run_id, cause, message, reply[:MAX_KEPT_REPLY], time.time()
+                db,
+                call_rows.Failure(
+                    work.id, work.stage, work.discipline_id, self.run_id, cause, message, reply[:MAX_KEPT_REPLY], time.time()
+                ),
             )
 
         await self.commits.store(job)

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from glan_core.errors import GlanError
-from glan_core.generation.settings import STAGES, GenerationSettings, TeacherSettings
+from glan_core.generation.settings import GenerationSettings, TeacherSettings
+from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS
 from glan_core.homework.concept_sampling import count_draws
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.prices import price_of
@@ -17,13 +18,7 @@ from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_
 
 # New subjects that one query brings: the paper has 100 to 200 a discipline from 10 queries (section 2.2).
 SUBJECTS_PER_QUERY = (10, 20)
-# Tokens in and out of a call, where this teacher has answered none yet: the paper's shapes (a syllabus of 10 to 30 sessions)
-# through our prompts. Seconds follow from the tokens at 60 a second.
-TYPICAL = {
-    "subject_list": (260, 1500), "subjects": (1900, 1300), "syllabus": (330, 2600), "sessions": (2800, 1500),
-    "question": (3100, 180), "answer": (190, 600), "judge": (1150, 90), "lookalike": (500, 250),
-    "answer_ours": (150, 400), "answer_other": (150, 400), "verdict": (1400, 140),
-}  # fmt: skip
+# Completion speed where a teacher has no averages yet.
 TOKENS_PER_SECOND = 60
 SCRIPTED_SECONDS = 0.0006
 KNOWN_ENOUGH = 20  # calls of a teacher at a stage from which its own averages are better than the typical ones
@@ -69,7 +64,7 @@ def plan(ws: Workspace, settings: GenerationSettings) -> Plan:
 
     GlanError when a discipline is unknown, or a budget in money is set for a teacher without a price.
     """
-    counts: dict[str, list[int]] = {stage: [0, 0] for stage in STAGES}
+    counts: dict[str, list[int]] = {stage: [0, 0] for stage in GENERATION_STAGES}
     tree = tree_editing.tree(ws)
     for discipline_id in settings.target.disciplines:
         hierarchy.discipline(tree, discipline_id)
@@ -149,7 +144,7 @@ def _price_stage(ws: Workspace, settings: TeacherSettings, stage: str, calls: Ra
     teacher = settings.teacher_of(stage)
     averages = call_rows.stage_averages(ws.db, teacher).get(stage)
     known = averages is not None and averages[3] >= KNOWN_ENOUGH
-    tokens_in, tokens_out = averages[:2] if known else TYPICAL[stage]
+    tokens_in, tokens_out = averages[:2] if known else STAGE_SPECS[stage].typical_tokens
     seconds = averages[2] if known else 0.5 + tokens_out / TOKENS_PER_SECOND
     if teacher == "scripted":
         seconds = SCRIPTED_SECONDS * settings.max_in_flight  # it is this process that works: nothing runs side by side

@@ -35,14 +35,14 @@ from glan_core.workspace import (
     WorkspaceError,
     call_rows,
     curriculum_rows,
-    found_in,
+    find_workspaces,
     homework_rows,
     run_rows,
     taxonomy_rows,
 )
 from glan_core.workspace.curriculum_rows import Session, Subject, Syllabus
 from glan_core.workspace.homework_rows import Pair
-from glan_core.workspace.merge import take_over
+from glan_core.workspace.merge import merge_discipline
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.run_rows import LIVE, Run
 
@@ -160,7 +160,7 @@ def stop(ws: Workspace, discipline_id: str) -> None:
 def waiting(ws: Workspace) -> list[Waiting]:
     """The previews that are neither accepted nor thrown away, the newest first; damaged ones are left out."""
     found = []
-    for folder in found_in(ws.folder / "previews"):
+    for folder in find_workspaces(ws.folder / "previews"):
         with suppress(WorkspaceError), _opened(ws, folder.name) as small:
             node, made = taxonomy_rows.node(small.db, folder.name), _latest(small)
             if node and made:
@@ -256,12 +256,12 @@ def _settle(ws: Workspace, discipline_id: str, who: str, *, content: bool) -> No
         made = _resting(small, discipline_id)
         node = taxonomy_rows.node(small.db, discipline_id)
         with ws.write() as db:  # never queued: other runs would wait for it
-            run_id = run_rows.add_run(db, "preview", str(small.fact("name")), made.params if made else {})
+            run_id = run_rows.add_run(db, "preview", str(small.metadata("name")), made.params if made else {})
             times = {"started_at": made and made.started_at, "finished_at": (made and made.finished_at) or time.time()}
             run_rows.update_run(db, run_id, state="failed", message="Interrupted.", **times)
         join = (lambda db: tree_editing.take_in(db, node, who)) if content else None
         try:
-            take_over(ws, small, discipline_id, run_id, content=content, also=join)
+            merge_discipline(ws, small, discipline_id, run_id, content=content, also=join)
         except Exception as error:
             _say(ws, run_id, "failed", str(error) or type(error).__name__)
             raise
@@ -277,7 +277,7 @@ def _say(ws: Workspace, run_id: int, state: str, message: str) -> None:
 @contextmanager
 def _opened(ws: Workspace, discipline_id: str) -> Iterator[Workspace]:
     """The small workspace of a preview, closed again after the block."""
-    if folder_of(ws, discipline_id) not in found_in(ws.folder / "previews"):  # '..' is a folder, but no preview
+    if folder_of(ws, discipline_id) not in find_workspaces(ws.folder / "previews"):  # '..' is a folder, but no preview
         raise _none(discipline_id)
     small = Workspace.open(folder_of(ws, discipline_id))
     try:

@@ -66,7 +66,7 @@ def _path(ws: Workspace, node_id: str) -> list[Link]:
 
 
 def _subject_link(ws: Workspace, subject) -> Link:
-    queries = curriculum_rows.queries_naming(ws.db, subject.id)
+    queries = curriculum_rows.queries_mentioning(ws.db, subject.id)
     calls = tuple(call for query_id in queries for call in call_rows.calls_of(ws.db, query_id))
     return Link(
         "subject", subject.id, subject.name, f"Level: {subject.level}. Subtopics: {', '.join(subject.subtopics)}.", calls
@@ -98,7 +98,7 @@ def _pair_links(ws: Workspace, pair: Pair) -> list[Link]:
     if pair.answer is not None:
         id = answer_id(question.id)
         links.append(Link("answer", id, "", pair.answer, tuple(call_rows.calls_of(ws.db, id))))
-    if (judged := judgment_rows.judgement(ws.db, question.seq)) is not None:
+    if (judged := judgment_rows.judgment(ws.db, question.seq)) is not None:
         id = judgment_id(question.id)
         scores = ", ".join(f"{name.replace('_', '-')} {getattr(judged, name)}" for name in judgment_rows.SCORES)
         links.append(Link("judgement", id, f"{scores}, of 5", judged.comment, tuple(call_rows.calls_of(ws.db, id))))

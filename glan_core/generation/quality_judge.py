@@ -19,10 +19,10 @@ from glan_core.reply_parsing import Line, MalformedReply, json_lines
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.contract import Message
 from glan_core.workspace import Workspace, homework_rows, judgment_rows, tag_rows
-from glan_core.workspace.judgment_rows import SCORES, Judgement
+from glan_core.workspace.judgment_rows import SCORES, Judgment
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
-from glan_core.workspace.workspace import set_fact
+from glan_core.workspace.workspace import set_metadata
 
 TAG = "judge"  # the name of its tags, which are of the kind 'quality'
 FACT = "check:judge"
@@ -91,8 +91,8 @@ class QualityJudgeQueue:
 
     def store(self, db: apsw.Connection, work: Work, parsed: Verdict, teacher: str) -> None:
         """Keep the scores, and tag the pair where one is too low."""
-        judged = Judgement(work.facts, *(getattr(parsed, name) for name in SCORES), parsed.comment, teacher)
-        judgment_rows.put_judgement(db, judged)
+        judged = Judgment(work.facts, *(getattr(parsed, name) for name in SCORES), parsed.comment, teacher)
+        judgment_rows.put_judgment(db, judged)
         if tag := _tag(judged, self._order):
             tag_rows.put_tags(db, [tag], self._run_id)
 
@@ -136,7 +136,7 @@ def missing(ws: Workspace, settings: QualityJudgeSettings) -> int:
 def apply_minimums(ws: Workspace, settings: QualityJudgeSettings, run_id: int) -> None:
     """Bring the tags of all judgements in line with the minimums of an order, which hold for earlier ones as well, and keep
     what the check was."""
-    for page in judgment_rows.judgements(ws.db):
+    for page in judgment_rows.judgments(ws.db):
         with ws.write() as db:
             tag_rows.put_tags(db, [tag for judged in page if (tag := _tag(judged, settings))], run_id)
     cleared = 1
@@ -147,7 +147,7 @@ def apply_minimums(ws: Workspace, settings: QualityJudgeSettings, run_id: int) -
     with ws.write() as db:
         last, number = homework_rows.last_seq(db), judgment_rows.count_judged(db)
         fact = {"settings": minimums, "rows": number, "up_to": last, "at": time.time(), "run_id": run_id}
-        set_fact(db, FACT, fact)
+        set_metadata(db, FACT, fact)
 
 
 def check_disciplines(ws: Workspace, settings: QualityJudgeSettings) -> None:
@@ -157,7 +157,7 @@ def check_disciplines(ws: Workspace, settings: QualityJudgeSettings) -> None:
         hierarchy.discipline(tree, discipline_id)
 
 
-def _tag(judged: Judgement, settings: QualityJudgeSettings) -> Tag | None:
+def _tag(judged: Judgment, settings: QualityJudgeSettings) -> Tag | None:
     """The tag of a judgement that is below a minimum; its score is the lowest of those that are."""
     low = {name: score for name in SCORES if (score := getattr(judged, name)) < getattr(settings, f"min_{name}")}
     if not low:

@@ -50,13 +50,13 @@ def _account(ws: Workspace, run: Run, claim: str, settings: TeacherSettings) -> 
     """Keep what the disciplines of an order hold before and after the work."""
     if isinstance(settings, GenerationSettings):
         with ws.write() as db:
-            run_rows.open_account(db, run.id, settings.target.disciplines)
+            run_rows.record_counters_before(db, run.id, settings.target.disciplines)
     try:
         yield
     finally:
         with ws.write() as db:
-            if run_rows.holds(db, run.id, claim):
-                run_rows.close_account(db, run.id)
+            if run_rows.owns_run(db, run.id, claim):
+                run_rows.record_counters_after(db, run.id)
 
 
 async def _drive(
@@ -69,7 +69,7 @@ async def _drive(
     watch: Watcher | None,
 ) -> tuple[str, str]:
     commits = GroupCommit(ws)
-    calls, usd = call_rows.spent(ws.db, run.id)
+    calls, usd = call_rows.run_cost(ws.db, run.id)
     engine = Engine(frontier, voices, settings, commits, run.id, Budget(settings.budget_usd, settings.max_calls, usd, calls))
     pulse = Pulse(ws, run.id, claim, engine, commits, watch)
     loop = asyncio.get_running_loop()
@@ -108,7 +108,7 @@ def open_voices(settings: TeacherSettings, stages: Sequence[str], key: str | Non
             )
         if spec not in teachers:
             teachers[spec] = open_teacher(spec, settings.base_url, key=key)
-        voices[stage] = StageModel(teachers[spec], settings.sampling_of(stage), price)
+        voices[stage] = StageModel(teachers[spec], settings.decoding_of(stage), price)
     return voices
 
 
@@ -153,7 +153,7 @@ class Pulse:
         while True:
             await self.note()
             row = run_rows.run(self._ws.db, self._run_id)
-            if not run_rows.holds(self._ws.db, self._run_id, self._claim):
+            if not run_rows.owns_run(self._ws.db, self._run_id, self._claim):
                 self._engine.stop(TAKEN_OVER)
             elif row.wish:
                 self._engine.stop(PAUSED if row.wish == "pause" else CANCELLED)
@@ -164,7 +164,7 @@ class Pulse:
         sample, stages = self._sample(), self._stages()
 
         def job(db: apsw.Connection) -> None:
-            if not run_rows.holds(db, self._run_id, self._claim):
+            if not run_rows.owns_run(db, self._run_id, self._claim):
                 return
             run_rows.update_run(db, self._run_id, heartbeat_at=sample.at)
             run_rows.add_sample(db, self._run_id, sample)

@@ -1,69 +1,56 @@
-"""What a person asks of a generation run: the target, who teaches, how draws are made, and what may be spent."""
+"""Settings of the runs that call teachers: generation, proposals, regeneration and the quality judge."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from glan_core.errors import GlanError
+from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS
 from glan_core.homework.concept_sampling import DrawDistribution
 from glan_core.settings import Settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.contract import DecodingParams
 from glan_core.teachers.prices import parse_price
 
-STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answer")
-STAGE_TITLES = {
-    "subject_list": "subject lists", "subjects": "subjects", "syllabus": "syllabi", "sessions": "class sessions",
-    "question": "questions", "answer": "answers", "proposals": "proposals",
-    "judge": "judgements", "answer_ours": "our answers", "answer_other": "their answers", "verdict": "verdicts",
-    "lookalike": "look-alikes",
-}  # fmt: skip
-
-
-def stage_title(stage: str) -> str:
-    """A stage in words; the stages of jobs (`runs.jobs`) have their words for names."""
-    return STAGE_TITLES.get(stage, stage)
-
-
-# The paper's where it states them (temperature 1.0 and 0.7, top-p 0.95); it does not state those of questions.
-STAGE_DECODING = {
-    "proposals": DecodingParams(1.0, 0.95, 4096),
-    "subject_list": DecodingParams(1.0, 0.95, 4096),
-    "subjects": DecodingParams(1.0, 0.95, 8192),
-    "syllabus": DecodingParams(1.0, 0.95, 8192),
-    "sessions": DecodingParams(1.0, 0.95, 8192),
-    "question": DecodingParams(1.0, 0.95, 2048),
-    "answer": DecodingParams(0.7, 0.95, 4096),
-    "judge": DecodingParams(0.0, 1.0, 2048),
-    "verdict": DecodingParams(0.0, 1.0, 2048),
-    "answer_ours": DecodingParams(0.0, 1.0, 512),
-    "answer_other": DecodingParams(0.0, 1.0, 512),
-    "lookalike": DecodingParams(1.0, 0.95, 4096),
-}
+SEED_BOUNDS = {"ge": -(2**63), "lt": 2**63}
 
 
 class Target(Settings):
-    """What the workspace is to hold. `disciplines` are ids; `max_subjects` None: a syllabus for every subject found."""
+    """What the workspace is to contain after a generation run."""
 
-    disciplines: tuple[str, ...] = Field(min_length=1)
-    subject_queries: int = Field(10, ge=1, le=1000)
-    max_subjects: int | None = Field(None, ge=1, le=100_000)
-    questions_per_syllabus: int = Field(20, ge=0, le=250_000)
+    disciplines: tuple[str, ...] = Field(
+        min_length=1, title="Disciplines", description="IDs of disciplines, or of nodes above them; 'all' for every discipline.",
+        json_schema_extra={"metavar": "ID,ID|all"},
+    )  # fmt: skip
+    subject_queries: int = Field(
+        10, ge=1, le=1000, title="Subject queries per discipline",
+        description="Subject lists requested per discipline; the paper uses 10, which yield 100 to 200 subjects.",
+    )  # fmt: skip
+    max_subjects: int | None = Field(
+        None, ge=1, le=100_000, title="Max subjects per discipline",
+        description="Write syllabi for at most this many subjects per discipline.",
+    )  # fmt: skip
+    questions_per_syllabus: int = Field(
+        20, ge=0, le=250_000, title="Questions per syllabus",
+        description="Homework questions per syllabus, each with one answer; the paper's dataset has 400 to 800.",
+    )  # fmt: skip
 
     @field_validator("disciplines")
     @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _unique(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value))
 
 
 class StageSettings(Settings):
-    """What differs from the defaults at one stage; None: the order's teacher, the paper's sampling."""
+    """Settings of one stage that differ from the run's teacher and the stage's default decoding parameters."""
 
-    teacher: str | None = None
-    temperature: float | None = Field(None, ge=0, le=5)
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    teacher: str | None = Field(None, title="Teacher", description="Teacher of this stage.")
+    temperature: float | None = Field(None, ge=0, le=5, title="Temperature", description="Sampling temperature.")
+    top_p: float | None = Field(None, gt=0, le=1, title="Top-p", description="Nucleus sampling threshold.")
+    max_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, title="Max tokens", description="Longest completion.", json_schema_extra={"unit": "tokens"}
+    )
 
     @field_validator("teacher")
     @classmethod
@@ -72,24 +59,45 @@ class StageSettings(Settings):
 
 
 class TeacherSettings(Settings):
-    """Who is asked and what may be spent: the part of an order that every run with a teacher shares.
+    """Teachers, limits and budget: what every run that calls a teacher has in common. API keys are never part of it."""
 
-    `price` is 'IN,OUT' in dollars per million tokens and overrides the price table. `base_url` is the address of an
-    OpenAI-compatible endpoint. `live`: replies are streamed, and what is being written can be watched (`generation.live`).
-    Keys are never part of it.
-    """
-
-    teacher: str = "scripted"
-    answer_teacher: str | None = None
-    stages: dict[str, StageSettings] = {}
-    base_url: str | None = None
-    price: str | None = None
-    budget_usd: float | None = Field(None, gt=0)
-    max_calls: int | None = Field(None, ge=1)
-    max_in_flight: int = Field(32, ge=1, le=4096)
-    requests_per_minute: int | None = Field(None, ge=1)
-    tokens_per_minute: int | None = Field(None, ge=1)
-    live: bool = False
+    teacher: str = Field(
+        "scripted", title="Teacher", description="Model that replies: openai:MODEL, local:PATH_OR_NAME or scripted.",
+        json_schema_extra={"metavar": "MODEL"},
+    )  # fmt: skip
+    answer_teacher: str | None = Field(
+        None,
+        title="Teacher for answers",
+        description="Another teacher for the answers.",
+        json_schema_extra={"metavar": "MODEL"},
+    )
+    stages: dict[str, StageSettings] = Field(
+        default_factory=dict, title="Settings per stage", description="Teacher and decoding parameters of single stages."
+    )
+    base_url: str | None = Field(
+        None, title="Base URL",
+        description="Address of an OpenAI-compatible endpoint; without it OPENAI_BASE_URL, or else OpenAI.",
+        json_schema_extra={"metavar": "URL"},
+    )  # fmt: skip
+    price: str | None = Field(
+        None, title="Price", description="Price of prompt and completion tokens, where the price table has none or another.",
+        json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
+    )  # fmt: skip
+    budget_usd: float | None = Field(
+        None, gt=0, title="Budget", description="Hard limit on spending, including in-flight requests.",
+        json_schema_extra={"unit": "USD"},
+    )  # fmt: skip
+    max_calls: int | None = Field(
+        None, ge=1, title="Max calls", description="Hard limit on the calls paid for, including in-flight requests."
+    )
+    max_in_flight: int = Field(32, ge=1, le=4096, title="Max in flight", description="Largest number of concurrent requests.")
+    requests_per_minute: int | None = Field(None, ge=1, title="Requests per minute", description="Request rate limit.")
+    tokens_per_minute: int | None = Field(
+        None, ge=1, title="Tokens per minute", description="Rate limit on prompt plus completion tokens."
+    )
+    live: bool = Field(
+        False, title="Stream replies", description="Stream replies, so that text can be read while it is written."
+    )
 
     @field_validator("teacher", "answer_teacher")
     @classmethod
@@ -106,14 +114,14 @@ class TeacherSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _address(cls, values: object) -> object:
-        """The address that will be asked becomes part of the order: continuing it elsewhere must not ask another one."""
+        """Store the address in effect, so that continuing the run elsewhere calls the same endpoint."""
         from glan_core.teachers.http_teacher import endpoint
 
         if not isinstance(values, dict):
             return values
         stages = [stage for stage in (values.get("stages") or {}).values() if isinstance(stage, dict)]
-        asked = [values.get("teacher"), values.get("answer_teacher"), *(stage.get("teacher") for stage in stages)]
-        if values.get("base_url") or any(str(teacher).startswith("openai:") for teacher in asked):
+        teachers = [values.get("teacher"), values.get("answer_teacher"), *(stage.get("teacher") for stage in stages)]
+        if values.get("base_url") or any(str(teacher).startswith("openai:") for teacher in teachers):
             values = values | {"base_url": endpoint(values.get("base_url"))}
         return values
 
@@ -121,25 +129,25 @@ class TeacherSettings(Settings):
     @classmethod
     def _stages(cls, value: dict[str, StageSettings]) -> dict[str, StageSettings]:
         for stage in value:
-            if stage not in STAGE_DECODING:
-                raise GlanError(f"There is no stage {stage!r}: the stages are {', '.join(STAGE_DECODING)}.")
+            if stage not in STAGE_SPECS:
+                raise GlanError(f"Unknown stage {stage!r}. Stages: {', '.join(STAGE_SPECS)}.")
         return value
 
     @property
     def asked(self) -> Sequence[str]:
-        """The stages at which the order's teachers are asked."""
+        """Stages at which the teachers of these settings are called."""
         return ()
 
     def teacher_of(self, stage: str) -> str:
-        """Who is asked at a stage."""
+        """Teacher of a stage."""
         special = self.stages.get(stage)
         if special and special.teacher:
             return special.teacher
         return (self.answer_teacher or self.teacher) if stage == "answer" else self.teacher
 
-    def sampling_of(self, stage: str) -> DecodingParams:
-        """How replies of a stage are drawn."""
-        default, special = STAGE_DECODING[stage], self.stages.get(stage, StageSettings())
+    def decoding_of(self, stage: str) -> DecodingParams:
+        """Decoding parameters of a stage."""
+        default, special = STAGE_SPECS[stage].decoding, self.stages.get(stage, StageSettings())
         return DecodingParams(
             default.temperature if special.temperature is None else special.temperature,
             special.top_p or default.top_p,
@@ -148,64 +156,86 @@ class TeacherSettings(Settings):
 
 
 class GenerationSettings(TeacherSettings):
-    """An order for a generation run. `pair_share` is the share of two-session questions, `draw_law` how sessions and
-    concepts are drawn (`homework_draws`), `seed` makes the draws repeatable."""
+    """Settings of a generation run."""
 
     target: Target
-    seed: int = Field(0, ge=-(2**63), lt=2**63)
-    pair_share: float = Field(0.5, ge=0, le=1)
-    draw_law: DrawDistribution = "coverage"
+    seed: int = Field(0, **SEED_BOUNDS, title="Seed", description="Seed of concept sampling.")
+    pair_share: float = Field(
+        0.5, ge=0, le=1, title="Two-session share",
+        description="Share of questions that combine key concepts of two class sessions (strategy 'pair').",
+    )  # fmt: skip
+    draw_distribution: DrawDistribution = Field(
+        "coverage", validation_alias=AliasChoices("draw_distribution", "draw_law"), title="Sampling of concepts",
+        description="'coverage' prefers the key concepts sampled least so far; 'uniform' samples every combination alike.",
+    )  # fmt: skip
     kind: Literal["generate"] = "generate"
 
     @property
     def asked(self) -> Sequence[str]:
-        """See Terms."""
-        return STAGES
+        """See `TeacherSettings.asked`."""
+        return GENERATION_STAGES
 
 
 class ProposalSettings(TeacherSettings):
-    """An order for taxonomy proposals under one node: at most `count` from each of the differently worded prompts."""
+    """Settings of a run that proposes new nodes below one node of the taxonomy."""
 
-    parent_id: str
-    count: int = Field(8, ge=1, le=50)
+    parent_id: str = Field(title="Parent node", description="ID of the node to extend.", json_schema_extra={"metavar": "ID"})
+    count: int = Field(
+        8, ge=1, le=50, title="Proposals per prompt", description="Most proposals requested from each of the prompts."
+    )
     kind: Literal["propose"] = "propose"
 
     @property
     def asked(self) -> Sequence[str]:
-        """See Terms."""
+        """See `TeacherSettings.asked`."""
         return ("proposals",)
 
 
 class RegenerateSettings(TeacherSettings):
-    """An order to have one record written anew: the answer of a question, or a syllabus with its sessions, by its id."""
+    """Settings of a run that regenerates one record: the answer of a question, or a syllabus with its sessions."""
 
-    record_id: str
+    record_id: str = Field(title="Record", description="ID of the record to regenerate.", json_schema_extra={"metavar": "ID"})
     kind: Literal["redo"] = "redo"
 
     @property
     def asked(self) -> Sequence[str]:
-        """See Terms."""
+        """See `TeacherSettings.asked`."""
         return ("syllabus", "sessions") if self.record_id.startswith("syl-") else ("answer",)
 
 
 class QualityJudgeSettings(TeacherSettings):
-    """An order to have pairs judged by a teacher, on a scale from 1 to 5.
+    """Settings of a run in which a teacher scores pairs from 1 to 5.
 
-    Of `disciplines` (None: of all) those pairs that the dataset takes and that nobody judged yet: `sample` of all its pairs,
-    drawn by `seed`, or every one. A pair is left out of the dataset when it was judged below `least_correct`, `least_clear`
-    or `least_self_contained`, or its difficulty is below `least_difficulty`; that holds for earlier judgements as well.
+    Pairs that score below a minimum are excluded from the dataset; the minimums apply to earlier judgments as well.
     """
 
-    disciplines: tuple[str, ...] | None = None
-    sample: int | None = Field(None, ge=1)
-    seed: int = Field(0, ge=-(2**63), lt=2**63)
-    least_correct: int = Field(3, ge=1, le=5)
-    least_clear: int = Field(3, ge=1, le=5)
-    least_self_contained: int = Field(3, ge=1, le=5)
-    least_difficulty: int = Field(1, ge=1, le=5)
+    disciplines: tuple[str, ...] | None = Field(
+        None, title="Disciplines", description="IDs of disciplines, or of nodes above them (default: all).",
+        json_schema_extra={"metavar": "ID,ID"},
+    )  # fmt: skip
+    sample: int | None = Field(
+        None, ge=1, title="Sample", description="Judge a sample of this many pairs (default: every pair)."
+    )
+    seed: int = Field(0, **SEED_BOUNDS, title="Seed", description="Seed of the sample.")
+    min_correct: int = Field(
+        3, ge=1, le=5, validation_alias=AliasChoices("min_correct", "least_correct"), title="Min correctness",
+        description="Exclude pairs whose answer scores below this for correctness.",
+    )  # fmt: skip
+    min_clear: int = Field(
+        3, ge=1, le=5, validation_alias=AliasChoices("min_clear", "least_clear"), title="Min clarity",
+        description="Exclude pairs whose question scores below this for clarity.",
+    )  # fmt: skip
+    min_self_contained: int = Field(
+        3, ge=1, le=5, validation_alias=AliasChoices("min_self_contained", "least_self_contained"), title="Min self-containedness",
+        description="Exclude pairs whose question scores below this for being self-contained.",
+    )  # fmt: skip
+    min_difficulty: int = Field(
+        1, ge=1, le=5, validation_alias=AliasChoices("min_difficulty", "least_difficulty"), title="Min difficulty",
+        description="Exclude pairs whose question scores below this for difficulty.",
+    )  # fmt: skip
     kind: Literal["judge"] = "judge"
 
     @property
     def asked(self) -> Sequence[str]:
-        """See Terms."""
+        """See `TeacherSettings.asked`."""
         return ("judge",)

@@ -206,7 +206,7 @@ class QuestionStage:
         concepts = [sessions[s].concepts[c] for s, c in draw.concepts]
         picked = [sessions[s] for s in draw.sessions]
         question = Question(
-            0, ids.derive("qst", syllabus.drawn_as, draw.key), syllabus.id, subject.discipline_id, draw.strategy, law, seed,
+            0, ids.derive("qst", syllabus.sampling_key, draw.key), syllabus.id, subject.discipline_id, draw.strategy, law, seed,
             draw.index, tuple(session.id for session in picked), tuple(id for id, _ in concepts), "", "",
         )  # fmt: skip
         messages = chat_question(

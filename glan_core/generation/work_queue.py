@@ -155,8 +155,8 @@ class GenerationQueue:
         done = homework_rows.combinations(self._ws.db, syllabus_id)
         settings = self._order
         sequence = draws(
-            [len(session.concepts) for session in sessions], seed=settings.seed, name=syllabus.drawn_as,
-            pair_share=settings.pair_share, law=settings.draw_law,
+            [len(session.concepts) for session in sessions], seed=settings.seed, name=syllabus.sampling_key,
+            pair_share=settings.pair_share, law=settings.draw_distribution,
         )  # fmt: skip
         for draw in sequence:
             if not missing:
@@ -171,7 +171,7 @@ class GenerationQueue:
                 sessions,
                 draw,
                 seed=settings.seed,
-                law=settings.draw_law,
+                law=settings.draw_distribution,
             )
 
     def stage(self, work: Work) -> Stage:

@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.io import hub
-from glan_core.io.atomic import placed
+from glan_core.io.atomic import atomic_output
 from glan_core.models import tuned_model_store
 from glan_core.models.model_card import model_card
 from glan_core.models.settings import ModelExportSettings
@@ -27,14 +27,14 @@ def export_model(ws: Workspace, settings: ModelExportSettings, progress: Progres
         target = Path(settings.path).expanduser()
         check_target(ws, target)
         progress.step("model copied", 0, 1)
-        with placed(target, folder=True, mark=progress.run_id) as new:
-            write_model_folder(ws, model, new, settings.licence)
+        with atomic_output(target, folder=True, mark=progress.run_id) as new:
+            write_model_folder(ws, model, new, settings.license)
         said.append(f"Wrote {model.name} to {target}.")
     if settings.repo:
         hub.check_login()
         progress.step("model sent", 0, 1)
         with tempfile.TemporaryDirectory(prefix="glan-hub-", dir=ws.folder) as scratch:
-            write_model_folder(ws, model, Path(scratch), settings.licence)
+            write_model_folder(ws, model, Path(scratch), settings.license)
             _forget_place(model, Path(scratch))
             address = hub.push(Path(scratch), settings.repo, private=settings.private, title=model.name, kind="model")
         said.append(f"Sent {model.name} to {address}.")
@@ -50,14 +50,14 @@ def check_target(ws: Workspace, target: Path) -> None:
     check_output(ws, target)
 
 
-def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, licence: str | None = None) -> None:
+def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, license: str | None = None) -> None:
     """Put weights, tokenizer and card of a model into a folder that is there."""
     try:
         manifest = read_snapshot(ws, model.snapshot).manifest
     except GlanError:
         manifest = None
     shutil.copytree(model.weights(ws), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md"))
-    (folder / "README.md").write_text(model_card(model, manifest, licence), "utf-8")
+    (folder / "README.md").write_text(model_card(model, manifest, license), "utf-8")
 
 
 def _forget_place(model: TunedModel, folder: Path) -> None:

@@ -4,7 +4,7 @@ import time
 
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted, size
-from glan_core.io.atomic import placed
+from glan_core.io.atomic import atomic_output
 from glan_core.models import tuned_model_store
 from glan_core.models.settings import MergeSettings
 from glan_core.runs.heartbeat import Progress
@@ -33,7 +33,7 @@ def merge(ws: Workspace, settings: MergeSettings, progress: Progress) -> str:
         raise GlanError(f"The base {model.base} can't be loaded: {first}.") from None
     merged = PeftModel.from_pretrained(base, model.weights(ws)).merge_and_unload()
     merged.config.use_cache = True
-    with placed(target, folder=True, mark=progress.run_id) as new:
+    with atomic_output(target, folder=True, mark=progress.run_id) as new:
         merged.save_pretrained(new / tuned_model_store.WEIGHTS)
         AutoTokenizer.from_pretrained(model.weights(ws), trust_remote_code=False).save_pretrained(
             new / tuned_model_store.WEIGHTS

@@ -2,7 +2,7 @@
 
 import yaml
 
-from glan_core.dataset.card import licence_of
+from glan_core.dataset.card import license_of
 from glan_core.dataset.manifest import Manifest
 from glan_core.formatting import duration, exact, number
 from glan_core.markdown import plain, table
@@ -11,10 +11,10 @@ from glan_core.models.tuned_model_store import TunedModel
 MOST = 20  # disciplines that are listed
 
 
-def model_card(model: TunedModel, manifest: Manifest | None, licence: str | None = None) -> str:
+def model_card(model: TunedModel, manifest: Manifest | None, license: str | None = None) -> str:
     """The text of the card. `manifest` is that of the snapshot it was trained on, None where that is gone."""
     parts = [
-        _front_matter(model, licence), f"# {plain(model.name)}\n\n{_opening(model)}", f"## Training\n\n{_training(model)}",
+        _front_matter(model, license), f"# {plain(model.name)}\n\n{_opening(model)}", f"## Training\n\n{_training(model)}",
         f"## Data\n\n{_data(model, manifest)}", "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in _limits(model, manifest)),
         f"## How to use it\n\n{_use(model)}",
     ]  # fmt: skip
@@ -37,9 +37,9 @@ def _rank(model: TunedModel) -> int:
     return next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
 
 
-def _front_matter(model: TunedModel, licence: str | None) -> str:
+def _front_matter(model: TunedModel, license: str | None) -> str:
     values = {
-        **({"license": licence} if licence else {}), "language": ["en"], "pipeline_tag": "text-generation",
+        **({"license": license} if license else {}), "language": ["en"], "pipeline_tag": "text-generation",
         "library_name": "peft" if model.form == "adapter" else "transformers", "tags": ["instruction-tuning", "glan", "synthetic"],
         **({"base_model": model.base} if model.base and model.base == model.base_name else {}),
     }  # fmt: skip
@@ -59,7 +59,7 @@ def _training(model: TunedModel) -> str:
     s, losses = model.settings, model.losses
     rows = [
         ("Recipe", model.recipe), ("Method", s.get("method", "")), ("Steps", model.steps), ("Epochs", f"{model.epochs:g}"),
-        ("Pairs a step", s.get("batch", "")), ("Peak learning rate", f"{s.get('learning_rate', 0):g}"), ("Schedule", s.get("schedule", "")),
+        ("Pairs a step", s.get("global_batch_size", "")), ("Peak learning rate", f"{s.get('learning_rate', 0):g}"), ("Schedule", s.get("schedule", "")),
         ("Length limit in tokens", s.get("max_length", "")), ("Tokens seen", model.tokens), ("Precision", model.precision),
         ("Trained parameters", model.trained_parameters), ("Time", duration(model.seconds)), ("Seed", s.get("seed", "")),
         *((f"{name.capitalize()} loss in nats a token", f"{loss:.4f}") for name, loss in losses.items()),
@@ -74,7 +74,7 @@ def _data(model: TunedModel, manifest: Manifest | None) -> str:
     rows = [(*names.get(id, ("", id)), count) for id, count in list(model.disciplines.items())[:MOST]]
     more = len(model.disciplines) - len(rows)
     teachers = sorted({t for names in (manifest.teachers if manifest else {}).values() for t in names})
-    said = "\n".join(f"- {plain(teacher)}: {licence_of(teacher).says}" for teacher in teachers)
+    said = "\n".join(f"- {plain(teacher)}: {license_of(teacher).says}" for teacher in teachers)
     return (
         table(("Field", "Discipline", "Pairs"), rows) + (f"\n\nand {number(more)} more." if more > 0 else "")
         + (f"\n\nThe pairs were written by these teachers, whose terms may bind you:\n\n{said}" if said else "")
@@ -89,7 +89,7 @@ def _limits(model: TunedModel, manifest: Manifest | None) -> list[str]:
         )
     if not model.held_out:
         limits.append("No rows were held out, so nothing tells how much it learned by heart.")
-    if manifest and any(licence_of(t).family == "the scripted teacher" for names in manifest.teachers.values() for t in names):
+    if manifest and any(license_of(t).family == "the scripted teacher" for names in manifest.teachers.values() for t in names):
         limits.append(
             "It was trained on rows of the scripted teacher, which are templates for trying things out, not knowledge."
         )

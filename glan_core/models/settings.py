@@ -1,42 +1,38 @@
 """Settings of the jobs that merge and export tuned models."""
 
-import re
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import AliasChoices, Field, field_validator
 
+from glan_core.dataset.settings import checked_license, checked_repo
 from glan_core.settings import Settings
 
 
 class MergeSettings(Settings):
-    """An order to merge the adapter of `model` into its base, as a model of its own called `name`."""
+    """Settings of a merge: the adapter of a model is merged into its base and stored as a model of its own."""
 
-    model: str
-    name: str
+    model: str = Field(title="Model", description="Name of the model with the adapter.")
+    name: str = Field(title="Name", description="Name of the merged model.")
     kind: Literal["merge"] = "merge"
 
 
 class ModelExportSettings(Settings):
-    """An order to take a model away: copied with its card to the folder `path`, or sent to the Hugging Face Hub as `repo`
-    ('owner/name'), for nobody else to see while `private`; `licence` is the identifier that the card gives."""
+    """Settings of a model export: a copy with its model card in a folder, or on the Hugging Face Hub."""
 
-    model: str
-    path: str | None = None
-    repo: str | None = None
-    private: bool = True
-    licence: str | None = None
+    model: str = Field(title="Model", description="Name of the model.")
+    path: str | None = Field(
+        None, title="Folder", description="New folder to write the model to.", json_schema_extra={"metavar": "FOLDER"}
+    )
+    repo: str | None = Field(
+        None, title="Hub repository", description="Push the model to the Hugging Face Hub (HF_TOKEN, or your login).",
+        json_schema_extra={"metavar": "OWNER/NAME"},
+    )  # fmt: skip
+    private: bool = Field(True, title="Private", description="Keep the repository private.")
+    license: str | None = Field(
+        None, validation_alias=AliasChoices("license", "licence"), title="License",
+        description="License identifier for the model card, such as apache-2.0.", json_schema_extra={"metavar": "ID"},
+    )  # fmt: skip
     kind: Literal["model-export"] = "model-export"
 
-    @field_validator("repo")
-    @classmethod
-    def _repo(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value):
-            raise ValueError("a model on the Hub is written as owner/name")
-        return value
-
-    @field_validator("licence")
-    @classmethod
-    def _licence(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", value):
-            raise ValueError("give the identifier of a licence, such as cc-by-4.0")
-        return value
+    _repo = field_validator("repo")(checked_repo)
+    _license = field_validator("license")(checked_license)

@@ -11,10 +11,13 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from pydantic import field_validator
+
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.ids import slug
-from glan_core.settings import Settings
+from glan_core.import_strings import load_symbol
+from glan_core.settings import Settings, current_names
 from glan_core.workspace import Workspace
 
 FOLDER, FILE, WEIGHTS, BASE = "models", "model.json", "weights", "base"
@@ -58,6 +61,12 @@ class TunedModel(Settings):
     notes: str = ""
     stopped_early: bool = False
     merged_from: str | None = None
+
+    @field_validator("settings")
+    @classmethod
+    def _current(cls, value: dict) -> dict:
+        """Name the settings of models from earlier releases as they are named now."""
+        return current_names(load_symbol("glan_core.training.settings:FinetuneSettings"), value)
 
     def folder(self, ws: Workspace) -> Path:
         """The model's folder."""

@@ -71,14 +71,14 @@ RUN_KINDS: dict[str, RunKind] = {
     "embed": RunKind(
         "Embedding", "glan_core.diversity.settings:EmbeddingSettings", "glan_core.diversity.embedding_job:embed_rows"
     ),
-    "map": RunKind("Diversity map", "glan_core.diversity.settings:MapSettings", "glan_core.diversity.map_job:make_map"),
+    "map": RunKind("Diversity map", "glan_core.diversity.settings:MapSettings", "glan_core.diversity.map_job:create_map"),
     "measure": RunKind(
-        "Diversity metrics", "glan_core.diversity.settings:MetricSettings", "glan_core.diversity.metric_job:measure_rows"
+        "Diversity metrics", "glan_core.diversity.settings:MetricSettings", "glan_core.diversity.metric_job:compute_metrics"
     ),
     "compare": RunKind(
         "Dataset comparison",
         "glan_core.diversity.settings:ComparisonSettings",
-        "glan_core.diversity.comparison_job:compare_rows",
+        "glan_core.diversity.comparison_job:compare_datasets",
     ),
     "dedup": RunKind(
         "Near-duplicates",
@@ -95,7 +95,7 @@ RUN_KINDS: dict[str, RunKind] = {
         "glan_core.dataset.settings:QualityFilterSettings",
         "glan_core.dataset.quality_filter_job:tag_quality",
     ),
-    "snapshot": RunKind("Snapshot", "glan_core.dataset.settings:SnapshotSettings", "glan_core.dataset.snapshots:take_snapshot"),
+    "snapshot": RunKind("Snapshot", "glan_core.dataset.settings:SnapshotSettings", "glan_core.dataset.snapshot_job:create_snapshot"),
     "export": RunKind("Export", "glan_core.dataset.settings:ExportSettings", "glan_core.dataset.export_job:export_rows"),
     "finetune": RunKind(
         "Fine-tuning",

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.resources import CHECKOUT
 from glan_core.runs.heartbeat import Progress, Stopped

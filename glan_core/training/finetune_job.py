@@ -2,7 +2,7 @@
 
 import shutil
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.models import server_client as chat_process

@@ -15,7 +15,7 @@ from itertools import islice
 from math import ceil
 from pathlib import Path
 
-from glan_core.dataset.snapshots import Snapshot, read_snapshot
+from glan_core.dataset.snapshot_store import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted, size
@@ -105,7 +105,7 @@ def check(ws: Workspace, settings: FinetuneSettings) -> None:
             )
         from glan_core.io import hub_reachability
 
-        if not hub_reachability.reached():
+        if not hub_reachability.is_reachable():
             raise GlanError(
                 f"The base model {settings.base} is not on this machine, and the model hub can't be reached: give a folder, or bring it "
                 f"with 'hf download {settings.base}' where there is a network."
@@ -118,7 +118,7 @@ def check(ws: Workspace, settings: FinetuneSettings) -> None:
 def steps_per_epoch(settings: FinetuneSettings, counted: Counted) -> int:
     """How many optimiser steps go through all rows once; packed rows are fewer, longer ones."""
     rows = ceil(counted.tokens / settings.max_length) if settings.packing else counted.rows
-    batches = ceil(rows / (min(settings.rows_at_once, settings.batch) * settings.processes))
+    batches = ceil(rows / (min(settings.per_device_batch_size, settings.global_batch_size) * settings.processes))
     return max(1, ceil(batches / settings.accumulation))
 
 
@@ -131,7 +131,7 @@ def warmup_of(settings: FinetuneSettings, steps: int) -> int:
     """How many of them warm up: those that were asked for, or at least one for a share of the run."""
     if settings.warmup_steps is not None:
         return settings.warmup_steps
-    return max(1, round(settings.warmup_share * steps)) if settings.warmup_share else 0
+    return max(1, round(settings.warmup_ratio * steps)) if settings.warmup_ratio else 0
 
 
 @lru_cache(32)
@@ -247,8 +247,8 @@ def _memory(settings: FinetuneSettings, counted: Counted, parameters: int, train
     gpu = bool(gpus())
     size = 2 if gpu and settings.precision != "fp32" else 4
     length = settings.max_length if settings.packing else min(settings.max_length, 2 * counted.tokens // max(1, counted.rows))
-    tokens = min(settings.rows_at_once, settings.batch) * length
-    kept = 2 if settings.checkpointing or (settings.checkpointing is None and gpu and settings.method == "full") else 17
+    tokens = min(settings.per_device_batch_size, settings.global_batch_size) * length
+    kept = 2 if settings.gradient_checkpointing or (settings.gradient_checkpointing is None and gpu and settings.method == "full") else 17
     weights = parameters * (4 if settings.method == "full" else 0.6 if settings.method == "qlora" else size)
     return round(
         (weights + trained * 12) / max(1, settings.processes) + tokens * (hidden * layers * kept * size + 2 * vocabulary * 4)

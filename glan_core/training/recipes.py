@@ -16,8 +16,8 @@ class Recipe:
 
 
 PAPER = {
-    "base": PAPER_BASE, "method": "full", "epochs": 3.0, "learning_rate": 3e-6, "schedule": "cosine", "batch": 512,
-    "rows_at_once": 8, "max_length": 2048, "precision": "auto",
+    "base": PAPER_BASE, "method": "full", "epochs": 3.0, "learning_rate": 3e-6, "schedule": "cosine", "global_batch_size": 512,
+    "per_device_batch_size": 8, "max_length": 2048, "precision": "auto",
 }  # fmt: skip
 
 RECIPES: dict[str, Recipe] = {
@@ -26,8 +26,8 @@ RECIPES: dict[str, Recipe] = {
         "A tiny model made from nothing, on this machine's processor in some minutes. A recall machine: it knows the topics it was trained "
         "on and nothing else. Best on a snapshot of one discipline: some 40 to 60 key concepts.",
         {
-            "base": None, "method": "full", "epochs": 4.0, "learning_rate": 3e-3, "warmup_share": 0.05, "schedule": "cosine",
-            "batch": 2, "rows_at_once": 2, "max_length": 1024, "adam_beta2": 0.95, "precision": "auto", "evaluations": 6,
+            "base": None, "method": "full", "epochs": 4.0, "learning_rate": 3e-3, "warmup_ratio": 0.05, "schedule": "cosine",
+            "global_batch_size": 2, "per_device_batch_size": 2, "max_length": 1024, "adam_beta2": 0.95, "precision": "auto", "evaluations": 6,
             "patience": 3, "keep_best": True,
         },
     ),
@@ -36,8 +36,8 @@ RECIPES: dict[str, Recipe] = {
         "An adapter of rank 16 to all linear layers of a base model that stays as it is. One GPU is enough for 7 billion "
         "parameters (QLoRA keeps the base in 4 bits and needs bitsandbytes).",
         {
-            "base": PAPER_BASE, "method": "lora", "epochs": 3.0, "learning_rate": 2e-4, "warmup_share": 0.03,
-            "schedule": "cosine", "batch": 64, "rows_at_once": 8, "max_length": 2048, "lora_rank": 16, "lora_alpha": 32,
+            "base": PAPER_BASE, "method": "lora", "epochs": 3.0, "learning_rate": 2e-4, "warmup_ratio": 0.03,
+            "schedule": "cosine", "global_batch_size": 64, "per_device_batch_size": 8, "max_length": 2048, "lora_rank": 16, "lora_alpha": 32,
             "precision": "auto", "keep_best": True,
         },
     ),
@@ -51,6 +51,6 @@ RECIPES: dict[str, Recipe] = {
         "Paper, scaled",
         "The paper's settings in the shape of its schedule: warm-up is 1.7 % of the run, as there. For runs of less than a "
         "few thousand steps, which 1,000 steps of warm-up would swallow.",
-        {**PAPER, "warmup_share": round(PAPER_WARMUP, 4)},
+        {**PAPER, "warmup_ratio": round(PAPER_WARMUP, 4)},
     ),
 }  # fmt: skip

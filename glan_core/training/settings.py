@@ -1,8 +1,8 @@
-"""What a person asks of a fine-tuning run."""
+"""Settings of a fine-tuning run."""
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from glan_core.ids import MAX_SLUG, slug
 from glan_core.settings import Settings
@@ -13,76 +13,123 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 
 class Scratch(Settings):
-    """The size of a student made from nothing: its vocabulary, and the width, inner width, number and attention heads of its
-    layers."""
+    """Architecture of a model initialized from scratch (Mistral layers)."""
 
-    vocabulary: int = Field(4096, ge=512, le=65_536)
-    hidden: int = Field(128, ge=32, le=4096)
-    inner: int = Field(384, ge=32, le=16_384)
-    layers: int = Field(3, ge=1, le=64)
-    heads: int = Field(4, ge=2, le=64)
+    vocabulary: int = Field(
+        4096, ge=512, le=65_536, title="Vocabulary size", description="Vocabulary of a model initialized from scratch.",
+        json_schema_extra={"unit": "tokens"},
+    )  # fmt: skip
+    hidden: int = Field(
+        128, ge=32, le=4096, title="Hidden size", description="Hidden size of a model initialized from scratch."
+    )
+    inner: int = Field(
+        384, ge=32, le=16_384, title="Intermediate size", description="MLP width of a model initialized from scratch."
+    )
+    layers: int = Field(3, ge=1, le=64, title="Layers", description="Hidden layers of a model initialized from scratch.")
+    heads: int = Field(
+        4, ge=2, le=64, title="Attention heads", description="Attention heads of a model initialized from scratch."
+    )
 
     @model_validator(mode="after")
-    def _even(self) -> "Scratch":
+    def _divisible(self) -> "Scratch":
         if self.hidden % (2 * self.heads) or self.heads % 2:
-            raise ValueError("the width must be a multiple of twice the heads, and the heads even")
+            raise ValueError("the hidden size must be a multiple of twice the attention heads, and the heads even")
         return self
 
 
 class FinetuneSettings(Settings):
-    """An order to fine-tune a student on a snapshot.
+    """Settings of a fine-tuning run on a snapshot."""
 
-    `name` is what the model will be called. `base` is a folder or hub name of the weights that training begins with, None for a
-    student made from nothing, of the size `scratch`. `rows` None: all training rows of the snapshot, else so many, drawn by
-    `seed`, smaller draws being part of larger ones.
-
-    An optimiser step sees `batch` pairs, `rows_at_once` of them together on each of `processes` devices. The learning rate rises
-    for `warmup_steps`, or for `warmup_share` of the run where that is None, and falls to 0 by `schedule`. `max_length` cuts
-    rows, in tokens. `packing` joins rows to sequences of that length without letting them see each other. `checkpointing` computes
-    activations twice to save memory (None: on a GPU where the whole model is trained).
-
-    `evaluations` times in the run the held-out loss is taken and the weights are stored; after `patience` of them without a better
-    loss it stops, and `keep_best` goes back to the best weights. At the same times the student answers `prompts`, or where there are
-    none the questions of the first held-out rows.
-    """
-
-    name: str
-    snapshot: str
-    recipe: str = "demo"
-    base: str | None = None
+    name: str = Field(title="Name", description="Name of the model: lowercase letters, digits and hyphens.")
+    snapshot: str = Field(title="Snapshot", description="Snapshot to train on (create one with 'glan snapshot DIR take NAME').")
+    recipe: str = Field("demo", title="Recipe", description="Named settings to start from.")
+    base: str | None = Field(
+        None, title="Base model", description="Folder or Hub name of the base model; none: initialize a model from scratch.",
+        json_schema_extra={"metavar": "PATH_OR_NAME"},
+    )  # fmt: skip
     scratch: Scratch = Scratch()
-    method: Method = "full"
-    rows: int | None = Field(None, ge=1)
-    epochs: float = Field(3.0, gt=0, le=1000)
-    learning_rate: float = Field(2e-5, gt=0, le=1)
-    warmup_steps: int | None = Field(None, ge=0)
-    warmup_share: float = Field(0.03, ge=0, le=1)
-    schedule: Schedule = "cosine"
-    batch: int = Field(16, ge=1, le=65_536)
-    rows_at_once: int = Field(8, ge=1, le=4096)
-    max_length: int = Field(1024, ge=16, le=131_072)
-    packing: bool = False
-    weight_decay: float = Field(0.0, ge=0, le=10)
-    adam_beta2: float = Field(0.999, gt=0, lt=1)
-    max_grad_norm: float = Field(1.0, gt=0)
-    lora_rank: int = Field(16, ge=1, le=1024)
-    lora_alpha: int = Field(32, ge=1, le=4096)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
-    precision: Precision = "auto"
-    checkpointing: bool | None = None
-    evaluations: int = Field(10, ge=1, le=1000)
-    patience: int | None = Field(None, ge=1)
-    keep_best: bool = False
-    prompts: tuple[str, ...] = ()
-    seed: int = Field(0, ge=0, lt=2**31)
-    processes: int = Field(1, ge=1, le=1024)
+    method: Method = Field(
+        "full", title="Method", description="Train all weights (full), a LoRA adapter, or an adapter to a 4-bit base (qlora)."
+    )
+    rows: int | None = Field(
+        None, ge=1, title="Training rows", description="Train on a sample of this many rows (default: all). Smaller samples are "
+        "part of larger ones.", json_schema_extra={"unit": "pairs"},
+    )  # fmt: skip
+    epochs: float = Field(3.0, gt=0, le=1000, title="Epochs", description="Passes over the training rows.")
+    learning_rate: float = Field(2e-5, gt=0, le=1, title="Learning rate", description="Peak learning rate.")
+    warmup_steps: int | None = Field(
+        None, ge=0, title="Warmup steps", description="Steps of linear warmup; overrides the warmup ratio.",
+        json_schema_extra={"unit": "steps"},
+    )  # fmt: skip
+    warmup_ratio: float = Field(
+        0.03, ge=0, le=1, validation_alias=AliasChoices("warmup_ratio", "warmup_share"), title="Warmup ratio",
+        description="Share of the run over which the learning rate rises linearly.",
+    )  # fmt: skip
+    schedule: Schedule = Field("cosine", title="Schedule", description="Learning rate schedule after warmup.")
+    global_batch_size: int = Field(
+        16, ge=1, le=65_536, validation_alias=AliasChoices("global_batch_size", "batch"), title="Global batch size",
+        description="Pairs per optimizer step, over all devices and accumulation steps.", json_schema_extra={"unit": "pairs"},
+    )  # fmt: skip
+    per_device_batch_size: int = Field(
+        8, ge=1, le=4096, validation_alias=AliasChoices("per_device_batch_size", "rows_at_once"), title="Per-device batch size",
+        description="Pairs per forward pass on each device.", json_schema_extra={"unit": "pairs"},
+    )  # fmt: skip
+    max_length: int = Field(
+        1024, ge=16, le=131_072, title="Max length", description="Longest row; longer ones are truncated.",
+        json_schema_extra={"unit": "tokens"},
+    )  # fmt: skip
+    packing: bool = Field(
+        False,
+        title="Packing",
+        description="Pack several rows into sequences of the max length, without attention between them.",
+    )
+    weight_decay: float = Field(0.0, ge=0, le=10, title="Weight decay", description="Weight decay of AdamW.")
+    adam_beta2: float = Field(
+        0.999, gt=0, lt=1, title="Adam β2", description="Decay rate of the second-moment estimate of AdamW."
+    )
+    max_grad_norm: float = Field(
+        1.0, gt=0, title="Gradient clipping norm", description="Gradients are scaled down to this norm where theirs is larger."
+    )
+    lora_rank: int = Field(16, ge=1, le=1024, title="LoRA rank", description="Rank of the adapter matrices.")
+    lora_alpha: int = Field(
+        32, ge=1, le=4096, title="LoRA alpha", description="LoRA scaling = alpha / rank: the factor of the adapter's output."
+    )
+    lora_dropout: float = Field(0.0, ge=0, lt=1, title="LoRA dropout", description="Dropout before the adapter matrices.")
+    precision: Precision = Field(
+        "auto", title="Precision", description="Number format of training; auto chooses bf16 where the device supports it."
+    )
+    gradient_checkpointing: bool | None = Field(
+        None, validation_alias=AliasChoices("gradient_checkpointing", "checkpointing"), title="Gradient checkpointing",
+        description="Recompute activations in the backward pass to save memory (default: on a GPU with method 'full').",
+    )  # fmt: skip
+    evaluations: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        title="Evaluations",
+        description="Times that the validation loss is computed and a checkpoint stored.",
+    )
+    patience: int | None = Field(
+        None, ge=1, title="Early stopping patience",
+        description="Stop after this many evaluations without a better validation loss; none (or 0): never.",
+    )  # fmt: skip
+    keep_best: bool = Field(
+        False, title="Load best model at end", description="Keep the weights with the best validation loss, not the last ones."
+    )
+    prompts: tuple[str, ...] = Field(
+        (), title="Sample prompts", description="Prompts answered at each evaluation (default: the first held-out questions)."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of row order, sampling and initialization.")
+    processes: int = Field(
+        1, ge=1, le=1024, title="Processes", description="Devices to train on, started by torchrun with FSDP."
+    )
     kind: Literal["finetune"] = "finetune"
 
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
         if not value or slug(value) != value:
-            raise ValueError(f"use up to {MAX_SLUG} lower-case letters, digits and hyphens")
+            raise ValueError(f"use up to {MAX_SLUG} lowercase letters, digits and hyphens")
         return value
 
     @field_validator("prompts")
@@ -93,15 +140,15 @@ class FinetuneSettings(Settings):
     @model_validator(mode="after")
     def _fits(self) -> "FinetuneSettings":
         if self.base is None and self.method != "full":
-            raise ValueError("a student made from nothing is trained in full: give a base for an adapter")
-        if self.batch % min(self.batch, self.rows_at_once * self.processes):
+            raise ValueError("an adapter needs a base model: give one, or choose method full")
+        if self.global_batch_size % min(self.global_batch_size, self.per_device_batch_size * self.processes):
             raise ValueError(
-                f"a step of {self.batch} pairs can't be made of {self.rows_at_once} at once on {self.processes} devices: choose a "
-                "multiple"
+                f"the global batch size {self.global_batch_size} is not a multiple of {self.per_device_batch_size} per device on "
+                f"{self.processes} devices"
             )
         return self
 
     @property
     def accumulation(self) -> int:
-        """How many batches make a step."""
-        return max(1, self.batch // (self.rows_at_once * self.processes))
+        """Gradient accumulation steps."""
+        return max(1, self.global_batch_size // (self.per_device_batch_size * self.processes))

@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glan_core.dataset.snapshots import Snapshot
+from glan_core.dataset.snapshot_store import Snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
-from glan_core.io.atomic import placed
+from glan_core.io.atomic import atomic_output
 from glan_core.models import tuned_model_store
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress, Stopped
@@ -55,7 +55,7 @@ def train(ws: Workspace, settings: FinetuneSettings, progress: Progress, snapsho
     if settings.processes > 1:  # every process has a part of the weights
         trainer.save_model(str(folder / tuned_model_store.WEIGHTS))
     if trainer.is_world_process_zero():
-        with placed(tuned_model_store.folder_of(ws, settings.name), folder=True, mark=progress.run_id) as new:
+        with atomic_output(tuned_model_store.folder_of(ws, settings.name), folder=True, mark=progress.run_id) as new:
             _keep(ws, settings, snapshot, student, counted, trainer, new, progress)
 
 
@@ -85,7 +85,7 @@ def _student(settings: FinetuneSettings, snapshot: Snapshot, folder: Path) -> "L
     if (
         not (base := folder / tuned_model_store.BASE).exists() and RANK == 0
     ):  # kept as it is, to be shown beside what comes of it
-        with placed(base, folder=True, mark="base") as new:
+        with atomic_output(base, folder=True, mark="base") as new:
             _save(made, new)
     return made
 
@@ -225,7 +225,7 @@ def plain_faults(settings: FinetuneSettings, folder: Path) -> Iterator[None]:
 
 
 def _no_memory(settings: FinetuneSettings, which: str) -> str:
-    advice = ["fewer rows at once" if settings.rows_at_once > 1 else "", f"a length limit below {settings.max_length:,} tokens"]
-    advice += ["gradient checkpointing"] if not settings.checkpointing else []
+    advice = ["fewer rows at once" if settings.per_device_batch_size > 1 else "", f"a length limit below {settings.max_length:,} tokens"]
+    advice += ["gradient checkpointing"] if not settings.gradient_checkpointing else []
     advice += ["the method LoRA"] if settings.method == "full" and settings.base else []
     return f"There is too little room in {which} for this run: choose {', or '.join(filter(None, advice))}."

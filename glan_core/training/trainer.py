@@ -16,7 +16,7 @@ from glan_core.runs.states import CANCELLED, PAUSED
 from glan_core.training.model_loading import LoadedModel
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows
-from glan_core.workspace.training_rows import Spoken, Step
+from glan_core.workspace.training_rows import SampleReply, Step
 
 REACH = 50  # steps whose rows are sorted by length together
 SPOKEN_TOKENS = 160
@@ -106,7 +106,7 @@ class Logbook(TrainerCallback):
         if not state.is_world_process_zero:
             return
         with self._ws.write() as db:
-            training_rows.forget_after(db, self._progress.run_id, state.global_step)
+            training_rows.delete_after(db, self._progress.run_id, state.global_step)
         if (last := training_rows.last_step(self._ws.db, self._progress.run_id)) is not None:
             self._before, self.trainer.tokens = last.seconds, last.tokens
         losses = [
@@ -178,7 +178,7 @@ class Logbook(TrainerCallback):
 
     def _speak(self, step: int) -> None:
         begun = time.monotonic()
-        said = [Spoken(step, nth, prompt, speak(self._student, prompt)) for nth, prompt in enumerate(self._prompts)]
+        said = [SampleReply(step, nth, prompt, speak(self._student, prompt)) for nth, prompt in enumerate(self._prompts)]
         with self._ws.write() as db:
             training_rows.add_replies(db, self._progress.run_id, said)
         self._begun += time.monotonic() - begun  # not a part of training's pace
@@ -206,12 +206,12 @@ def trainer_arguments(
 ) -> SFTConfig:
     """The trainer's settings. `every`: steps between evaluations, at which weights are stored, too."""
     cuda = torch.cuda.is_available()
-    checkpointing = settings.checkpointing if settings.checkpointing is not None else cuda and settings.method == "full"
+    checkpointing = settings.gradient_checkpointing if settings.gradient_checkpointing is not None else cuda and settings.method == "full"
     sharded = cuda and settings.processes > 1
     return SFTConfig(
-        fsdp=True if sharded else None, fsdp_config={"activation_checkpointing": checkpointing} if sharded else None,
-        output_dir=folder, max_steps=steps, per_device_train_batch_size=min(settings.rows_at_once, settings.batch),
-        per_device_eval_batch_size=settings.rows_at_once, gradient_accumulation_steps=settings.accumulation,
+        fsdp=True if sharded else None, fsdp_config={"activation_gradient_checkpointing": checkpointing} if sharded else None,
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=min(settings.per_device_batch_size, settings.global_batch_size),
+        per_device_eval_batch_size=settings.per_device_batch_size, gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate, lr_scheduler_type=settings.schedule, warmup_steps=warmup,
         weight_decay=settings.weight_decay, adam_beta2=settings.adam_beta2, max_grad_norm=settings.max_grad_norm, optim="adamw_torch",
         max_length=settings.max_length if settings.packing else None, packing=settings.packing, eval_packing=False,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from glan_core.dataset.snapshots import Snapshot
+from glan_core.dataset.snapshot_store import Snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.training.chat_encoding import Encoder

@@ -20,7 +20,7 @@ from glan_core.resources import CHECKOUT
 from glan_core.taxonomy import tree_editing
 from glan_core.teachers.contract import TeacherError
 from glan_core.workspace import Workspace, homework_rows, run_rows, taxonomy_rows
-from glan_core.workspace.workspace import UNFINISHED, found_in
+from glan_core.workspace.workspace import UNFINISHED, find_workspaces
 
 TEXTBOOK = "mathematics,earth-science,music"
 
@@ -56,7 +56,7 @@ def test_init_makes_a_workspace_that_every_reporting_command_reads(glan, tmp_pat
         assert code == 0 and out
         code, out, _ = glan(*words, "--json")
         assert code == 0 and json.loads(out) is not None
-    assert Workspace.open(folder).fact("demo") is None
+    assert Workspace.open(folder).metadata("demo") is None
 
 
 def test_demo_shows_disciplines_finished_under_way_and_begun(glan, tmp_path):
@@ -133,20 +133,20 @@ def test_show_says_what_was_changed_and_what_the_teacher_had_written(glan, start
         (["plan", "{ws}", "--disciplines", "music", "--teacher", "openai:mystery", "--budget-usd", "1"], "not known"),
         (["plan", "{ws}", "--disciplines", "music", "--price", "cheap"], "no price"),
         (["plan", "{ws}", "--disciplines", "music", "--stage", "question"], "STAGE:KEY=VALUE"),
-        (["plan", "{ws}", "--disciplines", "music", "--stage", "sing:temperature=1"], "no stage"),
+        (["plan", "{ws}", "--disciplines", "music", "--stage", "sing:temperature=1"], "Unknown stage"),
         (["plan", "{ws}", "--disciplines", "music", "--stage", "question:heat=1"], "heat"),
         (["status", "{ws}/nowhere"], "glan init"),
-        (["init", "{ws}"], "already holds a workspace"),
+        (["init", "{ws}"], "already contains a workspace"),
         (["show", "{ws}", "qst-0"], "qst-0"),
         (["runs", "{ws}", "show", "7"], "no run 7"),
-        (["runs", "{ws}", "pause"], "Which run"),
+        (["runs", "{ws}", "pause"], "Give the ID of the run"),
         (["export", "{ws}", "--out", "{ws}/../pairs.jsonl"], "no pairs"),
-        (["export", "{ws}", "--out", "{ws}/no/such/folder.jsonl"], "folder that exists"),
+        (["export", "{ws}", "--out", "{ws}/no/such/folder.jsonl"], "parent folder does not exist"),
         (["taxonomy", "{ws}", "import", "{ws}/none.yaml"], "none.yaml"),
         (["taxonomy", "{ws}", "export", "{ws}/tree.txt"], ".yaml"),
         (["taxonomy", "{ws}", "add", "Alchemy / Gold"], "Alchemy"),
         (["taxonomy", "{ws}", "add", "Alchemy"], "--kind field"),
-        (["taxonomy", "{ws}", "add", "Humanities / Alchemy", "--kind", "field"], "name alone"),
+        (["taxonomy", "{ws}", "add", "Humanities / Alchemy", "--kind", "field"], "give its name only"),
         (["taxonomy", "{ws}", "rename", "music", "Muse", "--who", "\udcff"], "utf-8"),
         (["taxonomy", "{ws}", "propose", "--under", "humanities", "--teacher", "openai:gpt-4o"], "OPENAI_API_KEY"),
         (["status", "x" * 300], "too long"),
@@ -286,10 +286,10 @@ def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_
     script = f"import os, glan_core.operations.demo_workspace as d; d._run = lambda *_: os._exit(9); d.create({str(folder)!r}, demo=True)"
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 9
-    assert found_in(tmp_path) == [] and list(folder.iterdir())
+    assert find_workspaces(tmp_path) == [] and list(folder.iterdir())
     monkeypatch.setattr(demo_workspace, "_fill", lambda ws: None)
-    assert demo_workspace.create(folder, demo=True).fact("name") == "Demo"
-    assert found_in(tmp_path) == [folder] and not (folder / UNFINISHED).exists()
+    assert demo_workspace.create(folder, demo=True).metadata("name") == "Demo"
+    assert find_workspaces(tmp_path) == [folder] and not (folder / UNFINISHED).exists()
 
 
 def test_a_demo_that_cannot_be_made_leaves_nothing_behind_and_two_makers_do_not_meet(tmp_path, monkeypatch):
@@ -387,12 +387,12 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
 
 
 def test_disciplines_without_new_ground_are_skipped_where_asked(ws, capsys):
-    from glan_core.diversity.metric_store import Measured, write_measures
+    from glan_core.diversity.metric_store import MetricReport, write_metrics
 
     asked = ["plan", str(ws.folder), "--disciplines", "mathematics,music", "--skip-saturated", "--json"]
     assert main(asked) == 2 and "glan measure" in capsys.readouterr().err
     curves = {"mathematics": [(10 * n, 0.9 / n) for n in range(1, 9)], "music": [(10 * n, 0.7) for n in range(1, 9)]}
-    write_measures(ws, Measured("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, curves))
+    write_metrics(ws, MetricReport("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, curves))
     assert main(asked) == 0
     skipped = json.loads(capsys.readouterr().out)
     assert main([*asked[:3], "music", *asked[5:]]) == 0

@@ -68,13 +68,13 @@ def test_the_self_test_is_an_exit_code(folder, capsys):
 
 def test_what_can_not_be_asked_is_one_line_and_a_failed_answer_an_exit_code(folder, ws, capsys):
     for words, said in (
-        (["--prompt", " "], "Write something"), (["--model", "mistral"], "names no model"), (["--model", "tuned:x"], "There is no model"),
+        (["--prompt", " "], "The prompt is empty"), (["--model", "mistral"], "names no model"), (["--model", "tuned:x"], "There is no model"),
         (["--top-p", "0"], "top p"), (["--model", "scripted"] * 5, "At most 4"),
     ):  # fmt: skip
         assert main(["chat", folder, *words]) == 2
         err = capsys.readouterr().err
         assert said in err and err.count("\n") == 1
-    assert main(["chat", str(ws.folder), "--prompt", "x"]) == 2 and "There is no tuned model" in capsys.readouterr().err
+    assert main(["chat", str(ws.folder), "--prompt", "x"]) == 2 and "No tuned model" in capsys.readouterr().err
     assert main(["chat", folder, "--model", "openai:m@http://127.0.0.1:9", "--prompt", "x"]) == 1
     assert "cannot be reached" in capsys.readouterr().err
 

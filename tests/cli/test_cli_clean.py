@@ -33,8 +33,8 @@ def said(capsys, *argv: object) -> str:
 
 
 def test_dedup_says_what_it_found_and_shows_it(folder, capsys):
-    assert said(capsys, "dedup", folder.folder, "--show") == "This was not checked yet.\n"
-    assert "4 questions compared: 1 word for word" in said(capsys, "dedup", folder.folder)
+    assert said(capsys, "dedup", folder.folder, "--show") == "Not checked yet.\n"
+    assert "4 questions compared: Duplicates: 1 exact" in said(capsys, "dedup", folder.folder)
     shown = said(capsys, "dedup", folder.folder, "--show")
     assert "DEFINE energy\n" in shown
     assert "Define energy." in shown.split("repeats")[1]
@@ -45,7 +45,7 @@ def test_dedup_says_what_it_found_and_shows_it(folder, capsys):
 def test_decontaminate_reports_each_benchmark(folder, capsys, tmp_path):
     file = tmp_path / "plays_test.jsonl"
     file.write_text(json.dumps({"question": "Who wrote Hamlet?"}) + "\n")
-    assert "Nothing was held" in said(capsys, "decontaminate", folder.folder, "--show")
+    assert "Not compared" in said(capsys, "decontaminate", folder.folder, "--show")
     assert "1 match." in said(capsys, "decontaminate", folder.folder, file)
     shown = said(capsys, "decontaminate", folder.folder, "--show")
     assert "plays_test" in shown
@@ -59,7 +59,7 @@ def test_decontaminate_reports_each_benchmark(folder, capsys, tmp_path):
 def test_filters_are_listed_tried_out_applied_and_taken_back(folder, capsys):
     assert "hand-in" in said(capsys, "filter", folder.folder, "--list")
     tried = said(capsys, "filter", folder.folder, "--preview")
-    assert "4 of 4 pairs looked at; 1 would be tagged." in tried
+    assert "4 of 4 pairs sampled; 1 would be tagged." in tried
     assert REFUSED in tried
     assert number(folder, "SELECT count(*) FROM tags") == 0
     assert "1 tagged (refusals 1)" in said(capsys, "filter", folder.folder)
@@ -70,7 +70,7 @@ def test_filters_are_listed_tried_out_applied_and_taken_back(folder, capsys):
 
 
 @pytest.mark.parametrize(("argv", "why"), [
-    (["dedup", "--threshold", "0.2"], "threshold"), (["filter", "taste"], "no filter 'taste'"),
+    (["dedup", "--threshold", "0.2"], "threshold"), (["filter", "taste"], "Filter 'taste' does not exist"),
     (["decontaminate"], "Name at least one benchmark"), (["filter", "--language", "English"], "language"),
 ])  # fmt: skip
 def test_bad_usage_is_refused_before_anything_begins(folder, capsys, argv, why):
@@ -81,4 +81,4 @@ def test_bad_usage_is_refused_before_anything_begins(folder, capsys, argv, why):
 
 def test_a_benchmark_that_cannot_be_had_fails_the_run_with_a_sentence(folder, capsys):
     assert main(["decontaminate", str(folder.folder), "gsm9k"]) == 1
-    assert "no benchmark 'gsm9k'" in capsys.readouterr().out
+    assert "Benchmark 'gsm9k' does not exist" in capsys.readouterr().out

@@ -13,7 +13,7 @@ def test_from_embeddings_to_a_comparison(ws, tmp_path, capsys):
     add_topics(ws, 12)
     folder, words = str(ws.folder), ("--embedder", "words")
     assert main(["embed", folder, *words]) == 0
-    assert capsys.readouterr().out.startswith("Embedded 36 questions. Made from words alone")
+    assert capsys.readouterr().out.startswith("Embedded 36 questions. Based on words only")
     assert main(["map", folder, "--dims", "3", *words]) == 0
     assert capsys.readouterr().out.startswith("Mapped 36 questions in 3-D")
     assert main(["measure", folder, *words]) == 0
@@ -34,8 +34,8 @@ def test_from_embeddings_to_a_comparison(ws, tmp_path, capsys):
 
 def test_what_is_wrong_is_said_in_one_line(ws, capsys):
     folder = str(ws.folder)
-    assert main(["measure", folder, "--show"]) == 2 and "Nothing was measured here yet" in capsys.readouterr().err
-    assert main(["map", folder, "--embedder", "bert"]) == 2 and "names no embedder" in capsys.readouterr().err
+    assert main(["measure", folder, "--show"]) == 2 and "No metrics yet" in capsys.readouterr().err
+    assert main(["map", folder, "--embedder", "bert"]) == 2 and "Unknown embedder" in capsys.readouterr().err
     assert main(["map", folder, "--embedder", "words", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["message"].startswith("There are no questions yet")
     assert main(["compare", folder, "x.jsonl", "--show"]) == 2 and "no comparison 'x'" in capsys.readouterr().err

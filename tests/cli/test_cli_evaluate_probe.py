@@ -8,7 +8,8 @@ from support.probe_fixtures import make_rows, write_rows
 
 from glan_core import runs
 from glan_core.cli import _parser, main
-from glan_core.cli.evaluate_probe import command_of, order_of
+from glan_core.cli.evaluate_probe import _settings
+from glan_core.evaluation.contamination.command_line import probe_command
 from glan_core.evaluation.contamination.settings import ProbeSettings
 from glan_core.workspace import probe_rows, run_rows
 
@@ -54,9 +55,7 @@ def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
 def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, capsys):
     out = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
     assert "Probed codes with 2 models: the largest delta is" in out and "The training split looks seen by crammed" in out
-    assert (
-        "No sign that other saw the training split" in out and "Mean loss in nats a token, of the tokens of the answer" in out
-    )
+    assert "No sign that other saw the training split" in out and "Mean loss in nats /token on the tokens of the answer" in out
     again = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
     assert "Probed codes with 0 models, 2 known already" in again
     shown = json.loads(said(capsys, ["evaluate", "probe", str(ws.folder), "--show", "--json"]))
@@ -66,11 +65,11 @@ def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, 
 
 def test_faults_are_told_in_a_line_and_nothing_begins(probed, ws, words, capsys):
     assert "no column 'reply': it has question, answer" in refused(capsys, words("--answer", "reply"))
-    assert "scripted gives no loss, only weights do" in refused(
+    assert "scripted has no loss; only weights do" in refused(
         capsys, ["evaluate", "probe", str(ws.folder), "--models", "scripted", "--train", "a", "--test", "b"]
     )
     assert "There is no file" in refused(capsys, words("--alike", "/nowhere/x.jsonl"))
-    assert "Give the models to probe: --models" in refused(capsys, ["evaluate", "probe", str(ws.folder)])
+    assert "Give the models: --models" in refused(capsys, ["evaluate", "probe", str(ws.folder)])
     assert not run_rows.runs(ws.db)
 
 
@@ -85,8 +84,8 @@ def test_an_order_and_its_command_say_the_same(probed, ws):
     files = {role: {"source": str(probed / f"{role}.jsonl"), "question": "question"} for role in ("train", "test")}
     for values in ({}, {"covers": "both", "written": "chat", "sample": None, "seed": 3, "max_length": 64}):
         settings = ProbeSettings(name="my codes", models=("tuned:a", "base:a"), **files, **values)
-        args = _parser().parse_args(shlex.split(shlex.join(command_of(str(ws.folder), settings)))[1:])
-        assert order_of(args) == settings
+        args = _parser().parse_args(shlex.split(shlex.join(probe_command(str(ws.folder), settings)))[1:])
+        assert _settings(args) == settings
 
 
 def test_look_alikes_may_have_other_columns_than_the_benchmark(probed, ws, words, capsys):

@@ -8,14 +8,14 @@ from support.training_fixtures import TINY
 
 from glan_core import runs
 from glan_core.cli import main
-from glan_core.cli.finetune import SIZES, command_of
 from glan_core.models import tuned_model_store
+from glan_core.training.command_line import finetune_command
 from glan_core.training.recipes import RECIPES
-from glan_core.training.settings import FinetuneSettings
+from glan_core.training.settings import FinetuneSettings, Scratch
 from glan_core.workspace import run_rows, training_rows
 
 pytest_plugins = ["support.training_fixtures"]
-SMALL = [word for name in SIZES for word in (f"--{name}", str(getattr(TINY, name)))]
+SMALL = [word for name in Scratch.model_fields for word in (f"--{name}", str(getattr(TINY, name)))]
 
 
 def finetune(ws, *words: str) -> list[str]:
@@ -39,7 +39,7 @@ def refused(capsys, *argv: str) -> str:
 def test_a_plan_is_told_and_nothing_is_done(taught, capsys):
     before = len(run_rows.runs(taught.db))
     out = said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan"))
-    for words in ("to train on", "an epoch", "trained on (counted from all rows)", "parameters", "memory", "time"):
+    for words in ("to train on", "per epoch", "trained on (counted from all rows)", "parameters", "memory", "time"):
         assert words in out
     data = json.loads(said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan", "--json")))
     assert data["steps"] == 2 * data["steps_per_epoch"] and data["held_out"] > 0
@@ -48,15 +48,15 @@ def test_a_plan_is_told_and_nothing_is_done(taught, capsys):
 
 
 def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):
-    out = said(capsys, *finetune(taught, "--name", "pupil", "--epochs", "1", "--batch", "4", "--rows-at-once", "4",
+    out = said(capsys, *finetune(taught, "--name", "pupil", "--epochs", "1", "--global-batch-size", "4", "--per-device-batch-size", "4",
                                  "--evaluations", "2", "--prompt", "What is a triad?", "--precision", "fp32"))  # fmt: skip
     assert out.startswith("Fine-tuned pupil on ") and "held-out loss" in out
     run = run_rows.runs(taught.db, 1)[0]
-    assert run.params["scratch"] == TINY.model_dump() and run.params["batch"] == 4
+    assert run.params["scratch"] == TINY.model_dump() and run.params["global_batch_size"] == 4
     assert {spoken.prompt for spoken in training_rows.replies(taught.db, run.id)} == {"What is a triad?"}
     folder = taught.folder
     assert "pupil" in said(capsys, "models", folder)
-    assert "Noted" in said(capsys, "models", folder, "note", "pupil", "Knows chords.")
+    assert "Saved the note" in said(capsys, "models", folder, "note", "pupil", "Knows chords.")
     shown = json.loads(said(capsys, "models", folder, "show", "pupil", "--json"))
     assert shown["notes"] == "Knows chords." and shown["disciplines"] == {"music": shown["rows"]}
     assert "weights hash" in said(capsys, "models", folder, "show", "pupil")
@@ -83,11 +83,11 @@ def test_in_the_background_it_says_how_to_follow_it(taught, capsys, monkeypatch)
     ("words", "told"),
     [
         (["--name", "Not A Name"], "name: use up to"),
-        (["--name", "x", "--batch", "3", "--rows-at-once", "2"], "choose a multiple"),
+        (["--name", "x", "--global-batch-size", "3", "--per-device-batch-size", "2"], "not a multiple"),
         (["--name", "x", "--epochs", "0"], "epochs: "),
         (["--name", "x", "--heads", "3"], "heads even"),
         (["--name", "x", "--recipe", "lora", "--base", "/nowhere/at/all"], "no weights in /nowhere/at/all"),
-        (["--name", "x", "--snapshot", "none"], "no snapshot"),
+        (["--name", "x", "--snapshot", "none"], "does not exist"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):
@@ -106,8 +106,8 @@ def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):
         (["rename", "whole", "Not A Name"], "lower-case letters"),
         (["remove", "../whole"], "can't be a model's name"),
         (["merge", "whole"], "Give the new name"),
-        (["export", "whole", "--push", "no name"], "is written as owner/name"),
-        (["export", "whole", "--licence", "Free!"], "identifier of a licence"),
+        (["export", "whole", "--push", "no name"], "write the repository as owner/name"),
+        (["export", "whole", "--license", "Free!"], "identifier of a license"),
     ],
 )
 def test_models_refuse_in_one_line(ws, capsys, words, told):
@@ -121,13 +121,13 @@ def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, m
     put_model(ws, "part", form="adapter", base=str(tmp_path))
     for words, told in (
         (["merge", "whole", "new"], "there is no adapter to merge"), (["merge", "part", "whole"], "already a model"),
-        (["export", "whole"], "Say where the model is to go"), (["export", "whole", "--push", "ada/student"], "Nobody is logged in"),
+        (["export", "whole"], "Say where the model is to go"), (["export", "whole", "--push", "ada/student"], "You are not logged in"),
     ):  # fmt: skip
         assert main(["models", str(ws.folder), *words]) == 1
         assert told in capsys.readouterr().out, words
     assert main(["models", str(ws.folder), "export", "whole", "--out", "/nowhere/at/all"]) == 2  # before a run is stored
     assert "can't be written" in capsys.readouterr().err
-    out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--licence", "mit")
+    out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--license", "mit")
     assert out.startswith("Wrote whole to ") and "license: mit" in (tmp_path / "away" / "README.md").read_text()
 
 
@@ -141,7 +141,7 @@ def test_a_workspace_without_models_says_how_to_make_one(ws, capsys):
     [
         ("demo", {"patience": None, "keep_best": False, "epochs": 2.3456789}),
         ("demo", {"scratch": {"hidden": 64, "heads": 2}, "rows": 7, "prompts": ("What's a 'chord'?", "Why?")}),
-        ("paper", {"warmup_steps": None, "warmup_share": 0.03, "processes": 4, "checkpointing": False}),
+        ("paper", {"warmup_steps": None, "warmup_ratio": 0.03, "processes": 4, "gradient_checkpointing": False}),
         ("paper-scaled", {"warmup_steps": 10, "precision": "bf16"}),
         (
             "lora",
@@ -151,7 +151,7 @@ def test_a_workspace_without_models_says_how_to_make_one(ws, capsys):
 )
 def test_the_command_of_an_order_is_that_order(recipe, values):
     from glan_core.cli import _parser
-    from glan_core.cli.finetune import order_of
+    from glan_core.cli.finetune import finetune_settings
 
     settings = FinetuneSettings(**RECIPES[recipe].values | {"name": "x", "snapshot": "first", "recipe": recipe} | values)
-    assert order_of(_parser().parse_args(command_of("/some where", settings)[1:])) == settings
+    assert finetune_settings(_parser().parse_args(finetune_command("/some where", settings)[1:])) == settings

@@ -10,9 +10,10 @@ from support.benchmark_files import ARC, BBH, GSM8K, IFEVAL, MATH, MMLU, PRECALC
 from support.model_rows import put_model
 
 from glan_core.cli import _parser, main
-from glan_core.cli.evaluate_bench import _order, command_of
+from glan_core.cli.evaluate_bench import _settings
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import readiness
+from glan_core.evaluation.benchmarks.command_line import benchmark_command
 from glan_core.evaluation.benchmarks.data_files import data_hash, find_data, read_rows
 from glan_core.evaluation.benchmarks.registry import BBH_TASKS, BENCHMARKS, MMLU_GROUPS, find
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
@@ -209,7 +210,7 @@ def test_the_command_lists_plans_and_refuses(with_model, tmp_path, capsys):
     {}, {"benchmarks": ("gsm8k", "mmlu"), "ways": ("probability",), "limit": 20, "max_tokens": 64, "batch": 2, "seed": 3},
     {"run_code": True, "skip_missing": True, "chat_template": False, "data": "/some where"},
 ])  # fmt: skip
-def test_the_shown_command_stands_for_the_order(values):
+def test_the_shown_command_stands_for_the_settings(values):
     settings = BenchmarkSettings(models=("tuned:a", "base:a"), **values)
-    words = shlex.split(shlex.join(command_of("ws", settings)))
-    assert _order(_parser().parse_args(words[1:])) == settings
+    words = shlex.split(shlex.join(benchmark_command("ws", settings)))
+    assert _settings(_parser().parse_args(words[1:])) == settings

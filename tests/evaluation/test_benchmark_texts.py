@@ -132,7 +132,7 @@ def test_benchmarks_of_the_hub_are_read_by_their_split(monkeypatch):
         return sets[name, config]
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, disable_progress_bars=lambda: None))
-    monkeypatch.setattr(hub_reachability, "reached", lambda: True)
+    monkeypatch.setattr(hub_reachability, "is_reachable", lambda: True)
     assert read("gsm8k", "train").rows == (Text("One?", "1"),) and read("GSM8K").rows == (Text("Two?", "2"),)
     assert read("arc_challenge", "train").rows == (Text("train?\nA. x\nB. y", "B. y"),)
     assert read("arc_challenge", split="validation").rows[0].question.startswith("validation?")

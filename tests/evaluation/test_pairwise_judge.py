@@ -298,5 +298,5 @@ def test_a_judge_that_is_not_there_is_one_line_and_the_page_of_an_empty_match_is
 def test_calls_of_answers_are_accounted_for(tested, teach):
     teach(judge(longer_wins))
     done, _ = judged(tested)
-    calls, _ = call_rows.spent(tested.db, done.id)
+    calls, _ = call_rows.run_cost(tested.db, done.id)
     assert calls == 30

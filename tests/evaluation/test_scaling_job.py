@@ -8,7 +8,7 @@ from support.training_fixtures import tiny_order
 
 from glan_core import runs
 from glan_core.cli import main
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.evaluation import scaling_job
 from glan_core.evaluation.scaling_job import Point
 from glan_core.evaluation.settings import ScalingSettings

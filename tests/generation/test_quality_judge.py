@@ -11,7 +11,7 @@ from glan_core.generation.quality_judge import chat_judge, plan_judging
 from glan_core.generation.settings import QualityJudgeSettings
 from glan_core.teachers.scripted import scripted_teacher
 from glan_core.workspace import call_rows, homework_rows, judgment_rows, tag_rows
-from glan_core.workspace.pair_filter import PairFilter, number_of
+from glan_core.workspace.pair_filter import PairFilter, count_matching
 
 GOOD = {"correct": 5, "clear": 4, "self_contained": 5, "difficulty": 3, "comment": "Fine."}
 
@@ -27,8 +27,8 @@ def pairs(ws) -> int:
     return len(list(homework_rows.all_pairs(ws.db)))
 
 
-def judged(ws) -> list[judgment_rows.Judgement]:
-    return [judgement for page in judgment_rows.judgements(ws.db) for judgement in page]
+def judged(ws) -> list[judgment_rows.Judgment]:
+    return [judgement for page in judgment_rows.judgments(ws.db) for judgement in page]
 
 
 def test_those_below_a_minimum_leave_the_dataset_and_all_scores_are_kept(filled, teach):
@@ -37,7 +37,7 @@ def test_those_below_a_minimum_leave_the_dataset_and_all_scores_are_kept(filled,
     assert done.state == "finished" and len(judged(filled)) == pairs(filled)
     tags = tag_rows.tags_page(filled.db, "quality", "judge")
     assert [(tag.score, tag.detail["below"], tag.detail["comment"]) for tag in tags] == [(2.0, ["correct"], "Wrong sum.")] * 3
-    assert number_of(filled.db, PairFilter(dropped="quality")) == 3
+    assert count_matching(filled.db, PairFilter(dropped="quality")) == 3
     assert judgment_rows.score_counts(filled.db)["correct"] == {2: 3, 5: pairs(filled) - 3}
 
 
@@ -46,12 +46,12 @@ def test_a_second_run_asks_nobody_but_its_minimums_hold_and_what_people_overrule
     run_order(filled, {}, "judge")
     asked = len(teacher.asked)
     assert not tag_rows.tag_counts(filled.db)
-    run_order(filled, {"least_difficulty": 2}, "judge")
+    run_order(filled, {"min_difficulty": 2}, "judge")
     assert len(teacher.asked) == asked and tag_rows.tag_counts(filled.db) == {("quality", "judge"): (asked // 2, 0)}
     tag = tag_rows.tags_page(filled.db, "quality", "judge")[0]
     with filled.write() as db:
         tag_rows.overrule(db, tag.seq, "quality", "judge", "Ada")
-    run_order(filled, {"least_difficulty": 2}, "judge")
+    run_order(filled, {"min_difficulty": 2}, "judge")
     assert tag_rows.tag_counts(filled.db) == {("quality", "judge"): (asked // 2, 1)}
     run_order(filled, {}, "judge")
     assert tag_rows.tag_counts(filled.db) == {("quality", "judge"): (1, 1)} and len(teacher.asked) == asked

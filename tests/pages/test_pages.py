@@ -44,7 +44,7 @@ def test_a_new_workspace_is_opened_at_once(home):
     assert shown.app.query_params["workspace"] == "my-research"
     shown.app.text_input[0].set_value("my research")
     shown.press("Create workspace")
-    assert "already holds a workspace" in shown.said
+    assert "already contains a workspace" in shown.said
     shown.app.text_input[0].set_value("second")
     shown.app.checkbox[0].check()
     shown.press("Create workspace")
@@ -171,7 +171,7 @@ def empty_file(file):
     ("damage", "said"),
     [
         (damage_header, "is not a GLAN workspace"), (damage_middle, "is damaged"), (cut_short, "is damaged"),
-        (make_newer, "was made by a newer release"), (empty_file, "holds no workspace"),
+        (make_newer, "was made by a newer release"), (empty_file, "contains no workspace"),
     ],
 )  # fmt: skip
 def test_a_workspace_that_cannot_be_read_is_told_in_a_sentence(home, demo_made, page, damage, said):

@@ -41,20 +41,20 @@ def test_without_scores_and_data_it_says_what_would_bring_them(ws):
     shown = bench()
     assert shown.fine and "will be shown here" in shown.said
     assert "hf download --repo-type dataset openai/gsm8k" in shown.said and str(ws.folder / "benchmarks") in shown.said
-    assert set(shown.table("here")["here"].map(tuple)) == {("missing",)}
-    assert "Choose a benchmark." in shown.said and "Ask models" not in shown.labels()
+    assert set(shown.table("here")["this workspace"].map(tuple)) == {("missing",)}
+    assert "Select a benchmark." in shown.said and "Run benchmarks" not in shown.labels()
 
 
 def test_without_a_model_it_says_where_one_comes_from(starter_ws):
     shown = bench()
-    assert shown.fine and "fine-tune one on the page Train" in shown.said and "Choose a model." in shown.said
+    assert shown.fine and "fine-tune one on the page Train" in shown.said and "Select a model." in shown.said
 
 
 def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     write_all(ws.folder / "benchmarks")
     shown = bench()
-    states = dict(zip(shown.table("here")["title"], shown.table("here")["here"].map(lambda value: value[0])))
-    assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "here"
+    states = dict(zip(shown.table("here")["title"], shown.table("this workspace")["this workspace"].map(lambda value: value[0])))
+    assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "this workspace"
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
     shown.app.number_input(key="run_bench_limit").set_value(10).run()
     command = next(code.value for code in shown.app.code if code.value.startswith("glan evaluate bench"))
@@ -72,7 +72,7 @@ def test_code_is_run_only_after_a_warning(ws):
     shown = bench()
     assert "humaneval" not in shown.app.multiselect(key="run_bench_benchmarks").value
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["humaneval"]).run()
-    assert "HumanEval: switch on that code is run" in shown.said and "Ask models" not in shown.labels()
+    assert "HumanEval: switch on that code is run" in shown.said and "Run benchmarks" not in shown.labels()
     assert "will be run on this machine" not in shown.said
     shown.app.toggle(key="run_bench_code").set_value(True).run()
     assert "will be run on this machine: in a sandbox" in shown.said and "Ask 2 models in 1 benchmark" in shown.labels()
@@ -87,7 +87,7 @@ def test_missing_data_keep_the_run_from_starting(ws):
 def test_scores_of_tuned_and_base_in_both_ways(ws):
     put_scores(ws)
     shown = bench()
-    assert shown.fine and "lm-eval 0.4.13" in shown.said and "the first 100 rows a benchmark" in shown.said
+    assert shown.fine and "lm-eval 0.4.13" in shown.said and "the first 100 rows per benchmark" in shown.said
     table = shown.table("tuned:student").set_index("row")
     assert table.loc["MMLU, generated", "tuned:student"] == pytest.approx(74)
     assert table.loc["MMLU, probability", "tuned:student"] == pytest.approx(59)
@@ -127,14 +127,14 @@ def test_scores_that_do_not_compare_are_marked(ws):
 def test_questions_with_what_was_said_taken_and_right(ws):
     put_scores(ws)
     shown = view(bench(), "Questions")
-    assert shown.fine and "What the model said" in shown.said and "What was taken from it" in shown.said
+    assert shown.fine and "Model output" in shown.said and "What was taken from it" in shown.said
     said = [code.value for code in shown.app.code]
     assert any(EVIL in text for text in said), "shown as it is"
     assert not [text.value for text in shown.app.markdown if "evil.example" in text.value], "but nowhere as Markdown"
     assert len(shown.table("question")) == 4
     shown.app.session_state["bench_judged"] = "Wrong"
     shown.app.run()
-    assert shown.fine and set(shown.table("question")["right"]) == {"✗"} and len(shown.table("question")) == 2
+    assert shown.fine and set(shown.table("question")["correct"]) == {"✗"} and len(shown.table("question")) == 2
 
 
 def test_questions_with_options_show_how_likely_each_was(ws):
@@ -152,7 +152,7 @@ def test_code_shows_its_tests_and_why_it_failed(ws):
     shown.app.selectbox(key="bench_asked").set_value(("humaneval", "generated")).run()
     shown.app.session_state["bench_judged"] = "Wrong"
     shown.app.run()
-    assert shown.fine and "Tests that it had to pass" in shown.said and "AssertionError" in shown.said
+    assert shown.fine and "Unit tests" in shown.said and "AssertionError" in shown.said
 
 
 def test_questions_that_are_gone_are_said_to_be(ws):

@@ -95,11 +95,11 @@ def test_a_finished_comparison_shows_both_sets(ours, bakery):
 def test_a_row_of_theirs_is_read_beside_the_nearest_here(ours, bakery):
     compare(ours, bakery)
     shown = seen(compare_page(), compare_row=59)
-    assert BREAD[29] in shown.said and "bakery, question 60" in shown.said and "None is near; the nearest here" in shown.said
+    assert BREAD[29] in shown.said and "bakery, question 60" in shown.said and "No near question; the nearest here" in shown.said
     seen(shown, compare_row=0)
-    assert "Its nearest here" in shown.said
+    assert "Nearest question here" in shown.said
     shown.press("Open")
-    assert shown.fine and "Read all of it" in shown.labels() and "bakery, question 1" not in shown.said
+    assert shown.fine and "Open in Homework" in shown.labels() and "bakery, question 1" not in shown.said
     shown.press("Back")
     assert "Only here" in [metric.label for metric in shown.app.metric]
 
@@ -110,11 +110,11 @@ def test_what_is_encircled_lists_rows_of_both(ours, bakery):
     shown = seen(compare_page(), compare_area=("box", (-far, far), (-far, far)))
     assert shown.fine and "36 here, 60 in bakery" in shown.said
     table = shown.table("set")
-    assert table["set"].value_counts().to_dict() == {"there": 60, "here": 36}
-    shown.press("Look closer")
-    shown.press("Show the whole map")
+    assert table["set"].value_counts().to_dict() == {"there": 60, "this workspace": 36}
+    shown.press("Zoom in")
+    shown.press("Reset zoom")
     seen(shown, compare_area=("lasso", (far, far + 1, far), (far, far, far + 1)))
-    assert shown.fine and "Nothing lies there." in shown.said
+    assert shown.fine and "No questions in this area." in shown.said
     shown.press("Clear")
     assert "Only in bakery" in [metric.label for metric in shown.app.metric]
 
@@ -123,7 +123,7 @@ def test_a_map_that_was_drawn_anew_keeps_the_numbers_and_offers_to_compare_again
     compare(ours, bakery)
     make_map(ours, MapSettings(embedder="words", refit=True), Steps())
     shown = compare_page()
-    assert shown.fine and "The map was drawn anew since" in shown.said and "Measures side by side" in shown.said
+    assert shown.fine and "The map was refitted" in shown.said and "Metrics" in shown.said
     shown.press("Compare again")
     assert run_rows.runs(ours.db, 1)[0].params["path"] == str(bakery) and launched
 
@@ -156,7 +156,7 @@ def test_a_read_only_workspace_shows_comparisons_and_offers_no_other(ours, baker
     monkeypatch.setattr(os, "access", lambda *where: False)
     shown = compare_page()
     assert shown.fine and "in bakery (Alpaca)" in shown.said
-    assert not {"Compare with another set", "Remove 60 copied questions"} & set(shown.labels())
+    assert not {"New comparison", "Remove 60 copied questions"} & set(shown.labels())
 
 
 def test_a_comparison_that_failed_says_why(mapped):

@@ -48,7 +48,7 @@ def evaluate(**chosen) -> Studio:
 def test_without_a_probe_it_says_what_one_tells_and_offers_the_form(starter_ws):
     shown = evaluate()
     assert shown.fine and "A model that saw a benchmark in training proves nothing" in shown.said
-    assert shown.button("Probe").disabled and "Choose, or type a file's path" in {s.placeholder for s in shown.app.selectbox}
+    assert shown.button("Probe").disabled and "Select, or enter a file path" in {s.placeholder for s in shown.app.selectbox}
     options = field(shown, "train").options
     assert any("GSM8K" in option for option in options) and any("ARC-C" in option for option in options)
 
@@ -60,7 +60,7 @@ def test_the_form_gives_the_order_that_it_shows(demo_ws, launched, tmp_path):
     }
     shown = evaluate(**paths, covers="both", written="chat", sample=40, name="my codes")
     assert field(shown, "models").value == ["tuned:student", "base:student"], "the newest model and what it was before"
-    assert "The loss is taken on the tokens of question and answer. Written in the chat template." in shown.said
+    assert "Loss on the tokens of question and answer. Written in the chat template." in shown.said
     shown.press("Probe 2 models")
     assert shown.fine and len(launched) == 1
     run = run_rows.run(demo_ws.db, launched[0])
@@ -87,7 +87,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
 
 def test_look_alikes_are_planned_before_they_are_paid_for_and_then_chosen(demo_ws, launched, tmp_path):
     put_model(demo_ws, "student")
-    assert "Choose a file as the test split first." in evaluate(test="gsm8k").said
+    assert "Choose a file name of the test split first." in evaluate(test="gsm8k").said
     path = str(write_rows(tmp_path / "codes.jsonl", make_rows(7, 2)))
     shown = evaluate(test=path)
     assert "only changes numbers and names, and says so" in shown.said
@@ -107,7 +107,7 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     assert shown.fine and "The training split looks seen by student: it is clearly easier than the test split." in shown.said
     assert "Before tuning the delta was +0.0 %." in shown.said
     assert "No sign that the test split was seen by student, student before tuning." in shown.said
-    assert "The loss covers the tokens of the answer, given the question." in shown.said and MARK in shown.said
+    assert "Loss on the tokens of the answer, given the question." in shown.said and MARK in shown.said
     table = shown.table("percent")
     assert (
         list(table["model"]) == ["student", "student before tuning"] and table["percent"][0] == 16.7 and table["delta"][1] == 0

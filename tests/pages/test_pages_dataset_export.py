@@ -164,13 +164,13 @@ def test_the_card_is_shown_before_it_is_written(tagged):
 
 def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo_ws, monkeypatch):
     shown = choose(exports(), "run_export_place", "hub")
-    assert "Nobody is logged in to the Hub" in shown.said and "Upload 96 pairs" not in shown.labels()
+    assert "You are not logged in to the Hub" in shown.said and "Upload 96 pairs" not in shown.labels()
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_secret")
     sent = []
     monkeypatch.setattr("glan_core.io.hub.push", lambda folder, repo, **how: sent.append((repo, how["private"])) or "there")
     choose(shown, "run_export_repo", "ada/glan")
     choose(shown, "run_export_license", "cc-by-4.0")
-    assert "Nobody is logged in" not in shown.said and "--push ada/glan --license cc-by-4.0" in shown.said
+    assert "You are not logged in" not in shown.said and "--push ada/glan --license cc-by-4.0" in shown.said
     shown.press("Upload 96 pairs")
     assert sent == [("ada/glan", True)] and "Sent 96 pairs to there" in shown.said
     assert "hf_secret" not in shown.said and "hf_secret" not in str(run_rows.runs(demo_ws.db, 1)[0])

@@ -34,18 +34,18 @@ def test_without_a_map_one_button_draws_it_and_says_on_how_much(demo_ws, monkeyp
     launched = []
     monkeypatch.setattr(launcher, "launch", lambda ws, run_id, environment=None: launched.append(run_id))
     shown = Studio("diversity")
-    assert "96 questions · no map yet" in shown.said and "Draw the map · 96 questions" in shown.labels()
+    assert "96 questions · no map yet" in shown.said and "Create map · 96 questions" in shown.labels()
     shown.app.selectbox(key="run_embedder_kind").select("words").run()
     shown.press("Draw the map")
     kinds = [(run.kind, run.params["embedder"]) for run in reversed(run_rows.runs(demo_ws.db, 2))]
     assert kinds == [("map", "words"), ("measure", "words")] and len(launched) == 2
-    assert shown.fine and "Diversity map: starting" in shown.said and "Draw the map · 96 questions" not in shown.labels()
+    assert shown.fine and "Diversity map: starting" in shown.said and "Create map · 96 questions" not in shown.labels()
 
 
 def test_an_embedder_without_a_name_cannot_be_asked_for(demo_ws):
     shown = Studio("diversity")
     shown.app.selectbox(key="run_embedder_kind").select("st").run()
-    assert "Enter the model to continue." in shown.said and "Draw the map · 96 questions" not in shown.labels()
+    assert "Enter the model to continue." in shown.said and "Create map · 96 questions" not in shown.labels()
 
 
 def test_the_map_says_who_made_it_and_lists_its_clusters(demo_ws):
@@ -70,16 +70,16 @@ def test_every_colour_is_drawn_with_and_without_a_focus(demo_ws, colour):
 def test_questions_that_came_since_can_be_added(demo_ws):
     draw_map(demo_ws, most=90)
     shown = Studio("diversity")
-    assert "6 came since" in shown.said and "Add 6 new" in shown.labels()
+    assert "6 added since" in shown.said and "Add 6 new" in shown.labels()
 
 
 def test_three_dimensions_are_offered_and_shown_where_they_are_drawn(demo_ws):
     draw_map(demo_ws)
     shown = Studio("diversity")
-    assert "Draw it in 3-D too" in shown.labels()
+    assert "Create 3-D map" in shown.labels()
     draw_map(demo_ws, dims=3)
     shown = Studio("diversity", dims="3-D")
-    assert shown.fine and "Draw it in 3-D too" not in shown.labels()
+    assert shown.fine and "Create 3-D map" not in shown.labels()
 
 
 def test_what_is_encircled_is_listed_rejected_starred_and_brought_back(demo_ws):
@@ -99,15 +99,15 @@ def test_what_is_encircled_is_listed_rejected_starred_and_brought_back(demo_ws):
 def test_a_box_around_nothing_says_so(demo_ws):
     draw_map(demo_ws)
     shown = at(Studio("diversity"), "box", (100.0, 101.0), (100.0, 101.0))
-    assert shown.fine and "Nothing lies there." in shown.said and "Reject 0" not in shown.labels()
+    assert shown.fine and "No questions in this area." in shown.said and "Reject 0" not in shown.labels()
 
 
 def test_a_part_of_the_map_can_be_looked_at_closer_and_left_again(demo_ws):
     draw_map(demo_ws)
     shown = at(Studio("diversity"), "lasso", (-1.0, 1.0, 1.0, -1.0), (-1.0, -1.0, 1.0, 1.0))
-    shown.press("Look closer")
+    shown.press("Zoom in")
     assert "A part of the map is shown." in shown.said
-    shown.press("Show the whole map")
+    shown.press("Reset zoom")
     assert "A part of the map is shown." not in shown.said and shown.fine
 
 

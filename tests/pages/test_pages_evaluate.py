@@ -173,7 +173,7 @@ def test_a_model_leads_to_its_judging(judged, launched):
 def test_a_test_is_frozen_from_the_page(demo_ws, launched):
     shown = view("Judge")
     assert shown.fine and "Judging needs a test" in shown.said
-    shown.press("Freeze the test")
+    shown.press("Create test")
     run = newest(demo_ws)
     assert run.kind == "glan-test" and run.params["name"] == "glan-test-1" and run.params["questions"] == 50
     assert runs.work(demo_ws, run.id).state == "finished"
@@ -189,7 +189,7 @@ def test_a_removed_test_leaves_a_sentence_in_the_place_of_its_results(judged):
 def test_the_leaderboard_of_nothing_leads_to_the_next_step(demo_ws):
     shown = view("Leaderboard")
     assert shown.fine and "Nothing was measured yet" in shown.said
-    assert "Freeze the test" in view("Leaderboard").press("Hold questions out").labels()
+    assert "Create test" in view("Leaderboard").press("Create held-out test").labels()
 
 
 def test_a_study_is_planned_started_and_drawn(judged, launched):

@@ -12,7 +12,7 @@ from support.studio_app import Studio, copy_of
 
 from glan_core import runs
 from glan_core.cli import _parser
-from glan_core.cli.finetune import order_of
+from glan_core.cli.finetune import finetune_settings
 from glan_core.dataset.snapshot_store import list_snapshots, remove_snapshot
 from glan_core.models import tuned_model_store
 from glan_core.training.recipes import RECIPES
@@ -61,7 +61,7 @@ def ordered(shown: Studio) -> FinetuneSettings:
     """The order that the shown command stands for."""
     args = _parser().parse_args(shlex.split(command(shown))[1:])
     assert args.command.__name__ == "_finetune"
-    return order_of(args)
+    return finetune_settings(args)
 
 
 def heads(shown: Studio) -> list[str]:
@@ -422,7 +422,7 @@ def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch)
     choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Write the folder")
     assert shown.fine and "can't be written" in shown.said
     choose(shown, export_path_student=str(frozen.folder / "student")).press("Write the folder")
-    assert shown.fine and "files of a workspace" in shown.said and not (frozen.folder / "student").exists()
+    assert shown.fine and "inside a workspace" in shown.said and not (frozen.folder / "student").exists()
     choose(shown, export_repo_student="no name")
     shown.press("Send to the Hub")
     assert shown.fine and "is written as owner/name" in shown.said
@@ -458,8 +458,9 @@ def test_who_may_not_write_can_still_look(frozen, monkeypatch):
 
 
 def test_the_settings_of_a_run_that_failed_can_be_changed(frozen):
-    changed = {"epochs": 2.0, "global_batch_size": 6, "per_device_batch_size": 3, "max_length": 300, "scratch": {"layers": 2}, "keep_best": False,
-               "patience": None, "rows": 20, "gradient_gradient_checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
+    changed = {"epochs": 2.0, "global_batch_size": 6, "per_device_batch_size": 3, "max_length": 300, "scratch": {"layers": 2},
+               "keep_best": False,
+               "patience": None, "rows": 20, "gradient_checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
     run_id = add_training(frozen, "failed", "student", settings=changed)
     shown = watch().press("Change its settings")
     assert shown.fine and ordered(shown) == FinetuneSettings(**runs.get(frozen, run_id).params)

@@ -8,8 +8,8 @@ from support.runs import Canned, go_on, run_order
 from glan_core import runs
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
-from glan_core.generation.settings_summary import differences, settings_summary
 from glan_core.runs.report import Estimate, against_estimate, by_discipline, expected, outcome_of
+from glan_core.runs.settings_summary import differences, settings_summary
 from glan_core.settings import read_settings
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
@@ -100,23 +100,28 @@ def test_the_outcome_counts_what_is_still_open(ws, settings, teach):
     assert (second.failures, second.gained["pairs"], second.gained["failures"]) == (0, 1, -1)
 
 
-def test_orders_differ_in_what_was_set_differently(settings):
-    one = read_settings(GenerationSettings, settings("music", "mathematics", seed=3)).model_dump(mode="json")
-    other = read_settings(
-        GenerationSettings, settings("music", "earth-science", questions_per_syllabus=1200, budget_usd=2.5,
-                     stages={"question": {"temperature": 0.7}})
-    ).model_dump(mode="json")  # fmt: skip
-    assert differences([one, one]) == {}
-    assert differences([one, other]) == {
+def test_runs_differ_in_the_settings_that_were_changed(ws, settings):
+    one = runs.submit(ws, "generate", "one", settings("music", "mathematics", seed=3))
+    changed = settings(
+        "music", "earth-science", questions_per_syllabus=1200, budget_usd=2.5, stages={"question": {"temperature": 0.7}}
+    )
+    other = runs.submit(ws, "generate", "other", changed)
+    assert differences([runs.get(ws, one), runs.get(ws, one)]) == {}
+    assert differences([runs.get(ws, one), runs.get(ws, other)]) == {
         "Disciplines": ["2, 1 not shared", "2, 1 not shared"], "Questions per syllabus": ["4", "1,200"], "Seed": ["3", "0"],
-        "Budget": ["none", "$2.50"], "Questions": ["the default", "temperature 0.7"],
+        "Budget": ["–", "$2.50"], "Stage question": ["–", "temperature 0.7"],
     }  # fmt: skip
 
 
-def test_an_order_is_told_in_words_whatever_it_leaves_out():
-    said = settings_summary({"target": {"disciplines": ["a"], "subject_queries": 10}})
-    assert (said["Disciplines"], said["Subjects at most"], said["Calls at most"]) == ("1", "all", "no limit")
-    assert "None" not in str(said) and settings_summary({})["Disciplines"] == "0"
+def test_settings_of_earlier_releases_are_shown_under_their_current_names(ws):
+    stored = {"target": {"disciplines": ["a"], "subject_queries": 10}, "draw_law": "uniform"}
+    shown = settings_summary(runs.get(ws, runs.submit(ws, "generate", "old", stored)))
+    assert (shown["Disciplines"], shown["Max subjects per discipline"], shown["Max calls"]) == ("1", "–", "–")
+    assert shown["Sampling of concepts"] == "uniform" and "None" not in str(shown)
+    old = {"batch": 4, "rows_at_once": 2, "warmup_share": 0.1, "checkpointing": True}
+    shown = settings_summary(runs.get(ws, runs.submit(ws, "finetune", "old", old)))
+    assert (shown["Global batch size"], shown["Per-device batch size"], shown["Warmup ratio"]) == ("4", "2", "0.1")
+    assert shown["Gradient checkpointing"] == "on"
 
 
 def test_a_run_that_goes_on_is_one_run_in_its_figures(ws, settings, teach):

@@ -195,7 +195,7 @@ def test_packed_rows_do_not_see_one_another(taught):
     logits = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits[0]
     alone = torch.cat([model(torch.tensor([row["input_ids"]])).logits[0] for row in rows])
     assert torch.allclose(logits, alone, atol=1e-4)
-    sizes = {"max_length": 2048, "batch": 2, "rows_at_once": 2, "epochs": 3}
+    sizes = {"max_length": 2048, "global_batch_size": 2, "per_device_batch_size": 2, "epochs": 3}
     model, plain = tuned(taught, "packed", packing=True, **sizes), tuned(taught, "unpacked", **sizes)
     assert model.steps < plain.steps / 2 and model.tokens == pytest.approx(plain.tokens, rel=0.2)
 

@@ -8,7 +8,7 @@ from glan_core.models import tuned_model_store
 from glan_core.workspace import training_rows
 
 pytest_plugins = ["support.training_fixtures"]
-STEADY = {"rows_at_once": 2, "schedule": "constant", "warmup_share": 0.0}  # however long the run
+STEADY = {"per_device_batch_size": 2, "schedule": "constant", "warmup_ratio": 0.0}  # however long the run
 
 
 def losses(ws, run_id: int) -> list[float]:

@@ -20,10 +20,10 @@ def settings(name: str = "planned", **values) -> FinetuneSettings:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"batch": 8, "rows_at_once": 2, "epochs": 1.5}, {"rows": 5, "batch": 3, "rows_at_once": 1}]
+    "values", [{}, {"global_batch_size": 8, "per_device_batch_size": 2, "epochs": 1.5}, {"rows": 5, "global_batch_size": 3, "per_device_batch_size": 1}]
 )
 def test_the_plan_is_what_the_run_then_does(taught, values):
-    name = f"as-planned-{len(values)}-{values.get('batch', 0)}"
+    name = f"as-planned-{len(values)}-{values.get('global_batch_size', 0)}"
     planned = plan.plan(taught, settings(name, **values))
     run = run_order(taught, tiny_order(name, **values), kind="finetune")
     model = tuned_model_store.read_model(taught, name)
@@ -52,7 +52,7 @@ def test_an_adapters_size_is_the_one_that_peft_makes(base):
 
 
 def test_a_smaller_draw_of_rows_is_part_of_a_larger_one(taught):
-    from glan_core.dataset.snapshots import read_snapshot
+    from glan_core.dataset.snapshot_store import read_snapshot
 
     snapshot = read_snapshot(taught, "first")
     few, more, other = ({row["id"] for row in chosen_rows(snapshot, "train", n, seed)} for n, seed in ((4, 0), (9, 0), (4, 1)))
@@ -76,7 +76,7 @@ def test_what_is_unlikely_to_be_meant_is_said(taught, base, values, said):
 def test_what_cannot_be_begun_is_refused_before_anything_runs(taught, tmp_path, monkeypatch):
     from glan_core.io import hub_reachability
 
-    monkeypatch.setattr(hub_reachability, "reached", lambda: False)
+    monkeypatch.setattr(hub_reachability, "is_reachable", lambda: False)
     for values, said in (
         ({"snapshot": "none"}, "no snapshot"), ({"base": str(tmp_path)}, "no weights in"),
         ({"base": "owner/model"}, "hub can't be reached"),
@@ -97,7 +97,7 @@ def test_tokens_of_a_base_that_is_not_here_are_estimated_and_said_to_be(taught):
 def test_recipes_say_what_the_paper_states():
     paper = FinetuneSettings(name="x", snapshot="s", recipe="paper", **RECIPES["paper"].values)
     assert (paper.base, paper.method, paper.epochs, paper.learning_rate) == ("mistralai/Mistral-7B-v0.1", "full", 3, 3e-6)
-    assert (paper.warmup_steps, paper.schedule, paper.batch) == (1000, "cosine", 512)
+    assert (paper.warmup_steps, paper.schedule, paper.global_batch_size) == (1000, "cosine", 512)
     scaled = FinetuneSettings(name="x", snapshot="s", recipe="paper-scaled", **RECIPES["paper-scaled"].values)
     assert scaled.warmup_steps is None and plan.warmup_of(scaled, 58_600) == pytest.approx(1000, abs=5)
     assert plan.warmup_of(scaled, 293) == 5
@@ -105,7 +105,7 @@ def test_recipes_say_what_the_paper_states():
 
 
 @pytest.mark.parametrize("values", [
-    {"name": "Not A Slug"}, {"batch": 6, "rows_at_once": 4}, {"method": "lora"}, {"epochs": 0}, {"scratch": {"hidden": 100}},
+    {"name": "Not A Slug"}, {"global_batch_size": 6, "per_device_batch_size": 4}, {"method": "lora"}, {"epochs": 0}, {"scratch": {"hidden": 100}},
 ])  # fmt: skip
 def test_settings_that_cannot_be_are_refused(values):
     with pytest.raises(ValueError):

@@ -108,7 +108,7 @@ class _Asked:
             "max_tokens": tokens, "data": data_files.data_hash(one.data), "task": way.definition,
         }  # fmt: skip
         place = (self.weights_hash, benchmark.id, way_name, about)
-        if known := benchmark_score_rows.stored(ws.db, *place):
+        if known := benchmark_score_rows.scores_with_settings(ws.db, *place):
             if not any(score.model == self.spec for score in known):
                 self._store(ws, [replace(score, model=self.spec) for score in known if score.model == known[0].model])
             return

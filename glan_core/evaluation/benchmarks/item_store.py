@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from glan_core.workspace import Workspace
-from glan_core.workspace.benchmark_score_rows import settings
+from glan_core.workspace.benchmark_score_rows import settings_json
 
 FOLDER = Path("evaluations") / "benchmarks"
 
@@ -45,7 +45,7 @@ class ItemPage:
 
 def items_file(ws: Workspace, weights_hash: str, benchmark: str, way: str, about: dict) -> Path:
     """Where the items of a score lie."""
-    key = hashlib.sha256("\n".join((weights_hash, benchmark, way, settings(about))).encode()).hexdigest()[:32]
+    key = hashlib.sha256("\n".join((weights_hash, benchmark, way, settings_json(about))).encode()).hexdigest()[:32]
     return ws.folder / FOLDER / f"{key}.jsonl"
 
 

@@ -1,4 +1,4 @@
-"""What a person asks of a benchmark run."""
+"""Settings of a benchmark run."""
 
 from typing import Literal
 
@@ -9,26 +9,41 @@ from glan_core.settings import Settings
 
 
 class BenchmarkSettings(Settings):
-    """An order to ask `models` (`tuned:NAME`, `base:NAME`, `local:PATH`) the questions of `benchmarks`.
+    """Settings of a benchmark run."""
 
-    `ways` are those wanted of a benchmark that has several. `limit` rows a benchmark, spread evenly over its parts, from the start
-    of each; None: all. With `chat_template` questions are put in the template of the tuned model's tokenizer, also to its base.
-    `max_tokens` of an answer; None: what the benchmark says. `data` is a folder with the benchmarks' files; None: the workspace's
-    own. `run_code`: what models write for code benchmarks is run, in a sandbox. `skip_missing`: benchmarks that can't be run are
-    left out, rather than nothing be run.
-    """
-
-    models: tuple[str, ...] = Field(min_length=1)
-    benchmarks: tuple[str, ...] = tuple(BENCHMARKS)
-    ways: tuple[WayName, ...] = Field(("generated", "probability"), min_length=1)
-    limit: int | None = Field(None, ge=1)
-    chat_template: bool = True
-    max_tokens: int | None = Field(None, ge=1, le=32_768)
-    batch: int = Field(8, ge=1, le=1024)
-    data: str | None = None
-    run_code: bool = False
-    skip_missing: bool = False
-    seed: int = Field(1234, ge=0, lt=2**31)
+    models: tuple[str, ...] = Field(
+        min_length=1, title="Models", description="Weights to evaluate: tuned:NAME, base:NAME or local:PATH.",
+        json_schema_extra={"metavar": "MODEL,MODEL"},
+    )  # fmt: skip
+    benchmarks: tuple[str, ...] = Field(
+        tuple(BENCHMARKS), title="Benchmarks", description="Benchmarks to run.", json_schema_extra={"metavar": "NAME,NAME"}
+    )
+    ways: tuple[WayName, ...] = Field(
+        ("generated", "probability"), min_length=1, title="Scoring",
+        description="Of benchmarks scored in two ways: from generated text, or by the probability of the choices.",
+        json_schema_extra={"metavar": "WAY,WAY"},
+    )  # fmt: skip
+    limit: int | None = Field(
+        None, ge=1, title="Limit", description="Rows per benchmark, spread evenly over its parts (default: all).",
+        json_schema_extra={"unit": "rows"},
+    )  # fmt: skip
+    chat_template: bool = Field(
+        True, title="Chat template", description="Apply the chat template of the tuned model's tokenizer, to its base as well."
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, le=32_768, title="Max new tokens", description="Longest answer (default: the benchmark's own limit).",
+        json_schema_extra={"unit": "tokens"},
+    )  # fmt: skip
+    batch: int = Field(8, ge=1, le=1024, title="Batch size", description="Prompts per forward pass.")
+    data: str | None = Field(
+        None, title="Data folder", description="Folder with the benchmark files (default: the workspace's).",
+        json_schema_extra={"metavar": "FOLDER"},
+    )  # fmt: skip
+    run_code: bool = Field(False, title="Run generated code", description="Run programs that models write, in the sandbox.")
+    skip_missing: bool = Field(
+        False, title="Skip missing", description="Skip benchmarks that cannot run, instead of refusing the whole run."
+    )
+    seed: int = Field(1234, ge=0, lt=2**31, title="Seed", description="Seed of few-shot examples.")
     kind: Literal["bench"] = "bench"
 
     @field_validator("models", "benchmarks", "ways")
@@ -40,14 +55,14 @@ class BenchmarkSettings(Settings):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
-            raise ValueError("name at least one")
+            raise ValueError("name at least one benchmark")
         for id in value:
             if id not in BENCHMARKS:
-                raise ValueError(f"there is no {id!r}; there is {', '.join(BENCHMARKS)}")
+                raise ValueError(f"unknown benchmark {id!r}; known: {', '.join(BENCHMARKS)}")
         return value
 
     def wanted(self) -> list[tuple[str, WayName]]:
-        """Benchmarks and the ways each is asked: those wanted that it has, or where it has none of them, its own."""
+        """Pairs of benchmark and scoring: the ways asked for that a benchmark has, or else all of its own."""
         return [
             (id, way)
             for id in self.benchmarks

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from glan_core.dataset.benchmark_files import KNOWN, Known, load_from_hub, question_column, split_of
+from glan_core.dataset.benchmark_files import HUB_BENCHMARKS, HubBenchmark, load_from_hub, question_column, split_of
 from glan_core.errors import GlanError
 from glan_core.evaluation.contamination.settings import ProbeFile
 from glan_core.io.dataset_reader import stored_rows
@@ -29,14 +29,14 @@ CHUNK = 1 << 20
 class Benchmark:
     """A benchmark of the Hub that has a training and a test split: what it is there, and the columns that are read."""
 
-    hub: Known
+    hub: HubBenchmark
     answer: str
     splits: Mapping[str, str]
 
 
 def _benchmark(name: str, answer: str, configs: tuple[str, ...] = (), label: str = "", train: str = "train") -> Benchmark:
-    known = KNOWN[name]
-    hub = Known(label or known.label, known.hub, configs or known.configs, ("train", "test"), known.column)
+    known = HUB_BENCHMARKS[name]
+    hub = HubBenchmark(label or known.label, known.hub, configs or known.configs, ("train", "test"), known.column)
     return Benchmark(hub, answer, {"train": train, "test": "test", "alike": "test"})
 
 
@@ -125,7 +125,7 @@ def _rows(file: ProbeFile, role: str, what: str) -> Iterator[dict]:
         yield from _hub_rows(known, file.split or known.splits[role], what)
         return
     path = Path(file.source).expanduser()
-    if not path.exists() and (known := KNOWN.get(file.source.lower())):
+    if not path.exists() and (known := HUB_BENCHMARKS.get(file.source.lower())):
         raise GlanError(
             f"{known.label} is not probed by its name: give a file of each split, or one of {', '.join(BENCHMARKS)}, which have "
             "a training and a test split on the Hub."

@@ -1,4 +1,4 @@
-"""What a person asks of a contamination probe, and of the teacher who writes look-alikes for it."""
+"""Settings of the contamination probe and of the teacher that writes look-alikes."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,42 +15,53 @@ LONGEST_NAME = 60
 
 
 class ProbeFile(Settings):
-    """Rows of questions with their answers: `source` is a benchmark that `probe_texts.ANSWERS` knows, or a JSONL, JSON, CSV or
-    Parquet file, or a folder that `datasets` saved. `split` picks rows where the source holds several splits (None: the one that
-    it is asked for). `question` and `answer` are columns, dotted where they are nested, None to have them recognised."""
+    """Questions with their answers: one split of a benchmark."""
 
-    source: str = Field(min_length=1)
-    split: str | None = None
-    question: str | None = None
-    answer: str | None = None
+    source: str = Field(
+        min_length=1, title="Source",
+        description="Known benchmark, a JSONL, JSON, CSV or Parquet file, or a folder saved by `datasets`.",
+        json_schema_extra={"metavar": "NAME_OR_PATH"},
+    )  # fmt: skip
+    split: str | None = Field(None, title="Split", description="Split of a source that has several.")
+    question: str | None = Field(None, title="Question column", description="Column of the question, dotted where nested.")
+    answer: str | None = Field(None, title="Answer column", description="Column of the answer, dotted where nested.")
 
 
 class ProbeSettings(Settings):
-    """An order to measure the mean loss of `models` on a benchmark's two splits, and on look-alikes where there are some.
+    """Settings of a contamination probe: the mean loss of models on a benchmark's training and test split, and on look-alikes."""
 
-    `models` are weights by their names (`chat.panes`); endpoints give no loss. `name` is what the probe is called. `covers`: the
-    loss is taken on the tokens of the answer given the question, of the question, or of both. `written` 'plain': question, line
-    break, answer, as a benchmark's file reads; 'chat': in the model's chat template, as it is asked. `sample` rows of each file
-    are drawn by `seed`, smaller draws being part of larger ones; None takes all. Rows are cut at `max_length` tokens.
-    """
-
-    name: str = Field(min_length=1, max_length=LONGEST_NAME)
-    models: tuple[str, ...] = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=LONGEST_NAME, title="Name", description="Name of the benchmark.")
+    models: tuple[str, ...] = Field(
+        min_length=1, title="Models", description="Weights to measure: tuned:NAME, base:NAME or local:PATH.",
+        json_schema_extra={"metavar": "MODEL,MODEL"},
+    )  # fmt: skip
     train: ProbeFile
     test: ProbeFile
     alike: ProbeFile | None = None
-    covers: Covers = "answer"
-    written: Written = "plain"
-    sample: int | None = Field(500, ge=2)
-    seed: int = Field(0, ge=0, lt=2**31)
-    max_length: int = Field(1024, ge=16, le=131_072)
+    covers: Covers = Field(
+        "answer",
+        title="Loss on",
+        description="Tokens that the loss is taken on: the answer given the question, the question, or both.",
+    )
+    written: Written = Field(
+        "plain", title="Prompt format",
+        description="'plain': question, newline, answer, as in a benchmark's file; 'chat': the model's chat template.",
+    )  # fmt: skip
+    sample: int | None = Field(
+        500, ge=2, title="Sample", description="Rows per split; none: all. Smaller samples are part of larger ones."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the sample.")
+    max_length: int = Field(
+        1024, ge=16, le=131_072, title="Max length", description="Longest row; longer ones are truncated.",
+        json_schema_extra={"unit": "tokens"},
+    )  # fmt: skip
     kind: Literal["probe"] = "probe"
 
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
         if not (value := str(one_line(value)).strip()):
-            raise ValueError("give what is probed a name")
+            raise ValueError("give the probe a name")
         return value
 
     @field_validator("models")
@@ -61,26 +72,27 @@ class ProbeSettings(Settings):
             raise ValueError("name at least one model")
         for spec in models:
             if spec.partition(":")[0] not in ("tuned", "base", "local"):
-                raise ValueError(f"{spec} gives no loss, only weights do: use tuned:NAME, base:NAME or local:PATH")
+                raise ValueError(f"{spec} has no loss; only weights do. Use tuned:NAME, base:NAME or local:PATH")
         return models
 
     @property
     def files(self) -> dict[str, ProbeFile]:
-        """The files by what they are: 'train', 'test' and, where there is one, 'alike'."""
+        """Files by role: 'train', 'test' and, if set, 'alike'."""
         return {"train": self.train, "test": self.test, **({"alike": self.alike} if self.alike else {})}
 
 
 class LookalikeSettings(TeacherSettings):
-    """An order for fresh problems: for each of `number` rows of `source`, drawn by `seed`, a teacher writes one of the same kind
-    with its answer. They are kept in the workspace's benchmark file `name`; those that are there are not asked for again."""
+    """Settings of a run in which a teacher writes look-alikes: fresh problems of the same kind as sampled benchmark rows."""
 
-    name: str = Field(min_length=1, max_length=LONGEST_NAME)
+    name: str = Field(
+        min_length=1, max_length=LONGEST_NAME, title="Name", description="Benchmark file of the workspace that collects them."
+    )
     source: ProbeFile
-    number: int = Field(200, ge=1, le=100_000)
-    seed: int = Field(0, ge=0, lt=2**31)
+    number: int = Field(200, ge=1, le=100_000, title="Number", description="Look-alikes to collect, existing ones included.")
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the sampled rows.")
     kind: Literal["lookalikes"] = "lookalikes"
 
     @property
     def asked(self) -> Sequence[str]:
-        """See Terms."""
+        """See `TeacherSettings.asked`."""
         return ("lookalike",)

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from glan_core.dataset.glan_test_store import GlanTest, Item, read_items, read_test
+from glan_core.dataset.glan_test_store import GlanTest, GlanTestItem, read_items, read_test
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import AnswerSource, answer_source
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
@@ -25,7 +25,7 @@ class MatchSetup:
 
     settings: PairwiseJudgeSettings
     test: GlanTest
-    items: tuple[Item, ...]
+    items: tuple[GlanTestItem, ...]
     ours: AnswerSource
     other: AnswerSource
 
@@ -33,7 +33,7 @@ class MatchSetup:
     def id(self) -> str:
         """The match: the same for the same test, answers, judge and wording, so that a second run goes on with the first."""
         settings = self.settings
-        decoding = settings.sampling_of(VERDICT)
+        decoding = settings.decoding_of(VERDICT)
         parts = (self.test.hash, self.ours.key, self.other.key, settings.teacher_of(VERDICT), settings.base_url, prompt("compare").version,
                  decoding.temperature, decoding.top_p)  # fmt: skip
         return f"mat-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from glan_core.dataset.glan_test_store import Item, read_items, read_test
+from glan_core.dataset.glan_test_store import GlanTestItem, read_items, read_test
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import CUT, OTHER, OURS, VERDICT, verdict_work
@@ -82,7 +82,7 @@ def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
     return frame.assign(difference=(first + second) / 2, agree=np.sign(first) == np.sign(second))
 
 
-def asked_items(ws: Workspace, match: Match) -> list[Item]:
+def asked_items(ws: Workspace, match: Match) -> list[GlanTestItem]:
     """The items of a match's test that were asked so far: those that any side answered, or that were judged."""
     test = read_test(ws, match.test_name)
     if test.hash != match.test:

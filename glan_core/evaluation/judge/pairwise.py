@@ -12,9 +12,9 @@ from typing import Any
 import apsw
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from glan_core.dataset.glan_test_store import Item
-from glan_core.dataset.held_out_filter import Guard
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.glan_test_store import GlanTestItem
+from glan_core.dataset.held_out_filter import HeldOutFilter
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import AnswerSource
@@ -75,7 +75,7 @@ def plan_judging(ws: Workspace, settings: PairwiseJudgeSettings) -> plan.Plan:
     return plan.price(ws, settings, {stage: (number, number) for stage, number in counts.items()})
 
 
-def _unanswered(ws: Workspace, it: MatchSetup, who: AnswerSource) -> list[Item]:
+def _unanswered(ws: Workspace, it: MatchSetup, who: AnswerSource) -> list[GlanTestItem]:
     if who.key == REFERENCE:
         return []
     known = match_rows.answered(ws.db, it.test.hash, who.key)
@@ -278,7 +278,7 @@ def given_away(ws: Workspace, it: MatchSetup, who: AnswerSource) -> dict:
         told = {"snapshot": snapshot.manifest.name, "rows": snapshot.manifest.rows.get(TRAIN, 0)}
         if it.test.hash in snapshot.manifest.tests.values():
             return told | {"number": 0}
-        guard = Guard((item, it.test.threshold) for item in it.items)
+        guard = HeldOutFilter((item, it.test.threshold) for item in it.items)
         hit = (bool(guard.hits(row["prompt"], row["concepts"])) for _, row in snapshot.rows(TRAIN))
         return told | {"number": sum(hit)}
     except GlanError as fault:  # it was removed since

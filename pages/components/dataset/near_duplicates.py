@@ -6,7 +6,7 @@ import streamlit as st
 from glan_core.dataset.settings import NearDuplicateSettings
 from glan_core.dataset.text_spans import differing_spans
 from glan_core.diversity import vector_store
-from glan_core.diversity.semantic_neighbors import usual_threshold
+from glan_core.diversity.semantic_neighbors import suggested_threshold
 from glan_core.formatting import number, plural
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
@@ -76,7 +76,7 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
             "Embedder", names, format_func=embedder_form.spoken,
             key=checks.initially(_key("embedder"), known if known in names else names[0]), width=190,
         )  # fmt: skip
-        usual = before.get("semantic_threshold", 0.95) if known == name else usual_threshold(name)
+        usual = before.get("semantic_threshold", 0.95) if known == name else suggested_threshold(name)
         least = st.slider(
             "Min cosine similarity", 0.5, 1.0, step=0.01,
             key=checks.initially(_key(f"cosine_{name}"), usual), width=240,

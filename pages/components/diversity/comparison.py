@@ -1,10 +1,10 @@
-"""Another dataset beside this one: which comparison is shown, the form that makes one, the map of both and their numbers."""
+"""Compare view: choice of a comparison, the form for a new one, the joint map and the metrics."""
 
 import networkx as nx
 import streamlit as st
 
-from glan_core.diversity.comparison_job import name_of, place_of
-from glan_core.diversity.comparison_sources import other_sets, store_set
+from glan_core.diversity.comparison_job import default_name, resolve_path
+from glan_core.diversity.comparison_sources import comparison_sources, store_dataset
 from glan_core.diversity.comparison_store import Comparison, list_comparisons, remove_comparison
 from glan_core.diversity.settings import ComparisonSettings
 from glan_core.errors import GlanError
@@ -17,24 +17,24 @@ from pages.components.shared import job_panel, page_frame
 from pages.components.shared.untrusted_text import fault, plain
 
 ABOUT = (
-    "Lay another dataset over this one: on the same map, by the same measures, with what each covers that the other does not. "
-    "It can be a file or folder of questions (JSONL, JSON, CSV, Parquet: Alpaca, ShareGPT, chat or prompt and response columns "
-    "are recognised), another workspace, or a snapshot of this one."
+    "Compare this workspace with another dataset on one map and with the same metrics, including what each covers that the other "
+    "does not. The dataset can be a file or folder of questions (JSONL, JSON, CSV or Parquet; Alpaca, ShareGPT, chat, or prompt and "
+    "response columns are detected), another workspace, or a snapshot."
 )
 PICKED = "comparison"
-FORM = "comparisons_asked"  # how often its fields were emptied
-MOST = 100_000  # rows of the other set that are taken, unless more are asked for
+FORM = "comparisons_asked"  # incremented to clear the form
+MOST = 100_000  # default for the maximum number of rows of the other dataset
 
 
 def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
-    """The picked comparison by an embedder, or what will be here."""
+    """Draw the selected comparison for an embedder, or the empty state."""
     every = list_comparisons(ws)
     found = [one for one in every if one.embedder == embedder]
     if not found:
         with st.container(width=620):
             st.info(ABOUT, icon=":material/compare:")
             if ws.read_only:
-                st.caption("There is no comparison yet, and this workspace is not yours to change.")
+                st.caption("No comparisons yet. This workspace is read-only.")
             else:
                 _form(ws, embedder, found)
             _others(every, found)
@@ -42,7 +42,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         one = _choose(found)
         if not ws.read_only:
-            with st.popover("Compare with another set", icon=":material/add:", key="new_comparison"):
+            with st.popover("New comparison", icon=":material/add:", key="new_comparison"):
                 _form(ws, embedder, found)
             with st.popover("Remove", icon=":material/delete:", key="remove_comparison"):
                 _removal(ws, one)
@@ -55,7 +55,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
 
 
 def _choose(found: list[Comparison]) -> Comparison:
-    """The comparison that is shown: the one that was picked or begun last, else the newest."""
+    """Draw the choice of the comparison, by default the one selected or started last, else the newest."""
     names = [one.name for one in found]
     wanted = st.session_state.get(PICKED)
     at = next((n for n, name in enumerate(names) if wanted and slug(name) == slug(wanted)), 0)
@@ -72,8 +72,8 @@ def _choose(found: list[Comparison]) -> Comparison:
 
 
 def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
-    """Which dataset, what to call it, how much of it; and the button that compares."""
-    said = {other.path: other.said for other in other_sets(ws, page_frame.HOME)}
+    """Draw dataset, name and size, and the button that starts the comparison."""
+    said = {other.path: other.said for other in comparison_sources(ws, page_frame.HOME)}
     nth = st.session_state.get(FORM, 0)
     added = st.session_state.get("set_added")
     options = list(dict.fromkeys([*said, *([added] if added else [])]))
@@ -82,24 +82,24 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     st.session_state.setdefault(most_key, MOST)
     path = st.selectbox(
         "Other dataset", options, index=None, format_func=lambda path: said.get(path, path), key=path_key,
-        accept_new_options=True, placeholder="Choose, or type the path of a file or folder",
+        accept_new_options=True, placeholder="Select, or enter a file or folder path",
     )  # fmt: skip
-    with st.popover("Add a file", icon=":material/upload_file:"):
+    with st.popover("Add file", icon=":material/upload_file:"):
         _upload(ws)
     path = (path or "").strip()
     there = _is_there(ws, path)
-    hint = name_of(ws, path) if there else ""
-    name = st.text_input("Called", key=f"run_compare_name_{nth}", placeholder=hint or "as its file or folder").strip() or hint
-    most = st.number_input("Rows to take at most", 10, 1_000_000, step=10_000, key=most_key,
-                           help="Of a larger set as many are drawn at random, the same ones every time.")  # fmt: skip
+    hint = default_name(ws, path) if there else ""
+    name = st.text_input("Name", key=f"run_compare_name_{nth}", placeholder=hint or "name of the file or folder").strip() or hint
+    most = st.number_input("Max rows", 10, 1_000_000, step=10_000, key=most_key,
+                           help="Larger datasets are sampled at random with a fixed seed.")  # fmt: skip
     if not there and path:
-        st.caption(f":orange[There is no file or folder {plain(path)} where the studio runs.]")
+        st.caption(f":orange[{plain(path)} does not exist on the machine that runs the studio.]")
     if any(name and slug(one.name) == slug(name) for one in found):
-        st.caption(f"It replaces the comparison {plain(name)} that there is.")
-    if st.button(  # no callback: it would get what the fields held before the last of them was left by this very click
+        st.caption(f"Replaces the existing comparison {plain(name)}.")
+    if st.button(  # not a callback: it would not see the field that this click deselects
         f"Compare with {plain(shorten(name, 40))}" if there else "Compare", type="primary", icon=":material/compare:",
         key="begin_comparison", disabled=not there or bool(job_panel.at_work(ws, ("compare",))),
-        help=None if path else "Choose a dataset first.",
+        help=None if path else "Select a dataset first.",
     ):  # fmt: skip
         begin(ws, embedder, path, name, int(most))
         st.session_state[FORM] = nth + 1
@@ -109,15 +109,15 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
 
 def _is_there(ws: Workspace, path: str) -> bool:
     try:
-        return bool(path and place_of(ws, path))
+        return bool(path and resolve_path(ws, path))
     except GlanError:
         return False
 
 
 def begin(ws: Workspace, embedder: str, path: str, name: str, most: int) -> None:
-    """Start the run that compares; what keeps it from starting is told above the view."""
+    """Start the comparison job; an error is shown above the view."""
     try:
-        values = embedder_form.asked(ws, embedder) | {"path": str(place_of(ws, path)), "name": name, "max_rows": most}
+        values = embedder_form.asked(ws, embedder) | {"path": str(resolve_path(ws, path)), "name": name, "max_rows": most}
         settings = read_settings(ComparisonSettings, values)
     except GlanError as error:
         st.session_state.job_error = error
@@ -132,12 +132,12 @@ def _again(ws: Workspace, one: Comparison) -> None:
 
 
 def _upload(ws: Workspace) -> None:
-    """A file of a person's own, kept in the workspace."""
-    st.caption("JSONL, JSON, CSV or Parquet with one question a row. It is kept in the workspace's folder.")
+    """Draw the upload of a dataset, which is stored in the workspace."""
+    st.caption("JSONL, JSON, CSV or Parquet with one question per row. The file is stored in the workspace.")
     file = st.file_uploader("File", key=f"set_{st.session_state.get(FORM, 0)}", label_visibility="collapsed")
-    if file and st.button("Add it", width="stretch", key="add_set"):
+    if file and st.button("Add", width="stretch", key="add_set"):
         try:
-            path = store_set(ws, file.name, file)
+            path = store_dataset(ws, file.name, file)
         except GlanError as error:
             fault(error)
             return
@@ -147,7 +147,7 @@ def _upload(ws: Workspace) -> None:
 
 
 def _removal(ws: Workspace, one: Comparison) -> None:
-    st.markdown(f"Remove the comparison with **{plain(one.name)}**? The set itself stays where it is; its copy here goes.")
+    st.markdown(f"Remove the comparison with **{plain(one.name)}**? The dataset itself is kept; its copy in this workspace is deleted.")
     st.button(
         f"Remove {plural(one.rows, 'copied question')}", icon=":material/delete:", key="remove_it", on_click=_remove, args=(ws, one)
     )  # fmt: skip
@@ -162,4 +162,4 @@ def _remove(ws: Workspace, one: Comparison) -> None:
 def _others(every: list[Comparison], found: list[Comparison]) -> None:
     if more := len(every) - len(found):
         names = dict.fromkeys(embedder_form.spoken(one.embedder) for one in every if one not in found)
-        st.caption(f"{plural(more, 'more comparison')} by {plain(', '.join(names))}: choose that embedder above.")
+        st.caption(f"{plural(more, 'more comparison')} with {plain(', '.join(names))}: select that embedder above.")

@@ -1,4 +1,4 @@
-"""Both sets on one map, and beside it what is picked: a question of either, what is encircled, or what only one set has."""
+"""Joint map of two datasets, with the selected question, the selected area, or what only one dataset covers."""
 
 import html
 import textwrap
@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.diversity import map_queries
-from glan_core.diversity.comparison_queries import both_sets
+from glan_core.diversity.comparison_queries import comparison_points
 from glan_core.diversity.comparison_store import Comparison, Points, read_points, read_rows
 from glan_core.diversity.map_queries import EVERYTHING, Window
 from glan_core.diversity.map_store import Map, read_map
@@ -25,18 +25,18 @@ from pages.components.shared import page_frame, url_state
 from pages.components.shared.untrusted_text import fault, model_markdown, plain
 
 AREA, ROW, WINDOW = "compare_area", "compare_row", "compare_window"
-LISTED = 100  # of each set
+LISTED = 100  # rows listed per dataset
 NAMED = 18
 
 
 def leave() -> None:
-    """Forget what was picked in a comparison."""
+    """Clear the selection of a comparison."""
     for key in (AREA, ROW, WINDOW):
         st.session_state.pop(key, None)
 
 
 def panel(ws: Workspace, tree: nx.DiGraph, one: Comparison, *, again: Callable[[], None]) -> None:
-    """The map at two thirds of the page, what is picked at one; `again` compares once more."""
+    """Draw the map and the selection; `again` repeats the comparison."""
     shown = read_map(ws, one.embedder, one.dims)
     try:
         points = read_points(ws, one.name)
@@ -50,7 +50,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, one: Comparison, *, again: Callable[[
             _picture(ws, shown, one, points)
             st.caption(_said(one, points))
         else:
-            st.info("The map was drawn anew since, so their questions have no places on it. The numbers below still hold.",
+            st.info("The map was refitted, so the other dataset has no positions on it. The metrics below are still valid.",
                     icon=":material/map:")  # fmt: skip
             if not ws.read_only:
                 st.button("Compare again", icon=":material/refresh:", on_click=again, key="compare_again")
@@ -62,8 +62,8 @@ def _said(one: Comparison, points: Points) -> str:
     drawn = ""
     if len(points.held_ours) < one.own or len(points.held_theirs) < one.rows:
         drawn = (
-            f" Points are {number(len(points.held_ours))} and {number(len(points.held_theirs))} of them at random, each held "
-            "against all of the other set."
+            f" The map shows random samples of {number(len(points.held_ours))} and {number(len(points.held_theirs))} questions, each "
+            "compared with all of the other dataset."
         )
     return (
         f"{plural(one.own, 'question')} here, {number(one.rows)} of {number(one.number)} in {plain(one.name)} "
@@ -103,11 +103,11 @@ def _picture(ws: Workspace, shown: Map, one: Comparison, points: Points) -> None
 def _drawn(
     _ws: Workspace, _shown: Map, _one: Comparison, _points: Points, place: tuple, window: Window, theme: str
 ) -> tuple[pd.DataFrame, dict]:
-    """The points of both sets with their texts, colours and symbols, and a raster of this workspace where it is large."""
+    """Return the points of both datasets with texts, colors and symbols, and a raster if this workspace is large."""
     shown, one, look = _shown, _one, style(theme)
     xy = np.asarray(shown.xy)
     here = window if window != EVERYTHING else map_pictures.extent_of(np.concatenate([xy, np.asarray(_points.xy)]))
-    rows = both_sets(shown, _points, one.similarity)
+    rows = comparison_points(shown, _points, one.similarity)
     rows = rows[map_queries.in_window(rows[["x", "y"]].to_numpy(), here)].reset_index(drop=True)
     rows["text"] = _hover(_ws, one, rows)
     colors = pictures.side_colors(look)
@@ -115,23 +115,23 @@ def _drawn(
     if len(xy) > len(_points.held_ours):
         rgb = np.array([[int(look.hues[pictures.BLUE][n : n + 2], 16) for n in (1, 3, 5)]], dtype=np.uint8)
         raster = map_pictures.density_raster(xy, rgb, here, np.zeros(len(xy), dtype=np.int64))
-        raster[..., 3] //= 2  # pale, so that points of both sets stand out
+        raster[..., 3] //= 2  # pale, so that points stay visible
         image = map_pictures.picture(raster)
     drawn, named, symbols = pictures.named(rows, colors, shorten(one.name, 30))
     return drawn, {"colors": named, "symbols": symbols, "image": image, "window": here}
 
 
 def _hover(ws: Workspace, one: Comparison, rows: pd.DataFrame) -> list[str]:
-    """What a point says: how its question begins, whose it is, how near the other set comes."""
+    """Return hover texts: beginning of the question, its dataset, and the similarity to the other dataset."""
     seqs = rows["seq"].to_numpy()
     starts = homework_rows.question_starts(ws.db, seqs[seqs > 0].tolist(), 120)
     numbers = (-1 - seqs[seqs < 0]).tolist()
     theirs = dict(zip(numbers, read_rows(ws, one.name, numbers), strict=True))
     texts = []
     for seq, similarity in zip(seqs.tolist(), rows["similarity"], strict=True):
-        text, whose = (theirs[-1 - seq].question, one.name) if seq < 0 else (starts.get(seq, "(gone)"), "here")
+        text, whose = (theirs[-1 - seq].question, one.name) if seq < 0 else (starts.get(seq, "(deleted)"), "this workspace")
         lines = textwrap.wrap(quoted(text[:240], 110)[1:-1], 56) or ["(empty)"]
-        said = f"{shorten(whose, 40)}; nearest in the other set: {similarity:.2f}"
+        said = f"{shorten(whose, 40)}; nearest in the other dataset: {similarity:.2f}"
         texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(said)}</i>"]))
     return texts
 
@@ -144,7 +144,7 @@ def _picked_seq(ws: Workspace) -> int | None:
 
 
 def pick(ws: Workspace, seq: int) -> None:
-    """Pick a question of this workspace by its `seq`, or row k of the other set by -1 - k; in a callback."""
+    """Select, in a callback, a question of this workspace by its `seq`, or row k of the other dataset by -1 - k."""
     if seq < 0:
         url_state.pick(pair=None)
         st.session_state[ROW] = -1 - seq
@@ -154,7 +154,7 @@ def pick(ws: Workspace, seq: int) -> None:
 
 
 def pick_none() -> None:
-    """Pick no question; in a callback."""
+    """Clear the selected question, in a callback."""
     st.session_state.pop(ROW, None)
     url_state.pick(pair=None)
 
@@ -163,7 +163,7 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Comparison, points: Points, sh
     selection_panel.last_deed(ws)
     row, area = st.session_state.get(ROW), st.session_state.get(AREA)
     pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
-    back = "Back to the rows" if area else "Back"
+    back = "Back to list" if area else "Back"
     if row is not None and row < one.rows:
         _their_question(ws, one, points, row, back)
     elif pair:
@@ -172,12 +172,12 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Comparison, points: Points, sh
         _rows(ws, one, points, shown, area)
     else:
         if st.session_state.get(WINDOW, EVERYTHING) != EVERYTHING:
-            st.button("Show the whole map", icon=":material/zoom_out_map:", on_click=_zoom, args=(EVERYTHING,))
+            st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=_zoom, args=(EVERYTHING,))
         _only(ws, one, shown)
 
 
 def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, back: str) -> None:
-    """A question of the other set with its answer, and the nearest one here."""
+    """Draw a question of the other dataset with its answer and its nearest neighbor in this workspace."""
     st.button(back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=pick_none)
     [text] = read_rows(ws, one.name, [row])
     st.caption(f"{plain(one.name)}, question {number(row + 1)}")
@@ -190,10 +190,10 @@ def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, ba
             st.divider()
             st.markdown(model_markdown(text.answer[:20_000]))
     if nearest:
-        word = "Its nearest here" if similarity >= one.similarity else "None is near; the nearest here"
+        word = "Nearest question here" if similarity >= one.similarity else "No near question; the nearest here"
         st.caption(f"**{word}**, similarity {similarity:.2f}")
         st.markdown(model_markdown(shorten(nearest, 300)))
-        st.button("Read it", icon=":material/quiz:", key="read_nearest", on_click=pick, args=(ws, seq))
+        st.button("Open", icon=":material/quiz:", key="read_nearest", on_click=pick, args=(ws, seq))
 
 
 def _chosen(xy: np.ndarray, area: tuple) -> np.ndarray:
@@ -205,7 +205,7 @@ def _chosen(xy: np.ndarray, area: tuple) -> np.ndarray:
 
 
 def _rows(ws: Workspace, one: Comparison, points: Points, shown: Map, area: tuple) -> None:
-    """The rows of both sets in what is encircled, or ours of a picked cluster."""
+    """Draw the rows of both datasets in the selected area, or those of the selected cluster."""
     if area[0] == "cluster":
         ours, theirs = (np.flatnonzero(np.asarray(column) == area[1]) for column in (shown.cluster, points.cluster))
     else:
@@ -214,20 +214,20 @@ def _rows(ws: Workspace, one: Comparison, points: Points, shown: Map, area: tupl
         st.markdown(f"**{number(len(ours))} here, {number(len(theirs))} in {plain(shorten(one.name, 30))}**", width="content")
         if len(ours) + len(theirs):
             inside = np.concatenate([np.asarray(shown.xy)[ours], np.asarray(points.xy)[theirs]])
-            st.button("Look closer", icon=":material/zoom_in:", type="tertiary", on_click=_zoom,
+            st.button("Zoom in", icon=":material/zoom_in:", type="tertiary", on_click=_zoom,
                       args=(map_pictures.extent_of(inside),))  # fmt: skip
         st.button("Clear", icon=":material/close:", type="tertiary", on_click=leave_area, key="clear_area")
     if not len(ours) + len(theirs):
-        st.caption("Nothing lies there.")
+        st.caption("No questions in this area.")
         return
     seqs = [*shown.seqs[ours[::-1][:LISTED]].tolist(), *(-1 - theirs[:LISTED]).tolist()]
     _question_table(ws, one, seqs, f"inside_{len(ours)}_{len(theirs)}_{hash(area)}", height=430, whose=True)
     if max(len(ours), len(theirs)) > LISTED:
-        st.caption(f"At most {LISTED} of each set are listed. On the map view rows can be rejected, starred and exported.")
+        st.caption(f"Showing at most {LISTED} of each dataset. Use the Map view to reject, star or export rows.")
 
 
 def leave_area() -> None:
-    """Forget what was encircled; in a callback."""
+    """Clear the selected area, in a callback."""
     st.session_state.pop(AREA, None)
     pick_none()
 
@@ -238,7 +238,7 @@ def _zoom(window: Window) -> None:
 
 
 def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
-    """What each set covers that the other does not."""
+    """Draw what each dataset covers that the other does not."""
     name = plain(shorten(one.name, 24))
     for column, label, value, where in zip(
         st.columns(2), ("Only here", f"Only in {name}"), (one.only_ours, one.only_theirs), (name, "this workspace"), strict=True
@@ -246,7 +246,7 @@ def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
         spread = f"{value.low:.1f} to {value.high:.1f} %" if value.low is not None else None
         column.metric(
             label, f"{value.value:.1f} %", spread, delta_color="off", delta_arrow="off",
-            help=f"The share of questions that have no neighbour in {where} at a similarity of {one.similarity:.2f} or more. "
+            help=f"Share of questions without a neighbor in {where} at a similarity of {one.similarity:.2f} or more. "
             f"On {plural(value.n, 'question')}.",
         )  # fmt: skip
     sides = {"theirs": f"Only in {name}", "ours": "Only here"}
@@ -254,15 +254,15 @@ def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
                                 label_visibility="collapsed")  # fmt: skip
     if side == "theirs":
         _gaps(ws, one)
-        _far(ws, one, [-1 - row for row in one.far_theirs], "Least like anything here")
+        _far(ws, one, [-1 - row for row in one.far_theirs], "Least similar to this workspace")
     else:
         _missing(one, shown)
-        _far(ws, one, list(one.far_ours), f"Least like anything in {name}")
+        _far(ws, one, list(one.far_ours), f"Least similar to {name}")
 
 
 def _gaps(ws: Workspace, one: Comparison) -> None:
     if not one.gaps:
-        st.caption("Every question of it has a neighbour here.")
+        st.caption("Every question of it has a neighbor here.")
         return
     key = f"gaps_{one.name}_{one.made_at}"
 
@@ -271,14 +271,14 @@ def _gaps(ws: Workspace, one: Comparison) -> None:
         if rows and rows[0] < len(one.gaps):
             pick(ws, -1 - one.gaps[rows[0]].example)
 
-    st.caption("Its themes that nothing here is near. Pick one for an example.")
-    _terms_table([(", ".join(gap.terms), gap.rows) for gap in one.gaps], key, choose, "Themes that only the other set has")
+    st.caption("Topics without a near question here. Select one for an example.")
+    _terms_table([(", ".join(gap.terms), gap.rows) for gap in one.gaps], key, choose, "Topics that only the other dataset covers")
 
 
 def _missing(one: Comparison, shown: Map | None) -> None:
     missing = one.missing_there
     if not missing:
-        st.caption("It has rows in every cluster of the map.")
+        st.caption("It has rows in every cluster.")
         return
     key = f"missing_{one.name}_{one.made_at}"
 
@@ -287,8 +287,8 @@ def _missing(one: Comparison, shown: Map | None) -> None:
         if rows and rows[0] < len(missing) and shown is not None:
             st.session_state[AREA] = ("cluster", missing[rows[0]].id)
 
-    st.caption("Clusters of the map in which it has no row. Pick one for its questions.")
-    _terms_table([(share.label, share.ours) for share in missing], key, choose, "Clusters that the other set has no row in")
+    st.caption("Clusters without a row of it. Select one for its questions.")
+    _terms_table([(share.label, share.ours) for share in missing], key, choose, "Clusters without rows of the other dataset")
 
 
 def _terms_table(rows: list[tuple[str, int]], key: str, choose: Callable[[], None], alt: str) -> None:
@@ -296,25 +296,25 @@ def _terms_table(rows: list[tuple[str, int]], key: str, choose: Callable[[], Non
         pd.DataFrame({"words": [shorten(words, 90) for words, _ in rows], "rows": [count for _, count in rows]}), key=key,
         on_select=choose, selection_mode="single-row", hide_index=True, alt=alt, height="content" if len(rows) <= 6 else 248,
         column_config={
-            "words": st.column_config.TextColumn("Telling words", width=205),
+            "words": st.column_config.TextColumn("Keywords", width=205),
             "rows": st.column_config.NumberColumn("Rows", format="localized", width=60),
         },
     )  # fmt: skip
 
 
 def _far(ws: Workspace, one: Comparison, seqs: list[int], title: str) -> None:
-    """Questions that the other set covers least."""
+    """List the questions least similar to the other dataset."""
     if seqs:
         st.caption(title)
         _question_table(ws, one, seqs, f"far_{one.name}_{one.made_at}_{seqs[0]}", height=178)
 
 
 def _question_table(ws: Workspace, one: Comparison, seqs: list[int], key: str, *, height: int, whose: bool = False) -> None:
-    """Questions of both sets, by numbers as `pick` takes them; picking one opens it."""
+    """Draw a table of questions of both datasets; `seqs` are numbers as in `pick`."""
     ours = homework_rows.question_starts(ws.db, [seq for seq in seqs if seq >= 0], 160)
     rows = [-1 - seq for seq in seqs if seq < 0]
     theirs = dict(zip(rows, read_rows(ws, one.name, rows), strict=True))
-    texts = [theirs[-1 - seq].question[:160] if seq < 0 else ours.get(seq, "(gone)") for seq in seqs]
+    texts = [theirs[-1 - seq].question[:160] if seq < 0 else ours.get(seq, "(deleted)") for seq in seqs]
     frame = pd.DataFrame({"question": [text.replace("\n", " ") for text in texts]})
     if whose:
         frame.insert(0, "set", ["there" if seq < 0 else "here" for seq in seqs])

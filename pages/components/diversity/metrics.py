@@ -1,10 +1,10 @@
-"""How diverse the questions are in numbers: overall and in focus, by field and discipline, and where new ground runs out."""
+"""Metrics view: diversity metrics by field and discipline, distributions, and saturation."""
 
 import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.diversity.metric_store import MEASURES, OVERALL, Measured, Value, overall_value, read_measures
+from glan_core.diversity.metric_store import METRICS, OVERALL, MetricReport, MetricValue, overall_value, read_metrics
 from glan_core.diversity.saturation import saturation_frame
 from glan_core.figures import metrics as pictures
 from glan_core.formatting import ago, number, plural
@@ -24,75 +24,75 @@ CURVES = 8
 
 
 def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
-    """One measure over the fields or disciplines, all measures of the focus beside it, and saturation below."""
-    measured = read_measures(ws, embedder)
+    """Draw one metric by field or discipline, all metrics of the focus, and saturation."""
+    measured = read_metrics(ws, embedder)
     if measured is None:
-        st.info("Nothing was measured with this embedder yet.", icon=":material/straighten:")
-        st.button("Measure now", type="primary", on_click=embedder_form.measure, args=(ws, embedder))
+        st.info("No metrics for this embedder yet.", icon=":material/straighten:")
+        st.button("Compute metrics", type="primary", on_click=embedder_form.measure, args=(ws, embedder))
         return
     focus = url_state.focus()
     scope = _scope(measured, tree, focus)
     left, right = page_frame.picture_and_detail()
     with left:
-        measure = st.selectbox("Measure", list(MEASURES), format_func=lambda name: MEASURES[name].label, key="diversity_measure", width=260,
-                               help="Shown for each field, or for each discipline of the focus.")  # fmt: skip
-        st.caption(MEASURES[measure].tooltip)
+        measure = st.selectbox("Metric", list(METRICS), format_func=lambda name: METRICS[name].label, key="diversity_measure", width=260,
+                               help="Shown by field, or by discipline of the focus.")  # fmt: skip
+        st.caption(METRICS[measure].tooltip)
         frame = pictures.measure_frame(measured, tree, measure, focus)
         if frame.empty:
-            st.caption("No scope here has this measure.")
+            st.caption("This metric is not available here.")
         else:
             figure = pictures.measure_figure(
-                frame, MEASURES[measure], overall_value(measured, measure), page_frame.figure_style(), focus
+                frame, METRICS[measure], overall_value(measured, measure), page_frame.figure_style(), focus
             )
             st.plotly_chart(figure, width="stretch", config={"displayModeBar": False})
             if len(frame) > pictures.MOST_ROWS:
-                st.caption(f"The highest {pictures.MOST_ROWS} of {number(len(frame))}.")
+                st.caption(f"Showing the highest {pictures.MOST_ROWS} of {number(len(frame))}.")
         _histogram(measured, scope)
     with right:
         _numbers(measured, tree, scope)
     _saturation(measured, tree, focus)
 
 
-def _scope(measured: Measured, tree: nx.DiGraph, focus: str | None) -> str:
-    """The scope that was measured for the focus: itself, or the nearest above it."""
+def _scope(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> str:
+    """Return the measured scope of the focus: the node itself or its nearest measured ancestor."""
     nodes = reversed(hierarchy.path(tree, focus)) if focus else ()
     return next((node.id for node in nodes if node.id in measured.scopes), OVERALL)
 
 
-def _numbers(measured: Measured, tree: nx.DiGraph, scope: str) -> None:
-    """Every measure of a scope, with its interval where it is an estimate."""
+def _numbers(measured: MetricReport, tree: nx.DiGraph, scope: str) -> None:
+    """Draw all metrics of a scope, with intervals where they are estimated."""
     name = plain(tree.nodes[scope]["node"].name) if scope else "All knowledge"
     st.markdown(f"**{name}**")
     values = measured.scopes.get(scope, {})
     with st.grid(2, gap="small", min_column_width=130):
-        for measure, about in MEASURES.items():
+        for measure, about in METRICS.items():
             if measure in values:
                 value = values[measure]
                 st.metric(
                     about.label, _number(value.value, measure), _interval(value, measure), delta_color="off", delta_arrow="off",
-                    help=f"{about.tooltip} On {plural(value.n, 'row')}.",
+                    help=f"{about.tooltip} Computed on {plural(value.n, 'row')}.",
                 )  # fmt: skip
-    which = "the dataset" if measured.rows == "kept" else "all questions"
+    which = "dataset" if measured.rows == "kept" else "all questions"
     st.caption(
-        f"Of {which}, {plural(measured.number, 'question')}, measured {ago(measured.made_at)}. {plain(measured.about)} Ranges hold "
-        f"95 in 100 resamples of up to {number(measured.sample)} rows. The Vendi score can't exceed {number(measured.dim)} here; "
-        "compare numbers only with those of the same embedder."
+        f"Computed on {plural(measured.number, 'question')} ({which}) {ago(measured.made_at)}. {plain(measured.about)} Intervals are 95% "
+        f"resampling intervals on up to {number(measured.sample)} rows. The Vendi score is bounded by {number(measured.dim)} here; "
+        "metrics are comparable only for the same embedder."
     )  # fmt: skip
 
 
 def _number(value: float, measure: str) -> str:
-    about = MEASURES[measure]
+    about = METRICS[measure]
     return f"{value:,.{about.digits}f}{about.unit}"
 
 
-def _interval(value: Value, measure: str) -> str | None:
+def _interval(value: MetricValue, measure: str) -> str | None:
     if value.low is None:
         return None
     return f"{_number(value.low, measure)} to {_number(value.high, measure)}"
 
 
-def _histogram(measured: Measured, scope: str) -> None:
-    """A distribution, of those that were kept for the scope."""
+def _histogram(measured: MetricReport, scope: str) -> None:
+    """Draw one of the distributions stored for the scope."""
     there = {name: words for name, words in HISTOGRAMS.items() if scope in measured.histograms.get(name, {})}
     if not there:
         return
@@ -105,15 +105,15 @@ def _histogram(measured: Measured, scope: str) -> None:
     st.plotly_chart(figure, width="stretch", config={"displayModeBar": False})
 
 
-def _saturation(measured: Measured, tree: nx.DiGraph, focus: str | None) -> None:
-    """Where more questions cover less and less new ground."""
+def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> None:
+    """Draw where additional questions add less and less novelty."""
     frame = saturation_frame(measured, tree, focus)
     if frame.empty:
         return
     st.subheader(
         "Saturation", anchor=False,
-        help="Novelty of a question: its cosine distance to the nearest earlier question of its discipline. Where the latest ones are "
-        "hardly novel, more money buys little.",
+        help="Novelty of a question: cosine distance to the nearest earlier question of its discipline. Low novelty of recent questions "
+        "means that more questions add little.",
     )  # fmt: skip
     saturated = frame[frame["verdict"] == "little new ground"]
     left, right = page_frame.picture_and_detail()
@@ -127,18 +127,18 @@ def _saturation(measured: Measured, tree: nx.DiGraph, focus: str | None) -> None
         st.plotly_chart(
             pictures.curves_figure(curves, names, page_frame.figure_style()), width="stretch", config={"displayModeBar": False}
         )
-        st.caption(f"Novelty of the latest questions against their number. Tick up to {CURVES} disciplines to compare them.")
+        st.caption(f"Novelty of the latest questions against the number of questions. Select up to {CURVES} disciplines to compare.")
         fresh = frame[frame["verdict"].isin(["new ground", "slowing"])]["id"].tolist()
         if fresh and len(saturated):
             if st.button(
-                f"Plan more for the {plural(len(fresh), 'discipline')} with new ground", icon=":material/play_circle:",
-                help=f"Leaves out the {plural(len(saturated), 'discipline')} where more of the same buys little.",
+                f"Plan a run for {plural(len(fresh), 'unsaturated discipline')}", icon=":material/play_circle:",
+                help=f"Excludes {plural(len(saturated), 'saturated discipline')}, where more questions add little.",
             ):  # fmt: skip
                 st.session_state.run_disciplines = fresh
                 url_state.go("pages/runs.py")
         elif len(saturated):
             st.caption(
-                "No discipline here breaks new ground any more: change the draws, or the teacher, rather than the number."
+                "All disciplines here are saturated: change the sampling settings or the teacher instead of adding questions."
             )
 
 
@@ -150,8 +150,8 @@ def _table(frame: pd.DataFrame) -> None:
             "name": st.column_config.TextColumn("Discipline", width=150),
             "questions": st.column_config.NumberColumn("Questions", format="localized", width=80),
             "curve": st.column_config.LineChartColumn("Novelty", y_min=0, y_max=1, width=110),
-            "first": st.column_config.NumberColumn("At first", format="%.2f", width=65),
-            "latest": st.column_config.NumberColumn("Lately", format="%.2f", width=65),
-            "verdict": st.column_config.TextColumn("Says", width=120),
+            "first": st.column_config.NumberColumn("First", format="%.2f", width=65, help="Mean novelty of the first questions."),
+            "latest": st.column_config.NumberColumn("Latest", format="%.2f", width=65, help="Mean novelty of the latest questions."),
+            "verdict": st.column_config.TextColumn("Verdict", width=120),
         },
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The map of questions: the picture, what is encircled or picked in it, and the clusters."""
+"""Map view: all questions by similarity, with the selected area, question or cluster."""
 
 import html
 import textwrap
@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.diversity import map_queries
-from glan_core.diversity.map_queries import COLOURINGS, EVERYTHING, Colouring, Window
+from glan_core.diversity.map_queries import COLORINGS, EVERYTHING, Coloring, Window
 from glan_core.diversity.map_store import Map, MapInfo, list_maps, read_map
 from glan_core.figures import diversity_map as pictures
 from glan_core.figures.style import Style, style
@@ -19,32 +19,32 @@ from glan_core.workspace import Workspace, homework_rows
 from pages.components.diversity import selection_panel
 from pages.components.shared import page_frame, url_state
 
-POINTS = 9000  # drawn as points of their own
-SAMPLED = 5000  # of more than that, over a picture of all
+POINTS = 9000  # maximum number drawn as points
+SAMPLED = 5000  # points drawn over a raster if there are more
 POINTS_3D = 12_000
-NAMED = 24  # clusters whose terms are written into the map
+NAMED = 24  # clusters labeled on the map
 CONTOURS_FROM = 2000
-AREA = "map_area"  # what is encircled: its kind and its shape
+AREA = "map_area"  # selected area: kind and shape
 
 
 def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
-    """The map at two thirds of the page, what is picked in it at one."""
+    """Draw the map and the selection."""
     dims = sorted(info.dims for info in list_maps(ws) if info.embedder == embedder)
     left, right = page_frame.picture_and_detail()
     with left, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         by = st.selectbox(
-            "Colour by", list(COLOURINGS), format_func=COLOURINGS.get, key="colour", width=190, bind="query-params"
+            "Color by", list(COLORINGS), format_func=COLORINGS.get, key="colour", width=190, bind="query-params"
         )
         deep = dims[-1]
         if len(dims) > 1:
             deep = st.segmented_control(
                 "Dimensions", dims, default=2, format_func=lambda d: f"{d}-D", key="dims", bind="query-params", required=True
             )
-        named = deep == 2 and st.toggle("Clusters", True, key="clusters_named", help="Write the telling words of the clusters.")
-        lined = deep == 2 and st.toggle("Contours", False, key="contours", help="Lines of equal density.")
+        named = deep == 2 and st.toggle("Clusters", value=True, key="clusters_named", help="Show the keywords of the clusters.")
+        lined = deep == 2 and st.toggle("Contours", value=False, key="contours", help="Show lines of equal density.")
     shown = read_map(ws, embedder, deep)
     if shown is None:
-        left.info("This map is being drawn.")
+        left.info("This map is being created.")
         return
     window = _window() if deep == 2 else EVERYTHING
     with left:
@@ -59,16 +59,16 @@ def _window() -> Window:
 
 
 def _zoom(window: Window) -> None:
-    """Show a part of the map, or all of it."""
+    """Zoom to a window of the map."""
     st.session_state.map_window = window
     st.session_state.pop(AREA, None)
 
 
 def _said(info: MapInfo, window: Window) -> str:
     fitted = f"UMAP, fitted on {number(info.landmarks)} of them" if info.landmarks < info.rows else "UMAP"
-    part = " A part of the map is shown." if window != EVERYTHING else ""
+    part = " Zoomed in." if window != EVERYTHING else ""
     return (
-        f"{plural(info.rows, 'question')}. {info.about} {fitted}, seed {info.seed}: near means alike, axes mean nothing.{part}"
+        f"{plural(info.rows, 'question')}. {info.about} {fitted}, seed {info.seed}. Close points are similar; axes have no meaning.{part}"
     )
 
 
@@ -112,7 +112,7 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Windo
 
 
 def _changes(ws: Workspace, tree: nx.DiGraph) -> tuple:
-    """What tells that the states of rows changed."""
+    """Return a cache key for the states of rows."""
     counts = coverage.coverage_by_node(ws, tree)[""].counts
     return tuple(value for name, value in counts.items() if name.startswith("dropped") or name == "kept")
 
@@ -122,9 +122,9 @@ def _drawn(
     _ws: Workspace, _tree: nx.DiGraph, _shown: Map, place: tuple, by: str, focus: str | None, window: Window, theme: str,
     changes: tuple | None,
 ) -> tuple[pd.DataFrame, dict]:  # fmt: skip
-    """The points of a view with their colours and texts, and for a large map the raster of all its rows."""
+    """Return the points of a view with colors and texts, and a raster of all rows for a large map."""
     shown, look = _shown, style(theme)
-    colouring = map_queries.colouring(_ws, _tree, shown, by, focus)
+    colouring = map_queries.color_rows(_ws, _tree, shown, by, focus)
     xy, inside = np.asarray(shown.xy), map_queries.in_focus(_tree, shown, focus)
     here = pictures.extent_of(xy[:, :2]) if window == EVERYTHING else window
     there = map_queries.in_window(xy, here)
@@ -132,7 +132,7 @@ def _drawn(
     wanted = there if inside is None or int(there.sum()) <= most else there & inside
     if shown.info.dims == 2 and int(wanted.sum()) > most:
         most = SAMPLED
-    rows = map_queries.sample(wanted, most)
+    rows = map_queries.sample_rows(wanted, most)
     points = pd.DataFrame({"seq": shown.seqs[rows], "x": xy[rows, 0], "y": xy[rows, 1]})
     if shown.info.dims == 3:
         points["z"] = xy[rows, 2]
@@ -153,7 +153,7 @@ def _drawn(
     return points, {"colors": colors, "ends": ends, "label": colouring.label, "image": image, "window": here}
 
 
-def _raster(xy: np.ndarray, colouring: Colouring, inside: np.ndarray | None, window: Window, look: Style) -> str:
+def _raster(xy: np.ndarray, colouring: Coloring, inside: np.ndarray | None, window: Window, look: Style) -> str:
     if colouring.codes is not None:
         codes, colors = colouring.codes.astype(np.int64), pictures.palette(colouring.names, colouring.groups, look)
     else:
@@ -166,18 +166,18 @@ def _raster(xy: np.ndarray, colouring: Colouring, inside: np.ndarray | None, win
 
 
 def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> list[str]:
-    """What a point says: how its question begins, and its discipline."""
+    """Return hover texts: beginning of the question and its discipline."""
     starts = homework_rows.question_starts(ws.db, shown.seqs[rows].tolist(), 120)
     names = [tree.nodes[id]["node"].name if id in tree else "removed" for id in shown.info.disciplines]
     texts = []
     for seq, discipline in zip(shown.seqs[rows].tolist(), shown.discipline[rows].tolist(), strict=True):
-        lines = textwrap.wrap(quoted(starts.get(seq, ""), 110)[1:-1], 56) or ["(gone)"]
+        lines = textwrap.wrap(quoted(starts.get(seq, ""), 110)[1:-1], 56) or ["(deleted)"]
         texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(names[discipline])}</i>"]))
     return texts
 
 
 def _names(shown: Map, window: Window) -> pd.DataFrame:
-    """The largest clusters in a window, with their first words."""
+    """Return labels of the largest clusters in a window."""
     largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
     places = pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest]})
     places["label"] = ["<br>".join(html.escape(term) for term in cluster.terms[:2]) for cluster in largest]
@@ -190,7 +190,7 @@ def _picked_seq(ws: Workspace) -> int | None:
 
 
 def _chosen(shown: Map) -> np.ndarray | None:
-    """Which rows lie in what was encircled, or are in the picked cluster; None where nothing is."""
+    """Return a mask of the rows in the selected area or cluster; None if there is no selection."""
     kind, *shape = st.session_state.get(AREA, (None,))
     xy = np.asarray(shown.xy)
     match kind:

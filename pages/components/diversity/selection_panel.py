@@ -1,4 +1,4 @@
-"""Beside the map: the question that is picked, the rows that are encircled with what can be done to them, or the clusters."""
+"""Detail panel of the map: the selected question, the rows of the selected area with bulk actions, or the clusters."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,23 +28,23 @@ from pages.components.shared.pair_tags import tags
 from pages.components.shared.untrusted_text import model_markdown, plain
 
 LISTED = 200
-MOST_JUDGED = 50_000  # rows that one verdict is given to from here
+MOST_JUDGED = 50_000  # maximum number of rows for a bulk verdict
 MOST_CLUSTERS = 300
 
 
 def detail(
     ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray | None, *, to_window: Callable[[Window], None]
 ) -> None:
-    """What is encircled, else the picked question, else the clusters; `to_window` shows a part of the map."""
+    """Draw the selected question or area, or the clusters; `to_window` zooms the map."""
     last_deed(ws)
     pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
     if pair:
-        question(ws, tree, pair, "Clusters" if chosen is None else "Back to the rows")
+        question(ws, tree, pair, "Clusters" if chosen is None else "Back to list")
     elif chosen is not None:
         _rows(ws, tree, shown, chosen, to_window)
     else:
         if st.session_state.get("map_window", EVERYTHING) != EVERYTHING:
-            st.button("Show the whole map", icon=":material/zoom_out_map:", on_click=to_window, args=(EVERYTHING,))
+            st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=to_window, args=(EVERYTHING,))
         _clusters(shown)
 
 
@@ -54,13 +54,13 @@ def _clear() -> None:
 
 
 def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
-    """A question with its answer; `back` names what is shown when it is left."""
+    """Draw a question with its answer; `back` is the label of the back button."""
     id = pair.question.discipline_id
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=url_state.pick, kwargs={"pair": None},
         )  # fmt: skip
-        if st.button("Read all of it", icon=":material/quiz:", key="read_pair"):
+        if st.button("Open in Homework", icon=":material/quiz:", key="read_pair"):
             if id in tree:
                 url_state.pick(focus=id, pair=pair.question.id)
             url_state.go("pages/homework.py")
@@ -78,19 +78,19 @@ def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
 
 
 def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_window: Callable[[Window], None]) -> None:
-    """The rows that are encircled, newest first, and what can be done to all of them."""
+    """Draw the rows of the selected area, newest first, with bulk actions."""
     places = np.flatnonzero(chosen)
     count = len(places)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plural(count, 'question')}**", width="content")
         if count and shown.info.dims == 2:
             st.button(
-                "Look closer", icon=":material/zoom_in:", type="tertiary", on_click=to_window,
+                "Zoom in", icon=":material/zoom_in:", type="tertiary", on_click=to_window,
                 args=(extent_of(np.asarray(shown.xy)[places]),),
             )  # fmt: skip
         st.button("Clear", icon=":material/close:", type="tertiary", on_click=_clear, key="clear_area")
     if not count:
-        st.caption("Nothing lies there.")
+        st.caption("No questions in this area.")
         return
     seqs = shown.seqs[places]
     _deeds(ws, seqs)
@@ -98,7 +98,7 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
     starts = homework_rows.question_starts(ws.db, shown.seqs[listed].tolist(), 160)
     disciplines = [tree.nodes[id]["node"].name if id in tree else "removed" for id in shown.info.disciplines]
     frame = pd.DataFrame({
-        "question": [starts.get(seq, "(gone)").replace("\n", " ") for seq in shown.seqs[listed].tolist()],
+        "question": [starts.get(seq, "(deleted)").replace("\n", " ") for seq in shown.seqs[listed].tolist()],
         "discipline": [disciplines[code] for code in shown.discipline[listed].tolist()],
     })  # fmt: skip
     key = f"area_{count}_{int(seqs[-1])}"
@@ -117,14 +117,14 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
         },
     )  # fmt: skip
     if count > LISTED:
-        st.caption(f"The newest {LISTED} of them.")
+        st.caption(f"Showing the newest {LISTED}.")
 
 
 def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
-    """Reject, star or take away all that is encircled."""
+    """Draw the buttons that reject, star or export the selected rows."""
     count = len(seqs)
     if count > MOST_JUDGED:
-        st.caption(f"Encircle at most {number(MOST_JUDGED)} to reject or star them together.")
+        st.caption(f"Select at most {number(MOST_JUDGED)} questions to reject or star them.")
         return
     which = PairFilter(seqs=tuple(seqs.tolist()))
     said = plural(count, "question")
@@ -145,22 +145,22 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
 
 
 def _export_button(ws: Workspace, which: PairFilter) -> None:
-    """The button that takes away what is encircled and in the dataset, as chat messages."""
+    """Draw the button that exports the selected rows of the dataset as chat messages."""
     count = count_matching(ws.db, replace(which, dropped="in"))
     st.download_button(
         f"Export {number(count)}", partial(export_bytes, ws, "chat", RowSelection(which=which, scripted=True)),
-        file_name=f"{ws.folder.name}-encircled.jsonl", icon=":material/download:", key="export_area", on_click="ignore",
+        file_name=f"{ws.folder.name}-selection.jsonl", icon=":material/download:", key="export_area", on_click="ignore",
         disabled=not count,
-        help="As chat messages (JSONL): those of them that have an answer and that no check or person left out of the dataset.",
+        help="Chat messages (JSONL) of the selected questions that have an answer and are not excluded from the dataset.",
     )  # fmt: skip
 
 
 def _clusters(shown: Map) -> None:
-    """The clusters of the map, largest first; picking one lists its rows."""
+    """Draw the clusters, largest first; a click lists the rows of one."""
     clusters = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)[:MOST_CLUSTERS]
-    st.markdown(f"**{plural(len(shown.info.clusters), 'cluster')}**, by their telling words")
+    st.markdown(f"**{plural(len(shown.info.clusters), 'cluster')}** by keywords")
     if not clusters:
-        st.caption("The questions form no groups that stand apart.")
+        st.caption("No separate clusters found.")
         return
     key = f"clusters_{shown.info.embedder}_{shown.info.dims}_{shown.info.version}"
 
@@ -175,8 +175,8 @@ def _clusters(shown: Map) -> None:
         }),
         key=key, on_select=choose, selection_mode="single-row", hide_index=True, height=430 if len(clusters) > 11 else "content",
         column_config={
-            "terms": st.column_config.TextColumn("Words", width=205),
+            "terms": st.column_config.TextColumn("Keywords", width=205),
             "size": st.column_config.NumberColumn("Rows", format="localized", width=60),
         },
     )  # fmt: skip
-    st.caption("Click a point to read its question; encircle some with the lasso or the box to list, reject or star them.")
+    st.caption("Click a point to read its question. Select an area with the lasso or box to list, reject or star its questions.")

@@ -1,4 +1,4 @@
-"""Every question of a benchmark run: its prompt, what the model said, what was taken from that, and what was right."""
+"""Items of a benchmark run: prompt, output, extracted answer and target."""
 
 from math import exp
 
@@ -18,9 +18,9 @@ from pages.components.shared.untrusted_text import plain
 LISTED = 50
 JUDGED = {"All": None, "Right": True, "Wrong": False}
 
-
+JUDGED = {"All": None, "Correct": True, "Wrong": False}
 def panel(ws: Workspace, found: list[Score]) -> None:
-    """Which run is read, its questions as a list, the picked one beside it."""
+    """Draw the choice of a run, its items as a list, and the selected item."""
     runs: dict[tuple, Score] = {}
     for score in found:
         if score.part == MAIN:
@@ -31,14 +31,15 @@ def panel(ws: Workspace, found: list[Score]) -> None:
         part = _part(found, score)
     file = items_file(ws, score.weights_hash, score.benchmark, score.way, score.about)
     if not file.is_file():
-        st.warning("The questions of this score are gone; the score is kept. Ask them again to read them.")
+        st.warning("The items of this score were deleted; the score is kept. Run the benchmark again to inspect them.")
         return
     chosen = (score.benchmark, score.way, score.model, judged, part)
     if st.session_state.get("bench_chosen") != chosen:
         st.session_state.update(bench_chosen=chosen, bench_page=1)
-    page = _read(str(file), file.stat().st_mtime_ns, (st.session_state.get("bench_page", 1) - 1) * LISTED, JUDGED[judged], part)
+    start = (st.session_state.get("bench_page", 1) - 1) * LISTED
+    page = _read(str(file), file.stat().st_mtime_ns, start, right=JUDGED[judged], part=part)
     if not page.total:
-        st.caption("No question is like that.")
+        st.caption("No questions match this filter.")
         return
     left, right = page_frame.list_and_detail("questions")
     with left:
@@ -48,7 +49,7 @@ def panel(ws: Workspace, found: list[Score]) -> None:
 
 
 def _choice(runs: dict[tuple, Score]) -> Score:
-    """The benchmark, the way it was asked and the model."""
+    """Draw the choice of benchmark, scoring and model."""
     asked = sorted(
         {key[:2] for key in runs}, key=lambda key: (list(BENCHMARKS).index(key[0]) if key[0] in BENCHMARKS else 99, key[1])
     )
@@ -69,7 +70,7 @@ def _choice(runs: dict[tuple, Score]) -> Score:
 
 
 def _part(found: list[Score], score: Score) -> str | None:
-    """One of the benchmark's parts, or None for all."""
+    """Draw the choice of a subset; returns None for all."""
     parts = BENCHMARKS[score.benchmark].parts if score.benchmark in BENCHMARKS else {}
     here = sorted(
         {s.part for s in found if s.part in parts and s.part != MAIN and (s.benchmark, s.way) == (score.benchmark, score.way)}
@@ -79,20 +80,20 @@ def _part(found: list[Score], score: Score) -> str | None:
     if st.session_state.get("bench_part") not in here:
         st.session_state.bench_part = None
     return st.selectbox(
-        "Part", here, key="bench_part", index=None, placeholder="All parts", width=220,
+        "Subset", here, key="bench_part", index=None, placeholder="All subsets", width=220,
         format_func=lambda part: part_title(score.benchmark, score.way, part),
     )  # fmt: skip
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _read(file: str, _changed: int, start: int, right: bool | None, part: str | None) -> ItemPage:
+def _read(file: str, _changed: int, start: int, *, right: bool | None, part: str | None) -> ItemPage:
     from pathlib import Path
 
     return read_items(Path(file), start, LISTED, right=right, part=part)
 
 
 def _list(page: ItemPage, key: str) -> int:
-    """The questions of this page as a table; which of them is picked."""
+    """Draw the items of this page as a table; returns the selected index."""
     event = st.dataframe(
         pd.DataFrame({
             "right": ["✓" if item.right >= 1 else "✗" for item in page.items],
@@ -111,13 +112,13 @@ def _list(page: ItemPage, key: str) -> int:
 
 
 def _detail(item: Item, score: Score) -> None:
-    """All of an item as it is, in blocks that render nothing."""
+    """Draw an item verbatim."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge("right" if item.right >= 1 else "wrong", color="green" if item.right >= 1 else "red")
+        st.badge("correct" if item.right >= 1 else "wrong", color="green" if item.right >= 1 else "red")
         st.caption(plain(part_title(score.benchmark, score.way, item.part) if item.part else _title(score.benchmark)))
     _block("Prompt", item.prompt)
     if item.options:
-        st.caption("How likely each option was")
+        st.caption("Option probabilities")
         st.dataframe(
             pd.DataFrame({
                 "option": [text for text, _ in item.options], "chance": [exp(chance) for _, chance in item.options],
@@ -127,23 +128,23 @@ def _detail(item: Item, score: Score) -> None:
             column_config={
                 "option": st.column_config.TextColumn("Option"),
                 "chance": st.column_config.NumberColumn("Probability", format="%.2e", width=110),
-                "log": st.column_config.NumberColumn("Logarithm", format="%.2f", width=100, help="Natural logarithm; the greatest counts."),
+                "log": st.column_config.NumberColumn("Log-likelihood", format="%.2f", width=100, help="Natural logarithm; the highest counts."),
             },
         )  # fmt: skip
     else:
-        _block("What the model said", item.output)
-    taken = "Likeliest option" if item.options else "What was taken from it"
+        _block("Model output", item.output)
+    taken = "Most likely option" if item.options else "Extracted answer"
     if item.extracted and item.extracted != item.output:
         _block(taken, item.extracted)
     if item.target:
-        _block("Tests that it had to pass" if BENCHMARKS[score.benchmark].runs_code else "What was right", item.target)
+        _block("Unit tests" if BENCHMARKS[score.benchmark].runs_code else "Target", item.target)
     if item.note:
-        _block("What became of it", item.note)
+        _block("Result", item.note)
 
 
 def _block(title: str, text: str) -> None:
     st.caption(title)
-    st.code(text or "(nothing)", language=None, wrap_lines=True, height=320 if len(text) > 1500 else "content")
+    st.code(text or "(empty)", language=None, wrap_lines=True, height=320 if len(text) > 1500 else "content")
 
 
 def _title(benchmark: str) -> str:

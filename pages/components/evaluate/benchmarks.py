@@ -1,4 +1,4 @@
-"""Benchmarks: the scores of models and of their bases, every question with what was answered, and the run that asks them."""
+"""Benchmarks view: scores of tuned and base models, their items, and the form of a new run."""
 
 import networkx as nx
 import pandas as pd
@@ -23,38 +23,38 @@ CHART = {"displayModeBar": False}
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """What is at work, and the chosen one of three: scores, questions, the form. Without scores the form comes first."""
+    """Draw running jobs and one of scores, items or form; without scores, the form."""
     busy = job_panel.progress(ws, "bench")
     found = benchmark_score_rows.scores(ws.db)
     if not found:
         st.info(
-            "How well models answer the paper's benchmarks will be shown here, tuned ones beside their bases. Nothing was asked yet.",
+            "No benchmark scores yet. Benchmarks compare tuned models with their base models.",
             icon=":material/leaderboard:",
         )
-        _run(ws, busy)
+        _run(ws, busy=busy)
         return
     view = st.segmented_control(
         "Benchmarks", VIEWS, key="bench_view", default=VIEWS[0], required=True, label_visibility="collapsed"
     )
     if view == "Run":
-        _run(ws, busy)
+        _run(ws, busy=busy)
     elif view == "Questions":
         benchmark_items.panel(ws, found)
     else:
         _scores(found)
 
 
-def _run(ws: Workspace, busy: bool) -> None:
+def _run(ws: Workspace, *, busy: bool) -> None:
     if not specs_of(ws) and not st.session_state.get("run_bench_local"):
-        st.caption("There is no tuned model yet: fine-tune one on the page Train, or name a folder of weights below.")
+        st.caption("No tuned models yet. Fine-tune one on the Train page, or enter a folder of weights below.")
     try:
-        benchmark_form.panel(ws, busy)
+        benchmark_form.panel(ws, busy=busy)
     except GlanError as error:
         fault(error)
 
 
 def _scores(found: list[Score]) -> None:
-    """The picture of all benchmarks, or of one's parts, and the numbers beside it."""
+    """Draw the scores of all benchmarks, or of the subsets of one."""
     frame = score_frames.scores_frame(found)
     models = list(
         dict.fromkeys(score.model for score in sorted(found, key=lambda score: (score.model.split(":", 1)[-1], score.model)))
@@ -64,10 +64,10 @@ def _scores(found: list[Score]) -> None:
     chosen = EVERYTHING
     if detailed:
         chosen = st.segmented_control(
-            "Of", [EVERYTHING, *detailed], default=EVERYTHING, required=True, key="bench_of", label_visibility="collapsed",
+            "Benchmark", [EVERYTHING, *detailed], default=EVERYTHING, required=True, key="bench_of", label_visibility="collapsed",
             format_func=lambda id: "All benchmarks" if id == EVERYTHING else BENCHMARKS[id].title,
         )  # fmt: skip
-    paper = st.toggle("Beside the paper", key="bench_paper", help=published_results.MARK)
+    paper = st.toggle("Show paper results", key="bench_paper", help=published_results.MARK)
     of_paper = published_results.benchmark_scores() if paper else None
     left, right = page_frame.picture_and_detail("scores")
     with left:
@@ -93,7 +93,7 @@ def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str], of_paper:
 
 
 def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[str, str]) -> None:
-    """The same as a table with a column a model, all parts in it, and how it was asked."""
+    """Draw the scores as a table with one column per model."""
     shown = score_frames.whole_rows(frame) if chosen == EVERYTHING else _all_parts(frame, chosen)
     if chosen == EVERYTHING:  # the column is narrow
         shown = shown.assign(row=[row.replace(WORDS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)])
@@ -103,10 +103,10 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
         wide[["row", *models]], hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
         alt="Scores by benchmark and model",
         column_config={
-            "row": st.column_config.TextColumn("Right answers, %", width=172, pinned=True),
+            "row": st.column_config.TextColumn("Accuracy or pass@1, %", width=172, pinned=True),
             **{
                 model: st.column_config.NumberColumn(
-                    titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: more is better."
+                    titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: higher is better."
                 )
                 for model in models
             },
@@ -116,7 +116,7 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
 
 
 def _all_parts(frame: pd.DataFrame, benchmark: str) -> pd.DataFrame:
-    """Every score of a benchmark: the whole first, then groups and readings, then its parts, each in both ways."""
+    """Return all scores of a benchmark: overall, groups, other metrics, then subsets, for each scoring."""
     about, rows = BENCHMARKS[benchmark], []
     for way_name, way in about.ways.items():
         names = [MAIN, *about.groups, *way.others, *(part for part in about.parts if part != MAIN)]
@@ -129,12 +129,12 @@ def _all_parts(frame: pd.DataFrame, benchmark: str) -> pd.DataFrame:
 
 
 def _how(found: list[Score], chosen: str) -> None:
-    """How the newest of the shown scores came about, and a warning where scores were made differently."""
+    """Draw the settings of the newest score, and a warning if scores have different settings."""
     of = [score for score in found if score.part == MAIN and chosen in (EVERYTHING, score.benchmark)]
     newest = of[0]
     about = newest.about
-    limit = f"the first {number(about['limit'])} rows a benchmark" if about.get("limit") else "all rows"
-    asked = "in the model's chat template" if about.get("template") else "without a chat template"
+    limit = f"the first {number(about['limit'])} rows per benchmark" if about.get("limit") else "all rows"
+    asked = "with the model's chat template" if about.get("template") else "without a chat template"
     shots = f"{about.get('shots')}-shot, {about.get('measure')}, " if chosen != EVERYTHING else ""
     st.caption(plain(f"Newest: {ago(newest.at)}; {shots}{limit}, {asked}, lm-eval {about.get('lm_eval')}."))
     compared: dict[tuple, dict[str, str]] = {}
@@ -145,6 +145,6 @@ def _how(found: list[Score], chosen: str) -> None:
         BENCHMARKS[id].title for (id, _), by_model in compared.items() if id in BENCHMARKS and len(set(by_model.values())) > 1
     }:
         st.warning(
-            f"{', '.join(sorted(mixed))}: the models were asked with different settings or data, so their scores do not compare.",
+            f"{', '.join(sorted(mixed))}: scores were computed with different settings or data and are not comparable.",
             icon=":material/difference:",
         )

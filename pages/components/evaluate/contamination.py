@@ -1,4 +1,4 @@
-"""Evaluate, Contamination: did a model see a benchmark before it was asked? Its losses on both splits, beside the paper's."""
+"""Contamination view: loss of models on the training and test split of a benchmark, with the paper's results."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ from pages.components.shared import job_panel, page_frame
 from pages.components.shared.untrusted_text import plain
 
 ABOUT = (
-    "A model that saw a benchmark in training proves nothing by solving it. The probe compares its mean loss on the benchmark's "
-    "training and test split: both are of the same kind, so a training split that is clearly easier was learned before. With "
-    "freshly written look-alikes beside them it also shows whether the test split was seen. No answer is written and nothing is "
-    "paid for; a model only reads."
+    "The contamination probe compares a model's mean loss on the training and test split of a benchmark. Both have the same "
+    "distribution, so a clearly lower training loss indicates that the model was trained on that split. Newly written look-alikes "
+    "also reveal whether the test split was seen. The probe generates no text and costs nothing; models only score "
+    "existing text."
 )
 ICONS = {
     "seen": ":red[:material/error:]", "hint": ":orange[:material/help:]", "none": ":green[:material/check_circle:]",
@@ -30,28 +30,28 @@ ICONS = {
 }  # fmt: skip
 PICKED = "probe_picked"
 TIPS = {
-    "train": "Mean loss on the training split, in nats a token, each row counting the same. Lower: found easier. Compare along a row: "
-    "models split texts into other tokens.",
-    "test": "Mean loss on the test split, in nats a token, each row counting the same. Lower: found easier.",
-    "alike": "Mean loss on problems that were written afresh, which no model can have seen.",
-    "delta": "Delta = loss on test − loss on train. Around 0 is good; well above 0, the training split was seen.",
-    "percent": "Delta as a share of the loss on the test split. Around 0 is good; from 5 % up it counts as large here.",
-    "interval": "95 % interval of delta %, bootstrapped over rows. Where it holds 0, the splits differ by no more than chance.",
-    "fresh": "Loss on test − loss on look-alikes. Around 0 is good; well below 0, the test split was seen (arXiv 2310.19341).",
+    "train": "Mean loss on the training split in nats/token, rows weighted equally. Lower: easier for the model. Compare along a row only, "
+    "because tokenizers differ.",
+    "test": "Mean loss on the test split in nats/token, rows weighted equally. Lower: easier for the model.",
+    "alike": "Mean loss in nats/token on newly written look-alikes, which no model can have seen.",
+    "delta": "Δ = L_test − L_train. Close to 0 is good; clearly above 0 indicates that the training split was seen.",
+    "percent": "Δ% = Δ / L_test. Close to 0 is good; 5% and more counts as large.",
+    "interval": "95% bootstrap interval of Δ% over rows. If it includes 0, the difference is not significant.",
+    "fresh": "L_test − L_alike. Close to 0 is good; clearly below 0 indicates that the test split was seen (arXiv 2310.19341).",
 }
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The picked probe as a picture and a table, what it says, and the form for another; or what will be here."""
+    """Draw the selected probe with its verdict, and the form for another; or the empty state."""
     busy = job_panel.progress(ws, "probe", "lookalikes")
     found = probe_rows.latest(probe_rows.probes(ws.db))
     if not found:
         with st.container(width=680):
             st.info(ABOUT, icon=":material/policy:")
             if ws.read_only:
-                st.caption("Nothing was probed yet, and this workspace is not yours to change.")
+                st.caption("No probes yet. This workspace is read-only.")
             else:
-                contamination_form.form(ws, busy)
+                contamination_form.form(ws, busy=busy)
         return
     left, right = page_frame.picture_and_detail("probe")
     with left:
@@ -63,22 +63,22 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         _verdicts(rows)
         if not ws.read_only:
             with st.container(border=True):
-                contamination_form.form(ws, busy)
+                contamination_form.form(ws, busy=busy)
 
 
 def _place(row: ProbeRow) -> tuple[str, bool]:
-    """Each tuned model stands above what it was before."""
+    """Sort key: each tuned model above its base model."""
     kind, _, name = row.model.partition(":")
     return name, kind != "tuned"
 
 
 def _choose(found: Sequence[ProbeRow]) -> str:
-    """The probe that is shown: the one that was picked, else the newest."""
+    """Draw the choice of the probe, by default the newest."""
     names = list(dict.fromkeys(row.name for row in found))
     if len(names) == 1:
         st.markdown(f"**{plain(names[0])}**")
         return names[0]
-    if (asked := st.session_state.get("probe_asked")) in names:  # what was begun last is shown as soon as it is there
+    if (asked := st.session_state.get("probe_asked")) in names:  # select the probe started last once it has results
         st.session_state[PICKED] = asked
         del st.session_state.probe_asked
     if st.session_state.get(PICKED) not in names:
@@ -101,10 +101,10 @@ def _picture(rows: Sequence[ProbeRow]) -> None:
         key="probe_figure",
     )
     for covers, written in dict.fromkeys((row.about.get("covers_said", ""), row.about.get("written_said", "")) for row in rows):
-        st.caption(f"The loss covers {plain(covers)}. Texts are written as {plain(written)}.")
+        st.caption(f"Loss on {plain(covers)}. Texts are formatted as {plain(written)}.")
     if len(published):
-        said = "The paper does not say which tokens its loss covers, so only the deltas compare."
-        st.caption(f":material/article: Grey: {plain(MARK)} {said}")
+        said = "The paper does not state which tokens its loss covers, so only the deltas are comparable."
+        st.caption(f":material/article: Gray: {plain(MARK)} {said}")
 
 
 def _table(rows: Sequence[ProbeRow]) -> None:
@@ -117,25 +117,25 @@ def _table(rows: Sequence[ProbeRow]) -> None:
         **({"fresh": _rounded(frame["delta_alike"], 3)} if alike else {}), "rows": [_rows_said(row) for row in rows],
         "when": [ago(row.at) for row in rows],
     }  # fmt: skip
-    losses = {"train": "Train", "test": "Test", "alike": "Alike"}
+    losses = {"train": "Train", "test": "Test", "alike": "Look-alikes"}
     st.dataframe(
         pd.DataFrame(shown), hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387,
-        alt="Losses of each model on the splits",
+        alt="Loss of each model by split",
         column_config={
             "model": st.column_config.TextColumn("Model", width=145),
             **{name: st.column_config.NumberColumn(label, format="%.3f", width=72, help=TIPS[name]) for name, label in losses.items()},
-            "delta": st.column_config.NumberColumn("Delta", format="%+.3f", width=70, help=TIPS["delta"]),
-            "percent": st.column_config.NumberColumn("Delta %", format="%+.1f", width=68, help=TIPS["percent"]),
-            "interval": st.column_config.TextColumn("95 % interval", width=105, help=TIPS["interval"], alignment="right"),
-            "fresh": st.column_config.NumberColumn("Test − alike", format="%+.3f", width=88, help=TIPS["fresh"]),
-            "rows": st.column_config.TextColumn("Rows", width=90, help="Rows of train and test that counted, and how many were cut."),
+            "delta": st.column_config.NumberColumn("Δ", format="%+.3f", width=70, help=TIPS["delta"]),
+            "percent": st.column_config.NumberColumn("Δ%", format="%+.1f", width=68, help=TIPS["percent"]),
+            "interval": st.column_config.TextColumn("95% interval", width=105, help=TIPS["interval"], alignment="right"),
+            "fresh": st.column_config.NumberColumn("Test − look-alikes", format="%+.3f", width=88, help=TIPS["fresh"]),
+            "rows": st.column_config.TextColumn("Rows", width=90, help="Rows scored of the training and test split, and how many were truncated."),
             "when": st.column_config.TextColumn("Measured", width=95),
         },
     )  # fmt: skip
 
 
 def _rounded(values: pd.Series, digits: int) -> pd.Series:
-    """As they are shown, so that nought has no minus."""
+    """Round to the displayed digits, so that zero has no minus sign."""
     return values.round(digits) + 0.0
 
 
@@ -147,12 +147,12 @@ def _rows_said(row: ProbeRow) -> str:
     splits = row.about.get("splits", {})
     counts = [splits[role]["rows"] for role in ("train", "test") if role in splits]
     cut = sum(split["cut"] for split in splits.values())
-    return " + ".join(map(number, counts)) + (f", {number(cut)} cut" if cut else "")
+    return " + ".join(map(number, counts)) + (f", {number(cut)} truncated" if cut else "")
 
 
 def _verdicts(rows: Sequence[ProbeRow]) -> None:
-    """What the losses say, and the numbers of what matters; then what was read."""
-    st.markdown("**What it says**")
+    """Draw the verdicts with their numbers, and the data used."""
+    st.markdown("**Verdict**")
     for verdict in verdicts(rows):
         st.markdown(f"{ICONS[verdict.level]} {plain(verdict.said)}")
         if verdict.numbers:
@@ -162,12 +162,12 @@ def _verdicts(rows: Sequence[ProbeRow]) -> None:
         teacher for row in rows for teacher in row.about.get("files", {}).get("alike", {}).get("written_by", ())
     }:
         st.caption(
-            ":gray-badge[scripted teacher] wrote the look-alikes: the test rows with other numbers and names. Good for a try; "
-            "they prove nothing."
+            ":gray-badge[scripted teacher] wrote these look-alikes: test rows with other numbers and names, for demonstration "
+            "only."
         )
     files = newest.about.get("files", {})
     labels = {"train": "Training split", "test": "Test split", "alike": "Look-alikes"}
-    with st.expander("What was read", icon=":material/description:"):
+    with st.expander("Data", icon=":material/description:"):
         for role, file in files.items():
             st.markdown(
                 f"{labels[role]}: {plain(shorten(str(file.get('source', '')), 120))}, {plural(file.get('held', 0), 'row')}"
@@ -179,11 +179,11 @@ def _verdicts(rows: Sequence[ProbeRow]) -> None:
         drawn = newest.about.get("sample")
         st.caption(
             (
-                f"Up to {plural(drawn, 'row')} of each were drawn with seed {newest.about.get('seed', 0)}. "
+                f"Up to {plural(drawn, 'row')} per split, sampled with seed {newest.about.get('seed', 0)}. "
                 if drawn
-                else "All rows count. "
+                else "All rows. "
             )
-            + f"Rows are cut at {plural(newest.about.get('limit', 0), 'token')}. Measured {exact(newest.at)}."
+            + f"Rows are truncated at {plural(newest.about.get('limit', 0), 'token')}. Measured {exact(newest.at)}."
         )
         if shared := newest.about.get("shared"):
             st.caption(f":orange[{plural(shared, 'question')} in both splits.]")

@@ -1,4 +1,4 @@
-"""The form of a contamination probe: which models read which splits, what of them counts, and the button that begins."""
+"""Form of a contamination probe: models, splits and loss settings."""
 
 import streamlit as st
 
@@ -19,26 +19,26 @@ from pages.components.shared.untrusted_text import fault
 COVERS = {"answer": "Answer", "question": "Question", "both": "Both"}
 WRITTEN = {"plain": "Plain text", "chat": "Chat template"}
 COVERED = {
-    "answer": "The loss is taken on the answer's tokens, given the question.",
-    "question": "The loss is taken on the question's tokens.",
-    "both": "The loss is taken on the tokens of question and answer.",
+    "answer": "Loss on the answer tokens, given the question.",
+    "question": "Loss on the question tokens.",
+    "both": "Loss on the tokens of question and answer.",
 }
 UPLOADS = "probe_uploads"
 
 
-def form(ws: Workspace, busy: bool) -> None:
-    """Models, splits, what counts; then the button."""
+def form(ws: Workspace, *, busy: bool) -> None:
+    """Draw the form with its start button."""
     st.markdown("**Probe models**")
     models = _models(ws)
     train, test, alike = _files(ws)
     adding = st.container(horizontal=True, gap="small")
     settings, columns = _settings()
     with adding:
-        _adding(ws, test, columns, busy)
+        _adding(ws, test, columns, busy=busy)
     name = st.text_input(
-        "Called", key=_key("name"), placeholder=_hint(test), max_chars=60, help="GSM8K, MATH, ARC-E and ARC-C are drawn beside the paper's."
+        "Name", key=_key("name"), placeholder=_hint(test), max_chars=60, help="GSM8K, MATH, ARC-E and ARC-C are shown with the paper's results."
     ).strip()  # fmt: skip
-    missing = "Choose a model." if not models else "Choose both splits." if not (train and test) else None
+    missing = "Select a model." if not models else "Select both splits." if not (train and test) else None
     label = f"Probe {plural(len(models), 'model')}" if models else "Probe"
     if st.button(
         label, type="primary", icon=":material/policy:", key="begin_probe", disabled=busy or bool(missing), help=missing
@@ -51,17 +51,17 @@ def _key(name: str) -> str:
 
 
 def _hint(test: str | None) -> str:
-    return label_of(ProbeFile(source=test))[:60] if test else "as the test split"
+    return label_of(ProbeFile(source=test))[:60] if test else "name of the test split"
 
 
 def _models(ws: Workspace) -> tuple[str, ...]:
-    """Weights by their names; at first the newest tuned model and what it was before."""
+    """Draw the choice of models, by default the newest tuned model and its base."""
     options = specs_of(ws)
     key = initially(_key("models"), options[:2])
     return tuple(st.multiselect(
         "Models", list(dict.fromkeys([*options, *st.session_state[key]])), format_func=_title, key=key, accept_new_options=True,
-        placeholder="Choose, or type local: and a folder of weights",
-        help="Weights only: an endpoint gives no loss. The base of a tuned model shows what the splits differ by on their own.",
+        placeholder="Select, or enter local:FOLDER",
+        help="Local weights only; endpoints do not return the loss. The base model shows how much the splits differ by themselves.",
     ))  # fmt: skip
 
 
@@ -74,40 +74,40 @@ def _files(ws: Workspace) -> tuple[str | None, str | None, str | None]:
     if added := st.session_state.pop("probe_added", None):
         role, path = added
         st.session_state[_key(role)] = path
-    known = {name: f"{one.hub.label} · from the Hub" for name, one in BENCHMARKS.items()}
-    said = known | {path: f"{name} · kept in this workspace" for path, name in kept.items()}
+    known = {name: f"{one.hub.label} · Hugging Face Hub" for name, one in BENCHMARKS.items()}
+    said = known | {path: f"{name} · uploaded" for path, name in kept.items()}
     chosen = {}
     for role, label, told in (
-        ("train", "Training split", "Rows that a model may have learned from."),
-        ("test", "Test split", "Rows of the same kind, for testing only."),
-        ("alike", "Look-alikes, if there are any", "Problems of the same kind that were written afresh."),
+        ("train", "Training split", "Rows the model may have been trained on."),
+        ("test", "Test split", "Rows of the same distribution, for testing only."),
+        ("alike", "Look-alikes (optional)", "Newly written problems of the same kind."),
     ):
         own = st.session_state.get(_key(role))
         options = [*(said if role != "alike" else kept)]
         chosen[role] = st.selectbox(
             label, list(dict.fromkeys([*options, *([own] if own else [])])), index=None, format_func=lambda source: said.get(source, source),
-            key=_key(role), accept_new_options=True, placeholder="Choose, or type a file's path", help=told,
+            key=_key(role), accept_new_options=True, placeholder="Select, or enter a file path", help=told,
         )  # fmt: skip
     return tuple((chosen[role] or "").strip() or None for role in ("train", "test", "alike"))
 
 
-def _adding(ws: Workspace, test: str | None, columns: dict, busy: bool) -> None:
-    """Files that are not there yet: given by a person, or written by a teacher."""
-    with st.popover("Add a file", icon=":material/upload_file:"):
+def _adding(ws: Workspace, test: str | None, columns: dict, *, busy: bool) -> None:
+    """Draw the popovers that upload a file or generate look-alikes."""
+    with st.popover("Add file", icon=":material/upload_file:"):
         _upload(ws)
-    with st.popover("Write look-alikes", icon=":material/edit_note:"):
-        lookalikes.writer(ws, test and _source(test, columns), busy)
+    with st.popover("Generate look-alikes", icon=":material/edit_note:"):
+        lookalikes.writer(ws, test and _source(test, columns), busy=busy)
 
 
 def _upload(ws: Workspace) -> None:
-    """A file of a person's own, kept in the workspace."""
-    st.caption("JSONL, JSON, CSV or Parquet with a question and its answer in each row. It is kept in the workspace's folder.")
+    """Draw the upload of a split, which is stored in the workspace."""
+    st.caption("JSONL, JSON, CSV or Parquet with question and answer in each row. The file is stored in the workspace.")
     labels = {"train": "Training split", "test": "Test split", "alike": "Look-alikes"}
     role = st.segmented_control(
-        "It is the", list(labels), format_func=labels.get, default="train", required=True, key="probe_upload_role"
+        "Use as", list(labels), format_func=labels.get, default="train", required=True, key="probe_upload_role"
     )
     file = st.file_uploader("File", key=f"probe_upload_{st.session_state.get(UPLOADS, 0)}", label_visibility="collapsed")
-    if file and st.button("Add it", width="stretch", key="add_probe_file"):
+    if file and st.button("Add", width="stretch", key="add_probe_file"):
         try:
             path = store_benchmark(ws, file.name, file, st.session_state.get(_key("question"), "").strip() or None)
         except GlanError as error:
@@ -119,27 +119,27 @@ def _upload(ws: Workspace) -> None:
 
 
 def _settings() -> tuple[dict, dict]:
-    """What counts, as an order takes it, and the columns of files."""
+    """Draw the loss settings and file columns; returns both as settings."""
     covers = st.segmented_control(
-        "The loss covers", list(COVERS), format_func=COVERS.get, key=initially(_key("covers"), "answer"), required=True
+        "Loss on", list(COVERS), format_func=COVERS.get, key=initially(_key("covers"), "answer"), required=True
     )
     with st.expander("More", icon=":material/tune:"):
         written = st.segmented_control(
-            "Written as", list(WRITTEN), format_func=WRITTEN.get, key=initially(_key("written"), "plain"), required=True,
-            help="Plain text is question, line break, answer, as a benchmark's file reads. The chat template is how the model is asked.",
+            "Format", list(WRITTEN), format_func=WRITTEN.get, key=initially(_key("written"), "plain"), required=True,
+            help="Plain text: question, line break, answer, as in the benchmark's file. Chat template: as the model is prompted.",
         )  # fmt: skip
         with st.grid(2, gap="small", min_column_width=110):
             sample = st.number_input(
-                "Rows of each", 2, 1_000_000, key=initially(_key("sample"), ProbeSettings.model_fields["sample"].default),
-                help="Drawn by the seed: a larger sample holds a smaller one.",
+                "Rows per split", 2, 1_000_000, key=initially(_key("sample"), ProbeSettings.model_fields["sample"].default),
+                help="Seeded sample; a larger sample includes the smaller one.",
             )  # fmt: skip
-            longest = st.number_input("Cut at, tokens", 16, 131_072, key=initially(_key("max_length"), 1024))
+            longest = st.number_input("Max tokens per row", 16, 131_072, key=initially(_key("max_length"), 1024))
             seed = st.number_input("Seed", 0, 2**31 - 1, key=initially(_key("seed"), 0))
-        question = st.text_input("Column of the question", key=_key("question"), placeholder="recognised").strip()
+        question = st.text_input("Question column", key=_key("question"), placeholder="detected").strip()
         answer = st.text_input(
-            "Column of the answer", key=_key("answer"), placeholder="recognised", help="Dotted where it is nested: answers.text"
+            "Answer column", key=_key("answer"), placeholder="detected", help="Use dots for nested columns: answers.text"
         ).strip()
-    st.caption(f"{COVERED[covers]} Written {'as plain text' if written == 'plain' else 'in the chat template'}.")
+    st.caption(f"{COVERED[covers]} Formatted {'as plain text' if written == 'plain' else 'with the chat template'}.")
     settings = {"covers": covers, "written": written, "sample": int(sample), "max_length": int(longest), "seed": int(seed)}
     return settings, {"question": question or None, "answer": answer or None}
 
@@ -150,15 +150,15 @@ def _sources(train: str, test: str, alike: str | None, columns: dict) -> dict:
 
 
 def _source(source: str, columns: dict) -> dict:
-    """A file as an order takes it; the columns of a known benchmark are known."""
+    """Return the settings of a file; known benchmarks need no columns."""
     return {"source": source, **({} if source.lower() in BENCHMARKS else columns)}
 
 
 def _begin(ws: Workspace, values: dict) -> None:
-    """Check what can be checked at once, and start the run."""
+    """Validate the settings and start the run."""
     try:
         settings = read_settings(ProbeSettings, values)
-        with st.spinner("The files are checked …"):
+        with st.spinner("Checking files …"):
             check(ws, settings)
     except GlanError as error:
         fault(error)

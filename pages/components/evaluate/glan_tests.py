@@ -1,4 +1,4 @@
-"""GLAN-Tests: the list, one of them, and the forms that freeze, take in, give out or remove one."""
+"""GLAN-Tests: list, details, and forms to create, import, export and remove a test."""
 
 import time
 
@@ -18,12 +18,12 @@ from pages.components.dataset import row_choice
 from pages.components.shared import job_panel, page_frame, url_state
 from pages.components.shared.untrusted_text import fault, plain
 
-WORKSPACE = "the workspace's pairs"
+WORKSPACE = "workspace"
 PICKED = "picked_test"
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> list[GlanTest]:
-    """The tests with the picked one, and what can be done; the tests."""
+    """Draw the tests with the selected one and the forms; returns the tests."""
     st.markdown("**Tests**")
     if error := st.session_state.pop("test_error", None):
         fault(error)
@@ -35,11 +35,11 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> list[GlanTest]:
         _detail(ws, tree, _table(found))
     else:
         st.caption(
-            "A GLAN-Test holds questions out before the dataset is frozen: their combinations of key concepts, and whatever nearly "
-            "repeats them, never get into a snapshot. The paper holds out 50 of each discipline. There is none yet."
+            "No tests yet. A GLAN-Test holds questions out before a snapshot is created: their combinations of key concepts, and near "
+            "duplicates, are excluded from all later snapshots. The paper holds out 50 questions per discipline."
         )
     if not ws.read_only:
-        _freeze(ws, tree, found, busy)
+        _freeze(ws, tree, found, busy=busy)
         _take_in(ws)
     return found
 
@@ -58,7 +58,7 @@ def _table(found: list[GlanTest]) -> GlanTest:
             "name": st.column_config.TextColumn("Test", width=130),
             "questions": st.column_config.NumberColumn("Questions", format="localized", width=75),
             "disciplines": st.column_config.NumberColumn("Disciplines", format="localized", width=80),
-            "made": st.column_config.TextColumn("Frozen", width=90),
+            "made": st.column_config.TextColumn("Created", width=90),
         },
     )  # fmt: skip
     return found[at]
@@ -66,46 +66,46 @@ def _table(found: list[GlanTest]) -> GlanTest:
 
 def _detail(ws: Workspace, tree: nx.DiGraph, test: GlanTest) -> None:
     st.caption(
-        f"**{plain(test.name)}** · {plain(test.source)}, seed {test.seed} · frozen {exact(test.created_at)}  \n"
-        f"{plain(test.hash[:30])}… · training rows stay out from a likeness of {test.threshold:.2f}"
+        f"**{plain(test.name)}** · {plain(test.source)}, seed {test.seed} · created {exact(test.created_at)}  \n"
+        f"{plain(test.hash[:30])}… · excludes training rows from similarity {test.threshold:.2f}"
     )
     with st.container(horizontal=True, gap="small"):
         st.download_button(
             "Export", lambda: test_path(ws, test.name).read_bytes(), f"{test.name}.jsonl", "application/jsonl", icon=":material/download:",
-            help="One file with the hash in its head: who imports it has the same test.", on_click="ignore",
+            help="One file that includes the test's hash. Another workspace can import the identical test.", on_click="ignore",
         )  # fmt: skip
         if not ws.read_only:
             with st.popover("Remove", icon=":material/delete:"):
                 st.caption(
-                    "Its questions may be trained on again. Answers and verdicts are kept, but can't be read without it."
+                    "Its questions can then be used for training. Answers and verdicts are kept but cannot be read without the test."
                 )
                 st.button(
-                    f"Remove {plain(test.name)} for good", key="remove_test", on_click=_do, args=(remove_test, ws, test.name)
+                    f"Remove {plain(test.name)} permanently", key="remove_test", on_click=_do, args=(remove_test, ws, test.name)
                 )
 
 
-def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], busy: bool) -> None:
-    """The form that holds questions out."""
+def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], *, busy: bool) -> None:
+    """Draw the form that creates a held-out test."""
     focus = url_state.focus()
-    with st.expander("Hold questions out", expanded=not found, icon=":material/science:"):
+    with st.expander("Create held-out test", expanded=not found, icon=":material/science:"):
         sources = [WORKSPACE, *(one.name for one in list_snapshots(ws) if one.rows.get("validation"))]
         with st.grid(2, gap="small", min_column_width=150):
-            name = st.text_input("Name of the test", key="run_test_name", placeholder=_free_name(found))
+            name = st.text_input("Test name", key="run_test_name", placeholder=_free_name(found))
             per = st.number_input(
-                "Questions of each discipline", 1, 10_000, 50, key="run_test_questions", help="The paper has 50."
+                "Questions per discipline", 1, 10_000, 50, key="run_test_questions", help="The paper uses 50."
             )
             source = st.selectbox(
-                "Draw from", sources, key="run_test_source", format_func=lambda s: s if s == WORKSPACE else f"what {s} held out",
-                help="From the workspace before you freeze the snapshot to train on. From what a snapshot held out, to test models that "
-                "were trained on it already.",
+                "Source", sources, key="run_test_source", format_func=lambda s: s if s == WORKSPACE else f"validation split of {s}",
+                help="Workspace: before you create the snapshot to train on. Validation split of a snapshot: to test models that were "
+                "already trained on it.",
             )  # fmt: skip
-            seed = st.number_input("Seed", 0, key="run_test_seed", help="The same seed draws the same questions.")
+            seed = st.number_input("Seed", 0, key="run_test_seed", help="The same seed samples the same questions.")
         share = st.slider(
-            "At most this part of a discipline's combinations", 5, 100, 20, 5, format="%d%%", key="run_test_share",
-            disabled=source != WORKSPACE, help="So that a small discipline keeps enough to train on.",
+            "Max share of a discipline's combinations", 5, 100, 20, 5, format="%d%%", key="run_test_share",
+            disabled=source != WORKSPACE, help="Keeps enough training data in small disciplines.",
         )  # fmt: skip
         if focus:
-            st.caption(f":material/filter_alt: Only of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+            st.caption(f":material/filter_alt: Only {plain(tree.nodes[focus]['node'].name)} (focus).")
         values = {
             "name": name.strip() or _free_name(found), "questions": per, "seed": seed, "max_share": share / 100,
             "snapshot": None if source == WORKSPACE else source,
@@ -117,7 +117,7 @@ def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], busy: bool) 
             fault(error)
             return
         st.button(
-            "Freeze the test", icon=":material/lock:", key="freeze_test", disabled=busy, on_click=job_panel.begin, args=(ws, settings),
+            "Create test", icon=":material/lock:", key="freeze_test", disabled=busy, on_click=job_panel.begin, args=(ws, settings),
             kwargs={"title": f"GLAN-Test {settings.name}"}, type="secondary" if found else "primary",
         )  # fmt: skip
 
@@ -128,18 +128,18 @@ def _free_name(found: list[GlanTest]) -> str:
 
 
 def _take_in(ws: Workspace) -> None:
-    """A test from elsewhere."""
-    with st.expander("Take in a test", icon=":material/upload_file:"):
+    """Draw the form that imports a test."""
+    with st.expander("Import test", icon=":material/upload_file:"):
         st.caption(
-            "A GLAN-Test that another workspace exported, or prompts that others collected, such as the Evol-Instruct test: rows with a "
-            "question or instruction, and a skill where they have one (JSONL, JSON, CSV or Parquet)."
+            "A GLAN-Test exported from another workspace, or other prompts such as the Evol-Instruct test: rows with a question or "
+            "instruction and optionally a skill (JSONL, JSON, CSV or Parquet)."
         )
         file = st.file_uploader(
             "File", ["jsonl", "json", "csv", "tsv", "parquet"], key="take_in_file", label_visibility="collapsed"
         )
-        name = st.text_input("Name here", key="run_take_in_name", placeholder="its own")
+        name = st.text_input("Name", key="run_take_in_name", placeholder="name in the file")
         st.button(
-            "Take it in",
+            "Import",
             icon=":material/upload:",
             key="take_in",
             disabled=file is None,
@@ -155,7 +155,7 @@ def _import(ws: Workspace, file, name: str) -> None:
         st.session_state.test_error = error
     else:
         st.session_state[PICKED] = test.name
-        st.toast(f"Took in {plural(test.number, 'question')} as {plain(test.name)}.", icon=":material/check:")
+        st.toast(f"Imported {plural(test.number, 'question')} as {plain(test.name)}.", icon=":material/check:")
 
 
 def _do(act, *args) -> None:

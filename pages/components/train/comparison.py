@@ -10,12 +10,10 @@ from glan_core.figures import training as pictures
 from glan_core.formatting import ago, duration, number
 from glan_core.runs.settings_summary import differences
 from glan_core.training.recipes import RECIPES
-from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import page_frame
 from pages.components.shared.run_table import COLORS
-from pages.components.train import form
 
 MOST = 8
 AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}

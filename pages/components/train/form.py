@@ -7,7 +7,6 @@ from math import floor, log10
 import streamlit as st
 
 from glan_core import runs
-from glan_core.cli.finetune import command_of
 from glan_core.dataset.manifest import Manifest
 from glan_core.dataset.splits import SPLIT_RULES
 from glan_core.errors import GlanError
@@ -15,6 +14,7 @@ from glan_core.formatting import durations, number, plural, short, size
 from glan_core.ids import slug
 from glan_core.models import tuned_model_store
 from glan_core.settings import read_settings
+from glan_core.training.command_line import finetune_command
 from glan_core.training.plan import TrainingPlan, check, plan
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
@@ -138,7 +138,7 @@ def _numbers(recipe: str) -> dict:
         found["precision"] = st.selectbox(
             "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
         )
-        found["gradient_gradient_checkpointing"] = st.selectbox(
+        found["gradient_checkpointing"] = st.selectbox(
             "Gradient checkpointing", list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_gradient_checkpointing",
             help="Computes activations twice to save memory.",
         )  # fmt: skip
@@ -212,7 +212,7 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
         if error := st.session_state.pop("job_error", None):
             fault(error)
     st.caption("The same on the command line:")
-    st.code(shlex.join(command_of(str(ws.folder), settings)), language="bash", wrap_lines=True)
+    st.code(shlex.join(finetune_command(str(ws.folder), settings)), language="bash", wrap_lines=True)
 
 
 def fill(values: dict) -> None:

@@ -1,0 +1,32 @@
+"""Options of every command that calls a teacher."""
+
+import argparse
+
+from glan_core.errors import GlanError
+from glan_core.generation.settings import TeacherSettings
+from glan_core.settings_options import add_options, given_values
+
+NOT_TYPED = ("stages", "live")
+STAGE_HELP = (
+    "settings of one stage, such as question:teacher=openai:gpt-4o,temperature=0.8 (also top_p, max_tokens); repeatable"
+)
+
+
+def add_teacher_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `TeacherSettings`."""
+    group = parser.add_argument_group("teacher, limits and budget")
+    add_options(group, TeacherSettings, skip=NOT_TYPED)
+    group.add_argument("--stage", action="append", default=[], metavar="STAGE:KEY=VALUE,...", help=STAGE_HELP)
+
+
+def teacher_values(args: argparse.Namespace) -> dict:
+    """Values given for `TeacherSettings`."""
+    return given_values(args, TeacherSettings, skip=NOT_TYPED) | {"stages": dict(map(_stage, args.stage))}
+
+
+def _stage(text: str) -> tuple[str, dict]:
+    stage, _, values = text.partition(":")
+    pairs = [part.partition("=") for part in values.split(",")]
+    if not values or any(not separator for _, separator, _ in pairs):
+        raise GlanError(f"--stage {text!r}: write it as STAGE:KEY=VALUE,KEY=VALUE, for example question:temperature=0.8.")
+    return stage.replace("-", "_"), {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,50 @@
+"""Stages that call a teacher: title, decoding parameters and typical tokens of each, in one table.
+
+How a stage of a generation run asks, parses and stores is in `stages`; the stages of judges, proposals and look-alikes belong to the
+packages that send their calls.
+"""
+
+from dataclasses import dataclass
+
+from glan_core.teachers.contract import DecodingParams
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage.
+
+    Attributes:
+        title: Its records, in the plural, as shown to people.
+        decoding: Default decoding parameters.
+        typical_tokens: Prompt and completion tokens of a call, used for estimates until a teacher has averages of its own.
+        generation: Whether it is a stage of a generation run; the order of the table is the order of those stages.
+    """
+
+    title: str
+    decoding: DecodingParams
+    typical_tokens: tuple[int, int]
+    generation: bool = False
+
+
+# Temperature and top-p are the paper's where it states them (subjects and syllabi: section 2; answers: 0.7 and 0.95). It states
+# none for questions. Typical tokens: the paper's shapes (a syllabus of 10 to 30 sessions) through our prompts.
+STAGE_SPECS: dict[str, StageSpec] = {
+    "subject_list": StageSpec("subject lists", DecodingParams(1.0, 0.95, 4096), (260, 1500), generation=True),
+    "subjects": StageSpec("subjects", DecodingParams(1.0, 0.95, 8192), (1900, 1300), generation=True),
+    "syllabus": StageSpec("syllabi", DecodingParams(1.0, 0.95, 8192), (330, 2600), generation=True),
+    "sessions": StageSpec("class sessions", DecodingParams(1.0, 0.95, 8192), (2800, 1500), generation=True),
+    "question": StageSpec("questions", DecodingParams(1.0, 0.95, 2048), (3100, 180), generation=True),
+    "answer": StageSpec("answers", DecodingParams(0.7, 0.95, 4096), (190, 600), generation=True),
+    "proposals": StageSpec("proposals", DecodingParams(1.0, 0.95, 4096), (500, 600)),
+    "judge": StageSpec("judgments", DecodingParams(0.0, 1.0, 2048), (1150, 90)),
+    "answer_ours": StageSpec("answers of model A", DecodingParams(0.0, 1.0, 512), (150, 400)),
+    "answer_other": StageSpec("answers of model B", DecodingParams(0.0, 1.0, 512), (150, 400)),
+    "verdict": StageSpec("verdicts", DecodingParams(0.0, 1.0, 2048), (1400, 140)),
+    "lookalike": StageSpec("look-alikes", DecodingParams(1.0, 0.95, 4096), (500, 250)),
+}
+GENERATION_STAGES = tuple(name for name, spec in STAGE_SPECS.items() if spec.generation)
+
+
+def stage_title(stage: str) -> str:
+    """Title of a stage; the steps of jobs are named by their titles already."""
+    return STAGE_SPECS[stage].title if stage in STAGE_SPECS else stage
