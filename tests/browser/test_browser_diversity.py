@@ -7,8 +7,8 @@ from support.browser_driver import expect, still, visit
 from support.diversity_rows import BREAD, Steps, add_topics
 from support.studio_app import draw_map
 
-from glan_core.diversity.comparison_sources import store_set
-from glan_core.diversity.map_job import make_map
+from glan_core.diversity.comparison_sources import store_dataset
+from glan_core.diversity.map_job import create_map
 from glan_core.diversity.settings import MapSettings
 from glan_core.operations import demo_workspace
 from glan_core.workspace import Workspace, homework_rows, pair_filter
@@ -63,7 +63,7 @@ def test_a_click_on_a_point_opens_its_question_and_leads_to_the_whole_of_it(page
     page.mouse.click(x, y)
     [id] = homework_rows.pair_ids(ws.db, [seq])
     page.wait_for_url(lambda url: f"pair={id}" in url)
-    page.get_by_role("button", name="Read all of it").click()
+    page.get_by_role("button", name="Open in Homework").click()
     expect(page.get_by_role("heading", level=2, name=re.compile("^Homework"))).to_be_visible()
     page.wait_for_url(lambda url: f"pair={id}" in url)
 
@@ -85,9 +85,9 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text(f"Rejected {number} questions.")).to_have_count(0)
     assert pair_filter.count_matching(ws.db, PairFilter(review="reject")) == 0
-    page.get_by_role("button", name="Look closer").click()
+    page.get_by_role("button", name="Zoom in").click()
     expect(page.get_by_text("A part of the map is shown.")).to_be_visible()
-    page.get_by_role("button", name="Show the whole map").click()
+    page.get_by_role("button", name="Reset zoom").click()
     expect(page.get_by_text("A part of the map is shown.")).to_have_count(0)
 
 
@@ -97,8 +97,8 @@ def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(pag
     file = home.parent / "bread.csv"
     file.write_text("prompt,response\n" + "".join(f'"{text}",So.\n' for text in BREAD))
     with file.open("rb") as data:
-        store_set(ws, "bread.csv", data)
-    make_map(ws, MapSettings(embedder="words"), Steps())
+        store_dataset(ws, "bread.csv", data)
+    create_map(ws, MapSettings(embedder="words"), Steps())
     visit(page, server, "/diversity?workspace=compared&diversity_view=Compare", "Diversity")
     page.get_by_role("combobox", name="Other dataset").click()
     page.get_by_text("bread.csv · a file kept here").click()

@@ -20,19 +20,19 @@ def ws(home):
 
 def test_questions_are_held_out_judged_and_read(page, server, ws):
     visit(page, server, "/evaluate?workspace=demo", "Evaluate")
-    press(page, "Hold questions out")
-    press(page, "Freeze the test")
+    press(page, "Create held-out test")
+    press(page, "Create test")
     expect(page.get_by_text("Out of training stay these")).to_be_visible()
     test = glan_test_store.read_test(ws, "glan-test-1")
     press(page, "Judge · ")  # the scripted teacher beside its own answers: there is no tuned model here
-    expect(page.get_by_role("button", name="See the result")).to_be_visible()
+    expect(page.get_by_role("button", name="View results")).to_be_visible()
     [match] = match_rows.matches(ws.db)
     assert len(match_rows.judged(ws.db, match.id)) == 2 * test.number
-    press(page, "See the result")
+    press(page, "View results")
     expect(page.get_by_text(f"{test.number} of {test.number}")).to_be_visible()
     expect(page.locator(".js-plotly-plot .slice").first).to_be_visible()
     press(page, "Read questions")
-    expect(page.get_by_text("Ours shown first")).to_be_visible()
+    expect(page.get_by_text("A shown first")).to_be_visible()
     wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert wide[0] <= wide[1]
 

@@ -130,7 +130,7 @@ def test_a_read_only_workspace_says_so_once_and_offers_no_change(demo_ws, page, 
     monkeypatch.setattr(os, "access", lambda *where: False)
     shown = Studio(page)
     assert shown.fine and DEMO[page] in shown.said and shown.said.count("badge[read-only]") == 1
-    changes = ("Add discipline", "Keep", "Reject", "Star", "Edit", "Start", "Undo", "Ask what", "Count")
+    changes = ("Add discipline", "Keep", "Reject", "Star", "Edit", "Start", "Undo", "Ask for", "Apply votes")
     assert not [label for label in shown.labels() if label.startswith(changes)]
 
 

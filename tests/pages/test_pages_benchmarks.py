@@ -127,7 +127,7 @@ def test_scores_that_do_not_compare_are_marked(ws):
 def test_questions_with_what_was_said_taken_and_right(ws):
     put_scores(ws)
     shown = view(bench(), "Questions")
-    assert shown.fine and "Model output" in shown.said and "What was taken from it" in shown.said
+    assert shown.fine and "Model output" in shown.said and "Extracted answer" in shown.said
     said = [code.value for code in shown.app.code]
     assert any(EVIL in text for text in said), "shown as it is"
     assert not [text.value for text in shown.app.markdown if "evil.example" in text.value], "but nowhere as Markdown"

@@ -6,10 +6,10 @@ import pytest
 from support.diversity_rows import BREAD, Steps, compare
 from support.studio_app import Studio
 
-from glan_core.diversity.comparison_queries import both_sets
-from glan_core.diversity.comparison_sources import store_set
+from glan_core.diversity.comparison_queries import comparison_points
+from glan_core.diversity.comparison_sources import store_dataset
 from glan_core.diversity.comparison_store import list_comparisons, read_points
-from glan_core.diversity.map_job import make_map
+from glan_core.diversity.map_job import create_map
 from glan_core.diversity.map_store import read_map
 from glan_core.diversity.settings import MapSettings
 from glan_core.homework import review
@@ -48,13 +48,13 @@ def seen(shown: Studio, **state) -> Studio:
 
 @pytest.fixture
 def mapped(ours):
-    make_map(ours, MapSettings(embedder="words"), Steps())
+    create_map(ours, MapSettings(embedder="words"), Steps())
     return ours
 
 
 def test_without_a_comparison_it_says_what_will_be_here_and_takes_a_file(mapped, bakery, launched):
     with bakery.open("rb") as file:
-        kept = str(store_set(mapped, "bakery.jsonl", file))
+        kept = str(store_dataset(mapped, "bakery.jsonl", file))
     shown = compare_page()
     assert shown.fine and "Lay another dataset over this one" in shown.said
     assert "Compare" not in shown.labels()  # nothing is chosen yet
@@ -87,7 +87,7 @@ def test_a_finished_comparison_shows_both_sets(ours, bakery):
     assert shown.table("question")["question"][0] in BREAD
     measures = shown.table("difference")
     assert "Mean distance" in measures["measure"].tolist() and "Vendi score of 1,000" in measures["measure"].tolist()
-    assert "30 questions of it (50%) are near none" in shown.said and "Remove 60 copied questions" in shown.labels()
+    assert "30 questions of it (50%) have no neighbor" in shown.said and "Remove 60 copied questions" in shown.labels()
     shown.app.segmented_control(key="compare_side").set_value("ours").run()
     assert (shown.fine and "Clusters of the map" in shown.said) or "It has rows in every cluster" in shown.said
 
@@ -110,7 +110,7 @@ def test_what_is_encircled_lists_rows_of_both(ours, bakery):
     shown = seen(compare_page(), compare_area=("box", (-far, far), (-far, far)))
     assert shown.fine and "36 here, 60 in bakery" in shown.said
     table = shown.table("set")
-    assert table["set"].value_counts().to_dict() == {"there": 60, "this workspace": 36}
+    assert table["set"].value_counts().to_dict() == {"there": 60, "here": 36}
     shown.press("Zoom in")
     shown.press("Reset zoom")
     seen(shown, compare_area=("lasso", (far, far + 1, far), (far, far, far + 1)))
@@ -121,7 +121,7 @@ def test_what_is_encircled_lists_rows_of_both(ours, bakery):
 
 def test_a_map_that_was_drawn_anew_keeps_the_numbers_and_offers_to_compare_again(ours, bakery, launched):
     compare(ours, bakery)
-    make_map(ours, MapSettings(embedder="words", refit=True), Steps())
+    create_map(ours, MapSettings(embedder="words", refit=True), Steps())
     shown = compare_page()
     assert shown.fine and "The map was refitted" in shown.said and "Metrics" in shown.said
     shown.press("Compare again")
@@ -171,7 +171,7 @@ def test_texts_of_strangers_cannot_script_the_map(ours, tmp_path):
     file = tmp_path / "<b>set.jsonl"
     file.write_text('{"question": "<b onclick=alert(1)>x</b>"}\n' * 12)
     _, one = compare(ours, file)
-    rows = both_sets(read_map(ours, "words", 2), read_points(ours, one.name), one.similarity)
+    rows = comparison_points(read_map(ours, "words", 2), read_points(ours, one.name), one.similarity)
     assert not [text for text in comparison_map._hover(ours, one, rows) if "<b" in text.replace("<br>", "")]
     assert compare_page().fine
 

@@ -60,7 +60,7 @@ def test_the_form_gives_the_order_that_it_shows(demo_ws, launched, tmp_path):
     }
     shown = evaluate(**paths, covers="both", written="chat", sample=40, name="my codes")
     assert field(shown, "models").value == ["tuned:student", "base:student"], "the newest model and what it was before"
-    assert "Loss on the tokens of question and answer. Written in the chat template." in shown.said
+    assert "Loss on the tokens of question and answer. Formatted with the chat template." in shown.said
     shown.press("Probe 2 models")
     assert shown.fine and len(launched) == 1
     run = run_rows.run(demo_ws.db, launched[0])

@@ -92,7 +92,7 @@ def test_the_papers_models_stand_below_marked_as_published(judged):
 
 def test_a_match_of_the_leaderboard_leads_to_its_result(judged):
     shown = view("Leaderboard").press("student beside student before tuning")
-    assert shown.fine and "Orders disagree" in shown.said and "+3.50" in shown.said
+    assert shown.fine and "Position bias" in shown.said and "+3.50" in shown.said
 
 
 def test_a_result_says_what_it_came_to_and_what_is_missing(judged):
@@ -134,7 +134,7 @@ def test_the_paper_stands_beside_the_groups_when_asked(judged):
 def test_a_question_is_read_with_both_answers_and_both_verdicts(judged):
     shown = view("Questions", match="mat-student")
     said = shown.said
-    assert shown.fine and "Ours shown first" in said and "The other shown first" in said and "ours 7, other 3" in said
+    assert shown.fine and "A shown first" in said and "B shown first" in said and "ours 7, other 3" in said
     assert "<b>why</b>" not in "".join(m.value for m in shown.app.markdown) and "why" in said
 
 
@@ -148,8 +148,8 @@ def test_a_missing_verdict_can_be_found(judged):
 
 def test_judging_is_planned_and_started_with_its_price(judged, launched):
     shown = view("Judge")
-    assert "Judge ·" in " ".join(shown.labels())
-    shown.press("Judge ·")
+    assert "Start judging ·" in " ".join(shown.labels())
+    shown.press("Start judging ·")
     run = newest(judged)
     assert launched == [run.id] and run.kind == "judge-models"
     assert (run.params["ours"], run.params["other"], run.params["test"]) == ("tuned:student", "base:student", "first")
@@ -165,7 +165,7 @@ def test_what_was_judged_already_costs_nothing(judged):
 
 def test_a_model_leads_to_its_judging(judged, launched):
     put_model(judged, "older", created_at=5.0)
-    shown = Studio("models", model="older").press("Have it judged")
+    shown = Studio("models", model="older").press("Judge this model")
     chosen = {box.key: box.value for box in shown.app.selectbox}
     assert (chosen["run_eval_ours"], chosen["run_eval_other"]) == ("tuned:older", "base:older")
 
@@ -181,7 +181,7 @@ def test_a_test_is_frozen_from_the_page(demo_ws, launched):
 
 
 def test_a_removed_test_leaves_a_sentence_in_the_place_of_its_results(judged):
-    view("Judge").press("Remove first for good")
+    view("Judge").press("Remove first permanently")
     shown = view("Results")
     assert shown.fine and 'There is no test "first"' in shown.said
 
@@ -195,7 +195,7 @@ def test_the_leaderboard_of_nothing_leads_to_the_next_step(demo_ws):
 def test_a_study_is_planned_started_and_drawn(judged, launched):
     shown = view("Scaling")
     assert shown.fine and "There is none yet" in shown.said and "Start · 5 models" in " ".join(shown.labels())
-    shown.press("Start ·")
+    shown.press("Start study ·")
     run = newest(judged)
     assert launched == [run.id] and run.kind == "scaling" and run.params["judge"]["test"] == "first"
     for rows, loss in ((1, 6.0), (2, 5.0), (7, 4.0), (20, 3.5), (66, 3.2)):
@@ -222,4 +222,4 @@ def test_a_read_only_workspace_shows_results_and_offers_no_change(judged, monkey
     for name in ("Leaderboard", "Judge", "Results", "Questions", "Benchmarks", "Contamination", "Scaling"):
         shown = view(name)
         assert shown.fine, name
-        assert not [label for label in shown.labels() if label.startswith(("Judge ·", "Freeze", "Take it", "Remove", "Start"))]
+        assert not [label for label in shown.labels() if label.startswith(("Start judging ·", "Create test", "Import", "Remove", "Start"))]

@@ -135,11 +135,11 @@ def test_prices_of_stages_have_the_same_decimals(demo_ws):
 
 
 def test_disciplines_without_new_ground_can_be_left_out(demo_ws):
-    from glan_core.diversity.metric_store import Measured, write_measures
+    from glan_core.diversity.metric_store import MetricReport, write_metrics
 
     falling, steady = [(10 * n, 0.9 / n) for n in range(1, 9)], [(10 * n, 0.7) for n in range(1, 9)]
-    write_measures(
-        demo_ws, Measured("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, {"mathematics": falling, "music": steady})
+    write_metrics(
+        demo_ws, MetricReport("words", "", 384, "kept", 96, 1000, 0, 64, 1.0, 96, {}, {"mathematics": falling, "music": steady})
     )
     shown = Studio("runs", runs_view="Plan")
     assert "1 of these are saturated: recent questions added little novelty." in shown.said

@@ -231,7 +231,7 @@ def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
     offered = {"Pause", "End and keep", "Cancel", "Resume", "Talk to it"} & set(shown.labels())
     assert offered == buttons
     said = metrics(shown)
-    assert said["Step"] == "8 / 16" and said["Training loss"] == "0.625" and said["Held-out loss"] == "0.750"
+    assert said["Step"] == "8 / 16" and said["Training loss"] == "0.625" and said["Validation loss"] == "0.750"
     assert said["Tokens/s"] == "500" and said["Memory"] == "400 MB"
     assert said["Time left" if state in run_rows.LIVE else "Duration"] == "16 s"
     assert "Why? At step 8." in shown.said

@@ -3,7 +3,7 @@
 import random
 
 from glan_core import ids
-from glan_core.diversity.comparison_job import compare_rows
+from glan_core.diversity.comparison_job import compare_datasets
 from glan_core.diversity.comparison_store import Comparison, list_comparisons
 from glan_core.diversity.settings import ComparisonSettings
 from glan_core.workspace import Workspace, homework_rows
@@ -84,5 +84,5 @@ def add_topics(ws: Workspace, number: int, seed: int = 0) -> None:
 
 def compare(ws: Workspace, path: object, **values: object) -> tuple[str, Comparison]:
     """Lay a dataset over a workspace; what is said of it, and what was found."""
-    said = compare_rows(ws, ComparisonSettings(path=str(path), embedder="words", **values), Steps())
+    said = compare_datasets(ws, ComparisonSettings(path=str(path), embedder="words", **values), Steps())
     return said, list_comparisons(ws)[0]

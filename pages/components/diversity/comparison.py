@@ -89,7 +89,9 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     path = (path or "").strip()
     there = _is_there(ws, path)
     hint = default_name(ws, path) if there else ""
-    name = st.text_input("Name", key=f"run_compare_name_{nth}", placeholder=hint or "name of the file or folder").strip() or hint
+    name = (
+        st.text_input("Name", key=f"run_compare_name_{nth}", placeholder=hint or "name of the file or folder").strip() or hint
+    )
     most = st.number_input("Max rows", 10, 1_000_000, step=10_000, key=most_key,
                            help="Larger datasets are sampled at random with a fixed seed.")  # fmt: skip
     if not there and path:
@@ -147,7 +149,9 @@ def _upload(ws: Workspace) -> None:
 
 
 def _removal(ws: Workspace, one: Comparison) -> None:
-    st.markdown(f"Remove the comparison with **{plain(one.name)}**? The dataset itself is kept; its copy in this workspace is deleted.")
+    st.markdown(
+        f"Remove the comparison with **{plain(one.name)}**? The dataset itself is kept; its copy in this workspace is deleted."
+    )
     st.button(
         f"Remove {plural(one.rows, 'copied question')}", icon=":material/delete:", key="remove_it", on_click=_remove, args=(ws, one)
     )  # fmt: skip

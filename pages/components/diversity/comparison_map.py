@@ -272,7 +272,9 @@ def _gaps(ws: Workspace, one: Comparison) -> None:
             pick(ws, -1 - one.gaps[rows[0]].example)
 
     st.caption("Topics without a near question here. Select one for an example.")
-    _terms_table([(", ".join(gap.terms), gap.rows) for gap in one.gaps], key, choose, "Topics that only the other dataset covers")
+    _terms_table(
+        [(", ".join(gap.terms), gap.rows) for gap in one.gaps], key, choose, "Topics that only the other dataset covers"
+    )
 
 
 def _missing(one: Comparison, shown: Map | None) -> None:

@@ -4,7 +4,13 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.diversity.comparison_queries import metric_table, kept_rows_by_discipline, covered_disciplines, format_value, taxonomy_table
+from glan_core.diversity.comparison_queries import (
+    metric_table,
+    kept_rows_by_discipline,
+    covered_disciplines,
+    format_value,
+    taxonomy_table,
+)
 from glan_core.diversity.comparison_store import THEIRS, Comparison
 from glan_core.diversity.map_store import read_map
 from glan_core.diversity.metric_store import METRICS
@@ -69,7 +75,11 @@ def spread(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
     with right:
         here, there = st.columns(2)
         here.metric("Disciplines here", number(covered_disciplines(tree, ours)))
-        there.metric("Disciplines there", number(covered_disciplines(tree, one.disciplines)), help="Disciplines with at least one of its questions.")
+        there.metric(
+            "Disciplines there",
+            number(covered_disciplines(tree, one.disciplines)),
+            help="Disciplines with at least one of its questions.",
+        )
         if elsewhere:
             st.caption(
                 f"{plural(elsewhere, 'question')} of it ({elsewhere / one.rows:.0%}) {'has' if elsewhere == 1 else 'have'} no neighbor "

@@ -127,7 +127,9 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
         st.plotly_chart(
             pictures.curves_figure(curves, names, page_frame.figure_style()), width="stretch", config={"displayModeBar": False}
         )
-        st.caption(f"Novelty of the latest questions against the number of questions. Select up to {CURVES} disciplines to compare.")
+        st.caption(
+            f"Novelty of the latest questions against the number of questions. Select up to {CURVES} disciplines to compare."
+        )
         fresh = frame[frame["verdict"].isin(["new ground", "slowing"])]["id"].tolist()
         if fresh and len(saturated):
             if st.button(

@@ -32,9 +32,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
     dims = sorted(info.dims for info in list_maps(ws) if info.embedder == embedder)
     left, right = page_frame.picture_and_detail()
     with left, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        by = st.selectbox(
-            "Color by", list(COLORINGS), format_func=COLORINGS.get, key="colour", width=190, bind="query-params"
-        )
+        by = st.selectbox("Color by", list(COLORINGS), format_func=COLORINGS.get, key="colour", width=190, bind="query-params")
         deep = dims[-1]
         if len(dims) > 1:
             deep = st.segmented_control(
@@ -67,9 +65,7 @@ def _zoom(window: Window) -> None:
 def _said(info: MapInfo, window: Window) -> str:
     fitted = f"UMAP, fitted on {number(info.landmarks)} of them" if info.landmarks < info.rows else "UMAP"
     part = " Zoomed in." if window != EVERYTHING else ""
-    return (
-        f"{plural(info.rows, 'question')}. {info.about} {fitted}, seed {info.seed}. Close points are similar; axes have no meaning.{part}"
-    )
+    return f"{plural(info.rows, 'question')}. {info.about} {fitted}, seed {info.seed}. Close points are similar; axes have no meaning.{part}"
 
 
 def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Window, *, named: bool, lined: bool) -> None:

@@ -179,4 +179,6 @@ def _clusters(shown: Map) -> None:
             "size": st.column_config.NumberColumn("Rows", format="localized", width=60),
         },
     )  # fmt: skip
-    st.caption("Click a point to read its question. Select an area with the lasso or box to list, reject or star its questions.")
+    st.caption(
+        "Click a point to read its question. Select an area with the lasso or box to list, reject or star its questions."
+    )

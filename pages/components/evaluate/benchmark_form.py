@@ -74,7 +74,10 @@ def _fields(ws: Workspace, here: dict[str, Readiness]) -> dict:
         )
     with st.container(horizontal=True, gap="medium"):
         chat = st.toggle(
-            "Chat template", value=True, key="run_bench_chat", help="Format prompts with the chat template of the tuned model's tokenizer."
+            "Chat template",
+            value=True,
+            key="run_bench_chat",
+            help="Format prompts with the chat template of the tuned model's tokenizer.",
         )
         code = st.toggle("Execute generated code", value=False, key="run_bench_code", help="Required for HumanEval and MBPP.")
     if code:

@@ -19,6 +19,8 @@ LISTED = 50
 JUDGED = {"All": None, "Right": True, "Wrong": False}
 
 JUDGED = {"All": None, "Correct": True, "Wrong": False}
+
+
 def panel(ws: Workspace, found: list[Score]) -> None:
     """Draw the choice of a run, its items as a list, and the selected item."""
     runs: dict[tuple, Score] = {}

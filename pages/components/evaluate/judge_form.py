@@ -1,4 +1,4 @@
-"""Judging: the tests that hold questions out, and the form that has two models answer one of them before a judge."""
+"""Judge view: held-out tests, and the form that compares two models on one."""
 
 import networkx as nx
 import streamlit as st
@@ -27,15 +27,15 @@ MOST_TOKENS = 4096
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The run at work and the form that plans another; beside them the tests."""
+    """Draw the judging run, the form for another, and the tests."""
     left, right = page_frame.two_halves()
     with right:
         tests = glan_tests.panel(ws, tree)
     with left:
-        st.markdown("**Have two models judged**")
+        st.markdown("**Judge model A vs model B**")
         st.caption(
-            "Both answer the questions of a test; a judge scores each answer from 1 to 10, twice, with the answers in either order. "
-            "What was answered or judged before is not asked again."
+            "Both models answer the questions of a test; a judge scores each answer from 1 to 10 in both orders, to control for position "
+            "bias. Stored answers and verdicts are reused."
         )
         last = next((run for run in run_rows.runs(ws.db, 40) if run.kind == KIND), None)
         state = last and runs.state_of(last)
@@ -44,9 +44,9 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         else:
             row_choice.outcome(ws, KIND)
             if state == "finished":
-                st.button("See the result", icon=":material/insights:", on_click=_ask_for, args=("Results",), key="see_result")
+                st.button("View results", icon=":material/insights:", on_click=_ask_for, args=("Results",), key="see_result")
         if not tests:
-            st.info("Judging needs a test: hold questions out on the right.", icon=":material/science:")
+            st.info("Judging needs a test: create a held-out test on the right.", icon=":material/science:")
         elif not ws.read_only and state not in ("queued", "running"):
             _form(ws, tree, tests)
 
@@ -56,7 +56,7 @@ def _ask_for(view: str) -> None:
 
 
 def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
-    """Which test, which models, who judges; the plan, and the button that starts it."""
+    """Draw test, models and judge, the plan, and the start button."""
     names = [test.name for test in tests]
     if st.session_state.get("run_eval_test") not in names:
         st.session_state.run_eval_test = names[0]
@@ -64,26 +64,28 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
     test = tests[names.index(st.session_state.run_eval_test)]
     known = specs_of(ws)
     with st.grid(2, gap="small", min_column_width=220):
-        ours = _model("Model", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
+        ours = _model("Model A", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
         beside = known[1] if len(known) > 1 else REFERENCE
-        other = _model("Beside", [*known, *([REFERENCE] if test.teachers else []), "scripted", TYPED], "run_eval_other", beside)
+        other = _model(
+            "Model B", [*known, *([REFERENCE] if test.teachers else []), "scripted", TYPED], "run_eval_other", beside
+        )
     with st.grid(2, gap="small", min_column_width=150):
         per = st.number_input(
-            "Questions of each discipline", 1, None, None, key="run_eval_questions", placeholder="all",
-            help="A part of the test is cheaper; asked for more later, only the rest is paid for.",
+            "Questions per discipline", 1, None, None, key="run_eval_questions", placeholder="all",
+            help="Use fewer to save cost. If you increase it later, only the additional questions are judged.",
         )  # fmt: skip
-        tokens = st.number_input("Tokens of an answer at most", 1, MOST_TOKENS, 512, key="run_eval_tokens")
+        tokens = st.number_input("Max new tokens", 1, MOST_TOKENS, 512, key="run_eval_tokens")
     st.markdown("**Judge**")
     values = teacher_form.fields("run_eval_judge")
     if values and values["teacher"] == "scripted":
-        st.caption("As a judge it counts the words that an answer shares with its textbook's, and says so.")
+        st.caption("As a judge, the scripted teacher counts words that an answer shares with its textbook.")
     budget = st.number_input(
-        "Budget in dollars", 0.01, None, None, key="run_eval_budget", placeholder="none", format="%.2f",
-        help="Never spent beyond, what is in flight included.",
+        "Budget (USD)", 0.01, None, None, key="run_eval_budget", placeholder="no limit", format="%.2f",
+        help="Hard limit, including in-flight requests.",
     )  # fmt: skip
     focus = url_state.focus()
     if focus:
-        st.caption(f":material/filter_alt: Only questions of {plain(tree.nodes[focus]['node'].name)}, which is in focus.")
+        st.caption(f":material/filter_alt: Only questions of {plain(tree.nodes[focus]['node'].name)} (focus).")
     if values is None or ours is None or other is None:
         return
     own = {"test": test.name, "ours": ours, "other": other, "questions": per, "answer_tokens": tokens, "budget_usd": budget,
@@ -103,16 +105,16 @@ def _test_words(test: GlanTest) -> str:
 
 
 def _model(label: str, options: list[str], key: str, default: str) -> str | None:
-    """A model by its name; None while what is typed is none."""
+    """Draw the choice of a model; returns None while the name is empty."""
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
-    words = {"scripted": "Scripted teacher", TYPED: "Another …"}
+    words = {"scripted": "Scripted teacher", TYPED: "Other …"}
     chosen = st.selectbox(label, options, key=key, format_func=lambda spec: words.get(spec) or title(spec))
     if chosen != TYPED:
         return chosen
     typed = st.text_input(
-        "Its name", key=f"{key}_typed", placeholder="openai:MODEL@http://localhost:8000/v1 or local:FOLDER",
-        help="openai:MODEL for OpenAI, openai:MODEL@ADDRESS for another endpoint, local:PATH for weights on this machine.",
+        "Model name", key=f"{key}_typed", placeholder="openai:MODEL@http://localhost:8000/v1 or local:FOLDER",
+        help="openai:MODEL for OpenAI, openai:MODEL@BASE_URL for another endpoint, local:PATH for local weights.",
     ).strip()  # fmt: skip
     return typed or None
 
@@ -127,12 +129,12 @@ def _start(ws: Workspace, settings: PairwiseJudgeSettings, made: Plan) -> None:
         st.metric(
             "Time",
             span(tuple(map(duration, made.seconds))) if calls else "–",
-            help="A rough guess where weights of this machine answer.",
+            help="A rough estimate if local models generate the answers.",
         )
-    label = f"Judge · {plan_panel.cost_of(made)}" if calls else "Nothing to do: all of it is judged"
+    label = f"Start judging · {plan_panel.cost_of(made)}" if calls else "All questions are judged"
     if st.button(label, type="primary", icon=":material/gavel:", key="start_judging_models", disabled=not calls):
         try:
-            name = f"{title(settings.ours)} beside {title(settings.other)} on {settings.test}"
+            name = f"{title(settings.ours)} vs {title(settings.other)} on {settings.test}"
             runs.start(ws, KIND, name, settings, teacher_form.environment(), made.as_dict())
         except GlanError as error:
             fault(error)

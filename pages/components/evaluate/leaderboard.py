@@ -1,4 +1,4 @@
-"""The leaderboard: every model with what was measured of it, the paper's published numbers below it for comparison."""
+"""Leaderboard view: all evaluated models, with the paper's published results."""
 
 import networkx as nx
 import pandas as pd
@@ -24,7 +24,7 @@ PAPER = "paper · "
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The table of models, and beside it the one that is picked."""
+    """Draw the table of models and the details of the selected one."""
     models, matches, probes = list_models(ws), match_rows.matches(ws.db), probe_rows.probes(ws.db)
     scores = benchmark_score_rows.scores(ws.db, parts=False)
     if not (models or matches or probes or scores):
@@ -33,10 +33,10 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     state = (tuple((m.name, m.created_at) for m in models), tuple((m.id, m.at) for m in matches), len(probes), len(scores),
              tuple((s.at, s.score) for s in scores[:1]), tuple(test.hash for test in list_tests(ws)))  # fmt: skip
     frame = _board(ws, str(ws.folder), state)
-    paper = st.toggle("With the paper's models", key="evaluate_with_paper", help=published_results.MARK)
+    paper = st.toggle("Show paper results", key="evaluate_with_paper", help=published_results.MARK)
     left, right = page_frame.picture_and_detail("board")
     with left:
-        picked = _table(frame, paper)
+        picked = _table(frame, paper=paper)
     with right:
         _detail(ws, frame, picked)
 
@@ -47,33 +47,33 @@ def _board(_ws: Workspace, folder: str, state: tuple) -> pd.DataFrame:
 
 
 def _nothing(ws: Workspace, tree: nx.DiGraph) -> None:
-    """What will be here, and the one button that comes next."""
+    """Draw the empty state with the next step."""
     tests, pairs = list_tests(ws), coverage.coverage_by_node(ws, tree)[""].counts["pairs"]
     st.info(
-        "Models will be ranked here: by a judge on a GLAN-Test, by benchmarks, by what contamination probes say, beside the paper's "
-        "published numbers. Nothing was measured yet.", icon=":material/leaderboard:",
+        "No evaluations yet. Models are ranked here by judged GLAN-Tests, benchmarks and contamination probes, next to the paper's "
+        "published results.", icon=":material/leaderboard:",
     )  # fmt: skip
     if ws.read_only:
         return
     if not pairs:
-        st.caption("It begins with questions: a run writes them.")
+        st.caption("The first step is to generate questions with a run.")
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
             url_state.go("pages/runs.py")
     elif not tests:
         st.caption(
-            "First hold questions out, before the snapshot that a model learns from is taken: then it can be tested on them."
+            "Create a held-out test before you create the training snapshot, so that models can be tested on unseen questions."
         )
-        if st.button("Hold questions out", type="primary", icon=":material/science:"):
+        if st.button("Create held-out test", type="primary", icon=":material/science:"):
             st.session_state.evaluate_asked = "Judge"
             st.rerun()
     else:
-        st.caption(f"{plural(len(tests), 'test')} frozen: now a model can be trained on the rest.")
+        st.caption(f"{plural(len(tests), 'test')} created. The next step is to train a model.")
         if st.button("Train a model", type="primary", icon=":material/model_training:"):
             url_state.go("pages/train.py")
 
 
-def _table(frame: pd.DataFrame, paper: bool) -> str:
-    """All models; the name of the picked one."""
+def _table(frame: pd.DataFrame, *, paper: bool) -> str:
+    """Draw the table of models; returns the selected one."""
     frame = frame.sort_values("difference", ascending=False, na_position="last", kind="stable", ignore_index=True)
     of_paper = published_results.main_results() if paper else pd.DataFrame()
     benchmarks = [name for name in LABELS if name in frame or name in of_paper]
@@ -89,23 +89,23 @@ def _table(frame: pd.DataFrame, paper: bool) -> str:
     at, picking = page_frame.one_picked(f"board_{len(names)}_{paper}", names, "evaluate_model")
     st.dataframe(
         shown, **picking, hide_index=True, placeholder="–",
-        height="content" if len(shown) <= 16 else 600, alt="Models, the highest score difference first",
+        height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",
         column_config={
             "title": st.column_config.TextColumn("Model", width=165, pinned=True),
             "difference": st.column_config.NumberColumn(
-                "GLAN-Test", format="%+.2f", width=82, help="Mean score of this model minus the other's, in its newest match; higher is better."
+                "GLAN-Test", format="%+.2f", width=82, help="Mean score of this model minus that of the other in its newest match; higher is better."
             ),
-            "beside": st.column_config.TextColumn("Beside", width=140),
+            "beside": st.column_config.TextColumn("vs", width=140),
             "loss": st.column_config.NumberColumn(
-                "Held out", format="%.3f", width=75,
-                help="Loss on the rows that its own snapshot held out, in nats a token; lower is better, and only comparable on the same one.",
+                "Validation loss", format="%.3f", width=75,
+                help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot.",
             ),
             "delta": st.column_config.NumberColumn(
                 "Probe", format="%+.1f%%", width=72,
-                help="The largest delta% of its contamination probes: (L_test − L_train) / L_test. Far above 0: the training split was seen.",
+                help="Largest Δ% of its contamination probes: (L_test − L_train) / L_test. Far above 0: the training split was seen.",
             ),
             **{name: st.column_config.NumberColumn(
-                LABELS[name], format="%.1f", width=78, help="Percent right, from generated answers where it was asked so; higher is better."
+                LABELS[name], format="%.1f", width=78, help="Accuracy or pass@1 in percent, from generated answers if available; higher is better."
             ) for name in benchmarks},
         },
     )  # fmt: skip
@@ -115,31 +115,31 @@ def _table(frame: pd.DataFrame, paper: bool) -> str:
 
 
 def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
-    """The picked model: its matches, each with a way to it, and where it comes from."""
+    """Draw the selected model with its matches."""
     row = frame.set_index("model").loc[picked]
     st.subheader(plain(row["title"]), anchor=False)
     if pd.notna(row["difference"]):
         between = f" ({row['low']:+.2f} to {row['high']:+.2f})" if pd.notna(row["low"]) else ""
         st.markdown(
-            f"**{signed(row['difference'])}**{between} beside {plain(row['beside'])}, on {plural(int(row['judged']), 'question')}"
+            f"**{signed(row['difference'])}**{between} vs {plain(row['beside'])}, on {plural(int(row['judged']), 'question')}"
         )
     if pd.notna(row["delta_percent"]):
-        st.caption(f"Contamination: delta {row['delta_percent']:+.1f} % on {plain(row['probe'])}, the largest of its probes.")
+        st.caption(f"Contamination: Δ {row['delta_percent']:+.1f} % on {plain(row['probe'])}, the largest of its probes.")
     mine = [match for match in match_rows.matches(ws.db) if picked in (match.ours, match.other)]
     if mine:
-        st.caption(f"{plural(len(mine), 'match', 'matches')}, the newest first")
+        st.caption(f"{plural(len(mine), 'match', 'matches')}, newest first")
     for match in mine[:6]:
         st.button(
             plain(match_view.names(match)), key=f"open_{match.id}", icon=":material/insights:", type="tertiary", on_click=_open,
             args=(match.id,),
         )  # fmt: skip
     if not mine and not ws.read_only:
-        st.caption("No judge has seen it yet.")
-        if st.button("Have it judged", type="primary", icon=":material/gavel:"):
+        st.caption("Not judged yet.")
+        if st.button("Judge this model", type="primary", icon=":material/gavel:"):
             st.session_state.run_eval_ours = picked
             st.session_state.evaluate_asked = "Judge"
             st.rerun()
-    if row["kind"] == "tuned" and st.button("Where it comes from", icon=":material/deployed_code:"):
+    if row["kind"] == "tuned" and st.button("Open model", icon=":material/deployed_code:"):
         st.session_state.model = picked.partition(":")[2]
         url_state.go("pages/models.py")
 

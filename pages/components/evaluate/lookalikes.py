@@ -1,4 +1,4 @@
-"""Have a teacher write look-alikes of a test split: how many, by whom, the plan, and then the button that spends."""
+"""Form that generates look-alikes of a test split with a teacher."""
 
 import streamlit as st
 
@@ -16,26 +16,34 @@ from pages.components.dataset.checks import initially
 from pages.components.shared import plan_panel, teacher_form
 from pages.components.shared.untrusted_text import fault
 
-ABOUT = "For drawn rows of the test split a teacher writes a fresh problem of the same kind with its answer, one call each."
-PLANNED = "lookalikes_planned"  # (workspace and order, plan) that the page planned last
+ABOUT = (
+    "A teacher writes a new problem of the same kind, with its answer, for sampled rows of the test split; one call per row."
+)
+PLANNED = "lookalikes_planned"  # (workspace and settings, plan) of the last plan
 NUMBER = LookalikeSettings.model_fields["number"].default
 
 
-def writer(ws: Workspace, test: dict | None, busy: bool) -> None:
-    """The form, for the test split that is chosen: `test` is its ProbeFile as plain values."""
+def writer(ws: Workspace, test: dict | None, *, busy: bool) -> None:
+    """Draw the form for the selected test split; `test` is its `ProbeFile` as a dict."""
     st.caption(ABOUT)
     if test is None or not is_local(ProbeFile(**test)):
-        st.caption("Choose a file as the test split first. For a benchmark of the Hub use 'glan evaluate lookalikes'.")
+        st.caption(
+            "Select a file as the test split first. For a benchmark on the Hugging Face Hub, use `glan evaluate lookalikes`."
+        )
         return
     values = teacher_form.fields("run_alike")
     if values and values["teacher"] in SCRIPTED:
-        st.caption("For this it only changes numbers and names, and says so: good for a try, no proof.")
+        st.caption("The scripted teacher only changes numbers and names, for demonstration.")
     number = st.number_input(
-        "How many", 2, 100_000, key=initially("run_alike_number", NUMBER), help="Rows are drawn by a seed: more add to fewer."
+        "Look-alikes",
+        2,
+        100_000,
+        key=initially("run_alike_number", NUMBER),
+        help="Rows are sampled with a seed; a larger number includes a smaller one.",
     )
     budget = st.number_input(
-        "Budget in dollars", 0.01, None, None, key="run_alike_budget", placeholder="none", format="%.2f",
-        help="Never spent beyond, what is in flight included.",
+        "Budget (USD)", 0.01, None, None, key="run_alike_budget", placeholder="no limit", format="%.2f",
+        help="Hard limit, including in-flight requests.",
     )  # fmt: skip
     name = f"{label_of(ProbeFile(**test))[:40]}-lookalikes"
     try:
@@ -48,7 +56,7 @@ def writer(ws: Workspace, test: dict | None, busy: bool) -> None:
     state = settings and (str(ws.folder), settings.model_dump_json(), busy)
     planned = st.session_state.get(PLANNED)
     if settings is None or planned is None or planned[0] != state:
-        if st.button("Plan it", icon=":material/calculate:", disabled=settings is None or busy, key="plan_lookalikes"):
+        if st.button("Plan", icon=":material/calculate:", disabled=settings is None or busy, key="plan_lookalikes"):
             _plan(ws, settings, state)
         return
     _start(ws, settings, planned[1])
@@ -65,10 +73,10 @@ def _plan(ws: Workspace, settings: LookalikeSettings, state: tuple) -> None:
 
 
 def _start(ws: Workspace, settings: LookalikeSettings, made: Plan) -> None:
-    """A plan, and the button that carries it out; the file is chosen as the look-alikes."""
+    """Draw the plan and its start button; the file is then selected as look-alikes."""
     calls = made.calls[1]
     if not calls:
-        st.caption(f"All of these rows have a look-alike, in {file_of(ws, settings.name).name}.")
+        st.caption(f"All of these rows have a look-alike in {file_of(ws, settings.name).name}.")
         return
     with st.grid(3, gap="small", min_column_width=90):
         st.metric("Calls", short(calls))

@@ -1,4 +1,4 @@
-"""The questions of a match one by one: both answers, the reference, both verdicts."""
+"""Questions view: each question of a match with both answers, the reference and both verdicts."""
 
 import networkx as nx
 import pandas as pd
@@ -25,11 +25,11 @@ PAGE = 200
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The questions of the match in a table, and the picked one to be read."""
+    """Draw the questions of the match and the selected one."""
     match = match_view.choose(ws)
     if match is None:
         match_view.nothing(
-            "The questions of a match can be read here with both answers and both verdicts. Nothing was judged yet.", "quiz"
+            "No verdicts yet. The questions of a match are listed here with both answers and both verdicts.", "quiz"
         )
         return
     seen = match_view.look(ws, match)
@@ -37,7 +37,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         return
     frame = _filtered(tree, seen)
     if frame.empty:
-        st.info("No question of this match is like that.", icon=":material/filter_alt_off:")
+        st.info("No questions match this filter.", icon=":material/filter_alt_off:")
         return
     left, right = page_frame.list_and_detail("items")
     with left:
@@ -67,7 +67,7 @@ def _filtered(tree: nx.DiGraph, seen: Seen) -> pd.DataFrame:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    """The questions, the worst first; the one that is picked."""
+    """Draw the questions, lowest difference first; returns the selected id."""
     shown = frame.head(PAGE)
     ids = shown["item"].tolist()
     at, picking = page_frame.one_picked(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
@@ -77,15 +77,17 @@ def _table(frame: pd.DataFrame) -> str:
             "name": shown["name"],
         }),
         **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
-        alt="Questions, those with the lowest difference first",
+        alt="Questions, lowest difference first",
         column_config={
             "question": st.column_config.TextColumn("Question", width=190),
-            "difference": st.column_config.NumberColumn("Diff.", format="%+.1f", width=56, help="Mean of both orders; empty: not judged."),
-            "name": st.column_config.TextColumn("Of", width=90),
+            "difference": st.column_config.NumberColumn("Diff.", format="%+.1f", width=56, help="A minus B, mean of both orders; empty: not judged."),
+            "name": st.column_config.TextColumn("Discipline", width=90),
         },
     )  # fmt: skip
     if len(frame) > PAGE:
-        st.caption(f"The first {number(PAGE)} of {plural(len(frame), 'question')}: choose a part of them above, or a focus.")
+        st.caption(
+            f"Showing the first {number(PAGE)} of {plural(len(frame), 'question')}; use a filter above or the focus to narrow."
+        )
     return ids[at]
 
 
@@ -116,16 +118,16 @@ def _answer(ws: Workspace, match: Match, item: GlanTestItem, stage: str, spec: s
         return
     answer = match_rows.answer(ws.db, match.test, key, item.id)
     if answer is None:
-        st.caption("No answer: none came, or it was not asked yet.")
+        st.caption("No answer yet.")
         return
     scripted_mark(answer.teacher)
     st.markdown(model_markdown(answer.text) if answer.text.strip() else f"*{NOTHING}*")
 
 
 def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
-    """What the judge said in each order, or why there is no verdict."""
+    """Draw the verdict for each order, or why there is none."""
     found = {verdict.swapped: verdict for verdict in match_rows.verdicts(ws.db, match.id, [item.id])}
-    for swapped, settings in ((False, "Ours shown first"), (True, "The other shown first")):
+    for swapped, settings in ((False, "A shown first"), (True, "B shown first")):
         with st.container(border=True, gap="xsmall"):
             if verdict := found.get(swapped):
                 _verdict(verdict, settings)
@@ -139,7 +141,7 @@ def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
 
 
 def _verdict(verdict: Verdict, settings: str) -> None:
-    said = f"**{settings}** · ours {verdict.ours:g}, other {verdict.other:g} · {signed(verdict.ours - verdict.other)}"
+    said = f"**{settings}** · A {verdict.ours:g}, B {verdict.other:g} · {signed(verdict.ours - verdict.other)}"
     if verdict.aspects:
         said += "  \n" + " · ".join(f"{name} {a:g} / {b:g}" for name, (a, b) in verdict.aspects.items())
     st.markdown(said.replace("+", r"\+"))

@@ -1,4 +1,4 @@
-"""What a match came to, by discipline: the taxonomy coloured by the difference, beside how much was trained."""
+"""Results view: score difference of a match by discipline, and its relation to the training data."""
 
 import networkx as nx
 import pandas as pd
@@ -26,18 +26,18 @@ from pages.components.evaluate.match_view import PARTS, STRATEGIES, Seen, signed
 from pages.components.shared import page_frame, url_state
 from pages.components.shared.untrusted_text import plain
 
-COLORED = ("Score difference", "Pairs to train on")
-FEWEST = 3  # disciplines, for a correlation
+COLORED = ("Score difference", "Training pairs")
+FEWEST = 3  # disciplines required for a correlation
 ROWS = 330  # pixels
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """One match: its numbers, the taxonomy with what is picked beside it, and its parts."""
+    """Draw the numbers of a match, the taxonomy with the selection, and the breakdowns."""
     match = match_view.choose(ws)
     if match is None:
         match_view.nothing(
-            "What a judge said of two models will be drawn here by discipline. Nothing was judged yet: hold questions out as a GLAN-Test, "
-            "and have a tuned model and its base answer them.", "gavel",
+            "No verdicts yet. Score differences by discipline are shown here once a judge has compared two models: create a held-out "
+            "test, then judge a tuned model against its base model.", "gavel",
         )  # fmt: skip
         return
     seen = match_view.look(ws, match)
@@ -45,7 +45,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         return
     match_view.figures(seen)
     if not seen.outcome.judged:
-        st.info("No question has both of its verdicts yet.", icon=":material/hourglass_empty:")
+        st.info("No question has both verdicts yet.", icon=":material/hourglass_empty:")
         return
     by_discipline = match_view.parts(seen, "discipline")
     if len(by_discipline):
@@ -65,10 +65,10 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None:
-    """The taxonomy, coloured by the difference, or by how much there is to train on."""
+    """Draw the taxonomy colored by score difference or by number of pairs."""
     focus = url_state.focus()
     colored = st.segmented_control(
-        "Coloured by", COLORED, default=COLORED[0], key="evaluate_colored", required=True, label_visibility="collapsed"
+        "Color by", COLORED, default=COLORED[0], key="evaluate_colored", required=True, label_visibility="collapsed"
     )
     middle = _middle(tree, focus)
 
@@ -83,17 +83,17 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
     style = page_frame.figure_style()
     if colored == COLORED[0]:
         figure = difference_rings(difference_frame(tree, by_discipline), style, middle, focus)
-        told = "Blue: ours scored more, orange: the other did, grey: not tested."
+        told = "Blue: A scored higher; orange: B scored higher; gray: not tested."
     else:
         figure = sunburst(
             coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs"), "pairs", style, middle, focus, 560
         )
-        told = "The darker, the more answered questions there are, beside others of its kind. Grey: nothing yet."
+        told = "Darker: more answered questions; gray: none."
     st.plotly_chart(
         figure, key="evaluate_rings", on_select=pick, selection_mode="points", config={"displayModeBar": False},
-        alt=f"Taxonomy as rings, coloured by {colored.lower()}",
+        alt=f"Taxonomy as rings, colored by {colored.lower()}",
     )  # fmt: skip
-    st.caption(f"{told} Click to look into a part, the middle to go back up.")
+    st.caption(f"{told} Click a part to zoom in, the center to zoom out.")
 
 
 def _middle(tree: nx.DiGraph, focus: str | None) -> str:
@@ -104,23 +104,23 @@ def _middle(tree: nx.DiGraph, focus: str | None) -> str:
 
 
 def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
-    """What is in focus: its difference, and its disciplines."""
+    """Draw the difference in focus, and its disciplines."""
     focus = url_state.focus()
     below = set(hierarchy.disciplines_under(tree, focus))
     frame = seen.frame[seen.frame["discipline"].isin(below)] if focus else seen.frame
     found = match_statistics.outcome(frame)
     st.subheader(plain(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
     if not found.judged:
-        st.caption("Nothing was tested here.")
+        st.caption("No judged questions here.")
     else:
         between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
         st.markdown(f"**{signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
         ours, other = (plain(title(spec)) for spec in (seen.match.ours, seen.match.other))
         st.caption(
-            f"{ours}: mean {found.ours:.2f} · {other}: mean {found.other:.2f} · {number(found.wins)} won, {number(found.ties)} tied, "
-            f"{number(found.losses)} lost"
+            f"A ({ours}): mean {found.ours:.2f} · B ({other}): mean {found.other:.2f} · {number(found.wins)} wins, {number(found.ties)} ties, "
+            f"{number(found.losses)} losses"
         )
-        if st.button("Read these questions", icon=":material/quiz:", width="stretch"):
+        if st.button("Read questions", icon=":material/quiz:", width="stretch"):
             st.session_state.evaluate_asked = "Questions"
             st.rerun()
         _disciplines(tree, match_view.parts(seen, "discipline", tuple(sorted(below)) if focus else None))
@@ -143,12 +143,12 @@ def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
             "disagreement": found["disagreement"] * 100,
         }),
         key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(ids) <= 7 else ROWS,
-        alt="Disciplines by their difference",
+        alt="Score difference by discipline",
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=112),
-            "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of ours minus the other's."),
+            "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of A minus that of B."),
             "judged": st.column_config.NumberColumn("Judged", format="localized", width=62),
-            "disagreement": st.column_config.NumberColumn("Apart", format="%.0f%%", width=58, help="Questions where the two orders disagree."),
+            "disagreement": st.column_config.NumberColumn("Bias", format="%.0f%%", width=58, help="Position bias: share of questions whose two orders disagree."),
         },
     )  # fmt: skip
 
@@ -158,14 +158,14 @@ def _name(tree: nx.DiGraph, id: str) -> str:
 
 
 def _bars(tree: nx.DiGraph, seen: Seen) -> None:
-    """The difference by a part of the questions, beside the paper's where it gives any."""
+    """Draw the difference by a property of the questions, with the paper's results if available."""
     there = [part for part in PARTS if (seen.frame[part] != "").any()]
     if st.session_state.get("evaluate_by") not in there:
         st.session_state.evaluate_by = there[0]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         part = st.selectbox("By", there, format_func=PARTS.get, key="evaluate_by", width=180)
         paper = part in ("group", "discipline") and st.toggle(
-            "Beside the paper", key="evaluate_paper", help=published_results.MARK
+            "Show paper results", key="evaluate_paper", help=published_results.MARK
         )
     table = match_view.parts(seen, part)
     of_paper = None
@@ -178,18 +178,18 @@ def _bars(tree: nx.DiGraph, seen: Seen) -> None:
     }
     st.plotly_chart(
         difference_bars(table, part, page_frame.figure_style(), names.get(part), of_paper), key="evaluate_bars",
-        config={"displayModeBar": False}, alt=f"Difference of scores by {part}",
+        config={"displayModeBar": False}, alt=f"Score difference by {part}",
     )  # fmt: skip
-    told = "Whiskers: 95 % interval where at least 10 questions were judged."
+    told = "Whiskers: 95% interval, for at least 10 judged questions."
     st.caption(f"{told} {published_results.MARK}" if paper else told)
 
 
 def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: pd.DataFrame) -> None:
-    """'Where we have data, did it help?'"""
+    """Draw training pairs against score difference by discipline."""
     rows = _training_rows(ws, match)
-    st.markdown("**Where there was data, did it help?**")
+    st.markdown("**Training data and score difference**")
     if not rows:
-        st.caption("Nothing is known of what this model was trained on: only models tuned here tell.")
+        st.caption("The training data of model A is unknown; it is recorded only for models tuned here.")
         return
     found = by_discipline[by_discipline["judged"] > 0]
     points = pd.DataFrame({
@@ -202,20 +202,20 @@ def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: p
         trained_against_difference(points, page_frame.figure_style()),
         key="evaluate_helped",
         config={"displayModeBar": False},
-        alt="Training rows of each discipline against its difference",
+        alt="Training pairs against score difference by discipline",
     )
     st.caption(_correlation(points))
 
 
 def _correlation(points: pd.DataFrame) -> str:
     if len(points) < FEWEST or points["rows"].nunique() < 2 or points["difference"].nunique() < 2:
-        return f"{plural(len(points), 'discipline')}: too few, or too alike, for a correlation."
+        return f"{plural(len(points), 'discipline')}: too few, or too little variation, for a correlation."
     found, chance = match_statistics.rank_correlation(points["rows"], points["difference"])
-    word = "more data goes with more gain" if found > 0 else "more data goes with less gain"
-    sure = "" if chance < 0.05 else "; it may be chance"
+    word = "more data, larger gain" if found > 0 else "more data, smaller gain"
+    sure = "" if chance < 0.05 else "; not significant"
     return (
-        f"Spearman's rank correlation over {plural(len(points), 'discipline')}: {found:+.2f} (p = {chance:.2g}): {word}{sure}. Size of a "
-        "dot: questions judged; colour: group of the taxonomy."
+        f"Spearman correlation over {plural(len(points), 'discipline')}: {found:+.2f} (p = {chance:.2g}): {word}{sure}. Dot size: "
+        "judged questions; color: taxonomy group."
     )
 
 
@@ -230,17 +230,17 @@ def _training_rows(ws: Workspace, match: Match) -> dict[str, int]:
 
 
 def _aspects(ws: Workspace, seen: Seen) -> None:
-    """What the judge looked at, where it said so."""
+    """Draw the mean scores by aspect, if the judge gave any."""
     match, aspects = seen.match, match_view.aspects(ws, seen)
     if not aspects:
         return
-    st.markdown("**What the judge looked at**")
+    st.markdown("**Scores by aspect**")
     st.plotly_chart(
         aspect_figure({name.capitalize(): pair for name, pair in aspects.items()}, title(match.ours), title(match.other), page_frame.figure_style()),
         key="evaluate_aspects", config={"displayModeBar": False}, alt="Mean scores of both models by aspect",
     )  # fmt: skip
     if match.judge == "scripted":
         st.caption(
-            f"The scripted judge counts words that an answer shares with its textbook's. It knows {number(3)} disciplines and understands "
-            "nothing: it shows how judging works, not how good a model is."
+            f"The scripted judge counts words that an answer shares with its textbook of {number(3)} disciplines. It demonstrates judging "
+            "and does not measure the quality of a model."
         )

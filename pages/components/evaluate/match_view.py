@@ -1,4 +1,4 @@
-"""Which match is looked at, and what it came to: shared by the views of the Evaluate page."""
+"""The selected match and its statistics, shared by views of the Evaluate page."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ STRATEGIES = {"single": "one class session", "pair": "two class sessions"}
 
 @dataclass(frozen=True)
 class Seen:
-    """A match as it now stands: its questions (`outcome.item_frame`), what they came to, and what is missing."""
+    """A match with its questions (`match_statistics.item_frame`), outcome and gaps."""
 
     match: Match
     frame: pd.DataFrame
@@ -35,13 +35,13 @@ class Seen:
 
 
 def names(match: Match) -> str:
-    """'maths beside maths before tuning · first · scripted'."""
+    """Return the label of a match: 'maths vs maths before tuning · first · scripted judge'."""
     judge = "scripted judge" if match.judge == "scripted" else match.judge
-    return f"{title(match.ours)} beside {title(match.other)} · {match.test_name} · {judge}"
+    return f"{title(match.ours)} vs {title(match.other)} · {match.test_name} · {judge}"
 
 
 def choose(ws: Workspace) -> Match | None:
-    """The field that chooses a match; None where there is none."""
+    """Draw the choice of the match; returns None if there is none."""
     found = {match.id: match for match in match_rows.matches(ws.db)}
     if not found:
         return None
@@ -56,7 +56,7 @@ def choose(ws: Workspace) -> Match | None:
 
 
 def nothing(told: str, icon: str) -> None:
-    """What will be here once two models were judged, and the way there."""
+    """Draw the empty state with a button to the Judge view."""
     st.info(told, icon=f":material/{icon}:")
     if st.button("Judge two models", type="primary", icon=":material/gavel:"):
         st.session_state.evaluate_asked = "Judge"
@@ -64,7 +64,7 @@ def nothing(told: str, icon: str) -> None:
 
 
 def look(ws: Workspace, match: Match) -> Seen | None:
-    """What a match came to; None, with the fault said, where its test is gone."""
+    """Return the statistics of a match, or None after showing the error if its test was removed."""
     state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at
     try:
         frame, found, gaps = _seen(ws, state)
@@ -75,17 +75,21 @@ def look(ws: Workspace, match: Match) -> Seen | None:
 
 
 def parts(seen: Seen, column: str, disciplines: tuple[str, ...] | None = None) -> pd.DataFrame:
-    """The outcome by a column (`outcome.by`), of all questions or those of some disciplines."""
+    """Return the outcome by a column (`match_statistics.by`), of all questions or of some disciplines."""
     return _parts(seen.frame, (*seen.state, column, disciplines))
 
 
 def aspects(ws: Workspace, seen: Seen) -> dict[str, tuple[float, float]]:
-    """The mean scores of both sides by aspect."""
+    """Return the mean scores of both sides by aspect."""
     return _aspects(ws, seen.state)
 
 
 def item(ws: Workspace, match: Match, id: str) -> GlanTestItem:
-    """An item of the match's test; GlanError when the test is gone."""
+    """Return an item of the match's test.
+
+    Raises:
+        GlanError: If the test was removed.
+    """
     return _items(ws, str(ws.folder), match.test_name, match.test)[id]
 
 
@@ -113,69 +117,69 @@ def _seen(_ws: Workspace, state: tuple) -> tuple[pd.DataFrame, Outcome, Missing]
 
 
 def figures(seen: Seen) -> None:
-    """What it came to, in numbers."""
+    """Draw the outcome in numbers."""
     found, gaps = seen.outcome, seen.missing
     with st.grid(5, gap="small", min_column_width=120):
         st.metric(
-            "Difference", signed(found.difference), help="avg_score(ours) − avg_score(other), scores from 1 to 10, over both "
-            "orders of every judged question. Above 0 ours is better. This is the paper's measure.",
+            "Difference", signed(found.difference), help="avg_score(A) − avg_score(B), scores from 1 to 10, over both orders of all "
+            "judged questions. Above 0, A is better. This is the paper's metric.",
         )  # fmt: skip
         between = f"{found.low:+.2f} to {found.high:+.2f}" if found.low is not None else "–"
         st.metric(
-            "95 % interval", between, help="Bootstrap over questions (2,000 resamples, percentiles). Where it holds 0, the two can't be "
-            "told apart. Needs 10 judged questions.",
+            "95% interval", between, help="Bootstrap over questions (2,000 resamples, percentiles). If it includes 0, the difference is "
+            "not significant. Requires 10 judged questions.",
         )  # fmt: skip
         st.metric(
-            "Won · tied · lost", f"{number(found.wins)} · {number(found.ties)} · {number(found.losses)}",
-            help="Questions, by the mean difference of both orders.",
+            "Wins · ties · losses", f"{number(found.wins)} · {number(found.ties)} · {number(found.losses)}",
+            help="Questions by the sign of the mean difference over both orders, for A.",
         )  # fmt: skip
         apart = "–" if found.disagreement is None else f"{found.disagreement:.0%}"
         st.metric(
-            "Orders disagree", apart, help="Share of questions where the judge prefers differently once the answers change places. Lower "
-            "is better: 100 % is a judge who looks at the place alone.",
+            "Position bias", apart, help="Share of questions where the judge's preference changes with the order of the answers. Lower "
+            "is better; at 100% the judge looks only at the position.",
         )  # fmt: skip
         st.metric(
             "Judged", f"{number(found.judged)} of {number(found.questions)}",
-            help="Questions with a readable verdict in both orders, of those that were asked.",
+            help="Questions with a parsed verdict in both orders, of all questions.",
         )  # fmt: skip
     _counted(gaps, title(seen.match.ours), title(seen.match.other))
 
 
 def _counted(gaps: Missing, ours: str, other: str) -> None:
-    """What was refused, empty, cut or could not be read: never dropped in silence."""
+    """Draw the number of answers that were refused, empty or cut off, and of unparsed verdicts."""
     parts = [match_statistics.gap_words(gaps)] if match_statistics.gap_words(gaps) else []
     for stage, who in ((OURS, ours), (OTHER, other)):
         for count, what in (
             (gaps.refusals[stage], "refused"),
             (gaps.empty[stage], "empty"),
-            (gaps.cut[stage], "cut at the limit"),
+            (gaps.cut[stage], "cut off at the token limit"),
         ):
             if count:
                 parts.append(f"{plural(count, 'answer')} of {shorten(who, 40)} {what}")
     if parts:
-        st.caption(f":material/info: Counted: {plain('; '.join(parts))}.")
+        st.caption(f":material/info: Included: {plain('; '.join(parts))}.")
 
 
 def trust(ws: Workspace, match: Match) -> None:
-    """What tells whether the match can be believed: whether the models were trained on its questions."""
+    """Draw the validity of a match: overlap of the training data with the test, identical models, weights."""
     about = match.about
     for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
         given = about.get("given_away", {}).get(stage) or {}
         if given.get("number"):
             st.warning(
-                f"{plain(title(spec))} was trained on {plural(given['number'], 'row')} that give questions of this test away (of "
-                f"{number(given['rows'])} in {plain(given['snapshot'])}): its score says less than it seems. Freeze a test before the "
-                "snapshot is taken, or draw one from what the snapshot held out.", icon=":material/warning:",
+                f"{plain(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of "
+                f"{number(given['rows'])} in {plain(given['snapshot'])}), so its score is inflated. Create a test before the training "
+                "snapshot, or from the snapshot's validation split.", icon=":material/warning:",
             )  # fmt: skip
         elif "number" in given:
             st.caption(
-                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {plain(title(spec))} combines the key "
-                "concepts of a test question, or nearly repeats one."
+                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {plain(title(spec))} shares the key "
+                "concepts of a test question or is a near duplicate of one."
             )
         elif given.get("fault"):
-            st.caption(f":material/help: What {plain(title(spec))} was trained on can't be checked: {plain(given['fault'])}")
+            st.caption(f":material/help: The training data of {plain(title(spec))} cannot be checked: {plain(given['fault'])}")
     if about.get("same"):
-        st.caption(":material/info: Both sides are the same model, asked alike: the difference should be 0.")
+        st.caption(":material/info: A and B are the same model with the same settings: the expected difference is 0.")
     weights = {
         title(spec): about.get("weights", {}).get(stage) or {} for stage, spec in ((OURS, match.ours), (OTHER, match.other))
     }
@@ -185,12 +189,12 @@ def trust(ws: Workspace, match: Match) -> None:
         if found
     ]
     st.caption(
-        f"Test {plain(match.test_name)} ({match.test.removeprefix('sha256:')[:12]}) · judged {ago(match.at)} · answers at temperature "
-        f"{about.get('temperature', 0):g}, up to {number(about.get('tokens', 0))} tokens"
+        f"Test {plain(match.test_name)} ({match.test.removeprefix('sha256:')[:12]}) · judged {ago(match.at)} · temperature "
+        f"{about.get('temperature', 0):g}, max new tokens {number(about.get('tokens', 0))}"
         + (f" · weights {', '.join(hashes)}" if hashes else "")
     )
 
 
 def signed(value: float | None) -> str:
-    """'+1.24', or a dash for None."""
+    """Format a difference with its sign, as '+1.24'; a dash for None."""
     return "–" if value is None or value != value else f"{value:+.2f}"

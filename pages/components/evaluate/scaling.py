@@ -1,4 +1,4 @@
-"""The scaling study: how much do more rows bring? The form that trains nested parts, and the curves of what came of them."""
+"""Scaling view: loss and score against the number of training rows, and the form of a study."""
 
 import networkx as nx
 import pandas as pd
@@ -23,11 +23,11 @@ from pages.components.shared.untrusted_text import fault, plain
 
 SHARES = "1, 3, 10, 30, 100"
 PICKED = "run_scaling_study"
-NO_TEST = "held-out loss alone"
+NO_TEST = "validation loss only"
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
-    """The study that is looked at, and the form of another."""
+    """Draw the selected study and the form for a new one."""
     busy = job_panel.progress(ws, "scaling")
     if not busy:
         row_choice.outcome(ws, "scaling")
@@ -38,20 +38,20 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             _study(ws, [settings for settings, _ in found])
         else:
             st.info(
-                "Would more rows help, or is the recipe the limit? A study trains the same recipe on nested parts of a snapshot and draws "
-                "loss and score against rows, with a curve through them. There is none yet.", icon=":material/stacked_line_chart:",
+                "No studies yet. A study trains one recipe on nested subsets of a snapshot and fits curves of loss and score against the "
+                "number of rows, to show whether more data would help.", icon=":material/stacked_line_chart:",
             )  # fmt: skip
     with right:
         if not ws.read_only:
-            _form(ws, busy)
+            _form(ws, busy=busy)
 
 
-def _study(ws: Workspace, orders: list[ScalingSettings]) -> None:
-    names = [settings.name for settings in orders]
+def _study(ws: Workspace, studies: list[ScalingSettings]) -> None:
+    names = [settings.name for settings in studies]
     if st.session_state.get(PICKED) not in names:
         st.session_state[PICKED] = names[0]
     name = st.selectbox("Study", names, key=PICKED, label_visibility="collapsed", width=340)
-    settings = orders[names.index(name)]
+    settings = studies[names.index(name)]
     try:
         found = scaling_job.points(ws, settings)
     except GlanError as error:
@@ -59,24 +59,22 @@ def _study(ws: Workspace, orders: list[ScalingSettings]) -> None:
         return
     loss, score = scaling_job.loss_curve(found), scaling_job.score_curve(found)
     with st.grid(2, gap="small", min_column_width=300):
-        _picture("loss", found, loss, any(point.loss is not None for point in found))
-        _picture("score", found, score, any(point.difference is not None for point in found))
+        _picture("loss", found, loss, there=any(point.loss is not None for point in found))
+        _picture("score", found, score, there=any(point.difference is not None for point in found))
     _table(found)
-    recipe = RECIPES[settings.finetune["recipe"]].label if settings.finetune.get("recipe") in RECIPES else "its own settings"
+    recipe = RECIPES[settings.finetune["recipe"]].label if settings.finetune.get("recipe") in RECIPES else "custom settings"
     beside = (
         ""
         if settings.judge is None
-        else f" Scores: beside {settings.judge.get('other', 'reference')}, by {settings.judge.get('teacher', 'scripted')}."
+        else f" Scores: vs {settings.judge.get('other', 'reference')}, judged by {settings.judge.get('teacher', 'scripted')}."
     )
-    st.caption(
-        plain(f"Snapshot {settings.finetune['snapshot']}, recipe {recipe}: a smaller part is within every larger one.{beside}")
-    )
+    st.caption(plain(f"Snapshot {settings.finetune['snapshot']}, recipe {recipe}, nested subsets.{beside}"))
 
 
-def _picture(what: str, found: list[Point], curve: Curve | None, there: bool) -> None:
+def _picture(what: str, found: list[Point], curve: Curve | None, *, there: bool) -> None:
     with st.container():
         if not there:
-            st.caption("No held-out loss yet." if what == "loss" else "Not judged.")
+            st.caption("No validation loss yet." if what == "loss" else "Not judged.")
             return
         draw = loss_figure if what == "loss" else score_figure
         st.plotly_chart(
@@ -85,12 +83,12 @@ def _picture(what: str, found: list[Point], curve: Curve | None, there: bool) ->
         )  # fmt: skip
         if curve:
             few = (
-                " Few points: it says little."
+                " Too few points for a reliable fit."
                 if sum(point.loss is not None for point in found) < scaling_job.FEWEST_FOR_LAW
                 else ""
             )
             st.caption(
-                f"Fitted: {plain(curve.formula)}, R² {curve.r2:.2f}.{few}",
+                f"Fit: {plain(curve.formula)}, R² {curve.r2:.2f}.{few}",
                 help="Least squares; n is the number of training rows.",
             )
 
@@ -103,25 +101,25 @@ def _table(found: list[Point]) -> None:
             "interval": [None if p.low is None else f"{p.low:+.2f} to {p.high:+.2f}" for p in found],
             "judged": [p.judged or None for p in found],
         }),
-        hide_index=True, placeholder="–", alt="What came of each part",
+        hide_index=True, placeholder="–", alt="Results by subset",
         column_config={
             "rows": st.column_config.NumberColumn("Rows", format="localized", width=70),
             "model": st.column_config.TextColumn("Model", width=140),
-            "loss": st.column_config.NumberColumn("Held-out loss", format="%.3f", width=100),
+            "loss": st.column_config.NumberColumn("Validation loss", format="%.3f", width=100),
             "difference": st.column_config.NumberColumn("Difference", format="%+.2f", width=85),
-            "interval": st.column_config.TextColumn("95 % interval", width=120, alignment="right"),
+            "interval": st.column_config.TextColumn("95% interval", width=120, alignment="right"),
             "judged": st.column_config.NumberColumn("Judged", format="localized", width=65),
         },
     )  # fmt: skip
 
 
-def _form(ws: Workspace, busy: bool) -> None:
-    """Which recipe on which parts of what, and who judges."""
+def _form(ws: Workspace, *, busy: bool) -> None:
+    """Draw snapshot, recipe, subsets and judge, with the start button."""
     st.markdown("**Plan a study**")
     snapshots = {one.name: one for one in list_snapshots(ws)}
     if not snapshots:
-        st.caption("A study trains on a snapshot, and measures on what that holds out. There is none yet.")
-        if st.button("Take a snapshot", type="primary", icon=":material/photo_camera:"):
+        st.caption("A study trains on a snapshot and measures on its validation split. No snapshots yet.")
+        if st.button("Create snapshot", type="primary", icon=":material/photo_camera:"):
             st.session_state.dataset_view = "Snapshots"
             url_state.go("pages/dataset.py")
         return
@@ -130,35 +128,35 @@ def _form(ws: Workspace, busy: bool) -> None:
     snapshot = st.selectbox("Snapshot", list(snapshots), key="run_scaling_snapshot")
     alike = {f"like:{model.name}": model for model in list_models(ws) if not model.merged_from}
     recipe = st.selectbox(
-        "Trained", [*RECIPES, *alike], key="run_scaling_recipe",
-        format_func=lambda r: f"as {alike[r].name} was" if r in alike else f"by the recipe {RECIPES[r].label}",
-        help="By a recipe as it stands, or with all settings of a model that was tuned here.",
+        "Training settings", [*RECIPES, *alike], key="run_scaling_recipe",
+        format_func=lambda r: f"as model {alike[r].name}" if r in alike else f"recipe {RECIPES[r].label}",
+        help="A recipe with its defaults, or all settings of a tuned model.",
     )  # fmt: skip
     settings = dict(alike[recipe].settings) if recipe in alike else {"recipe": recipe, **RECIPES[recipe].values}
     with st.grid(2, gap="small", min_column_width=120):
         name = st.text_input("Name", key="run_scaling_name", placeholder=_free_name(ws))
-        shares = st.text_input("Parts in %", key="run_scaling_shares", placeholder=SHARES)
-    test = st.selectbox("Judged on", [*(one.name for one in list_tests(ws)), NO_TEST], key="run_scaling_test")
+        shares = st.text_input("Subset sizes (%)", key="run_scaling_shares", placeholder=SHARES)
+    test = st.selectbox("Test", [*(one.name for one in list_tests(ws)), NO_TEST], key="run_scaling_test")
     judge = None
     if test != NO_TEST:
-        per = st.number_input("Questions of each discipline", 1, None, None, key="run_scaling_questions", placeholder="all")
+        per = st.number_input("Questions per discipline", 1, None, None, key="run_scaling_questions", placeholder="all")
         teacher = teacher_form.fields("run_scaling_judge")
         if teacher is None:
             return
         judge = {"test": test, **{name: value for name, value in (teacher | {"questions": per}).items() if value is not None}}
-        st.caption("Judged beside the test's reference answers: the same opponent for every part.")
+        st.caption("Judged against the test's reference answers, the same opponent for every subset.")
     try:
         values = {"name": slug(name) if name.strip() else _free_name(ws), "finetune": settings | {"snapshot": snapshot},
                   "shares": _shares(shares or SHARES), "judge": judge}  # fmt: skip
         settings = read_settings(ScalingSettings, values)
-        orders = scaling_job.check(ws, settings)
+        finetunes = scaling_job.check(ws, settings)
     except GlanError as error:
         fault(error)
         return
     sizes = ", ".join(number(tune.rows) for tune in orders)
-    st.caption(f"{plural(len(orders), 'model')} on {sizes} rows, one after the other; each is a run of its own.")
+    st.caption(f"{plural(len(finetunes), 'model')} on {sizes} rows, trained one after the other as separate runs.")
     st.button(
-        f"Start · {plural(len(orders), 'model')}", type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy,
+        f"Start study · {plural(len(finetunes), 'model')}", type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy,
         on_click=_begin, args=(ws, settings),
     )  # fmt: skip
 
@@ -173,7 +171,7 @@ def _shares(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) / 100 for part in text.replace("%", "").replace(";", ",").split(",") if part.strip())
     except ValueError:
-        raise GlanError(f"Parts in %: {text!r} are no numbers; write them as {SHARES}.") from None
+        raise GlanError(f"Subset sizes: {text!r} are not numbers. Enter percentages such as {SHARES}.") from None
 
 
 def _free_name(ws: Workspace) -> str:

@@ -103,7 +103,8 @@ def _choose_workspace(in_url: str | None) -> Path | None:
 
 
 def _first(names: list[str]) -> int:
-    return names.index("demo") if "demo" in names else 0
+    """Index of the workspace to open first: the one `glan studio DIR` was called with, else the demo."""
+    return next((names.index(name) for name in (os.environ.get("GLAN_WORKSPACE"), "demo") if name in names), 0)
 
 
 def _new_workspace() -> None:

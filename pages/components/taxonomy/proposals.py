@@ -69,7 +69,7 @@ def _count_votes(ws: Workspace, tree: nx.DiGraph, every: list[Proposal], tallies
 
 def _decide(ws: Workspace) -> None:
     """Apply the votes and show why an accepted proposal could not be added."""
-    for name, reason in tree_editing.decide(ws, url_state.user()).refused:
+    for name, reason in tree_editing.apply_votes(ws, url_state.user()).refused:
         st.toast(f"{plain(name)} could not be added: {plain(reason)}", icon=":material/warning:")
 
 
