@@ -1,22 +1,48 @@
-# Two commands: `make run` opens the studio on the demo workspace, `make test` runs the whole suite.
+# `make run` opens the studio on the demo workspace; `make test` runs the tests that every change must pass.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKSPACES ?= workspaces
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 run: .venv/installed
 	@test -e $(WORKSPACES)/demo/glan.sqlite || $(BIN)/glan init $(WORKSPACES)/demo --demo
-	GLAN_HOME=$(WORKSPACES) $(BIN)/streamlit run streamlit_app.py
+	$(BIN)/glan studio $(WORKSPACES)
 
-test: .venv/installed-dev
+# Lint, layers, types, unit tests, pages, and the main paths in a browser: under 10 minutes on 2 cores.
+test: lint
+	$(PYTEST) -m "not slow and not real"
+
+# Lint and the unit tests without pages, browser and training: under 90 seconds.
+test-fast: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(PYTEST) -m "not slow and not real and not browser and not pages and not training"
+
+# The rest: slow cases, built wheel, how-tos, real models and original data files.
+test-all: test test-rest
+
+test-rest: .venv/installed-dev
+	$(PYTEST) -m "slow or real"
+
+lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser"
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+coverage: .venv/installed-dev
+	$(PYTEST) -m "not real" --cov=glan_core --cov=pages --cov-branch --cov-report=term
+
+# Generated pages of the documentation: reference, package diagram, schema.
+docs: .venv/installed-dev
+	$(BIN)/python docs/generate.py
+
+wheel: .venv/installed-dev
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 .venv/installed: requirements.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("GLAN Studio needs Python 3.11 or newer: say which with make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) can't make virtual environments here: on Debian, apt-get install python3-venv" >&2; exit 1; }
-	@# A try that was cut short may have left half an environment: without a pip that runs it is made anew.
+	$(PYTHON) -c 'import sys; sys.exit("GLAN Studio needs Python 3.11 or newer. Name one with make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@# An interrupted installation may have left an incomplete environment: without a working pip it is created anew.
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
@@ -27,6 +53,6 @@ test: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv *.egg-info
+	rm -rf .venv dist *.egg-info
 
-.PHONY: run test clean
+.PHONY: run test test-fast test-all test-rest lint coverage docs wheel clean

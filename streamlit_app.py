@@ -1,14 +1,11 @@
 """Entry point of GLAN Studio: page config, logo and navigation (`streamlit run streamlit_app.py` or `make run`)."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from glan_core.errors import GlanError
+from glan_core.resources import ASSETS
 from glan_core.workspace import Damaged
 from pages.components.shared.untrusted_text import fault
-
-ASSETS = Path(__file__).parent / "assets"
 
 st.set_page_config(page_title="GLAN Studio", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(

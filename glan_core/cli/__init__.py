@@ -44,11 +44,11 @@ def _refuse(sentence: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from glan_core.cli import chat, clean, dataset, diversity, evaluate, finetune, generate, judge, setup, show, taxonomy
+    from glan_core.cli import chat, clean, dataset, diversity, evaluate, finetune, generate, judge, setup, show, studio, taxonomy
 
     parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
     parser.add_argument("--version", action="version", version=f"glan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (setup, taxonomy, generate, clean, show, diversity, dataset, judge, finetune, chat, evaluate):
+    for module in (setup, studio, taxonomy, generate, clean, show, diversity, dataset, judge, finetune, chat, evaluate):
         module.add_commands(commands)
     return parser

@@ -204,12 +204,12 @@ def _proposals(args: argparse.Namespace) -> None:
 
 
 def _vote(args: argparse.Namespace) -> None:
-    tree_editing.vote(Workspace.open(args.dir), args.id, args.verdict == "keep", args.who)
+    tree_editing.vote(Workspace.open(args.dir), args.id, keep=args.verdict == "keep", voter=args.who)
     data = {"id": args.id, "verdict": args.verdict, "who": args.who}
     report(data, [f"{args.who} votes to {args.verdict} {args.id}."], as_json=args.json)
 
 
 def _decide(args: argparse.Namespace) -> None:
-    verdict = tree_editing.decide(Workspace.open(args.dir), args.who)
+    verdict = tree_editing.apply_votes(Workspace.open(args.dir), args.who)
     counts = (len(verdict.added), len(verdict.rejected), len(verdict.removed))
     report(asdict(verdict), ["Added {:,}, rejected {:,}, removed {:,} nodes.".format(*counts)], as_json=args.json)

@@ -1,0 +1,52 @@
+"""`glan studio`: open the studio in a browser."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from glan_core.errors import GlanError
+from glan_core.resources import STUDIO
+from glan_core.workspace.workspace import FILE
+
+DEFAULT_HOME = "workspaces"
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands of this module."""
+    studio = commands.add_parser("studio", help="open the studio in a browser")
+    studio.add_argument(
+        "dir", nargs="?", metavar="DIR",
+        help=f"a workspace, or a folder of workspaces (default: $GLAN_HOME, else ./{DEFAULT_HOME})",
+    )  # fmt: skip
+    studio.add_argument("--port", type=int, metavar="N", help="port of the page server (default: 8501, or the next free one)")
+    studio.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    studio.set_defaults(command=_studio)
+
+
+def _studio(args: argparse.Namespace) -> int:
+    if importlib.util.find_spec("streamlit") is None:
+        raise GlanError("The studio needs streamlit. Install it with: pip install streamlit")
+    command = [sys.executable, "-m", "streamlit", "run", str(STUDIO / "streamlit_app.py")]
+    command += ["--server.port", str(args.port)] if args.port is not None else []
+    command += ["--server.headless", "true"] if args.no_browser else []
+    sys.stdout.flush()
+    os.execve(sys.executable, command, os.environ | studio_environment(args.dir))
+    raise AssertionError("not reached")
+
+
+def studio_environment(folder: str | None) -> dict[str, str]:
+    """Environment variables that tell the pages where the workspaces are, and which one to open first.
+
+    Raises:
+        GlanError: If the folder does not exist.
+    """
+    if folder is None:
+        return {} if os.environ.get("GLAN_HOME") else {"GLAN_HOME": str(Path(DEFAULT_HOME).absolute())}
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise GlanError(f"{path} does not exist. Create a workspace with 'glan init {folder}'.")
+    if (path / FILE).exists():
+        return {"GLAN_HOME": str(path.parent), "GLAN_WORKSPACE": path.name}
+    return {"GLAN_HOME": str(path)}
