@@ -1,1 +1,1 @@
-
+"""The taxonomy: its structure, file formats, editing and coverage."""

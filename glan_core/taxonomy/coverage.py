@@ -1,4 +1,4 @@
-"""Coverage: how much of its target each discipline has reached, from counters alone."""
+"""Coverage: how much of its target each discipline has reached, computed from counters."""
 
 from dataclasses import dataclass
 
@@ -25,16 +25,23 @@ MEASURES = (
     "tested",
     *(f"dropped_{reason}" for reason in REASONS),
 )
-ASSUMED_SUBJECTS = 100  # the paper's lower bound for a discipline, where nobody has asked for its subjects yet
+ASSUMED_SUBJECTS = 100  # the paper's lower bound per discipline, used until its subjects are known
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Where a node stands: the sums of its disciplines' counters, the pairs that those with a target want and have.
+    """Progress of a node of the taxonomy, summed over its disciplines.
 
-    `share` is the mean over ALL disciplines below of the share of its target that each has reached, 0 for one without a
-    target, so that a field is not covered because one of its disciplines is; None where none has a target. `reached`
-    counts no more pairs of a discipline than it wants. `last_at` is when the latest reply for one of them arrived.
+    Attributes:
+        node_id: Id of the node, '' for the whole taxonomy.
+        counts: Sum of each counter.
+        wanted: Target number of pairs.
+        reached: Number of pairs, capped per discipline at its target.
+        disciplines: Number of disciplines.
+        begun: Number of disciplines with subjects.
+        share: Mean fraction of the target that the disciplines reached, with 0 for disciplines without a target; None if no
+            discipline has a target.
+        last_at: Time of the latest reply, in seconds since 1970.
     """
 
     node_id: str
@@ -48,20 +55,20 @@ class Coverage:
 
     @property
     def kept(self) -> int:
-        """How many pairs the dataset takes: nobody rejected them, and no check found anything that was not overruled."""
+        """Number of pairs in the dataset: not rejected and without an active tag."""
         return int(self.counts["pairs"] - sum(self.counts[f"dropped_{reason}"] for reason in REASONS))
 
     @property
     def kept_share(self) -> float | None:
-        """The share of pairs that the dataset takes; None without pairs."""
+        """Fraction of the pairs that are in the dataset, None without pairs."""
         return self.kept / self.counts["pairs"] if self.counts["pairs"] else None
 
 
 def coverage_by_node(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str, Coverage]:
-    """The standing of every live node of the taxonomy, and of the whole under the id ''.
+    """Return the coverage of every live node, and of the whole taxonomy under the id ''.
 
-    A discipline wants `questions_per_syllabus` pairs for each of its subjects, as many as `max_subjects` allows; before
-    its subjects are known it is taken to have as many as allowed, or 100.
+    The target of a discipline is `questions_per_syllabus` pairs for each subject, up to `max_subjects`. Until its subjects are
+    known, it is assumed to have `max_subjects`, or 100.
     """
     tree = tree_editing.tree(ws) if tree is None else tree
     counters, targets = call_rows.counters(ws.db), taxonomy_rows.targets(ws.db)
@@ -83,14 +90,14 @@ def coverage_by_node(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str,
     with_target = hierarchy.roll_up(tree, dict.fromkeys(wanted, 1))
     latest = hierarchy.roll_up(tree, {id: c["last_at"] for id, c in live.items() if "last_at" in c}, max)
 
-    def standing(node_id: str, ids: list[str]) -> Coverage:
-        disciplines = sum(numbers[id] for id in ids)
+    def coverage(node_id: str, ids: list[str]) -> Coverage:
+        disciplines = int(sum(numbers[id] for id in ids))
         return Coverage(
             node_id, {m: sum(sums[m][id] for id in ids) for m in MEASURES}, int(sum(of_wanted[id] for id in ids)),
-            int(sum(of_reached[id] for id in ids)), disciplines, sum(begun[id] for id in ids),
-            sum(shares[id] for id in ids) / disciplines if any(with_target[id] for id in ids) else None,
+            int(sum(of_reached[id] for id in ids)), disciplines, int(sum(begun[id] for id in ids)),
+            sum(shares[id] for id in ids) / disciplines if any(with_target[id] > 0 for id in ids) else None,
             max((latest[id] for id in ids), default=0) or None,
         )  # fmt: skip
 
     tops = [id for id, parents in tree.in_degree() if parents == 0]
-    return {"": standing("", tops), **{id: standing(id, [id]) for id in tree}}
+    return {"": coverage("", tops), **{id: coverage(id, [id]) for id in tree}}

@@ -1,13 +1,13 @@
-"""The taxonomy: the tree field > sub-field > discipline below which all else is generated.
+"""The taxonomy as a tree: field > sub-field > discipline.
 
-A taxonomy travels as a list of `Node` (files, database rows, proposals) and is asked questions as a networkx tree:
+A taxonomy is stored as a list of `Node` (files, database rows, proposals) and queried as a networkx tree:
 
-    check(nodes)                        # is it a taxonomy at all?
+    check(nodes)                        # raises TaxonomyError if invalid
     tree = tree_of(nodes)
     path(tree, "urology")               # [Applied Sciences, Medicine and health, Surgical specialties, Urology]
     roll_up(tree, {"urology": 12})      # {"applied-sciences": 12, ..., "urology": 12, "history": 0}
 
-Depth is not uniform: a discipline may hang from a field or from any sub-field. Everything here is a pure function.
+Depth is not uniform: the parent of a discipline is a field or any sub-field. All functions are pure.
 """
 
 import operator
@@ -26,7 +26,7 @@ from glan_core.records import Node
 
 KINDS = ("field", "sub-field", "discipline")
 
-# The order is fixed: pictures take the hue of a group from its place here.
+# The order is fixed: figures derive the hue of a group from its index.
 GROUPS = (
     "Academic-Humanities",
     "Academic-Social Science",
@@ -38,7 +38,7 @@ GROUPS = (
     "Industry-Agriculture",
 )
 
-# Far above any real taxonomy (ours has 4 levels), far below the recursion limit that writing a nested file would hit.
+# Far above real taxonomies (the default one has 4 levels), far below the recursion limit for writing nested files.
 MAX_DEPTH = 50
 SIMILAR_RATIO = 0.85
 
@@ -46,12 +46,12 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class TaxonomyError(GlanError):
-    """A taxonomy, or a file that should hold one, is not what it must be."""
+    """A taxonomy or taxonomy file is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaxonomyDiff:
-    """What changed between two taxonomies, nodes matched by id; a node may stand in several of the pair lists."""
+    """Differences between two taxonomies, with nodes matched by id; a node may be in several of the pair lists."""
 
     added: list[Node]
     removed: list[Node]
@@ -61,9 +61,9 @@ class TaxonomyDiff:
 
 
 def tree_of(nodes: Iterable[Node]) -> nx.DiGraph:
-    """The tree of `nodes`: edges from parent to child, each `Node` under the attribute 'node', given order kept.
+    """Build a directed graph from parent to child, with each `Node` as the attribute 'node' and the order preserved.
 
-    It does not check: of nodes that `check` would refuse it makes a graph that is no tree.
+    The nodes are not validated; invalid nodes may yield a graph that is not a tree.
     """
     tree = nx.DiGraph()
     nodes = list(nodes)
@@ -73,14 +73,18 @@ def tree_of(nodes: Iterable[Node]) -> nx.DiGraph:
 
 
 def check(nodes: Sequence[Node], where: Mapping[str, str] | None = None) -> None:
-    """Make sure that `nodes` are a taxonomy; no nodes at all are an empty one.
+    """Validate a taxonomy; an empty list is a valid empty taxonomy.
 
-    `where` tells for an id where its node was written ('line 12'), for the message. A sub-field without children is
-    fine (a draft has them), and so is a field without a group.
+    Sub-fields without children and fields without a group are valid.
 
-    Raises TaxonomyError at the first of: an id used twice or not a slug, an empty or untidy name, an unknown kind or
-    group, a group on anything but a field, an unknown parent, a cycle, a field with a parent or another node without
-    one, a discipline with children, more than MAX_DEPTH levels, siblings with the same name.
+    Args:
+        nodes: The nodes.
+        where: Location of each id in its file ('line 12'), for messages.
+
+    Raises:
+        TaxonomyError: If an id is duplicated or not a slug, a name is empty or not trimmed, a kind or group is unknown, a node
+            other than a field has a group, a parent is missing or a discipline, parents form a cycle, a field has a parent or
+            another node has none, the tree is deeper than MAX_DEPTH, or siblings share a name.
     """
     where = where or {}
 
@@ -90,7 +94,7 @@ def check(nodes: Sequence[Node], where: Mapping[str, str] | None = None) -> None
     by_id: dict[str, Node] = {}
     for node in nodes:
         if node.id in by_id:
-            raise TaxonomyError(f"{place(node.id)}: the id {quoted(node.id)} is used twice; every node needs its own")
+            raise TaxonomyError(f"{place(node.id)}: the id {quoted(node.id)} is used twice; ids must be unique")
         by_id[node.id] = node
         _check_node(node, place(node.id))
     for node in nodes:
@@ -105,7 +109,7 @@ def check(nodes: Sequence[Node], where: Mapping[str, str] | None = None) -> None
 
 
 def _check_node(node: Node, place: str) -> None:
-    """Raise TaxonomyError for what is wrong with `node` on its own."""
+    """Validate a node on its own."""
     if not _SLUG.fullmatch(node.id) or len(node.id) > MAX_SLUG:
         raise TaxonomyError(
             f"{place}: the id {quoted(node.id)} must be 1 to {MAX_SLUG} lowercase letters a-z, digits and "
@@ -118,73 +122,72 @@ def _check_node(node: Node, place: str) -> None:
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in node.name):
         raise TaxonomyError(f"{place}: the name {quoted(node.name)} must be one line without control characters")
     if any(unicodedata.category(c) == "Cs" for c in node.description):
-        raise TaxonomyError(f"{place}: the description of {quoted(node.id)} holds half a character (a lone surrogate)")
+        raise TaxonomyError(f"{place}: the description of {quoted(node.id)} contains a lone surrogate")
     if node.kind not in KINDS:
         raise TaxonomyError(f"{place}: the kind {quoted(node.kind)} is unknown; it is one of {', '.join(KINDS)}")
     if node.group is None:
         return
     if node.kind != "field":
         raise TaxonomyError(
-            f"{place}: {quoted(node.id)} is a {node.kind}, but only fields state a group; the nodes below inherit it"
+            f"{place}: {quoted(node.id)} is a {node.kind}, but only fields have a group; their descendants inherit it"
         )
     if node.group not in GROUPS:
         raise TaxonomyError(f"{place}: the group {quoted(node.group)} is unknown; it is one of {', '.join(GROUPS)}")
 
 
 def _check_parent(node: Node, by_id: Mapping[str, Node], place: str) -> None:
-    """Raise TaxonomyError if a node of this kind may not hang where `node` hangs."""
+    """Validate the parent of a node."""
     if node.kind == "field" and node.parent_id is not None:
         raise TaxonomyError(
-            f"{place}: the field {quoted(node.id)} has the parent {quoted(node.parent_id)}; fields stand at the top, "
-            "so make it a sub-field or take the parent away"
+            f"{place}: the field {quoted(node.id)} has the parent {quoted(node.parent_id)}; fields are at the top level, "
+            "so make it a sub-field or remove the parent"
         )
     if node.kind != "field" and node.parent_id is None:
-        raise TaxonomyError(f"{place}: the {node.kind} {quoted(node.id)} has no parent; only fields stand at the top")
+        raise TaxonomyError(f"{place}: the {node.kind} {quoted(node.id)} has no parent; only fields are at the top level")
     if node.parent_id is not None and by_id[node.parent_id].kind == "discipline":
         raise TaxonomyError(
-            f"{place}: {quoted(node.id)} hangs from the discipline {quoted(node.parent_id)}, but disciplines are "
-            "leaves; make the parent a sub-field or choose another"
+            f"{place}: the parent of {quoted(node.id)} is the discipline {quoted(node.parent_id)}, but disciplines are "
+            "leaves; make the parent a sub-field or choose another parent"
         )
 
 
 def _check_cycles(tree: nx.DiGraph, place: Callable[[str], str]) -> None:
-    """Raise TaxonomyError, naming the ids along it, if parents lead round in a circle."""
+    """Check that the parents form no cycle."""
     try:
         edges = nx.find_cycle(tree)
     except nx.NetworkXNoCycle:
         return
     ids = [parent for parent, _ in edges]
-    raise TaxonomyError(
-        f"{place(ids[0])}: the parents go round in a circle, {' > '.join([*ids, ids[0]])}; give one of them another parent"
-    )
+    raise TaxonomyError(f"{place(ids[0])}: the parents form a cycle, {' > '.join([*ids, ids[0]])}; change one of the parents")
 
 
 def _check_depth(tree: nx.DiGraph, place: Callable[[str], str]) -> None:
-    """Raise TaxonomyError if some node stands deeper than MAX_DEPTH levels."""
+    """Check that no node is deeper than MAX_DEPTH levels."""
     depth: dict[str, int] = {}
     for node_id in nx.topological_sort(tree):
         depth[node_id] = 1 + max((depth[parent] for parent in tree.predecessors(node_id)), default=0)
         if depth[node_id] > MAX_DEPTH:
-            raise TaxonomyError(f"{place(node_id)}: {quoted(node_id)} stands deeper than {MAX_DEPTH} levels")
+            raise TaxonomyError(f"{place(node_id)}: {quoted(node_id)} is deeper than {MAX_DEPTH} levels")
 
 
 def _check_siblings(nodes: Iterable[Node], place: Callable[[str], str]) -> None:
-    """Raise TaxonomyError if two nodes under one parent have the same name, case aside."""
+    """Check that no two siblings have the same name, ignoring case."""
     seen: dict[tuple[str | None, str], Node] = {}
     for node in nodes:
         key = node.parent_id, unicodedata.normalize("NFKC", node.name).casefold()
         if key in seen:
             raise TaxonomyError(
-                f"{place(node.id)}: the name {quoted(node.name)} stands twice under the same parent "
+                f"{place(node.id)}: the name {quoted(node.name)} is used twice under the same parent "
                 f"({quoted(seen[key].id)} and {quoted(node.id)}); rename or remove one"
             )
         seen[key] = node
 
 
 def walk(tree: nx.DiGraph, node_id: str | None = None) -> Iterator[Node]:
-    """The nodes of `tree`, or of the subtree that begins with `node_id`, depth first, as a person reads.
+    """Iterate over the nodes of the tree, or of one subtree, depth first.
 
-    Raises TaxonomyError if there is no such node.
+    Raises:
+        TaxonomyError: If `node_id` is not in the tree.
     """
     if node_id is not None:
         _require(tree, node_id)
@@ -195,9 +198,10 @@ def walk(tree: nx.DiGraph, node_id: str | None = None) -> Iterator[Node]:
 
 
 def path(tree: nx.DiGraph, node_id: str) -> list[Node]:
-    """The nodes from the field at the top down to `node_id`, both included.
+    """Return the nodes from the field down to `node_id`, both included.
 
-    Raises TaxonomyError if there is no such node.
+    Raises:
+        TaxonomyError: If `node_id` is not in the tree.
     """
     _require(tree, node_id)
     ids = [node_id]
@@ -207,28 +211,31 @@ def path(tree: nx.DiGraph, node_id: str) -> list[Node]:
 
 
 def disciplines_under(tree: nx.DiGraph, node_id: str | None = None) -> list[str]:
-    """The ids of the disciplines at or below `node_id` (None: of the whole tree), in the order of `walk`.
+    """Return the ids of the disciplines at or below a node (None for the whole tree), depth first.
 
-    Raises TaxonomyError if there is no such node.
+    Raises:
+        TaxonomyError: If `node_id` is not in the tree.
     """
     return [node.id for node in walk(tree, node_id) if node.kind == "discipline"]
 
 
 def discipline(tree: nx.DiGraph, node_id: str) -> Node:
-    """The discipline of that id.
+    """Return the discipline with this id.
 
-    Raises TaxonomyError if there is no such node or it is no discipline.
+    Raises:
+        TaxonomyError: If `node_id` is not a discipline of the tree.
     """
     node = tree.nodes[node_id]["node"] if node_id in tree else None
     if node is None or node.kind != "discipline":
-        raise TaxonomyError(f"{quoted(node_id)} is no discipline of this workspace.")
+        raise TaxonomyError(f"{quoted(node_id)} is not a discipline of this workspace.")
     return node
 
 
 def group_of(tree: nx.DiGraph, node_id: str) -> str | None:
-    """The group that `node_id` states or inherits, or None where its field states none.
+    """Return the group that a node has or inherits, None if its field has no group.
 
-    Raises TaxonomyError if there is no such node.
+    Raises:
+        TaxonomyError: If `node_id` is not in the tree.
     """
     return next((node.group for node in reversed(path(tree, node_id)) if node.group is not None), None)
 
@@ -236,10 +243,15 @@ def group_of(tree: nx.DiGraph, node_id: str) -> str | None:
 def roll_up(
     tree: nx.DiGraph, counts: Mapping[str, float], join: Callable[[float, float], float] = operator.add
 ) -> dict[str, float]:
-    """For every node of `tree` the sum of `counts` at and below it; disciplines that are not in `counts` count 0. `join`
-    takes the place of the sum, such as max.
+    """Aggregate values over the subtree of every node.
 
-    Raises TaxonomyError if `counts` names a node that is not in the tree, whose number would otherwise vanish.
+    Args:
+        tree: The taxonomy.
+        counts: Values by node id; missing nodes count 0.
+        join: Aggregation of two values, such as `operator.add` or `max`.
+
+    Raises:
+        TaxonomyError: If `counts` has a node that is not in the tree.
     """
     for node_id in counts:
         _require(tree, node_id)
@@ -253,14 +265,14 @@ def roll_up(
 def _require(tree: nx.DiGraph, node_id: str) -> None:
     """Raise TaxonomyError unless `node_id` is in `tree`."""
     if node_id not in tree:
-        raise TaxonomyError(f"the taxonomy has no node {quoted(node_id)}")
+        raise TaxonomyError(f"The taxonomy has no node {quoted(node_id)}.")
 
 
 def similar(name: str, names: Iterable[str]) -> list[tuple[str, float]]:
-    """Those of `names` that may be `name` written otherwise, with a ratio from 0 to 1, the most alike first.
+    """Return the names that may be spelling variants of a name with their similarity from 0 to 1, most similar first.
 
-    Compared are the words without case, punctuation and plural. The same words in any order count 1.0, else difflib's
-    ratio decides, from SIMILAR_RATIO up. It flags for a person to judge, and knows no synonyms.
+    Names are compared without case, punctuation and plural endings. Equal sets of words have similarity 1.0; otherwise difflib's
+    ratio is used, from SIMILAR_RATIO up. Synonyms are not detected.
     """
     words = _words(name)
     matcher = SequenceMatcher(autojunk=False)
@@ -278,14 +290,14 @@ def similar(name: str, names: Iterable[str]) -> list[tuple[str, float]]:
 
 
 def _words(name: str) -> list[str]:
-    """The words of `name`, casefolded, without punctuation, in the singular."""
+    """Return the case-folded words of a name, without punctuation, in the singular."""
     text = unicodedata.normalize("NFKC", name).casefold().replace("&", " and ")
     words = "".join(" " if unicodedata.category(c).startswith("P") else c for c in text).split()
     return [_singular(word) for word in words] or [text]
 
 
 def _singular(word: str) -> str:
-    """`word` without its English plural ending; crude, but the same for both names that are compared."""
+    """Remove the English plural ending of a word; approximate, but consistent for both compared names."""
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "sses", "xes", "zes")):
@@ -296,23 +308,19 @@ def _singular(word: str) -> str:
 
 
 def diff(old_nodes: Iterable[Node], new_nodes: Iterable[Node]) -> TaxonomyDiff:
-    """What leads from `old_nodes` to `new_nodes`: an id that is gone was removed, one that is new was added.
-
-    `renamed` (another name), `moved` (another parent) and `changed` (another kind, group or description) hold pairs of
-    the old and the new node. The order of siblings is not compared.
-    """
+    """Compare two taxonomies by id; the order of siblings is ignored."""
     old = {node.id: node for node in old_nodes}
     new = {node.id: node for node in new_nodes}
     both = [(old[node_id], node) for node_id, node in new.items() if node_id in old]
     return TaxonomyDiff(
         added=[node for node_id, node in new.items() if node_id not in old],
         removed=[node for node_id, node in old.items() if node_id not in new],
-        renamed=[(was, now) for was, now in both if was.name != now.name],
-        moved=[(was, now) for was, now in both if was.parent_id != now.parent_id],
-        changed=[(was, now) for was, now in both if _details(was) != _details(now)],
+        renamed=[(before, after) for before, after in both if before.name != after.name],
+        moved=[(before, after) for before, after in both if before.parent_id != after.parent_id],
+        changed=[(before, after) for before, after in both if _details(before) != _details(after)],
     )
 
 
 def _details(node: Node) -> tuple[str, str | None, str]:
-    """What of a node is neither its name nor its place."""
+    """Return what of a node is neither its name nor its parent."""
     return node.kind, node.group, node.description

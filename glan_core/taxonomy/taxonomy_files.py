@@ -1,4 +1,4 @@
-"""Taxonomy files: the tree as YAML or JSON that people can read, edit and compare.
+"""Taxonomy files: the taxonomy as YAML or JSON.
 
     format: glan-taxonomy/1
     name: My taxonomy
@@ -10,9 +10,8 @@
           - {id: logic, name: Logic, kind: discipline}
       - {id: statistics, name: Statistics, kind: discipline, parent: formal-sciences}
 
-Children are nested, or stand flat at the top with a `parent`, before or after it. Nothing is dropped silently: what
-would not come back from `dump` (unknown keys, aliases, values that are not text) is refused with its place, a line in
-YAML and a path in JSON.
+Children are nested, or are top-level entries with a `parent`, in any order. Whatever `dump` would not write back (unknown
+keys, aliases, values that are not text) is an error that names the line (YAML) or path (JSON).
 """
 
 import json
@@ -36,18 +35,21 @@ _KIND_OF_SUFFIX = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 _FILE_KEYS = ("format", "name", "nodes")
 _NODE_KEYS = ("id", "name", "kind", "group", "description", "parent", "children")
 
-# A node of level n stands in 2n+1 lists and mappings of its file, and its values one deeper.
+# A node of level n is nested in 2n+1 lists and mappings of its file, and its values one deeper.
 _MAX_NESTING = 2 * MAX_DEPTH + 2
 
-# PyYAML breaks a line after the word that passes this column.
+# PyYAML breaks a line after the word that exceeds this column.
 _WIDTH = 105
 
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value of a file, whatever the file's format, and its place as a message names it.
+    """A value of a YAML or JSON file with its location.
 
-    `data` is a str, a list of _Value or a dict of them; `reads_as` tells a person what a scalar that is not text is.
+    Attributes:
+        data: A str, a list of _Value or a dict of them.
+        place: Location for messages.
+        reads_as: Description of a scalar that is not text, such as 'a number'.
     """
 
     data: Any
@@ -56,9 +58,13 @@ class _Value:
 
 
 def read(path: str | Path) -> list[Node]:
-    """The nodes of the taxonomy file at `path`, depth first in the file's order; the suffix tells the format.
+    """Read a taxonomy file; the suffix determines the format.
 
-    Raises TaxonomyError if the file is missing, unreadable, over 20 MB, not UTF-8, or refused by `parse`.
+    Returns:
+        The nodes, depth first in file order.
+
+    Raises:
+        TaxonomyError: If the file is missing, unreadable, larger than 20 MB, not UTF-8, or invalid.
     """
     path = Path(path)
     kind = _KIND_OF_SUFFIX.get(path.suffix.lower())
@@ -66,15 +72,15 @@ def read(path: str | Path) -> list[Node]:
         if not path.exists():
             raise TaxonomyError(f"{path} does not exist")
         if not path.is_file():
-            raise TaxonomyError(f"{path} is not a file; name a taxonomy file ({', '.join(_KIND_OF_SUFFIX)})")
+            raise TaxonomyError(f"{path} is not a file; choose a taxonomy file ({', '.join(_KIND_OF_SUFFIX)})")
         if kind is None:
-            raise TaxonomyError(f"{path}: a taxonomy file ends in {', '.join(_KIND_OF_SUFFIX)}")
+            raise TaxonomyError(f"{path}: a taxonomy file must end in {', '.join(_KIND_OF_SUFFIX)}")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise TaxonomyError(f"{path} cannot be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:
-        raise TaxonomyError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB; that is no taxonomy")
+        raise TaxonomyError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB, the limit for taxonomy files")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -84,21 +90,34 @@ def read(path: str | Path) -> list[Node]:
 
 
 def parse(text: str, kind: str, source: str) -> list[Node]:
-    """The nodes that `text` holds, depth first in its order; `kind` is 'yaml' or 'json', `source` names it in messages.
+    """Parse the text of a taxonomy file.
 
-    An empty list of nodes is an empty taxonomy.
+    Args:
+        text: The text.
+        kind: 'yaml' or 'json'.
+        source: Name of the file for messages.
 
-    Raises TaxonomyError, naming the line or path, if the text is not well formed, is of another format or version,
-    holds keys or values that a taxonomy file does not have, or nodes that `taxonomy.check` refuses.
+    Returns:
+        The nodes, depth first in file order; an empty list is an empty taxonomy.
+
+    Raises:
+        TaxonomyError: If the text is malformed, has another format or version, or unknown keys or values, or its nodes are
+            invalid. The message names the line or path.
     """
     document = {"yaml": _yaml_document, "json": _json_document}[kind](text, source)
     return _nodes(document)
 
 
 def dump(nodes: Sequence[Node], kind: str, *, name: str = "Taxonomy") -> str:
-    """The text of a taxonomy file, `kind` 'yaml' or 'json', from which `parse` gives back the same nodes depth first.
+    """Return the text of a taxonomy file, from which `parse` restores the same nodes.
 
-    Raises TaxonomyError if `taxonomy.check` refuses the nodes.
+    Args:
+        nodes: The nodes.
+        kind: 'yaml' or 'json'.
+        name: Name of the taxonomy.
+
+    Raises:
+        TaxonomyError: If the nodes are invalid.
     """
     check(nodes)
     document = {"format": FORMAT, "name": name, "nodes": _nested(nodes)}
@@ -109,25 +128,25 @@ def dump(nodes: Sequence[Node], kind: str, *, name: str = "Taxonomy") -> str:
     raise ValueError(f"kind must be 'yaml' or 'json', not {kind!r}")
 
 
-# From values to nodes: one reader for both formats.
+# From values to nodes, for both formats.
 
 
 def _nodes(document: _Value) -> list[Node]:
-    """The checked nodes of a whole file."""
+    """Return the validated nodes of a file."""
     top = _mapping(document, "a taxonomy file")
-    # Before the unknown keys: a newer version may have keys that this one does not know.
+    # Checked before unknown keys, because a newer version may have new keys.
     _check_format(top.get("format"), document.place)
     _refuse_unknown_keys(document, _FILE_KEYS)
     if "name" in top:
         _text(top["name"], "name")
     if "nodes" not in top:
-        raise TaxonomyError(f'{document.place}: "nodes" is missing; an empty taxonomy says nodes: []')
+        raise TaxonomyError(f'{document.place}: "nodes" is missing; write nodes: [] for an empty taxonomy')
     nodes: list[Node] = []
     where: dict[str, str] = {}
     for entry in _list(top["nodes"], "nodes", 'write "nodes: []" for an empty taxonomy'):
         for node, place in _read_node(entry, None):
             if node.id in where:
-                raise TaxonomyError(f"{place}: the id {quoted(node.id)} is used already ({where[node.id]})")
+                raise TaxonomyError(f"{place}: the id {quoted(node.id)} is already used ({where[node.id]})")
             nodes.append(node)
             where[node.id] = place
     check(nodes, where)
@@ -135,7 +154,7 @@ def _nodes(document: _Value) -> list[Node]:
 
 
 def _read_node(entry: _Value, parent_id: str | None) -> Iterator[tuple[Node, str]]:
-    """The node that `entry` writes and those nested in it, each with its place."""
+    """Yield a node and its nested nodes with their locations."""
     keys = _mapping(entry, "a node")
     _refuse_unknown_keys(entry, _NODE_KEYS)
     texts = {key: _text(keys[key], key) for key in _NODE_KEYS if key in keys and key != "children"}
@@ -144,9 +163,7 @@ def _read_node(entry: _Value, parent_id: str | None) -> Iterator[tuple[Node, str
             hint = {"id": f"; add id: {slug(texts.get('name', ''))}", "kind": f"; add one of {', '.join(KINDS)}"}
             raise TaxonomyError(f'{entry.place}: the node has no "{key}"{hint.get(key, "")}')
     if "parent" in texts and parent_id is not None:
-        raise TaxonomyError(
-            f'{keys["parent"].place}: {quoted(texts["id"])} is nested in {quoted(parent_id)}; leave "parent" out'
-        )
+        raise TaxonomyError(f'{keys["parent"].place}: {quoted(texts["id"])} is nested in {quoted(parent_id)}; remove "parent"')
     yield (
         Node(
             id=texts["id"],
@@ -159,23 +176,23 @@ def _read_node(entry: _Value, parent_id: str | None) -> Iterator[tuple[Node, str
         entry.place,
     )
     if "children" in keys:
-        for child in _list(keys["children"], "children", "leave it out where there are none"):
+        for child in _list(keys["children"], "children", "omit it if there are none"):
             yield from _read_node(child, texts["id"])
 
 
 def _check_format(value: _Value | None, place: str) -> None:
-    """Raise TaxonomyError unless the file says that it is of the format read here."""
+    """Check the format and version stated in a file."""
     if value is None:
-        raise TaxonomyError(f'{place}: "format" is missing; a taxonomy file says "format: {FORMAT}"')
+        raise TaxonomyError(f'{place}: "format" is missing; add "format: {FORMAT}"')
     stated = _text(value, "format")
     if stated == FORMAT:
         return
     if re.fullmatch(r"glan-taxonomy/[1-9][0-9]*", stated):
         raise TaxonomyError(
-            f"{value.place}: {quoted(stated)} was made by a newer version of GLAN Studio, this one reads {FORMAT}; "
+            f"{value.place}: {quoted(stated)} was made by a newer version of GLAN Studio, this version reads {FORMAT}; "
             "update GLAN Studio"
         )
-    raise TaxonomyError(f'{value.place}: {quoted(stated)} is not a format of ours; a taxonomy file says "{FORMAT}"')
+    raise TaxonomyError(f'{value.place}: the format {quoted(stated)} is unknown; use "{FORMAT}"')
 
 
 def _mapping(value: _Value, what: str) -> dict[str, _Value]:
@@ -194,7 +211,7 @@ def _list(value: _Value, key: str, if_empty: str) -> list[_Value]:
 
 def _text(value: _Value, key: str) -> str:
     if value.reads_as == "nothing":
-        raise TaxonomyError(f'{value.place}: "{key}" is empty; write text or leave the key out')
+        raise TaxonomyError(f'{value.place}: "{key}" is empty; write text or remove the key')
     if value.reads_as is not None:
         shown = quoted(value.data)
         raise TaxonomyError(
@@ -206,19 +223,19 @@ def _text(value: _Value, key: str) -> str:
 
 
 def _described(value: _Value) -> str:
-    """What `value` is, in a person's words."""
+    """Return a description of the type of a value, for messages."""
     if value.reads_as is not None:
         return value.reads_as
-    return {dict: "a mapping", list: "a list", str: "text"}[type(value.data)]
+    return "a mapping" if isinstance(value.data, dict) else "a list" if isinstance(value.data, list) else "text"
 
 
 def _refuse_unknown_keys(value: _Value, known: tuple[str, ...]) -> None:
-    for key, held in value.data.items():
+    for key, entry in value.data.items():
         if key not in known:
-            raise TaxonomyError(f"{held.place}: the key {quoted(key)} is unknown; known are {', '.join(known)}")
+            raise TaxonomyError(f"{entry.place}: the key {quoted(key)} is unknown; known are {', '.join(known)}")
 
 
-# YAML: composed, not loaded, because only the composed nodes know their lines.
+# YAML is composed rather than loaded, because only composed nodes have line numbers.
 
 _YAML_READS_AS = {
     "int": "a number",
@@ -228,20 +245,20 @@ _YAML_READS_AS = {
     "timestamp": "a date",
 }
 _YAML_HINTS = {
-    "mapping values are not allowed here": 'put text that holds ": " in quotes and check the indentation',
+    "mapping values are not allowed here": 'quote text that contains ": " and check the indentation',
     "found character '\\t' that cannot start any token": "indent with spaces instead of tabs",
 }
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without what could hide a cycle (anchors, aliases) or exhaust the stack (deep nesting)."""
+    """SafeLoader without anchors and aliases, which could hide a cycle, and with limited nesting."""
 
     nesting = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if getattr(event, "anchor", None) is not None:
-            problem = "anchors (&) and aliases (*) are not read; write the node out, or quote the text"
+            problem = "anchors (&) and aliases (*) are not supported; write the node out, or quote the text"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         if self.nesting >= _MAX_NESTING:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels of nodes", problem_mark=event.start_mark)
@@ -252,14 +269,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _yaml_document(text: str, source: str) -> _Value:
-    """The one document of a YAML text."""
+    """Parse a YAML text with exactly one document."""
     try:
         loader = _Loader(text)
         root = loader.get_node() if loader.check_node() else None
         if root is None:
-            raise TaxonomyError(f'{source} is empty; a taxonomy file begins with "format: {FORMAT}"')
+            raise TaxonomyError(f'{source} is empty; a taxonomy file starts with "format: {FORMAT}"')
         if loader.check_node():
-            problem = "a second document begins; a taxonomy file holds one"
+            problem = "a second document starts here; a taxonomy file has only one"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=loader.peek_event().start_mark)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -268,12 +285,13 @@ def _yaml_document(text: str, source: str) -> _Value:
             "remove it, or write it as an escape in double quotes"
         ) from error
     except (ValueError, OverflowError) as error:
-        raise TaxonomyError(f"{source}, line {loader.line + 1}: an escape or number that YAML cannot hold") from error
+        raise TaxonomyError(f"{source}, line {loader.line + 1}: an escape or number that YAML cannot represent") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(filter(None, [error.context, error.problem]))
-        hint = _YAML_HINTS.get(error.problem)
-        message = f"{source}, line {mark.line + 1}: {problem}" + (f"; {hint}" if hint else "")
+        hint = _YAML_HINTS.get(error.problem or "")
+        place = f"{source}, line {mark.line + 1}" if mark else source
+        message = f"{place}: {problem}" + (f"; {hint}" if hint else "")
         raise TaxonomyError(message) from error
     return _yaml_value(root, source)
 
@@ -284,7 +302,7 @@ def _yaml_value(node: yaml.Node, source: str) -> _Value:
     if isinstance(node, yaml.ScalarNode):
         return _Value(node.value, place, None if tag == "str" else _YAML_READS_AS.get(tag, f"the YAML type {tag}"))
     if tag not in ("map", "seq"):
-        raise TaxonomyError(f"{place}: the YAML type {quoted(tag)} is not read; remove the tag")
+        raise TaxonomyError(f"{place}: the YAML type {quoted(tag)} is not supported; remove the tag")
     if isinstance(node, yaml.SequenceNode):
         return _Value([_yaml_value(item, source) for item in node.value], place)
     values: dict[str, _Value] = {}
@@ -293,42 +311,42 @@ def _yaml_value(node: yaml.Node, source: str) -> _Value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise TaxonomyError(f"{key_place}: a key must be text")
         if key_node.value in values:
-            raise TaxonomyError(f"{key_place}: the key {quoted(key_node.value)} stands twice in the same mapping")
+            raise TaxonomyError(f"{key_place}: the key {quoted(key_node.value)} is used twice in the same mapping")
         values[key_node.value] = _yaml_value(value_node, source)
     return _Value(values, place)
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that indents lists under their key, as people do."""
+    """SafeDumper that indents lists under their key."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        return super().increase_indent(flow, False)
+    def increase_indent(self, *args: Any, **options: Any) -> None:
+        return super().increase_indent(*args, **{**options, "indentless": False})
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # Double quotes escape what other styles fold or normalise: line breaks of any kind, U+0085, a byte order mark.
+    # Double quotes escape what other styles fold or normalize: all line breaks, U+0085, byte order marks.
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
 _Dumper.add_representer(str, _represent_text)
 
 
-# JSON: has no lines after parsing, so places are paths.
+# Parsed JSON has no line numbers, so locations are paths.
 
 
 class _Pairs(list):
-    """The keys and values of a JSON object before duplicates are looked for, where the path is known."""
+    """Items of a JSON object, kept as a list until duplicates are checked where the path is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A number as it was written."""
+    """A number as written in the file."""
 
     written: str
 
 
 def _json_document(text: str, source: str) -> _Value:
-    """The value of a JSON text."""
+    """Parse a JSON text."""
     try:
         value = json.loads(text, object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
     except json.JSONDecodeError as error:
@@ -345,11 +363,11 @@ def _json_value(value: Any, source: str, path: str, nesting: int) -> _Value:
         raise TaxonomyError(f"{source}, {path[:40]}...: nested deeper than {MAX_DEPTH} levels of nodes")
     if isinstance(value, _Pairs):
         values: dict[str, _Value] = {}
-        for key, held in value:
+        for key, entry in value:
             if key in values:
-                raise TaxonomyError(f"{place}: the key {quoted(key)} stands twice in the same object")
+                raise TaxonomyError(f"{place}: the key {quoted(key)} is used twice in the same object")
             inner = f"{path}.{key}".lstrip(".") if key.isidentifier() else f"{path}[{quoted(key)}]"
-            values[key] = _json_value(held, source, inner, nesting + 1)
+            values[key] = _json_value(entry, source, inner, nesting + 1)
         return _Value(values, place)
     if isinstance(value, list):
         return _Value([_json_value(v, source, f"{path}[{i}]", nesting + 1) for i, v in enumerate(value)], place)
@@ -361,7 +379,7 @@ def _json_value(value: Any, source: str, path: str, nesting: int) -> _Value:
 
 
 def _nested(nodes: Sequence[Node]) -> list[dict[str, Any]]:
-    """The nodes as the nested mappings of a file, optional keys only where they say something."""
+    """Return the nodes as nested mappings without empty optional keys."""
     entries: dict[str, dict[str, Any]] = {}
     for node in nodes:
         entry: dict[str, Any] = {"id": node.id, "name": node.name, "kind": node.kind}

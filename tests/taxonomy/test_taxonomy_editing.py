@@ -1,4 +1,4 @@
-"""Editing a workspace's taxonomy: every change is checked, recorded and can be undone; votes decide; data stay."""
+"""Editing a workspace's taxonomy: changes are validated, recorded and undoable; votes decide; generated data is kept."""
 
 import time
 from itertools import pairwise
@@ -14,12 +14,12 @@ from glan_core.workspace.taxonomy_rows import Proposal
 
 
 def live(ws) -> dict[str, Node]:
-    """The live nodes by id."""
+    """Return the live nodes by id."""
     return {node.id: node for node in taxonomy_rows.nodes(ws.db)}
 
 
 def proposal(name: str, parent: str = "arts", **values) -> Proposal:
-    """An open proposal."""
+    """Build an open proposal."""
     return Proposal(
         0, f"prp-{name}", parent, name, values.get("kind", "discipline"), "", "", (), ("taxonomy_gaps",), "t", "open"
     )
@@ -32,10 +32,10 @@ def propose(ws, *proposals: Proposal) -> None:
             taxonomy_rows.put_proposal(db, one)
 
 
-def vote(ws, target: str, *ballots: bool) -> None:
-    """A vote of each of several people."""
-    for n, keep in enumerate(ballots):
-        tree_editing.vote(ws, target, keep, f"voter {n}")
+def vote(ws, target: str, ballots: str) -> None:
+    """Cast one vote per ballot, each from another voter: + keeps, - removes."""
+    for n, ballot in enumerate(ballots):
+        tree_editing.vote(ws, target, keep=ballot == "+", voter=f"voter {n}")
 
 
 def test_every_change_is_recorded_with_who_when_before_and_after(ws):
@@ -60,19 +60,19 @@ def test_every_change_is_recorded_with_who_when_before_and_after(ws):
     ("change", "words"),
     [
         (lambda ws: tree_editing.add(ws, "  ", "arts", "x"), "empty"),
-        (lambda ws: tree_editing.add(ws, "MUSIC", "arts", "x"), "twice under the same parent"),
+        (lambda ws: tree_editing.add(ws, "MUSIC", "arts", "x"), "used twice under the same parent"),
         (lambda ws: tree_editing.add(ws, "Opera", "music", "x"), "disciplines are leaves"),
         (lambda ws: tree_editing.add(ws, "Opera", "nowhere", "x"), "does not exist"),
         (lambda ws: tree_editing.rename(ws, "nowhere", "X", "x"), "has no node"),
         (lambda ws: tree_editing.rename(ws, "music", "", "x"), "empty"),
-        (lambda ws: tree_editing.move(ws, "earth", "earth-science", "x"), "circle|leaves"),
-        (lambda ws: tree_editing.move(ws, "earth", "earth", "x"), "circle"),
-        (lambda ws: tree_editing.move(ws, "arts", "crafts", "x"), "fields stand at the top"),
+        (lambda ws: tree_editing.move(ws, "earth", "earth-science", "x"), "cycle|leaves"),
+        (lambda ws: tree_editing.move(ws, "earth", "earth", "x"), "cycle"),
+        (lambda ws: tree_editing.move(ws, "arts", "crafts", "x"), "fields are at the top level"),
         (lambda ws: tree_editing.remove(ws, "nowhere", "x"), "has no node"),
-        (lambda ws: tree_editing.restore(ws, "music", "x"), "has not been removed"),
-        (lambda ws: tree_editing.vote(ws, "nowhere", True, "x"), "no open proposal and no node"),
-        (lambda ws: tree_editing.import_nodes(ws, [Node("a", "A", "discipline")], "x"), "only fields stand at the top"),
-        (lambda ws: tree_editing.add_path(ws, "Natural Sciences / Moon / Craters", "x"), "There is no \"Moon\""),
+        (lambda ws: tree_editing.restore(ws, "music", "x"), "is not removed"),
+        (lambda ws: tree_editing.vote(ws, "nowhere", keep=True, voter="x"), "neither an open proposal nor a node"),
+        (lambda ws: tree_editing.import_nodes(ws, [Node("a", "A", "discipline")], "x"), "only fields are at the top level"),
+        (lambda ws: tree_editing.add_path(ws, "Natural Sciences / Moon / Craters", "x"), "\"Moon\" does not exist"),
     ],
 )  # fmt: skip
 def test_a_change_that_would_break_the_tree_is_refused_and_leaves_no_trace(ws, change, words):
@@ -87,7 +87,7 @@ def test_a_removal_takes_its_descendants_along_and_a_restore_brings_them_back(ws
     gone = tree_editing.remove(ws, "natural-sciences", "ann")
     assert [node.id for node in gone] == ["natural-sciences", "earth", "earth-science", "cave-mapping"]
     assert set(live(ws)) == set(before) - {node.id for node in gone}
-    with pytest.raises(TaxonomyError, match="restore that first"):
+    with pytest.raises(TaxonomyError, match="Restore the parent first"):
         tree_editing.restore(ws, "earth", "ann")
     back = tree_editing.restore(ws, "natural-sciences", "ann")
     assert {node.id for node in back} == {node.id for node in gone}
@@ -104,7 +104,7 @@ def test_a_restore_brings_back_only_what_went_at_the_same_time(ws):
 
 def test_a_removed_name_is_restored_rather_than_made_twice_and_can_be_used_elsewhere(ws):
     tree_editing.remove(ws, "music", "ann")
-    with pytest.raises(TaxonomyError, match='restore "music" instead'):
+    with pytest.raises(TaxonomyError, match='Restore "music" instead'):
         tree_editing.add(ws, "Music", "arts", "bob")
     assert tree_editing.add(ws, "Music", "crafts", "bob").id == "music-2"
     assert tree_editing.restore(ws, "music", "bob")[0].parent_id == "arts"
@@ -113,7 +113,7 @@ def test_a_removed_name_is_restored_rather_than_made_twice_and_can_be_used_elsew
 def test_a_name_taken_meanwhile_stands_in_the_way_of_a_restore(ws):
     tree_editing.remove(ws, "music", "ann")
     tree_editing.rename(ws, tree_editing.add(ws, "Sound", "arts", "ann").id, "Music", "ann")
-    with pytest.raises(TaxonomyError, match="twice under the same parent"):
+    with pytest.raises(TaxonomyError, match="used twice under the same parent"):
         tree_editing.restore(ws, "music", "ann")
 
 
@@ -137,87 +137,87 @@ def test_a_path_names_its_parents_in_any_case_or_by_id(ws):
 
 def test_the_majority_decides_and_a_tie_or_no_vote_changes_nothing(ws):
     propose(ws, *(proposal(name) for name in ("Dance", "Opera", "Mime", "Magic")))
-    vote(ws, "prp-Dance", True, True, False)
-    vote(ws, "prp-Opera", False, False, True)
-    vote(ws, "prp-Mime", True, False)
-    vote(ws, "mathematics", True, False)
-    vote(ws, "bell-founding", False, False, True)
-    verdict = tree_editing.decide(ws, "chair")
+    vote(ws, "prp-Dance", "++-")
+    vote(ws, "prp-Opera", "--+")
+    vote(ws, "prp-Mime", "+-")
+    vote(ws, "mathematics", "+-")
+    vote(ws, "bell-founding", "--+")
+    verdict = tree_editing.apply_votes(ws, "chair")
     assert [node.name for node in verdict.added] == ["Dance"]
     assert verdict.rejected == ["prp-Opera"]
     assert [node.id for node in verdict.removed] == ["bell-founding"]
     assert {p.name for p in taxonomy_rows.proposals(ws.db)} == {"Mime", "Magic"}
     assert {"dance", "mathematics"} <= set(live(ws)) and "bell-founding" not in live(ws)
     assert taxonomy_rows.events(ws.db, node_id="dance")[0].who == "chair"
-    again = tree_editing.decide(ws, "chair")
+    again = tree_editing.apply_votes(ws, "chair")
     assert (again.added, again.rejected, again.removed) == ([], [], [])
 
 
 def test_a_voters_later_vote_replaces_the_earlier(ws):
     propose(ws, proposal("Dance"))
     for keep in (False, False, True):
-        tree_editing.vote(ws, "prp-Dance", keep, "ann")
-    assert [node.name for node in tree_editing.decide(ws, "ann").added] == ["Dance"]
+        tree_editing.vote(ws, "prp-Dance", keep=keep, voter="ann")
+    assert [node.name for node in tree_editing.apply_votes(ws, "ann").added] == ["Dance"]
 
 
 def test_a_removal_by_vote_takes_descendants_and_the_proposals_below_along(ws):
     propose(ws, proposal("Tides", "earth"), proposal("Glaciers", "earth"))
-    vote(ws, "prp-Tides", True, True)
-    vote(ws, "earth", False)
-    vote(ws, "earth-science", True, True, True)
-    verdict = tree_editing.decide(ws, "chair")
+    vote(ws, "prp-Tides", "++")
+    vote(ws, "earth", "-")
+    vote(ws, "earth-science", "+++")
+    verdict = tree_editing.apply_votes(ws, "chair")
     assert [node.id for node in verdict.removed] == ["earth", "earth-science", "cave-mapping"]
     assert verdict.added == [] and set(verdict.rejected) == {"prp-Tides", "prp-Glaciers"}
-    assert [name for name, _ in verdict.refused] == ["Tides"]  # which the majority would have kept
+    assert [name for name, _ in verdict.refused] == ["Tides"]  # although the majority voted to keep it
 
 
 def test_a_restored_node_is_not_removed_again_by_its_old_votes(ws):
-    vote(ws, "earth", False, False)
-    vote(ws, "earth-science", False)  # goes with its parent, before its own votes are counted
-    tree_editing.decide(ws, "chair")
+    vote(ws, "earth", "--")
+    vote(ws, "earth-science", "-")  # removed with its parent before its own votes are applied
+    tree_editing.apply_votes(ws, "chair")
     tree_editing.restore(ws, "earth", "chair")
-    assert tree_editing.decide(ws, "chair").removed == []
+    assert tree_editing.apply_votes(ws, "chair").removed == []
     assert "earth-science" in live(ws)
 
 
 def test_a_removal_by_vote_can_be_restored(ws):
-    vote(ws, "earth", False)
-    tree_editing.decide(ws, "chair")
+    vote(ws, "earth", "-")
+    tree_editing.apply_votes(ws, "chair")
     assert {node.id for node in tree_editing.restore(ws, "earth", "ann")} == {"earth", "earth-science", "cave-mapping"}
 
 
 def test_two_proposals_of_one_name_give_one_node(ws):
     propose(ws, proposal("Dance"), Proposal(0, "prp-2", "arts", "dance", "discipline", "", "", (), ("x",), "t", "open"))
-    vote(ws, "prp-Dance", True)
-    vote(ws, "prp-2", True)
-    verdict = tree_editing.decide(ws, "chair")
+    vote(ws, "prp-Dance", "+")
+    vote(ws, "prp-2", "+")
+    verdict = tree_editing.apply_votes(ws, "chair")
     assert len(verdict.added) == 1 and verdict.rejected == ["prp-2"]
     [(name, why)] = verdict.refused
-    assert name == "dance" and "nothing left to add" in why
+    assert name == "dance" and "already exists" in why
 
 
 def test_a_proposal_named_like_a_removed_node_brings_it_back_with_what_went_with_it(ws, settings, teach):
     teach(Canned())
     run_order(ws, settings("cave-mapping"))
     made = content(ws)
-    tree_editing.vote(ws, "cave-mapping", False, "ann")  # not counted before its parent was removed by hand
+    tree_editing.vote(ws, "cave-mapping", keep=False, voter="ann")  # not applied before its parent was removed
     tree_editing.remove(ws, "earth", "ann")
     propose(ws, proposal("EARTH and its surface", "natural-sciences", kind="sub-field"))
-    vote(ws, "prp-EARTH and its surface", True)
-    verdict = tree_editing.decide(ws, "chair")
+    vote(ws, "prp-EARTH and its surface", "+")
+    verdict = tree_editing.apply_votes(ws, "chair")
     assert [node.id for node in verdict.added] == ["earth", "earth-science", "cave-mapping"]
     assert (verdict.rejected, verdict.removed, verdict.refused) == ([], [], [])
     assert content(ws) == made and taxonomy_rows.proposals(ws.db, "accepted")
     assert taxonomy_rows.events(ws.db, node_id="earth")[0].action == "restore"
-    assert tree_editing.decide(ws, "chair").removed == []
+    assert tree_editing.apply_votes(ws, "chair").removed == []
 
 
 def test_a_proposal_that_cannot_join_stays_open_and_the_reason_is_told(ws):
     propose(ws, proposal("Two\nlines"), proposal("Rhythm", "music"), proposal("Dance"))
     for name in ("Two\nlines", "Rhythm", "Dance"):
-        vote(ws, f"prp-{name}", True)
+        vote(ws, f"prp-{name}", "+")
     before = live(ws)
-    verdict = tree_editing.decide(ws, "chair")
+    verdict = tree_editing.apply_votes(ws, "chair")
     assert [node.name for node in verdict.added] == ["Dance"] and verdict.rejected == []
     assert [name for name, _ in verdict.refused] == ["Two\nlines", "Rhythm"] and all(why for _, why in verdict.refused)
     assert [p.name for p in taxonomy_rows.proposals(ws.db)] == ["Two\nlines", "Rhythm"]
@@ -226,9 +226,9 @@ def test_a_proposal_that_cannot_join_stays_open_and_the_reason_is_told(ws):
 
 def test_a_node_that_is_voted_out_is_not_voted_in_by_the_same_count(ws):
     propose(ws, proposal("Music"))
-    vote(ws, "prp-Music", True)
-    vote(ws, "music", False)
-    verdict = tree_editing.decide(ws, "chair")
+    vote(ws, "prp-Music", "+")
+    vote(ws, "music", "-")
+    verdict = tree_editing.apply_votes(ws, "chair")
     assert ([node.id for node in verdict.removed], verdict.added, verdict.rejected) == (["music"], [], ["prp-Music"])
     assert verdict.refused and "music" not in live(ws)
 
@@ -296,17 +296,17 @@ def test_the_live_tree_is_always_a_taxonomy(ws):
 
 
 def last(ws) -> str:
-    """The batch of the newest change."""
+    """Return the batch of the newest change."""
     return taxonomy_rows.events(ws.db, 1)[0].batch
 
 
 def move_and_rename(ws) -> None:
-    """An edit of two parts."""
+    """Edit two properties of a node."""
     tree_editing.edit(ws, "music", "ann", name="Sound", description="What is heard.", parent_id="crafts")
 
 
 def import_another(ws) -> None:
-    """An import that adds, removes, renames and moves."""
+    """Import a taxonomy that adds, removes, renames and moves nodes."""
     nodes = [n for n in taxonomy_rows.nodes(ws.db) if n.id != "bell-founding"]
     nodes = [Node("music", "Songs", "discipline", "crafts") if n.id == "music" else n for n in nodes]
     tree_editing.import_nodes(ws, [*nodes, Node("tides", "Tides", "discipline", "earth")], "ann")
@@ -354,7 +354,7 @@ def test_an_undone_removal_of_a_removal_brings_back_only_its_own(ws):
 
 
 def prepare(ws, *steps) -> str:
-    """Do the first step, then the others; the batch of the first."""
+    """Run the steps in order and return the batch of the first."""
     steps[0](ws)
     first = last(ws)
     for step in steps[1:]:
@@ -366,22 +366,22 @@ def prepare(ws, *steps) -> str:
     ("steps", "words"),
     [
         ((lambda ws: tree_editing.remove(ws, "music", "a"), lambda ws: tree_editing.rename(ws, tree_editing.add(
-            ws, "Sound", "arts", "a").id, "Music", "a")), "twice under the same parent"),
+            ws, "Sound", "arts", "a").id, "Music", "a")), "used twice under the same parent"),
         ((lambda ws: tree_editing.add(ws, "Stage", "arts", "a", kind="sub-field"),
-          lambda ws: tree_editing.add(ws, "Mime", "stage", "a")), '"Stage" has "Mime" below it now'),
+          lambda ws: tree_editing.add(ws, "Mime", "stage", "a")), '"Stage" now contains "Mime"'),
         ((lambda ws: tree_editing.add(ws, "Dance", "arts", "a"), lambda ws: tree_editing.remove(ws, "dance", "a")),
-         '"Dance" has been removed since'),
+         '"Dance" was removed since'),
         ((lambda ws: tree_editing.rename(ws, "music", "Sound", "a"), lambda ws: tree_editing.rename(ws, "music", "Noise", "a")),
-         '"Sound" has been changed since'),
+         '"Sound" was changed since'),
         ((lambda ws: tree_editing.remove(ws, "earth-science", "a"), lambda ws: tree_editing.remove(ws, "earth", "a")),
-         'The place of "Earth Science" has been removed since'),
+         'The parent of "Earth Science" was removed since'),
         ((lambda ws: tree_editing.remove(ws, "music", "a"), lambda ws: tree_editing.restore(ws, "music", "a")),
-         '"Music" is back already'),
+         '"Music" is already restored'),
         ((lambda ws: tree_editing.move(ws, "earth-science", "arts", "a"), lambda ws: tree_editing.remove(ws, "earth", "a")),
-         'The place of "Earth Science" has been removed since'),
+         'The parent of "Earth Science" was removed since'),
     ],
 )  # fmt: skip
-def test_an_undo_that_later_changes_stand_in_the_way_of_is_refused_and_leaves_no_trace(ws, steps, words):
+def test_an_undo_that_conflicts_with_later_changes_is_refused(ws, steps, words):
     batch = prepare(ws, *steps)
     before, events = content(ws), number(ws, "SELECT count(*) FROM node_events")
     with pytest.raises(TaxonomyError, match=words):
@@ -389,8 +389,8 @@ def test_an_undo_that_later_changes_stand_in_the_way_of_is_refused_and_leaves_no
     assert content(ws) == before and number(ws, "SELECT count(*) FROM node_events") == events
 
 
-def test_what_was_never_done_cannot_be_undone(ws):
-    with pytest.raises(TaxonomyError, match="no such change"):
+def test_an_unknown_batch_cannot_be_undone(ws):
+    with pytest.raises(TaxonomyError, match="does not exist"):
         tree_editing.undo(ws, "nothing", "bob")
 
 
@@ -409,7 +409,7 @@ def test_an_undone_removal_brings_the_data_back_too(ws, settings, teach):
 def test_the_deeds_are_listed_newest_first_with_what_each_did(ws):
     tree_editing.remove(ws, "earth", "ann")
     move_and_rename(ws)
-    newest, removal, made = taxonomy_rows.deeds(ws.db)
+    newest, removal, made = taxonomy_rows.recent_edits(ws.db)
     assert newest.actions == {"rename": 1, "describe": 1, "move": 1} and newest.first.action == "rename"
     assert removal.actions == {"remove": 3} and removal.first.before.name == "Earth and its surface"
-    assert made.actions == {"import": 10} and len(taxonomy_rows.deeds(ws.db, 2)) == 2
+    assert made.actions == {"import": 10} and len(taxonomy_rows.recent_edits(ws.db, 2)) == 2

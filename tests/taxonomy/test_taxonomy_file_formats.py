@@ -1,4 +1,4 @@
-"""The taxonomy, its file formats and the starter taxonomy that we ship."""
+"""The taxonomy, its file formats and the bundled starter taxonomy."""
 
 import csv
 import json
@@ -111,7 +111,7 @@ def test_shipped_depth_is_not_uniform(shipped):
 
 
 def test_shipped_text_is_what_dump_writes(shipped):
-    body = "".join(line for line in ASSET.read_text("utf-8").splitlines(True) if not line.startswith("#"))
+    body = "".join(line for line in ASSET.read_text("utf-8").splitlines(keepends=True) if not line.startswith("#"))
     assert dump(shipped, "yaml", name="GLAN Studio starter taxonomy") == body
 
 
@@ -220,29 +220,29 @@ def test_a_flat_node_may_carry_children():
         (YAML_HEAD + YAML_NODE + "    description: !!binary aGk=\n", 6, "the YAML type binary"),
         (YAML_HEAD + YAML_NODE + "    children: {}\n", 6, '"children" must be a list of nodes, not a mapping'),
         (YAML_HEAD + YAML_NODE + "    children: !!set {x}\n", 6, "remove the tag"),
-        (YAML_HEAD + YAML_NODE + "    children:\n", 6, '"children" is empty; leave it out'),
-        (YAML_HEAD + YAML_NODE + "    name: B\n", 6, 'the key "name" stands twice'),
+        (YAML_HEAD + YAML_NODE + "    children:\n", 6, '"children" is empty; omit it'),
+        (YAML_HEAD + YAML_NODE + "    name: B\n", 6, 'the key "name" is used twice'),
         (YAML_HEAD + YAML_NODE + "    colour: red\n", 6, '"colour" is unknown; known are id, name, kind, group,'),
         (YAML_HEAD + YAML_NODE + "    ? [x]\n    : y\n", 6, "a key must be text"),
         (YAML_HEAD + "  - text\n", 3, "a node must be a mapping of keys to values, not text"),
         (YAML_HEAD + "  - name: Über Art\n", 3, 'has no "id"; add id: uber-art'),
         (YAML_HEAD + "  - id: a\n    name: A\n", 3, 'has no "kind"; add one of field, sub-field, discipline'),
-        (YAML_HEAD + "  - &x\n    id: a\n", 3, "anchors (&) and aliases (*) are not read"),
-        (YAML_HEAD + YAML_NODE + "    children: *x\n", 6, "anchors (&) and aliases (*) are not read"),
+        (YAML_HEAD + "  - &x\n    id: a\n", 3, "anchors (&) and aliases (*) are not supported"),
+        (YAML_HEAD + YAML_NODE + "    children: *x\n", 6, "anchors (&) and aliases (*) are not supported"),
         (YAML_HEAD + "  - id: a\n\t  name: A\n", 4, "indent with spaces instead of tabs"),
-        (YAML_HEAD + "  - name: a: b\n", 3, "put text that holds \": \" in quotes"),
+        (YAML_HEAD + "  - name: a: b\n", 3, "quote text that contains \": \""),
         (YAML_HEAD + YAML_NODE + '    description: "open\n', 7, "unexpected end of stream"),
-        (YAML_HEAD + YAML_NODE + '    description: "\\UFFFFFFFF"\n', 6, "YAML cannot hold"),
+        (YAML_HEAD + YAML_NODE + '    description: "\\UFFFFFFFF"\n', 6, "YAML cannot represent"),
         (YAML_HEAD + YAML_NODE + "    description: \x07\n", 6, "U+0007 is not allowed"),
-        (YAML_HEAD + YAML_NODE + '    description: "\\ud800"\n', 3, "half a character"),
-        (YAML_HEAD + YAML_NODE + "---\nb: 1\n", 6, "a second document begins"),
-        (YAML_HEAD + YAML_NODE + YAML_NODE, 6, 'the id "a" is used already (t, line 3)'),
+        (YAML_HEAD + YAML_NODE + '    description: "\\ud800"\n', 3, "a lone surrogate"),
+        (YAML_HEAD + YAML_NODE + "---\nb: 1\n", 6, "a second document starts here"),
+        (YAML_HEAD + YAML_NODE + YAML_NODE, 6, 'the id "a" is already used (t, line 3)'),
         (YAML_HEAD + YAML_NODE + "  - {id: b, name: B, kind: discipline, parent: c}\n", 6, 'parent "c" does not exist'),
         (YAML_HEAD + YAML_NODE + "    children:\n      - {id: b, name: B, kind: field, parent: a}\n", 7, "nested in"),
-        (YAML_HEAD + YAML_NODE + "  - {id: b, name: B, kind: discipline}\n", 6, "only fields stand at the top"),
+        (YAML_HEAD + YAML_NODE + "  - {id: b, name: B, kind: discipline}\n", 6, "only fields are at the top level"),
         ("nodes: []\n", 1, '"format" is missing'),
         ("\nformat: 1\n", 2, '"format" must be text'),
-        ("format: other/1\nnodes: []\n", 1, "is not a format of ours"),
+        ("format: other/1\nnodes: []\n", 1, "is unknown; use"),
         ("format: glan-taxonomy/2\nleaves: []\n", 1, "made by a newer version of GLAN Studio"),
         ("format: glan-taxonomy/1\n", 1, '"nodes" is missing'),
         (YAML_HEAD, 2, 'write "nodes: []"'),
@@ -279,14 +279,14 @@ A = {"id": "a", "name": "A", "kind": "field"}
          "t, nodes[0].children[0].name", 'but 7 reads as a number; quote it: "7"'),
         (json_file({**A, "name": float("nan")}), "t, nodes[0].name", "NaN reads as a number"),
         (json_file({**A, "name": True}), "t, nodes[0].name", "true reads as true or false"),
-        (json_file({**A, "group": None}), "t, nodes[0].group", "leave the key out"),
+        (json_file({**A, "group": None}), "t, nodes[0].group", "remove the key"),
         (json_file({**A, "children": {}}), "t, nodes[0].children", "must be a list of nodes, not a mapping"),
         (json_file({**A, "my colour": "red"}), 't, nodes[0]["my colour"]', 'the key "my colour" is unknown'),
-        (json_file(A, {**A, "name": "B"}), "t, nodes[1]", "is used already (t, nodes[0])"),
+        (json_file(A, {**A, "name": "B"}), "t, nodes[1]", "is already used (t, nodes[0])"),
         (json_file({**A, "name": "\ud800"}), "t, nodes[0]", "must be one line"),
         (json_file({**A, "children": [{"id": "b"}]}), "t, nodes[0].children[0]", 'has no "name"'),
         (json_file(A, {"id": "b", "name": "B", "kind": "discipline", "parent": "x"}), "t, nodes[1]", "does not exist"),
-        ('{"format": "glan-taxonomy/1", "nodes": [{"id": "a", "id": "b"}]}', "t, nodes[0]", '"id" stands twice'),
+        ('{"format": "glan-taxonomy/1", "nodes": [{"id": "a", "id": "b"}]}', "t, nodes[0]", '"id" is used twice'),
         (json_file(format="glan-taxonomy/10"), "t, format", "newer version"),
         ('{"nodes": []}', "t", '"format" is missing'),
         ("[]", "t", "must be a mapping"),
@@ -333,7 +333,7 @@ def test_read_refuses_what_is_no_taxonomy_file(tmp_path):
     for name, says in [
         ("absent.yaml", "does not exist"),
         ("folder.yaml", "is not a file"),
-        ("notes.txt", "ends in .yaml, .yml, .json"),
+        ("notes.txt", "end in .yaml, .yml, .json"),
         ("latin.yaml", "latin.yaml, line 2: not UTF-8 text"),
         ("big.json", "larger than 20 MB"),
         ("n" * 300 + ".yaml", "cannot be read"),
@@ -369,12 +369,12 @@ def sub(node_id: str, parent: str | None, name: str | None = None, kind: str = "
         ([Node("x", "X\nY", "field")], "x", "must be one line"),
         ([Node("x", "X", "topic")], "x", "one of field, sub-field, discipline"),
         ([*SMALL, sub("x", "logic")], "x", "disciplines are leaves"),
-        ([*SMALL, sub("x", "formal", kind="field")], "x", "fields stand at the top"),
-        ([sub("x", None)], "x", "only fields stand at the top"),
+        ([*SMALL, sub("x", "formal", kind="field")], "x", "fields are at the top level"),
+        ([sub("x", None)], "x", "only fields are at the top level"),
         ([Node("x", "X", "field", None, "Sports")], "x", 'the group "Sports" is unknown'),
-        ([*SMALL, Node("x", "X", "discipline", "formal", GROUPS[0])], "x", "only fields state a group"),
-        ([*SMALL, sub("x", "formal", "LOGIC")], "x", 'stands twice under the same parent ("logic" and "x")'),
-        ([Node("x", "Straße", "field"), Node("y", "STRASSE", "field")], "y", "stands twice"),
+        ([*SMALL, Node("x", "X", "discipline", "formal", GROUPS[0])], "x", "only fields have a group"),
+        ([*SMALL, sub("x", "formal", "LOGIC")], "x", 'is used twice under the same parent ("logic" and "x")'),
+        ([Node("x", "Straße", "field"), Node("y", "STRASSE", "field")], "y", "is used twice"),
     ],
 )  # fmt: skip
 def test_check_names_the_node_or_the_place_given(nodes, culprit, says):
