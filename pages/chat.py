@@ -1,4 +1,4 @@
-"""Chat: talk to a tuned model, its base, any local model or endpoint; up to four side by side, and vote blind."""
+"""Chat page: compare replies of up to four models (tuned, base, local or endpoint), with blind votes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pages.components.shared import page_frame, url_state
 from pages.components.shared.untrusted_text import plain
 
 TRAIN = "pages/train.py"
-HEIGHT = 540  # of what was said, which scrolls by itself; the style sheet fits it to the window
+HEIGHT = 540  # of the scrollable conversation; the style sheet fits it to the window
 
 ws, tree = page_frame.open_page("Chat")
 conversation = page_state.take(ws)
@@ -23,21 +23,21 @@ writing = bool(turns) and turns[-1].writing
 
 
 def sentence() -> str:
-    """What is open, in one sentence."""
+    """Return the state in one sentence."""
     if conversation:
         return plain(f"{shorten(conversation.name, 80)} · {plural(len(turns), 'turn')}")
     kept = chat_rows.count_conversations(ws.db)
-    return f"A new conversation · {plural(kept, 'conversation')} kept" if kept else "A new conversation"
+    return f"New conversation · {plural(kept, 'conversation')} stored" if kept else "New conversation"
 
 
 def nobody() -> None:
-    """Nobody is chosen to answer: who could be."""
+    """Draw the empty state while no model is selected."""
     if specs_of(ws):
-        st.info("Choose one of the models above; up to four answer side by side.", icon=":material/forum:")
+        st.info("Select up to four models above to compare their replies.", icon=":material/forum:")
         return
     st.info(
-        "Models that you fine-tune on this workspace can be talked to here, side by side with what they were before. There is none "
-        "yet. A local model or an endpoint can be added above by its plus sign.",
+        "No tuned models yet. Models fine-tuned on this workspace can be compared here with their base models. Add a local model or "
+        "an endpoint with the plus button above.",
         icon=":material/forum:",
     )
 
@@ -49,18 +49,18 @@ def nobody() -> None:
             "Fine-tune a model", type="primary", icon=":material/model_training:"
         ):
             url_state.go(TRAIN)
-        st.button("Talk to the scripted teacher", icon=":material/smart_toy:", on_click=scripted)
+        st.button("Chat with scripted teacher", icon=":material/smart_toy:", on_click=scripted)
 
 
 def ask() -> None:
-    """The field for a prompt."""
+    """Draw the prompt field."""
     if refill := st.session_state.pop("talk_refill", None):
         st.session_state.talk_prompt = refill
-    said = "Ask something" if st.session_state.talk_specs else "Choose a model first"
+    said = "Message" if st.session_state.talk_specs else "Select a model first"
     if ws.read_only:
-        said = "This workspace is read-only: what is said could not be kept"
+        said = "This workspace is read-only"
     elif writing:
-        said = "The answer is being written"
+        said = "Generating replies"
     mute = ws.read_only or writing or not st.session_state.talk_specs
     if prompt := st.chat_input(said, key="talk_prompt", disabled=mute):
         turn_view.ask(ws, conversation and conversation.id, prompt)
@@ -79,7 +79,7 @@ else:
                 for shown in turns:
                     turn_view.turn(ws, shown, last=shown is turns[-1])
         else:
-            st.caption("Ask something, or take a question that was held out of the training.")
+            st.caption("Enter a prompt, or select a question of the validation split.")
         ask()
         model_bar.votes(ws)
     with right:

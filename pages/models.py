@@ -1,4 +1,4 @@
-"""Models: what was tuned, from what and on what; rename, note, merge, take away, serve, remove."""
+"""Models page: tuned models with lineage and losses; rename, annotate, merge, export, serve, remove."""
 
 import pandas as pd
 import streamlit as st
@@ -18,7 +18,7 @@ total = sum(model.bytes for model in found)
 page_frame.title(
     "Models",
     tree,
-    f"{plural(len(found), 'model')} · {size(total)} of weights" if found else "No model was tuned here yet.",
+    f"{plural(len(found), 'model')} · {size(total)} of weights" if found else "No tuned models yet.",
     ws,
 )
 if error := st.session_state.pop("model_error", None):
@@ -28,8 +28,8 @@ if said := st.session_state.pop("model_said", None):
 job_panel.progress(ws, *JOBS)
 if not found:
     st.info(
-        "Tuned models will be listed here with what they were made from: base, recipe, snapshot and losses. Fine-tuning makes one; "
-        "the demo recipe needs no weights and a few minutes.", icon=":material/deployed_code:",
+        "No tuned models yet. Models are listed here with base model, recipe, snapshot and losses. The demo recipe trains a tiny model "
+        "from scratch within minutes.", icon=":material/deployed_code:",
     )  # fmt: skip
     if st.button("Train a model", type="primary", icon=":material/model_training:"):
         url_state.go("pages/train.py")
@@ -46,7 +46,7 @@ with left:
         pd.DataFrame({
             "name": names,
             "recipe": [RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe for model in found],
-            "form": ["merged" if model.merged_from else {"full": "all weights", "adapter": "adapter"}[model.form] for model in found],
+            "form": ["merged" if model.merged_from else {"full": "full", "adapter": "adapter"}[model.form] for model in found],
             "snapshot": [model.snapshot for model in found],
             "rows": [model.rows for model in found],
             "loss": [model.losses.get("validation") for model in found],
@@ -60,11 +60,11 @@ with left:
             "form": st.column_config.TextColumn("Weights", width=80), "snapshot": st.column_config.TextColumn("Snapshot", width=88),
             "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
             "loss": st.column_config.NumberColumn(
-                "Held out", format="%.3f", width=75,
-                help="Loss on the held-out pairs, in nats a token; lower is better, and only comparable on the same snapshot.",
+                "Validation loss", format="%.3f", width=75,
+                help="Loss on the validation split in nats/token; lower is better, comparable only for the same snapshot.",
             ),
             "size": st.column_config.NumberColumn("MB", format="%.1f", width=55),
-            "when": st.column_config.TextColumn("Made", width=85),
+            "when": st.column_config.TextColumn("Created", width=85),
         },
     )  # fmt: skip
     detail.lineage(ws, tree, found[at])

@@ -1,4 +1,4 @@
-"""Train: plan a fine-tuning run on a snapshot, watch it learn, and hold runs beside one another."""
+"""Train page: plan a fine-tuning run on a snapshot, watch it, and compare runs."""
 
 import streamlit as st
 
@@ -17,11 +17,11 @@ ws, tree = page_frame.open_page("Train")
 snapshots = list_snapshots(ws)
 everything = [run for run in run_rows.runs(ws.db, MOST) if run.kind == "finetune"]
 live = [run for run in everything if runs.state_of(run) in LIVE]
-state = "one at work" if len(live) == 1 else f"{len(live)} at work" if live else "none at work"
+state = "one live" if len(live) == 1 else f"{len(live)} live" if live else "none live"
 page_frame.title(
     "Train", tree,
-    f"{plural(len(everything), 'run')} · {state} · {plural(len(snapshots), 'snapshot')} to train on"
-    if everything or snapshots else "A student learns from a snapshot of the dataset. There is none yet.", ws,
+    f"{plural(len(everything), 'run')} · {state} · {plural(len(snapshots), 'snapshot')}"
+    if everything or snapshots else "Training needs a snapshot of the dataset. No snapshots yet.", ws,
 )  # fmt: skip
 if not everything and not snapshots:
     empty_state.first_snapshot(ws, tree)

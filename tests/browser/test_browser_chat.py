@@ -36,12 +36,12 @@ def server(models, home, tmp_path_factory):
 
 def test_a_prompt_to_base_and_tuned_streams_side_by_side_and_is_voted_on(models, server, page):
     visit(page, server, "/chat?workspace=demo&models=tuned:tuned", "Chat")
-    page.get_by_role("button", name="Beside the same model before tuning").click()
+    page.get_by_role("button", name="Compare with base model").click()
     still(page)
     page.get_by_role("button", name="tune icon").click()
-    enter(page, "Most tokens of an answer", "4000")
+    enter(page, "Max new tokens", "4000")
     page.keyboard.press("Escape")
-    field = page.get_by_role("textbox", name="Ask something")
+    field = page.get_by_role("textbox", name="Message")
     field.fill("What is a ring?")
     field.press("Enter")
     cursors = page.get_by_text(re.compile("▌"))

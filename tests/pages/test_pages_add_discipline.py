@@ -94,7 +94,7 @@ def test_names_are_checked_and_near_duplicates_shown_with_their_place(demo_ws, a
     ]
     shown.app.selectbox(key="adding_place").set_value("physical-sciences")
     shown.app.text_input(key="adding_name").set_value("physics").run()
-    assert dialog_says(shown.press("Generate preview"), "stands twice under the same parent")
+    assert dialog_says(shown.press("Generate preview"), "is used twice under the same parent")
     assert preview.waiting(demo_ws) == []
 
 

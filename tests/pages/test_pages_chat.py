@@ -68,7 +68,7 @@ def ask(shown: Studio, prompt: str) -> Studio:
             shown.app.session_state[key] = value
     shown.app.chat_input[0].set_value(prompt).run()
     assert shown.fine
-    return shown.until(lambda shown: "The answer is being written" not in shown.app.chat_input[0].placeholder)
+    return shown.until(lambda shown: "Generating replies" not in shown.app.chat_input[0].placeholder)
 
 
 def chat_fields(shown: Studio) -> dict:
@@ -90,10 +90,10 @@ def press(shown: Studio, key: str) -> Studio:
 def test_without_a_model_the_scripted_teacher_can_be_talked_to(demo_ws):
     shown = Studio("chat")
     assert "There is none yet" in shown.said and not shown.app.chat_input
-    shown.press("Talk to the scripted teacher")
+    shown.press("Chat with scripted teacher")
     ask(shown, "What is a ring?")
     assert "Scripted teacher" in shown.said and "gray-badge[scripted teacher]" in shown.said
-    assert "What is a ring? · 1 turn" in shown.said and "What taught it this" not in shown.said
+    assert "What is a ring? · 1 turn" in shown.said and "Nearest training examples" not in shown.said
 
 
 def test_the_newest_tuned_model_is_offered_with_what_it_is(tuned_ws):
@@ -102,9 +102,9 @@ def test_the_newest_tuned_model_is_offered_with_what_it_is(tuned_ws):
     assert (
         chat_fields(shown) == chat_fields(Studio("chat", models="tuned:tuned")) == ConversationSettings().drawing.model_dump()
     )
-    assert "10 pairs of the snapshot first" in shown.said
+    assert "10 pairs of snapshot first" in shown.said
     assert "knows nothing else" in shown.said
-    shown.press("Beside the same model before tuning")
+    shown.press("Compare with base model")
     assert shown.app.session_state.talk_specs == ["base:tuned", "tuned:tuned"]
     assert shown.app.query_params["models"] == SIDE_BY_SIDE
 
@@ -152,7 +152,7 @@ def shows(shown: Studio, text: str) -> bool:
 def test_asking_again_editing_and_going_back(tuned_ws):
     shown = ask(Studio("chat", models="tuned:tuned"), "hello")
     first = chat_rows.replies(tuned_ws.db, 1, 0)[0].text
-    shown.press("Ask again").until(lambda shown: "2 of 2" in shown.said and "hourglass" not in shown.said)
+    shown.press("Regenerate").until(lambda shown: "2 of 2" in shown.said and "hourglass" not in shown.said)
     second = chat_rows.replies(tuned_ws.db, 1, 1)[0].text
     assert second != first and shows(shown, second) and not shows(shown, first)
     press(shown, "talk_version_1_before")
@@ -178,7 +178,7 @@ def test_a_blind_vote_hides_the_names_until_it_is_given(tuned_ws):
     assert (vote.choice, vote.best, vote.who) == ("one", settings[1], "Ada")
     name = ("tuned before tuning", "tuned")[vote.best]
     assert (
-        f"You preferred {name}. Their names were hidden." in shown.said
+        f"You preferred {name}. Blind vote." in shown.said
         and "blue-badge[:material/thumb_up: preferred]" in shown.said
     )
     assert "adapter on" in shown.said and "1 vote in this workspace" in shown.said
@@ -188,7 +188,7 @@ def test_a_held_out_question_is_asked_with_its_reference_at_hand(tuned_ws):
     shown = Studio("chat", models="tuned:tuned")
     press(shown, "talk_ask_").until(lambda shown: "tokens/s" in shown.said)
     turn = chat_rows.turn(tuned_ws.db, 1)
-    assert turn.question_id and turn.reference and "A question that was held out of the training" in shown.said
+    assert turn.question_id and turn.reference and "Question of the validation split" in shown.said
     assert "Reference answer" in shown.said
     shown.go("chat", focus="music")
     assert "Held-out questions" in shown.said and ("Music" in shown.said or "holds nothing out in the focus" in shown.said)
@@ -202,7 +202,7 @@ def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_t
         tuned_ws, None, ConversationSettings(specs=("tuned:tuned",), drawing=SeededDecodingParams(max_tokens=4)), row["prompt"]
     )
     shown = Studio("chat", models="tuned:tuned", chat=str(id)).until(lambda shown: "tokens/s" in shown.said)
-    shown.press("What taught it this")
+    shown.press("Nearest training examples")
     assert shown.fine and "among all training rows" in shown.said
     assert " › ".join([*row["taxonomy"], row["subject"]]) in shown.said
     first = next(button for button in shown.app.button if button.label == "Open in Homework")
@@ -214,7 +214,7 @@ def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_t
 def test_conversations_are_found_renamed_and_deleted(tuned_ws):
     shown = ask(Studio("chat", models="tuned:tuned"), "about rings")
     press(shown, "talk_new")
-    assert "A new conversation · 1 conversation kept" in shown.said
+    assert "New conversation · 1 conversation stored" in shown.said
     ask(shown, "about tides")
     next(field for field in shown.app.text_input if field.key == "talk_search").set_value("rings").run()
     labels = [button.label for button in shown.app.button if (button.key or "").startswith("talk_open_")]
@@ -224,10 +224,10 @@ def test_conversations_are_found_renamed_and_deleted(tuned_ws):
     next(field for field in shown.app.text_input if field.label == "Name").set_value("Algebra")
     shown.press("Rename")
     assert "Algebra · 1 turn" in shown.said
-    next(box for box in shown.app.checkbox if box.label.startswith("Delete it for good")).check().run()
+    next(box for box in shown.app.checkbox if box.label.startswith("Delete permanently")).check().run()
     shown.press("Delete · 1 turn")
     assert shown.fine and [c.name for c in chat_rows.conversations(tuned_ws.db)] == ["about tides"]
-    assert "A new conversation" in shown.said
+    assert "New conversation" in shown.said
 
 
 # ------------------------------------------------------------------------------------------------------------- when it fails
@@ -289,7 +289,7 @@ def test_a_read_only_workspace_can_be_read_and_not_talked_in(tuned_ws, monkeypat
     shown = Studio("chat", chat=str(id))
     assert shown.fine and "tokens/s" in shown.said
     assert shown.app.chat_input[0].disabled and "read-only" in shown.app.chat_input[0].placeholder
-    assert not {"Ask again", "Rename", "Ask this"} & set(shown.labels())
+    assert not {"Regenerate", "Rename", "Ask"} & set(shown.labels())
 
 
 CHATTING = """
@@ -305,7 +305,7 @@ from support.studio_app import Studio
 shown = Studio("chat", models="base:tuned,tuned:tuned")
 shown.app.chat_input[0].set_value("hello").run()
 shown.until(lambda shown: "tokens/s" in shown.said)
-shown.press("Self-test").press("What taught it this")
+shown.press("Self-test").press("Nearest training examples")
 assert shown.fine and "among all training rows" in shown.said, shown.said
 heavy = [name for name in ("torch", "transformers", "peft", "sklearn", "safetensors") if name in sys.modules]
 print("heavy:", heavy)

@@ -82,7 +82,7 @@ def test_filters_come_from_a_link_and_go_by_their_chips(demo_ws):
 def test_every_filter_narrows_to_what_it_says(demo_ws):
     level = homework_rows.levels(demo_ws.db)[-1]
     [starred, *_] = newest(demo_ws, 1)
-    review.star(demo_ws, starred.question.id, True, "Ada")
+    review.star(demo_ws, starred.question.id, "Ada", starred=True)
     for key, value, which in (
         ("level", level, {"level": level}),
         ("teacher", "scripted", {"teacher": "scripted"}),

@@ -115,7 +115,7 @@ def test_an_edit_that_cannot_be_made_says_why_and_changes_nothing(demo_ws):
     next(field for field in shown.app.text_input if field.label == "Name").set_value(siblings[0])
     next(field for field in shown.app.text_area if field.label == "Description").set_value("Half an edit.")
     shown.press("Save")
-    assert "stands twice under the same parent" in shown.app.error[0].value
+    assert "is used twice under the same parent" in shown.app.error[0].value
     assert taxonomy_rows.nodes(demo_ws.db) == before
 
 

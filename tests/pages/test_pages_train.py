@@ -86,9 +86,9 @@ def test_without_a_snapshot_one_button_freezes_the_dataset_with_something_held_o
     monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
     shown = Studio("train")
     assert shown.fine and "Training reads a snapshot" in shown.said
-    assert "Freeze 48 pairs" in shown.labels(), "those of the discipline that has most"
+    assert "Create snapshot (48 pairs)" in shown.labels(), "those of the discipline that has most"
     next(field for field in shown.app.selectbox if field.key == "run_first_snapshot").set_value("everything").run()
-    shown.press("Freeze 96 pairs")
+    shown.press("Create snapshot (96 pairs)")
     [one] = list_snapshots(demo_ws)
     assert (one.name, one.number, one.split) == ("everything", 96, "combination") and one.rows["validation"] > 0
     assert shown.fine and "Start · " in "\n".join(shown.labels()), "the form comes as soon as there is a snapshot"
@@ -99,7 +99,7 @@ def test_the_form_says_what_each_recipe_would_do_and_the_command_does_just_that(
     shown = choose(Studio("train"), run_train_recipe=recipe)
     assert shown.fine and RECIPES[recipe].about in shown.said
     said = metrics(shown)
-    assert set(said) == {"Steps", "Tokens", "Time", "Parameters", "Memory", "Rows cut"}
+    assert set(said) == {"Steps", "Tokens", "Time", "Parameters", "Memory", "Truncated rows"}
     assert int(said["Steps"].replace(",", "")) > 0 and "None" not in shown.said and "_" not in "".join(said.values())
     if recipe != "demo":  # Mistral's weights are not here, but how large they are is known
         assert said["Parameters"] == "7.2B" and "is not on this machine" in shown.said
@@ -176,7 +176,7 @@ def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(frozen):
     shown = Studio("train")
     said = next(caption.value for caption in shown.app.caption if "trained on" in caption.value and "Row 1" in caption.value)
     tokens, trained = (
-        int(word.replace(",", "")) for word in (said.split(" tokens")[0].split()[-1], said.split(" trained")[0].split()[-1])
+        int(word.replace(",", "")) for word in (said.split(" tokens")[0].split()[-1], said.split(" in the loss")[0].split()[-1])
     )
     assert 0 < trained < tokens
     row = next(one.value for one in shown.app.markdown if "background[" in one.value)
@@ -205,19 +205,19 @@ def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(fr
     shown = watch()
     assert shown.fine and "No student was trained yet" in shown.said
     shown.press("Plan a run")
-    assert shown.fine and "Rows cut" in metrics(shown)
+    assert shown.fine and "Truncated rows" in metrics(shown)
 
 
 @pytest.mark.parametrize(
     ("state", "says", "buttons"),
     [
         ("queued", "queued", {"Pause", "Cancel"}),
-        ("running", "steps, 8 of 16", {"Pause", "End and keep", "Cancel"}),
-        ("paused", "resume it to go on from its checkpoint. It is at step 8.", {"Resume"}),
+        ("running", "steps, 8 of 16", {"Pause", "Stop and keep", "Cancel"}),
+        ("paused", "resume it to continue from its checkpoint. Last step: 8.", {"Resume"}),
         ("failed", "choose fewer rows at once", {"Resume"}),
-        ("lost", "it goes on from its last checkpoint", {"Resume"}),
+        ("lost", "continue from the last checkpoint", {"Resume"}),
         ("cancelled", "Cancelled: what was stored is kept.", {"Resume"}),
-        ("finished", "Fine-tuned student", {"Talk to it"}),
+        ("finished", "Fine-tuned student", {"Chat with model"}),
     ],
 )
 def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
@@ -228,7 +228,7 @@ def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
         put_model(frozen, "student")
     shown = watch()
     assert shown.fine and says in shown.said, shown.said
-    offered = {"Pause", "End and keep", "Cancel", "Resume", "Talk to it"} & set(shown.labels())
+    offered = {"Pause", "Stop and keep", "Cancel", "Resume", "Chat with model"} & set(shown.labels())
     assert offered == buttons
     said = metrics(shown)
     assert said["Step"] == "8 / 16" and said["Training loss"] == "0.625" and said["Validation loss"] == "0.750"
@@ -249,17 +249,17 @@ def test_what_it_said_can_be_read_at_every_evaluation(frozen):
 def test_a_run_that_has_logged_nothing_yet_says_why_it_takes_a_while(frozen):
     add_training(frozen, "running", "student", steps=[], replies=[])
     shown = watch()
-    assert shown.fine and "The first step takes a while" in shown.said and not shown.app.metric
+    assert shown.fine and "the first step takes a while" in shown.said and not shown.app.metric
 
 
 def test_wishes_are_passed_on_and_said(frozen):
     run_id = add_training(frozen, "running", "student")
-    shown = watch().press("End and keep")
-    assert runs.get(frozen, run_id).wish == "keep" and "It will end and keep what it learned after this step" in shown.said
-    assert not {"Pause", "End and keep", "Cancel"} & set(shown.labels())
+    shown = watch().press("Stop and keep")
+    assert runs.get(frozen, run_id).wish == "keep" and "Will stop and keep the model after this step" in shown.said
+    assert not {"Pause", "Stop and keep", "Cancel"} & set(shown.labels())
     other = add_training(frozen, "running", "other")
     shown = watch(run=str(other)).press("Pause")
-    assert runs.get(frozen, other).wish == "pause" and "It will pause after this step" in shown.said
+    assert runs.get(frozen, other).wish == "pause" and "Will pause after this step" in shown.said
 
 
 def test_a_lost_run_is_resumed(frozen, launched):
@@ -270,7 +270,7 @@ def test_a_lost_run_is_resumed(frozen, launched):
 
 def test_a_finished_run_whose_model_is_gone_offers_no_talk(frozen):
     add_training(frozen, "finished", "student")
-    assert "Talk to it" not in watch().labels()
+    assert "Chat with model" not in watch().labels()
 
 
 def test_a_link_opens_its_run_and_the_address_follows(frozen):
@@ -289,7 +289,7 @@ def test_the_page_opens_on_the_run_at_work(frozen):
     add_training(frozen, "queued", "waiting")
     shown = Studio("train")
     assert shown.app.session_state["train_view"] == "Watch" and "Fine-tune busy" in heads(shown)
-    assert "2 at work" in shown.said
+    assert "2 live" in shown.said
 
 
 def test_runs_can_be_watched_after_their_snapshot_is_gone(frozen):
@@ -322,7 +322,7 @@ def test_runs_are_held_beside_one_another_with_what_differs(frozen):
     assert table["name"].tolist() == ["idle", "fast", "slow"] and table["best"].tolist()[1:] == [0.75, 0.75]
     differing = shown.app.table[0].value
     assert list(differing.columns) == [f"Run {two}", f"Run {one}"]
-    assert differing.loc["Learning rate"].tolist() == ["0.01", "0.0001"] and "Pairs a step" not in differing.index
+    assert differing.loc["Learning rate"].tolist() == ["0.01", "0.0001"] and "Global batch size" not in differing.index
     assert not [name for name in differing.index if "_" in name]
     for against in ("tokens", "seconds"):
         assert choose(shown, train_against=against).fine
@@ -345,25 +345,25 @@ def test_models_are_listed_newest_first_with_where_they_come_from(frozen):
     shown = Studio("models")
     assert shown.fine and "2 models" in shown.said and "None" not in shown.said
     table = shown.table("form")
-    assert table["name"].tolist() == ["tuned", "older"] and table["form"].tolist() == ["adapter", "all weights"]
+    assert table["name"].tolist() == ["tuned", "older"] and table["form"].tolist() == ["adapter", "full"]
     assert (
         "/models/base" in shown.said
         and "unchanged" in shown.said
-        and "30.0k trained of 1.1M" in shown.said
-        and "held out 0.842" not in shown.said
+        and "30.0k trainable of 1.1M" in shown.said
+        and "validation 0.842" not in shown.said
     )
     names = shown.table("discipline")
     assert names["discipline"].tolist() == ["Mathematics", "Music"] and field(shown, "notes_tuned").value == "Good."
     shown = Studio("models", model="older")
-    assert "older" in heads(shown) and "made from nothing" in shown.said
+    assert "older" in heads(shown) and "initialized from scratch" in shown.said
     assert shown.app.query_params["model"] == "older"
     remove_snapshot(frozen, "first")
-    assert "removed since" in Studio("models").said
+    assert "removed" in Studio("models").said
 
 
 def test_a_model_whose_snapshot_was_taken_anew_says_that_it_is_another(frozen):
     put_model(frozen, "student", snapshot_hash="sha256:other")
-    assert "another one by now" in Studio("models").said
+    assert "replaced" in Studio("models").said
 
 
 def test_notes_are_kept(frozen):
@@ -388,7 +388,7 @@ def test_a_model_is_renamed_and_stays_picked(frozen):
 def test_a_model_is_removed_only_when_its_name_was_typed(frozen):
     put_model(frozen, "student")
     shown = Studio("models")
-    label = "Remove student for good"
+    label = "Remove student permanently"
     assert label not in shown.labels()
     assert label not in choose(shown, remove_name_student="studen").labels()
     choose(shown, remove_name_student="student").press(label)
@@ -398,7 +398,7 @@ def test_a_model_is_removed_only_when_its_name_was_typed(frozen):
 def test_what_another_model_stands_on_is_not_removed(frozen):
     base = put_model(frozen, "ground", created_at=1.7e9)
     put_model(frozen, "storey", form="adapter", base=str(base.weights(frozen)))
-    shown = choose(Studio("models", model="ground"), remove_name_ground="ground").press("Remove ground for good")
+    shown = choose(Studio("models", model="ground"), remove_name_ground="ground").press("Remove ground permanently")
     assert shown.fine and "is the base of storey" in shown.said and len(tuned_model_store.list_models(frozen)) == 2
 
 
@@ -417,14 +417,14 @@ def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch)
     put_model(frozen, "student")
     shown = Studio("models")
     target = field(shown, "export_path_student").value
-    choose(shown, export_license_student="cc-by-4.0").press("Write the folder")
+    choose(shown, export_license_student="cc-by-4.0").press("Export to folder")
     assert shown.fine and "# student" in Path(target, "README.md").read_text()
-    choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Write the folder")
+    choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Export to folder")
     assert shown.fine and "can't be written" in shown.said
-    choose(shown, export_path_student=str(frozen.folder / "student")).press("Write the folder")
+    choose(shown, export_path_student=str(frozen.folder / "student")).press("Export to folder")
     assert shown.fine and "inside a workspace" in shown.said and not (frozen.folder / "student").exists()
     choose(shown, export_repo_student="no name")
-    shown.press("Send to the Hub")
+    shown.press("Upload to Hub")
     assert shown.fine and "is written as owner/name" in shown.said
 
 
@@ -438,7 +438,7 @@ def test_talking_to_a_model_asks_the_chat_for_it_and_for_its_base(frozen, monkey
     put_model(frozen, "student")
     gone = []
     monkeypatch.setattr("pages.components.shared.url_state.go", gone.append)
-    shown = Studio("models").press("Talk to it")
+    shown = Studio("models").press("Chat with model")
     assert gone == ["pages/chat.py"] and shown.app.session_state["chat_asked"] == ["tuned:student", "base:student"]
 
 
@@ -454,7 +454,7 @@ def test_who_may_not_write_can_still_look(frozen, monkeypatch):
     assert shown.fine and metrics(shown)["Step"] == "8 / 16" and "Resume" not in shown.labels()
     shown = Studio("models")
     assert shown.fine and "Worth a look." in shown.said and "vllm serve" in shown.said
-    assert not {"Rename", "Merge", "Write the folder"} & set(shown.labels())
+    assert not {"Rename", "Merge", "Export to folder"} & set(shown.labels())
 
 
 def test_the_settings_of_a_run_that_failed_can_be_changed(frozen):
@@ -462,5 +462,5 @@ def test_the_settings_of_a_run_that_failed_can_be_changed(frozen):
                "keep_best": False,
                "patience": None, "rows": 20, "gradient_checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
     run_id = add_training(frozen, "failed", "student", settings=changed)
-    shown = watch().press("Change its settings")
+    shown = watch().press("Change settings")
     assert shown.fine and ordered(shown) == FinetuneSettings(**runs.get(frozen, run_id).params)

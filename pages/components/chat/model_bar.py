@@ -1,4 +1,4 @@
-"""Above a chat: which models answer and how, other conversations, and what can be done with this one."""
+"""Bar above a chat: models, generation settings, conversations and actions."""
 
 from functools import partial
 
@@ -17,19 +17,19 @@ from pages.components.shared import teacher_form
 from pages.components.shared.untrusted_text import fault, plain
 
 LISTED = 30
-OTHERS = {"local": "A model on this machine", "endpoint": "vLLM, Ollama or another endpoint", "openai": "OpenAI"}
+OTHERS = {"local": "Local model", "endpoint": "vLLM, Ollama or another endpoint", "openai": "OpenAI"}
 
 
 def bar(ws: Workspace, conversation: Conversation | None) -> None:
-    """All of it, in two lines."""
+    """Draw the bar."""
     state = st.session_state
     options = list(dict.fromkeys([*specs_of(ws), SCRIPTED, *state.talk_specs]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
             "Models", options, key="talk_specs", format_func=title_of, max_selections=MOST_PANES, width="stretch",
-            placeholder="Choose who answers, up to four side by side",
+            placeholder="Select up to four models",
         )  # fmt: skip
-        with st.popover("", icon=":material/add:", key="talk_another", help="Another model: a folder, the hub, an endpoint"):
+        with st.popover("", icon=":material/add:", key="talk_another", help="Add a local model or endpoint"):
             _another()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         with st.popover("Conversations", icon=":material/forum:", key="talk_others_kept"):
@@ -44,12 +44,12 @@ def bar(ws: Workspace, conversation: Conversation | None) -> None:
 
 
 def _another() -> None:
-    """Fields that name a model which is none of this workspace's."""
-    kind = st.selectbox("Which", list(OTHERS), format_func=OTHERS.get, key="talk_other_kind")
+    """Draw the fields that add a model from outside the workspace."""
+    kind = st.selectbox("Source", list(OTHERS), format_func=OTHERS.get, key="talk_other_kind")
     name = st.text_input("Model", key="talk_other_model", placeholder=teacher_form.MODEL_HINTS[kind]).strip()
     url = ""
     if kind == "endpoint":
-        url = st.text_input("Address", key="talk_other_url", placeholder="http://localhost:8000/v1").strip()
+        url = st.text_input("Base URL", key="talk_other_url", placeholder="http://localhost:8000/v1").strip()
     if kind != "local":
         teacher_form.key_field("api_key")
     spec = f"local:{name}" if kind == "local" else f"openai:{name}@{url}" if url else f"openai:{name}"
@@ -64,15 +64,15 @@ def _another() -> None:
 
 def _settings() -> None:
     st.text_area("System prompt", key="talk_system", placeholder="none", height=100)
-    hint = "0 takes the likeliest word every time; higher is more varied."
+    hint = "0: greedy decoding; higher values give more varied replies."
     st.slider("Temperature", 0.0, 2.0, step=0.05, key="talk_temperature", help=hint)
-    hint = "Draws from the likeliest tokens that together have this probability."
+    hint = "Nucleus sampling: samples from the most likely tokens whose probabilities sum to this value."
     st.slider("Top-p", 0.05, 1.0, step=0.05, key="talk_top_p", help=hint)
-    st.number_input("Most tokens of an answer", 1, 32_768, step=64, key="talk_tokens")
-    hint = "The same seed repeats an answer of weights on this machine. Endpoints draw on their own."
+    st.number_input("Max new tokens", 1, 32_768, step=64, key="talk_tokens")
+    hint = "The same seed reproduces replies of local models; endpoints ignore it."
     st.number_input("Seed", 0, 2**31 - 1, key="talk_seed", help=hint)
     many = len(st.session_state.talk_specs) > 1
-    hint = "Hides the names and shuffles the order until you have voted. Needs two models."
+    hint = "Hides model names and shuffles replies until you vote. Requires two models."
     st.toggle("Blind vote", key="talk_blind", disabled=not many, help=hint)
 
 
@@ -80,10 +80,10 @@ def _conversations(ws: Workspace, conversation: Conversation | None) -> None:
     st.button(
         "New conversation", icon=":material/edit_square:", key="talk_new", on_click=page_state.open_conversation, args=(None,)
     )
-    words = st.text_input("Search", key="talk_search", placeholder="name, prompt or answer", icon=":material/search:").strip()
+    words = st.text_input("Search", key="talk_search", placeholder="name, prompt or reply", icon=":material/search:").strip()
     found = chat_rows.conversations(ws.db, words, LISTED + 1)
     if not found:
-        st.caption("No conversation holds that." if words else "Conversations are kept here, once there is one.")
+        st.caption("No conversations match this search." if words else "No conversations yet.")
     for other in found[:LISTED]:
         here = conversation is not None and other.id == conversation.id
         name = plain(shorten(other.name, 48))
@@ -92,7 +92,7 @@ def _conversations(ws: Workspace, conversation: Conversation | None) -> None:
             on_click=page_state.open_conversation, args=(other,),
         )  # fmt: skip
     if len(found) > LISTED:
-        st.caption(f"The {LISTED} newest. Search for others.")
+        st.caption(f"Showing the {LISTED} newest; use the search to narrow.")
 
 
 def _deeds(ws: Workspace, conversation: Conversation) -> None:
@@ -104,7 +104,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
     st.download_button(
         "Download as JSONL", lambda: "".join(conversations.to_jsonl(ws, conversation)), file_name=f"{name}.jsonl",
         key="talk_jsonl", icon=":material/download:", on_click="ignore", width="stretch",
-        help="A line for each answer in every version, with model, weights, sampling, tokens and seconds.",
+        help="One line per reply and version, with model, weights, decoding parameters, tokens and seconds.",
     )  # fmt: skip
     if ws.read_only:
         return
@@ -117,7 +117,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
                 fault(error)
             else:
                 st.rerun()
-    if st.checkbox("Delete it for good, with its votes", key=f"talk_sure_{conversation.id}"):
+    if st.checkbox("Delete permanently, including votes", key=f"talk_sure_{conversation.id}"):
         turns = len(chat_rows.path_to(ws.db, conversation.head))
 
         def delete() -> None:
@@ -128,7 +128,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
 
 
 def _pairing(ws: Workspace) -> None:
-    """One click from a tuned model to the same before tuning."""
+    """Draw the button that adds the base model of a single tuned model."""
     specs = st.session_state.talk_specs
     if len(specs) == 1 and specs[0].startswith("tuned:"):
         base = specs[0].replace("tuned:", "base:", 1)
@@ -136,20 +136,18 @@ def _pairing(ws: Workspace) -> None:
         def pair() -> None:
             st.session_state.talk_specs = [base, *specs]
 
-        st.button(
-            "Beside the same model before tuning", icon=":material/compare:", type="tertiary", key="talk_pair", on_click=pair
-        )
+        st.button("Compare with base model", icon=":material/compare:", type="tertiary", key="talk_pair", on_click=pair)
 
 
 def _self_test(ws: Workspace) -> None:
-    """The button that proves which weights the panes run, and what it found."""
+    """Draw the self-test of the loaded weights and its result."""
     specs = [spec for spec in st.session_state.talk_specs if spec.split(":")[0] in ("tuned", "base", "local")]
     if not specs:
         return
-    hint = "Compares what the panes compute with one another and with weights that are loaded afresh."
+    hint = "Verifies the loaded weights: compares the panes' logits with each other and with freshly loaded weights."
     if st.button("Self-test", icon=":material/verified:", type="tertiary", key="talk_self_test", help=hint):
         try:
-            with st.spinner("Weights are loaded afresh and compared."):
+            with st.spinner("Loading weights for comparison …"):
                 st.session_state.talk_tested = (specs, server_client.self_test([pane_of(ws, spec) for spec in specs]))
         except GlanError as error:
             fault(error)
@@ -163,7 +161,7 @@ def _self_test(ws: Workspace) -> None:
 
 
 def votes(ws: Workspace) -> None:
-    """How many votes there are, who leads, and the rows to take away."""
+    """Draw the number of votes, the standings, and the download of preference rows."""
     counts = chat_rows.count_preferences(ws.db)
     if not counts:
         return
@@ -171,23 +169,25 @@ def votes(ws: Workspace) -> None:
         leading = [f"{title_of(model)} {won} : {lost}" for model, won, lost in preferences.standings(ws)]
         if leading:
             st.caption(
-                f"Won and lost: {plain(', '.join(leading))}. Ties {counts.get('tie', 0)}, none good {counts.get('bad', 0)}."
+                f"Wins : losses: {plain(', '.join(leading))}. Ties {counts.get('tie', 0)}, all bad {counts.get('bad', 0)}."
             )
         st.download_button(
             "Preference rows", partial(preferences.to_jsonl, ws), file_name=f"{ws.folder.name}-preferences.jsonl",
             icon=":material/download:", key="talk_votes", on_click="ignore",
-            help="JSONL with prompt, chosen and rejected as TRL's DPO trainer reads them, each with its provenance.",
+            help="JSONL with prompt, chosen and rejected for TRL's DPOTrainer, with provenance.",
         )  # fmt: skip
 
 
 def process_line() -> None:
-    """What the model process holds, and the button that frees it."""
+    """Draw the state of the model server with a button that releases its memory."""
     now = server_client.status()
     if not now:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         size = sum(held["bytes"] for held in now["held"]) / 2**20
         held = f"{plural(len(now['held']), 'model')} in memory, {size:,.0f} MiB" if now["held"] else "No weights in memory"
-        st.caption(f"{held}; freed {duration(server_client.idle_seconds())} after the last question.", width="content")
+        st.caption(f"{held}; released {duration(server_client.idle_seconds())} after the last prompt.", width="content")
         if now["held"] and not now["writing"]:
-            st.button("Free now", icon=":material/eject:", type="tertiary", key="talk_release", on_click=server_client.release)
+            st.button(
+                "Release now", icon=":material/eject:", type="tertiary", key="talk_release", on_click=server_client.release
+            )

@@ -1,4 +1,4 @@
-"""What a Chat page has open, kept in the session and in the address: the conversation, the models, how answers are drawn."""
+"""State of the Chat page in session and URL: conversation, models and generation settings."""
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ FIELDS = ("talk_specs", "talk_system", "talk_temperature", "talk_top_p", "talk_t
 
 
 def take(ws: Workspace) -> Conversation | None:
-    """The conversation that is open, after following what the address says and this session did not write there."""
+    """Return the open conversation after adopting URL parameters that this session did not write."""
     state = st.session_state
     if state.get("talk_workspace") != ws.folder.name:
         if "talk_workspace" in state:
@@ -20,7 +20,7 @@ def take(ws: Workspace) -> Conversation | None:
         state.talk_workspace = ws.folder.name
     if any(name not in state for name in FIELDS):
         _fill(ConversationSettings(specs=tuple(specs_of(ws)[:1])))
-    if asked := state.pop("chat_asked", None):  # by another page, for a model that it shows
+    if asked := state.pop("chat_asked", None):  # set by another page to open its model
         state.talk_specs, state.talk_chat = list(asked), None
     said, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
     if (chat := said.get("chat")) and chat != wrote.get("chat"):
@@ -32,7 +32,7 @@ def take(ws: Workspace) -> Conversation | None:
 
 
 def write(conversation: Conversation | None) -> None:
-    """Put what is open into the address, so that a link shows the same."""
+    """Write conversation and models to the URL."""
     address = {"models": ",".join(st.session_state.talk_specs)} | ({"chat": str(conversation.id)} if conversation else {})
     address = {name: value for name, value in address.items() if value}
     for name in ("chat", "models"):
@@ -43,7 +43,7 @@ def write(conversation: Conversation | None) -> None:
 
 
 def settings() -> ConversationSettings:
-    """How the next prompt is asked, as the fields say."""
+    """Return the generation settings in the fields."""
     state = st.session_state
     drawing = SeededDecodingParams(
         temperature=state.talk_temperature, top_p=state.talk_top_p, max_tokens=state.talk_tokens, seed=state.talk_seed
@@ -57,7 +57,7 @@ def settings() -> ConversationSettings:
 
 
 def open_conversation(conversation: Conversation | None) -> None:
-    """Show another conversation, None: a new one with the same models."""
+    """Open a conversation; None opens a new one with the same models."""
     st.session_state.talk_chat = conversation and conversation.id
     for name in ("talk_source", "talk_editing", "talk_fault"):
         st.session_state.pop(name, None)
@@ -66,7 +66,7 @@ def open_conversation(conversation: Conversation | None) -> None:
 
 
 def snapshot(ws: Workspace) -> str:
-    """The snapshot that the first tuned model among the chosen ones learned from, '' without one."""
+    """Return the snapshot of the first selected tuned model, or ''."""
     for spec in st.session_state.talk_specs:
         try:
             if name := pane_of(ws, spec).snapshot:

@@ -1,4 +1,4 @@
-"""One turn of a chat: the prompt, the answers side by side as they are written, and what can be done with them."""
+"""One turn of a chat: the prompt, the replies side by side, votes and actions."""
 
 import time
 
@@ -21,7 +21,7 @@ LETTERS = "ABCD"
 
 
 def turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
-    """A turn; the last one redraws itself while it is written."""
+    """Draw a turn; it refreshes while replies are generated."""
     if shown.writing:
         st.fragment(_writing, run_every=PULSE)(ws, shown.turn.id)
     else:
@@ -31,10 +31,10 @@ def turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
 def _writing(ws: Workspace, turn_id: int) -> None:
     try:
         shown = conversations.show_turn(ws, turn_id)
-    except GlanError:  # deleted by somebody else
+    except GlanError:  # deleted in another session
         st.rerun()
     if not shown.writing:
-        st.rerun()  # drawn anew, without a pulse
+        st.rerun()  # draws this turn again without refresh interval
     _turn(ws, shown, last=True)
     st.button("Stop", icon=":material/stop:", key=f"talk_stop_{turn_id}", on_click=conversations.stop, args=(ws, turn_id))
 
@@ -63,7 +63,7 @@ def _prompt(ws: Workspace, shown: Shown) -> None:
         _edit(ws, shown)
         return
     if turn.question_id:
-        st.caption("A question that was held out of the training")
+        st.caption("Question of the validation split")
     with st.container(horizontal=True, vertical_alignment="top", gap="xsmall"):
         st.markdown(model_markdown(turn.prompt), width="stretch")
         if not shown.writing:
@@ -74,7 +74,7 @@ def _prompt(ws: Workspace, shown: Shown) -> None:
 
 
 def _ways(ws: Workspace, shown: Shown) -> None:
-    """The way to edit a prompt, and to those that stand beside it."""
+    """Draw the buttons that edit the prompt and switch between its versions."""
     turn = shown.turn
     if len(shown.siblings) > 1:
         _switch(
@@ -84,7 +84,7 @@ def _ways(ws: Workspace, shown: Shown) -> None:
     if not ws.read_only:
         st.button(
             "", icon=":material/edit:", type="tertiary", key=f"talk_edit_{turn.id}", on_click=_start_editing, args=(turn.id,),
-            help="Edit and ask again. What was said stays, as another way through the conversation.",
+            help="Edit and resend. The previous prompt and its replies are kept as another branch.",
         )  # fmt: skip
 
 
@@ -106,10 +106,10 @@ def _edit(ws: Workspace, shown: Shown) -> None:
 
 
 def ask(ws: Workspace, conversation_id: int | None, prompt: str, **values: object) -> None:
-    """Ask the chosen models, and draw the page anew; what keeps it from being asked is said instead, and the prompt kept."""
+    """Send a prompt to the selected models and rerun the page; on an error, show it and keep the prompt."""
     key = teacher_form.environment().get("OPENAI_API_KEY", "")
     try:
-        with st.spinner("The model process starts."):
+        with st.spinner("Starting the model server …"):
             st.session_state.talk_chat = conversations.ask(
                 ws, conversation_id, page_state.settings(), prompt, key=key, **values
             )
@@ -124,7 +124,7 @@ def ask(ws: Workspace, conversation_id: int | None, prompt: str, **values: objec
 
 
 def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Preference | None) -> None:
-    """One answer; under a `letter` where its model is hidden."""
+    """Draw one reply, under `letter` if its model is hidden."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{letter or plain(title_of(reply.model))}**", width="content")
         if not letter:
@@ -135,25 +135,25 @@ def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Prefere
     if reply.text:
         st.markdown(model_markdown(reply.text) + (CURSOR if reply.state == WRITING else ""))
     if reply.state == WRITING:
-        if doing := shown.doing.get(reply.pane, "" if reply.text else "Waiting for its turn."):
+        if doing := shown.doing.get(reply.pane, "" if reply.text else "Queued."):
             st.markdown(f":primary[:material/hourglass_top: {plain(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
             if not reply.text:
                 st.skeleton(height=72)
         return
     if reply.state == FAILED:
-        st.error(plain(reply.message or "Something went wrong."))
+        st.error(plain(reply.message or "The request failed without a message."))
     elif reply.state == STOPPED:
         st.caption(plain(reply.message or "Stopped."))
     elif not reply.text.strip():
-        st.caption("It ended without a word.")
+        st.caption("Empty reply.")
     if reply.facts.get("finish") == "length":
-        st.caption(f"Cut at {plural(reply.facts['max_tokens'], 'token')}: raise the limit for more.")
+        st.caption(f"Cut off at {plural(reply.facts['max_tokens'], 'token')}. Increase max new tokens for more.")
     if not letter:
         _figures(ws, shown, reply)
 
 
 def _weights(reply: Reply) -> None:
-    """Which weights wrote this."""
+    """Draw badges for the weights that generated the reply."""
     facts = reply.facts
     if not facts.get("weights_hash"):
         return
@@ -163,25 +163,25 @@ def _weights(reply: Reply) -> None:
     st.badge(short, icon=":material/fingerprint:", color="gray", help=plain(f"{'; '.join(hashes)}. {where}."))
     if facts["adapter"] in ("on", "off"):
         color = "blue" if facts["adapter"] == "on" else "gray"
-        hint = "One copy of the base serves both; this answer was written with its adapter." if facts["adapter"] == "on" else (
-            "One copy of the base serves both; this answer was written without an adapter.")  # fmt: skip
+        hint = "Both panes share one copy of the base; this reply was generated with the adapter." if facts["adapter"] == "on" else (
+            "Both panes share one copy of the base; this reply was generated without an adapter.")  # fmt: skip
         st.badge(f"adapter {facts['adapter']}", color=color, help=hint)
 
 
 def _figures(ws: Workspace, shown: Shown, reply: Reply) -> None:
-    """Tokens and seconds in a line, and the way to what taught it this."""
+    """Draw tokens and speed of a reply, and the button to its nearest training examples."""
     facts = reply.facts
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if facts.get("tokens_out"):
             about = "about " if facts.get("estimated") else ""
             rate = f" · {facts['tokens_out'] / facts['seconds']:,.0f} tokens/s" if facts.get("seconds") else ""
-            first = f" · first after {1000 * facts['first_token']:,.0f} ms" if facts.get("first_token") else ""
+            first = f" · first token after {1000 * facts['first_token']:,.0f} ms" if facts.get("first_token") else ""
             drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
-            hint = f"{drawn}, seed {facts['seed']}; the prompt has {number(facts['tokens_in'])} tokens."
+            hint = f"{drawn}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
             st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
         if reply.text.strip() and _learned_from(ws, shown, reply):
             st.button(
-                "What taught it this", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
+                "Nearest training examples", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
                 on_click=_look_for_source, args=(reply,),
             )  # fmt: skip
 
@@ -191,7 +191,7 @@ def _look_for_source(reply: Reply) -> None:
 
 
 def _learned_from(ws: Workspace, shown: Shown, reply: Reply) -> str:
-    """The snapshot whose rows may have taught an answer: of its own model, else of one beside it; '' without any."""
+    """Return the snapshot to search for training examples: of the reply's model, else of another in the turn, or ''."""
     for spec in (reply.model, *(other.model for other in shown.replies)):
         try:
             if name := pane_of(ws, spec).snapshot:
@@ -217,8 +217,8 @@ def _below(
             )  # fmt: skip
         if last and not ws.read_only:
             st.button(
-                "Ask again", icon=":material/refresh:", type="tertiary", key=f"talk_again_{turn.id}", on_click=_again,
-                args=(ws, turn.id), help="Another answer, drawn with the next seed. The earlier ones are kept.",
+                "Regenerate", icon=":material/refresh:", type="tertiary", key=f"talk_again_{turn.id}", on_click=_again,
+                args=(ws, turn.id), help="Generates another reply with the next seed. Previous replies are kept.",
             )  # fmt: skip
         if len(replies) > 1 and not ws.read_only and not any(reply.state == FAILED for reply in replies):
             _vote(ws, shown, replies, vote, hidden=hidden)
@@ -231,16 +231,16 @@ def _vote(ws: Workspace, shown: Shown, replies: list[Reply], vote: Preference | 
         said = (
             f"You preferred {title_of(best.model)}."
             if best
-            else {"tie": "You called it a tie.", "bad": "You found none good."}[vote.choice]
+            else {"tie": "You voted for a tie.", "bad": "You voted that all are bad."}[vote.choice]
         )
-        blind = " Their names were hidden." if turn.blind else ""
+        blind = " Blind vote." if turn.blind else ""
         st.caption(plain(f"{said}{blind}"), width="content")
         return
     choices = [
         (f"{LETTERS[n] if hidden else title_of(reply.model)} is better", preferences.ONE, reply.pane)
         for n, reply in enumerate(replies)
     ]
-    choices += [("Tie", preferences.TIE, None), ("None is good", preferences.BAD, None)]
+    choices += [("Tie", preferences.TIE, None), ("All are bad", preferences.BAD, None)]
     for n, (label, choice, best) in enumerate(choices):
         st.button(
             plain(label), key=f"talk_vote_{turn.id}_{n}", on_click=_deed,
@@ -253,7 +253,7 @@ def _again(ws: Workspace, turn_id: int) -> None:
 
 
 def _deed(do, *args: object, **values: object) -> None:
-    """Do something in a callback; what goes wrong is said above the chat."""
+    """Apply an action in a callback; an error is shown above the chat."""
     try:
         do(*args, **values)
     except GlanError as error:
@@ -261,15 +261,15 @@ def _deed(do, *args: object, **values: object) -> None:
 
 
 def _switch(key: str, at: int, number: int, what: str, go, *, locked: bool) -> None:
-    """Buttons to the one before and the next."""
-    before = {"icon": ":material/chevron_left:", "key": f"talk_{key}_before", "help": f"The {what} before"}
+    """Draw the buttons to the previous and next version."""
+    before = {"icon": ":material/chevron_left:", "key": f"talk_{key}_before", "help": f"Previous {what}"}
     st.button("", type="tertiary", disabled=locked or at == 0, on_click=go, args=(at - 1,), **before)
     st.caption(f"{at + 1} of {number}", width="content")
-    after = {"icon": ":material/chevron_right:", "key": f"talk_{key}_after", "help": f"The next {what}"}
+    after = {"icon": ":material/chevron_right:", "key": f"talk_{key}_after", "help": f"Next {what}"}
     st.button("", type="tertiary", disabled=locked or at == number - 1, on_click=go, args=(at + 1,), **after)
 
 
 def told() -> None:
-    """What kept the last deed from being done."""
+    """Show the error of the last action."""
     if error := st.session_state.pop("talk_fault", None):
         fault(error)

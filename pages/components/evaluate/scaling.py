@@ -153,7 +153,7 @@ def _form(ws: Workspace, *, busy: bool) -> None:
     except GlanError as error:
         fault(error)
         return
-    sizes = ", ".join(number(tune.rows) for tune in orders)
+    sizes = ", ".join(number(tune.rows) for tune in finetunes)
     st.caption(f"{plural(len(finetunes), 'model')} on {sizes} rows, trained one after the other as separate runs.")
     st.button(
         f"Start study · {plural(len(finetunes), 'model')}", type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy,

@@ -1,4 +1,4 @@
-"""One tuned model: where it comes from, its facts, and what can be done with it."""
+"""Lineage, facts and actions of a tuned model."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ from pages.components.shared import job_panel, url_state
 from pages.components.shared.untrusted_text import plain
 
 MOST = 12
-LOSSES = {"train": "training", "validation": "held out"}
+LOSSES = {"train": "training", "validation": "validation"}
 
 
 def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
-    """From base and snapshot to the model, and the disciplines that it was trained on."""
-    base = plain(model.base) if model.base else "made from nothing"
+    """Draw the lineage of a model and the disciplines in its training data."""
+    base = plain(model.base) if model.base else "initialized from scratch"
     hash_now = {snapshot.name: snapshot.hash for snapshot in list_snapshots(ws)}
-    state = {None: "removed since", model.snapshot_hash: "unchanged"}.get(hash_now.get(model.snapshot), "another one by now")
+    state = {None: "removed", model.snapshot_hash: "unchanged"}.get(hash_now.get(model.snapshot), "replaced")
     recipe = RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe
     arrow = " :material/arrow_forward: "
     parts = [f":gray[base] {base}", f":gray[snapshot] {plain(model.snapshot)} ({state})", f":gray[recipe] {plain(recipe)}"]
@@ -42,7 +42,7 @@ def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
         path = hierarchy.path(tree, id) if id in tree else []
         rows.append((path[0].name if path else "", path[-1].name if path else id, count))
     st.dataframe(
-        pd.DataFrame(rows, columns=["field", "discipline", "rows"]), hide_index=True, alt="Disciplines that it was trained on",
+        pd.DataFrame(rows, columns=["field", "discipline", "rows"]), hide_index=True, alt="Disciplines in the training data",
         height="content",
         column_config={
             "field": st.column_config.TextColumn("Field", width=200), "discipline": st.column_config.TextColumn("Discipline", width=220),
@@ -54,18 +54,20 @@ def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
 
 
 def panel(ws: Workspace, model: TunedModel) -> None:
-    """Facts, notes, and what can be done."""
+    """Draw facts, notes and actions of a model."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(plain(model.name), anchor=False, width="content")
         if model.stopped_early:
-            st.badge("ended early", color="orange")
+            st.badge("stopped early", color="orange")
         if not model.base:
-            st.badge("demo", color="gray", help="A tiny model made from nothing: it knows its topics and nothing else.")
+            st.badge(
+                "demo", color="gray", help="A tiny model trained from scratch; it knows only the topics of its training data."
+            )
     with st.container(horizontal=True, gap="small"):
-        if st.button("Talk to it", type="primary", icon=":material/forum:", key="chat_with"):
+        if st.button("Chat", type="primary", icon=":material/forum:", key="chat_with"):
             st.session_state.chat_asked = [f"tuned:{model.name}", f"base:{model.name}"]
             url_state.go("pages/chat.py")
-        if st.button("Have it judged", icon=":material/gavel:", key="judge_it"):
+        if st.button("Judge vs base", icon=":material/gavel:", key="judge_it"):
             st.session_state.update(
                 run_eval_ours=f"tuned:{model.name}", run_eval_other=f"base:{model.name}", evaluate_asked="Judge"
             )
@@ -74,9 +76,9 @@ def panel(ws: Workspace, model: TunedModel) -> None:
     facts = {
         "Loss": losses or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
         "Steps": f"{number(model.steps)} in {duration(model.seconds)}",
-        "Parameters": f"{short(model.trained_parameters)} trained of {short(model.parameters)}",
-        "Precision": model.precision, "Template": "of the base" if model.template == "base" else "Alpaca",
-        "Made": exact(model.created_at), "Weights": f"{size(model.bytes)} · {model.weights_hash[7:19]}…",
+        "Parameters": f"{short(model.trained_parameters)} trainable of {short(model.parameters)}",
+        "Precision": model.precision, "Chat template": "of the base model" if model.template == "base" else "Alpaca",
+        "Created": exact(model.created_at), "Weights": f"{size(model.bytes)} · {model.weights_hash[7:19]}…",
     }  # fmt: skip
     with st.container(gap="xsmall"):
         for label, words in facts.items():
@@ -89,7 +91,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
                 _merge(ws, model)
             _export(ws, model)
         with st.popover("Serve", icon=":material/dns:", key="serve_model"):
-            st.caption("As an OpenAI-compatible endpoint, with a program that you install:")
+            st.caption("Serve as an OpenAI-compatible endpoint, with one of these programs:")
             for name, command in serving(model, str(model.weights(ws))).items():
                 st.caption(name)
                 st.code(command, language="bash", wrap_lines=True)
@@ -103,7 +105,7 @@ def _notes(ws: Workspace, model: TunedModel) -> None:
             st.caption(plain(model.notes))
         return
     st.text_area(
-        "Notes", model.notes, key=f"notes_{model.name}", placeholder="What is worth knowing of it", height=80, on_change=_note,
+        "Notes", model.notes, key=f"notes_{model.name}", placeholder="Notes about this model", height=80, on_change=_note,
         args=(ws, model.name),
     )  # fmt: skip
 
@@ -126,31 +128,31 @@ def _renamed(ws: Workspace, name: str, new_name: str) -> None:
 
 def _merge(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Merge", icon=":material/merge:", key="merge_model"):
-        st.caption("Makes a whole model of base and adapter, which needs no peft. The adapter stays as it is.")
-        new = st.text_input("Name of the merged model", f"{model.name}-merged", key=f"merge_name_{model.name}")
+        st.caption("Merges base model and adapter into one model that needs no PEFT. The adapter is kept.")
+        new = st.text_input("Name of merged model", f"{model.name}-merged", key=f"merge_name_{model.name}")
         st.button(
             "Merge", key="merge_now", on_click=_begin, args=(ws, MergeSettings, {"model": model.name, "name": slug(new or " ")})
         )
 
 
 def _export(ws: Workspace, model: TunedModel) -> None:
-    with st.popover("Take away", icon=":material/download:", key="export_model"):
+    with st.popover("Export", icon=":material/download:", key="export_model"):
         path = st.text_input("New folder", str(exports_folder(ws) / model.name), key=f"export_path_{model.name}")
-        repo = st.text_input("or the Hugging Face Hub", placeholder="owner/name", key=f"export_repo_{model.name}",
-                             help="With the login of this machine (HF_TOKEN, or 'hf auth login'); private.")  # fmt: skip
+        repo = st.text_input("or Hugging Face Hub repository", placeholder="owner/name", key=f"export_repo_{model.name}",
+                             help="Private; uses the login of this machine (HF_TOKEN or `hf auth login`).")  # fmt: skip
         license = st.text_input("License", placeholder="apache-2.0", key=f"export_license_{model.name}")
         values = {"model": model.name, "license": license.strip() or None}
         values |= {"repo": repo.strip()} if repo.strip() else {"path": path.strip()}
-        st.caption("Safetensors, tokenizer with chat template, and a card made from the facts.")
-        st.button("Send to the Hub" if repo.strip() else "Write the folder", key="export_now", on_click=_begin,
+        st.caption("Safetensors weights, tokenizer with chat template, and a model card.")
+        st.button("Upload to Hub" if repo.strip() else "Export to folder", key="export_now", on_click=_begin,
                   args=(ws, ModelExportSettings, values))  # fmt: skip
 
 
 def _remove(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Remove", icon=":material/delete:", key="remove_model"):
-        st.caption(f"Its {size(model.bytes)} of weights are deleted for good; its run and curves stay.")
-        sure = st.text_input("Type its name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
-        st.button(f"Remove {model.name} for good", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
+        st.caption(f"Permanently deletes {size(model.bytes)} of weights; the run and its loss curves are kept.")
+        sure = st.text_input("Type the model name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
+        st.button(f"Remove {model.name} permanently", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
                   args=(tuned_model_store.remove, ws, model.name))  # fmt: skip
 
 
@@ -167,7 +169,7 @@ def _begin(ws: Workspace, kind: type, values: dict) -> None:
 
 
 def _do(act, *args) -> bool:
-    """Do something to a model, in a callback; whether it went well."""
+    """Apply an action to a model in a callback; returns whether it succeeded."""
     try:
         act(*args)
     except GlanError as error:

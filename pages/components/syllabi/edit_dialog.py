@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.curriculum import syllabus_editing
-from glan_core.curriculum.syllabus_editing import Seen, SessionEdit
+from glan_core.curriculum.syllabus_editing import SyllabusVersion, SessionEdit
 from glan_core.errors import GlanError
 from glan_core.records import Subject
 from glan_core.workspace import Workspace
@@ -30,7 +30,7 @@ def edit_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: S
     if not st.button("Save", type="primary"):
         return
     edited = replace(subject, name=name, level=level, subtopics=tuple(topics.splitlines()))
-    seen = Seen(subject, syllabus, sessions)
+    seen = SyllabusVersion(subject, syllabus, sessions)
     try:
         batch = syllabus_editing.edit_syllabus(
             ws, syllabus.id, url_state.user(), text=text, sessions=wanted, subject=edited, seen=seen

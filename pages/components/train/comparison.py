@@ -1,4 +1,4 @@
-"""Fine-tuning runs beside one another: their curves, and what differs between their settings."""
+"""Comparison of fine-tuning runs: loss curves and differing settings."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
 
 
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
-    """The table of runs; those that are ticked are drawn together, the latest at first."""
+    """Draw the table of runs and the loss curves of the selected ones, by default the latest."""
     if not everything:
-        st.info("Runs can be compared here once there are two.", icon=":material/stacked_line_chart:")
+        st.info("No training runs to compare yet.", icon=":material/stacked_line_chart:")
         return
     last = {run.id: training_rows.steps(ws.db, run.id, 300) for run in everything[:60]}
     shown = [run for run in everything if run.id in last]
@@ -43,22 +43,22 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
             "snapshot": st.column_config.TextColumn("Snapshot", width=80),
             "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=90),
             "steps": st.column_config.NumberColumn("Steps", format="localized", width=60),
-            "best": st.column_config.NumberColumn("Held out", format="%.3f", width=75, help="The lowest loss on held-out pairs, in nats a token"),
-            "took": st.column_config.TextColumn("Took", width=65, alignment="right"),
-            "when": st.column_config.TextColumn("Begun", width=85),
+            "best": st.column_config.NumberColumn("Validation loss", format="%.3f", width=75, help="Lowest validation loss, in nats/token."),
+            "took": st.column_config.TextColumn("Duration", width=65, alignment="right"),
+            "when": st.column_config.TextColumn("Started", width=85),
         },
     )  # fmt: skip
     picked = [shown[n] for n in event.selection.rows if n < len(shown)][:MOST] or [run for run in shown if last[run.id]][:4]
     if not picked:
         return
-    against = st.segmented_control("Against", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
+    against = st.segmented_control("X axis", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
                                    label_visibility="collapsed")  # fmt: skip
     frames = {f"{run.params.get('name')} · run {run.id}": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
     left, right = page_frame.picture_and_detail("differs")
     with left:
         figure = pictures.compare_figure(frames, against, page_frame.figure_style())
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
-        st.caption(f"Held-out losses with dots, training losses as fine lines. Tick up to {MOST} runs to choose them.")
+        st.caption(f"Dots: validation loss; thin lines: training loss. Select up to {MOST} runs.")
     with right:
         _differences(picked)
 

@@ -1,4 +1,4 @@
-"""The form of a fine-tuning run: recipe, snapshot and numbers; beside it what the run will do and need; below, a row as tokens."""
+"""Form of a fine-tuning run: recipe, snapshot and hyperparameters, the plan, and a tokenized sample row."""
 
 import shlex
 from collections.abc import Sequence
@@ -24,32 +24,38 @@ from pages.components.shared.untrusted_text import fault, plain
 from pages.components.train import row_tokens
 
 FIELDS = {
-    "epochs": ("Epochs", "How often every row is seen.", {"min_value": 0.1, "max_value": 1000.0, "step": 1.0, "format": "%g"}),
-    "learning_rate": ("Learning rate", "The peak, after warm-up.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
-    "global_batch_size": ("Pairs a step", "Over how many pairs a step of the optimiser averages.", {"min_value": 1}),
-    "per_device_batch_size": ("At once", "Of these, how many a device computes together: fewer need less memory.", {"min_value": 1}),
-    "max_length": ("Length limit", "Tokens at which a row is cut.", {"min_value": 16}),
-    "evaluations": ("Evaluations", "How often in the run the held-out loss is taken and the weights are stored.", {"min_value": 1}),
-    "seed": ("Seed", "Of the order of rows and of new weights.", {"min_value": 0}),
-    "weight_decay": ("Weight decay", "By which AdamW pulls weights towards 0.", {"min_value": 0.0, "max_value": 10.0, "format": "%g"}),
-    "adam_beta2": ("Adam's second average", "The share of it that a step keeps.", {"min_value": 0.5, "max_value": 0.99999, "format": "%g"}),
-    "max_grad_norm": ("Largest gradient", "Longer ones are cut to this norm.", {"min_value": 1e-6, "format": "%g"}),
-    "processes": ("Devices", "Processes that share a step; on GPUs they share the weights, too (FSDP).", {"min_value": 1}),
+    "epochs": ("Epochs", "Number of passes over the training split.", {"min_value": 0.1, "max_value": 1000.0, "step": 1.0, "format": "%g"}),
+    "learning_rate": ("Learning rate", "Peak learning rate after warm-up.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
+    "global_batch_size": ("Global batch size", "Pairs per optimizer step.", {"min_value": 1}),
+    "per_device_batch_size": ("Per-device batch size", "Pairs per forward pass and device; smaller values need less memory.", {"min_value": 1}),
+    "max_length": ("Max length", "Rows are truncated to this number of tokens.", {"min_value": 16}),
+    "evaluations": ("Evaluations", "Number of evaluations on the validation split during the run, each with a checkpoint.", {"min_value": 1}),
+    "seed": ("Seed", "Seed of data order and weight initialization.", {"min_value": 0}),
+    "weight_decay": ("Weight decay", "AdamW weight decay.", {"min_value": 0.0, "max_value": 10.0, "format": "%g"}),
+    "adam_beta2": ("Adam β2", "Decay rate of Adam's second-moment estimate.", {"min_value": 0.5, "max_value": 0.99999, "format": "%g"}),
+    "max_grad_norm": ("Gradient clipping norm", "Gradients with a larger norm are clipped to it.", {"min_value": 1e-6, "format": "%g"}),
+    "processes": ("Devices", "Data-parallel processes; on GPUs, weights are sharded (FSDP).", {"min_value": 1}),
 }  # fmt: skip
 ADAPTER = {
-    "lora_rank": ("Rank", "Of the adapter's matrices.", {"min_value": 1}),
-    "lora_alpha": ("Alpha", "The adapter counts alpha/rank times.", {"min_value": 1}),
-    "lora_dropout": ("Dropout", "Share of its inputs that is left out at random.", {"min_value": 0.0, "max_value": 0.9, "format": "%g"}),
+    "lora_rank": ("LoRA rank", "Rank of the adapter matrices.", {"min_value": 1}),
+    "lora_alpha": ("LoRA alpha", "LoRA scaling = alpha / rank.", {"min_value": 1}),
+    "lora_dropout": ("LoRA dropout", "Dropout probability of the adapter's inputs.", {"min_value": 0.0, "max_value": 0.9, "format": "%g"}),
 }  # fmt: skip
-SIZES = {"vocabulary": "Vocabulary", "hidden": "Width", "inner": "Inner width", "layers": "Layers", "heads": "Attention heads"}
-CHECKPOINTING = {None: "Where it pays", True: "Yes", False: "No"}
-METHODS = {"full": "All weights", "lora": "LoRA adapter", "qlora": "QLoRA adapter (4-bit base)"}
+SIZES = {
+    "vocabulary": "Vocabulary size",
+    "hidden": "Hidden size",
+    "inner": "Intermediate size",
+    "layers": "Layers",
+    "heads": "Attention heads",
+}
+CHECKPOINTING = {None: "Auto", True: "On", False: "Off"}
+METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA (4-bit base)"}
 MORE = ("max_length", "evaluations", "seed", "weight_decay", "adam_beta2", "max_grad_norm", "processes")
-PRECISIONS = {"auto": "Whatever is faster here", "fp32": "fp32", "bf16": "bf16"}
+PRECISIONS = {"auto": "Auto", "fp32": "fp32", "bf16": "bf16"}
 
 
 def panel(ws: Workspace, snapshots: Sequence[Manifest]) -> None:
-    """The form, its plan, and the one button that starts."""
+    """Draw the form, its plan and the start button."""
     left, right = page_frame.two_halves()
     with left:
         values = _fields(ws, snapshots)
@@ -83,28 +89,28 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
         )  # fmt: skip
         hint = _free_name(ws, recipe)
         name = st.text_input(
-            "Name of the model", key="run_train_name", placeholder=hint, help="Lower-case letters, digits, hyphens."
+            "Model name", key="run_train_name", placeholder=hint, help="Lowercase letters, digits and hyphens."
         )
     snapshot = named[chosen]
     held = snapshot.rows.get("validation", 0)
     said = (
-        f"{plural(held, 'pair')} held out: {SPLIT_RULES[snapshot.split].removesuffix(' are held out')}"
+        f"{plural(held, 'pair')} in the validation split: {SPLIT_RULES[snapshot.split].removesuffix(' are held out')}"
         if held
-        else "nothing held out"
+        else "no validation split"
     )
     st.caption(f"{plural(len(snapshot.disciplines), 'discipline')} · {said}")
     values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
     if about.values["base"] is not None:
         base = st.text_input(
             "Base model", key=f"run_train_base_{recipe}", placeholder=about.values["base"],
-            help="A folder with config, tokenizer and safetensors weights, or a name of the model hub.",
+            help="Folder with config, tokenizer and safetensors weights, or a Hugging Face Hub id.",
         ).strip()  # fmt: skip
         values["base"] = base or about.values["base"]
     return about.values | values | _numbers(recipe)
 
 
 def _numbers(recipe: str) -> dict:
-    """The numbers of the recipe, each to be changed."""
+    """Draw the hyperparameters of the recipe and return their values."""
     first, found = RECIPES[recipe].values, {}
     defaults = FinetuneSettings(name="x", snapshot="x", recipe=recipe, **first)
     method = first["method"]
@@ -127,38 +133,40 @@ def _numbers(recipe: str) -> dict:
         for name in MORE:
             found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
         rows = st.number_input(
-            "Rows", 0, None, 0, key=f"run_train_{recipe}_rows", help="Train on so many, drawn by the seed. 0: all."
+            "Max rows", 0, None, 0, key=f"run_train_{recipe}_rows", help="Train on a seeded sample of this size. 0: all rows."
         )
         found["rows"] = rows or None
         if method != "full":
             for name, field in ADAPTER.items():
                 found[name] = _number(recipe, name, *field, getattr(defaults, name))
         found |= _warmup(recipe, defaults)
-        found["schedule"] = st.selectbox("Schedule", ["cosine", "linear", "constant"], key=f"run_train_{recipe}_schedule")
+        found["schedule"] = st.selectbox(
+            "Learning rate schedule", ["cosine", "linear", "constant"], key=f"run_train_{recipe}_schedule"
+        )
         found["precision"] = st.selectbox(
             "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
         )
         found["gradient_checkpointing"] = st.selectbox(
             "Gradient checkpointing", list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_gradient_checkpointing",
-            help="Computes activations twice to save memory.",
+            help="Recomputes activations in the backward pass to save memory.",
         )  # fmt: skip
         patience = st.number_input(
-            "Patience", 0, None, defaults.patience or 0, key=f"run_train_{recipe}_patience",
-            help="Stop after so many evaluations in a row without a better held-out loss. 0: never.",
+            "Early stopping patience", 0, None, defaults.patience or 0, key=f"run_train_{recipe}_patience",
+            help="Stop after this number of evaluations without a lower validation loss. 0: never.",
         )  # fmt: skip
         found["patience"] = patience or None
         found["packing"] = st.toggle("Packing", defaults.packing, key=f"run_train_{recipe}_packing",
-                                     help="Join short rows to full sequences that don't see each other. Pays on a GPU.")  # fmt: skip
-        found["keep_best"] = st.toggle("Keep the best weights", defaults.keep_best, key=f"run_train_{recipe}_best",
-                                       help="Go back to those with the lowest held-out loss, not the last ones.")  # fmt: skip
+                                     help="Pack short rows into full sequences with separate attention. Faster on GPUs.")  # fmt: skip
+        found["keep_best"] = st.toggle("Load best checkpoint", defaults.keep_best, key=f"run_train_{recipe}_best",
+                                       help="Keep the weights with the lowest validation loss instead of the last.")  # fmt: skip
         if first["base"] is None:
             found["scratch"] = {
                 name: st.number_input(label, 1, None, getattr(defaults.scratch, name), key=f"run_train_{recipe}_{name}")
                 for name, label in SIZES.items()
             }
     prompts = st.text_area(
-        "Watch it answer", key="run_train_prompts", height=68, placeholder="The first held-out questions",
-        help="Up to 8 prompts, one a line: it answers them at every evaluation.",
+        "Sample prompts", key="run_train_prompts", height=68, placeholder="first questions of the validation split",
+        help="Up to 8 prompts, one per line, answered at every evaluation.",
     )  # fmt: skip
     return found | {"prompts": tuple(prompts.splitlines())}
 
@@ -169,8 +177,8 @@ def _warmup(recipe: str, defaults: FinetuneSettings) -> dict:
             "warmup_steps": st.number_input("Warm-up steps", 0, None, defaults.warmup_steps, key=f"run_train_{recipe}_warmup")
         }
     percent = st.number_input(
-        "Warm-up in %", 0.0, 100.0, round(100 * defaults.warmup_ratio, 2), key=f"run_train_{recipe}_warmup", format="%g",
-        help="Share of the run over which the learning rate rises.",
+        "Warm-up (%)", 0.0, 100.0, round(100 * defaults.warmup_ratio, 2), key=f"run_train_{recipe}_warmup", format="%g",
+        help="Share of the steps with linearly increasing learning rate.",
     )  # fmt: skip
     return {"warmup_ratio": percent / 100}
 
@@ -182,41 +190,41 @@ def _number(recipe: str, name: str, label: str, words: str, limits: dict, value:
 
 
 def _free_name(ws: Workspace, recipe: str) -> str:
-    """'demo', or 'demo-2' where that is taken."""
+    """Return an unused model name: 'demo', or 'demo-2' if it exists."""
     taken = {model.name for model in tuned_model_store.list_models(ws)}
     return next(name for nth in range(1, 1000) if (name := recipe if nth == 1 else f"{recipe}-{nth}") not in taken)
 
 
 def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None:
-    """What the run will do and need, and its button."""
+    """Draw the plan and the start button."""
     with st.grid(3, gap="small", min_column_width=120):
-        st.metric("Steps", short(made.steps), help=f"{number(made.steps)} optimiser steps; {number(made.steps_per_epoch)} an epoch, "
-                  f"{number(made.warmup)} of warm-up.")  # fmt: skip
-        st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} in all epochs, {number(made.trained_tokens)} of them trained "
-                  f"on: answers and their end. Counted from {plain(made.basis)}.")  # fmt: skip
-        st.metric("Time", durations(made.seconds) if made.seconds else "not known",
-                  help="From the model's size and this machine's pace, or from earlier runs of that size.")  # fmt: skip
-        st.metric("Parameters", short(made.parameters) if made.parameters else "not known",
-                  help=f"{short(made.trained_parameters)} of them trained." if made.trained_parameters else None)  # fmt: skip
-        st.metric("Memory", size(made.memory) if made.memory else "not known",
-                  help="An estimate for each device: weights, gradients, optimiser, and what a batch leaves for the way back.")  # fmt: skip
-        st.metric("Rows cut", short(made.cut), f"{number(made.dropped)} left out" if made.dropped else None, delta_color="off",
-                  delta_arrow="off", help=f"Longer than {number(settings.max_length)} tokens: they lose the end of their answer.")  # fmt: skip
+        st.metric("Steps", short(made.steps), help=f"{number(made.steps)} optimizer steps; {number(made.steps_per_epoch)} per epoch, "
+                  f"{number(made.warmup)} warm-up.")  # fmt: skip
+        st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} over all epochs, {number(made.trained_tokens)} of them in "
+                  f"the loss (answers with end token). Counted from {plain(made.basis)}.")  # fmt: skip
+        st.metric("Time", durations(made.seconds) if made.seconds else "–",
+                  help="Estimated from the model size and this machine's speed, or from earlier runs of that size.")  # fmt: skip
+        st.metric("Parameters", short(made.parameters) if made.parameters else "–",
+                  help=f"{short(made.trained_parameters)} trainable." if made.trained_parameters else None)  # fmt: skip
+        st.metric("Memory", size(made.memory) if made.memory else "–",
+                  help="Estimate per device: weights, gradients, optimizer state and activations.")  # fmt: skip
+        st.metric("Truncated rows", short(made.cut), f"{number(made.dropped)} excluded" if made.dropped else None, delta_color="off",
+                  delta_arrow="off", help=f"Rows longer than {number(settings.max_length)} tokens lose the end of their answer.")  # fmt: skip
     for warning in made.warnings:
         st.warning(plain(warning), icon=":material/info:")
     if not ws.read_only:
-        label = f"Start · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
+        label = f"Start training · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
         st.button(
             label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start, args=(ws, settings, made)
         )  # fmt: skip
         if error := st.session_state.pop("job_error", None):
             fault(error)
-    st.caption("The same on the command line:")
+    st.caption("Equivalent command:")
     st.code(shlex.join(finetune_command(str(ws.folder), settings)), language="bash", wrap_lines=True)
 
 
 def fill(values: dict) -> None:
-    """Put the settings of an order into the form and open it, in a callback."""
+    """Fill the form with settings and open it, in a callback."""
     recipe, state = values["recipe"], st.session_state
     about = RECIPES.get(recipe)
     if about is None:
@@ -237,7 +245,7 @@ def fill(values: dict) -> None:
 
 
 def _start(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None:
-    """Start the run and go to watch it, in a callback."""
+    """Start the run and open its Watch view, in a callback."""
     try:
         check(ws, settings)
         run_id = runs.start(

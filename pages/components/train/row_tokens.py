@@ -1,4 +1,4 @@
-"""One row as the trainer sees it: its tokens, with what is trained on marked."""
+"""A training row as tokens, with the tokens of the loss highlighted."""
 
 from itertools import islice
 
@@ -14,25 +14,25 @@ from glan_core.workspace import Workspace
 from pages.components.shared import highlighted_text
 from pages.components.shared.untrusted_text import fault, plain
 
-ROWS = 50  # that can be looked at
-MOST = 700  # tokens that are shown
+ROWS = 50  # rows to choose from
+MOST = 700  # tokens shown
 BREAK = "⏎"
-SPACE = "\u200b\u00a0"  # Markdown would drop a common one at the edge of a mark; a line may still break before it
+SPACE = "\u200b\u00a0"  # Markdown drops a plain space at the edge of a highlight; the zero-width space allows a line break
 
 
 def panel(ws: Workspace, settings: FinetuneSettings) -> None:
-    """Pick a row, and see which of its tokens are trained on."""
+    """Draw the choice of a row and its tokens."""
     st.subheader(
-        "A row as it is trained on", anchor=False,
-        help="The question in the chat template, then the answer. The loss is taken on the marked tokens alone; the last of them tells "
-        "the student to stop.",
+        "Tokenized row", anchor=False,
+        help="The question in the chat template, then the answer. The loss covers only the highlighted tokens, including the end "
+        "token.",
     )  # fmt: skip
     try:
         snapshot = read_snapshot(ws, settings.snapshot)
         encoder = encoder_of(snapshot, settings.base, settings.scratch.vocabulary, settings.rows, settings.seed)
         if encoder is None:
             st.caption(
-                f"The tokenizer of {plain(str(settings.base))} is not on this machine yet: rows can be shown once it is."
+                f"The tokenizer of {plain(str(settings.base))} is not on this machine yet. Rows can be shown once it is downloaded."
             )
             return
         rows = [row for _, row in islice(snapshot.rows("train"), ROWS)]
@@ -40,10 +40,10 @@ def panel(ws: Workspace, settings: FinetuneSettings) -> None:
             nth = st.number_input("Row", 1, len(rows), key="train_row", width=130, label_visibility="collapsed")
             row = rows[nth - 1]
             encoded = encoder.encode(row["prompt"], row["completion"], settings.max_length)
-            cut = f", cut from {number(encoded.full)}" if encoded.cut else ""
+            cut = f", truncated from {number(encoded.full)}" if encoded.cut else ""
             st.caption(
-                f"Row {nth} of the first {len(rows)} · {number(len(encoded.ids))} tokens{cut} · {number(encoded.trained)} trained on, "
-                ":yellow-background[marked like this]"
+                f"Row {nth} of the first {len(rows)} · {number(len(encoded.ids))} tokens{cut} · {number(encoded.trained)} in the loss "
+                "(:yellow-background[highlighted])"
             )
         _show(encoder.pieces(encoded.ids[:MOST]), encoded)
     except GlanError as error:
@@ -51,7 +51,7 @@ def panel(ws: Workspace, settings: FinetuneSettings) -> None:
 
 
 def _show(pieces: list[str], encoded: Encoded) -> None:
-    """The tokens as text, each of those that are trained on marked by itself."""
+    """Draw the tokens as text, with each token of the loss highlighted separately."""
     text, spans = "", []
     for n, piece in enumerate(pieces):
         shown = piece.replace("\n", BREAK)
@@ -62,4 +62,4 @@ def _show(pieces: list[str], encoded: Encoded) -> None:
     with st.container(border=True, height=420, key="row_tokens"):
         highlighted_text.show(text, spans, most=len(text))
     if len(encoded.ids) > len(pieces):
-        st.caption(f"The first {number(len(pieces))} tokens.")
+        st.caption(f"Showing the first {number(len(pieces))} tokens.")
