@@ -1,1 +1,1 @@
-"""Pieces that several pages draw."""
+"""Components of the pages, in one folder per page; those of several pages are in `shared`."""

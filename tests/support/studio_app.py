@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
 
 from glan_core.cli import _parser
-from glan_core.cli.generate import _order
+from glan_core.cli.generate import _settings
 from glan_core.diversity.map_job import read_facts
 from glan_core.diversity.map_store import Cluster, MapInfo, write_map
 from glan_core.diversity.projection import Projection
@@ -105,7 +105,7 @@ def ordered(shown: Studio, ws) -> GenerationSettings:
     program, *words = shlex.split(shown.app.code[0].value)
     args = _parser().parse_args(words)
     assert program == "glan" and args.command.__name__ == "_generate"
-    return _order(ws, args)
+    return _settings(ws, args)
 
 
 def copy_of(folder: Path, home: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Beside a chat: questions that were held out of the training, or the training rows that come nearest to an answer."""
+"""Panel beside a chat: questions of the validation split, or the training examples nearest to a reply."""
 
 import networkx as nx
 import streamlit as st
@@ -19,16 +19,16 @@ OFFERED = 4
 
 
 def detail(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
-    """What is picked, else what could be asked."""
+    """Draw the nearest training examples of the selected reply, else the validation questions."""
     if source := st.session_state.get("talk_source"):
         _taught(ws, tree, *source)
     else:
         _about(ws)
-        _questions(ws, tree, conversation_id, writing)
+        _questions(ws, tree, conversation_id, writing=writing)
 
 
 def _about(ws: Workspace) -> None:
-    """What a chosen tuned model is, in a line or two."""
+    """Draw a summary of the selected tuned models."""
     for spec in st.session_state.talk_specs:
         if not spec.startswith("tuned:"):
             continue
@@ -37,23 +37,21 @@ def _about(ws: Workspace) -> None:
         except GlanError as error:
             fault(error)
             continue
-        learned = (
-            f"{plural(model.rows, 'pair')} of the snapshot {model.snapshot}" if model.snapshot else plural(model.rows, "pair")
-        )
+        learned = f"{plural(model.rows, 'pair')} of snapshot {model.snapshot}" if model.snapshot else plural(model.rows, "pair")
         what = f"**{plain(model.name)}** · {plain(model.recipe)} · {plain(learned)}"
         st.markdown(what)
         if model.recipe == "demo":
             st.caption(
-                "A tiny model from nothing: it recalls the topics of its pairs, and knows nothing else. Outside of them it writes "
-                "nonsense."
+                "A tiny model trained from scratch. It reproduces the topics of its training data; other prompts give "
+                "meaningless replies."
             )
 
 
-def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, writing: bool) -> None:
-    st.markdown("**Held-out questions**")
+def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
+    st.markdown("**Validation questions**")
     snapshot = page_state.snapshot(ws)
     if not snapshot:
-        st.caption("Choose a tuned model to be offered questions that it was never trained on, with their reference answers.")
+        st.caption("Select a tuned model to see questions held out of its training data, with reference answers.")
         return
     focus = url_state.focus()
     seed = st.session_state.setdefault("talk_offer", 0)
@@ -64,7 +62,7 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, wri
         return
     if not offered:
         where = " in the focus" if focus else ""
-        st.caption(plain(f"The snapshot {snapshot} holds nothing out{where}."))
+        st.caption(plain(f"Snapshot {snapshot} has no validation questions{where}."))
         return
     for row in offered:
         name = row.taxonomy[-1] if row.taxonomy else ""
@@ -72,7 +70,7 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, wri
             st.caption(plain(name))
             st.markdown(plain(shorten(" ".join(row.question.split()), 150)))
             asked = st.button(
-                "Ask this", key=f"talk_ask_{row.id}", type="tertiary", icon=":material/send:", disabled=writing or ws.read_only
+                "Ask", key=f"talk_ask_{row.id}", type="tertiary", icon=":material/send:", disabled=writing or ws.read_only
             )
         if asked:
             turn_view.ask(ws, conversation_id, row.question, question_id=row.id, reference=row.answer)
@@ -80,7 +78,7 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, wri
     def others() -> None:
         st.session_state.talk_offer = seed + 1
 
-    st.button("Others", icon=":material/shuffle:", type="tertiary", key="talk_others", on_click=others)
+    st.button("Shuffle", icon=":material/shuffle:", type="tertiary", key="talk_others", on_click=others)
 
 
 @st.cache_data(max_entries=50, ttl="10m", show_spinner=False)
@@ -89,31 +87,40 @@ def _drawn(_folder: str, _ws: Workspace, snapshot: str, disciplines: tuple[str, 
 
 
 def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: int) -> None:
-    """The training rows nearest to an answer, with their place in the taxonomy."""
+    """Draw the training examples nearest to a reply."""
 
     def back() -> None:
         st.session_state.talk_source = None
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "", icon=":material/arrow_back:", type="tertiary", key="talk_back", on_click=back, help="Back to the questions"
+            "",
+            icon=":material/arrow_back:",
+            type="tertiary",
+            key="talk_back",
+            on_click=back,
+            help="Back to validation questions",
         )
-        st.markdown("**What taught it this**", width="content")
+        st.markdown("**Nearest training examples**", width="content")
     turn = chat_rows.turn(ws.db, turn_id)
     reply = next((reply for reply in chat_rows.replies(ws.db, turn_id, version) if reply.pane == pane), None)
     if turn is None or reply is None:
-        st.caption("That answer is gone.")
+        st.caption("This reply was deleted.")
         return
     try:
         snapshot = pane_of(ws, reply.model).snapshot or page_state.snapshot(ws)
-        with st.spinner("Training rows are compared with the answer."):
+        with st.spinner("Comparing training examples with the reply …"):
             found = _nearest(str(ws.folder), snapshot, turn.prompt, reply.text)
     except GlanError as error:
         fault(error)
         return
-    st.caption(plain(f"{found['measure']} {number(found['compared'])} of {number(found['of'])} compared. Likeness, not proof."))
+    st.caption(
+        plain(
+            f"{found['measure']} {number(found['compared'])} of {number(found['of'])} compared. Similarity does not prove influence."
+        )
+    )
     if not found["rows"]:
-        st.caption("No training row comes near.")
+        st.caption("No similar training examples.")
     with st.container(height=640, border=False):
         for row in found["rows"]:
             _row(tree, row)
@@ -128,7 +135,7 @@ def _row(tree: nx.DiGraph, row: dict) -> None:
     with st.container(border=True, gap="xsmall"):
         st.caption(plain(" › ".join([*row["taxonomy"], row["subject"]])))
         st.markdown(f"**{row['similarity']:.2f}** · {plain(shorten(' '.join(row['prompt'].split()), 200))}")
-        with st.expander("Its answer"):
+        with st.expander("Answer"):
             st.markdown(model_markdown(row["completion"]))
         if row["here"] and st.button("Open in Homework", key=f"talk_row_{row['id']}", type="tertiary", icon=":material/quiz:"):
             url_state.pick(**({"focus": row["discipline"]} if row["discipline"] in tree else {}), pair=row["id"])

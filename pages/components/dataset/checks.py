@@ -92,7 +92,9 @@ def rows_of(
     return shown, buttons
 
 
-def tagged_rows(ws: Workspace, key: str, kind: str, name: str, overruled: bool | None) -> tuple[list[Tag], Callable[[], None]]:
+def tagged_rows(
+    ws: Workspace, key: str, kind: str, name: str, *, overruled: bool | None
+) -> tuple[list[Tag], Callable[[], None]]:
     """Return one page of tags of a kind and name, as `rows_of`."""
     return rows_of(
         key, (kind, name, overruled),

@@ -154,7 +154,7 @@ def _report(ws: Workspace, tree: nx.DiGraph) -> None:
         st.space("stretch")
         _forget(ws, names)
     if name:
-        _flags(ws, tree, name, only)
+        _flags(ws, tree, name, only=only)
 
 
 def _forget(ws: Workspace, names: list[str]) -> None:
@@ -172,7 +172,7 @@ def _forget(ws: Workspace, names: list[str]) -> None:
         )  # fmt: skip
 
 
-def _flags(ws: Workspace, tree: nx.DiGraph, name: str, only: bool | None) -> None:
+def _flags(ws: Workspace, tree: nx.DiGraph, name: str, *, only: bool | None) -> None:
     """Draw the matches of a benchmark, newest pair first, with both texts."""
     flags, buttons = checks.rows_of(
         "flags_rows", (name, only),

@@ -59,7 +59,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         place = _place(ws, count)
         form = "parquet" if place == "hub" else _form()
         values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice}
-        _deliver(ws, place, values, count, split, busy)
+        _deliver(ws, place, values, count, split, busy=busy)
     with right:
         _sample(ws, values, frozen)
         _card(ws, values, frozen, count, None if is_folder(values["form"], split) else _name(ws, values))
@@ -93,16 +93,16 @@ def _form() -> str:
     return form
 
 
-def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, busy: bool) -> None:
+def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, *, busy: bool) -> None:
     """Draw the fields of a destination, the export button and the equivalent command."""
     folder = is_folder(values["form"], split)
-    name = _name(ws, values, folder)
+    name = _name(ws, values, folder=folder)
     match place:
         case "download":
             extra = {"path": name}
-            _download(ws, values, count, folder, name)
+            _download(ws, values, count, name, folder=folder)
         case "path":
-            extra = _path(ws, values, folder, name)
+            extra = _path(ws, values, name, folder=folder)
         case _:
             extra = _hub(ws)
     try:
@@ -123,12 +123,12 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, bu
     st.code(command(ws, settings), language="bash", wrap_lines=True)
 
 
-def _name(ws: Workspace, values: dict, folder: bool = False) -> str:
+def _name(ws: Workspace, values: dict, *, folder: bool = False) -> str:
     """Return the name of the file or folder."""
     return f"{values['snapshot'] or ws.folder.name}-{values['form']}{'' if folder else file_suffix(values['form'])}"
 
 
-def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) -> None:
+def _download(ws: Workspace, values: dict, count: int, name: str, *, folder: bool) -> None:
     """Draw the download button; the file is generated when it is pressed."""
     fits = count <= MOST_DOWNLOADED
     if not fits:
@@ -143,7 +143,7 @@ def _download(ws: Workspace, values: dict, count: int, folder: bool, name: str) 
     )  # fmt: skip
 
 
-def _path(ws: Workspace, values: dict, folder: bool, name: str) -> dict:
+def _path(ws: Workspace, values: dict, name: str, *, folder: bool) -> dict:
     """Draw the fields of a destination on the server."""
     usual = exports_folder(ws) / name
     typed = st.text_input(

@@ -108,7 +108,7 @@ def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
     at_least = {"near": "threshold", "meaning": "semantic_threshold"}.get(way)
     least = f" Similarity at least {fact['settings'][at_least]:.2f}." if at_least else ""
     st.caption(TOLD[way] + least)
-    rows, buttons = checks.tagged_rows(ws, "repeats_rows", "duplicate", way, only)
+    rows, buttons = checks.tagged_rows(ws, "repeats_rows", "duplicate", way, overruled=only)
     for tag in rows:
         _beside(ws, tree, tag)
     buttons()

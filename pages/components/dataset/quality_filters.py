@@ -42,7 +42,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         settings = settings.model_copy(
             update={"rules": tuple(_rules(settings, sample, counts, quality_filter_job.applied_rules(ws) or tuple(RULES)))}
         )
-        _deeds(ws, settings, counts, pairs, busy)
+        _buttons(ws, settings, counts, pairs, busy=busy)
         if sample:
             part = f" of {number(sample.pairs)} (the newest and a random sample)" if sample.looked_at < sample.pairs else ""
             st.caption(
@@ -121,7 +121,7 @@ def _chosen() -> tuple[str, str] | None:
     return tuple(picked) if of == st.session_state.workspace else None
 
 
-def _deeds(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: int, busy: bool) -> None:
+def _buttons(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs: int, *, busy: bool) -> None:
     """Draw the buttons that test and apply the filters, and what inactive filters will untag."""
     back = {name: tagged for name, (tagged, _) in counts.items() if name in RULES and name not in settings.rules}
     with st.container(horizontal=True, gap="small"):
@@ -174,7 +174,7 @@ def _picked(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview | None, count
     tagged, overruled = counts[name]
     st.markdown(f"**{RULES[name].label}** · {plural(tagged, 'pair')} tagged")
     only = checks.which("filter_overruled", tagged, overruled)
-    rows, buttons = checks.tagged_rows(ws, "filter_rows", quality_filter_job.KIND, name, only)
+    rows, buttons = checks.tagged_rows(ws, "filter_rows", quality_filter_job.KIND, name, overruled=only)
     for tag in rows:
         if pair := checks.pair_of(ws, tag.seq):
             with st.container(border=True, gap="xsmall"):

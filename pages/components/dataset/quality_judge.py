@@ -92,7 +92,7 @@ def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
         return
     st.markdown(f"**Excluded by the judge** · {plural(tagged, 'pair')} tagged")
     only = checks.which("judge_overruled", tagged, overruled)
-    rows, buttons = checks.tagged_rows(ws, "judge_rows", KIND, TAG, only)
+    rows, buttons = checks.tagged_rows(ws, "judge_rows", KIND, TAG, overruled=only)
     for tag in rows:
         if pair := checks.pair_of(ws, tag.seq):
             with st.container(border=True, gap="xsmall"):

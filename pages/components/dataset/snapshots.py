@@ -40,7 +40,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     with left:
         picked = _table(found) if found else None
         if not ws.read_only:
-            _take(ws, tree, {one.name for one in found}, busy)
+            _take(ws, tree, {one.name for one in found}, busy=busy)
     with right:
         if picked:
             _detail(ws, tree, picked)
@@ -86,7 +86,7 @@ def short_hash(manifest: Manifest) -> str:
     return manifest.hash.removeprefix("sha256:")[:8]
 
 
-def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], busy: bool) -> None:
+def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], *, busy: bool) -> None:
     """Draw the form for a new snapshot, with the number of rows before the button."""
     with st.container(border=True):
         st.markdown("**Create snapshot**")

@@ -5,10 +5,10 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.diversity.comparison_queries import (
-    metric_table,
-    kept_rows_by_discipline,
     covered_disciplines,
     format_value,
+    kept_rows_by_discipline,
+    metric_table,
     taxonomy_table,
 )
 from glan_core.diversity.comparison_store import THEIRS, Comparison

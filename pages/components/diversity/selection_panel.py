@@ -140,7 +140,7 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
         )  # fmt: skip
         st.button(
             f"Star {number(count)}", icon=":material/star:", key="star_area", on_click=deed,
-            args=(f"Starred {said}.", review.star_all, ws, which, True, url_state.user()),
+            args=(f"Starred {said}.", review.star_all, ws, which, url_state.user()), kwargs={"starred": True},
         )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ CODE = (
 )
 
 
-def panel(ws: Workspace, busy: bool) -> None:
+def panel(ws: Workspace, *, busy: bool) -> None:
     """Draw the form with its start button.
 
     Raises:
@@ -35,7 +35,7 @@ def panel(ws: Workspace, busy: bool) -> None:
         folder = st.session_state.get("run_bench_data", "").strip() or None
         here = {one.benchmark.id: one for one in readiness.look(ws, folder)}
         values = _fields(ws, here)
-        _start(ws, values, here, busy)
+        _start(ws, values, here, busy=busy)
     with right:
         _data(ws, here)
 
@@ -91,7 +91,7 @@ def _fields(ws: Workspace, here: dict[str, Readiness]) -> dict:
     }  # fmt: skip
 
 
-def _start(ws: Workspace, values: dict, here: dict[str, Readiness], busy: bool) -> None:
+def _start(ws: Workspace, values: dict, here: dict[str, Readiness], *, busy: bool) -> None:
     """Draw the start button, what prevents a start, and the equivalent command."""
     missing = [here[id].why for id in values["benchmarks"] if here[id].why]
     code = [here[id].benchmark.title for id in values["benchmarks"] if here[id].benchmark.runs_code and not values["run_code"]]

@@ -148,7 +148,9 @@ def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
             "name": st.column_config.TextColumn("Discipline", width=112),
             "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of A minus that of B."),
             "judged": st.column_config.NumberColumn("Judged", format="localized", width=62),
-            "disagreement": st.column_config.NumberColumn("Bias", format="%.0f%%", width=58, help="Position bias: share of questions whose two orders disagree."),
+            "disagreement": st.column_config.NumberColumn(
+                "Bias", format="%.0f%%", width=58, help="Position bias: share of questions whose two orders disagree."
+            ),
         },
     )  # fmt: skip
 

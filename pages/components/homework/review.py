@@ -34,7 +34,7 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
             go_on(1)
 
     def star() -> None:
-        act("Star removed." if pair.starred else "Starred.", review.star, id, not pair.starred, url_state.user())
+        act("Star removed." if pair.starred else "Starred.", review.star, id, url_state.user(), starred=not pair.starred)
 
     def act(said: str, action, *args, **kwargs) -> bool:
         return deed(said, action, ws, *args, **kwargs)

@@ -120,7 +120,7 @@ def _chart(title: str, figure, key: str, alt: str, help: str | None = None) -> N
         st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
 
 
-def latest_pairs(ws: Workspace, run: Run, alive: bool) -> None:
+def latest_pairs(ws: Workspace, run: Run, *, alive: bool) -> None:
     """Draw the three newest pairs of the run's disciplines."""
     if not (chosen := (run.params.get("target") or {}).get("disciplines")):
         return

@@ -95,10 +95,10 @@ def how_far(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[floa
 def live(ws: Workspace, run_id: int) -> None:
     """Show the panel of one run; it refreshes while the run is live and reruns the page when the state changes."""
     alive = runs.state_of(runs.get(ws, run_id)) in LIVE
-    st.fragment(_panel, run_every="1.5s" if alive else None)(ws, run_id, alive)
+    st.fragment(_panel, run_every="1.5s" if alive else None)(ws, run_id, was_alive=alive)
 
 
-def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
+def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
     run = runs.get(ws, run_id)
     state = runs.state_of(run)
     alive = state in LIVE
@@ -139,7 +139,7 @@ def _panel(ws: Workspace, run_id: int, was_alive: bool) -> None:
             progress.disciplines(ws, run)
     progress.charts(ws, run)
     progress.failures(ws, run)
-    progress.latest_pairs(ws, run, alive)
+    progress.latest_pairs(ws, run, alive=alive)
 
 
 def _job(ws: Workspace, run: Run, state: str) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.curriculum import syllabus_editing
-from glan_core.curriculum.syllabus_editing import SyllabusVersion, SessionEdit
+from glan_core.curriculum.syllabus_editing import SessionEdit, SyllabusVersion
 from glan_core.errors import GlanError
 from glan_core.records import Subject
 from glan_core.workspace import Workspace

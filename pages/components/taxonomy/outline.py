@@ -20,7 +20,7 @@ def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input("Search", placeholder="name or description", key="taxonomy_search", icon=":material/search:")
         whole = st.toggle("Expand all", key="unfold", bind="query-params")
-    found = visible(tree, focus, search, whole)
+    found = visible(tree, focus, search, whole=whole)
     nodes = found[:MOST]
     if not nodes:
         st.info("No nodes match this search.", icon=":material/search_off:")
@@ -34,7 +34,7 @@ def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
     key = f"outline_{focus}_{search}_{whole}"  # other rows need another key, or a row would stay selected by its number
     at = next((number for number, node in enumerate(nodes) if node.id == focus), None)
     st.dataframe(
-        _frame(tree, standings, nodes, above, whole or bool(search.strip())), key=key, on_select=pick,
+        _frame(tree, standings, nodes, above, whole=whole or bool(search.strip())), key=key, on_select=pick,
         selection_mode="single-row", hide_index=True, height="content" if len(nodes) <= 17 else 640,
         selection_default={"selection": {"rows": [] if at is None else [at]}},
         column_config={
@@ -48,7 +48,7 @@ def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
         st.caption(f"Showing the first {MOST} of {len(found):,}; use the search to narrow.")
 
 
-def visible(tree: nx.DiGraph, focus: str | None, search: str, whole: bool) -> list[Node]:
+def visible(tree: nx.DiGraph, focus: str | None, search: str, *, whole: bool) -> list[Node]:
     """Return the nodes to show: search results with their ancestors, or the top level and the expanded path."""
     nodes = list(hierarchy.walk(tree))
     if search.strip():
@@ -61,7 +61,7 @@ def visible(tree: nx.DiGraph, focus: str | None, search: str, whole: bool) -> li
 
 
 def _frame(
-    tree: nx.DiGraph, standings: Mapping[str, Coverage], nodes: list[Node], above: set[str], whole: bool
+    tree: nx.DiGraph, standings: Mapping[str, Coverage], nodes: list[Node], above: set[str], *, whole: bool
 ) -> pd.DataFrame:
     def name(node: Node) -> str:
         sign = "" if node.kind == "discipline" else "▾ " if whole or node.id in above else "▸ "

@@ -30,10 +30,10 @@ NOW = {
 def panel(ws: Workspace, tree: nx.DiGraph, discipline_id: str) -> None:
     """Draw the preview of a discipline; it refreshes while it is generated."""
     alive = preview.read(ws, discipline_id).alive
-    st.fragment(_panel, run_every=0.4 if alive else None)(ws, tree, discipline_id, alive)
+    st.fragment(_panel, run_every=0.4 if alive else None)(ws, tree, discipline_id, was_alive=alive)
 
 
-def _panel(ws: Workspace, tree: nx.DiGraph, discipline_id: str, was_alive: bool) -> None:
+def _panel(ws: Workspace, tree: nx.DiGraph, discipline_id: str, *, was_alive: bool) -> None:
     try:
         shown = preview.read(ws, discipline_id)
     except GlanError:  # accepted or discarded in another session
