@@ -1,1 +1,1 @@
-
+"""Subjects, syllabi, class sessions and key concepts: parsing, editing and export."""

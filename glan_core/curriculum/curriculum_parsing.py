@@ -1,4 +1,4 @@
-"""Subjects, syllabi, class sessions and key concepts: what they are, and how they are read from replies."""
+"""Parsing of subjects, class sessions and key concepts from teacher replies."""
 
 import re
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from glan_core.records import SessionDraft, Subject
 from glan_core.reply_parsing import Line, MalformedReply, json_lines
 from glan_core.text_validation import MAX_NAME
 
-MAX_SUBTOPICS = 20  # of a merged subject: enough to plan 30 sessions, and bounded in the prompts that follow
+MAX_SUBTOPICS = 20  # per merged subject; enough to plan 30 sessions while bounding the length of prompts
 
 
-# A line that announces the sessions: "## Class sessions", "**4. Class Schedule:**", "Session 1: ...".
+# A line that starts the list of sessions: "## Class sessions", "**4. Class Schedule:**", "Session 1: ...".
 _SESSIONS_BEGIN = re.compile(
     r"^[\s#*>]*(?:\d+[.)]\s*)?(?:(?:class|course|teaching)\s+)?(?:sessions?|schedule|outline|lectures?|weeks?)\b[^\n]{0,60}$",
     re.IGNORECASE | re.MULTILINE,
@@ -22,7 +22,7 @@ _TITLE = re.compile(r"\A\s*#\s[^\n]*\n(?:\s*\**Level\**:[^\n]*\n)?")
 
 
 class SubjectLine(BaseModel):
-    """One line of the reply that lists subjects."""
+    """One line of a reply that lists subjects."""
 
     model_config = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
 
@@ -42,7 +42,7 @@ class SubjectLine(BaseModel):
 
 
 class SessionLine(BaseModel):
-    """One line of the reply that extracts sessions."""
+    """One line of a reply that extracts class sessions."""
 
     model_config = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
 
@@ -52,12 +52,20 @@ class SessionLine(BaseModel):
 
 
 def parse_subjects(text: str) -> list[SubjectLine]:
-    """The subjects of a reply in JSON lines; Malformed when it can't be read."""
+    """Parse the subjects of a JSON lines reply.
+
+    Raises:
+        MalformedReply: If the reply cannot be parsed.
+    """
     return json_lines(text, SubjectLine)
 
 
 def parse_sessions(text: str) -> list[SessionDraft]:
-    """The sessions of a reply in JSON lines, concepts unique within each; Malformed when it can't be read."""
+    """Parse the class sessions of a JSON lines reply, with unique key concepts per session.
+
+    Raises:
+        MalformedReply: If the reply cannot be parsed or a session has no key concepts.
+    """
     drafts = [
         SessionDraft(line.session, line.description, unique(concept[:MAX_NAME] for concept in line.key_concepts))
         for line in json_lines(text, SessionLine)
@@ -69,26 +77,32 @@ def parse_sessions(text: str) -> list[SessionDraft]:
 
 
 def before_sessions(text: str) -> str:
-    """What a syllabus says before its class sessions (introduction, objectives, outcomes), without its title line; all of it
-    where no line announces sessions."""
+    """Return the part of a syllabus before its class sessions, without the title; all of it if no sessions are found."""
     found = _SESSIONS_BEGIN.search(text)
     front = text[: found.start()] if found else text
     return _TITLE.sub("", front, count=1).strip()
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
-    """The names without blanks and repetitions, in order of first appearance."""
+    """Remove blank and duplicate names, keeping the first occurrences in order."""
     return tuple({name_key(name): name.strip() for name in reversed(list(names)) if name.strip()}.values())[::-1]
 
 
 def merge_subjects(
     discipline_id: str, queries: Iterable[tuple[str, list[SubjectLine]]], known: Iterable[Subject] = ()
 ) -> tuple[list[Subject], list[tuple[str, str]]]:
-    """Merge the subjects that several queries named for ONE discipline.
+    """Merge the subjects that several queries list for one discipline.
 
-    `queries` are (query id, its subjects) by index. Subjects of the same name become one: the first mention gives name
-    and level, the subtopics are united. Those in `known` (settled before) stay as they are. Returns the new subjects, in
-    order of first mention, and which query named which: (subject id, query id).
+    Subjects with the same name become one, with the name and level of the first mention and the union of the subtopics. Known
+    subjects are not changed.
+
+    Args:
+        discipline_id: The discipline.
+        queries: (query id, its subjects) by index.
+        known: Subjects merged before.
+
+    Returns:
+        The new subjects by first mention, and the mentions as (subject id, query id).
     """
     settled = {subject.id for subject in known}
     merged: dict[str, list[SubjectLine]] = {}

@@ -1,4 +1,4 @@
-"""A syllabus as a document: Markdown to be downloaded, printed or handed on."""
+"""Syllabus export as a Markdown document."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from glan_core.workspace.curriculum_rows import Session, Syllabus
 
 
 def markdown(subject: Subject, syllabus: Syllabus, sessions: Sequence[Session], discipline: str) -> str:
-    """The course plan: title, level, introduction and objectives as written, then the sessions with their key concepts.
+    """Render a syllabus: title, level, text before the sessions, then the sessions with their key concepts.
 
-    Where no sessions have been read out of it yet, the syllabus as the teacher wrote it.
+    Without extracted sessions, the text of the syllabus is used unchanged.
     """
     head = [f"# {subject.name}", f"{discipline}{f' · {subject.level}' if subject.level else ''}"]
     if not sessions:

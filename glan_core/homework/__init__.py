@@ -1,1 +1,1 @@
-
+"""Homework questions: concept sampling, parsing and review."""

@@ -1,12 +1,14 @@
-"""Seeded draws of class sessions and key concepts, from which questions are written.
+"""Seeded sampling of class sessions and key concepts for questions.
 
-Two strategies (paper, section 2.4): `single` takes one session and 1 to 5 of its concepts; `pair` takes two sessions and 2
-to 5 of their concepts, at least one of each. The mix of the two and the law of the draw are not stated there; here they are
-settings. Draw k of a syllabus under a seed and settings is always the same, and no combination comes twice.
+Strategy `single` samples one session and 1 to 5 of its key concepts; `pair` samples two sessions and 2 to 5 of their
+concepts, at least one from each. The mix and the sampling distribution, which the paper does not state, are settings. Draw k
+of a syllabus is deterministic for a seed and settings, and combinations do not repeat.
+
+Source: GLAN, arXiv 2402.13064, section 2.4.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -14,14 +16,22 @@ from math import comb
 from typing import Literal
 
 MAX_CONCEPTS = 5
-TRIES = 30  # draws by the law that may hit a used combination, then draws of any, before the unused ones are listed
+TRIES = 30  # attempts with the sampling distribution, then uniformly, before unused combinations are enumerated
 
 DrawDistribution = Literal["coverage", "uniform"]
+Concept = tuple[int, int]  # (session number, concept number)
+Counts = list[list[int]]  # how often each concept of each session was sampled
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One combination: its strategy, its sessions and concepts as positions (session number, concept number)."""
+    """One combination of key concepts.
+
+    Attributes:
+        index: Index in the sequence of draws.
+        strategy: 'single' or 'pair'.
+        concepts: The concepts as (session number, concept number).
+    """
 
     index: int
     strategy: str
@@ -34,32 +44,32 @@ class Draw:
 
     @property
     def key(self) -> str:
-        """What tells this combination from all others of its syllabus, such as '2.0+2.3'."""
+        """Key of the combination within its syllabus, such as '2.0+2.3'."""
         return draw_key(self.concepts)
 
 
 def draw_key(concepts: Sequence[tuple[int, int]]) -> str:
-    """The name of a combination of concepts, whatever order they come in."""
+    """Return the key of a combination of concepts in any order."""
     return "+".join(f"{session}.{concept}" for session, concept in sorted(concepts))
 
 
 def count_single(sizes: Sequence[int]) -> int:
-    """How many `single` combinations a syllabus has, from the number of concepts of each session."""
+    """Return the number of `single` combinations, given the number of key concepts per session."""
     return sum(comb(m, i) for m in sizes for i in range(1, MAX_CONCEPTS + 1))
 
 
 def count_pair(sizes: Sequence[int]) -> int:
-    """How many `pair` combinations a syllabus has, from the number of concepts of each session."""
+    """Return the number of `pair` combinations, given the number of key concepts per session."""
     return _count_pair(tuple(sorted(sizes)))
 
 
-@lru_cache(maxsize=4096)  # a plan counts thousands of syllabi, most of them of a few shapes
+@lru_cache(maxsize=4096)  # a plan counts thousands of syllabi with few distinct sizes
 def _count_pair(sizes: tuple[int, ...]) -> int:
     return sum(_pair_count(a, b, i) for a, b in combinations(sizes, 2) for i in range(2, MAX_CONCEPTS + 1))
 
 
 def count_draws(sizes: Sequence[int], pair_share: float) -> int:
-    """How many distinct draws a syllabus gives: both strategies, unless `pair_share` rules one of them out."""
+    """Return the number of distinct draws of a syllabus; a `pair_share` of 0 or 1 excludes one strategy."""
     singles = count_single(sizes) if pair_share < 1 else 0
     return singles + (count_pair(sizes) if pair_share > 0 else 0)
 
@@ -71,13 +81,16 @@ def _pair_count(a: int, b: int, i: int) -> int:
 def draws(
     sizes: Sequence[int], *, seed: int, name: str, pair_share: float = 0.5, law: DrawDistribution = "coverage"
 ) -> Iterator[Draw]:
-    """All draws of a syllabus, one after another, until no unused combination is left.
+    """Iterate over all draws of a syllabus until no unused combination is left.
 
-    `sizes` is the number of concepts of each session; `name` (the syllabus's id) keeps syllabi apart under one seed;
-    `pair_share` is the share of `pair` draws, held at every length of the sequence (a strategy that is used up gives way
-    to the other, unless its share is 0). `law`: 'uniform' draws every unused combination of the strategy with the same
-    chance; 'coverage' takes the concepts asked about least so far, so that every concept has been asked about after at
-    most as many draws as there are concepts.
+    Args:
+        sizes: Number of key concepts per session.
+        seed: Random seed.
+        name: Syllabus id, which makes the draws of syllabi independent under one seed.
+        pair_share: Fraction of `pair` draws, kept at every length of the sequence; an exhausted strategy is replaced by the
+            other unless its share is 0.
+        law: 'uniform' samples every unused combination of a strategy with equal probability; 'coverage' prefers the least
+            sampled concepts, so that each concept is sampled after at most as many draws as there are concepts.
     """
     rng = random.Random(f"{seed}/{name}/{law}")
     left = {
@@ -85,35 +98,38 @@ def draws(
         "pair": count_pair(sizes) if pair_share > 0 else 0,
     }
     used: set[str] = set()
-    asked = [[0] * size for size in sizes]
+    sampled = [[0] * size for size in sizes]
     index = 0
     while left["single"] + left["pair"]:
         wanted = "pair" if int((index + 1) * pair_share + 1e-9) > int(index * pair_share + 1e-9) else "single"
         strategy = wanted if left[wanted] else ("single" if wanted == "pair" else "pair")
-        concepts = _unused(rng, sizes, asked, strategy, law, used)
+        concepts = _unused(rng, sizes, sampled, strategy, law, used)
         used.add(draw_key(concepts))
         left[strategy] -= 1
         for session, concept in concepts:
-            asked[session][concept] += 1
+            sampled[session][concept] += 1
         yield Draw(index, strategy, concepts)
         index += 1
 
 
-def _unused(rng, sizes, asked, strategy, law, used) -> tuple[tuple[int, int], ...]:
-    pick = {
+def _unused(
+    rng: random.Random, sizes: Sequence[int], sampled: Counts, strategy: str, law: DrawDistribution, used: set[str]
+) -> tuple[Concept, ...]:
+    """Sample a combination that is not in `used`."""
+    samplers: dict[tuple[str, str], Callable[[random.Random, Sequence[int], Counts], list[Concept]]] = {
         ("single", "uniform"): _uniform_single, ("pair", "uniform"): _uniform_pair,
         ("single", "coverage"): _coverage_single, ("pair", "coverage"): _coverage_pair,
-    }[strategy, law]  # fmt: skip
-    anywhere = _uniform_single if strategy == "single" else _uniform_pair
+    }  # fmt: skip
     for attempt in range(2 * TRIES):
-        concepts = tuple(sorted((pick if attempt < TRIES else anywhere)(rng, sizes, asked)))
+        sampler = samplers[strategy, law if attempt < TRIES else "uniform"]
+        concepts = tuple(sorted(sampler(rng, sizes, sampled)))
         if draw_key(concepts) not in used:
             return concepts
     return rng.choice([c for c in all_combinations(sizes, strategy) if draw_key(c) not in used])
 
 
 def all_combinations(sizes: Sequence[int], strategy: str) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Every combination of a strategy, for small syllabi and for checks: a session of 5 has 31, a pair of 5 has 575."""
+    """Enumerate the combinations of a strategy; a session of 5 concepts has 31, a pair of such sessions has 575."""
     names = [[(s, c) for c in range(size)] for s, size in enumerate(sizes)]
     if strategy == "single":
         for session in names:
@@ -125,28 +141,28 @@ def all_combinations(sizes: Sequence[int], strategy: str) -> Iterator[tuple[tupl
                 yield from (c for c in combinations(first + second, i) if len({s for s, _ in c}) == 2)
 
 
-def _size(rng: random.Random, counts: Sequence[int]) -> int:
-    """An index, each with a chance in proportion to its count."""
+def _weighted_index(rng: random.Random, counts: Sequence[int]) -> int:
+    """Sample an index with probability proportional to its count."""
     return rng.choices(range(len(counts)), weights=counts)[0]
 
 
 @lru_cache(maxsize=64)
 def _pairs(sizes: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Every two sessions, and how many `pair` combinations they have."""
+    """Return all pairs of sessions and their numbers of `pair` combinations."""
     pairs = list(combinations(range(len(sizes)), 2))
     return pairs, [count_pair([sizes[a], sizes[b]]) for a, b in pairs]
 
 
-def _uniform_single(rng, sizes, asked):
-    session = _size(rng, [count_single([m]) for m in sizes])
-    i = _size(rng, [0] + [comb(sizes[session], i) for i in range(1, MAX_CONCEPTS + 1)])
+def _uniform_single(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
+    session = _weighted_index(rng, [count_single([m]) for m in sizes])
+    i = _weighted_index(rng, [0] + [comb(sizes[session], i) for i in range(1, MAX_CONCEPTS + 1)])
     return [(session, c) for c in rng.sample(range(sizes[session]), i)]
 
 
-def _uniform_pair(rng, sizes, asked):
+def _uniform_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
     pairs, counts = _pairs(tuple(sizes))
-    a, b = pairs[_size(rng, counts)]
-    i = _size(rng, [0, 0] + [_pair_count(sizes[a], sizes[b], i) for i in range(2, MAX_CONCEPTS + 1)])
+    a, b = pairs[_weighted_index(rng, counts)]
+    i = _weighted_index(rng, [0, 0] + [_pair_count(sizes[a], sizes[b], i) for i in range(2, MAX_CONCEPTS + 1)])
     both = [(a, c) for c in range(sizes[a])] + [(b, c) for c in range(sizes[b])]
     while True:
         concepts = rng.sample(both, i)
@@ -154,24 +170,24 @@ def _uniform_pair(rng, sizes, asked):
             return concepts
 
 
-def _least(rng, asked, concepts):
-    """The concepts by how often they were asked about, least first, ties in random order."""
-    return sorted(concepts, key=lambda sc: (asked[sc[0]][sc[1]], rng.random()))
+def _least_sampled(rng: random.Random, sampled: Counts, concepts: list[Concept]) -> list[Concept]:
+    """Sort concepts by how often they were sampled, least first, ties in random order."""
+    return sorted(concepts, key=lambda sc: (sampled[sc[0]][sc[1]], rng.random()))
 
 
-def _coverage_single(rng, sizes, asked):
-    anchor = _least(rng, asked, [(s, c) for s, m in enumerate(sizes) for c in range(m)])[0]
+def _coverage_single(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
+    anchor = _least_sampled(rng, sampled, [(s, c) for s, m in enumerate(sizes) for c in range(m)])[0]
     m = sizes[anchor[0]]
-    i = _size(rng, [0] + [comb(m, i) for i in range(1, MAX_CONCEPTS + 1)])
-    others = _least(rng, asked, [(anchor[0], c) for c in range(m) if c != anchor[1]])
+    i = _weighted_index(rng, [0] + [comb(m, i) for i in range(1, MAX_CONCEPTS + 1)])
+    others = _least_sampled(rng, sampled, [(anchor[0], c) for c in range(m) if c != anchor[1]])
     return [anchor, *others[: i - 1]]
 
 
-def _coverage_pair(rng, sizes, asked):
-    order = _least(rng, asked, [(s, c) for s, m in enumerate(sizes) for c in range(m)])
+def _coverage_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
+    order = _least_sampled(rng, sampled, [(s, c) for s, m in enumerate(sizes) for c in range(m)])
     first = order[0]
     second = next(sc for sc in order if sc[0] != first[0])
     a, b = first[0], second[0]
-    i = _size(rng, [0, 0] + [_pair_count(sizes[a], sizes[b], i) for i in range(2, MAX_CONCEPTS + 1)])
+    i = _weighted_index(rng, [0, 0] + [_pair_count(sizes[a], sizes[b], i) for i in range(2, MAX_CONCEPTS + 1)])
     others = [sc for sc in order if sc[0] in (a, b) and sc not in (first, second)]
     return [first, second, *others[: i - 2]]

@@ -1,12 +1,12 @@
-"""Homework questions and answers: how they are read from replies, and what a question must not say."""
+"""Parsing of homework questions, including the check that they are self-contained."""
 
 import re
 
 from glan_core.reply_parsing import MalformedReply
 
-# A question is read by somebody who was in no class and hands nothing in. Each pattern is a phrase that only makes
-# sense there; words that are innocent elsewhere ("submit a bid", "the lecture hall") are left alone.
-NOT_ALONE = re.compile(
+# The reader of a question attends no class and submits no coursework. Each pattern is a phrase that requires one; harmless
+# uses of the same words ("submit a bid", "the lecture hall") do not match.
+COURSE_REFERENCE = re.compile(
     r"""
     \b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus(?!\sof\b)|class\ssessions?|coursework)\b
     | \b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b
@@ -38,8 +38,8 @@ NOT_ALONE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# "Submit a report" is homework where the reader is told to; a contractor who must submit one is a case to think about.
-HAND_IN = re.compile(
+# "Submit a report" is coursework if it instructs the reader; a contractor who must submit one is part of a scenario.
+SUBMISSION_INSTRUCTION = re.compile(
     r"""
     (?:^|(?<=\n)|(?<=[.!?;:,)\n*-]\s)|\bplease\s|\bthen\s|\band\s(?=(?:\w+\s){1,2}your\b)
       |\byou\s(?:must|should|shall|will|can|may|need\sto|have\sto|are\s(?:\w+ed\s)?to)\s
@@ -55,25 +55,33 @@ HAND_IN = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# What stands "above" may be a part of the question itself, but not where hardly anything precedes it.
-ABOVE = re.compile(r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:shown\s)?above\b", re.IGNORECASE)
-ENOUGH_ABOVE = 60
+# "The table above" may refer to the question itself, but not near its beginning.
+MISSING_CONTEXT = re.compile(r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:shown\s)?above\b", re.IGNORECASE)
+MIN_CONTEXT = 60  # characters
 PREAMBLE = re.compile(r"^\s*(?:\*\*|#+\s*)?(?:homework\s+)?question\s*(?:\d+)?\s*[:.](?:\*\*)?\s*", re.IGNORECASE)
 MAX_CHARACTERS = 20_000
 
 
 def parse_question(text: str) -> str:
-    """The question of a reply, without a leading 'Question:'; Malformed (repairable) when it does not stand alone."""
+    """Return the question of a reply without a leading 'Question:'.
+
+    Raises:
+        MalformedReply: If the reply is too short, too long or not self-contained (repairable).
+    """
     question = PREAMBLE.sub("", text, count=1).strip()
     if len(question) < 10:
-        raise MalformedReply("malformed", "that is too short to be a question", repairable=True)
+        raise MalformedReply("malformed", "the reply is too short for a question", repairable=True)
     if len(question) > MAX_CHARACTERS:
-        raise MalformedReply("malformed", f"that is longer than {MAX_CHARACTERS:,} characters", repairable=True)
-    if found := NOT_ALONE.search(question) or HAND_IN.search(question) or ABOVE.search(question[:ENOUGH_ABOVE]):
-        phrase = " ".join(found[found.lastindex or 0].split())  # the phrase alone, where it was found by what leads to it
+        raise MalformedReply("malformed", f"the question is longer than {MAX_CHARACTERS:,} characters", repairable=True)
+    if found := (
+        COURSE_REFERENCE.search(question)
+        or SUBMISSION_INSTRUCTION.search(question)
+        or MISSING_CONTEXT.search(question[:MIN_CONTEXT])
+    ):
+        phrase = " ".join(found[found.lastindex or 0].split())  # without the words that only lead up to it
         raise MalformedReply(
             "not self-contained",
-            f"the question must stand alone, but it says “{phrase}”: whoever reads it was in no class and hands nothing in",
+            f"the question must be self-contained, but it says “{phrase}”: its reader attends no class and submits no work",
             repairable=True,
         )
     return question

@@ -1,4 +1,4 @@
-"""Reviewing pairs: keep, reject with a reason, star, edit; one by one or all that pass a filter, each deed to be undone."""
+"""Review of pairs: keep, reject with a reason, star or edit, one by one or all matches of a filter, with undo."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,41 +14,51 @@ from glan_core.workspace.tag_rows import Tag
 
 REASONS = ("wrong", "unclear", "too easy", "off topic", "not self-contained", "badly written")
 MAX_REASON = 500
+Change = tuple[str, str, str | int | None]  # (record id, field, value)
 
 
 def review(ws: Workspace, question_id: str, verdict: str | None, who: str, *, reason: str = "") -> str | None:
-    """Keep or reject a pair, or (None) take the verdict back; the deed's batch, None where it was so already.
+    """Keep or reject a pair, or clear its verdict with None.
 
-    GlanError when there is no such question, or the reason is too long.
+    Returns:
+        Id of the edit batch, None if nothing changed.
+
+    Raises:
+        GlanError: If the question does not exist, or the verdict or reason is not valid.
     """
     id = _pair(ws, question_id).question.id
     with ws.write() as db:
         return edit_batch.change(db, who, _verdict([id], verdict, reason))
 
 
-def star(ws: Workspace, question_id: str, starred: bool, who: str) -> str | None:
-    """Star a pair, or take the star away; the deed's batch, None where it was so already. GlanError: no such question."""
+def star(ws: Workspace, question_id: str, who: str, *, starred: bool) -> str | None:
+    """Star or unstar a pair.
+
+    Returns:
+        Id of the edit batch, None if nothing changed.
+
+    Raises:
+        GlanError: If the question does not exist.
+    """
     id = _pair(ws, question_id).question.id
     with ws.write() as db:
         return edit_batch.change(db, who, [(id, "starred", int(starred))])
 
 
 def review_all(ws: Workspace, which: PairFilter, verdict: str | None, who: str, *, reason: str = "") -> str | None:
-    """Give every pair that passes a filter the same verdict, as one deed; its batch, None where nothing differed.
+    """Set the verdict of all pairs that match a filter, as one batch; see `review`.
 
-    Done in steps, so that a run at work can store in between; one that is broken off can be undone as far as it came.
+    Committed in chunks, so that a concurrent run is not blocked; an interrupted batch can be undone.
     """
     return _for_all(ws, which, who, lambda ids: _verdict(ids, verdict, reason))
 
 
-def star_all(ws: Workspace, which: PairFilter, starred: bool, who: str) -> str | None:
-    """Star every pair that passes a filter, or take the stars away, as one deed; otherwise as `review_all`."""
+def star_all(ws: Workspace, which: PairFilter, who: str, *, starred: bool) -> str | None:
+    """Star or unstar all pairs that match a filter, as one batch; see `review_all`."""
     return _for_all(ws, which, who, lambda ids: [(id, "starred", int(starred)) for id in ids])
 
 
-def _for_all(
-    ws: Workspace, which: PairFilter, who: str, changes: Callable[[list[str]], list[tuple[str, str, str | int | None]]]
-) -> str | None:
+def _for_all(ws: Workspace, which: PairFilter, who: str, changes: Callable[[list[str]], list[Change]]) -> str | None:
     batch, done, before = edit_batch.new_batch(), False, None
     while seqs := pair_filter.matching(ws.db, which, before=before, limit=edit_batch.CHUNK):
         ids = homework_rows.pair_ids(ws.db, seqs)
@@ -59,54 +69,74 @@ def _for_all(
 
 
 def overrule(ws: Workspace, tag: Tag, who: str | None) -> None:
-    """Say that a pair stays in the dataset in spite of what a check found, or (None) take that back. GlanError when the check
-    no longer finds it."""
+    """Keep a pair in the dataset despite a tag, or revert that with `who=None`.
+
+    Raises:
+        GlanError: If the tag does not exist anymore or already has this state.
+    """
     with ws.write() as db:
         if not tag_rows.overrule(db, tag.seq, tag.kind, tag.name, who):
-            raise GlanError("This was changed meanwhile: look at it as it now is.")
+            raise GlanError("This tag was changed in the meantime. Review its current state.")
 
 
-def _verdict(ids: Sequence[str], verdict: str | None, reason: str) -> list[tuple[str, str, str | None]]:
+def _verdict(ids: Sequence[str], verdict: str | None, reason: str) -> list[Change]:
     if verdict not in (None, *VERDICTS):
-        raise GlanError(f"{quoted(str(verdict))} is no verdict: it is one of {', '.join(VERDICTS)}.")
+        raise GlanError(f"{quoted(str(verdict))} is not a verdict. Use one of {', '.join(VERDICTS)}.")
     reason = text_validation.text(" ".join(reason.split()), "reason", MAX_REASON, empty=True) if verdict == "reject" else ""
-    return [change for id in ids for change in ((id, "review", verdict), (id, "reason", reason))]
+    changes: list[Change] = []
+    for id in ids:
+        changes += [(id, "review", verdict), (id, "reason", reason)]
+    return changes
 
 
 def edit(
     ws: Workspace, question_id: str, who: str, *, question: str, answer: str | None, seen: Pair | None = None
 ) -> str | None:
-    """Give a pair another question or answer text; the older ones are kept. The deed's batch, None where nothing differs.
+    """Change the text of a question or answer; the previous text is kept.
 
-    GlanError when there is no such question, a text is empty or too long, there is no answer to be edited, or the texts are no
-    longer those of the pair that the person has `seen`.
+    Args:
+        ws: The workspace.
+        question_id: Id of the question or answer.
+        who: The editor.
+        question: New text of the question.
+        answer: New text of the answer, None to keep it.
+        seen: State that the user edited, None to skip the check for concurrent changes.
+
+    Returns:
+        Id of the edit batch, None if nothing changed.
+
+    Raises:
+        GlanError: If the question does not exist, a text is empty or too long, there is no answer to edit, or the pair changed
+            since `seen`.
     """
     pair = _pair(ws, question_id)
     if answer is not None and pair.answer is None:
         raise GlanError("This question has no answer yet.")
     id = pair.question.id
     texts = [(id, question, pair.question.text, "question"), (answer_id(id), answer, pair.answer, "answer")]
-    changes = [  # a teacher's text that is left as it is may be longer than what a person may type
+    changes = [  # unchanged texts are not validated: generated ones may exceed the limit for edits
         (record, "text", text_validation.text(new, f"text of the {what}", MAX_CHARACTERS))
         for record, new, old, what in texts
-        if new is not None and new.replace("\r\n", "\n").strip() != old.strip()
+        if new is not None and old is not None and new.replace("\r\n", "\n").strip() != old.strip()
     ]
     with ws.write() as db:
         now = _pair(ws, id)
         if seen is not None and (now.question.text, now.answer) != (seen.question.text, seen.answer):
-            raise GlanError("This pair has been changed meanwhile: close this, look at it as it now is, and edit it again.")
+            raise GlanError(
+                "This pair was changed in the meantime. Close this form, review the current version and edit it again."
+            )
         return edit_batch.change(db, who, changes)
 
 
 def _pair(ws: Workspace, question_id: str) -> Pair:
-    """A pair by the id of its question or answer."""
+    """Return a pair by the id of its question or answer."""
     if (pair := homework_rows.pair(ws.db, question_id)) is None:
-        raise GlanError(f"There is no question {quoted(question_id)}.")
+        raise GlanError(f"Question {quoted(question_id)} does not exist.")
     return pair
 
 
 def answered_older_text(ws: Workspace, question_id: str) -> bool:
-    """Whether the answer, as it stands, was made when the question read otherwise."""
+    """Return whether the current answer was written for an earlier text of the question."""
     pair = _pair(ws, question_id)
     if pair.answer is None or not record_rows.events(ws.db, pair.question.id, 1):
         return False
@@ -116,7 +146,7 @@ def answered_older_text(ws: Workspace, question_id: str) -> bool:
 
 
 def _answered_at(ws: Workspace, id: str, text: str) -> float:
-    """When an answer got the text that it has: by its first call, or by a change."""
+    """Return when an answer got its current text, by its call or by an edit."""
     changes = [event for event in record_rows.events(ws.db, id) if event.field == "text"]
     if not changes or changes[-1].before == text:
         return min((call.at for call in call_rows.calls_of(ws.db, id) if call.outcome == "stored"), default=0.0)

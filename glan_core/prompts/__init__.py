@@ -1,8 +1,10 @@
-"""The prompts: one template file each, versioned by what it says.
+"""Prompt templates, one file each, versioned by content.
 
-A template is plain text with `$name` placeholders (string.Template). Its version is the start of the SHA-256 of the file,
-so that a row made under another wording can be told apart; the wording itself is kept in every workspace that used it.
-The paper published no prompts; these are ours, after its description (arXiv 2402.13064, section 2).
+A template is plain text with `$name` placeholders (string.Template). Its version is a prefix of the SHA-256 of the file, so
+rows record which wording produced them; every workspace stores the prompts that it used. The paper published no prompts;
+these follow its description.
+
+Source: GLAN, arXiv 2402.13064, section 2.
 """
 
 import hashlib
@@ -17,19 +19,29 @@ TAXONOMY_DRAFTS = ("taxonomy_academic", "taxonomy_vocational", "taxonomy_library
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One template: its name (the file's stem), its text and its version (12 hexadecimal digits)."""
+    """A prompt template.
+
+    Attributes:
+        name: Stem of the file name.
+        text: The template.
+        version: 12 hexadecimal digits of the content hash.
+    """
 
     name: str
     text: str
     version: str
 
     def render(self, **values: str) -> str:
-        """The text with every placeholder filled; KeyError when one is missing."""
+        """Fill in all placeholders.
+
+        Raises:
+            KeyError: If a value is missing.
+        """
         return Template(self.text).substitute(values).strip()
 
 
 @cache
 def prompt(name: str) -> Prompt:
-    """The prompt of that name, as this release words it."""
+    """Load the prompt template of this name."""
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     return Prompt(name, text, hashlib.sha256(text.encode()).hexdigest()[:12])

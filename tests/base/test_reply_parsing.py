@@ -104,7 +104,7 @@ SELF_CONTAINED = [
 
 @pytest.mark.parametrize("text", NOT_SELF_CONTAINED)
 def test_a_question_that_needs_a_class_is_refused_with_the_phrase(text):
-    with pytest.raises(MalformedReply, match="must stand alone") as caught:
+    with pytest.raises(MalformedReply, match="must be self-contained") as caught:
         parse_question(text)
     assert (caught.value.cause, caught.value.repairable) == ("not self-contained", True)
 

@@ -1,4 +1,4 @@
-"""Draws of sessions and concepts: as many as the paper counts, none twice, by the stated mix and law, the same everywhere."""
+"""Concept sampling: counts as in the paper, no duplicates, the configured mix and distribution, deterministic."""
 
 import random
 import subprocess
@@ -17,7 +17,7 @@ TINY = [[1], [2], [5], [1, 1], [2, 2], [1, 3, 2], [3, 3, 3], [6, 1]]
 
 
 def first(number: int, sizes, **settings):
-    """The first draws of a syllabus."""
+    """Return the first draws of a syllabus."""
     return list(islice(draws(sizes, **{"seed": 1, "name": "syl-x", **settings}), number))
 
 
@@ -30,7 +30,7 @@ def test_the_counts_are_the_papers():
 
 @pytest.mark.parametrize("sizes", [*TINY, [5, 5], [4, 7]])
 def test_the_counts_are_those_of_a_plain_enumeration(sizes):
-    """A combination by the paper's words: up to 5 concepts of one session, or of two with both present."""
+    """Combinations as defined in the paper: up to 5 concepts of one session, or of two with both present."""
     names = [(s, c) for s, size in enumerate(sizes) for c in range(size)]
     plain = Counter(
         len({s for s, _ in chosen}) for i in range(1, 6) for chosen in combinations(names, i) if len({s for s, _ in chosen}) < 3
@@ -96,11 +96,11 @@ def test_the_uniform_law_gives_every_combination_the_same_chance(share, strategy
     chi_square = sum((counted[key] - expected) ** 2 / expected for key in keys)
     freedom = len(keys) - 1
     assert set(counted) == set(keys)
-    assert chi_square < freedom + 4 * (2 * freedom) ** 0.5  # four standard deviations of the chi-square law
+    assert chi_square < freedom + 4 * (2 * freedom) ** 0.5  # four standard deviations of the chi-squared distribution
 
 
 def test_the_uniform_law_stays_uniform_over_what_is_left():
-    """The last draw of all is any combination with the same chance: nothing is kept for the end."""
+    """The final draw is uniform over all combinations."""
     keys = [draw_key(c) for c in all_combinations([3], "single")]
     last = Counter(list(draws([3], seed=seed, name="x", pair_share=0, law="uniform"))[-1].key for seed in range(3500))
     assert set(last) == set(keys) and all(400 < last[key] < 600 for key in keys)
@@ -140,5 +140,5 @@ def test_another_process_draws_the_same(law):
 
 
 def test_the_first_draws_under_a_seed_are_those_of_every_release():
-    """Changing them would make another set of questions from the same settings."""
+    """A change would produce different questions from the same settings."""
     assert [draw.key for draw in first(4, [5, 5, 5])] == PINNED

@@ -1,4 +1,4 @@
-"""Reviewing and editing pairs: counted, searchable, kept with their history, undone as one deed; the filters that find them."""
+"""Reviewing and editing pairs: counted, searchable, recorded, undoable as one batch; and the filters that find them."""
 
 from dataclasses import replace
 
@@ -16,14 +16,14 @@ from glan_core.workspace.pair_filter import PairFilter
 
 @pytest.fixture
 def filled(ws, settings, teach):
-    """A workspace with two disciplines of some pairs."""
+    """A workspace with two disciplines and some pairs."""
     teach(Canned())
     run_order(ws, settings("mathematics", "earth-science", questions_per_syllabus=12))
     return ws
 
 
 def found(ws, **which) -> list[str]:
-    """The ids of the pairs that pass a filter."""
+    """Return the ids of the pairs that match a filter."""
     return [pair.question.id for pair in homework_rows.pairs_page(ws.db, PairFilter(**which), limit=1000)]
 
 
@@ -35,13 +35,13 @@ def test_verdicts_are_stored_counted_found_and_undone(filled):
     first, second, *rest = found(filled)
     batch = review.review(filled, first, "reject", "Ada", reason=" too   easy ")
     review.review(filled, second, "keep", "Ada")
-    review.star(filled, second, True, "Ada")
+    review.star(filled, second, "Ada", starred=True)
     pair = homework_rows.pair(filled.db, first)
     assert (pair.review, pair.reason) == ("reject", "too easy")
     assert counted(filled) == {"kept": 1, "rejected": 1, "starred": 1}
     assert found(filled, review="reject") == [first] and found(filled, review="keep") == [second] == found(filled, starred=True)
     assert set(found(filled, review="none")) == set(rest)
-    assert review.review(filled, first, "reject", "Bob", reason="too easy") is None  # it was so already
+    assert review.review(filled, first, "reject", "Bob", reason="too easy") is None  # unchanged
     assert edit_batch.undo(filled, batch, "Ada") == 2
     assert homework_rows.pair(filled.db, first).review is None and counted(filled)["rejected"] == 0
     assert coverage.coverage_by_node(filled)[""].kept_share == 1
@@ -52,7 +52,7 @@ def test_a_bulk_rejection_touches_what_the_filter_shows_and_one_undo_brings_back
     [kept, *_] = found(filled, disciplines=("mathematics",))
     review.review(filled, kept, "keep", "Ada")
     which = PairFilter(disciplines=("mathematics",))
-    assert pair_filter.number_of(filled.db, which) == 24
+    assert pair_filter.count_matching(filled.db, which) == 24
     batch = review.review_all(filled, which, "reject", "Ada", reason="off topic")
     assert counted(filled) == {"kept": 0, "rejected": 24, "starred": 0}
     assert set(found(filled, review="reject")) == set(found(filled, disciplines=("mathematics",)))
@@ -67,7 +67,7 @@ def test_a_later_change_is_not_undone_by_undoing_an_earlier_one(filled):
     [id, *_] = found(filled)
     first = review.edit(filled, id, "Ada", question="What is the second text of it?", answer=None)
     review.edit(filled, id, "Bob", question="What is the third text of it?", answer=None)
-    with pytest.raises(GlanError, match="undo the later change first"):
+    with pytest.raises(GlanError, match="Undo the later change first"):
         edit_batch.undo(filled, first, "Ada")
     assert homework_rows.pair(filled.db, id).question.text == "What is the third text of it?"
 
@@ -84,7 +84,7 @@ def test_once_the_later_change_is_undone_the_earlier_one_can_be_and_an_undo_can_
 
 
 def test_a_star_that_is_undone_is_not_counted(filled):
-    batch = review.star(filled, found(filled)[0], True, "Ada")
+    batch = review.star(filled, found(filled)[0], "Ada", starred=True)
     edit_batch.undo(filled, batch, "Ada")
     assert counted(filled)["starred"] == 0 and not found(filled, starred=True)
 
@@ -93,12 +93,12 @@ def test_an_undo_that_was_broken_off_can_be_finished(filled, monkeypatch):
     batch = review.review_all(filled, PairFilter(), "reject", "Ada", reason="wrong")
     monkeypatch.setattr(edit_batch, "CHUNK", 20)
 
-    def out_of_luck(deed):
+    def interrupted(edit):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        closed = iter([edit_batch.EditBatch.done, out_of_luck])
-        patch.setattr(edit_batch.EditBatch, "done", lambda deed: next(closed)(deed))
+        closed = iter([edit_batch.EditBatch.finish, interrupted])
+        patch.setattr(edit_batch.EditBatch, "finish", lambda edit: next(closed)(edit))
         with pytest.raises(KeyboardInterrupt):
             edit_batch.undo(filled, batch, "Ada")
     assert counted(filled)["rejected"] == 38
@@ -132,7 +132,7 @@ def test_of_two_who_edit_the_same_pair_the_second_is_told(filled):
     [id, *_] = found(filled)
     seen = homework_rows.pair(filled.db, id)
     review.edit(filled, id, "Ada", question="Why do zebras wear stripes?", answer=None, seen=seen)
-    with pytest.raises(GlanError, match="changed meanwhile"):
+    with pytest.raises(GlanError, match="changed in the meantime"):
         review.edit(filled, id, "Bob", question="Why do okapis?", answer=seen.answer, seen=seen)
     assert homework_rows.pair(filled.db, id).question.text == "Why do zebras wear stripes?"
     assert review.edit(filled, id, "Bob", question="Why?", answer=None, seen=homework_rows.pair(filled.db, id))
@@ -158,7 +158,7 @@ def test_a_question_edited_before_its_answer_was_written_is_answered_as_it_reads
     review.edit(ws, id, "Ada", question="Why do zebras wear stripes?", answer=None)
 
     def behave(stage, nth, messages):
-        if stage == "answer" and nth == 0:  # while others wait for their turn
+        if stage == "answer" and nth == 0:  # while other tasks are queued
             review.edit(ws, other, "Ada", question="Why do okapis wear stripes?", answer=None)
 
     teach(Canned(behave))
@@ -169,7 +169,7 @@ def test_a_question_edited_before_its_answer_was_written_is_answered_as_it_reads
 
 def test_the_id_of_an_answer_names_its_pair(filled):
     [id, *_] = found(filled)
-    review.star(filled, answer_id(id), True, "Ada")
+    review.star(filled, answer_id(id), "Ada", starred=True)
     review.review(filled, answer_id(id), "keep", "Ada")
     review.edit(filled, answer_id(id), "Ada", question="Why do zebras wear stripes?", answer="Flies.")
     pair = homework_rows.pair(filled.db, id)
@@ -179,8 +179,8 @@ def test_the_id_of_an_answer_names_its_pair(filled):
         "Why do zebras wear stripes?",
         "Flies.",
     )
-    with pytest.raises(GlanError, match="no question"):
-        review.star(filled, "qst-0", True, "Ada")
+    with pytest.raises(GlanError, match="does not exist"):
+        review.star(filled, "qst-0", "Ada", starred=True)
 
 
 def test_an_answer_longer_than_a_person_may_type_does_not_hinder_an_edit_of_its_question(ws, settings, teach):
@@ -209,19 +209,19 @@ def test_prompts_and_replies_are_shown_as_they_were_before_an_edit(filled):
         ("  ", None, "empty"),
         ("What is it?", " \n", "empty"),
         ("x" * 20_001, None, "longer than 20,000"),
-        ("Half \ud800", None, "no character"),
-        ("What is it?", "A\0", "no character"),
+        ("Half \ud800", None, "cannot be stored"),
+        ("What is it?", "A\0", "cannot be stored"),
     ],
 )
-def test_texts_that_are_none_are_refused(filled, question, answer, problem):
+def test_invalid_texts_are_refused(filled, question, answer, problem):
     [id, *_] = found(filled)
     before = homework_rows.pair(filled.db, id)
     with pytest.raises(GlanError, match=problem):
         review.edit(filled, id, "Ada", question=question, answer=answer)
     assert homework_rows.pair(filled.db, id) == before
-    with pytest.raises(GlanError, match="no question"):
+    with pytest.raises(GlanError, match="does not exist"):
         review.review(filled, "qst-0", "keep", "Ada")
-    with pytest.raises(GlanError, match="no verdict"):
+    with pytest.raises(GlanError, match="not a verdict"):
         review.review(filled, id, "maybe", "Ada")
     for reason in ("x" * 501, "\udfff"):
         with pytest.raises(GlanError, match="reason"):
@@ -241,18 +241,18 @@ def test_filters_join_and_page(filled):
     assert set(found(filled, concept_id=asked)) == {id for id in everything
                                                     if asked in homework_rows.pair(filled.db, id).question.concepts}  # fmt: skip
     assert set(found(filled, syllabus_id=pair.question.syllabus_id)) < set(everything)
-    assert pair.question.id not in {other.question.id for other in homework_rows.siblings(filled.db, pair.question)}
+    assert pair.question.id not in {other.question.id for other in homework_rows.related_pairs(filled.db, pair.question)}
     which = PairFilter(level="basic", strategy="single", shortest=1)
     walked, before = [], None
     while page := homework_rows.pairs_page(filled.db, which, before=before, limit=5):
         walked += [p.question.id for p in page]
         before = page[-1].question.seq
-    assert walked == singles and pair_filter.number_of(filled.db, which) == len(singles)
+    assert walked == singles and pair_filter.count_matching(filled.db, which) == len(singles)
 
 
 @pytest.mark.parametrize("words", ["\0", "\ud800 answer", "answer\0", '"', "-- ** ()", "answer " * 3000])
 def test_odd_words_find_nothing_or_something_and_never_fail(filled, words):
-    assert len(found(filled, words=words)) == pair_filter.number_of(filled.db, PairFilter(words=words)) in (0, 48)
+    assert len(found(filled, words=words)) == pair_filter.count_matching(filled.db, PairFilter(words=words)) in (0, 48)
     for disciplines in (None, ("mathematics",)):
         assert curriculum_rows.subject_states(filled.db, disciplines, words) == []
 
@@ -263,7 +263,7 @@ def test_words_with_any_other_filter_find_what_both_find_on_every_page(filled, m
     concept = homework_rows.pair(filled.db, everything[0]).question.concepts[0]
     monkeypatch.setattr(pair_filter, "CHUNK", 3)
     monkeypatch.setattr(pair_filter, "PATIENCE", 1)
-    monkeypatch.setattr(pair_filter, "FURTHER", 0.5)
+    monkeypatch.setattr(pair_filter, "MIN_ADVANTAGE", 0.5)
     for which in (PairFilter(review="reject"), PairFilter(disciplines=("music",)), PairFilter(strategy="single", level="basic"),
                   PairFilter(starred=True), PairFilter(concept_id=concept, disciplines=("mathematics", "earth-science"))):  # fmt: skip
         wanted = [seq for seq in pair_filter.matching(filled.db, which, limit=1000)]
@@ -287,7 +287,7 @@ def test_questions_whose_answer_failed_are_found(ws, settings, teach):
 
 
 def without_later_versions(db) -> None:
-    """Take back what the versions of the schema after the second added."""
+    """Revert the migrations after schema version 2."""
     db.execute("""DROP INDEX questions_reviewed; DROP INDEX questions_dropped; DROP INDEX questions_by_discipline;
         DROP TABLE tags; DROP TABLE judgements; ALTER TABLE questions DROP COLUMN dropped;
         DROP TABLE training_steps; DROP TABLE training_replies;

@@ -82,7 +82,7 @@ class RandomUser:
         self.keep(review.review(self.ws, self.question(), verdict, "Ada", reason=self.rng.choice(review.REASONS)))
 
     def star(self) -> None:
-        self.keep(review.star(self.ws, self.question(), self.rng.random() < 0.6, "Ada"))
+        self.keep(review.star(self.ws, self.question(), "Ada", starred=self.rng.random() < 0.6))
 
     def judge_all(self) -> None:
         self.keep(review.review_all(self.ws, self.which(), self.rng.choice(["keep", "reject", None]), "Ada", reason="wrong"))
