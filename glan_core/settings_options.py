@@ -16,13 +16,14 @@ def flag(name: str) -> str:
     return f"--{name.rpartition('.')[2].replace('_', '-')}"
 
 
+def is_option(settings_type: type[Settings], name: str) -> bool:
+    """Whether a field can be an option: it is neither `kind` nor nested settings."""
+    return name not in NOT_OPTIONS and _base_type(field_of(settings_type, name).annotation)[0] is not Settings
+
+
 def option_names(settings_type: type[Settings], skip: Iterable[str] = ()) -> list[str]:
     """Fields that become options: all but `kind`, nested settings, and those in `skip`."""
-    return [
-        name
-        for name, field in settings_type.model_fields.items()
-        if name not in (*NOT_OPTIONS, *skip) and _base_type(field.annotation)[0] is not Settings
-    ]
+    return [name for name in settings_type.model_fields if name not in skip and is_option(settings_type, name)]
 
 
 def add_options(

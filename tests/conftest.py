@@ -83,10 +83,10 @@ def teach(monkeypatch):
         db.pragma("synchronous", "off")  # a kill of this process is not tested with it, and waiting for the disk takes long
         return db
 
-    connect = Workspace.another_connection
+    connect = Workspace.new_connection
 
     def use(teacher: Canned) -> Canned:
-        monkeypatch.setattr(Workspace, "another_connection", quick)
+        monkeypatch.setattr(Workspace, "new_connection", quick)
         monkeypatch.setattr("glan_core.generation.run.open_teacher", lambda spec, base_url=None, **key: teacher)
         monkeypatch.setattr(engine, "BACKOFF", 0.001)
         return teacher

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         "".join(argv).encode()  # undecodable bytes arrive as lone surrogates, which can be neither stored nor printed
-        args = _parser().parse_args(argv)
+        args = build_parser().parse_args(argv)
         return args.command(args) or 0
     except GlanError as error:
         return _refuse(str(error))
@@ -43,7 +43,7 @@ def _refuse(sentence: str) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     from glan_core.cli import chat, clean, dataset, diversity, evaluate, finetune, generate, judge, setup, show, studio, taxonomy
 
     parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")

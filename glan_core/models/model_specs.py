@@ -37,10 +37,12 @@ class SeededDecodingParams(Settings):
     """How answers are drawn. Temperature 0 takes the likeliest token; the same `seed` repeats an answer of local weights
     (endpoints draw on their own)."""
 
-    temperature: float = Field(0.7, ge=0, le=5)
-    top_p: float = Field(0.95, gt=0, le=1)
-    max_tokens: int = Field(512, ge=1, le=32_768)
-    seed: int = Field(0, ge=0, lt=2**31)
+    temperature: float = Field(0.7, ge=0, le=5, title="Temperature", description="Sampling temperature; 0 is greedy decoding.")
+    top_p: float = Field(0.95, gt=0, le=1, title="Top-p", description="Nucleus sampling threshold.")
+    max_tokens: int = Field(
+        512, ge=1, le=32_768, title="Max new tokens", description="Longest reply.", json_schema_extra={"unit": "tokens"}
+    )
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of sampling; endpoints sample with their own.")
 
 
 class Kept(Settings):

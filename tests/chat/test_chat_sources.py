@@ -5,7 +5,8 @@ from support.studio_app import make_demo
 
 from glan_core.chat import heldout_prompts, training_attribution
 from glan_core.dataset.settings import SnapshotSettings
-from glan_core.dataset.snapshots import read_snapshot, take_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
+from glan_core.dataset.snapshot_job import create_snapshot
 from glan_core.diversity.embedding_job import embed_rows
 from glan_core.diversity.settings import EmbeddingSettings
 from glan_core.errors import GlanError
@@ -25,7 +26,7 @@ def do(ws: Workspace, job, settings) -> None:
 def frozen(tmp_path_factory):
     """The demo workspace with a snapshot."""
     ws = Workspace.open(make_demo(tmp_path_factory.mktemp("made") / "demo"))
-    do(ws, take_snapshot, SnapshotSettings(name="first", validation_share=0.2))
+    do(ws, create_snapshot, SnapshotSettings(name="first", validation_share=0.2))
     yield ws
     ws.close()
 

@@ -209,7 +209,7 @@ def test_a_change_of_the_taxonomy_is_undone_and_done_again(glan, starter):
     glan("taxonomy", folder, "undo", json.loads(out)[0]["batch"])
     assert "music" not in tree_editing.tree(starter)
     code, _, said = glan("taxonomy", folder, "undo", "nothing")
-    assert code and "no such change" in said
+    assert code and "does not exist" in said
 
 
 def test_a_path_is_split_at_slashes_with_spaces_and_says_the_kind(glan, starter):

@@ -7,7 +7,7 @@ import pytest
 from support.probe_fixtures import make_rows, write_rows
 
 from glan_core import runs
-from glan_core.cli import _parser, main
+from glan_core.cli import build_parser, main
 from glan_core.cli.evaluate_probe import _settings
 from glan_core.evaluation.contamination.command_line import probe_command
 from glan_core.evaluation.contamination.settings import ProbeSettings
@@ -84,7 +84,7 @@ def test_an_order_and_its_command_say_the_same(probed, ws):
     files = {role: {"source": str(probed / f"{role}.jsonl"), "question": "question"} for role in ("train", "test")}
     for values in ({}, {"covers": "both", "written": "chat", "sample": None, "seed": 3, "max_length": 64}):
         settings = ProbeSettings(name="my codes", models=("tuned:a", "base:a"), **files, **values)
-        args = _parser().parse_args(shlex.split(shlex.join(probe_command(str(ws.folder), settings)))[1:])
+        args = build_parser().parse_args(shlex.split(shlex.join(probe_command(str(ws.folder), settings)))[1:])
         assert _settings(args) == settings
 
 

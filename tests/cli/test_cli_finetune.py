@@ -150,8 +150,8 @@ def test_a_workspace_without_models_says_how_to_make_one(ws, capsys):
     ],
 )
 def test_the_command_of_an_order_is_that_order(recipe, values):
-    from glan_core.cli import _parser
+    from glan_core.cli import build_parser
     from glan_core.cli.finetune import finetune_settings
 
     settings = FinetuneSettings(**RECIPES[recipe].values | {"name": "x", "snapshot": "first", "recipe": recipe} | values)
-    assert finetune_settings(_parser().parse_args(finetune_command("/some where", settings)[1:])) == settings
+    assert finetune_settings(build_parser().parse_args(finetune_command("/some where", settings)[1:])) == settings

@@ -40,8 +40,8 @@ def test_a_card_says_how_much_from_whom_what_was_left_out_and_what_is_not_known(
     assert front["license"] == "cc-by-4.0" and front["size_categories"] == ["n<1K"]
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "pairs.jsonl"}]
     assert f"{manifest.number} instruction pairs" in text and "2 of 5 disciplines" in text and "- 1 rejected" in text
-    assert "| scripted | questions |" in text and "rows of the scripted teacher" in text and "](pairs.svg)" in text
-    for words in ("Near-duplicates: **not done**", "There is no validation split", "3 of the 5 disciplines have no rows"):
+    assert "| scripted | questions |" in text and "rows come from the scripted teacher" in text and "](pairs.svg)" in text
+    for words in ("Near-duplicates: **not done**", "There is no validation split", "3 of 5 disciplines have no rows"):
         assert words in text
     assert (tmp_path / "pairs.svg").is_file()
 
@@ -51,7 +51,7 @@ def test_the_card_of_a_folder_names_its_splits(filled, tmp_path):
     front, text = read(tmp_path / "out" / "README.md")
     files = {file["split"]: file["path"] for file in front["configs"][0]["data_files"]}
     assert files == {"train": "train/*.arrow", "validation": "validation/*.arrow"}
-    assert "no set of key concepts stands on both sides" in text and "license" not in front
+    assert "no set of key concepts appears in both splits" in text and "license" not in front
     assert Manifest.model_validate_json((tmp_path / "out" / "manifest.json").read_text()).split == "combination"
 
 
@@ -61,7 +61,7 @@ def test_names_that_people_and_models_chose_can_do_no_harm_in_a_card(filled, tmp
     place = next(iter(manifest.disciplines.values())).model_copy(update={"name": evil, "field": evil})
     odd = manifest.model_copy(update={"disciplines": {"d": place}, "teachers": {"answer": {f"openai:{evil}": 1}}})
     text = cards.card(odd, "chat", figure="coverage.svg")
-    assert "\n# head" not in text and "\\<script\\>" in text and "\\[x\\]" in text and "check the terms" in text
+    assert "\n# head" not in text and "\\<script\\>" in text and "\\[x\\]" in text and "Check the provider's terms" in text
     ElementTree.fromstring(coverage_svg(cards.field_bars(odd), LIGHT))
 
 
@@ -76,10 +76,10 @@ def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_
     export_dataset(filled, tmp_path / "out.jsonl", "chat", target=ExportTarget(card=True))
     _, text = read(tmp_path / "out.md")
     assert (
-        f"Near-duplicates: done on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text and "/home" not in text
+        f"Near-duplicates: completed on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text and "/home" not in text
     )
     assert (
-        f"benchmarks: done on {exact(1e9)[:10]} (against GSM8K)\n" in text
+        f"decontamination: completed on {exact(1e9)[:10]} (against GSM8K)\n" in text
         and f"Judged by a teacher of {len(seq) - 1} pairs" in text
     )
     assert "Not checked: quality filters." in text
@@ -95,7 +95,7 @@ def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_
 )  # fmt: skip
 def test_the_terms_of_teachers_are_found_by_their_names_and_unknown_ones_are_said_to_be(teacher, family):
     license = cards.license_of(teacher)
-    assert license.family == family and (family or "check the terms" in license.says)
+    assert license.family == family and (family or "Check the provider's terms" in license.says)
 
 
 def test_the_figure_has_a_bar_for_each_field_as_long_as_its_rows():
@@ -146,7 +146,7 @@ def test_refusals_of_the_hub_are_sentences(filled, there, tmp_path, monkeypatch)
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.hf_api import HfApi
 
-    for status, words in ((401, "does not know the token"), (403, "write access"), (500, "status 500")):
+    for status, words in ((401, "rejected the token"), (403, "write access"), (500, "status 500")):
         response = httpx2.Response(status, request=httpx2.Request("POST", "https://hub.example"))
         there.refusal = HfHubHTTPError("no, hf_secret", response=response)
         with pytest.raises(GlanError, match=words) as told:

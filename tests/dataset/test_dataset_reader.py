@@ -6,7 +6,7 @@ import pytest
 
 from glan_core.errors import GlanError
 from glan_core.io import json_rows
-from glan_core.io.dataset_reader import ForeignRow, read_foreign
+from glan_core.io.dataset_reader import ExternalRow, read_dataset
 
 TALK = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
 FORMS = [
@@ -33,22 +33,22 @@ def test_each_form_is_recognised_in_each_kind_of_json(tmp_path, form, row, name)
     file = tmp_path / name
     texts = {"list.json": json.dumps([row] * 3, indent=1), "data.json": json.dumps({"version": {"n": 1}, "data": [row] * 3})}
     file.write_text(texts.get(name, lines([row] * 3)))
-    read = read_foreign(file)
+    read = read_dataset(file)
     assert (read.name, read.form, read.number, read.skipped) == (name, form, 3, 0)
-    assert list(read.rows()) == list(read.rows()) == [ForeignRow("Q", "A")] * 3
+    assert list(read.rows()) == list(read.rows()) == [ExternalRow("Q", "A")] * 3
 
 
 def test_the_input_of_an_alpaca_row_belongs_to_its_question_and_rows_without_one_are_counted(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text(lines([{"instruction": "Add.", "input": "1 and 2", "output": "3"}, {"instruction": " ", "output": "?"}]))
-    read = read_foreign(file)
-    assert list(read.rows()) == [ForeignRow("Add.\n\n1 and 2", "3")] and (read.number, read.skipped) == (1, 1)
+    read = read_dataset(file)
+    assert list(read.rows()) == [ExternalRow("Add.\n\n1 and 2", "3")] and (read.number, read.skipped) == (1, 1)
 
 
 def test_csv_with_quoted_line_breaks(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text('\ufeffprompt,response,score\n"two\nlines","a, b",3\nq,,4\n')
-    assert list(read_foreign(file).rows()) == [ForeignRow("two\nlines", "a, b"), ForeignRow("q", "")]
+    assert list(read_dataset(file).rows()) == [ExternalRow("two\nlines", "a, b"), ExternalRow("q", "")]
 
 
 def test_parquet_and_a_folder_of_splits(tmp_path):
@@ -59,8 +59,8 @@ def test_parquet_and_a_folder_of_splits(tmp_path):
         rows = [{"messages": [*TALK[:1], {"role": "user", "content": f"{split} {n}"}, TALK[2]]} for n in range(number)]
         parquet.write_table(pa.Table.from_pylist(rows), tmp_path / f"{split}.parquet")
     (tmp_path / "manifest.json").write_text("{}")
-    assert read_foreign(tmp_path / "train.parquet").number == 2500
-    both = read_foreign(tmp_path)
+    assert read_dataset(tmp_path / "train.parquet").number == 2500
+    both = read_dataset(tmp_path)
     assert (both.form, both.number) == ("chat messages", 2503)
     assert [row.question for row in both.rows()][-1] == "validation 2"
 
@@ -70,23 +70,23 @@ def test_long_json_lists_are_read_through_a_small_window(tmp_path, monkeypatch):
     file = tmp_path / "a.json"
     file.write_text(json.dumps(rows, ensure_ascii=False, indent=2), encoding="utf-8")
     monkeypatch.setattr(json_rows, "CHUNK", 7)
-    assert [row.question for row in read_foreign(file).rows()] == [row["prompt"] for row in rows]
+    assert [row.question for row in read_dataset(file).rows()] == [row["prompt"] for row in rows]
 
 
 REFUSED = {
     "missing.jsonl": (None, "does not exist"),
-    "notes.txt": ("hello", "no dataset that can be read"),
-    "empty.jsonl": ("\n", "holds no rows"),
+    "notes.txt": ("hello", "cannot be read as a dataset"),
+    "empty.jsonl": ("\n", "has no rows"),
     "cut.jsonl": (lines([FORMS[0][1]] * 2) + '{"instruction": "Q", "ou', "Line 3 of cut.jsonl is not JSON"),
-    "list.jsonl": ("[1, 2]\n", "Line 1 of list.jsonl is no row"),
-    "mixed.jsonl": (lines([FORMS[2][1], {"messages": "Q"}]), "Line 2 of mixed.jsonl is not like the first"),
-    "numbers.jsonl": (lines([{"x": 1, "y": 2}]), "it has x, y"),
-    "blank.jsonl": (lines([{"prompt": "", "response": "A"}]), "holds no question"),
+    "list.jsonl": ("[1, 2]\n", "Line 1 of list.jsonl is not a JSON object"),
+    "mixed.jsonl": (lines([FORMS[2][1], {"messages": "Q"}]), "Line 2 of mixed.jsonl does not match"),
+    "numbers.jsonl": (lines([{"x": 1, "y": 2}]), "not recognized: x, y"),
+    "blank.jsonl": (lines([{"prompt": "", "response": "A"}]), "has no questions"),
     "cut.json": ('[{"prompt": "Q", "response": "A"}, {"prompt": "Q', "Row 2 of cut.json is not JSON"),
     "joined.json": ('[{"prompt": "Q", "response": "A"} {"prompt": "Q"}]', "Row 1 of joined.json is not JSON"),
     "scalar.json": ("7", "scalar.json is not JSON"),
-    "short.csv": ("prompt,response\nQ,A\nQ\n", "Line 3 of short.csv has not as many columns"),
-    "broken.parquet": ("PAR1 no", "no Parquet file"),
+    "short.csv": ("prompt,response\nQ,A\nQ\n", "Line 3 of short.csv has a different number of columns"),
+    "broken.parquet": ("PAR1 no", "not a valid Parquet file"),
     "latin.jsonl": ('{"prompt": "é", "response": "A"}'.encode("latin-1"), "not UTF-8"),
 }
 
@@ -98,15 +98,15 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_that_says_where(tmp_path
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(GlanError, match=why):
-        read_foreign(file)
+        read_dataset(file)
 
 
 def test_a_folder_without_data_is_refused(tmp_path):
-    with pytest.raises(GlanError, match="holds no dataset"):
-        read_foreign(tmp_path)
+    with pytest.raises(GlanError, match="contains no dataset"):
+        read_dataset(tmp_path)
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(GlanError, match="damaged"):
-        read_foreign(tmp_path)
+        read_dataset(tmp_path)
 
 
 def test_a_dataset_that_datasets_saved_to_disk(tmp_path):
@@ -114,5 +114,5 @@ def test_a_dataset_that_datasets_saved_to_disk(tmp_path):
 
     whole = datasets.Dataset.from_list([{"messages": TALK[1:]}] * 3)
     datasets.DatasetDict(train=whole, validation=whole.select([1])).save_to_disk(tmp_path / "saved")
-    read = read_foreign(tmp_path / "saved")
-    assert (read.form, read.number, set(read.rows())) == ("chat messages", 4, {ForeignRow("Q", "A")})
+    read = read_dataset(tmp_path / "saved")
+    assert (read.form, read.number, set(read.rows())) == ("chat messages", 4, {ExternalRow("Q", "A")})

@@ -170,7 +170,7 @@ def test_a_run_tags_pairs_with_the_evidence_and_reports_by_split(taught, tmp_pat
     sources = [benchmark(tmp_path / "sums_test.jsonl", CLIPS, CELL), benchmark(tmp_path / "sums-train.jsonl", SOLVE)]
     run = run_order(ws, {"benchmarks": sources}, kind="decontaminate")
     assert run.state == "finished", run.message
-    assert run.message == "3 pairs held against 3 questions of sums_test, sums-train: 2 matches."
+    assert run.message == "3 pairs checked against 3 questions of sums_test, sums-train: 2 matches."
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped = 'contaminated'") == 2
     assert [(s.benchmark, s.split, s.items, s.items_hit, s.rows) for s in decontamination_job.split_reports(ws)] == [
         ("sums_test", "test", 2, 1, 2), ("sums-train", "train", 1, 0, 0),
@@ -200,12 +200,12 @@ def test_a_benchmark_that_cannot_be_read_leaves_the_others_to_be_checked(taught,
     ws = taught((CLIPS, "72"))
     sums, gone = benchmark(tmp_path / "sums.jsonl", CLIPS), {"source": str(tmp_path / "gone.jsonl")}
     run = run_order(ws, {"benchmarks": [gone, sums]}, kind="decontaminate")
-    assert run.state == "finished" and "1 match." in run.message and "There is no benchmark" in run.message
+    assert run.state == "finished" and "1 match." in run.message and "does not exist" in run.message
     fact = ws.metadata(decontamination_job.FACT)
     assert fact["rows"] == 1 and list(fact["failed"]) == [gone["source"]]
     assert [source.source for source in decontamination_job.checked_sources(ws)] == [gone["source"], sums["source"]]
     run = run_order(ws, {"benchmarks": [gone]}, kind="decontaminate")
-    assert run.state == "failed" and "There is no benchmark" in run.message
+    assert run.state == "failed" and "does not exist" in run.message
     assert len(decontamination_job.contaminated_page(ws, "sums")) == 1, "an earlier result stays"
 
 

@@ -96,11 +96,11 @@ def test_a_changed_test_is_refused_and_nothing_is_kept(filled, new_workspace):
     freeze(filled)
     data = glan_test_store.test_path(filled, "first").read_bytes().replace(b"Explain", b"Define", 1)
     other = new_workspace("other")
-    with pytest.raises(GlanError, match="was changed since it was frozen"):
+    with pytest.raises(GlanError, match="was changed after it was created"):
         glan_test_store.import_test(other, io.BytesIO(data), None, 5.0, "first.jsonl")
     assert glan_test_store.list_tests(other) == [] and not list((other.folder / glan_test_store.FOLDER).iterdir())
     glan_test_store.test_path(filled, "first").write_bytes(data)
-    with pytest.raises(GlanError, match="was changed since it was frozen"):
+    with pytest.raises(GlanError, match="was changed after it was created"):
         glan_test_store.read_items(filled, "first")
 
 
@@ -108,7 +108,7 @@ def test_a_test_whose_questions_can_not_be_told_apart_is_refused(filled, new_wor
     freeze(filled)
     head, first, *rest = glan_test_store.test_path(filled, "first").read_text("utf-8").splitlines()
     data = "\n".join([head, first, first, *rest[1:]]).encode()
-    with pytest.raises(GlanError, match="same id"):
+    with pytest.raises(GlanError, match="same ID"):
         glan_test_store.import_test(new_workspace("other"), io.BytesIO(data), None, 5.0, "first.jsonl")
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_test_is_refused_with_its_name(ws, name, content, said
 
 def test_a_name_is_given_once_and_a_removed_test_frees_its_questions(filled):
     freeze(filled)
-    assert freeze(filled).message == 'There is already a test "first": choose another name.'
+    assert freeze(filled).message == 'Test "first" already exists. Choose another name.'
     glan_test_store.remove_test(filled, "first")
     assert selection_manifest(filled, RowSelection()).left_out.get("held_out", 0) == 0
 
@@ -149,7 +149,7 @@ def test_a_name_is_given_once_and_a_removed_test_frees_its_questions(filled):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"snapshot": "nope"}, "no snapshot"), ({"disciplines": ["nope"]}, "nope"), ({"disciplines": ["cave-mapping"]}, "hold no pairs"),
+        ({"snapshot": "nope"}, "does not exist"), ({"disciplines": ["nope"]}, "nope"), ({"disciplines": ["cave-mapping"]}, "hold no pairs"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_frozen_is_said(filled, values, said):
@@ -187,6 +187,6 @@ def test_the_command_line_freezes_lists_exports_and_takes_in(filled, tmp_path, c
     found = {test["name"]: test["hash"] for test in json.loads(capsys.readouterr().out)}
     assert set(found) == {"mine", "copy"} and found["mine"] == found["copy"]
     assert main(["evaluate", "glan-test", folder, "show", "nope"]) == 2
-    assert "no test" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert main(["evaluate", "glan-test", folder, "import", "--file", str(tmp_path / "gone.jsonl")]) == 2
     Workspace.open(folder).close()

@@ -9,7 +9,7 @@ from support.runs import Canned, number, rows, run_order
 
 from glan_core.dataset.near_duplicate_job import FACT, Duplicate, find_duplicates, merge_semantic
 from glan_core.diversity import vector_store
-from glan_core.diversity.semantic_neighbors import similar
+from glan_core.diversity.semantic_neighbors import similar_rows
 from glan_core.homework import review
 from glan_core.workspace import homework_rows, tag_rows
 
@@ -128,7 +128,7 @@ def test_a_run_tags_rows_with_the_one_they_repeat_and_says_how_many(taught):
     ws = taught("Define energy.", "Define work.", "DEFINE energy", "Define power.")
     run = run_order(ws, {}, kind="dedup")
     assert run.state == "finished", run.message
-    assert run.message == "4 questions compared: 1 word for word, 0 nearly (at least 0.70) repeat an earlier one."
+    assert run.message == "4 questions compared. Duplicates: 1 exact, 0 near (similarity ≥ 0.70)."
     assert dropped(ws) == [("DEFINE energy", "Define energy.")]
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped = 'duplicate'") == 1
     assert ws.metadata(FACT)["up_to"] == homework_rows.last_seq(ws.db)
@@ -155,13 +155,13 @@ def test_an_overruled_repeat_stays_in_when_the_check_runs_again(taught):
 def test_without_vectors_meaning_cannot_be_compared(taught):
     run = run_order(taught("Define energy."), {"semantic": True}, kind="dedup")
     assert run.state == "failed"
-    assert "embed them first" in run.message
+    assert "No questions are embedded" in run.message
 
 
 def test_rows_similar_in_meaning_name_the_most_similar_that_stands():
     angles = np.radians([0, 60, 2, 61, 120, 4])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    assert [(row, of) for row, of, _ in similar(vectors, 0.99)] == [(2, 0), (3, 1), (5, 0)]
+    assert [(row, of) for row, of, _ in similar_rows(vectors, 0.99)] == [(2, 0), (3, 1), (5, 0)]
 
 
 def test_what_repeats_a_row_that_repeats_another_in_meaning_names_that_one():
@@ -175,9 +175,9 @@ def test_a_run_can_compare_in_meaning_by_stored_vectors(taught):
     ws = taught("What is energy?", "How is energy defined?", "What is a force?", "what is a FORCE")
     seqs = [seq for (seq,) in rows(ws, "SELECT seq FROM questions ORDER BY seq")]
     toy = SimpleNamespace(name="toy", about="A toy.", dim=2, embed=lambda texts: np.eye(2)[:1])
-    stored = vector_store.Writer(vector_store.folder_of(ws, "toy"), toy)
+    stored = vector_store.VectorWriter(vector_store.vector_folder(ws, "toy"), toy)
     stored.append(seqs, np.array([[1, 0], [0.998, 0.06], [0, 1], [0, 1]]))
     run = run_order(ws, {"semantic": True}, kind="dedup")
-    assert "1 word for word, 0 nearly (at least 0.70), 1 in meaning (at least 0.95)" in run.message
+    assert "1 exact, 0 near (similarity ≥ 0.70), 1 semantic (similarity ≥ 0.95)" in run.message
     assert dropped(ws) == [("How is energy defined?", "What is energy?"), ("what is a FORCE", "What is a force?")]
-    assert "no vectors of other: those of toy" in run_order(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message
+    assert "no vectors of other. Available: toy" in run_order(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message

@@ -136,7 +136,7 @@ def test_another_language_can_be_the_expected_one():
         german(asked, "Das Licht spaltet in den Thylakoiden Wasser, und die Energie treibt dann den Aufbau des Zuckers an.")
         is None
     )
-    assert german(QUESTION, ANSWER + " " + ANSWER) == "the answer is in the language en"
+    assert german(QUESTION, ANSWER + " " + ANSWER) == "the answer is in language 'en'"
 
 
 def test_how_short_is_a_setting():
@@ -145,7 +145,7 @@ def test_how_short_is_a_setting():
 
 
 def test_an_unknown_filter_is_named():
-    with pytest.raises(GlanError, match=r"no filter 'taste'.*refusal"):
+    with pytest.raises(GlanError, match=r"Filter 'taste' does not exist.*refusal"):
         quality_filter_job.rule_tests(QualityFilterSettings(rules=("taste",)))
 
 
@@ -170,7 +170,7 @@ def faulty(ws, settings, teach):
 def test_a_run_tags_what_filters_find_and_the_next_one_takes_it_back(faulty):
     run = run_order(faulty, {"rules": ["depends", "cut"]}, kind="filter")
     assert run.state == "finished", run.message
-    assert run.message == "8 pairs looked at: 1 tagged (does not stand alone 1, cut answers 1)."
+    assert run.message == "8 pairs checked: 1 tagged (not self-contained 1, truncated answers 1)."
     (seq,) = [row.seq for page in homework_rows.texts(faulty.db) for row in page if row.dropped == "quality"]
     assert {tag.name: tag.detail["found"] for tag in tag_rows.tags_of(faulty.db, seq)} == {
         "depends": "“shown in Figure 2”", "cut": "it ends with “…t entropy grows. Both hold in any closed system, as does the”",

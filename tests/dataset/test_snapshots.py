@@ -120,10 +120,10 @@ def test_a_name_is_taken_once_listed_and_free_again_when_removed(filled):
     take(filled, "a", split="none")
     assert [manifest.name for manifest in snapshot_store.list_snapshots(filled)] == ["a", "b"]
     done = run_order(filled, {"name": "a"}, "snapshot")
-    assert done.state == "failed" and "already a snapshot" in done.message
+    assert done.state == "failed" and "already exists" in done.message
     snapshot_store.remove_snapshot(filled, "a")
     assert [manifest.name for manifest in snapshot_store.list_snapshots(filled)] == ["b"]
-    with pytest.raises(GlanError, match="there is b"):
+    with pytest.raises(GlanError, match="Available snapshots: b"):
         snapshot_store.read_snapshot(filled, "a")
     for name in ("../glan", "", ".hidden"):
         with pytest.raises(GlanError):
@@ -146,7 +146,7 @@ def test_a_name_that_is_no_folder_is_refused_in_words(filled, name):
 
 def test_nothing_to_freeze_leaves_nothing(filled):
     done = run_order(filled, {"name": "a", "which": {"review": "keep"}}, "snapshot")
-    assert done.state == "failed" and "nothing to freeze" in done.message
+    assert done.state == "failed" and "would be empty" in done.message
     assert list((filled.folder / "snapshots").iterdir()) == []
 
 
@@ -158,7 +158,8 @@ def test_the_command_line_takes_lists_exports_verifies_and_removes(filled, tmp_p
 
     assert glan("snapshot") == (0, "There are no snapshots.\n")
     said = glan("snapshot", "take", "v1", "--validation", "0.3")[1]
-    assert "Froze 100 pairs as v1: 40 for train and 60 for validation. Held out are 60%, not 30%" in said
+    assert 'Created snapshot "v1" with 100 pairs: 40 for train and 60 for validation.' in said
+    assert "The validation share is 60% instead of 30%" in said
     (listed,) = json.loads(glan("snapshot", "list", "--json")[1])
     assert (listed["name"], sum(listed["rows"].values()), listed["split"]) == ("v1", 100, "syllabus")
     assert "held out" in glan("snapshot", "show", "v1")[1] and glan("snapshot", "verify", "v1")[0] == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.diversity_rows import BREAD, Steps, add_pairs, add_topics, compare
 
-from glan_core.diversity.comparison_job import compare_rows
+from glan_core.diversity.comparison_job import compare_datasets
 from glan_core.diversity.comparison_store import (
     OURS,
     THEIRS,
@@ -53,18 +53,18 @@ def test_a_set_compared_with_itself_covers_all_of_it(ours, tmp_path, new_workspa
 
 
 def test_a_large_set_is_sampled_the_same_every_time(ours, bakery):
-    _, first = compare(ours, bakery, most=20)
+    _, first = compare(ours, bakery, max_rows=20)
     taken = [row.question for row in read_rows(ours, "bakery", list(range(20)))]
     remove_comparison(ours, "bakery")
     assert list_comparisons(ours) == [] and read_comparison(ours, "bakery") is None
-    _, second = compare(ours, bakery, most=20)
+    _, second = compare(ours, bakery, max_rows=20)
     assert (first.number, first.rows) == (60, 20) and second.scopes == first.scopes
     assert [row.question for row in read_rows(ours, "bakery", list(range(20)))] == taken
 
 
 def test_a_stopped_comparison_does_not_count_and_goes_on(ours, bakery):
     with pytest.raises(KeyboardInterrupt):
-        compare_rows(ours, ComparisonSettings(path=str(bakery), embedder="words"), Steps(stop_at=20))
+        compare_datasets(ours, ComparisonSettings(path=str(bakery), embedder="words"), Steps(stop_at=20))
     assert list_comparisons(ours) == []
     with pytest.raises(GlanError, match="not finished"):
         read_points(ours, "bakery")
@@ -74,12 +74,12 @@ def test_a_stopped_comparison_does_not_count_and_goes_on(ours, bakery):
 def test_what_cannot_be_compared_is_said(ours, tmp_path, new_workspace):
     with pytest.raises(GlanError, match="does not exist"):
         compare(ours, tmp_path / "nothing.jsonl")
-    with pytest.raises(GlanError, match="keeps no questions"):
+    with pytest.raises(GlanError, match="has no kept questions"):
         compare(ours, new_workspace("empty").folder)
     for name in ("~nobody-at-all/rows.jsonl", "x" * 5000):
-        with pytest.raises(GlanError, match="names no file or folder"):
+        with pytest.raises(GlanError, match="is not a valid path"):
             compare(ours, name)
     other = new_workspace("new")
     add_pairs(other, [("music", "What?", "So.")])
-    with pytest.raises(GlanError, match="no questions yet"):
+    with pytest.raises(GlanError, match="has no questions"):
         compare(new_workspace("blank"), other.folder)

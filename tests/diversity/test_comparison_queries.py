@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 from support.diversity_rows import add_topics, compare
 
-from glan_core.diversity.comparison_queries import SIDES, both_sets, measure_rows, our_disciplines, reach, taxonomy_rows
-from glan_core.diversity.comparison_sources import other_sets, store_set
+from glan_core.diversity.comparison_queries import (
+    SIDES,
+    comparison_points,
+    covered_disciplines,
+    kept_rows_by_discipline,
+    metric_table,
+    taxonomy_table,
+)
+from glan_core.diversity.comparison_sources import comparison_sources, store_dataset
 from glan_core.diversity.comparison_store import OURS, THEIRS, read_points
 from glan_core.diversity.map_store import read_map
-from glan_core.diversity.metric_store import Value
+from glan_core.diversity.metric_store import MetricValue
 from glan_core.errors import GlanError
 from glan_core.figures import comparison as pictures
 from glan_core.figures.comparison import ONLY_HERE, ONLY_THERE, SHARED_HERE, SHARED_THERE
@@ -29,7 +36,7 @@ def compared(ours, bakery):
 
 
 def test_every_row_is_of_one_set_and_told_whether_the_other_has_it(ours, compared):
-    rows = both_sets(read_map(ours, "words", 2), read_points(ours, "bakery"), compared.similarity)
+    rows = comparison_points(read_map(ours, "words", 2), read_points(ours, "bakery"), compared.similarity)
     assert len(rows) == 96 and set(rows["name"]) <= set(SIDES)
     theirs = rows[rows["seq"] < 0]
     assert sorted(-1 - theirs["seq"]) == list(range(60))
@@ -37,41 +44,41 @@ def test_every_row_is_of_one_set_and_told_whether_the_other_has_it(ours, compare
     assert only == set(range(30, 60))  # the bread
     here = rows[rows["seq"] > 0]
     assert (here["name"] == ONLY_HERE).mean() == pytest.approx(compared.only_ours.value / 100)
-    questions = homework_rows.questions_of(ours.db, here[here["name"] == SHARED_HERE]["seq"].tolist())
+    questions = homework_rows.question_texts(ours.db, here[here["name"] == SHARED_HERE]["seq"].tolist())
     assert questions and all("fit together" in text for text in questions.values())
 
 
 def test_a_row_that_left_the_map_is_not_drawn(ours, compared):
     shown = read_map(ours, "words", 2)
     fewer = replace(shown, seqs=shown.seqs[1:], xy=shown.xy[1:])
-    assert len(both_sets(fewer, read_points(ours, "bakery"), compared.similarity)) == 95
+    assert len(comparison_points(fewer, read_points(ours, "bakery"), compared.similarity)) == 95
 
 
 def test_a_set_is_called_more_diverse_only_where_the_ranges_do_not_meet(compared):
-    def more(ours: Value, theirs: Value, measure: str) -> str:
-        rows = measure_rows(replace(compared, scopes={OURS: {measure: ours}, THEIRS: {measure: theirs}}))
+    def more(ours: MetricValue, theirs: MetricValue, measure: str) -> str:
+        rows = metric_table(replace(compared, scopes={OURS: {measure: ours}, THEIRS: {measure: theirs}}))
         return rows["more"].item()
 
-    assert more(Value(0.5), Value(0.6), "mean_distance") == "theirs"
-    assert more(Value(0.5), Value(0.6), "nearest_similarity") == "ours"  # where less is more diverse
-    assert more(Value(0.5, 0.4, 0.57), Value(0.6, 0.55, 0.7), "mean_distance") == ""
-    assert more(Value(10), Value(20), "question_length") == ""
-    rows = measure_rows(
-        replace(compared, scopes={OURS: {"near_share": Value(10)}, THEIRS: {"near_share": Value(12.5, 12, 13)}})
+    assert more(MetricValue(0.5), MetricValue(0.6), "mean_distance") == "theirs"
+    assert more(MetricValue(0.5), MetricValue(0.6), "nearest_similarity") == "ours"  # where less is more diverse
+    assert more(MetricValue(0.5, 0.4, 0.57), MetricValue(0.6, 0.55, 0.7), "mean_distance") == ""
+    assert more(MetricValue(10), MetricValue(20), "question_length") == ""
+    rows = metric_table(
+        replace(compared, scopes={OURS: {"near_share": MetricValue(10)}, THEIRS: {"near_share": MetricValue(12.5, 12, 13)}})
     )
     assert rows.iloc[0].tolist() == ["near_share", "10.0%", "12.5% (12.0% to 13.0%)", "+2.5%", "ours"]
 
 
 def test_both_sets_spread_over_fields_and_over_disciplines_in_focus(ours, compared):
     tree = tree_editing.tree(ours)
-    here = our_disciplines(read_map(ours, "words", 2))
-    assert here == {"mathematics": 12, "music": 12, "earth-science": 12} and reach(tree, here) == 3
-    fields = taxonomy_rows(tree, here, compared.disciplines)
+    here = kept_rows_by_discipline(read_map(ours, "words", 2))
+    assert here == {"mathematics": 12, "music": 12, "earth-science": 12} and covered_disciplines(tree, here) == 3
+    fields = taxonomy_table(tree, here, compared.disciplines)
     assert fields["name"].tolist()[0] == "Arts" and fields["theirs"].tolist() == [50.0, 0.0, 0.0]  # the rest is near none
     assert fields["ours"].sum() == pytest.approx(100)
-    beside = taxonomy_rows(tree, here, compared.disciplines, "music")
+    beside = taxonomy_table(tree, here, compared.disciplines, "music")
     assert beside["id"].tolist() == ["music"] and beside["their_rows"].tolist() == [30]
-    assert reach(tree, compared.disciplines) == 1
+    assert covered_disciplines(tree, compared.disciplines) == 1
 
 
 def seen(color: str, by: np.ndarray) -> np.ndarray:
@@ -96,7 +103,7 @@ def test_the_two_sets_are_told_apart_by_every_eye_in_both_themes(style, eye):
 
 
 def test_the_map_of_both_has_a_trace_a_side_in_its_colour_and_shape(ours, compared):
-    rows = both_sets(read_map(ours, "words", 2), read_points(ours, "bakery"), compared.similarity).assign(text="")
+    rows = comparison_points(read_map(ours, "words", 2), read_points(ours, "bakery"), compared.similarity).assign(text="")
     drawn, colors, symbols = pictures.named(rows, pictures.side_colors(LIGHT), "<b>bakery</b>")
     figure = map_figure(drawn, LIGHT, window=(-100, 100, -100, 100), colors=colors, symbols=symbols)
     traces = {trace.name: trace for trace in figure.data}
@@ -110,7 +117,7 @@ def test_the_map_of_both_has_a_trace_a_side_in_its_colour_and_shape(ours, compar
 
 def test_the_spread_has_two_bars_a_field(ours, compared):
     tree = tree_editing.tree(ours)
-    frame = taxonomy_rows(tree, our_disciplines(read_map(ours, "words", 2)), compared.disciplines)
+    frame = taxonomy_table(tree, kept_rows_by_discipline(read_map(ours, "words", 2)), compared.disciplines)
     theirs, here = pictures.spread_figure(frame, "bakery", DARK, "arts").data
     assert list(theirs.x) == [50, 0, 0] and theirs.name == "bakery" and here.name == "here"
     assert theirs.marker.color != here.marker.color
@@ -120,13 +127,13 @@ def test_what_can_be_compared_with_is_listed_and_given_files_are_kept(ours, bake
     other = new_workspace("another")
     add_topics(other, 1)
     with bakery.open("rb") as file:
-        kept = store_set(ours, "My bakery.jsonl", file)
+        kept = store_dataset(ours, "My bakery.jsonl", file)
     assert kept == ours.folder / "datasets" / "My-bakery.jsonl"
-    said = {one.path: one.said for one in other_sets(ours, other.folder.parent)}
-    assert said[str(kept)] == "My-bakery.jsonl · a file kept here" and said[str(other.folder)] == "another · workspace"
+    said = {one.path: one.said for one in comparison_sources(ours, other.folder.parent)}
+    assert said[str(kept)] == "My-bakery.jsonl · uploaded file" and said[str(other.folder)] == "another · workspace"
     assert str(ours.folder) not in said
     numbers = bakery.parent / "numbers.jsonl"
     numbers.write_text(json.dumps({"n": 1}))
-    with numbers.open("rb") as file, pytest.raises(GlanError, match=r"numbers\.jsonl can't be used"):
-        store_set(ours, "numbers.jsonl", file)
+    with numbers.open("rb") as file, pytest.raises(GlanError, match=r"numbers\.jsonl cannot be used"):
+        store_dataset(ours, "numbers.jsonl", file)
     assert [path.name for path in (ours.folder / "datasets").iterdir()] == ["My-bakery.jsonl"]

@@ -9,7 +9,7 @@ from glan_core.diversity import embedding_job
 from glan_core.diversity.embedders import unit_rows
 from glan_core.diversity.embedding_job import embed_rows
 from glan_core.diversity.settings import EmbeddingSettings
-from glan_core.diversity.vector_store import PROBE, folder_of, read_vectors
+from glan_core.diversity.vector_store import PROBE, read_vectors, vector_folder
 from glan_core.errors import GlanError
 from glan_core.settings import read_settings
 from glan_core.workspace import homework_rows, record_rows
@@ -48,7 +48,7 @@ def test_only_new_questions_are_embedded(ws, letters):
     add_topics(ws, 7)
     assert embed(ws) == "Embedded 21 questions. Made from letters."
     assert letters.asked == questions(ws)
-    assert embed(ws) == "Every question has its vector already. Made from letters."
+    assert embed(ws) == "All questions are embedded already. Made from letters."
     add_pairs(ws, [("music", "What is a quaver?", None)])
     assert embed(ws) == "Embedded 1 question. Made from letters."
     assert letters.asked[21:] == ["What is a quaver?"]
@@ -62,9 +62,9 @@ def test_an_edited_question_is_embedded_again(ws, letters):
         record_rows.change(db, "b", id, "text", "zzz", "me")
         record_rows.change(db, "b", homework_rows.pair_ids(db, [4])[0], "starred", 1, "me")
     assert embed(ws) == "Embedded 1 question. Made from letters."
-    found = read_vectors(folder_of(ws, "st:letters"))
+    found = read_vectors(vector_folder(ws, "st:letters"))
     assert letters.asked[6:] == ["zzz"] and found.rows(2)[25] == 1 and found.seqs.tolist() == [1, 2, 3, 4, 5, 6]
-    assert embed(ws).startswith("Every question")
+    assert embed(ws).startswith("All questions")
 
 
 def test_a_stopped_run_goes_on_where_it_was(ws, letters):
@@ -82,11 +82,11 @@ def test_a_stopped_run_goes_on_where_it_was(ws, letters):
 def test_it_runs_as_a_job(ws):
     add_topics(ws, 3)
     run = runs.work(ws, runs.submit(ws, "embed", "Embedding", {"embedder": "words"}))
-    assert run.state == "finished" and run.message.startswith("Embedded 9 questions. Made from words alone")
+    assert run.state == "finished" and run.message.startswith("Embedded 9 questions. Based on words only")
 
 
 def test_orders_name_what_is_wrong_with_them():
-    with pytest.raises(GlanError, match="names no embedder"):
+    with pytest.raises(GlanError, match="Unknown embedder"):
         read_settings(EmbeddingSettings, {"embedder": "word2vec"})
     with pytest.raises(GlanError, match="address"):
         read_settings(EmbeddingSettings, {"embedder": "openai:m", "base_url": "ftp://x"})

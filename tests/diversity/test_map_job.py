@@ -9,7 +9,7 @@ from support.diversity_rows import TOPICS, Steps, add_pairs, add_topics, questio
 from glan_core.diversity import clusters, map_store, projection
 from glan_core.diversity.embedders import unit_rows
 from glan_core.diversity.embedding_job import embed_rows
-from glan_core.diversity.map_job import Coder, make_map
+from glan_core.diversity.map_job import Coder, create_map
 from glan_core.diversity.map_store import list_maps, read_map
 from glan_core.diversity.projection import choose_landmarks, fit
 from glan_core.diversity.settings import EmbeddingSettings, MapSettings
@@ -18,7 +18,7 @@ from glan_core.workspace import homework_rows, record_rows
 
 
 def draw(ws, **values):
-    said = make_map(ws, MapSettings(embedder="words", **values), Steps())
+    said = create_map(ws, MapSettings(embedder="words", **values), Steps())
     return said, read_map(ws, "words", values.get("dims", 2))
 
 
@@ -89,11 +89,11 @@ def test_new_questions_join_a_map_without_moving_it(ws):
     first = homework_rows.texts(ws.db).__next__()[0].question
     add_pairs(ws, [("music", question("music", rng), "B."), ("mathematics", first, "C.")])
     said, after = draw(ws)
-    assert said.startswith("2 questions joined the map of 38.")
+    assert said.startswith("Added 2 questions to the map, 38 in total.")
     assert (after.xy[:36] == before.xy).all() and (after.novelty[:36] == before.novelty).all()
     assert after.xy[37] == pytest.approx(after.xy[0], abs=1e-3) and after.novelty[37] == pytest.approx(0, abs=1e-3)
     assert (after.info.fitted, after.info.rows, after.info.drawn_at) == (36, 38, before.info.drawn_at)
-    assert draw(ws)[0].startswith("0 questions joined")
+    assert draw(ws)[0].startswith("Added 0 questions")
     said, again = draw(ws, refit=True)
     assert said.startswith("Mapped 38 questions") and again.info.fitted == 38 and again.info.drawn_at > before.info.drawn_at
 
@@ -106,7 +106,7 @@ def test_only_an_edited_question_moves(ws):
             db, "b", homework_rows.pair_ids(db, [5])[0], "text", question("mathematics", random.Random(77)), "me"
         )
     said, after = draw(ws)
-    assert said.startswith("1 question joined")
+    assert said.startswith("Added 1 question to the map")
     moved = np.flatnonzero((after.xy != before.xy).any(axis=1))
     assert moved.tolist() == [4]
 
@@ -128,13 +128,13 @@ def test_a_run_that_is_stopped_leaves_the_older_map(ws):
     embed_rows(ws, EmbeddingSettings(embedder="words"), Steps())
     for nth in range(1, 9):
         with pytest.raises(KeyboardInterrupt):
-            make_map(ws, MapSettings(embedder="words"), Steps(stop_at=nth))
+            create_map(ws, MapSettings(embedder="words"), Steps(stop_at=nth))
         assert read_map(ws, "words", 2).info == before.info
 
 
 def test_nothing_to_map_is_said(ws):
-    with pytest.raises(GlanError, match="no questions yet"):
-        make_map(ws, MapSettings(embedder="words"), Steps())
+    with pytest.raises(GlanError, match="has no questions"):
+        create_map(ws, MapSettings(embedder="words"), Steps())
 
 
 def test_landmarks_are_distinct_and_seeded():

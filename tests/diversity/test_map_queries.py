@@ -8,7 +8,7 @@ import pytest
 from support.runs import Canned, run_order
 
 from glan_core.diversity import map_queries
-from glan_core.diversity.map_queries import COLOURINGS, STATES
+from glan_core.diversity.map_queries import COLORINGS, STATES
 from glan_core.diversity.map_store import Cluster, Map, MapInfo
 from glan_core.figures import diversity_map as pictures
 from glan_core.figures.style import DARK, LIGHT
@@ -54,14 +54,14 @@ def shown(filled):
 
 
 def named(ws, shown, by: str, focus=None) -> list[str]:
-    colouring = map_queries.colouring(ws, tree_editing.tree(ws), shown, by, focus)
+    colouring = map_queries.color_rows(ws, tree_editing.tree(ws), shown, by, focus)
     return [colouring.names[code] for code in colouring.codes]
 
 
 def test_every_colouring_gives_every_row_a_name_or_a_number(filled, shown):
     tree = tree_editing.tree(filled)
-    for by in COLOURINGS:
-        colouring = map_queries.colouring(filled, tree, shown, by)
+    for by in COLORINGS:
+        colouring = map_queries.color_rows(filled, tree, shown, by)
         if colouring.codes is None:
             assert len(colouring.values) == len(shown.seqs)
         else:
@@ -74,8 +74,8 @@ def test_names_are_those_of_the_rows(filled, shown):
     tree = tree_editing.tree(filled)
     assert named(filled, shown, "discipline") == [tree.nodes[row.discipline_id]["node"].name for row in rows]
     assert named(filled, shown, "strategy") == [row.strategy for row in rows]
-    assert named(filled, shown, "cluster")[:11] == ["rings, fields"] * 10 + ["between clusters"]
-    fields = map_queries.colouring(filled, tree, shown, "field")
+    assert named(filled, shown, "cluster")[:11] == ["rings, fields"] * 10 + ["no cluster"]
+    fields = map_queries.color_rows(filled, tree, shown, "field")
     assert set(fields.names) == {"Formal Sciences", "Natural Sciences"} or len(fields.names) == len(set(fields.groups))
 
 
@@ -111,7 +111,7 @@ def test_states_are_those_of_now(filled, shown):
 def test_what_is_encircled_on_the_map_can_be_starred_and_rejected_at_once(filled, shown):
     chosen = map_queries.in_window(shown.xy, (-1, 4.5, 0, 9))
     which = PairFilter(seqs=tuple(shown.seqs[chosen].tolist()))
-    assert review.star_all(filled, which, True, "Ada") and review.review_all(filled, which, "reject", "Ada")
+    assert review.star_all(filled, which, "Ada", starred=True) and review.review_all(filled, which, "reject", "Ada")
     pairs = homework_rows.pairs_page(filled.db, PairFilter(starred=True), limit=100)
     assert sorted(pair.question.seq for pair in pairs) == shown.seqs[:5].tolist()
     assert {pair.dropped for pair in pairs} == {"rejected"}
@@ -133,9 +133,9 @@ def test_a_lasso_holds_what_lies_in_it():
 
 def test_a_sample_is_the_same_every_time_and_within_the_mask():
     mask = np.arange(1000) % 3 == 0
-    first, again = map_queries.sample(mask, 50), map_queries.sample(mask, 50)
+    first, again = map_queries.sample_rows(mask, 50), map_queries.sample_rows(mask, 50)
     assert first.tolist() == again.tolist() == sorted(set(first.tolist())) and len(first) == 50 and mask[first].all()
-    assert map_queries.sample(mask, 1000).tolist() == np.flatnonzero(mask).tolist()
+    assert map_queries.sample_rows(mask, 1000).tolist() == np.flatnonzero(mask).tolist()
 
 
 def test_the_raster_mixes_the_colours_of_the_rows_of_a_pixel():

@@ -9,9 +9,9 @@ import pytest
 from support.diversity_rows import TOPICS, Steps, add_pairs, add_topics, question
 
 from glan_core.diversity import metrics, nearest_neighbors
-from glan_core.diversity.embedders import Words, unit_rows
-from glan_core.diversity.metric_job import measure_rows
-from glan_core.diversity.metric_store import MEASURES, OVERALL, Value, list_measures, read_measures
+from glan_core.diversity.embedders import WordEmbedder, unit_rows
+from glan_core.diversity.metric_job import compute_metrics
+from glan_core.diversity.metric_store import METRICS, OVERALL, MetricValue, list_metrics, read_metrics
 from glan_core.diversity.saturation import novelty_curve, saturation
 from glan_core.diversity.scoped_metrics import Scorer, text_values
 from glan_core.diversity.settings import MetricSettings
@@ -132,23 +132,23 @@ def distinct_and_repeated():
     repeated = [text for text in texts[:1000] for _ in range(10)]
     found, tenths = [], []
     for some in (texts, repeated):
-        x = Words().embed(some)
+        x = WordEmbedder().embed(some)
         tenths = tenths or [metrics.mean_distance(np.repeat(x[n : n + 1000], 10, axis=0)) for n in range(0, 10_000, 1000)]
         scorer = Scorer(x.__getitem__, {"": np.arange(len(x))}, {}, sample=1000, seed=0)
         (scope,) = scorer.run()
-        found.append(scope.values | text_values([some[n] for n in scope.sample], scope.sampled, seed=0))
+        found.append(scope.values | text_values([some[n] for n in scope.sample], sampled=scope.sampled, seed=0))
     # Which thousand is repeated moves this one by more than the repeating does, a thousandth: so the mean over all ten.
-    found[1]["mean_distance"] = Value(float(np.mean(tenths)), n=10_000)
+    found[1]["mean_distance"] = MetricValue(float(np.mean(tenths)), n=10_000)
     return found
 
 
 OF_TAXONOMY = ("concept_coverage", "evenness")  # they count places in the tree, not rows
 
 
-@pytest.mark.parametrize("name", [name for name, of in MEASURES.items() if of.better and name not in OF_TAXONOMY])
+@pytest.mark.parametrize("name", [name for name, of in METRICS.items() if of.better and name not in OF_TAXONOMY])
 def test_rows_repeated_ten_times_are_less_diverse_on_every_measure(distinct_and_repeated, name):
     distinct, repeated = (values[name].value for values in distinct_and_repeated)
-    assert repeated < distinct if MEASURES[name].better == "higher" else repeated > distinct
+    assert repeated < distinct if METRICS[name].better == "higher" else repeated > distinct
 
 
 def test_a_sample_says_how_sure_it_is_and_all_rows_need_not():
@@ -158,7 +158,7 @@ def test_a_sample_says_how_sure_it_is_and_all_rows_need_not():
     for sample in (500, 3000):
         scorer = Scorer(x.__getitem__, {"": np.arange(3000)}, {}, sample, seed=3)
         (scope,) = scorer.run()
-        values[sample] = scope.values | text_values([texts[n] for n in scope.sample], scope.sampled, 3)
+        values[sample] = scope.values | text_values([texts[n] for n in scope.sample], sampled=scope.sampled, seed=3)
     some, all_rows = values[500]["nearest_similarity"], values[3000]["nearest_similarity"]
     assert some.n == 500 and some.low < exact < some.high
     assert all_rows.value == pytest.approx(exact, abs=1e-6) and (all_rows.low, all_rows.high) == (None, None)
@@ -196,26 +196,26 @@ def test_a_run_measures_what_is_kept_by_field_and_discipline(ws):
     rng = random.Random(9)
     once = question("music", rng)
     add_pairs(ws, [("music", once, "Yes.")] * 40)
-    said = measure_rows(ws, MetricSettings(embedder="words"), Steps())
-    assert said.startswith("Measured 160 questions of 3 disciplines.") and "not what they mean" in said
-    found = read_measures(ws, "words")
-    assert list_measures(ws) == ["words"] and found.number == 160 and found.up_to == homework_rows.last_seq(ws.db)
+    said = compute_metrics(ws, MetricSettings(embedder="words"), Steps())
+    assert said.startswith("Measured 160 questions in 3 disciplines.") and "not what they mean" in said
+    found = read_metrics(ws, "words")
+    assert list_metrics(ws) == ["words"] and found.number == 160 and found.up_to == homework_rows.last_seq(ws.db)
     assert set(found.scopes) == {OVERALL, *TOPICS, "arts", "formal-sciences", "natural-sciences"}
     assert found.scopes["music"]["near_share"].value == 50 and found.scopes["mathematics"]["near_share"].value == 0
     assert found.scopes["arts"]["vendi"] == found.scopes["music"]["vendi"]
     assert found.scopes[OVERALL]["evenness"].value == pytest.approx(metrics.evenness([40, 80, 40, 0, 0]))
     assert saturation(found.curves["music"]).saturated and not saturation(found.curves["mathematics"]).saturated
     assert sum(found.histograms["nearest"][OVERALL].counts) == 160
-    assert all(set(values) <= set(MEASURES) for values in found.scopes.values())
+    assert all(set(values) <= set(METRICS) for values in found.scopes.values())
 
     review(ws, homework_rows.pairs_page(ws.db, homework_rows.PairFilter(disciplines=("music",)))[0].question.id, "reject", "me")
-    measure_rows(ws, MetricSettings(embedder="words"), Steps())
-    assert read_measures(ws, "words").scopes["music"]["mean_distance"].n == 79
-    measure_rows(ws, MetricSettings(embedder="words", rows="all"), Steps())
-    assert read_measures(ws, "words").scopes["music"]["mean_distance"].n == 80
+    compute_metrics(ws, MetricSettings(embedder="words"), Steps())
+    assert read_metrics(ws, "words").scopes["music"]["mean_distance"].n == 79
+    compute_metrics(ws, MetricSettings(embedder="words", rows="all"), Steps())
+    assert read_metrics(ws, "words").scopes["music"]["mean_distance"].n == 80
 
 
 def test_nothing_to_measure_is_said(ws):
-    with pytest.raises(GlanError, match="no questions yet"):
-        measure_rows(ws, MetricSettings(embedder="words"), Steps())
-    assert read_measures(ws, "words") is None
+    with pytest.raises(GlanError, match="has no questions"):
+        compute_metrics(ws, MetricSettings(embedder="words"), Steps())
+    assert read_metrics(ws, "words") is None

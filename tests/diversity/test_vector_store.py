@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from glan_core.diversity.embedders import unit_rows
-from glan_core.diversity.vector_store import MATRIX, SEQS, Writer, count_vectors, folder_of, list_vectors, read_vectors
+from glan_core.diversity.vector_store import (
+    MATRIX,
+    SEQS,
+    VectorWriter,
+    count_vectors,
+    list_vectors,
+    read_vectors,
+    vector_folder,
+)
 from glan_core.errors import GlanError
 
 
@@ -26,7 +34,7 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
 
 def test_vectors_are_found_by_their_questions_and_the_last_one_counts(ws):
     x = rows(6)
-    writer = Writer(folder_of(ws, "st:some/model"), Fake())
+    writer = VectorWriter(vector_folder(ws, "st:some/model"), Fake())
     writer.append([1, 2, 5], x[:3])
     writer.append([7, 2], x[3:5])
     found = read_vectors(writer.folder)
@@ -37,10 +45,10 @@ def test_vectors_are_found_by_their_questions_and_the_last_one_counts(ws):
 
 
 def test_a_kill_at_any_byte_leaves_whole_vectors_and_the_next_writer_goes_on(ws):
-    x, folder = rows(3), folder_of(ws, "st:some/model")
-    Writer(folder, Fake()).append([1, 2], x[:2])
+    x, folder = rows(3), vector_folder(ws, "st:some/model")
+    VectorWriter(folder, Fake()).append([1, 2], x[:2])
     whole = [(folder / name).read_bytes() for name in (MATRIX, SEQS)]
-    Writer(folder, Fake()).append([3], x[2:])
+    VectorWriter(folder, Fake()).append([3], x[2:])
     after = [(folder / name).read_bytes() for name in (MATRIX, SEQS)]
     cuts = [(n, 0) for n in range(9)] + [(8, n) for n in range(9)]  # the vector is written before its number
     for vector, number in cuts:
@@ -48,7 +56,7 @@ def test_a_kill_at_any_byte_leaves_whole_vectors_and_the_next_writer_goes_on(ws)
         (folder / SEQS).write_bytes(after[1][: len(whole[1]) + number])
         expected = [1, 2, 3] if number == 8 else [1, 2]
         assert read_vectors(folder).seqs.tolist() == expected
-        Writer(folder, Fake()).append([9], x[:1])
+        VectorWriter(folder, Fake()).append([9], x[:1])
         found = read_vectors(folder)
         assert found.seqs.tolist() == [*expected, 9]
         assert found.rows(slice(None)) == pytest.approx(x[[*range(len(expected)), 0]], abs=1e-3)
@@ -56,23 +64,23 @@ def test_a_kill_at_any_byte_leaves_whole_vectors_and_the_next_writer_goes_on(ws)
 
 @pytest.mark.parametrize("other", [Fake("openai:embed", dim=5), Fake("openai:embed", axis=1)])
 def test_another_model_by_the_same_name_is_refused(ws, other):
-    folder = folder_of(ws, "openai:embed")
-    Writer(folder, Fake("openai:embed")).append([1], rows(1))
-    with pytest.raises(GlanError, match="another model by the same name"):
-        Writer(folder, other)
+    folder = vector_folder(ws, "openai:embed")
+    VectorWriter(folder, Fake("openai:embed")).append([1], rows(1))
+    with pytest.raises(GlanError, match="another model has the same name"):
+        VectorWriter(folder, other)
     assert len(read_vectors(folder)) == 1
 
 
 def test_words_of_an_older_release_are_made_anew(ws):
-    folder = folder_of(ws, "words")
-    Writer(folder, Fake("words")).append([1], rows(1))
-    Writer(folder, Fake("words", axis=1))
+    folder = vector_folder(ws, "words")
+    VectorWriter(folder, Fake("words")).append([1], rows(1))
+    VectorWriter(folder, Fake("words", axis=1))
     assert read_vectors(folder) is None
 
 
 def test_embedders_have_folders_of_their_own(ws):
-    assert list_vectors(ws) == [] and read_vectors(folder_of(ws, "words")) is None and count_vectors(ws, "words") == 0
-    Writer(folder_of(ws, "words"), Fake("words")).append([1], rows(1))
-    Writer(folder_of(ws, "st:/my/model"), Fake("st:/my/model")).append([1, 2], rows(2))
+    assert list_vectors(ws) == [] and read_vectors(vector_folder(ws, "words")) is None and count_vectors(ws, "words") == 0
+    VectorWriter(vector_folder(ws, "words"), Fake("words")).append([1], rows(1))
+    VectorWriter(vector_folder(ws, "st:/my/model"), Fake("st:/my/model")).append([1, 2], rows(2))
     assert [info.embedder for info in list_vectors(ws)] == ["st:/my/model", "words"]
     assert count_vectors(ws, "st:/my/model") == 2 and count_vectors(ws, "words") == 1

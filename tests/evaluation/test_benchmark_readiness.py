@@ -9,7 +9,7 @@ import pytest
 from support.benchmark_files import ARC, BBH, GSM8K, IFEVAL, MATH, MMLU, PRECALCULUS, write_all, write_lines, write_parquet
 from support.model_rows import put_model
 
-from glan_core.cli import _parser, main
+from glan_core.cli import build_parser, main
 from glan_core.cli.evaluate_bench import _settings
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import readiness
@@ -213,4 +213,4 @@ def test_the_command_lists_plans_and_refuses(with_model, tmp_path, capsys):
 def test_the_shown_command_stands_for_the_settings(values):
     settings = BenchmarkSettings(models=("tuned:a", "base:a"), **values)
     words = shlex.split(shlex.join(benchmark_command("ws", settings)))
-    assert _settings(_parser().parse_args(words[1:])) == settings
+    assert _settings(build_parser().parse_args(words[1:])) == settings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from glan_core.diversity.metric_store import MEASURES, Histogram, Measured, Value
+from glan_core.diversity.metric_store import METRICS, Histogram, MetricReport, MetricValue
 from glan_core.diversity.saturation import saturation_frame
 from glan_core.figures import metrics as pictures
 from glan_core.figures.style import DARK, LIGHT
@@ -20,11 +20,11 @@ def tree(ws):
 @pytest.fixture
 def measured():
     scopes = {
-        "": {"novelsum": Value(0.5, 0.4, 0.6, 1000)},
-        "formal-sciences": {"novelsum": Value(0.3, 0.2, 0.5, 80)}, "natural-sciences": {"novelsum": Value(0.6, n=40)},
-        "mathematics": {"novelsum": Value(0.3, n=80)},
+        "": {"novelsum": MetricValue(0.5, 0.4, 0.6, 1000)},
+        "formal-sciences": {"novelsum": MetricValue(0.3, 0.2, 0.5, 80)}, "natural-sciences": {"novelsum": MetricValue(0.6, n=40)},
+        "mathematics": {"novelsum": MetricValue(0.3, n=80)},
     }  # fmt: skip
-    return Measured(
+    return MetricReport(
         "words", "By words.", 384, "kept", 120, 1000, 0, 64, 1.0, 120, scopes,
         {"mathematics": FALLING, "earth-science": STEADY, "music": [(5, 0.5)]},
     )  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_measure_is_shown_for_the_fields_or_for_the_disciplines_in_focus(measu
 @pytest.mark.parametrize("style", [LIGHT, DARK])
 def test_intervals_reach_from_low_to_high_and_what_is_exact_has_none(measured, tree, style):
     frame = pictures.measure_frame(measured, tree, "novelsum")
-    [dots] = pictures.measure_figure(frame, MEASURES["novelsum"], 0.5, style, "formal-sciences").data
+    [dots] = pictures.measure_figure(frame, METRICS["novelsum"], 0.5, style, "formal-sciences").data
     assert list(dots.x) == [0.6, 0.3]
     assert dots.error_x.array[1] == pytest.approx(0.2) and dots.error_x.arrayminus[1] == pytest.approx(0.1)
     assert dots.error_x.array[0] == dots.error_x.arrayminus[0] == 0

@@ -8,7 +8,7 @@ from support.model_rows import put_model
 from support.runs import run_order
 
 from glan_core import runs
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.models import tuned_model_store
 from glan_core.models.model_card import model_card, serving
@@ -117,7 +117,7 @@ def export(ws, **values):
 
 def test_a_folder_gets_weights_tokenizer_and_card_or_nothing(ws, tmp_path):
     model = put_model(ws, "student")
-    done = export(ws, model="student", path=str(tmp_path / "away"), licence="mit")
+    done = export(ws, model="student", path=str(tmp_path / "away"), license="mit")
     assert done.state == "finished" and done.message == f"Wrote student to {tmp_path / 'away'}."
     assert {file.name for file in (tmp_path / "away").iterdir()} == {"model.safetensors", "tokenizer.json", "README.md"}
     assert tuned_model_store.hash_weights(tmp_path / "away") == model.weights_hash

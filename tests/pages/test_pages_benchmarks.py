@@ -8,7 +8,7 @@ from support.benchmark_rows import EVIL, put_scores
 from support.model_rows import put_model
 from support.studio_app import Studio
 
-from glan_core.cli import _parser
+from glan_core.cli import build_parser
 from glan_core.cli.evaluate_bench import _settings
 from glan_core.evaluation.benchmarks.item_store import FOLDER
 from glan_core.workspace import run_rows
@@ -58,7 +58,7 @@ def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
     shown.app.number_input(key="run_bench_limit").set_value(10).run()
     command = next(code.value for code in shown.app.code if code.value.startswith("glan evaluate bench"))
-    settings = _settings(_parser().parse_args(shlex.split(command)[1:]))
+    settings = _settings(build_parser().parse_args(shlex.split(command)[1:]))
     shown.press("Ask 2 models in 2 benchmarks")
     [run] = run_rows.runs(ws.db, 1)
     assert launched == [run.id] and run.kind == "bench" and run.params == settings.model_dump(mode="json")

@@ -338,5 +338,5 @@ def test_a_difference_says_where_and_from_what_to_what():
     frame = difference_frame(hierarchy.diff(old, new), old, new)
     assert frame.values.tolist() == [
         ["removed", "Y", "A", "discipline", ""], ["renamed", "X2", "B", "X", "X2"], ["moved", "X2", "B", "A", "B"],
-        ["changed", "X2", "B", "no limit", "New words."],
+        ["changed", "X2", "B", "none", "New words."],
     ]  # fmt: skip

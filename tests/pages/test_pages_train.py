@@ -11,7 +11,7 @@ from support.runs import run_order
 from support.studio_app import Studio, copy_of
 
 from glan_core import runs
-from glan_core.cli import _parser
+from glan_core.cli import build_parser
 from glan_core.cli.finetune import finetune_settings
 from glan_core.dataset.snapshot_store import list_snapshots, remove_snapshot
 from glan_core.models import tuned_model_store
@@ -59,7 +59,7 @@ def command(shown: Studio) -> str:
 
 def ordered(shown: Studio) -> FinetuneSettings:
     """The order that the shown command stands for."""
-    args = _parser().parse_args(shlex.split(command(shown))[1:])
+    args = build_parser().parse_args(shlex.split(command(shown))[1:])
     assert args.command.__name__ == "_finetune"
     return finetune_settings(args)
 

@@ -11,7 +11,7 @@ import numpy as np
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
 
-from glan_core.cli import _parser
+from glan_core.cli import build_parser
 from glan_core.cli.generate import _settings
 from glan_core.diversity.map_job import read_facts
 from glan_core.diversity.map_store import Cluster, MapInfo, write_map
@@ -103,7 +103,7 @@ def fill(shown: Studio, **values) -> Studio:
 def ordered(shown: Studio, ws) -> GenerationSettings:
     """The order that the shown command stands for."""
     program, *words = shlex.split(shown.app.code[0].value)
-    args = _parser().parse_args(words)
+    args = build_parser().parse_args(words)
     assert program == "glan" and args.command.__name__ == "_generate"
     return _settings(ws, args)
 

@@ -294,7 +294,7 @@ def test_a_preview_edited_at_random_is_counted_right_once_it_is_accepted(ws, set
         editor = RandomUser(small, settings, teach, seed=1)
         for _ in range(8):
             for act in (editor.edit_pair, editor.edit_syllabus, editor.edit_subject, editor.star, editor.undo):
-                editor.deed(act)
+                editor.act(act)
         editor.look()
     preview.accept(ws, "music")
     user = RandomUser(ws, settings, teach, seed=2)
