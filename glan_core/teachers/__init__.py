@@ -1,9 +1,9 @@
-"""Who answers prompts: `open_teacher('openai:MODEL' | 'local:PATH_OR_NAME' | 'scripted')`."""
+"""Teachers: the models that answer prompts, opened by name (`openai:MODEL`, `local:PATH_OR_NAME`, `scripted`)."""
 
 from glan_core.import_strings import load_symbol
 from glan_core.teachers.contract import Teacher, TeacherError
 
-# Import strings: a teacher is imported when it is opened, and local weights belong to a package above this one.
+# Import strings, because local weights belong to a higher-level package.
 TEACHERS = {
     "openai": "glan_core.teachers.http_teacher:HttpTeacher",
     "local": "glan_core.models.local_teacher:LocalTeacher",
@@ -12,17 +12,27 @@ TEACHERS = {
 
 
 def check_spec(spec: str) -> str:
-    """The teacher's name if it has a known form; TeacherError otherwise."""
+    """Return the teacher's name if its form is valid.
+
+    Raises:
+        TeacherError: If the form is unknown.
+    """
     kind, _, rest = spec.partition(":")
     if spec != "scripted" and not (kind in ("openai", "local") and rest.strip()):
-        raise TeacherError(f"{spec!r} names no teacher: use openai:MODEL, local:PATH_OR_NAME or scripted.")
+        raise TeacherError(f"{spec!r} is not a valid teacher. Use openai:MODEL, local:PATH_OR_NAME or scripted.")
     return spec
 
 
 def open_teacher(spec: str, base_url: str | None = None, *, key: str | None = None) -> Teacher:
-    """The teacher that a name stands for. Local weights are loaded when first asked; `key` None: OPENAI_API_KEY.
+    """Create the teacher with this name; local weights are loaded on first use.
 
-    TeacherError when the name has no known form, the address can't be one, or OpenAI is asked without a key.
+    Args:
+        spec: 'openai:MODEL', 'local:PATH_OR_NAME' or 'scripted'.
+        base_url: URL of an OpenAI-compatible endpoint.
+        key: API key, None for OPENAI_API_KEY.
+
+    Raises:
+        TeacherError: If the name or URL is not valid, or OpenAI is used without a key.
     """
     check_spec(spec)
     kind, _, rest = spec.partition(":")

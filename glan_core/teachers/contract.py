@@ -1,6 +1,6 @@
-"""What a teacher is: something that answers one chat at a time, or says why it did not.
+"""The interface of teachers: chats in, replies or typed errors out.
 
-Engines know only this module. A teacher may be asked many things at once from one event loop.
+The generation engine depends only on this module. A teacher may receive many concurrent requests from one event loop.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +11,7 @@ from glan_core.errors import GlanError
 
 
 class Message(TypedDict):
-    """One turn of a chat: role is 'user', 'assistant' or 'system'."""
+    """One message of a chat; the role is 'user', 'assistant' or 'system'."""
 
     role: str
     content: str
@@ -19,7 +19,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class DecodingParams:
-    """How a reply is drawn. `max_tokens` bounds the reply, in tokens of the teacher's own tokenizer."""
+    """Decoding parameters; `max_tokens` limits the reply, in tokens of the teacher's tokenizer."""
 
     temperature: float = 1.0
     top_p: float = 0.95
@@ -28,10 +28,15 @@ class DecodingParams:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply that arrived whole.
+    """A complete reply.
 
-    `finish_reason` is 'stop' for a complete reply, 'length' for one cut at `max_tokens`, 'content_filter' or 'refusal'
-    for one withheld. Token counts are the teacher's own; where it gave none they are estimated and `estimated` is set.
+    Attributes:
+        text: Text of the reply.
+        finish_reason: 'stop' for a complete reply, 'length' if truncated at `max_tokens`, 'content_filter' or 'refusal' if
+            withheld.
+        tokens_in: Prompt tokens.
+        tokens_out: Completion tokens.
+        estimated: Whether the token counts are estimates because the teacher reported none.
     """
 
     text: str
@@ -42,13 +47,14 @@ class Reply:
 
 
 class TeacherError(GlanError):
-    """The teacher can't be used as it is set up (key, model, address, quota): asking again will not help."""
+    """The teacher cannot be used as configured (key, model, URL, quota); retrying does not help."""
 
 
 class TeacherBusy(Exception):
-    """Too many requests (429): the request was not served and should be put back.
+    """Rate limit (429): the request was not served and should be queued again.
 
-    `retry_after` is the wait in seconds that the teacher asked for, or None.
+    Attributes:
+        retry_after: Requested wait in seconds, or None.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -57,11 +63,12 @@ class TeacherBusy(Exception):
 
 
 class TeacherFault(Exception):
-    """A passing fault (timeout, reset connection, 5xx, body cut in transit): asking again may help.
+    """A transient error (timeout, connection reset, 5xx, truncated body): retrying may help.
 
-    `sent` is False when the request certainly never reached the teacher (connection refused); `billed` is True when the
-    reply was written, or may have been, and was lost on its way (cut body, timeout). `retry_after` is the wait in seconds
-    that the teacher asked for, or None.
+    Attributes:
+        sent: False if the request never reached the teacher (connection refused).
+        billed: True if a reply was or may have been generated but was lost in transit (truncated body, timeout).
+        retry_after: Requested wait in seconds, or None.
     """
 
     def __init__(self, message: str, *, sent: bool = True, billed: bool = False, retry_after: float | None = None) -> None:
@@ -70,31 +77,42 @@ class TeacherFault(Exception):
 
 
 class TeacherRefusal(Exception):
-    """The teacher refuses this one request (too long, filtered): others may well be served."""
+    """The teacher refuses this request (too long, filtered); other requests may succeed."""
 
 
 class Teacher(Protocol):
-    """Anything that answers chats. `name` is what is recorded with every row, such as 'openai:gpt-4o'."""
+    """A model that answers chats.
+
+    Attributes:
+        name: Name stored with every row, such as 'openai:gpt-4o'.
+    """
 
     name: str
 
     async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
-        """The whole reply; raises TeacherError, TeacherBusy, TeacherFault or TeacherRefusal."""
+        """Return the complete reply.
+
+        Raises:
+            TeacherError: If the teacher cannot be used as configured.
+            TeacherBusy: If the rate limit is reached.
+            TeacherFault: If a transient error occurs.
+            TeacherRefusal: If the teacher refuses this request.
+        """
         ...
 
     def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
-        """The reply piece by piece, as it is written, and last of all the whole Reply; raises as `reply` does.
+        """Stream the reply as text pieces, followed by the complete `Reply`; raises as `reply` does.
 
-        The pieces 'A', ' word' are followed by Reply('A word', 'stop', 12, 2). A caller that closes the stream early gets no
-        Reply, and the teacher stops writing where it can.
+        For example, 'A', ' word' is followed by Reply('A word', 'stop', 12, 2). If the stream is closed early, there is no `Reply`
+        and the teacher stops generating if it can.
         """
         ...
 
     async def close(self) -> None:
-        """Give back connections, threads and memory."""
+        """Release connections, threads and memory."""
         ...
 
 
 def estimate_tokens(text: str) -> int:
-    """A rough token count for text whose tokenizer is not at hand: one token for every four UTF-8 bytes, at least one."""
+    """Estimate the number of tokens without a tokenizer: one per four UTF-8 bytes, at least one."""
     return max(1, len(text.encode("utf-8", "replace")) // 4)

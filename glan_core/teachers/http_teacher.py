@@ -1,7 +1,7 @@
-"""The teacher behind an OpenAI-compatible endpoint: OpenAI itself, vLLM, Ollama, `glan serve-teacher`.
+"""Teacher for OpenAI-compatible endpoints: OpenAI, vLLM, Ollama, `glan serve-teacher`.
 
-Calls and streams go through aiohttp: the openai package costs ten times the CPU a call (benchmarks/README.md), which bounds
-how many calls a machine can have answered, takes most of a second to import, and repeats refused requests unseen.
+Uses aiohttp instead of the openai package, which needs ten times the CPU per call (benchmarks/README.md), takes most of a
+second to import, and silently retries refused requests.
 """
 
 import asyncio
@@ -22,12 +22,16 @@ TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=15)
 
 
 def key_from_environment() -> str:
-    """OPENAI_API_KEY, or '' where there is none (vLLM and Ollama need none)."""
+    """Return OPENAI_API_KEY, or '' if it is not set (vLLM and Ollama need none)."""
     return os.environ.get("OPENAI_API_KEY", "").strip()
 
 
 def endpoint(base_url: str | None) -> str:
-    """The address to ask: the given one, else OPENAI_BASE_URL, else OpenAI's. TeacherError when it can't be one."""
+    """Return the endpoint URL: `base_url`, OPENAI_BASE_URL or OpenAI's.
+
+    Raises:
+        TeacherError: If the URL is not valid.
+    """
     url = (base_url or os.environ.get("OPENAI_BASE_URL") or wire_format.OPENAI_URL).strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -35,20 +39,20 @@ def endpoint(base_url: str | None) -> str:
     except ValueError:
         port_ok = False
     if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise TeacherError(f"{wire_format.redact(url)!r} is no address: it should look like http://localhost:8000/v1.")
+        raise TeacherError(f"{wire_format.redact(url)!r} is not a valid URL. Use a URL such as http://localhost:8000/v1.")
     if parts.username or parts.password or parts.query:
-        raise TeacherError("The address holds a user name, a password or a query: keys belong in OPENAI_API_KEY only.")
+        raise TeacherError("The URL contains a user name, password or query. Set the key in OPENAI_API_KEY instead.")
     return url
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for an address. (aiohttp's trust_env would ask two threads at every request.)"""
+    """Return the proxy for a URL from the environment; aiohttp's trust_env would use two threads per request."""
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 class HttpTeacher:
-    """Asks one model of one endpoint. Must be used from one event loop; connections are kept and reused."""
+    """Client for one model of one endpoint; use it from one event loop only. Connections are reused."""
 
     def __init__(self, model: str, base_url: str | None = None, *, key: str | None = None) -> None:
         self.model = model
@@ -60,11 +64,11 @@ class HttpTeacher:
         self._new_limit_name = self.url == wire_format.OPENAI_URL
         if self.url == wire_format.OPENAI_URL and not self._key:
             raise TeacherError(
-                "OPENAI_API_KEY is not set. Set it, give the address of a vLLM or Ollama endpoint, or use the scripted teacher."
+                "OPENAI_API_KEY is not set. Set it, use the URL of a vLLM or Ollama endpoint, or use the scripted teacher."
             )
 
     async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
-        """See Teacher. A parameter that the endpoint refuses is left out from then on."""
+        """Return the complete reply; parameters that the endpoint rejects are omitted from then on."""
         for _ in range(4):
             body = self._body(messages, sampling)
             async with self._post(body) as response:
@@ -76,12 +80,12 @@ class HttpTeacher:
         raise self._error(response, raw)
 
     async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
-        """See Teacher. From an endpoint that does not stream, the whole text comes as one piece."""
+        """Stream the reply; an endpoint without streaming yields the whole text as one piece."""
         for _ in range(5):
             body = self._body(messages, sampling, stream=True)
             async with self._post(body) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":
-                    streamed = wire_format.Stream(messages, self._key)
+                    streamed = wire_format.StreamParser(messages, self._key)
                     async for some in response.content.iter_any():
                         if piece := streamed.feed(some):
                             yield piece
@@ -106,9 +110,9 @@ class HttpTeacher:
         return wire_format.error_of(response.status, raw, response.headers, where=self.url, model=self.model, key=self._key)
 
     def _learn(self, parameter: str | None, body: dict) -> bool:
-        """Adapt to a parameter of this body that was refused; False when there is nothing to adapt.
+        """Adapt to a rejected parameter of this body; return False if there is nothing to adapt.
 
-        Many requests may be under way when the first refusal comes: theirs then teach nothing new and are sent again too.
+        Concurrent requests with the same rejection change nothing further but are sent again too.
         """
         if parameter is None or parameter not in body:
             return False
@@ -120,7 +124,7 @@ class HttpTeacher:
 
     @asynccontextmanager
     async def _post(self, body: dict) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to a request, to be read in the block; what breaks before it is read is a TeacherFault."""
+        """Send a request and yield the response; connection errors become TeacherFault."""
         if self._session is None:
             self._session = self._open_session()
         status = None
@@ -131,18 +135,18 @@ class HttpTeacher:
                 status = response.status
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            why = wire_format.redact(_why_unreachable(error), self._key)
+            why = wire_format.redact(_connection_problem(error), self._key)
             raise TeacherFault(f"{self.url} cannot be reached: {why}.", sent=False) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            late = isinstance(error, asyncio.TimeoutError)
-            what = "gave no reply in time" if late else "broke off the connection"
-            raise TeacherFault(f"{self.url} {what}.", billed=late or status == 200) from None
+            timed_out = isinstance(error, asyncio.TimeoutError)
+            what = "did not reply in time" if timed_out else "closed the connection"
+            raise TeacherFault(f"{self.url} {what}.", billed=timed_out or status == 200) from None
 
     def _open_session(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        # The engine bounds what is in flight, so the pool does not.
+        # The engine limits concurrency, so the connection pool does not.
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, proxy=proxy_of(self.url),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
@@ -155,12 +159,12 @@ class HttpTeacher:
             self._session = None
 
 
-def _why_unreachable(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:
-    """What a person can make of a connection that did not come about."""
+def _connection_problem(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:
+    """Describe a failed connection for users."""
     if not isinstance(error, aiohttp.ClientConnectorError):
-        return "it does not answer"
+        return "it does not respond"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "no machine of this name is known"
-    if f"[Errno {errno.ECONNREFUSED}]" in str(error.os_error):  # of one address or of all that a name has
-        return "nothing listens at this address"
+        return "the host name is unknown"
+    if f"[Errno {errno.ECONNREFUSED}]" in str(error.os_error):  # of one address or of all addresses of a name
+        return "the connection was refused; check that the server is running"
     return str(error.os_error)

@@ -1,4 +1,4 @@
-"""What a call costs: the price table of assets/prices.yaml, or a price that the user gives."""
+"""Prices of calls, from assets/prices.yaml or from the user."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,13 +13,13 @@ TABLE = ASSETS / "prices.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens, of the prompt and of the reply."""
+    """Price in USD per million prompt and completion tokens."""
 
     per_million_in: float
     per_million_out: float
 
     def of(self, tokens_in: float, tokens_out: float) -> float:
-        """The price of a call, in dollars."""
+        """Return the price of a call in USD."""
         return (tokens_in * self.per_million_in + tokens_out * self.per_million_out) / 1e6
 
 
@@ -32,7 +32,12 @@ def _table() -> dict[str, list[float]]:
 
 
 def price_of(teacher: str, given: str | None = None) -> Price | None:
-    """The price of a teacher: `given` ('IN,OUT') where said, 0 for local and scripted ones, else the table's or None."""
+    """Return the price of a teacher, None if unknown.
+
+    Args:
+        teacher: Name of the teacher; local and scripted ones are free.
+        given: Price from the user as 'IN,OUT', which takes precedence.
+    """
     if given:
         return parse_price(given)
     kind, _, model = teacher.partition(":")
@@ -43,11 +48,15 @@ def price_of(teacher: str, given: str | None = None) -> Price | None:
 
 
 def parse_price(text: str) -> Price:
-    """'2.5,10' as a Price; GlanError when it is not two amounts of at least 0."""
+    """Parse a price such as '2.5,10' in USD per million prompt and completion tokens.
+
+    Raises:
+        GlanError: If the text is not two nonnegative amounts.
+    """
     try:
         amount_in, amount_out = (float(part) for part in text.split(","))
         if not (0 <= amount_in < 1e6 and 0 <= amount_out < 1e6):
             raise ValueError
     except ValueError:
-        raise GlanError(f"{text!r} is no price: give dollars per million tokens as IN,OUT, such as 2.5,10.") from None
+        raise GlanError(f"{text!r} is not a valid price. Use USD per million tokens as IN,OUT, such as 2.5,10.") from None
     return Price(amount_in, amount_out)

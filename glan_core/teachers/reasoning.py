@@ -1,23 +1,23 @@
-"""Reasoning in replies: the thought that a model writes before its reply, told apart from the reply itself."""
+"""Separation of a model's reasoning from its reply."""
 
 import re
 
-TAGS = (("<think>", "</think>"),)  # opening and closing, by family of models: DeepSeek-R1, Qwen3, QwQ
+TAGS = (("<think>", "</think>"),)  # (opening, closing) per model family: DeepSeek-R1, Qwen3, QwQ
 _CODE = re.compile(r"(?P<fence>`{3,}|~{3,}).*?(?P=fence)|`[^`\n]+`", re.DOTALL)
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """Split a reply into the reasoning at its start and what is said after it.
+    """Split a model output into leading reasoning and the reply.
 
-    A thought begins with its opening tag at the start of the text, or without one where the chat template wrote it into the
-    prompt. Tags later in the text or within code are part of the reply.
+    Reasoning starts with its opening tag at the beginning of the text, or without one if the chat template put the tag into the
+    prompt. Later tags and tags within code belong to the reply.
 
     Args:
-        text: The reply as the model wrote it.
+        text: The model output.
 
     Returns:
-        (reasoning, reply), both stripped; ('', text) with the text untouched where it holds no reasoning. The reply is ''
-        where the thought does not end.
+        (reasoning, reply), both stripped; ('', text) unchanged if there is no reasoning. The reply is '' if the reasoning has no
+        closing tag.
     """
     for opening, closing in TAGS:
         begins = text.lstrip().startswith(opening)
@@ -33,5 +33,5 @@ def split_reasoning(text: str) -> tuple[str, str]:
 
 
 def _find_outside_code(text: str, tag: str) -> int:
-    """Where a tag first stands outside of fenced blocks and code spans; -1 where it does not."""
+    """Return the position of a tag outside code blocks and code spans, or -1."""
     return _CODE.sub(lambda code: " " * len(code[0]), text).find(tag)

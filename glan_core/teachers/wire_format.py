@@ -1,11 +1,8 @@
-"""The OpenAI-compatible wire format: what goes into a request, and what a response means.
-
-The one module that knows it: whole replies and streams are both read through it.
-"""
+"""The OpenAI-compatible wire format: request bodies, replies, streams and errors."""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from time import time
 
@@ -26,7 +23,7 @@ MAX_RETRY_AFTER = 600.0
 
 
 def redact(text: str, key: str = "") -> str:
-    """The text with the key, and all that looks like one, blotted out: endpoints quote keys in their errors."""
+    """Replace the key, and anything that looks like one, because endpoints quote keys in errors."""
     if key:
         text = text.replace(key, "[key]")
     return SECRET.sub("[key]", text)
@@ -36,10 +33,15 @@ def chat_body(
     model: str, messages: Sequence[Message], sampling: DecodingParams, *, unsupported: frozenset[str] = frozenset(),
     new_limit_name: bool = False, stream: bool = False,
 ) -> dict:  # fmt: skip
-    """The body of a chat completion request; a stream is asked to say its token counts at the end.
+    """Build the body of a chat completion request.
 
-    Parameters in `unsupported` are left out: reasoning models refuse temperature and top_p. `new_limit_name` says
-    max_completion_tokens, which OpenAI's newer models demand and older servers do not know.
+    Args:
+        model: Name of the model.
+        messages: The chat.
+        sampling: Decoding parameters.
+        unsupported: Parameters to omit; reasoning models reject temperature and top_p, for example.
+        new_limit_name: Whether to send max_completion_tokens, which newer OpenAI models require and older servers reject.
+        stream: Whether to stream the reply with token counts at the end.
     """
     body: dict = {"model": model, "messages": list(messages)}
     if stream:
@@ -54,7 +56,11 @@ def chat_body(
 
 
 def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
-    """The reply in a 200 response; TeacherFault when the body is not whole or not a chat completion."""
+    """Parse the body of a successful response.
+
+    Raises:
+        TeacherFault: If the body is truncated or not a chat completion.
+    """
     try:
         body = json.loads(raw)
         choice = body["choices"][0]
@@ -63,42 +69,46 @@ def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
         finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or "stop"
         usage = body.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise TeacherFault("The response was cut or is not a chat completion.", billed=True) from None
+        raise TeacherFault("The response is truncated or not a chat completion.", billed=True) from None
     return _reply(text, finish, usage, messages)
 
 
 def _reply(text: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
-    """A reply with the endpoint's token counts, or estimated ones where it gave none."""
+    """Build a reply with the endpoint's token counts, or estimates if it reported none."""
     usage = usage if isinstance(usage, dict) else {}
-    counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if all(type(count) is int and count >= 0 for count in counts):
-        return Reply(text, finish, *counts)
+    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(tokens_in) is int and type(tokens_out) is int and min(tokens_in, tokens_out) >= 0:
+        return Reply(text, finish, tokens_in, tokens_out)
     tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
     return Reply(text, finish, tokens_in, estimate_tokens(text), estimated=True)
 
 
-class Stream:
-    """A streamed chat completion, put together from the bytes of its server-sent events as they arrive."""
+class StreamParser:
+    """Parser of a streamed chat completion from the bytes of its server-sent events."""
 
     def __init__(self, messages: Sequence[Message], key: str = "") -> None:
         self._messages, self._key = messages, key
         self._rest, self._text, self._finish, self._usage = b"", "", "", None
 
     def feed(self, raw: bytes) -> str:
-        """The text that some more bytes bring; TeacherFault when they report an error or are no chat completion."""
+        """Return the text in the next bytes.
+
+        Raises:
+            TeacherFault: If they report an error or are not a chat completion.
+        """
         *lines, self._rest = (self._rest + raw).split(b"\n")
         new = "".join(self._piece(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:"))
         self._text += new
         return new
 
     def _piece(self, data: bytes) -> str:
-        """The text of one event."""
+        """Return the text of one event."""
         if data == b"[DONE]":
             return ""
         try:
             event = json.loads(data)
             if event.get("error"):
-                raise TeacherFault(f"The reply broke off: {redact(error_message(data)[0], self._key)}", billed=True)
+                raise TeacherFault(f"The reply was interrupted: {redact(error_message(data)[0], self._key)}", billed=True)
             self._usage = event.get("usage") or self._usage
             if not event.get("choices"):
                 return ""
@@ -107,17 +117,21 @@ class Stream:
             self._finish = "refusal" if delta.get("refusal") else self._finish or choice.get("finish_reason") or ""
             return _text(delta.get("content"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-            raise TeacherFault("The response was cut or is not a chat completion.", billed=True) from None
+            raise TeacherFault("The response is truncated or not a chat completion.", billed=True) from None
 
     def reply(self) -> Reply:
-        """The whole reply, once all bytes are fed; TeacherFault when its end is missing."""
+        """Return the complete reply after all bytes were fed.
+
+        Raises:
+            TeacherFault: If the end is missing.
+        """
         if not self._finish:
-            raise TeacherFault("The response was cut before its end.", billed=True)
+            raise TeacherFault("The response ended early.", billed=True)
         return _reply(self._text, self._finish, self._usage, self._messages)
 
 
 def _text(content: object) -> str:
-    """The text of a message: a string, nothing, or a list of parts; TypeError for anything else."""
+    """Return the text of a message content: a string, None, or a list of parts."""
     if isinstance(content, list):
         return "".join(part["text"] for part in content if part.get("type", "text") == "text")
     if not isinstance(content, str | None):
@@ -126,7 +140,7 @@ def _text(content: object) -> str:
 
 
 def error_message(raw: bytes) -> tuple[str, str, str]:
-    """What an error body says: (message, code, param), each possibly empty."""
+    """Return (message, code, param) of an error body, each possibly empty."""
     try:
         error = json.loads(raw)["error"]
     except (ValueError, KeyError, TypeError):
@@ -140,31 +154,32 @@ def error_message(raw: bytes) -> tuple[str, str, str]:
     )
 
 
-def error_of(status: int, raw: bytes, headers, *, where: str, model: str, key: str) -> Exception:
-    """The exception that a response with an error status stands for.
+def error_of(status: int, raw: bytes, headers: Mapping[str, str], *, where: str, model: str, key: str) -> Exception:
+    """Return the exception for an error response.
 
-    TeacherError for what no retry mends (401, 403, 404, other 4xx, a used-up quota), TeacherBusy for 429, TeacherFault for
-    408, 409, 425 and 5xx, TeacherRefusal for what is about one request alone (400, 413, 422: too long, filtered).
+    Returns:
+        TeacherError if retrying does not help (401, 403, 404, other 4xx, exhausted quota), TeacherBusy for 429, TeacherFault for
+        408, 409, 425 and 5xx, TeacherRefusal for errors of a single request (400, 413, 422).
     """
     message, code, _ = error_message(raw)
-    said = f" It says: {redact(message, key)}" if message else ""
+    detail = f" Message: {redact(message, key)}" if message else ""
     if status == 429 and code not in ("insufficient_quota", "billing_hard_limit_reached"):
-        return TeacherBusy(f"{where} is busy.", retry_after(headers))
+        return TeacherBusy(f"{where} reports a rate limit (status 429).", retry_after(headers))
     if status in (408, 409, 425) or status >= 500:
-        return TeacherFault(f"{where} failed with status {status}.{said}", retry_after=retry_after(headers))
+        return TeacherFault(f"{where} failed with status {status}.{detail}", retry_after=retry_after(headers))
     if status in (400, 413, 422):
-        return TeacherRefusal(f"{where} refuses the request (status {status}).{said}")
+        return TeacherRefusal(f"{where} rejected the request (status {status}).{detail}")
     advice = {
-        401: "does not accept the key: set OPENAI_API_KEY to a valid one",
+        401: "rejected the API key: set OPENAI_API_KEY to a valid key",
         403: f"does not allow this key to use {model}",
-        404: f"has no model {model}, or the address is wrong (it should end in /v1)",
-        429: "says that the quota is used up: add credit or raise the limit there, then continue the run",
-    }.get(status, f"refuses the request (status {status})")
-    return TeacherError(f"{where} {advice}.{said}")
+        404: f"has no model {model}, or the URL is wrong (it should end in /v1)",
+        429: "reports that the quota is exhausted: add credit or raise the limit there, then resume the run",
+    }.get(status, f"rejected the request (status {status})")
+    return TeacherError(f"{where} {advice}.{detail}")
 
 
 def unsupported_parameter(status: int, raw: bytes) -> str | None:
-    """The parameter that a 400 response complains about, if it is one that can be left out or said otherwise."""
+    """Return the parameter that a 400 response rejects, if it can be omitted or renamed."""
     if status != 400:
         return None
     message, code, param = error_message(raw)
@@ -174,8 +189,8 @@ def unsupported_parameter(status: int, raw: bytes) -> str | None:
     return next((name for name in known if f"'{name}'" in message and "support" in message.lower()), None)
 
 
-def retry_after(headers) -> float | None:
-    """The wait that a response asks for, in seconds: retry-after-ms, or Retry-After as a number or a date."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the requested wait of a response in seconds, from retry-after-ms or Retry-After (number or date)."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
             wait = float(milliseconds) / 1000
@@ -185,4 +200,4 @@ def retry_after(headers) -> float | None:
             return None
     except (ValueError, TypeError):
         return None
-    return None if wait != wait else min(max(wait, 0.0), MAX_RETRY_AFTER)  # 'nan' reads as a number
+    return None if wait != wait else min(max(wait, 0.0), MAX_RETRY_AFTER)  # float('nan') is accepted above

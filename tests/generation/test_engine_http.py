@@ -126,11 +126,11 @@ def test_no_wait_at_all_makes_no_storm_of_requests(ws, settings):
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
-        (401, "invalid_api_key", "does not accept the key"),
+        (401, "invalid_api_key", "rejected the API key"),
         (403, "", "does not allow this key to use x"),
         (404, "model_not_found", "has no model x"),
-        (429, "insufficient_quota", "quota is used up"),
-        (400, "context_length_exceeded", "refuses the request (status 400)"),
+        (429, "insufficient_quota", "quota is exhausted"),
+        (400, "context_length_exceeded", "rejected the request (status 400)"),
     ],
 )
 def test_an_error_that_no_retry_mends_stops_the_run_with_one_sentence_and_without_the_key(

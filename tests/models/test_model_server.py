@@ -154,7 +154,7 @@ def test_a_key_reaches_the_endpoint_and_nothing_else(talking, monkeypatch):
         pane = Pane(spec="openai:scripted", teacher="openai:scripted", base_url=f"http://127.0.0.1:{port}/v1")
         asked = server_client.order_turn([pane], [CHAT], GREEDY)
         (end,) = (e for e in server_client.stream(asked, "sk-wrong-key-0123456789") if "state" in e)
-        assert end["state"] == "failed" and "does not accept the key" in end["message"] and "sk-" not in end["message"]
+        assert end["state"] == "failed" and "rejected the API key" in end["message"] and "sk-" not in end["message"]
         (end,) = (e for e in server_client.stream(asked.model_copy(update={"id": "again"}), secret) if "state" in e)
         assert end["state"] == "done" and end["facts"]["tokens_out"] > 0
         pid = server_client.status()["pid"]

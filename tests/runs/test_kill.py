@@ -173,7 +173,7 @@ def test_a_key_is_used_and_written_down_nowhere(new_workspace, settings, no_chil
     with Served(api_key=key) as guarded:
         wanted = settings("cave-mapping", questions_per_syllabus=1, teacher="openai:scripted", base_url=guarded.url)
         refused = ended(ws, start(ws, wanted, OPENAI_API_KEY=wrong))
-        assert refused.state == "failed" and "does not accept the key" in refused.message
+        assert refused.state == "failed" and "rejected the API key" in refused.message
         assert ended(ws, start(ws, wanted, OPENAI_API_KEY=key)).state == "finished"
     ws.db.pragma("wal_checkpoint(truncate)")
     for file in ws.folder.rglob("*"):

@@ -1,4 +1,4 @@
-"""Reasoning is split from replies before any stage reads them, and never becomes part of a record."""
+"""Reasoning is separated from replies before any stage parses them and is never stored."""
 
 import pytest
 from support.runs import Canned, content, rows, run_order

@@ -1,4 +1,4 @@
-"""The scripted teacher over HTTP: OpenAI's forms, faults that are counted exactly, streams, keys and limits."""
+"""The scripted teacher over HTTP: OpenAI-compatible responses, exact fault counts, streams, keys and limits."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def get(session, url: str, path: str) -> dict:
 
 
 async def outcome(session, url: str, body: object = BODY) -> str:
-    """How a request ended: its status, or the kind of the break."""
+    """Return the outcome of a request: its status or the type of connection error."""
     try:
         async with session.post(f"{url}/chat/completions", json=body) as response:
             await response.read()

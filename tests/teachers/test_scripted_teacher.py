@@ -1,4 +1,4 @@
-"""The scripted teacher answers every stage: from the textbook where there is one, else with labelled scaffolding."""
+"""The scripted teacher answers every stage, from the textbook if possible, otherwise with labeled placeholders."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ from glan_core.teachers.scripted.textbook import FOLDER, load, textbook
 
 SUBJECTS = [(discipline, subject) for discipline in textbook().disciplines for subject in discipline.subjects]
 SUBJECT_NAMES = [subject.name for _, subject in SUBJECTS]
-# 'above' points at something outside the question unless an object follows, as in 'above the horizon'.
-NOT_ALONE = re.compile(r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE)
+# 'above' refers to something outside the question unless an object follows, as in 'above the horizon'.
+COURSE_REFERENCE = re.compile(r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE)
 SHARE_OF_PAIRS = 60
 
 
 def chat(*turns: str) -> list[dict[str, str]]:
-    """A chat whose turns are the user's and the teacher's by turns."""
+    """Build a chat with alternating user and teacher messages."""
     return [{"role": ("user", "assistant")[at % 2], "content": turn} for at, turn in enumerate(turns)]
 
 
@@ -36,14 +36,14 @@ def listed(names) -> str:
 
 
 def ask_subjects(discipline: str) -> tuple[str, list]:
-    """The free list of a discipline's subjects, and the same as records."""
+    """Return the subjects of a discipline as free text and as records."""
     first = prompt("subjects_list").render(discipline=discipline, path="Somewhere", description=f"All about {discipline}.")
     text = answer(chat(first))
     return text, parse_subjects(answer(chat(first, text, prompt("subjects_format").render())))
 
 
 def ask_syllabus(discipline: str, line) -> tuple[str, list]:
-    """The syllabus of a subject, and its sessions."""
+    """Return the syllabus of a subject and its sessions."""
     subtopics = listed(line.subtopics)
     values = {"discipline": discipline, "subject": line.subject_name}
     syllabus = answer(chat(prompt("syllabus").render(**values, level=line.level, subtopics=subtopics)))
@@ -51,7 +51,7 @@ def ask_syllabus(discipline: str, line) -> tuple[str, list]:
 
 
 def ask_question(discipline: str, subject: str, sessions, concepts, syllabus: str = "A syllabus.") -> str:
-    """A question from the real prompts, with one session or two."""
+    """Return a question generated with the real prompts, from one or two sessions."""
     name = "question_single" if len(sessions) == 1 else "question_pair"
     return answer(
         chat(
@@ -64,7 +64,7 @@ def ask_question(discipline: str, subject: str, sessions, concepts, syllabus: st
 
 
 def single_draws(subject):
-    """Every set of concepts within one session, as (sessions, concepts)."""
+    """Yield all sets of concepts within one session as (sessions, concepts)."""
     for session in subject.sessions:
         for size in range(1, len(session.concepts) + 1):
             for concepts in combinations(session.concepts, size):
@@ -72,7 +72,7 @@ def single_draws(subject):
 
 
 def pair_draws(subject, count: int):
-    """A fixed sample of sets of two to five concepts that touch two sessions."""
+    """Yield a fixed sample of sets of two to five concepts from two sessions."""
     rng = random.Random(subject.name)
     for _ in range(count):
         first, second = sorted(rng.sample(range(len(subject.sessions)), 2))
@@ -146,7 +146,7 @@ def test_a_file_that_is_no_yaml_is_named_with_the_line(tmp_path):
 
 def test_a_situation_must_not_give_its_concept_away(tmp_path):
     message = spoil(tmp_path, "A choir sings, from the bass", "A choir sings a triad, from the bass")
-    assert "subjects[0].sessions[0].concepts[2]" in message and "gives the concept away" in message
+    assert "subjects[0].sessions[0].concepts[2]" in message and "must not reveal the concept" in message
 
 
 def test_a_definition_must_name_its_concept(tmp_path):
@@ -176,7 +176,7 @@ def test_questions_stand_alone_and_are_distinct(name):
     questions: dict[str, frozenset] = {}
     for sessions, concepts in all_draws(subject):
         question = question_for(discipline, subject, sessions, concepts)
-        assert (found := NOT_ALONE.search(question)) is None, (found, question)
+        assert (found := COURSE_REFERENCE.search(question)) is None, (found, question)
         assert parse_question(question) == question
         assert name.lower() in question.lower()
         names = frozenset(concept.name for concept in concepts)
@@ -272,7 +272,7 @@ def test_scaffold_discipline_goes_through_every_stage():
             question = ask_question("Bell Founding", line.subject_name, [sessions[0].name], concepts, syllabus)
             assert question.startswith("[scaffold]") and parse_question(question) == question
             assert all(f'"{name}"' in question for name in [*concepts, line.subject_name])
-            assert NOT_ALONE.search(question) is None
+            assert COURSE_REFERENCE.search(question) is None
             reply = answer(chat(question))
             assert reply.startswith("[scaffold]") and all(f'"{name}"' in reply for name in concepts)
             seen.add(question)

@@ -1,4 +1,4 @@
-"""Streams from an OpenAI-compatible endpoint: pieces while they are written, the whole reply last, and every way to break."""
+"""Streams from an OpenAI-compatible endpoint: pieces, the complete reply, and every failure mode."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from glan_core.teachers.contract import DecodingParams, Reply, TeacherBusy, Teac
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.scripted.faults import Faults
 from glan_core.teachers.scripted.scripted_teacher import answer
-from glan_core.teachers.wire_format import Stream
+from glan_core.teachers.wire_format import StreamParser
 
 QUESTION = [{"role": "user", "content": "What is a standing wave?"}]
 
 
 def streamed(url: str, model: str = "scripted", sampling: DecodingParams = DecodingParams()) -> tuple[list[str], Reply]:
-    """The pieces of a stream, and what came last."""
+    """Return the pieces of a stream and its last item."""
 
     async def ask():
         teacher = HttpTeacher(model, url, key="sk-secret-4711")
@@ -75,7 +75,7 @@ def test_events_are_read_however_the_network_cuts_them():
         {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}},
     ).replace(b"\n", b"\r\n")  # fmt: skip
     for size in (1, 2, 7, len(raw)):
-        stream = Stream(QUESTION)
+        stream = StreamParser(QUESTION)
         text = "".join(stream.feed(raw[start : start + size]) for start in range(0, len(raw), size))
         assert text == "Täg zwei" and stream.reply() == Reply("Täg zwei", "stop", 7, 3)
 
@@ -89,7 +89,7 @@ def test_without_counts_they_are_estimated():
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (events(chunk("Half a"), end=b""), "before its end"),
+        (events(chunk("Half a"), end=b""), "ended early"),
         (events(chunk("Half a"), {"error": {"message": "overloaded, sk-secret-4711"}}), "overloaded"),
         (b"data: <html>\n\n", "not a chat completion"),
         (events({"choices": [3]}), "not a chat completion"),
@@ -102,7 +102,7 @@ def test_a_stream_that_breaks_is_a_fault_that_was_paid_for(raw, says):
 
 
 def test_a_stream_that_the_network_cuts_is_a_fault_too():
-    with Served(faults=Faults(rate_cut=1.0)) as endpoint, pytest.raises(TeacherFault, match="broke off") as caught:
+    with Served(faults=Faults(rate_cut=1.0)) as endpoint, pytest.raises(TeacherFault, match="closed the connection") as caught:
         streamed(endpoint.url)
     assert caught.value.billed
 
@@ -111,9 +111,9 @@ def test_refusals_are_those_of_a_plain_reply():
     with Served(faults=Faults(rate_429=1.0, retry_after=0.25)) as endpoint, pytest.raises(TeacherBusy) as caught:
         streamed(endpoint.url)
     assert caught.value.retry_after == 0.25
-    with Served(api_key="another") as endpoint, pytest.raises(TeacherError, match="does not accept the key"):
+    with Served(api_key="another") as endpoint, pytest.raises(TeacherError, match="rejected the API key"):
         streamed(endpoint.url)
-    with pytest.raises(TeacherFault, match="cannot be reached: nothing listens at this address") as nobody:
+    with pytest.raises(TeacherFault, match="cannot be reached: the connection was refused") as nobody:
         streamed("http://127.0.0.1:9/v1")
     assert not nobody.value.sent
 

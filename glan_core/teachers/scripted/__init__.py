@@ -1,1 +1,1 @@
-
+"""The scripted teacher: a deterministic offline teacher for demos and tests, in-process or over HTTP."""

@@ -1,7 +1,7 @@
-"""How the scripted teacher lists subjects, writes syllabi and extracts class sessions from them.
+"""Subjects, syllabi and class sessions of the scripted teacher.
 
-Subjects of the textbook come with what people wrote for them. For any other discipline there is scaffolding: names made
-from the discipline's name, labelled as such, so that a workspace can be filled and tried out offline.
+Subjects of the textbook have human-written content. For other disciplines the teacher returns labeled placeholder text made
+from the name of the discipline, so that workspaces can be filled offline.
 """
 
 import json
@@ -31,7 +31,7 @@ _ROUNDS = {
 
 @dataclass(frozen=True)
 class Outline:
-    """A subject as the list of a discipline's subjects shows it."""
+    """A subject in the subject list of a discipline."""
 
     name: str
     level: str
@@ -41,7 +41,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A class session as a syllabus shows it."""
+    """A class session in a syllabus."""
 
     name: str
     description: str
@@ -52,7 +52,7 @@ class Lesson:
 
 
 def list_subjects(discipline: str) -> str:
-    """The subjects of a discipline as free text."""
+    """Return the subjects of a discipline as free text."""
     known = textbook().discipline(discipline) is not None
     outlines = _outlines(discipline)
     opening = (
@@ -65,7 +65,7 @@ def list_subjects(discipline: str) -> str:
 
 
 def format_subjects(discipline: str) -> str:
-    """The same subjects as JSON lines."""
+    """Return the same subjects as JSON lines."""
     return json_lines(
         {"subject_name": outline.name, "level": outline.level, "subtopics": list(outline.subtopics)}
         for outline in _outlines(discipline)
@@ -99,7 +99,7 @@ def _as_text(number: int, outline: Outline) -> str:
 
 
 def write_syllabus(discipline: str, name: str, level: str, subtopics: Sequence[str]) -> str:
-    """The syllabus of a subject as a Markdown document."""
+    """Return the syllabus of a subject as Markdown."""
     if subject := textbook().subject(name):
         return _textbook_syllabus(subject)
     return _scaffold_syllabus(discipline, name, level, subtopics)
@@ -128,7 +128,7 @@ def _scaffold_syllabus(discipline: str, name: str, level: str, subtopics: Sequen
 
 
 def _scaffold_lessons(name: str, subtopics: Sequence[str]) -> list[Lesson]:
-    """A session on the basics of every subtopic, then one on its practice, up to the usual number of sessions."""
+    """Build a session on the basics of each subtopic, then one on its practice, up to SESSIONS_OF_SCAFFOLD."""
     topics = _distinct(subtopics)
     if len(topics) < len(_SPARE_TOPICS):
         topics = _distinct([*topics, *(topic.format(name) for topic in _SPARE_TOPICS)])[: len(_SPARE_TOPICS)]
@@ -145,7 +145,7 @@ def _scaffold_lessons(name: str, subtopics: Sequence[str]) -> list[Lesson]:
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
-    """The names without those that differ from an earlier one in nothing but case."""
+    """Remove names that differ from an earlier one only in case."""
     first: dict[str, str] = {}
     for name in names:
         first.setdefault(name.casefold(), name)
@@ -192,7 +192,7 @@ _NO_SESSIONS = f"{SCAFFOLD} The offline scripted teacher found no class sessions
 
 
 def extract_sessions(syllabus: str) -> str:
-    """The class sessions of a syllabus as JSON lines; other layouts than ours are read as far as they resemble it."""
+    """Return the class sessions of a syllabus as JSON lines; other layouts are parsed as far as they are similar."""
     lines = syllabus.splitlines()
     for pattern in (_NUMBERED_SESSION, _SUBHEADING, _NUMBERED_LINE):
         heads = [(at, match.group(1)) for at, line in enumerate(lines) if (match := pattern.match(line))]
@@ -207,7 +207,7 @@ def extract_sessions(syllabus: str) -> str:
 
 
 def _lesson(name: str, body: Sequence[str]) -> Lesson:
-    """One session from its heading and the lines below it, up to the next heading."""
+    """Parse one session from its heading and the lines up to the next heading."""
     description: list[str] = []
     concepts: list[str] = []
     for line in body:
@@ -223,7 +223,7 @@ def _lesson(name: str, body: Sequence[str]) -> Lesson:
 
 
 def _split(text: str) -> list[str]:
-    """Concepts that stand behind one another on a line."""
+    """Split a list of concepts on one line."""
     return [_plain(part) for part in text.rstrip(". ").split(";" if ";" in text else ",")]
 
 
@@ -232,5 +232,5 @@ def _plain(text: str) -> str:
 
 
 def json_lines(rows: Iterable[dict]) -> str:
-    """Rows as JSON lines, as the prompts ask for them."""
+    """Format rows as JSON lines."""
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)

@@ -1,4 +1,4 @@
-"""Which requests to the scripted endpoint go wrong, and how: shares of each kind, spread by a fixed schedule."""
+"""Injected faults of the scripted endpoint: rates of each type, distributed by a deterministic schedule."""
 
 import random
 from dataclasses import dataclass, fields
@@ -10,9 +10,17 @@ BLOCK = 100
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of requests, from 0 to 1, that go wrong: refused as too many, failed, reset, or cut in the middle.
+    """Fractions of requests that fail, from 0 to 1.
 
-    `retry_after` is what a 429 tells the client to wait, in seconds. GlanError for shares that can't be.
+    Attributes:
+        rate_429: Rate-limited requests.
+        rate_500: Server errors.
+        rate_reset: Connection resets.
+        rate_cut: Replies truncated in transit.
+        retry_after: Retry-After of a 429 response in seconds.
+
+    Raises:
+        GlanError: If the rates or their sum are not between 0 and 1.
     """
 
     rate_429: float = 0.0
@@ -23,23 +31,23 @@ class Faults:
 
     def __post_init__(self) -> None:
         if any(rate < 0 for rate in self.rates().values()) or sum(self.rates().values()) > 1 + 1e-9:
-            raise GlanError("The shares of requests that fail must lie between 0 and 1, and so must their sum.")
+            raise GlanError("Fault rates and their sum must be between 0 and 1.")
 
     @classmethod
     def spread(cls, fail_rate: float, retry_after: float = 1.0) -> "Faults":
-        """A total share of failures, divided 5:2:1:1 among 429, 500, reset and cut."""
+        """Divide a total fault rate 5:2:1:1 among 429, 500, reset and cut."""
         ninth = fail_rate / 9
         return cls(5 * ninth, 2 * ninth, ninth, ninth, retry_after)
 
     def rates(self) -> dict[str, float]:
-        """The share of each kind of fault."""
+        """Return the rate of each type of fault."""
         return {f.name.removeprefix("rate_"): getattr(self, f.name) for f in fields(self) if f.name.startswith("rate_")}
 
 
 class Schedule:
-    """Which request fails how: in every block of 100 requests the stated number of each kind, shuffled by a seed.
+    """Deterministic faults: each block of 100 requests has the configured number of each type, in seeded random order.
 
-    A share that makes no whole number in a block (0.005: a half) is made up over the following blocks.
+    Fractional numbers per block are carried over to the following blocks.
     """
 
     def __init__(self, faults: Faults, seed: int) -> None:
@@ -49,7 +57,7 @@ class Schedule:
         self._left: list[str | None] = []
 
     def next(self) -> str | None:
-        """The fault of the next request, or None when it is to be served."""
+        """Return the fault of the next request, None if it succeeds."""
         if not self._left:
             self._left = self._block()
         return self._left.pop()
@@ -57,7 +65,7 @@ class Schedule:
     def _block(self) -> list[str | None]:
         before, after = self._blocks * BLOCK, (self._blocks + 1) * BLOCK
         self._blocks += 1
-        # A hair is added before rounding down, for 0.07 * 100 is a little less than 7 in floating point.
+        # Add an epsilon before rounding down: 0.07 * 100 is slightly less than 7 in floating point.
         kinds = [
             kind for kind, rate in self._rates.items() for _ in range(int(rate * after + 1e-6) - int(rate * before + 1e-6))
         ]

@@ -1,8 +1,7 @@
-"""How the scripted teacher writes homework questions and answers them, from the textbook's cases and claims.
+"""Questions and answers of the scripted teacher, built from the textbook's cases and claims.
 
-A question has one of several forms, chosen by a stable hash of its concepts. The answer is found from its text alone:
-the cases and claims in it are looked up word for word, and the names of concepts with them. What the textbook does
-not know gets plainly labelled scaffolding.
+The form of a question is chosen by a stable hash of its concepts. An answer depends only on the text of the question, in
+which cases, claims and concept names of the textbook are recognized. Unknown content gets labeled placeholder text.
 """
 
 import re
@@ -18,13 +17,12 @@ SCAFFOLD = "[scaffold]"
 
 
 def _forms(text: str) -> tuple[str, ...]:
-    """The paragraphs of a text, each as one line."""
+    """Return the paragraphs of a text, each on one line."""
     return tuple(" ".join(form.split()) for form in text.strip().split("\n\n"))
 
 
-# Fields: subject; a and b, the leading concepts (b of the later topic in a pair), each with its case and claim;
-# all, every concept; others, those beside a and b; in a pair, topic_1 and topic_2 with their concepts, first and
-# second.
+# Fields: subject; a and b, the leading concepts (b from the later topic in a pair), each with its case and claim; all, every
+# concept; others, all except a and b; in a pair, topic_1 and topic_2 with their concepts, first and second.
 _ONE = _forms("""
 {case_a} Explain what is meant by {a} in {subject}, and show what the idea says about this case.
 
@@ -128,7 +126,7 @@ _MAX_QUOTE = 160
 
 
 def write_question(discipline: str, subject: str, concepts: Sequence[str], *, pair: bool) -> str:
-    """One question that stands alone, the same for the same concepts in any order."""
+    """Return a self-contained question, the same for the same concepts in any order."""
     entries = [entry for name in concepts if (entry := textbook().concept(subject, name))]
     if not entries or len(entries) < len(concepts):
         return _scaffold_question(discipline, subject, concepts)
@@ -160,7 +158,7 @@ def _pair_question(entries: list[Entry], draw: int) -> str:
 
 
 def _leading(letter: str, entry: Entry) -> dict[str, str]:
-    """The fields of a form that one leading concept fills."""
+    """Return the form fields of one leading concept."""
     case, claim = entry.concept.example.situation, entry.concept.mistake.belief
     return {letter: entry.phrase, f"case_{letter}": case, f"claim_{letter}": claim}
 
@@ -177,7 +175,7 @@ def _scaffold_question(discipline: str, subject: str, concepts: Sequence[str]) -
 
 
 def write_answer(question: str) -> str:
-    """What the textbook says to the question and no more than was asked; labelled scaffolding where it says nothing."""
+    """Return the textbook's answer to a question, or labeled placeholder text for unknown questions."""
     question = " ".join(question.split())
     if question.startswith(SCAFFOLD):
         return _scaffold_answer(question)
@@ -185,14 +183,14 @@ def write_answer(question: str) -> str:
     entries = _asked_about(question, mentions)
     if not entries:
         return _UNKNOWN.format(tag=SCAFFOLD, question=_quotable(_shortened(question)))
-    wanted = _Wanted(question, mentions)
+    wanted = _Request(question, mentions)
     return _about_one(entries[0], wanted) if len(entries) == 1 else _about_several(entries, wanted)
 
 
 def _asked_about(question: str, mentions: Sequence[Mention]) -> list[Entry]:
-    """The concepts that a question is about, in the order of teaching; all are of one subject."""
+    """Return the concepts that a question is about, in teaching order; all belong to one subject."""
     certain = [mention.entries[0] for mention in mentions if mention.kind in ("situation", "belief")]
-    # A long question that quotes nothing from the textbook is somebody else's: a name in it may mean another thing.
+    # A long question without textbook quotations comes from elsewhere, where a name may have another meaning.
     if not certain and question.count(" ") >= _MAX_WORDS_BY_NAME:
         return []
     places = certain or [m.entries[0] for m in mentions if m.kind in ("subject", "topic")]
@@ -205,60 +203,60 @@ def _asked_about(question: str, mentions: Sequence[Mention]) -> list[Entry]:
     return [found[order] for order in sorted(found)]
 
 
-class _Wanted:
-    """What a question wants to know: about which cases and claims, and whether about meaning and importance."""
+class _Request:
+    """What a question asks for: which cases and claims, and whether meaning and importance."""
 
     def __init__(self, question: str, mentions: Sequence[Mention]) -> None:
-        self.brought = [(m.kind, m.entries[0]) for m in mentions if m.kind in ("situation", "belief")]
-        asked = _between(question, mentions)
-        self.meaning = bool(_DEFINITION_ASKED.search(asked))
-        self.importance = bool(_IMPORTANCE_ASKED.search(asked))
+        self.quoted = [(m.kind, m.entries[0]) for m in mentions if m.kind in ("situation", "belief")]
+        own_words = _between(question, mentions)
+        self.meaning = bool(_DEFINITION_ASKED.search(own_words))
+        self.importance = bool(_IMPORTANCE_ASKED.search(own_words))
 
     def meaning_of(self, entry: Entry) -> bool:
-        """Whether to define the concept: when asked to, and when there is no case of it to analyze."""
-        return self.meaning or ("situation", entry) not in self.brought
+        """Return whether to define a concept: if asked for, or if there is no case of it to analyze."""
+        return self.meaning or ("situation", entry) not in self.quoted
 
     def number(self, kind: str, entry: Entry) -> str:
-        """'first ', 'second ' ... by the order of the question, where it brings several of a kind; else nothing."""
-        entries = [brought for brought_kind, brought in self.brought if brought_kind == kind]
+        """Return 'first ', 'second ' … in question order if there are several of a kind, else ''."""
+        entries = [quoted for quoted_kind, quoted in self.quoted if quoted_kind == kind]
         return f"{_ORDINALS[entries.index(entry) % len(_ORDINALS)]} " if len(entries) > 1 else ""
 
 
-def _about_one(entry: Entry, wanted: _Wanted) -> str:
-    """Paragraphs with a bold lead each, in the order of the question; a claim at its head is answered first."""
+def _about_one(entry: Entry, wanted: _Request) -> str:
+    """Build paragraphs with bold leads in question order; a claim at the start is answered first."""
     concept = entry.concept
     replies = {
         "situation": f"**The case.** {concept.example.analysis}",
         "belief": f"**Verdict: false.** {concept.mistake.correction}",
     }
-    paragraphs = [replies[kind] for kind, _ in wanted.brought]
+    paragraphs = [replies[kind] for kind, _ in wanted.quoted]
     if wanted.meaning_of(entry):
-        verdict_first = wanted.brought and wanted.brought[0][0] == "belief"
+        verdict_first = wanted.quoted and wanted.quoted[0][0] == "belief"
         paragraphs.insert(1 if verdict_first else 0, f"**{concept.name}.** {concept.definition}")
     if wanted.importance:
         paragraphs.append(f"**Why it matters.** {concept.importance}")
     return "\n\n".join(paragraphs)
 
 
-def _about_several(entries: Sequence[Entry], wanted: _Wanted) -> str:
-    """A part for each concept under its name, then what connects them."""
+def _about_several(entries: Sequence[Entry], wanted: _Request) -> str:
+    """Build a part for each concept, then how they are connected."""
     parts = [_part(entry, wanted) for entry in entries]
     return "\n\n".join([*parts, f"**Taken together.** {_connection(entries)}"])
 
 
-def _part(entry: Entry, wanted: _Wanted) -> str:
+def _part(entry: Entry, wanted: _Request) -> str:
     concept = entry.concept
     meaning = [concept.definition] * wanted.meaning_of(entry) + [concept.importance] * wanted.importance
     paragraphs = [" ".join(meaning)] if meaning else []
-    if ("situation", entry) in wanted.brought:
+    if ("situation", entry) in wanted.quoted:
         paragraphs.append(f"*The {wanted.number('situation', entry)}case.* {concept.example.analysis}")
-    if ("belief", entry) in wanted.brought:
+    if ("belief", entry) in wanted.quoted:
         paragraphs.append(f"*The {wanted.number('belief', entry)}claim: false.* {concept.mistake.correction}")
     return f"**{concept.name}.** " + "\n\n".join(paragraphs)
 
 
 def _connection(entries: Sequence[Entry]) -> str:
-    """What the textbook itself says about how the concepts hang together: by their topics, and by their definitions."""
+    """Describe how the concepts are connected, by their topics and definitions."""
     topics = {entry.session.name: entry.session for entry in entries}
     descriptions = " ".join(session.description for session in topics.values())
     return " ".join(filter(None, [_topics(entries, list(topics)), descriptions, _links(entries)]))
@@ -273,7 +271,7 @@ def _topics(entries: Sequence[Entry], topics: Sequence[str]) -> str:
 
 
 def _links(entries: Sequence[Entry]) -> str:
-    """Which definition uses which other concept, in one sentence; nothing where none does."""
+    """Return a sentence on which definition uses which other concept, '' if none does."""
     uses = [(x, [y for y in entries if y is not x and x.refers_to(y)]) for x in entries]
     drawn = [f"{x.phrase} draws on the idea{'s' * (len(ys) > 1)} of {_phrases(ys)}" for x, ys in uses if ys]
     return f"The definition of {', and that of '.join(drawn[:2])}." if drawn else ""
@@ -294,7 +292,7 @@ def _scaffold_answer(question: str) -> str:
 
 
 def _stable_hash(*names: str) -> int:
-    """A number that depends on the names alone: the same in every process, unlike `hash()`."""
+    """Hash names independently of the process, unlike `hash()`."""
     return zlib.crc32("|".join(names).lower().encode())
 
 
@@ -307,7 +305,7 @@ def _phrases(entries: Iterable[Entry]) -> str:
 
 
 def _listed(items: Iterable[str]) -> str:
-    """'A', 'A and B', 'A, B and C'."""
+    """Join items: 'A', 'A and B', 'A, B and C'."""
     *head, last = list(items) or [""]
     return f"{', '.join(head)} and {last}" if head else last
 
@@ -325,7 +323,7 @@ def _shortened(text: str) -> str:
 
 
 def _between(text: str, mentions: Sequence[Mention]) -> str:
-    """The text without what the textbook recognized in it."""
+    """Return the text without the recognized phrases."""
     starts = [0, *(mention.end for mention in mentions)]
     ends = [*(mention.start for mention in mentions), len(text)]
     return " ".join(text[start:end] for start, end in zip(starts, ends, strict=True))

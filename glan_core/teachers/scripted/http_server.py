@@ -1,7 +1,7 @@
-"""The scripted teacher as an OpenAI-compatible endpoint on this machine, with latency and faults on demand.
+"""The scripted teacher as a local OpenAI-compatible endpoint with configurable latency and faults.
 
-For tests, demos and benchmarks of clients. Faults come on a fixed schedule, so that a run of n requests meets a known
-number of them; `/stats` and `/requests` tell what the endpoint saw.
+For tests, demos and benchmarks of clients. The fault schedule is deterministic, so a run of n requests meets a known number
+of faults; `/stats` and `/requests` report what the endpoint received.
 """
 
 import asyncio
@@ -11,27 +11,28 @@ import hmac
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from aiohttp import web
 
 from glan_core.errors import GlanError
-from glan_core.teachers.contract import estimate_tokens
+from glan_core.teachers.contract import Message, estimate_tokens
 from glan_core.teachers.scripted.faults import Faults, Schedule
 from glan_core.teachers.scripted.scripted_teacher import MODEL, answer, cut, pieces
 
 MAX_BODY = 16 * 2**20
 EVENT_STREAM = "text/event-stream"
-SHORTEST_PAUSE = 0.01  # seconds between the pieces of a slow stream
+SHORTEST_PAUSE = 0.01  # minimum seconds between the pieces of a slow stream
 ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error"}
-BIND_FAILURES = {errno.EADDRINUSE: "is in use already", errno.EACCES: "may not be used by this account"}
+BIND_FAILURES = {errno.EADDRINUSE: "is already in use", errno.EACCES: "requires additional privileges"}
 
 
 @dataclass
 class Stats:
-    """What the endpoint has seen: a chat request ends up in served, in refused (4xx but 429) or in a kind of fault."""
+    """Request counts; each chat request is served, refused (4xx other than 429) or fails with one type of fault."""
 
     requests: int = 0
     served: int = 0
@@ -44,19 +45,19 @@ class Stats:
     max_in_flight: int = 0
 
     def enter(self) -> None:
-        """Count a request that has come in."""
+        """Count an incoming request."""
         self.requests += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def fault(self, kind: str) -> None:
-        """Count a fault of that kind."""
+        """Count a fault of this type."""
         name = f"fault_{kind}"
         setattr(self, name, getattr(self, name) + 1)
 
 
 class BadRequest(Exception):
-    """A request that is turned down, with what OpenAI's error object says about it."""
+    """A rejected request with the fields of OpenAI's error object."""
 
     def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -67,18 +68,18 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A chat request that was understood."""
+    """A valid chat request."""
 
-    messages: list[dict[str, str]]
+    messages: list[Message]
     max_tokens: int
     stream: bool
     include_usage: bool
 
 
 class Endpoint:
-    """The handlers of one server and what they share."""
+    """Handlers and state of one server."""
 
-    def __init__(self, faults: Faults, latency_ms: float, seed: int, api_key: str | None, record: bool) -> None:
+    def __init__(self, faults: Faults, latency_ms: float, seed: int, api_key: str | None, *, record: bool) -> None:
         self.faults = faults
         self.schedule = Schedule(faults, seed)
         self.latency = latency_ms / 1000
@@ -87,11 +88,11 @@ class Endpoint:
         self.seen: Counter[str] | None = Counter() if record else None
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/chat/completions"""
+        """Handle POST /v1/chat/completions."""
         self.stats.enter()
         try:
             self._check_key(request)
-            call = _understood(await _body(request))
+            call = _parse_call(await _body(request))
             fault = self.schedule.next()
             if self.latency and (fault or not call.stream):
                 await asyncio.sleep(self.latency)
@@ -106,7 +107,7 @@ class Endpoint:
             self.stats.in_flight -= 1
 
     async def models(self, request: web.Request) -> web.Response:
-        """GET /v1/models"""
+        """Handle GET /v1/models."""
         try:
             self._check_key(request)
         except BadRequest as refusal:
@@ -115,11 +116,11 @@ class Endpoint:
         return _json({"object": "list", "data": [model]})
 
     async def show_stats(self, request: web.Request) -> web.Response:
-        """GET /stats"""
+        """Handle GET /stats."""
         return _json(asdict(self.stats))
 
     async def show_requests(self, request: web.Request) -> web.Response:
-        """GET /requests"""
+        """Handle GET /requests."""
         if self.seen is None:
             return _error(404, "This server does not record requests; start it with record=True.")
         return _json(dict(self.seen))
@@ -153,7 +154,8 @@ class Endpoint:
         if fault == "500":
             return _error(500, "The server had an error; ask again.")
         if fault == "reset":
-            request.transport.abort()
+            if request.transport is not None:
+                request.transport.abort()
             return web.Response()
         return await _cut_off(request, call)
 
@@ -166,13 +168,16 @@ def build_app(
     api_key: str | None = None,
     record: bool = False,
 ) -> web.Application:
-    """The server as an aiohttp application.
+    """Create the server as an aiohttp application.
 
-    `faults` and `seed` say which requests go wrong, `latency_ms` delays every reply and is what a stream takes from its first
-    word to its last, `api_key` is then required, and `record` keeps a fingerprint of every request that was served, for
-    `/requests`.
+    Args:
+        faults: Fault rates.
+        latency_ms: Delay of every reply, or duration of a stream, in milliseconds.
+        seed: Seed of the fault schedule.
+        api_key: Key that requests must send.
+        record: Whether to count the served requests by fingerprint for `/requests`.
     """
-    endpoint = Endpoint(faults or Faults(), latency_ms, seed, api_key, record)
+    endpoint = Endpoint(faults or Faults(), latency_ms, seed, api_key, record=record)
     app = web.Application(client_max_size=MAX_BODY)
     app.router.add_post("/v1/chat/completions", endpoint.chat)
     app.router.add_get("/v1/models", endpoint.models)
@@ -183,10 +188,11 @@ def build_app(
 
 
 @asynccontextmanager
-async def serving(*, host: str = "127.0.0.1", port: int = 0, **settings: object) -> AsyncIterator[str]:
-    """Serve while the block runs and yield the base URL; settings as for `build_app`.
+async def serving(*, host: str = "127.0.0.1", port: int = 0, **settings: Any) -> AsyncIterator[str]:
+    """Serve within the block and yield the base URL; settings as for `build_app`.
 
-    GlanError when the port is taken.
+    Raises:
+        GlanError: If the port cannot be used.
     """
     runner = web.AppRunner(build_app(**settings), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
@@ -201,28 +207,29 @@ async def serving(*, host: str = "127.0.0.1", port: int = 0, **settings: object)
         await runner.cleanup()
 
 
-def run(host: str = "127.0.0.1", port: int = 8765, **settings: object) -> None:
-    """Serve until Ctrl-C; prints the base URL when listening. Port 0 picks a free one.
+def run(host: str = "127.0.0.1", port: int = 8765, **settings: Any) -> None:
+    """Serve until Ctrl-C and print the base URL; port 0 picks a free port.
 
-    GlanError when the port is taken.
+    Raises:
+        GlanError: If the port cannot be used.
     """
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve_until_stopped(host, port, settings))
 
 
-async def _serve_until_stopped(host: str, port: int, settings: dict[str, object]) -> None:
+async def _serve_until_stopped(host: str, port: int, settings: dict[str, Any]) -> None:
     async with serving(host=host, port=port, **settings) as base_url:
         print(f"The scripted teacher listens at {base_url}", flush=True)
         await asyncio.Event().wait()
 
 
-def fingerprint(messages: list[dict[str, str]]) -> str:
-    """Sixteen digits that tell one request's messages from another's."""
+def fingerprint(messages: Sequence[Message]) -> str:
+    """Return a 16-digit hash of the messages of a request."""
     return hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _bind_failure(host: str, port: int, error: OSError) -> str:
-    reason = BIND_FAILURES.get(error.errno, f"can't be used ({error.strerror or error})")
+    reason = BIND_FAILURES.get(error.errno or 0, f"cannot be used ({error.strerror or error})")
     return f"Port {port} on {host} {reason}. Choose another port, or 0 for any free one."
 
 
@@ -238,8 +245,8 @@ async def _body(request: web.Request) -> object:
         raise BadRequest(400, "The body is not valid JSON.") from None
 
 
-def _understood(body: object) -> Call:
-    """The request in a body; BadRequest names the parameter at fault."""
+def _parse_call(body: object) -> Call:
+    """Parse the body of a chat request; BadRequest names the invalid parameter."""
     if not isinstance(body, dict):
         raise BadRequest(400, "The body must be a JSON object.")
     if body.get("model") != MODEL:
@@ -259,8 +266,8 @@ def _understood(body: object) -> Call:
     )
 
 
-def _message(message: object, place: int) -> dict[str, str]:
-    """One message with its content as plain text; a content in parts is joined."""
+def _message(message: object, place: int) -> Message:
+    """Parse one message; content parts are joined to plain text."""
     where = f"messages[{place}]"
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise BadRequest(400, f"'{where}' must be an object with a role.", param=where)
@@ -305,26 +312,27 @@ def _usage(call: Call, text: str) -> dict[str, int]:
 
 
 def _events(call: Call) -> list[bytes]:
-    """The reply as server-sent events: role, words, finish reason, usage if asked for, [DONE]."""
+    """Return the reply as server-sent events: role, words, finish reason, optional usage, [DONE]."""
     text, finish_reason = cut(answer(call.messages), call.max_tokens)
     head = {"id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": int(time.time()), "model": MODEL}
-    deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(text))]
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces(text))]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": finish_reason})
-    chunks = [{**head, "choices": [choice]} for choice in choices]
+    chunks: list[dict[str, Any]] = [{**head, "choices": [choice]} for choice in choices]
     if call.include_usage:
         chunks.append({**head, "choices": [], "usage": _usage(call, text)})
     return [*(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks), b"data: [DONE]\n\n"]
 
 
 async def _cut_off(request: web.Request, call: Call) -> web.StreamResponse:
-    """The first half of a reply under the length of the whole, then a closed connection."""
+    """Send the first half of a reply with the length of the whole, then close the connection."""
     whole = b"".join(_events(call)) if call.stream else _encoded(_completion(call))
     response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM if call.stream else "application/json"})
     response.content_length = len(whole)
     await response.prepare(request)
     await response.write(whole[: len(whole) // 2])
-    request.transport.close()
+    if request.transport is not None:
+        request.transport.close()
     return response
 
 

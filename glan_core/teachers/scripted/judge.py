@@ -1,23 +1,22 @@
-"""How the scripted teacher judges: a pair by its form alone, two answers by the words they share with its textbook, and it says
-so."""
+"""Judging by the scripted teacher: pairs by form, two answers by word overlap with the textbook's answer."""
 
 import json
 import re
 
 from glan_core.teachers.scripted.homework import SCAFFOLD, write_answer
 
-NOT_ALONE = re.compile(r"\b(?:the|this|your) (?:lecture|lesson|syllabus|class session|textbook)\b", re.IGNORECASE)
+COURSE_REFERENCE = re.compile(r"\b(?:the|this|your) (?:lecture|lesson|syllabus|class session|textbook)\b", re.IGNORECASE)
 HARD = re.compile(r"\b(?:prove|derive|design|compare|evaluate|justify|why)\b", re.IGNORECASE)
 SHORT = 40  # characters
 WORD = re.compile(r"\w+")
 
 
 def judge(question: str, answer: str) -> str:
-    """The scores as the prompt asks for them; a pure function of the texts."""
+    """Return the quality scores of a pair as JSON, deterministically."""
     scores = {
         "correct": 2 if len(answer) < SHORT else 3 if SCAFFOLD in answer else 5,
         "clear": 2 if len(question) < SHORT else 5,
-        "self_contained": 1 if NOT_ALONE.search(question) else 5,
+        "self_contained": 1 if COURSE_REFERENCE.search(question) else 5,
         "difficulty": min(5, 1 + len(question.split()) // 60 + len(set(map(str.lower, HARD.findall(question))))),
         "comment": "Judged by its form alone: the scripted teacher knows nothing of its content.",
     }
@@ -25,7 +24,7 @@ def judge(question: str, answer: str) -> str:
 
 
 def compare(question: str, first: str, second: str) -> str:
-    """The scores of two answers as the prompt asks for them; a pure function of the texts, the same in either order."""
+    """Return the scores of two answers as JSON, deterministically and independently of their order."""
     expected = write_answer(question)
     known = SCAFFOLD not in expected
     return json.dumps({
@@ -37,20 +36,19 @@ def compare(question: str, first: str, second: str) -> str:
 
 
 def _scores(question: str, answer: str, expected: str) -> dict[str, int]:
-    """Scores from 1 to 10: by F1 of the words of the textbook's answer, or where there is none by how many of an answer's words
-    differ."""
-    said, asked, right = _content(answer), _content(question), _content(expected)
-    both = len(said & right)
-    precision, recall = (both / len(said) if said else 0.0), (both / len(right) if right else 0.0)
-    relevance = len(said & asked) / len(asked) if asked else 0.0
-    if not right:
-        varied = len(said) / max(1, sum(len(word) > 3 for word in WORD.findall(answer)))
-        precision = recall = min(1.0, len(said) / 40) * varied
+    """Return scores from 1 to 10, by word F1 with the textbook's answer, or without one by the variety of words."""
+    given, asked, reference = _content(answer), _content(question), _content(expected)
+    shared = len(given & reference)
+    precision, recall = (shared / len(given) if given else 0.0), (shared / len(reference) if reference else 0.0)
+    relevance = len(given & asked) / len(asked) if asked else 0.0
+    if not reference:
+        variety = len(given) / max(1, sum(len(word) > 3 for word in WORD.findall(answer)))
+        precision = recall = min(1.0, len(given) / 40) * variety
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     shares = {"helpfulness": f1, "relevance": min(1.0, 2 * relevance), "accuracy": precision, "detail": recall, "overall": f1}
     return {name: 1 + round(9 * share) for name, share in shares.items()}
 
 
 def _content(text: str) -> set[str]:
-    """The words of a text that say something: the short ones join others."""
+    """Return the content words of a text, approximated as words with more than three letters."""
     return {word for word in WORD.findall(text.lower()) if len(word) > 3}

@@ -1,6 +1,7 @@
-"""How the scripted teacher writes a look-alike: the example with other numbers and names, by rule, and it says so.
+"""Paraphrases by the scripted teacher: the example with other numbers and names.
 
-The answer follows the same rule, so its arithmetic isn't worked out: good for trying the machinery, no measure of a model.
+Numbers in the answer are replaced by the same rule, so its arithmetic is not recomputed: use it to test the pipeline, not to
+measure a model.
 """
 
 import hashlib
@@ -17,8 +18,8 @@ _WORD = re.compile(r"(?<![.?!:>\n] )(?<!^)(?<![\w'])[A-Z][a-z]{2,}\b")
 _OPENING = "Consider another case of the same kind. "
 
 
-def write_lookalike(question: str, answer: str) -> str:
-    """The reply that the prompt asks for; a pure function of the example."""
+def write_paraphrase(question: str, answer: str) -> str:
+    """Return the paraphrase as JSON, deterministically."""
     seed = hashlib.sha256(f"{question}\x1f{answer}".encode()).digest()
     numbers = {found: _other(found, seed) for found in dict.fromkeys(_NUMBER.findall(question))}
     names = dict.fromkeys(word for word in _WORD.findall(question) if question.count(word) > 1 or word in answer)
@@ -30,7 +31,7 @@ def write_lookalike(question: str, answer: str) -> str:
 
 
 def _other(number: str, seed: bytes) -> str:
-    """Another number with as many digits."""
+    """Return another number with the same number of digits."""
     size = len(number)
     low, span = (0 if size == 1 else 10 ** (size - 1)), (10 if size == 1 else 9 * 10 ** (size - 1))
     step = 1 + int.from_bytes(hashlib.sha256(seed + number.encode()).digest()[:8], "big") % (span - 1)

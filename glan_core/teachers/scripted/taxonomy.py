@@ -1,4 +1,4 @@
-"""What the scripted teacher proposes for a node of the taxonomy: a few gaps it knows of, then labelled scaffolding."""
+"""Taxonomy proposals of the scripted teacher: known gaps, then labeled placeholders."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from glan_core.teachers.scripted.course import json_lines
 from glan_core.teachers.scripted.homework import SCAFFOLD
 
-# Which of the differently worded prompts is at hand shows in the phrase that no other one has.
+# Prompt variants are recognized by a phrase that is unique to each.
 _WORDINGS = {"a": "universities around the world", "v": "earn their living", "l": "great library", "g": "gaps"}
 
 _SUB_FIELD = " (sub-field)"
@@ -24,7 +24,7 @@ class Proposal:
 
 
 def _gaps(text: str) -> dict[str, list[tuple[str, Proposal]]]:
-    """By parent, in lower case, what it lacks and which wordings find it; a paragraph a parent, a line a proposal."""
+    """Parse known gaps by lowercase parent: one paragraph per parent, one line per proposal with its prompt variants."""
     return {
         parent: [_gap(*(part.strip() for part in line.split("|"))) for line in lines]
         for parent, *lines in (paragraph.splitlines() for paragraph in text.strip().split("\n\n"))
@@ -102,11 +102,11 @@ _SMALL_WORDS = {"of", "in", "and", "the"}
 
 
 def propose(prompt: str, parent: str, existing: Iterable[str]) -> str:
-    """At most as many proposals as the prompt asks for, as JSON lines; none repeats an existing entry."""
+    """Return up to the requested number of proposals as JSON lines, without existing names."""
     wording = next((letter for letter, phrase in _WORDINGS.items() if phrase in prompt), "a")
     limit = int(found.group(1)) if (found := _COUNT.search(prompt)) else 5
-    taken = {_folded(name) for name in existing}
-    proposals = [p for p in [*_known(parent, wording), *_scaffold(parent, wording)] if _folded(p.name) not in taken]
+    used = {_folded(name) for name in existing}
+    proposals = [p for p in [*_known(parent, wording), *_scaffold(parent, wording)] if _folded(p.name) not in used]
     return json_lines(vars(p) for p in proposals[:limit])
 
 
@@ -125,7 +125,7 @@ def _scaffold(parent: str, wording: str) -> list[Proposal]:
 
 
 def _spelled(name: str, wording: str) -> str:
-    """Libraries capitalize the headings of their classes, so one proposal comes in two spellings."""
+    """Capitalize the name for the library prompt variant, so that one proposal occurs in two spellings."""
     return " ".join(w if w in _SMALL_WORDS else w[0].upper() + w[1:] for w in name.split()) if wording == "l" else name
 
 

@@ -1,8 +1,8 @@
-"""The textbook that the scripted teacher answers from: one file a discipline in `assets/textbook/`, written by people.
+"""The scripted teacher's textbook: one human-written file per discipline in `assets/textbook/`.
 
-A textbook holds disciplines, a discipline subjects, a subject class sessions, a session key concepts. Every concept
-brings its definition, its importance, one worked example and one common mistake with its correction; from these pieces
-the scripted teacher builds syllabi, questions and answers. `textbook()` is the one that comes with GLAN Studio.
+A textbook contains disciplines, subjects, class sessions and key concepts. Each concept has a definition, its importance, a
+worked example and a common mistake with its correction, from which the scripted teacher builds syllabi, questions and
+answers. `textbook()` returns the bundled one.
 """
 
 import re
@@ -19,16 +19,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
 
-# Quotations are looked up by this many characters, because dozens of situations begin with 'A'.
+# Quotations are indexed by this many characters, because dozens of situations start with 'A'.
 QUOTATION_HEAD = 12
 FOLDER = ASSETS / "textbook"
 
-# The C loader reads the shipped files ten times as fast; it is missing where PyYAML was built without libyaml.
+# The C loader is ten times as fast; it is missing if PyYAML was built without libyaml.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _one_line(value: object) -> object:
-    """Text with every run of whitespace made one space, so that a question quotes it as it is indexed."""
+    """Collapse white space, so that questions quote texts exactly as they are indexed."""
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
@@ -41,14 +41,14 @@ class _Record(BaseModel):
 
 
 class Example(_Record):
-    """A concrete situation that does not name the concept, and what the concept says about it."""
+    """A concrete situation that does not name the concept, and its analysis."""
 
     situation: Sentences
     analysis: Sentences
 
 
 class Mistake(_Record):
-    """A false claim as a learner might make it, and what is true instead."""
+    """A false claim of a learner and its correction."""
 
     belief: Sentences
     correction: Sentences
@@ -56,12 +56,12 @@ class Mistake(_Record):
     @model_validator(mode="after")
     def _quotable(self) -> "Mistake":
         if '"' in self.belief:
-            raise ValueError("the belief is quoted in questions, so it can't hold double quotes")
+            raise ValueError("the belief is quoted in questions, so it cannot contain double quotes")
         return self
 
 
 class Concept(_Record):
-    """One key concept with all that the textbook says about it."""
+    """A key concept with its textbook content."""
 
     name: Line
     definition: Sentences
@@ -75,12 +75,12 @@ class Concept(_Record):
         if name not in self.definition.lower():
             raise ValueError(f"the definition does not contain the name {self.name!r}")
         if _has_phrase(self.example.situation.lower(), name):
-            raise ValueError(f"the situation gives the concept away: it contains the name {self.name!r}")
+            raise ValueError(f"the situation must not reveal the concept: it contains the name {self.name!r}")
         return self
 
 
 class Session(_Record):
-    """One class session: what it is about and the concepts it teaches."""
+    """A class session with its description and concepts."""
 
     name: Line
     description: Sentences
@@ -88,7 +88,7 @@ class Session(_Record):
 
 
 class Subject(_Record):
-    """One subject with its teaching plan."""
+    """A subject with its teaching plan."""
 
     name: Line
     level: Line
@@ -99,7 +99,7 @@ class Subject(_Record):
 
 
 class Discipline(_Record):
-    """One file of the textbook; `discipline` is the id that the file is named after."""
+    """One file of the textbook; `discipline` is the id in its file name."""
 
     discipline: Line
     name: Line
@@ -108,10 +108,14 @@ class Discipline(_Record):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One concept in its place. `order` counts through its subject, `topic` through the subject's sessions.
+    """A concept with its position in the textbook.
 
-    `term` is the name as it reads inside a sentence ('sample space', 'Bayes' theorem'), `phrase` the same with the
-    article that its definition gives it ('a sample space'); `subject_term` is the subject's name inside a sentence.
+    Attributes:
+        order: Index of the concept within its subject.
+        topic: Index of the session within its subject.
+        term: The name as it is written within a sentence ('sample space', 'Bayes' theorem').
+        phrase: The term with the article of its definition ('a sample space').
+        subject_term: The name of the subject as it is written within a sentence.
     """
 
     discipline: Discipline
@@ -125,15 +129,19 @@ class Entry:
     subject_term: str
 
     def refers_to(self, other: "Entry") -> bool:
-        """Whether the definition of this concept names the other one."""
+        """Return whether the definition of this concept mentions another one."""
         return _has_phrase(self.concept.definition.lower(), other.concept.name.lower())
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A phrase of the textbook found in a text: its `kind` is 'situation', 'belief', 'concept', 'subject' or 'topic'.
+    """A phrase of the textbook found in a text.
 
-    `entries` are the concepts it may mean; for a subject or a topic, those that belong to it.
+    Attributes:
+        kind: 'situation', 'belief', 'concept', 'subject' or 'topic'.
+        start: Start offset.
+        end: End offset.
+        entries: The concepts it may refer to; for a subject or topic, those it contains.
     """
 
     kind: str
@@ -142,12 +150,12 @@ class Mention:
     entries: tuple[Entry, ...]
 
 
-# A phrase in lower case, its kind and its concepts, as in Mention.
+# (lowercase phrase, kind, concepts), as in Mention.
 Phrase = tuple[str, str, tuple[Entry, ...]]
 
 
 class Textbook:
-    """All disciplines, with an index of every phrase that a question can be recognized by. Names match in any case."""
+    """All disciplines, with an index of the phrases that identify a question; lookups ignore case."""
 
     def __init__(self, disciplines: Iterable[Discipline]) -> None:
         self.disciplines = tuple(disciplines)
@@ -159,27 +167,27 @@ class Textbook:
         self._phrases = _phrases(self.entries())
 
     def discipline(self, name: str) -> Discipline | None:
-        """The discipline of that name or id, or None."""
+        """Return the discipline with this name or id, or None."""
         return self._disciplines.get(name.strip().lower())
 
     def subject(self, name: str) -> Subject | None:
-        """The subject of that name, or None; subject names are unique in a textbook."""
+        """Return the subject with this name, or None; subject names are unique."""
         return self._subjects.get(name.strip().lower())
 
     def concept(self, subject: str, name: str) -> Entry | None:
-        """The concept of that name in that subject, or None."""
+        """Return the concept with this name in a subject, or None."""
         return self._entries.get(subject.strip().lower(), {}).get(name.strip().lower())
 
     def entries(self) -> Iterator[Entry]:
-        """Every concept, in the order of teaching."""
+        """Iterate over all concepts in teaching order."""
         for concepts in self._entries.values():
             yield from concepts.values()
 
     def mentions(self, text: str) -> list[Mention]:
-        """The phrases of the textbook in the text, from left to right, the longest at each place, none overlapping.
+        """Return the textbook phrases in a text from left to right, the longest at each position, without overlaps.
 
-        Situations and beliefs count where they stand word for word, names of concepts and subjects in any case and with
-        a plural 's', names of class sessions only where they are quoted in double quotes.
+        Situations and beliefs must match exactly, concept and subject names in any case and with a plural 's', session names only in
+        double quotes.
         """
         lowered = text.lower()
         found: list[Mention] = []
@@ -194,25 +202,29 @@ class Textbook:
         return found
 
     def _phrases_at(self, text: str, start: int, word: str) -> tuple[Phrase, ...]:
-        """The phrases that may begin there, the longest first: quotations are longer than any name."""
+        """Return the phrases that may start at a position, longest first; quotations are longer than names."""
         return self._phrases.get(text[start : start + QUOTATION_HEAD], ()) + self._phrases.get(word, ())
 
 
 @cache
 def textbook() -> Textbook:
-    """The textbook that comes with GLAN Studio, read once per process; raises as `load` does."""
+    """Return the bundled textbook, loaded once per process; raises as `load` does."""
     return load(FOLDER)
 
 
 def load(folder: Path) -> Textbook:
-    """The textbook of the files `*.yaml` in a folder; GlanError names the file and place of a mistake."""
+    """Load the textbook from the `*.yaml` files in a folder.
+
+    Raises:
+        GlanError: If a file is not valid; the message names the file and location.
+    """
     disciplines: list[Discipline] = []
     subjects: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
         discipline = _read(path)
         for subject in discipline.subjects:
             if other := subjects.get(subject.name.lower()):
-                raise GlanError(f"{path}: {other.name} has a subject {subject.name!r} already. Give it another name.")
+                raise GlanError(f"{path}: {other.name} already has a subject {subject.name!r}. Choose another name.")
             subjects[subject.name.lower()] = path
         disciplines.append(discipline)
     return Textbook(disciplines)
@@ -222,7 +234,7 @@ def _read(path: Path) -> Discipline:
     try:
         discipline = Discipline.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GlanError(f"{path} can't be read as a textbook: {error}") from error
+        raise GlanError(f"{path} cannot be read as a textbook: {error}") from error
     except ValidationError as error:
         raise GlanError("\n".join(f"{path}: {_place(e['loc'])}: {e['msg']}" for e in error.errors())) from error
     _refuse_repeats(path, discipline)
@@ -230,7 +242,7 @@ def _read(path: Path) -> Discipline:
 
 
 def _place(loc: Sequence[int | str]) -> str:
-    """A pydantic location as one reads it in YAML: subjects[0].sessions[2].concepts[1].mistake.belief."""
+    """Format a pydantic location, such as subjects[0].sessions[2].concepts[1].mistake.belief."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".") or "the file"
 
 
@@ -247,7 +259,7 @@ _WORD = re.compile(r"\w+")
 
 
 def _has_phrase(text: str, phrase: str) -> bool:
-    """Whether the phrase stands in the text as whole words; both in lower case."""
+    """Return whether a lowercase phrase occurs in a lowercase text as whole words."""
     start = text.find(phrase)
     while start >= 0:
         if not text[start - 1 : start].isalnum() and _phrase_end(text, start + len(phrase)):
@@ -257,7 +269,7 @@ def _has_phrase(text: str, phrase: str) -> bool:
 
 
 def _phrase_end(text: str, end: int) -> int:
-    """Where a phrase that matched up to `end` stops, its plural 's' included; 0 when it breaks off inside a word."""
+    """Return the end of a matched phrase including a plural 's', or 0 if it ends within a word."""
     if text[end : end + 1] == "s":
         end += 1
     return 0 if text[end : end + 1].isalnum() and text[end - 1].isalnum() else end
@@ -279,14 +291,14 @@ def _entries(disciplines: Iterable[Discipline]) -> Iterator[Entry]:
 
 
 def _with_article(term: str, definition: str) -> str:
-    """The term with the article that its definition gives it, if any."""
+    """Return the term with the article that its definition uses, if any."""
     found = re.search(rf"\b(?:(an?|the)\s+)?{re.escape(term)}", definition, re.IGNORECASE)
     article = found and found.group(1)
     return f"{article.lower()} {term}" if article else term
 
 
 class _Capitals:
-    """Knows which names keep their capital inside a sentence, from how the texts of the discipline spell them."""
+    """Determines which names stay capitalized within a sentence, from the spelling in the discipline's texts."""
 
     def __init__(self, discipline: Discipline) -> None:
         text = " ".join(_texts(discipline.model_dump(exclude={"discipline", "name"})))
@@ -294,7 +306,7 @@ class _Capitals:
         self._proper = set(re.findall(r"(?<=[\w,;] )[A-Z]\w*", text)) - {word.capitalize() for word in self._lower}
 
     def sentence(self, name: str) -> str:
-        """The name as it reads inside a sentence."""
+        """Return a name as it is written within a sentence."""
         first = _WORD.match(name)
         if not first or not name[0].isupper() or name[:2].isupper():
             return name
@@ -304,7 +316,7 @@ class _Capitals:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All sentences in a record, names left out: a name always starts with a capital and so tells nothing."""
+    """Yield all sentences of a record; names are excluded because they are always capitalized."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -317,7 +329,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
-    """Every phrase to recognize, the longest first: quotations by how they begin, names by their first word."""
+    """Index the recognizable phrases, longest first: quotations by their beginning, names by their first word."""
     found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         concept = entry.concept
@@ -325,7 +337,7 @@ def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
         found[concept.mistake.belief.lower(), "belief"].append(entry)
         found[concept.name.lower(), "concept"].append(entry)
         found[entry.subject.name.lower(), "subject"].append(entry)
-        # The closing quote makes a topic longer than a concept of the same name, so that the quoted one is the topic.
+        # The closing quote makes a topic longer than a concept of the same name, so a quoted name matches the topic.
         found[f'{entry.session.name.lower()}"', "topic"].append(entry)
     by_head: dict[str, list[Phrase]] = defaultdict(list)
     for (phrase, kind), owners in found.items():
