@@ -25,7 +25,7 @@ from glan_core.operations import demo_workspace
 from glan_core.training.chat_encoding import open_encoder
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings, Scratch
-from glan_core.training.training_texts import Counted, encoded_rows, training_texts
+from glan_core.training.training_texts import RowSample, TokenCounts, encoded_rows, training_texts
 from glan_core.workspace import Workspace
 
 SNAPSHOT, MAX_LENGTH = "all", 1024
@@ -92,7 +92,7 @@ def loaded(folder: Path, recipe: str, rows: int) -> tuple:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     snapshot, encoder = read_snapshot(Workspace.open(folder / "ws"), SNAPSHOT), open_encoder(str(folder / recipe))
-    tokens = list(encoded_rows(snapshot, "train", encoder, MAX_LENGTH, Counted(), rows, 0))
+    tokens = list(encoded_rows(RowSample(snapshot, "train", rows), encoder, MAX_LENGTH, TokenCounts()))
     texts = list(training_texts(snapshot, rows, 0))
     prompts = [encoder.write([{"role": "user", "content": question}], ask=True) for question in texts[::2]]
     written = [{"prompt": p, "completion": a.strip() + encoder.end} for p, a in zip(prompts, texts[1::2], strict=True)]

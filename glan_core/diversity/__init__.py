@@ -1,1 +1,1 @@
-"""How diverse the data is: embeddings, maps, measures, and comparisons with other datasets."""
+"""Embeddings, diversity maps, diversity metrics, and comparisons with other datasets."""

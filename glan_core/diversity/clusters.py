@@ -1,23 +1,31 @@
-"""Islands of a map, and the words that tell them apart."""
+"""Clusters of a map and the keywords that characterize them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-FEWEST = 20  # landmarks from which clusters are looked for
+FEWEST = 20  # minimum number of landmarks for clustering
 TERMS = 4
 MOST_OF_MAP = 0.5
-TASK_WORDS = (  # words of asking, which tell nothing of what is asked about
+TASK_WORDS = (  # task words, which say nothing about the topic
     "answer", "calculate", "case", "compare", "consider", "describe", "determine", "discuss", "explain", "following", "given",
     "provide", "question", "show", "suppose", "using", "write",
 )  # fmt: skip
 
 
 def find_clusters(xy: np.ndarray) -> np.ndarray:
-    """The cluster of each landmark by its place on the map, -1 for one in none: HDBSCAN (Campello, Moulavi, Sander 2013).
+    """Cluster landmarks by map position with HDBSCAN.
 
-    Clusters are numbered by size, the largest 0. The smallest that counts has 8 landmarks, or half a percent of them. Where
-    one would take most of the map, the finest clusters are taken instead of the most stable ones.
+    Clusters are numbered by size, the largest first. The minimum size is 8 landmarks or 0.5% of them. If one cluster would
+    cover most of the map, leaf clusters are selected instead of the most stable ones.
+
+    Args:
+        xy: `(n, dims) float32` positions.
+
+    Returns:
+        `(n,) int32` cluster numbers, -1 for noise.
+
+    Source: Campello, Moulavi, Sander, 2013.
     """
     if len(xy) < FEWEST or np.ptp(xy) == 0:
         return np.full(len(xy), -1, dtype=np.int32)
@@ -37,10 +45,18 @@ def _hdbscan(xy: np.ndarray, method: str) -> np.ndarray:
 
 
 def keywords(texts: Sequence[str], clusters: np.ndarray, number: int, most: int = TERMS) -> list[list[str]]:
-    """The words that tell each of `number` clusters from the others, the most telling first.
+    """Return the keywords of each cluster, most distinctive first, by class-based TF-IDF.
 
-    Class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794): a word's share of its cluster's words times log(1 + the mean
-    number of words of a cluster / how often the word is used in all).
+    The weight of a word is its share of the cluster's words times log(1 + mean number of words per cluster / total frequency
+    of the word).
+
+    Args:
+        texts: Texts of the landmarks.
+        clusters: Cluster number of each text, -1 for none.
+        number: Number of clusters.
+        most: Maximum number of keywords per cluster.
+
+    Source: Grootendorst, 2022, arXiv 2203.05794.
     """
     if not number:
         return []
@@ -56,8 +72,8 @@ def keywords(texts: Sequence[str], clusters: np.ndarray, number: int, most: int 
         max_features=50_000,
     )
     try:
-        counts = counter.fit_transform([texts[n] for n in inside])
-    except ValueError:  # no words at all
+        counts = counter.fit_transform([texts[n] for n in inside.tolist()])
+    except ValueError:  # the texts contain no words
         return [[] for _ in range(number)]
     from scipy.sparse import csr_matrix
 

@@ -1,4 +1,4 @@
-"""The run that lays another dataset over this one: the same embedder, the same map, the same measures."""
+"""Comparison job: compares another dataset with this one using the same embedder, map and metrics."""
 
 import json
 import shutil
@@ -19,65 +19,73 @@ from glan_core.diversity.comparison_store import (
     ClusterShare,
     Comparison,
     Gap,
-    folder_of,
+    comparison_folder,
     read_rows,
     write_comparison,
 )
-from glan_core.diversity.embedders import open_embedder
-from glan_core.diversity.embedding_job import needed_vectors
-from glan_core.diversity.map_job import make_map
-from glan_core.diversity.map_store import Map, read_map
-from glan_core.diversity.metric_store import Value
+from glan_core.diversity.embedders import Embedder, open_embedder
+from glan_core.diversity.embedding_job import existing_vectors
+from glan_core.diversity.map_job import create_map
+from glan_core.diversity.map_store import Map, existing_map
+from glan_core.diversity.metric_store import MetricValue
 from glan_core.diversity.nearest_neighbors import nearest
 from glan_core.diversity.scoped_metrics import Scorer, text_values
 from glan_core.diversity.settings import WORDS, ComparisonSettings, MapSettings
-from glan_core.diversity.vector_store import Vectors, Writer, read_vectors, write_json
+from glan_core.diversity.vector_store import Vectors, VectorWriter, read_vectors, write_json
 from glan_core.errors import GlanError
 from glan_core.formatting import plural, quoted
-from glan_core.io.dataset_reader import ForeignRow, read_foreign
+from glan_core.io.dataset_reader import ExternalRow, read_dataset
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.workspace import FILE
 
-NEIGHBOURS = {WORDS: 0.4}  # the cosine from which two rows are neighbours, where the order says none
-NEIGHBOUR = 0.5  # of all other embedders
-REFERENCE = 20_000  # rows of this workspace that the others' disciplines are told by
-THEMES = 8  # of the rows that have no neighbour here, at most
-FAR = 20  # rows that the other set covers least, kept as examples
-HELD = 5000  # rows of each set, at least, that are held against every row of the other
+DEFAULT_SIMILARITIES = {WORDS: 0.4}  # cosine similarity above which two rows are neighbors, by embedder
+DEFAULT_SIMILARITY = 0.5  # of all other embedders
+REFERENCE = 20_000  # rows of this workspace used to assign disciplines
+THEMES = 8  # maximum number of themes among uncovered rows
+FAR = 20  # least covered rows kept as examples
+HELD = 5000  # minimum number of sampled rows per dataset that are compared with every row of the other
 BLOCK = 1024
 EMBEDDED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
-    """Another dataset: what it is, how many rows it has, and how they are read."""
+class OtherDataset:
+    """Another dataset: name, format, number of rows, and a function that reads them."""
 
     name: str
     form: str
     number: int
-    rows: Callable[[], Iterator[ForeignRow]]
+    rows: Callable[[], Iterator[ExternalRow]]
 
 
-def compare_rows(ws: Workspace, settings: ComparisonSettings, progress: Progress) -> str:
-    """Take the other set's rows, embed them, place them on the map (which is made or brought up to date first) and hold both
-    sets against one another; one sentence about what was found."""
-    other = open_other(ws, settings.path)
+def compare_datasets(ws: Workspace, settings: ComparisonSettings, progress: Progress) -> str:
+    """Compare another dataset with this workspace.
+
+    Copies and embeds the other rows, updates the map, places the rows on it and computes the metrics of both datasets.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If the dataset cannot be read or this workspace has no kept rows.
+    """
+    other = open_dataset(ws, settings.path)
     name = settings.name.strip() or other.name
-    make_map(ws, MapSettings(embedder=settings.embedder, base_url=settings.base_url), progress)
+    create_map(ws, MapSettings(embedder=settings.embedder, base_url=settings.base_url), progress)
     embedder = open_embedder(settings.embedder, settings.base_url)
-    ours, drawn = needed_vectors(ws, embedder.name), read_map(ws, embedder.name, 2)
-    folder = folder_of(ws, name)
+    ours, drawn = existing_vectors(ws, embedder.name), existing_map(ws, embedder.name, 2)
+    folder = comparison_folder(ws, name)
     theirs = _embedded(folder, _taken(folder, other, settings, embedder.name, progress), embedder, progress)
-    similarity = settings.similarity or NEIGHBOURS.get(embedder.name, NEIGHBOUR)
+    similarity = settings.similarity or DEFAULT_SIMILARITIES.get(embedder.name, DEFAULT_SIMILARITY)
     own = np.flatnonzero(np.isin(ours.seqs, drawn.seqs[np.asarray(drawn.dropped) == 0]))
     if not len(own):
-        raise GlanError("No row is kept here, so there is nothing to compare with.")
+        raise GlanError("This workspace has no kept rows to compare. Generate questions or review the exclusions first.")
     scopes, held = _both_sets(ws, name, ours, own, theirs, settings, progress)
     columns, disciplines = _columns(drawn, ours, theirs, similarity, settings.seed, progress)
     columns |= _held_columns(ours, held)
     uncovered = {side: 100.0 * (best < similarity) for side, (best, _) in held.items()}
-    only = {side: Value(float(v.mean()), *_bounds(v, n, settings.seed), n=len(v))
+    only = {side: _share(v, n, settings.seed)
             for (side, v), n in zip(uncovered.items(), (len(own), len(theirs)), strict=True)}  # fmt: skip
     comparison = Comparison(
         name=name, path=str(settings.path), form=other.form, embedder=embedder.name, about=embedder.about, dims=2,
@@ -89,32 +97,39 @@ def compare_rows(ws: Workspace, settings: ComparisonSettings, progress: Progress
     )  # fmt: skip
     write_comparison(ws, comparison, columns, disciplines)
     return (
-        f"Compared {plural(len(own), 'question')} with {len(theirs):,} of {name}: {only[OURS].value:.0f} % of ours and "
-        f"{only[THEIRS].value:.0f} % of theirs have no neighbour in the other set. {embedder.about}"
+        f"Compared {plural(len(own), 'question')} with {len(theirs):,} of {name}: {only[OURS].value:.0f}% of ours and "
+        f"{only[THEIRS].value:.0f}% of theirs have no neighbor in the other dataset. {embedder.about}"
     )
 
 
-def open_other(ws: Workspace, path: str) -> Other:
-    """Another workspace, a snapshot of this one by its name, or a file or folder of rows; GlanError when it is none."""
-    place = place_of(ws, path)
+def open_dataset(ws: Workspace, path: str) -> OtherDataset:
+    """Open another workspace, a snapshot of this workspace by name, or a file or folder of rows.
+
+    Raises:
+        GlanError: If the path is none of these.
+    """
+    place = resolve_path(ws, path)
     if (place / FILE).is_file():
         return _workspace(Workspace.open(place))
-    foreign = read_foreign(place)
-    return Other(name_of(ws, path), foreign.form, foreign.number, foreign.rows)
+    foreign = read_dataset(place)
+    return OtherDataset(default_name(ws, path), foreign.form, foreign.number, foreign.rows)
 
 
-def name_of(ws: Workspace, path: str) -> str:
-    """What a comparison with a path is called where its order does not say."""
+def default_name(ws: Workspace, path: str) -> str:
+    """Return the default name of a comparison with a path."""
     place = _place(ws, path).absolute()
     return place.name if place.is_dir() else place.stem
 
 
-def place_of(ws: Workspace, path: str) -> Path:
-    """Where a file or folder is, or a snapshot of this workspace by its name, wherever one asks from; GlanError when it is
-    nowhere."""
+def resolve_path(ws: Workspace, path: str) -> Path:
+    """Return the absolute path of a file, folder or named snapshot.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
     place = _place(ws, path)
     if not place.exists():
-        raise GlanError(f"{path} does not exist: give a file or folder of rows, a workspace, or the name of a snapshot.")
+        raise GlanError(f"{path} does not exist. Give a file or folder of rows, a workspace, or the name of a snapshot.")
     return place.absolute()
 
 
@@ -122,29 +137,29 @@ def _place(ws: Workspace, path: str) -> Path:
     try:
         place, snapshot = Path(path).expanduser(), ws.folder / "snapshots" / path
         return snapshot if not place.exists() and snapshot.is_dir() else place
-    except (OSError, RuntimeError, ValueError):  # no name that a file can have, or of nobody's home
-        raise GlanError(f"{quoted(path)} names no file or folder.") from None
+    except (OSError, RuntimeError, ValueError):  # not a valid file name, or an unknown home directory
+        raise GlanError(f"{quoted(path)} is not a valid path.") from None
 
 
-def _workspace(ws: Workspace) -> Other:
-    def kept() -> Iterator[ForeignRow]:
+def _workspace(ws: Workspace) -> OtherDataset:
+    def kept() -> Iterator[ExternalRow]:
         for page in homework_rows.texts(ws.db):
-            yield from (ForeignRow(text.question, text.answer) for text in page if text.dropped is None)
+            yield from (ExternalRow(text.question, text.answer) for text in page if text.dropped is None)
 
     if not (number := sum(1 for _ in kept())):
-        raise GlanError(f"{ws.folder} keeps no questions, so there is nothing to compare with.")
-    return Other(ws.folder.name, "workspace", number, kept)
+        raise GlanError(f"Workspace {ws.folder} has no kept questions to compare with.")
+    return OtherDataset(ws.folder.name, "workspace", number, kept)
 
 
-def _taken(folder: Path, other: Other, settings: ComparisonSettings, embedder: str, progress: Progress) -> list[str]:
-    """Copy the rows that are compared, at random where there are more than are wanted; their questions.
+def _taken(folder: Path, other: OtherDataset, settings: ComparisonSettings, embedder: str, progress: Progress) -> list[str]:
+    """Copy the rows to compare, sampled if there are too many, and return their questions.
 
-    What an earlier, unfinished run of the same order has copied is used again.
+    The copy of an earlier, unfinished run with the same settings is reused.
     """
     asked = {
         "path": str(settings.path),
         "number": other.number,
-        "most": settings.most,
+        "most": settings.max_rows,
         "seed": settings.seed,
         "embedder": embedder,
     }
@@ -156,11 +171,13 @@ def _taken(folder: Path, other: Other, settings: ComparisonSettings, embedder: s
         return [json.loads(line)[0] for line in file]
 
 
-def _copy(folder: Path, other: Other, settings: ComparisonSettings, progress: Progress) -> None:
+def _copy(folder: Path, other: OtherDataset, settings: ComparisonSettings, progress: Progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = np.random.default_rng(settings.seed)
-    wanted = set(rng.choice(other.number, settings.most, replace=False).tolist()) if other.number > settings.most else None
+    wanted = (
+        set(rng.choice(other.number, settings.max_rows, replace=False).tolist()) if other.number > settings.max_rows else None
+    )
     offsets = []
     with (folder / comparison_store.ROWS).open("wb") as file:
         for number, row in enumerate(other.rows()):
@@ -173,38 +190,41 @@ def _copy(folder: Path, other: Other, settings: ComparisonSettings, progress: Pr
     progress.step("rows read", other.number, other.number)
 
 
-def _embedded(folder: Path, questions: list[str], embedder, progress: Progress) -> Vectors:
-    writer = Writer(folder / comparison_store.VECTORS, embedder)
+def _embedded(folder: Path, questions: list[str], embedder: Embedder, progress: Progress) -> Vectors:
+    writer = VectorWriter(folder / comparison_store.VECTORS, embedder)
     known = read_vectors(writer.folder)
     done = len(known) if known else 0
     rest = iter(enumerate(questions[done:], start=done + 1))
     while some := list(islice(rest, EMBEDDED)):
-        progress.step("their rows embedded", some[0][0] - 1, len(questions))
+        progress.step("rows of the other dataset embedded", some[0][0] - 1, len(questions))
         writer.append([number for number, _ in some], embedder.embed([text for _, text in some]))
-    progress.step("their rows embedded", len(questions), len(questions))
-    return read_vectors(writer.folder)
+    progress.step("rows of the other dataset embedded", len(questions), len(questions))
+    vectors = read_vectors(writer.folder)
+    if vectors is None:
+        raise GlanError("The other dataset has no questions.")
+    return vectors
 
 
 def _both_sets(
     ws: Workspace, name: str, ours: Vectors, own: np.ndarray, theirs: Vectors, settings: ComparisonSettings, progress: Progress
-) -> tuple[dict[str, dict[str, Value]], dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """The measures of both sets, and for rows of each at random: (largest cosine with a row of the other set, places)."""
+) -> tuple[dict[str, dict[str, MetricValue]], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Return the metrics of both datasets, and (largest cosine with the other dataset, rows) for sampled rows of each."""
     sample = min(settings.sample, len(own), len(theirs))
     every = {OURS: (ours, own), THEIRS: (theirs, np.arange(len(theirs)))}
     rng = np.random.default_rng(settings.seed)
     some = min(10_000, len(own), len(theirs))
     pooled = [vectors.rows(np.sort(rng.choice(places, some, replace=False))) for vectors, places in every.values()]
-    centres = metrics.fit_clusters(np.concatenate(pooled), settings.seed)
+    centers = metrics.fit_clusters(np.concatenate(pooled), settings.seed)
     scopes, held = {}, {}
     for done, (side, (vectors, places)) in enumerate(every.items()):
-        progress.step("sets measured", done, 2)
-        scorer = Scorer(vectors.rows, {"": places}, {}, sample, settings.seed, centres)
+        progress.step("datasets measured", done, 2)
+        scorer = Scorer(vectors.rows, {"": places}, {}, sample, settings.seed, centers)
         (scope,) = scorer.run()
         texts = _texts(ws, name, side, vectors, scope.sample)
-        scopes[side] = scope.values | text_values(texts, scope.sampled, settings.seed)
+        scopes[side] = scope.values | text_values(texts, sampled=scope.sampled, seed=settings.seed)
         asked = np.sort(rng.choice(places, min(max(settings.sample, HELD), len(places)), replace=False))
         held[side] = _best(vectors.rows(asked), *every[THEIRS if side == OURS else OURS], progress), asked
-    progress.step("sets measured", 2, 2)
+    progress.step("datasets measured", 2, 2)
     return scopes, held
 
 
@@ -212,15 +232,15 @@ def _texts(ws: Workspace, name: str, side: str, vectors: Vectors, places: np.nda
     if side == THEIRS:
         return [row.question for row in read_rows(ws, name, places.tolist())]
     seqs = vectors.seqs[places].tolist()
-    questions = homework_rows.questions_of(ws.db, seqs)
+    questions = homework_rows.question_texts(ws.db, seqs)
     return [questions.get(seq, "") for seq in seqs]
 
 
 def _best(asked: np.ndarray, vectors: Vectors, places: np.ndarray, progress: Progress) -> np.ndarray:
-    """The largest cosine of each asked vector with any of these rows."""
+    """Return the largest cosine similarity of each query vector with any of the given rows."""
     best = np.full(len(asked), -np.inf, dtype=np.float32)
     for start in range(0, len(places), 2 * BLOCK):
-        progress.step("sets held against one another", start, len(places))
+        progress.step("datasets compared", start, len(places))
         np.maximum(best, (asked @ vectors.rows(places[start : start + 2 * BLOCK]).T).max(axis=1), out=best)
     return best
 
@@ -235,14 +255,15 @@ def _farthest(best: np.ndarray, places: np.ndarray) -> np.ndarray:
     return places[np.argsort(best, kind="stable")[:FAR]]
 
 
-def _bounds(values: np.ndarray, of: int, seed: int) -> tuple[float, float] | tuple[None, None]:
-    return metrics.bootstrap_mean(values, seed) if len(values) < of else (None, None)
+def _share(values: np.ndarray, of: int, seed: int) -> MetricValue:
+    low, high = metrics.bootstrap_interval(values, seed) if len(values) < of else (None, None)
+    return MetricValue(float(values.mean()), low, high, len(values))
 
 
 def _columns(
     drawn: Map, ours: Vectors, theirs: Vectors, similarity: float, seed: int, progress: Progress
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Where each of their rows lies on our map, which of our rows is nearest, and so its discipline."""
+    """Return the map position, cluster, nearest row and discipline of each row of the other dataset."""
     projection, landmark_cluster = drawn.projection()
     known = np.flatnonzero(np.isin(ours.seqs, drawn.seqs))
     if len(known) > REFERENCE:
@@ -251,7 +272,7 @@ def _columns(
     codes = np.asarray(drawn.discipline)[np.searchsorted(drawn.seqs, seqs)]
     parts = []
     for start in range(0, len(theirs), BLOCK):
-        progress.step("rows placed", start, len(theirs))
+        progress.step("rows placed on the map", start, len(theirs))
         x = theirs.rows(np.arange(start, min(start + BLOCK, len(theirs))))
         xy, mark = projection.place(x)
         places, scores = nearest(x, reference, 1)
@@ -259,7 +280,7 @@ def _columns(
         discipline = np.where(score >= similarity, codes[near].astype(np.int32), -1)
         cluster = np.where(score >= similarity, landmark_cluster[mark], -1)
         parts.append((xy, cluster, score, seqs[near], discipline))
-    progress.step("rows placed", len(theirs), len(theirs))
+    progress.step("rows placed on the map", len(theirs), len(theirs))
     columns = zip(comparison_store.COLUMNS, map(np.concatenate, zip(*parts, strict=True)), strict=True)
     return dict(columns), list(drawn.info.disciplines)
 
@@ -267,23 +288,22 @@ def _columns(
 def _gaps(
     ws: Workspace, name: str, theirs: Vectors, best: np.ndarray, held: np.ndarray, similarity: float, seed: int
 ) -> tuple[Gap, ...]:
-    """The themes of the rows that have no neighbour here: k-means, and the words that tell its groups apart. Their rows are
-    counted among those that were held against ours, and scaled to all of the set."""
+    """Group the uncovered rows by k-means and label the groups by keywords; counts are scaled from the sample."""
     places = held[best < similarity]
     if not len(places):
         return ()
     x = theirs.rows(places)
-    groups = metrics.assign(x, centres := metrics.fit_clusters(x, seed, k=THEMES))
+    groups = metrics.assign(x, centers := metrics.fit_clusters(x, seed, k=THEMES))
     texts = [row.question for row in read_rows(ws, name, places.tolist())]
-    terms = keywords(texts, groups, len(centres))
+    terms = keywords(texts, groups, len(centers))
     share = len(theirs) / len(held)
     found: dict[tuple[str, ...], Gap] = {}
-    for group in sorted(range(len(centres)), key=lambda group: -(groups == group).sum()):
+    for group in sorted(range(len(centers)), key=lambda group: -(groups == group).sum()):
         inside = np.flatnonzero(groups == group)
         if len(inside):
-            middle = int(places[inside[(x[inside] @ centres[group]).argmax()]])
+            middle = int(places[inside[(x[inside] @ centers[group]).argmax()]])
             words = tuple(terms[group])
-            known = found.get(words, Gap(words, 0, middle))  # two groups of the same words are one theme to those who read them
+            known = found.get(words, Gap(words, 0, middle))  # groups with the same keywords are one theme to readers
             found[words] = replace(known, rows=known.rows + round(len(inside) * share))
     return tuple(sorted(found.values(), key=lambda gap: -gap.rows))
 
@@ -292,7 +312,7 @@ def _clusters(drawn: Map, cluster: np.ndarray) -> tuple[ClusterShare, ...]:
     kept = np.asarray(drawn.cluster)[np.asarray(drawn.dropped) == 0]
     number = len(drawn.info.clusters)
     here, there = (np.bincount(np.asarray(column) + 1, minlength=number + 1) for column in (kept, cluster))
-    labels = ["in no cluster", *(c.label for c in drawn.info.clusters)]
+    labels = ["no cluster", *(c.label for c in drawn.info.clusters)]
     return tuple(
         ClusterShare(id, label, int(a), int(b))
         for id, (label, a, b) in enumerate(zip(labels, here, there, strict=True), start=-1)

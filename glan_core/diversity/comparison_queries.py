@@ -1,4 +1,4 @@
-"""What a page asks of a comparison: which points of both sets are drawn, both sets' measures, both sets' share of the taxonomy."""
+"""Comparison queries: points, metric table and taxonomy shares of both datasets for display."""
 
 from collections.abc import Mapping
 
@@ -8,16 +8,25 @@ import pandas as pd
 
 from glan_core.diversity.comparison_store import OURS, THEIRS, Comparison, Points
 from glan_core.diversity.map_store import Map
-from glan_core.diversity.metric_store import MEASURES, Value
+from glan_core.diversity.metric_store import METRICS, MetricValue
 from glan_core.figures.comparison import ONLY_HERE, ONLY_THERE, SHARED_HERE, SHARED_THERE
 from glan_core.taxonomy import hierarchy
 
-SIDES = (SHARED_HERE, SHARED_THERE, ONLY_HERE, ONLY_THERE)  # in the order in which they are drawn
+SIDES = (SHARED_HERE, SHARED_THERE, ONLY_HERE, ONLY_THERE)  # in drawing order
 
 
-def both_sets(shown: Map, points: Points, similarity: float) -> pd.DataFrame:
-    """The rows of both sets that were held against all of the other: seq, x, y, name (of `SIDES`) and similarity to the
-    nearest row of the other set. A row of the other set has its number as -1 - number for its `seq`."""
+def comparison_points(shown: Map, points: Points, similarity: float) -> pd.DataFrame:
+    """Return the sampled rows of both datasets for the map.
+
+    Args:
+        shown: Map of this workspace.
+        points: Rows of the comparison.
+        similarity: Cosine similarity above which a row is covered.
+
+    Returns:
+        Columns `seq`, `x`, `y`, `name` (one of `SIDES`) and `similarity` (to the nearest row of the other dataset). Row `k`
+        of the other dataset has `seq` -1 - k.
+    """
     ours = np.isin(points.held_ours, shown.seqs)
     seqs = np.asarray(points.held_ours)[ours]
     here, there = np.asarray(shown.xy)[np.searchsorted(shown.seqs, seqs)], np.asarray(points.xy)[points.held_theirs]
@@ -33,30 +42,45 @@ def both_sets(shown: Map, points: Points, similarity: float) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def measure_rows(comparison: Comparison) -> pd.DataFrame:
-    """Both sets' measures: measure, ours, theirs, difference (theirs less ours, as texts), and which set is the more diverse
-    by it ('ours', 'theirs', or '' where their intervals overlap or neither way is better)."""
+def metric_table(comparison: Comparison) -> pd.DataFrame:
+    """Return the metrics of both datasets as formatted text.
+
+    Returns:
+        Columns `measure`, `ours`, `theirs`, `difference` (theirs minus ours), and `more`, the more diverse dataset: 'ours',
+        'theirs', or '' if the intervals overlap or the metric has no direction.
+    """
     ours, theirs = comparison.scopes[OURS], comparison.scopes[THEIRS]
     rows = [
-        (name, said(ours[name], name), said(theirs[name], name), f"{_number(theirs[name].value - ours[name].value, name, '+')}",
+        (name, format_value(ours[name], name), format_value(theirs[name], name), f"{_number(theirs[name].value - ours[name].value, name, '+')}",
          _more(name, ours[name], theirs[name]))
-        for name in MEASURES if name in ours and name in theirs
+        for name in METRICS if name in ours and name in theirs
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["measure", "ours", "theirs", "difference", "more"])
 
 
-def said(value: Value, measure: str) -> str:
-    """A value with its interval where it is an estimate: '0.81 (0.80 to 0.82)'."""
+def format_value(value: MetricValue, measure: str) -> str:
+    """Format a value with its confidence interval: '0.81 (0.80 to 0.82)'."""
     text = _number(value.value, measure)
-    return text if value.low is None else f"{text} ({_number(value.low, measure)} to {_number(value.high, measure)})"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} ({_number(value.low, measure)} to {_number(value.high, measure)})"
 
 
-def taxonomy_rows(
+def taxonomy_table(
     tree: nx.DiGraph, ours: Mapping[str, int], theirs: Mapping[str, int], focus: str | None = None
 ) -> pd.DataFrame:
-    """How both sets spread over the fields, or with a focus over the disciplines below it (of one discipline: those beside
-    it): id, name, ours and theirs in percent of the set, and the rows of each; what both lack is left out. `ours` and
-    `theirs` count rows by discipline. Most of theirs first."""
+    """Return how both datasets spread over the fields, or over the disciplines below a node.
+
+    Args:
+        tree: Taxonomy.
+        ours: Rows per discipline of this workspace.
+        theirs: Rows per discipline of the other dataset.
+        focus: Node ID; for a discipline, its siblings are shown.
+
+    Returns:
+        Columns `id`, `name`, `ours` and `theirs` (percent), `our_rows` and `their_rows`, by descending `theirs`. Nodes without
+        rows in both datasets are omitted.
+    """
     if focus and tree.nodes[focus]["node"].kind == "discipline":
         focus = tree.nodes[focus]["node"].parent_id
     ids = [node.id for node in hierarchy.walk(tree) if node.kind == "field"] if focus is None else []
@@ -71,25 +95,25 @@ def taxonomy_rows(
     return frame.sort_values(["theirs", "ours"], ascending=False, kind="stable", ignore_index=True)
 
 
-def our_disciplines(shown: Map) -> dict[str, int]:
-    """How many rows of a map that are in the dataset each discipline has."""
+def kept_rows_by_discipline(shown: Map) -> dict[str, int]:
+    """Return the kept rows per discipline of a map."""
     counts = np.bincount(np.asarray(shown.discipline)[np.asarray(shown.dropped) == 0], minlength=len(shown.info.disciplines))
     return dict(zip(shown.info.disciplines, counts.tolist(), strict=False))
 
 
-def reach(tree: nx.DiGraph, counts: Mapping[str, int]) -> int:
-    """How many disciplines of the taxonomy a set has rows in."""
+def covered_disciplines(tree: nx.DiGraph, counts: Mapping[str, int]) -> int:
+    """Return the number of disciplines of the taxonomy with at least one row."""
     return sum(1 for id, rows in counts.items() if rows and id in tree)
 
 
 def _number(value: float, measure: str, sign: str = "") -> str:
-    about = MEASURES[measure]
+    about = METRICS[measure]
     return f"{value:{sign},.{about.digits}f}{about.unit}"
 
 
-def _more(measure: str, ours: Value, theirs: Value) -> str:
-    better = MEASURES[measure].better
-    ends = [(value.value, value.value) if value.low is None else (value.low, value.high) for value in (ours, theirs)]
+def _more(measure: str, ours: MetricValue, theirs: MetricValue) -> str:
+    better = METRICS[measure].better
+    ends = [(v.value if v.low is None else v.low, v.value if v.high is None else v.high) for v in (ours, theirs)]
     if better is None or (ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1]):
         return ""
     return THEIRS if (theirs.value > ours.value) == (better == "higher") else OURS

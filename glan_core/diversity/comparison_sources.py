@@ -1,37 +1,45 @@
-"""Which other datasets a workspace can be compared with: its snapshots, the workspaces beside it, files that it was given."""
+"""Datasets a workspace can be compared with: its snapshots, other workspaces and uploaded files."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from glan_core.dataset.snapshots import list_snapshots
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.formatting import plural
-from glan_core.io.dataset_reader import read_foreign
-from glan_core.io.uploads import keep_file, kept_files
-from glan_core.workspace import Workspace, found_in
+from glan_core.io.dataset_reader import read_dataset
+from glan_core.io.uploads import store_upload, uploaded_files
+from glan_core.workspace import Workspace, find_workspaces
 
-FOLDER = "datasets"  # of a workspace: the files it was given to be compared with
+FOLDER = "datasets"  # workspace folder of uploaded datasets
 
 
 @dataclass(frozen=True, slots=True)
-class OtherSet:
-    """A dataset that can be compared with: the path that an order takes, and what people read."""
+class ComparisonSource:
+    """A dataset to compare with: its path in the settings and its label."""
 
     path: str
     said: str
 
 
-def other_sets(ws: Workspace, home: Path) -> list[OtherSet]:
-    """The files that were given to a workspace, its snapshots with the newest first, and the other workspaces below `home`."""
-    files = [OtherSet(str(path), f"{path.name} · a file kept here") for path in kept_files(ws.folder / FOLDER)]
+def comparison_sources(ws: Workspace, home: Path) -> list[ComparisonSource]:
+    """Return the uploaded files, the snapshots (newest first) and the other workspaces below `home`."""
+    files = [ComparisonSource(str(path), f"{path.name} · uploaded file") for path in uploaded_files(ws.folder / FOLDER)]
     snapshots = [
-        OtherSet(str(ws.folder / "snapshots" / one.name), f"{one.name} · snapshot, {plural(one.number, 'pair')}")
+        ComparisonSource(str(ws.folder / "snapshots" / one.name), f"{one.name} · snapshot, {plural(one.number, 'pair')}")
         for one in list_snapshots(ws)
     ]
-    beside = [folder for folder in found_in(home) if folder.resolve() != ws.folder.resolve()]
-    return [*files, *snapshots, *(OtherSet(str(folder), f"{folder.name} · workspace") for folder in beside)]
+    beside = [folder for folder in find_workspaces(home) if folder.resolve() != ws.folder.resolve()]
+    return [*files, *snapshots, *(ComparisonSource(str(folder), f"{folder.name} · workspace") for folder in beside)]
 
 
-def store_set(ws: Workspace, name: str, data: BinaryIO) -> Path:
-    """Keep another dataset's file (`keep_file`). GlanError, and nothing is kept, where no questions are recognised in it."""
-    return keep_file(ws.writable_folder(FOLDER), name, data, read_foreign)
+def store_dataset(ws: Workspace, name: str, data: BinaryIO) -> Path:
+    """Store an uploaded dataset.
+
+    Raises:
+        GlanError: If no questions are recognized in the file. Nothing is stored then.
+    """
+
+    def check(file: Path) -> None:
+        read_dataset(file)
+
+    return store_upload(ws.writable_folder(FOLDER), name, data, check)

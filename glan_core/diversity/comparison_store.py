@@ -1,9 +1,9 @@
-"""Comparisons on disk: another dataset's rows, their vectors, their places on the map, and what was found.
+"""Comparison store: the compared rows of another dataset, their vectors and map positions, and the results.
 
-compare/<name>/rows.jsonl, offsets.npy   the rows that were taken of it
-compare/<name>/vectors/                  their vectors (`vectors`), row k under the number k + 1
-compare/<name>/<column>.npy              a value for each row, or for each that was held against the other set
-compare/<name>/comparison.json           what was found; without it the comparison is not finished
+compare/<name>/rows.jsonl, offsets.npy   copied rows of the other dataset
+compare/<name>/vectors/                  their vectors (`vector_store`); row k has number k + 1
+compare/<name>/<column>.npy              one value per row, or per sampled row
+compare/<name>/comparison.json           results; its absence marks an unfinished comparison
 """
 
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from glan_core.diversity.metric_store import Scopes, Value, scopes_of
+from glan_core.diversity.metric_store import MetricValue, Scopes, parse_scopes
 from glan_core.diversity.vector_store import write_json
 from glan_core.errors import GlanError
 from glan_core.ids import slug
-from glan_core.io.dataset_reader import ForeignRow
+from glan_core.io.dataset_reader import ExternalRow
 from glan_core.workspace import Workspace
 
 FOLDER = "compare"
@@ -29,7 +29,14 @@ HELD = ("held_ours", "covered_ours", "held_theirs", "covered_theirs")
 
 @dataclass(frozen=True, slots=True)
 class ClusterShare:
-    """A cluster of the map: how many rows of each set it holds. `id` -1: in no cluster."""
+    """Rows of each dataset in one cluster of the map.
+
+    Attributes:
+        id: Cluster number, -1 for rows in no cluster.
+        label: Keywords of the cluster.
+        ours: Rows of this workspace.
+        theirs: Rows of the other dataset.
+    """
 
     id: int
     label: str
@@ -39,7 +46,13 @@ class ClusterShare:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A theme of the other set that this workspace does not cover: the words that tell it, how many rows, one of them."""
+    """A theme of the other dataset that this workspace does not cover.
+
+    Attributes:
+        terms: Keywords.
+        rows: Estimated number of rows.
+        example: Row number of a central example.
+    """
 
     terms: tuple[str, ...]
     rows: int
@@ -48,15 +61,32 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found when another dataset was laid over this one.
+    """Results of comparing another dataset with this workspace.
 
-    `rows` of its `number` rows were taken, `own` of this workspace held against them. `scopes`: 'ours' and 'theirs' ->
-    measure -> value, both on samples of one size and the same clusters. A row is covered by the other set when that has a
-    neighbour of at least `similarity`: `only_ours`, `only_theirs` are the percent that are not. `clusters` counts both sets,
-    theirs only where they are covered; `gaps` are the themes of those that are not, the largest first. `disciplines` counts
-    their rows by the discipline of their nearest row here, '' where that is below the similarity. `far_ours` (`seq`) and
-    `far_theirs` (row numbers) are sampled rows that the other set covers least, the least first. `drawn_at` tells the map
-    that the places are on: they fit it while its `drawn_at` is the same.
+    A row is covered if the other dataset has a row with a cosine similarity of at least `similarity`.
+
+    Attributes:
+        name: Name of the comparison.
+        path: Path of the other dataset.
+        form: Format of the other dataset.
+        embedder: Name of the embedder.
+        about: Sentence about what the embedder measures.
+        dims: Dimensions of the map.
+        drawn_at: `drawn_at` of the map that the positions belong to.
+        number: Rows of the other dataset.
+        rows: Rows of the other dataset that were compared.
+        own: Rows of this workspace that were compared.
+        similarity: Cosine similarity above which a row is covered.
+        seed: Sampling seed.
+        made_at: Time of the comparison in seconds since the epoch.
+        scopes: Metrics of 'ours' and 'theirs', on samples of equal size with the same clusters.
+        only_ours: Percent of our rows that are not covered.
+        only_theirs: Percent of their rows that are not covered.
+        clusters: Rows per cluster; of theirs only covered ones.
+        gaps: Themes of their uncovered rows, largest first.
+        disciplines: Their rows by the discipline of the nearest row, '' if none is similar enough.
+        far_ours: `seq` of our least covered sampled rows.
+        far_theirs: Row numbers of their least covered sampled rows.
     """
 
     name: str
@@ -73,8 +103,8 @@ class Comparison:
     seed: int
     made_at: float
     scopes: Scopes
-    only_ours: Value
-    only_theirs: Value
+    only_ours: MetricValue
+    only_theirs: MetricValue
     clusters: tuple[ClusterShare, ...]
     gaps: tuple[Gap, ...]
     disciplines: dict[str, int]
@@ -83,18 +113,25 @@ class Comparison:
 
     @property
     def missing_there(self) -> tuple[ClusterShare, ...]:
-        """Clusters that only this workspace has rows in, the largest first."""
+        """Clusters without rows of the other dataset, largest first."""
         return tuple(sorted((c for c in self.clusters if c.id >= 0 and c.ours and not c.theirs), key=lambda c: -c.ours))
 
 
 @dataclass(frozen=True)
 class Points:
-    """The other set's rows on the map, row by row: `xy`, `cluster` (-1 none, or too far from all rows), `similarity` to the
-    nearest of up to 20,000 rows of this workspace and its `seq` (`nearest`), `discipline`: a place in `disciplines`, -1 for
-    none near enough.
+    """Rows of the other dataset on the map; arrays are memory-mapped.
 
-    Some rows of each set, at random where there are many, were held against every row of the other: `held_ours` (`seq`) and
-    `held_theirs` (row numbers), both ascending, with the largest similarity that was found (`covered_ours`, `covered_theirs`).
+    Attributes:
+        xy: `(n, dims) float32` positions.
+        cluster: `(n,)` cluster numbers, -1 for none or if no row is similar enough.
+        similarity: `(n,)` cosine similarity to the nearest of up to 20,000 rows of this workspace.
+        nearest: `(n,)` `seq` of that row.
+        discipline: `(n,)` index into `disciplines`, -1 if no row is similar enough.
+        held_ours: `seq` of our sampled rows, ascending.
+        covered_ours: Their largest cosine similarity to any row of the other dataset.
+        held_theirs: Row numbers of sampled rows of the other dataset, ascending.
+        covered_theirs: Their largest cosine similarity to any row of this workspace.
+        disciplines: Discipline IDs.
     """
 
     xy: np.ndarray
@@ -109,26 +146,26 @@ class Points:
     disciplines: tuple[str, ...]
 
 
-def folder_of(ws: Workspace, name: str) -> Path:
-    """Where a comparison is, or would be."""
+def comparison_folder(ws: Workspace, name: str) -> Path:
+    """Return the folder of a comparison."""
     return ws.folder / FOLDER / slug(name)
 
 
 def list_comparisons(ws: Workspace) -> list[Comparison]:
-    """The finished comparisons of a workspace, the newest first."""
+    """Return the finished comparisons, newest first."""
     found = [_read(path) for path in (ws.folder / FOLDER).glob(f"*/{INFO}")]
     return sorted(found, key=lambda comparison: -comparison.made_at)
 
 
 def read_comparison(ws: Workspace, name: str) -> Comparison | None:
-    """A comparison by its name; None where there is none that is finished."""
-    file = folder_of(ws, name) / INFO
+    """Return a finished comparison, or None."""
+    file = comparison_folder(ws, name) / INFO
     return _read(file) if file.is_file() else None
 
 
 def write_comparison(ws: Workspace, comparison: Comparison, columns: dict[str, np.ndarray], disciplines: list[str]) -> None:
-    """Keep what was found; it counts from then on."""
-    folder = folder_of(ws, comparison.name)
+    """Store a comparison; writing its info file last marks it as finished."""
+    folder = comparison_folder(ws, comparison.name)
     for name, values in columns.items():
         np.save(folder / f"{name}.npy", values)
     write_json(folder / "disciplines.json", disciplines)
@@ -136,37 +173,42 @@ def write_comparison(ws: Workspace, comparison: Comparison, columns: dict[str, n
 
 
 def remove_comparison(ws: Workspace, name: str) -> None:
-    """Forget a comparison and the copy of the other set's rows; nothing happens where there is none."""
-    shutil.rmtree(folder_of(ws, name), ignore_errors=True)
+    """Delete a comparison and its copy of the other dataset; does nothing if it does not exist."""
+    shutil.rmtree(comparison_folder(ws, name), ignore_errors=True)
 
 
 def read_points(ws: Workspace, name: str) -> Points:
-    """Where the rows of a finished comparison lie; the arrays are maps of files."""
-    folder = folder_of(ws, name)
+    """Return the rows of a finished comparison.
+
+    Raises:
+        GlanError: If the comparison is not finished.
+    """
+    folder = comparison_folder(ws, name)
     try:
-        columns = [np.load(folder / f"{column}.npy", mmap_mode="r") for column in COLUMNS + HELD]
-        return Points(*columns, tuple(json.loads((folder / "disciplines.json").read_text(encoding="utf-8"))))
+        columns = {column: np.load(folder / f"{column}.npy", mmap_mode="r") for column in COLUMNS + HELD}
+        disciplines = tuple(json.loads((folder / "disciplines.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise GlanError(f"The comparison with {name} is not finished: compare again.") from None
+        raise GlanError(f"The comparison with {name} is not finished. Run it again.") from None
+    return Points(**columns, disciplines=disciplines)
 
 
-def read_rows(ws: Workspace, name: str, numbers: list[int]) -> list[ForeignRow]:
-    """Some rows of the other set, by their numbers from 0; reads no more than those."""
-    folder = folder_of(ws, name)
+def read_rows(ws: Workspace, name: str, numbers: list[int]) -> list[ExternalRow]:
+    """Return rows of the other dataset by row number, reading only those."""
+    folder = comparison_folder(ws, name)
     offsets = np.load(folder / OFFSETS, mmap_mode="r")
     rows = []
     with (folder / ROWS).open("rb") as file:
         for number in numbers:
             file.seek(int(offsets[number]))
-            rows.append(ForeignRow(*json.loads(file.readline())))
+            rows.append(ExternalRow(*json.loads(file.readline())))
     return rows
 
 
 def _read(file: Path) -> Comparison:
     data = json.loads(file.read_text(encoding="utf-8"))
     values = {
-        "scopes": scopes_of(data["scopes"]),
-        "only_ours": Value(**data["only_ours"]), "only_theirs": Value(**data["only_theirs"]),
+        "scopes": parse_scopes(data["scopes"]),
+        "only_ours": MetricValue(**data["only_ours"]), "only_theirs": MetricValue(**data["only_theirs"]),
         "gaps": tuple(Gap(**{**item, "terms": tuple(item["terms"])}) for item in data["gaps"]),
         "clusters": tuple(ClusterShare(**item) for item in data["clusters"]),
         "far_ours": tuple(data["far_ours"]), "far_theirs": tuple(data["far_theirs"]),

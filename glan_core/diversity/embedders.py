@@ -1,9 +1,9 @@
-"""Who turns questions into vectors: a model of this machine, an endpoint, or words alone.
+"""Embedders: turn questions into vectors with a local model, an endpoint, or hashed words.
 
     embedder = open_embedder("auto")
-    embedder.embed(["What is a prime number?"])  # float32, one row a text, each of length 1
+    embedder.embed(["What is a prime number?"])  # (1, dim) float32, unit length
 
-Scores of different embedders do not compare: each says in `about` what its distances mean.
+Similarities of different embedders are not comparable; `about` says what the distances of an embedder mean.
 """
 
 from collections.abc import Sequence
@@ -16,53 +16,65 @@ from glan_core.errors import GlanError
 if TYPE_CHECKING:
     import numpy as np
 
-WORD_FEATURES = 2**18  # of the hash; a clash of two words among them is rare enough not to matter
+WORD_FEATURES = 2**18  # hash buckets; collisions are rare enough to ignore
 WORD_DIMS = 384
-WORD_AXES = 8  # of the 384 for each word
-TOKENS = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w\w+"  # words; single signs in scripts that do not part words
+WORD_AXES = 8  # of the 384 dimensions per word
+TOKENS = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w\w+"  # words; single characters in scripts without word separators
 BATCH = 32
 HUB_SECONDS = 3.0
 
 
 class Embedder(Protocol):
-    """`name` says which one it is, wherever its vectors are kept; `about` is one sentence on what its distances mean."""
+    """Turns texts into unit vectors.
+
+    Attributes:
+        name: Identifier under which vectors are stored.
+        dim: Vector dimension.
+        about: One sentence about what the distances mean.
+    """
 
     name: str
     dim: int
     about: str
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
-        """A float32 row of length 1 for each text, the same for the same text every time."""
+        """Return `(len(texts), dim) float32` unit vectors, deterministic for a given text."""
+        ...
 
 
 def open_embedder(spec: str, base_url: str | None = None) -> Embedder:
-    """The embedder that a spec stands for (see `orders.EmbedderSettings`), ready to work.
+    """Open an embedder.
 
-    GlanError when it can't be had: within seconds, also offline. 'auto' always gives one, and its `about` says which.
+    Args:
+        spec: Embedder specification (see `settings.EmbedderSettings`). 'auto' never fails.
+        base_url: Endpoint of an 'openai:' embedder.
+
+    Raises:
+        GlanError: If the embedder is not available; raised within seconds, also offline.
     """
     kind, _, rest = check_embedder(spec).partition(":")
     if spec == AUTO:
         return _automatic()
     if spec == WORDS:
-        return Words()
+        return WordEmbedder()
     if kind == "openai":
-        from glan_core.diversity.openai_embedder import RemoteEmbedder
+        from glan_core.diversity.openai_embedder import OpenAIEmbedder
 
-        return RemoteEmbedder(rest.strip(), base_url)
-    return SentenceModel(rest.strip())
+        return OpenAIEmbedder(rest.strip(), base_url)
+    return SentenceEmbedder(rest.strip())
 
 
 def _automatic() -> Embedder:
     try:
-        return SentenceModel(DEFAULT_MODEL)
+        return SentenceEmbedder(DEFAULT_MODEL)
     except GlanError:
-        return Words(f" It stands in for {DEFAULT_MODEL}, which could not be loaded.")
+        return WordEmbedder(f" {DEFAULT_MODEL} could not be loaded.")
 
 
-class Words:
-    """Words, hashed and projected at random to 384 axes: needs nothing, knows no meaning.
+class WordEmbedder:
+    """Hashed words, randomly projected to 384 dimensions: needs no model and captures no meaning.
 
-    Nothing is learnt, so a text has the same vector whatever the other texts are, today and in ten years.
+    Nothing is fitted, so the vector of a text never depends on other texts.
     """
 
     name, dim = WORDS, WORD_DIMS
@@ -70,24 +82,24 @@ class Words:
     def __init__(self, why: str = "") -> None:
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        self.about = f"Made from words alone: it measures which words questions share, not what they mean.{why}"
+        self.about = f"Based on words only: it measures which words questions share, not what they mean.{why}"
         options = {"n_features": WORD_FEATURES, "token_pattern": TOKENS, "dtype": "float32"}
-        self._telling = HashingVectorizer(stop_words="english", **options)
+        self._content = HashingVectorizer(stop_words="english", **options)
         self._every = HashingVectorizer(**options)
         self._axes = _word_axes()
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
-        """See Embedder. A text of stop words alone is told by those; one without words gets a vector of its own kind."""
-        rows = (self._telling.transform(texts) @ self._axes).toarray()
+        """Embed texts; a text of stopwords only is embedded by those, and a text without words gets a default vector."""
+        rows = (self._content.transform(texts) @ self._axes).toarray()
         if bare := [n for n, row in enumerate(rows) if not row.any()]:
             rows[bare] = (self._every.transform([texts[n] for n in bare]) @ self._axes).toarray()
         return unit_rows(rows)
 
 
-class SentenceModel:
-    """A sentence-transformers model, or a plain transformers one whose token vectors are averaged: a folder or a hub name.
+class SentenceEmbedder:
+    """A sentence-transformers model, or a transformers model with mean pooling, from a folder or the Hub.
 
-    Safetensors only, no code from the model's folder.
+    Only safetensors weights are loaded, and no code from the model repository is executed.
     """
 
     def __init__(self, path_or_name: str) -> None:
@@ -99,24 +111,30 @@ class SentenceModel:
             self._model = SentenceTransformer(
                 path_or_name, trust_remote_code=False, local_files_only=cached, model_kwargs={"use_safetensors": True}
             )
-        except Exception as error:  # whatever a broken folder or a foreign format makes the libraries raise
+        except Exception as error:  # libraries raise many exception types for broken or unknown model folders
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise _not_loaded(path_or_name, first) from None
-        self.dim = int(self._model.get_embedding_dimension())
-        self.about = f"Made by {path_or_name}: it measures what questions mean, as this model sees it."
+        dimension = self._model.get_embedding_dimension()
+        if dimension is None:
+            raise _not_loaded(path_or_name, "it does not state its embedding dimension.")
+        self.dim = int(dimension)
+        self.about = f"Embedded with {path_or_name}: it measures similarity of meaning as this model sees it."
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
-        """See Embedder. A text beyond the model's length is cut there."""
+        """Embed texts, truncated to the maximum length of the model."""
         return unit_rows(self._model.encode(list(texts), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True))
 
 
 def _find(path_or_name: str) -> bool:
-    """Make sure that a model can be had at all, before slow libraries are loaded to retry for a minute; whether it is on
-    this machine already. GlanError when it is neither here nor on a hub that answers."""
+    """Return whether a model is stored locally, without loading slow libraries that retry for a minute.
+
+    Raises:
+        GlanError: If the model is neither stored locally nor available on the Hub.
+    """
     if Path(path_or_name).expanduser().is_dir():
         return True
     if path_or_name.startswith((".", "/", "~")) or path_or_name.count("/") > 1:
-        raise _not_loaded(path_or_name, "there is no such folder.")
+        raise _not_loaded(path_or_name, "the folder does not exist.")
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -125,28 +143,28 @@ def _find(path_or_name: str) -> bool:
         if isinstance(huggingface_hub.try_to_load_from_cache(path_or_name, "config.json"), str):
             return True
         if constants.HF_HUB_OFFLINE:
-            raise _not_loaded(path_or_name, "it is not on this machine, and the model hub may not be asked (HF_HUB_OFFLINE).")
+            raise _not_loaded(path_or_name, "it is not stored locally, and access to the Hub is disabled (HF_HUB_OFFLINE).")
         huggingface_hub.HfApi().model_info(path_or_name, timeout=HUB_SECONDS)
     except HFValidationError:
-        raise _not_loaded(path_or_name, "that is neither a folder nor a name of the model hub.") from None
+        raise _not_loaded(path_or_name, "it is neither a folder nor a valid Hub model ID.") from None
     except HfHubHTTPError:
-        raise _not_loaded(path_or_name, "the model hub does not have it, or not for you.") from None
+        raise _not_loaded(path_or_name, "it does not exist on the Hub, or you have no access to it.") from None
     except GlanError:
         raise
-    except Exception:  # of the hub's HTTP library, which is not ours to know
-        raise _not_loaded(path_or_name, "it is not on this machine, and the model hub can't be reached.") from None
+    except Exception:  # the exception types of the Hub's HTTP client are not part of its API
+        raise _not_loaded(path_or_name, "it is not stored locally, and the Hub cannot be reached.") from None
     return False
 
 
 def _not_loaded(path_or_name: str, why: str) -> GlanError:
     return GlanError(
-        f"The model {path_or_name!r} cannot be loaded: {why} Give a folder with config, tokenizer and safetensors weights, "
-        "a name that the model hub knows, or the embedder 'words', which needs no model."
+        f"Model {path_or_name!r} cannot be loaded: {why} Use a folder with config, tokenizer and safetensors weights, a Hub "
+        "model ID, or the embedder 'words', which needs no model."
     )
 
 
 def unit_rows(rows: "np.ndarray") -> "np.ndarray":
-    """Rows as float32 of length 1; one that is all zero or not finite becomes the first axis."""
+    """Normalize rows to unit length as float32; zero or non-finite rows become the first unit vector."""
     import numpy as np
 
     rows = np.array(rows, dtype=np.float32, ndmin=2)
@@ -157,11 +175,14 @@ def unit_rows(rows: "np.ndarray") -> "np.ndarray":
 
 
 def _word_axes():
-    """A sparse random projection (Kane, Nelson 2014, arXiv 1012.1577): each hashed word goes to eight axes, up or down."""
+    """Return a sparse random projection that maps each hashed word to eight signed axes.
+
+    Source: Kane, Nelson, 2014, arXiv 1012.1577.
+    """
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    draw = np.random.RandomState(20240220)  # its numbers are promised never to change, those of newer generators are not
+    draw = np.random.RandomState(20240220)  # RandomState streams are guaranteed stable across NumPy versions
     axes = draw.randint(0, WORD_DIMS, WORD_FEATURES * WORD_AXES)
     signs = (draw.randint(0, 2, WORD_FEATURES * WORD_AXES) * 2 - 1).astype(np.float32)
     starts = np.arange(0, len(axes) + 1, WORD_AXES)

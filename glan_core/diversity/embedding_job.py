@@ -1,34 +1,38 @@
-"""The run that embeds: every question without a vector gets one, and every question that was edited since gets a new one."""
+"""Embedding job: embeds every question that has no vector or was edited since."""
 
 from collections.abc import Iterator
 from itertools import islice
 
 from glan_core.diversity.embedders import Embedder, open_embedder
 from glan_core.diversity.settings import WORDS, EmbedderSettings, EmbeddingSettings
-from glan_core.diversity.vector_store import Vectors, Writer, folder_of, read_vectors
+from glan_core.diversity.vector_store import Vectors, VectorWriter, read_vectors, vector_folder
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows, record_rows
 
-ROWS = 2000  # vectors that are stored together: at most so many are made again after a kill
-SLOW_ROWS = 256  # of an embedder that takes seconds for them
+ROWS = 2000  # vectors stored per batch; at most this many are recomputed after a kill
+SLOW_ROWS = 256  # batch size for embedders that take seconds per batch
 
 
 def embed_rows(ws: Workspace, settings: EmbeddingSettings, progress: Progress) -> str:
-    """Bring the vectors of an embedder in line with the questions; one sentence about what was done."""
-    embedder, made = bring_up_to_date(ws, settings, progress)
+    """Embed all questions that need a vector.
+
+    Returns:
+        One sentence about the result.
+    """
+    embedder, made = embed_missing(ws, settings, progress)
     if not made:
-        return f"Every question has its vector already. {embedder.about}"
+        return f"All questions are embedded already. {embedder.about}"
     return f"Embedded {plural(made, 'question')}. {embedder.about}"
 
 
-def bring_up_to_date(ws: Workspace, settings: EmbedderSettings, progress: Progress) -> tuple[Embedder, int]:
-    """Embed what is missing; the embedder, and how many vectors were made."""
+def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress) -> tuple[Embedder, int]:
+    """Embed missing and edited questions; return the embedder and the number of new vectors."""
     progress.step("embedder loaded", 0, 1)
     embedder = open_embedder(settings.embedder, settings.base_url)
     progress.step("embedder loaded", 1, 1)
-    writer = Writer(folder_of(ws, embedder.name), embedder)
+    writer = VectorWriter(vector_folder(ws, embedder.name), embedder)
     newest, last_event = homework_rows.last_seq(ws.db), record_rows.last_event(ws.db)
     known = read_vectors(writer.folder)
     edited = record_rows.edited_questions(ws.db, writer.info.last_event) if known else []
@@ -44,18 +48,22 @@ def bring_up_to_date(ws: Workspace, settings: EmbedderSettings, progress: Progre
     return embedder, made
 
 
-def needed_vectors(ws: Workspace, embedder: str) -> Vectors:
-    """The vectors of an embedder that was just brought up to date; GlanError where there is no question at all."""
-    vectors = read_vectors(folder_of(ws, embedder))
+def existing_vectors(ws: Workspace, embedder: str) -> Vectors:
+    """Return the vectors of an embedder.
+
+    Raises:
+        GlanError: If there are none.
+    """
+    vectors = read_vectors(vector_folder(ws, embedder))
     if vectors is None:
-        raise GlanError("There are no questions yet: generate some first.")
+        raise GlanError("The workspace has no questions. Generate some first.")
     return vectors
 
 
 def batches(
     ws: Workspace, embedder: Embedder, known: Vectors | None, edited: list[tuple[int, str]], newest: int
 ) -> Iterator[tuple[list[int], list[str]]]:
-    """What has to be embedded, as (seqs, texts): edited questions first, then those that are newer than the newest vector."""
+    """Yield (seqs, texts) to embed: edited questions first, then those newer than the newest vector."""
     size = ROWS if embedder.name == WORDS else SLOW_ROWS
     after = known.last_seq if known else 0
     older = [(seq, text) for seq, text in edited if seq <= after]

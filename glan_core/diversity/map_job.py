@@ -1,15 +1,16 @@
-"""The run that makes a map, or has new questions join the one there is: its points keep their places."""
+"""Map job: creates a diversity map, or adds new questions to the existing one without moving its points."""
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
-from glan_core.diversity import clusters as islands
+from glan_core.diversity import clusters as clustering
 from glan_core.diversity import map_store
 from glan_core.diversity.embedders import Embedder
-from glan_core.diversity.embedding_job import bring_up_to_date, needed_vectors
+from glan_core.diversity.embedding_job import embed_missing, existing_vectors
 from glan_core.diversity.map_store import Cluster, Map, MapInfo, read_map, write_map
 from glan_core.diversity.nearest_neighbors import nearest_earlier
 from glan_core.diversity.projection import Projection, choose_landmarks, fit
@@ -19,14 +20,18 @@ from glan_core.formatting import plural
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
 
-PLACED = 4096  # rows that are placed together
-OTHERS = "others"  # what the 255th teacher, level or strategy and all after it are called
+PLACED = 4096  # rows placed per batch
+OTHERS = "others"  # label of the 255th and further teachers, levels or strategies
 
 
-def make_map(ws: Workspace, settings: MapSettings, progress: Progress) -> str:
-    """Embed what is missing, then draw a map or bring the one there is up to date; one sentence about what was done."""
-    embedder, _ = bring_up_to_date(ws, settings, progress)
-    vectors = needed_vectors(ws, embedder.name)
+def create_map(ws: Workspace, settings: MapSettings, progress: Progress) -> str:
+    """Embed missing questions, then create or update the map.
+
+    Returns:
+        One sentence about the result.
+    """
+    embedder, _ = embed_missing(ws, settings, progress)
+    vectors = existing_vectors(ws, embedder.name)
     earlier = None if settings.refit else read_map(ws, embedder.name, settings.dims)
     if earlier and earlier.info.born != vectors.info.born:
         earlier = None
@@ -34,28 +39,35 @@ def make_map(ws: Workspace, settings: MapSettings, progress: Progress) -> str:
     if earlier is None:
         marks = choose_landmarks(vectors.rows, len(vectors), settings.landmarks, settings.seed)
     facts = read_facts(ws, vectors.seqs, marks, progress)
-    progress.step("map drawn", 0, 1)
+    progress.step("map fitted", 0, 1)
     projection, landmark_cluster = earlier.projection() if earlier else _draw(vectors, marks, settings)
-    progress.step("map drawn", 1, 1)
+    progress.step("map fitted", 1, 1)
     xy, cluster, fresh = _places(vectors, projection, landmark_cluster, earlier, progress)
     novelty = _novelty(vectors, facts.columns["discipline"], earlier, fresh, progress)
     columns = {name: facts.columns[name] for name in ("discipline", "level", "strategy", "teacher", "length", "dropped")} | {
         "seqs": vectors.seqs, "xy": xy, "cluster": cluster, "novelty": novelty, "vector": vectors.at,
     }  # fmt: skip
     terms = [c.terms for c in earlier.info.clusters] if earlier else _terms(facts.texts, marks, landmark_cluster)
-    info = _info(embedder, settings, earlier, vectors, facts, terms, columns, len(projection.landmarks))
+    info = _info(embedder, settings, earlier, vectors, facts, terms, columns)
+    info = replace(info, landmarks=len(projection.landmarks))
     kept = facts.there
     write_map(ws, info, {name: values[kept] for name, values in columns.items()}, projection, landmark_cluster)
     if earlier:
-        return f"{plural(int(fresh.sum()), 'question')} joined the map of {info.rows:,}. {embedder.about}"
+        return f"Added {plural(int(fresh.sum()), 'question')} to the map, {info.rows:,} in total. {embedder.about}"
     found = plural(len(info.clusters), "cluster")
-    return f"Mapped {plural(info.rows, 'question')} in {settings.dims}-D, fitted on {len(marks):,}; {found}. {embedder.about}"
+    return f"Mapped {plural(info.rows, 'question')} in {settings.dims}-D, fitted on {len(marks):,}: {found}. {embedder.about}"
 
 
 @dataclass
-class Facts:
-    """What the database says of the rows of a map: columns that count into lists of names, which rows are there at all, the
-    questions of the rows that were asked for by their places."""
+class RowFacts:
+    """Database columns for the rows of a map.
+
+    Attributes:
+        columns: `(n,)` arrays; categorical columns are indices into `names`.
+        names: Labels of the categorical columns.
+        there: `(n,) bool`, whether the row still exists.
+        texts: Questions of the requested rows, by row index.
+    """
 
     columns: dict[str, np.ndarray]
     names: dict[str, list[str]]
@@ -63,15 +75,22 @@ class Facts:
     texts: dict[int, str] = field(default_factory=dict)
 
 
-def read_facts(ws: Workspace, seqs: np.ndarray, with_text: np.ndarray, progress: Progress | None = None) -> Facts:
-    """The facts about questions by their `seq` (ascending), in one pass over the table; `with_text`: places, ascending."""
+def read_facts(ws: Workspace, seqs: np.ndarray, with_text: np.ndarray, progress: Progress | None = None) -> RowFacts:
+    """Read the columns of questions in one pass over the table.
+
+    Args:
+        ws: Workspace.
+        seqs: `seq` of the questions, ascending.
+        with_text: Row indices whose text is needed, ascending.
+        progress: Progress of the run.
+    """
     number = len(seqs)
     kinds = {"discipline": np.uint16, "level": np.uint8, "strategy": np.uint8, "teacher": np.uint8, "length": np.int32,
              "dropped": np.uint8, "syllabus": np.uint32}  # fmt: skip
     columns = {name: np.zeros(number, dtype=kind) for name, kind in kinds.items()}
     most = {"discipline": 65_535, "level": 255, "strategy": 255, "teacher": 255, "syllabus": 2**31}
     coders = {name: Coder(number) for name, number in most.items()}
-    facts = Facts(columns, {name: coder.names for name, coder in coders.items()}, np.zeros(number, dtype=bool))
+    facts = RowFacts(columns, {name: coder.names for name, coder in coders.items()}, np.zeros(number, dtype=bool))
     wanted = set(with_text.tolist())
     for page in homework_rows.texts(ws.db, up_to=int(seqs[-1]), answers=False):
         at = np.searchsorted(seqs, [text.seq for text in page])
@@ -95,13 +114,15 @@ def read_facts(ws: Workspace, seqs: np.ndarray, with_text: np.ndarray, progress:
 
 
 class Coder:
-    """Numbers for names, in the order of their first use; from `most` names on, the last stands for all others."""
+    """Assigns codes to names in order of first use; from code `most` on, all names share one code."""
 
     def __init__(self, most: int) -> None:
         self.names: list[str] = []
-        self._most, self._codes = most, {}
+        self._most = most
+        self._codes: dict[str, int] = {}
 
     def __call__(self, name: str) -> int:
+        """Return the code of a name."""
         code = self._codes.get(name)
         if code is None:
             code = self._codes[name] = min(len(self.names), self._most)
@@ -112,13 +133,13 @@ class Coder:
 
 def _draw(vectors: Vectors, marks: np.ndarray, settings: MapSettings) -> tuple[Projection, np.ndarray]:
     projection = fit(vectors.rows(marks), settings.dims, settings.seed)
-    return projection, islands.find_clusters(projection.xy)
+    return projection, clustering.find_clusters(projection.xy)
 
 
 def _places(
     vectors: Vectors, projection: Projection, landmark_cluster: np.ndarray, earlier: Map | None, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each row lies, its cluster, and which rows had no place yet: new ones and those whose text was edited."""
+    """Return the position and cluster of each row, and which rows are new or edited."""
     number = len(vectors)
     xy, cluster = np.empty((number, projection.xy.shape[1]), np.float32), np.empty(number, np.int32)
     fresh = np.ones(number, dtype=bool)
@@ -133,17 +154,17 @@ def _places(
     return xy, cluster, fresh
 
 
-def _parts(places: np.ndarray, said: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+def _parts(places: np.ndarray, step: Callable[[int, int], None]) -> Iterator[np.ndarray]:
     for start in range(0, len(places), PLACED):
-        said(start, len(places))
+        step(start, len(places))
         yield places[start : start + PLACED]
-    said(len(places), len(places))
+    step(len(places), len(places))
 
 
 def _novelty(
     vectors: Vectors, discipline: np.ndarray, earlier: Map | None, fresh: np.ndarray, progress: Progress
 ) -> np.ndarray:
-    """How far each row is from the nearest earlier one of its discipline; what is known of an earlier map is kept."""
+    """Return the cosine distance of each row to the nearest earlier one of its discipline, reusing the earlier map."""
     novelty = np.empty(len(vectors), dtype=np.float32)
     if earlier is not None:
         novelty[~fresh] = earlier.novelty[np.searchsorted(earlier.seqs, vectors.seqs[~fresh])]
@@ -151,31 +172,35 @@ def _novelty(
     starts = np.flatnonzero(np.diff(discipline[by_discipline], prepend=-1))
     done = 0
     for rows in np.split(by_discipline, starts[1:]):
-        progress.step("new ground measured", done, len(vectors))
+        progress.step("novelty computed", done, len(vectors))
         which = np.flatnonzero(fresh[rows])
         if len(which):
-            novelty[rows[which]] = nearest_earlier(lambda at, rows=rows: vectors.rows(rows[at]), len(rows), which)
+            novelty[rows[which]] = nearest_earlier(partial(_rows_at, vectors, rows), len(rows), which)
         done += len(rows)
-    progress.step("new ground measured", done, len(vectors))
+    progress.step("novelty computed", done, len(vectors))
     return novelty
 
 
+def _rows_at(vectors: Vectors, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return vectors.rows(rows[at])
+
+
 def _terms(texts: dict[int, str], marks: np.ndarray, landmark_cluster: np.ndarray) -> list[tuple[str, ...]]:
-    found = islands.keywords(
+    found = clustering.keywords(
         [texts.get(mark, "") for mark in marks.tolist()], landmark_cluster, int(landmark_cluster.max(initial=-1)) + 1
     )
     return [tuple(terms) for terms in found]
 
 
 def _info(
-    embedder: Embedder, settings: MapSettings, earlier: Map | None, vectors: Vectors, facts: Facts, terms: list[tuple[str, ...]],
-    columns: dict[str, np.ndarray], landmarks: int,
+    embedder: Embedder, settings: MapSettings, earlier: Map | None, vectors: Vectors, facts: RowFacts, terms: list[tuple[str, ...]],
+    columns: dict[str, np.ndarray],
 ) -> MapInfo:  # fmt: skip
     now, rows = time.time(), int(facts.there.sum())
     return MapInfo(
         embedder=embedder.name, about=embedder.about, dims=settings.dims,
         seed=earlier.info.seed if earlier else settings.seed,
-        rows=rows, fitted=earlier.info.fitted if earlier else rows, landmarks=landmarks,
+        rows=rows, fitted=earlier.info.fitted if earlier else rows, landmarks=0,
         born=vectors.info.born,
         made_at=now, drawn_at=earlier.info.drawn_at if earlier else now, up_to=vectors.last_seq,
         clusters=tuple(_cluster(id, of, columns) for id, of in enumerate(terms)),

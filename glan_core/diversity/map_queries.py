@@ -1,7 +1,7 @@
-"""What a page asks of a map: which rows are looked at, what colours them, which lie in a selection.
+"""Map queries: row selections and colors of a map for display.
 
-Everything is arrays with an entry for each row of the map, so that a million rows cost a fraction of a second; texts are read
-only for the rows that are drawn as points.
+All functions work on arrays with one entry per row, so a million rows take a fraction of a second; texts are read only for
+rows that are drawn as points.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.hierarchy import GROUPS
 from glan_core.workspace import Workspace, tag_rows, taxonomy_rows
 
-COLOURINGS = {
+COLORINGS = {
     "field": "Field", "discipline": "Discipline", "cluster": "Cluster", "level": "Level", "strategy": "Strategy",
-    "teacher": "Teacher of the answer", "state": "In the dataset or not", "novelty": "Novelty", "length": "Length of the answer",
-    "order": "Order of asking",
+    "teacher": "Answer teacher", "state": "Dataset status", "novelty": "Novelty", "length": "Answer length",
+    "order": "Generation order",
 }  # fmt: skip
 STATES = ("in the dataset", "kept by a person", "rejected", "quality", "near-duplicate", "contaminated")
-MOST_NAMES = 8  # of a colouring: the most frequent; the others share one
+MOST_NAMES = 8  # names shown per coloring; the rest share one color
 OTHERS = "others"
 EVERYTHING = (-np.inf, np.inf, -np.inf, np.inf)
 
@@ -29,10 +29,16 @@ Window = tuple[float, float, float, float]  # x from, x to, y from, y to
 
 
 @dataclass(frozen=True)
-class Colouring:
-    """What colours the rows of a map. Either `names` with `codes` (int16, a place in the names for each row), or `values`
-    (float32) with the numbers of a quantity. `groups`: the group of the taxonomy that each name is of, where that gives its
-    hue, else None for each."""
+class Coloring:
+    """Colors of the rows of a map: either categories or a numeric quantity.
+
+    Attributes:
+        label: Display name.
+        names: Category names.
+        codes: `(n,) int16` index into `names`.
+        values: `(n,) float32` quantity.
+        groups: Taxonomy group that gives each name its hue, or None.
+    """
 
     label: str
     names: tuple[str, ...] = ()
@@ -41,10 +47,12 @@ class Colouring:
     groups: tuple[str | None, ...] = ()
 
 
-def colouring(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, focus: str | None = None) -> Colouring:
-    """Colour the rows of a map by one of `COLOURINGS`. Names beyond the eight most frequent (in the focus, where there is
-    one) become 'others'."""
-    label, info = COLOURINGS[by], shown.info
+def color_rows(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, focus: str | None = None) -> Coloring:
+    """Color the rows of a map by one of `COLORINGS`.
+
+    Names beyond the eight most frequent (within the focus, if given) become 'others'.
+    """
+    label, info = COLORINGS[by], shown.info
     match by:
         case "field":
             return _fields(ws, tree, shown)
@@ -52,24 +60,24 @@ def colouring(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, focus: str |
             names = [_name(ws, tree, id) for id in info.disciplines]
             return _names(label, names, shown.discipline, in_focus(tree, shown, focus))
         case "cluster":
-            return _names(label, [cluster.label for cluster in info.clusters], shown.cluster, None, none="between clusters")
+            return _names(label, [cluster.label for cluster in info.clusters], shown.cluster, None, none="no cluster")
         case "level":
-            return _names(label, [name or "not stated" for name in info.levels], shown.level)
+            return _names(label, [name or "not specified" for name in info.levels], shown.level)
         case "strategy":
             return _names(label, info.strategies, shown.strategy)
         case "teacher":
-            return _names(label, [name or "no answer yet" for name in info.teachers], shown.teacher)
+            return _names(label, [name or "no answer" for name in info.teachers], shown.teacher)
         case "state":
-            return Colouring(label, STATES, _states(ws, shown.seqs), groups=(None,) * len(STATES))
+            return Coloring(label, STATES, _states(ws, shown.seqs), groups=(None,) * len(STATES))
         case "novelty":
-            return Colouring(label, values=np.asarray(shown.novelty, dtype=np.float32))
+            return Coloring(label, values=np.asarray(shown.novelty, dtype=np.float32))
         case "order":
-            return Colouring(label, values=np.arange(1, len(shown.seqs) + 1, dtype=np.float32))
-    return Colouring(label, values=np.asarray(shown.length, dtype=np.float32))
+            return Coloring(label, values=np.arange(1, len(shown.seqs) + 1, dtype=np.float32))
+    return Coloring(label, values=np.asarray(shown.length, dtype=np.float32))
 
 
 def in_focus(tree: nx.DiGraph, shown: Map, focus: str | None) -> np.ndarray | None:
-    """Which rows are of the disciplines of a node; None for all of them."""
+    """Return a mask of the rows below a taxonomy node; None selects all rows."""
     if focus is None:
         return None
     wanted = set(hierarchy.disciplines_under(tree, focus))
@@ -77,13 +85,13 @@ def in_focus(tree: nx.DiGraph, shown: Map, focus: str | None) -> np.ndarray | No
 
 
 def in_window(xy: np.ndarray, window: Window) -> np.ndarray:
-    """Which points lie in a window, its edges included."""
+    """Return a mask of the points inside a window, including its edges."""
     left, right, low, high = window
     return (xy[:, 0] >= left) & (xy[:, 0] <= right) & (xy[:, 1] >= low) & (xy[:, 1] <= high)
 
 
 def in_polygon(xy: np.ndarray, xs: Sequence[float], ys: Sequence[float]) -> np.ndarray:
-    """Which points lie inside a polygon, by the parity of the edges that a ray to the right crosses."""
+    """Return a mask of the points inside a polygon, by the even-odd rule."""
     inside = in_window(xy, (min(xs), max(xs), min(ys), max(ys)))
     at = np.flatnonzero(inside)
     x, y = np.asarray(xy[at, 0], dtype=np.float64), np.asarray(xy[at, 1], dtype=np.float64)
@@ -95,32 +103,32 @@ def in_polygon(xy: np.ndarray, xs: Sequence[float], ys: Sequence[float]) -> np.n
     return inside
 
 
-def sample(rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
-    """At most `most` of the places where a mask is true, evenly drawn, ascending; the same ones every time."""
+def sample_rows(rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
+    """Return up to `most` random indices of true entries, ascending and deterministic."""
     places = np.flatnonzero(rows)
     if len(places) <= most:
         return places
     return np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
 
 
-def _fields(ws: Workspace, tree: nx.DiGraph, shown: Map) -> Colouring:
-    """The fields of the taxonomy, in the order of their groups, each with its group's hue."""
+def _fields(ws: Workspace, tree: nx.DiGraph, shown: Map) -> Coloring:
+    """Color by field, in taxonomy group order, each with the hue of its group."""
     field_of = [hierarchy.path(tree, id)[0] if id in tree else None for id in shown.info.disciplines]
     fields = {field.id: field for field in field_of if field}
     place = {group: n for n, group in enumerate(GROUPS)}
-    ordered = sorted(fields.values(), key=lambda field: place.get(field.group, len(GROUPS)))
+    ordered = sorted(fields.values(), key=lambda field: place.get(field.group or "", len(GROUPS)))
     code_of = {field.id: n for n, field in enumerate(ordered)}
     gone = len(ordered)
     codes = np.array([code_of[field.id] if field else gone for field in field_of], dtype=np.int16)[shown.discipline]
     lost = ("removed from the taxonomy",) if any(field is None for field in field_of) else ()
     names = (*(field.name for field in ordered), *lost)
-    return Colouring(COLOURINGS["field"], names, codes, groups=(*(field.group for field in ordered), *(None for _ in lost)))
+    return Coloring(COLORINGS["field"], names, codes, groups=(*(field.group for field in ordered), *(None for _ in lost)))
 
 
 def _names(
     label: str, names: Sequence[str], codes: np.ndarray, counted: np.ndarray | None = None, none: str | None = None
-) -> Colouring:
-    """The most frequent names, most frequent first, the rest as one; code -1 is what `none` names."""
+) -> Coloring:
+    """Color by the most frequent names, most frequent first; code -1 is labeled `none`."""
     codes = np.asarray(codes, dtype=np.int64)
     counts = np.bincount((codes if counted is None else codes[counted]) + 1, minlength=len(names) + 1)
     by_number = [n for n in np.argsort(-counts[1:], kind="stable") if counts[n + 1]]
@@ -133,14 +141,14 @@ def _names(
     if counts[0] and none:
         table[0] = len(final)
         final.append(none)
-    return Colouring(label, tuple(final), table[codes + 1], groups=(None,) * len(final))
+    return Coloring(label, tuple(final), table[codes + 1], groups=(None,) * len(final))
 
 
 def _states(ws: Workspace, seqs: np.ndarray) -> np.ndarray:
-    """For each row a place in STATES, as the workspace now says."""
+    """Return the current state of each row as an index into `STATES`."""
     codes = np.zeros(len(seqs), dtype=np.int16)
     code_of = {"keep": 1, **{reason: n for n, reason in enumerate(tag_rows.REASONS, start=2)}}
-    for rows in (tag_rows.kept_by_people(ws.db), tag_rows.dropped(ws.db)):
+    for rows in (tag_rows.kept_in_review(ws.db), tag_rows.dropped(ws.db)):
         if rows:
             wanted = np.array([seq for seq, _ in rows], dtype=np.int64)
             at = np.minimum(np.searchsorted(seqs, wanted), len(seqs) - 1)
@@ -151,4 +159,4 @@ def _states(ws: Workspace, seqs: np.ndarray) -> np.ndarray:
 
 def _name(ws: Workspace, tree: nx.DiGraph, id: str) -> str:
     node = tree.nodes[id]["node"] if id in tree else taxonomy_rows.node(ws.db, id)
-    return node.name if node else "a discipline that is gone"
+    return node.name if node else "deleted discipline"

@@ -1,9 +1,9 @@
-"""Maps of a workspace on disk: columns that pages map into memory, a row for each question that has a vector.
+"""Map store: maps of a workspace as memory-mapped columns, one entry per embedded question.
 
-    maps/<embedder>-2d/map.json           what the map is, and the folder of its columns
-    maps/<embedder>-2d/<number>/*.npy     the columns, and the projection by which rows join
+    maps/<embedder>-2d/map.json           map info with the current version
+    maps/<embedder>-2d/<version>/*.npy    columns and projection
 
-A new version is written beside the old one; replacing map.json makes it count, all at once.
+A new version is written next to the old one and activated by replacing map.json atomically.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 
 from glan_core.diversity.projection import Projection
 from glan_core.diversity.vector_store import write_json
+from glan_core.errors import GlanError
 from glan_core.ids import slug
 from glan_core.workspace import Workspace
 
@@ -23,12 +24,21 @@ FOLDER = "maps"
 INFO = "map.json"
 COLUMNS = ("seqs", "xy", "cluster", "novelty", "discipline", "level", "strategy", "teacher", "length", "dropped", "vector")
 PROJECTION = ("mean", "axes", "landmarks", "landmark_xy", "landmark_cluster")
-DROPPED = ("", "rejected", "quality", "duplicate", "contaminated")  # what the column 'dropped' counts
+DROPPED = ("", "rejected", "quality", "duplicate", "contaminated")  # values of the column 'dropped'
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An island of a map: `size` rows are on it, `terms` tell it from others, x, y (and z in 3-D) are its middle."""
+    """A cluster of a map.
+
+    Attributes:
+        id: Cluster number.
+        size: Number of rows.
+        terms: Keywords.
+        x: Center.
+        y: Center.
+        z: Center, in 3-D only.
+    """
 
     id: int
     size: int
@@ -39,16 +49,33 @@ class Cluster:
 
     @property
     def label(self) -> str:
-        """Its terms as one text."""
+        """Keywords as one text."""
         return ", ".join(self.terms) or f"cluster {self.id + 1}"
 
 
 @dataclass(frozen=True, slots=True)
 class MapInfo:
-    """What a map is. `about` is a sentence on which embedder made the picture and what it measures; `rows` are on it, of them
-    `fitted` when it was drawn, on `landmarks` of them; `up_to` is the last `seq`. The columns count into `disciplines` (ids),
-    `levels`, `strategies` and `teachers` (of the answer). `version` grows with every writing; `born` is that of
-    the vectors (`vectors.StoreInfo`) it was made of."""
+    """Description of a map.
+
+    Attributes:
+        embedder: Name of the embedder.
+        about: Sentence about what the embedder measures.
+        dims: 2 or 3.
+        seed: Seed of the projection.
+        rows: Number of rows.
+        fitted: Number of rows when the projection was fitted.
+        landmarks: Number of rows the projection was fitted on.
+        made_at: Time of the last update in seconds since the epoch.
+        drawn_at: Time the projection was fitted in seconds since the epoch.
+        up_to: Last `seq` on the map.
+        clusters: Clusters, largest first.
+        disciplines: Discipline IDs that the column `discipline` indexes.
+        levels: Levels that the column `level` indexes.
+        strategies: Strategies that the column `strategy` indexes.
+        teachers: Answer models that the column `teacher` indexes.
+        version: Incremented with every update.
+        born: `vector_store.StoreInfo.born` of the vectors.
+    """
 
     embedder: str
     about: str
@@ -71,12 +98,22 @@ class MapInfo:
 
 @dataclass(frozen=True)
 class Map:
-    """A map: one entry of each column for each row, by `seqs` ascending; all are maps of files.
+    """A map with memory-mapped columns, one entry per row, by ascending `seqs`.
 
-    `xy` float32[n, dims]; `cluster` int32, -1 for none; `novelty` float32: the cosine distance to the nearest question of
-    the same discipline that came before it, 1 for a discipline's first; `discipline` uint16, `level`, `strategy`, `teacher`
-    uint8: places in the lists of `info`; `length` int32: characters of the answer, 0 without one; `dropped` uint8: a place in
-    `maps.DROPPED` when the map was made; `vector` int64: the row's place in the matrix of vectors.
+    Attributes:
+        info: Description of the map.
+        folder: Folder of the columns.
+        seqs: `int64` `seq` of the question.
+        xy: `(n, dims) float32` position.
+        cluster: `int32`, -1 for none.
+        novelty: `float32` cosine distance to the nearest earlier question of the discipline, 1 for the first.
+        discipline: `uint16` index into `info.disciplines`.
+        level: `uint8` index into `info.levels`.
+        strategy: `uint8` index into `info.strategies`.
+        teacher: `uint8` index into `info.teachers`.
+        length: `int32` characters of the answer, 0 without one.
+        dropped: `uint8` index into `DROPPED` when the map was made.
+        vector: `int64` row of the vector matrix.
     """
 
     info: MapInfo
@@ -94,15 +131,15 @@ class Map:
     vector: np.ndarray
 
     def projection(self) -> tuple[Projection, np.ndarray]:
-        """How rows join the map: the projection, and the cluster of each landmark."""
+        """Return the projection and the cluster of each landmark."""
         mean, axes, landmarks, xy, cluster = (np.load(self.folder / f"{name}.npy") for name in PROJECTION)
         return Projection(mean, axes, landmarks, xy), cluster
 
 
 def read_map(ws: Workspace, embedder: str, dims: int) -> Map | None:
-    """The map of an embedder, by its name; None where there is none. Reads no more than a few pages of the files."""
+    """Return the map of an embedder, or None if there is none."""
     folder = _folder(ws, embedder, dims)
-    for _ in range(3):  # a writer may put a newer version in place between two steps
+    for _ in range(3):  # a writer may replace the version between the two reads
         if (info := _read_info(folder)) is None:
             return None
         columns = folder / str(info.version)
@@ -113,8 +150,19 @@ def read_map(ws: Workspace, embedder: str, dims: int) -> Map | None:
     return None
 
 
+def existing_map(ws: Workspace, embedder: str, dims: int) -> Map:
+    """Return the map of an embedder.
+
+    Raises:
+        GlanError: If there is none.
+    """
+    if (found := read_map(ws, embedder, dims)) is None:
+        raise GlanError(f"The workspace has no map for {embedder}. Create one first.")
+    return found
+
+
 def list_maps(ws: Workspace) -> list[MapInfo]:
-    """The maps of a workspace, the newest first."""
+    """Return the maps of a workspace, newest first."""
     found = [_read_info(path.parent) for path in (ws.folder / FOLDER).glob(f"*/{INFO}")]
     return sorted((info for info in found if info), key=lambda info: -info.made_at)
 
@@ -122,7 +170,7 @@ def list_maps(ws: Workspace) -> list[MapInfo]:
 def write_map(
     ws: Workspace, info: MapInfo, columns: dict[str, np.ndarray], projection: Projection, cluster: np.ndarray
 ) -> MapInfo:
-    """Put a map in the place of an earlier one; its info with the version it got."""
+    """Store a map in place of an earlier one; return its info with the new version."""
     folder = _folder(ws, info.embedder, info.dims)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = _read_info(folder)
@@ -137,7 +185,7 @@ def write_map(
             file.flush()
             os.fsync(file.fileno())
     write_json(folder / INFO, asdict(info))
-    for path in folder.iterdir():  # those who read an older version keep its files until they let them go
+    for path in folder.iterdir():  # on POSIX, readers of an older version keep its open files
         if path.is_dir() and path != new:
             shutil.rmtree(path, ignore_errors=True)
     return info

@@ -1,4 +1,4 @@
-"""What was measured: kept as JSON beside the database, a file for each embedder, with the words that explain each measure."""
+"""Metric store: computed metrics as one JSON file per embedder, and the description of each metric."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,9 +14,16 @@ OVERALL = ""  # the scope of all rows
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """What a measure is called and says: one `tooltip` sentence with what it says, which way is better and its formula's
-    name. `unit` is written after its numbers; `digits` are shown after the point."""
+class Metric:
+    """Description of a metric.
+
+    Attributes:
+        label: Display name.
+        tooltip: What it measures, which direction is better, and the name of its formula.
+        better: Direction that is better, None if neither.
+        unit: Suffix of formatted values.
+        digits: Decimal places of formatted values.
+    """
 
     label: str
     tooltip: str
@@ -26,9 +33,15 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """A measured value. `n` is how many rows it was measured on; `low` and `high` bound it at 95 % where those were a sample
-    of more, None where they were all."""
+class MetricValue:
+    """A metric value.
+
+    Attributes:
+        value: Point estimate.
+        low: Lower bound of the 95% interval, None if all rows were measured.
+        high: Upper bound of the 95% interval, None if all rows were measured.
+        n: Number of rows measured.
+    """
 
     value: float
     low: float | None = None
@@ -36,67 +49,77 @@ class Value:
     n: int = 0
 
 
-MEASURES: dict[str, Measure] = {
-    "mean_distance": Measure(
-        "Mean distance", "How far apart two questions are on average; higher is more diverse. Mean pairwise cosine distance.",
+METRICS: dict[str, Metric] = {
+    "mean_distance": Metric(
+        "Mean distance", "Average distance between two questions; higher is more diverse. Mean pairwise cosine distance.",
         "higher"),
-    "nearest_similarity": Measure(
-        "Nearest similarity", "How alike a question and its nearest neighbour are on average; lower is more diverse. Mean "
-        "nearest-neighbour cosine similarity.", "lower"),
-    "near_share": Measure(
-        "Near another", "The share of questions with a neighbour at a similarity above 0.9; lower is more diverse. "
-        "Nearest-neighbour cosine similarity.", "lower", "%", 1),
-    "vendi": Measure(
-        "Vendi score", "The effective number of different questions; higher is more diverse, and at most the number of axes of "
-        "the embedder. Exponential of the entropy of the cosine kernel's eigenvalues.", "higher", digits=1),
-    "vendi_1000": Measure(
-        "Vendi score of 1,000", "The effective number of different questions among 1,000 drawn at random, so that sizes "
-        "compare; higher is more diverse. Vendi score of samples.", "higher", digits=1),
-    "cluster_entropy": Measure(
-        "Cluster entropy", "How evenly questions spread over the clusters of all data, less those that repeat another; higher "
-        "is more diverse, 1 at most. Normalised entropy of k-means clusters.", "higher"),
-    "novelsum": Measure(
-        "NovelSum", "How new a question is to its surroundings, near ones counting most and crowded regions more finely; higher "
-        "is more diverse. NovelSum, on a sample.", "higher"),
-    "distinct_1": Measure("Distinct words", "The share of words that are different; higher is more diverse. Distinct-1.",
+    "nearest_similarity": Metric(
+        "Nearest similarity", "Average similarity of a question to its nearest neighbor; lower is more diverse. Mean "
+        "nearest-neighbor cosine similarity.", "lower"),
+    "near_share": Metric(
+        "Near another", "Share of questions with a neighbor at a similarity above 0.9; lower is more diverse. "
+        "Nearest-neighbor cosine similarity.", "lower", "%", 1),
+    "vendi": Metric(
+        "Vendi score", "Effective number of distinct questions; higher is more diverse, bounded by the embedding dimension. "
+        "Exponential of the entropy of the cosine kernel's eigenvalues.", "higher", digits=1),
+    "vendi_1000": Metric(
+        "Vendi score of 1,000", "Effective number of distinct questions among 1,000 random ones, comparable across dataset "
+        "sizes; higher is more diverse. Vendi score of samples.", "higher", digits=1),
+    "cluster_entropy": Metric(
+        "Cluster entropy", "How evenly questions spread over clusters, corrected for duplicates; higher is more diverse, at "
+        "most 1. Normalized entropy of k-means clusters.", "higher"),
+    "novelsum": Metric(
+        "NovelSum", "Distance of a question from the others, weighted by proximity and local density; higher is more diverse. "
+        "NovelSum, on a sample.", "higher"),
+    "distinct_1": Metric("Distinct words", "Share of words that are distinct; higher is more diverse. Distinct-1.",
                           "higher", "%", 1),
-    "distinct_2": Measure("Distinct word pairs", "The share of pairs of neighbouring words that are different; higher is more "
-                          "diverse. Distinct-2.", "higher", "%", 1),
-    "distinct_3": Measure("Distinct word triples", "The share of triples of neighbouring words that are different; higher is "
-                          "more diverse. Distinct-3.", "higher", "%", 1),
-    "compression": Measure("Compression ratio", "How many times shorter the questions get when packed; lower is more diverse. "
-                           "Bytes over bytes after zlib, of a sample.", "lower", digits=2),
-    "concept_coverage": Measure("Concepts asked", "The share of key concepts that some question asks about; higher is better. "
+    "distinct_2": Metric("Distinct word pairs", "Share of adjacent word pairs that are distinct; higher is more diverse. "
+                          "Distinct-2.", "higher", "%", 1),
+    "distinct_3": Metric("Distinct word triples", "Share of adjacent word triples that are distinct; higher is more diverse. "
+                          "Distinct-3.", "higher", "%", 1),
+    "compression": Metric("Compression ratio", "How much smaller the questions get when compressed; lower is more diverse. "
+                           "Uncompressed over compressed bytes (zlib), on a sample.", "lower", digits=2),
+    "concept_coverage": Metric("Concept coverage", "Share of key concepts with at least one question; higher is better. "
                                 "Concept coverage.", "higher", "%", 1),
-    "evenness": Measure("Evenness", "How evenly pairs spread over the disciplines, within a discipline over its syllabi; higher "
-                        "is more even, 1 at most. Pielou's evenness.", "higher"),
-    "question_length": Measure("Question length", "How long a question is, in characters; neither way is better. Median.",
+    "evenness": Metric("Evenness", "How evenly pairs spread over disciplines, or over syllabi within a discipline; higher is "
+                        "more even, at most 1. Pielou's evenness.", "higher"),
+    "question_length": Metric("Question length", "Length of a question in characters; neither direction is better. Median.",
                                digits=0),
-    "answer_length": Measure("Answer length", "How long an answer is, in characters; neither way is better. Median.", digits=0),
+    "answer_length": Metric("Answer length", "Length of an answer in characters; neither direction is better. Median.",
+                             digits=0),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many rows fall between each two `edges`, or have each of the `names`."""
+    """Counts per interval between `edges`, or per name in `names`."""
 
     counts: tuple[int, ...]
     edges: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
 
 
-Scopes = dict[str, dict[str, Value]]
+Scopes = dict[str, dict[str, MetricValue]]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """The measures of a workspace under one embedder.
+class MetricReport:
+    """Metrics of a workspace for one embedder.
 
-    `scopes`: node id (field or discipline), '' for all -> measure (`MEASURES`) -> value; a measure that says nothing of a
-    scope is not there. `curves`: discipline -> the steps of its novelty curve (`saturation`). `histograms`: 'nearest',
-    'question_length', 'answer_length' or 'level' -> scope -> histogram. `about` says which embedder and what its distances
-    mean; `rows` 'kept' or 'all', `number` how many; `sample` the most rows of a scope that a sampled measure looks at;
-    `clusters` the k of cluster entropy; `dim` bounds the Vendi score; `up_to` the last `seq`.
+    Attributes:
+        embedder: Name of the embedder.
+        about: Sentence about what the embedder measures.
+        dim: Embedding dimension, an upper bound of the Vendi score.
+        rows: 'kept' or 'all'.
+        number: Number of rows.
+        sample: Maximum sample size per scope.
+        seed: Sampling seed.
+        clusters: Number of clusters for cluster entropy.
+        made_at: Time of the computation in seconds since the epoch.
+        up_to: Last `seq` included.
+        scopes: Metric values by scope (node ID, '' for all rows) and metric name; undefined metrics are missing.
+        curves: Novelty curve of each discipline.
+        histograms: Histograms by name ('nearest', 'question_length', 'answer_length', 'level') and scope.
     """
 
     embedder: str
@@ -114,37 +137,37 @@ class Measured:
     histograms: dict[str, dict[str, Histogram]] = field(default_factory=dict)
 
 
-def read_measures(ws: Workspace, embedder: str) -> Measured | None:
-    """What was measured with an embedder, by its name; None where nothing was."""
+def read_metrics(ws: Workspace, embedder: str) -> MetricReport | None:
+    """Return the stored metrics of an embedder, or None."""
     try:
         data = json.loads(_file(ws, embedder).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    histograms = {name: {id: histogram_of(item) for id, item in of.items()} for name, of in data["histograms"].items()}
+    histograms = {name: {id: parse_histogram(item) for id, item in of.items()} for name, of in data["histograms"].items()}
     curves = {id: [(n, value) for n, value in curve] for id, curve in data["curves"].items()}
-    return Measured(**{**data, "scopes": scopes_of(data["scopes"]), "curves": curves, "histograms": histograms})
+    return MetricReport(**{**data, "scopes": parse_scopes(data["scopes"]), "curves": curves, "histograms": histograms})
 
 
-def list_measures(ws: Workspace) -> list[str]:
-    """The embedders that something was measured with, the latest first."""
+def list_metrics(ws: Workspace) -> list[str]:
+    """Return the embedders with stored metrics, newest first."""
     files = sorted((ws.folder / FOLDER).glob("*.json"), key=lambda file: -file.stat().st_mtime)
     return [json.loads(file.read_text(encoding="utf-8"))["embedder"] for file in files]
 
 
-def write_measures(ws: Workspace, measured: Measured) -> None:
-    """Keep what was measured, in the place of what was before."""
+def write_metrics(ws: Workspace, measured: MetricReport) -> None:
+    """Store metrics in place of earlier ones."""
     file = _file(ws, measured.embedder)
     file.parent.mkdir(exist_ok=True)
     write_json(file, asdict(measured))
 
 
-def scopes_of(data: dict) -> Scopes:
-    """Scopes from JSON."""
-    return {id: {name: Value(**value) for name, value in of.items()} for id, of in data.items()}
+def parse_scopes(data: dict) -> Scopes:
+    """Parse scopes from JSON."""
+    return {id: {name: MetricValue(**value) for name, value in of.items()} for id, of in data.items()}
 
 
-def histogram_of(data: dict) -> Histogram:
-    """A histogram from JSON."""
+def parse_histogram(data: dict) -> Histogram:
+    """Parse a histogram from JSON."""
     return Histogram(**{name: tuple(values) for name, values in data.items()})
 
 
@@ -152,7 +175,7 @@ def _file(ws: Workspace, embedder: str) -> Path:
     return ws.folder / FOLDER / f"{slug(embedder)}.json"
 
 
-def overall_value(measured: Measured, measure: str, scope: str = OVERALL) -> float | None:
-    """The value of a measure over all rows, or over a scope."""
+def overall_value(measured: MetricReport, measure: str, scope: str = OVERALL) -> float | None:
+    """Return the value of a metric for a scope (default: all rows), or None."""
     value = measured.scopes.get(scope, {}).get(measure)
-    return value and value.value
+    return value.value if value else None

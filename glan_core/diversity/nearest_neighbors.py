@@ -1,4 +1,4 @@
-"""Nearest neighbours among unit vectors, exact, in blocks: memory is bounded by the block, not by the rows."""
+"""Exact nearest neighbors among unit vectors, computed in blocks so that memory is bounded by the block size."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,23 @@ import numpy as np
 Take = Callable[[np.ndarray], np.ndarray]
 BLOCK = 512
 GROUP = 64
-MOST_EARLIER = 20_000  # rows that a new one is held against; of more, as many drawn at random and those just before it
+MOST_EARLIER = 20_000  # earlier rows compared with each new one: if there are more, a random sample and the rows just before it
 
 
 def nearest(queries: np.ndarray, rows: np.ndarray, k: int, bias: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` rows with the largest scores for each query: their places and scores, the best first.
+    """Return the `k` rows with the highest score for each query, best first.
 
-    The score is the inner product, plus `bias` of the row where given. Scores are cut into groups: the k best lie in the k
-    groups with the largest maxima, so that one pass over them is enough.
+    The score is the inner product plus the optional bias. Scores are split into groups; the top k lie in the k groups with the
+    largest maxima, so a single pass over all scores suffices.
+
+    Args:
+        queries: `(m, dim)` vectors.
+        rows: `(n, dim)` vectors.
+        k: Number of neighbors.
+        bias: `(n,)` score offset of each row.
+
+    Returns:
+        `(m, k)` row indices and `(m, k)` scores.
     """
     k, scores = min(k, len(rows)), queries @ rows.T
     if bias is not None:
@@ -31,8 +40,8 @@ def nearest(queries: np.ndarray, rows: np.ndarray, k: int, bias: np.ndarray | No
         inside = _largest(np.take_along_axis(scores, candidates, axis=1), k)
         places = np.take_along_axis(candidates, inside, axis=1)
     found = np.take_along_axis(scores, places, axis=1)
-    settings = np.argsort(-found, axis=1, kind="stable")
-    return np.take_along_axis(places, settings, axis=1), np.take_along_axis(found, settings, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 def _largest(scores: np.ndarray, k: int) -> np.ndarray:
@@ -40,11 +49,18 @@ def _largest(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def nearest_earlier(take: Take, number: int, which: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
-    """How far each row is from the nearest row before it: 1 - the largest cosine, 0 for a repetition; 1 for the first row.
+    """Return the cosine distance of each row to the nearest earlier row; 1 for the first row.
 
-    `take(places)` gives unit vectors of the `number` rows, which are in the order in which they came; `which` are the places
-    (ascending) that are asked about, all where None. Exact up to 20,000 rows; of more, each is held against 20,000 drawn at
-    random and those just before it.
+    Exact up to 20,000 rows; beyond that, each row is compared with a random sample of 20,000 and with the rows just before it.
+
+    Args:
+        take: Function that returns the unit vectors of row indices.
+        number: Number of rows, in chronological order.
+        which: Row indices to compute, ascending; None computes all.
+        seed: Seed of the sample.
+
+    Returns:
+        `(len(which),) float32` distances.
     """
     which = np.arange(number) if which is None else which
     found = np.full(len(which), -np.inf, dtype=np.float32)
@@ -68,12 +84,12 @@ def _drawn(number: int, seed: int) -> np.ndarray:
 
 
 def _best_before(asked: np.ndarray, places: np.ndarray, against: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The largest cosine of each asked row with those of `against` whose place `at` is before its own; -inf without any."""
+    """Return the largest cosine of each query row with the rows of `against` that precede it; -inf if there are none."""
     whole, some = np.searchsorted(at, [places[0], places[-1]])
     best = np.full(len(asked), -np.inf, dtype=np.float32)
     if whole:
         best = (asked @ against[:whole].T).max(axis=1)
-    if some > whole:  # those among the asked rows themselves
+    if some > whole:  # rows of the same block
         scores = asked @ against[whole:some].T
         scores[at[None, whole:some] >= places[:, None]] = -np.inf
         best = np.maximum(best, scores.max(axis=1))

@@ -1,10 +1,11 @@
-"""From vectors to a map: UMAP of landmarks, and all other rows placed among them.
+"""Map projection: UMAP of landmarks, with all other rows placed among them.
 
     projection = fit(landmarks, dims=2, seed=0)     # landmarks: distinct unit vectors
     xy, nearest = projection.place(vectors)
 
-UMAP (McInnes, Healy, Melville 2018, arXiv 1802.03426) on the 50 first principal components. Where there are too few distinct
-rows for it, the principal components are the map.
+UMAP runs on the first 50 principal components. With too few distinct rows, the principal components are the map.
+
+Source: McInnes, Healy, Melville, 2018, arXiv 1802.03426.
 """
 
 import warnings
@@ -15,17 +16,23 @@ import numpy as np
 from glan_core.diversity.nearest_neighbors import Take, nearest
 
 COMPONENTS = 50
-FEWEST = 40  # distinct rows from which UMAP is used
-NEIGHBOURS = 15  # of UMAP
-AMONG = 5  # landmarks that place another row
+FEWEST = 40  # minimum number of distinct rows for UMAP
+NEIGHBORS = 15  # `n_neighbors` of UMAP
+AMONG = 5  # landmarks used to place another row
 BLOCK = 512
-SPAN = 20.0  # the widest side of a map
+SPAN = 20.0  # width of the widest side of a map
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A fitted map: `mean` and `axes` take a vector to its components, `landmarks` are those of the rows it was fitted on and
-    `xy` their places on the map."""
+    """A fitted map.
+
+    Attributes:
+        mean: `(dim,)` mean of the landmarks.
+        axes: `(dim, components)` principal axes.
+        landmarks: `(n, components)` landmarks in component space.
+        xy: `(n, dims)` landmark positions on the map.
+    """
 
     mean: np.ndarray
     axes: np.ndarray
@@ -33,10 +40,13 @@ class Projection:
     xy: np.ndarray
 
     def place(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The places of rows on the map and the nearest landmark of each.
+        """Place rows on the map.
 
-        A row lies at the mean of its five nearest landmarks, weighted by 1 / distance^4 so that one between two islands goes
-        to the nearer; a row that is a landmark lies where that does.
+        A row is placed at the mean of its five nearest landmarks, weighted by 1 / distance^4, so that a row between two clusters
+        joins the nearer one. A row equal to a landmark is placed at its position.
+
+        Returns:
+            `(n, dims) float32` positions and `(n,)` index of the nearest landmark.
         """
         xy = np.empty((len(vectors), self.xy.shape[1]), dtype=np.float32)
         first = np.empty(len(vectors), dtype=np.int64)
@@ -54,8 +64,17 @@ class Projection:
 
 
 def choose_landmarks(take: Take, number: int, most: int, seed: int) -> np.ndarray:
-    """The places of up to `most` distinct rows of `number`, drawn at random under a seed, ascending; `take(places)` gives
-    their vectors."""
+    """Choose up to `most` distinct rows at random.
+
+    Args:
+        take: Function that returns the vectors of row indices.
+        number: Number of rows.
+        most: Maximum number of landmarks.
+        seed: Sampling seed.
+
+    Returns:
+        Row indices, ascending.
+    """
     places = np.arange(number)
     if number > most:
         places = np.sort(np.random.default_rng(seed).choice(number, most, replace=False))
@@ -65,7 +84,7 @@ def choose_landmarks(take: Take, number: int, most: int, seed: int) -> np.ndarra
 
 
 def fit(landmarks: np.ndarray, dims: int, seed: int) -> Projection:
-    """A map of distinct rows, the same for the same rows and seed."""
+    """Fit a map to distinct rows; deterministic for the same rows and seed."""
     landmarks = np.asarray(landmarks, dtype=np.float32)
     mean, axes = _principal(landmarks)
     rows = np.ascontiguousarray((landmarks - mean) @ axes)
@@ -74,10 +93,10 @@ def fit(landmarks: np.ndarray, dims: int, seed: int) -> Projection:
 
 
 def _principal(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the first principal axes, as columns, each pointing where its largest entry is positive."""
+    """Return the mean and the principal axes as columns, with the largest entry of each positive."""
     mean = rows.mean(axis=0, dtype=np.float64)
-    centred = rows - mean.astype(np.float32)
-    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    centered = rows - mean.astype(np.float32)
+    _, vectors = np.linalg.eigh((centered.T @ centered).astype(np.float64))
     axes = vectors[:, ::-1][:, : min(COMPONENTS, rows.shape[1])]
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1, 1)
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
@@ -89,18 +108,20 @@ def _components(rows: np.ndarray, dims: int) -> np.ndarray:
 
 def _umap(rows: np.ndarray, dims: int, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread, and what is deprecated in its own libraries
+        warnings.simplefilter(
+            "ignore"
+        )  # UMAP warns that a seed disables parallelism, and its dependencies emit deprecation warnings
         from umap import UMAP
 
         model = UMAP(
-            n_neighbors=min(NEIGHBOURS, len(rows) - 1), n_components=dims, min_dist=0.1, init="pca", random_state=seed,
+            n_neighbors=min(NEIGHBORS, len(rows) - 1), n_components=dims, min_dist=0.1, init="pca", random_state=seed,
             n_epochs=100 if len(rows) > 5000 else 200, n_jobs=1,
         )  # fmt: skip
         return model.fit_transform(rows)
 
 
 def _scaled(xy: np.ndarray) -> np.ndarray:
-    """A map around its middle, its widest side 20: so that sizes of marks and of steps mean the same on every map."""
+    """Center a map and scale its widest side to 20, so that marker sizes suit every map."""
     low, high = xy.min(axis=0), xy.max(axis=0)
     widest = float((high - low).max())
     return ((xy - (low + high) / 2) * (SPAN / widest if widest > 0 else 1)).astype(np.float32)

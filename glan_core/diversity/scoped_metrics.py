@@ -1,7 +1,7 @@
-"""The measures of many scopes at once: every row is looked at once, as part of its discipline, its field and the whole.
+"""Metrics of many scopes in one pass: each row is processed once for its discipline, its field and the whole.
 
-A scope's sample are its rows with the smallest of some random numbers, one for each row: so the samples of a discipline, of its
-field and of the whole share rows, and one pass finds them all.
+The sample of a scope consists of the rows with the smallest of some per-row random numbers. Samples of a discipline, its
+field and the whole therefore overlap, and one pass finds them all.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from glan_core.diversity import metrics
-from glan_core.diversity.metric_store import Histogram, Value
+from glan_core.diversity.metric_store import Histogram, MetricValue
 from glan_core.diversity.nearest_neighbors import Take
 
 BLOCK = 4096
-DRAWN = 5000  # rows of a scope that the Vendi score of 1,000 draws from
-CENTRE_ROWS = 20_000  # rows that clusters are fitted on
+DRAWN = 5000  # rows of a scope from which `vendi_1000` samples
+CENTER_ROWS = 20_000  # rows used to fit clusters
 NEAREST_EDGES = tuple(round(edge, 3) for edge in np.linspace(0, 1, 41).tolist())
 LENGTH_EDGES = tuple(
     float(edge) for edge in (0, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400, 12_800, 1e6)
@@ -24,38 +24,55 @@ LENGTH_EDGES = tuple(
 
 @dataclass
 class Scope:
-    """Some rows and what was found of them: `values`, once all were looked at. `drawn` and `sample` are places of rows,
-    ascending: for the Vendi score of 1,000, and for all other measures of a sample; `best` the largest cosine of each sampled
-    row with another row. The rest is held while rows are looked at."""
+    """A set of rows and its metrics.
+
+    Attributes:
+        id: Node ID, '' for all rows.
+        drawn: Row indices for `vendi_1000`, ascending.
+        sample: Row indices for all other sampled metrics, ascending.
+        best: Largest cosine similarity of each sampled row to another row.
+        total: Sum of the vectors.
+        gram: X'X of the vectors.
+        counts: Rows per cluster.
+        n: Number of rows processed.
+        values: Metrics, available once all rows were processed.
+        asked: Vectors of the sample while rows are processed.
+        prints: Row fingerprints while rows are processed.
+    """
 
     id: str
     drawn: np.ndarray
     sample: np.ndarray
     best: np.ndarray
+    total: np.ndarray
+    gram: np.ndarray
+    counts: np.ndarray
     n: int = 0
-    values: dict[str, Value] = field(default_factory=dict)
+    values: dict[str, MetricValue] = field(default_factory=dict)
     asked: np.ndarray | None = None
-    total: np.ndarray | float = 0.0
-    gram: np.ndarray | float = 0.0
-    counts: np.ndarray | float = 0
     prints: list[np.ndarray] = field(default_factory=list)
 
     @property
     def sampled(self) -> bool:
-        """Whether the sample is less than all rows."""
+        """Whether the sample is smaller than the scope."""
         return len(self.sample) < self.n
 
 
 class Scorer:
-    """Measures unit vectors, which `take(places)` gives.
+    """Computes the metrics of scopes of unit vectors.
 
-    `leaves`: id -> places of its rows, ascending, the first scopes to be measured; `above`: id of a leaf -> ids of the other
-    scopes that its rows belong to. `centres` of clusters are fitted on the rows where none are given.
+    Args:
+        take: Function that returns the vectors of row indices.
+        leaves: Row indices of each leaf scope, ascending.
+        above: IDs of the further scopes that the rows of a leaf belong to.
+        sample: Maximum sample size per scope.
+        seed: Seed of samples and clusters.
+        centers: `(k, dim)` cluster centers; fitted on the rows if None.
     """
 
     def __init__(
         self, take: Take, leaves: Mapping[str, np.ndarray], above: Mapping[str, Sequence[str]], sample: int, seed: int,
-        centres: np.ndarray | None = None,
+        centers: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self._take, self._leaves, self._seed = take, leaves, seed
         self._of = {id: list(dict.fromkeys([id, *above.get(id, ())])) for id in leaves}
@@ -66,11 +83,11 @@ class Scorer:
             some = self._first(places, max(sample, DRAWN))
             for scope in self._of[id]:
                 drawn[scope] = self._first(np.concatenate([drawn.get(scope, some[:0]), some]), max(sample, DRAWN))
-        self.scopes = {id: self._scope(id, places, sample) for id, places in drawn.items()}
-        if centres is None:
+        if centers is None:
             every = np.concatenate(list(leaves.values()))
-            centres = metrics.fit_clusters(np.asarray(take(self._first(every, CENTRE_ROWS)), np.float32), seed)
-        self.centres = centres
+            centers = metrics.fit_clusters(np.asarray(take(self._first(every, CENTER_ROWS)), np.float32), seed)
+        self.centers = centers
+        self.scopes = {id: self._scope(id, places, sample) for id, places in drawn.items()}
 
     def _first(self, places: np.ndarray, most: int) -> np.ndarray:
         places = np.unique(places)
@@ -80,22 +97,26 @@ class Scorer:
 
     def _scope(self, id: str, drawn: np.ndarray, most: int) -> Scope:
         sample = self._first(drawn, most)
-        return Scope(id, drawn, sample, np.full(len(sample), -np.inf, dtype=np.float32))
+        dim = self.centers.shape[1]
+        return Scope(
+            id, drawn, sample, np.full(len(sample), -np.inf, dtype=np.float32), np.zeros(dim), np.zeros((dim, dim)),
+            np.zeros(len(self.centers), dtype=np.int64),
+        )  # fmt: skip
 
     def run(self) -> Iterator[Scope]:
-        """Look at all rows, a leaf at a time; gives each scope when it has its values: the leaves, then those above them."""
+        """Process all rows leaf by leaf and yield each scope once it is complete: leaves first, then the others."""
         for id, places in self._leaves.items():
             scopes = [self.scopes[scope] for scope in self._of[id]]
             for start in range(0, len(places), BLOCK):
-                self._look(places[start : start + BLOCK], scopes)
+                self._process(places[start : start + BLOCK], scopes)
             if not any(id in of for leaf, of in self._of.items() if leaf != id):
                 yield self._finish(scopes[0])
         yield from (self._finish(scope) for scope in self.scopes.values() if not scope.values)
 
-    def _look(self, places: np.ndarray, scopes: Sequence[Scope]) -> None:
+    def _process(self, places: np.ndarray, scopes: Sequence[Scope]) -> None:
         x = np.asarray(self._take(places), dtype=np.float32)
         total, gram = x.sum(axis=0, dtype=np.float64), (x.T @ x).astype(np.float64)
-        counts = np.bincount(metrics.assign(x, self.centres), minlength=len(self.centres))
+        counts = np.bincount(metrics.assign(x, self.centers), minlength=len(self.centers))
         prints = fingerprints(x)
         for scope in scopes:
             if scope.asked is None:
@@ -106,66 +127,68 @@ class Scorer:
             scores = scope.asked @ x.T
             inside = np.searchsorted(places, scope.sample)
             here = np.flatnonzero(places[np.minimum(inside, len(places) - 1)] == scope.sample)
-            scores[here, inside[here]] = -np.inf  # itself
+            scores[here, inside[here]] = -np.inf  # a row is not its own neighbor
             np.maximum(scope.best, scores.max(axis=1, initial=-np.inf), out=scope.best)
 
     def _finish(self, scope: Scope) -> Scope:
-        """Take the measures of a scope whose rows were all looked at, and let go of what only they needed."""
+        """Compute the metrics of a complete scope and release its intermediate data."""
         n, found = scope.n, scope.values
-        found["mean_distance"] = Value(metrics.mean_distance_of_sum(scope.total, n), n=n)
+        found["mean_distance"] = MetricValue(metrics.mean_distance_of_sum(scope.total, n), n=n)
         if n > 1:
             best = np.clip(scope.best, -1, 1)
             found["nearest_similarity"] = self._mean(best, scope)
             found["near_share"] = self._mean(100.0 * (best > metrics.NEAR), scope)
-        found["vendi"] = Value(metrics.vendi_of_gram(scope.gram, n), n=n)
+        found["vendi"] = MetricValue(metrics.vendi_of_gram(scope.gram, n), n=n)
         found["vendi_1000"] = self._vendi_of_samples(scope)
         distinct = len(np.unique(np.concatenate(scope.prints))) / n
-        found["cluster_entropy"] = Value(metrics.cluster_entropy(scope.counts, distinct), n=n)
-        found["novelsum"] = self._mean(metrics.novelsum(scope.asked), scope)
-        scope.asked, scope.gram, scope.prints = None, 0.0, []
+        found["cluster_entropy"] = MetricValue(metrics.cluster_entropy(scope.counts, distinct), n=n)
+        if scope.asked is not None:
+            found["novelsum"] = self._mean(metrics.novelsum(scope.asked), scope)
+        scope.asked, scope.gram, scope.prints = None, np.zeros((0, 0)), []
         return scope
 
-    def _vendi_of_samples(self, scope: Scope) -> Value:
+    def _vendi_of_samples(self, scope: Scope) -> MetricValue:
         draws = metrics.vendi_samples(np.asarray(self._take(scope.drawn), dtype=np.float32), self._seed)
         mean, spread = float(draws.mean()), 1.96 * float(draws.std())
-        bounds = (mean - spread, mean + spread) if len(draws) > 1 else (None, None)
-        return Value(mean, *bounds, n=min(scope.n, 1000))
+        low, high = (mean - spread, mean + spread) if len(draws) > 1 else (None, None)
+        return MetricValue(mean, low, high, n=min(scope.n, 1000))
 
-    def _mean(self, values: np.ndarray, scope: Scope) -> Value:
-        bounds = metrics.bootstrap_mean(values, self._seed) if scope.sampled else (None, None)
-        return Value(float(values.mean()), *bounds, n=len(values))
+    def _mean(self, values: np.ndarray, scope: Scope) -> MetricValue:
+        low, high = metrics.bootstrap_interval(values, self._seed) if scope.sampled else (None, None)
+        return MetricValue(float(values.mean()), low, high, n=len(values))
 
 
-def text_values(texts: Sequence[str], sampled: bool, seed: int) -> dict[str, Value]:
-    """The measures of a scope that look at the words of its sampled questions."""
-    found = {f"distinct_{n}": _distinct(texts, n, sampled, seed) for n in (1, 2, 3)}
+def text_values(texts: Sequence[str], *, sampled: bool, seed: int) -> dict[str, MetricValue]:
+    """Return the text metrics of the sampled questions of a scope; `sampled` adds confidence intervals."""
+    found = {f"distinct_{n}": _distinct(texts, n, sampled=sampled, seed=seed) for n in (1, 2, 3)}
 
     def compression(places: np.ndarray) -> float:
         return metrics.compression_ratio([texts[place] for place in places])
 
-    found["compression"] = _value(compression, len(texts), sampled, seed)
-    found["question_length"] = Value(float(np.median([len(text) for text in texts])), n=len(texts))
+    found["compression"] = _value(compression, len(texts), sampled=sampled, seed=seed)
+    found["question_length"] = MetricValue(float(np.median([len(text) for text in texts])), n=len(texts))
     return found
 
 
-def _distinct(texts: Sequence[str], n: int, sampled: bool, seed: int) -> Value:
+def _distinct(texts: Sequence[str], n: int, *, sampled: bool, seed: int) -> MetricValue:
     grams = metrics.ngrams(texts, n)
-    return _value(lambda places: 100 * metrics.distinct_n([grams[place] for place in places]), len(texts), sampled, seed)
+    share = lambda places: 100 * metrics.distinct_n([grams[place] for place in places])  # noqa: E731
+    return _value(share, len(texts), sampled=sampled, seed=seed)
 
 
-def _value(measure: Callable[[np.ndarray], float], number: int, sampled: bool, seed: int) -> Value:
-    bounds = metrics.half_samples(measure, number, seed) if sampled and number > 1 else (None, None)
-    return Value(measure(np.arange(number)), *bounds, n=number)
+def _value(measure: Callable[[np.ndarray], float], number: int, *, sampled: bool, seed: int) -> MetricValue:
+    low, high = metrics.half_sample_interval(measure, number, seed) if sampled and number > 1 else (None, None)
+    return MetricValue(measure(np.arange(number)), low, high, n=number)
 
 
 def histogram(values: np.ndarray | Sequence[float], edges: Sequence[float]) -> Histogram:
-    """How many values fall between each two edges; those beyond the ends count in the outermost."""
+    """Count values per interval between edges; values beyond the ends are clipped into the outermost intervals."""
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
     return Histogram(tuple(counts.tolist()), edges=tuple(edges))
 
 
 def fingerprints(x: np.ndarray) -> np.ndarray:
-    """A number for each row, equal for equal rows and else almost surely different."""
+    """Return a `uint64` hash of each row, equal for equal rows."""
     bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32).astype(np.uint64)
     odd = np.random.default_rng(0).integers(1, 2**63, x.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     return (bits * odd).sum(axis=1, dtype=np.uint64)

@@ -1,11 +1,11 @@
-"""The vectors of a workspace's questions: append-only float16 files beside the database, a folder for each embedder.
+"""Vector store: append-only float16 files with the question vectors of each embedder.
 
-    embeddings/<embedder>/info.json       which embedder, how long a vector is, the last edit that was looked at
-    embeddings/<embedder>/vectors.f16     one vector after another, each of length 1
-    embeddings/<embedder>/questions.i64   the `seq` of the question of each
+    embeddings/<embedder>/info.json       embedder, dimension, and last processed edit
+    embeddings/<embedder>/vectors.f16     unit vectors
+    embeddings/<embedder>/questions.i64   `seq` of the question of each vector
 
-A vector is written and synced before the `seq` that makes it count, so that a kill leaves at most a tail that the next
-writer cuts off. A question that was edited gets another vector; its last one counts.
+A vector is written and synced before its `seq`, so a kill leaves at most an incomplete tail that the next writer truncates.
+An edited question gets a new vector; the last one counts.
 """
 
 import json
@@ -25,15 +25,22 @@ from glan_core.ids import slug
 from glan_core.workspace import Workspace
 
 FOLDER = "embeddings"
-PROBE, PROBED = "How do plants turn light into sugar?", 32  # a text, and how much of its vector is kept
+PROBE, PROBED = "How do plants turn light into sugar?", 32  # probe text, and the number of vector values kept
 INFO, MATRIX, SEQS = "info.json", "vectors.f16", "questions.i64"
 
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """Whose vectors these are: the embedder's name, what it says of itself, its dimensions. `born` is when the first was made,
-    `probe` the beginning of the vector of `PROBE`, by which another model of the same name is told. `last_event` is the number
-    of the last edit of a record that the vectors follow."""
+    """Description of stored vectors.
+
+    Attributes:
+        embedder: Name of the embedder.
+        about: Sentence about what the embedder measures.
+        dim: Vector dimension.
+        born: Time of the first vector in seconds since the epoch.
+        probe: First values of the vector of `PROBE`; detects another model with the same name.
+        last_event: ID of the last edit that the vectors include.
+    """
 
     embedder: str
     about: str
@@ -45,8 +52,14 @@ class StoreInfo:
 
 @dataclass(frozen=True)
 class Vectors:
-    """All vectors of one embedder as they are now: `seqs` ascending, `at` the place of each in `matrix` (float16, a map of
-    the file: what is not looked at is not read)."""
+    """All vectors of an embedder.
+
+    Attributes:
+        info: Description of the vectors.
+        seqs: `(n,) int64` `seq` of the questions, ascending.
+        at: `(n,)` row of each question in `matrix`.
+        matrix: `(m, dim) float16`, memory-mapped.
+    """
 
     info: StoreInfo
     seqs: np.ndarray
@@ -57,28 +70,28 @@ class Vectors:
         return len(self.seqs)
 
     def rows(self, which: np.ndarray | slice) -> np.ndarray:
-        """Some vectors as float32, by their places in `seqs`."""
+        """Return vectors as float32 by index into `seqs`."""
         return np.asarray(self.matrix[self.at[which]], dtype=np.float32)
 
     @cached_property
     def last_seq(self) -> int:
-        """The `seq` of the newest question with a vector; 0 without any."""
+        """`seq` of the newest embedded question; 0 if there is none."""
         return int(self.seqs[-1]) if len(self.seqs) else 0
 
 
-def folder_of(ws: Workspace, embedder: str) -> Path:
-    """Where the vectors of an embedder are, or would be."""
+def vector_folder(ws: Workspace, embedder: str) -> Path:
+    """Return the folder of an embedder's vectors."""
     return ws.folder / FOLDER / slug(embedder)
 
 
 def list_vectors(ws: Workspace) -> list[StoreInfo]:
-    """The embedders that this workspace has vectors of, the one with most of them first."""
+    """Return the embedders with stored vectors, the one with most vectors first."""
     folders = [path.parent for path in (ws.folder / FOLDER).glob(f"*/{INFO}")]
     return [_info(path) for path in sorted(folders, key=lambda path: (-_rows(path), path.name))]
 
 
 def read_vectors(folder: Path) -> Vectors | None:
-    """The vectors of a folder (`folder_of` an embedder); None where there are none."""
+    """Return the vectors in a folder, or None if there are none."""
     if not (folder / INFO).is_file() or not (number := _rows(folder)):
         return None
     info = _info(folder)
@@ -91,13 +104,13 @@ def read_vectors(folder: Path) -> Vectors | None:
 
 
 def count_vectors(ws: Workspace, embedder: str) -> int:
-    """How many vectors of an embedder are stored, those of older texts included; reads two file sizes."""
-    folder = folder_of(ws, embedder)
+    """Return the number of stored vectors of an embedder, including outdated ones; reads only file sizes."""
+    folder = vector_folder(ws, embedder)
     return _rows(folder) if (folder / INFO).is_file() else 0
 
 
-class Writer:
-    """Appends vectors of one embedder to a folder. One process at a time: runs take turns."""
+class VectorWriter:
+    """Appends vectors of one embedder to a folder; only one process may write at a time."""
 
     def __init__(self, folder: Path, embedder: Embedder) -> None:
         self.folder = folder
@@ -112,25 +125,27 @@ class Writer:
         self._cut_tail()
 
     def _goes_on(self, embedder: Embedder, probe: tuple[float, ...]) -> bool:
-        """Whether the stored vectors are by this very embedder. Those of words are made anew without a question where they are
-        of an older release; for any other, whose vectors took time or money, a GlanError."""
+        """Return whether the stored vectors belong to this embedder.
+
+        Outdated 'words' vectors are discarded; for any other embedder a mismatch raises, because recomputing costs time or money.
+        """
         self.info = _info(self.folder)
         if self.info.dim == embedder.dim and np.allclose(self.info.probe or np.inf, probe, atol=0.02):
             return True
         if embedder.name == WORDS:
             return False
         raise GlanError(
-            f"{embedder.name} now makes other vectors than those that are stored: it is another model by the same name. Remove "
-            f"{self.folder} to embed all rows with it."
+            f"{embedder.name} no longer produces the stored vectors: another model has the same name. Remove {self.folder} to "
+            "embed all questions again."
         )
 
     def append(self, seqs: np.ndarray | list[int], vectors: np.ndarray) -> None:
-        """Store vectors for good: when this returns, a kill or a power cut loses none of them."""
+        """Store vectors durably: they survive a kill or power loss once this returns."""
         _append(self.folder / MATRIX, np.asarray(vectors, dtype=np.float16))
         _append(self.folder / SEQS, np.asarray(seqs, dtype=np.int64))
 
     def follow(self, last_event: int) -> None:
-        """Say up to which edit the vectors follow the questions."""
+        """Record the last edit that the vectors include."""
         self.info = replace(self.info, last_event=last_event)
         self._put_info()
 
@@ -138,7 +153,7 @@ class Writer:
         write_json(self.folder / INFO, asdict(self.info))
 
     def _cut_tail(self) -> None:
-        """Cut off what a killed writer left incomplete."""
+        """Truncate the incomplete tail of a killed writer."""
         number = _rows(self.folder)
         for name, size in ((MATRIX, 2 * self.info.dim), (SEQS, 8)):
             with (self.folder / name).open("ab") as file:
@@ -146,7 +161,7 @@ class Writer:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     new = path.with_name(f".{path.name}.new")
     with new.open("w", encoding="utf-8") as file:
         json.dump(data, file, ensure_ascii=False)
@@ -167,7 +182,7 @@ def _info(folder: Path) -> StoreInfo:
 
 
 def _rows(folder: Path) -> int:
-    """How many vectors are whole: a vector counts once its `seq` is written."""
+    """Return the number of complete vectors; a vector is complete once its `seq` is written."""
     dim = _info(folder).dim
     sizes = [(folder / name).stat().st_size if (folder / name).exists() else 0 for name in (MATRIX, SEQS)]
     return min(sizes[0] // (2 * dim), sizes[1] // 8)

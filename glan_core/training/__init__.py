@@ -1,1 +1,1 @@
-"""Fine-tuning a student on a snapshot, and the models that came of it."""
+"""Supervised fine-tuning of models on snapshots."""

@@ -1,6 +1,6 @@
-"""How a pair becomes tokens: written in a chat template, cut at a length, with the tokens that are trained on.
+"""Chat encoding: renders pairs in a chat template and tokenizes them with loss labels.
 
-Torch is not needed for it, so that a page can show just what the engine will train on.
+The module does not need torch, so a page can show exactly what the trainer will see.
 """
 
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
@@ -22,9 +22,16 @@ MARK = "XyzzyAnswer"
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A pair as tokens. Trained on is what stands from `start`: the answer and the token that ends it. `full` is the number of
-    tokens before the length limit; where that cut something off, the end token is gone, too."""
+class EncodedPair:
+    """A tokenized pair.
+
+    The loss covers the tokens from `start` on: the answer and its end token.
+
+    Attributes:
+        ids: Token IDs, truncated at the length limit; the end token is lost if tokens were cut.
+        start: Index of the first trained token.
+        full: Number of tokens before truncation.
+    """
 
     ids: list[int]
     start: int
@@ -32,30 +39,32 @@ class Encoded:
 
     @property
     def cut(self) -> bool:
-        """Whether the length limit cut something off."""
+        """Whether tokens were cut at the length limit."""
         return self.full > len(self.ids)
 
     @property
     def trained(self) -> int:
-        """How many tokens are trained on; 0 where the question alone fills the limit."""
+        """Number of trained tokens; 0 if the question alone fills the limit."""
         return max(0, len(self.ids) - self.start)
 
     @property
     def labels(self) -> list[int]:
-        """The targets: -100 for what is not trained on, the token itself for what is."""
+        """Labels for the loss: -100 for untrained tokens, else the token ID."""
         return [-100] * min(self.start, len(self.ids)) + self.ids[self.start :]
 
 
 class Encoder:
-    """Writes pairs in a chat template and splits them into tokens.
+    """Renders pairs in a chat template and tokenizes them.
 
-    `template` is Jinja as transformers renders it; `bos` and `eos` are the texts of the special tokens. `end` is the token that
-    ends an answer: the one that the template writes behind it, else `eos`. Without it in the loss a student never stops.
+    Attributes:
+        template: Jinja chat template.
+        end: Token that ends an answer: the one the template writes after it, else the EOS token. It is part of the loss;
+            otherwise the model would never learn to stop.
     """
 
     def __init__(self, tokenizer: "Tokenizer", template: str, *, bos: str | None, eos: str) -> None:
         self.template, self._tokenizer = template, tokenizer
-        self._specials = {"bos_token": bos or "", "eos_token": eos}
+        self._bos, self._eos = bos or "", eos
         tokenizer.no_truncation()
         tokenizer.no_padding()
         special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
@@ -65,35 +74,50 @@ class Encoder:
 
     @property
     def end_id(self) -> int:
-        """The id of the token that ends an answer."""
-        return self._tokenizer.token_to_id(self.end)
+        """ID of the token that ends an answer."""
+        if (found := self._tokenizer.token_to_id(self.end)) is None:
+            raise GlanError(f"The end token {self.end!r} is not in the tokenizer. Use another base model.")
+        return found
 
     @property
     def own_template(self) -> bool:
-        """Whether the template is the base model's own, not Alpaca's."""
+        """Whether the template is the base model's own rather than Alpaca's."""
         return self.template != alpaca_template()
 
     def write(self, messages: Sequence[dict[str, str]], *, ask: bool = False) -> str:
-        """Messages as text in the template; `ask` ends it where an answer is to begin. GlanError for a template that fails."""
+        """Render messages in the template.
+
+        Args:
+            messages: Chat messages.
+            ask: Append the generation prompt.
+
+        Raises:
+            GlanError: If the template fails.
+        """
         from transformers.utils.chat_template_utils import render_jinja_template
 
         try:
-            written, _ = render_jinja_template(
-                [list(messages)], chat_template=self.template, add_generation_prompt=ask, **self._specials
+            rendered: Any = render_jinja_template(
+                [list(messages)],
+                chat_template=self.template,
+                add_generation_prompt=ask,
+                bos_token=self._bos,
+                eos_token=self._eos,
             )
-        except Exception as error:  # what somebody else's template may raise is not to be known
-            raise GlanError(f"The chat template of the base model can't be used: {str(error)[:200]}.") from None
-        return written[0]
+        except Exception as error:  # templates can raise anything
+            raise GlanError(f"The chat template of the base model cannot be used: {str(error)[:200]}.") from None
+        texts, _ = rendered
+        return str(texts[0])
 
-    def encode(self, question: str, answer: str, max_length: int | None = None) -> Encoded:
-        """A pair as tokens, at most `max_length`."""
+    def encode(self, question: str, answer: str, max_length: int | None = None) -> EncodedPair:
+        """Encode a pair, truncated at `max_length` tokens."""
         return next(self.encode_all([(question, answer)], max_length))
 
-    def encode_all(self, pairs: Sequence[tuple[str, str]], max_length: int | None = None) -> Iterator[Encoded]:
-        """Pairs as tokens, in their order.
+    def encode_all(self, pairs: Sequence[tuple[str, str]], max_length: int | None = None) -> Iterator[EncodedPair]:
+        """Encode pairs in order.
 
-        The answer follows the prompt as it is. A template that is given both may trim or rewrite the answer, and would then
-        train on something that it is never asked for.
+        The answer is appended to the rendered prompt unchanged. A template applied to the whole chat may strip or rewrite the
+        answer, which would train on text that never occurs at inference.
         """
         prompts = [self.write([{"role": "user", "content": question}], ask=True) for question, _ in pairs]
         texts = [prompt + answer.strip() + self.end for prompt, (_, answer) in zip(prompts, pairs, strict=True)]
@@ -101,23 +125,27 @@ class Encoder:
         for prompt, encoding in zip(prompts, encodings, strict=True):
             offsets = encoding.offsets
             start = next((n for n, (_, end) in enumerate(offsets) if end > len(prompt)), len(offsets))
-            yield Encoded(encoding.ids[:max_length], start, len(encoding.ids))
+            yield EncodedPair(encoding.ids[:max_length], start, len(encoding.ids))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The text that each token stands for."""
+        """Return the text of each token."""
         return [self._tokenizer.decode([id], skip_special_tokens=False) for id in ids]
 
 
 def open_encoder(place: str) -> Encoder:
-    """The encoder of a base model, from its folder or from this machine's copy of what the hub has under its name.
+    """Open the encoder of a base model from its folder or the local Hub cache. Nothing is downloaded.
 
-    GlanError where this machine has none, or it lacks tokenizer.json or an end token. Nothing is downloaded.
+    Args:
+        place: Folder or Hub model ID.
+
+    Raises:
+        GlanError: If the tokenizer is not stored locally, cannot be read, or has no EOS token.
     """
-    files = {name: path for name in FILES if (path := find_file(place, name))}
+    files = {name: path for name in FILES if (path := find_model_file(place, name))}
     if "tokenizer.json" not in files:
         raise GlanError(
-            f"The tokenizer of {place} is not on this machine: give a folder that holds tokenizer.json and safetensors weights, or "
-            f"bring it with 'hf download {place}'."
+            f"The tokenizer of {place} is not stored locally. Use a folder with tokenizer.json and safetensors weights, or run "
+            f"'hf download {place}'."
         )
     return _open(tuple((name, str(path), path.stat().st_mtime_ns) for name, path in files.items()))
 
@@ -132,15 +160,15 @@ def _open(files: tuple[tuple[str, str, int], ...]) -> Encoder:
         config = json.loads(places["tokenizer_config.json"].read_text("utf-8")) if "tokenizer_config.json" in places else {}
         own = places["chat_template.jinja"].read_text("utf-8") if "chat_template.jinja" in places else None
     except Exception as error:  # the tokenizers library raises bare exceptions
-        raise GlanError(f"{places['tokenizer.json'].parent} holds no tokenizer that can be read: {str(error)[:200]}.") from None
+        raise GlanError(f"The tokenizer in {places['tokenizer.json'].parent} cannot be read: {str(error)[:200]}.") from None
     bos, eos = (_text(config.get(name)) for name in ("bos_token", "eos_token"))
     if not eos:
-        raise GlanError(f"The tokenizer in {places['tokenizer.json'].parent} names no end token (eos_token).")
+        raise GlanError(f"The tokenizer in {places['tokenizer.json'].parent} has no end token (eos_token).")
     return Encoder(tokenizer, template_of(own or config.get("chat_template")), bos=bos, eos=eos)
 
 
 def template_of(own: object) -> str:
-    """The template that pairs are written in: the base's own, of several the one that is called 'default', else Alpaca's."""
+    """Return the base model's chat template (of several, the one named 'default'), else Alpaca's."""
     if isinstance(own, list):
         own = {item.get("name"): item.get("template") for item in own if isinstance(item, dict)}
     if isinstance(own, dict):
@@ -150,12 +178,12 @@ def template_of(own: object) -> str:
 
 @lru_cache(1)
 def alpaca_template() -> str:
-    """Alpaca's prompt (Taori et al., 2023) as a chat template, for bases that have none."""
+    """Return the Alpaca prompt (Taori et al., 2023) as a chat template, for base models without one."""
     return ALPACA_FILE.read_text("utf-8").strip()
 
 
-def find_file(place: str, name: str) -> Path | None:
-    """A file of a model: in its folder, or in this machine's copy of what the hub has under the name; None where it is not."""
+def find_model_file(place: str, name: str) -> Path | None:
+    """Return the path of a model file in its folder or the local Hub cache, or None."""
     if (folder := Path(place).expanduser()).is_dir():
         return folder / name if (folder / name).is_file() else None
     if place.startswith((".", "/", "~")) or place.count("/") != 1:

@@ -1,14 +1,14 @@
-"""The `glan finetune` command that stands for given settings."""
+"""Builds the `glan finetune` command line of given settings."""
 
 from glan_core.settings_options import option_words
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings, Scratch
 
-RECIPE_FIELDS = ("name", "snapshot", "recipe", "prompts")  # options that every command line has, or that repeat
+RECIPE_FIELDS = ("name", "snapshot", "recipe", "prompts")  # options that are always written, or repeated
 
 
 def finetune_command(folder: str, settings: FinetuneSettings) -> list[str]:
-    """Words of the command that starts a run with these settings; values of its recipe are left out."""
+    """Return the words of the command that starts a run with these settings, omitting values of its recipe."""
     defaults = FinetuneSettings(name="x", snapshot="x", recipe=settings.recipe, **RECIPES[settings.recipe].values)
     words = ["glan", "finetune", folder, "--recipe", settings.recipe, "--snapshot", settings.snapshot, "--name", settings.name]
     words += option_words(settings, defaults.model_dump(), skip=RECIPE_FIELDS)

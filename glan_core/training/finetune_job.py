@@ -1,50 +1,57 @@
-"""The run that fine-tunes a student on a snapshot: in its own process, or by workers on several devices."""
+"""Fine-tuning job: trains a model on a snapshot, in the process of the run or with distributed workers."""
 
 import shutil
 
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
-from glan_core.models import server_client as chat_process
-from glan_core.models import tuned_model_store
+from glan_core.models import server_client, tuned_model_store
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress
-from glan_core.training.distributed import train_on_several
+from glan_core.training.distributed import train_distributed
 from glan_core.training.settings import FinetuneSettings
-from glan_core.training.train_loop import FOLDER, plain_faults, train
+from glan_core.training.train_loop import FOLDER, TrainingRun, readable_errors, train
 from glan_core.workspace import Workspace
 
 
 def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> str:
-    """Train a student as ordered and keep it as a model; what came of it, in a sentence.
+    """Fine-tune a model and store it.
 
-    Stores its state on the way: after a pause or a kill the same run goes on from there, on the same curve. GlanError for what a
-    person can mend: no such snapshot, weights that are not there, too little memory or disk, a loss that is no number.
+    Checkpoints are written during training. After a pause or a kill the same run resumes from the last one, on the same loss
+    curve; with the same number of threads the final weights are bitwise identical.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: For an error the user can fix: a missing snapshot or base model, too little memory or disk space, or a loss
+            that is not finite.
     """
     snapshot = read_snapshot(ws, settings.snapshot)
     if (target := tuned_model_store.folder_of(ws, settings.name)).exists():
-        there = tuned_model_store.read_model(ws, settings.name)
-        if there.run_id == progress.run_id:
-            return _said(there)  # this run was killed after its work was done
-        raise GlanError(f"There is already a model {quoted(settings.name)}: choose another name.")
+        existing = tuned_model_store.read_model(ws, settings.name)
+        if existing.run_id == progress.run_id:  # this run was killed after it had finished its work
+            return _message(existing)
+        raise GlanError(f"Model {quoted(settings.name)} already exists. Choose another name.")
     folder = ws.folder / FOLDER / str(progress.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(exist_ok=True)
-    chat_process.release()  # the models that are talked to give their memory to training
-    with plain_faults(settings, folder):
+    server_client.release()  # frees the memory of chat models for training
+    run = TrainingRun(ws, settings, snapshot, folder, progress)
+    with readable_errors(run):
         if settings.processes > 1:
-            train_on_several(ws, settings, progress, folder)
+            train_distributed(run)
         else:
-            train(ws, settings, progress, snapshot, folder)
+            train(run)
     shutil.rmtree(folder, ignore_errors=True)
-    return _said(tuned_model_store.read_model(ws, settings.name))
+    return _message(tuned_model_store.read_model(ws, settings.name))
 
 
-def _said(model: TunedModel) -> str:
-    held = model.losses.get("validation")
+def _message(model: TunedModel) -> str:
+    loss = model.losses.get("validation")
     early = ", ended early" if model.stopped_early else ""
     return (
         f"Fine-tuned {model.name} on {model.rows:,} pairs in {model.steps:,} steps{early}"
-        + (f": held-out loss {held:.3f}" if held is not None else "")
+        + (f": validation loss {loss:.3f}" if loss is not None else "")
         + "."
     )

@@ -1,8 +1,8 @@
-"""Loading the model that is to be trained, in the process that trains it: base or a new one, tokenizer, adapter, precision."""
+"""Model loading for training: base model or a new one, tokenizer, adapter and precision."""
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glan_core.errors import GlanError
 from glan_core.training.chat_encoding import Encoder, template_of
@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-PROBE = 512  # width of the matrices by which a processor's precision is chosen
+PROBE = 512  # matrix size of the precision benchmark
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What is trained: the model (with its adapter, where it has one), its tokenizer, how pairs are written for it, and the name of
-    the numbers' precision."""
+    """A model ready for training.
+
+    Attributes:
+        model: The model, with its adapter if it has one.
+        tokenizer: Its tokenizer.
+        encoder: Chat encoding of pairs.
+        precision: 'fp32' or 'bf16'.
+    """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -27,72 +33,77 @@ class LoadedModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model has in all."""
+        """Number of parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def trained_parameters(self) -> int:
-        """How many of them are trained."""
+        """Number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
 
 
 def load_base(settings: FinetuneSettings, precision: str) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The weights and the tokenizer that an order begins with; the hub is asked for what is not on this machine.
+    """Load the weights and the tokenizer of the base model, downloading them from the Hub if needed.
 
-    GlanError when they can't be had, are no safetensors, or do not fit into memory.
+    Raises:
+        GlanError: If they cannot be loaded or are not safetensors.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(settings.base, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            settings.base,
+        tokenizer = AutoTokenizer.from_pretrained(settings.base or "", trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            settings.base or "",
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=_stored_as(settings, precision),
+            dtype=_storage_dtype(settings, precision),
             **_quantized(settings),
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise GlanError(
-            f"The base model {settings.base} can't be loaded: {first}. Give a folder that holds config, tokenizer and safetensors "
-            f"weights, or bring it with 'hf download {settings.base}'."
+            f"Base model {settings.base} cannot be loaded: {first}. Use a folder with config, tokenizer and safetensors "
+            f"weights, or run 'hf download {settings.base}'."
         ) from None
     if torch.cuda.is_available() and settings.method != "qlora" and settings.processes == 1:
         model = model.to("cuda")
     return model, tokenizer
 
 
-def ready(
+def prepare_model(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", settings: FinetuneSettings, precision: str
 ) -> LoadedModel:
-    """A loaded model made ready for training: pad token, chat template, end token, adapter."""
+    """Prepare a loaded model for training: pad token, chat template, end token and adapter."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
-    tokenizer.chat_template = template_of(tokenizer.chat_template)
-    encoder = Encoder(tokenizer.backend_tokenizer, tokenizer.chat_template, bos=tokenizer.bos_token, eos=tokenizer.eos_token)
-    _let_stop(model, encoder.end_id)
+    template = template_of(tokenizer.chat_template)
+    tokenizer.chat_template = template
+    encoder = Encoder(tokenizer.backend_tokenizer, template, bos=tokenizer.bos_token, eos=str(tokenizer.eos_token))
+    _add_end_token(model, encoder.end_id)
     model.config.use_cache = False
     if settings.method != "full":
         model = _with_adapter(model, settings)
     return LoadedModel(model, tokenizer, encoder, precision)
 
 
-def _stored_as(settings: FinetuneSettings, precision: str) -> "torch.dtype":
-    """The number type of the weights in memory. Weights that are trained stay fp32, whatever is computed with: a step of a
-    learning rate like the paper's 3e-6 is smaller than what bf16 can tell apart. Those under an adapter never change."""
+def _storage_dtype(settings: FinetuneSettings, precision: str) -> "torch.dtype":
+    """Return the storage dtype of the weights.
+
+    Trained weights stay fp32 regardless of the compute precision: a step at a learning rate like 3e-6 is below the
+    resolution of bf16. Frozen weights under an adapter may be bf16.
+    """
     import torch
 
     return torch.bfloat16 if precision == "bf16" and settings.method != "full" else torch.float32
 
 
 def choose_precision(asked: str) -> str:
-    """'fp32' or 'bf16': what was asked for, or what this machine computes faster.
+    """Return 'fp32' or 'bf16': the requested precision, or for 'auto' the faster one on this machine.
 
-    On a GPU that has it, bf16. On a processor it is tried: without AVX512_BF16 or AMX, bf16 is emulated and takes more than twice as
-    long.
+    GPUs with bf16 support use it. On CPUs both are timed, because bf16 is emulated without AVX512_BF16 or AMX and then takes
+    more than twice as long.
     """
     if asked != "auto":
         return asked
@@ -104,7 +115,7 @@ def choose_precision(asked: str) -> str:
 
 
 def _seconds(dtype: "torch.dtype") -> float:
-    """How long a product of matrices takes at best."""
+    """Return the best time of a matrix product, in seconds."""
     import torch
 
     a = torch.randn(PROBE, PROBE).to(dtype)
@@ -117,7 +128,7 @@ def _seconds(dtype: "torch.dtype") -> float:
 
 
 def _quantized(settings: FinetuneSettings) -> dict:
-    """What loading in 4 bits takes (QLoRA: Dettmers et al., arXiv 2305.14314), for a 'qlora' order."""
+    """Return the arguments for loading in 4 bits with method 'qlora' (Dettmers et al., arXiv 2305.14314)."""
     if settings.method != "qlora":
         return {}
     import torch
@@ -126,9 +137,9 @@ def _quantized(settings: FinetuneSettings) -> dict:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
-        raise GlanError("QLoRA needs bitsandbytes: install it, or choose the method lora.") from None
+        raise GlanError("QLoRA needs bitsandbytes. Install it, or use the method 'lora'.") from None
     if not torch.cuda.is_available():
-        raise GlanError("QLoRA needs a GPU: choose the method lora.")
+        raise GlanError("QLoRA needs a GPU. Use the method 'lora'.")
     config = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
     )
@@ -136,7 +147,7 @@ def _quantized(settings: FinetuneSettings) -> dict:
 
 
 def _with_adapter(model: "PreTrainedModel", settings: FinetuneSettings) -> "PreTrainedModel":
-    """The model with a new LoRA adapter (Hu et al., arXiv 2106.09685) to all its linear layers but the head; the rest is frozen."""
+    """Add a LoRA adapter (Hu et al., arXiv 2106.09685) to all linear layers except the head; the rest is frozen."""
     import torch
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
@@ -147,11 +158,14 @@ def _with_adapter(model: "PreTrainedModel", settings: FinetuneSettings) -> "PreT
         r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, target_modules="all-linear",
         task_type="CAUSAL_LM",
     )  # fmt: skip
-    return get_peft_model(model, config)
+    adapted: Any = get_peft_model(model, config)
+    return adapted
 
 
-def _let_stop(model: "PreTrainedModel", end_id: int) -> None:
-    """Make sure that generation stops at the token by which answers end: a chat template's is often not the base's own."""
+def _add_end_token(model: "PreTrainedModel", end_id: int) -> None:
+    """Add the end token of answers to the EOS tokens of generation; a chat template's often differs from the base's."""
+    if model.generation_config is None:
+        return
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
     model.generation_config.eos_token_id = list(dict.fromkeys([end_id, *ends]))

@@ -1,7 +1,6 @@
-"""A student made from nothing: a tiny model of Mistral's architecture and a tokenizer trained on the rows it will learn.
+"""A tiny Mistral model initialized from scratch, and a tokenizer trained on its training rows.
 
-It is there to try everything out without downloading weights: a recall machine, which knows what it was trained on and
-nothing else.
+It allows trying out everything without downloading weights. It recalls what it was trained on and nothing else.
 """
 
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from transformers import MistralForCausalLM, PreTrainedTokenizerFast
 
     from glan_core.training.settings import Scratch
 
@@ -17,7 +17,7 @@ CONTEXT = 2048
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "Tokenizer":
-    """A byte-level BPE tokenizer of at most `vocabulary` tokens, trained on these texts; the same for the same texts."""
+    """Train a byte-level BPE tokenizer of at most `vocabulary` tokens; deterministic for the same texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -34,15 +34,15 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> "Tokenizer":
 
 
 def count_parameters(scratch: "Scratch") -> int:
-    """How many numbers such a model has, if its vocabulary is filled: embeddings (used at both ends) and layers."""
+    """Return the number of parameters if the vocabulary is full, with tied input and output embeddings."""
     hidden, inner = scratch.hidden, scratch.inner
     heads_kv = scratch.heads // 2
     attention = 2 * hidden * hidden + 2 * hidden * (hidden // scratch.heads) * heads_kv
     return scratch.vocabulary * hidden + scratch.layers * (attention + 3 * hidden * inner + 2 * hidden) + hidden
 
 
-def make_model(scratch: "Scratch", vocabulary: int, seed: int):
-    """The untrained model, its weights drawn by the seed."""
+def make_model(scratch: "Scratch", vocabulary: int, seed: int) -> "MistralForCausalLM":
+    """Return a randomly initialized model."""
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
@@ -55,8 +55,8 @@ def make_model(scratch: "Scratch", vocabulary: int, seed: int):
     return MistralForCausalLM(config)
 
 
-def wrap_tokenizer(tokenizer: "Tokenizer"):
-    """The tokenizer as transformers loads and saves it."""
+def wrap_tokenizer(tokenizer: "Tokenizer") -> "PreTrainedTokenizerFast":
+    """Wrap a tokenizer for transformers."""
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(

@@ -1,4 +1,4 @@
-"""Training itself, in the process that does it: rows, student, trainer, and the model put into its place."""
+"""Training loop: encodes rows, loads the model, runs the trainer and stores the tuned model."""
 
 import errno
 import math
@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,8 @@ from glan_core.training.settings import FinetuneSettings
 from glan_core.training.training_texts import (
     CHUNK,
     MOST_HELD_OUT,
-    Counted,
+    RowSample,
+    TokenCounts,
     check_rows,
     encoded_rows,
     first_prompts,
@@ -34,33 +36,66 @@ from glan_core.workspace import Workspace, training_rows
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from glan_core.training.distributed import WorkerProgress
     from glan_core.training.model_loading import LoadedModel
     from glan_core.training.trainer import SnapshotTrainer
 
-RANK = int(os.environ.get("RANK", 0))  # of this process among those that train together
-FOLDER = "training"  # in the workspace: what a run needs to go on
-STATE = "trainer_state.json"  # written last: a checkpoint without it is half of one
+RANK = int(os.environ.get("RANK", 0))  # of this process in distributed training
+FOLDER = "training"  # workspace folder of checkpoints
+STATE = "trainer_state.json"  # written last: a checkpoint without it is incomplete
 
 
-def train(ws: Workspace, settings: FinetuneSettings, progress: Progress, snapshot: Snapshot, folder: Path) -> None:
-    """Train in this process, which may be one of several that share the work, and put the model into its place. Stopped when
-    a person wishes so, with a checkpoint stored."""
-    _set_threads()
-    student = _student(settings, snapshot, folder)
-    rows, held_out, counted = _encoded(settings, snapshot, student, folder, progress)
-    trainer = _trainer(ws, settings, snapshot, student, rows, held_out, counted, folder, progress)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
-    if progress.wish and progress.wish != KEPT:
-        raise Stopped(progress.wish)
-    if settings.processes > 1:  # every process has a part of the weights
-        trainer.save_model(str(folder / tuned_model_store.WEIGHTS))
+@dataclass(frozen=True)
+class TrainingRun:
+    """A fine-tuning run.
+
+    Attributes:
+        ws: Workspace.
+        settings: Settings of the run.
+        snapshot: Dataset to train on.
+        folder: Folder of checkpoints and encoded rows.
+        progress: Progress of the run.
+    """
+
+    ws: Workspace
+    settings: FinetuneSettings
+    snapshot: Snapshot
+    folder: Path
+    progress: "Progress | WorkerProgress"
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Tokenized training and validation rows, memory-mapped from files, and the counts of the former."""
+
+    train: "Dataset"
+    validation: "Dataset | None"
+    counts: TokenCounts
+
+
+def train(run: TrainingRun) -> None:
+    """Train in this process, which may be one of several distributed workers, and store the model.
+
+    Raises:
+        Stopped: If the run was paused or canceled; a checkpoint is stored.
+    """
+    _configure_libraries()
+    loaded = _load_model(run)
+    rows = _encode_rows(run, loaded)
+    trainer = _create_trainer(run, loaded, rows)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(run.folder))
+    if run.progress.wish and run.progress.wish != KEPT:
+        raise Stopped(run.progress.wish)
+    if run.settings.processes > 1:  # every process holds a shard of the weights
+        trainer.save_model(str(run.folder / tuned_model_store.WEIGHTS))
     if trainer.is_world_process_zero():
-        with atomic_output(tuned_model_store.folder_of(ws, settings.name), folder=True, mark=progress.run_id) as new:
-            _keep(ws, settings, snapshot, student, counted, trainer, new, progress)
+        target = tuned_model_store.folder_of(run.ws, run.settings.name)
+        with atomic_output(target, folder=True, mark=run.progress.run_id) as new:
+            _store_model(run, loaded, rows.counts, trainer, new)
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint of a run; halves that a kill left are removed."""
+    """Return the newest complete checkpoint of a run, or None; removes incomplete ones left by a kill."""
     found = []
     for path in folder.glob("checkpoint-*"):
         if (path / STATE).is_file():
@@ -70,47 +105,48 @@ def newest_checkpoint(folder: Path) -> str | None:
     return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
 
 
-def _student(settings: FinetuneSettings, snapshot: Snapshot, folder: Path) -> "LoadedModel":
+def _load_model(run: TrainingRun) -> "LoadedModel":
     from glan_core.training import model_loading, tiny_model
 
+    settings = run.settings
     precision = model_loading.choose_precision(settings.precision)
     if settings.base is not None:
-        return model_loading.ready(*model_loading.load_base(settings, precision), settings, precision)
-    tokenizer = tiny_model.wrap_tokenizer(
-        tiny_model.train_tokenizer(training_texts(snapshot, settings.rows, settings.seed), settings.scratch.vocabulary)
-    )
-    made = model_loading.ready(
-        tiny_model.make_model(settings.scratch, len(tokenizer), settings.seed), tokenizer, settings, precision
-    )
-    if (
-        not (base := folder / tuned_model_store.BASE).exists() and RANK == 0
-    ):  # kept as it is, to be shown beside what comes of it
+        return model_loading.prepare_model(*model_loading.load_base(settings, precision), settings, precision)
+    texts = training_texts(run.snapshot, settings.rows, settings.seed)
+    tokenizer = tiny_model.wrap_tokenizer(tiny_model.train_tokenizer(texts, settings.scratch.vocabulary))
+    model = tiny_model.make_model(settings.scratch, len(tokenizer), settings.seed)
+    loaded = model_loading.prepare_model(model, tokenizer, settings, precision)
+    base = run.folder / tuned_model_store.BASE
+    if not base.exists() and RANK == 0:  # kept untrained, for comparison with the tuned model
         with atomic_output(base, folder=True, mark="base") as new:
-            _save(made, new)
-    return made
+            _save_weights(loaded, new)
+    return loaded
 
 
-def _encoded(
-    settings: FinetuneSettings, snapshot: Snapshot, student: "LoadedModel", folder: Path, progress: Progress
-) -> tuple["Dataset", "Dataset | None", Counted]:
-    """Training and held-out rows as tokens, in files, so that memory does not grow with them."""
-    planned = min(settings.rows or math.inf, snapshot.manifest.rows.get(TRAIN, 0))
-    counted, aside = Counted(), Counted()
+def _encode_rows(run: TrainingRun, loaded: "LoadedModel") -> EncodedRows:
+    settings, snapshot = run.settings, run.snapshot
+    available = snapshot.manifest.rows.get(TRAIN, 0)
+    planned = min(settings.rows or available, available)
+    counts, validation_counts = TokenCounts(), TokenCounts()
 
     def step(done: int) -> None:
-        progress.step("rows read", done, planned)
+        run.progress.step("rows read", done, planned)
 
-    rows = _filed(
-        folder / f"train-{RANK}.arrow",
-        encoded_rows(snapshot, TRAIN, student.encoder, settings.max_length, counted, settings.rows, settings.seed, step),
+    sample = RowSample(snapshot, TRAIN, settings.rows, settings.seed)
+    rows = _write_rows(
+        run.folder / f"train-{RANK}.arrow", encoded_rows(sample, loaded.encoder, settings.max_length, counts, step)
     )
-    check_rows(counted, settings.max_length)
-    held = encoded_rows(snapshot, VALIDATION, student.encoder, settings.max_length, aside, MOST_HELD_OUT, settings.seed)
-    held_out = _filed(folder / f"validation-{RANK}.arrow", held)
-    return rows, held_out if aside.rows else None, counted
+    check_rows(counts, settings.max_length)
+    held_out = RowSample(snapshot, VALIDATION, MOST_HELD_OUT, settings.seed)
+    validation = _write_rows(
+        run.folder / f"validation-{RANK}.arrow",
+        encoded_rows(held_out, loaded.encoder, settings.max_length, validation_counts),
+    )
+    return EncodedRows(rows, validation if validation_counts.rows else None, counts)
 
 
-def _filed(file: Path, rows: Iterator[dict]) -> "Dataset":
+def _write_rows(file: Path, rows: Iterator[dict]) -> "Dataset":
+    """Write rows to an Arrow file, so that memory use does not grow with their number."""
     import pyarrow as pa
     from datasets import Dataset
 
@@ -121,79 +157,74 @@ def _filed(file: Path, rows: Iterator[dict]) -> "Dataset":
     return Dataset.from_file(str(file))
 
 
-def _trainer(
-    ws: Workspace, settings: FinetuneSettings, snapshot: Snapshot, student: "LoadedModel", rows: "Dataset", held_out: "Dataset | None",
-    counted: Counted, folder: Path, progress: Progress,
-) -> "SnapshotTrainer":  # fmt: skip
+def _create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -> "SnapshotTrainer":
     from transformers import PrinterCallback, ProgressCallback
 
-    from glan_core.training.plan import steps_of, warmup_of
-    from glan_core.training.trainer import Logbook, SnapshotTrainer, trainer_arguments
+    from glan_core.training.plan import count_steps, count_warmup_steps
+    from glan_core.training.trainer import LogCallback, SnapshotTrainer, trainer_arguments
 
-    steps = steps_of(settings, counted)
+    settings = run.settings
+    steps = count_steps(settings, rows.counts)
     args = trainer_arguments(
-        settings, student, str(folder), steps=steps, every=max(1, math.ceil(steps / settings.evaluations)), held_out=held_out is not None,
-        warmup=warmup_of(settings, steps),
+        settings, loaded, str(run.folder), steps=steps, every=max(1, math.ceil(steps / settings.evaluations)),
+        validation=rows.validation is not None, warmup=count_warmup_steps(settings, steps),
     )  # fmt: skip
-    logbook = Logbook(ws, progress, student, settings.prompts or first_prompts(snapshot), settings.patience)
+    prompts = settings.prompts or first_prompts(run.snapshot)
+    log = LogCallback(run.ws, run.progress, loaded, prompts, settings.patience)
     trainer = SnapshotTrainer(
-        model=student.model, args=args, train_dataset=rows, eval_dataset=held_out, processing_class=student.tokenizer,
-        callbacks=[logbook], lengths=counted.lengths,
+        model=loaded.model, args=args, train_dataset=rows.train, eval_dataset=rows.validation,
+        processing_class=loaded.tokenizer, callbacks=[log], lengths=rows.counts.lengths,
     )  # fmt: skip
-    logbook.trainer = trainer
-    for noisy in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(noisy)
+    log.trainer = trainer
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
     return trainer
 
 
-def _keep(
-    ws: Workspace, settings: FinetuneSettings, snapshot: Snapshot, student: "LoadedModel", counted: Counted, trainer: "SnapshotTrainer",
-    new: Path, progress: Progress,
-) -> None:  # fmt: skip
-    """Write weights and facts into the folder that will be the model's."""
-    folder = ws.folder / FOLDER / str(progress.run_id)
+def _store_model(run: TrainingRun, loaded: "LoadedModel", counts: TokenCounts, trainer: "SnapshotTrainer", new: Path) -> None:
+    """Write weights and model info into the new folder of the model."""
+    settings, manifest, run_id = run.settings, run.snapshot.manifest, run.progress.run_id
     if settings.processes > 1:
-        student.tokenizer.save_pretrained(folder / tuned_model_store.WEIGHTS)
+        loaded.tokenizer.save_pretrained(run.folder / tuned_model_store.WEIGHTS)
         shutil.copytree(
-            folder / tuned_model_store.WEIGHTS, new / tuned_model_store.WEIGHTS, ignore=shutil.ignore_patterns("*.bin")
+            run.folder / tuned_model_store.WEIGHTS, new / tuned_model_store.WEIGHTS, ignore=shutil.ignore_patterns("*.bin")
         )
     else:
-        _save(student, new / tuned_model_store.WEIGHTS)
+        _save_weights(loaded, new / tuned_model_store.WEIGHTS)
     if settings.base is None:
-        shutil.copytree(folder / tuned_model_store.BASE, new / tuned_model_store.BASE)
-    last = training_rows.last_step(ws.db, progress.run_id)
-    logged = training_rows.steps(ws.db, progress.run_id)
+        shutil.copytree(run.folder / tuned_model_store.BASE, new / tuned_model_store.BASE)
+    last = training_rows.last_step(run.ws.db, run_id)
+    logged = training_rows.steps(run.ws.db, run_id)
     losses = {"train": next((step.loss for step in reversed(logged) if step.loss is not None), None)}
-    held = [step.validation_loss for step in logged if step.validation_loss is not None]
-    if held:
-        losses["validation"] = min(held) if settings.keep_best else held[-1]
-    steps = trainer.state.global_step
+    validation = [step.validation_loss for step in logged if step.validation_loss is not None]
+    if validation:
+        losses["validation"] = min(validation) if settings.keep_best else validation[-1]
     model = TunedModel(
-        name=settings.name, form="full" if settings.method == "full" else "adapter", base=settings.base or "", recipe=settings.recipe,
-        snapshot=snapshot.manifest.name, snapshot_hash=snapshot.manifest.hash, disciplines=dict(counted.disciplines.most_common()),
-        rows=counted.rows, held_out=snapshot.manifest.rows.get(VALIDATION, 0), tokens=last.tokens if last else 0, steps=steps,
-        epochs=round(trainer.state.epoch or 0.0, 2), seconds=last.seconds if last else 0.0,
-        losses={name: loss for name, loss in losses.items() if loss is not None}, parameters=student.parameters,
-        trained_parameters=student.trained_parameters, precision=student.precision,
-        template="base" if student.encoder.own_template else "alpaca", bytes=tuned_model_store.bytes_of(new / tuned_model_store.WEIGHTS),
-        weights_hash=tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), run_id=progress.run_id, created_at=time.time(),
-        settings=settings.model_dump(mode="json"), stopped_early=progress.wish == KEPT,
+        name=settings.name, form="full" if settings.method == "full" else "adapter", base=settings.base or "",
+        recipe=settings.recipe, snapshot=manifest.name, snapshot_hash=manifest.hash,
+        disciplines=dict(counts.disciplines.most_common()), rows=counts.rows, held_out=manifest.rows.get(VALIDATION, 0),
+        tokens=last.tokens if last else 0, steps=trainer.state.global_step, epochs=round(trainer.state.epoch or 0.0, 2),
+        seconds=last.seconds if last else 0.0, losses={name: loss for name, loss in losses.items() if loss is not None},
+        parameters=loaded.parameters, trained_parameters=loaded.trained_parameters, precision=loaded.precision,
+        template="base" if loaded.encoder.own_template else "alpaca",
+        bytes=tuned_model_store.bytes_of(new / tuned_model_store.WEIGHTS),
+        weights_hash=tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), run_id=run_id, created_at=time.time(),
+        settings=settings.model_dump(mode="json"), stopped_early=run.progress.wish == KEPT,
     )  # fmt: skip
     (new / tuned_model_store.FILE).write_text(model.model_dump_json(indent=1), "utf-8")
 
 
-def _save(student: "LoadedModel", folder: Path) -> None:
-    """Weights (of an adapter only the adapter's) as safetensors, and the tokenizer with its chat template."""
+def _save_weights(loaded: "LoadedModel", folder: Path) -> None:
+    """Save weights (of an adapter only its own) as safetensors, and the tokenizer with its chat template."""
     folder.mkdir(parents=True, exist_ok=True)
-    caching, student.model.config.use_cache = student.model.config.use_cache, True
-    student.model.save_pretrained(folder)
-    student.model.config.use_cache = caching
-    student.tokenizer.save_pretrained(folder)
+    caching, loaded.model.config.use_cache = loaded.model.config.use_cache, True
+    loaded.model.save_pretrained(folder)
+    loaded.model.config.use_cache = caching
+    loaded.tokenizer.save_pretrained(folder)
 
 
-def _set_threads() -> None:
-    """Let the processor's threads sleep while they wait (spinning ones cost other work, here the pages, half a core), and keep
-    libraries from drawing bars into a log."""
+def _configure_libraries() -> None:
+    """Let idle threads sleep instead of spin (spinning slows other processes), and disable progress bars in the log."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils import logging
@@ -202,30 +233,29 @@ def _set_threads() -> None:
 
 
 @contextmanager
-def plain_faults(settings: FinetuneSettings, folder: Path) -> Iterator[None]:
-    """What a person can mend, said so that a person can mend it."""
+def readable_errors(run: TrainingRun) -> Iterator[None]:
+    """Convert memory and disk errors into messages that say what to do."""
+    disk_full = f"The disk of {run.folder} is full. Free some space and resume the run; the last checkpoint is kept."
     try:
         yield
     except MemoryError:
-        raise GlanError(_no_memory(settings, "memory")) from None
+        raise GlanError(_out_of_memory(run.settings, "memory")) from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise GlanError(
-                f"The disk of {folder} is full: free some space, then resume; the last whole checkpoint is kept."
-            ) from None
+            raise GlanError(disk_full) from None
         raise
     except RuntimeError as error:
         if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
-            raise GlanError(_no_memory(settings, "the GPU's memory" if "CUDA" in str(error) else "memory")) from None
+            kind = "GPU memory" if "CUDA" in str(error) else "memory"
+            raise GlanError(_out_of_memory(run.settings, kind)) from None
         if "No space left" in str(error) or "file write failed" in str(error):
-            raise GlanError(
-                f"The disk of {folder} is full: free some space, then resume; the last whole checkpoint is kept."
-            ) from None
+            raise GlanError(disk_full) from None
         raise
 
 
-def _no_memory(settings: FinetuneSettings, which: str) -> str:
-    advice = ["fewer rows at once" if settings.per_device_batch_size > 1 else "", f"a length limit below {settings.max_length:,} tokens"]
+def _out_of_memory(settings: FinetuneSettings, kind: str) -> str:
+    advice = ["a smaller per-device batch size"] if settings.per_device_batch_size > 1 else []
+    advice += [f"a max length below {settings.max_length:,} tokens"]
     advice += ["gradient checkpointing"] if not settings.gradient_checkpointing else []
     advice += ["the method LoRA"] if settings.method == "full" and settings.base else []
-    return f"There is too little room in {which} for this run: choose {', or '.join(filter(None, advice))}."
+    return f"The run does not fit into the {kind} of this machine. Use {', or '.join(advice)}."

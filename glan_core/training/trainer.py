@@ -1,9 +1,10 @@
-"""TRL's SFTTrainer as fine-tuning here uses it: rows of like length together, the loss computed where it counts, rows logged."""
+"""TRL's SFTTrainer with length-bucketed batches, a faster loss on CPUs, and logging to the workspace."""
 
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.utils.data import Sampler
@@ -18,16 +19,19 @@ from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.training_rows import SampleReply, Step
 
-REACH = 50  # steps whose rows are sorted by length together
-SPOKEN_TOKENS = 160
+if TYPE_CHECKING:
+    from glan_core.training.distributed import WorkerProgress
+
+REACH = 50  # optimizer steps whose rows are sorted by length together
+SAMPLE_TOKENS = 160
 FLUSH_SECONDS = 1.0
 
 
 class LengthBuckets(Sampler[int]):
-    """The rows of an epoch in an order that depends on seed and epoch alone, so that resuming finds it again.
+    """Samples the rows of an epoch in an order that depends only on seed and epoch, so that resuming reproduces it.
 
-    Rows are shuffled; those of `REACH` steps are sorted by length and cut into batches, and these are shuffled. A batch so holds
-    rows of like length and wastes little on padding.
+    Rows are shuffled; the rows of `REACH` steps are sorted by length and split into batches, and the batches are shuffled.
+    A batch therefore contains rows of similar length, which minimizes padding.
     """
 
     def __init__(self, lengths: Sequence[int], batch: int, step: int, seed: int) -> None:
@@ -37,7 +41,7 @@ class LengthBuckets(Sampler[int]):
         return len(self._lengths)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Select the epoch to iterate next."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -47,36 +51,42 @@ class LengthBuckets(Sampler[int]):
         for start in range(0, len(rows), self._reach):
             near = sorted(rows[start : start + self._reach], key=self._lengths.__getitem__)
             batches += [near[at : at + self._batch] for at in range(0, len(near), self._batch)]
-        settings = torch.randperm(len(batches), generator=generator).tolist()
-        whole = [n for n in settings if len(batches[n]) == self._batch]
-        short = [n for n in settings if len(batches[n]) < self._batch]  # last, or every batch after it would be cut askew
+        order = torch.randperm(len(batches), generator=generator).tolist()
+        whole = [n for n in order if len(batches[n]) == self._batch]
+        short = [n for n in order if len(batches[n]) < self._batch]  # last, so that all other batches stay aligned
         for n in whole + short:
             yield from batches[n]
 
 
 class SnapshotTrainer(SFTTrainer):
-    """SFTTrainer with two differences. Rows come in `LengthBuckets`; on a processor the output layer is applied only where a token
-    is trained on, without the statistics of each token that SFTTrainer takes. `tokens` counts what was seen, padding not."""
+    """SFTTrainer that samples with `LengthBuckets`.
 
-    def __init__(self, *args: object, lengths: Sequence[int], **kwargs: object) -> None:
+    On one CPU process the output layer is applied only to trained tokens, without SFTTrainer's per-token statistics.
+
+    Attributes:
+        tokens: Tokens processed, without padding.
+    """
+
+    def __init__(self, *args: Any, lengths: Sequence[int], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        packed = len(self.train_dataset) != len(lengths)  # into rows that are all about as long
-        self._lengths, self.tokens = [1] * len(self.train_dataset) if packed else lengths, 0
+        number = len(kwargs["train_dataset"]) if self.train_dataset is None else len(cast("Sized", self.train_dataset))
+        packed = number != len(lengths)  # packed rows all have about the same length
+        self._lengths, self.tokens = [1] * number if packed else lengths, 0
         self._lean = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
-        step = (
-            args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        )  # the same rows on any number of devices
+        # rows per optimizer step over all devices, so that the order does not depend on their number
+        step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         return LengthBuckets(self._lengths, args.train_batch_size, step, args.seed)
 
-    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        """Mean cross-entropy of the trained tokens of a step."""
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the mean cross-entropy of the trained tokens of a step."""
         if model.training:
             self.tokens += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else inputs["input_ids"].numel()
-        if not self._lean or return_outputs:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not self._lean or args or kwargs.get("return_outputs"):
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        num_items_in_batch = kwargs.get("num_items_in_batch")
         labels = inputs["labels"][:, 1:]
         trained = labels != -100
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -87,44 +97,48 @@ class SnapshotTrainer(SFTTrainer):
         return loss / (trained.sum() if num_items_in_batch is None else num_items_in_batch).clamp(min=1)
 
 
-class Logbook(TrainerCallback):
-    """Stores what training logs, lets the student answer its prompts when the held-out loss is taken, tells the run how far it is,
-    and ends it when a person wishes so."""
+class LogCallback(TrainerCallback):
+    """Stores training logs and sample replies, reports progress, and stops training on request or by patience."""
 
     def __init__(
-        self, ws: Workspace, progress: Progress, student: LoadedModel, prompts: Sequence[str], patience: int | None
+        self,
+        ws: Workspace,
+        progress: "Progress | WorkerProgress",
+        loaded: LoadedModel,
+        prompts: Sequence[str],
+        patience: int | None,
     ) -> None:
-        self._ws, self._progress, self._student, self._prompts, self._patience = ws, progress, student, prompts, patience
+        self._ws, self._progress, self._loaded, self._prompts, self._patience = ws, progress, loaded, prompts, patience
         self.trainer: SnapshotTrainer | None = None
         self.best, self._worse = math.inf, 0
         self._waiting: list[Step] = []
         self._before = 0.0
-        self._begun = self._flushed = time.monotonic()
+        self._started = self._flushed = time.monotonic()
 
     def on_train_begin(self, args, state, control, **_) -> None:
-        """Go on from what was logged up to the checkpoint."""
+        """Restore the state logged up to the checkpoint."""
         if not state.is_world_process_zero:
             return
         with self._ws.write() as db:
             training_rows.delete_after(db, self._progress.run_id, state.global_step)
-        if (last := training_rows.last_step(self._ws.db, self._progress.run_id)) is not None:
+        if (last := training_rows.last_step(self._ws.db, self._progress.run_id)) is not None and self.trainer:
             self._before, self.trainer.tokens = last.seconds, last.tokens
         losses = [
             step.validation_loss for step in training_rows.steps(self._ws.db, self._progress.run_id) if step.validation_loss
         ]
         for loss in losses:
-            self._judge(loss)
-        self._begun = time.monotonic()
+            self._update_patience(loss)
+        self._started = time.monotonic()
 
     def on_step_end(self, args, state, control, **_) -> None:
-        """Say how far training is; end it in order where that is wished."""
-        self._progress.say("steps", state.global_step, state.max_steps)
+        """Report progress; stop with a checkpoint if requested."""
+        self._progress.report("steps", state.global_step, state.max_steps)
         if self._progress.wish:
             control.should_training_stop = True
             control.should_save = self._progress.wish in (PAUSED, CANCELLED)
 
     def on_log(self, args, state, control, logs: dict | None = None, **_) -> None:
-        """Keep a row; the last one that a trainer logs has no loss."""
+        """Queue a log row; the trainer's final log without a loss is ignored."""
         if not state.is_world_process_zero:
             return
         logs = logs or {}
@@ -133,13 +147,13 @@ class Logbook(TrainerCallback):
             return
         if (loss is not None and not math.isfinite(loss)) or not math.isfinite(logs.get("grad_norm") or 0.0):
             raise GlanError(
-                f"The loss is no number any more at step {state.global_step}: lower the learning rate, lengthen the warm-up, or "
-                "compute in fp32."
+                f"The loss is not finite at step {state.global_step}. Use a lower learning rate, a longer warmup, or fp32 "
+                "precision."
             )
         self._waiting.append(
             Step(
-                state.global_step, round(state.epoch or 0.0, 4), self.trainer.tokens,
-                self._before + time.monotonic() - self._begun, loss, held_out, logs.get("learning_rate"), logs.get("grad_norm"),
+                state.global_step, round(state.epoch or 0.0, 4), self.trainer.tokens if self.trainer else 0,
+                self._before + time.monotonic() - self._started, loss, held_out, logs.get("learning_rate"), logs.get("grad_norm"),
                 _memory_mb(), *_gpu(),
             )
         )  # fmt: skip
@@ -147,87 +161,103 @@ class Logbook(TrainerCallback):
             self.flush()
 
     def on_evaluate(self, args, state, control, metrics: dict | None = None, **_) -> None:
-        """Let the student speak, and stop where it only gets worse."""
+        """Store sample replies, and stop if the validation loss no longer improves."""
         if state.is_world_process_zero:
-            self._speak(state.global_step)
-        if self._judge((metrics or {}).get("eval_loss")):
+            self._store_replies(state.global_step)
+        if self._update_patience((metrics or {}).get("eval_loss")):
             control.should_training_stop = True
 
     def on_save(self, args, state, control, **_) -> None:
-        """Store what waits: a run that is killed goes on from here."""
+        """Store queued rows: a killed run resumes from here."""
         self.flush()
 
     def on_train_end(self, args, state, control, **_) -> None:
-        """Store what waits."""
+        """Store queued rows."""
         self.flush()
 
     def flush(self) -> None:
-        """Store the rows that wait."""
+        """Store queued rows."""
         if self._waiting:
             with self._ws.write() as db:
                 training_rows.add_steps(db, self._progress.run_id, self._waiting)
         self._waiting, self._flushed = [], time.monotonic()
 
-    def _judge(self, loss: float | None) -> bool:
-        """Take a held-out loss in; whether it is time to stop."""
+    def _update_patience(self, loss: float | None) -> bool:
+        """Record a validation loss; return whether to stop."""
         if loss is None:
             return False
         self._worse = 0 if loss < self.best else self._worse + 1
         self.best = min(self.best, loss)
         return self._patience is not None and self._worse >= self._patience
 
-    def _speak(self, step: int) -> None:
-        begun = time.monotonic()
-        said = [SampleReply(step, nth, prompt, speak(self._student, prompt)) for nth, prompt in enumerate(self._prompts)]
+    def _store_replies(self, step: int) -> None:
+        started = time.monotonic()
+        replies = [
+            SampleReply(step, nth, prompt, sample_reply(self._loaded, prompt)) for nth, prompt in enumerate(self._prompts)
+        ]
         with self._ws.write() as db:
-            training_rows.add_replies(db, self._progress.run_id, said)
-        self._begun += time.monotonic() - begun  # not a part of training's pace
+            training_rows.add_replies(db, self._progress.run_id, replies)
+        self._started += time.monotonic() - started  # excluded from the training time
 
 
-def speak(student: LoadedModel, prompt: str, most: int = SPOKEN_TOKENS) -> str:
-    """The student's most likely answer to a prompt, at most so many tokens."""
-    model, tokenizer = student.model, student.tokenizer
-    text = student.encoder.write([{"role": "user", "content": prompt}], ask=True)
+def sample_reply(loaded: LoadedModel, prompt: str, most: int = SAMPLE_TOKENS) -> str:
+    """Return the greedy reply to a prompt, at most `most` tokens long."""
+    model, tokenizer = loaded.model, loaded.tokenizer
+    text = loaded.encoder.write([{"role": "user", "content": prompt}], ask=True)
     batch = tokenizer(text, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False).to(model.device)
+    generate: Any = model.generate
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            output = model.generate(
+            output = generate(
                 **batch, max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=tokenizer.pad_token_id
             )
     finally:
         model.train(training)
-    return tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    return str(tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
 
 
 def trainer_arguments(
-    settings: FinetuneSettings, student: LoadedModel, folder: str, *, steps: int, every: int, held_out: bool, warmup: int
+    settings: FinetuneSettings, loaded: LoadedModel, folder: str, *, steps: int, every: int, validation: bool, warmup: int
 ) -> SFTConfig:
-    """The trainer's settings. `every`: steps between evaluations, at which weights are stored, too."""
+    """Return the trainer arguments.
+
+    Args:
+        settings: Settings of the run.
+        loaded: Model to train.
+        folder: Folder of checkpoints.
+        steps: Optimizer steps.
+        every: Steps between evaluations and checkpoints.
+        validation: Whether there is a validation split.
+        warmup: Warmup steps.
+    """
     cuda = torch.cuda.is_available()
-    checkpointing = settings.gradient_checkpointing if settings.gradient_checkpointing is not None else cuda and settings.method == "full"
+    checkpointing = (
+        settings.gradient_checkpointing if settings.gradient_checkpointing is not None else cuda and settings.method == "full"
+    )
     sharded = cuda and settings.processes > 1
+    fsdp: Any = {"fsdp": True, "fsdp_config": {"activation_gradient_checkpointing": checkpointing}} if sharded else {}
     return SFTConfig(
-        fsdp=True if sharded else None, fsdp_config={"activation_gradient_checkpointing": checkpointing} if sharded else None,
+        **fsdp,
         output_dir=folder, max_steps=steps, per_device_train_batch_size=min(settings.per_device_batch_size, settings.global_batch_size),
         per_device_eval_batch_size=settings.per_device_batch_size, gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate, lr_scheduler_type=settings.schedule, warmup_steps=warmup,
         weight_decay=settings.weight_decay, adam_beta2=settings.adam_beta2, max_grad_norm=settings.max_grad_norm, optim="adamw_torch",
         max_length=settings.max_length if settings.packing else None, packing=settings.packing, eval_packing=False,
         dataset_kwargs=None if settings.packing else {"skip_prepare_dataset": True}, pad_to_multiple_of=8 if cuda else None,
-        bf16=student.precision == "bf16", fp16=False, use_cpu=not cuda, activation_checkpointing=checkpointing and not sharded,
+        bf16=loaded.precision == "bf16", fp16=False, use_cpu=not cuda, activation_checkpointing=checkpointing and not sharded,
         logging_steps=1, logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
-        eval_strategy="steps" if held_out else "no", eval_steps=every, save_strategy="steps", save_steps=every,
-        save_total_limit=2, save_only_model=False, load_best_model_at_end=settings.keep_best and held_out,
-        metric_for_best_model="eval_loss" if held_out else None, greater_is_better=False if held_out else None,
+        eval_strategy="steps" if validation else "no", eval_steps=every, save_strategy="steps", save_steps=every,
+        save_total_limit=2, save_only_model=False, load_best_model_at_end=settings.keep_best and validation,
+        metric_for_best_model="eval_loss" if validation else None, greater_is_better=False if validation else None,
         seed=settings.seed, data_seed=settings.seed, dataloader_num_workers=0, dataloader_pin_memory=cuda, torch_compile=False,
         remove_unused_columns=False,
     )  # fmt: skip
 
 
 def _memory_mb() -> float | None:
-    """What this process holds in memory."""
+    """Return the resident memory of this process in MB."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -236,11 +266,11 @@ def _memory_mb() -> float | None:
 
 
 def _gpu() -> tuple[float | None, float | None]:
-    """(megabytes that training holds on the GPU, how busy it is in percent)."""
+    """Return (MB reserved on the GPU, GPU utilization in percent)."""
     if not torch.cuda.is_available():
         return None, None
     try:
         use = float(torch.cuda.utilization())
-    except Exception:  # needs a package of NVIDIA's that is not always there
+    except Exception:  # needs an optional NVIDIA package
         use = None
     return torch.cuda.max_memory_reserved() / 1e6, use

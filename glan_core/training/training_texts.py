@@ -1,4 +1,4 @@
-"""The rows that a run trains on and those it holds out, from a snapshot, as tokens."""
+"""Training texts: samples the training and validation rows of a snapshot and tokenizes them."""
 
 import hashlib
 import heapq
@@ -12,14 +12,49 @@ from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.training.chat_encoding import Encoder
 
-MOST_HELD_OUT = 1000  # rows that the held-out loss is taken of
+MOST_HELD_OUT = 1000  # maximum number of rows for the validation loss
 CHUNK = 256
 
 
+@dataclass(frozen=True, slots=True)
+class RowSample:
+    """A seeded sample of a split; a smaller sample is part of a larger one.
+
+    Attributes:
+        snapshot: Dataset.
+        split: Name of the split.
+        most: Maximum number of rows; None selects all.
+        seed: Seed of the sample.
+    """
+
+    snapshot: Snapshot
+    split: str
+    most: int | None = None
+    seed: int = 0
+
+    def rows(self) -> Iterator[dict]:
+        """Yield the rows of the sample in stored order."""
+        if self.most is None or self.most >= self.snapshot.manifest.rows.get(self.split, 0):
+            yield from (row for _, row in self.snapshot.rows(self.split))
+            return
+        ranked = heapq.nsmallest(self.most, (_rank(row["id"], self.seed) for _, row in self.snapshot.rows(self.split)))
+        limit = ranked[-1]
+        yield from (row for _, row in self.snapshot.rows(self.split) if _rank(row["id"], self.seed) <= limit)
+
+
 @dataclass
-class Counted:
-    """What became of rows on their way to tokens: how many were taken, `cut` at the length limit, and left out since the question
-    alone fills it; tokens in all and those trained on, of one pass; rows by discipline; the lengths."""
+class TokenCounts:
+    """Counts of encoded rows.
+
+    Attributes:
+        rows: Rows encoded.
+        cut: Rows truncated at the length limit.
+        dropped: Rows dropped because the question alone fills the limit.
+        tokens: Tokens of one epoch.
+        trained: Tokens in the loss of one epoch.
+        disciplines: Rows by discipline ID.
+        lengths: Tokens of each row.
+    """
 
     rows: int = 0
     cut: int = 0
@@ -30,36 +65,36 @@ class Counted:
     lengths: list[int] = field(default_factory=list)
 
 
-def chosen_rows(snapshot: Snapshot, split: str, most: int | None, seed: int) -> Iterator[dict]:
-    """The rows of a split, or `most` of them, drawn by the seed; a smaller draw is part of a larger one."""
-    if most is None or most >= snapshot.manifest.rows.get(split, 0):
-        yield from (row for _, row in snapshot.rows(split))
-        return
-    ranked = heapq.nsmallest(most, (_rank(row["id"], seed) for _, row in snapshot.rows(split)))
-    limit = ranked[-1]
-    yield from (row for _, row in snapshot.rows(split) if _rank(row["id"], seed) <= limit)
-
-
 def encoded_rows(
-    snapshot: Snapshot, split: str, encoder: Encoder, max_length: int, counted: Counted, most: int | None = None, seed: int = 0,
+    sample: RowSample,
+    encoder: Encoder,
+    max_length: int,
+    counts: TokenCounts,
     step: Callable[[int], None] | None = None,
-) -> Iterator[dict]:  # fmt: skip
-    """The chosen rows as the trainer takes them: `input_ids` and `labels`. Counts them on the way; `step(done)` is called now and
-    then."""
-    rows = chosen_rows(snapshot, split, most, seed)
+) -> Iterator[dict]:
+    """Yield the rows of a sample as `input_ids` and `labels`.
+
+    Args:
+        sample: Rows to encode.
+        encoder: Chat encoding.
+        max_length: Maximum number of tokens per row.
+        counts: Updated while rows are encoded.
+        step: Callback `step(done)` for progress.
+    """
+    rows = sample.rows()
     seen = 0
     while chunk := list(islice(rows, CHUNK)):
         pairs = [(row["prompt"], row["completion"]) for row in chunk]
         for row, encoded in zip(chunk, encoder.encode_all(pairs, max_length), strict=True):
             if not encoded.trained:
-                counted.dropped += 1
+                counts.dropped += 1
                 continue
-            counted.rows += 1
-            counted.cut += encoded.cut
-            counted.tokens += len(encoded.ids)
-            counted.trained += encoded.trained
-            counted.disciplines[row["discipline"]] += 1
-            counted.lengths.append(len(encoded.ids))
+            counts.rows += 1
+            counts.cut += encoded.cut
+            counts.tokens += len(encoded.ids)
+            counts.trained += encoded.trained
+            counts.disciplines[row["discipline"]] += 1
+            counts.lengths.append(len(encoded.ids))
             yield {"input_ids": encoded.ids, "labels": encoded.labels}
         seen += len(chunk)
         if step:
@@ -67,7 +102,7 @@ def encoded_rows(
 
 
 def first_prompts(snapshot: Snapshot, number: int = 3) -> tuple[str, ...]:
-    """Questions to watch a student by: of the held-out rows, where there are any, each of another discipline at first."""
+    """Return sample prompts, from the validation split if there is one, each of another discipline first."""
     split = VALIDATION if snapshot.manifest.rows.get(VALIDATION) else TRAIN
     rows = list(islice(snapshot.rows(split), 2000))
     by_discipline: dict[str, list[str]] = {}
@@ -78,18 +113,22 @@ def first_prompts(snapshot: Snapshot, number: int = 3) -> tuple[str, ...]:
 
 
 def training_texts(snapshot: Snapshot, most: int | None, seed: int) -> Iterator[str]:
-    """Questions and answers of the training rows, for a tokenizer to be trained on."""
-    for row in chosen_rows(snapshot, TRAIN, most, seed):
+    """Yield the questions and answers of the training rows, for training a tokenizer."""
+    for row in RowSample(snapshot, TRAIN, most, seed).rows():
         yield row["prompt"]
         yield row["completion"]
 
 
-def check_rows(counted: Counted, max_length: int) -> None:
-    """GlanError when nothing is left to train on."""
-    if not counted.rows:
+def check_rows(counts: TokenCounts, max_length: int) -> None:
+    """Check that there are rows to train on.
+
+    Raises:
+        GlanError: If all rows were dropped.
+    """
+    if not counts.rows:
         raise GlanError(
-            f"No row is left to train on: all {counted.dropped:,} questions alone are {max_length:,} tokens long or longer. Raise the "
-            "length limit."
+            f"No rows are left to train on: all {counts.dropped:,} questions alone have {max_length:,} tokens or more. Raise the "
+            "max length."
         )
 
 

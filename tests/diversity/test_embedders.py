@@ -138,7 +138,7 @@ def test_a_busy_or_failing_endpoint_is_asked_again(endpoint):
 def test_what_no_retry_mends_ends_at_once_and_no_key_is_shown(endpoint, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-123456")
     endpoint.say = lambda nth, texts: (401, {"error": {"message": "Bad key sk-secret-123456"}})
-    with pytest.raises(GlanError, match="does not accept the key") as caught:
+    with pytest.raises(GlanError, match="rejected the API key") as caught:
         open_embedder("openai:small", endpoint.url)
     assert "secret" not in str(caught.value) and len(endpoint.seen) == 1
 

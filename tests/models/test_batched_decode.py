@@ -17,7 +17,17 @@ from glan_core.workspace import Workspace
 pytest_plugins = ["support.chat_fixtures"]
 
 PROMPTS = ("hello", "Why is the sky blue?", "a", "Write a poem about rings.\nAnd ideals.", "1 + 1 = ?")
-torch.set_num_threads(1)  # threads that wait for one another take longer than such small sums
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Use one thread: synchronization takes longer than such small products."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 DRAWN = SeededDecodingParams(temperature=1.0, top_p=0.9, max_tokens=24, seed=7)
 
 

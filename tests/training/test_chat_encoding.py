@@ -81,7 +81,7 @@ def test_a_tokenizer_is_read_from_a_folder_without_its_weights(tokenizer, tmp_pa
     wrapped.chat_template = CHATML
     wrapped.save_pretrained(tmp_path)
     assert open_encoder(str(tmp_path)).end == "<|im_end|>"
-    with pytest.raises(GlanError, match="is not on this machine"):
+    with pytest.raises(GlanError, match="is not stored locally"):
         open_encoder(str(tmp_path / "nothing"))
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(GlanError, match="no tokenizer that can be read"):

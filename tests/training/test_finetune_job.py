@@ -76,7 +76,7 @@ def test_weights_are_safetensors_and_the_base_beside_them_is_untrained(taught, u
 @pytest.fixture
 def wish_at(monkeypatch):
     """Has a person wish something while a run is at a step, once."""
-    say = Progress.say
+    say = Progress.report
 
     def at(step: int, wish: str) -> None:
         def heard(self, stage: str, done: int, planned: int) -> None:
@@ -100,7 +100,19 @@ def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed, 
     assert losses(taught, paused.id) == pytest.approx(same, rel=1e-5)
 
 
-def test_a_run_that_was_killed_goes_on_along_the_same_curve(taught):
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Use one thread in this process and in the processes it starts: sums depend on how many threads share them."""
+    import torch
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_run_that_was_killed_goes_on_along_the_same_curve(taught, one_thread):
     whole = tuned(taught, "whole", epochs=8, evaluations=12)
     run_id = runs.start(taught, "finetune", "test", runs_order("killed", epochs=8, evaluations=12))
     every = -(-whole.steps // 12)
@@ -228,11 +240,11 @@ def test_rows_of_like_length_come_together_and_an_epochs_order_is_its_own():
 
 
 @pytest.mark.parametrize(("values", "fault", "said"), [
-    ({"snapshot": "none"}, None, "There is no snapshot"),
-    ({"name": "undisturbed"}, None, "already a model"),
-    ({"base": "/nowhere", "method": "lora"}, None, "can't be loaded"),
-    ({"max_length": 16}, None, "Raise the length limit"),
-    ({}, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "fewer rows at once"),
+    ({"snapshot": "none"}, None, "does not exist"),
+    ({"name": "undisturbed"}, None, "already exists"),
+    ({"base": "/nowhere", "method": "lora"}, None, "cannot be loaded"),
+    ({"max_length": 16}, None, "Raise the max length"),
+    ({}, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "a smaller per-device batch size"),
     ({}, OSError(28, "No space left on device"), "is full"),
 ])  # fmt: skip
 def test_what_a_person_can_mend_is_said_in_words(taught, undisturbed, monkeypatch, values, fault, said):
@@ -255,4 +267,4 @@ def test_a_loss_that_is_no_number_ends_the_run(taught, monkeypatch):
     whole = SnapshotTrainer.compute_loss
     monkeypatch.setattr(SnapshotTrainer, "compute_loss", lambda *args, **kwargs: whole(*args, **kwargs) * float("nan"))
     run = run_order(taught, tiny_order("nan"), kind="finetune")
-    assert run.state == "failed" and "no number any more at step 1: lower the learning rate" in run.message
+    assert run.state == "failed" and "not finite at step 1. Use a lower learning rate" in run.message

@@ -9,7 +9,7 @@ from glan_core.models import tuned_model_store
 from glan_core.training import plan, tiny_model
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
-from glan_core.training.training_texts import chosen_rows
+from glan_core.training.training_texts import RowSample
 from glan_core.workspace import run_rows, training_rows
 
 pytest_plugins = ["support.training_fixtures"]
@@ -20,7 +20,12 @@ def settings(name: str = "planned", **values) -> FinetuneSettings:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"global_batch_size": 8, "per_device_batch_size": 2, "epochs": 1.5}, {"rows": 5, "global_batch_size": 3, "per_device_batch_size": 1}]
+    "values",
+    [
+        {},
+        {"global_batch_size": 8, "per_device_batch_size": 2, "epochs": 1.5},
+        {"rows": 5, "global_batch_size": 3, "per_device_batch_size": 1},
+    ],
 )
 def test_the_plan_is_what_the_run_then_does(taught, values):
     name = f"as-planned-{len(values)}-{values.get('global_batch_size', 0)}"
@@ -38,16 +43,16 @@ def test_sizes_of_models_are_told_from_their_configuration(base):
     from transformers import AutoModelForCausalLM
 
     real = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(base).parameters())
-    assert plan.parameters_of(settings(base=str(base))) == real
+    assert plan.model_parameters(settings(base=str(base))) == real
     assert tiny_model.count_parameters(TINY) == sum(p.numel() for p in tiny_model.make_model(TINY, 600, 0).parameters())
-    assert plan.parameters_of(settings(base=RECIPES["paper"].values["base"])) == 7_241_732_096
+    assert plan.model_parameters(settings(base=RECIPES["paper"].values["base"])) == 7_241_732_096
 
 
 def test_an_adapters_size_is_the_one_that_peft_makes(base):
     from glan_core.training import model_loading
 
     lora = settings(base=str(base), method="lora", lora_rank=4)
-    made = model_loading.ready(*model_loading.load_base(lora, "fp32"), lora, "fp32")
+    made = model_loading.prepare_model(*model_loading.load_base(lora, "fp32"), lora, "fp32")
     assert plan._adapter_size(lora) == made.trained_parameters
 
 
@@ -55,15 +60,17 @@ def test_a_smaller_draw_of_rows_is_part_of_a_larger_one(taught):
     from glan_core.dataset.snapshot_store import read_snapshot
 
     snapshot = read_snapshot(taught, "first")
-    few, more, other = ({row["id"] for row in chosen_rows(snapshot, "train", n, seed)} for n, seed in ((4, 0), (9, 0), (4, 1)))
+    few, more, other = (
+        {row["id"] for row in RowSample(snapshot, "train", n, seed).rows()} for n, seed in ((4, 0), (9, 0), (4, 1))
+    )
     assert len(few) == 4 and len(more) == 9 and few < more and other != few
-    assert len(list(chosen_rows(snapshot, "train", None, 0))) == snapshot.manifest.rows["train"]
+    assert len(list(RowSample(snapshot, "train").rows())) == snapshot.manifest.rows["train"]
 
 
 @pytest.mark.parametrize(("values", "said"), [
     ({"warmup_steps": 1000}, "never reaches its peak"),
     ({"method": "lora", "learning_rate": 2e-5}, "too low for an adapter"),
-    ({"base": True, "learning_rate": 1e-3}, "destroys more"),
+    ({"base": True, "learning_rate": 1e-3}, "too high for training all weights"),
     ({"max_length": 200}, "lose the end of their answer"),
     ({"scratch": {"hidden": 4096, "inner": 16_384, "layers": 64, "heads": 32, "vocabulary": 65_536}}, "GB of memory, and this machine"),
 ])  # fmt: skip
@@ -78,19 +85,19 @@ def test_what_cannot_be_begun_is_refused_before_anything_runs(taught, tmp_path, 
 
     monkeypatch.setattr(hub_reachability, "is_reachable", lambda: False)
     for values, said in (
-        ({"snapshot": "none"}, "no snapshot"), ({"base": str(tmp_path)}, "no weights in"),
+        ({"snapshot": "none"}, "does not exist"), ({"base": str(tmp_path)}, "no weights in"),
         ({"base": "owner/model"}, "hub can't be reached"),
     ):  # fmt: skip
         with pytest.raises(GlanError, match=said):
-            plan.check(taught, settings(**values))
+            plan.check_settings(taught, settings(**values))
     monkeypatch.setattr(plan.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(GlanError, match="on the disk of"):
-        plan.check(taught, settings())
+        plan.check_settings(taught, settings())
 
 
 def test_tokens_of_a_base_that_is_not_here_are_estimated_and_said_to_be(taught):
     made = plan.plan(taught, settings(base="owner/model"))
-    assert made.tokens > made.trained_tokens > 0 and "is not on this machine" in made.basis
+    assert made.tokens > made.trained_tokens > 0 and "is not stored locally" in made.basis
     assert made.parameters is None and made.seconds is None
 
 
@@ -99,8 +106,8 @@ def test_recipes_say_what_the_paper_states():
     assert (paper.base, paper.method, paper.epochs, paper.learning_rate) == ("mistralai/Mistral-7B-v0.1", "full", 3, 3e-6)
     assert (paper.warmup_steps, paper.schedule, paper.global_batch_size) == (1000, "cosine", 512)
     scaled = FinetuneSettings(name="x", snapshot="s", recipe="paper-scaled", **RECIPES["paper-scaled"].values)
-    assert scaled.warmup_steps is None and plan.warmup_of(scaled, 58_600) == pytest.approx(1000, abs=5)
-    assert plan.warmup_of(scaled, 293) == 5
+    assert scaled.warmup_steps is None and plan.count_warmup_steps(scaled, 58_600) == pytest.approx(1000, abs=5)
+    assert plan.count_warmup_steps(scaled, 293) == 5
     assert RECIPES["lora"].values["learning_rate"] >= 1e-4
 
 
