@@ -1,4 +1,4 @@
-"""Runs: child processes that bring a workspace to a target, and what people may ask of them."""
+"""Runs: detached worker processes that execute jobs and generation, with pause, resume and cancel."""
 
 from glan_core.runs.launcher import cancel, keep, launch, pause, resume, start, submit
 from glan_core.runs.states import get, state_of

@@ -1,36 +1,37 @@
-"""What runs brought: the counters of their disciplines after them, less those before."""
+"""Changes of discipline counters that are due to a run."""
 
 from glan_core.workspace import Workspace, call_rows, run_rows
-from glan_core.workspace.run_rows import LIVE, Counters, Run, difference
+from glan_core.workspace.run_rows import LIVE, Counters, Run, counter_difference
 
-LATEST = 20  # runs among which the last change is looked for
+LATEST = 20  # number of runs searched for the latest change
 
 
-def gained(ws: Workspace, run: Run) -> Counters:
-    """What a run has added to each discipline of its target: discipline id -> measure -> gain (`coverage.MEASURES` and the
-    other counters; 'failures' can be negative). Up to now while it works, up to its end afterwards.
+def counter_changes(ws: Workspace, run: Run) -> Counters:
+    """Return how much a run changed each counter of its disciplines, up to now or to its end.
 
-    Empty for a run that has not begun, is for no disciplines, or was made before accounts were kept.
+    Returns:
+        Discipline id -> counter (`coverage.MEASURES` and others) -> change; 'failures' can be negative. Empty if the run has not
+        started, has no disciplines, or is older than this record.
     """
-    account = run_rows.account(ws.db, run.id)
-    return {} if account is None else difference(account.before, _after(ws, account))
+    counters = run_rows.run_counters(ws.db, run.id)
+    return {} if counters is None else counter_difference(counters.before, _after(ws, counters))
 
 
-def held(ws: Workspace, run: Run) -> Counters:
-    """What the disciplines of a run's target hold: now while it works, as it left them afterwards; empty as for `gained`."""
-    account = run_rows.account(ws.db, run.id)
-    return {} if account is None else _after(ws, account)
+def current_counters(ws: Workspace, run: Run) -> Counters:
+    """Return the counters of a run's disciplines, now or at its end; empty as for `gained`."""
+    counters = run_rows.run_counters(ws.db, run.id)
+    return {} if counters is None else _after(ws, counters)
 
 
-def _after(ws: Workspace, account: run_rows.Account) -> Counters:
-    if account.after is not None:
-        return account.after
+def _after(ws: Workspace, counters: run_rows.RunCounters) -> Counters:
+    if counters.after is not None:
+        return counters.after
     now = call_rows.counters(ws.db)
-    return {id: now.get(id, {}) for id in account.before}
+    return {id: now.get(id, {}) for id in counters.before}
 
 
-def in_all(gains: Counters) -> dict[str, float]:
-    """The gains of all disciplines together, by measure."""
+def total_changes(gains: Counters) -> dict[str, float]:
+    """Sum the changes of all disciplines by counter."""
     sums: dict[str, float] = {}
     for values in gains.values():
         for measure, value in values.items():
@@ -39,11 +40,10 @@ def in_all(gains: Counters) -> dict[str, float]:
 
 
 def last_change(ws: Workspace) -> tuple[Run, Counters] | None:
-    """The run that works now, else the latest that brought anything, with what it `gained`; None where none of the latest
-    did."""
+    """Return the live or else latest run that changed any counter, with its changes, or None."""
     rows = run_rows.runs(ws.db, LATEST)
     for run in sorted(rows, key=lambda run: (run.state in LIVE, run.finished_at or run.started_at or 0), reverse=True):
-        gains = gained(ws, run)
-        if any(in_all(gains).values()):
+        gains = counter_changes(ws, run)
+        if any(total_changes(gains).values()):
             return run, gains
     return None

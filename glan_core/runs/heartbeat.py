@@ -1,7 +1,7 @@
-"""Jobs, the runs that ask no teacher: progress, heartbeat, and requests to pause or cancel.
+"""Execution of jobs (runs without teachers): progress, heartbeat, and requests to pause or cancel.
 
 A job is a function `(workspace, settings, progress) -> str` that returns one sentence about its result and raises GlanError
-for what the user can correct. Run again after a pause or a kill, it does only what is missing.
+for errors that the user can correct. Run again after a pause or a kill, it does only what is missing.
 """
 
 import signal
@@ -22,62 +22,75 @@ Watcher = Callable[[Sample, Sequence[StageProgress]], None]
 
 
 class Stopped(Exception):
-    """A person paused or cancelled the run, or another process took it over."""
+    """The user paused or cancelled the run, or another process took it over."""
 
 
 def run_job(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
     """Run a claimed job in this process; SIGTERM pauses it.
 
+    Args:
+        ws: The workspace.
+        run: The run.
+        claim: Token of this process's claim on the run.
+        watch: Called with the progress whenever it is stored.
+
     Returns:
-        The state in which the run ended, and one sentence about its result.
+        The final state, and one sentence about the result.
     """
     progress = Progress(ws, run.id, claim, watch)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: progress.stop(PAUSED))
     with progress:
         try:
-            said = load_symbol(RUN_KINDS[run.kind].work)(ws, settings_of(run.kind, run.params), progress)
+            message = load_symbol(RUN_KINDS[run.kind].work)(ws, settings_of(run.kind, run.params), progress)
         except Stopped as stopped:
-            return ("cancelled", "Cancelled.") if str(stopped) == CANCELLED else ("paused", "Paused: resume it to go on.")
-    return "finished", said
+            return (
+                ("cancelled", "Cancelled.") if str(stopped) == CANCELLED else ("paused", "Paused. Resume the run to continue.")
+            )
+    return "finished", message
 
 
 class Progress:
-    """How a job says how far it is, and hears what people wish. A thread of its own keeps the run alive meanwhile, since a
-    single step, such as fitting a map, can take minutes."""
+    """Progress reports of a job, and the user's requests to it.
+
+    A separate thread writes the heartbeat, because a single step such as fitting a map can take minutes.
+    """
 
     def __init__(self, ws: Workspace, run_id: int, claim: str, watch: Watcher | None = None) -> None:
         self.run_id = run_id
         self._ws, self._claim, self._watch = ws, claim, watch
         self._wish: str | None = None
-        self._ended = threading.Event()
+        self._finished = threading.Event()
         self._stages: dict[str, StageProgress] = {s.stage: s for s in run_rows.stages(ws.db, run_id)}
-        self._noted = 0.0
+        self._stored_at = 0.0
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
     def step(self, stage: str, done: int, planned: int) -> None:
-        """Say that `done` of `planned` of a stage are done; the stage's name is shown to people. Costs nothing when called
-        often: it is stored once a second. Raises Stopped when the work is to end."""
-        self.say(stage, done, planned)
+        """Report that `done` of `planned` items of a stage are complete; stored at most once a second.
+
+        Raises:
+            Stopped: If the job must stop.
+        """
+        self.report(stage, done, planned)
         if self._wish:
             raise Stopped(self._wish)
 
     @property
     def wish(self) -> str | None:
-        """Why the work is to end, for jobs that have something to put away first: PAUSED, CANCELLED, TAKEN_OVER or KEPT."""
+        """Why the job must stop: PAUSED, CANCELLED, TAKEN_OVER, KEPT or an error message; None if it need not."""
         return self._wish
 
-    def say(self, stage: str, done: int, planned: int) -> None:
-        """The same as `step`, but it never raises: the job looks at `wish` itself."""
+    def report(self, stage: str, done: int, planned: int) -> None:
+        """Report progress as `step` does, without raising; the job checks `wish` itself."""
         known = self._stages.get(stage)
         self._stages[stage] = StageProgress(stage, planned, done, 0)
         now = time.monotonic()
-        if known is None or (done >= planned and known.done < planned) or now - self._noted >= BEAT_SECONDS:
-            self._noted = now
-            self._note()
+        if known is None or (done >= planned and known.done < planned) or now - self._stored_at >= BEAT_SECONDS:
+            self._stored_at = now
+            self._store()
 
     def stop(self, why: str) -> None:
-        """Have the next step end the work."""
+        """Make the next `step` raise `Stopped`."""
         self._wish = why
 
     def __enter__(self) -> "Progress":
@@ -85,15 +98,15 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._finished.set()
         self._heart.join()
-        self._note()
+        self._store()
 
-    def _note(self) -> None:
+    def _store(self) -> None:
         stages = list(self._stages.values())
         sample = Sample(time.time(), sum(s.done for s in stages), 0, 0, 0, 0, 0, 0, 0, 0.0)
         with self._ws.write() as db:
-            if run_rows.holds(db, self.run_id, self._claim):
+            if run_rows.owns_run(db, self.run_id, self._claim):
                 run_rows.add_sample(db, self.run_id, sample)
                 for stage in stages:
                     run_rows.set_stage(db, self.run_id, stage)
@@ -102,16 +115,16 @@ class Progress:
 
     def _beat(self) -> None:
         try:
-            while not self._ended.wait(BEAT_SECONDS):
+            while not self._finished.wait(BEAT_SECONDS):
                 with self._ws.write() as db:
                     run = run_rows.run(db, self.run_id)
-                    if not run_rows.holds(db, self.run_id, self._claim):
+                    if run is None or not run_rows.owns_run(db, self.run_id, self._claim):
                         self.stop(TAKEN_OVER)
                     else:
                         run_rows.update_run(db, self.run_id, heartbeat_at=time.time())
                         if run.wish:
                             self.stop({"pause": PAUSED, "keep": KEPT}.get(run.wish, CANCELLED))
-        except (GlanError, OSError) as error:  # a run that seems lost must not go on
+        except (GlanError, OSError) as error:  # a run without a heartbeat must not continue
             self.stop(str(error))
         finally:
-            self._ws.close()  # this thread's own connection
+            self._ws.close()  # closes the connection of this thread

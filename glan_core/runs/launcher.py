@@ -1,4 +1,4 @@
-"""Starting runs as detached children, and telling them to pause, cancel or go on."""
+"""Starting runs as detached worker processes, and requesting pause, cancel or resume."""
 
 import os
 import socket
@@ -18,7 +18,10 @@ from glan_core.workspace.run_rows import LIVE
 
 
 def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None = None) -> int:
-    """Store a run that has not begun; its number. Keys are no part of `params`: a child gets them by its environment."""
+    """Store a queued run; return its id.
+
+    API keys are not part of `params`: a worker receives them through its environment.
+    """
     with ws.write() as db:
         return run_rows.add_run(db, kind, title, params, plan)
 
@@ -31,9 +34,21 @@ def start(
     environment: Mapping[str, str] | None = None,
     plan: dict | None = None,
 ) -> int:
-    """Make sure that an order can be begun, store its run and start the child; the run's number.
+    """Validate settings, store the run and start its worker process.
 
-    `environment` as for `launch`. GlanError, with nothing stored, when the order can't be carried out.
+    Args:
+        ws: The workspace.
+        kind: Kind of the run, see `registry.RUN_KINDS`.
+        title: Title for display.
+        settings: The settings.
+        environment: Additional environment variables of the worker, such as an API key.
+        plan: The plan that was shown to the user.
+
+    Returns:
+        Id of the run.
+
+    Raises:
+        GlanError: If the settings cannot be executed; nothing is stored.
     """
     if not is_job(kind):
         _check_teachers(settings, environment)
@@ -47,10 +62,14 @@ def _check_teachers(settings: Settings, environment: Mapping[str, str] | None) -
 
 
 def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None) -> None:
-    """Start the child of a stored run, in a session of its own, its output in a file of the workspace.
+    """Start the worker process of a stored run in its own session, logging to `runs/ID.log`.
 
-    It lives on when the caller, the terminal or the browser is closed, and has the caller's working folder, so that a path
-    to weights means the same to both. `environment` is added to the child's own: the way for a key that a person typed.
+    The worker survives the caller, terminal and browser. It keeps the working directory, so that relative paths are the same.
+
+    Args:
+        ws: The workspace.
+        run_id: The run.
+        environment: Additional environment variables, such as an API key entered by the user.
     """
     variables = {**os.environ, **(environment or {})}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), variables.get("PYTHONPATH"))))
@@ -58,66 +77,88 @@ def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
     folder.mkdir(exist_ok=True)
     with (folder / f"{run_id}.log").open("ab") as log:
         child = subprocess.Popen(
-            # -P: modules come from the packages, not from whatever lies in the working folder.
+            # -P: do not import modules from the working directory.
             [sys.executable, "-P", "-m", "glan_core", "work", str(ws.folder), str(run_id)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=variables,
         )  # fmt: skip
     with ws.write() as db:
-        if run_rows.run(db, run_id).pid is None:
+        if run_rows.require_run(db, run_id).pid is None:
             run_rows.update_run(db, run_id, pid=child.pid, host=socket.gethostname())
 
 
 def pause(ws: Workspace, run_id: int) -> None:
-    """Ask a live run to stop sending, store what is in flight, and end; `resume` takes it up again."""
+    """Request that a live run stops sending, stores what is in flight and ends; `resume` continues it.
+
+    Raises:
+        GlanError: If the run is not live.
+    """
     with ws.write() as db:
         if (state := state_of(get(ws, run_id))) not in LIVE:
-            raise GlanError(f"Run {run_id} is {state}: only a queued or running run can be asked to pause.")
+            raise GlanError(f"Run {run_id} is {state}. Only queued or running runs can be paused.")
         run_rows.update_run(db, run_id, wish="pause")
 
 
 def keep(ws: Workspace, run_id: int) -> None:
-    """Ask a working run to end early and keep what it made so far, as fine-tuning can."""
+    """Request that a running run ends early and keeps its partial result, as fine-tuning can.
+
+    Raises:
+        GlanError: If the run is not running, or its kind has no partial result.
+    """
     with ws.write() as db:
         run = get(ws, run_id)
         if run.kind not in RUN_KINDS or not RUN_KINDS[run.kind].keeps_partial:
-            raise GlanError(f"Run {run_id} has nothing that could be kept half made: pause or cancel it.")
+            raise GlanError(f"Run {run_id} has no partial result to keep. Pause or cancel it.")
         if (state := state_of(run)) != "running":
-            raise GlanError(f"Run {run_id} is {state}: only one that is at work can be ended early.")
+            raise GlanError(f"Run {run_id} is {state}. Only running runs can be ended early.")
         run_rows.update_run(db, run_id, wish="keep")
 
 
 def cancel(ws: Workspace, run_id: int) -> None:
-    """Ask a live run to end for good; one that is paused or lost is cancelled at once. What it stored is kept."""
+    """Request that a live run ends; paused and lost runs are cancelled directly. Stored results are kept.
+
+    Raises:
+        GlanError: If the run has already ended.
+    """
     with ws.write() as db:
         state = state_of(get(ws, run_id))
         if state in LIVE:
             run_rows.update_run(db, run_id, wish="cancel")
-        elif state in ("paused", "lost"):  # without its claim a process that was only stalled stops when it wakes
-            message = "Cancelled: what was stored is kept."
+        elif state in ("paused", "lost"):  # without its claim, a stalled worker stops when it continues
+            message = "Cancelled. Stored results are kept."
             run_rows.update_run(db, run_id, state="cancelled", claim=None, message=message, finished_at=time.time())
         else:
-            raise GlanError(f"Run {run_id} is {state}: there is nothing to cancel.")
+            raise GlanError(f"Run {run_id} is {state}. Only live, paused or lost runs can be cancelled.")
 
 
 def resume(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None, *, params: dict | None = None) -> None:
-    """Take up a run that was paused, lost, cancelled or failed, in a new child: it does what is still missing.
+    """Resume a paused, lost, cancelled or failed run in a new worker process, which does what is missing.
 
-    `params` replaces the order, for a larger budget. GlanError, with nothing changed, when the run is live or finished, or
-    the order can't be carried out: no such teacher, no key, a limit that is none.
+    Args:
+        ws: The workspace.
+        run_id: The run.
+        environment: Additional environment variables, see `launch`.
+        params: New settings, for example with a larger budget; None to keep the stored ones.
+
+    Raises:
+        GlanError: If the run is live or finished, or the settings cannot be executed. Nothing is changed.
     """
     run = get(ws, run_id)
     if not is_job(run.kind):
         _check_teachers(settings_of(run.kind, run.params if params is None else params), environment)
-    make_ready(ws, run_id, params=params)
+    requeue(ws, run_id, params=params)
     launch(ws, run_id, environment)
 
 
-def make_ready(ws: Workspace, run_id: int, *, params: dict | None = None) -> None:
-    """Put a run that ended early back in the queue without starting a child; GlanError when it is live or finished."""
-    with ws.write() as db:  # asking and writing in one step, so that of two who ask at the same time only one passes
+def requeue(ws: Workspace, run_id: int, *, params: dict | None = None) -> None:
+    """Queue a run that ended early without starting a worker.
+
+    Raises:
+        GlanError: If the run is live or finished.
+    """
+    with ws.write() as db:  # check and update in one transaction, so that only one of two concurrent callers succeeds
         if (state := state_of(get(ws, run_id))) not in ("paused", "lost", "cancelled", "failed"):
-            why = "it is still at work" if state in LIVE else "there is nothing left of it; start a new one to go further"
-            raise GlanError(f"Run {run_id} is {state}: {why}.")
+            hint = "Pause or cancel it first." if state in LIVE else "Start a new run to continue."
+            raise GlanError(f"Run {run_id} is {state} and cannot be resumed. {hint}")
         run_rows.update_run(
             db, run_id, state="queued", wish=None, message="", pid=None, claim=None, heartbeat_at=time.time(), finished_at=None
         )

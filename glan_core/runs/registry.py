@@ -1,7 +1,7 @@
-"""The kinds of runs: title, settings class, work and lane of each, in one table.
+"""The registry of run kinds: title, settings class, entry point and lane.
 
-Settings and work are import strings ("module:name"), so that this package knows nothing of the packages above it and
-listing runs imports none of them.
+Settings and entry points are import strings ("module:name"), so that this package does not depend on higher-level packages
+and listing runs imports none of them.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class RunKind:
     """One kind of run.
 
     Attributes:
-        title: Name shown to people.
-        settings: Import string of the settings class; its field `kind` holds the key in `RUN_KINDS`.
+        title: Name for display.
+        settings: Import string of the settings class; its field `kind` is the key in `RUN_KINDS`.
         work: Import string. With `asks_teachers`, a factory `(workspace, settings, run_id) -> WorkQueue`; otherwise a job
             `(workspace, settings, progress) -> str` that returns one sentence about its result.
-        lane: Runs of one lane wait for each other; runs of different lanes work side by side.
-        asks_teachers: Whether the run sends calls to teachers through the generation engine.
+        lane: Runs of one lane execute one after another; different lanes execute in parallel.
+        asks_teachers: Whether the run calls teachers through the generation engine.
         keeps_partial: Whether the run can be ended early with its partial result kept.
     """
 
@@ -95,7 +95,9 @@ RUN_KINDS: dict[str, RunKind] = {
         "glan_core.dataset.settings:QualityFilterSettings",
         "glan_core.dataset.quality_filter_job:tag_quality",
     ),
-    "snapshot": RunKind("Snapshot", "glan_core.dataset.settings:SnapshotSettings", "glan_core.dataset.snapshot_job:create_snapshot"),
+    "snapshot": RunKind(
+        "Snapshot", "glan_core.dataset.settings:SnapshotSettings", "glan_core.dataset.snapshot_job:create_snapshot"
+    ),
     "export": RunKind("Export", "glan_core.dataset.settings:ExportSettings", "glan_core.dataset.export_job:export_rows"),
     "finetune": RunKind(
         "Fine-tuning",
@@ -134,21 +136,21 @@ RUN_KINDS: dict[str, RunKind] = {
 
 
 def is_job(kind: str) -> bool:
-    """Whether runs of a kind are jobs: known, and without calls to teachers."""
+    """Return whether runs of a kind are jobs, that is, of a known kind without calls to teachers."""
     return kind in RUN_KINDS and not RUN_KINDS[kind].asks_teachers
 
 
 def lane_of(kind: str) -> Lane:
-    """The lane of a kind; "teachers" for a kind of an older release."""
+    """Return the lane of a kind; "teachers" for a kind of an older release."""
     return RUN_KINDS[kind].lane if kind in RUN_KINDS else "teachers"
 
 
 def settings_of(kind: str, params: dict) -> Settings:
-    """The settings of a run from its stored values.
+    """Parse the stored settings of a run.
 
     Raises:
-        GlanError: If the kind cannot be run (bookkeeping only), or a value is invalid; the message names the setting.
+        GlanError: If the kind cannot be run (records only) or a value is not valid; the message names the setting.
     """
     if kind not in RUN_KINDS:
-        raise GlanError(f"Runs of kind {kind!r} only keep records: there is nothing to run.")
+        raise GlanError(f"Runs of kind {kind!r} cannot be executed: they only keep records.")
     return read_settings(load_symbol(RUN_KINDS[kind].settings), params)

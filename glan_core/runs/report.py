@@ -1,21 +1,26 @@
-"""What a run is and did, in figures that can be set side by side: disciplines, estimate against actual, order, outcome."""
+"""Reports of runs: progress by discipline, estimate against actual, and results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from glan_core.runs.counter_deltas import gained, held, in_all
+from glan_core.runs.counter_deltas import counter_changes, current_counters, total_changes
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import Run, StageProgress
 
-NEAR = 0.005  # of a limit of an estimate: what rounds to 0 % off is not off
+TOLERANCE = 0.005  # relative deviations below this round to 0% and are ignored
 
 
 @dataclass(frozen=True, slots=True)
 class DisciplineProgress:
-    """How far a run has brought one discipline: what it holds, and the pairs that the run `gained`.
+    """Progress of a run in one discipline.
 
-    `wanted` is how many pairs the run's target asks for, None as long as the discipline's subjects are not known; `share`
-    is how much of it is there, 0 to 1: of pairs, or of syllabi where no questions were asked for.
+    Attributes:
+        subjects: Number of subjects.
+        syllabi: Number of syllabi.
+        pairs: Number of pairs.
+        gained: Pairs added by the run.
+        wanted: Target number of pairs, None until the subjects are known.
+        share: Completed fraction of the target, of pairs or, without questions, of syllabi.
     """
 
     discipline_id: str
@@ -28,34 +33,38 @@ class DisciplineProgress:
 
     @property
     def state(self) -> str:
-        """'done', 'under way' or 'not begun'."""
-        return "done" if self.share >= 1 else "under way" if self.share or self.subjects or self.gained else "not begun"
+        """'done', 'in progress' or 'not started'."""
+        return "done" if self.share >= 1 else "in progress" if self.share or self.subjects or self.gained else "not started"
 
 
 def by_discipline(ws: Workspace, run: Run) -> list[DisciplineProgress]:
-    """The disciplines of a run's target: those under way first, the most advanced of them leading, then those not begun, then
-    those that are done. Reads counters alone; empty where no account of the run was kept."""
+    """Return the progress by discipline: in progress (most advanced first), not started, done.
+
+    Reads only counters; empty if none were recorded for the run.
+    """
     target = run.params.get("target") or {}
-    gains = gained(ws, run)
-    rows = [_progress(id, counts, gains[id], target) for id, counts in held(ws, run).items()]
-    settings = ("under way", "not begun", "done")
-    return sorted(rows, key=lambda row: (settings.index(row.state), -row.share, -row.gained))
+    gains = counter_changes(ws, run)
+    rows = [_progress(id, counts, gains[id], target) for id, counts in current_counters(ws, run).items()]
+    states = ("in progress", "not started", "done")
+    return sorted(rows, key=lambda row: (states.index(row.state), -row.share, -row.gained))
 
 
 def _progress(id: str, counts: Mapping[str, float], gains: Mapping[str, float], target: Mapping) -> DisciplineProgress:
     subjects, syllabi, pairs = (int(counts.get(measure, 0)) for measure in ("subjects", "syllabi", "pairs"))
     most, per = target.get("max_subjects"), target.get("questions_per_syllabus", 0)
-    taken = subjects if most is None else min(subjects, most)
-    wanted = taken * per if subjects else None
-    have, of = (pairs, wanted) if per else (syllabi, taken)
+    used = subjects if most is None else min(subjects, most)
+    wanted = used * per if subjects else None
+    have, of = (pairs, wanted) if per else (syllabi, used)
     return DisciplineProgress(
         id, subjects, syllabi, pairs, int(gains.get("pairs", 0)), wanted, min(1.0, have / of) if of else 0.0
     )
 
 
-def expected(run: Run, stages: Sequence[StageProgress]) -> list[StageProgress]:
-    """The stages of a run at work with as much planned as there will be at least: what is known so far, or the lower end of
-    the plan as long as subjects and syllabi are still being asked for, since each of them brings more work."""
+def expected_stages(run: Run, stages: Sequence[StageProgress]) -> list[StageProgress]:
+    """Return the stages with the planned number raised to the lower end of the plan.
+
+    Applies while subjects and syllabi are being generated, because each adds further work.
+    """
     if any(s.stage == "question" and s.planned for s in stages) and all(
         s.done + s.failed >= s.planned for s in stages if s.stage not in ("question", "answer")
     ):
@@ -66,7 +75,14 @@ def expected(run: Run, stages: Sequence[StageProgress]) -> list[StageProgress]:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One measure of a plan ('calls', 'pairs', 'tokens', 'usd', 'seconds') beside what it came to."""
+    """One estimate of a plan and its actual value.
+
+    Attributes:
+        measure: 'calls', 'pairs', 'tokens', 'usd' or 'seconds'.
+        low: Lower end of the estimate.
+        high: Upper end of the estimate.
+        actual: Actual value.
+    """
 
     measure: str
     low: float
@@ -75,18 +91,19 @@ class Estimate:
 
     @property
     def off(self) -> float:
-        """How far the actual value lies outside the estimate: 0.12 for 12 % above its upper end, -0.05 for 5 % below its
-        lower one, 0 inside."""
+        """Relative deviation from the estimate: 0.12 is 12% above its upper end, -0.05 is 5% below its lower end."""
         for limit, outside in ((self.high, self.actual > self.high), (self.low, self.actual < self.low)):
-            if outside and limit and abs(self.actual / limit - 1) >= NEAR:
+            if outside and limit and abs(self.actual / limit - 1) >= TOLERANCE:
                 return self.actual / limit - 1
         return float("inf") if self.actual > self.high == 0 else 0.0
 
 
-def against_estimate(ws: Workspace, run: Run) -> list[Estimate]:
-    """What a run was to take and bring, and did; empty where it has no plan or did not begin. Time is that at work: pauses
-    do not count. Pairs are left out where no account was kept, money where no price was known."""
-    outcome = outcome_of(ws, run)
+def compare_with_plan(ws: Workspace, run: Run) -> list[Estimate]:
+    """Compare the plan of a run with its actual values; empty without a plan or before it starts.
+
+    Time excludes pauses. Pairs are omitted if no counters were recorded, costs if no price was known.
+    """
+    outcome = results_of(ws, run)
     if not run.plan or outcome is None:
         return []
     actual = {
@@ -94,16 +111,28 @@ def against_estimate(ws: Workspace, run: Run) -> list[Estimate]:
         "tokens": outcome.tokens_in + outcome.tokens_out, "usd": outcome.usd, "seconds": outcome.seconds,
     }  # fmt: skip
     return [
-        Estimate(measure, *run.plan[measure], value)
+        Estimate(measure, low=run.plan[measure][0], high=run.plan[measure][1], actual=value)
         for measure, value in actual.items()
         if value is not None and run.plan.get(measure) is not None
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to. `calls` are those stored; `seconds` those at work; `failures` those still open; `gained` what its
-    disciplines gained in all, by measure, empty where no account was kept."""
+class RunResults:
+    """Results of a run.
+
+    Attributes:
+        calls: Stored calls.
+        tokens_in: Prompt tokens.
+        tokens_out: Completion tokens.
+        usd: Cost in USD.
+        seconds: Active time in seconds.
+        requests: HTTP requests sent.
+        throttled: Requests answered with status 429.
+        faults: Failed requests.
+        failures: Open failures.
+        gained: Change of the counters of its disciplines, empty if none were recorded.
+    """
 
     calls: int
     tokens_in: int
@@ -118,23 +147,23 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Calls stored a second."""
+        """Stored calls per second."""
         return self.calls / max(self.seconds, 0.001)
 
     @property
     def usd_per_pair(self) -> float | None:
-        """Dollars for each pair that was gained; None where there is none."""
+        """Cost in USD per added pair, None without pairs."""
         pairs = self.gained.get("pairs", 0)
         return self.usd / pairs if pairs > 0 else None
 
 
-def outcome_of(ws: Workspace, run: Run) -> Outcome | None:
-    """What a run came to so far, or None where it never began."""
+def results_of(ws: Workspace, run: Run) -> RunResults | None:
+    """Return the results of a run so far, or None before it starts."""
     last = run_rows.last_sample(ws.db, run.id)
     if last is None:
         return None
     failures = sum(count for _, _, count in call_rows.failure_causes(ws.db, run.id))
-    return Outcome(
-        last.done, last.tokens_in, last.tokens_out, last.cost_usd, run_rows.working_seconds(ws.db, run.id), last.requests,
-        last.throttled, last.faults, failures, in_all(gained(ws, run)),
+    return RunResults(
+        last.done, last.tokens_in, last.tokens_out, last.cost_usd, run_rows.active_seconds(ws.db, run.id), last.requests,
+        last.throttled, last.faults, failures, total_changes(counter_changes(ws, run)),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""States of runs: what is stored, and whether the worker behind it still lives."""
+"""States of runs, from the stored state and the heartbeat of the worker process."""
 
 import socket
 import time
@@ -9,28 +9,32 @@ from glan_core.runs.registry import is_job
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE, STALE_AFTER, Run
 
-PAUSED, CANCELLED, TAKEN_OVER = "Paused", "Cancelled", "Another process has taken this run over"
-KEPT = "Ended early: what it made so far is kept"
-JOB_SECONDS = 600.0  # that a job whose process is there may be silent
-LAUNCH_SECONDS = 45.0  # a cold Python on a busy machine may need this long to its first heartbeat
+PAUSED, CANCELLED, TAKEN_OVER = "Paused", "Cancelled", "Another process took over this run"
+KEPT = "Ended early: the partial result is kept"
+JOB_SECONDS = 600.0  # heartbeat timeout of a job whose process is running on this machine
+LAUNCH_SECONDS = 45.0  # timeout of the first heartbeat, which a cold start on a busy machine may need
 
 
 def get(ws: Workspace, run_id: int) -> Run:
-    """A run by its number; GlanError when there is none."""
+    """Return a run.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
     run = run_rows.run(ws.db, run_id)
     if run is None:
-        raise GlanError(f"There is no run {run_id} in {ws.folder}.")
+        raise GlanError(f"Run {run_id} does not exist in {ws.folder}.")
     return run
 
 
 def state_of(run: Run, now: float | None = None) -> str:
-    """The state of a run as it really is: 'lost' when it says that it lives and its process is gone or silent."""
+    """Return the actual state of a run: 'lost' if it is stored as live but its worker ended or has no heartbeat."""
     if run.state not in LIVE:
         return run.state
     now = time.time() if now is None else now
-    patience = STALE_AFTER if run.state == "running" else LAUNCH_SECONDS
-    here = run.pid is not None and run.host == socket.gethostname()
-    if here and is_job(run.kind):  # one step in a library may keep even the thread of the heartbeat waiting
-        patience = JOB_SECONDS
-    silent = now - (run.heartbeat_at or run.created_at) > patience
-    return "lost" if silent or (here and not is_running(run.pid)) else run.state
+    timeout = STALE_AFTER if run.state == "running" else LAUNCH_SECONDS
+    local_pid = run.pid if run.host == socket.gethostname() else None
+    if local_pid is not None and is_job(run.kind):  # a long library call may block even the heartbeat thread
+        timeout = JOB_SECONDS
+    silent = now - (run.heartbeat_at or run.created_at) > timeout
+    return "lost" if silent or (local_pid is not None and not is_running(local_pid)) else run.state

@@ -1,4 +1,4 @@
-"""What the process of a run does: wait for its turn, claim the run, do the work, and say how it ended."""
+"""The worker of a run: waits for its lane, claims the run, executes it and stores the final state."""
 
 import os
 import socket
@@ -22,71 +22,81 @@ TURN_SECONDS = 0.5
 
 
 def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Callable[[int], None] | None = None) -> Run:
-    """Do a queued run in this process, after the runs before it; returns it as it ended.
+    """Execute a queued run in this process, after the runs before it in its lane.
 
-    `waiting` is called with the number of each run that it has to wait for. Faults end up in the run's state and message,
-    not as exceptions; a traceback of an unexpected one goes to stderr. Ctrl-C cancels a run that waits, and pauses one that
-    has begun.
+    Errors are stored in the run's state and message instead of being raised; tracebacks of unexpected ones go to stderr. Ctrl-C
+    cancels a waiting run and pauses a running one.
+
+    Args:
+        ws: The workspace.
+        run_id: The run.
+        watch: Called with the progress.
+        waiting: Called with the id of each run that this one waits for.
+
+    Returns:
+        The run in its final state.
     """
-    claim, told = uuid.uuid4().hex, None
+    claim, reported = uuid.uuid4().hex, None
     try:
         while (ahead := _claim(ws, run_id, claim)) is not None:
-            if waiting and ahead != told:
+            if waiting and ahead != reported:
                 waiting(ahead)
-            told = ahead
+            reported = ahead
             time.sleep(TURN_SECONDS)
     except KeyboardInterrupt:
-        return _end(ws, run_id, claim, "cancelled", "Cancelled before it began.")
-    if not run_rows.holds(ws.db, run_id, claim):
+        return _end(ws, run_id, claim, "cancelled", "Cancelled before it started.")
+    if not run_rows.owns_run(ws.db, run_id, claim):
         return get(ws, run_id)
     try:
         run = get(ws, run_id)
         state, message = (run_job if is_job(run.kind) else load_symbol(RUN_TEACHERS))(ws, run, claim, watch)
-    except KeyboardInterrupt:  # before the engine listens to signals
-        state, message = "paused", "Paused: resume it to go on."
+    except KeyboardInterrupt:  # before the engine handles signals
+        state, message = "paused", "Paused. Resume the run to continue."
     except GlanError as error:
         state, message = "failed", redact(str(error), key_from_environment())
     except Exception as error:
         print(redact(traceback.format_exc(), key_from_environment()), file=sys.stderr, flush=True)
         log = f"runs/{run_id}.log"
-        where = f"; {log} tells where" if (ws.folder / log).exists() else ""
-        state, message = "failed", f"Something unforeseen went wrong ({type(error).__name__}){where}."
+        where = f" See {log} for details." if (ws.folder / log).exists() else ""
+        state, message = "failed", f"Unexpected error ({type(error).__name__}).{where}"
     return _end(ws, run_id, claim, state, message)
 
 
 def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
-    """Take the run if it is its turn: of those in a lane (`registry.lane_of`) one works at a time, in the order of their numbers.
-    Says that it lives, too.
+    """Claim the run if no other run of its lane (`registry.lane_of`) is ahead; runs of a lane execute in id order.
 
-    Returns the run to wait for, None where there is nothing to wait for: the run is taken, or it can't be.
+    Also writes a heartbeat.
+
+    Returns:
+        The run to wait for, None if the run was claimed or cannot be.
     """
     now = time.time()
-    mine = {"claim": claim, "pid": os.getpid(), "host": socket.gethostname(), "heartbeat_at": now}
+    ownership: dict[str, object] = {"claim": claim, "pid": os.getpid(), "host": socket.gethostname(), "heartbeat_at": now}
     with ws.write() as db:
-        run = run_rows.run(db, run_id)
+        run = run_rows.require_run(db, run_id)
         if run.state != "queued" or run.claim not in (None, claim):
             return None
         if run.wish:
             state = "paused" if run.wish == "pause" else "cancelled"
-            run_rows.update_run(db, run_id, state=state, wish=None, message="Stopped before it began.", finished_at=now)
+            run_rows.update_run(db, run_id, state=state, wish=None, message="Stopped before it started.", finished_at=now)
             return None
         same = [other for other in run_rows.live_runs(db) if lane_of(other.kind) == lane_of(run.kind)]
         others = [other for other in same if other.id != run_id]
         lost = [other for other in others if state_of(other, now) == "lost"]
         ahead = [other for other in others if other not in lost and (other.state == "running" or other.id < run_id)]
         if ahead:
-            run_rows.update_run(db, run_id, **mine)
+            run_rows.update_run(db, run_id, **ownership)
             return ahead[0].id
-        for other in lost:  # one whose process was only stalled must not go on beside this run when it wakes
+        for other in lost:  # a stalled worker must not continue in parallel to this run
             run_rows.update_run(db, other.id, claim=None)
-        run_rows.update_run(db, run_id, **mine, state="running", started_at=run.started_at or now)
+        run_rows.update_run(db, run_id, **ownership, state="running", started_at=run.started_at or now)
         return None
 
 
 def _end(ws: Workspace, run_id: int, claim: str, state: str, message: str) -> Run:
-    """Close the run, if it is still this process's: running under its claim, or queued and nobody else's."""
+    """Store the final state if the run is still owned by this process, or queued and not claimed by another."""
     with ws.write() as db:
-        run = run_rows.run(db, run_id)
-        if run_rows.holds(db, run_id, claim) or (run.state == "queued" and run.claim in (None, claim)):
+        run = run_rows.require_run(db, run_id)
+        if run_rows.owns_run(db, run_id, claim) or (run.state == "queued" and run.claim in (None, claim)):
             run_rows.update_run(db, run_id, state=state, message=message, wish=None, finished_at=time.time())
     return get(ws, run_id)

@@ -1,21 +1,21 @@
-"""What a run brought: counted from before it to after it, whatever else happened to the workspace."""
+"""Counter changes of a run, independent of other changes of the workspace."""
 
 from support.runs import Canned, go_on, run_order
 
 from glan_core import runs
-from glan_core.runs.counter_deltas import gained, held, in_all, last_change
+from glan_core.runs.counter_deltas import counter_changes, current_counters, last_change, total_changes
 from glan_core.workspace import call_rows, run_rows
 
 
 def test_a_run_gained_what_its_disciplines_hold_more_than_before(ws, settings, teach):
     teach(Canned())
     first = run_order(ws, settings("mathematics", "music"))
-    assert in_all(gained(ws, first)) == {k: v for k, v in in_all(call_rows.counters(ws.db)).items() if k != "last_at"}
+    assert total_changes(counter_changes(ws, first)) == {k: v for k, v in total_changes(call_rows.counters(ws.db)).items() if k != "last_at"}
     second = run_order(ws, settings("music", questions_per_syllabus=6))
-    assert gained(ws, second)["music"]["pairs"] == 4 and gained(ws, second)["music"].get("subjects", 0) == 0
-    assert gained(ws, second).keys() == {"music"}
-    assert gained(ws, first)["music"]["pairs"] == 8, "a later run changes nothing about an earlier one"
-    assert held(ws, first)["music"]["pairs"] == 8 and held(ws, second)["music"]["pairs"] == 12
+    assert counter_changes(ws, second)["music"]["pairs"] == 4 and counter_changes(ws, second)["music"].get("subjects", 0) == 0
+    assert counter_changes(ws, second).keys() == {"music"}
+    assert counter_changes(ws, first)["music"]["pairs"] == 8, "a later run changes nothing about an earlier one"
+    assert current_counters(ws, first)["music"]["pairs"] == 8 and current_counters(ws, second)["music"]["pairs"] == 12
 
 
 def test_while_a_run_works_its_gains_are_those_up_to_now(ws, settings, teach):
@@ -23,23 +23,23 @@ def test_while_a_run_works_its_gains_are_those_up_to_now(ws, settings, teach):
 
     def look(stage, nth, messages):
         if stage == "answer" and nth == 6:
-            seen.append(in_all(gained(ws, run_rows.runs(ws.db)[0])))
+            seen.append(total_changes(counter_changes(ws, run_rows.runs(ws.db)[0])))
 
     teach(Canned(look))
     run = run_order(ws, settings(max_in_flight=1))
-    assert seen[0]["pairs"] == 6 and in_all(gained(ws, run))["pairs"] == 8
+    assert seen[0]["pairs"] == 6 and total_changes(counter_changes(ws, run))["pairs"] == 8
 
 
 def test_what_other_runs_did_while_a_run_was_stopped_is_not_its_gain(ws, settings, teach):
     teach(Canned())
     stopped = run_order(ws, settings(max_calls=12))
     assert stopped.state == "paused"
-    before = in_all(gained(ws, stopped))
+    before = total_changes(counter_changes(ws, stopped))
     other = run_order(ws, settings(questions_per_syllabus=2))
-    brought = in_all(gained(ws, other))["pairs"]
-    assert brought and in_all(gained(ws, stopped)) == before
+    brought = total_changes(counter_changes(ws, other))["pairs"]
+    assert brought and total_changes(counter_changes(ws, stopped)) == before
     done = go_on(ws, stopped.id, settings(max_calls=100))
-    assert in_all(gained(ws, done))["pairs"] + brought == 8
+    assert total_changes(counter_changes(ws, done))["pairs"] + brought == 8
 
 
 def test_a_run_that_was_killed_gained_up_to_the_next_ones_start(ws, settings, teach):
@@ -49,17 +49,17 @@ def test_a_run_that_was_killed_gained_up_to_the_next_ones_start(ws, settings, te
         db.execute("DELETE FROM run_counters WHERE run_id = ? AND moment = 'after'", (killed.id,))
         run_rows.update_run(db, killed.id, state="running", heartbeat_at=1.0)
     run_order(ws, settings(questions_per_syllabus=9))
-    assert in_all(gained(ws, runs.get(ws, killed.id)))["pairs"] == 8
+    assert total_changes(counter_changes(ws, runs.get(ws, killed.id)))["pairs"] == 8
 
 
 def test_runs_without_disciplines_or_before_their_start_gained_nothing(ws, settings, teach):
     teach(Canned())
     waiting = runs.get(ws, runs.submit(ws, "generate", "test", settings()))
-    assert gained(ws, waiting) == {} == held(ws, waiting) and last_change(ws) is None
+    assert counter_changes(ws, waiting) == {} == current_counters(ws, waiting) and last_change(ws) is None
     with ws.write() as db:
-        run_rows.update_run(db, waiting.id, state="cancelled")  # or the next one would wait until it counts as lost
+        run_rows.update_run(db, waiting.id, state="cancelled")  # otherwise the next run would wait until this one is lost
     failed = run_order(ws, settings("no-such-discipline"))
-    assert failed.state == "failed" and gained(ws, failed) == {}
+    assert failed.state == "failed" and counter_changes(ws, failed) == {}
 
 
 def test_the_last_change_is_of_the_live_run_or_the_latest_that_brought_something(ws, settings, teach):
@@ -67,4 +67,4 @@ def test_the_last_change_is_of_the_live_run_or_the_latest_that_brought_something
     first = run_order(ws, settings())
     nothing = run_order(ws, settings())
     run, gains = last_change(ws)
-    assert run.id == first.id and in_all(gains)["pairs"] == 8 and not any(in_all(gained(ws, nothing)).values())
+    assert run.id == first.id and total_changes(gains)["pairs"] == 8 and not any(total_changes(counter_changes(ws, nothing)).values())

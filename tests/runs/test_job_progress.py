@@ -1,4 +1,4 @@
-"""Jobs: runs that ask no teacher. They report how far they are, stop when a person wishes so, and go on where they were."""
+"""Jobs report progress, stop on request and resume where they stopped."""
 
 import threading
 import time
@@ -11,14 +11,14 @@ from glan_core import import_strings, runs
 from glan_core.errors import GlanError
 from glan_core.runs import heartbeat, registry
 from glan_core.runs.heartbeat import Stopped
-from glan_core.runs.launcher import make_ready
+from glan_core.runs.launcher import requeue
 from glan_core.runs.registry import RunKind
 from glan_core.settings import Settings
 from glan_core.workspace import run_rows
 
 
 class CountSettings(Settings):
-    """Count to a number, noting every step in a file of the workspace."""
+    """Count up, recording every step in a file of the workspace."""
 
     to: int
     kind: Literal["count"] = "count"
@@ -36,7 +36,7 @@ def count(ws, settings: CountSettings, progress) -> str:
             out.write("x")
         if number == MEANWHILE_AT and MEANWHILE:
             MEANWHILE.pop()(ws, progress.run_id)
-            for _ in range(3000):  # until the heart has heard of it
+            for _ in range(3000):  # until the heartbeat thread has read it
                 progress.step("numbers counted", number + 1, settings.to)
                 threading.Event().wait(0.01)
         progress.step("numbers counted", number + 1, settings.to)
@@ -44,7 +44,7 @@ def count(ws, settings: CountSettings, progress) -> str:
 
 
 MEANWHILE_AT = 7
-MEANWHILE = []  # what a person does while the job works
+MEANWHILE = []  # user actions while the job runs
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def test_a_job_stops_when_a_person_wishes_so_and_resumes_where_it_was(ws, monkey
     MEANWHILE.append(wish)
     run = runs.work(ws, start(ws, 20))
     assert run.state == state and len((ws.folder / "counted").read_text()) == MEANWHILE_AT + 1
-    make_ready(ws, run.id)
+    requeue(ws, run.id)
     assert runs.work(ws, run.id).message == "Counted to 20."
     assert len((ws.folder / "counted").read_text()) == 20
 
@@ -93,7 +93,7 @@ def test_a_stop_passes_through_the_job(ws):
 
 
 def test_a_job_does_not_wait_for_a_run_that_asks_a_teacher_but_for_another_job(ws, settings, teach):
-    """Nor does the run wait for the job: what is embedded and what is generated are different files."""
+    """The run does not wait for the job either, because embedding and generation write different files."""
     with ws.write() as db:
         other = run_rows.add_run(db, "generate", "at work", settings("mathematics"))
         run_rows.update_run(db, other, state="running", claim="someone", heartbeat_at=time.time())

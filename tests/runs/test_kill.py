@@ -1,4 +1,4 @@
-"""Runs as processes: killed, paused, queued, left behind by their parents. What was paid for is never lost."""
+"""Worker processes that are killed, paused, queued or orphaned; paid calls are never lost."""
 
 import os
 import signal
@@ -20,14 +20,14 @@ IN_FLIGHT = 8
 
 @pytest.fixture(scope="module")
 def endpoint():
-    """The scripted teacher, 40 ms away, with a record of what it served."""
+    """The scripted teacher with 40 ms latency, recording the served requests."""
     with Served(latency_ms=40, record=True) as served:
         yield served
 
 
 @pytest.fixture(autouse=True)
 def no_child_outlives_its_test(new_workspace):
-    """Ends the processes of runs that a failing test left at work."""
+    """Kill the workers that a failing test left running."""
     workspaces = []
     yield workspaces
     for ws in workspaces:
@@ -38,7 +38,7 @@ def no_child_outlives_its_test(new_workspace):
 
 @pytest.fixture
 def ws(new_workspace, no_child_outlives_its_test):
-    """A workspace whose runs end with the test."""
+    """A workspace whose workers are killed after the test."""
     made = new_workspace()
     no_child_outlives_its_test.append(made)
     return made
@@ -46,7 +46,7 @@ def ws(new_workspace, no_child_outlives_its_test):
 
 @pytest.fixture
 def served_order(settings, endpoint):
-    """Builds orders for the served teacher."""
+    """Build settings for the served teacher."""
 
     def build(*disciplines: str, **values) -> dict:
         return settings(*disciplines, teacher="openai:scripted", base_url=endpoint.url, max_in_flight=IN_FLIGHT, **values)
@@ -55,14 +55,14 @@ def served_order(settings, endpoint):
 
 
 def start(ws, settings: dict, **environment: str) -> int:
-    """Start a run as a detached process; its number."""
+    """Start a run as a detached process and return its id."""
     run_id = runs.submit(ws, "generate", "test", settings)
     runs.launch(ws, run_id, environment)
     return run_id
 
 
 def ended(ws, run_id: int) -> run_rows.Run:
-    """The run, once it has ended."""
+    """Wait until the run has ended and return it."""
 
     def end():
         run = get(ws, run_id)
@@ -72,7 +72,7 @@ def ended(ws, run_id: int) -> run_rows.Run:
 
 
 def calls(ws) -> int:
-    """How many calls are stored."""
+    """Return the number of stored calls."""
     return number(ws, "SELECT count(*) FROM calls")
 
 
@@ -95,7 +95,7 @@ def test_a_run_that_is_killed_twice_loses_nothing_and_ends_as_if_undisturbed(ws,
     run = ended(ws, run_id)
     assert (run.state, run.message) == ("finished", "")
     assert content(ws) == content(undisturbed)
-    assert calls(ws) == total  # nothing is recorded twice
+    assert calls(ws) == total  # no record is stored twice
     paid_again = sum(endpoint.tells("/requests").values()) - before - total
     assert 0 <= paid_again <= 2 * IN_FLIGHT
     assert run_rows.last_sample(ws.db, run_id).done == total
@@ -107,11 +107,11 @@ def test_a_run_that_is_killed_twice_loses_nothing_and_ends_as_if_undisturbed(ws,
 def test_a_run_pauses_goes_on_is_cancelled_and_goes_on_to_its_end(ws, served_order):
     run_id = start(ws, served_order("cave-mapping", questions_per_syllabus=60))
     wait_for(lambda: calls(ws) >= 20, "20 calls")
-    with pytest.raises(GlanError, match="still at work"):
+    with pytest.raises(GlanError, match="cannot be resumed"):
         runs.resume(ws, run_id)
     runs.pause(ws, run_id)
     run = ended(ws, run_id)
-    assert (run.state, run.message) == ("paused", "Paused: resume it to go on.")
+    assert (run.state, run.message) == ("paused", "Paused. Resume the run to continue.")
     held = calls(ws)
     with pytest.raises(GlanError, match="only a queued or running run"):
         runs.pause(ws, run_id)
@@ -119,7 +119,7 @@ def test_a_run_pauses_goes_on_is_cancelled_and_goes_on_to_its_end(ws, served_ord
     wait_for(lambda: calls(ws) >= held + 20, "20 more calls")
     runs.cancel(ws, run_id)
     assert ended(ws, run_id).state == "cancelled"
-    with pytest.raises(GlanError, match="nothing to cancel"):
+    with pytest.raises(GlanError, match="can be cancelled"):
         runs.cancel(ws, run_id)
     runs.resume(ws, run_id)
     assert ended(ws, run_id).state == "finished"
@@ -189,7 +189,7 @@ def test_a_run_that_says_nothing_for_long_is_lost_even_with_a_process_of_its_num
     assert runs.state_of(run, now=1000.0 + run_rows.STALE_AFTER) == "running"
     assert runs.state_of(run, now=1000.1 + run_rows.STALE_AFTER) == "lost"
     with ws.write() as db:
-        run_rows.update_run(db, run_id, pid=None)  # nothing to end after the test
+        run_rows.update_run(db, run_id, pid=None)  # nothing to kill after the test
 
 
 def test_a_process_whose_run_was_taken_over_stops_and_leaves_the_run_alone(ws, new_workspace, settings, teach, monkeypatch):

@@ -1,4 +1,4 @@
-"""A run in figures that can be set side by side."""
+"""Run reports: results, estimates and differences between runs."""
 
 import time
 
@@ -8,7 +8,7 @@ from support.runs import Canned, go_on, run_order
 from glan_core import runs
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
-from glan_core.runs.report import Estimate, against_estimate, by_discipline, expected, outcome_of
+from glan_core.runs.report import Estimate, by_discipline, compare_with_plan, expected_stages, results_of
 from glan_core.runs.settings_summary import differences, settings_summary
 from glan_core.settings import read_settings
 from glan_core.workspace import run_rows
@@ -16,7 +16,7 @@ from glan_core.workspace.run_rows import Sample, StageProgress
 
 
 def planned_run(ws, values: dict, **also):
-    """A run as a page starts it, with its plan, done in this process."""
+    """Start a run as a page does, with its plan, and execute it in this process."""
     settings = read_settings(GenerationSettings, values)
     run_id = runs.submit(ws, "generate", "test", settings.model_dump(mode="json"), plan(ws, settings).as_dict())
     return runs.work(ws, run_id)
@@ -28,7 +28,7 @@ def test_disciplines_under_way_come_first_and_those_done_last(ws, settings, teac
     run = run_order(ws, settings("mathematics", "music", "cave-mapping"))
     rows = by_discipline(ws, run)
     assert [(row.discipline_id, row.state) for row in rows] == [
-        ("mathematics", "under way"), ("cave-mapping", "not begun"), ("music", "done"),
+        ("mathematics", "in progress"), ("cave-mapping", "not started"), ("music", "done"),
     ]  # fmt: skip
     under_way, untouched, done = rows
     assert (under_way.gained, under_way.pairs, under_way.wanted) == (under_way.pairs, under_way.pairs, 8)
@@ -50,11 +50,11 @@ def test_what_is_planned_counts_from_the_plan_until_it_is_known(ws, settings):
     run_id = runs.submit(ws, "generate", "t", settings(), {"stages": [{"stage": "answer", "calls": [100, 300]}]})
     run = runs.get(ws, run_id)
     early = [StageProgress("subject_list", 9, 1, 0), StageProgress("answer", 20, 8, 0)]
-    assert [s.planned for s in expected(run, early)] == [9, 100]
+    assert [s.planned for s in expected_stages(run, early)] == [9, 100]
     late = [StageProgress("sessions", 9, 8, 1), StageProgress("question", 20, 5, 0), StageProgress("answer", 20, 8, 0)]
-    assert expected(run, late) == late
-    assert [s.planned for s in expected(run, [StageProgress("answer", 400, 8, 0)])] == [400]
-    assert expected(runs.get(ws, runs.submit(ws, "generate", "t", settings())), early) == early
+    assert expected_stages(run, late) == late
+    assert [s.planned for s in expected_stages(run, [StageProgress("answer", 400, 8, 0)])] == [400]
+    assert expected_stages(runs.get(ws, runs.submit(ws, "generate", "t", settings())), early) == early
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_how_far_off_an_estimate_was(low, high, actual, off):
 def test_an_estimate_is_held_against_what_the_run_came_to(ws, settings, teach):
     teach(Canned(name="scripted"))
     run = planned_run(ws, settings())
-    rows = {row.measure: row for row in against_estimate(ws, run)}
+    rows = {row.measure: row for row in compare_with_plan(ws, run)}
     assert list(rows) == ["calls", "pairs", "tokens", "usd", "seconds"]
     assert (rows["pairs"].low, rows["pairs"].high, rows["pairs"].actual, rows["pairs"].off) == (8, 24, 8, 0)
     assert rows["calls"].actual == sum(s.done for s in run_rows.stages(ws.db, run.id))
     assert rows["usd"].actual == 0 == rows["usd"].off
-    assert against_estimate(ws, run_order(ws, settings("music"))) == [], "it has no plan"
+    assert compare_with_plan(ws, run_order(ws, settings("music"))) == [], "it has no plan"
 
 
 def test_time_and_rate_are_those_at_work(ws, settings):
@@ -83,20 +83,20 @@ def test_time_and_rate_are_those_at_work(ws, settings):
     with ws.write() as db:
         for n, at in enumerate((0, 1, 2, 1000, 1001, 1002)):
             run_rows.add_sample(db, run_id, Sample(now + at, 10 * n, 11 * n, n, 0, 4, 8, 100 * n, 50 * n, 0.5 * n))
-    outcome = outcome_of(ws, runs.get(ws, run_id))
+    outcome = results_of(ws, runs.get(ws, run_id))
     assert (outcome.calls, outcome.throttled, outcome.usd) == (50, 5, 2.5)
     assert outcome.seconds == pytest.approx(4) and outcome.rate == pytest.approx(12.5) and outcome.usd_per_pair is None
     assert run_rows.sample_since(ws.db, run_id, now + 500).done == 30, "what was before the pause says nothing of now"
     assert run_rows.sample_since(ws.db, run_id, now + 5000) is None
-    assert outcome_of(ws, runs.get(ws, runs.submit(ws, "generate", "test", settings()))) is None
+    assert results_of(ws, runs.get(ws, runs.submit(ws, "generate", "test", settings()))) is None
 
 
 def test_the_outcome_counts_what_is_still_open(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth == 0 else None, name="openai:gpt-4o"))
     run = run_order(ws, settings())
-    first = outcome_of(ws, run)
+    first = results_of(ws, run)
     assert first.failures == 1 and first.gained["pairs"] == 7 and first.gained["failures"] == 1
-    second = outcome_of(ws, run_order(ws, settings()))
+    second = results_of(ws, run_order(ws, settings()))
     assert (second.failures, second.gained["pairs"], second.gained["failures"]) == (0, 1, -1)
 
 
@@ -128,4 +128,4 @@ def test_a_run_that_goes_on_is_one_run_in_its_figures(ws, settings, teach):
     teach(Canned())
     stopped = run_order(ws, settings(max_calls=10))
     done = go_on(ws, stopped.id, settings(max_calls=100))
-    assert outcome_of(ws, done).gained["pairs"] == 8 and outcome_of(ws, done).calls == 22
+    assert results_of(ws, done).gained["pairs"] == 8 and results_of(ws, done).calls == 22

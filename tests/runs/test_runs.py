@@ -1,4 +1,4 @@
-"""Who may work on a run, and when: lost, cancelled, waiting and resumed runs, in this process where that is possible."""
+"""Claims on runs: lost, cancelled, waiting and resumed runs, in this process if possible."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from glan_core.workspace.run_rows import STALE_AFTER
 
 
 def stalled(ws, settings, **values) -> int:
-    """A run that says that it is at work, and was last heard of too long ago."""
+    """Store a run in state 'running' whose heartbeat is too old."""
     run_id = runs.submit(ws, "generate", "test", settings(**values))
     assert _claim(ws, run_id, "a sleeper") is None
     silence(ws, run_id)
@@ -28,13 +28,13 @@ def stalled(ws, settings, **values) -> int:
 
 
 def silence(ws, run_id: int) -> None:
-    """Put the last sign of life of a run back in time."""
+    """Set the heartbeat of a run back in time."""
     with ws.write() as db:
         run_rows.update_run(db, run_id, heartbeat_at=time.time() - STALE_AFTER - 2)
 
 
 def in_a_thread(action) -> threading.Thread:
-    """Do something from outside: as another process would."""
+    """Run an action as another process would."""
     thread = threading.Thread(target=action)
     thread.start()
     return thread
@@ -67,7 +67,7 @@ def test_a_stalled_run_that_wakes_up_after_it_was_given_up_stops_and_writes_noth
     def behave(stage, nth, messages):
         if stage == "answer" and nth == 5:
             given_up.append(in_a_thread(give_up))
-            given_up[0].join()  # this process stands still meanwhile
+            given_up[0].join()  # this process is stalled meanwhile
 
     teacher = teach(Canned(behave, delay=lambda nth: 0.002))
     run = run_order(ws, settings(questions_per_syllabus=100, pair_share=1))
@@ -84,10 +84,10 @@ def test_of_two_who_continue_a_run_at_the_same_time_one_passes(ws, settings):
     def click():
         start.wait()
         try:
-            launcher.make_ready(ws, lost)
+            launcher.requeue(ws, lost)
             passed.append(True)
         except GlanError as error:
-            passed.append("still at work" in str(error))
+            passed.append("cannot be resumed" in str(error))
         ws.close()
 
     for thread in [in_a_thread(click) for _ in range(4)]:
@@ -99,7 +99,7 @@ def test_a_click_that_saw_an_older_state_changes_nothing(ws, settings, monkeypat
     lost = stalled(ws, settings)
     inside = []
     monkeypatch.setattr(launcher, "state_of", lambda run, now=None: inside.append(ws.db.in_transaction) or "finished")
-    for action in (launcher.make_ready, runs.cancel, runs.pause):
+    for action in (launcher.requeue, runs.cancel, runs.pause):
         with pytest.raises(GlanError):
             action(ws, lost)
     assert inside == [True] * 3
@@ -124,7 +124,7 @@ def test_a_run_says_for_whom_it_waits_and_ctrl_c_takes_it_out_of_the_queue(ws, s
         raise KeyboardInterrupt
 
     run = runs.work(ws, runs.submit(ws, "generate", "second", settings("music")), waiting=interrupt)
-    assert said == [first] and (run.state, run.message) == ("cancelled", "Cancelled before it began.")
+    assert said == [first] and (run.state, run.message) == ("cancelled", "Cancelled before it started.")
     assert [run.id for run in run_rows.live_runs(ws.db)] == [first]
 
 
@@ -141,7 +141,7 @@ def test_a_foreground_run_behind_another_says_so_once_and_ctrl_c_cancels_it(ws, 
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 1 and "Cancelled before it began" in out and not err
+    assert process.returncode == 1 and "Cancelled before it started" in out and not err
     assert run_rows.runs(ws.db, 1)[0].state == "cancelled"
 
 

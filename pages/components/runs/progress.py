@@ -8,7 +8,7 @@ import streamlit as st
 from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
 from glan_core.formatting import duration, exact, number, plural, short, span, usd
 from glan_core.generation.stage_specs import stage_title
-from glan_core.runs.report import DisciplineProgress, against_estimate, by_discipline
+from glan_core.runs.report import DisciplineProgress, compare_with_plan, by_discipline
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
@@ -90,7 +90,7 @@ def disciplines(ws: Workspace, run: Run) -> None:
 
 def _rest(rows: Sequence[DisciplineProgress], shown: int) -> str:
     states = [row.state for row in rows]
-    counts = [f"{states.count(state):,} {state}" for state in ("done", "under way", "not begun") if state in states]
+    counts = [f"{states.count(state):,} {state}" for state in ("done", "in progress", "not started") if state in states]
     return f"{len(rows):,} disciplines: {', '.join(counts)}." + (f" Showing the first {shown}." if shown < len(rows) else "")
 
 
@@ -186,7 +186,7 @@ def failures(ws: Workspace, run: Run) -> None:
 
 def estimate(ws: Workspace, run: Run) -> None:
     """Draw the plan's estimate and the actual values."""
-    rows = against_estimate(ws, run)
+    rows = compare_with_plan(ws, run)
     if not rows:
         return
     st.markdown("**Estimate and actual**")
