@@ -10,14 +10,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from glan_core.dataset.snapshots import Snapshot, read_snapshot
+from glan_core.dataset.snapshot_store import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.diversity import vector_store
-from glan_core.diversity.embedders import Words
+from glan_core.diversity.embedders import WordEmbedder
 from glan_core.diversity.nearest_neighbors import nearest
 from glan_core.diversity.settings import WORDS
 from glan_core.errors import GlanError
-from glan_core.models.model_specs import Pane
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.pair_filter import PairFilter, matching
 
@@ -37,7 +36,7 @@ def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: st
     try:
         snapshot = read_snapshot(ws, snapshot_name)
         number = snapshot.manifest.rows.get(TRAIN, 0)
-        words = Words()
+        words = WordEmbedder()
         asked = words.embed([f"{prompt}\n{answer}"])
         if number <= MOST_WHOLE:
             rows, how = [{name: row[name] for name in COLUMNS} for _, row in snapshot.rows(TRAIN)], "all training rows"
@@ -57,14 +56,9 @@ def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: st
         ws.close()
 
 
-def snapshot_of(panes: Sequence[Pane]) -> str:
-    """The snapshot that the first tuned model among some panes learned from; '' where none did."""
-    return next((pane.snapshot for pane in panes if pane.snapshot), "")
-
-
 def _candidates(ws: Workspace, asked, text: str) -> tuple[list[str], str]:
     """The ids of rows that may come near a text, and how they were chosen."""
-    stored = vector_store.read_vectors(vector_store.folder_of(ws, WORDS))
+    stored = vector_store.read_vectors(vector_store.vector_folder(ws, WORDS))
     if stored is not None:
         import numpy as np
 

@@ -44,7 +44,20 @@ def _refuse(sentence: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from glan_core.cli import chat, clean, dataset, diversity, evaluate, finetune, generate, judge, setup, show, studio, taxonomy
+    from glan_core.cli import (
+        chat,
+        clean,
+        dataset,
+        diversity,
+        evaluate,
+        finetune,
+        generate,
+        judge,
+        setup,
+        show,
+        studio,
+        taxonomy,
+    )
 
     parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
     parser.add_argument("--version", action="version", version=f"glan {__version__}")

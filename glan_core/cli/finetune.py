@@ -14,7 +14,7 @@ from glan_core.models.model_card import serving
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, add_options, given_values
-from glan_core.training.plan import TrainingPlan, check, plan
+from glan_core.training.plan import TrainingPlan, check_settings, plan
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings, Scratch
 from glan_core.workspace import Workspace
@@ -91,7 +91,7 @@ def _finetune(args: argparse.Namespace) -> int | None:
         made = plan(ws, settings)
         report(asdict(made), plan_lines(made), as_json=args.json)
         return None
-    check(ws, settings)
+    check_settings(ws, settings)
     return run_job(ws, settings, args, f"Fine-tune {settings.name}")
 
 

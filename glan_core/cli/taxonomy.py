@@ -111,26 +111,11 @@ def _add(args: argparse.Namespace) -> None:
             "A field is at the top level: give its name only." if parents else
             f"{quoted(name)} would be at the top level: add --kind field, or give its path, such as 'Field / {name}'."
         )  # fmt: skip
-    parent_id = _node_at(ws, parents)
+    parent_id = tree_editing.node_at(ws, parents)
     node = tree_editing.add(
         ws, name, parent_id, args.who, kind=args.kind, group=args.group, description=args.description
     )  # fmt: skip
     report(asdict(node), [f"Added the {node.kind} {node.name} (ID {node.id})."], as_json=args.json)
-
-
-def _node_at(ws: Workspace, names: list[str]) -> str | None:
-    """ID of the node at a path of names (in any case) or IDs from the top level; None for an empty path."""
-    nodes, at = taxonomy_rows.nodes(ws.db), None
-    for name in names:
-        below = [node for node in nodes if node.parent_id == at]
-        found = [node for node in below if name.casefold() in (node.name.casefold(), node.id)]
-        found = found or [node for node in nodes if at is None and node.id == name]  # a path may start with any ID
-        if not found:
-            where = f"under {quoted(at)}" if at else "at the top level"
-            there = ", ".join(node.name for node in below if node.kind != "discipline") or "nothing"
-            raise GlanError(f"No {quoted(name)} {where}. Existing nodes: {there}.")
-        at = found[0].id
-    return at
 
 
 def _rename(args: argparse.Namespace) -> None:

@@ -262,12 +262,6 @@ def contaminated_page(
     return [_flag(ws, tag, ids[tag.seq]) for tag in tags if tag.seq in ids]
 
 
-def contaminated_pair(ws: Workspace, tag: Tag) -> ContaminatedPair | None:
-    """Return a contamination tag with the texts it refers to; None if its pair no longer exists."""
-    id = homework_rows.ids_by_seq(ws.db, [tag.seq]).get(tag.seq)
-    return _flag(ws, tag, id) if id else None
-
-
 def _flag(ws: Workspace, tag: Tag, id: str) -> ContaminatedPair:
     pair, detail = homework_rows.pair(ws.db, id), tag.detail
     if pair is None:

@@ -121,41 +121,35 @@ def _removed_from(db: apsw.Connection, name: str, parent_id: str | None) -> Node
     return next((n for n in taxonomy_rows.nodes(db, removed=True) if (n.name, n.parent_id) == (name, parent_id)), None)
 
 
-def add_path(ws: Workspace, path: str, who: str, description: str = "") -> Node:
-    """Add the discipline at a path such as 'Natural Sciences / Life sciences / Virology'.
+def node_at(ws: Workspace, path: Sequence[str]) -> str | None:
+    """ID of the node at a path from the top level, such as ("Natural Sciences", "Life sciences").
 
     Args:
         ws: The workspace.
-        path: Names (ignoring case) or ids of existing nodes, then the name of the new discipline.
-        who: The editor.
-        description: Free text.
+        path: Names (ignoring case) or IDs; the first may be the ID of any node.
+
+    Returns:
+        The ID, or None for an empty path.
 
     Raises:
         TaxonomyError: If a part of the path does not exist.
     """
-    *parents, name = [part.strip() for part in path.split("/")]
-    nodes = taxonomy_rows.nodes(ws.db)
-    parent_id = None
-    for part in parents:
-        wanted = part.casefold()
-        found = [n for n in nodes if n.parent_id == parent_id and wanted in (n.name.casefold(), n.id)]
-        found = found or [n for n in nodes if parent_id is None and wanted == n.id]
+    nodes, at = taxonomy_rows.nodes(ws.db), None
+    for part in path:
+        below = [node for node in nodes if node.parent_id == at]
+        found = [node for node in below if part.casefold() in (node.name.casefold(), node.id)]
+        found = found or [node for node in nodes if at is None and node.id == part]
         if not found:
-            below = f"under {quoted(parent_id)}" if parent_id else "at the top level"
-            names = ", ".join(n.name for n in nodes if n.parent_id == parent_id and n.kind != "discipline") or "none"
-            raise TaxonomyError(f"{quoted(part)} does not exist {below}. Choose from: {names}.")
-        parent_id = found[0].id
-    return add(ws, name, parent_id, who, description=description)
+            where = f"under {quoted(at)}" if at else "at the top level"
+            names = ", ".join(node.name for node in below if node.kind != "discipline") or "none"
+            raise TaxonomyError(f"{quoted(part)} does not exist {where}. Choose from: {names}.")
+        at = found[0].id
+    return at
 
 
 def rename(ws: Workspace, node_id: str, name: str, who: str) -> Node:
     """Rename a node; its id and generated data are kept."""
     return _change(ws, node_id, "rename", who, name=name.strip())
-
-
-def describe(ws: Workspace, node_id: str, description: str, who: str) -> Node:
-    """Set the description of a node."""
-    return _change(ws, node_id, "describe", who, description=description.strip())
 
 
 def move(ws: Workspace, node_id: str, parent_id: str, who: str) -> Node:

@@ -374,8 +374,3 @@ def subject_states(
         (*values, limit),
     )
     return [from_row(SubjectState, row, edited=bool, has_syllabus=bool, sizes=_sizes) for row in rows]
-
-
-def subject_teacher(db: apsw.Connection, subject_id: str) -> str:
-    """Return the teacher that listed a subject."""
-    return fetch_value(db, "SELECT teacher FROM subjects WHERE id = ?", (subject_id,))

@@ -121,8 +121,3 @@ def latest(rows: list[ProbeRow]) -> list[ProbeRow]:
 def touch_probe(db: apsw.Connection, id: int) -> None:
     """Mark a probe as the newest, because the same probe was requested again."""
     db.execute("UPDATE probes SET at = ? WHERE id = ?", (time.time(), id))
-
-
-def remove_probes(db: apsw.Connection, name: str) -> None:
-    """Remove all probes of a benchmark."""
-    db.execute("DELETE FROM probes WHERE name = ?", (name,))

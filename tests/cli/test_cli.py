@@ -126,7 +126,7 @@ def test_show_says_what_was_changed_and_what_the_teacher_had_written(glan, start
     [
         (["generate", "{ws}", "--disciplines", "alchemy"], "alchemy"),
         (["generate", "{ws}", "--disciplines", "music", "--subject-queries", "0"], "subject queries"),
-        (["generate", "{ws}", "--disciplines", "music", "--teacher", "gpt-4o"], "names no teacher"),
+        (["generate", "{ws}", "--disciplines", "music", "--teacher", "gpt-4o"], "is not a valid teacher"),
         (["generate", "{ws}", "--disciplines", "music", "--teacher", "openai:gpt-4o"], "OPENAI_API_KEY"),
         (["generate", "{ws}", "--disciplines", "music", "--base-url", "localhost"], "no address"),
         (["generate", "{ws}", "--disciplines", "music", "--base-url", "http://me:secret@host/v1"], "keys belong in"),
@@ -378,7 +378,7 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
     assert checks["SQLite"]["ok"] and "tiny" in checks["Endpoint"]["text"] and checks["Endpoint"]["ok"]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-key-123456")
     code, out, _ = glan("doctor", "--base-url", url)
-    assert code == 1 and "does not accept the key" in out and "sk-wrong" not in out
+    assert code == 1 and "rejected the API key" in out and "sk-wrong" not in out
     server.shutdown()
     server.server_close()
     assert "cannot be reached" in glan("doctor", "--base-url", url)[1]

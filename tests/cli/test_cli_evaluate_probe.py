@@ -1,16 +1,12 @@
 """`glan evaluate probe`: what it prints and refuses, the plan, exit codes."""
 
 import json
-import shlex
 
 import pytest
 from support.probe_fixtures import make_rows, write_rows
 
 from glan_core import runs
-from glan_core.cli import build_parser, main
-from glan_core.cli.evaluate_probe import _settings
-from glan_core.evaluation.contamination.command_line import probe_command
-from glan_core.evaluation.contamination.settings import ProbeSettings
+from glan_core.cli import main
 from glan_core.workspace import probe_rows, run_rows
 
 pytest_plugins = ["support.probe_fixtures"]
@@ -78,14 +74,6 @@ def test_in_the_background_it_says_how_to_follow_it(ws, words, capsys, monkeypat
     data = json.loads(said(capsys, words("--detach", "--json")))
     run = runs.get(ws, data["run"])
     assert (run.kind, run.state, run.params["name"]) == ("probe", "queued", "test")
-
-
-def test_an_order_and_its_command_say_the_same(probed, ws):
-    files = {role: {"source": str(probed / f"{role}.jsonl"), "question": "question"} for role in ("train", "test")}
-    for values in ({}, {"covers": "both", "written": "chat", "sample": None, "seed": 3, "max_length": 64}):
-        settings = ProbeSettings(name="my codes", models=("tuned:a", "base:a"), **files, **values)
-        args = build_parser().parse_args(shlex.split(shlex.join(probe_command(str(ws.folder), settings)))[1:])
-        assert _settings(args) == settings
 
 
 def test_look_alikes_may_have_other_columns_than_the_benchmark(probed, ws, words, capsys):

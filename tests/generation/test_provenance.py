@@ -5,7 +5,7 @@ import json
 from collections import Counter
 
 import pytest
-from support.runs import Canned, go_on, rows, run_order
+from support.runs import Canned, describe, go_on, rows, run_order
 
 from glan_core import prompts
 from glan_core.generation import provenance
@@ -16,7 +16,7 @@ from glan_core.workspace import call_rows, taxonomy_rows
 CHANGES = {
     "rename": lambda ws: tree_editing.rename(ws, "earth-science", "Geology", "ann"),
     "rename its parent": lambda ws: tree_editing.rename(ws, "earth", "The planet", "ann"),
-    "describe": lambda ws: tree_editing.describe(ws, "earth-science", "Rocks, and what flows over them.", "ann"),
+    "describe": lambda ws: describe(ws, "earth-science", "Rocks, and what flows over them.", "ann"),
     "move": lambda ws: tree_editing.move(ws, "earth-science", "crafts", "ann"),
     "edit": lambda ws: tree_editing.edit(ws, "earth-science", "ann", name="Rocks", description="Hard.", parent_id="arts"),
     "remove": lambda ws: tree_editing.remove(ws, "earth", "ann"),

@@ -14,9 +14,10 @@ from functools import partial
 from aiohttp import web
 
 from glan_core import runs
+from glan_core.taxonomy import tree_editing
 from glan_core.teachers.contract import DecodingParams, Message, Reply, estimate_tokens
 from glan_core.teachers.scripted import http_server
-from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace import Workspace, run_rows, taxonomy_rows
 from glan_core.workspace.run_rows import Run
 
 CONTENT_TABLES = (
@@ -141,7 +142,7 @@ def go_on(ws: Workspace, run_id: int, settings: dict | None = None) -> Run:
     """Do a run that ended early again in this process, under another order where one is given."""
     from glan_core.runs import launcher
 
-    launcher.make_ready(ws, run_id, params=settings)
+    launcher.requeue(ws, run_id, params=settings)
     return runs.work(ws, run_id)
 
 
@@ -228,3 +229,9 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) ->
         assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
         time.sleep(0.01)
     return value
+
+
+def describe(ws, node_id: str, text: str, who: str) -> None:
+    """Change the description of a node and nothing else."""
+    node = next(node for node in taxonomy_rows.nodes(ws.db) if node.id == node_id)
+    tree_editing.edit(ws, node_id, who, name=node.name, description=text, parent_id=node.parent_id)

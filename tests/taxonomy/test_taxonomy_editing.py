@@ -4,7 +4,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from support.runs import Canned, content, number, rows, run_order
+from support.runs import Canned, content, describe, number, rows, run_order
 
 from glan_core.records import Node
 from glan_core.taxonomy import hierarchy, tree_editing
@@ -42,7 +42,7 @@ def test_every_change_is_recorded_with_who_when_before_and_after(ws):
     start = time.time()
     node = tree_editing.add(ws, "Dance", "arts", "ann", description=" Steps. ")
     tree_editing.rename(ws, node.id, "Dance and Mime", "bob")
-    tree_editing.describe(ws, node.id, "Steps and faces.", "cleo")
+    describe(ws, node.id, "Steps and faces.", "cleo")
     tree_editing.move(ws, node.id, "crafts", "dan")
     tree_editing.remove(ws, node.id, "eve")
     tree_editing.restore(ws, node.id, "fay")
@@ -72,7 +72,7 @@ def test_every_change_is_recorded_with_who_when_before_and_after(ws):
         (lambda ws: tree_editing.restore(ws, "music", "x"), "is not removed"),
         (lambda ws: tree_editing.vote(ws, "nowhere", keep=True, voter="x"), "neither an open proposal nor a node"),
         (lambda ws: tree_editing.import_nodes(ws, [Node("a", "A", "discipline")], "x"), "only fields are at the top level"),
-        (lambda ws: tree_editing.add_path(ws, "Natural Sciences / Moon / Craters", "x"), "\"Moon\" does not exist"),
+        (lambda ws: tree_editing.node_at(ws, ["Natural Sciences", "Moon"]), "\"Moon\" does not exist"),
     ],
 )  # fmt: skip
 def test_a_change_that_would_break_the_tree_is_refused_and_leaves_no_trace(ws, change, words):
@@ -131,8 +131,8 @@ def test_what_was_generated_survives_removal_rename_and_restore_to_the_byte(ws, 
 
 
 def test_a_path_names_its_parents_in_any_case_or_by_id(ws):
-    assert tree_editing.add_path(ws, "natural sciences / EARTH AND ITS SURFACE / Tides", "ann").parent_id == "earth"
-    assert tree_editing.add_path(ws, "natural-sciences/earth/Glaciers", "ann").parent_id == "earth"
+    assert tree_editing.node_at(ws, ["natural sciences", "EARTH AND ITS SURFACE"]) == "earth"
+    assert tree_editing.node_at(ws, ["earth"]) == "earth" and tree_editing.node_at(ws, []) is None
 
 
 def test_the_majority_decides_and_a_tie_or_no_vote_changes_nothing(ws):
@@ -317,7 +317,7 @@ def import_another(ws) -> None:
     [
         lambda ws: tree_editing.add(ws, "Dance", "arts", "ann"),
         lambda ws: tree_editing.rename(ws, "music", "Sound", "ann"),
-        lambda ws: tree_editing.describe(ws, "music", "What is heard.", "ann"),
+        lambda ws: describe(ws, "music", "What is heard.", "ann"),
         lambda ws: tree_editing.move(ws, "earth", "arts", "ann"),
         lambda ws: tree_editing.remove(ws, "natural-sciences", "ann"),
         move_and_rename, import_another,
@@ -338,7 +338,7 @@ def test_every_change_can_be_undone_done_again_and_undone_again(ws, change):
 def test_an_undo_leaves_what_was_changed_elsewhere_since(ws):
     tree_editing.rename(ws, "music", "Sound", "ann")
     renamed = last(ws)
-    tree_editing.describe(ws, "music", "What is heard.", "ann")
+    describe(ws, "music", "What is heard.", "ann")
     tree_editing.move(ws, "music", "crafts", "ann")
     tree_editing.remove(ws, "earth", "ann")
     tree_editing.undo(ws, renamed, "bob")
