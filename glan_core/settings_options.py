@@ -27,7 +27,7 @@ def option_names(settings_type: type[Settings], skip: Iterable[str] = ()) -> lis
 
 
 def add_options(
-    parser: argparse.ArgumentParser, settings_type: type[Settings], *, skip: Iterable[str] = (), required: Iterable[str] = ()
+    parser: argparse._ActionsContainer, settings_type: type[Settings], *, skip: Iterable[str] = (), required: Iterable[str] = ()
 ) -> None:
     """Add an option for each field of a settings class; the namespace holds only those given.
 
@@ -45,7 +45,7 @@ def add_options(
         add_option(parser, settings_type, name, required=name in required)
 
 
-def add_option(parser: argparse.ArgumentParser, settings_type: type[Settings], name: str, *, required: bool = False) -> None:
+def add_option(parser: argparse._ActionsContainer, settings_type: type[Settings], name: str, *, required: bool = False) -> None:
     """Add the option of one field; see `add_options`."""
     field = field_of(settings_type, name)
     kind, optional = _base_type(field.annotation)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, run_job
@@ -11,6 +12,9 @@ from glan_core.formatting import exact, number, plural, shorten
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace, homework_rows, tag_rows
+
+if TYPE_CHECKING:
+    from glan_core.dataset.quality_filter_job import Sample
 
 WIDTH = 100  # characters of a text in a list
 MOST = 5  # default number of examples per kind
@@ -105,7 +109,7 @@ def _filter(args: argparse.Namespace) -> int:
     return 0
 
 
-def _preview_lines(sample: "object") -> Iterator[str]:
+def _preview_lines(sample: "Sample") -> Iterator[str]:
     from glan_core.dataset.quality_filter_job import RULES
 
     yield f"{number(sample.looked_at)} of {plural(sample.pairs, 'pair')} sampled; {number(sample.dropped)} would be tagged."

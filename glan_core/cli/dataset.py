@@ -130,7 +130,8 @@ def _export(args: argparse.Namespace) -> int | None:
             )
             check_export_path(ws, Path(settings.path), folder=is_folder(settings.form, split), card=settings.card)
         return run_job(ws, settings, args, f"Export to {args.out or args.push}")
-    data, lines = {}, []
+    data: dict[str, object] = {}
+    lines: list[str] = []
     if args.out:
         done = export_dataset(
             ws,

@@ -94,15 +94,19 @@ def _of_parts(one: readiness.Readiness) -> str:
 
 def _plan(args: argparse.Namespace, settings: BenchmarkSettings, able: list[readiness.Readiness]) -> None:
     here = {one.benchmark.id: one for one in able}
-    work = [
-        {"model": spec, "benchmark": id, "way": way, "rows": min(here[id].rows, settings.limit or here[id].rows)}
-        for spec in settings.models
-        for id, way in settings.wanted()
-        if id in here
-    ]
-    rows = [(one["model"], one["benchmark"], WORDS[one["way"]], one["rows"]) for one in work]
+    work = []
+    for spec in settings.models:
+        for id, way in settings.wanted():
+            if id in here:
+                number = here[id].rows or 0
+                work.append((spec, id, way, min(number, settings.limit or number)))
+    rows = [(model, benchmark, WORDS[way], number) for model, benchmark, way, number in work]
     said = "Scores of the same weights, data and settings are reused."
-    report(work, [*table(rows, ("model", "benchmark", "scoring", "rows")), said], as_json=args.json)
+    report(
+        [dict(zip(("model", "benchmark", "way", "rows"), one, strict=True)) for one in work],
+        [*table(rows, ("model", "benchmark", "scoring", "rows")), said],
+        as_json=args.json,
+    )
 
 
 def _score_row(score: Score) -> tuple:

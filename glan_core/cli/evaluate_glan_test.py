@@ -35,9 +35,11 @@ def add_kinds(kinds: argparse._SubParsersAction) -> None:
 def _test(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     if args.action == "list":
-        return _list(ws, as_json=args.json)
+        _list(ws, as_json=args.json)
+        return None
     if args.action == "import":
-        return _import(ws, args)
+        _import(ws, args)
+        return None
     if not args.name:
         raise GlanError(f"Give the name of the test: glan evaluate glan-test {args.dir} {args.action} NAME.")
     match args.action:

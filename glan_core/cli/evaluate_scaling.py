@@ -44,7 +44,8 @@ def add_kinds(kinds: argparse._SubParsersAction) -> None:
 def _study(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     if not args.name:
-        return _results(ws, args)
+        _results(ws, args)
+        return None
     if not args.snapshot:
         raise GlanError("Name the snapshot to train on: --snapshot NAME.")
     settings = _settings(args)

@@ -134,8 +134,8 @@ def _models(args: argparse.Namespace) -> int | None:
         case "show":
             model = tuned_model_store.read_model(ws, args.name)
             values = {k: v for k, v in model.model_dump(mode="json").items() if k not in ("settings", "disciplines")}
-            rows = [(k.replace("_", " "), v) for k, v in values.items()] + list(model.disciplines.items())
-            report(model.model_dump(mode="json"), table(rows, ("what", "value")), as_json=args.json)
+            facts = [(k.replace("_", " "), v) for k, v in values.items()] + list(model.disciplines.items())
+            report(model.model_dump(mode="json"), table(facts, ("what", "value")), as_json=args.json)
         case "note":
             tuned_model_store.note(ws, args.name, args.value)
             report({"noted": args.name}, [f"Saved the note on {args.name}."], as_json=args.json)

@@ -227,7 +227,7 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
     lines = [f"Run {run.id} ({run.kind}): {run.title}. State: {state}. {run.message}".rstrip()]
     lines += table(rows, ("stage", "done", "of", "failed"))
     if sample:
-        seconds = (run.finished_at or time.time()) - run.started_at
+        seconds = (run.finished_at or time.time()) - (run.started_at or run.created_at)
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} rate-limited, {sample.faults:,} faults, "
                      f"{usd(sample.cost_usd)}, {duration(seconds)}.")  # fmt: skip
     failures = call_rows.failures(ws.db, run.id, 20)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from glan_core import runs
 from glan_core.cli.output import progress, report, say_waiting
-from glan_core.runs.registry import RUN_KINDS
+from glan_core.runs.registry import RUN_KINDS, kind_of
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace
 from glan_core.workspace.run_rows import Run
@@ -20,7 +20,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
 
 def run_job(ws: Workspace, settings: Settings, args: argparse.Namespace, title: str = "") -> int:
     """Run a job, or start it in the background with --detach; return the exit code."""
-    run_id = runs.submit(ws, settings.kind, title or RUN_KINDS[settings.kind].title, settings.model_dump(mode="json"))
+    kind = kind_of(settings)
+    run_id = runs.submit(ws, kind, title or RUN_KINDS[kind].title, settings.model_dump(mode="json"))
     return carry_out(ws, run_id, args, _say_end)
 
 

@@ -13,8 +13,6 @@ from glan_core.teachers import check_spec
 from glan_core.teachers.contract import DecodingParams
 from glan_core.teachers.prices import parse_price
 
-SEED_BOUNDS = {"ge": -(2**63), "lt": 2**63}
-
 
 class Target(Settings):
     """What the workspace is to contain after a generation run."""
@@ -159,7 +157,7 @@ class GenerationSettings(TeacherSettings):
     """Settings of a generation run."""
 
     target: Target
-    seed: int = Field(0, **SEED_BOUNDS, title="Seed", description="Seed of concept sampling.")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of concept sampling.")
     pair_share: float = Field(
         0.5, ge=0, le=1, title="Two-session share",
         description="Share of questions that combine key concepts of two class sessions (strategy 'pair').",
@@ -216,7 +214,7 @@ class QualityJudgeSettings(TeacherSettings):
     sample: int | None = Field(
         None, ge=1, title="Sample", description="Judge a sample of this many pairs (default: every pair)."
     )
-    seed: int = Field(0, **SEED_BOUNDS, title="Seed", description="Seed of the sample.")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the sample.")
     min_correct: int = Field(
         3, ge=1, le=5, validation_alias=AliasChoices("min_correct", "least_correct"), title="Min correctness",
         description="Exclude pairs whose answer scores below this for correctness.",

@@ -135,6 +135,11 @@ RUN_KINDS: dict[str, RunKind] = {
 }
 
 
+def kind_of(settings: Settings) -> str:
+    """The kind of run that settings belong to."""
+    return str(type(settings).model_fields["kind"].default)
+
+
 def is_job(kind: str) -> bool:
     """Return whether runs of a kind are jobs, that is, of a known kind without calls to teachers."""
     return kind in RUN_KINDS and not RUN_KINDS[kind].asks_teachers
