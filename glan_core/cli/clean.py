@@ -14,7 +14,7 @@ from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 
 if TYPE_CHECKING:
-    from glan_core.dataset.quality_filter_job import Sample
+    from glan_core.dataset.quality_filter_job import FilterPreview
 
 WIDTH = 100  # characters of a text in a list
 MOST = 5  # default number of examples per kind
@@ -109,7 +109,7 @@ def _filter(args: argparse.Namespace) -> int:
     return 0
 
 
-def _preview_lines(sample: "Sample") -> Iterator[str]:
+def _preview_lines(sample: "FilterPreview") -> Iterator[str]:
     from glan_core.dataset.quality_filter_job import RULES
 
     yield f"{number(sample.looked_at)} of {plural(sample.pairs, 'pair')} sampled; {number(sample.dropped)} would be tagged."
