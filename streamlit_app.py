@@ -4,8 +4,8 @@ import streamlit as st
 
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
-from glan_core.workspace import Damaged
-from pages.components.shared.untrusted_text import fault
+from glan_core.workspace import DamagedFileError
+from pages.components.shared.untrusted_text import show_error
 
 st.set_page_config(page_title="GLAN Studio", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(
@@ -50,6 +50,6 @@ st.session_state.framed = True
 try:
     page.run()
 except GlanError as error:
-    fault(error)
-except Damaged as error:
+    show_error(error)
+except DamagedFileError as error:
     st.error(f"The database of this workspace is damaged ({error}). Restore it from a backup.")

@@ -6,18 +6,18 @@ import streamlit as st
 
 from glan_core.chat import conversations
 from glan_core.formatting import plural, shorten
-from glan_core.models.model_specs import SCRIPTED, specs_of
+from glan_core.models.model_specs import SCRIPTED, list_specs
 from glan_core.workspace import chat_rows
 from pages.components.chat import model_bar, page_state, sources, turn_view
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 TRAIN = "pages/train.py"
 HEIGHT = 540  # of the scrollable conversation; the style sheet fits it to the window
 
 ws, tree = page_frame.open_page("Chat")
-conversation = page_state.take(ws)
-page_state.write(conversation)
+conversation = page_state.load(ws)
+page_state.write_url(conversation)
 turns = conversations.show(ws, conversation) if conversation else []
 writing = bool(turns) and turns[-1].writing
 
@@ -25,14 +25,14 @@ writing = bool(turns) and turns[-1].writing
 def sentence() -> str:
     """Return the state in one sentence."""
     if conversation:
-        return plain(f"{shorten(conversation.name, 80)} · {plural(len(turns), 'turn')}")
+        return escape(f"{shorten(conversation.name, 80)} · {plural(len(turns), 'turn')}")
     kept = chat_rows.count_conversations(ws.db)
     return f"New conversation · {plural(kept, 'conversation')} stored" if kept else "New conversation"
 
 
 def nobody() -> None:
     """Draw the empty state while no model is selected."""
-    if specs_of(ws):
+    if list_specs(ws):
         st.info("Select up to four models above to compare their replies.", icon=":material/forum:")
         return
     st.info(
@@ -48,7 +48,7 @@ def nobody() -> None:
         if (Path(__file__).parents[1] / TRAIN).exists() and st.button(
             "Fine-tune a model", type="primary", icon=":material/model_training:"
         ):
-            url_state.go(TRAIN)
+            url_state.open_page(TRAIN)
         st.button("Chat with scripted teacher", icon=":material/smart_toy:", on_click=scripted)
 
 
@@ -63,16 +63,16 @@ def ask() -> None:
         said = "Generating replies"
     mute = ws.read_only or writing or not st.session_state.talk_specs
     if prompt := st.chat_input(said, key="talk_prompt", disabled=mute):
-        turn_view.ask(ws, conversation and conversation.id, prompt)
+        turn_view.send_prompt(ws, conversation and conversation.id, prompt)
 
 
-page_frame.title("Chat", tree, sentence(), ws)
-model_bar.bar(ws, conversation)
-turn_view.told()
+page_frame.title_line("Chat", tree, sentence(), ws)
+model_bar.panel(ws, conversation)
+turn_view.show_last_error()
 if not st.session_state.talk_specs and not turns:
     nobody()
 else:
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         if turns:
             with st.container(height=HEIGHT, border=False, autoscroll=True, key="talk"):
@@ -83,5 +83,5 @@ else:
         ask()
         model_bar.votes(ws)
     with right:
-        sources.detail(ws, tree, conversation and conversation.id, writing=writing)
-        model_bar.process_line()
+        sources.panel(ws, tree, conversation and conversation.id, writing=writing)
+        model_bar.server_status()

@@ -7,7 +7,7 @@ from glan_core.formatting import number, plural, shorten
 from glan_core.taxonomy import coverage
 from glan_core.workspace import homework_rows
 from pages.components.diversity import comparison, embedder_form, metrics, question_map
-from pages.components.shared import job_panel, page_frame
+from pages.components.shared import job_panel, page_frame, url_state
 
 VIEWS = ("Map", "Metrics", "Compare")
 JOBS = ("embed", "map", "measure", "compare")
@@ -16,7 +16,7 @@ ws, tree = page_frame.open_page("Diversity")
 counts = coverage.coverage_by_node(ws, tree)[""].counts
 questions = int(counts["questions"])
 maps = list_maps(ws)
-live = job_panel.at_work(ws, JOBS)
+live = job_panel.live_jobs(ws, JOBS)
 
 
 def sentence() -> str:
@@ -36,24 +36,22 @@ def choose_map() -> MapInfo:
     if len(names) > 1:
         name = st.selectbox(
             "Embedder", names, key="embedder", bind="query-params", width=260, label_visibility="collapsed",
-            format_func=lambda name: shorten(embedder_form.spoken(name), 34),
+            format_func=lambda name: shorten(embedder_form.display_name(name), 34),
         )  # fmt: skip
     else:
         name = names[0]
     return next(info for info in maps if info.embedder == name)
 
 
-page_frame.title("Diversity", tree, sentence(), ws)
+page_frame.title_line("Diversity", tree, sentence(), ws)
 if not questions:
     st.info("No questions yet. Once a run generates some, they are mapped here by similarity.",
             icon=":material/scatter_plot:")  # fmt: skip
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        from pages.components.shared import url_state
-
-        url_state.go("pages/runs.py")
+        url_state.open_page("pages/runs.py")
     st.stop()
 if not maps:
-    job_panel.progress(ws, *JOBS)
+    job_panel.show_progress(ws, *JOBS)
     if not live:
         embedder_form.first_map(ws, questions)
     st.stop()
@@ -64,8 +62,8 @@ with st.container(horizontal=True, vertical_alignment="center", gap="small"):
     info = choose_map()
     stale = homework_rows.last_seq(ws.db) > info.up_to
     st.space("stretch")
-    embedder_form.bring_up_to_date(ws, info, questions - info.rows if stale else 0, busy=bool(live))
-job_panel.progress(ws, *JOBS)
+    embedder_form.update_button(ws, info, questions - info.rows if stale else 0, busy=bool(live))
+job_panel.show_progress(ws, *JOBS)
 match view:
     case "Metrics":
         metrics.panel(ws, tree, info.embedder)

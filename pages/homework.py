@@ -9,11 +9,9 @@ from glan_core.taxonomy import coverage
 from glan_core.workspace import curriculum_rows, homework_rows, pair_filter, taxonomy_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter
-from pages.components.homework import filters
-from pages.components.homework.reading_view import reading
-from pages.components.homework.review import REVIEWED, bulk, last_deed, verdicts
+from pages.components.homework import filters, reading_view, review_actions
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 PAGE = 50
 
@@ -32,14 +30,14 @@ def sentence() -> str:
     subject = curriculum_rows.subject(ws.db, url_state.subject())
     syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject.id))
     asked = plural(syllabus.questions if syllabus else 0, "question")
-    return f"{asked} from {plain(shorten(subject.name, 60))} · in the whole discipline: {state}"
+    return f"{asked} from {escape(shorten(subject.name, 60))} · in the whole discipline: {state}"
 
 
 def to_newest() -> None:
     """Show the newest rows and clear the selection."""
     for key in ("before", "after"):
         st.session_state.pop(key, None)
-    url_state.pick(pair=None)
+    url_state.select(pair=None)
 
 
 def page_of(which: PairFilter) -> list[Pair]:
@@ -73,12 +71,12 @@ def turn(rows: list[Pair], which: PairFilter) -> None:
 def table(rows: list[Pair], at: int | None) -> None:
     """Draw the table of rows with the selected one."""
     key = f"rows_{rows[0].question.seq}"
-    page_frame.mark_row(key, at)
+    page_frame.select_row(key, at)
 
     def choose() -> None:
         picked = st.session_state[key].selection.rows
         if picked and picked[0] < len(rows):
-            url_state.pick(pair=rows[picked[0]].question.id)
+            url_state.select(pair=rows[picked[0]].question.id)
 
     one = focus is not None and tree.nodes[focus]["node"].kind == "discipline"
     columns = {
@@ -107,7 +105,7 @@ def table(rows: list[Pair], at: int | None) -> None:
 
 def _sign(row: Pair) -> str:
     """Return the status of a pair as one sign."""
-    return REVIEWED[row.review][3] if row.review else "⊘" if row.dropped else "★" if row.starred else ""
+    return review_actions.REVIEWED[row.review][3] if row.review else "⊘" if row.dropped else "★" if row.starred else ""
 
 
 def _name(discipline_id: str) -> str:
@@ -118,7 +116,7 @@ def _name(discipline_id: str) -> str:
 
 def picked_of(rows: list[Pair]) -> tuple[Pair, int | None]:
     """Return the pair to show and its row: the selected one, even if it is not in the table, else the first."""
-    wanted = url_state.picked("pair")
+    wanted = url_state.selected("pair")
     at = next((number for number, row in enumerate(rows) if row.question.id == wanted), None)
     if at is not None:
         return rows[at], at
@@ -132,7 +130,7 @@ def stepper(rows: list[Pair], at: int | None):
     def go_on(step: int) -> None:
         to = (-1 if at is None else at) + step
         if 0 <= to < len(rows):
-            url_state.pick(pair=rows[to].question.id)
+            url_state.select(pair=rows[to].question.id)
         elif to >= len(rows):
             to_newest()
             st.session_state.before = rows[-1].question.seq
@@ -143,18 +141,18 @@ def stepper(rows: list[Pair], at: int | None):
     return go_on
 
 
-page_frame.title("Homework", tree, sentence(), ws)
+page_frame.title_line("Homework", tree, sentence(), ws)
 if not questions:
     what = "under this part of the taxonomy" if focus else "in this workspace"
     st.info(f"No questions {what} yet. A run generates questions and answers.", icon=":material/quiz:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        url_state.go("pages/runs.py")
+        url_state.open_page("pages/runs.py")
     st.stop()
 left, right = page_frame.two_halves()
 with left:
     bar = st.container(horizontal=True, vertical_alignment="bottom")
-    which = filters.pair_filters(ws, tree, bar, to_newest)
-    last_deed(ws)
+    which = filters.panel(ws, tree, bar, to_newest)
+    review_actions.undo_bar(ws)
 rows = page_of(which)
 if not rows and ("before" in st.session_state or "after" in st.session_state):
     to_newest()  # beyond the last row
@@ -165,11 +163,11 @@ if rows:
         table(rows, at)
         turn(rows, which)
     with bar:
-        bulk(ws, which, to_newest)
+        review_actions.bulk_verdicts(ws, which, to_newest)
     with right:
-        verdicts(ws, pair, stepper(rows, at))
+        review_actions.review_bar(ws, pair, stepper(rows, at))
         with st.container(height=690, border=False, key="reading"):
-            reading(ws, tree, pair)
+            reading_view.panel(ws, tree, pair)
 else:
     left.info("No questions match these filters.")
-    left.button("Clear filters", on_click=lambda: (filters.clear(), to_newest(), url_state.pick(concept=None)))
+    left.button("Clear filters", on_click=lambda: (filters.clear(), to_newest(), url_state.select(concept=None)))

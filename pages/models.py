@@ -8,39 +8,39 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
 from pages.components.shared import job_panel, page_frame, url_state
-from pages.components.shared.untrusted_text import fault
+from pages.components.shared.untrusted_text import show_error
 
 JOBS = ("merge", "model-export")
 
 ws, tree = page_frame.open_page("Models")
 found = list_models(ws)
 total = sum(model.bytes for model in found)
-page_frame.title(
+page_frame.title_line(
     "Models",
     tree,
     f"{plural(len(found), 'model')} · {size(total)} of weights" if found else "No tuned models yet.",
     ws,
 )
 if error := st.session_state.pop("model_error", None):
-    fault(error)
+    show_error(error)
 if said := st.session_state.pop("model_said", None):
     st.toast(said, icon=":material/check:")
-job_panel.progress(ws, *JOBS)
+job_panel.show_progress(ws, *JOBS)
 if not found:
     st.info(
         "No tuned models yet. Models are listed here with base model, recipe, snapshot and losses. The demo recipe trains a tiny model "
         "from scratch within minutes.", icon=":material/deployed_code:",
     )  # fmt: skip
     if st.button("Train a model", type="primary", icon=":material/model_training:"):
-        url_state.go("pages/train.py")
+        url_state.open_page("pages/train.py")
     st.stop()
 
 names = [model.name for model in found]
 picked = st.session_state.get("model") or st.query_params.get("model")
 st.session_state.model = picked if picked in names else names[0]
-at, choice = page_frame.one_picked(f"models_{len(names)}", names, "model")
+at, choice = page_frame.single_row_selection(f"models_{len(names)}", names, "model")
 st.query_params["model"] = names[at]
-left, right = page_frame.picture_and_detail("model")
+left, right = page_frame.main_and_detail("model")
 with left:
     st.dataframe(
         pd.DataFrame({

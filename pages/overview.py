@@ -11,7 +11,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components.shared import page_frame, run_table, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
 EMPTIEST = 12
@@ -59,7 +59,7 @@ def picture() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         measure = st.selectbox(
             "Color by", list(MEASURES), format_func=lambda m: MEASURES[m].title, key="measure",
-            bind="query-params", width=210, help="\n\n".join(f"**{m.title}**: {m.told}" for m in MEASURES.values()),
+            bind="query-params", width=210, help="\n\n".join(f"**{m.title}**: {m.description}" for m in MEASURES.values()),
         )  # fmt: skip
         drawn = st.segmented_control(
             "View", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
@@ -71,15 +71,15 @@ def picture() -> None:
         selection_mode="points", config={"displayModeBar": False},
         alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence()}",
     )  # fmt: skip
-    st.caption(f"{MEASURES[measure].told} Gray: no data. Click a part to zoom in, the center or the frame to zoom out.")
+    st.caption(f"{MEASURES[measure].description} Gray: no data. Click a part to zoom in, the center or the frame to zoom out.")
 
 
 def detail() -> None:
     """Draw the focus: counts, and the nodes below it."""
     node = tree.nodes[focus]["node"] if focus else None
-    st.subheader(plain(node.name) if node else "All knowledge", anchor=False)
+    st.subheader(escape(node.name) if node else "All knowledge", anchor=False)
     if node and node.description:
-        st.markdown(plain(node.description))
+        st.markdown(escape(node.description))
     if standing.share is not None:
         told = "" if standing.disciplines == 1 else " (mean over disciplines)"
         st.progress(standing.share, f"{standing.share:.1%} of the target{told}")
@@ -107,14 +107,14 @@ def plan_for(disciplines: list[str]) -> None:
     """Open the plan form for these disciplines, or for the whole focus if the list is empty."""
     st.session_state.run_disciplines = disciplines
     st.session_state.runs_view = "Plan"
-    url_state.go("pages/runs.py")
+    url_state.open_page("pages/runs.py")
 
 
 def totals() -> None:
     """Draw the counts, each with what the current or last run added."""
     run, brought = counter_deltas.last_change(ws) or (None, {})
     under = set(hierarchy.disciplines_under(tree, focus))
-    added = counter_deltas.in_all({id: values for id, values in brought.items() if id in under})
+    added = counter_deltas.total_changes({id: values for id, values in brought.items() if id in under})
     counts = standing.counts
     shown = (
         ("Pairs", "pairs", short, "Answered questions."), ("Subjects", "subjects", short, "Subjects generated so far."),
@@ -132,7 +132,7 @@ def totals() -> None:
         st.caption(f"{plural(failed, 'call')} failed; the next run retries {'it' if failed == 1 else 'them'}.")
     if any(value > 0 for value in added.values()):
         which = "so far by" if runs.state_of(run) in LIVE else "by"
-        st.caption(f"+: added {which} run {run.id} ({plain(run.title)}).")
+        st.caption(f"+: added {which} run {run.id} ({escape(run.title)}).")
 
 
 def _tops() -> list[str]:
@@ -190,21 +190,21 @@ def at_work() -> None:
         st.rerun()
     for run in live:
         state = runs.state_of(run)
-        share, done = run_table.how_far(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
+        share, done = run_table.call_progress(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(share, f"Run {run.id}, {plain(run.title)}: {done}", width="stretch")
+            st.progress(share, f"Run {run.id}, {escape(run.title)}: {done}", width="stretch")
             if st.button("Watch", key=f"watch_{run.id}", icon=":material/visibility:"):
                 st.session_state.run = run.id
-                url_state.go("pages/runs.py")
+                url_state.open_page("pages/runs.py")
 
 
-page_frame.title("Overview", tree, sentence(), ws)
+page_frame.title_line("Overview", tree, sentence(), ws)
 live_now = [run.id for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
 st.session_state.overview_live = live_now
 if live_now:
     st.fragment(at_work, run_every="2s")()
 if standings[""].disciplines:
-    left, right = page_frame.picture_and_detail("overview")
+    left, right = page_frame.main_and_detail("overview")
     with left:
         picture()
     with right:
@@ -215,13 +215,13 @@ else:
         icon=":material/donut_large:",
     )
     if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
-        url_state.go("pages/taxonomy.py")
+        url_state.open_page("pages/taxonomy.py")
 
 st.subheader("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
     totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in recent}
-    if picked := run_table.history(recent, key="recent", totals=totals):
+    if picked := run_table.table(recent, key="recent", totals=totals):
         st.session_state.run = picked.id
-        url_state.go("pages/runs.py")
+        url_state.open_page("pages/runs.py")
 else:
     st.caption("No runs yet. A run generates missing subjects, syllabi, questions and answers. Plan one on the Runs page.")

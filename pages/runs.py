@@ -11,7 +11,7 @@ from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from pages.components.runs import form, history
 from pages.components.shared import page_frame, plan_panel, run_table, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 VIEWS = ("Plan", "Watch", "History")
 MOST = 300
@@ -52,18 +52,18 @@ def planning() -> None:
     if not hierarchy.disciplines_under(tree, url_state.focus()):
         st.info("No disciplines in focus. Select another node, or add a discipline.", icon=":material/account_tree:")
         if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
-            url_state.go("pages/taxonomy.py")
+            url_state.open_page("pages/taxonomy.py")
         return
     left, right = page_frame.two_halves()
     with left:
-        settings = form.order_form(ws, tree)
+        settings = form.panel(ws, tree)
     if settings is None:
         return
     with right:
         try:
             made = plan(ws, settings)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         if not made.calls[1]:
             st.success("The workspace already meets this target. Increase a number to generate more.", icon=":material/check:")
@@ -98,20 +98,20 @@ def watching(everything: list[Run], live: list[Run]) -> None:
         none_yet("No runs yet. Start one to watch it here.", ":material/monitoring:")
     for run in sorted(shown, key=lambda run: run.state == "queued"):
         with st.container(border=True):
-            run_table.live(ws, run.id)
+            run_table.run_panel(ws, run.id)
 
 
 def at_work(live: list[Run]) -> None:
     """Draw one line for the live runs above the form."""
     if live:
-        names = ", ".join(f"run {run.id} ({plain(run.title)})" for run in live[:3])
+        names = ", ".join(f"run {run.id} ({escape(run.title)})" for run in live[:3])
         st.caption(f":material/monitoring: Running: {names}{' and more' if len(live) > 3 else ''}. See Watch for progress.")
 
 
 everything = run_rows.runs(ws.db, MOST)
 live = [run for run in everything if runs.state_of(run) in LIVE]
 sentence = f"{plural(len(everything), 'run')} · {len(live) or 'none'} live"
-page_frame.title(
+page_frame.title_line(
     "Runs", tree, sentence if everything else "No runs yet. Runs continue when this page or the browser is closed.", ws
 )
 view = choose_view(live)

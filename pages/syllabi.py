@@ -10,8 +10,8 @@ from glan_core.workspace import curriculum_rows
 from glan_core.workspace.curriculum_rows import SubjectState
 from pages.components.shared import page_frame, url_state
 from pages.components.shared.print_button import NOT_PRINTED
-from pages.components.shared.untrusted_text import plain
-from pages.components.syllabi.syllabus import syllabus_view
+from pages.components.shared.untrusted_text import escape
+from pages.components.syllabi import syllabus_view
 
 FEW = 200  # with more subjects than this, the list shows disciplines instead
 MOST = 500  # subjects shown at once
@@ -46,7 +46,7 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
     """Draw the table of subjects with the state of their syllabi; a click selects one."""
     key = f"subjects_{focus}_{words}"
     at = next((n for n, state in enumerate(found) if state.id == picked), None)
-    page_frame.mark_row(key, at)
+    page_frame.select_row(key, at)
 
     def choose() -> None:
         rows = st.session_state[key].selection.rows
@@ -110,15 +110,15 @@ sentence = (
 )
 if counts["concepts"]:
     sentence += f" · {number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts covered by questions"
-page_frame.title("Syllabi", tree, sentence, ws)
+page_frame.title_line("Syllabi", tree, sentence, ws)
 if not counts["subjects"]:
-    where = f"in {plain(node.name)}" if node else "in this workspace"
+    where = f"in {escape(node.name)}" if node else "in this workspace"
     st.info(
         f"No subjects {where} yet. A run generates subjects and their syllabi.",
         icon=":material/menu_book:",
     )
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-        url_state.go("pages/runs.py")
+        url_state.open_page("pages/runs.py")
     st.stop()
 left, right = page_frame.list_and_detail("syllabi")
 with left, st.container(key=f"{NOT_PRINTED}_list"):
@@ -126,7 +126,7 @@ with left, st.container(key=f"{NOT_PRINTED}_list"):
 with right:
     subject = curriculum_rows.subject(ws.db, picked) if picked else None
     if subject:
-        syllabus_view(ws, tree, subject, curriculum_rows.syllabus(ws.db, syllabus_id(subject.id)))
+        syllabus_view.panel(ws, tree, subject, curriculum_rows.syllabus(ws.db, syllabus_id(subject.id)))
     else:
         what = "a subject" if node and node.kind == "discipline" else "a discipline, then a subject"
         st.info(f"Select {what} to read its syllabus, or search by name.", icon=":material/menu_book:")

@@ -18,7 +18,7 @@ snapshots = list_snapshots(ws)
 everything = [run for run in run_rows.runs(ws.db, MOST) if run.kind == "finetune"]
 live = [run for run in everything if runs.state_of(run) in LIVE]
 state = "one live" if len(live) == 1 else f"{len(live)} live" if live else "none live"
-page_frame.title(
+page_frame.title_line(
     "Train", tree,
     f"{plural(len(everything), 'run')} · {state} · {plural(len(snapshots), 'snapshot')}"
     if everything or snapshots else "Training needs a snapshot of the dataset. No snapshots yet.", ws,

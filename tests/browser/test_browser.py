@@ -137,7 +137,7 @@ def test_a_run_with_the_scripted_teacher_from_plan_to_pairs(page, server):
     expect(page.get_by_text("finished", exact=True).first).to_be_visible()
     page.get_by_role("link", name="Homework").click()
     titled(page, "Homework · Music")
-    expect(page.get_by_text("8 answered pairs · 0 questions without an answer")).to_be_visible()
+    expect(page.get_by_text("8 pairs · 0 questions without an answer")).to_be_visible()
 
 
 def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(page, browser, server, home, tmp_path):
@@ -179,7 +179,7 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
         kept = stored(ws, run.id)
         again.reload()
         pick_history(again)
-        expect(again.get_by_text("Cancelled: what was stored is kept.").first).to_be_attached()
+        expect(again.get_by_text("Cancelled. Stored results are kept.").first).to_be_attached()
         expect(again.get_by_role("button", name="Continue")).to_be_visible()
         assert kept == stored(ws, run.id) > done
         again.context.close()

@@ -55,7 +55,7 @@ def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter,
     dialog.get_by_role("textbox", name="Name").fill("Limnology")
     dialog.get_by_role("textbox", name="Notes for the teacher").fill("Lakes, ponds and rivers.")
     ask_endpoint(dialog, page, teacher.url)
-    dialog.get_by_role("button", name="Write a preview · 10 calls · free").click()
+    dialog.get_by_role("button", name="Generate preview · 10 calls · free").click()
 
     growing(page, dialog.locator("[class*=st-key-preview_text]"))
     assert taxonomy_rows.node(starter.db, "limnology") is None

@@ -31,7 +31,7 @@ def test_without_a_workspace_every_page_says_so_and_offers_to_make_one(home, pag
 def test_the_home_folder_may_be_missing(home):
     home.rmdir()
     shown = Studio()
-    assert shown.fine and "There is no workspace" in shown.said
+    assert shown.fine and "No workspace in" in shown.said
 
 
 def test_a_new_workspace_is_opened_at_once(home):
@@ -40,7 +40,7 @@ def test_a_new_workspace_is_opened_at_once(home):
     assert "Enter a workspace name." in shown.said
     shown.app.text_input[0].set_value("My Research")
     shown.press("Create workspace")
-    assert shown.fine and "0 of 126 disciplines begun" in shown.said
+    assert shown.fine and "0 of 126 disciplines started" in shown.said
     assert shown.app.query_params["workspace"] == "my-research"
     shown.app.text_input[0].set_value("my research")
     shown.press("Create workspace")
@@ -48,21 +48,21 @@ def test_a_new_workspace_is_opened_at_once(home):
     shown.app.text_input[0].set_value("second")
     shown.app.checkbox[0].check()
     shown.press("Create workspace")
-    assert shown.app.query_params["workspace"] == "second" and "3 of 126 disciplines begun" in shown.said
+    assert shown.app.query_params["workspace"] == "second" and "3 of 126 disciplines started" in shown.said
 
 
 EMPTY = {
-    "overview": "It has no disciplines yet",
+    "overview": "Add the default taxonomy",
     "taxonomy": "The taxonomy is empty",
     "syllabi": "No subjects in this workspace",
-    "homework": "There are none yet in this workspace",
-    "diversity": "Nothing to map yet",
-    "dataset": "Nothing here yet",
-    "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
-    "models": "Tuned models will be listed here",
-    "chat": "Models that you fine-tune on this workspace can be talked to here",
-    "evaluate": "Nothing was tested yet",
-    "runs": "There is no discipline",
+    "homework": "in this workspace yet",
+    "diversity": "No questions to map yet",
+    "dataset": "No pairs yet",
+    "train": "Training needs question and answer pairs",
+    "models": "No tuned models yet",
+    "chat": "Models fine-tuned on this workspace can be compared here",
+    "evaluate": "No evaluations yet",
+    "runs": "No disciplines in focus",
 }
 
 
@@ -84,14 +84,14 @@ def test_an_empty_taxonomy_can_be_filled_with_the_starter_taxonomy(home):
 STARTER = {
     "overview": "0 of 126 disciplines started · 0 pairs · no target yet",
     "taxonomy": "8 fields · 126 disciplines · 0 open proposals",
-    "syllabi": "There are none yet in this workspace yet. A run generates subjects and their syllabi.",
-    "homework": "There are none yet in this workspace yet. A run generates questions and answers.",
-    "diversity": "Every question will be a point here",
-    "dataset": "The dataset is made of answered questions. There are none yet",
-    "train": "A student is fine-tuned on question and answer pairs, and there are none yet",
-    "models": "Tuned models will be listed here",
-    "chat": "Models that you fine-tune on this workspace can be talked to here",
-    "evaluate": "Nothing was tested yet",
+    "syllabi": "No subjects in this workspace yet. A run generates subjects and their syllabi.",
+    "homework": "No questions in this workspace yet. A run generates questions and answers.",
+    "diversity": "No questions yet",
+    "dataset": "No answered questions yet",
+    "train": "Training needs question and answer pairs",
+    "models": "No tuned models yet",
+    "chat": "Models fine-tuned on this workspace can be compared here",
+    "evaluate": "No evaluations yet",
     "runs": "No runs yet.",
 }
 
@@ -106,13 +106,13 @@ DEMO = {
     "overview": "3 of 126 disciplines started · 96 pairs",
     "taxonomy": "8 fields · 126 disciplines · 18 open proposals",
     "syllabi": "6 of 6 subjects have a syllabus",
-    "homework": "96 answered pairs · 0 questions without an answer",
+    "homework": "96 pairs · 0 questions without an answer",
     "diversity": "96 questions · no map yet",
     "dataset": "96 pairs · 96 kept (100%)",
     "train": "Training needs a snapshot of the dataset. No snapshots yet.",
     "models": "No tuned models yet.",
-    "chat": "Models that you fine-tune on this workspace can be talked to here",
-    "evaluate": "Nothing was tested yet",
+    "chat": "Models fine-tuned on this workspace can be compared here",
+    "evaluate": "No evaluations yet",
     "runs": "4 runs · none live",
 }
 
@@ -192,7 +192,7 @@ def test_another_workspace_can_be_chosen_where_one_is_damaged(home, demo_made):
     shown = Studio()
     assert "is not a GLAN workspace" in shown.said
     shown.app.selectbox[0].set_value("other").run()
-    assert "0 of 126 disciplines begun" in shown.said
+    assert "0 of 126 disciplines started" in shown.said
 
 
 def test_names_that_hold_markup_are_shown_as_they_are(home):
@@ -245,7 +245,7 @@ def test_the_focus_goes_along_from_page_to_page_and_is_cleared_by_the_breadcrumb
     shown.press("The arts")
     assert shown.app.query_params["focus"] == "the-arts"
     shown.press("All knowledge")
-    assert "focus" not in shown.app.query_params and "96 answered pairs" in shown.said
+    assert "focus" not in shown.app.query_params and "96 pairs" in shown.said
 
 
 @pytest.mark.parametrize("focus", ["no-such-node", "music"])
@@ -261,7 +261,7 @@ def test_another_workspace_forgets_the_focus(demo_ws, starter_ws):
     shown = Studio(workspace="demo", focus="music")
     workspace_choice(shown).set_value("starter").run()
     assert shown.fine and shown.app.query_params == {"workspace": "starter"}
-    assert "0 of 126 disciplines begun" in shown.said
+    assert "0 of 126 disciplines started" in shown.said
 
 
 def test_an_address_with_another_workspace_wins_over_the_session(demo_ws, starter_ws):
@@ -299,14 +299,14 @@ def test_every_measure_colours_both_pictures(demo_ws, measure, drawn):
     shown = Studio()
     shown.app.selectbox(key="measure").set_value(measure).run()
     shown.app.button_group(key="drawn").set_value(drawn).run()
-    assert shown.fine and f"{MEASURES[measure].told} Grey: nothing yet." in shown.said
+    assert shown.fine and f"{MEASURES[measure].description} Gray: no data." in shown.said
 
 
 def test_the_overview_says_what_the_last_run_added(demo_ws):
     shown = Studio()
     metrics = {metric.label: metric.delta for metric in shown.app.metric}
     assert (metrics["Pairs"], metrics["Subjects"], metrics["Rejected"]) == ("+16", "+2", "")
-    assert "+: added by run 3, Demo: music." in shown.said
+    assert "+: added by run 3 (Demo: music)." in shown.said
     elsewhere = Studio(focus="mathematics")
     assert not any(metric.delta for metric in elsewhere.app.metric) and "+: added" not in elsewhere.said
 
@@ -395,7 +395,7 @@ def test_words_are_searched_in_questions_and_answers(demo_ws):
 def test_the_focus_filters_the_rows(demo_ws):
     shown = Studio("homework", focus="music")
     assert set(shown.table("question")["discipline"]) == {"Music"} and len(shown.table("question")) == 16
-    assert "16 answered pairs" in shown.said
+    assert "16 pairs" in shown.said
     shown = Studio("homework", focus="physics")
     assert "There are none yet under this part of the taxonomy" in shown.said
     shown.press("Plan a run")
@@ -436,7 +436,7 @@ def test_a_question_without_an_answer_says_so(demo_ws):
         db.execute("UPDATE questions SET answered = 0 WHERE id = ?", (pair.question.id,))
         call_rows.count(db, pair.question.discipline_id, pairs=-1)
     shown = Studio("homework")
-    assert shown.fine and "95 answered pairs · 1 question without an answer" in shown.said
+    assert shown.fine and "95 pairs · 1 question without an answer" in shown.said
     assert "No answer yet" in shown.said
     shown.app.button_group(key="answered").set_value("open").run()
     assert len(shown.table("question")) == 1

@@ -57,7 +57,7 @@ def dialog_says(shown: Studio, *texts: str) -> bool:
 def test_it_opens_on_every_page(demo_ws, page):
     shown = opened(page)
     assert dialog_says(shown, "1 Describe", "2 Preview", "3 Plan and start", "Notes for the teacher")
-    assert "Write a preview · 10 calls · free" in shown.labels()
+    assert "Generate preview · 10 calls · free" in shown.labels()
 
 
 def test_the_whole_way_from_a_name_to_a_run(demo_ws, at_once):
@@ -67,7 +67,7 @@ def test_the_whole_way_from_a_name_to_a_run(demo_ws, at_once):
     assert content(demo_ws) == before and len(run_rows.runs(demo_ws.db)) == 4
 
     shown.press("Accept")
-    assert dialog_says(shown, "Virology and its preview are now part of the taxonomy and the dataset.", "The full discipline")
+    assert dialog_says(shown, "Virology and its preview are now part of the taxonomy and the dataset.", "Full run")
     node = taxonomy_rows.node(demo_ws.db, "virology")
     assert (node.name, node.parent_id, node.description) == ("Virology", "natural-sciences", "Viruses and what they do.")
     assert taxonomy_rows.events(demo_ws.db, 1)[0].who == "Ada" and shown.app.query_params["focus"] == "virology"
@@ -121,7 +121,7 @@ def test_an_empty_discipline_in_focus_is_offered_and_gets_no_second_node(demo_ws
     assert (name.value, name.disabled) == ("Physics", True)
     assert shown.app.text_area[0].value == taxonomy_rows.node(demo_ws.db, "physics").description
     shown.press("Generate preview").press("Accept")
-    assert dialog_says(shown, "Physics is in the tree") and len(taxonomy_rows.nodes(demo_ws.db)) == nodes
+    assert dialog_says(shown, "Physics and its preview are now part") and len(taxonomy_rows.nodes(demo_ws.db)) == nodes
     assert number(demo_ws, "SELECT count(*) FROM questions WHERE discipline_id = 'physics'") == 3
     shown = opened(focus="physics")  # it is empty no more
     assert "which is empty so far" not in shown.said and shown.app.text_input(key="adding_name").value == ""
@@ -130,18 +130,18 @@ def test_an_empty_discipline_in_focus_is_offered_and_gets_no_second_node(demo_ws
 def test_a_preview_that_waits_is_found_again_by_another_visitor(demo_ws, at_once):
     described().press("Generate preview")
     shown = opened()
-    assert dialog_says(shown, "The preview of **Virology** is ready for review, begun just now.")
+    assert dialog_says(shown, "The preview of **Virology** is ready for review, started just now.")
     shown.press("Open")
     assert dialog_says(shown, "Natural Sciences › **Virology**", "Question 3") and "Accept" in shown.labels()
 
 
 def test_text_is_shown_while_it_is_written(demo_ws, never):
     shown = described().press("Generate preview")
-    assert dialog_says(shown, "The teacher is being called.", "You may close this window") and "Stop" in shown.labels()
+    assert dialog_says(shown, "Calling the teacher.", "You can close this dialog") and "Stop" in shown.labels()
     chat = fingerprint([{"role": "user", "content": "x"}])
     for stage, text, sees in (
         ("subject_list", "- <b>Capsids</b> and ![x](http://evil/x.png)", ["Capsids", "a list of subjects"]),
-        ("subjects", '{"subject_name": "*Capsids*", "level": "x"}\n{"subject_na', ["Capsids", "in a fixed form"]),
+        ("subjects", '{"subject_name": "*Capsids*", "level": "x"}\n{"subject_na', ["Capsids", "as JSON lines"]),
     ):
         picture = [{"stage": stage, "chat": chat, "text": text}]
         (preview.folder_of(demo_ws, "virology") / streaming_state.FILE).write_text(json.dumps(picture))
@@ -185,7 +185,7 @@ def test_without_a_key_nothing_is_begun(demo_ws, at_once):
     ]
     shown.app.text_input(key="adding_model").set_value("gpt-4o-mini").run()
     assert next(label for label in shown.labels() if label.startswith("Generate")).startswith(
-        "Write a preview · 10 calls · about "
+        "Generate preview · 10 calls · about "
     )
     assert dialog_says(shown.press("Generate preview"), "OPENAI_API_KEY is not set") and preview.waiting(demo_ws) == []
 
@@ -200,7 +200,7 @@ def test_a_key_typed_in_the_dialog_is_the_sessions_and_stands_beside_that_of_the
     shown.app.text_input(key="api_key_adding").set_value("sk-secret-4711")
     shown.app.text_input(key="adding_model").set_value("gpt-4o-mini")
     shown.app.text_input(key="adding_name").set_value("Virology").run()
-    assert dialog_says(shown.press("Generate preview"), "The teacher is being called.") and "sk-secret" not in shown.said
+    assert dialog_says(shown.press("Generate preview"), "Calling the teacher.") and "sk-secret" not in shown.said
     assert given == [{"OPENAI_API_KEY": "sk-secret-4711"}]
 
 

@@ -39,7 +39,7 @@ def view(shown: Studio, name: str) -> Studio:
 
 def test_without_scores_and_data_it_says_what_would_bring_them(ws):
     shown = bench()
-    assert shown.fine and "will be shown here" in shown.said
+    assert shown.fine and "No benchmark scores yet" in shown.said
     assert "hf download --repo-type dataset openai/gsm8k" in shown.said and str(ws.folder / "benchmarks") in shown.said
     assert set(shown.table("here")["this workspace"].map(tuple)) == {("missing",)}
     assert "Select a benchmark." in shown.said and "Run benchmarks" not in shown.labels()
@@ -47,13 +47,15 @@ def test_without_scores_and_data_it_says_what_would_bring_them(ws):
 
 def test_without_a_model_it_says_where_one_comes_from(starter_ws):
     shown = bench()
-    assert shown.fine and "fine-tune one on the page Train" in shown.said and "Select a model." in shown.said
+    assert shown.fine and "Fine-tune one on the Train page" in shown.said and "Select a model." in shown.said
 
 
 def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     write_all(ws.folder / "benchmarks")
     shown = bench()
-    states = dict(zip(shown.table("here")["title"], shown.table("this workspace")["this workspace"].map(lambda value: value[0])))
+    states = dict(
+        zip(shown.table("here")["title"], shown.table("this workspace")["this workspace"].map(lambda value: value[0]))
+    )
     assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "this workspace"
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
     shown.app.number_input(key="run_bench_limit").set_value(10).run()
@@ -72,7 +74,7 @@ def test_code_is_run_only_after_a_warning(ws):
     shown = bench()
     assert "humaneval" not in shown.app.multiselect(key="run_bench_benchmarks").value
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["humaneval"]).run()
-    assert "HumanEval: switch on that code is run" in shown.said and "Run benchmarks" not in shown.labels()
+    assert "HumanEval: turn on execution of generated code" in shown.said and "Run benchmarks" not in shown.labels()
     assert "will be run on this machine" not in shown.said
     shown.app.toggle(key="run_bench_code").set_value(True).run()
     assert "will be run on this machine: in a sandbox" in shown.said and "Ask 2 models in 1 benchmark" in shown.labels()
@@ -121,7 +123,7 @@ def test_scores_that_do_not_compare_are_marked(ws):
     put_scores(ws)
     put_scores(ws, "other", limit=5)
     shown = bench()
-    assert shown.fine and "so their scores do not compare" in shown.said
+    assert shown.fine and "are not comparable" in shown.said
 
 
 def test_questions_with_what_was_said_taken_and_right(ws):

@@ -100,7 +100,7 @@ def test_the_newest_tuned_model_is_offered_with_what_it_is(tuned_ws):
     shown = Studio("chat")
     assert shown.app.session_state.talk_specs == ["tuned:tuned"]
     assert (
-        chat_fields(shown) == chat_fields(Studio("chat", models="tuned:tuned")) == ConversationSettings().drawing.model_dump()
+        chat_fields(shown) == chat_fields(Studio("chat", models="tuned:tuned")) == ConversationSettings().decoding.model_dump()
     )
     assert "10 pairs of snapshot first" in shown.said
     assert "knows nothing else" in shown.said
@@ -177,10 +177,7 @@ def test_a_blind_vote_hides_the_names_until_it_is_given(tuned_ws):
     vote = chat_rows.preference(tuned_ws.db, 1, 0)
     assert (vote.choice, vote.best, vote.who) == ("one", settings[1], "Ada")
     name = ("tuned before tuning", "tuned")[vote.best]
-    assert (
-        f"You preferred {name}. Blind vote." in shown.said
-        and "blue-badge[:material/thumb_up: preferred]" in shown.said
-    )
+    assert f"You preferred {name}. Blind vote." in shown.said and "blue-badge[:material/thumb_up: preferred]" in shown.said
     assert "adapter on" in shown.said and "1 vote in this workspace" in shown.said
 
 
@@ -199,7 +196,7 @@ def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_t
 
     row = next(row for _, row in read_snapshot(tuned_ws, "first").rows("train"))
     id = conversations.ask(
-        tuned_ws, None, ConversationSettings(specs=("tuned:tuned",), drawing=SeededDecodingParams(max_tokens=4)), row["prompt"]
+        tuned_ws, None, ConversationSettings(specs=("tuned:tuned",), decoding=SeededDecodingParams(max_tokens=4)), row["prompt"]
     )
     shown = Studio("chat", models="tuned:tuned", chat=str(id)).until(lambda shown: "tokens/s" in shown.said)
     shown.press("Nearest training examples")
@@ -234,7 +231,7 @@ def test_conversations_are_found_renamed_and_deleted(tuned_ws):
 
 
 def test_a_process_that_died_is_a_message_and_the_page_lives(tuned_ws):
-    long = ConversationSettings(specs=("tuned:tuned",), drawing=SeededDecodingParams(temperature=0, max_tokens=4000))
+    long = ConversationSettings(specs=("tuned:tuned",), decoding=SeededDecodingParams(temperature=0, max_tokens=4000))
     id = conversations.ask(tuned_ws, None, long, "hello")
     shown = Studio("chat", chat=str(id)).until(lambda shown: "▌" in shown.said)
     assert "Stop" in shown.labels()
@@ -245,7 +242,7 @@ def test_a_process_that_died_is_a_message_and_the_page_lives(tuned_ws):
 
 
 def test_stop_keeps_what_was_written(tuned_ws):
-    long = ConversationSettings(specs=("tuned:tuned",), drawing=SeededDecodingParams(temperature=0, max_tokens=4000))
+    long = ConversationSettings(specs=("tuned:tuned",), decoding=SeededDecodingParams(temperature=0, max_tokens=4000))
     id = conversations.ask(tuned_ws, None, long, "hello")
     shown = Studio("chat", chat=str(id)).until(lambda shown: "▌" in shown.said).press("Stop")
     shown.until(lambda shown: "Stopped." in shown.said and "▌" not in shown.said)
@@ -280,7 +277,7 @@ def test_what_a_model_writes_can_not_break_the_page(tuned_ws):
 
 def test_a_read_only_workspace_can_be_read_and_not_talked_in(tuned_ws, monkeypatch):
     id = conversations.ask(
-        tuned_ws, None, ConversationSettings(specs=("tuned:tuned",), drawing=SeededDecodingParams(max_tokens=4)), "hello"
+        tuned_ws, None, ConversationSettings(specs=("tuned:tuned",), decoding=SeededDecodingParams(max_tokens=4)), "hello"
     )
     while conversations.show(tuned_ws, conversations.get(tuned_ws, id))[0].writing:
         time.sleep(0.02)

@@ -95,7 +95,9 @@ def test_a_finished_comparison_shows_both_sets(ours, bakery):
 def test_a_row_of_theirs_is_read_beside_the_nearest_here(ours, bakery):
     compare(ours, bakery)
     shown = seen(compare_page(), compare_row=59)
-    assert BREAD[29] in shown.said and "bakery, question 60" in shown.said and "No near question; the nearest here" in shown.said
+    assert (
+        BREAD[29] in shown.said and "bakery, question 60" in shown.said and "No near question; the nearest here" in shown.said
+    )
     seen(shown, compare_row=0)
     assert "Nearest question here" in shown.said
     shown.press("Open")

@@ -16,7 +16,7 @@ from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks
 from pages.components.shared import page_frame
-from pages.components.shared.highlighted_text import marked
+from pages.components.shared.highlighted_text import highlight
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -302,7 +302,7 @@ def test_a_long_text_is_shown_around_its_mark():
 
 def test_texts_of_models_are_shown_as_they_are_written():
     text = "# Head\n    code\n===\n<b>x</b> :red[y] $5 ![z](http://a.b/c)\n\n- [a](b) `c` ]"
-    shown = marked(text, [(2, len(text))])
+    shown = highlight(text, [(2, len(text))])
     lines = [line.strip("\u2060 ") for line in shown.split("\n")]
     assert lines[0] == "\\# :yellow-background[Head]" and lines[1].startswith(":yellow-background[\u00a0\u00a0\u00a0\u00a0code")
     assert "<b>" not in shown and ":red[" not in shown.replace("\\:", "") and "](" not in shown.replace("\\]", "")

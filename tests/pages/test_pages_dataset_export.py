@@ -9,7 +9,7 @@ from support.studio_app import Studio, draw_map
 
 from glan_core import runs
 from glan_core.cli import build_parser
-from glan_core.cli.dataset import _choice
+from glan_core.cli.dataset import _selection
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.export_job import exports_folder
 from glan_core.dataset.settings import RowSelection
@@ -127,7 +127,7 @@ def test_the_command_says_what_the_form_does(tagged, form):
     command = next(code.value for code in shown.app.code if code.value.startswith("glan export"))
     args = build_parser().parse_args(shlex.split(command)[1:])
     assert (args.out, args.format, args.dir) == (settings["path"], form, str(tagged.folder))
-    assert RowSelection.model_validate(_choice(tagged, args)) == RowSelection.model_validate(settings["choice"])
+    assert RowSelection.model_validate(_selection(tagged, args)) == RowSelection.model_validate(settings["choice"])
     assert "Wrote 46 pairs to" in shown.said and (exports_folder(tagged) / f"demo-{form}").is_dir()
     assert "is there already" in shown.said
 

@@ -222,4 +222,8 @@ def test_a_read_only_workspace_shows_results_and_offers_no_change(judged, monkey
     for name in ("Leaderboard", "Judge", "Results", "Questions", "Benchmarks", "Contamination", "Scaling"):
         shown = view(name)
         assert shown.fine, name
-        assert not [label for label in shown.labels() if label.startswith(("Start judging ·", "Create test", "Import", "Remove", "Start"))]
+        assert not [
+            label
+            for label in shown.labels()
+            if label.startswith(("Start judging ·", "Create test", "Import", "Remove", "Start"))
+        ]

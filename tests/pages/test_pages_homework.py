@@ -121,7 +121,7 @@ def dialog(folder: str, question_id: str) -> None:
     import streamlit as st
 
     from glan_core.workspace import Workspace, homework_rows
-    from pages.components.homework.review import edit_dialog
+    from pages.components.homework.review_actions import edit_dialog
 
     ws = Workspace.open(folder)
     st.session_state.workspace = "demo"

@@ -72,7 +72,7 @@ def test_openai_without_a_key_starts_nothing(demo_ws):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"run_kind": "endpoint", "run_model": "m", "run_url": "localhost"}, "is no address"),
+        ({"run_kind": "endpoint", "run_model": "m", "run_url": "localhost"}, "is not a valid URL"),
         ({"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_price": "x"}, "x"),
         (
             {"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_budget": 1.0},

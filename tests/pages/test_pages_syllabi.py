@@ -119,7 +119,7 @@ def test_subjects_are_found_by_name_over_all_disciplines(demo_ws):
 
 def test_empty_and_half_made_states(starter_ws):
     shown = Studio("syllabi", focus="mathematics")
-    assert "There are none yet in Mathematics" in shown.said
+    assert "No subjects in Mathematics yet" in shown.said
     shown.press("Plan a run")
     assert shown.fine and "Runs · Mathematics" in shown.said
     with starter_ws.write() as db:

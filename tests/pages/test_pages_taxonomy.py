@@ -90,7 +90,7 @@ def test_the_search_finds_by_name_and_description_and_shows_the_way_there(demo_w
     names = [name.strip("\u2003▸▾ ") for name in shown.table("disciplines")["name"]]
     assert {"Natural Sciences", "Astronomy"} <= set(names) and "Music" not in names
     shown.app.text_input(key="taxonomy_search").set_value("no such thing").run()
-    assert "Nothing is called so." in shown.said
+    assert "No nodes match this search." in shown.said
 
 
 def test_a_node_is_renamed_described_and_moved(demo_ws):
@@ -173,7 +173,7 @@ def test_an_undo_that_cannot_be_says_why(demo_ws):
     shown.app.session_state[f"changes_{newest}"] = {"selection": {"rows": [1], "columns": [], "cells": []}}
     shown.app.run()
     shown.press("Undo: Crafts added")
-    assert '"Crafts" has "Weaving" below it now' in shown.app.error[0].value.replace("\\", "")
+    assert '"Crafts" now contains "Weaving"' in shown.app.error[0].value.replace("\\", "")
     assert taxonomy_rows.events_of(demo_ws.db, added) and {"crafts", "weaving"} <= set(tree_names(demo_ws))
 
 

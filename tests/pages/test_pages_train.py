@@ -216,13 +216,13 @@ def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(fr
         ("paused", "resume it to continue from its checkpoint. Last step: 8.", {"Resume"}),
         ("failed", "choose fewer rows at once", {"Resume"}),
         ("lost", "continue from the last checkpoint", {"Resume"}),
-        ("cancelled", "Cancelled: what was stored is kept.", {"Resume"}),
+        ("cancelled", "Cancelled. Stored results are kept.", {"Resume"}),
         ("finished", "Fine-tuned student", {"Chat with model"}),
     ],
 )
 def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
     message = {"failed": "There is too little room in memory for this run: choose fewer rows at once.",
-               "cancelled": "Cancelled: what was stored is kept.", "finished": "Fine-tuned student on 50 pairs in 8 steps."}  # fmt: skip
+               "cancelled": "Cancelled. Stored results are kept.", "finished": "Fine-tuned student on 50 pairs in 8 steps."}  # fmt: skip
     add_training(frozen, state, "student", message=message.get(state, ""))
     if state == "finished":
         put_model(frozen, "student")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pages.components.shared.untrusted_text import JOINER, model_markdown, opening, plain
+from pages.components.shared.untrusted_text import JOINER, escape, model_markdown, snippet
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_escaped_dollar_stays_one():
 
 @pytest.mark.parametrize("sign", [":red[hot]", ":material/home:", ":streamlit:", "::name[x]", ":::note", ":gray-badge[demo]"])
 def test_signs_of_streamlit_mean_nothing(sign):
-    for made in (model_markdown(f"a {sign} b"), plain(f"a {sign} b")):
+    for made in (model_markdown(f"a {sign} b"), escape(f"a {sign} b")):
         assert f" {sign}" not in made and made.replace("\\", "").replace(JOINER, "") == f"a {sign} b"
 
 
@@ -110,7 +110,7 @@ def test_links_tables_and_times_are_left_alone(text):
 
 
 def test_plain_text_of_names():
-    assert plain("a_b *c* #1 [d](e) $f$ <g> &amp;") == "a\\_b \\*c\\* \\#1 \\[d\\]\\(e\\) \\$f\\$ \\<g\\> \\&amp;"
+    assert escape("a_b *c* #1 [d](e) $f$ <g> &amp;") == "a\\_b \\*c\\* \\#1 \\[d\\]\\(e\\) \\$f\\$ \\<g\\> \\&amp;"
 
 
 PIECES = [
@@ -144,7 +144,7 @@ def test_unfinished_text_does_no_harm(text):
     "name", ["see http://a.example/x", "HTTPS://a.example", "www.a.example", "ann@a.example", "mailto:ann@a.example"]
 )
 def test_an_address_in_a_name_is_no_link(name):
-    shown = plain(name).replace("\\", "")  # links are looked for in the text, where escapes are gone
+    shown = escape(name).replace("\\", "")  # links are looked for in the text, where escapes are gone
     assert shown.replace(JOINER, "") == name
     assert not re.search(r"(?i)(https?|ftp|mailto):|www\.|@[\w-]+\.", shown)
 
@@ -163,8 +163,8 @@ def test_an_address_in_a_name_is_no_link(name):
     ],
 )  # fmt: skip
 def test_the_opening_of_a_text_is_one_line_with_nothing_left_open(text, most, made):
-    assert opening(text, most) == made
+    assert snippet(text, most) == made
 
 
 def test_the_opening_of_a_text_fetches_nothing():
-    assert "![" not in opening("![x](http://evil/p.png) and more of it", 30)
+    assert "![" not in snippet("![x](http://evil/p.png) and more of it", 30)

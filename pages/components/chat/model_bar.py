@@ -9,24 +9,24 @@ from glan_core.errors import GlanError
 from glan_core.formatting import ago, duration, plural, shorten
 from glan_core.ids import slug
 from glan_core.models import server_client
-from glan_core.models.model_specs import MOST_PANES, SCRIPTED, pane_of, specs_of, title_of
+from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, list_specs, model_title, resolve_model
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation
 from pages.components.chat import page_state
 from pages.components.shared import teacher_form
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 LISTED = 30
 OTHERS = {"local": "Local model", "endpoint": "vLLM, Ollama or another endpoint", "openai": "OpenAI"}
 
 
-def bar(ws: Workspace, conversation: Conversation | None) -> None:
+def panel(ws: Workspace, conversation: Conversation | None) -> None:
     """Draw the bar."""
     state = st.session_state
-    options = list(dict.fromkeys([*specs_of(ws), SCRIPTED, *state.talk_specs]))
+    options = list(dict.fromkeys([*list_specs(ws), SCRIPTED, *state.talk_specs]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
-            "Models", options, key="talk_specs", format_func=title_of, max_selections=MOST_PANES, width="stretch",
+            "Models", options, key="talk_specs", format_func=model_title, max_selections=MAX_MODELS, width="stretch",
             placeholder="Select up to four models",
         )  # fmt: skip
         with st.popover("", icon=":material/add:", key="talk_another", help="Add a local model or endpoint"):
@@ -55,7 +55,7 @@ def _another() -> None:
     spec = f"local:{name}" if kind == "local" else f"openai:{name}@{url}" if url else f"openai:{name}"
 
     def add() -> None:
-        st.session_state.talk_specs = list(dict.fromkeys([*st.session_state.talk_specs, spec]))[-MOST_PANES:]
+        st.session_state.talk_specs = list(dict.fromkeys([*st.session_state.talk_specs, spec]))[-MAX_MODELS:]
         st.session_state.talk_other_model = ""
 
     ready = bool(name and (kind != "endpoint" or url.startswith("http")))
@@ -86,7 +86,7 @@ def _conversations(ws: Workspace, conversation: Conversation | None) -> None:
         st.caption("No conversations match this search." if words else "No conversations yet.")
     for other in found[:LISTED]:
         here = conversation is not None and other.id == conversation.id
-        name = plain(shorten(other.name, 48))
+        name = escape(shorten(other.name, 48))
         st.button(
             f"**{name}**" if here else name, key=f"talk_open_{other.id}", type="tertiary", help=ago(other.changed_at),
             on_click=page_state.open_conversation, args=(other,),
@@ -114,7 +114,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
             try:
                 conversations.rename(ws, conversation.id, new)
             except GlanError as error:
-                fault(error)
+                show_error(error)
             else:
                 st.rerun()
     if st.checkbox("Delete permanently, including votes", key=f"talk_sure_{conversation.id}"):
@@ -148,16 +148,16 @@ def _self_test(ws: Workspace) -> None:
     if st.button("Self-test", icon=":material/verified:", type="tertiary", key="talk_self_test", help=hint):
         try:
             with st.spinner("Loading weights for comparison …"):
-                st.session_state.talk_tested = (specs, server_client.self_test([pane_of(ws, spec) for spec in specs]))
+                st.session_state.talk_tested = (specs, server_client.self_test([resolve_model(ws, spec) for spec in specs]))
         except GlanError as error:
-            fault(error)
+            show_error(error)
     tested, result = st.session_state.get("talk_tested", (None, None))
     if tested == specs:
         if result["passed"]:
-            st.badge("passed", icon=":material/check:", color="green", help=plain(result["said"]))
-            st.caption(plain(result["said"]), width="content")
+            st.badge("passed", icon=":material/check:", color="green", help=escape(result["said"]))
+            st.caption(escape(result["said"]), width="content")
         else:
-            st.error(plain(result["said"]))
+            st.error(escape(result["said"]))
 
 
 def votes(ws: Workspace) -> None:
@@ -166,10 +166,10 @@ def votes(ws: Workspace) -> None:
     if not counts:
         return
     with st.expander(f"{plural(sum(counts.values()), 'vote')} in this workspace"):
-        leading = [f"{title_of(model)} {won} : {lost}" for model, won, lost in preferences.standings(ws)]
+        leading = [f"{model_title(model)} {won} : {lost}" for model, won, lost in preferences.standings(ws)]
         if leading:
             st.caption(
-                f"Wins : losses: {plain(', '.join(leading))}. Ties {counts.get('tie', 0)}, all bad {counts.get('bad', 0)}."
+                f"Wins : losses: {escape(', '.join(leading))}. Ties {counts.get('tie', 0)}, all bad {counts.get('bad', 0)}."
             )
         st.download_button(
             "Preference rows", partial(preferences.to_jsonl, ws), file_name=f"{ws.folder.name}-preferences.jsonl",
@@ -178,7 +178,7 @@ def votes(ws: Workspace) -> None:
         )  # fmt: skip
 
 
-def process_line() -> None:
+def server_status() -> None:
     """Draw the state of the model server with a button that releases its memory."""
     now = server_client.status()
     if not now:

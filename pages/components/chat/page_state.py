@@ -4,14 +4,14 @@ import streamlit as st
 
 from glan_core.chat.conversations import ConversationSettings, get, settings_of
 from glan_core.errors import GlanError
-from glan_core.models.model_specs import MOST_PANES, SeededDecodingParams, pane_of, specs_of
+from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model
 from glan_core.workspace import Workspace
 from glan_core.workspace.chat_rows import Conversation
 
 FIELDS = ("talk_specs", "talk_system", "talk_temperature", "talk_top_p", "talk_tokens", "talk_seed", "talk_blind")
 
 
-def take(ws: Workspace) -> Conversation | None:
+def load(ws: Workspace) -> Conversation | None:
     """Return the open conversation after adopting URL parameters that this session did not write."""
     state = st.session_state
     if state.get("talk_workspace") != ws.folder.name:
@@ -19,7 +19,7 @@ def take(ws: Workspace) -> Conversation | None:
             _forget()
         state.talk_workspace = ws.folder.name
     if any(name not in state for name in FIELDS):
-        _fill(ConversationSettings(specs=tuple(specs_of(ws)[:1])))
+        _fill(ConversationSettings(specs=tuple(list_specs(ws)[:1])))
     if asked := state.pop("chat_asked", None):  # set by another page to open its model
         state.talk_specs, state.talk_chat = list(asked), None
     said, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
@@ -27,11 +27,11 @@ def take(ws: Workspace) -> Conversation | None:
         state.talk_chat = int(chat) if chat.isdecimal() else -1
         _fill(settings_of(_found(ws)))
     if (models := said.get("models")) and models != wrote.get("models"):
-        state.talk_specs = models.split(",")[:MOST_PANES]
+        state.talk_specs = models.split(",")[:MAX_MODELS]
     return _found(ws)
 
 
-def write(conversation: Conversation | None) -> None:
+def write_url(conversation: Conversation | None) -> None:
     """Write conversation and models to the URL."""
     address = {"models": ",".join(st.session_state.talk_specs)} | ({"chat": str(conversation.id)} if conversation else {})
     address = {name: value for name, value in address.items() if value}
@@ -45,13 +45,13 @@ def write(conversation: Conversation | None) -> None:
 def settings() -> ConversationSettings:
     """Return the generation settings in the fields."""
     state = st.session_state
-    drawing = SeededDecodingParams(
+    decoding = SeededDecodingParams(
         temperature=state.talk_temperature, top_p=state.talk_top_p, max_tokens=state.talk_tokens, seed=state.talk_seed
     )
     return ConversationSettings(
         specs=tuple(state.talk_specs),
         system=state.talk_system,
-        drawing=drawing,
+        decoding=decoding,
         blind=state.talk_blind and len(state.talk_specs) > 1,
     )
 
@@ -69,7 +69,7 @@ def snapshot(ws: Workspace) -> str:
     """Return the snapshot of the first selected tuned model, or ''."""
     for spec in st.session_state.talk_specs:
         try:
-            if name := pane_of(ws, spec).snapshot:
+            if name := resolve_model(ws, spec).snapshot:
                 return name
         except GlanError:
             continue
@@ -87,14 +87,14 @@ def _found(ws: Workspace) -> Conversation | None:
 
 
 def _fill(chosen: ConversationSettings) -> None:
-    drawing = chosen.drawing
+    decoding = chosen.decoding
     values = (
         list(chosen.specs),
         chosen.system,
-        drawing.temperature,
-        drawing.top_p,
-        drawing.max_tokens,
-        drawing.seed,
+        decoding.temperature,
+        decoding.top_p,
+        decoding.max_tokens,
+        decoding.seed,
         chosen.blind,
     )
     st.session_state.update(zip(FIELDS, values, strict=True))

@@ -7,18 +7,18 @@ from glan_core.chat import heldout_prompts
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, shorten
 from glan_core.models import server_client
-from glan_core.models.model_specs import pane_of
+from glan_core.models.model_specs import resolve_model
 from glan_core.models.tuned_model_store import read_model
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, chat_rows
 from pages.components.chat import page_state, turn_view
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain
+from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 
 OFFERED = 4
 
 
-def detail(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
+def panel(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
     """Draw the nearest training examples of the selected reply, else the validation questions."""
     if source := st.session_state.get("talk_source"):
         _taught(ws, tree, *source)
@@ -35,10 +35,10 @@ def _about(ws: Workspace) -> None:
         try:
             model = read_model(ws, spec.removeprefix("tuned:"))
         except GlanError as error:
-            fault(error)
+            show_error(error)
             continue
         learned = f"{plural(model.rows, 'pair')} of snapshot {model.snapshot}" if model.snapshot else plural(model.rows, "pair")
-        what = f"**{plain(model.name)}** · {plain(model.recipe)} · {plain(learned)}"
+        what = f"**{escape(model.name)}** · {escape(model.recipe)} · {escape(learned)}"
         st.markdown(what)
         if model.recipe == "demo":
             st.caption(
@@ -58,22 +58,22 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, 
     try:
         offered = _drawn(str(ws.folder), ws, snapshot, tuple(hierarchy.disciplines_under(tree, focus)) if focus else None, seed)
     except GlanError as error:
-        st.caption(plain(str(error)))
+        st.caption(escape(str(error)))
         return
     if not offered:
         where = " in the focus" if focus else ""
-        st.caption(plain(f"Snapshot {snapshot} has no validation questions{where}."))
+        st.caption(escape(f"Snapshot {snapshot} has no validation questions{where}."))
         return
     for row in offered:
         name = row.taxonomy[-1] if row.taxonomy else ""
         with st.container(border=True, gap="xsmall"):
-            st.caption(plain(name))
-            st.markdown(plain(shorten(" ".join(row.question.split()), 150)))
+            st.caption(escape(name))
+            st.markdown(escape(shorten(" ".join(row.question.split()), 150)))
             asked = st.button(
                 "Ask", key=f"talk_ask_{row.id}", type="tertiary", icon=":material/send:", disabled=writing or ws.read_only
             )
         if asked:
-            turn_view.ask(ws, conversation_id, row.question, question_id=row.id, reference=row.answer)
+            turn_view.send_prompt(ws, conversation_id, row.question, question_id=row.id, reference=row.answer)
 
     def others() -> None:
         st.session_state.talk_offer = seed + 1
@@ -108,14 +108,14 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
         st.caption("This reply was deleted.")
         return
     try:
-        snapshot = pane_of(ws, reply.model).snapshot or page_state.snapshot(ws)
+        snapshot = resolve_model(ws, reply.model).snapshot or page_state.snapshot(ws)
         with st.spinner("Comparing training examples with the reply …"):
             found = _nearest(str(ws.folder), snapshot, turn.prompt, reply.text)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     st.caption(
-        plain(
+        escape(
             f"{found['measure']} {number(found['compared'])} of {number(found['of'])} compared. Similarity does not prove influence."
         )
     )
@@ -128,15 +128,15 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
 
 @st.cache_data(max_entries=50, show_spinner=False)
 def _nearest(folder: str, snapshot: str, prompt: str, answer: str) -> dict:
-    return server_client.nearest(folder, snapshot, prompt, answer)
+    return server_client.nearest_rows(folder, snapshot, prompt, answer)
 
 
 def _row(tree: nx.DiGraph, row: dict) -> None:
     with st.container(border=True, gap="xsmall"):
-        st.caption(plain(" › ".join([*row["taxonomy"], row["subject"]])))
-        st.markdown(f"**{row['similarity']:.2f}** · {plain(shorten(' '.join(row['prompt'].split()), 200))}")
+        st.caption(escape(" › ".join([*row["taxonomy"], row["subject"]])))
+        st.markdown(f"**{row['similarity']:.2f}** · {escape(shorten(' '.join(row['prompt'].split()), 200))}")
         with st.expander("Answer"):
             st.markdown(model_markdown(row["completion"]))
         if row["here"] and st.button("Open in Homework", key=f"talk_row_{row['id']}", type="tertiary", icon=":material/quiz:"):
-            url_state.pick(**({"focus": row["discipline"]} if row["discipline"] in tree else {}), pair=row["id"])
-            url_state.go("pages/homework.py")
+            url_state.select(**({"focus": row["discipline"]} if row["discipline"] in tree else {}), pair=row["id"])
+            url_state.open_page("pages/homework.py")

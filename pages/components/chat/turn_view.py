@@ -8,12 +8,12 @@ from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import Shown
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
-from glan_core.models.model_specs import pane_of, title_of
+from glan_core.models.model_specs import model_title, resolve_model
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import FAILED, STOPPED, WRITING, Preference, Reply
 from pages.components.chat import page_state
 from pages.components.shared import teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain, scripted_mark
+from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 CURSOR = " ▌"
 PULSE = 0.25  # seconds
@@ -99,13 +99,13 @@ def _edit(ws: Workspace, shown: Shown) -> None:
             send = st.form_submit_button("Send", type="primary", icon=":material/send:")
             cancel = st.form_submit_button("Cancel")
     if send:
-        ask(ws, shown.turn.conversation_id, text, instead_of=shown.turn)
+        send_prompt(ws, shown.turn.conversation_id, text, instead_of=shown.turn)
     if cancel:
         _start_editing(None)
         st.rerun()
 
 
-def ask(ws: Workspace, conversation_id: int | None, prompt: str, **values: object) -> None:
+def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **values: object) -> None:
     """Send a prompt to the selected models and rerun the page; on an error, show it and keep the prompt."""
     key = teacher_form.environment().get("OPENAI_API_KEY", "")
     try:
@@ -126,9 +126,9 @@ def ask(ws: Workspace, conversation_id: int | None, prompt: str, **values: objec
 def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Preference | None) -> None:
     """Draw one reply, under `letter` if its model is hidden."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{letter or plain(title_of(reply.model))}**", width="content")
+        st.markdown(f"**{letter or escape(model_title(reply.model))}**", width="content")
         if not letter:
-            scripted_mark(reply.model)
+            scripted_badge(reply.model)
             _weights(reply)
         if vote and vote.best == reply.pane:
             st.badge("preferred", icon=":material/thumb_up:", color="blue")
@@ -136,14 +136,14 @@ def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Prefere
         st.markdown(model_markdown(reply.text) + (CURSOR if reply.state == WRITING else ""))
     if reply.state == WRITING:
         if doing := shown.doing.get(reply.pane, "" if reply.text else "Queued."):
-            st.markdown(f":primary[:material/hourglass_top: {plain(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
+            st.markdown(f":primary[:material/hourglass_top: {escape(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
             if not reply.text:
                 st.skeleton(height=72)
         return
     if reply.state == FAILED:
-        st.error(plain(reply.message or "The request failed without a message."))
+        st.error(escape(reply.message or "The request failed without a message."))
     elif reply.state == STOPPED:
-        st.caption(plain(reply.message or "Stopped."))
+        st.caption(escape(reply.message or "Stopped."))
     elif not reply.text.strip():
         st.caption("Empty reply.")
     if reply.facts.get("finish") == "length":
@@ -160,7 +160,7 @@ def _weights(reply: Reply) -> None:
     hashes = [f"weights {facts['weights_hash']}", *([f"adapter {facts['adapter_hash']}"] if facts["adapter_hash"] else [])]
     short = (facts["adapter_hash"] or facts["weights_hash"]).removeprefix("sha256:")[:8]
     where = f"{facts['dtype']} on {facts['device']}"
-    st.badge(short, icon=":material/fingerprint:", color="gray", help=plain(f"{'; '.join(hashes)}. {where}."))
+    st.badge(short, icon=":material/fingerprint:", color="gray", help=escape(f"{'; '.join(hashes)}. {where}."))
     if facts["adapter"] in ("on", "off"):
         color = "blue" if facts["adapter"] == "on" else "gray"
         hint = "Both panes share one copy of the base; this reply was generated with the adapter." if facts["adapter"] == "on" else (
@@ -194,7 +194,7 @@ def _learned_from(ws: Workspace, shown: Shown, reply: Reply) -> str:
     """Return the snapshot to search for training examples: of the reply's model, else of another in the turn, or ''."""
     for spec in (reply.model, *(other.model for other in shown.replies)):
         try:
-            if name := pane_of(ws, spec).snapshot:
+            if name := resolve_model(ws, spec).snapshot:
                 return name
         except GlanError:
             continue
@@ -229,21 +229,21 @@ def _vote(ws: Workspace, shown: Shown, replies: list[Reply], vote: Preference | 
     if vote:
         best = next((reply for reply in replies if reply.pane == vote.best), None)
         said = (
-            f"You preferred {title_of(best.model)}."
+            f"You preferred {model_title(best.model)}."
             if best
             else {"tie": "You voted for a tie.", "bad": "You voted that all are bad."}[vote.choice]
         )
         blind = " Blind vote." if turn.blind else ""
-        st.caption(plain(f"{said}{blind}"), width="content")
+        st.caption(escape(f"{said}{blind}"), width="content")
         return
     choices = [
-        (f"{LETTERS[n] if hidden else title_of(reply.model)} is better", preferences.ONE, reply.pane)
+        (f"{LETTERS[n] if hidden else model_title(reply.model)} is better", preferences.ONE, reply.pane)
         for n, reply in enumerate(replies)
     ]
     choices += [("Tie", preferences.TIE, None), ("All are bad", preferences.BAD, None)]
     for n, (label, choice, best) in enumerate(choices):
         st.button(
-            plain(label), key=f"talk_vote_{turn.id}_{n}", on_click=_deed,
+            escape(label), key=f"talk_vote_{turn.id}_{n}", on_click=_deed,
             args=(preferences.vote, ws, turn.id, turn.version, choice, best, url_state.user()),
         )  # fmt: skip
 
@@ -269,7 +269,7 @@ def _switch(key: str, at: int, number: int, what: str, go, *, locked: bool) -> N
     st.button("", type="tertiary", disabled=locked or at == number - 1, on_click=go, args=(at + 1,), **after)
 
 
-def told() -> None:
+def show_last_error() -> None:
     """Show the error of the last action."""
     if error := st.session_state.pop("talk_fault", None):
-        fault(error)
+        show_error(error)

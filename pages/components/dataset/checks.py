@@ -11,13 +11,13 @@ from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.tag_rows import Tag
 from pages.components.shared import highlighted_text, pair_tags, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 PAGE = 10  # rows per page
 SHOWN = {None: "All", False: "Excluded", True: "Overruled"}
 
 
-def standing(ws: Workspace, check: str, about: str, note: str = "") -> Mapping | None:
+def status_line(ws: Workspace, check: str, about: str, note: str = "") -> Mapping | None:
     """Show when a check last ran and how many questions are newer; before its first run, show `about`.
 
     Args:
@@ -30,7 +30,7 @@ def standing(ws: Workspace, check: str, about: str, note: str = "") -> Mapping |
         The stored fact of the last run, or None.
     """
     if error := st.session_state.pop("deed_error", None):
-        fault(error)
+        show_error(error)
     fact = ws.metadata(f"check:{check}")
     if not fact:
         st.info(about, icon=":material/rule:")
@@ -45,13 +45,13 @@ def standing(ws: Workspace, check: str, about: str, note: str = "") -> Mapping |
     return fact
 
 
-def initially(key: str, value: object) -> str:
+def initial_value(key: str, value: object) -> str:
     """Set the initial value of a widget and return its key."""
     st.session_state.setdefault(key, value)
     return key
 
 
-def rows_of(
+def paged_rows(
     key: str, scope: object, fetch: Callable[[int | None, int], Sequence], seq_of: Callable[[object], int]
 ) -> tuple[list, Callable[[], None]]:
     """Return one page of a list read backwards from a `seq`, and a function that draws its paging buttons.
@@ -95,15 +95,15 @@ def rows_of(
 def tagged_rows(
     ws: Workspace, key: str, kind: str, name: str, *, overruled: bool | None
 ) -> tuple[list[Tag], Callable[[], None]]:
-    """Return one page of tags of a kind and name, as `rows_of`."""
-    return rows_of(
+    """Return one page of tags of a kind and name, as `paged_rows`."""
+    return paged_rows(
         key, (kind, name, overruled),
         lambda before, limit: tag_rows.tags_page(ws.db, kind, name, before=before, overruled=overruled, limit=limit),
         lambda tag: tag.seq,
     )  # fmt: skip
 
 
-def which(key: str, tagged: int, overruled: int) -> bool | None:
+def overruled_filter(key: str, tagged: int, overruled: int) -> bool | None:
     """Draw the filter by overruled state if any tag is overruled; None means all."""
     if not overruled:
         return None
@@ -120,17 +120,17 @@ def pair_of(ws: Workspace, seq: int) -> Pair | None:
     return homework_rows.pair(ws.db, ids[seq]) if seq in ids else None
 
 
-def text(label: str, words: str, spans: Sequence[Span] = (), most: int = 1200) -> None:
+def labeled_text(label: str, words: str, spans: Sequence[Span] = (), most: int = 1200) -> None:
     """Show a text with highlighted spans under a label."""
     st.caption(label)
     highlighted_text.show(words, spans, most)
 
 
-def deeds(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, said: str = "") -> None:
+def tag_actions(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, said: str = "") -> None:
     """Show the finding of a tag with the buttons that open its pair and overrule it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if tag.overruled_by:
-            st.badge(f"included anyway by {plain(tag.overruled_by)}", color="gray", icon=":material/check:")
+            st.badge(f"included anyway by {escape(tag.overruled_by)}", color="gray", icon=":material/check:")
         if said:
             st.caption(said, width="stretch")
         open_button(tree, pair, f"{tag.kind}_{tag.name}")
@@ -141,5 +141,5 @@ def open_button(tree: nx.DiGraph, pair: Pair, key: str, label: str = "Open") -> 
     """Draw the button that opens a pair on the Homework page."""
     if st.button(label, icon=":material/quiz:", type="tertiary", key=f"open_{key}_{pair.question.id}"):
         discipline = pair.question.discipline_id
-        url_state.pick(focus=discipline if discipline in tree else None, pair=pair.question.id)
-        url_state.go("pages/homework.py")
+        url_state.select(focus=discipline if discipline in tree else None, pair=pair.question.id)
+        url_state.open_page("pages/homework.py")

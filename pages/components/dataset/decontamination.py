@@ -15,7 +15,7 @@ from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
 from pages.components.shared import job_panel
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 ABOUT = (
     "Benchmark questions in the training data invalidate the benchmark. This check searches all questions and answers for "
@@ -27,8 +27,8 @@ MOST = 900  # characters shown around a match
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the choice of benchmarks with its run button, the report and the matches."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
-    fact = checks.standing(ws, "decontaminate", ABOUT)
-    busy = job_panel.progress(ws, "decontaminate")
+    fact = checks.status_line(ws, "decontaminate", ABOUT)
+    busy = job_panel.show_progress(ws, "decontaminate")
     if not ws.read_only:
         settings = _choice(ws)
         label = (
@@ -40,10 +40,10 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             label, icon=":material/policy:", type="primary", key="check_benchmarks", disabled=busy or settings is None,
             help=None if settings else "Choose at least one benchmark.",
         ):  # fmt: skip
-            job_panel.begin(ws, settings)
+            job_panel.start_jobs(ws, settings)
             st.rerun()
     for said in (fact or {}).get("failed", {}).values():
-        st.warning(f"Not checked: {plain(said)}", icon=":material/cloud_off:")
+        st.warning(f"Not checked: {escape(said)}", icon=":material/cloud_off:")
     if fact:
         _report(ws, tree)
 
@@ -56,7 +56,7 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
     """Draw the choice of benchmarks, initially those of earlier runs; returns None if none is selected."""
     asked = {source.source: source.column for source in decontamination_job.checked_sources(ws)}
     kept = {str(path): path.name for path in stored_benchmarks(ws)}
-    key = checks.initially(_key("chosen"), list(asked))
+    key = checks.initial_value(_key("chosen"), list(asked))
     if added := st.session_state.pop("benchmark_added", None):
         st.session_state[key] = list(dict.fromkeys([*st.session_state[key], added]))
     options = list(dict.fromkeys([*HUB_BENCHMARKS, *kept, *asked, *st.session_state[key]]))
@@ -80,7 +80,7 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
         if own:
             known = next((asked[source] for source in own if asked.get(source)), None)
             column = st.text_input(
-                "Question column", key=checks.initially(_key("column"), known or ""),
+                "Question column", key=checks.initial_value(_key("column"), known or ""),
                 placeholder="question column: detected", width=260,
                 label_visibility="collapsed", help="Column of the question in your own benchmarks if it is not detected.",
             ).strip()  # fmt: skip
@@ -104,7 +104,7 @@ def _upload(ws: Workspace) -> None:
         try:
             path = store_benchmark(ws, file.name, file, column or None)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         st.session_state.uploads = st.session_state.get("uploads", 0) + 1  # clears the uploader
         st.session_state.benchmark_added = str(path)
@@ -148,7 +148,7 @@ def _report(ws: Workspace, tree: nx.DiGraph) -> None:
                 "Matches", with_flags, format_func=lambda name: f"{shorten(name, 40)} · {number(counts[name][0])}", width=260,
                 key=f"flags_of_{len(with_flags)}", label_visibility="collapsed",
             )  # fmt: skip
-            only = checks.which("flags_overruled", *counts[name])
+            only = checks.overruled_filter("flags_overruled", *counts[name])
         else:
             st.markdown("**No matches with these benchmarks.**", width="stretch")
         st.space("stretch")
@@ -167,14 +167,14 @@ def _forget(ws: Workspace, names: list[str]) -> None:
             "Removes the benchmark from the report and deletes its tags, which includes the pairs again. Overrules are kept."
         )
         st.button(
-            f"Remove {plain(shorten(name, 40))}", width="stretch", key="forget", on_click=job_panel.act,
+            f"Remove {escape(shorten(name, 40))}", width="stretch", key="forget", on_click=job_panel.run_action,
             args=(decontamination_job.remove_benchmark, ws, name),
         )  # fmt: skip
 
 
 def _flags(ws: Workspace, tree: nx.DiGraph, name: str, *, only: bool | None) -> None:
     """Draw the matches of a benchmark, newest pair first, with both texts."""
-    flags, buttons = checks.rows_of(
+    flags, buttons = checks.paged_rows(
         "flags_rows", (name, only),
         lambda before, limit: decontamination_job.contaminated_page(ws, name, before=before, overruled=only, limit=limit),
         lambda flag: flag.tag.seq,
@@ -190,11 +190,13 @@ def _beside(ws: Workspace, tree: nx.DiGraph, flag: ContaminatedPair) -> None:
         with grid.cell():
             edited = "" if flag.span else ": edited since, position unknown"
             state = "included anyway" if flag.tag.overruled_by else "excluded"
-            checks.text(f"Pair, {flag.where}: {state}{edited}", flag.text, [flag.span] if flag.span else (), MOST)
+            checks.labeled_text(f"Pair, {flag.where}: {state}{edited}", flag.text, [flag.span] if flag.span else (), MOST)
         with grid.cell():
-            of = " ".join(plain(part) for part in (flag.benchmark, flag.split) if part)
-            checks.text(f"Benchmark {of}, question {plain(shorten(flag.item, 40))}", flag.item_text, [flag.item_span], MOST)
+            of = " ".join(escape(part) for part in (flag.benchmark, flag.split) if part)
+            checks.labeled_text(
+                f"Benchmark {of}, question {escape(shorten(flag.item, 40))}", flag.item_text, [flag.item_span], MOST
+            )
         numbers = ", numbers differ" if flag.digits else ""
         said = f"{plural(flag.run, 'consecutive word')}, {flag.share:.0%} of the benchmark's question{numbers}"
         if pair := homework_rows.pair(ws.db, flag.id):
-            checks.deeds(ws, tree, flag.tag, pair, said)
+            checks.tag_actions(ws, tree, flag.tag, pair, said)

@@ -23,9 +23,8 @@ from glan_core.io import hub
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, homework_rows
 from pages.components.dataset import row_choice
-from pages.components.dataset.row_choice import MOST_DOWNLOADED
 from pages.components.shared import job_panel, page_frame, url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain, scripted_mark
+from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 READ_BY = {
     "chat": ("Chat messages (JSONL)", "TRL, Axolotl, LLaMA-Factory and Unsloth: a list of messages with roles. The default choice."),
@@ -41,21 +40,21 @@ LONGEST = 320  # characters per text in the sample row
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the export form, a sample row and the dataset card."""
-    busy = job_panel.progress(ws, "export", "snapshot")
+    busy = job_panel.show_progress(ws, "export", "snapshot")
     if not busy:
-        row_choice.outcome(ws, "export")
+        row_choice.last_result(ws, "export")
     left, right = page_frame.two_halves()
     with left:
         frozen = _source(ws)
         if frozen:
             choice, count, gone = RowSelection(), frozen.number, frozen.left_out
             split = frozen.split
-            st.caption(f"{row_choice.split_words(frozen.rows)}. Excluded: {row_choice.left_words(gone)}.")
+            st.caption(f"{row_choice.describe_split(frozen.rows)}. Excluded: {row_choice.describe_excluded(gone)}.")
         else:
             choice = row_choice.fields(ws, tree, "export", split="none")
             count, gone = row_choice.count(ws, tree, choice)
             split = choice.split
-            st.caption(f"{plural(count, 'pair')}. Excluded: {row_choice.left_words(gone)}.")
+            st.caption(f"{plural(count, 'pair')}. Excluded: {row_choice.describe_excluded(gone)}.")
         place = _place(ws, count)
         form = "parquet" if place == "hub" else _form()
         values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice}
@@ -83,7 +82,7 @@ def _place(ws: Workspace, count: int) -> str:
     if ws.read_only:
         return "download"
     key = "run_export_place"
-    st.session_state.setdefault(key, "download" if count <= MOST_DOWNLOADED else "path")
+    st.session_state.setdefault(key, "download" if count <= row_choice.MOST_DOWNLOADED else "path")
     return st.segmented_control("Destination", list(PLACES), format_func=PLACES.get, key=key, required=True)
 
 
@@ -108,7 +107,7 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, *,
     try:
         settings = read_settings(ExportSettings, {**values, **extra})
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     if place != "download":
         where = Path(settings.path).name if settings.path else settings.repo
@@ -117,7 +116,7 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, *,
             f"{verb} {plural(count, 'pair')}", type="primary", key="export", disabled=busy or not count or not where,
             icon=":material/save:" if place == "path" else ":material/cloud_upload:",
         ):  # fmt: skip
-            job_panel.begin(ws, settings, title=f"Export to {where}")
+            job_panel.start_jobs(ws, settings, title=f"Export to {where}")
             st.rerun()
     st.caption("Equivalent command")
     st.code(command(ws, settings), language="bash", wrap_lines=True)
@@ -130,10 +129,10 @@ def _name(ws: Workspace, values: dict, *, folder: bool = False) -> str:
 
 def _download(ws: Workspace, values: dict, count: int, name: str, *, folder: bool) -> None:
     """Draw the download button; the file is generated when it is pressed."""
-    fits = count <= MOST_DOWNLOADED
+    fits = count <= row_choice.MOST_DOWNLOADED
     if not fits:
         st.caption(
-            f"Downloads are limited to {number(MOST_DOWNLOADED)} rows. Export to a file on this machine, or use the command."
+            f"Downloads are limited to {number(row_choice.MOST_DOWNLOADED)} rows. Export to a file on this machine, or use the command."
         )
     st.download_button(
         f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"]),
@@ -152,7 +151,7 @@ def _path(ws: Workspace, values: dict, name: str, *, folder: bool) -> dict:
     ).strip()  # fmt: skip
     path = exports_folder(ws) / Path(typed).expanduser() if typed else usual
     if path.exists():
-        st.caption(f":orange[{plain(str(path))} exists and will be replaced.]")
+        st.caption(f":orange[{escape(str(path))} exists and will be replaced.]")
     with_card = folder or st.checkbox("Write a dataset card next to it", key="run_export_card")
     return {"path": str(path), "card": with_card and not folder}
 
@@ -174,7 +173,7 @@ def _hub(ws: Workspace) -> dict:
             "or the login of this machine."
         )  # fmt: skip
     except GlanError as error:
-        st.warning(plain(str(error)))
+        st.warning(escape(str(error)))
     return {"repo": repo or None, "private": private, "license": license or None}
 
 
@@ -212,13 +211,13 @@ def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
     try:
         row = _frozen_row(ws, str(ws.folder), frozen.name, frozen.hash) if frozen else sample_row(ws, values["choice"])
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     if row is None:
         st.caption("No rows to show.")
         return
     with head:
-        scripted_mark(row["answer_teacher"])
+        scripted_badge(row["answer_teacher"])
     st.code(
         json.dumps(_cut(format_row(row, values["form"])), ensure_ascii=False, indent=2),
         language="json",
@@ -251,10 +250,10 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
     if not opened.open:
         return
     with opened:
-        if frozen is None and count > MOST_DOWNLOADED:
+        if frozen is None and count > row_choice.MOST_DOWNLOADED:
             st.caption(
                 f"The card's statistics are computed during the export. To preview the card of more than "
-                f"{number(MOST_DOWNLOADED)} rows, create a snapshot."
+                f"{number(row_choice.MOST_DOWNLOADED)} rows, create a snapshot."
             )  # fmt: skip
             return
         if not count:

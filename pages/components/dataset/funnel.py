@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.dataset.quality_filter_job import RULES
-from glan_core.figures.funnel import LEFT_OUT, funnel_figure, funnel_frame
+from glan_core.figures.funnel import EXCLUDED, funnel_figure, funnel_frame
 from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, tag_rows
@@ -24,7 +24,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the funnel, the reasons and the disciplines."""
     standings = coverage.coverage_by_node(ws, tree)
     standing = standings[url_state.focus() or ""]
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         st.plotly_chart(
             funnel_figure(funnel_frame(standing), page_frame.figure_style()), width="stretch", config={"displayModeBar": False}
@@ -70,7 +70,7 @@ def _reasons(ws: Workspace, standing: coverage.Coverage) -> None:
     rows = sorted(counts.items(), key=lambda item: (-tag_rows.REASONS.index(item[0][0]), item[1][0]), reverse=True)
     st.dataframe(
         pd.DataFrame({
-            "why": [LEFT_OUT[kind].capitalize() for (kind, _), _ in rows],
+            "why": [EXCLUDED[kind].capitalize() for (kind, _), _ in rows],
             "what": [NAMES.get(name, name) for (_, name), _ in rows],
             "tagged": [tagged for _, (tagged, _) in rows], "overruled": [overruled or None for _, (_, overruled) in rows],
         }),

@@ -14,7 +14,7 @@ from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks
 from pages.components.diversity import embedder_form
 from pages.components.shared import job_panel, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
     "Duplicates add no training signal and leak across a validation split. This check compares every question with all earlier "
@@ -32,15 +32,15 @@ MOST = 1500  # characters of a question shown
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the settings with their run button, and the duplicates found."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
-    fact = checks.standing(ws, "dedup", ABOUT, ", excluding rejected and filtered pairs")
-    busy = job_panel.progress(ws, "dedup")
+    fact = checks.status_line(ws, "dedup", ABOUT, ", excluding rejected and filtered pairs")
+    busy = job_panel.show_progress(ws, "dedup")
     if not ws.read_only:
         settings = _settings(ws, (fact or {}).get("settings", {}), pairs)
         if st.button(
             f"Find duplicates among {plural(pairs, 'question')}", icon=":material/content_copy:", type="primary",
             key="find_repeats", disabled=busy,
         ):  # fmt: skip
-            job_panel.begin(ws, settings)
+            job_panel.start_jobs(ws, settings)
             st.rerun()
     if fact:
         _found(ws, tree, fact)
@@ -56,30 +56,30 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         threshold = st.slider(
             "Min 3-gram similarity", 0.6, 1.0, step=0.01,
-            key=checks.initially(_key("threshold"), before.get("threshold", 0.7)), width=240,
+            key=checks.initial_value(_key("threshold"), before.get("threshold", 0.7)), width=240,
             help="Jaccard similarity of the sets of word 3-grams. At 0.7, two questions of 60 words that differ in three words "
             "are duplicates.",
         )  # fmt: skip
         meaning = st.toggle(
-            "Semantic duplicates", key=checks.initially(_key("meaning"), bool(stored) and before.get("semantic", False)),
+            "Semantic duplicates", key=checks.initial_value(_key("meaning"), bool(stored) and before.get("semantic", False)),
             disabled=not stored, help="Also compares question embeddings within each discipline.",
         )  # fmt: skip
         if not stored:
             st.caption("requires embeddings, which the first map computes", width="content")
             if st.button("Create a map", icon=":material/scatter_plot:", type="tertiary", key="to_vectors"):
-                url_state.go("pages/diversity.py")
+                url_state.open_page("pages/diversity.py")
         if not (meaning and stored):
             return NearDuplicateSettings(threshold=threshold)
         names = [info.embedder for info in stored]
         known = before.get("embedder")
         name = st.selectbox(
-            "Embedder", names, format_func=embedder_form.spoken,
-            key=checks.initially(_key("embedder"), known if known in names else names[0]), width=190,
+            "Embedder", names, format_func=embedder_form.display_name,
+            key=checks.initial_value(_key("embedder"), known if known in names else names[0]), width=190,
         )  # fmt: skip
         usual = before.get("semantic_threshold", 0.95) if known == name else suggested_threshold(name)
         least = st.slider(
             "Min cosine similarity", 0.5, 1.0, step=0.01,
-            key=checks.initially(_key(f"cosine_{name}"), usual), width=240,
+            key=checks.initial_value(_key(f"cosine_{name}"), usual), width=240,
             help="Scales differ between embedders: inspect the duplicates found, then adjust the threshold.",
         )  # fmt: skip
     with_vector = min(pairs, vector_store.count_vectors(ws, name))
@@ -104,7 +104,7 @@ def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:
             "Kind", ways, default=ways[0], required=True, key=f"repeats_way_{'_'.join(ways)}", label_visibility="collapsed",
             format_func=lambda way: f"{WAYS[way]} · {number(counts[way][0])}",
         )  # fmt: skip
-        only = checks.which("repeats_overruled", *counts[way])
+        only = checks.overruled_filter("repeats_overruled", *counts[way])
     at_least = {"near": "threshold", "meaning": "semantic_threshold"}.get(way)
     least = f" Similarity at least {fact['settings'][at_least]:.2f}." if at_least else ""
     st.caption(TOLD[way] + least)
@@ -127,19 +127,19 @@ def _beside(ws: Workspace, tree: nx.DiGraph, tag: Tag) -> None:
         grid = st.grid(2, gap="medium", min_column_width=260)
         with grid.cell():
             if stands:
-                checks.text("Kept", standing, in_standing, MOST)
+                checks.labeled_text("Kept", standing, in_standing, MOST)
             else:
                 st.caption("The original was deleted; the next run compares again.")
         with grid.cell():
-            checks.text("Included anyway" if tag.overruled_by else "Excluded", repeating, in_repeating, MOST)
+            checks.labeled_text("Included anyway" if tag.overruled_by else "Excluded", repeating, in_repeating, MOST)
         said = f"similarity {tag.score:.2f}" if tag.name != "exact" and tag.score is not None else ""
         other = _elsewhere(tree, pair.question.discipline_id, stands.question.discipline_id) if stands else ""
-        checks.deeds(ws, tree, tag, pair, " · ".join(part for part in (said, other) if part))
+        checks.tag_actions(ws, tree, tag, pair, " · ".join(part for part in (said, other) if part))
 
 
 def _elsewhere(tree: nx.DiGraph, own: str, other: str) -> str:
     """Return the disciplines of the two rows if they differ."""
     if own == other:
         return ""
-    names = [plain(tree.nodes[id]["node"].name) if id in tree else "a removed discipline" for id in (other, own)]
+    names = [escape(tree.nodes[id]["node"].name) if id in tree else "a removed discipline" for id in (other, own)]
     return f"{names[0]} and {names[1]}"

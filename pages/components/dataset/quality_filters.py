@@ -13,7 +13,7 @@ from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
 from pages.components.shared import job_panel, page_frame
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
     "Replies can be refusals, cut off, repetitive, or refer to material that is not shown. These rule-based filters find such "
@@ -32,10 +32,10 @@ PICKED, TRIED = "filter_picked", "filter_sample"
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the filters with their settings, and the pairs found by the selected one."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
-    fact = checks.standing(ws, "filter", ABOUT)
-    busy = job_panel.progress(ws, "filter")
+    fact = checks.status_line(ws, "filter", ABOUT)
+    busy = job_panel.show_progress(ws, "filter")
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == quality_filter_job.KIND}
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         settings = _settings(current_names(QualityFilterSettings, (fact or {}).get("settings", {})))
         sample = _sample(settings)
@@ -62,7 +62,7 @@ def _settings(before: dict) -> QualityFilterSettings:
     known = {usual: usual} | LANGUAGES
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         language = st.selectbox(
-            "Language", list(known), format_func=known.get, key=checks.initially(_key("language"), usual), width=170,
+            "Language", list(known), format_func=known.get, key=checks.initial_value(_key("language"), usual), width=170,
             help="Expected language of the pairs. Code, formulas and short texts are not checked.",
         )  # fmt: skip
         least = {}
@@ -71,7 +71,7 @@ def _settings(before: dict) -> QualityFilterSettings:
             ("min_answer_words", "Min words per answer"),
         ):
             least[name] = st.number_input(
-                label, 0, 1000, key=checks.initially(_key(name), before.get(name, 2)), width=190,
+                label, 0, 1000, key=checks.initial_value(_key(name), before.get(name, 2)), width=190,
                 help="Shorter texts are tagged as too short.",
             )  # fmt: skip
     return QualityFilterSettings(rules=(), language=language, **least)
@@ -91,7 +91,7 @@ def _rules(settings: QualityFilterSettings, sample: FilterPreview | None, counts
             column.caption(f"**{word}**")
         for rule in RULES.values():
             name, about, tried, tagged = st.columns(COLUMNS, vertical_alignment="center")
-            if name.toggle(rule.label, key=checks.initially(_key(f"on_{rule.name}"), rule.name in applied)):
+            if name.toggle(rule.label, key=checks.initial_value(_key(f"on_{rule.name}"), rule.name in applied)):
                 on.append(rule.name)
             about.caption(rule.about)
             if sample and rule.name in sample.found:
@@ -151,7 +151,7 @@ def _buttons(ws: Workspace, settings: QualityFilterSettings, counts: dict, pairs
                 disabled=busy or not (settings.rules or back),
             ):
                 st.session_state.pop(PICKED, None)  # then shows the pairs that are tagged
-                job_panel.begin(ws, settings)
+                job_panel.start_jobs(ws, settings)
                 st.rerun()
     if back:
         parts = [f"{RULES[name].label}: {plural(tagged, 'tag')}" for name, tagged in back.items()]
@@ -173,13 +173,13 @@ def _picked(ws: Workspace, tree: nx.DiGraph, sample: FilterPreview | None, count
         return
     tagged, overruled = counts[name]
     st.markdown(f"**{RULES[name].label}** · {plural(tagged, 'pair')} tagged")
-    only = checks.which("filter_overruled", tagged, overruled)
+    only = checks.overruled_filter("filter_overruled", tagged, overruled)
     rows, buttons = checks.tagged_rows(ws, "filter_rows", quality_filter_job.KIND, name, overruled=only)
     for tag in rows:
         if pair := checks.pair_of(ws, tag.seq):
             with st.container(border=True, gap="xsmall"):
                 _texts(pair.question.text, pair.answer or "", tag.detail.get("found", ""))
-                checks.deeds(ws, tree, tag, pair)
+                checks.tag_actions(ws, tree, tag, pair)
     buttons()
 
 
@@ -205,6 +205,6 @@ def _open(ws: Workspace, tree: nx.DiGraph, example: FilterExample, name: str) ->
 def _texts(question: str, answer: str, found: str) -> None:
     """Draw question and answer with the finding highlighted."""
     in_question, in_answer = quoted_spans(question, found), quoted_spans(answer, found)
-    st.markdown(f"Found: {plain(found)}")
-    checks.text("Question", question, in_question if not in_answer or len(in_question) else (), 260)
-    checks.text("Answer", answer, in_answer, 260)
+    st.markdown(f"Found: {escape(found)}")
+    checks.labeled_text("Question", question, in_question if not in_answer or len(in_question) else (), 260)
+    checks.labeled_text("Answer", answer, in_answer, 260)

@@ -19,7 +19,7 @@ from glan_core.workspace.judgment_rows import SCORES
 from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks, row_choice
 from pages.components.shared import page_frame, plan_panel, run_table, teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 RUBRIC = {
     "correct": ("Correct", "Is the answer correct and complete? 1: wrong or empty, 5: fully correct."),
@@ -47,9 +47,9 @@ def _judging(ws: Workspace, tree: nx.DiGraph) -> None:
     last = next((run for run in run_rows.runs(ws.db, 20) if run.kind == "judge"), None)
     state = last and runs.state_of(last)
     if state in OPEN:
-        run_table.live(ws, last.id)
+        run_table.run_panel(ws, last.id)
     else:
-        row_choice.outcome(ws, "judge")
+        row_choice.last_result(ws, "judge")
     _judged(ws)
     if not ws.read_only and state not in ("queued", "running"):
         _form(ws, tree)
@@ -76,14 +76,14 @@ def _judged(ws: Workspace) -> None:
         },
     )  # fmt: skip
     teacher = str(least.get("teacher", ""))
-    who = "the scripted teacher" if teacher in SCRIPTED else plain(shorten(teacher, 60))
+    who = "the scripted teacher" if teacher in SCRIPTED else escape(shorten(teacher, 60))
     st.caption(f"{plural(fact['rows'], 'pair')} judged; last {ago(fact['at'])} by {who}.")
 
 
 def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the pairs scored below a minimum, with scores and comment."""
     if error := st.session_state.pop("deed_error", None):
-        fault(error)
+        show_error(error)
     tagged, overruled = tag_rows.tag_counts(ws.db).get((KIND, TAG), (0, 0))
     if not tagged:
         with st.container(border=True):
@@ -91,15 +91,15 @@ def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
             st.caption("Pairs that score below a minimum are listed here with their scores and the judge's comment.")
         return
     st.markdown(f"**Excluded by the judge** · {plural(tagged, 'pair')} tagged")
-    only = checks.which("judge_overruled", tagged, overruled)
+    only = checks.overruled_filter("judge_overruled", tagged, overruled)
     rows, buttons = checks.tagged_rows(ws, "judge_rows", KIND, TAG, overruled=only)
     for tag in rows:
         if pair := checks.pair_of(ws, tag.seq):
             with st.container(border=True, gap="xsmall"):
                 st.markdown(_verdict(tag))
-                checks.text("Question", pair.question.text, most=260)
-                checks.text("Answer", pair.answer or "", most=260)
-                checks.deeds(ws, tree, tag, pair)
+                checks.labeled_text("Question", pair.question.text, most=260)
+                checks.labeled_text("Answer", pair.answer or "", most=260)
+                checks.tag_actions(ws, tree, tag, pair)
     buttons()
 
 
@@ -108,7 +108,7 @@ def _verdict(tag: Tag) -> str:
     scores, low = tag.detail.get("scores", {}), tag.detail.get("below", ())
     said = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
             for name in SCORES if name in scores]  # fmt: skip
-    comment = plain(shorten(str(tag.detail.get("comment") or ""), 300))
+    comment = escape(shorten(str(tag.detail.get("comment") or ""), 300))
     return " · ".join(said) + (f"  \n{comment}" if comment else "")
 
 
@@ -126,7 +126,7 @@ def _form(ws: Workspace, tree: nx.DiGraph) -> None:
     try:
         settings = values and read_settings(QualityJudgeSettings, values)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         settings = None
     state = settings and (str(ws.folder), settings.model_dump_json(), homework_rows.last_seq(ws.db))
     planned = st.session_state.get(PLANNED)
@@ -156,7 +156,7 @@ def _amount(tree: nx.DiGraph) -> dict:
                 help="Seeded sample; a larger sample includes the smaller one.",
             )  # fmt: skip
     if focus:
-        st.caption(f":material/filter_alt: Only pairs of {plain(tree.nodes[focus]['node'].name)} (focus).")
+        st.caption(f":material/filter_alt: Only pairs of {escape(tree.nodes[focus]['node'].name)} (focus).")
     return {
         "sample": st.session_state.run_judge_sample if which == "sample" else None,
         "disciplines": tuple(hierarchy.disciplines_under(tree, focus)) if focus else None,
@@ -189,7 +189,7 @@ def _plan(ws: Workspace, settings: QualityJudgeSettings, state: tuple) -> None:
         with st.spinner("Counting pairs …"):
             st.session_state[PLANNED] = (state, plan_judging(ws, settings))
     except GlanError as error:
-        fault(error)
+        show_error(error)
     else:
         st.rerun()
 
@@ -203,13 +203,13 @@ def _start(ws: Workspace, tree: nx.DiGraph, settings: QualityJudgeSettings, made
         st.metric("Time", span(tuple(map(duration, made.seconds))) if calls else "–")
     if not calls:
         st.caption("All of these pairs are judged: only the minimums are applied, at no cost.")
-    label = f"Start · {plan_panel.cost_of(made)}" if calls else "Apply minimums"
+    label = f"Start · {plan_panel.cost_label(made)}" if calls else "Apply minimums"
     title = f"{plural(calls, 'pair')} by {settings.teacher}" if calls else "Minimum scores"
     if st.button(label, type="primary", icon=":material/play_arrow:", key="start_judging"):
         try:
             runs.start(ws, "judge", title, settings, teacher_form.environment(), made.as_dict())
         except GlanError as error:
-            fault(error)
+            show_error(error)
         else:
             st.session_state.pop(PLANNED, None)
             st.rerun()

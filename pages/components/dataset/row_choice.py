@@ -17,7 +17,7 @@ from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import REASONS
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 SPLITS = {"none": "None", "syllabus": "By syllabus", "combination": "By combination of key concepts"}
 HELD_OUT = {
@@ -45,7 +45,7 @@ def fields(ws: Workspace, tree: nx.DiGraph, key: str, *, split: str) -> RowSelec
     focus = url_state.focus()
     which = PairFilter(disciplines=tuple(hierarchy.disciplines_under(tree, focus))) if focus else PairFilter()
     if focus:
-        st.caption(f":material/filter_alt: Only pairs of {plain(tree.nodes[focus]['node'].name)} (focus).")
+        st.caption(f":material/filter_alt: Only pairs of {escape(tree.nodes[focus]['node'].name)} (focus).")
     if tests := list_tests(ws):
         held = sum(test.number for test in tests)
         st.caption(
@@ -116,19 +116,19 @@ def _expected(_ws: Workspace, folder: str, choice: str, state: tuple[coverage.Co
     return estimate_rows(_ws, RowSelection.model_validate_json(choice), state[0])
 
 
-def split_words(rows: dict[str, int]) -> str:
+def describe_split(rows: dict[str, int]) -> str:
     """Describe a split: '90 training, 6 validation'."""
     train, held = rows.get("train", 0), rows.get("validation", 0)
     return f"{number(train)} training, {number(held)} validation" if held else f"{plural(train, 'pair')}, no validation split"
 
 
-def left_words(left: dict[str, int]) -> str:
+def describe_excluded(left: dict[str, int]) -> str:
     """Describe excluded rows: '12 rejected, 3 near-duplicates', or 'none'."""
     return ", ".join(f"{number(n)} {EXCLUSION_LABELS[reason]}" for reason, n in left.items() if n) or "none"
 
 
-def outcome(ws: Workspace, *kinds: str) -> None:
+def last_result(ws: Workspace, *kinds: str) -> None:
     """Show the result of the last job of these kinds if it is recent."""
     run = next((run for run in run_rows.runs(ws.db, 20) if run.kind in kinds), None)
     if run and run.message and run.finished_at and runs.state_of(run) == "finished" and time.time() - run.finished_at < RECENT:
-        st.caption(f":green[:material/check_circle:] {plain(run.message)} · {ago(run.finished_at)}")
+        st.caption(f":green[:material/check_circle:] {escape(run.message)} · {ago(run.finished_at)}")

@@ -19,7 +19,7 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
 from pages.components.shared import job_panel, page_frame
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 KINDS = ("snapshot", "export")
 CHECKS = {
@@ -32,9 +32,9 @@ MOST_FIELDS = 16  # bars drawn
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the list of snapshots, the selected one, and the form for a new one."""
-    busy = job_panel.progress(ws, *KINDS)
+    busy = job_panel.show_progress(ws, *KINDS)
     if not busy:
-        row_choice.outcome(ws, "snapshot")
+        row_choice.last_result(ws, "snapshot")
     found = snapshot_store.list_snapshots(ws)
     left, right = page_frame.two_halves()
     with left:
@@ -55,7 +55,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 def _table(found: list[Manifest]) -> Manifest:
     """Draw the table of snapshots, newest first; returns the selected one."""
     names = [one.name for one in found]
-    at, picking = page_frame.one_picked(f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED)
+    at, picking = page_frame.single_row_selection(f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED)
     st.dataframe(
         pd.DataFrame({
             "name": names, "pairs": [one.number for one in found], "train": [one.rows.get("train", 0) for one in found],
@@ -99,9 +99,9 @@ def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], *, busy: bool) -> No
         also = (
             ", and pairs held out by GLAN-Tests" if list_tests(ws) else ""
         )  # their number is known only after reading all rows
-        st.caption(f"Excluded: {row_choice.left_words(left)}{also}.")
+        st.caption(f"Excluded: {row_choice.describe_excluded(left)}{also}.")
         if name in taken:
-            st.caption(f":orange[Snapshot {plain(name)} already exists. Choose another name.]")
+            st.caption(f":orange[Snapshot {escape(name)} already exists. Choose another name.]")
         label = f"Create snapshot ({'up to ' if list_tests(ws) else ''}{plural(count, 'pair')})"
         # Not a callback: it would not see the field that this click deselects.
         if st.button(
@@ -115,9 +115,9 @@ def _begin(ws: Workspace, name: str, choice: RowSelection) -> None:
     try:
         settings = read_settings(SnapshotSettings, {**choice.model_dump(mode="json"), "name": name})
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
-    job_panel.begin(ws, settings, title=f"Snapshot {name}")
+    job_panel.start_jobs(ws, settings, title=f"Snapshot {name}")
     st.session_state.update({PICKED: name, TAKEN: True})
     st.rerun()
 
@@ -130,8 +130,8 @@ def _free_name(ws: Workspace, taken: set[str]) -> str:
 
 def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
     """Draw the details of a snapshot and its actions."""
-    st.markdown(f"**{plain(one.name)}**")
-    st.caption(f"{plural(one.number, 'pair')}: {row_choice.split_words(one.rows)}. Created {exact(one.created_at)}.")
+    st.markdown(f"**{escape(one.name)}**")
+    st.caption(f"{plural(one.number, 'pair')}: {row_choice.describe_split(one.rows)}. Created {exact(one.created_at)}.")
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Export", icon=":material/download:", key="export_this", on_click=st.session_state.update,
@@ -146,7 +146,7 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
         if not ws.read_only:
             with st.popover("Remove", icon=":material/delete:", key="remove_snapshot"):
                 st.markdown(
-                    f"Remove **{plain(one.name)}** permanently? Models trained on it can no longer be traced to their rows."
+                    f"Remove **{escape(one.name)}** permanently? Models trained on it can no longer be traced to their rows."
                 )
                 st.button(
                     f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key="remove_it", on_click=_remove,
@@ -177,14 +177,14 @@ def _facts(tree: nx.DiGraph, one: Manifest) -> list[tuple[str, str]]:
     facts = [
         ("Split", f"{row_choice.SPLITS[one.split].lower()}" + (
             f", {one.validation_share:.0%} requested, seed {one.seed}. {snapshot_store.split_warning(one)}" if one.split != "none" else "")),
-        ("Excluded", row_choice.left_words(one.left_out)),
+        ("Excluded", row_choice.describe_excluded(one.left_out)),
     ]  # fmt: skip
     if one.include:
         facts.append(("Included anyway", ", ".join(row_choice.TAKE_IN[why].lower() for why in one.include)))
     if ids := one.asked.get("disciplines"):
         names = [tree.nodes[id]["node"].name if id in tree else id for id in ids]
         facts.append(
-            ("Disciplines", plain(shorten(", ".join(names), 160)) + (f" ({number(len(names))})" if len(names) > 3 else ""))
+            ("Disciplines", escape(shorten(", ".join(names), 160)) + (f" ({number(len(names))})" if len(names) > 3 else ""))
         )
     facts += [(f"{what.capitalize()}s by", _teachers(names)) for what, names in one.teachers.items()]
     facts += [(words, _check(one, name)) for name, words in CHECKS.items() if name != "judge" or one.checks.get(name)]
@@ -197,7 +197,7 @@ def _facts(tree: nx.DiGraph, one: Manifest) -> list[tuple[str, str]]:
 
 
 def _teachers(names: dict[str, int]) -> str:
-    return ", ".join(f"{plain(shorten(name, 60))} ({number(count)})" for name, count in list(names.items())[:6])
+    return ", ".join(f"{escape(shorten(name, 60))} ({number(count)})" for name, count in list(names.items())[:6])
 
 
 def _check(one: Manifest, name: str) -> str:
@@ -214,10 +214,10 @@ def _verify(ws: Workspace, one: Manifest) -> None:
         with st.spinner(f"Reading {number(one.number)} rows …"):
             st.session_state[f"verified_{one.hash}"] = (snapshot_store.verify_snapshot(ws, one.name), time.time())
     except GlanError as error:
-        fault(error)
+        show_error(error)
 
 
 def _remove(ws: Workspace, name: str) -> None:
-    job_panel.act(snapshot_store.remove_snapshot, ws, name)
+    job_panel.run_action(snapshot_store.remove_snapshot, ws, name)
     if st.session_state.get("export_source") == name:
         st.session_state.export_source = ""

@@ -14,7 +14,7 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.diversity import comparison_map, comparison_metrics, embedder_form
 from pages.components.shared import job_panel, page_frame
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 ABOUT = (
     "Compare this workspace with another dataset on one map and with the same metrics, including what each covers that the other "
@@ -47,10 +47,10 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
             with st.popover("Remove", icon=":material/delete:", key="remove_comparison"):
                 _removal(ws, one)
     comparison_map.panel(ws, tree, one, again=lambda: _again(ws, one))
-    comparison_metrics.measures(one)
-    comparison_metrics.spread(ws, tree, one)
+    comparison_metrics.metrics_panel(one)
+    comparison_metrics.taxonomy_coverage(ws, tree, one)
     if len(found) > 1:
-        comparison_metrics.overview(found)
+        comparison_metrics.comparison_table(found)
     _others(every, found)
 
 
@@ -64,7 +64,7 @@ def _choose(found: list[Comparison]) -> Comparison:
 
     def choose() -> None:
         st.session_state[PICKED] = st.session_state[key]
-        comparison_map.leave()
+        comparison_map.clear_selection()
 
     name = st.selectbox("Comparison", names, index=at, format_func=said.get, key=key, on_change=choose, width=310,
                         label_visibility="collapsed")  # fmt: skip
@@ -95,15 +95,15 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     most = st.number_input("Max rows", 10, 1_000_000, step=10_000, key=most_key,
                            help="Larger datasets are sampled at random with a fixed seed.")  # fmt: skip
     if not there and path:
-        st.caption(f":orange[{plain(path)} does not exist on the machine that runs the studio.]")
+        st.caption(f":orange[{escape(path)} does not exist on the machine that runs the studio.]")
     if any(name and slug(one.name) == slug(name) for one in found):
-        st.caption(f"Replaces the existing comparison {plain(name)}.")
+        st.caption(f"Replaces the existing comparison {escape(name)}.")
     if st.button(  # not a callback: it would not see the field that this click deselects
-        f"Compare with {plain(shorten(name, 40))}" if there else "Compare", type="primary", icon=":material/compare:",
-        key="begin_comparison", disabled=not there or bool(job_panel.at_work(ws, ("compare",))),
+        f"Compare with {escape(shorten(name, 40))}" if there else "Compare", type="primary", icon=":material/compare:",
+        key="begin_comparison", disabled=not there or bool(job_panel.live_jobs(ws, ("compare",))),
         help=None if path else "Select a dataset first.",
     ):  # fmt: skip
-        begin(ws, embedder, path, name, int(most))
+        start_comparison(ws, embedder, path, name, int(most))
         st.session_state[FORM] = nth + 1
         st.session_state.pop("set_added", None)
         st.rerun()
@@ -116,21 +116,21 @@ def _is_there(ws: Workspace, path: str) -> bool:
         return False
 
 
-def begin(ws: Workspace, embedder: str, path: str, name: str, most: int) -> None:
+def start_comparison(ws: Workspace, embedder: str, path: str, name: str, most: int) -> None:
     """Start the comparison job; an error is shown above the view."""
     try:
-        values = embedder_form.asked(ws, embedder) | {"path": str(resolve_path(ws, path)), "name": name, "max_rows": most}
+        values = embedder_form.settings_of(ws, embedder) | {"path": str(resolve_path(ws, path)), "name": name, "max_rows": most}
         settings = read_settings(ComparisonSettings, values)
     except GlanError as error:
         st.session_state.job_error = error
         return
-    job_panel.begin(ws, settings, title=f"Comparison with {name}")
+    job_panel.start_jobs(ws, settings, title=f"Comparison with {name}")
     st.session_state[PICKED] = name
-    comparison_map.leave()
+    comparison_map.clear_selection()
 
 
 def _again(ws: Workspace, one: Comparison) -> None:
-    begin(ws, one.embedder, one.path, one.name, max(one.rows, MOST))
+    start_comparison(ws, one.embedder, one.path, one.name, max(one.rows, MOST))
 
 
 def _upload(ws: Workspace) -> None:
@@ -141,7 +141,7 @@ def _upload(ws: Workspace) -> None:
         try:
             path = store_dataset(ws, file.name, file)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         st.session_state[FORM] = st.session_state.get(FORM, 0) + 1
         st.session_state.set_added = str(path)
@@ -150,7 +150,7 @@ def _upload(ws: Workspace) -> None:
 
 def _removal(ws: Workspace, one: Comparison) -> None:
     st.markdown(
-        f"Remove the comparison with **{plain(one.name)}**? The dataset itself is kept; its copy in this workspace is deleted."
+        f"Remove the comparison with **{escape(one.name)}**? The dataset itself is kept; its copy in this workspace is deleted."
     )
     st.button(
         f"Remove {plural(one.rows, 'copied question')}", icon=":material/delete:", key="remove_it", on_click=_remove, args=(ws, one)
@@ -158,12 +158,12 @@ def _removal(ws: Workspace, one: Comparison) -> None:
 
 
 def _remove(ws: Workspace, one: Comparison) -> None:
-    job_panel.act(remove_comparison, ws, one.name)
+    job_panel.run_action(remove_comparison, ws, one.name)
     st.session_state.pop(PICKED, None)
-    comparison_map.leave()
+    comparison_map.clear_selection()
 
 
 def _others(every: list[Comparison], found: list[Comparison]) -> None:
     if more := len(every) - len(found):
-        names = dict.fromkeys(embedder_form.spoken(one.embedder) for one in every if one not in found)
-        st.caption(f"{plural(more, 'more comparison')} with {plain(', '.join(names))}: select that embedder above.")
+        names = dict.fromkeys(embedder_form.display_name(one.embedder) for one in every if one not in found)
+        st.caption(f"{plural(more, 'more comparison')} with {escape(', '.join(names))}: select that embedder above.")

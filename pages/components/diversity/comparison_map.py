@@ -21,15 +21,16 @@ from glan_core.figures.style import style
 from glan_core.formatting import ago, number, plural, quoted, shorten
 from glan_core.workspace import Workspace, homework_rows
 from pages.components.diversity import selection_panel
+from pages.components.homework import review_actions
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain
+from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 
 AREA, ROW, WINDOW = "compare_area", "compare_row", "compare_window"
 LISTED = 100  # rows listed per dataset
 NAMED = 18
 
 
-def leave() -> None:
+def clear_selection() -> None:
     """Clear the selection of a comparison."""
     for key in (AREA, ROW, WINDOW):
         st.session_state.pop(key, None)
@@ -41,10 +42,10 @@ def panel(ws: Workspace, tree: nx.DiGraph, one: Comparison, *, again: Callable[[
     try:
         points = read_points(ws, one.name)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     fits = shown is not None and shown.info.drawn_at == one.drawn_at
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         if fits:
             _picture(ws, shown, one, points)
@@ -66,8 +67,8 @@ def _said(one: Comparison, points: Points) -> str:
             "compared with all of the other dataset."
         )
     return (
-        f"{plural(one.own, 'question')} here, {number(one.rows)} of {number(one.number)} in {plain(one.name)} "
-        f"({plain(one.form)}), compared {ago(one.made_at)}.{drawn} {plain(one.about)}"
+        f"{plural(one.own, 'question')} here, {number(one.rows)} of {number(one.number)} in {escape(one.name)} "
+        f"({escape(one.form)}), compared {ago(one.made_at)}.{drawn} {escape(one.about)}"
     )
 
 
@@ -81,16 +82,17 @@ def _picture(ws: Workspace, shown: Map, one: Comparison, points: Points) -> None
             kind = "box" if selection.get("box") else "lasso"
             shape = selection[kind][0]
             st.session_state[AREA] = (kind, tuple(shape["x"]), tuple(shape["y"]))
-            pick_none()
+            clear_question()
         elif selection["points"] and (seq := selection["points"][0].get("customdata")) is not None:
             st.session_state.pop(AREA, None)
-            pick(ws, int(seq[0] if isinstance(seq, list) else seq))
+            select(ws, int(seq[0] if isinstance(seq, list) else seq))
 
     place = (str(ws.folder), one.name, one.made_at, shown.info.version)
     drawn, look = _drawn(ws, shown, one, points, place, window, theme)
     figure = map_pictures.map_figure(
-        drawn, page_frame.figure_style(), window=look["window"], colors=look["colors"], symbols=look["symbols"], image=look["image"],
-        picked=_picked_seq(ws),
+        drawn, page_frame.figure_style(), window=look["window"],
+        coloring=map_pictures.Coloring(look["colors"], look["symbols"]),
+        layers=map_pictures.MapLayers(look["image"], picked=_picked_seq(ws)),
     )  # fmt: skip
     figure.update_layout(uirevision=str((*place, window)))
     st.plotly_chart(
@@ -116,8 +118,8 @@ def _drawn(
         rgb = np.array([[int(look.hues[pictures.BLUE][n : n + 2], 16) for n in (1, 3, 5)]], dtype=np.uint8)
         raster = map_pictures.density_raster(xy, rgb, here, np.zeros(len(xy), dtype=np.int64))
         raster[..., 3] //= 2  # pale, so that points stay visible
-        image = map_pictures.picture(raster)
-    drawn, named, symbols = pictures.named(rows, colors, shorten(one.name, 30))
+        image = map_pictures.png_data_url(raster)
+    drawn, named, symbols = pictures.legend_labels(rows, colors, shorten(one.name, 30))
     return drawn, {"colors": named, "symbols": symbols, "image": image, "window": here}
 
 
@@ -139,30 +141,30 @@ def _hover(ws: Workspace, one: Comparison, rows: pd.DataFrame) -> list[str]:
 def _picked_seq(ws: Workspace) -> int | None:
     if (row := st.session_state.get(ROW)) is not None:
         return -1 - row
-    pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
+    pair = url_state.selected("pair") and homework_rows.pair(ws.db, url_state.selected("pair"))
     return pair.question.seq if pair else None
 
 
-def pick(ws: Workspace, seq: int) -> None:
+def select(ws: Workspace, seq: int) -> None:
     """Select, in a callback, a question of this workspace by its `seq`, or row k of the other dataset by -1 - k."""
     if seq < 0:
-        url_state.pick(pair=None)
+        url_state.select(pair=None)
         st.session_state[ROW] = -1 - seq
     else:
         st.session_state.pop(ROW, None)
-        url_state.pick(pair=next(iter(homework_rows.pair_ids(ws.db, [seq])), None))
+        url_state.select(pair=next(iter(homework_rows.pair_ids(ws.db, [seq])), None))
 
 
-def pick_none() -> None:
+def clear_question() -> None:
     """Clear the selected question, in a callback."""
     st.session_state.pop(ROW, None)
-    url_state.pick(pair=None)
+    url_state.select(pair=None)
 
 
 def _detail(ws: Workspace, tree: nx.DiGraph, one: Comparison, points: Points, shown: Map | None) -> None:
-    selection_panel.last_deed(ws)
+    review_actions.undo_bar(ws)
     row, area = st.session_state.get(ROW), st.session_state.get(AREA)
-    pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
+    pair = url_state.selected("pair") and homework_rows.pair(ws.db, url_state.selected("pair"))
     back = "Back to list" if area else "Back"
     if row is not None and row < one.rows:
         _their_question(ws, one, points, row, back)
@@ -178,9 +180,9 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Comparison, points: Points, sh
 
 def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, back: str) -> None:
     """Draw a question of the other dataset with its answer and its nearest neighbor in this workspace."""
-    st.button(back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=pick_none)
+    st.button(back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=clear_question)
     [text] = read_rows(ws, one.name, [row])
-    st.caption(f"{plain(one.name)}, question {number(row + 1)}")
+    st.caption(f"{escape(one.name)}, question {number(row + 1)}")
     seq, similarity = int(points.nearest[row]), float(points.similarity[row])
     nearest = homework_rows.question_texts(ws.db, [seq]).get(seq)
     long = len(text.question) + len(text.answer or "") > 900
@@ -193,7 +195,7 @@ def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, ba
         word = "Nearest question here" if similarity >= one.similarity else "No near question; the nearest here"
         st.caption(f"**{word}**, similarity {similarity:.2f}")
         st.markdown(model_markdown(shorten(nearest, 300)))
-        st.button("Open", icon=":material/quiz:", key="read_nearest", on_click=pick, args=(ws, seq))
+        st.button("Open", icon=":material/quiz:", key="read_nearest", on_click=select, args=(ws, seq))
 
 
 def _chosen(xy: np.ndarray, area: tuple) -> np.ndarray:
@@ -211,12 +213,12 @@ def _rows(ws: Workspace, one: Comparison, points: Points, shown: Map, area: tupl
     else:
         ours, theirs = (np.flatnonzero(_chosen(np.asarray(xy), area)) for xy in (shown.xy, points.xy))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{number(len(ours))} here, {number(len(theirs))} in {plain(shorten(one.name, 30))}**", width="content")
+        st.markdown(f"**{number(len(ours))} here, {number(len(theirs))} in {escape(shorten(one.name, 30))}**", width="content")
         if len(ours) + len(theirs):
             inside = np.concatenate([np.asarray(shown.xy)[ours], np.asarray(points.xy)[theirs]])
             st.button("Zoom in", icon=":material/zoom_in:", type="tertiary", on_click=_zoom,
                       args=(map_pictures.extent_of(inside),))  # fmt: skip
-        st.button("Clear", icon=":material/close:", type="tertiary", on_click=leave_area, key="clear_area")
+        st.button("Clear", icon=":material/close:", type="tertiary", on_click=clear_area, key="clear_area")
     if not len(ours) + len(theirs):
         st.caption("No questions in this area.")
         return
@@ -226,10 +228,10 @@ def _rows(ws: Workspace, one: Comparison, points: Points, shown: Map, area: tupl
         st.caption(f"Showing at most {LISTED} of each dataset. Use the Map view to reject, star or export rows.")
 
 
-def leave_area() -> None:
+def clear_area() -> None:
     """Clear the selected area, in a callback."""
     st.session_state.pop(AREA, None)
-    pick_none()
+    clear_question()
 
 
 def _zoom(window: Window) -> None:
@@ -239,7 +241,7 @@ def _zoom(window: Window) -> None:
 
 def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
     """Draw what each dataset covers that the other does not."""
-    name = plain(shorten(one.name, 24))
+    name = escape(shorten(one.name, 24))
     for column, label, value, where in zip(
         st.columns(2), ("Only here", f"Only in {name}"), (one.only_ours, one.only_theirs), (name, "this workspace"), strict=True
     ):
@@ -269,7 +271,7 @@ def _gaps(ws: Workspace, one: Comparison) -> None:
     def choose() -> None:
         rows = st.session_state[key].selection.rows
         if rows and rows[0] < len(one.gaps):
-            pick(ws, -1 - one.gaps[rows[0]].example)
+            select(ws, -1 - one.gaps[rows[0]].example)
 
     st.caption("Topics without a near question here. Select one for an example.")
     _terms_table(
@@ -312,7 +314,7 @@ def _far(ws: Workspace, one: Comparison, seqs: list[int], title: str) -> None:
 
 
 def _question_table(ws: Workspace, one: Comparison, seqs: list[int], key: str, *, height: int, whose: bool = False) -> None:
-    """Draw a table of questions of both datasets; `seqs` are numbers as in `pick`."""
+    """Draw a table of questions of both datasets; `seqs` are numbers as in `select`."""
     ours = homework_rows.question_starts(ws.db, [seq for seq in seqs if seq >= 0], 160)
     rows = [-1 - seq for seq in seqs if seq < 0]
     theirs = dict(zip(rows, read_rows(ws, one.name, rows), strict=True))
@@ -324,7 +326,7 @@ def _question_table(ws: Workspace, one: Comparison, seqs: list[int], key: str, *
     def choose() -> None:
         picked = st.session_state[key].selection.rows
         if picked and picked[0] < len(seqs):
-            pick(ws, seqs[picked[0]])
+            select(ws, seqs[picked[0]])
 
     st.dataframe(
         frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, alt="Questions",

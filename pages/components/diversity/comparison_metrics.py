@@ -18,10 +18,10 @@ from glan_core.figures import comparison as pictures
 from glan_core.formatting import ago, number, plural, shorten
 from glan_core.workspace import Workspace
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 
-def measures(one: Comparison) -> None:
+def metrics_panel(one: Comparison) -> None:
     """Draw the metrics of both datasets with their difference."""
     st.subheader("Metrics", anchor=False)
     rows = metric_table(one)
@@ -48,7 +48,7 @@ def measures(one: Comparison) -> None:
         st.caption(f"Sampled metrics use {number(sampled)} questions of each dataset; intervals are 95% resampling intervals.")
 
 
-def spread(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
+def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
     """Draw the taxonomy coverage of both datasets; the other one's questions count for the discipline of their nearest neighbor."""
     shown = read_map(ws, one.embedder, one.dims)
     if shown is None:
@@ -57,11 +57,11 @@ def spread(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
     frame = taxonomy_table(tree, ours, one.disciplines, focus)
     st.subheader(
         "Taxonomy coverage", anchor=False,
-        help=f"A question of {plain(one.name)} counts for the discipline of its nearest question in this workspace if their similarity "
+        help=f"A question of {escape(one.name)} counts for the discipline of its nearest question in this workspace if their similarity "
         f"is at least {one.similarity:.2f}.",
     )  # fmt: skip
     elsewhere = one.disciplines.get("", 0)
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         if frame.empty:
             st.caption("Neither dataset has questions here.")
@@ -70,8 +70,8 @@ def spread(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
                 pictures.spread_figure(frame, shorten(one.name, 30), page_frame.figure_style(), focus), width="stretch",
                 config={"displayModeBar": False}, key="compare_spread",
             )  # fmt: skip
-            if len(frame) > pictures.MOST_ROWS:
-                st.caption(f"Showing the {pictures.MOST_ROWS} disciplines with most of its questions, of {number(len(frame))}.")
+            if len(frame) > pictures.MAX_ROWS:
+                st.caption(f"Showing the {pictures.MAX_ROWS} disciplines with most of its questions, of {number(len(frame))}.")
     with right:
         here, there = st.columns(2)
         here.metric("Disciplines here", number(covered_disciplines(tree, ours)))
@@ -87,11 +87,11 @@ def spread(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
             )  # fmt: skip
         absent = frame[frame["their_rows"] == 0]["name"].tolist()
         if absent:
-            st.caption(f"No questions of it in: {plain(shorten(', '.join(absent), 400))}.")
+            st.caption(f"No questions of it in: {escape(shorten(', '.join(absent), 400))}.")
         st.caption("Focus a field to see its disciplines.")
 
 
-def overview(found: list[Comparison]) -> None:
+def comparison_table(found: list[Comparison]) -> None:
     """Draw a table of all comparisons with one embedder, newest first."""
     st.subheader("All comparisons", anchor=False)
     st.dataframe(

@@ -9,7 +9,7 @@ from glan_core.formatting import ago, number, plural
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, run_rows
 from pages.components.shared import job_panel, teacher_form
-from pages.components.shared.untrusted_text import fault
+from pages.components.shared.untrusted_text import show_error
 
 KINDS = {
     AUTO: "Best available",
@@ -25,7 +25,7 @@ SAID = {
 }
 
 
-def spoken(embedder: str) -> str:
+def display_name(embedder: str) -> str:
     """Return the display name of an embedder."""
     return {WORDS: "words (offline)"}.get(embedder, embedder.partition(":")[2] or embedder)
 
@@ -50,14 +50,14 @@ def fields() -> dict | None:
     return values
 
 
-def asked(ws: Workspace, embedder: str) -> dict:
+def settings_of(ws: Workspace, embedder: str) -> dict:
     """Return the settings of an embedder used before, with the base URL last used for it."""
     settings = (run.params for run in run_rows.runs(ws.db, 200) if run.kind in ("embed", "map", "measure", "compare"))
     base_url = next((params.get("base_url") for params in settings if params.get("embedder") == embedder), None)
     return {"embedder": embedder} | ({"base_url": base_url} if base_url else {})
 
 
-def draw(ws: Workspace, values: dict, *dims: int, refit: bool = False) -> None:
+def start_maps(ws: Workspace, values: dict, *dims: int, refit: bool = False) -> None:
     """Start the jobs that create maps and compute metrics, in a callback."""
     try:
         jobs = [read_settings(MapSettings, values | {"dims": d, "refit": refit}) for d in dims]
@@ -65,12 +65,12 @@ def draw(ws: Workspace, values: dict, *dims: int, refit: bool = False) -> None:
     except GlanError as error:
         st.session_state.job_error = error
     else:
-        job_panel.begin(ws, *jobs, measure)
+        job_panel.start_jobs(ws, *jobs, measure)
 
 
-def measure(ws: Workspace, embedder: str) -> None:
+def start_metrics(ws: Workspace, embedder: str) -> None:
     """Start the job that computes the metrics, in a callback."""
-    job_panel.begin(ws, read_settings(MetricSettings, asked(ws, embedder)))
+    job_panel.start_jobs(ws, read_settings(MetricSettings, settings_of(ws, embedder)))
 
 
 def first_map(ws: Workspace, questions: int) -> None:
@@ -85,35 +85,35 @@ def first_map(ws: Workspace, questions: int) -> None:
         values = fields()
         st.button(
             f"Create map · {plural(questions, 'question')}", type="primary", icon=":material/scatter_plot:",
-            disabled=values is None, on_click=draw, args=(ws, values or {}, 2), key="first_map",
+            disabled=values is None, on_click=start_maps, args=(ws, values or {}, 2), key="first_map",
         )  # fmt: skip
 
 
-def bring_up_to_date(ws: Workspace, info: MapInfo, new: int, *, busy: bool) -> None:
+def update_button(ws: Workspace, info: MapInfo, new: int, *, busy: bool) -> None:
     """Draw the button that adds new questions to the maps, and the map settings."""
-    mine = asked(ws, info.embedder)
+    mine = settings_of(ws, info.embedder)
     dims = sorted({one.dims for one in list_maps(ws) if one.embedder == info.embedder})
     if ws.read_only:
         return
     if new:
         st.button(
             f"Add {number(new)} new", icon=":material/refresh:", type="primary", disabled=busy, key="update_map",
-            on_click=draw, args=(ws, mine, *dims), help="Adds them to the map without moving existing points, and recomputes the metrics.",
+            on_click=start_maps, args=(ws, mine, *dims), help="Adds them to the map without moving existing points, and recomputes the metrics.",
         )  # fmt: skip
     with st.popover("", icon=":material/settings:", help="Map settings: refit, 3-D, embedder", key="map_settings"):
         st.caption(f"{info.about} Fitted {ago(info.drawn_at)} on {number(info.landmarks)} questions, seed {info.seed}.")
         if 3 not in dims:
-            st.button("Create 3-D map", on_click=draw, args=(ws, mine, 3), disabled=busy, width="stretch")
+            st.button("Create 3-D map", on_click=start_maps, args=(ws, mine, 3), disabled=busy, width="stretch")
         st.button(
-            "Refit map", on_click=draw, args=(ws, mine, *dims), kwargs={"refit": True}, disabled=busy, width="stretch",
+            "Refit map", on_click=start_maps, args=(ws, mine, *dims), kwargs={"refit": True}, disabled=busy, width="stretch",
             help="Fits the map to all current questions; every point moves.",
         )  # fmt: skip
         st.divider()
         values = fields()
         try:
             st.button(
-                "Create map with this embedder", on_click=draw, args=(ws, values or {}, 2), disabled=busy or values is None,
+                "Create map with this embedder", on_click=start_maps, args=(ws, values or {}, 2), disabled=busy or values is None,
                 width="stretch",
             )  # fmt: skip
         except GlanError as error:
-            fault(error)
+            show_error(error)

@@ -12,7 +12,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.diversity import embedder_form
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 HISTOGRAMS = {
     "nearest": ("Nearest similarity", "similarity to the nearest other question"),
@@ -28,25 +28,25 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
     measured = read_metrics(ws, embedder)
     if measured is None:
         st.info("No metrics for this embedder yet.", icon=":material/straighten:")
-        st.button("Compute metrics", type="primary", on_click=embedder_form.measure, args=(ws, embedder))
+        st.button("Compute metrics", type="primary", on_click=embedder_form.start_metrics, args=(ws, embedder))
         return
     focus = url_state.focus()
     scope = _scope(measured, tree, focus)
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         measure = st.selectbox("Metric", list(METRICS), format_func=lambda name: METRICS[name].label, key="diversity_measure", width=260,
                                help="Shown by field, or by discipline of the focus.")  # fmt: skip
         st.caption(METRICS[measure].tooltip)
-        frame = pictures.measure_frame(measured, tree, measure, focus)
+        frame = pictures.metric_frame(measured, tree, measure, focus)
         if frame.empty:
             st.caption("This metric is not available here.")
         else:
-            figure = pictures.measure_figure(
+            figure = pictures.metric_figure(
                 frame, METRICS[measure], overall_value(measured, measure), page_frame.figure_style(), focus
             )
             st.plotly_chart(figure, width="stretch", config={"displayModeBar": False})
-            if len(frame) > pictures.MOST_ROWS:
-                st.caption(f"Showing the highest {pictures.MOST_ROWS} of {number(len(frame))}.")
+            if len(frame) > pictures.MAX_ROWS:
+                st.caption(f"Showing the highest {pictures.MAX_ROWS} of {number(len(frame))}.")
         _histogram(measured, scope)
     with right:
         _numbers(measured, tree, scope)
@@ -61,7 +61,7 @@ def _scope(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> str:
 
 def _numbers(measured: MetricReport, tree: nx.DiGraph, scope: str) -> None:
     """Draw all metrics of a scope, with intervals where they are estimated."""
-    name = plain(tree.nodes[scope]["node"].name) if scope else "All knowledge"
+    name = escape(tree.nodes[scope]["node"].name) if scope else "All knowledge"
     st.markdown(f"**{name}**")
     values = measured.scopes.get(scope, {})
     with st.grid(2, gap="small", min_column_width=130):
@@ -74,7 +74,7 @@ def _numbers(measured: MetricReport, tree: nx.DiGraph, scope: str) -> None:
                 )  # fmt: skip
     which = "dataset" if measured.rows == "kept" else "all questions"
     st.caption(
-        f"Computed on {plural(measured.number, 'question')} ({which}) {ago(measured.made_at)}. {plain(measured.about)} Intervals are 95% "
+        f"Computed on {plural(measured.number, 'question')} ({which}) {ago(measured.made_at)}. {escape(measured.about)} Intervals are 95% "
         f"resampling intervals on up to {number(measured.sample)} rows. The Vendi score is bounded by {number(measured.dim)} here; "
         "metrics are comparable only for the same embedder."
     )  # fmt: skip
@@ -116,7 +116,7 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
         "means that more questions add little.",
     )  # fmt: skip
     saturated = frame[frame["verdict"] == "little new ground"]
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left:
         _table(frame)
     with right:
@@ -137,7 +137,7 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
                 help=f"Excludes {plural(len(saturated), 'saturated discipline')}, where more questions add little.",
             ):  # fmt: skip
                 st.session_state.run_disciplines = fresh
-                url_state.go("pages/runs.py")
+                url_state.open_page("pages/runs.py")
         elif len(saturated):
             st.caption(
                 "All disciplines here are saturated: change the sampling settings or the teacher instead of adding questions."

@@ -30,7 +30,7 @@ AREA = "map_area"  # selected area: kind and shape
 def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
     """Draw the map and the selection."""
     dims = sorted(info.dims for info in list_maps(ws) if info.embedder == embedder)
-    left, right = page_frame.picture_and_detail()
+    left, right = page_frame.main_and_detail()
     with left, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         by = st.selectbox("Color by", list(COLORINGS), format_func=COLORINGS.get, key="colour", width=190, bind="query-params")
         deep = dims[-1]
@@ -49,7 +49,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
         _picture(ws, tree, shown, by, window, named=named, lined=lined)
         st.caption(_said(shown.info, window))
     with right:
-        selection_panel.detail(ws, tree, shown, _chosen(shown), to_window=_zoom)
+        selection_panel.panel(ws, tree, shown, _chosen(shown), to_window=_zoom)
 
 
 def _window() -> Window:
@@ -78,26 +78,25 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Windo
             kind = "box" if selection.get("box") else "lasso"
             shape = selection[kind][0]
             st.session_state[AREA] = (kind, tuple(shape["x"]), tuple(shape["y"]))
-            url_state.pick(pair=None)
+            url_state.select(pair=None)
         elif selection["points"] and (seq := selection["points"][0].get("customdata")) is not None:
             st.session_state.pop(AREA, None)
             seq = seq[0] if isinstance(seq, list) else seq
-            url_state.pick(pair=next(iter(homework_rows.pair_ids(ws.db, [int(seq)])), None))
+            url_state.select(pair=next(iter(homework_rows.pair_ids(ws.db, [int(seq)])), None))
 
     changes = _changes(ws, tree) if by == "state" else None
     place = (str(ws.folder), shown.info.embedder, shown.info.dims, shown.info.version)
     points, look = _drawn(ws, tree, shown, place, by, focus, window, theme, changes)
+    coloring = pictures.Coloring(look["colors"], label=look["label"], ends=look["ends"])
     if shown.info.dims == 3:
-        figure = pictures.map_figure_3d(
-            points, page_frame.figure_style(), colors=look["colors"], label=look["label"], ends=look["ends"]
-        )
+        figure = pictures.map_figure_3d(points, page_frame.figure_style(), coloring)
         modes = ("points",)
     else:
         here = look["window"]
         contours = pictures.density_contours(np.asarray(shown.xy), here) if lined and shown.info.rows >= CONTOURS_FROM else None
         figure = pictures.map_figure(
-            points, page_frame.figure_style(), window=here, colors=look["colors"], label=look["label"], ends=look["ends"],
-            image=look["image"], clusters=_names(shown, here) if named else None, picked=_picked_seq(ws), contours=contours,
+            points, page_frame.figure_style(), window=here, coloring=coloring,
+            layers=pictures.MapLayers(look["image"], _names(shown, here) if named else None, _picked_seq(ws), contours),
         )  # fmt: skip
         modes = ("points", "box", "lasso")
     figure.update_layout(uirevision=str((*place, window)))
@@ -158,7 +157,7 @@ def _raster(xy: np.ndarray, colouring: Coloring, inside: np.ndarray | None, wind
     if inside is not None:
         codes, colors = np.where(inside, codes, len(colors)), [*colors, look.nothing]
     rgb = np.array([[int(color[n : n + 2], 16) for n in (1, 3, 5)] for color in colors], dtype=np.uint8)
-    return pictures.picture(pictures.density_raster(xy, rgb, window, codes))
+    return pictures.png_data_url(pictures.density_raster(xy, rgb, window, codes))
 
 
 def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> list[str]:
@@ -177,11 +176,11 @@ def _names(shown: Map, window: Window) -> pd.DataFrame:
     largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
     places = pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest]})
     places["label"] = ["<br>".join(html.escape(term) for term in cluster.terms[:2]) for cluster in largest]
-    return pictures.apart(places, window, NAMED)
+    return pictures.separated_labels(places, window, NAMED)
 
 
 def _picked_seq(ws: Workspace) -> int | None:
-    pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
+    pair = url_state.selected("pair") and homework_rows.pair(ws.db, url_state.selected("pair"))
     return pair.question.seq if pair else None
 
 

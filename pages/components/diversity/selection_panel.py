@@ -20,24 +20,22 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter, count_matching
-from pages.components.dataset.row_choice import MOST_DOWNLOADED
-from pages.components.homework.reading_view import marks
-from pages.components.homework.review import deed, last_deed
-from pages.components.shared import url_state
-from pages.components.shared.pair_tags import tags
-from pages.components.shared.untrusted_text import model_markdown, plain
+from pages.components.dataset import row_choice
+from pages.components.homework import reading_view, review_actions
+from pages.components.shared import pair_tags, url_state
+from pages.components.shared.untrusted_text import escape, model_markdown
 
 LISTED = 200
 MOST_JUDGED = 50_000  # maximum number of rows for a bulk verdict
 MOST_CLUSTERS = 300
 
 
-def detail(
+def panel(
     ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray | None, *, to_window: Callable[[Window], None]
 ) -> None:
     """Draw the selected question or area, or the clusters; `to_window` zooms the map."""
-    last_deed(ws)
-    pair = url_state.picked("pair") and homework_rows.pair(ws.db, url_state.picked("pair"))
+    review_actions.undo_bar(ws)
+    pair = url_state.selected("pair") and homework_rows.pair(ws.db, url_state.selected("pair"))
     if pair:
         question(ws, tree, pair, "Clusters" if chosen is None else "Back to list")
     elif chosen is not None:
@@ -50,7 +48,7 @@ def detail(
 
 def _clear() -> None:
     st.session_state.pop("map_area", None)
-    url_state.pick(pair=None)
+    url_state.select(pair=None)
 
 
 def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
@@ -58,16 +56,16 @@ def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
     id = pair.question.discipline_id
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=url_state.pick, kwargs={"pair": None},
+            back, icon=":material/arrow_back:", type="tertiary", key="unpick", on_click=url_state.select, kwargs={"pair": None},
         )  # fmt: skip
         if st.button("Open in Homework", icon=":material/quiz:", key="read_pair"):
             if id in tree:
-                url_state.pick(focus=id, pair=pair.question.id)
-            url_state.go("pages/homework.py")
+                url_state.select(focus=id, pair=pair.question.id)
+            url_state.open_page("pages/homework.py")
     names = [node.name for node in hierarchy.path(tree, id)] if id in tree else ["removed from the taxonomy"]
-    st.caption(plain(" › ".join(names)))
-    marks(pair)
-    tags(ws, pair.question.seq)
+    st.caption(escape(" › ".join(names)))
+    reading_view.badges(pair)
+    pair_tags.panel(ws, pair.question.seq)
     with st.container(height=470, border=False):
         st.markdown(model_markdown(pair.question.text))
         st.divider()
@@ -107,7 +105,7 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
         picked = st.session_state[key].selection.rows
         if picked and picked[0] < len(listed):
             ids = homework_rows.pair_ids(ws.db, [int(shown.seqs[listed[picked[0]]])])
-            url_state.pick(pair=ids[0] if ids else None)
+            url_state.select(pair=ids[0] if ids else None)
 
     st.dataframe(
         frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, height=400,
@@ -129,17 +127,17 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
     which = PairFilter(seqs=tuple(seqs.tolist()))
     said = plural(count, "question")
     with st.container(horizontal=True, gap="small"):
-        if count <= MOST_DOWNLOADED:
+        if count <= row_choice.MOST_DOWNLOADED:
             _export_button(ws, which)
         if ws.read_only:
             return
         st.button(
-            f"Reject {number(count)}", icon=":material/close:", key="reject_area", on_click=deed,
+            f"Reject {number(count)}", icon=":material/close:", key="reject_area", on_click=review_actions.apply_edit,
             args=(f"Rejected {said}.", review.review_all, ws, which, "reject", url_state.user()),
             kwargs={"reason": "rejected on the map"},
         )  # fmt: skip
         st.button(
-            f"Star {number(count)}", icon=":material/star:", key="star_area", on_click=deed,
+            f"Star {number(count)}", icon=":material/star:", key="star_area", on_click=review_actions.apply_edit,
             args=(f"Starred {said}.", review.star_all, ws, which, url_state.user()), kwargs={"starred": True},
         )  # fmt: skip
 

@@ -11,11 +11,11 @@ from glan_core.evaluation.benchmarks.readiness import Readiness
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WORDS
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.formatting import plural
-from glan_core.models.model_specs import specs_of, title_of
+from glan_core.models.model_specs import list_specs, model_title
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.shared import job_panel, page_frame
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 FEW = 100  # default for the number of rows per benchmark
 CODE = (
@@ -41,11 +41,11 @@ def panel(ws: Workspace, *, busy: bool) -> None:
 
 
 def _fields(ws: Workspace, here: dict[str, Readiness]) -> dict:
-    options = [*specs_of(ws), *([f"local:{name}"] if (name := st.session_state.get("run_bench_local", "").strip()) else [])]
+    options = [*list_specs(ws), *([f"local:{name}"] if (name := st.session_state.get("run_bench_local", "").strip()) else [])]
     known = [spec for spec in st.session_state.get("run_bench_models", options[:2]) if spec in options]
     st.session_state.run_bench_models = known
     models = st.multiselect(
-        "Models", options, key="run_bench_models", format_func=title_of, placeholder="Select a tuned model and its base model",
+        "Models", options, key="run_bench_models", format_func=model_title, placeholder="Select a tuned model and its base model",
         help="Base models get the chat template of the tuned model, so that both get identical prompts.",
     )  # fmt: skip
     able = [id for id, one in here.items() if not one.why and not one.benchmark.runs_code]
@@ -112,7 +112,7 @@ def _start(ws: Workspace, values: dict, here: dict[str, Readiness], *, busy: boo
     if st.button(
         label, type="primary", icon=":material/play_arrow:", key="bench_start", disabled=busy or ws.read_only or settings is None, help=why or None,
     ):  # fmt: skip
-        job_panel.begin(ws, settings, title=f"Benchmarks of {', '.join(map(title_of, settings.models))}"[:80])
+        job_panel.start_jobs(ws, settings, title=f"Benchmarks of {', '.join(map(model_title, settings.models))}"[:80])
         st.rerun()
     if why:
         st.caption(why)
@@ -145,12 +145,12 @@ def _data(ws: Workspace, here: dict[str, Readiness]) -> None:
         commands = dict.fromkeys(one.benchmark.command for one in missing)
         st.caption(
             "These commands download the missing datasets, under their own terms. Alternatively, put files with the same columns "
-            f"(JSONL, CSV or Parquet) into {plain(str(ws.folder / 'benchmarks'))}."
+            f"(JSONL, CSV or Parquet) into {escape(str(ws.folder / 'benchmarks'))}."
         )
         st.code("\n".join(commands), language="shell", wrap_lines=True)
     for one in here.values():
         if one.data and one.why:
-            st.caption(plain(one.why))
+            st.caption(escape(one.why))
 
 
 def _state(one: Readiness) -> str:

@@ -9,11 +9,11 @@ from glan_core.evaluation.benchmarks.item_store import Item, ItemPage, items_fil
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
 from glan_core.evaluation.benchmarks.score_frames import part_title
 from glan_core.formatting import number, shorten
-from glan_core.models.model_specs import title_of
+from glan_core.models.model_specs import model_title
 from glan_core.workspace import Workspace
 from glan_core.workspace.benchmark_score_rows import Score
 from pages.components.shared import page_frame
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 LISTED = 50
 JUDGED = {"All": None, "Right": True, "Wrong": False}
@@ -67,7 +67,7 @@ def _choice(runs: dict[tuple, Score]) -> Score:
     models = sorted({key[2] for key in runs if key[:2] == (benchmark, way)}, key=lambda model: not model.startswith("tuned:"))
     if st.session_state.get("bench_model") not in models:
         st.session_state.bench_model = models[0]
-    model = st.selectbox("Model", models, key="bench_model", format_func=title_of, width=220)
+    model = st.selectbox("Model", models, key="bench_model", format_func=model_title, width=220)
     return runs[benchmark, way, model]
 
 
@@ -117,7 +117,7 @@ def _detail(item: Item, score: Score) -> None:
     """Draw an item verbatim."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge("correct" if item.right >= 1 else "wrong", color="green" if item.right >= 1 else "red")
-        st.caption(plain(part_title(score.benchmark, score.way, item.part) if item.part else _title(score.benchmark)))
+        st.caption(escape(part_title(score.benchmark, score.way, item.part) if item.part else _title(score.benchmark)))
     _block("Prompt", item.prompt)
     if item.options:
         st.caption("Option probabilities")

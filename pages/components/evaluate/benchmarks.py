@@ -10,12 +10,12 @@ from glan_core.evaluation.benchmarks import score_frames
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
 from glan_core.figures import benchmarks as pictures
 from glan_core.formatting import ago, number
-from glan_core.models.model_specs import specs_of, title_of
+from glan_core.models.model_specs import list_specs, model_title
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 from pages.components.evaluate import benchmark_form, benchmark_items
 from pages.components.shared import job_panel, page_frame
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 VIEWS = ("Scores", "Questions", "Run")
 EVERYTHING = "all"
@@ -24,7 +24,7 @@ CHART = {"displayModeBar": False}
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw running jobs and one of scores, items or form; without scores, the form."""
-    busy = job_panel.progress(ws, "bench")
+    busy = job_panel.show_progress(ws, "bench")
     found = benchmark_score_rows.scores(ws.db)
     if not found:
         st.info(
@@ -45,12 +45,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 
 def _run(ws: Workspace, *, busy: bool) -> None:
-    if not specs_of(ws) and not st.session_state.get("run_bench_local"):
+    if not list_specs(ws) and not st.session_state.get("run_bench_local"):
         st.caption("No tuned models yet. Fine-tune one on the Train page, or enter a folder of weights below.")
     try:
         benchmark_form.panel(ws, busy=busy)
     except GlanError as error:
-        fault(error)
+        show_error(error)
 
 
 def _scores(found: list[Score]) -> None:
@@ -59,7 +59,7 @@ def _scores(found: list[Score]) -> None:
     models = list(
         dict.fromkeys(score.model for score in sorted(found, key=lambda score: (score.model.split(":", 1)[-1], score.model)))
     )
-    titles = {model: title_of(model) for model in models}
+    titles = {model: model_title(model) for model in models}
     detailed = [id for id in BENCHMARKS if any(len(score_frames.part_rows(frame, id, way)) for way in BENCHMARKS[id].ways)]
     chosen = EVERYTHING
     if detailed:
@@ -69,7 +69,7 @@ def _scores(found: list[Score]) -> None:
         )  # fmt: skip
     paper = st.toggle("Show paper results", key="bench_paper", help=published_results.MARK)
     of_paper = published_results.benchmark_scores() if paper else None
-    left, right = page_frame.picture_and_detail("scores")
+    left, right = page_frame.main_and_detail("scores")
     with left:
         _picture(frame, chosen, titles, of_paper)
         if paper:
@@ -106,7 +106,7 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
             "row": st.column_config.TextColumn("Accuracy or pass@1, %", width=172, pinned=True),
             **{
                 model: st.column_config.NumberColumn(
-                    titles[model], format="%.1f", width=72, help=f"{plain(titles[model])}: higher is better."
+                    titles[model], format="%.1f", width=72, help=f"{escape(titles[model])}: higher is better."
                 )
                 for model in models
             },
@@ -136,7 +136,7 @@ def _how(found: list[Score], chosen: str) -> None:
     limit = f"the first {number(about['limit'])} rows per benchmark" if about.get("limit") else "all rows"
     asked = "with the model's chat template" if about.get("template") else "without a chat template"
     shots = f"{about.get('shots')}-shot, {about.get('measure')}, " if chosen != EVERYTHING else ""
-    st.caption(plain(f"Newest: {ago(newest.at)}; {shots}{limit}, {asked}, lm-eval {about.get('lm_eval')}."))
+    st.caption(escape(f"Newest: {ago(newest.at)}; {shots}{limit}, {asked}, lm-eval {about.get('lm_eval')}."))
     compared: dict[tuple, dict[str, str]] = {}
     for score in reversed(of):
         settings = {name: value for name, value in score.about.items() if name not in ("base", "max_tokens")}

@@ -16,7 +16,7 @@ from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.probe_rows import ProbeRow
 from pages.components.evaluate import contamination_form
 from pages.components.shared import job_panel, page_frame
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
     "The contamination probe compares a model's mean loss on the training and test split of a benchmark. Both have the same "
@@ -43,7 +43,7 @@ TIPS = {
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the selected probe with its verdict, and the form for another; or the empty state."""
-    busy = job_panel.progress(ws, "probe", "lookalikes")
+    busy = job_panel.show_progress(ws, "probe", "lookalikes")
     found = probe_rows.latest(probe_rows.probes(ws.db))
     if not found:
         with st.container(width=680):
@@ -51,9 +51,9 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             if ws.read_only:
                 st.caption("No probes yet. This workspace is read-only.")
             else:
-                contamination_form.form(ws, busy=busy)
+                contamination_form.panel(ws, busy=busy)
         return
-    left, right = page_frame.picture_and_detail("probe")
+    left, right = page_frame.main_and_detail("probe")
     with left:
         name = _choose(found)
         rows = sorted((row for row in found if row.name == name), key=_place)
@@ -63,7 +63,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         _verdicts(rows)
         if not ws.read_only:
             with st.container(border=True):
-                contamination_form.form(ws, busy=busy)
+                contamination_form.panel(ws, busy=busy)
 
 
 def _place(row: ProbeRow) -> tuple[str, bool]:
@@ -76,7 +76,7 @@ def _choose(found: Sequence[ProbeRow]) -> str:
     """Draw the choice of the probe, by default the newest."""
     names = list(dict.fromkeys(row.name for row in found))
     if len(names) == 1:
-        st.markdown(f"**{plain(names[0])}**")
+        st.markdown(f"**{escape(names[0])}**")
         return names[0]
     if (asked := st.session_state.get("probe_asked")) in names:  # select the probe started last once it has results
         st.session_state[PICKED] = asked
@@ -101,10 +101,10 @@ def _picture(rows: Sequence[ProbeRow]) -> None:
         key="probe_figure",
     )
     for covers, written in dict.fromkeys((row.about.get("covers_said", ""), row.about.get("written_said", "")) for row in rows):
-        st.caption(f"Loss on {plain(covers)}. Texts are formatted as {plain(written)}.")
+        st.caption(f"Loss on {escape(covers)}. Texts are formatted as {escape(written)}.")
     if len(published):
         said = "The paper does not state which tokens its loss covers, so only the deltas are comparable."
-        st.caption(f":material/article: Gray: {plain(MARK)} {said}")
+        st.caption(f":material/article: Gray: {escape(MARK)} {said}")
 
 
 def _table(rows: Sequence[ProbeRow]) -> None:
@@ -154,9 +154,9 @@ def _verdicts(rows: Sequence[ProbeRow]) -> None:
     """Draw the verdicts with their numbers, and the data used."""
     st.markdown("**Verdict**")
     for verdict in verdicts(rows):
-        st.markdown(f"{ICONS[verdict.level]} {plain(verdict.said)}")
+        st.markdown(f"{ICONS[verdict.level]} {escape(verdict.said)}")
         if verdict.numbers:
-            st.caption(plain(verdict.numbers))
+            st.caption(escape(verdict.numbers))
     newest = max(rows, key=lambda row: row.at)
     if set(SCRIPTED) & {
         teacher for row in rows for teacher in row.about.get("files", {}).get("alike", {}).get("written_by", ())
@@ -170,10 +170,10 @@ def _verdicts(rows: Sequence[ProbeRow]) -> None:
     with st.expander("Data", icon=":material/description:"):
         for role, file in files.items():
             st.markdown(
-                f"{labels[role]}: {plain(shorten(str(file.get('source', '')), 120))}, {plural(file.get('held', 0), 'row')}"
+                f"{labels[role]}: {escape(shorten(str(file.get('source', '')), 120))}, {plural(file.get('held', 0), 'row')}"
             )
             if by := file.get("written_by"):
-                st.caption(f"Written by {plain(', '.join(by))}.")
+                st.caption(f"Written by {escape(', '.join(by))}.")
             if sha := file.get("sha256"):
                 st.caption(f"SHA-256 {sha[:16]}…", help=sha)
         drawn = newest.about.get("sample")

@@ -8,13 +8,13 @@ from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, label
 from glan_core.evaluation.contamination.probe_job import check
 from glan_core.evaluation.contamination.settings import ProbeFile, ProbeSettings
 from glan_core.formatting import plural
-from glan_core.models.model_specs import specs_of, title_of
+from glan_core.models.model_specs import list_specs, model_title
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
-from pages.components.dataset.checks import initially
+from pages.components.dataset import checks
 from pages.components.evaluate import lookalikes
 from pages.components.shared import job_panel
-from pages.components.shared.untrusted_text import fault
+from pages.components.shared.untrusted_text import show_error
 
 COVERS = {"answer": "Answer", "question": "Question", "both": "Both"}
 WRITTEN = {"plain": "Plain text", "chat": "Chat template"}
@@ -26,7 +26,7 @@ COVERED = {
 UPLOADS = "probe_uploads"
 
 
-def form(ws: Workspace, *, busy: bool) -> None:
+def panel(ws: Workspace, *, busy: bool) -> None:
     """Draw the form with its start button."""
     st.markdown("**Probe models**")
     models = _models(ws)
@@ -56,8 +56,8 @@ def _hint(test: str | None) -> str:
 
 def _models(ws: Workspace) -> tuple[str, ...]:
     """Draw the choice of models, by default the newest tuned model and its base."""
-    options = specs_of(ws)
-    key = initially(_key("models"), options[:2])
+    options = list_specs(ws)
+    key = checks.initial_value(_key("models"), options[:2])
     return tuple(st.multiselect(
         "Models", list(dict.fromkeys([*options, *st.session_state[key]])), format_func=_title, key=key, accept_new_options=True,
         placeholder="Select, or enter local:FOLDER",
@@ -66,7 +66,7 @@ def _models(ws: Workspace) -> tuple[str, ...]:
 
 
 def _title(spec: str) -> str:
-    return title_of(spec) if spec.partition(":")[0] in ("tuned", "base", "local") else spec
+    return model_title(spec) if spec.partition(":")[0] in ("tuned", "base", "local") else spec
 
 
 def _files(ws: Workspace) -> tuple[str | None, str | None, str | None]:
@@ -96,7 +96,7 @@ def _adding(ws: Workspace, test: str | None, columns: dict, *, busy: bool) -> No
     with st.popover("Add file", icon=":material/upload_file:"):
         _upload(ws)
     with st.popover("Generate look-alikes", icon=":material/edit_note:"):
-        lookalikes.writer(ws, test and _source(test, columns), busy=busy)
+        lookalikes.panel(ws, test and _source(test, columns), busy=busy)
 
 
 def _upload(ws: Workspace) -> None:
@@ -111,7 +111,7 @@ def _upload(ws: Workspace) -> None:
         try:
             path = store_benchmark(ws, file.name, file, st.session_state.get(_key("question"), "").strip() or None)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         st.session_state[UPLOADS] = st.session_state.get(UPLOADS, 0) + 1
         st.session_state.probe_added = (role, str(path))
@@ -121,20 +121,20 @@ def _upload(ws: Workspace) -> None:
 def _settings() -> tuple[dict, dict]:
     """Draw the loss settings and file columns; returns both as settings."""
     covers = st.segmented_control(
-        "Loss on", list(COVERS), format_func=COVERS.get, key=initially(_key("covers"), "answer"), required=True
+        "Loss on", list(COVERS), format_func=COVERS.get, key=checks.initial_value(_key("covers"), "answer"), required=True
     )
     with st.expander("More", icon=":material/tune:"):
         written = st.segmented_control(
-            "Format", list(WRITTEN), format_func=WRITTEN.get, key=initially(_key("written"), "plain"), required=True,
+            "Format", list(WRITTEN), format_func=WRITTEN.get, key=checks.initial_value(_key("written"), "plain"), required=True,
             help="Plain text: question, line break, answer, as in the benchmark's file. Chat template: as the model is prompted.",
         )  # fmt: skip
         with st.grid(2, gap="small", min_column_width=110):
             sample = st.number_input(
-                "Rows per split", 2, 1_000_000, key=initially(_key("sample"), ProbeSettings.model_fields["sample"].default),
+                "Rows per split", 2, 1_000_000, key=checks.initial_value(_key("sample"), ProbeSettings.model_fields["sample"].default),
                 help="Seeded sample; a larger sample includes the smaller one.",
             )  # fmt: skip
-            longest = st.number_input("Max tokens per row", 16, 131_072, key=initially(_key("max_length"), 1024))
-            seed = st.number_input("Seed", 0, 2**31 - 1, key=initially(_key("seed"), 0))
+            longest = st.number_input("Max tokens per row", 16, 131_072, key=checks.initial_value(_key("max_length"), 1024))
+            seed = st.number_input("Seed", 0, 2**31 - 1, key=checks.initial_value(_key("seed"), 0))
         question = st.text_input("Question column", key=_key("question"), placeholder="detected").strip()
         answer = st.text_input(
             "Answer column", key=_key("answer"), placeholder="detected", help="Use dots for nested columns: answers.text"
@@ -161,8 +161,8 @@ def _begin(ws: Workspace, values: dict) -> None:
         with st.spinner("Checking files …"):
             check(ws, settings)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
-    job_panel.begin(ws, settings, title=f"Probe {settings.name}")
+    job_panel.start_jobs(ws, settings, title=f"Probe {settings.name}")
     st.session_state.probe_asked = settings.name
     st.rerun()

@@ -16,7 +16,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
 from pages.components.shared import job_panel, page_frame, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 WORKSPACE = "workspace"
 PICKED = "picked_test"
@@ -26,10 +26,10 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> list[GlanTest]:
     """Draw the tests with the selected one and the forms; returns the tests."""
     st.markdown("**Tests**")
     if error := st.session_state.pop("test_error", None):
-        fault(error)
-    busy = job_panel.progress(ws, "glan-test")
+        show_error(error)
+    busy = job_panel.show_progress(ws, "glan-test")
     if not busy:
-        row_choice.outcome(ws, "glan-test")
+        row_choice.last_result(ws, "glan-test")
     found = list_tests(ws)
     if found:
         _detail(ws, tree, _table(found))
@@ -46,7 +46,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> list[GlanTest]:
 
 def _table(found: list[GlanTest]) -> GlanTest:
     names = [test.name for test in found]
-    at, picking = page_frame.one_picked(f"tests_{len(found)}_{int(found[0].created_at)}", names, PICKED)
+    at, picking = page_frame.single_row_selection(f"tests_{len(found)}_{int(found[0].created_at)}", names, PICKED)
     st.dataframe(
         pd.DataFrame({
             "name": names, "questions": [test.number for test in found], "disciplines": [len(test.disciplines) for test in found],
@@ -66,8 +66,8 @@ def _table(found: list[GlanTest]) -> GlanTest:
 
 def _detail(ws: Workspace, tree: nx.DiGraph, test: GlanTest) -> None:
     st.caption(
-        f"**{plain(test.name)}** · {plain(test.source)}, seed {test.seed} · created {exact(test.created_at)}  \n"
-        f"{plain(test.hash[:30])}… · excludes training rows from similarity {test.threshold:.2f}"
+        f"**{escape(test.name)}** · {escape(test.source)}, seed {test.seed} · created {exact(test.created_at)}  \n"
+        f"{escape(test.hash[:30])}… · excludes training rows from similarity {test.threshold:.2f}"
     )
     with st.container(horizontal=True, gap="small"):
         st.download_button(
@@ -80,7 +80,10 @@ def _detail(ws: Workspace, tree: nx.DiGraph, test: GlanTest) -> None:
                     "Its questions can then be used for training. Answers and verdicts are kept but cannot be read without the test."
                 )
                 st.button(
-                    f"Remove {plain(test.name)} permanently", key="remove_test", on_click=_do, args=(remove_test, ws, test.name)
+                    f"Remove {escape(test.name)} permanently",
+                    key="remove_test",
+                    on_click=_do,
+                    args=(remove_test, ws, test.name),
                 )
 
 
@@ -105,7 +108,7 @@ def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], *, busy: boo
             disabled=source != WORKSPACE, help="Keeps enough training data in small disciplines.",
         )  # fmt: skip
         if focus:
-            st.caption(f":material/filter_alt: Only {plain(tree.nodes[focus]['node'].name)} (focus).")
+            st.caption(f":material/filter_alt: Only {escape(tree.nodes[focus]['node'].name)} (focus).")
         values = {
             "name": name.strip() or _free_name(found), "questions": per, "seed": seed, "max_share": share / 100,
             "snapshot": None if source == WORKSPACE else source,
@@ -114,10 +117,10 @@ def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], *, busy: boo
         try:
             settings = read_settings(GlanTestSettings, values)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         st.button(
-            "Create test", icon=":material/lock:", key="freeze_test", disabled=busy, on_click=job_panel.begin, args=(ws, settings),
+            "Create test", icon=":material/lock:", key="freeze_test", disabled=busy, on_click=job_panel.start_jobs, args=(ws, settings),
             kwargs={"title": f"GLAN-Test {settings.name}"}, type="secondary" if found else "primary",
         )  # fmt: skip
 
@@ -155,7 +158,7 @@ def _import(ws: Workspace, file, name: str) -> None:
         st.session_state.test_error = error
     else:
         st.session_state[PICKED] = test.name
-        st.toast(f"Imported {plural(test.number, 'question')} as {plain(test.name)}.", icon=":material/check:")
+        st.toast(f"Imported {plural(test.number, 'question')} as {escape(test.name)}.", icon=":material/check:")
 
 
 def _do(act, *args) -> None:

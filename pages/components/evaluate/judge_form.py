@@ -11,14 +11,14 @@ from glan_core.evaluation.judge.pairwise import plan_judging
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
 from glan_core.formatting import duration, money, number, short, span
 from glan_core.generation.plan import Plan
-from glan_core.models.model_specs import specs_of
+from glan_core.models.model_specs import list_specs
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, run_rows
 from pages.components.dataset import row_choice
 from pages.components.evaluate import glan_tests
 from pages.components.shared import page_frame, plan_panel, run_table, teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 KIND = "judge-models"
 OPEN = ("queued", "running", "paused", "failed", "lost")
@@ -40,9 +40,9 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         last = next((run for run in run_rows.runs(ws.db, 40) if run.kind == KIND), None)
         state = last and runs.state_of(last)
         if state in OPEN:
-            run_table.live(ws, last.id)
+            run_table.run_panel(ws, last.id)
         else:
-            row_choice.outcome(ws, KIND)
+            row_choice.last_result(ws, KIND)
             if state == "finished":
                 st.button("View results", icon=":material/insights:", on_click=_ask_for, args=("Results",), key="see_result")
         if not tests:
@@ -62,7 +62,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
         st.session_state.run_eval_test = names[0]
     st.selectbox("Test", names, key="run_eval_test", format_func=lambda name: _test_words(tests[names.index(name)]))
     test = tests[names.index(st.session_state.run_eval_test)]
-    known = specs_of(ws)
+    known = list_specs(ws)
     with st.grid(2, gap="small", min_column_width=220):
         ours = _model("Model A", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
         beside = known[1] if len(known) > 1 else REFERENCE
@@ -85,7 +85,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
     )  # fmt: skip
     focus = url_state.focus()
     if focus:
-        st.caption(f":material/filter_alt: Only questions of {plain(tree.nodes[focus]['node'].name)} (focus).")
+        st.caption(f":material/filter_alt: Only questions of {escape(tree.nodes[focus]['node'].name)} (focus).")
     if values is None or ours is None or other is None:
         return
     own = {"test": test.name, "ours": ours, "other": other, "questions": per, "answer_tokens": tokens, "budget_usd": budget,
@@ -94,7 +94,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
         settings = read_settings(PairwiseJudgeSettings, values | own)
         made = plan_judging(ws, settings)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     _start(ws, settings, made)
 
@@ -131,12 +131,12 @@ def _start(ws: Workspace, settings: PairwiseJudgeSettings, made: Plan) -> None:
             span(tuple(map(duration, made.seconds))) if calls else "–",
             help="A rough estimate if local models generate the answers.",
         )
-    label = f"Start judging · {plan_panel.cost_of(made)}" if calls else "All questions are judged"
+    label = f"Start judging · {plan_panel.cost_label(made)}" if calls else "All questions are judged"
     if st.button(label, type="primary", icon=":material/gavel:", key="start_judging_models", disabled=not calls):
         try:
             name = f"{title(settings.ours)} vs {title(settings.other)} on {settings.test}"
             runs.start(ws, KIND, name, settings, teacher_form.environment(), made.as_dict())
         except GlanError as error:
-            fault(error)
+            show_error(error)
         else:
             st.rerun()

@@ -12,9 +12,8 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view
-from pages.components.evaluate.match_view import PICKED, signed
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 LABELS = {
     "gsm8k": "GSM8K", "math": "MATH", "humaneval": "HumanEval", "mbpp": "MBPP", "bbh": "BBH", "arc_easy": "ARC-E",
@@ -34,7 +33,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
              tuple((s.at, s.score) for s in scores[:1]), tuple(test.hash for test in list_tests(ws)))  # fmt: skip
     frame = _board(ws, str(ws.folder), state)
     paper = st.toggle("Show paper results", key="evaluate_with_paper", help=published_results.MARK)
-    left, right = page_frame.picture_and_detail("board")
+    left, right = page_frame.main_and_detail("board")
     with left:
         picked = _table(frame, paper=paper)
     with right:
@@ -58,7 +57,7 @@ def _nothing(ws: Workspace, tree: nx.DiGraph) -> None:
     if not pairs:
         st.caption("The first step is to generate questions with a run.")
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-            url_state.go("pages/runs.py")
+            url_state.open_page("pages/runs.py")
     elif not tests:
         st.caption(
             "Create a held-out test before you create the training snapshot, so that models can be tested on unseen questions."
@@ -69,7 +68,7 @@ def _nothing(ws: Workspace, tree: nx.DiGraph) -> None:
     else:
         st.caption(f"{plural(len(tests), 'test')} created. The next step is to train a model.")
         if st.button("Train a model", type="primary", icon=":material/model_training:"):
-            url_state.go("pages/train.py")
+            url_state.open_page("pages/train.py")
 
 
 def _table(frame: pd.DataFrame, *, paper: bool) -> str:
@@ -86,7 +85,7 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         rows = [{"title": f"{PAPER}{name}", **{b: row.get(b) for b in benchmarks}} for name, row in of_paper.iterrows()]
         shown = pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
     names = frame["model"].tolist()
-    at, picking = page_frame.one_picked(f"board_{len(names)}_{paper}", names, "evaluate_model")
+    at, picking = page_frame.single_row_selection(f"board_{len(names)}_{paper}", names, "evaluate_model")
     st.dataframe(
         shown, **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",
@@ -117,20 +116,20 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
 def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
     """Draw the selected model with its matches."""
     row = frame.set_index("model").loc[picked]
-    st.subheader(plain(row["title"]), anchor=False)
+    st.subheader(escape(row["title"]), anchor=False)
     if pd.notna(row["difference"]):
         between = f" ({row['low']:+.2f} to {row['high']:+.2f})" if pd.notna(row["low"]) else ""
         st.markdown(
-            f"**{signed(row['difference'])}**{between} vs {plain(row['beside'])}, on {plural(int(row['judged']), 'question')}"
+            f"**{match_view.format_signed(row['difference'])}**{between} vs {escape(row['beside'])}, on {plural(int(row['judged']), 'question')}"
         )
     if pd.notna(row["delta_percent"]):
-        st.caption(f"Contamination: Δ {row['delta_percent']:+.1f} % on {plain(row['probe'])}, the largest of its probes.")
+        st.caption(f"Contamination: Δ {row['delta_percent']:+.1f} % on {escape(row['probe'])}, the largest of its probes.")
     mine = [match for match in match_rows.matches(ws.db) if picked in (match.ours, match.other)]
     if mine:
         st.caption(f"{plural(len(mine), 'match', 'matches')}, newest first")
     for match in mine[:6]:
         st.button(
-            plain(match_view.names(match)), key=f"open_{match.id}", icon=":material/insights:", type="tertiary", on_click=_open,
+            escape(match_view.label(match)), key=f"open_{match.id}", icon=":material/insights:", type="tertiary", on_click=_open,
             args=(match.id,),
         )  # fmt: skip
     if not mine and not ws.read_only:
@@ -141,8 +140,8 @@ def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
             st.rerun()
     if row["kind"] == "tuned" and st.button("Open model", icon=":material/deployed_code:"):
         st.session_state.model = picked.partition(":")[2]
-        url_state.go("pages/models.py")
+        url_state.open_page("pages/models.py")
 
 
 def _open(match_id: str) -> None:
-    st.session_state.update({PICKED: match_id, "evaluate_asked": "Results"})
+    st.session_state.update({match_view.PICKED: match_id, "evaluate_asked": "Results"})

@@ -12,9 +12,9 @@ from glan_core.generation.plan import Plan
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from glan_core.workspace.homework_rows import SCRIPTED
-from pages.components.dataset.checks import initially
+from pages.components.dataset import checks
 from pages.components.shared import plan_panel, teacher_form
-from pages.components.shared.untrusted_text import fault
+from pages.components.shared.untrusted_text import show_error
 
 ABOUT = (
     "A teacher writes a new problem of the same kind, with its answer, for sampled rows of the test split; one call per row."
@@ -23,7 +23,7 @@ PLANNED = "lookalikes_planned"  # (workspace and settings, plan) of the last pla
 NUMBER = LookalikeSettings.model_fields["number"].default
 
 
-def writer(ws: Workspace, test: dict | None, *, busy: bool) -> None:
+def panel(ws: Workspace, test: dict | None, *, busy: bool) -> None:
     """Draw the form for the selected test split; `test` is its `ProbeFile` as a dict."""
     st.caption(ABOUT)
     if test is None or not is_local(ProbeFile(**test)):
@@ -38,7 +38,7 @@ def writer(ws: Workspace, test: dict | None, *, busy: bool) -> None:
         "Look-alikes",
         2,
         100_000,
-        key=initially("run_alike_number", NUMBER),
+        key=checks.initial_value("run_alike_number", NUMBER),
         help="Rows are sampled with a seed; a larger number includes a smaller one.",
     )
     budget = st.number_input(
@@ -51,7 +51,7 @@ def writer(ws: Workspace, test: dict | None, *, busy: bool) -> None:
             LookalikeSettings, {**values, "name": name, "source": test, "number": int(number), "budget_usd": budget}
         )
     except GlanError as error:
-        fault(error)
+        show_error(error)
         settings = None
     state = settings and (str(ws.folder), settings.model_dump_json(), busy)
     planned = st.session_state.get(PLANNED)
@@ -66,7 +66,7 @@ def _plan(ws: Workspace, settings: LookalikeSettings, state: tuple) -> None:
     try:
         made = plan_lookalikes(ws, settings)
     except GlanError as error:
-        fault(error)
+        show_error(error)
     else:
         st.session_state[PLANNED] = (state, made)
         st.rerun()
@@ -82,12 +82,12 @@ def _start(ws: Workspace, settings: LookalikeSettings, made: Plan) -> None:
         st.metric("Calls", short(calls))
         st.metric("Price", money(made.usd), help=made.basis)
         st.metric("Time", span(tuple(map(duration, made.seconds))))
-    if st.button(f"Start · {plan_panel.cost_of(made)}", icon=":material/play_arrow:", key="start_lookalikes"):
+    if st.button(f"Start · {plan_panel.cost_label(made)}", icon=":material/play_arrow:", key="start_lookalikes"):
         try:
             title = f"{plural(calls, 'look-alike')} by {settings.teacher}"
             runs.start(ws, settings.kind, title, settings, teacher_form.environment(), made.as_dict())
         except GlanError as error:
-            fault(error)
+            show_error(error)
         else:
             st.session_state.pop(PLANNED, None)
             st.session_state.probe_added = ("alike", str(file_of(ws, settings.name)))

@@ -14,9 +14,8 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
 from pages.components.evaluate import match_view
-from pages.components.evaluate.match_view import Seen, signed
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain, scripted_mark
+from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 SHOWN = {
     "all": "All", "won": "Won", "tied": "Tied", "lost": "Lost", "apart": "Orders disagree", "missing": "Not judged",
@@ -28,11 +27,11 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the questions of the match and the selected one."""
     match = match_view.choose(ws)
     if match is None:
-        match_view.nothing(
+        match_view.empty_state(
             "No verdicts yet. The questions of a match are listed here with both answers and both verdicts.", "quiz"
         )
         return
-    seen = match_view.look(ws, match)
+    seen = match_view.statistics_of(ws, match)
     if seen is None:
         return
     frame = _filtered(tree, seen)
@@ -46,7 +45,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         _reading(ws, match, id)
 
 
-def _filtered(tree: nx.DiGraph, seen: Seen) -> pd.DataFrame:
+def _filtered(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> pd.DataFrame:
     frame, focus = seen.frame, url_state.focus()
     if focus:
         frame = frame[frame["discipline"].isin(hierarchy.disciplines_under(tree, focus))]
@@ -70,7 +69,7 @@ def _table(frame: pd.DataFrame) -> str:
     """Draw the questions, lowest difference first; returns the selected id."""
     shown = frame.head(PAGE)
     ids = shown["item"].tolist()
-    at, picking = page_frame.one_picked(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
+    at, picking = page_frame.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
     st.dataframe(
         pd.DataFrame({
             "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
@@ -95,10 +94,10 @@ def _reading(ws: Workspace, match: Match, id: str) -> None:
     try:
         item = match_view.item(ws, match, id)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
-    place = " › ".join(plain(shorten(name, 40)) for name in (*item.taxonomy, item.subject) if name) or plain(item.skill)
-    st.caption(" · ".join(part for part in (place, plain(item.level)) if part))
+    place = " › ".join(escape(shorten(name, 40)) for name in (*item.taxonomy, item.subject) if name) or escape(item.skill)
+    st.caption(" · ".join(part for part in (place, escape(item.level)) if part))
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(item.question))
     with st.grid(2, gap="small", min_column_width=300):
@@ -112,7 +111,7 @@ def _reading(ws: Workspace, match: Match, id: str) -> None:
 
 
 def _answer(ws: Workspace, match: Match, item: GlanTestItem, stage: str, spec: str, key: str) -> None:
-    st.markdown(f"**{plain(title(spec))}**")
+    st.markdown(f"**{escape(title(spec))}**")
     if key == REFERENCE:
         st.markdown(model_markdown(item.reference))
         return
@@ -120,7 +119,7 @@ def _answer(ws: Workspace, match: Match, item: GlanTestItem, stage: str, spec: s
     if answer is None:
         st.caption("No answer yet.")
         return
-    scripted_mark(answer.teacher)
+    scripted_badge(answer.teacher)
     st.markdown(model_markdown(answer.text) if answer.text.strip() else f"*{NOTHING}*")
 
 
@@ -135,15 +134,17 @@ def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
                 work = verdict_work(match.id, item.id, swapped)
                 failed = match_rows.failed(ws.db, VERDICT, [work]).get(work)
                 st.markdown(f"**{settings}** · no verdict")
-                st.caption(f"{plain(failed[1])}" if failed else "Not judged yet.")
+                st.caption(f"{escape(failed[1])}" if failed else "Not judged yet.")
                 if failed and failed[2]:
                     st.code(failed[2][:2000], language=None, wrap_lines=True)
 
 
 def _verdict(verdict: Verdict, settings: str) -> None:
-    said = f"**{settings}** · A {verdict.ours:g}, B {verdict.other:g} · {signed(verdict.ours - verdict.other)}"
+    said = (
+        f"**{settings}** · A {verdict.ours:g}, B {verdict.other:g} · {match_view.format_signed(verdict.ours - verdict.other)}"
+    )
     if verdict.aspects:
         said += "  \n" + " · ".join(f"{name} {a:g} / {b:g}" for name, (a, b) in verdict.aspects.items())
     st.markdown(said.replace("+", r"\+"))
     if verdict.comment:
-        st.caption(plain(shorten(verdict.comment, 600)))
+        st.caption(escape(shorten(verdict.comment, 600)))

@@ -22,9 +22,8 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.evaluate.match_view import PARTS, STRATEGIES, Seen, signed
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 COLORED = ("Score difference", "Training pairs")
 FEWEST = 3  # disciplines required for a correlation
@@ -35,27 +34,27 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the numbers of a match, the taxonomy with the selection, and the breakdowns."""
     match = match_view.choose(ws)
     if match is None:
-        match_view.nothing(
+        match_view.empty_state(
             "No verdicts yet. Score differences by discipline are shown here once a judge has compared two models: create a held-out "
             "test, then judge a tuned model against its base model.", "gavel",
         )  # fmt: skip
         return
-    seen = match_view.look(ws, match)
+    seen = match_view.statistics_of(ws, match)
     if seen is None:
         return
     match_view.figures(seen)
     if not seen.outcome.judged:
         st.info("No question has both verdicts yet.", icon=":material/hourglass_empty:")
         return
-    by_discipline = match_view.parts(seen, "discipline")
+    by_discipline = match_view.outcome_by(seen, "discipline")
     if len(by_discipline):
-        left, right = page_frame.picture_and_detail("match")
+        left, right = page_frame.main_and_detail("match")
         with left:
             _rings(ws, tree, by_discipline)
         with right:
             _picked(ws, tree, seen)
     else:
-        match_view.trust(ws, match)
+        match_view.validity(ws, match)
     left, right = page_frame.two_halves()
     with left:
         _bars(tree, seen)
@@ -103,19 +102,19 @@ def _middle(tree: nx.DiGraph, focus: str | None) -> str:
     return focus if node.kind != "discipline" else node.parent_id or ALL
 
 
-def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
+def _picked(ws: Workspace, tree: nx.DiGraph, seen: match_view.MatchStatistics) -> None:
     """Draw the difference in focus, and its disciplines."""
     focus = url_state.focus()
     below = set(hierarchy.disciplines_under(tree, focus))
     frame = seen.frame[seen.frame["discipline"].isin(below)] if focus else seen.frame
     found = match_statistics.outcome(frame)
-    st.subheader(plain(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
+    st.subheader(escape(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
     if not found.judged:
         st.caption("No judged questions here.")
     else:
         between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
-        st.markdown(f"**{signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
-        ours, other = (plain(title(spec)) for spec in (seen.match.ours, seen.match.other))
+        st.markdown(f"**{match_view.format_signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
+        ours, other = (escape(title(spec)) for spec in (seen.match.ours, seen.match.other))
         st.caption(
             f"A ({ours}): mean {found.ours:.2f} · B ({other}): mean {found.other:.2f} · {number(found.wins)} wins, {number(found.ties)} ties, "
             f"{number(found.losses)} losses"
@@ -123,8 +122,8 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: Seen) -> None:
         if st.button("Read questions", icon=":material/quiz:", width="stretch"):
             st.session_state.evaluate_asked = "Questions"
             st.rerun()
-        _disciplines(tree, match_view.parts(seen, "discipline", tuple(sorted(below)) if focus else None))
-    match_view.trust(ws, seen.match)
+        _disciplines(tree, match_view.outcome_by(seen, "discipline", tuple(sorted(below)) if focus else None))
+    match_view.validity(ws, seen.match)
 
 
 def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
@@ -159,24 +158,24 @@ def _name(tree: nx.DiGraph, id: str) -> str:
     return tree.nodes[id]["node"].name if id in tree else id
 
 
-def _bars(tree: nx.DiGraph, seen: Seen) -> None:
+def _bars(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> None:
     """Draw the difference by a property of the questions, with the paper's results if available."""
-    there = [part for part in PARTS if (seen.frame[part] != "").any()]
+    there = [part for part in match_view.PARTS if (seen.frame[part] != "").any()]
     if st.session_state.get("evaluate_by") not in there:
         st.session_state.evaluate_by = there[0]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        part = st.selectbox("By", there, format_func=PARTS.get, key="evaluate_by", width=180)
+        part = st.selectbox("By", there, format_func=match_view.PARTS.get, key="evaluate_by", width=180)
         paper = part in ("group", "discipline") and st.toggle(
             "Show paper results", key="evaluate_paper", help=published_results.MARK
         )
-    table = match_view.parts(seen, part)
+    table = match_view.outcome_by(seen, part)
     of_paper = None
     if paper:
         of_paper = published_results.glan_test_by_field() if part == "group" else published_results.glan_test_by_discipline()
         of_paper = of_paper[list(published_results.OTHERS.values())]
     names = {
         "discipline": {id: _name(tree, id) for id in table["discipline"]} if part == "discipline" else {},
-        "strategy": STRATEGIES,
+        "strategy": match_view.STRATEGIES,
     }
     st.plotly_chart(
         difference_bars(table, part, page_frame.figure_style(), names.get(part), of_paper), key="evaluate_bars",
@@ -231,7 +230,7 @@ def _training_rows(ws: Workspace, match: Match) -> dict[str, int]:
         return {}
 
 
-def _aspects(ws: Workspace, seen: Seen) -> None:
+def _aspects(ws: Workspace, seen: match_view.MatchStatistics) -> None:
     """Draw the mean scores by aspect, if the judge gave any."""
     match, aspects = seen.match, match_view.aspects(ws, seen)
     if not aspects:

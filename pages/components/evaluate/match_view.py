@@ -14,7 +14,7 @@ from glan_core.evaluation.judge.match_statistics import Missing, Outcome
 from glan_core.formatting import ago, number, plural, shorten
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 PICKED = "match"
 PARTS = {
@@ -24,7 +24,7 @@ STRATEGIES = {"single": "one class session", "pair": "two class sessions"}
 
 
 @dataclass(frozen=True)
-class Seen:
+class MatchStatistics:
     """A match with its questions (`match_statistics.item_frame`), outcome and gaps."""
 
     match: Match
@@ -34,7 +34,7 @@ class Seen:
     state: tuple
 
 
-def names(match: Match) -> str:
+def label(match: Match) -> str:
     """Return the label of a match: 'maths vs maths before tuning · first · scripted judge'."""
     judge = "scripted judge" if match.judge == "scripted" else match.judge
     return f"{title(match.ours)} vs {title(match.other)} · {match.test_name} · {judge}"
@@ -49,13 +49,13 @@ def choose(ws: Workspace) -> Match | None:
     picked = picked if picked in found else next(iter(found))
     chosen = st.selectbox(
         "Match", list(found), index=list(found).index(picked), width=620, label_visibility="collapsed",
-        format_func=lambda id: shorten(names(found[id]), 110),
+        format_func=lambda id: shorten(label(found[id]), 110),
     )  # fmt: skip
     st.session_state[PICKED] = st.query_params[PICKED] = chosen
     return found[chosen]
 
 
-def nothing(told: str, icon: str) -> None:
+def empty_state(told: str, icon: str) -> None:
     """Draw the empty state with a button to the Judge view."""
     st.info(told, icon=f":material/{icon}:")
     if st.button("Judge two models", type="primary", icon=":material/gavel:"):
@@ -63,23 +63,23 @@ def nothing(told: str, icon: str) -> None:
         st.rerun()
 
 
-def look(ws: Workspace, match: Match) -> Seen | None:
+def statistics_of(ws: Workspace, match: Match) -> MatchStatistics | None:
     """Return the statistics of a match, or None after showing the error if its test was removed."""
     state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at
     try:
         frame, found, gaps = _seen(ws, state)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return None
-    return Seen(match, frame, found, gaps, state)
+    return MatchStatistics(match, frame, found, gaps, state)
 
 
-def parts(seen: Seen, column: str, disciplines: tuple[str, ...] | None = None) -> pd.DataFrame:
+def outcome_by(seen: MatchStatistics, column: str, disciplines: tuple[str, ...] | None = None) -> pd.DataFrame:
     """Return the outcome by a column (`match_statistics.by`), of all questions or of some disciplines."""
     return _parts(seen.frame, (*seen.state, column, disciplines))
 
 
-def aspects(ws: Workspace, seen: Seen) -> dict[str, tuple[float, float]]:
+def aspects(ws: Workspace, seen: MatchStatistics) -> dict[str, tuple[float, float]]:
     """Return the mean scores of both sides by aspect."""
     return _aspects(ws, seen.state)
 
@@ -116,12 +116,12 @@ def _seen(_ws: Workspace, state: tuple) -> tuple[pd.DataFrame, Outcome, Missing]
     return frame, match_statistics.outcome(frame), match_statistics.missing(_ws, match, frame)
 
 
-def figures(seen: Seen) -> None:
+def figures(seen: MatchStatistics) -> None:
     """Draw the outcome in numbers."""
     found, gaps = seen.outcome, seen.missing
     with st.grid(5, gap="small", min_column_width=120):
         st.metric(
-            "Difference", signed(found.difference), help="avg_score(A) − avg_score(B), scores from 1 to 10, over both orders of all "
+            "Difference", format_signed(found.difference), help="avg_score(A) − avg_score(B), scores from 1 to 10, over both orders of all "
             "judged questions. Above 0, A is better. This is the paper's metric.",
         )  # fmt: skip
         between = f"{found.low:+.2f} to {found.high:+.2f}" if found.low is not None else "–"
@@ -157,44 +157,46 @@ def _counted(gaps: Missing, ours: str, other: str) -> None:
             if count:
                 parts.append(f"{plural(count, 'answer')} of {shorten(who, 40)} {what}")
     if parts:
-        st.caption(f":material/info: Included: {plain('; '.join(parts))}.")
+        st.caption(f":material/info: Included: {escape('; '.join(parts))}.")
 
 
-def trust(ws: Workspace, match: Match) -> None:
+def validity(ws: Workspace, match: Match) -> None:
     """Draw the validity of a match: overlap of the training data with the test, identical models, weights."""
     about = match.about
     for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
         given = about.get("given_away", {}).get(stage) or {}
         if given.get("number"):
             st.warning(
-                f"{plain(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of "
-                f"{number(given['rows'])} in {plain(given['snapshot'])}), so its score is inflated. Create a test before the training "
+                f"{escape(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of "
+                f"{number(given['rows'])} in {escape(given['snapshot'])}), so its score is inflated. Create a test before the training "
                 "snapshot, or from the snapshot's validation split.", icon=":material/warning:",
             )  # fmt: skip
         elif "number" in given:
             st.caption(
-                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {plain(title(spec))} shares the key "
+                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {escape(title(spec))} shares the key "
                 "concepts of a test question or is a near duplicate of one."
             )
         elif given.get("fault"):
-            st.caption(f":material/help: The training data of {plain(title(spec))} cannot be checked: {plain(given['fault'])}")
+            st.caption(
+                f":material/help: The training data of {escape(title(spec))} cannot be checked: {escape(given['fault'])}"
+            )
     if about.get("same"):
         st.caption(":material/info: A and B are the same model with the same settings: the expected difference is 0.")
     weights = {
         title(spec): about.get("weights", {}).get(stage) or {} for stage, spec in ((OURS, match.ours), (OTHER, match.other))
     }
     hashes = [
-        f"{plain(who)}: {(found.get('adapter') or found['weights']).removeprefix('sha256:')[:12]}"
+        f"{escape(who)}: {(found.get('adapter') or found['weights']).removeprefix('sha256:')[:12]}"
         for who, found in weights.items()
         if found
     ]
     st.caption(
-        f"Test {plain(match.test_name)} ({match.test.removeprefix('sha256:')[:12]}) · judged {ago(match.at)} · temperature "
+        f"Test {escape(match.test_name)} ({match.test.removeprefix('sha256:')[:12]}) · judged {ago(match.at)} · temperature "
         f"{about.get('temperature', 0):g}, max new tokens {number(about.get('tokens', 0))}"
         + (f" · weights {', '.join(hashes)}" if hashes else "")
     )
 
 
-def signed(value: float | None) -> str:
+def format_signed(value: float | None) -> str:
     """Format a difference with its sign, as '+1.24'; a dash for None."""
     return "–" if value is None or value != value else f"{value:+.2f}"

@@ -19,7 +19,7 @@ from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
 from pages.components.shared import job_panel, page_frame, teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 SHARES = "1, 3, 10, 30, 100"
 PICKED = "run_scaling_study"
@@ -28,11 +28,11 @@ NO_TEST = "validation loss only"
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the selected study and the form for a new one."""
-    busy = job_panel.progress(ws, "scaling")
+    busy = job_panel.show_progress(ws, "scaling")
     if not busy:
-        row_choice.outcome(ws, "scaling")
+        row_choice.last_result(ws, "scaling")
     found = scaling_job.studies(ws)
-    left, right = page_frame.picture_and_detail("scaling")
+    left, right = page_frame.main_and_detail("scaling")
     with left:
         if found:
             _study(ws, [settings for settings, _ in found])
@@ -55,7 +55,7 @@ def _study(ws: Workspace, studies: list[ScalingSettings]) -> None:
     try:
         found = scaling_job.points(ws, settings)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     loss, score = scaling_job.loss_curve(found), scaling_job.score_curve(found)
     with st.grid(2, gap="small", min_column_width=300):
@@ -68,7 +68,7 @@ def _study(ws: Workspace, studies: list[ScalingSettings]) -> None:
         if settings.judge is None
         else f" Scores: vs {settings.judge.get('other', 'reference')}, judged by {settings.judge.get('teacher', 'scripted')}."
     )
-    st.caption(plain(f"Snapshot {settings.finetune['snapshot']}, recipe {recipe}, nested subsets.{beside}"))
+    st.caption(escape(f"Snapshot {settings.finetune['snapshot']}, recipe {recipe}, nested subsets.{beside}"))
 
 
 def _picture(what: str, found: list[Point], curve: Curve | None, *, there: bool) -> None:
@@ -88,7 +88,7 @@ def _picture(what: str, found: list[Point], curve: Curve | None, *, there: bool)
                 else ""
             )
             st.caption(
-                f"Fit: {plain(curve.formula)}, R² {curve.r2:.2f}.{few}",
+                f"Fit: {escape(curve.formula)}, R² {curve.r2:.2f}.{few}",
                 help="Least squares; n is the number of training rows.",
             )
 
@@ -121,7 +121,7 @@ def _form(ws: Workspace, *, busy: bool) -> None:
         st.caption("A study trains on a snapshot and measures on its validation split. No snapshots yet.")
         if st.button("Create snapshot", type="primary", icon=":material/photo_camera:"):
             st.session_state.dataset_view = "Snapshots"
-            url_state.go("pages/dataset.py")
+            url_state.open_page("pages/dataset.py")
         return
     if st.session_state.get("run_scaling_snapshot") not in snapshots:
         st.session_state.run_scaling_snapshot = next(iter(snapshots))
@@ -151,7 +151,7 @@ def _form(ws: Workspace, *, busy: bool) -> None:
         settings = read_settings(ScalingSettings, values)
         finetunes = scaling_job.check(ws, settings)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     sizes = ", ".join(number(tune.rows) for tune in finetunes)
     st.caption(f"{plural(len(finetunes), 'model')} on {sizes} rows, trained one after the other as separate runs.")
@@ -162,7 +162,7 @@ def _form(ws: Workspace, *, busy: bool) -> None:
 
 
 def _begin(ws: Workspace, settings: ScalingSettings) -> None:
-    job_panel.begin(ws, settings, title=f"Scaling study {shorten(settings.name, 40)}")
+    job_panel.start_jobs(ws, settings, title=f"Scaling study {shorten(settings.name, 40)}")
     st.session_state.run_scaling_name = ""
     st.session_state.pop(PICKED, None)
 

@@ -12,7 +12,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
 from glan_core.workspace.pair_filter import PairFilter
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 REVIEWS = {"none": "not reviewed", "keep": "kept", "reject": "rejected"}
 ANSWERED = {"answered": "answered", "open": "no answer yet", "failed": "answer failed"}
@@ -24,7 +24,7 @@ LENGTHS = ("shortest", "longest")
 FIELDS = ("words", "review", "strategy", "answered", "level", "teacher", "dropped", "starred", "edited", *LENGTHS)
 
 
-def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callable[[], None]) -> PairFilter:
+def panel(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callable[[], None]) -> PairFilter:
     """Draw the filters into `bar` and the active ones as chips below it; their values are in the URL.
 
     Args:
@@ -53,7 +53,7 @@ def pair_filters(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: 
     return PairFilter(
         None if url_state.focus() is None else tuple(hierarchy.disciplines_under(tree, url_state.focus())), more["strategy"],
         None if failed or more["answered"] is None else more["answered"] == "answered", words,
-        syllabus_id(url_state.subject()) if url_state.subject() else None, url_state.picked("concept"), more["level"],
+        syllabus_id(url_state.subject()) if url_state.subject() else None, url_state.selected("concept"), more["level"],
         more["teacher"], review, bool(more["starred"]), bool(more["edited"]), more["shortest"], more["longest"], failed,
         more["dropped"],
     )  # fmt: skip
@@ -89,7 +89,7 @@ def _more(ws: Workspace, bound: dict) -> dict:
 def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
     """Draw the active filters as chips; a click removes one."""
     said = {name: _said(name, value) for name, value in values.items() if value}
-    concept = url_state.picked("concept")
+    concept = url_state.selected("concept")
     if concept:
         said["concept"] = f"about {curriculum_rows.concept_name(ws.db, concept) or 'a deleted concept'}"
     if not said:
@@ -98,7 +98,7 @@ def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
     def take_off(*names: str) -> None:
         for name in names:
             if name == "concept":
-                url_state.pick(concept=None)
+                url_state.select(concept=None)
             else:
                 clear(name)
         changed()
@@ -106,7 +106,7 @@ def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
     with st.container(horizontal=True, gap="xsmall", key="filter_chips"):
         for name, text in said.items():
             st.button(
-                plain(shorten(text, 40)), icon=":material/close:", key=f"chip_{name}", on_click=take_off, args=(name,),
+                escape(shorten(text, 40)), icon=":material/close:", key=f"chip_{name}", on_click=take_off, args=(name,),
                 help="Remove filter",
             )  # fmt: skip
         if len(said) > 1:

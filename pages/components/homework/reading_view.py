@@ -12,19 +12,18 @@ from glan_core.ids import answer_id
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from glan_core.workspace.homework_rows import Pair
-from pages.components.homework.review import REVIEWED, edit_dialog, write_anew
-from pages.components.shared import url_state
-from pages.components.shared.pair_tags import tags
-from pages.components.shared.untrusted_text import model_markdown, opening, plain, scripted_mark
+from pages.components.homework import review_actions
+from pages.components.shared import pair_tags, url_state
+from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, snippet
 
 FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred": "star", "teacher": "teacher"}
 
 
-def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
+def panel(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     """Draw a pair: question, answer, badges, tags and provenance."""
     links = provenance.chain(ws, pair.question.id)
     above = [link.title for link in links if link.what in hierarchy.KINDS or link.what == "subject"]
-    st.caption(" › ".join(plain(shorten(name, 40)) for name in above))
+    st.caption(" › ".join(escape(shorten(name, 40)) for name in above))
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(pair.question.text))
     if pair.answer is None:
@@ -34,17 +33,17 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
             st.warning("The answer belongs to an earlier version of the question. Edit or regenerate it.")
         with st.container(key="answer"):
             st.markdown(model_markdown(pair.answer))
-    marks(pair)
-    tags(ws, pair.question.seq)
+    badges(pair)
+    pair_tags.panel(ws, pair.question.seq)
     concepts(links)
     with st.container(horizontal=True, gap="small"):
         if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_pair", disabled=ws.read_only):
-            edit_dialog(ws, pair)
+            review_actions.edit_dialog(ws, pair)
         if pair.question.discipline_id in tree:
-            write_anew(ws, pair.question.id, "answer", "1 call")
+            review_actions.regenerate_button(ws, pair.question.id, "answer", "1 call")
     changed = record_rows.events(ws.db, pair.question.id) + record_rows.events(ws.db, answer_id(pair.question.id))
     parts = {
-        "Provenance": lambda: chain(links),
+        "Provenance": lambda: provenance_chain(links),
         "Related questions": lambda: same_concepts(ws, pair),
         "Prompts and replies": lambda: prompts(ws, links),
     }
@@ -56,24 +55,24 @@ def reading(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
                 draw()
 
 
-def marks(pair: Pair) -> None:
+def badges(pair: Pair) -> None:
     """Draw badges for verdict, star and origin."""
     with st.container(horizontal=True, gap="small"):
         if pair.review:
             why = f": {shorten(pair.reason, 40)}" if pair.reason else ""
-            word, color, icon, _ = REVIEWED[pair.review]
-            st.badge(f"{word}{plain(why)}", color=color, icon=icon)
+            word, color, icon, _ = review_actions.REVIEWED[pair.review]
+            st.badge(f"{word}{escape(why)}", color=color, icon=icon)
         if pair.starred:
             st.badge("starred", color="orange", icon=":material/star:")
         if pair.edited:
             st.badge("edited", color="violet", icon=":material/edit:", help="Changed since it was generated; see History.")
         if pair.level:
-            st.badge(plain(shorten(pair.level, 30)), color="gray", help="Level of the subject")
+            st.badge(escape(shorten(pair.level, 30)), color="gray", help="Level of the subject")
         st.badge(
             pair.question.strategy, color="gray",
             help="single: concepts of one class session; pair: concepts of two sessions, for harder questions.",
         )  # fmt: skip
-        scripted_mark(pair.question.teacher)
+        scripted_badge(pair.question.teacher)
 
 
 def concepts(links: list[Link]) -> None:
@@ -82,24 +81,24 @@ def concepts(links: list[Link]) -> None:
         for link in links:
             if link.what == "key concept":
                 st.button(
-                    plain(shorten(link.title, 48)), key=f"about_{link.id}", icon=":material/label:", type="tertiary",
-                    on_click=url_state.pick, kwargs={"concept": link.id}, help="Show all questions about this key concept",
+                    escape(shorten(link.title, 48)), key=f"about_{link.id}", icon=":material/label:", type="tertiary",
+                    on_click=url_state.select, kwargs={"concept": link.id}, help="Show all questions about this key concept",
                 )  # fmt: skip
 
 
-def chain(links: list[Link]) -> None:
+def provenance_chain(links: list[Link]) -> None:
     """Draw the provenance chain from field to answer with the calls of each step."""
     for link in links:
         if link.what == "key concept":
-            st.markdown(f"\u2003• {plain(link.title)}")
+            st.markdown(f"\u2003• {escape(link.title)}")
             continue
-        title = "" if link.what in ("question", "answer") and not link.title else f": **{plain(link.title)}**"
+        title = "" if link.what in ("question", "answer") and not link.title else f": **{escape(link.title)}**"
         st.markdown(f"{link.what.capitalize()}{title}")
         for call in link.calls:
             price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
             st.caption(
-                f"{stage_title(call.stage).capitalize()} by {plain(call.teacher)} · {number(call.tokens_in)} + "
-                f"{number(call.tokens_out)} tokens · {plain(price)} · {call.latency_ms:,} ms · {call.outcome} · {exact(call.at)}"
+                f"{stage_title(call.stage).capitalize()} by {escape(call.teacher)} · {number(call.tokens_in)} + "
+                f"{number(call.tokens_out)} tokens · {escape(price)} · {call.latency_ms:,} ms · {call.outcome} · {exact(call.at)}"
             )
 
 
@@ -111,12 +110,12 @@ def same_concepts(ws: Workspace, pair: Pair) -> None:
     for other in others:
         shared = len(set(other.question.concepts) & set(pair.question.concepts))
         with st.container(border=True, gap="small"):
-            st.markdown(opening(other.question.text, 220))
+            st.markdown(snippet(other.question.text, 220))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(f"{shared} of {len(pair.question.concepts)} key concepts shared")
                 st.button(
                     "Read", key=f"sibling_{other.question.id}", type="tertiary", icon=":material/arrow_forward:",
-                    on_click=url_state.pick, kwargs={"pair": other.question.id},
+                    on_click=url_state.select, kwargs={"pair": other.question.id},
                 )  # fmt: skip
 
 
@@ -127,7 +126,7 @@ def prompts(ws: Workspace, links: list[Link]) -> None:
             continue
         for call in link.calls:
             sampling = f"temperature {call.temperature:g} · top-p {call.top_p:g}"
-            st.markdown(f"**{link.what.capitalize()}** · {plain(call.teacher)} · prompt {call.prompt_version} · {sampling}")
+            st.markdown(f"**{link.what.capitalize()}** · {escape(call.teacher)} · prompt {call.prompt_version} · {sampling}")
             messages = provenance.messages_of(ws, call)
             if messages is None:
                 st.caption(
@@ -143,7 +142,7 @@ def history(events: list[record_rows.RecordEvent]) -> None:
     for event in sorted(events, key=lambda event: -event.seq):
         what = "answer" if event.record_id.startswith("ans-") else "question"
         st.caption(
-            f"{plain(event.who)} changed the {FIELD_WORDS[event.field]} of the {what} · {ago(event.at)} · {exact(event.at)}"
+            f"{escape(event.who)} changed the {FIELD_WORDS[event.field]} of the {what} · {ago(event.at)} · {exact(event.at)}"
         )
         if event.field == "text":
             st.code(str(event.before), language=None, wrap_lines=True, height=120)
@@ -152,4 +151,4 @@ def history(events: list[record_rows.RecordEvent]) -> None:
 
 
 def _shown(value: object) -> str:
-    return plain(str(value)) if value else "none"
+    return escape(str(value)) if value else "none"

@@ -21,7 +21,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace
 from pages.components.shared import job_panel, url_state
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 MOST = 12
 LOSSES = {"train": "training", "validation": "validation"}
@@ -29,14 +29,14 @@ LOSSES = {"train": "training", "validation": "validation"}
 
 def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
     """Draw the lineage of a model and the disciplines in its training data."""
-    base = plain(model.base) if model.base else "initialized from scratch"
+    base = escape(model.base) if model.base else "initialized from scratch"
     hash_now = {snapshot.name: snapshot.hash for snapshot in list_snapshots(ws)}
     state = {None: "removed", model.snapshot_hash: "unchanged"}.get(hash_now.get(model.snapshot), "replaced")
     recipe = RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe
     arrow = " :material/arrow_forward: "
-    parts = [f":gray[base] {base}", f":gray[snapshot] {plain(model.snapshot)} ({state})", f":gray[recipe] {plain(recipe)}"]
-    parts += [f":gray[adapter] {plain(model.merged_from)}"] if model.merged_from else []
-    st.markdown(arrow.join([*parts, f"**{plain(model.name)}**"]))
+    parts = [f":gray[base] {base}", f":gray[snapshot] {escape(model.snapshot)} ({state})", f":gray[recipe] {escape(recipe)}"]
+    parts += [f":gray[adapter] {escape(model.merged_from)}"] if model.merged_from else []
+    st.markdown(arrow.join([*parts, f"**{escape(model.name)}**"]))
     rows = []
     for id, count in list(model.disciplines.items())[:MOST]:
         path = hierarchy.path(tree, id) if id in tree else []
@@ -56,7 +56,7 @@ def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
 def panel(ws: Workspace, model: TunedModel) -> None:
     """Draw facts, notes and actions of a model."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(plain(model.name), anchor=False, width="content")
+        st.subheader(escape(model.name), anchor=False, width="content")
         if model.stopped_early:
             st.badge("stopped early", color="orange")
         if not model.base:
@@ -66,12 +66,12 @@ def panel(ws: Workspace, model: TunedModel) -> None:
     with st.container(horizontal=True, gap="small"):
         if st.button("Chat", type="primary", icon=":material/forum:", key="chat_with"):
             st.session_state.chat_asked = [f"tuned:{model.name}", f"base:{model.name}"]
-            url_state.go("pages/chat.py")
+            url_state.open_page("pages/chat.py")
         if st.button("Judge vs base", icon=":material/gavel:", key="judge_it"):
             st.session_state.update(
                 run_eval_ours=f"tuned:{model.name}", run_eval_other=f"base:{model.name}", evaluate_asked="Judge"
             )
-            url_state.go("pages/evaluate.py")
+            url_state.open_page("pages/evaluate.py")
     losses = " · ".join(f"{LOSSES.get(name, name)} {loss:.3f}" for name, loss in model.losses.items())
     facts = {
         "Loss": losses or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
@@ -82,7 +82,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
     }  # fmt: skip
     with st.container(gap="xsmall"):
         for label, words in facts.items():
-            st.markdown(f":gray[{label}] {plain(words)}", help=model.weights_hash if label == "Weights" else None)
+            st.markdown(f":gray[{label}] {escape(words)}", help=model.weights_hash if label == "Weights" else None)
     _notes(ws, model)
     with st.container(horizontal=True, gap="small"):
         if not ws.read_only:
@@ -102,7 +102,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
 def _notes(ws: Workspace, model: TunedModel) -> None:
     if ws.read_only:
         if model.notes:
-            st.caption(plain(model.notes))
+            st.caption(escape(model.notes))
         return
     st.text_area(
         "Notes", model.notes, key=f"notes_{model.name}", placeholder="Notes about this model", height=80, on_change=_note,
@@ -111,7 +111,7 @@ def _notes(ws: Workspace, model: TunedModel) -> None:
 
 
 def _note(ws: Workspace, name: str) -> None:
-    _do(tuned_model_store.note, ws, name, st.session_state[f"notes_{name}"])
+    _do(tuned_model_store.set_notes, ws, name, st.session_state[f"notes_{name}"])
 
 
 def _rename(ws: Workspace, model: TunedModel) -> None:
@@ -165,7 +165,7 @@ def _begin(ws: Workspace, kind: type, values: dict) -> None:
     except (GlanError, OSError) as error:
         st.session_state.model_error = error if isinstance(error, GlanError) else GlanError(str(error))
         return
-    job_panel.begin(ws, settings)
+    job_panel.start_jobs(ws, settings)
 
 
 def _do(act, *args) -> bool:

@@ -16,7 +16,7 @@ from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.shared import teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 DEFAULTS = {"run_queries": 10, "run_per": 20, "run_share": 50, "run_law": "coverage", "run_seed": 0, "run_flight": 32}
 AMOUNTS = ("run_queries", "run_most", "run_per")
@@ -34,7 +34,7 @@ PRESETS = {
 SETTINGS = ("teacher", "temperature", "top_p", "max_tokens")
 
 
-def order_form(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
+def panel(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
     """Draw the form; returns the settings, or None after showing what is missing or invalid."""
     for key, value in DEFAULTS.items():
         st.session_state.setdefault(key, value)
@@ -49,7 +49,7 @@ def order_form(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
     try:
         return read_settings(GenerationSettings, {**values, **more, "target": target})
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return None
 
 
@@ -61,7 +61,7 @@ def _disciplines(tree: nx.DiGraph) -> list[str]:
     inside = set(here)
     st.session_state.run_disciplines = wanted = [id for id in st.session_state.get("run_disciplines") or [] if id in inside]
     some = f"{number(len(wanted))} of " if wanted and len(here) > 1 else ""
-    st.markdown(f"**Target**: {plain(where)} ({some}{plural(len(here), 'discipline')})")
+    st.markdown(f"**Target**: {escape(where)} ({some}{plural(len(here), 'discipline')})")
     if len(here) == 1:
         return here
     chosen = st.multiselect(
@@ -184,7 +184,7 @@ def _stage_fields() -> dict[str, dict]:
     return {stage: settings for stage, settings in changes.items() if settings}
 
 
-def refill(settings: GenerationSettings) -> None:
+def fill(settings: GenerationSettings) -> None:
     """Fill the form with settings, to be called in a callback.
 
     The focus is cleared because the settings list their disciplines.

@@ -7,12 +7,12 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.formatting import duration, number, plural, usd
-from glan_core.runs.report import Outcome, outcome_of
+from glan_core.runs.report import RunResults, results_of
 from glan_core.runs.settings_summary import differences
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import run_table
-from pages.components.shared.untrusted_text import plain
+from pages.components.shared.untrusted_text import escape
 
 GAINS = {"pairs": "New pairs", "questions": "New questions", "syllabi": "New syllabi", "subjects": "New subjects"}
 
@@ -24,12 +24,12 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         st.info("No runs match these filters.", icon=":material/filter_alt:")
         return
     totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in rows}
-    picked = run_table.history(rows, key="history", totals=totals, several=True)
+    picked = run_table.table(rows, key="history", totals=totals, several=True)
     if not picked:
         st.caption("Select one run to view it, several to compare them.")
     elif len(picked) == 1:
         with st.container(border=True):
-            run_table.live(ws, picked[0].id)
+            run_table.run_panel(ws, picked[0].id)
     else:
         with st.container(border=True):
             comparison(ws, sorted(picked, key=lambda run: run.id))
@@ -58,7 +58,7 @@ def _choice(label: str, options: list[str], words) -> list[str]:
 def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
     """Draw results and differing settings of several runs side by side."""
     st.subheader(f"{plural(len(chosen), 'run')} compared", anchor=False)
-    outcomes = [outcome_of(ws, run) for run in chosen]
+    outcomes = [results_of(ws, run) for run in chosen]
     rows = {"State": [runs.state_of(run) for run in chosen]}
     names = list(dict.fromkeys(name for one in outcomes for name in _said(one)))
     rows |= {name: [_said(one).get(name, "–") for one in outcomes] for name in names}
@@ -75,7 +75,7 @@ def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
         st.caption("The runs have the same settings.")
 
 
-def _said(outcome: Outcome | None) -> dict[str, str]:
+def _said(outcome: RunResults | None) -> dict[str, str]:
     """Return the compared figures of a run; empty if it never started."""
     if outcome is None:
         return {}
@@ -99,7 +99,7 @@ def _table(rows: dict[str, list[str]], chosen: Sequence[Run], alt: str) -> None:
         column_config={
             "": st.column_config.TextColumn("", width=150, pinned=True),
             **{
-                name: st.column_config.TextColumn(name, alignment="right", help=plain(run.title))
+                name: st.column_config.TextColumn(name, alignment="right", help=escape(run.title))
                 for name, run in zip(columns, chosen, strict=True)
             },
         },

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
+from glan_core.figures.runs import cost_curve, request_curve, samples_frame, stored_curve
 from glan_core.formatting import duration, exact, number, plural, short, span, usd
 from glan_core.generation.stage_specs import stage_title
-from glan_core.runs.report import DisciplineProgress, compare_with_plan, by_discipline
+from glan_core.runs.report import DisciplineProgress, by_discipline, compare_with_plan
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import opening, plain, scripted_mark
+from pages.components.shared.untrusted_text import escape, scripted_badge, snippet
 
 MOST_DISCIPLINES = 12
 MOST_SAMPLES = 240
@@ -104,14 +104,14 @@ def charts(ws: Workspace, run: Run) -> None:
     with st.grid(3, gap="medium", min_column_width=260):
         _chart("Calls stored", stored_curve(frame, style), f"stored_{run.id}", f"Calls stored over time: {last['done']:,.0f}.")
         _chart(
-            "Requests in flight; 429s and errors below", pace_curve(frame, style), f"pace_{run.id}",
+            "Requests in flight; 429s and errors below", request_curve(frame, style), f"pace_{run.id}",
             f"Concurrency limit and requests in flight: {last['concurrency']:,.0f} and {last['in_flight']:,.0f}; "
             f"{frame['refused'].sum():,.0f} rate-limited, {frame['faults'].sum():,.0f} errors.",
             "Above: requests in flight (blue) and the adaptive concurrency limit (gray). Below: rate-limited requests (429, amber) "
             "and failed requests (red); both are retried.",
         )  # fmt: skip
         if last["usd"] or budget:
-            _chart("Cost", money_curve(frame, budget, style), f"money_{run.id}", f"Cost over time: {usd(last['usd'])}.")
+            _chart("Cost", cost_curve(frame, budget, style), f"money_{run.id}", f"Cost over time: {usd(last['usd'])}.")
 
 
 def _chart(title: str, figure, key: str, alt: str, help: str | None = None) -> None:
@@ -140,15 +140,15 @@ def latest_pairs(ws: Workspace, run: Run, *, alive: bool) -> None:
 def _card(tree, pair: homework_rows.Pair, key: str) -> None:
     id = pair.question.discipline_id
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption(plain(tree.nodes[id]["node"].name if id in tree else "(removed)"), width="content")
-        scripted_mark(pair.answer_teacher)
-    st.markdown(opening(pair.question.text, 150))
-    st.caption(opening(pair.answer or "", 170))
+        st.caption(escape(tree.nodes[id]["node"].name if id in tree else "(removed)"), width="content")
+        scripted_badge(pair.answer_teacher)
+    st.markdown(snippet(pair.question.text, 150))
+    st.caption(snippet(pair.answer or "", 170))
     st.space("stretch")
     if st.button("Open", type="tertiary", icon=":material/arrow_forward:", icon_position="right", key=key):
         if id in tree:
-            url_state.pick(focus=id, pair=pair.question.id)
-        url_state.go("pages/homework.py")  # without the view parameter in the URL, which that page does not have
+            url_state.select(focus=id, pair=pair.question.id)
+        url_state.open_page("pages/homework.py")  # without the view parameter in the URL, which that page does not have
 
 
 def failures(ws: Workspace, run: Run) -> None:
@@ -178,7 +178,7 @@ def failures(ws: Workspace, run: Run) -> None:
         if latest.open:
             for failure in call_rows.failures(ws.db, run.id, 10):
                 st.caption(
-                    f"{stage_title(failure.stage)} · {plain(failure.cause)} · {exact(failure.at)} · {plain(failure.message)}"
+                    f"{stage_title(failure.stage)} · {escape(failure.cause)} · {exact(failure.at)} · {escape(failure.message)}"
                 )
                 if failure.reply:
                     st.code(failure.reply[:2000], language=None, wrap_lines=True)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from glan_core.dataset.text_spans import Span, excerpt
-from pages.components.shared.untrusted_text import JOINER, plain
+from pages.components.shared.untrusted_text import JOINER, escape
 
 GAP = "\u00a0"
 
 
-def marked(text: str, spans: Sequence[Span]) -> str:
+def highlight(text: str, spans: Sequence[Span]) -> str:
     """Return Markdown that shows the text verbatim, line by line, with a colored background on the spans."""
     lines, at = [], 0
     for line in text.split("\n"):
@@ -28,9 +28,9 @@ def marked(text: str, spans: Sequence[Span]) -> str:
 
 def _plain(text: str) -> str:
     """Escape Markdown and keep tabs and repeated spaces, which would become code or vanish."""
-    return plain(text.replace("\r", "").replace("\t", 4 * GAP).replace("  ", 2 * GAP))
+    return escape(text.replace("\r", "").replace("\t", 4 * GAP).replace("  ", 2 * GAP))
 
 
 def show(text: str, spans: Sequence[Span] = (), most: int = 1200) -> None:
     """Show a text with highlighted spans, cut to about `most` characters around them."""
-    st.markdown(marked(*excerpt(text, spans, most)))
+    st.markdown(highlight(*excerpt(text, spans, most)))

@@ -13,11 +13,11 @@ from glan_core.settings import Settings
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from pages.components.shared import teacher_form
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 
-def begin(ws: Workspace, *jobs: Settings, title: str = "") -> None:
-    """Start jobs in a callback, one after the other; `progress` shows the error if one cannot start."""
+def start_jobs(ws: Workspace, *jobs: Settings, title: str = "") -> None:
+    """Start jobs in a callback, one after the other; `show_progress` shows the error if one cannot start."""
     try:
         for settings in jobs:
             runs.start(ws, settings.kind, title or RUN_KINDS[settings.kind].title, settings, teacher_form.environment())
@@ -25,12 +25,12 @@ def begin(ws: Workspace, *jobs: Settings, title: str = "") -> None:
         st.session_state.job_error = error
 
 
-def at_work(ws: Workspace, kinds: Collection[str]) -> list[Run]:
+def live_jobs(ws: Workspace, kinds: Collection[str]) -> list[Run]:
     """Return the queued and running jobs of these kinds, oldest first."""
     return [run for run in run_rows.live_runs(ws.db) if run.kind in kinds and runs.state_of(run) in LIVE]
 
 
-def progress(ws: Workspace, *kinds: str) -> bool:
+def show_progress(ws: Workspace, *kinds: str) -> bool:
     """Show the progress of jobs of these kinds, refreshed while they run; the page reruns when one ends.
 
     An unfinished last job is shown with a button to continue it.
@@ -39,8 +39,8 @@ def progress(ws: Workspace, *kinds: str) -> bool:
         Whether any of these jobs is queued or running.
     """
     if error := st.session_state.pop("job_error", None):
-        fault(error)
-    live = at_work(ws, kinds)
+        show_error(error)
+    live = live_jobs(ws, kinds)
     if live:
         st.fragment(_watch, run_every="1s")(ws, kinds, [run.id for run in live])
     else:
@@ -49,22 +49,22 @@ def progress(ws: Workspace, *kinds: str) -> bool:
 
 
 def _watch(ws: Workspace, kinds: Collection[str], shown: list[int]) -> None:
-    live = at_work(ws, kinds)
+    live = live_jobs(ws, kinds)
     if [run.id for run in live] != shown:
         st.rerun()
     with st.container(border=True, gap="xsmall", key=f"jobs_{'_'.join(kinds)}"):
         for run in live:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.progress(*how_far(ws, run), width="stretch")
+                st.progress(*job_progress(ws, run), width="stretch")
                 if run.wish:
                     st.caption(f"will {run.wish} after this step", width="content")
                 else:
                     _buttons(ws, run)
 
 
-def how_far(ws: Workspace, run: Run) -> tuple[float, str]:
+def job_progress(ws: Workspace, run: Run) -> tuple[float, str]:
     """Return the completed fraction of a job's current step and its label."""
-    word = plain(run.title)
+    word = escape(run.title)
     if run.state == "queued":
         return 0.0, f"{word}: queued" if run.heartbeat_at else f"{word}: starting"
     stages = run_rows.stages(ws.db, run.id)
@@ -79,12 +79,12 @@ def how_far(ws: Workspace, run: Run) -> tuple[float, str]:
 def _buttons(ws: Workspace, run: Run) -> None:
     for word, icon, action in (("Pause", "pause", runs.pause), ("Cancel", "stop", runs.cancel)):
         st.button(
-            "", icon=f":material/{icon}:", help=word, key=f"{word.lower()}_{run.id}", on_click=act, args=(action, ws, run.id),
+            "", icon=f":material/{icon}:", help=word, key=f"{word.lower()}_{run.id}", on_click=run_action, args=(action, ws, run.id),
             type="tertiary",
         )  # fmt: skip
 
 
-def act(action, *args) -> None:
+def run_action(action, *args) -> None:
     """Apply an action to a run in a callback."""
     try:
         action(*args)
@@ -99,10 +99,10 @@ def _last(ws: Workspace, kinds: Collection[str]) -> None:
     if state in (None, "finished", "cancelled"):
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        said = plain(run.message) or "Worker lost (no heartbeat). Stored results are kept."
-        (st.warning if state == "paused" else st.error)(f"{plain(run.title)}: {said}")
+        said = escape(run.message) or "Worker lost (no heartbeat). Stored results are kept."
+        (st.warning if state == "paused" else st.error)(f"{escape(run.title)}: {said}")
         st.button(
-            "Continue", icon=":material/play_arrow:", key=f"resume_{run.id}", on_click=act,
+            "Continue", icon=":material/play_arrow:", key=f"resume_{run.id}", on_click=run_action,
             args=(_resume, ws, run.id), help="Completes the remaining work.",
         )  # fmt: skip
 

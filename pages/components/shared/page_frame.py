@@ -18,7 +18,7 @@ from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces
 from pages.components.chat import page_state
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.taxonomy import add_discipline
 
 HOME = Path(os.environ.get("GLAN_HOME") or "workspaces").absolute()
@@ -50,7 +50,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     folder = _choose_workspace(said.get("workspace"))
     if folder is None:
         st.header(name)
-        st.info(f"No workspace in {plain(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
+        st.info(f"No workspace in {escape(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
         with st.container(width=420):
             _new_workspace()
         st.stop()
@@ -59,18 +59,18 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         tree = tree_editing.tree(ws)
     except GlanError as error:
         st.header(name)
-        fault(error)
+        show_error(error)
         st.stop()
-    url_state.take(tree, said)
+    url_state.adopt_url(tree, said)
     subject = curriculum_rows.subject(ws.db, url_state.subject()) if url_state.subject() else None
     if subject is None or subject.discipline_id != url_state.focus():
         st.session_state.subject = subject = None
     if not went_back:
-        url_state.write()
+        url_state.write_url()
     st.session_state.page = name
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree, subject)
-    add_discipline.offer(ws, tree)
+    add_discipline.sidebar_button(ws, tree)
     return ws, tree
 
 
@@ -84,7 +84,7 @@ def _choose_workspace(in_url: str | None) -> Path | None:
     if not found:
         return None
     wanted = st.session_state.get("workspace")
-    if in_url in found and in_url != url_state.written().get("workspace", wanted):  # typed, shared, or reached by Back
+    if in_url in found and in_url != url_state.last_written().get("workspace", wanted):  # typed, shared, or reached by Back
         wanted = in_url
         st.session_state.written = {}
     elif wanted is None:
@@ -118,7 +118,7 @@ def _new_workspace() -> None:
                     raise GlanError("Enter a workspace name.")
                 demo_workspace.create(HOME / folder, demo=filled)
             except GlanError as error:
-                fault(error)
+                show_error(error)
             else:
                 st.session_state.workspace = folder
                 st.session_state.update(dict.fromkeys(url_state.PICKS))
@@ -138,17 +138,17 @@ def _breadcrumb(tree: nx.DiGraph, subject: Subject | None) -> None:
     if subject:
         parts.append((subject.id, subject.name, url_state.set_subject))
     for depth, (id, name, act) in enumerate(parts, start=1):
-        short = plain(shorten(name, 27))
+        short = escape(shorten(name, 27))
         st.button(
             f"**{short}**" if depth == len(parts) else short, key=f"focus_{id}", type="tertiary",
-            icon=":material/subdirectory_arrow_right:", on_click=act, args=(id,), help=plain(name) if len(name) > 27 else None,
+            icon=":material/subdirectory_arrow_right:", on_click=act, args=(id,), help=escape(name) if len(name) > 27 else None,
         )  # fmt: skip
 
 
-def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
+def title_line(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     """Draw the title line: page, focus, state in one sentence, and badges for demo and read-only."""
     picked = url_state.focus()
-    of = f" · {plain(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
+    of = f" · {escape(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
         if ws.read_only:
@@ -162,7 +162,7 @@ def title(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> None:
     st.caption(sentence)
 
 
-def picture_and_detail(name: str | None = None):
+def main_and_detail(name: str | None = None):
     """Return two cells: two thirds of the width for the main element, one third for the selection.
 
     On a narrow screen the second goes below, at full width if `name` is given.
@@ -171,7 +171,7 @@ def picture_and_detail(name: str | None = None):
     return grid.cell(column_span=2), _third(grid, name)
 
 
-def mark_row(key: str, row: int | None) -> None:
+def select_row(key: str, row: int | None) -> None:
     """Set the selected row of a table before it is drawn.
 
     The state is written only if it differs, because a write counts as a selection by the user.
@@ -181,7 +181,7 @@ def mark_row(key: str, row: int | None) -> None:
         st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
 
-def one_picked(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
+def single_row_selection(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
     """Return the selected row of a table and the keyword arguments of `st.dataframe` that keep the selection.
 
     Args:
@@ -190,7 +190,7 @@ def one_picked(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
         picked: Key of the session state that stores the selected name; the first row is the default.
     """
     at = names.index(st.session_state.get(picked)) if st.session_state.get(picked) in names else 0
-    mark_row(key, at)
+    select_row(key, at)
 
     def choose() -> None:
         rows = st.session_state[key].selection.rows

@@ -11,7 +11,7 @@ from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import stage_title
 from glan_core.workspace import Workspace
 from pages.components.shared import teacher_form
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 
 def show_plan(made: Plan) -> None:
@@ -37,10 +37,10 @@ def show_plan(made: Plan) -> None:
             "price": st.column_config.TextColumn("Price", width=116, alignment="right"),
         },
     )  # fmt: skip
-    st.caption(f"Basis of the estimate: {plain(made.basis)}")
+    st.caption(f"Basis of the estimate: {escape(made.basis)}")
 
 
-def cost_of(made: Plan) -> str:
+def cost_label(made: Plan) -> str:
     """Return calls and price of a plan for a button label: '1,204 calls · about $1.20 to $3.40'."""
     calls = plural(made.calls[1], "call") if made.calls[0] == made.calls[1] else f"{_about(made.calls)} calls"
     price = "" if made.usd is None else " · free" if made.usd[1] == 0 else f" · about {money(made.usd)}"
@@ -49,7 +49,7 @@ def cost_of(made: Plan) -> str:
 
 def start_button(ws: Workspace, settings: GenerationSettings, made: Plan, title: str, *, key: str = "start") -> int | None:
     """Draw the button that starts a run; returns the run's id once it is started."""
-    label = f"Start · {cost_of(made)}"
+    label = f"Start · {cost_label(made)}"
     if st.button(label, type="primary", icon=":material/play_arrow:", width="stretch", key=key, disabled=ws.read_only):
         return start(ws, settings, made, title)
     return None
@@ -60,7 +60,7 @@ def start(ws: Workspace, settings: GenerationSettings, made: Plan, title: str) -
     try:
         return runs.start(ws, "generate", title, settings, teacher_form.environment(), made.as_dict())
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return None
 
 

@@ -11,16 +11,16 @@ from glan_core.formatting import ago, duration, number, plural, short, usd
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES
-from glan_core.runs.counter_deltas import gained, in_all
+from glan_core.runs.counter_deltas import counter_changes, total_changes
 from glan_core.runs.registry import RUN_KINDS, is_job, lane_of
-from glan_core.runs.report import expected
+from glan_core.runs.report import expected_stages
 from glan_core.runs.settings_summary import settings_summary
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
 from pages.components.runs import form, progress
 from pages.components.shared import job_panel, plan_panel, teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 COLORS = {
     "queued": "gray",
@@ -36,7 +36,7 @@ ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
 RECENT = 30.0  # seconds over which the current rate is measured
 
 
-def history(
+def table(
     rows: Sequence[Run], key: str, *, totals: Mapping[int, Sample | None] | None = None, several: bool = False
 ) -> list[Run] | Run | None:
     """Show the table of runs.
@@ -83,16 +83,16 @@ def history(
     return picked if several else picked[0] if picked else None
 
 
-def how_far(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[float, str] | None:
+def call_progress(run: Run, stages: Sequence[StageProgress], state: str) -> tuple[float, str] | None:
     """Return the completed fraction of the planned calls and its label; None if nothing is planned."""
     known, done = sum(s.planned for s in stages), sum(s.done for s in stages)
-    planned = known if state == "finished" else sum(s.planned for s in expected(run, stages))
+    planned = known if state == "finished" else sum(s.planned for s in expected_stages(run, stages))
     if not planned:
         return None
     return min(1.0, done / planned), f"{done:,} of {'at least ' if planned > known else ''}{planned:,} calls"
 
 
-def live(ws: Workspace, run_id: int) -> None:
+def run_panel(ws: Workspace, run_id: int) -> None:
     """Show the panel of one run; it refreshes while the run is live and reruns the page when the state changes."""
     alive = runs.state_of(runs.get(ws, run_id)) in LIVE
     st.fragment(_panel, run_every="1.5s" if alive else None)(ws, run_id, was_alive=alive)
@@ -113,14 +113,14 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
     )
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
+        st.subheader(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
         _order(run)
     _say(ws, run, state, sample)
-    if planned := how_far(run, stages, state):
+    if planned := call_progress(run, stages, state):
         st.progress(*planned)
     if state != "finished":
-        stages = expected(run, stages)
+        stages = expected_stages(run, stages)
     if sample:
         _figures(ws, run, sample, sum(max(0, s.planned - s.done - s.failed) for s in stages), state)
     _controls(ws, run, state)
@@ -145,11 +145,11 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
 def _job(ws: Workspace, run: Run, state: str) -> None:
     """Show the panel of a run that calls no teacher."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Run {run.id}: {plain(run.title)}", anchor=False, width="content")
+        st.subheader(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
     _say(ws, run, state, run_rows.last_sample(ws.db, run.id))
     if state in LIVE:
-        st.progress(*job_panel.how_far(ws, run))
+        st.progress(*job_panel.job_progress(ws, run))
     _controls(ws, run, state)
     if (stages := run_rows.stages(ws.db, run.id)) and any(stage.planned for stage in stages):
         progress.stages(stages)
@@ -162,13 +162,13 @@ def _order(run: Run) -> None:
     if run.kind != "generate":
         return
     with st.popover("Settings", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
-        st.table({name: plain(value) for name, value in settings_summary(run).items()}, border="horizontal")
+        st.table({name: escape(value) for name, value in settings_summary(run).items()}, border="horizontal")
 
 
 def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
     """Show the message of a run and what its state means."""
     if run.message:
-        (st.error if state in ("failed", "lost") else st.caption)(plain(run.message))
+        (st.error if state in ("failed", "lost") else st.caption)(escape(run.message))
     if state == "lost":
         st.warning("Worker lost (no heartbeat). Stored results are kept; continue the run to complete it.")
     elif state == "failed" and sample is None:
@@ -177,7 +177,7 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
         same = [other for other in run_rows.live_runs(ws.db) if lane_of(other.kind) == lane_of(run.kind)]
         ahead = [other for other in same if other.id < run.id and runs.state_of(other) in LIVE]
         st.caption(
-            f"Queued behind run {ahead[0].id} ({plain(ahead[0].title)}): runs of one kind are processed one at a time."
+            f"Queued behind run {ahead[0].id} ({escape(ahead[0].title)}): runs of one kind are processed one at a time."
             if ahead
             else "Starting."
         )
@@ -187,7 +187,7 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
 
 def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
     budget = run.params.get("budget_usd")
-    gains = in_all(gained(ws, run))
+    gains = total_changes(counter_changes(ws, run))
     with st.grid(6, gap="small", min_column_width=85):
         st.metric("Calls stored", short(sample.done), help=f"{number(sample.done)} calls whose replies were parsed and stored.")
         if "pairs" in gains:
@@ -265,7 +265,7 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
         if run.kind == "generate" and state not in LIVE:
             _again(ws, run, state)
     if error := st.session_state.pop("run_error", None):
-        fault(error)
+        show_error(error)
 
 
 def _again(ws: Workspace, run: Run, state: str) -> None:
@@ -279,7 +279,7 @@ def _again(ws: Workspace, run: Run, state: str) -> None:
     if pressed and "run_error" not in st.session_state:
         if st.session_state.get("page") == "Runs":
             st.rerun()
-        url_state.go("pages/runs.py")
+        url_state.open_page("pages/runs.py")
 
 
 def _limits(run: Run) -> dict:
@@ -309,7 +309,7 @@ def _rest(ws: Workspace, run: Run, limits: dict) -> str | None:
         made = plan(ws, read_settings(GenerationSettings, run.params | limits))
     except GlanError:  # resuming shows the error
         return ""
-    return f" · {plan_panel.cost_of(made)}" if made.calls[1] else None
+    return f" · {plan_panel.cost_label(made)}" if made.calls[1] else None
 
 
 def _act(ws: Workspace, run_id: int, action, *args, **settings) -> None:
@@ -327,7 +327,7 @@ def _go_on(ws: Workspace, run: Run, limits: dict) -> None:
 
 def _plan_again(run: Run) -> None:
     try:
-        form.refill(read_settings(GenerationSettings, run.params))
+        form.fill(read_settings(GenerationSettings, run.params))
     except GlanError as error:
         st.session_state.run_error = error
     else:

@@ -142,7 +142,7 @@ def _formula(text: str, sign: re.Match, end: re.Match) -> str:
     return f"$$\n{before}{inside}\n{before}$$"
 
 
-def opening(text: str, most: int) -> str:
+def snippet(text: str, most: int) -> str:
     """Return the first `most` characters of a text as one line of safe Markdown.
 
     Emphasis, code and formulas are kept and closed where the cut leaves them open; block markup is removed.
@@ -161,18 +161,18 @@ def opening(text: str, most: int) -> str:
     return model_markdown(f"{begun}…")
 
 
-def plain(text: str) -> str:
+def escape(text: str) -> str:
     """Escape all Markdown in a text and break up URLs, which would become links."""
     text = _ADDRESS.sub(lambda found: f"{found.group()}{JOINER}", text)
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", _ICON.sub(f":{JOINER}", text))
 
 
-def fault(error: GlanError) -> None:
+def show_error(error: GlanError) -> None:
     """Show an error; its message is escaped because it may quote names and paths."""
-    st.error(plain(str(error)))
+    st.error(escape(str(error)))
 
 
-def scripted_mark(teacher: str | None) -> None:
+def scripted_badge(teacher: str | None) -> None:
     """Draw a badge if the scripted teacher wrote the text."""
     if teacher in SCRIPTED:
         st.badge("scripted teacher", color="gray", help="Composed offline from a small textbook, not by a language model.")

@@ -10,50 +10,50 @@ PICKS = ("focus", "subject", "concept", "pair")  # from general to specific; sel
 
 def focus() -> str | None:
     """Return the id of the selected taxonomy node, or None for all."""
-    return picked("focus")
+    return selected("focus")
 
 
 def set_focus(node_id: str | None) -> None:
     """Select a taxonomy node, or None for all."""
-    pick(focus=node_id)
+    select(focus=node_id)
 
 
 def subject() -> str | None:
     """Return the id of the subject selected below the focus, or None."""
-    return picked("subject")
+    return selected("subject")
 
 
 def set_subject(subject_id: str | None, discipline_id: str | None = None) -> None:
     """Select a subject and, if given, its discipline."""
-    pick(subject=subject_id, **({} if discipline_id is None else {"focus": discipline_id}))
+    select(subject=subject_id, **({} if discipline_id is None else {"focus": discipline_id}))
 
 
-def picked(name: str) -> str | None:
+def selected(name: str) -> str | None:
     """Return the selected id for one of `PICKS`."""
     return st.session_state.get(name)
 
 
-def pick(**ids: str | None) -> None:
+def select(**ids: str | None) -> None:
     """Select ids by the names in `PICKS` and update the URL; later names that are not given are cleared."""
     first = min(PICKS.index(name) for name in ids)
     for name in PICKS[first:]:
         st.session_state[name] = ids.get(name)
-    write()
+    write_url()
 
 
-def go(page: str) -> None:
+def open_page(page: str) -> None:
     """Open another page by its file, without the filters in this page's URL."""
     st.switch_page(page, query_params={})
 
 
-def written() -> dict[str, str]:
+def last_written() -> dict[str, str]:
     """Return the URL parameters this session last wrote."""
     return st.session_state.get("written", {})
 
 
-def write() -> None:
+def write_url() -> None:
     """Write workspace and selection to the URL as one entry of the browser history."""
-    address = {"workspace": st.session_state.workspace} | {name: picked(name) for name in PICKS if picked(name)}
+    address = {"workspace": st.session_state.workspace} | {name: selected(name) for name in PICKS if selected(name)}
     st.session_state.written = address
     for name in PICKS:
         if name not in address:
@@ -61,11 +61,11 @@ def write() -> None:
     st.query_params.update(address)
 
 
-def take(tree: nx.DiGraph, said: dict[str, str]) -> None:
+def adopt_url(tree: nx.DiGraph, said: dict[str, str]) -> None:
     """Adopt URL parameters that this session did not write (typed, shared, or reached by Back); unknown ids are dropped."""
     for name in PICKS:
         in_url = said.get(name)
-        if (in_url or "workspace" in said) and in_url != written().get(name):
+        if (in_url or "workspace" in said) and in_url != last_written().get(name):
             st.session_state[name] = in_url
     if focus() not in tree:
         st.session_state.focus = None

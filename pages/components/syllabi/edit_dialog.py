@@ -13,11 +13,11 @@ from glan_core.records import Subject
 from glan_core.workspace import Workspace
 from glan_core.workspace.curriculum_rows import Session, Syllabus
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import fault
+from pages.components.shared.untrusted_text import show_error
 
 
 @st.dialog("Edit syllabus", width="large")
-def edit_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: Sequence[Session]) -> None:
+def open_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: Sequence[Session]) -> None:
     """Edit all fields of a subject and its syllabus; previous texts stay in the history."""
     with st.grid(2, gap="small", min_column_width=220):
         name = st.text_input("Subject", subject.name)
@@ -36,7 +36,7 @@ def edit_dialog(ws: Workspace, subject: Subject, syllabus: Syllabus, sessions: S
             ws, syllabus.id, url_state.user(), text=text, sessions=wanted, subject=edited, seen=seen
         )
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     if batch:
         st.session_state.deed = (st.session_state.workspace, batch, "Saved.")

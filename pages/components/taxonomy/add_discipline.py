@@ -20,7 +20,7 @@ from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace
 from glan_core.workspace.run_rows import LIVE
 from pages.components.shared import teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.taxonomy import plan_discipline, preview_panel
 
 STEPS = ("Describe", "Preview", "Plan and start")
@@ -28,7 +28,7 @@ NEW = "new"
 WAITING = {"finished": "is ready for review"}
 
 
-def offer(ws: Workspace, tree: nx.DiGraph) -> None:
+def sidebar_button(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the sidebar button, and the dialog while it is open."""
     st.sidebar.button(
         "Add discipline", icon=":material/add:", width="stretch", key="add_discipline", on_click=open_dialog,
@@ -103,13 +103,13 @@ def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[Waiting]) -> None:
         try:
             cost = preview.cost(ws, terms)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         st.caption(
             "A preview is one list of subjects, one syllabus, and three questions with answers. It enters the taxonomy and the "
             "dataset only when you accept it."
         )
-        label = preview_panel.priced("Generate preview", cost)
+        label = preview_panel.cost_label("Generate preview", cost)
         if st.button(label, type="primary", icon=":material/edit_note:", width="stretch", key="begin_preview", help=cost.basis):
             _begin(ws, fields, existing, terms)
 
@@ -120,7 +120,7 @@ def _list_waiting(waits: list[Waiting]) -> None:
         state = "is being generated" if waiting.state in LIVE else WAITING.get(waiting.state, "is incomplete")
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"The preview of **{plain(waiting.node.name)}** {state}, started {ago(waiting.begun_at)}.", width="stretch"
+                f"The preview of **{escape(waiting.node.name)}** {state}, started {ago(waiting.begun_at)}.", width="stretch"
             )
             key = f"open_preview_{waiting.node.id}"
             if st.button("Open", key=key, icon=":material/visibility:"):
@@ -139,7 +139,7 @@ def _existing(ws: Workspace, tree: nx.DiGraph) -> Node | None:
     node = tree.nodes[id]["node"] if id in tree else None
     if node is None or node.kind != "discipline" or not preview.possible(ws, id):
         return None
-    names = {id: f"{plain(node.name)} (empty)", NEW: "New discipline"}
+    names = {id: f"{escape(node.name)} (empty)", NEW: "New discipline"}
     if st.session_state.get("adding_what") not in names:
         st.session_state.adding_what = id
     what = st.segmented_control(
@@ -187,7 +187,7 @@ def _warn_of_similar(tree: nx.DiGraph, name: str) -> None:
     names = [other for other, _ in hierarchy.similar(name, [node.name for node in nodes])[:3]]
     places = [_path(tree, node.id) for node in nodes if node.name in names][:3]
     if places:
-        st.warning(f"The taxonomy already contains {plain('; '.join(places))}.", icon=":material/content_copy:")
+        st.warning(f"The taxonomy already contains {escape('; '.join(places))}.", icon=":material/content_copy:")
 
 
 def _near_focus(tree: nx.DiGraph) -> str | None:
@@ -211,7 +211,7 @@ def _terms() -> TeacherSettings | None:
     try:
         return read_settings(TeacherSettings, values)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return None
 
 
@@ -224,6 +224,6 @@ def _begin(ws: Workspace, fields: dict, existing: Node | None, terms: TeacherSet
             node = tree_editing.draft(ws, fields["name"], fields["place"], description=fields["notes"])
         preview.begin(ws, node, terms, teacher_form.environment())
     except GlanError as error:
-        fault(error)
+        show_error(error)
     else:
         show_preview(node.id)

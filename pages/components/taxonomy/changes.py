@@ -11,7 +11,7 @@ from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import TaxonomyEdit
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 UNDONE = "Undone: "
 WORDS = {
@@ -20,35 +20,35 @@ WORDS = {
 }  # fmt: skip
 
 
-def act(ws: Workspace, done: str, action: Callable, *args, **kwargs) -> None:
+def apply_edit(ws: Workspace, done: str, action: Callable, *args, **kwargs) -> None:
     """Apply an edit and offer to undo it, or show the error."""
-    before = newest(ws)
+    before = newest_batch(ws)
     try:
         action(ws, *args, **kwargs)
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
-    after = newest(ws)
+    after = newest_batch(ws)
     if after == before:
-        st.toast(plain(done), icon=":material/check:")
+        st.toast(escape(done), icon=":material/check:")
     st.session_state.taxonomy_done = None if after == before else (ws.folder.name, after, done)
     st.rerun()
 
 
-def offer_undo(ws: Workspace) -> None:
+def undo_bar(ws: Workspace) -> None:
     """Show the session's last edit with an undo button while no later edit exists."""
     folder, batch, done = st.session_state.get("taxonomy_done") or (None, None, "")
-    if folder != ws.folder.name or batch != newest(ws):
+    if folder != ws.folder.name or batch != newest_batch(ws):
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="taxonomy_undo"):
-        st.markdown(f":green[:material/check:] {plain(done)}", width="content")
+        st.markdown(f":green[:material/check:] {escape(done)}", width="content")
         undone = done.startswith(UNDONE)
         label, icon = ("Redo", ":material/redo:") if undone else ("Undo", ":material/undo:")
         if st.button(label, icon=icon, key="undo_last"):
-            act(ws, done.removeprefix(UNDONE) if undone else UNDONE + done, tree_editing.undo, batch, url_state.user())
+            apply_edit(ws, done.removeprefix(UNDONE) if undone else UNDONE + done, tree_editing.undo, batch, url_state.user())
 
 
-def changes(ws: Workspace) -> None:
+def panel(ws: Workspace) -> None:
     """List all edits; the selected one can be undone."""
     edits = taxonomy_rows.recent_edits(ws.db, 100)
     if not edits:
@@ -57,7 +57,7 @@ def changes(ws: Workspace) -> None:
     frame = pd.DataFrame(
         {
             "when": [ago(edit.first.at) for edit in edits],
-            "what": [told(edit) for edit in edits],
+            "what": [describe(edit) for edit in edits],
             "who": [edit.first.who for edit in edits],
             "exactly": [exact(edit.first.at) for edit in edits],
         }
@@ -73,13 +73,13 @@ def changes(ws: Workspace) -> None:
     ).selection.rows  # fmt: skip
     if picked:
         edit = edits[picked[0]]
-        if st.button(f"Undo: {plain(told(edit))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
-            act(ws, f"{UNDONE}{told(edit)}.", tree_editing.undo, edit.first.batch, url_state.user())
+        if st.button(f"Undo: {escape(describe(edit))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
+            apply_edit(ws, f"{UNDONE}{describe(edit)}.", tree_editing.undo, edit.first.batch, url_state.user())
     else:
         st.caption("Select an edit to undo it. An undo is an edit, too, and can be undone.")
 
 
-def told(edit: TaxonomyEdit) -> str:
+def describe(edit: TaxonomyEdit) -> str:
     """Describe an edit in a few words."""
     first, total = edit.first, sum(edit.actions.values())
     name = (first.before or first.after).name
@@ -96,6 +96,6 @@ def told(edit: TaxonomyEdit) -> str:
     return "Import: " + ", ".join(f"{plural(count, 'node')} {WORDS[action]}" for action, count in edit.actions.items())
 
 
-def newest(ws: Workspace) -> str | None:
+def newest_batch(ws: Workspace) -> str | None:
     """Return the batch id of the newest edit."""
     return next((event.batch for event in taxonomy_rows.events(ws.db, 1)), None)

@@ -13,12 +13,11 @@ from glan_core.taxonomy.coverage import Coverage
 from glan_core.taxonomy.hierarchy import GROUPS
 from glan_core.workspace import Workspace, curriculum_rows, taxonomy_rows
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import plain
-from pages.components.taxonomy import add_discipline
-from pages.components.taxonomy.changes import act, newest
+from pages.components.shared.untrusted_text import escape
+from pages.components.taxonomy import add_discipline, changes
 
 
-def detail(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
+def panel(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
     """Draw the panel for the selected subject or node, or for the whole taxonomy."""
     focus = url_state.focus()
     if subject:
@@ -48,12 +47,12 @@ def _numbers(standing: Coverage) -> None:
 
 
 def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> None:
-    st.subheader(plain(node.name), anchor=False)
+    st.subheader(escape(node.name), anchor=False)
     st.caption(f"{node.kind.capitalize()} · {hierarchy.group_of(tree, node.id) or 'no group'}")
-    st.markdown(plain(node.description) or ":gray[No description yet: prompts contain only the name.]")
+    st.markdown(escape(node.description) or ":gray[No description yet: prompts contain only the name.]")
     _numbers(standing)
     if node.kind == "discipline" and st.button("Plan a run", icon=":material/play_circle:", type="primary", width="stretch"):
-        url_state.go("pages/runs.py")
+        url_state.open_page("pages/runs.py")
     with st.container(horizontal=True, gap="xsmall"):
         if node.kind == "discipline":
             if preview.possible(ws, node.id):
@@ -85,12 +84,12 @@ def vote_buttons(ws: Workspace, target_id: str, keep: int, against: int) -> None
             f"{word.capitalize()} · {count}", icon=icon, key=f"vote_{target_id}_{verdict}", type="tertiary", disabled=ws.read_only,
             help=f"{plural(count, 'vote')} to {word}. One vote per person; a later vote replaces an earlier one.",
         ):  # fmt: skip
-            act(ws, "Vote recorded.", tree_editing.vote, target_id, verdict, url_state.user())
+            changes.apply_edit(ws, "Vote recorded.", tree_editing.vote, target_id, keep=verdict, voter=url_state.user())
 
 
 def _add_form(ws: Workspace, parent: Node | None) -> None:
     """Draw the form for a new field, sub-field or discipline."""
-    change = newest(ws)  # a successful edit clears the fields, a failed one keeps them
+    change = changes.newest_batch(ws)  # a successful edit clears the fields, a failed one keeps them
     with st.form(f"add_node_{change}", border=False):
         kind = "field" if parent is None else st.segmented_control(
             "Kind", ["discipline", "sub-field"], default="discipline", required=True, format_func=str.capitalize, key=f"new_kind_{change}"
@@ -103,10 +102,10 @@ def _add_form(ws: Workspace, parent: Node | None) -> None:
         if not st.form_submit_button("Add", type="primary"):
             return
         if removed := tree_editing.removed_from(ws, name, parent and parent.id):
-            act(ws, f"Restored {removed.name} with its generated data.", tree_editing.restore, removed.id,
+            changes.apply_edit(ws, f"Restored {removed.name} with its generated data.", tree_editing.restore, removed.id,
                 url_state.user())  # fmt: skip
         else:
-            act(ws, f"Added {name.strip()}.", tree_editing.add, name, parent and parent.id, url_state.user(),
+            changes.apply_edit(ws, f"Added {name.strip()}.", tree_editing.add, name, parent and parent.id, url_state.user(),
                 kind=kind, group=group, description=description)  # fmt: skip
 
 
@@ -121,7 +120,7 @@ def _edit_form(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
         if node.kind != "field":
             parent = st.selectbox("Parent", places, places.index(parent), format_func=lambda id: path_name(tree, id))
         if st.form_submit_button("Save", type="primary"):
-            act(ws, f"Saved {name.strip()}.", tree_editing.edit, node.id, url_state.user(), name=name, description=description,
+            changes.apply_edit(ws, f"Saved {name.strip()}.", tree_editing.edit, node.id, url_state.user(), name=name, description=description,
                 parent_id=parent)  # fmt: skip
 
 
@@ -135,7 +134,7 @@ def _remove(ws: Workspace, tree: nx.DiGraph, node: Node) -> None:
 
     if st.button(f"Remove {plural(count, 'node')}", icon=":material/delete:"):
         rest = f" with {plural(count - 1, 'node')} below it" if count > 1 else ""
-        act(ws, f"Removed {node.name}{rest}.", remove)
+        changes.apply_edit(ws, f"Removed {node.name}{rest}.", remove)
 
 
 def path_name(tree: nx.DiGraph, id: str) -> str:
@@ -145,23 +144,23 @@ def path_name(tree: nx.DiGraph, id: str) -> str:
 
 def _subject(ws: Workspace, tree: nx.DiGraph, subject: Subject) -> None:
     """Draw the selected subject and the key concept selected below it."""
-    st.subheader(plain(subject.name), anchor=False)
-    st.caption(f"Subject of {plain(tree.nodes[subject.discipline_id]['node'].name)} · {plain(subject.level) or 'no level'}")
+    st.subheader(escape(subject.name), anchor=False)
+    st.caption(f"Subject of {escape(tree.nodes[subject.discipline_id]['node'].name)} · {escape(subject.level) or 'no level'}")
     if subject.subtopics:
-        st.markdown("\n".join(f"- {plain(topic)}" for topic in subject.subtopics[:12]))
+        st.markdown("\n".join(f"- {escape(topic)}" for topic in subject.subtopics[:12]))
     state = curriculum_rows.syllabus_states(ws.db, subject.discipline_id).get(subject.id)
     if state is None:
         st.markdown(":gray[No syllabus yet. A run generates it.]")
     else:
         st.caption(f"{plural(len(state.sizes or ()), 'class session')} · {plural(sum(state.sizes or ()), 'key concept')} · "
                    f"{plural(state.questions, 'question')}")  # fmt: skip
-    concept = url_state.picked("concept")
+    concept = url_state.selected("concept")
     if concept and (name := curriculum_rows.concept_name(ws.db, concept)):
         asked = curriculum_rows.concept_question_counts(ws.db, state.id).get(concept, 0) if state else 0
-        st.markdown(f"**{plain(name)}** · covered by {plural(asked, 'question')}")
+        st.markdown(f"**{escape(name)}** · covered by {plural(asked, 'question')}")
         if asked and st.button("Read questions", icon=":material/quiz:"):
-            url_state.go("pages/homework.py")
+            url_state.open_page("pages/homework.py")
     with st.container(horizontal=True, gap="small"):
         if st.button("Open syllabus" if state else "Open on Syllabi page", icon=":material/menu_book:", type="primary"):
-            url_state.go("pages/syllabi.py")
+            url_state.open_page("pages/syllabi.py")
         st.button("All subjects", icon=":material/arrow_upward:", on_click=url_state.set_subject, args=(None,))

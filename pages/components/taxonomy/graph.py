@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import networkx as nx
 import streamlit as st
 
-from glan_core.figures.radial import ALL, MORE, Twig, radial_frame, session_twigs, subject_twigs
+from glan_core.figures.radial import ALL, MORE, ExpandedNode, radial_frame, session_nodes, subject_nodes
 from glan_core.figures.radial_chart import captions, radial_chart
 from glan_core.formatting import number, plural
 from glan_core.records import Subject
@@ -18,10 +18,10 @@ READ_AT_MOST = 500  # subjects read per discipline; those with a syllabus are dr
 KEY = "taxonomy_graph"
 
 
-def graph(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
+def panel(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> None:
     """Draw the radial tree; a click selects a node, subject or key concept, or opens all subjects of a discipline."""
     if st.session_state.pop("to_syllabi", False):
-        url_state.go("pages/syllabi.py")
+        url_state.open_page("pages/syllabi.py")
     focus = url_state.focus()
     twigs = _unfolded(ws, tree, standings, subject)
     frame = radial_frame(tree, standings, subject.id if subject else focus or ALL, twigs)
@@ -70,14 +70,16 @@ def _go(id: str, kind: str, parent: str) -> None:
     elif kind == "session":
         url_state.set_subject(parent)
     elif kind == "concept":
-        url_state.pick(concept=id)
+        url_state.select(concept=id)
     elif kind == MORE and url_state.subject():
         url_state.set_subject(None)
     elif kind == MORE:
         st.session_state.to_syllabi = True
 
 
-def _unfolded(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None) -> list[Twig]:
+def _unfolded(
+    ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], subject: Subject | None
+) -> list[ExpandedNode]:
     """Return the items drawn below the focused discipline."""
     focus = url_state.focus()
     if focus is None or tree.nodes[focus]["node"].kind != "discipline":
@@ -85,15 +87,15 @@ def _unfolded(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage]
     states = curriculum_rows.syllabus_states(ws.db, focus)
     known = int(standings[focus].counts["subjects"])
     if subject is None:
-        return subject_twigs(curriculum_rows.subjects(ws.db, focus, READ_AT_MOST), states, known)
+        return subject_nodes(curriculum_rows.subjects(ws.db, focus, READ_AT_MOST), states, known)
     state = states.get(subject.id)
     sessions = curriculum_rows.sessions(ws.db, state.id) if state else []
-    return session_twigs(
+    return session_nodes(
         subject, state, sessions, curriculum_rows.concept_question_counts(ws.db, state.id) if state else {}, known
     )
 
 
-def _told(tree: nx.DiGraph, standings: Mapping[str, Coverage], twigs: list[Twig]) -> str:
+def _told(tree: nx.DiGraph, standings: Mapping[str, Coverage], twigs: list[ExpandedNode]) -> str:
     """Describe the figure in one sentence for screen readers."""
     whole = standings[""]
     fields = sum(1 for _, parents in tree.in_degree() if parents == 0)

@@ -13,16 +13,16 @@ from glan_core.taxonomy import hierarchy, taxonomy_files, tree_editing
 from glan_core.taxonomy.hierarchy import TaxonomyDiff
 from glan_core.workspace import Workspace, taxonomy_rows
 from pages.components.shared import page_frame, url_state
-from pages.components.shared.untrusted_text import fault, plain
-from pages.components.taxonomy.changes import act
+from pages.components.shared.untrusted_text import escape, show_error
+from pages.components.taxonomy import changes
 
 PARTS = {"added": "blue", "removed": "orange", "renamed": "violet", "moved": "gray", "changed": "gray"}
 SHIPPED, FILE = "Default taxonomy", "Uploaded file"
 
 
-def exchange(ws: Workspace) -> None:
+def panel(ws: Workspace) -> None:
     """Draw the downloads, and the comparison with another taxonomy with its import button."""
-    left, right = page_frame.picture_and_detail("exchange")
+    left, right = page_frame.main_and_detail("exchange")
     with right:
         st.markdown("**Export**")
         for kind in ("yaml", "json"):
@@ -43,9 +43,9 @@ def _file(ws: Workspace, name: str, content: bytes) -> None:
         kind = "json" if name.lower().endswith(".json") else "yaml"
         nodes = taxonomy_files.parse(content.decode("utf-8"), kind, name)
     except UnicodeDecodeError:
-        st.error(f"{plain(name)} is not a UTF-8 text file. Save it as UTF-8 and upload it again.")
+        st.error(f"{escape(name)} is not a UTF-8 text file. Save it as UTF-8 and upload it again.")
     except GlanError as error:
-        fault(error)
+        show_error(error)
     else:
         _difference(ws, nodes, name)
 
@@ -57,7 +57,7 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
     counts = {part: len(getattr(diff, part)) for part in PARTS}
     total = sum(counts.values())
     if not total:
-        st.success(f"{plain(name[0].upper() + name[1:])} is identical to the workspace's taxonomy.", icon=":material/check:")
+        st.success(f"{escape(name[0].upper() + name[1:])} is identical to the workspace's taxonomy.", icon=":material/check:")
         return
     with st.container(horizontal=True, gap="small"):
         for part, count in counts.items():
@@ -77,7 +77,9 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
     )
     st.markdown(f"{removes} Undo reverts the whole import.")
     if st.button(f"Import · {plural(total, 'change')}", icon=":material/input:", disabled=ws.read_only):
-        act(ws, f"Imported {name}: {plural(total, 'change')}.", tree_editing.import_nodes, nodes, url_state.user())
+        changes.apply_edit(
+            ws, f"Imported {name}: {plural(total, 'change')}.", tree_editing.import_nodes, nodes, url_state.user()
+        )
 
 
 def difference_frame(diff: TaxonomyDiff, old: Sequence[Node], new: Sequence[Node]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from pages.components.shared import url_state
 MOST = 500  # rows shown at once
 
 
-def outline(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
+def panel(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
     """Draw the table; selecting a row focuses and expands it, deselecting moves the focus to its parent."""
     focus = url_state.focus()
     with st.container(horizontal=True, vertical_alignment="bottom"):

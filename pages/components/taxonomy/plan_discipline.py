@@ -10,7 +10,7 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.runs import form
 from pages.components.shared import plan_panel, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 DEFAULTS = {"adding_queries": 10, "adding_per": 20}
 
@@ -19,15 +19,15 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw plan and start button for the accepted discipline in `adding_accepted`."""
     accepted = st.session_state.adding_accepted
     name = tree.nodes[accepted["id"]]["node"].name if accepted["id"] in tree else accepted["id"]
-    st.success(f"{plain(name)} and its preview are now part of the taxonomy and the dataset.", icon=":material/check:")
+    st.success(f"{escape(name)} and its preview are now part of the taxonomy and the dataset.", icon=":material/check:")
     grid = st.grid(3, gap="large", min_column_width=270)
     with grid.cell():
-        st.markdown(f"**Full run** with the teacher of the preview ({plain(accepted['terms']['teacher'])})")
+        st.markdown(f"**Full run** with the teacher of the preview ({escape(accepted['terms']['teacher'])})")
         try:
             settings = read_settings(GenerationSettings, accepted["terms"] | _settings(accepted["id"]))
             made = plan(ws, settings)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
         st.caption("Generated preview data is reused. Set teachers per stage, sampling and limits on the Runs page.")
     with grid.cell(column_span=2):
@@ -43,7 +43,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         if run_id:
             _leave()
             st.session_state.run = run_id
-            url_state.go("pages/runs.py")
+            url_state.open_page("pages/runs.py")
 
 
 def _settings(discipline_id: str) -> dict:

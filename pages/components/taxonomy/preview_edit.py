@@ -13,7 +13,7 @@ from glan_core.generation.preview import Preview
 from glan_core.homework import review
 from glan_core.workspace import Workspace
 from pages.components.shared import url_state
-from pages.components.shared.untrusted_text import fault
+from pages.components.shared.untrusted_text import show_error
 
 
 def form(ws: Workspace, shown: Preview) -> None:
@@ -32,7 +32,7 @@ def form(ws: Workspace, shown: Preview) -> None:
         try:
             _save(ws, shown, subjects, text, sessions, pairs)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
     if save or leave:
         st.session_state.editing_preview = None

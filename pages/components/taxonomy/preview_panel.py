@@ -16,7 +16,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.homework_rows import Pair
 from pages.components.shared import teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain, scripted_mark
+from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 from pages.components.taxonomy import preview_edit
 
 CURSOR = " ▌"
@@ -57,11 +57,11 @@ def _panel(ws: Workspace, tree: nx.DiGraph, discipline_id: str, *, was_alive: bo
 
 def _headline(tree: nx.DiGraph, shown: Preview) -> None:
     above = hierarchy.path(tree, shown.node.parent_id) if shown.node.parent_id in tree else []
-    place = plain("".join(f"{node.name} › " for node in above).strip())
+    place = escape("".join(f"{node.name} › " for node in above).strip())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"{place} **{plain(shown.node.name)}**", width="content")
+        st.markdown(f"{place} **{escape(shown.node.name)}**", width="content")
         for teacher in sorted({shown.terms.teacher_of(stage) for stage in preview.CALLS}):
-            scripted_mark(teacher)
+            scripted_badge(teacher)
         if shown.alive:
             st.markdown(f":primary[:material/edit_note: {_now(shown)}]", width="content")
     if shown.alive:
@@ -69,10 +69,10 @@ def _headline(tree: nx.DiGraph, shown: Preview) -> None:
     if shown.state == "lost":
         st.error("Worker lost (no heartbeat). Stored results are kept; retry to generate the rest.")
     elif shown.state == "failed":
-        st.error(plain(shown.run.message or "The run failed without a message."))
+        st.error(escape(shown.run.message or "The run failed without a message."))
     elif not shown.whole:
         causes = "; ".join(f"{count} × {stage_title(stage)}: {cause}" for stage, cause, count in shown.failures)
-        st.warning(plain(f"The preview is incomplete. {causes or shown.run.message or 'Retry to generate the rest.'}"))
+        st.warning(escape(f"The preview is incomplete. {causes or shown.run.message or 'Retry to generate the rest.'}"))
 
 
 def _now(shown: Preview) -> str:
@@ -91,10 +91,10 @@ def _subjects(shown: Preview) -> None:
     with st.container(height=150, border=True, autoscroll=not found):
         if found:
             for subject in found:
-                level = f" · {plain(subject.level)}" if subject.level else ""
-                _entry(f"**{plain(subject.name)}**{level}", subject.subtopics)
+                level = f" · {escape(subject.level)}" if subject.level else ""
+                _entry(f"**{escape(subject.name)}**{level}", subject.subtopics)
         elif text := shown.text_of("subjects"):
-            st.markdown("".join(f"- {plain(name)}\n" for name in preview.names_so_far(text)) + CURSOR)
+            st.markdown("".join(f"- {escape(name)}\n" for name in preview.names_so_far(text)) + CURSOR)
         elif (text := shown.text_of("subject_list")) is not None:
             st.markdown(_markdown(text) + CURSOR)
         else:
@@ -102,7 +102,7 @@ def _subjects(shown: Preview) -> None:
 
 
 def _syllabus(shown: Preview) -> None:
-    of = f" of {plain(shown.subjects[0].name)}" if shown.subjects else ""
+    of = f" of {escape(shown.subjects[0].name)}" if shown.subjects else ""
     st.markdown(f"**Syllabus**{of}")
     # With one key the box would keep its scroll position at the end of the streamed text; the final text starts at the top.
     key = "preview_text" if shown.syllabus is None else "preview_text_whole"
@@ -111,7 +111,7 @@ def _syllabus(shown: Preview) -> None:
             if shown.sessions:
                 _sessions(shown)
             elif text := shown.text_of("sessions"):
-                st.caption(f"Class sessions extracted so far: {plain(', '.join(preview.names_so_far(text)))}{CURSOR}")
+                st.caption(f"Class sessions extracted so far: {escape(', '.join(preview.names_so_far(text)))}{CURSOR}")
             st.markdown(_markdown(shown.syllabus.text))
         elif (text := shown.text_of("syllabus")) is not None:
             st.markdown(_markdown(text) + CURSOR)
@@ -124,14 +124,14 @@ def _sessions(shown: Preview) -> None:
     concepts = sum(len(session.concepts) for session in shown.sessions)
     with st.expander(f"{plural(len(shown.sessions), 'class session')} · {plural(concepts, 'key concept')}"):
         for number, session in enumerate(shown.sessions, start=1):
-            _entry(f"{number}\\. **{plain(session.name)}**", [name for _, name in session.concepts])
+            _entry(f"{number}\\. **{escape(session.name)}**", [name for _, name in session.concepts])
 
 
 def _entry(head: str, parts: Iterable[str]) -> None:
     """Draw an entry of a list with its parts below."""
     with st.container(gap=None):
         st.markdown(head)
-        st.caption(plain(", ".join(parts)))
+        st.caption(escape(", ".join(parts)))
 
 
 def _homework(shown: Preview) -> None:
@@ -150,7 +150,7 @@ def _homework(shown: Preview) -> None:
 def _pair(shown: Preview, number: int, pair: Pair) -> None:
     question = pair.question
     with st.container(border=True, gap="small"):
-        st.caption(f"Question {number} · {STRATEGIES[question.strategy]} · {plain(', '.join(_concepts(shown, pair)))}")
+        st.caption(f"Question {number} · {STRATEGIES[question.strategy]} · {escape(', '.join(_concepts(shown, pair)))}")
         st.markdown(model_markdown(question.text))
         st.caption("Answer")
         if pair.answer is not None:
@@ -185,9 +185,9 @@ def _actions(ws: Workspace, shown: Preview) -> None:
                 _act(lambda: preview.stop(ws, id))
             st.caption("You can close this dialog; generation continues in the background.")
             return
-        again = priced("Regenerate", preview.cost(ws, shown.terms))
+        again = cost_label("Regenerate", preview.cost(ws, shown.terms))
         if shown.whole:
-            what = f"Adds {plain(shown.node.name)} to the taxonomy and the preview's records to the dataset."
+            what = f"Adds {escape(shown.node.name)} to the taxonomy and the preview's records to the dataset."
             if st.button("Accept", type="primary", icon=":material/check:", key="accept_preview", help=what):
                 _accept(ws, shown)
         else:
@@ -212,7 +212,7 @@ def _actions(ws: Workspace, shown: Preview) -> None:
             st.caption(f"Cost: {usd(shown.usd)}.".replace("$", r"\$"))
 
 
-def priced(what: str, cost: Plan) -> str:
+def cost_label(what: str, cost: Plan) -> str:
     """Return a button label with the number of calls and the cost."""
     price = "price unknown" if cost.usd is None else "free" if cost.usd[1] == 0 else f"about {money(cost.usd)}"
     return f"{what} · {plural(cost.calls[1], 'call')} · {price}".replace("$", r"\$")
@@ -223,7 +223,7 @@ def _act(action: Callable[[], None], *, leave: bool = False) -> None:
     try:
         action()
     except GlanError as error:
-        fault(error)
+        show_error(error)
         return
     st.session_state.editing_preview = None
     if leave:

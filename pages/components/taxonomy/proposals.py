@@ -16,21 +16,20 @@ from glan_core.workspace import Workspace, run_rows, taxonomy_rows
 from glan_core.workspace.run_rows import LIVE
 from glan_core.workspace.taxonomy_rows import Proposal
 from pages.components.shared import page_frame, run_table, teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain, scripted_mark
-from pages.components.taxonomy.changes import act
-from pages.components.taxonomy.detail import path_name, vote_buttons
+from pages.components.shared.untrusted_text import escape, scripted_badge, show_error
+from pages.components.taxonomy import changes, detail
 
 MOST = 40  # proposals drawn at once
 
 
-def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
+def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the open proposals, those below the focus first, and the form that asks for more."""
     for run in run_rows.live_runs(ws.db):
         if run.kind == "propose" and runs.state_of(run) in LIVE:
-            run_table.live(ws, run.id)
+            run_table.run_panel(ws, run.id)
     tallies = taxonomy_rows.vote_counts(ws.db)
     every = taxonomy_rows.proposals(ws.db)
-    left, right = page_frame.picture_and_detail("proposals")
+    left, right = page_frame.main_and_detail("proposals")
     with right:
         _grow_form(ws, tree)
     with left:
@@ -40,8 +39,8 @@ def proposals(ws: Workspace, tree: nx.DiGraph) -> None:
         near = {node.id for node in hierarchy.walk(tree, url_state.focus())}
         shown = sorted(every, key=lambda p: (p.parent_id not in near, p.parent_id))[:MOST]
         for parent_id, ones in groupby(shown, key=lambda p: p.parent_id):
-            where = path_name(tree, parent_id) if parent_id in tree else "a removed node"
-            st.caption(f"Under **{plain(where)}**")
+            where = detail.path_name(tree, parent_id) if parent_id in tree else "a removed node"
+            st.caption(f"Under **{escape(where)}**")
             with st.grid(2, gap="small", min_column_width=290):
                 for proposal in ones:
                     with st.container(border=True, height="stretch", gap="xsmall"):
@@ -64,34 +63,34 @@ def _count_votes(ws: Workspace, tree: nx.DiGraph, every: list[Proposal], tallies
         st.markdown(f"**{plural(len(every), 'open proposal')}.** Decided by majority; ties stay open.", width="content")
         label = f"Apply votes · {', '.join(effects) or 'no majority yet'}"
         if st.button(label, icon=":material/how_to_vote:", disabled=not effects or ws.read_only):
-            act(ws, f"Votes applied: {', '.join(effects)}.", _decide)
+            changes.apply_edit(ws, f"Votes applied: {', '.join(effects)}.", _decide)
 
 
 def _decide(ws: Workspace) -> None:
     """Apply the votes and show why an accepted proposal could not be added."""
     for name, reason in tree_editing.apply_votes(ws, url_state.user()).refused:
-        st.toast(f"{plain(name)} could not be added: {plain(reason)}", icon=":material/warning:")
+        st.toast(f"{escape(name)} could not be added: {escape(reason)}", icon=":material/warning:")
 
 
 def _card(ws: Workspace, proposal: Proposal, votes: tuple[int, int]) -> None:
     """Draw one proposal with its reason and votes."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{plain(proposal.name)}**", width="content")
+        st.markdown(f"**{escape(proposal.name)}**", width="content")
         st.badge(proposal.kind, color="gray")
-        scripted_mark(proposal.teacher)
+        scripted_badge(proposal.teacher)
     if proposal.similar_to:
         st.badge(
-            f"similar to {', '.join(plain(name) for name in proposal.similar_to)}", color="orange", icon=":material/content_copy:",
+            f"similar to {', '.join(escape(name) for name in proposal.similar_to)}", color="orange", icon=":material/content_copy:",
             help="The taxonomy may already contain this node under another name.",
         )  # fmt: skip
-    st.markdown(plain(proposal.description) or ":gray[No description.]")
-    why = f"Reason: {plain(proposal.reason)} " if proposal.reason else ""
+    st.markdown(escape(proposal.description) or ":gray[No description.]")
+    why = f"Reason: {escape(proposal.reason)} " if proposal.reason else ""
     st.caption(
         f"{why}Suggested by {len(proposal.prompts)} of 4 prompts.",
         help="The teacher gets 4 differently worded prompts; a node suggested by several of them is more likely missing.",
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        vote_buttons(ws, proposal.id, *votes)
+        detail.vote_buttons(ws, proposal.id, *votes)
 
 
 def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
@@ -101,7 +100,7 @@ def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
         st.markdown("**Extend the taxonomy**")
         st.caption("Select a field or sub-field to ask a teacher for missing sub-fields and disciplines.")
         return
-    st.markdown(f"**Missing nodes under {plain(node.name)}**")
+    st.markdown(f"**Missing nodes under {escape(node.name)}**")
     values = teacher_form.fields("grow") or {}
     count = st.number_input("Max proposals per prompt", 1, 50, 8)
     idle = not values or ws.read_only
@@ -110,7 +109,7 @@ def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
             settings = read_settings(ProposalSettings, {**values, "parent_id": node.id, "count": count})
             runs.start(ws, "propose", f"Missing nodes under {node.name}", settings, teacher_form.environment())
         except GlanError as error:
-            fault(error)
+            show_error(error)
         else:
             st.rerun()
 

@@ -54,7 +54,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     against = st.segmented_control("X axis", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
                                    label_visibility="collapsed")  # fmt: skip
     frames = {f"{run.params.get('name')} · run {run.id}": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
-    left, right = page_frame.picture_and_detail("differs")
+    left, right = page_frame.main_and_detail("differs")
     with left:
         figure = pictures.compare_figure(frames, against, page_frame.figure_style())
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")

@@ -24,7 +24,7 @@ def first_snapshot(ws: Workspace, tree: nx.DiGraph) -> None:
             icon=":material/model_training:",
         )
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-            url_state.go("pages/runs.py")
+            url_state.open_page("pages/runs.py")
         return
     st.info(
         "Training uses a snapshot, a fixed version of the dataset. 10% of the combinations of key concepts are held out as "
@@ -32,7 +32,7 @@ def first_snapshot(ws: Workspace, tree: nx.DiGraph) -> None:
         "minutes on one discipline; for the whole dataset, fine-tune a base model.",
         icon=":material/photo_camera:",
     )
-    busy = job_panel.progress(ws, "snapshot")
+    busy = job_panel.show_progress(ws, "snapshot")
     if ws.read_only:
         return
     ranked = sorted(kept, key=lambda id: -kept[id])
@@ -47,14 +47,14 @@ def first_snapshot(ws: Workspace, tree: nx.DiGraph) -> None:
         settings = SnapshotSettings(name=chosen, which=which, split="combination", validation_share=0.1)
         st.button(
             f"Create snapshot ({plural(counts[chosen], 'pair')})", type="primary", icon=":material/photo_camera:", disabled=busy,
-            key="first_snapshot", on_click=job_panel.begin, args=(ws, settings), kwargs={"title": f"Snapshot {chosen}"},
+            key="first_snapshot", on_click=job_panel.start_jobs, args=(ws, settings), kwargs={"title": f"Snapshot {chosen}"},
         )  # fmt: skip
         if not list_tests(ws) and st.button(
             "Create held-out test first", icon=":material/science:", type="tertiary",
             help="A GLAN-Test holds out questions to judge models on; later snapshots exclude them.",
         ):  # fmt: skip
             st.session_state.evaluate_asked = "Judge"
-            url_state.go("pages/evaluate.py")
+            url_state.open_page("pages/evaluate.py")
         if st.button("More options", icon=":material/tune:", type="tertiary"):
             st.session_state.dataset_view = "Snapshots"
-            url_state.go("pages/dataset.py")
+            url_state.open_page("pages/dataset.py")

@@ -15,12 +15,12 @@ from glan_core.ids import slug
 from glan_core.models import tuned_model_store
 from glan_core.settings import read_settings
 from glan_core.training.command_line import finetune_command
-from glan_core.training.plan import TrainingPlan, check, plan
+from glan_core.training.plan import TrainingPlan, check_settings, plan
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace
 from pages.components.shared import page_frame
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.train import row_tokens
 
 FIELDS = {
@@ -64,7 +64,7 @@ def panel(ws: Workspace, snapshots: Sequence[Manifest]) -> None:
         made = settings and plan(ws, settings)
     except GlanError as error:
         with right:
-            fault(error)
+            show_error(error)
         return
     if made is None:
         return
@@ -201,7 +201,7 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
         st.metric("Steps", short(made.steps), help=f"{number(made.steps)} optimizer steps; {number(made.steps_per_epoch)} per epoch, "
                   f"{number(made.warmup)} warm-up.")  # fmt: skip
         st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} over all epochs, {number(made.trained_tokens)} of them in "
-                  f"the loss (answers with end token). Counted from {plain(made.basis)}.")  # fmt: skip
+                  f"the loss (answers with end token). Counted from {escape(made.basis)}.")  # fmt: skip
         st.metric("Time", durations(made.seconds) if made.seconds else "–",
                   help="Estimated from the model size and this machine's speed, or from earlier runs of that size.")  # fmt: skip
         st.metric("Parameters", short(made.parameters) if made.parameters else "–",
@@ -211,14 +211,14 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
         st.metric("Truncated rows", short(made.cut), f"{number(made.dropped)} excluded" if made.dropped else None, delta_color="off",
                   delta_arrow="off", help=f"Rows longer than {number(settings.max_length)} tokens lose the end of their answer.")  # fmt: skip
     for warning in made.warnings:
-        st.warning(plain(warning), icon=":material/info:")
+        st.warning(escape(warning), icon=":material/info:")
     if not ws.read_only:
         label = f"Start training · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
         st.button(
             label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start, args=(ws, settings, made)
         )  # fmt: skip
         if error := st.session_state.pop("job_error", None):
-            fault(error)
+            show_error(error)
     st.caption("Equivalent command:")
     st.code(shlex.join(finetune_command(str(ws.folder), settings)), language="bash", wrap_lines=True)
 
@@ -247,7 +247,7 @@ def fill(values: dict) -> None:
 def _start(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None:
     """Start the run and open its Watch view, in a callback."""
     try:
-        check(ws, settings)
+        check_settings(ws, settings)
         run_id = runs.start(
             ws, "finetune", f"Fine-tune {settings.name}", settings, plan={"steps": made.steps, "seconds": made.seconds}
         )

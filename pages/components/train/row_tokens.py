@@ -7,12 +7,12 @@ import streamlit as st
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import number
-from glan_core.training.chat_encoding import Encoded
-from glan_core.training.plan import encoder_of
+from glan_core.training.chat_encoding import EncodedPair
+from glan_core.training.plan import plan_encoder
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace
 from pages.components.shared import highlighted_text
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 ROWS = 50  # rows to choose from
 MOST = 700  # tokens shown
@@ -29,10 +29,10 @@ def panel(ws: Workspace, settings: FinetuneSettings) -> None:
     )  # fmt: skip
     try:
         snapshot = read_snapshot(ws, settings.snapshot)
-        encoder = encoder_of(snapshot, settings.base, settings.scratch.vocabulary, settings.rows, settings.seed)
+        encoder = plan_encoder(snapshot, settings.base, settings.scratch.vocabulary, settings.rows, settings.seed)
         if encoder is None:
             st.caption(
-                f"The tokenizer of {plain(str(settings.base))} is not on this machine yet. Rows can be shown once it is downloaded."
+                f"The tokenizer of {escape(str(settings.base))} is not on this machine yet. Rows can be shown once it is downloaded."
             )
             return
         rows = [row for _, row in islice(snapshot.rows("train"), ROWS)]
@@ -47,10 +47,10 @@ def panel(ws: Workspace, settings: FinetuneSettings) -> None:
             )
         _show(encoder.pieces(encoded.ids[:MOST]), encoded)
     except GlanError as error:
-        fault(error)
+        show_error(error)
 
 
-def _show(pieces: list[str], encoded: Encoded) -> None:
+def _show(pieces: list[str], encoded: EncodedPair) -> None:
     """Draw the tokens as text, with each token of the loss highlighted separately."""
     text, spans = "", []
     for n, piece in enumerate(pieces):

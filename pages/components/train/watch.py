@@ -13,7 +13,7 @@ from glan_core.workspace import Workspace, run_rows, training_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.training_rows import SampleReply, Step
 from pages.components.shared import job_panel, page_frame, run_table, url_state
-from pages.components.shared.untrusted_text import fault, model_markdown, plain
+from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 from pages.components.train import form
 
 CHART = {"displayModeBar": False}
@@ -27,7 +27,7 @@ WHAT_TO_DO = {
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     """Draw the selected run, by default the running or latest one; it refreshes while it is live."""
     if error := st.session_state.pop("job_error", None):
-        fault(error)
+        show_error(error)
     if not everything:
         st.info("No training runs yet. Plan a run to watch it here.", icon=":material/monitoring:")
         st.button(
@@ -58,30 +58,30 @@ def _live(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
         st.rerun()
     logged = training_rows.steps(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(plain(run.title), anchor=False, width="content")
+        st.subheader(escape(run.title), anchor=False, width="content")
         st.badge(state, color=run_table.COLORS[state])
         st.space("stretch")
         _buttons(ws, run, state)
     _say(run, state, logged)
     if state in LIVE:
-        st.progress(*job_panel.how_far(ws, run))
+        st.progress(*job_panel.job_progress(ws, run))
     if not logged:
         if state in LIVE:
             st.caption("Loading libraries, weights and data; the first step takes a while.")
         return
     _numbers(ws, run, logged, state)
-    left, right = page_frame.picture_and_detail("said")
+    left, right = page_frame.main_and_detail("said")
     frame, style = pictures.steps_frame(logged), page_frame.figure_style()
     with left:
         st.plotly_chart(pictures.loss_figure(frame, style), width="stretch", config=CHART, key="train_loss")
-        st.plotly_chart(pictures.pace_figure(frame, style), width="stretch", config=CHART, key="train_pace")
+        st.plotly_chart(pictures.learning_rate_figure(frame, style), width="stretch", config=CHART, key="train_pace")
     with right:
         _said(training_rows.replies(ws.db, run.id))
 
 
 def _say(run: Run, state: str, logged: Sequence[Step]) -> None:
     if run.message and state not in WHAT_TO_DO:
-        (st.error if state == "failed" else st.caption)(plain(run.message))
+        (st.error if state == "failed" else st.caption)(escape(run.message))
     if state in WHAT_TO_DO:
         at = f" Last step: {number(logged[-1].step)}." if logged else ""
         (st.warning if state == "lost" else st.caption)(f"{state.capitalize()}: {WHAT_TO_DO[state]}.{at}")
@@ -100,7 +100,7 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
             ("Cancel", "stop", runs.cancel, "Stops permanently without keeping a model."),
         ):
             st.button(
-                word, icon=f":material/{icon}:", key=f"train_{icon}", help=told, on_click=job_panel.act, args=(action, ws, run.id),
+                word, icon=f":material/{icon}:", key=f"train_{icon}", help=told, on_click=job_panel.run_action, args=(action, ws, run.id),
                 type="tertiary", disabled=word == "Stop and keep" and state != "running",
             )  # fmt: skip
     elif state in run_table.ENDED_EARLY:
@@ -110,7 +110,7 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
                 args=(run.params,), help="Opens the form with the settings of this run.",
             )  # fmt: skip
         st.button(
-            "Resume", icon=":material/play_arrow:", key="train_resume", type="primary", on_click=job_panel.act,
+            "Resume", icon=":material/play_arrow:", key="train_resume", type="primary", on_click=job_panel.run_action,
             args=(runs.resume, ws, run.id), help="Continues from the last checkpoint.",
         )  # fmt: skip
     elif state == "finished" and (name := run.params.get("name")):
@@ -120,7 +120,7 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
             return
         if st.button("Chat with model", icon=":material/forum:", type="primary", key="train_chat"):
             st.session_state.chat_asked = [f"tuned:{name}", f"base:{name}"]
-            url_state.go("pages/chat.py")
+            url_state.open_page("pages/chat.py")
 
 
 def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> None:
@@ -171,6 +171,6 @@ def _said(replies: Sequence[SampleReply]) -> None:
     if len(steps) > 1:
         key = f"train_said_{nth}_{len(steps)}"
         shown = st.select_slider("Step", steps, value=steps[-1], key=key, format_func=number)
-    st.caption(plain(prompts[nth]))
+    st.caption(escape(prompts[nth]))
     with st.container(border=True):
         st.markdown(model_markdown(at[shown]) or "*(empty reply)*")

@@ -15,13 +15,13 @@ from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.run_rows import LIVE
 from pages.components.shared import teacher_form, url_state
-from pages.components.shared.untrusted_text import fault, plain
+from pages.components.shared.untrusted_text import escape, show_error
 
 # Verdict: label, badge color, badge icon, sign in the table.
 REVIEWED = {"keep": ("kept", "green", ":material/check:", "✓"), "reject": ("rejected", "red", ":material/close:", "✗")}
 
 
-def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
+def review_bar(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
     """Draw the review bar of a pair; `go_on(1)` selects the next row, `go_on(-1)` the previous one."""
     id = pair.question.id
 
@@ -37,7 +37,7 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
         act("Star removed." if pair.starred else "Starred.", review.star, id, url_state.user(), starred=not pair.starred)
 
     def act(said: str, action, *args, **kwargs) -> bool:
-        return deed(said, action, ws, *args, **kwargs)
+        return apply_edit(said, action, ws, *args, **kwargs)
 
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="verdicts"):
         st.button(
@@ -62,27 +62,27 @@ def verdicts(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
     )  # fmt: skip
 
 
-def deed(said: str, action, *args, **kwargs) -> bool:
+def apply_edit(said: str, action, *args, **kwargs) -> bool:
     """Apply an edit in a callback and store it for undo; returns whether it succeeded."""
     try:
         batch = action(*args, **kwargs)
     except GlanError as error:
         st.session_state.deed_error = error
         return False
-    remember(batch, said)
+    store_edit(batch, said)
     return True
 
 
-def remember(batch: str | None, said: str) -> None:
+def store_edit(batch: str | None, said: str) -> None:
     """Store the last edit for undo."""
     if batch:
         st.session_state.deed = (st.session_state.workspace, batch, said)
 
 
-def last_deed(ws: Workspace) -> None:
+def undo_bar(ws: Workspace) -> None:
     """Show the last edit with its undo button, and the error of a failed one."""
     if error := st.session_state.pop("deed_error", None):
-        fault(error)
+        show_error(error)
     workspace, batch, said = st.session_state.get("deed", (None, None, None))
     if workspace != st.session_state.workspace:
         return
@@ -90,11 +90,11 @@ def last_deed(ws: Workspace) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="last_deed", width="content"):
         st.caption(said, width="content")
         st.button(
-            "Undo", icon=":material/undo:", type="tertiary", shortcut="Z", on_click=undo_deed, args=(ws, batch), key="undo_deed"
+            "Undo", icon=":material/undo:", type="tertiary", shortcut="Z", on_click=undo_edit, args=(ws, batch), key="undo_deed"
         )
 
 
-def undo_deed(ws: Workspace, batch: str) -> None:
+def undo_edit(ws: Workspace, batch: str) -> None:
     """Undo an edit in a callback."""
     st.session_state.pop("deed", None)
     try:
@@ -103,7 +103,7 @@ def undo_deed(ws: Workspace, batch: str) -> None:
         st.session_state.deed_error = error
 
 
-def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
+def bulk_verdicts(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
     """Draw the popover that applies one verdict to all rows of a filter, with their number."""
     told = "Apply a verdict to all rows that match the filters"
     with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk", disabled=ws.read_only) as opened:
@@ -117,7 +117,7 @@ def bulk(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
         )
 
         def judge(verdict: str | None, said: str) -> None:
-            deed(said, review.review_all, ws, which, verdict, url_state.user(), reason=reason or "")
+            apply_edit(said, review.review_all, ws, which, verdict, url_state.user(), reason=reason or "")
             changed()
 
         for label, verdict, said in (
@@ -139,20 +139,20 @@ def edit_dialog(ws: Workspace, pair: Pair) -> None:
         try:
             batch = review.edit(ws, pair.question.id, url_state.user(), question=question, answer=answer, seen=pair)
         except GlanError as error:
-            fault(error)
+            show_error(error)
             return
-        remember(batch, "Saved.")
+        store_edit(batch, "Saved.")
         st.rerun()
 
 
-def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
+def regenerate_button(ws: Workspace, record_id: str, what: str, calls: str) -> None:
     """Draw the button that regenerates a record as a run, or the run's progress."""
     live = [run for run in run_rows.live_runs(ws.db) if run.kind == "redo" and run.params.get("record_id") == record_id]
     live = [run for run in live if runs.state_of(run) in LIVE]
     if live:
         st.fragment(_wait_for, run_every="0.7s")(ws, live[0].id, what)
         return
-    tell_end(ws, record_id, what)
+    show_result(ws, record_id, what)
     with st.popover(
         "Regenerate",
         icon=":material/autorenew:",
@@ -165,7 +165,7 @@ def write_anew(ws: Workspace, record_id: str, what: str, calls: str) -> None:
                 settings = read_settings(RegenerateSettings, {**values, "record_id": record_id})
                 run_id = runs.start(ws, "redo", f"Regenerate {what}", settings, teacher_form.environment())
             except GlanError as error:
-                fault(error)
+                show_error(error)
             else:
                 st.session_state.anew = (record_id, run_id)
                 st.rerun()
@@ -177,7 +177,7 @@ def _wait_for(ws: Workspace, run_id: int, what: str) -> None:
     st.markdown(f":material/hourglass_top: Regenerating {what} …")
 
 
-def tell_end(ws: Workspace, record_id: str, what: str) -> None:
+def show_result(ws: Workspace, record_id: str, what: str) -> None:
     """Show once how a regeneration ended."""
     asked, run_id = st.session_state.get("anew", (None, None))
     if asked != record_id:
@@ -188,4 +188,4 @@ def tell_end(ws: Workspace, record_id: str, what: str) -> None:
     if state == "finished" and not run.message:
         st.toast(f"The {what} was regenerated.", icon=":material/check:")
     else:
-        st.error(f"The {what} was not changed: run {run_id} is {state}. {plain(run.message)}")
+        st.error(f"The {what} was not changed: run {run_id} is {state}. {escape(run.message)}")

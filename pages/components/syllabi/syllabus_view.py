@@ -14,11 +14,11 @@ from glan_core.ids import slug
 from glan_core.records import Subject
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows
 from glan_core.workspace.curriculum_rows import Session, Syllabus
-from pages.components.homework.review import last_deed, undo_deed, write_anew
+from pages.components.homework import review_actions
 from pages.components.shared import page_frame, url_state
 from pages.components.shared.print_button import NOT_PRINTED, print_button
-from pages.components.shared.untrusted_text import model_markdown, plain, scripted_mark
-from pages.components.syllabi.edit_dialog import edit_dialog
+from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge
+from pages.components.syllabi import edit_dialog
 
 FIELD_WORDS = {
     "name": "name", "level": "level", "subtopics": "subtopics", "text": "text", "description": "description",
@@ -27,17 +27,17 @@ FIELD_WORDS = {
 KIND_WORDS = {"sub": "the subject", "syl": "the syllabus", "ses": "a class session", "con": "a key concept"}
 
 
-def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: Syllabus | None) -> None:
+def panel(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: Syllabus | None) -> None:
     """Draw a subject with its syllabus, or the empty state."""
     discipline = tree.nodes[subject.discipline_id]["node"].name
-    st.subheader(plain(subject.name), anchor=False)
-    marks(subject, syllabus)
+    st.subheader(escape(subject.name), anchor=False)
+    badges(subject, syllabus)
     if subject.subtopics:
-        st.caption(plain(", ".join(subject.subtopics)))
+        st.caption(escape(", ".join(subject.subtopics)))
     if syllabus is None:
         st.info("This subject has no syllabus yet. A run generates it.", icon=":material/menu_book:")
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
-            url_state.go("pages/runs.py")
+            url_state.open_page("pages/runs.py")
         return
     sessions = curriculum_rows.sessions(ws.db, syllabus.id)
     asked = curriculum_rows.concept_question_counts(ws.db, syllabus.id)
@@ -46,14 +46,14 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
             f"{plural(syllabus.questions, 'question')}", icon=":material/quiz:", help="Read the questions generated from it"
         ):
             url_state.set_subject(subject.id)
-            url_state.go("pages/homework.py")
+            url_state.open_page("pages/homework.py")
         if st.button("Edit", icon=":material/edit:", shortcut="E", key="edit_syllabus", disabled=ws.read_only):
-            edit_dialog(ws, subject, syllabus, sessions)
-        write_anew(ws, syllabus.id, "syllabus", "2 calls")
+            edit_dialog.open_dialog(ws, subject, syllabus, sessions)
+        review_actions.regenerate_button(ws, syllabus.id, "syllabus", "2 calls")
         text = syllabus_markdown.markdown(subject, syllabus, sessions, discipline)
         st.download_button("Markdown", text, f"{slug(subject.name)}.md", "text/markdown", icon=":material/download:")
         print_button()
-    last_deed(ws)
+    review_actions.undo_bar(ws)
     if older := record_rows.count_outdated_questions(ws.db, syllabus.id):
         st.warning(
             f"{plural(older, 'question')} {'was' if older == 1 else 'were'} generated from an earlier version of this text."
@@ -73,15 +73,15 @@ def syllabus_view(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: S
                 draw()
 
 
-def marks(subject: Subject, syllabus: Syllabus | None) -> None:
+def badges(subject: Subject, syllabus: Syllabus | None) -> None:
     """Draw badges for level and origin."""
     with st.container(horizontal=True, gap="small"):
         if subject.level:
-            st.badge(plain(shorten(subject.level, 40)), color="blue", help="Level")
+            st.badge(escape(shorten(subject.level, 40)), color="blue", help="Level")
         if syllabus:
             if syllabus.edited:
                 st.badge("edited", color="violet", icon=":material/edit:", help="Changed since it was generated; see History.")
-            scripted_mark(syllabus.teacher)
+            scripted_badge(syllabus.teacher)
 
 
 def course_plan(syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:
@@ -100,7 +100,7 @@ def course_plan(syllabus: Syllabus, sessions: list[Session], asked: dict[str, in
         with st.container(horizontal=True, gap="small"):
             st.badge(f"{n:02}", color="blue")
             with st.container(gap="small", width="stretch"):
-                st.markdown(f"**{plain(session.name)}**")
+                st.markdown(f"**{escape(session.name)}**")
                 if session.description:
                     st.markdown(model_markdown(session.description))
                 chips(session, asked)
@@ -112,15 +112,15 @@ def chips(session: Session, asked: dict[str, int]) -> None:
 
     def show() -> None:
         if picked := st.session_state.get(f"chips_{session.id}"):
-            url_state.pick(concept=picked)
+            url_state.select(concept=picked)
             st.session_state.to_homework = True
 
     st.pills(
         "Key concepts", list(names), key=f"chips_{session.id}", on_change=show, label_visibility="collapsed",
-        format_func=lambda id: f"{plain(names[id])} · {asked[id]}" if id in asked else f":gray[{plain(names[id])} · 0]",
+        format_func=lambda id: f"{escape(names[id])} · {asked[id]}" if id in asked else f":gray[{escape(names[id])} · 0]",
     )  # fmt: skip
     if st.session_state.pop("to_homework", False):
-        url_state.go("pages/homework.py")
+        url_state.open_page("pages/homework.py")
 
 
 def graph(ws: Workspace, syllabus: Syllabus, sessions: list[Session], asked: dict[str, int]) -> None:
@@ -144,7 +144,7 @@ def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> N
     for call in calls:
         what = "Syllabus" if call.stage == "syllabus" else stage_title(call.stage).capitalize()
         st.markdown(
-            f"**{what}** · {plain(call.teacher)} · {call.outcome} · {exact(call.at)} · "
+            f"**{what}** · {escape(call.teacher)} · {call.outcome} · {exact(call.at)} · "
             f"{number(call.tokens_in)} prompt tokens, {number(call.tokens_out)} completion tokens"
         )
         messages = provenance.messages_of(ws, call)
@@ -175,7 +175,7 @@ def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
         },
     )  # fmt: skip
     st.button(
-        "Undo latest edit", icon=":material/undo:", on_click=undo_deed, args=(ws, batches[0]), key="undo_latest_change",
+        "Undo latest edit", icon=":material/undo:", on_click=review_actions.undo_edit, args=(ws, batches[0]), key="undo_latest_change",
         disabled=ws.read_only,
     )  # fmt: skip
 
