@@ -26,11 +26,11 @@ def test_the_dataset_is_frozen_verified_and_downloaded(page, server, ws, tmp_pat
     visit(page, server, "/dataset?workspace=demo&dataset_view=Snapshots", "Dataset")
     enter(page, "Name", "first")
     press(page, "Create snapshot (96 pairs)")
-    expect(page.get_by_text("Froze 96 pairs as first")).to_be_visible()  # a process of its own did it, and the page saw its end
+    expect(page.get_by_text("Created snapshot")).to_be_visible()  # a process of its own did it, and the page saw its end
     manifest = snapshot_store.read_snapshot(ws, "first").manifest
     expect(page.get_by_text(manifest.hash)).to_be_visible()
     press(page, "Verify")
-    expect(page.get_by_text("It holds exactly the rows")).to_be_visible()
+    expect(page.get_by_text("The rows match the hash")).to_be_visible()
     press(page, "Export")
     expect(page.get_by_role("button", name="Download 96 pairs")).to_be_visible()
     print("URL", page.url)

@@ -86,9 +86,9 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
     expect(page.get_by_text(f"Rejected {number} questions.")).to_have_count(0)
     assert pair_filter.count_matching(ws.db, PairFilter(review="reject")) == 0
     page.get_by_role("button", name="Zoom in").click()
-    expect(page.get_by_text("A part of the map is shown.")).to_be_visible()
+    expect(page.get_by_text("Zoomed in.")).to_be_visible()
     page.get_by_role("button", name="Reset zoom").click()
-    expect(page.get_by_text("A part of the map is shown.")).to_have_count(0)
+    expect(page.get_by_text("Zoomed in.")).to_have_count(0)
 
 
 def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, home):

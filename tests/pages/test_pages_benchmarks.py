@@ -61,12 +61,12 @@ def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     shown.app.number_input(key="run_bench_limit").set_value(10).run()
     command = next(code.value for code in shown.app.code if code.value.startswith("glan evaluate bench"))
     settings = _settings(build_parser().parse_args(shlex.split(command)[1:]))
-    shown.press("Ask 2 models in 2 benchmarks")
+    shown.press("Run 2 benchmarks on 2 models")
     [run] = run_rows.runs(ws.db, 1)
     assert launched == [run.id] and run.kind == "bench" and run.params == settings.model_dump(mode="json")
     assert run.params["models"] == ["tuned:student", "base:student"] and run.params["benchmarks"] == ["gsm8k", "mmlu"]
     assert run.params["limit"] == 10 and not run.params["run_code"]
-    assert shown.fine and "about to begin" in shown.said and "Ask 2 models in 2 benchmarks" not in shown.labels()
+    assert shown.fine and "starting" in shown.said and "Run 2 benchmarks on 2 models" not in shown.labels()
 
 
 def test_code_is_run_only_after_a_warning(ws):
@@ -136,14 +136,14 @@ def test_questions_with_what_was_said_taken_and_right(ws):
     assert len(shown.table("question")) == 4
     shown.app.session_state["bench_judged"] = "Wrong"
     shown.app.run()
-    assert shown.fine and set(shown.table("question")["correct"]) == {"✗"} and len(shown.table("question")) == 2
+    assert shown.fine and set(shown.table("question")["right"]) == {"✗"} and len(shown.table("question")) == 2
 
 
 def test_questions_with_options_show_how_likely_each_was(ws):
     put_scores(ws)
     shown = view(bench(), "Questions")
     shown.app.selectbox(key="bench_asked").set_value(("mmlu", "probability")).run()
-    assert shown.fine and list(shown.table("chance")["option"]) == ["A", "B", "C", "D"] and "Likeliest option" in shown.said
+    assert shown.fine and list(shown.table("chance")["option"]) == ["A", "B", "C", "D"] and "Most likely option" in shown.said
     shown.app.selectbox(key="bench_part").set_value("virology").run()
     assert shown.fine and len(shown.table("question")) == 3 and "Virology" in shown.said
 
@@ -162,4 +162,4 @@ def test_questions_that_are_gone_are_said_to_be(ws):
     for file in (ws.folder / FOLDER).glob("*.jsonl"):
         file.unlink()
     shown = view(bench(), "Questions")
-    assert shown.fine and "are gone; the score is kept" in shown.said
+    assert shown.fine and "were deleted; the score is kept" in shown.said

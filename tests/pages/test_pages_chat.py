@@ -89,7 +89,7 @@ def press(shown: Studio, key: str) -> Studio:
 
 def test_without_a_model_the_scripted_teacher_can_be_talked_to(demo_ws):
     shown = Studio("chat")
-    assert "There is none yet" in shown.said and not shown.app.chat_input
+    assert "No tuned models yet" in shown.said and not shown.app.chat_input
     shown.press("Chat with scripted teacher")
     ask(shown, "What is a ring?")
     assert "Scripted teacher" in shown.said and "gray-badge[scripted teacher]" in shown.said
@@ -103,7 +103,7 @@ def test_the_newest_tuned_model_is_offered_with_what_it_is(tuned_ws):
         chat_fields(shown) == chat_fields(Studio("chat", models="tuned:tuned")) == ConversationSettings().decoding.model_dump()
     )
     assert "10 pairs of snapshot first" in shown.said
-    assert "knows nothing else" in shown.said
+    assert "trained from scratch" in shown.said
     shown.press("Compare with base model")
     assert shown.app.session_state.talk_specs == ["base:tuned", "tuned:tuned"]
     assert shown.app.query_params["models"] == SIDE_BY_SIDE
@@ -134,7 +134,7 @@ def test_base_and_tuned_answer_side_by_side_with_their_weights(tuned_ws):
     assert replies[0].text in shown.said and replies[1].text in shown.said and replies[0].text != replies[1].text
     assert "blue-badge[adapter on]" in shown.said and "gray-badge[adapter off]" in shown.said
     assert replies[1].facts["adapter_hash"][7:15] in shown.said and replies[0].facts["weights_hash"][7:15] in shown.said
-    assert "12 tokens" in shown.said and "first after" in shown.said
+    assert "12 tokens" in shown.said and "first token after" in shown.said
 
 
 def test_the_self_test_says_what_it_proved(tuned_ws):
@@ -188,7 +188,7 @@ def test_a_held_out_question_is_asked_with_its_reference_at_hand(tuned_ws):
     assert turn.question_id and turn.reference and "Question of the validation split" in shown.said
     assert "Reference answer" in shown.said
     shown.go("chat", focus="music")
-    assert "Held-out questions" in shown.said and ("Music" in shown.said or "holds nothing out in the focus" in shown.said)
+    assert "Validation questions" in shown.said and ("Music" in shown.said or "holds nothing out in the focus" in shown.said)
 
 
 def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_them(tuned_ws):

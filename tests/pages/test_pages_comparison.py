@@ -56,7 +56,7 @@ def test_without_a_comparison_it_says_what_will_be_here_and_takes_a_file(mapped,
     with bakery.open("rb") as file:
         kept = str(store_dataset(mapped, "bakery.jsonl", file))
     shown = compare_page()
-    assert shown.fine and "Lay another dataset over this one" in shown.said
+    assert shown.fine and "Compare this workspace with another dataset" in shown.said
     assert "Compare" not in shown.labels()  # nothing is chosen yet
     shown.app.selectbox(key="run_compare_path_0").select(kept).run()
     shown.press("Compare with bakery")
@@ -71,7 +71,7 @@ def test_a_path_that_is_not_there_cannot_be_compared(mapped):
     shown = Studio()  # AppTest types nothing that is not among the options
     shown.app.session_state["run_compare_path_0"] = "/nowhere/rows.jsonl"
     shown.go("diversity", diversity_view="Compare")
-    assert shown.fine and "There is no file or folder /nowhere/rows.jsonl" in shown.said
+    assert shown.fine and "/nowhere/rows.jsonl does not exist" in shown.said
     assert "Compare with rows" not in shown.labels()
 
 
@@ -89,7 +89,7 @@ def test_a_finished_comparison_shows_both_sets(ours, bakery):
     assert "Mean distance" in measures["measure"].tolist() and "Vendi score of 1,000" in measures["measure"].tolist()
     assert "30 questions of it (50%) have no neighbor" in shown.said and "Remove 60 copied questions" in shown.labels()
     shown.app.segmented_control(key="compare_side").set_value("ours").run()
-    assert (shown.fine and "Clusters of the map" in shown.said) or "It has rows in every cluster" in shown.said
+    assert (shown.fine and "Clusters without a row of it" in shown.said) or "It has rows in every cluster" in shown.said
 
 
 def test_a_row_of_theirs_is_read_beside_the_nearest_here(ours, bakery):
@@ -135,7 +135,7 @@ def test_a_comparison_is_removed_when_that_is_confirmed(ours, bakery):
     shown = compare_page()
     assert "Remove the comparison with **bakery**?" in shown.said
     shown.press("Remove 60 copied questions")
-    assert shown.fine and list_comparisons(ours) == [] and "Lay another dataset over this one" in shown.said
+    assert shown.fine and list_comparisons(ours) == [] and "Compare this workspace with another dataset" in shown.said
 
 
 def test_several_comparisons_stand_in_one_table_and_one_is_picked(ours, bakery, home):

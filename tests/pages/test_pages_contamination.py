@@ -47,7 +47,7 @@ def evaluate(**chosen) -> Studio:
 
 def test_without_a_probe_it_says_what_one_tells_and_offers_the_form(starter_ws):
     shown = evaluate()
-    assert shown.fine and "A model that saw a benchmark in training proves nothing" in shown.said
+    assert shown.fine and "compares a model's mean loss" in shown.said
     assert shown.button("Probe").disabled and "Select, or enter a file path" in {s.placeholder for s in shown.app.selectbox}
     options = field(shown, "train").options
     assert any("GSM8K" in option for option in options) and any("ARC-C" in option for option in options)
@@ -87,7 +87,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
 
 def test_look_alikes_are_planned_before_they_are_paid_for_and_then_chosen(demo_ws, launched, tmp_path):
     put_model(demo_ws, "student")
-    assert "Choose a file name of the test split first." in evaluate(test="gsm8k").said
+    assert "Select a file as the test split first." in evaluate(test="gsm8k").said
     path = str(write_rows(tmp_path / "codes.jsonl", make_rows(7, 2)))
     shown = evaluate(test=path)
     assert "only changes numbers and names, and says so" in shown.said
@@ -112,7 +112,7 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     assert (
         list(table["model"]) == ["student", "student before tuning"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
     )
-    assert table["interval"][0] == "+5.0 to +22.0" and table["rows"][0] == "400 + 400, 6 cut"
+    assert table["interval"][0] == "+5.0 to +22.0" and table["rows"][0] == "400 + 400, 6 truncated"
 
 
 def test_another_benchmark_stands_alone_and_the_picked_one_stays(demo_ws):
@@ -127,9 +127,9 @@ def test_another_benchmark_stands_alone_and_the_picked_one_stays(demo_ws):
 
 def test_look_alikes_of_the_scripted_teacher_are_marked(demo_ws):
     add_probe(demo_ws, "tuned:student", alike=1.21, by=("openai:gpt-4o",))
-    assert "they prove nothing" not in evaluate().said
+    assert "for demonstration" not in evaluate().said
     add_probe(demo_ws, "tuned:student", name="other", alike=1.21, by=("scripted",))
-    assert "[scripted teacher] wrote the look-alikes" in evaluate().said
+    assert "[scripted teacher] wrote these look-alikes" in evaluate().said
 
 
 def test_a_read_only_workspace_shows_and_offers_nothing(demo_ws, monkeypatch):

@@ -18,7 +18,7 @@ def tag(ws, *tags: Tag) -> None:
 
 def test_without_pairs_it_says_what_will_be_here(starter_ws):
     shown = Studio("dataset")
-    assert shown.fine and "There are none yet" in shown.said and "Plan a run" in shown.labels()
+    assert shown.fine and "No answered questions yet" in shown.said and "Plan a run" in shown.labels()
 
 
 def test_the_funnel_leads_from_all_pairs_to_those_that_are_kept(demo_ws):

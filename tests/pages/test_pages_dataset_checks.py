@@ -67,7 +67,7 @@ def last_order(ws) -> dict:
 
 @pytest.mark.parametrize(("name", "why", "button"), [
     ("Filters", "nothing is deleted", "Apply 8 filters to 96 pairs"),
-    ("Duplicates", "asked twice", "Find duplicates among 96 questions"),
+    ("Duplicates", "leak across a validation split", "Find duplicates among 96 questions"),
     ("Benchmarks", "invalidate the benchmark", None),
 ])  # fmt: skip
 def test_before_the_first_run_each_says_what_it_is_good_for(demo_ws, name, why, button):
@@ -79,7 +79,7 @@ def test_before_the_first_run_each_says_what_it_is_good_for(demo_ws, name, why, 
 def test_a_focus_does_not_narrow_a_check_and_it_says_so(demo_ws):
     check(demo_ws, near_duplicate_job.tag_duplicates, NearDuplicateSettings())
     shown = Studio("dataset", dataset_view="Duplicates", focus="music")
-    assert "covers the whole workspace" in shown.said and "Find duplicates among 96 questions" in shown.labels()
+    assert "Covers the whole workspace" in shown.said and "Find duplicates among 96 questions" in shown.labels()
 
 
 @pytest.mark.parametrize("name", ["Filters", "Duplicates", "Benchmarks"])
@@ -165,7 +165,7 @@ def test_repeats_stand_beside_the_row_that_they_repeat_with_what_differs_marked(
     check(demo_ws, near_duplicate_job.tag_duplicates, NearDuplicateSettings())
     shown = view("Duplicates")
     assert "Identical words" in shown.said and ":yellow-background" not in shown.said
-    control = next(control for control in shown.app.segmented_control if control.label == "Way")
+    control = next(control for control in shown.app.segmented_control if control.label == "Kind")
     control.set_value("near").run()
     assert (
         ":yellow-background[zeppelin]" in shown.said
@@ -179,7 +179,7 @@ def test_repeats_stand_beside_the_row_that_they_repeat_with_what_differs_marked(
 def test_in_meaning_needs_vectors_and_says_where_to_make_them(demo_ws):
     shown = view("Duplicates")
     toggle = next(toggle for toggle in shown.app.toggle if toggle.label == "Semantic duplicates")
-    assert toggle.disabled and "needs a vector of each question" in shown.said and "Create a map" in shown.labels()
+    assert toggle.disabled and "requires embeddings" in shown.said and "Create a map" in shown.labels()
 
 
 def test_the_run_compares_as_alike_as_asked(demo_ws, started, monkeypatch):
@@ -189,7 +189,7 @@ def test_the_run_compares_as_alike_as_asked(demo_ws, started, monkeypatch):
     monkeypatch.setattr(vector_store, "count_vectors", lambda ws, name: 90)
     shown = view("Duplicates")
     next(toggle for toggle in shown.app.toggle if toggle.label == "Semantic duplicates").set_value(True).run()
-    assert "90 of 96 questions have a vector" in shown.said
+    assert "90 of 96 questions have an embedding" in shown.said
     next(slider for slider in shown.app.slider if slider.label.startswith("Shared")).set_value(0.8)
     shown.press("Look for repeats")
     settings = last_order(demo_ws)
@@ -203,7 +203,7 @@ def test_a_long_list_is_turned_page_by_page_and_back(demo_ws, pairs):
         tag_rows.put_tags(db, tags, None)
     check(
         demo_ws,
-        lambda ws, settings, progress: near_duplicate_job.set_fact(ws.db, near_duplicate_job.FACT, _fact()),
+        lambda ws, settings, progress: near_duplicate_job.set_metadata(ws.db, near_duplicate_job.FACT, _fact()),
         NearDuplicateSettings(),
     )
     shown = view("Duplicates")

@@ -75,7 +75,7 @@ def test_a_snapshot_is_taken_of_what_was_counted_and_told_in_words(tagged):
     choose(shown, "run_snapshot_include", ["duplicate"])
     choose(shown, "run_snapshot_name", "first")
     shown.press("Create snapshot (95 pairs)")
-    assert shown.fine and "Froze 95 pairs as first" in shown.said
+    assert shown.fine and "Created snapsh" in shown.said
     [one] = snapshot_store.list_snapshots(tagged)
     assert (one.name, one.number, one.split, one.include) == ("first", 95, "syllabus", ("duplicate",))
     assert shown.table("hash")[["name", "pairs"]].values.tolist() == [["first", 95]]
@@ -85,7 +85,7 @@ def test_a_snapshot_is_taken_of_what_was_counted_and_told_in_words(tagged):
 
 def test_the_focus_limits_a_snapshot_and_says_so(tagged):
     shown = snapshots_view(focus="music")
-    assert "Only rows of Music" in shown.said
+    assert "Only pairs of Music" in shown.said
     shown.press("Create snapshot (16 pairs)")
     [one] = snapshot_store.list_snapshots(tagged)
     assert one.number == 16 and list(one.disciplines) == ["music"] and ":gray[Only of] Music" in shown.said
@@ -94,7 +94,7 @@ def test_the_focus_limits_a_snapshot_and_says_so(tagged):
 def test_a_snapshot_is_verified_taken_away_and_removed(tagged):
     shown = snapshots_view().press("Create snapshot")
     [one] = snapshot_store.list_snapshots(tagged)
-    assert "holds exactly the rows" in shown.press("Verify").said
+    assert "rows match the hash" in shown.press("Verify").said
     file = next((tagged.folder / "snapshots").glob("*/train.parquet"))
     file.write_bytes(b"changed")
     assert "is damaged" in shown.press("Verify").said
@@ -126,7 +126,7 @@ def test_the_command_says_what_the_form_does(tagged, form):
     settings = run_rows.runs(tagged.db, 1)[0].params
     command = next(code.value for code in shown.app.code if code.value.startswith("glan export"))
     args = build_parser().parse_args(shlex.split(command)[1:])
-    assert (args.out, args.format, args.dir) == (settings["path"], form, str(tagged.folder))
+    assert (args.out, args.form, args.dir) == (settings["path"], form, str(tagged.folder))
     assert RowSelection.model_validate(_selection(tagged, args)) == RowSelection.model_validate(settings["choice"])
     assert "Wrote 46 pairs to" in shown.said and (exports_folder(tagged) / f"demo-{form}").is_dir()
     assert "is there already" in shown.said
@@ -150,7 +150,7 @@ def test_what_is_too_much_for_the_browser_goes_to_the_machine(demo_ws, monkeypat
     assert "Downloads are limited to 50 rows" in shown.said and download(shown).disabled
     shown.app.session_state["card_open"] = True
     shown.app.run()
-    assert "take a snapshot" in shown.said
+    assert "create a snapshot" in shown.said
 
 
 def test_the_card_is_shown_before_it_is_written(tagged):
@@ -227,7 +227,7 @@ def test_the_judge_is_planned_with_its_price_before_it_is_started(demo_ws):
     choose(shown, "run_judge_difficulty", 5)
     assert "Plan" in shown.labels()  # another order than the planned one
     shown.press("Plan").press("Start")
-    assert shown.fine and judgment_rows.count_judged(demo_ws.db) == 20 and "20 pairs judged so far" in shown.said
+    assert shown.fine and judgment_rows.count_judged(demo_ws.db) == 20 and "20 pairs judged" in shown.said
     tagged = tag_rows.tag_counts(demo_ws.db)["quality", "judge"][0]
     assert tagged and f"{tagged} pairs tagged" in shown.said and "**Difficulty" in shown.said
     shown.press("Include anyway")

@@ -101,7 +101,7 @@ def test_all_rows_of_a_filter_are_rejected_after_their_number_is_said_and_undone
     shown = Studio("homework", focus="music")
     shown.app.session_state["bulk"] = True
     shown.app.run()
-    assert "**16 rows** pass the filters." in shown.said
+    assert "**16 rows** match the filters." in shown.said
     shown.app.button(key="bulk_reject").click().run()
     assert number(demo_ws, "SELECT count(*) FROM questions WHERE review = 'reject'") == 16
     assert "16 rows rejected." in shown.said

@@ -45,7 +45,7 @@ def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
     monkeypatch.setattr(runs, "start", lambda ws, kind, title, settings, *rest: submitted.append(settings) or 1)
     shown = fill(Studio("runs", **({"focus": focus} if focus else {})), **values)
     if not shown.app.code:
-        assert "already holds all of this target" in shown.said
+        assert "already meets this target" in shown.said
         return
     settings = ordered(shown, demo_ws)
     shown.press("Start ·")
@@ -88,14 +88,14 @@ def test_what_cannot_be_ordered_is_told_and_not_offered(demo_ws, values, said):
 
 def test_a_reached_target_says_so(demo_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=24)
-    assert "already holds all of this target" in shown.app.success[0].value
+    assert "already meets this target" in shown.app.success[0].value
     assert not [label for label in shown.labels() if label.startswith("Start")]
 
 
 def test_a_reached_target_needs_no_price_and_a_part_that_costs_calls_does(demo_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_kind="endpoint", run_queries=1, run_per=24)
     shown = fill(shown, run_model="m", run_url="http://h/v1")
-    assert shown.fine and "already holds all of this target" in shown.app.success[0].value
+    assert shown.fine and "already meets this target" in shown.app.success[0].value
     shown = fill(shown, run_per=25)  # questions and answers alone: the other stages have no calls left
     assert shown.fine and {metric.label: metric.value for metric in shown.app.metric}["Price"] == "price unknown"
 

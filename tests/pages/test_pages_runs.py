@@ -44,7 +44,7 @@ def test_the_page_opens_with_what_a_person_comes_for(starter_ws):
     shown = Studio("overview")
     shown.app.session_state["run_disciplines"] = ["music"]
     assert view(shown.go("runs")) == "Plan", "another page filled the form"
-    assert "At work: run 1 (Algebra)" in shown.said
+    assert "Running: run 1 (Algebra)" in shown.said
 
 
 def test_a_view_is_open_after_back_has_taken_it_from_the_address(starter_ws):
@@ -93,7 +93,7 @@ def test_a_workspace_without_runs_says_so_everywhere(starter_ws):
         assert shown.fine and said in shown.said
         if which != "Plan":
             shown.press("Plan a run")
-            assert shown.fine and "What to make" in shown.said
+            assert shown.fine and "**Target**" in shown.said
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -108,7 +108,7 @@ def test_a_run_started_on_the_page_finishes_and_its_pairs_are_there(starter_ws):
     assert (run.state, run.title) == ("finished", "Mathematics") and run.plan["pairs"]
     assert f"Run {run.id}: Mathematics" in shown.said
     pairs = call_rows.counters(starter_ws.db)["mathematics"]["pairs"]
-    assert pairs == 8 and "8 answered pairs" in shown.go("homework").said
+    assert pairs == 8 and "8 pairs" in shown.go("homework").said
 
 
 def test_proposals_asked_for_on_the_taxonomy_page_arrive(starter_ws):
@@ -177,7 +177,7 @@ def test_a_run_shows_its_state_and_what_can_be_done(starter_ws, state, values, b
 def test_pause_and_cancel_leave_a_wish_for_the_process(starter_ws):
     run_id = add_run(starter_ws, "running", "Algebra", pid=os.getpid())
     shown = Studio("runs").press("Pause")
-    assert runs.get(starter_ws, run_id).wish == "pause" and "Will pause once what is in flight is stored" in shown.said
+    assert runs.get(starter_ws, run_id).wish == "pause" and "Will pause after in-flight requests are stored" in shown.said
     other = add_run(starter_ws, "running", "Geometry", pid=os.getpid())
     shown = Studio("runs").press("Cancel")
     assert runs.get(starter_ws, other).wish == "cancel"
@@ -202,7 +202,7 @@ def test_failures_say_what_they_are_and_what_to_do(starter_ws):
     assert shown.fine
     told = [(row["stage"], row["cause"], row["count"], row["advice"]) for row in shown.table("advice").to_dict("records")]
     assert [row[:3] for row in told] == [("Questions", "Malformed", 2), ("Questions", "Cut", 1)]
-    assert "did not keep to the form" in told[0][3] and "ran into the token limit" in told[1][3]
+    assert "did not follow the format" in told[0][3] and "ran into the token limit" in told[1][3]
     assert "Retry failed calls" in shown.labels()
     shown.app.session_state[f"failures_{run_id}"] = True
     shown.app.run()
@@ -254,7 +254,7 @@ def test_a_finished_run_shows_disciplines_estimate_and_the_latest_pairs(starter_
     verdicts = shown.table("verdict").set_index("measure")
     assert verdicts.loc["Pairs", "actual"] == "8" and verdicts.loc["Pairs", "verdict"] == "in range"
     assert {metric.label: metric.value for metric in shown.app.metric}["New pairs"] == "8"
-    assert "The latest pairs" in shown.said
+    assert "Latest pairs" in shown.said
     newest = homework_rows.pairs_page(starter_ws.db, pair_filter.PairFilter(), limit=1)[0]
     shown.press("Open")
     assert shown.fine and shown.app.session_state["pair"] == newest.question.id
@@ -265,7 +265,7 @@ def test_a_run_waits_behind_another_and_says_so(starter_ws):
     add_run(starter_ws, "running", "Algebra", pid=os.getpid())
     run_id = runs.submit(starter_ws, "generate", "Geometry", ORDER)
     shown = Studio("runs")
-    assert shown.fine and f"Run {run_id}: Geometry" in shown.said and "Queued behind run 1 (Algebra) to end" in shown.said
+    assert shown.fine and f"Run {run_id}: Geometry" in shown.said and "Queued behind run 1 (Algebra)" in shown.said
 
 
 def test_a_used_up_budget_is_raised_where_the_run_goes_on(demo_ws, monkeypatch):
@@ -343,7 +343,7 @@ def test_runs_are_compared_side_by_side(starter_ws, monkeypatch):
     chosen = [add_run(starter_ws, "finished", "One"), add_run(starter_ws, "finished", "Two", settings=other)]
     add_failure(starter_ws, chosen[1], "cut")
     picked = [run for run in run_rows.runs(starter_ws.db) if run.id in chosen]
-    monkeypatch.setattr("pages.components.shared.run_table.history", lambda *args, **settings: picked)
+    monkeypatch.setattr("pages.components.shared.run_table.table", lambda *args, **settings: picked)
     shown = Studio("runs", runs_view="History")
     assert shown.fine and "2 runs compared" in shown.said
     came_to, orders = (frame.value.set_index("") for frame in shown.app.dataframe)
@@ -361,7 +361,7 @@ def test_a_run_that_failed_before_it_began_says_that_nothing_was_paid(starter_ws
     with starter_ws.write() as db:
         run_rows.update_run(db, run_id, state="failed", message="There is no discipline 'x'.", finished_at=time.time())
     shown = Studio("runs", runs_view="Watch")
-    assert shown.fine and "nothing was asked, and nothing paid" in shown.said
+    assert shown.fine and "nothing was spent" in shown.said
 
 
 def test_a_link_opens_the_run_that_it_names(demo_ws):
@@ -377,5 +377,5 @@ def test_a_link_opens_the_run_that_it_names(demo_ws):
 
 def test_a_run_with_nothing_left_to_do_is_not_gone_on_with(demo_ws):
     shown = Studio("runs", runs_view="Watch", run=str(add_run(demo_ws, "cancelled", "All there")))
-    assert "nothing is left to go on with" in shown.said and "Run again" in shown.labels()
+    assert "nothing left to run" in shown.said and "Run again" in shown.labels()
     assert not [label for label in shown.labels() if label.startswith("Continue")]

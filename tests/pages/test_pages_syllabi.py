@@ -130,7 +130,7 @@ def test_empty_and_half_made_states(starter_ws):
     with starter_ws.write() as db:
         curriculum_rows.add_syllabus(db, syllabus_id("sub-1"), "sub-1", "mathematics", "Just text.", "openai:x")
     shown = Studio("syllabi", focus="mathematics")
-    assert shown.fine and "have not been read out of it yet" in shown.said and "Just text." in shown.said
+    assert shown.fine and "No class sessions extracted yet" in shown.said and "Just text." in shown.said
 
 
 def test_many_subjects_are_listed_by_discipline_first(starter_ws):

@@ -77,7 +77,7 @@ def metrics(shown: Studio) -> dict[str, str]:
 
 def test_without_pairs_it_says_what_will_be_here_and_leads_to_a_plan(starter_ws):
     shown = Studio("train")
-    assert shown.fine and "there are none yet" in shown.said and shown.labels().count("Plan a run") == 1
+    assert shown.fine and "No pairs yet" in shown.said and shown.labels().count("Plan a run") == 1
     shown.press("Plan a run")
     assert shown.fine and "Runs" in heads(shown)
 
@@ -85,13 +85,13 @@ def test_without_pairs_it_says_what_will_be_here_and_leads_to_a_plan(starter_ws)
 def test_without_a_snapshot_one_button_freezes_the_dataset_with_something_held_out(demo_ws, monkeypatch):
     monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
     shown = Studio("train")
-    assert shown.fine and "Training reads a snapshot" in shown.said
+    assert shown.fine and "Training uses a snapshot" in shown.said
     assert "Create snapshot (48 pairs)" in shown.labels(), "those of the discipline that has most"
     next(field for field in shown.app.selectbox if field.key == "run_first_snapshot").set_value("everything").run()
     shown.press("Create snapshot (96 pairs)")
     [one] = list_snapshots(demo_ws)
     assert (one.name, one.number, one.split) == ("everything", 96, "combination") and one.rows["validation"] > 0
-    assert shown.fine and "Start · " in "\n".join(shown.labels()), "the form comes as soon as there is a snapshot"
+    assert shown.fine and "Start training · " in "\n".join(shown.labels()), "the form comes as soon as there is a snapshot"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -139,7 +139,7 @@ def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, 
         "linear",
         False,
     )
-    shown.press("Start · ")
+    shown.press("Start training · ")
     assert shown.fine, shown.app.exception
     [run_id] = launched
     assert FinetuneSettings(**runs.get(frozen, run_id).params) == settings
@@ -156,13 +156,13 @@ def test_an_adapter_is_ordered_with_its_own_numbers(frozen, tmp_path):
 
 def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(frozen, launched):
     shown = choose(Studio("train"), run_train_recipe="lora", run_train_base_lora="/nowhere/at/all")
-    shown.press("Start · ")
+    shown.press("Start training · ")
     assert shown.fine and "There are no weights in /nowhere/at/all" in shown.said
     put_model(frozen, "taken")
     choose(shown, run_train_recipe="demo", run_train_name="taken")
-    shown.press("Start · ")
+    shown.press("Start training · ")
     assert shown.fine and "There is already a model" in shown.said
-    choose(shown, run_train_demo_batch=3, run_train_demo_rows_at_once=2)
+    choose(shown, run_train_demo_global_batch_size=3, run_train_demo_per_device_batch_size=2)
     assert shown.fine and "not a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
     assert not launched and not [run for run in run_rows.runs(frozen.db) if run.kind == "finetune"]
 
@@ -174,7 +174,7 @@ def test_a_name_that_is_free_is_proposed(frozen):
 
 def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(frozen):
     shown = Studio("train")
-    said = next(caption.value for caption in shown.app.caption if "trained on" in caption.value and "Row 1" in caption.value)
+    said = next(caption.value for caption in shown.app.caption if "in the loss" in caption.value and "Row 1" in caption.value)
     tokens, trained = (
         int(word.replace(",", "")) for word in (said.split(" tokens")[0].split()[-1], said.split(" in the loss")[0].split()[-1])
     )
@@ -189,7 +189,7 @@ def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(frozen):
 
 def test_tokens_of_a_base_that_is_not_here_are_not_made_up(frozen):
     shown = choose(Studio("train"), run_train_recipe="paper")
-    assert "rows can be shown once it is" in shown.said and not [
+    assert "Rows can be shown once it is" in shown.said and not [
         one for one in shown.app.markdown if "background[" in one.value
     ]
 
@@ -203,7 +203,7 @@ def watch(**query: str) -> Studio:
 
 def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(frozen):
     shown = watch()
-    assert shown.fine and "No student was trained yet" in shown.said
+    assert shown.fine and "No training runs yet" in shown.said
     shown.press("Plan a run")
     assert shown.fine and "Truncated rows" in metrics(shown)
 
@@ -297,7 +297,7 @@ def test_runs_can_be_watched_after_their_snapshot_is_gone(frozen):
     remove_snapshot(frozen, "first")
     shown = watch()
     assert shown.fine and metrics(shown)["Step"] == "8 / 16"
-    assert "Training reads a snapshot" in choose(shown, train_view="Plan").said
+    assert "Training uses a snapshot" in choose(shown, train_view="Plan").said
 
 
 # -------------------------------------------------------------------------------------------------------- Compare
@@ -309,7 +309,7 @@ def compare(**query: str) -> Studio:
 
 def test_there_must_be_runs_to_compare(frozen):
     shown = compare()
-    assert shown.fine and "once there are two" in shown.said
+    assert shown.fine and "No training runs to compare yet" in shown.said
 
 
 def test_runs_are_held_beside_one_another_with_what_differs(frozen):
@@ -333,7 +333,7 @@ def test_runs_are_held_beside_one_another_with_what_differs(frozen):
 
 def test_without_models_the_page_says_what_makes_one(frozen):
     shown = Studio("models")
-    assert shown.fine and "No model was tuned here yet" in shown.said and "Train a model" in shown.labels()
+    assert shown.fine and "No tuned models yet" in shown.said and "Train a model" in shown.labels()
     assert "Train" in heads(shown.press("Train a model"))
 
 
@@ -392,7 +392,7 @@ def test_a_model_is_removed_only_when_its_name_was_typed(frozen):
     assert label not in shown.labels()
     assert label not in choose(shown, remove_name_student="studen").labels()
     choose(shown, remove_name_student="student").press(label)
-    assert shown.fine and not tuned_model_store.list_models(frozen) and "No model was tuned here yet" in shown.said
+    assert shown.fine and not tuned_model_store.list_models(frozen) and "No tuned models yet" in shown.said
 
 
 def test_what_another_model_stands_on_is_not_removed(frozen):
@@ -425,19 +425,19 @@ def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch)
     assert shown.fine and "inside a workspace" in shown.said and not (frozen.folder / "student").exists()
     choose(shown, export_repo_student="no name")
     shown.press("Upload to Hub")
-    assert shown.fine and "is written as owner/name" in shown.said
+    assert shown.fine and "as owner/name" in shown.said
 
 
 def test_it_says_how_a_model_is_served(frozen):
     put_model(frozen, "student")
     shown = Studio("models")
-    assert f"vllm serve {tuned_model_store.folder_of(frozen, 'student')}/weights --served-model-name student" in shown.said
+    assert f"vllm serve {tuned_model_store.model_folder(frozen, 'student')}/weights --served-model-name student" in shown.said
 
 
 def test_talking_to_a_model_asks_the_chat_for_it_and_for_its_base(frozen, monkeypatch):
     put_model(frozen, "student")
     gone = []
-    monkeypatch.setattr("pages.components.shared.url_state.go", gone.append)
+    monkeypatch.setattr("pages.components.shared.url_state.open_page", gone.append)
     shown = Studio("models").press("Chat with model")
     assert gone == ["pages/chat.py"] and shown.app.session_state["chat_asked"] == ["tuned:student", "base:student"]
 

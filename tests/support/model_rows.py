@@ -40,7 +40,7 @@ def put_model(ws: Workspace, name: str, **values) -> TunedModel:
     (weights / ("adapter_model.safetensors" if model.form == "adapter" else "model.safetensors")).write_bytes(content)
     (weights / "tokenizer.json").write_text("{}")
     model = model.model_copy(
-        update={"bytes": tuned_model_store.bytes_of(weights), "weights_hash": tuned_model_store.hash_weights(weights)}
+        update={"bytes": tuned_model_store.folder_size(weights), "weights_hash": tuned_model_store.hash_weights(weights)}
     )
     tuned_model_store.write_model(ws, model)
     return model

@@ -13,7 +13,7 @@ from glan_core.formatting import duration, exact, number, short, size
 from glan_core.ids import slug
 from glan_core.models import tuned_model_store
 from glan_core.models.export_job import check_target
-from glan_core.models.model_card import serving
+from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.settings import read_settings
@@ -92,7 +92,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
             _export(ws, model)
         with st.popover("Serve", icon=":material/dns:", key="serve_model"):
             st.caption("Serve as an OpenAI-compatible endpoint, with one of these programs:")
-            for name, command in serving(model, str(model.weights(ws))).items():
+            for name, command in serving_commands(model, str(model.weights(ws))).items():
                 st.caption(name)
                 st.code(command, language="bash", wrap_lines=True)
         if not ws.read_only:
@@ -122,7 +122,7 @@ def _rename(ws: Workspace, model: TunedModel) -> None:
 
 
 def _renamed(ws: Workspace, name: str, new_name: str) -> None:
-    if _do(tuned_model_store.rename, ws, name, new_name):
+    if _do(tuned_model_store.rename_model, ws, name, new_name):
         st.session_state.model = new_name
 
 
@@ -153,7 +153,7 @@ def _remove(ws: Workspace, model: TunedModel) -> None:
         st.caption(f"Permanently deletes {size(model.bytes)} of weights; the run and its loss curves are kept.")
         sure = st.text_input("Type the model name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
         st.button(f"Remove {model.name} permanently", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
-                  args=(tuned_model_store.remove, ws, model.name))  # fmt: skip
+                  args=(tuned_model_store.remove_model, ws, model.name))  # fmt: skip
 
 
 def _begin(ws: Workspace, kind: type, values: dict) -> None:
