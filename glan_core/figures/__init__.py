@@ -1,1 +1,1 @@
-"""Plotly figures from data frames: pure functions, usable on a page, in a notebook or in a report."""
+"""Figures as plotly or ECharts specifications, built from data frames and a style."""

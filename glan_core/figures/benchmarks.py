@@ -1,5 +1,4 @@
-"""Pictures of benchmark scores: a bar for each model, rows for benchmarks or for the parts of one; what a paper published beside them
-in grey."""
+"""Benchmark scores as grouped bars, one bar per model, with published scores in gray."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,13 +9,13 @@ import plotly.graph_objects as go
 from glan_core.figures.style import Style, mix
 from glan_core.formatting import number, shorten
 
-BAR, GAP = 15, 14  # pixels of a bar, and between rows
+BAR, GAP = 15, 14  # pixels per bar and between rows
 PALE = 0.45
-LEFT = 206  # pixels for the names of rows, so that pictures below each other begin at the same place
+LEFT = 206  # pixels for row labels, so that stacked figures are aligned
 
 
 def model_colors(models: Sequence[str], style: Style) -> dict[str, str]:
-    """A hue for each model; a tuned model and its base share it, the base's is pale."""
+    """Return a color per model; a tuned model and its base share the hue, the base is paler."""
     names = list(dict.fromkeys(_stem(model) for model in models))
     hues = [style.hues[n] for n in (3, 1, 2, 0, 6, 5, 4, 7)]
     hue = {name: hues[nth % len(hues)] for nth, name in enumerate(names)}
@@ -27,9 +26,15 @@ def model_colors(models: Sequence[str], style: Style) -> dict[str, str]:
 
 
 def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, published: pd.DataFrame | None = None) -> go.Figure:
-    """Rows (`whole_rows` or `part_rows`) as bars of percent with their standard errors, a bar for each model of `titles` (model ->
-    its name for people), in that order. `published`: scores of a paper (columns model, benchmark, score in percent, and part
-    where they are of parts), drawn as grey diamonds on the first row of their benchmark or part."""
+    """Draw scores in percent with their standard errors as bars.
+
+    Args:
+        rows: Result of `whole_rows` or `part_rows`.
+        titles: Model -> display name; determines the order.
+        style: The theme.
+        published: Published scores (columns model, benchmark, score in percent, and part for scores of parts), drawn as gray
+            diamonds on the first row of their benchmark or part.
+    """
     labels = list(dict.fromkeys(rows["row"]))
     models = [model for model in titles if model in set(rows["model"])]
     colors = model_colors(models, style)
@@ -55,13 +60,13 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
             marker={"symbol": ["diamond" if str(name).startswith("GLAN") else "diamond-open" for name in shown["model"]], "size": 8,
                     "color": style.muted},
             customdata=[escape(str(name)) for name in shown["model"]],
-            hovertemplate="%{customdata}: %{x:.1f} %, published, under the paper's protocol<extra></extra>",
+            hovertemplate="%{customdata}: %{x:.1f} % (published, with the paper's protocol)<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
         template=style.template, barmode="group", bargap=0.25, bargroupgap=0.06, margin={"l": LEFT, "t": 30, "b": 40, "r": 24},
         height=84 + len(labels) * (GAP + BAR * max(1, len(models))), showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
-        xaxis={"title": {"text": "right answers, %"}, "range": [0, 100], "tickvals": list(range(0, 101, 20))},
+        xaxis={"title": {"text": "correct answers, %"}, "range": [0, 100], "tickvals": list(range(0, 101, 20))},
         yaxis={
             "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": labels, "automargin": False,
             "ticktext": [escape(shorten(label, 40)) for label in labels], "categoryorder": "array", "categoryarray": labels,

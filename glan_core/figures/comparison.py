@@ -1,7 +1,7 @@
-"""Two datasets in one picture: this one in blue, the other in orange, on the map and over the taxonomy.
+"""Two datasets in one figure: this dataset in blue, the other in orange, on the map and by taxonomy.
 
-Blue and orange are told apart by eyes of every kind; what only one set has is full in colour, what both have is pale. Rows of
-the other set are diamonds, open where both have it, so that they hide no row of ours.
+Blue and orange are distinguishable with any color vision. Points of only one dataset have full color, shared ones are pale. Rows
+of the other dataset are diamonds, open if shared, so that they do not hide rows of this one.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ import plotly.graph_objects as go
 from glan_core.figures.style import Style, mix
 from glan_core.formatting import number, shorten
 
-BLUE, ORANGE = 3, 1  # of the hues
+BLUE, ORANGE = 3, 1  # indexes of hues
 PALE = 0.5
 ROW = 26
-MOST_ROWS = 20
+MAX_ROWS = 20
 SHARED_HERE, ONLY_HERE, SHARED_THERE, ONLY_THERE = "shared here", "only here", "shared there", "only there"
 SYMBOLS = {SHARED_HERE: "circle", ONLY_HERE: "circle", SHARED_THERE: "diamond-open", ONLY_THERE: "diamond"}
 
 
 def side_colors(style: Style) -> dict[str, str]:
-    """The colour of each kind of point (`comparison_view.SIDES`), in the order in which they are drawn."""
+    """Return the color of each type of point (`comparison_queries.SIDES`), in drawing order."""
     ours, theirs = style.hues[BLUE], style.hues[ORANGE]
     return {
         SHARED_HERE: mix(ours, style.background, PALE), SHARED_THERE: mix(theirs, style.background, PALE),
@@ -30,11 +30,22 @@ def side_colors(style: Style) -> dict[str, str]:
     }  # fmt: skip
 
 
-def named(points: pd.DataFrame, colors: Mapping[str, str], other: str) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
-    """Points (with name), colours and symbols under the words that a legend shows, where the other set is called `other`."""
-    other = escape(other)  # plotly reads tags
+def legend_labels(
+    points: pd.DataFrame, colors: Mapping[str, str], other: str
+) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
+    """Replace the types of points by legend labels.
+
+    Args:
+        points: Points with the column `name`.
+        colors: Color per type.
+        other: Name of the other dataset.
+
+    Returns:
+        The points, colors and symbols by legend label.
+    """
+    other = escape(other)  # plotly interprets HTML tags
     words = {
-        SHARED_HERE: "here, with a neighbour there", SHARED_THERE: f"{other}, with a neighbour here", ONLY_HERE: "only here",
+        SHARED_HERE: "here, with a neighbor there", SHARED_THERE: f"{other}, with a neighbor here", ONLY_HERE: "only here",
         ONLY_THERE: f"only in {other}",
     }  # fmt: skip
     return (
@@ -44,8 +55,8 @@ def named(points: pd.DataFrame, colors: Mapping[str, str], other: str) -> tuple[
 
 
 def spread_figure(frame: pd.DataFrame, other: str, style: Style, picked: str | None = None) -> go.Figure:
-    """How both sets spread over parts of the taxonomy (`comparison_view.taxonomy_rows`): a bar for each set."""
-    shown, other = frame.head(MOST_ROWS), escape(other)
+    """Draw the distribution of both datasets over parts of the taxonomy (`comparison_queries.taxonomy_rows`) as bars."""
+    shown, other = frame.head(MAX_ROWS), escape(other)
     names = [f"<b>{shorten(name, 30)}</b>" if id == picked else shorten(name, 30)
              for id, name in zip(shown["id"], shown["name"], strict=True)]  # fmt: skip
     figure = go.Figure()
@@ -59,7 +70,7 @@ def spread_figure(frame: pd.DataFrame, other: str, style: Style, picked: str | N
         template=style.template, barmode="group", bargap=0.28, bargroupgap=0.05, height=80 + ROW * max(3, len(shown)),
         margin={"t": 30, "b": 40}, showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
-        xaxis={"title": {"text": "% of the set's questions"}, "nticks": 6, "rangemode": "tozero"},
+        xaxis={"title": {"text": "% of the dataset's questions"}, "nticks": 6, "rangemode": "tozero"},
         yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": shown["id"].tolist(),
                "ticktext": names},
     )  # fmt: skip

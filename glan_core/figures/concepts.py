@@ -1,8 +1,9 @@
-"""The concept graph of a syllabus: key concepts on a circle, session by session, joined where a question asked about two."""
+"""The concept graph of a syllabus: key concepts on a circle by session, linked by questions that combine them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
@@ -10,14 +11,23 @@ from glan_core.figures.style import Style, at
 from glan_core.formatting import plural, shorten
 from glan_core.workspace.curriculum_rows import Session
 
-MOST_LABELS = 110  # beyond, names would lie on each other: hovering still tells them
+MAX_LABELS = 110  # with more, labels would overlap; tooltips still show the names
 
 
 def concept_frames(
     sessions: Sequence[Session], asked: Mapping[str, int], drawn: Sequence[tuple[str, Sequence[str]]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Nodes and edges. A node: id, name, session, its number, how often asked about. An edge: the ids of two concepts of
-    different sessions and how many `pair` questions joined them; `drawn` is each question's strategy and concepts."""
+    """Return the nodes and edges of the graph.
+
+    Args:
+        sessions: The class sessions.
+        asked: Number of questions per concept id.
+        drawn: Strategy and concept ids of each question.
+
+    Returns:
+        Nodes with id, name, session, its number and question count; edges between concepts of different sessions with the number
+        of `pair` questions that combine them.
+    """
     nodes = pd.DataFrame(
         [
             {"id": id, "name": name, "session": session.name, "number": number, "asked": asked.get(id, 0)}
@@ -39,10 +49,10 @@ def concept_frames(
 
 
 def concept_graph(nodes: pd.DataFrame, edges: pd.DataFrame, style: Style) -> dict:
-    """An ECharts spec: sessions go round the circle in order, shaded along the ramp; grey: never asked about."""
+    """Build an ECharts specification: sessions in order around the circle, colored along the ramp; unused concepts are gray."""
     last = max(1, int(nodes["number"].max())) if len(nodes) else 1
     most = max(1, int(edges["questions"].max())) if len(edges) else 1
-    labels = len(nodes) <= MOST_LABELS
+    labels = len(nodes) <= MAX_LABELS
     names = dict(zip(nodes["id"], nodes["name"], strict=True))
     return {
         "tooltip": {"confine": True},
@@ -76,14 +86,14 @@ def concept_graph(nodes: pd.DataFrame, edges: pd.DataFrame, style: Style) -> dic
     }  # fmt: skip
 
 
-def hover(row) -> str:
-    """What hovering over a concept says."""
-    asked = f"asked about by {plural(row.asked, 'question')}" if row.asked else "not asked about yet"
+def hover(row: Any) -> str:
+    """Return the tooltip of a concept."""
+    asked = f"used in {plural(row.asked, 'question')}" if row.asked else "not used yet"
     return f"<b>{escape(row.name)}</b><br/>{escape(row.session)}<br/>{asked}"
 
 
 def escape(text: str) -> str:
-    """Text for an ECharts tooltip, which renders HTML and fills in what stands in braces."""
+    """Escape text for an ECharts tooltip, which interprets HTML and braces."""
     for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("{", "&#123;"), ("}", "&#125;")):
         text = text.replace(sign, safe)
     return text

@@ -1,12 +1,11 @@
-"""The picture of a contamination probe: losses of every model on the splits, beside them the deltas with their intervals, the
-paper's published rows below in grey."""
+"""Contamination probes: losses of each model on the splits, and the deltas with intervals; published rows in gray."""
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from glan_core.figures.style import Style
 
-ROW, HEAD = 34, 104  # heights: of a model, of axes and legend
+ROW, HEAD = 34, 104  # pixels per model, and for axes and legend
 MARKS = {
     "loss_train": ("training split", "circle"),
     "loss_test": ("test split", "square"),
@@ -15,8 +14,13 @@ MARKS = {
 
 
 def probe_figure(frame: pd.DataFrame, style: Style, large_percent: float) -> go.Figure:
-    """Left the losses of each model on the splits, joined by a line; right its delta in percent with the interval. Measured rows
-    in colour, published ones in grey and marked."""
+    """Draw the losses of each model on the splits (left) and its delta in percent with the interval (right).
+
+    Args:
+        frame: One row per model; `published` rows are gray and labeled.
+        style: The theme.
+        large_percent: Threshold of a large delta in percent, drawn as a dotted line.
+    """
     names = [f"{row.model} · published" if row.published else str(row.model) for row in frame.itertuples()]
     figure = go.Figure()
     _losses(figure, frame, names, style)
@@ -32,7 +36,7 @@ def probe_figure(frame: pd.DataFrame, style: Style, large_percent: float) -> go.
         template=style.template, height=HEAD + ROW * max(2, len(frame)), hovermode="closest", uirevision="kept",
         margin={"l": 8, "r": 16, "t": 34, "b": 44}, showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
-        xaxis={"domain": [0, 0.47], "title": {"text": "loss, nats a token"}, "nticks": 5, "rangemode": "tozero"},
+        xaxis={"domain": [0, 0.47], "title": {"text": "loss, nats per token"}, "nticks": 5, "rangemode": "tozero"},
         xaxis2={"domain": [0.53, 1], "anchor": "y", "title": {"text": "delta, % of the test split's loss"}, "nticks": 6},
         yaxis={"autorange": "reversed", "showgrid": True, "ticklabelstandoff": 6, "automargin": True},
     )  # fmt: skip
@@ -54,9 +58,9 @@ def _losses(figure: go.Figure, frame: pd.DataFrame, names: list[str], style: Sty
         figure.add_scatter(
             x=frame[column], y=names, mode="markers", name=label, showlegend=False, cliponaxis=False,
             marker={"symbol": symbol, "size": 10, "color": colors},
-            hovertemplate=f"<b>%{{y}}</b><br>%{{x:.3f}} nats a token, {label}<extra></extra>",
+            hovertemplate=f"<b>%{{y}}</b><br>%{{x:.3f}} nats per token, {label}<extra></extra>",
         )  # fmt: skip
-        figure.add_scatter(  # the legend's mark keeps the colour of measured rows
+        figure.add_scatter(  # legend entry in the color of measured rows
             x=[None], y=[None], mode="markers", name=label, marker={"symbol": symbol, "size": 10, "color": hues[column]}
         )
 

@@ -1,4 +1,4 @@
-"""The picture of coverage: the taxonomy as rings or as tiles, coloured by how much of something is there."""
+"""Coverage of the taxonomy as a sunburst or treemap, colored by a measure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,25 @@ from glan_core.formatting import ago, number, shorten, usd
 from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
 
-TILE_LEVELS = 4  # of tiles inside one another
-ALL = "all"  # the id of the middle of the rings, and of the whole of the tiles
+TILE_LEVELS = 4  # nested levels of tiles
+ALL = "all"  # id of the root
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a picture is coloured by: its title, what it says and which way is better, its value of a standing (None: nothing
-    yet), how a value is written, and how it becomes a shade: 'share' as it is, 'kind' relative to the largest node of the same
-    kind, 'recent' from the earliest to the latest."""
+    """A measure by which nodes are colored.
+
+    Attributes:
+        title: Title.
+        description: What the measure is and which direction is better.
+        of: Value of a node's coverage, None if there is none.
+        written: Formats a value.
+        shaded: How values map to shades: 'share' unchanged, 'kind' relative to the largest node of the same kind, 'recent' from
+            the earliest to the latest.
+    """
 
     title: str
-    told: str
+    description: str
     of: Callable[[Coverage], float | None]
     written: Callable[[float], str]
     shaded: str
@@ -34,40 +41,40 @@ def _percent(value: float) -> str:
 
 
 def _count(name: str) -> Callable[[Coverage], float | None]:
-    return lambda standing: standing.counts[name] or None
+    return lambda coverage: coverage.counts[name] or None
 
 
 MEASURES = {
     "share": Measure(
-        "Share of target", "Answered pairs as a share of those wanted: the mean over disciplines, 0 for one without a target. "
-        "More is better.", lambda standing: standing.share, _percent, "share",
+        "Share of target", "Answered pairs as a share of the target: mean over disciplines, 0 for disciplines without a "
+        "target. Higher is better.", lambda coverage: coverage.share, _percent, "share",
     ),
-    "subjects": Measure("Subjects", "Subjects found for the disciplines below.", _count("subjects"), number, "kind"),
-    "sessions": Measure("Sessions", "Class sessions read out of syllabi.", _count("sessions"), number, "kind"),
-    "concepts": Measure("Key concepts", "Key concepts read out of syllabi.", _count("concepts"), number, "kind"),
+    "subjects": Measure("Subjects", "Subjects of the disciplines below.", _count("subjects"), number, "kind"),
+    "sessions": Measure("Sessions", "Class sessions extracted from syllabi.", _count("sessions"), number, "kind"),
+    "concepts": Measure("Key concepts", "Key concepts extracted from syllabi.", _count("concepts"), number, "kind"),
     "pairs": Measure("Pairs", "Answered questions.", _count("pairs"), number, "kind"),
     "kept": Measure(
-        "Kept share", "Pairs that the dataset takes, as a share of all: nobody rejected them, and no filter or check left them "
-        "out. More is better.",
-        lambda standing: standing.kept_share, _percent, "share",
+        "Kept share", "Pairs in the dataset as a share of all pairs: neither rejected nor excluded by a filter or check. "
+        "Higher is better.",
+        lambda coverage: coverage.kept_share, _percent, "share",
     ),
     "tested": Measure(
-        "Tested", "Test questions on which a judge compared two models, over all matches.", _count("tested"), number, "kind"
+        "Tested", "Test questions on which a judge compared two models, summed over all matches.", _count("tested"), number, "kind"
     ),
-    "money": Measure("Money", "What the calls for the disciplines below cost.", _count("cost_usd"), usd, "kind"),
+    "money": Measure("Cost", "Cost of the calls for the disciplines below.", _count("cost_usd"), usd, "kind"),
     "activity": Measure(
-        "Last activity", "When the latest reply of a teacher arrived.", lambda standing: standing.last_at, ago, "recent"
+        "Last activity", "Time of the latest teacher reply.", lambda coverage: coverage.last_at, ago, "recent"
     ),
 }  # fmt: skip
 
 
-def coverage_frame(tree: nx.DiGraph, standings: Mapping[str, Coverage], measure: str = "share") -> pd.DataFrame:
-    """One row a node, the whole first: id, parent, name, kind, disciplines, value, shade and what hovering says.
+def coverage_frame(tree: nx.DiGraph, coverages: Mapping[str, Coverage], measure: str = "share") -> pd.DataFrame:
+    """Return one row per node, the root first: id, parent, name, kind, disciplines, value, shade, hover.
 
-    `value` is the measure (None: nothing yet); `shade` its place on the colour ramp, 0 to 1. A count is relative to the
-    largest node of the same kind, since a field's count would else drown its disciplines'.
+    `value` is the measure (NaN if there is none); `shade` is its position on the color ramp from 0 to 1. Counts are relative to
+    the largest node of the same kind, because the count of a field would dominate those of its disciplines.
     """
-    rows = [_row(tree, standings, ALL, measure), *(_row(tree, standings, node.id, measure) for node in hierarchy.walk(tree))]
+    rows = [_row(tree, coverages, ALL, measure), *(_row(tree, coverages, node.id, measure) for node in hierarchy.walk(tree))]
     frame = pd.DataFrame(rows)
     frame["value"] = frame["value"].astype(float)
     frame["shade"] = _shades(frame, MEASURES[measure].shaded)
@@ -83,20 +90,20 @@ def _shades(frame: pd.DataFrame, how: str) -> pd.Series:
     return frame["value"] * 0 + 1 if first == last else (frame["value"] - first) / (last - first)
 
 
-def _row(tree: nx.DiGraph, standings: Mapping[str, Coverage], id: str, measure: str) -> dict:
-    standing = standings["" if id == ALL else id]
+def _row(tree: nx.DiGraph, coverages: Mapping[str, Coverage], id: str, measure: str) -> dict:
+    coverage = coverages["" if id == ALL else id]
     node = None if id == ALL else tree.nodes[id]["node"]
-    value = MEASURES[measure].of(standing)
-    lines = [] if node and node.kind == "discipline" else [f"{standing.begun} of {standing.disciplines} disciplines begun"]
-    lines += [f"{number(standing.counts['subjects'])} subjects", f"{number(standing.counts['pairs'])} pairs"]
-    lines.append("no target yet" if standing.share is None else f"{standing.share:.1%} of target")
+    value = MEASURES[measure].of(coverage)
+    lines = [] if node and node.kind == "discipline" else [f"{coverage.begun} of {coverage.disciplines} disciplines started"]
+    lines += [f"{number(coverage.counts['subjects'])} subjects", f"{number(coverage.counts['pairs'])} pairs"]
+    lines.append("no target yet" if coverage.share is None else f"{coverage.share:.1%} of target")
     if measure not in ("share", "subjects", "pairs"):
-        said = "nothing yet" if value is None else MEASURES[measure].written(value)
-        lines.append(f"{MEASURES[measure].title}: {said}")
+        text = "none yet" if value is None else MEASURES[measure].written(value)
+        lines.append(f"{MEASURES[measure].title}: {text}")
     return {
         "id": id, "parent": "" if node is None else node.parent_id or ALL,
         "name": "All knowledge" if node is None else node.name,
-        "kind": "all" if node is None else node.kind, "disciplines": max(1, standing.disciplines),
+        "kind": "all" if node is None else node.kind, "disciplines": max(1, coverage.disciplines),
         "value": value, "hover": "<br>".join(lines),
     }  # fmt: skip
 
@@ -104,8 +111,16 @@ def _row(tree: nx.DiGraph, standings: Mapping[str, Coverage], id: str, measure: 
 def sunburst(
     frame: pd.DataFrame, measure: str, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620
 ) -> go.Figure:
-    """The rings of a `coverage_frame`: sectors as wide as they hold disciplines, shaded by the measure, grey where there is
-    nothing. `middle` is the id of the node in the middle, `picked` of one to be outlined."""
+    """Draw a `coverage_frame` as a sunburst: sectors sized by disciplines and shaded by the measure.
+
+    Args:
+        frame: The frame.
+        measure: Key of `MEASURES`.
+        style: The theme.
+        middle: Id of the center node.
+        picked: Id of an outlined node.
+        height: Height in pixels.
+    """
     return rings(frame, shade_colors(frame, style), coverage_bar(frame, measure, style), style, middle, picked, height)
 
 
@@ -113,7 +128,7 @@ def rings(
     frame: pd.DataFrame, colors: Sequence[str], bar: go.Scatter, style: Style, middle: str = ALL, picked: str | None = None,
     height: int = 620,
 ) -> go.Figure:  # fmt: skip
-    """Nodes (id, parent, name, hover of a `coverage_frame`) as rings in these colours, over the `bar` that explains them."""
+    """Draw nodes (id, parent, name, hover of a `coverage_frame`) as a sunburst with these colors and color bar."""
     trace = go.Sunburst(
         **_parts(frame, colors, style, middle, picked),
         insidetextorientation="auto",
@@ -125,14 +140,14 @@ def rings(
 
 
 def shade_colors(frame: pd.DataFrame, style: Style) -> list[str]:
-    """The colour of each node by its shade, grey for nothing yet."""
+    """Return the color of each node by its shade, gray without a value."""
     return [style.nothing if pd.isna(shade) else at(style.ramp, shade) for shade in frame["shade"]]
 
 
 def treemap(
     frame: pd.DataFrame, measure: str, style: Style, middle: str = ALL, picked: str | None = None, height: int = 620
 ) -> go.Figure:
-    """The same as tiles, each as large as it holds disciplines."""
+    """Draw a `coverage_frame` as a treemap with tiles sized by disciplines; arguments as for `sunburst`."""
     parts = _parts(frame, shade_colors(frame, style), style, middle, picked)
     headings = _parents_in_sight(frame, middle)
     parts["labels"] = [
@@ -146,7 +161,7 @@ def treemap(
 
 
 def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str, picked: str | None) -> dict:
-    """What rings and tiles have in common."""
+    """Return the trace properties shared by sunburst and treemap."""
     edges = [(style.text, 2.5) if id == picked != middle else (style.background, 1) for id in frame["id"]]
     return {
         "ids": frame["id"], "parents": frame["parent"], "labels": frame["name"].map(_wrapped),
@@ -159,8 +174,8 @@ def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str
     }  # fmt: skip
 
 
-def _figure(trace, bar: go.Scatter, style: Style, height: int) -> go.Figure:
-    """The picture with the ramp that its colours are read by, below it."""
+def _figure(trace: go.Sunburst | go.Treemap, bar: go.Scatter, style: Style, height: int) -> go.Figure:
+    """Return the figure with its color bar below."""
     figure = go.Figure([trace, bar])
     hidden = {"visible": False, "fixedrange": True}
     figure.update_layout(
@@ -173,13 +188,13 @@ def _figure(trace, bar: go.Scatter, style: Style, height: int) -> go.Figure:
 
 
 def coverage_bar(frame: pd.DataFrame, measure: str, style: Style) -> go.Scatter:
-    """The colour bar of a measure."""
-    ends = {"share": ("0%", "100%"), "kind": ("few", "most of its kind"), "recent": _times(frame["value"])}
+    """Return the color bar of a measure."""
+    ends = {"share": ("0%", "100%"), "kind": ("few", "most of this level"), "recent": _times(frame["value"])}
     return color_bar(style.scale, ends[MEASURES[measure].shaded], style)
 
 
 def color_bar(scale: list[tuple[float, str]], ends: tuple[str, str], style: Style) -> go.Scatter:
-    """An empty trace that carries a colour bar with words at its two ends."""
+    """Return an empty trace with a color bar labeled at its ends."""
     bar = {
         "orientation": "h", "thickness": 8, "len": 0.42, "x": 0.5, "y": -0.005, "yanchor": "top", "outlinewidth": 0, "ticks": "",
         "tickvals": [0, 1], "ticktext": list(ends), "tickfont": {"color": style.muted, "size": 11},
@@ -189,7 +204,7 @@ def color_bar(scale: list[tuple[float, str]], ends: tuple[str, str], style: Styl
 
 
 def _times(values: pd.Series) -> tuple[str, str]:
-    """The earliest and the latest of times, in words that differ."""
+    """Format the earliest and latest time so that they differ."""
     if values.isna().all():
         return "", ""
     first, last = ago(values.min()), ago(values.max())
@@ -197,9 +212,9 @@ def _times(values: pd.Series) -> tuple[str, str]:
 
 
 def _parents_in_sight(frame: pd.DataFrame, middle: str) -> set[str]:
-    """The nodes whose children are drawn inside of them as tiles, so that their names are headings of one line."""
+    """Return the nodes whose children are drawn as nested tiles, so that their names are one-line headings."""
     depth = {middle: 0}
-    for id, parent in zip(frame["id"], frame["parent"], strict=True):  # children stand after their parent in the frame
+    for id, parent in zip(frame["id"], frame["parent"], strict=True):  # children follow their parent in the frame
         if parent in depth:
             depth[id] = depth[parent] + 1
     parents = dict(zip(frame["id"], frame["parent"], strict=True))
@@ -207,7 +222,7 @@ def _parents_in_sight(frame: pd.DataFrame, middle: str) -> set[str]:
 
 
 def _wrapped(name: str) -> str:
-    """A name on two lines where it is long, cut where it is longer: rings are narrow. Names are text, never markup."""
+    """Wrap a long name to two lines and truncate it; names are escaped."""
     name = shorten(name, 44)
     blanks = [n for n, letter in enumerate(name) if letter == " "]
     middle = min(blanks, key=lambda n: abs(n - len(name) / 2)) if blanks and len(name) > 11 else len(name)
@@ -216,16 +231,16 @@ def _wrapped(name: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name as plotly takes it for text, not for markup."""
+    """Escape a name for plotly, which interprets HTML tags."""
     return name.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _leaf_sums(frame: pd.DataFrame) -> list[int]:
-    """Sector widths: 1 for a node without children, else the sum of its children's, as 'total' branches demand."""
+    """Return sector sizes: 1 for a leaf, otherwise the sum of the children, as 'total' branches require."""
     width = dict.fromkeys(frame["id"], 0)
     children: dict[str, list[str]] = {}
     for id, parent in zip(frame["id"], frame["parent"], strict=True):
         children.setdefault(parent, []).append(id)
-    for id in reversed(list(frame["id"])):  # children stand after their parent in the frame
+    for id in reversed(list(frame["id"])):  # children follow their parent in the frame
         width[id] = sum(width[child] for child in children.get(id, ())) or 1
     return [width[id] for id in frame["id"]]

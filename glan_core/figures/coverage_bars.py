@@ -1,4 +1,4 @@
-"""The picture of a dataset: rows by field as bars, for pages, and for its card as SVG drawn without a browser."""
+"""Rows of a dataset by field as bars, as a figure and as SVG for dataset cards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ WIDTH, ROW, BAR, LEFT, RIGHT, TOP = 760, 26, 16, 250, 90, 12
 
 @dataclass(frozen=True, slots=True)
 class FieldBar:
-    """A field of the taxonomy, its group ('' for none) and how many rows it has."""
+    """A field of the taxonomy with its group ('' for none) and number of rows."""
 
     field: str
     group: str
@@ -24,8 +24,8 @@ class FieldBar:
 
 
 def coverage_figure(bars: Sequence[FieldBar], style: Style) -> "go.Figure":
-    """The bars from the top down in the order given, each in the hue of its group with its number behind it."""
-    import plotly.graph_objects as go  # cards are also written where no figure is drawn
+    """Draw the bars from top to bottom in the given order, colored by group and labeled with the count."""
+    import plotly.graph_objects as go  # imported here, because cards are also written without plotly
 
     most = max((bar.rows for bar in bars), default=0) or 1
     figure = go.Figure(
@@ -48,8 +48,7 @@ def coverage_figure(bars: Sequence[FieldBar], style: Style) -> "go.Figure":
 
 
 def coverage_svg(bars: Sequence[FieldBar], style: Style) -> str:
-    """The bars from the top down in the order given, each in the hue of its group with its number behind it; a legend of the
-    groups below. A whole SVG document, readable on light and dark ground."""
+    """Return the bars with a legend of groups as a complete SVG document, readable on light and dark backgrounds."""
     most = max((bar.rows for bar in bars), default=0) or 1
     room = WIDTH - LEFT - RIGHT
     parts = []

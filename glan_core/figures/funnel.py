@@ -1,4 +1,4 @@
-"""The funnel of a dataset: from what was generated to what is kept, and what each step leaves out."""
+"""The funnel of a dataset, from generated questions to kept pairs."""
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,18 +10,20 @@ from glan_core.workspace.tag_rows import REASONS
 HEIGHT = 330
 STEPS = {
     "pairs": "Question and answer",
-    "rejected": "Not rejected by a person",
-    "quality": "Passes the filters",
-    "duplicate": "Repeats no other",
-    "contaminated": "Holds no benchmark question",
+    "rejected": "Not rejected",
+    "quality": "Passes quality filters",
+    "duplicate": "No near-duplicate",
+    "contaminated": "No benchmark overlap",
 }
-LEFT_OUT = {"rejected": "rejected", "quality": "filtered", "duplicate": "near-duplicates", "contaminated": "contaminated"}
+EXCLUDED = {"rejected": "rejected", "quality": "filtered", "duplicate": "near-duplicates", "contaminated": "contaminated"}
 
 
-def funnel_frame(standing: Coverage) -> pd.DataFrame:
-    """A row for each step: `step` (a key of STEPS), its words, how many questions or pairs are left after it, and how many it
-    took away. The first two are questions asked and those that have an answer."""
-    counts = standing.counts
+def funnel_frame(coverage: Coverage) -> pd.DataFrame:
+    """Return one row per step: step (key of STEPS), words, remaining count, removed count.
+
+    The first two rows are all questions and those with an answer.
+    """
+    counts = coverage.counts
     rows = [("questions", "Questions", int(counts["questions"]), 0)]
     left = int(counts["pairs"])
     rows.append(("pairs", STEPS["pairs"], left, rows[0][2] - left))
@@ -33,20 +35,20 @@ def funnel_frame(standing: Coverage) -> pd.DataFrame:
 
 
 def funnel_figure(frame: pd.DataFrame, style: Style) -> go.Figure:
-    """The steps as bars, from top to bottom; what a step takes away is the grey end of its bar."""
+    """Draw the steps as bars from top to bottom, with removed counts in gray."""
     left, out = frame["left"], frame["out"]
-    told = [f"<b>{n:,}</b>" for n in left]
-    gone = [f"−{n:,}" if n else "" for n in out]
+    left_labels = [f"<b>{n:,}</b>" for n in left]
+    out_labels = [f"−{n:,}" if n else "" for n in out]
     figure = go.Figure([
         go.Bar(
-            y=frame["words"], x=left, orientation="h", text=told, textposition="auto", insidetextanchor="start", marker={"color": [
+            y=frame["words"], x=left, orientation="h", text=left_labels, textposition="auto", insidetextanchor="start", marker={"color": [
                 *[style.accent] * (len(frame) - 1), style.hues[2]], "line": {"width": 0}}, customdata=frame["step"],
-            hovertemplate="%{y}: %{x:,} left<extra></extra>", textfont={"size": 14},
+            hovertemplate="%{y}: %{x:,} remaining<extra></extra>", textfont={"size": 14},
         ),
         go.Bar(
-            y=frame["words"], x=out, orientation="h", text=gone, textposition="outside", cliponaxis=False,
+            y=frame["words"], x=out, orientation="h", text=out_labels, textposition="outside", cliponaxis=False,
             marker={"color": mix(style.nothing, style.muted, 0.3), "line": {"width": 0}}, customdata=frame["step"],
-            hovertemplate="%{y}: %{x:,} taken away<extra></extra>", textfont={"size": 13, "color": style.muted},
+            hovertemplate="%{y}: %{x:,} removed<extra></extra>", textfont={"size": 13, "color": style.muted},
         ),
     ])  # fmt: skip
     most = max(1, int((left + out).max())) if len(frame) else 1

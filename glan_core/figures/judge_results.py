@@ -1,4 +1,4 @@
-"""Pictures of a match: the taxonomy coloured by the difference of scores, differences as bars, and beside how much was trained."""
+"""Results of a match: score differences on the taxonomy, as bars, and against the amount of training data."""
 
 from collections.abc import Mapping
 from html import escape
@@ -13,13 +13,20 @@ from glan_core.figures.style import Style
 from glan_core.formatting import number, plural, shorten
 from glan_core.taxonomy import hierarchy
 
-ROW, MOST_BARS = 30, 24
-LEAST_SCALE = 1.0  # of a score from 1 to 10: small differences must not look large
+ROW, MAX_BARS = 30, 24
+MIN_SCALE = 1.0  # score points (1 to 10); keeps small differences from looking large
 
 
 def difference_frame(tree: nx.DiGraph, outcomes: pd.DataFrame) -> pd.DataFrame:
-    """One row a node of the taxonomy, the whole first, as `coverage_frame` has them: `value` is the mean difference over the
-    questions judged below it (NaN: none), `judged` how many these are. `outcomes` is `outcome.by(frame, 'discipline')`."""
+    """Return one row per node, the root first: id, parent, name, judged, value, hover.
+
+    Args:
+        tree: The taxonomy.
+        outcomes: Result of `match_statistics.by(frame, 'discipline')`.
+
+    Returns:
+        `judged` is the number of judged questions below the node, `value` their mean difference (NaN without any).
+    """
     known = outcomes[outcomes["judged"] > 0].set_index("discipline")
     counts = {id: int(row["judged"]) for id, row in known.iterrows() if id in tree}
     sums = {id: float(known.loc[id, "difference"]) * counts[id] for id in counts}
@@ -40,7 +47,7 @@ def difference_frame(tree: nx.DiGraph, outcomes: pd.DataFrame) -> pd.DataFrame:
 def difference_rings(
     frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = 560
 ) -> go.Figure:
-    """A `difference_frame` as rings: blue where ours scored more, orange where the other did, grey where nothing was tested."""
+    """Draw a `difference_frame` as a sunburst: blue where our model scored higher, orange where the other did, gray if untested."""
     most = scale_of(frame["value"])
     colors = [style.nothing if pd.isna(value) else style.difference(value, most) for value in frame["value"]]
     scale = [(n / (len(style.differences) - 1), color) for n, color in enumerate(style.differences)]
@@ -49,19 +56,24 @@ def difference_rings(
 
 
 def scale_of(values: pd.Series) -> float:
-    """Where the ramp of some differences ends."""
+    """Return the end of the symmetric ramp for some differences."""
     largest = values.abs().max()
-    return max(LEAST_SCALE, float(largest)) if pd.notna(largest) else LEAST_SCALE
+    return max(MIN_SCALE, float(largest)) if pd.notna(largest) else MIN_SCALE
 
 
 def difference_bars(
     outcomes: pd.DataFrame, column: str, style: Style, names: Mapping[str, str] | None = None, published: pd.DataFrame | None = None
 ) -> go.Figure:  # fmt: skip
-    """The difference of each part of a match (`outcome.by`) as a bar from zero, with its 95 % interval where it has one.
+    """Draw the difference of each part of a match (`match_statistics.by`) as a bar with its 95% interval, if known.
 
-    `published`: the paper's differences by the same parts (index) against other models (columns), as grey marks.
+    Args:
+        outcomes: The parts.
+        column: Column with the names of the parts.
+        style: The theme.
+        names: Display names by part.
+        published: Published differences by part (index) against other models (columns), as gray markers.
     """
-    shown = outcomes[outcomes["judged"] > 0].head(MOST_BARS)
+    shown = outcomes[outcomes["judged"] > 0].head(MAX_BARS)
     labels = [shorten((names or {}).get(value, value), 34) for value in shown[column]]
     most = scale_of(shown["difference"])
     ends = {name: [None if pd.isna(end) else abs(end - mean) for end, mean in zip(shown[name], shown["difference"], strict=True)]
@@ -82,7 +94,7 @@ def difference_bars(
         template=style.template, height=ROW * max(2, len(shown)) + (88 if published is not None else 58),
         margin={"t": 34 if published is not None else 6, "b": 44},
         showlegend=published is not None, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 11}},
-        xaxis={"title": {"text": "mean score of ours minus the other's"}, "nticks": 7, "tickformat": "+.1f", "zeroline": True,
+        xaxis={"title": {"text": "mean score difference (ours − other)"}, "nticks": 7, "tickformat": "+.1f", "zeroline": True,
                "zerolinecolor": style.muted, "zerolinewidth": 1.5},
         yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": shown[column].tolist(),
                "ticktext": [escape(label) for label in labels]},
@@ -102,8 +114,13 @@ def _add_published(figure: go.Figure, published: pd.DataFrame, style: Style) -> 
 
 
 def trained_against_difference(points: pd.DataFrame, style: Style, height: int = 360) -> go.Figure:
-    """'Where we have data, did it help?': a dot a discipline, its training rows against the difference. `points` has name, group,
-    rows, difference, judged."""
+    """Draw the score difference of each discipline against its number of training rows.
+
+    Args:
+        points: name, group, rows, difference, judged.
+        style: The theme.
+        height: Height in pixels.
+    """
     most = max(1, points["rows"].max()) if len(points) else 1
     figure = go.Figure(go.Scatter(
         x=points["rows"], y=points["difference"], mode="markers", cliponaxis=False,
@@ -123,7 +140,7 @@ def trained_against_difference(points: pd.DataFrame, style: Style, height: int =
 
 
 def aspect_figure(aspects: Mapping[str, tuple[float, float]], ours: str, other: str, style: Style) -> go.Figure:
-    """Mean scores of both sides by aspect, on one scale from 1 to 10: a line joins the two."""
+    """Draw the mean scores of both models by aspect on a scale from 1 to 10, joined by lines."""
     names = list(aspects)
     figure = go.Figure()
     for name in names:

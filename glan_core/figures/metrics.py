@@ -1,4 +1,4 @@
-"""Pictures of what was measured: one measure over many scopes, a histogram, novelty curves."""
+"""Diversity metrics: one metric across scopes, histograms and novelty curves."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,16 +13,18 @@ from glan_core.formatting import shorten
 from glan_core.taxonomy import hierarchy
 
 if TYPE_CHECKING:
-    from glan_core.diversity.metric_store import Histogram, Measure, Measured
+    from glan_core.diversity.metric_store import Histogram, Metric, MetricReport
 
-ROW = 25  # height of one scope
-MOST_ROWS = 26
+ROW = 25  # pixels per scope
+MAX_ROWS = 26
 HEIGHT = 230
 
 
-def measure_frame(measured: "Measured", tree: nx.DiGraph, measure: str, focus: str | None = None) -> pd.DataFrame:
-    """One measure for each field, or with a focus for each discipline below it (that of one discipline: those beside it),
-    highest first: id, name, group, value, low, high, n."""
+def metric_frame(measured: "MetricReport", tree: nx.DiGraph, measure: str, focus: str | None = None) -> pd.DataFrame:
+    """Return a metric by field, or by discipline below `focus`, highest first: id, name, group, value, low, high, n.
+
+    For a discipline, the disciplines with the same parent are returned.
+    """
     if focus and tree.nodes[focus]["node"].kind == "discipline":
         focus = tree.nodes[focus]["node"].parent_id
     ids = [node.id for node in hierarchy.walk(tree) if node.kind == "field"] if focus is None else []
@@ -37,11 +39,11 @@ def measure_frame(measured: "Measured", tree: nx.DiGraph, measure: str, focus: s
     return frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
-def measure_figure(
-    frame: pd.DataFrame, about: "Measure", overall: float | None, style: Style, picked: str | None = None
+def metric_figure(
+    frame: pd.DataFrame, about: "Metric", overall: float | None, style: Style, picked: str | None = None
 ) -> go.Figure:
-    """A dot for each scope with its interval where it is an estimate, the picked one ringed; a line at the value of all rows."""
-    shown = frame.head(MOST_ROWS)
+    """Draw a dot per scope with its interval, if any; `picked` is outlined, and a line marks the value of all rows."""
+    shown = frame.head(MAX_ROWS)
     form = f",.{about.digits}f"
     above = (shown["high"].astype(float) - shown["value"]).fillna(0).clip(lower=0)
     below = (shown["value"] - shown["low"].astype(float)).fillna(0).clip(lower=0)
@@ -69,7 +71,7 @@ def measure_figure(
 
 
 def histogram_figure(histogram: "Histogram", title: str, style: Style, *, mark: float | None = None) -> go.Figure:
-    """How many rows fall into each bin, or have each name; a line at `mark`."""
+    """Draw the count per bin or category, with a line at `mark`."""
     if histogram.names:
         figure = go.Figure(go.Bar(
             x=[shorten(name, 24) for name in histogram.names], y=histogram.counts, marker={"color": style.accent},
@@ -94,7 +96,7 @@ def histogram_figure(histogram: "Histogram", title: str, style: Style, *, mark: 
 
 
 def curves_figure(curves: Mapping[str, Sequence[tuple[int, float]]], names: Mapping[str, str], style: Style) -> go.Figure:
-    """Novelty curves of up to eight disciplines: the mean novelty of the latest questions against how many there are."""
+    """Draw the novelty curves of up to eight disciplines: mean novelty of the latest questions by number of questions."""
     figure = go.Figure()
     for place, (id, curve) in enumerate(curves.items()):
         color = style.accent if len(curves) == 1 else style.hues[(3, 1, 2, 0, 4, 5, 6, 7)[place % 8]]

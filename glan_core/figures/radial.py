@@ -1,8 +1,8 @@
-"""The taxonomy as a radial tree: what is drawn of it, and where every node stands; `radial_chart` draws it.
+"""Layout of the taxonomy as a radial tree; `radial_chart` draws it.
 
-Leaves follow one another around the circle, levels are rings: fields, sub-fields, disciplines, and below the discipline that is
-picked its subjects, or the sessions and key concepts of the subject that is picked. What is picked gets a larger part of the
-circle than its number of leaves would give it, so that its names can be read.
+Leaves are arranged around the circle and levels as rings: fields, sub-fields, disciplines, and below the selected discipline
+its subjects, or the class sessions and key concepts of the selected subject. The selection gets more of the circle than its
+share of leaves, so that its labels are readable.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,26 +18,28 @@ from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
 from glan_core.workspace.curriculum_rows import Session, SyllabusState
 
-ALL = ""  # the id of the middle, as in `coverage.standings`
-MORE = "more"  # the kind of the node that stands for the subjects that are not drawn
-MOST_SUBJECTS = 90
+ALL = ""  # id of the root, as in `coverage.coverage_by_node`
+MORE = "more"  # kind of the node that represents the subjects that are not drawn
+MAX_SUBJECTS = 90
 
-RADIUS = 212  # of the outermost ring, in pixels: what decides which names there is room for
-ROOM = {"subject": 14, "concept": 13}  # pixels along the outermost ring for a leaf of what is picked; 22 for a discipline
-MOST_OF_CIRCLE = 0.8
-CAPTION = 14  # pixels along the ring for the name of a field beside what is picked
+RADIUS = 212  # pixels of the outermost ring, which determines which labels fit
+ROOM = {"subject": 14, "concept": 13}  # pixels along the outermost ring per selected leaf; 22 for a discipline
+MAX_CIRCLE_SHARE = 0.8
+CAPTION = 14  # pixels along the ring for the label of another field
 RINGS = {
     "discipline": (1.0,),
     "subject": (0.82, 1.0),
     "concept": (0.38, 0.47, 0.55, 1.0),
-}  # of the deepest kind: from disciplines on
+}  # radii by the deepest kind, starting with disciplines
 
 
 @dataclass(frozen=True, slots=True)
-class Twig:
-    """A node below a discipline: a subject, a class session, a key concept, or the one that stands for more subjects.
+class ExpandedNode:
+    """A node below a discipline: a subject, class session, key concept, or placeholder for more subjects.
 
-    `begun`: there is something below it; `told` are the lines that hovering adds to name and kind.
+    Attributes:
+        begun: Whether there is generated content below it.
+        hover_lines: Lines added to its tooltip.
     """
 
     id: str
@@ -45,50 +47,69 @@ class Twig:
     kind: str
     parent_id: str
     begun: bool
-    told: tuple[str, ...] = ()
+    hover_lines: tuple[str, ...] = ()
 
 
-def subject_twigs(
-    subjects: Sequence[Subject], states: Mapping[str, SyllabusState], known: int, most: int = MOST_SUBJECTS
-) -> list[Twig]:
-    """The subjects of a discipline to be drawn, at most `most`, those with a syllabus first; where `known`, the number of all
-    its subjects, is larger, a last twig says how many more there are."""
+def subject_nodes(
+    subjects: Sequence[Subject], states: Mapping[str, SyllabusState], known: int, most: int = MAX_SUBJECTS
+) -> list[ExpandedNode]:
+    """Return up to `most` subjects of a discipline, those with a syllabus first, and a placeholder for the rest.
+
+    Args:
+        subjects: The subjects.
+        states: Progress of their syllabi by subject id.
+        known: Number of all subjects of the discipline.
+        most: Maximum number of subjects.
+    """
     drawn = sorted(subjects, key=lambda s: s.id not in states)[:most]
     twigs = [_subject_twig(s, states.get(s.id)) for s in drawn]
     return twigs + _more(subjects[0].discipline_id, known - len(drawn)) if subjects else []
 
 
-def session_twigs(
+def session_nodes(
     subject: Subject, state: SyllabusState | None, sessions: Sequence[Session], asked: Mapping[str, int], known: int
-) -> list[Twig]:
-    """One subject of a discipline with its class sessions and their key concepts, and in how many questions each was `asked`
-    about; the other subjects of the discipline, which has `known` in all, are one twig."""
+) -> list[ExpandedNode]:
+    """Return a subject with its class sessions and key concepts, and a placeholder for the other subjects.
+
+    Args:
+        subject: The subject.
+        state: Progress of its syllabus.
+        sessions: Its class sessions.
+        asked: Number of questions per concept id.
+        known: Number of all subjects of the discipline.
+    """
     twigs = [_subject_twig(subject, state)]
     for session in sessions:
-        told = (shorten(session.description, 180), plural(len(session.concepts), "key concept"))
-        twigs.append(Twig(session.id, session.name, "session", subject.id, True, told))
+        lines = (shorten(session.description, 180), plural(len(session.concepts), "key concept"))
+        twigs.append(ExpandedNode(session.id, session.name, "session", subject.id, begun=True, hover_lines=lines))
         for id, name in session.concepts:
             count = asked.get(id, 0)
-            told = f"asked about in {plural(count, 'question')}" if count else "not asked about yet"
-            twigs.append(Twig(id, name, "concept", session.id, count > 0, (told,)))
+            line = f"used in {plural(count, 'question')}" if count else "not used yet"
+            twigs.append(ExpandedNode(id, name, "concept", session.id, begun=count > 0, hover_lines=(line,)))
     return twigs + _more(subject.discipline_id, known - 1)
 
 
-def _subject_twig(subject: Subject, state: SyllabusState | None) -> Twig:
-    told = [subject.level] if subject.level else []
-    told.append(f"syllabus of {plural(len(state.sizes), 'session')}" if state and state.sizes else
+def _subject_twig(subject: Subject, state: SyllabusState | None) -> ExpandedNode:
+    lines = [subject.level] if subject.level else []
+    lines.append(f"syllabus of {plural(len(state.sizes), 'session')}" if state and state.sizes else
                 "syllabus without sessions yet" if state else "no syllabus yet")  # fmt: skip
     if state:
-        told.append(plural(state.questions, "question"))
-    return Twig(subject.id, subject.name, "subject", subject.discipline_id, state is not None, tuple(told))
+        lines.append(plural(state.questions, "question"))
+    return ExpandedNode(
+        subject.id, subject.name, "subject", subject.discipline_id, begun=state is not None, hover_lines=tuple(lines)
+    )
 
 
-def _more(discipline_id: str, count: int) -> list[Twig]:
-    return [Twig(f"{MORE} {discipline_id}", f"and {number(count)} more", MORE, discipline_id, False)] if count > 0 else []
+def _more(discipline_id: str, count: int) -> list[ExpandedNode]:
+    return (
+        [ExpandedNode(f"{MORE} {discipline_id}", f"and {number(count)} more", MORE, discipline_id, begun=False)]
+        if count > 0
+        else []
+    )
 
 
-def grown(tree: nx.DiGraph, twigs: Sequence[Twig] = ()) -> nx.DiGraph:
-    """The tree that is drawn: a root above the fields, the taxonomy, and below it what is unfolded, each with its `kind`."""
+def build_graph(tree: nx.DiGraph, twigs: Sequence[ExpandedNode] = ()) -> nx.DiGraph:
+    """Build the drawn graph: a root above the fields, the taxonomy and the expanded nodes, each with its `kind`."""
     drawn = nx.DiGraph()
     drawn.add_node(ALL, kind="all")
     drawn.add_nodes_from((node.id, {"kind": node.kind}) for node in hierarchy.walk(tree))
@@ -99,11 +120,10 @@ def grown(tree: nx.DiGraph, twigs: Sequence[Twig] = ()) -> nx.DiGraph:
 
 
 def angles(drawn: nx.DiGraph, picked: str = ALL) -> dict[str, tuple[float, float]]:
-    """Where the part of the circle of each node begins and ends, in radians clockwise from the top.
+    """Return the start and end angle of each node, in radians clockwise from the top.
 
-    Leaves follow in tree order. Those below `picked` get room to be read, up to MOST_OF_CIRCLE of it; the branches of the root
-    share the rest by their leaves, none without room for its name. The middle of what is picked points down, so that the way
-    there reads from top to bottom.
+    Leaves are in tree order. Those below `picked` get enough space for labels, up to MAX_CIRCLE_SHARE; the other branches share
+    the rest by their leaves. The middle of the selection points down, so that the path to it reads from top to bottom.
     """
     ends = _leaf_ends(drawn, picked)
     spans: dict[str, tuple[float, float]] = {}
@@ -118,19 +138,19 @@ def angles(drawn: nx.DiGraph, picked: str = ALL) -> dict[str, tuple[float, float
 
 def _leaf_ends(drawn: nx.DiGraph, picked: str) -> dict[str, tuple[float, float]]:
     branches = {branch: _leaves(drawn, branch) for branch in drawn.successors(ALL)}
-    favoured = set(_leaves(drawn, picked)) if picked != ALL else set()
-    others = {branch: [leaf for leaf in leaves if leaf not in favoured] for branch, leaves in branches.items()}
+    selected = set(_leaves(drawn, picked)) if picked != ALL else set()
+    others = {branch: [leaf for leaf in leaves if leaf not in selected] for branch, leaves in branches.items()}
     count = sum(map(len, others.values()))
     whole, room = 2 * pi * RADIUS, ROOM.get(_deepest(drawn), 22)
-    share = len(favoured) / max(1, count + len(favoured))
-    wide = max(share, min(MOST_OF_CIRCLE, len(favoured) * room / whole)) if count else float(bool(favoured))
-    least = min(CAPTION / whole, (1 - wide) / (len(branches) + 1)) if favoured else 0.0
+    share = len(selected) / max(1, count + len(selected))
+    wide = max(share, min(MAX_CIRCLE_SHARE, len(selected) * room / whole)) if count else float(bool(selected))
+    least = min(CAPTION / whole, (1 - wide) / (len(branches) + 1)) if selected else 0.0
     left = 1 - wide - least * sum(bool(leaves) for leaves in others.values())
     ends, at = {}, 0.0
     for branch, leaves in branches.items():
         per_leaf = (left / count + least / len(others[branch])) if others[branch] else 0.0
         for leaf in leaves:
-            width = 2 * pi * (wide / len(favoured) if leaf in favoured else per_leaf)
+            width = 2 * pi * (wide / len(selected) if leaf in selected else per_leaf)
             ends[leaf] = (at, at + width)
             at += width
     return ends
@@ -141,14 +161,13 @@ def _leaves(drawn: nx.DiGraph, id: str) -> list[str]:
 
 
 def _deepest(drawn: nx.DiGraph) -> str:
-    """The kind that decides about rings and room: of the deepest that is unfolded."""
+    """Return the deepest expanded kind, which determines rings and label space."""
     kinds = {kind for _, kind in drawn.nodes(data="kind")}
     return "concept" if kinds & {"session", "concept"} else "subject" if "subject" in kinds else "discipline"
 
 
 def radii(drawn: nx.DiGraph) -> dict[str, float]:
-    """The ring of each node, 0 in the middle to 1: disciplines stand on one ring, whatever their depth, as do the nodes of
-    each kind below them."""
+    """Return the radius of each node from 0 (center) to 1; all disciplines share a ring, as do the kinds below them."""
     depth = nx.shortest_path_length(drawn, ALL)
     rings = RINGS[_deepest(drawn)]
     below = {"subject": 1, MORE: 1, "session": 2, "concept": 3}
@@ -165,15 +184,15 @@ def radii(drawn: nx.DiGraph) -> dict[str, float]:
 
 
 def radial_frame(
-    tree: nx.DiGraph, standings: Mapping[str, Coverage], picked: str = ALL, twigs: Sequence[Twig] = ()
+    tree: nx.DiGraph, coverages: Mapping[str, Coverage], picked: str = ALL, twigs: Sequence[ExpandedNode] = ()
 ) -> pd.DataFrame:
-    """One row a node that is drawn, the root first, the taxonomy in its order, then what is unfolded.
+    """Return one row per drawn node: the root, the taxonomy in order, then the expanded nodes.
 
-    id, parent, name, kind, group, `field` above it; angle (radians clockwise from the top) with its begin and end, radius
-    (0 to 1), x and y (down) from them; `width`: pixels along its ring, `room`: from it to the ring of what is below; begun,
-    share of target, pairs; `leaf`; `near`: 'picked', 'path' above it, 'branch' below it, or ''; `told`: what hovering says.
+    Columns: id, parent, name, kind, group, `field` above it; angle (radians clockwise from the top) with begin and end, radius (0
+    to 1), x and y (downwards); `width` in pixels along its ring, `room` in pixels to the ring below; begun, share of target, pairs;
+    `leaf`; `near`: 'picked', 'path' above it, 'branch' below it or ''; `told`: lines of the tooltip.
     """
-    drawn = grown(tree, twigs)
+    drawn = build_graph(tree, twigs)
     spans, rings = angles(drawn, picked), radii(drawn)
     path = nx.shortest_path(drawn, ALL, picked)
     branch = nx.descendants(drawn, picked) if picked != ALL else set()
@@ -192,29 +211,29 @@ def radial_frame(
             "field": field_of.get(id),
             "room": RADIUS * (min((rings[child] for child in drawn.successors(id)), default=radius) - radius),
             "near": "picked" if id == picked else "path" if id in path else "branch" if id in branch else "",
-            **(_of_twig(by_id[id], tree, path) if id in by_id else _of_node(node, standings[id], tree)),
+            **(_of_twig(by_id[id], tree, path) if id in by_id else _of_node(node, coverages[id], tree)),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _of_node(node: Node | None, standing: Coverage, tree: nx.DiGraph) -> dict:
-    counts = standing.counts
-    share = "no target yet" if standing.share is None else f"{standing.share:.1%} of target"
+def _of_node(node: Node | None, coverage: Coverage, tree: nx.DiGraph) -> dict:
+    counts = coverage.counts
+    share = "no target yet" if coverage.share is None else f"{coverage.share:.1%} of target"
     group = hierarchy.group_of(tree, node.id) if node else None
-    told = [f"{node.kind.capitalize()} · {group or 'no group'}"] if node else []
+    lines = [f"{node.kind.capitalize()} · {group or 'no group'}"] if node else []
     if node is None or node.kind != "discipline":
-        told.append(f"{standing.begun} of {plural(standing.disciplines, 'discipline')} begun")
-    told += [plural(int(counts["subjects"]), "subject"), plural(int(counts["pairs"]), "pair"), share]
+        lines.append(f"{coverage.begun} of {plural(coverage.disciplines, 'discipline')} started")
+    lines += [plural(int(counts["subjects"]), "subject"), plural(int(counts["pairs"]), "pair"), share]
     return {
-        "name": node.name if node else "All knowledge", "group": group, "share": standing.share or 0.0,
-        "pairs": int(counts["pairs"]), "begun": standing.begun > 0, "told": told,
+        "name": node.name if node else "All knowledge", "group": group, "share": coverage.share or 0.0,
+        "pairs": int(counts["pairs"]), "begun": coverage.begun > 0, "told": lines,
     }  # fmt: skip
 
 
-def _of_twig(twig: Twig, tree: nx.DiGraph, path: Sequence[str]) -> dict:
+def _of_twig(twig: ExpandedNode, tree: nx.DiGraph, path: Sequence[str]) -> dict:
     discipline = next(id for id in reversed(path) if id in tree)
     kind = {"session": "Class session", "concept": "Key concept", MORE: "Subjects"}.get(twig.kind, "Subject")
     return {
         "name": twig.name, "group": hierarchy.group_of(tree, discipline), "share": float(twig.begun), "pairs": 0,
-        "begun": twig.begun, "told": [kind, *twig.told],
+        "begun": twig.begun, "told": [kind, *twig.hover_lines],
     }  # fmt: skip

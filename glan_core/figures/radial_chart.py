@@ -1,4 +1,4 @@
-"""The radial tree as an ECharts option: a `radial.radial_frame` drawn in the house colours."""
+"""The radial tree as an ECharts option, drawn from a `radial.radial_frame`."""
 
 import html
 from math import degrees, hypot
@@ -10,26 +10,26 @@ from glan_core.figures.style import Style, mix
 from glan_core.formatting import shorten
 
 SIZES = {"all": 20, "field": 16, "sub-field": 8, "discipline": 6, "subject": 7, "session": 9, "concept": 6, MORE: 8}
-LEAST_WIDTH = 7.3  # pixels along its ring from which on a name is drawn
-LABEL = 110  # pixels that a name may take outside of the outermost ring
-LETTER = 0.455  # the width of a letter of a name, of its height
+MIN_WIDTH = 7.3  # minimum pixels along the ring for a label
+LABEL = 110  # maximum pixels of a label outside the outermost ring
+LETTER = 0.455  # mean letter width as a fraction of the font size
 LEVEL_LETTERS = 30
-CENTRE = ["50%", "50%"]
+CENTER = ["50%", "50%"]
 
 
 def radial_chart(frame: pd.DataFrame, style: Style, height: int = 660) -> dict:
-    """The ECharts option of a `radial_frame`, for a picture about as wide as it is `height` pixels high.
+    """Build the ECharts option of a `radial_frame` for a roughly square chart of this height in pixels.
 
-    Two series: the parts of the circle that belong to the fields, in the hue of their group, and the graph. Item n of the
-    graph is row n of the frame; after these come captions of fields (see `captions`) and two unseen corners that fix the
-    scale. Names are text of strangers: labels are drawn as text, and what hovering shows is escaped.
+    It has two series: the sectors of the fields in the hues of their groups, and the graph. Item n of the graph is row n of the
+    frame, followed by field captions (see `captions`) and two invisible corners that fix the scale. Names are untrusted: labels
+    are plain text, and tooltips are escaped.
     """
     rows = list(frame.itertuples())
     row_of = {row.id: number for number, row in enumerate(rows)}
-    told = captions(frame)
-    level = _level_labels(rows, told)
-    nodes = [_node(row, style, told, level) for row in rows]
-    nodes += [_caption(rows[row_of[id]], frame, style) for id in told]
+    captioned = captions(frame)
+    level = _level_labels(rows, captioned)
+    nodes = [_node(row, style, captioned, level) for row in rows]
+    nodes += [_caption(rows[row_of[id]], frame, style) for id in captioned]
     nodes += [
         {"id": f"corner {at}", "x": at, "y": at, "symbolSize": 0, "label": {"show": False}, "tooltip": {"show": False}}
         for at in (-1, 1)
@@ -46,7 +46,7 @@ def radial_chart(frame: pd.DataFrame, style: Style, height: int = 660) -> dict:
             "id": "tree", "type": "graph", "layout": "none", "z": 3, "selectedMode": "single",
             "left": margin, "right": margin, "top": margin, "bottom": margin, "preserveAspect": "contain", "data": nodes, "links": links,
             "label": {
-                "show": True, "color": style.text, "fontSize": 10, "position": CENTRE, "verticalAlign": "middle",
+                "show": True, "color": style.text, "fontSize": 10, "position": CENTER, "verticalAlign": "middle",
                 "textBorderColor": style.background, "textBorderWidth": 2.5,
             },
             "lineStyle": {"width": 1, "opacity": 0.4}, "emphasis": {"scale": 1.4, "label": {"fontWeight": "bold"}},
@@ -56,20 +56,19 @@ def radial_chart(frame: pd.DataFrame, style: Style, height: int = 660) -> dict:
 
 
 def captions(frame: pd.DataFrame) -> list[str]:
-    """The fields whose names stand outside of the ring of disciplines: all beside what is picked, where the names of their
-    disciplines find no room."""
+    """Return the fields labeled outside the discipline ring: unselected ones whose disciplines have no space for labels."""
     beside = frame[(frame["near"] == "") & ~frame["field"].isin(frame.loc[frame["near"] != "", "field"])]
-    if not (beside.loc[beside["kind"] == "discipline", "width"] < LEAST_WIDTH).any():
+    if not (beside.loc[beside["kind"] == "discipline", "width"] < MIN_WIDTH).any():
         return []
     return list(beside.loc[beside["kind"] == "field", "id"])
 
 
 def _hue(group: str | None, style: Style) -> str:
-    return style.groups.get(group, style.muted)
+    return style.groups.get(group or "", style.muted)
 
 
 def _sectors(frame: pd.DataFrame, style: Style, radius: str) -> dict:
-    """A tint behind each field, with a stronger rim."""
+    """Return a tinted sector behind each field."""
     fields = list(frame[frame["parent"] == ALL].itertuples())
     data = [
         {"value": row.end - row.begin, "itemStyle": {"color": mix(style.background, _hue(row.group, style), 0.13)}}
@@ -83,19 +82,19 @@ def _sectors(frame: pd.DataFrame, style: Style, radius: str) -> dict:
     }  # fmt: skip
 
 
-def _node(row, style: Style, told: list[str], level: dict[str, dict]) -> dict:
-    """A row as an item of the graph."""
+def _node(row, style: Style, captioned: list[str], level: dict[str, dict]) -> dict:
+    """Return a row as an item of the graph."""
     hue, empty = _hue(row.group, style), mix(style.nothing, style.muted, 0.5)
     edge = (style.text, 2.5) if row.near == "picked" and row.id != ALL else (hue if row.begun else empty, 1)
     return {
-        "id": row.id, "x": round(row.x, 4), "y": round(row.y, 4), "symbolSize": _size(row, told),
+        "id": row.id, "x": round(row.x, 4), "y": round(row.y, 4), "symbolSize": _size(row, captioned),
         "itemStyle": {"color": _color(row, hue, style), "borderColor": edge[0], "borderWidth": edge[1]},
-        "label": _label(row, style, told, level), "tooltip": {"formatter": _hover(row)},
+        "label": _label(row, style, captioned, level), "tooltip": {"formatter": _hover(row)},
     }  # fmt: skip
 
 
 def _color(row, hue: str, style: Style) -> str:
-    """Grey where nothing is generated yet; disciplines grow to the full hue with their share of the target."""
+    """Return gray for nodes without content; disciplines are the more saturated the more of their target is reached."""
     if row.id == ALL:
         return style.text
     if not row.begun:
@@ -103,22 +102,22 @@ def _color(row, hue: str, style: Style) -> str:
     return mix(style.background, hue, 0.45 + 0.55 * min(1.0, row.share)) if row.kind == "discipline" else hue
 
 
-def _size(row, told: list[str]) -> float:
-    size = SIZES[row.kind] * (0.7 if told and row.kind in ("all", "field") else 1)
+def _size(row, captioned: list[str]) -> float:
+    size = SIZES[row.kind] * (0.7 if captioned and row.kind in ("all", "field") else 1)
     if row.id == ALL or row.near in ("path", "branch"):
         return size
     return size + 5 if row.near == "picked" else round(max(3.5, min(size, 0.8 * row.width)), 1)
 
 
-def _label(row, style: Style, told: list[str], level: dict[str, dict]) -> dict:
+def _label(row, style: Style, captioned: list[str], level: dict[str, dict]) -> dict:
     hidden = {"show": False}
-    if row.id == ALL or (row.field in told and not row.near):
+    if row.id == ALL or (row.field in captioned and not row.near):
         return hidden
     way = row.near in ("picked", "path")
     bold = {"fontWeight": "bold"} if way or row.kind == "field" else {}
     quiet = {} if row.begun or way or not row.leaf else {"color": style.muted}
-    gap = _size(row, told) / 2 + 4
-    if row.leaf and (row.width >= LEAST_WIDTH or way or row.kind == MORE):
+    gap = _size(row, captioned) / 2 + 4
+    if row.leaf and (row.width >= MIN_WIDTH or way or row.kind == MORE):
         size = round(max(8.5, min(12 if row.near else 9.5, 0.85 * row.width)), 1)
         return {
             "formatter": _text(row, int(LABEL / (LETTER * size))),
@@ -137,16 +136,17 @@ def _label(row, style: Style, told: list[str], level: dict[str, dict]) -> dict:
     return hidden
 
 
-def _level_labels(rows: list, told: list[str]) -> dict[str, dict]:
-    """Where the names go that are written level, of fields and of the way to what is picked: beside their node, on the side
-    where they cover least of other names and of the nodes of upper levels."""
+def _level_labels(rows: list, captioned: list[str]) -> dict[str, dict]:
+    """Place horizontal labels, of fields and of the path to the selection, where they overlap least."""
     on_way = [row for row in rows if row.near in ("picked", "path") and row.id != ALL]
-    fields = [row for row in rows if row.kind == "field" and not row.near and row.id not in told]
+    fields = [row for row in rows if row.kind == "field" and not row.near and row.id not in captioned]
     wide = [row for row in rows if row.near == "branch" and row.kind == "sub-field" and row.radius < 0.65 and row.width >= 60]
-    taken = [_box(row, -half, -half, half, half) for row in [rows[0], *on_way, *fields] for half in [_size(row, told) / 2]]
+    occupied = [
+        _box(row, -half, -half, half, half) for row in [rows[0], *on_way, *fields] for half in [_size(row, captioned) / 2]
+    ]
     labels = {}
     for row in [*on_way, *fields, *wide]:
-        gap, width = _size(row, told) / 2 + 4, 6.3 * min(len(row.name), LEVEL_LETTERS)
+        gap, width = _size(row, captioned) / 2 + 4, 6.3 * min(len(row.name), LEVEL_LETTERS)
         inwards = 1 if row.y < 0 else -1
         sides = [
             ({"align": "left", "offset": [gap, 0]}, _box(row, gap, -7, gap + width, 7)),
@@ -156,28 +156,28 @@ def _level_labels(rows: list, told: list[str]) -> dict[str, dict]:
         for turn in (inwards, -inwards):
             y = turn * (gap + 6)
             sides.append(({"align": "center", "offset": [0, y]}, _box(row, -width / 2, y - 7, width / 2, y + 7)))
-        if row.kind == "discipline":  # beside it are the names of its neighbours, outside of it what it unfolds
+        if row.kind == "discipline":  # labels of neighbors are next to it, expanded nodes outside
             sides = [sides[2], *sides[:2], sides[3]]
-        label, box = min(sides, key=lambda side: sum(_overlap(side[1], other) for other in taken))
-        taken.append(box)
+        label, box = min(sides, key=lambda side: sum(_overlap(side[1], other) for other in occupied))
+        occupied.append(box)
         labels[row.id] = label
     return labels
 
 
 def _box(row, left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
-    """A box around a node, in pixels from the middle of the picture."""
+    """Return a box around a node, in pixels from the center."""
     x, y = RADIUS * row.x, RADIUS * row.y
     return x + left, y + top, x + right, y + bottom
 
 
 def _overlap(one: tuple, other: tuple) -> float:
-    """The area that two boxes share."""
+    """Return the area shared by two boxes."""
     width, height = (min(one[n + 2], other[n + 2]) - max(one[n], other[n]) for n in (0, 1))
     return max(0.0, width) * max(0.0, height)
 
 
 def _along(angle: float, gap: float) -> dict:
-    """A label along the radius, readable without turning one's head by more than a quarter."""
+    """Return a label along the radius, rotated by at most 90 degrees."""
     turn = degrees(angle) % 360
     right = turn < 180
     return {"rotate": round(90 - turn if right else 270 - turn, 1), "align": "left" if right else "right",
@@ -185,11 +185,11 @@ def _along(angle: float, gap: float) -> dict:
 
 
 def _text(row, letters: int) -> str:
-    return shorten(row.name, letters).replace("{", "\u2774").replace("}", "\u2775")  # braces are ECharts' templates
+    return shorten(row.name, letters).replace("{", "\u2774").replace("}", "\u2775")  # ECharts interprets braces as templates
 
 
 def _caption(row, frame: pd.DataFrame, style: Style) -> dict:
-    """The name of a field outside of its disciplines."""
+    """Return the label of a field outside its disciplines."""
     radius = frame.loc[frame["kind"] == "discipline", "radius"].max()
     scale = radius / (hypot(row.x, row.y) or 1)
     return {
@@ -206,13 +206,13 @@ def _link(parent, row, row_of: dict[str, int], style: Style) -> dict:
 
 
 def _curve(parent, row) -> float:
-    """How much an edge bends so that it meets the ring of its node at a right angle."""
+    """Return the curvature with which an edge meets the ring of its node at a right angle."""
     along = (row.x - parent.x) * row.x + (row.y - parent.y) * row.y
     bend = -0.5 * (parent.x * row.y - parent.y * row.x) / along if abs(along) > 1e-9 else 0.0
     return round(max(-1.0, min(1.0, bend)), 3) or 0.001  # ECharts 6 misplaces straight lines drawn as SVG
 
 
 def _hover(row) -> str:
-    """What hovering says, as the HTML that ECharts takes; braces would be templates."""
+    """Return a tooltip as HTML; braces are escaped because ECharts interprets them."""
     lines = [f"<b>{html.escape(row.name)}</b>", *map(html.escape, row.told)]
     return "<br>".join(lines).replace("{", "&#123;").replace("}", "&#125;")

@@ -1,4 +1,4 @@
-"""Pictures of a run over the time that it was at work: what was stored, how the endpoint took it, what it cost."""
+"""Time series of a run: stored calls, request rate and cost."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from glan_core.formatting import usd
 from glan_core.workspace.run_rows import STALE_AFTER, Sample
 
 HEIGHT = 210
-COUNTS = {"rangemode": "tozero", "tickformat": "~s", "nticks": 5}  # 12k rather than 12,000: the axes are narrow
+COUNTS = {"rangemode": "tozero", "tickformat": "~s", "nticks": 5}  # 12k instead of 12,000 for narrow axes
 
 
 def samples_frame(samples: Sequence[Sample]) -> pd.DataFrame:
-    """One row a sample: seconds at work, calls stored, in flight, allowed at a time, dollars, and how many requests were
-    refused as too many (429) and how many failed since the sample before; `paused`: a pause lies before it.
+    """Return one row per sample: seconds, done, in_flight, concurrency, usd, refused, faults, paused.
 
-    Time stands still while a run is paused: a gap far longer than is usual between samples counts like a usual one.
+    `refused` (429) and `faults` are counts since the previous sample. Pauses are excluded from `seconds`: a gap much longer than
+    usual counts as a usual one and is marked by `paused`.
     """
     at = pd.Series([s.at for s in samples], dtype="float64")
     gaps = at.diff().fillna(0.0)
@@ -41,7 +41,7 @@ def samples_frame(samples: Sequence[Sample]) -> pd.DataFrame:
 
 
 def stored_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
-    """Calls stored against time."""
+    """Draw stored calls over time."""
     time, unit = _time(frame)
     figure = go.Figure(go.Scatter(
         x=time, y=frame["done"], mode="lines", line={"color": style.accent, "width": 2}, fill="tozeroy",
@@ -50,32 +50,32 @@ def stored_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.
     return _framed(figure, frame, style, unit, height, yaxis={"title": {"text": "calls stored"}, **COUNTS})
 
 
-def pace_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
-    """Calls in flight against time under the number allowed, and in a strip below what the endpoint refused or failed."""
+def request_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
+    """Draw requests in flight and the concurrency limit over time, with rate-limited and failed requests below."""
     time, unit = _time(frame)
     amber = style.hues[1]
     figure = go.Figure([
         go.Scatter(x=time, y=frame["concurrency"], mode="lines", line={"color": style.muted, "width": 1.5, "shape": "hv"},
-                   name="allowed", hovertemplate="%{y:,} allowed at a time<extra></extra>"),
+                   name="allowed", hovertemplate="concurrency limit %{y:,}<extra></extra>"),
         go.Scatter(x=time, y=frame["in_flight"], mode="lines", line={"color": style.accent, "width": 2}, name="in flight",
                    hovertemplate="%{y:,} in flight<extra></extra>"),
         go.Bar(x=time, y=frame["refused"], yaxis="y2", marker={"color": amber, "line": {"width": 0}}, name="refused",
-               hovertemplate="%{y:,} refused as too many (429)<extra></extra>"),
+               hovertemplate="%{y:,} rate limited (429)<extra></extra>"),
         go.Bar(x=time, y=frame["faults"], yaxis="y2", marker={"color": style.failure, "line": {"width": 0}}, name="faults",
                hovertemplate="%{y:,} faults<extra></extra>"),
     ])  # fmt: skip
     top = max(1, int((frame["refused"] + frame["faults"]).max())) if len(frame) else 1
     figure = _framed(
         figure, frame, style, unit, height, barmode="stack", bargap=0.1,
-        yaxis={"title": {"text": "at a time"}, "domain": [0.42, 1], **COUNTS},
+        yaxis={"title": {"text": "requests"}, "domain": [0.42, 1], **COUNTS},
         yaxis2={"title": {"text": "429, faults"}, "domain": [0, 0.27], **COUNTS, "range": [0, top * 1.05], "nticks": 2},
     )  # fmt: skip
     figure.update_xaxes(anchor="y2")
     return figure
 
 
-def money_curve(frame: pd.DataFrame, budget_usd: float | None, style: Style, height: int = HEIGHT) -> go.Figure:
-    """Dollars spent against time, under the budget where there is one."""
+def cost_curve(frame: pd.DataFrame, budget_usd: float | None, style: Style, height: int = HEIGHT) -> go.Figure:
+    """Draw the cost in USD over time, with the budget if there is one."""
     time, unit = _time(frame)
     figure = go.Figure(go.Scatter(
         x=time, y=frame["usd"], mode="lines", line={"color": style.hues[2], "width": 2}, name="spent",
@@ -84,7 +84,7 @@ def money_curve(frame: pd.DataFrame, budget_usd: float | None, style: Style, hei
     top = max([*frame["usd"], budget_usd or 0.0, 1e-9])
     figure = _framed(
         figure, frame, style, unit, height,
-        yaxis={"title": {"text": "dollars"}, "range": [0, top * 1.12], "tickprefix": "$", "tickformat": "~g", "nticks": 5},
+        yaxis={"title": {"text": "USD"}, "range": [0, top * 1.12], "tickprefix": "$", "tickformat": "~g", "nticks": 5},
     )  # fmt: skip
     if budget_usd is not None:
         figure.add_hline(
@@ -95,7 +95,7 @@ def money_curve(frame: pd.DataFrame, budget_usd: float | None, style: Style, hei
 
 
 def _time(frame: pd.DataFrame) -> tuple[pd.Series, str]:
-    """The times of a frame in a unit that suits how long it is, and that unit."""
+    """Return the times in a suitable unit, and the unit."""
     longest = frame["seconds"].max() if len(frame) else 0
     unit, size = next(
         ((unit, size) for limit, unit, size in ((180, "seconds", 1), (10_800, "minutes", 60)) if longest <= limit),
@@ -105,11 +105,11 @@ def _time(frame: pd.DataFrame) -> tuple[pd.Series, str]:
 
 
 def _framed(figure: go.Figure, frame: pd.DataFrame, style: Style, unit: str, height: int, **layout: object) -> go.Figure:
-    """The figure in house style over its time axis, with a fine line where the run was paused."""
+    """Apply the style, the time axis and a line at each pause."""
     time, _ = _time(frame)
     figure.update_layout(
         template=style.template, height=height, hovermode="x unified", margin={"l": 8, "r": 8, "t": 8, "b": 32},
-        xaxis={"title": {"text": f"{unit} at work"}, "nticks": 6, "rangemode": "tozero", "showgrid": False}, **layout,
+        xaxis={"title": {"text": f"{unit} active"}, "nticks": 6, "rangemode": "tozero", "showgrid": False}, **layout,
     )  # fmt: skip
     for at in time[frame["paused"]] if len(frame) else ():
         figure.add_vline(x=at, line={"color": style.muted, "width": 1, "dash": "dot"})

@@ -1,4 +1,4 @@
-"""The pictures of a scaling study: loss and score against the number of training rows, each with the curve through its points."""
+"""Scaling studies: loss and score difference against the number of training rows, with fitted curves."""
 
 from collections.abc import Sequence
 from html import escape
@@ -16,9 +16,9 @@ HEIGHT, SMOOTH = 340, 80
 
 
 def loss_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style) -> go.Figure:
-    """Held-out loss against training rows, on a logarithmic axis of rows."""
+    """Draw the validation loss against training rows on a logarithmic axis."""
     known = [point for point in points if point.loss is not None]
-    figure = _figure(known, curve, style, "held-out loss, nats a token")
+    figure = _figure(known, curve, style, "validation loss, nats per token")
     figure.add_trace(go.Scatter(
         x=[point.rows for point in known], y=[point.loss for point in known], mode="markers", cliponaxis=False,
         marker={"color": style.hues[1], "size": 10, "line": {"color": style.background, "width": 1}},
@@ -29,12 +29,16 @@ def loss_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style) 
 
 
 def score_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style) -> go.Figure:
-    """Score difference, with its 95 % interval, against training rows."""
+    """Draw the score difference with its 95% interval against training rows."""
     known = [point for point in points if point.difference is not None]
+    values = [point.difference for point in points if point.difference is not None]
     figure = _figure(known, curve, style, "score difference")
-    ends = [(None, None) if p.low is None else (p.high - p.difference, p.difference - p.low) for p in known]
+    ends = [
+        (None, None) if p.low is None or p.high is None else (p.high - value, value - p.low)
+        for p, value in zip(known, values, strict=True)
+    ]
     figure.add_trace(go.Scatter(
-        x=[point.rows for point in known], y=[point.difference for point in known], mode="markers", cliponaxis=False,
+        x=[point.rows for point in known], y=values, mode="markers", cliponaxis=False,
         marker={"color": style.accent, "size": 10, "line": {"color": style.background, "width": 1}},
         error_y={"type": "data", "symmetric": False, "array": [up for up, _ in ends], "arrayminus": [down for _, down in ends],
                  "color": style.muted, "thickness": 1.2, "width": 4},
@@ -42,7 +46,6 @@ def score_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style)
         hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} rows<br>%{y:+.2f} on %{customdata[1]} questions<extra></extra>",
     ))  # fmt: skip
     if known:
-        values = [point.difference for point in known]
         middle, reach = (min(values) + max(values)) / 2, max(0.6, 0.7 * (max(values) - min(values)))
         wide = [value for point in known for value in (point.low, point.high) if value is not None]
         figure.update_yaxes(tickformat="+.1f", range=[min([middle - reach, *wide]), max([middle + reach, *wide])])
@@ -50,12 +53,12 @@ def score_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style)
 
 
 def _figure(known: "Sequence[Point]", curve: "Curve | None", style: Style, title: str) -> go.Figure:
-    """The axes, and the curve."""
+    """Return a figure with axes and the curve."""
     figure = go.Figure()
     rows = [point.rows for point in known]
     if curve and rows:
         at = np.geomspace(min(rows), max(rows), SMOOTH)
-        figure.add_trace(go.Scatter(x=at, y=curve.at(at), mode="lines", line={"color": style.muted, "width": 1.5, "dash": "dot"},
+        figure.add_trace(go.Scatter(x=at, y=curve.at(at.tolist()), mode="lines", line={"color": style.muted, "width": 1.5, "dash": "dot"},
                                     hoverinfo="skip"))  # fmt: skip
     figure.update_layout(
         template=style.template, height=HEIGHT, margin={"t": 12, "b": 44, "l": 52, "r": 14},

@@ -1,6 +1,6 @@
-"""The look of every figure: one hue for each group, one ramp for quantities, one plotly template for each theme.
+"""The style of figures: a hue per group, ramps, and a plotly template per theme.
 
-The colours are those of .streamlit/config.toml; change them together.
+The colors match .streamlit/config.toml; change them together.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,14 @@ from glan_core.taxonomy.hierarchy import GROUPS
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The tokens of one theme. `groups` gives each group of the taxonomy its hue; `nothing` is the grey of 'nothing yet'; `ramp` is
-    for quantities, `differences` (orange for less, blue for more) for what is centred at zero."""
+    """The colors of one theme.
+
+    Attributes:
+        nothing: Gray for missing data.
+        hues: One hue per group of the taxonomy, see `groups`.
+        ramp: Sequential ramp for quantities.
+        differences: Diverging ramp for differences, from orange (negative) to blue (positive).
+    """
 
     name: str
     background: str
@@ -29,16 +35,16 @@ class Style:
 
     @property
     def groups(self) -> dict[str, str]:
-        """Group -> hue, in the fixed order of the groups."""
+        """Hue per group, in the fixed order of the groups."""
         return dict(zip(GROUPS, self.hues, strict=True))
 
     def difference(self, value: float, most: float) -> str:
-        """The colour of a difference on a ramp that ends at `most` in both directions."""
+        """Return the color of a difference on a diverging ramp that ends at `most` in both directions."""
         return at(self.differences, 0.5 + value / (2 * most) if most else 0.5)
 
     @property
     def scale(self) -> list[tuple[float, str]]:
-        """The ramp as a plotly colour scale."""
+        """The ramp as a plotly color scale."""
         return [(n / (len(self.ramp) - 1), color) for n, color in enumerate(self.ramp)]
 
     @property
@@ -73,12 +79,15 @@ DARK = Style(
 
 
 def style(theme: str | None) -> Style:
-    """The style of a theme's type: 'dark', or light for anything else."""
+    """Return the style of a theme: dark for 'dark', otherwise light."""
     return DARK if theme == "dark" else LIGHT
 
 
 def ink_on(color: str) -> str:
-    """Black or white, whichever reads better on a colour '#rrggbb' (WCAG relative luminance)."""
+    """Return a dark or white text color, whichever is more readable on a color '#rrggbb'.
+
+    Source: WCAG relative luminance.
+    """
     channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -86,13 +95,13 @@ def ink_on(color: str) -> str:
 
 
 def at(ramp: tuple[str, ...], share: float) -> str:
-    """The colour of a ramp at a share from 0 to 1, between its steps."""
+    """Return the interpolated color of a ramp at a position from 0 to 1."""
     place = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
     low = min(int(place), len(ramp) - 2)
     return mix(ramp[low], ramp[low + 1], place - low)
 
 
 def mix(one: str, other: str, share: float) -> str:
-    """A colour between two: `share` 0 gives the first, 1 the other."""
+    """Blend two colors: `share` 0 returns the first, 1 the second."""
     pairs = [(int(one[n : n + 2], 16), int(other[n : n + 2], 16)) for n in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)

@@ -1,4 +1,4 @@
-"""Pictures of fine-tuning: losses against steps, the learning rate and the gradient under them, several runs beside each other."""
+"""Fine-tuning: losses, learning rate and gradient norm against steps, and comparisons of runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,22 +9,21 @@ from glan_core.figures.style import Style, mix
 from glan_core.workspace.training_rows import Step
 
 HEIGHT = 330
-CLOSE = 0.07  # of the axis: ends of curves whose names would cover each other
-LEAST, SMOOTH = 5, 0.03  # steps, and share of the points shown: the span over which the training loss is averaged
+CLOSE = 0.07  # fraction of the axis within which labels at curve ends would overlap
+MIN_SPAN, SMOOTH = 5, 0.03  # span of the training loss average: minimum steps, and fraction of the points
 
 
 def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
-    """One row a logged step: step, epoch, tokens, seconds, loss, validation_loss, lr, grad_norm, memory_mb, and `smooth`, the
-    training loss averaged exponentially over some steps."""
+    """Return one row per logged step: the values of `Step` and `smooth`, the exponentially averaged training loss."""
     names = ("step", "epoch", "tokens", "seconds", "loss", "validation_loss", "lr", "grad_norm", "memory_mb")
     frame = pd.DataFrame({name: [getattr(step, name) for step in steps] for name in names}).astype("float64")
-    span = max(LEAST, SMOOTH * len(frame))
+    span = max(MIN_SPAN, SMOOTH * len(frame))
     frame["smooth"] = frame["loss"].ewm(span=span, ignore_na=True).mean() if len(frame) else frame["loss"]
     return frame
 
 
 def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
-    """Training loss, faint as it is and smoothed, and the held-out loss, against steps."""
+    """Draw the training loss, raw and smoothed, and the validation loss against steps."""
     trained, held = frame.dropna(subset="loss"), frame.dropna(subset="validation_loss")
     accent, amber = style.accent, style.hues[1]
     figure = go.Figure([
@@ -35,7 +34,7 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
         go.Scatter(x=held["step"], y=held["validation_loss"], mode="lines+markers", line={"color": amber, "width": 2},
                    marker={"size": 7}, name="held out", hovertemplate="%{y:.3f} held out<extra></extra>"),
     ])  # fmt: skip
-    _frame(figure, style, height, "loss, nats a token")
+    _frame(figure, style, height, "loss, nats per token")
     _span(figure, frame)
     ends = [
         (data["step"].iloc[-1], data[column].iloc[-1], name, color)
@@ -45,13 +44,13 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
     ends.sort(key=lambda end: end[1])
     close = len(ends) == 2 and ends[1][1] - ends[0][1] < CLOSE * frame[["loss", "validation_loss"]].max().max()
     for (x, y, name, color), shift in zip(ends, (-8, 8), strict=False):
-        behind = x < 0.9 * frame["step"].max()  # the other curve goes on below its name
+        behind = x < 0.9 * frame["step"].max()  # the other curve continues below its label
         _name(figure, x, y, name, color, 14 if behind else shift if close else 0)
     return figure
 
 
-def pace_figure(frame: pd.DataFrame, style: Style, height: int = 190) -> go.Figure:
-    """Learning rate, and below it the norm of the gradient, against steps."""
+def learning_rate_figure(frame: pd.DataFrame, style: Style, height: int = 190) -> go.Figure:
+    """Draw the learning rate and the gradient norm against steps."""
     rows = frame.dropna(subset="lr")
     figure = go.Figure([
         go.Scatter(x=rows["step"], y=rows["lr"], mode="lines", line={"color": style.hues[2], "width": 2},
@@ -82,8 +81,14 @@ def pace_figure(frame: pd.DataFrame, style: Style, height: int = 190) -> go.Figu
 
 
 def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style, height: int = HEIGHT) -> go.Figure:
-    """The losses of several runs by name, `against` 'step', 'tokens' or 'seconds': held out where it was taken, with dots; the
-    smoothed training loss as a thin line."""
+    """Draw the losses of several runs: validation loss with markers, smoothed training loss as a thin line.
+
+    Args:
+        runs: Steps by name of the run.
+        against: 'step', 'tokens' or 'seconds'.
+        style: The theme.
+        height: Height in pixels.
+    """
     figure = go.Figure()
     for nth, (name, frame) in enumerate(runs.items()):
         color = style.hues[nth % len(style.hues)]
@@ -97,8 +102,8 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
                 x=held[against], y=held["validation_loss"], mode="lines+markers", line={"color": color, "width": 2.5},
                 marker={"size": 7}, name=name, hovertemplate=f"%{{y:.3f}} {name}, held out<extra></extra>",
             )  # fmt: skip
-    unit = {"step": "step", "tokens": "tokens seen", "seconds": "seconds at work"}[against]
-    _frame(figure, style, height, "loss, nats a token", unit)
+    unit = {"step": "step", "tokens": "tokens seen", "seconds": "seconds active"}[against]
+    _frame(figure, style, height, "loss, nats per token", unit)
     figure.update_layout(showlegend=len(runs) > 1, legend={"orientation": "h", "y": 1.08, "x": 0})
     return figure
 
@@ -112,7 +117,7 @@ def _frame(figure: go.Figure, style: Style, height: int, y: str | None, x: str =
 
 
 def _span(figure: go.Figure, frame: pd.DataFrame) -> None:
-    """Let figures of one run that stand below each other begin and end at the same steps."""
+    """Use the same step axis for all stacked figures of one run."""
     if len(frame):
         figure.update_xaxes(range=[0, 1.02 * frame["step"].max()])
 

@@ -22,7 +22,7 @@ from glan_core.diversity.metric_store import MetricValue
 from glan_core.errors import GlanError
 from glan_core.figures import comparison as pictures
 from glan_core.figures.comparison import ONLY_HERE, ONLY_THERE, SHARED_HERE, SHARED_THERE
-from glan_core.figures.diversity_map import map_figure
+from glan_core.figures.diversity_map import Coloring, map_figure
 from glan_core.figures.style import DARK, LIGHT
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import homework_rows
@@ -104,13 +104,13 @@ def test_the_two_sets_are_told_apart_by_every_eye_in_both_themes(style, eye):
 
 def test_the_map_of_both_has_a_trace_a_side_in_its_colour_and_shape(ours, compared):
     rows = comparison_points(read_map(ours, "words", 2), read_points(ours, "bakery"), compared.similarity).assign(text="")
-    drawn, colors, symbols = pictures.named(rows, pictures.side_colors(LIGHT), "<b>bakery</b>")
-    figure = map_figure(drawn, LIGHT, window=(-100, 100, -100, 100), colors=colors, symbols=symbols)
+    drawn, colors, symbols = pictures.legend_labels(rows, pictures.side_colors(LIGHT), "<b>bakery</b>")
+    figure = map_figure(drawn, LIGHT, window=(-100, 100, -100, 100), coloring=Coloring(colors, symbols))
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces)[-2:] == ["only here", "only in &lt;b&gt;bakery&lt;/b&gt;"]  # what only one set has lies on top
     assert sum(len(trace.x) for trace in figure.data) == 96
     assert (
-        traces["&lt;b&gt;bakery&lt;/b&gt;, with a neighbour here"].marker.line.width > 0
+        traces["&lt;b&gt;bakery&lt;/b&gt;, with a neighbor here"].marker.line.width > 0
     )  # an open sign is nothing but its line
     assert {trace.marker.symbol for name, trace in traces.items() if "here" in name and "bakery" not in name} == {"circle"}
 

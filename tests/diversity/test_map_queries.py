@@ -146,7 +146,7 @@ def test_the_raster_mixes_the_colours_of_the_rows_of_a_pixel():
     assert image[1, 0].tolist() == [100, 50, 0, 255]  # below left: both colours, and the most rows
     assert image[0, 0, :3].tolist() == [0, 100, 0] and image[1, 1, :3].tolist() == [200, 0, 0]
     assert 0 < image[0, 0, 3] < 255 and image[0, 1, 3] == 0
-    assert pictures.picture(image).startswith("data:image/png;base64,")
+    assert pictures.png_data_url(image).startswith("data:image/png;base64,")
 
 
 def test_a_raster_of_a_million_rows_is_small():
@@ -154,7 +154,7 @@ def test_a_raster_of_a_million_rows_is_small():
     xy = rng.normal(size=(1_000_000, 2)).astype(np.float32)
     rgb = np.array([[int(hue[n : n + 2], 16) for n in (1, 3, 5)] for hue in LIGHT.hues], dtype=np.uint8)
     raster = pictures.density_raster(xy, rgb, pictures.extent_of(xy), rng.integers(0, 8, len(xy)))
-    assert len(pictures.picture(raster)) < 700_000
+    assert len(pictures.png_data_url(raster)) < 700_000
     assert (raster[..., 3] > 0).sum() > 50_000
 
 
@@ -164,7 +164,9 @@ def test_the_figure_draws_each_name_in_its_colour_and_marks_the_picked_point(sty
         {"seq": [1, 2, 3], "x": [0.0, 1, 2], "y": [0.0, 1, 2], "text": ["a", "b", "c"], "name": ["One", "Two", ""]}
     )
     colors = dict(zip(("One", "Two"), pictures.palette(("One", "others"), (None, None), style), strict=True))
-    figure = pictures.map_figure(points, style, window=(-1, 3, -1, 3), colors=colors, picked=2)
+    figure = pictures.map_figure(
+        points, style, window=(-1, 3, -1, 3), coloring=pictures.Coloring(colors), layers=pictures.MapLayers(picked=2)
+    )
     faded, one, two, ring = figure.data
     assert (list(one.customdata), list(two.customdata), list(faded.customdata)) == ([1], [2], [3])
     assert one.marker.color == colors["One"] != colors["Two"] == two.marker.color and list(ring.x) == [1.0]
@@ -177,14 +179,15 @@ def test_numbers_are_drawn_on_a_ramp_that_a_few_extremes_do_not_stretch():
     assert 0 <= low < 0.05 and 0.9 < high < 1.1 and codes.min() == 0 and codes.max() == 63
     assert pictures.value_codes(np.ones(5))[0].tolist() == [0] * 5
     points = pd.DataFrame({"seq": [1], "x": [0.0], "y": [0.0], "text": ["a"], "value": [0.5]})
-    [trace] = pictures.map_figure(points, LIGHT, window=(0, 1, 0, 1), ends=(low, high), label="Novelty").data
+    coloring = pictures.Coloring(ends=(low, high), label="Novelty")
+    [trace] = pictures.map_figure(points, LIGHT, window=(0, 1, 0, 1), coloring=coloring).data
     assert trace.marker.cmin == low and trace.marker.colorbar.title.text == "Novelty"
 
 
 def test_words_of_clusters_never_cover_one_another():
     places = pd.DataFrame({"x": [0.5, 0.55, 0.5, 2.0, 0.9], "y": [0.5, 0.52, 0.9, 0.5, 0.5], "label": list("abcde")})
-    assert pictures.apart(places, (0, 1, 0, 1), 10)["label"].tolist() == ["a", "c", "e"]
-    assert pictures.apart(places, (0, 1, 0, 1), 2)["label"].tolist() == ["a", "c"]
+    assert pictures.separated_labels(places, (0, 1, 0, 1), 10)["label"].tolist() == ["a", "c", "e"]
+    assert pictures.separated_labels(places, (0, 1, 0, 1), 2)["label"].tolist() == ["a", "c"]
 
 
 def test_the_extent_of_no_points_and_of_one_is_a_window():

@@ -1,4 +1,4 @@
-"""Figures as data: what they draw of a known workspace, in both themes."""
+"""Figures of a known workspace, in both themes."""
 
 import tomllib
 from pathlib import Path
@@ -21,7 +21,7 @@ THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 
 @pytest.fixture
 def frames(ws):
-    """A frame by its measure: mathematics half done, music begun, the rest untouched."""
+    """Frames by measure: mathematics half done, music started, nothing else."""
     with ws.write() as db:
         for discipline in ("mathematics", "music"):
             taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, 10))
@@ -58,7 +58,7 @@ def test_counts_are_shaded_within_their_kind_and_nothing_is_none(frames):
     assert concepts.loc[["mathematics", "music"], "shade"].to_list() == [1.0, 0.25]
     assert concepts.loc[["formal-sciences", "arts"], "shade"].to_list() == [1.0, 0.25]
     assert "10 pairs" in pairs.loc["mathematics", "hover"] and "50.0% of target" in pairs.loc["mathematics", "hover"]
-    assert "no target yet" in pairs.loc["crafts", "hover"] and "0 of 2 disciplines begun" in pairs.loc["earth", "hover"]
+    assert "no target yet" in pairs.loc["crafts", "hover"] and "0 of 2 disciplines started" in pairs.loc["earth", "hover"]
 
 
 def test_kept_share_and_last_activity(frames):
@@ -66,7 +66,7 @@ def test_kept_share_and_last_activity(frames):
     activity = frames["activity"]
     assert activity["shade"].dropna().to_dict() == {ALL: 1, "formal-sciences": 1, "mathematics": 1, "arts": 0, "music": 0}
     assert "Kept share: 60.0%" in frames["kept"].loc["mathematics", "hover"]
-    assert "Money: nothing yet" in frames["money"].loc["mathematics", "hover"]
+    assert "Cost: none yet" in frames["money"].loc["mathematics", "hover"]
 
 
 def test_the_ends_of_the_ramp_of_times_differ(frames):
@@ -89,7 +89,7 @@ def test_headings_of_tiles_are_one_line_and_other_names_are_wrapped():
     drawn = treemap(frame, "share", LIGHT).data[0]
     labels = dict(zip(drawn.ids, drawn.labels, strict=True))
     assert labels["a"] == "Fields of knowledge" and labels["b"] == "Parts of a field"
-    assert labels["c"] == "Parts of<br>a part" and labels["e"] == "Another<br>discipline"  # nothing is drawn inside of c
+    assert labels["c"] == "Parts of<br>a part" and labels["e"] == "Another<br>discipline"  # nothing is drawn inside c
     drawn = treemap(frame, "share", LIGHT, middle="a").data[0]
     assert dict(zip(drawn.ids, drawn.labels, strict=True))["c"] == "Parts of a part"
 
@@ -144,7 +144,7 @@ def test_an_empty_taxonomy_is_one_grey_disc():
 
 
 def course() -> list[Session]:
-    """Two sessions of two concepts; a name that is markup."""
+    """Two sessions of two concepts; one name contains markup."""
     return [
         Session("s1", "y", 0, "First", "", (("a", "Alpha"), ("b", "<b>{c}</b>"))),
         Session("s2", "y", 1, "Second", "", (("c", "Gamma"), ("d", "Delta"))),

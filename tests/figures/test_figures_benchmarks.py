@@ -1,4 +1,4 @@
-"""Pictures of benchmark scores: what the bars show, in which order, and what was published beside them."""
+"""Benchmark score figures: bars, their order and published scores."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""The picture of a contamination probe: every loss and delta in its place, the paper's rows in grey and marked."""
+"""Contamination probe figures: losses and deltas in place, published rows gray and labeled."""
 
 import pandas as pd
 import pytest
@@ -34,7 +34,7 @@ def test_the_frame_holds_what_was_measured_and_what_was_published(frame):
         and mine["delta_percent"] == 20
         and (mine["low"], mine["high"]) == (4, 12)
     )
-    assert mine["delta_alike"] == pytest.approx(-0.05) and frame.iloc[1]["model"] == "mine before tuning"
+    assert mine["delta_alike"] == pytest.approx(-0.05) and frame.iloc[1]["model"] == "mine (base)"
     assert pd.isna(frame.iloc[2]["low"]) and list(frame["published"]) == [False] * 3 + [True] * 5
     orca = frame[frame["model"] == "Orca2-7B"].iloc[0]
     assert orca["delta_percent"] == 11.4 and orca["loss_test"] == 1.14 and pd.isna(orca["loss_alike"])

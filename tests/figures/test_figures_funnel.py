@@ -1,4 +1,4 @@
-"""The funnel of the dataset: what each step leaves and takes away."""
+"""The funnel of the dataset: remaining and removed pairs of each step."""
 
 from glan_core.figures.funnel import funnel_figure, funnel_frame
 from glan_core.figures.style import LIGHT

@@ -1,4 +1,4 @@
-"""The pictures of evaluation are functions of their data, and say what the data say."""
+"""Figures of judge results show the values of their data."""
 
 import networkx as nx
 import pandas as pd

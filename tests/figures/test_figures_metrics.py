@@ -1,4 +1,4 @@
-"""Pictures of measures: dots with intervals, histograms, novelty curves."""
+"""Metric figures: dots with intervals, histograms, novelty curves."""
 
 import pytest
 
@@ -31,17 +31,17 @@ def measured():
 
 
 def test_a_measure_is_shown_for_the_fields_or_for_the_disciplines_in_focus(measured, tree):
-    fields = pictures.measure_frame(measured, tree, "novelsum")
+    fields = pictures.metric_frame(measured, tree, "novelsum")
     assert fields["id"].tolist() == ["natural-sciences", "formal-sciences"]
-    for focus in ("formal-sciences", "mathematics"):  # a discipline is shown among those beside it
-        assert pictures.measure_frame(measured, tree, "novelsum", focus)["id"].tolist() == ["mathematics"]
-    assert pictures.measure_frame(measured, tree, "vendi").empty
+    for focus in ("formal-sciences", "mathematics"):  # a discipline is shown with its siblings
+        assert pictures.metric_frame(measured, tree, "novelsum", focus)["id"].tolist() == ["mathematics"]
+    assert pictures.metric_frame(measured, tree, "vendi").empty
 
 
 @pytest.mark.parametrize("style", [LIGHT, DARK])
 def test_intervals_reach_from_low_to_high_and_what_is_exact_has_none(measured, tree, style):
-    frame = pictures.measure_frame(measured, tree, "novelsum")
-    [dots] = pictures.measure_figure(frame, METRICS["novelsum"], 0.5, style, "formal-sciences").data
+    frame = pictures.metric_frame(measured, tree, "novelsum")
+    [dots] = pictures.metric_figure(frame, METRICS["novelsum"], 0.5, style, "formal-sciences").data
     assert list(dots.x) == [0.6, 0.3]
     assert dots.error_x.array[1] == pytest.approx(0.2) and dots.error_x.arrayminus[1] == pytest.approx(0.1)
     assert dots.error_x.array[0] == dots.error_x.arrayminus[0] == 0

@@ -1,8 +1,8 @@
-"""The pictures of a run draw what its samples say."""
+"""Run figures draw the values of the samples."""
 
 import pytest
 
-from glan_core.figures.runs import money_curve, pace_curve, samples_frame, stored_curve
+from glan_core.figures.runs import cost_curve, request_curve, samples_frame, stored_curve
 from glan_core.figures.style import DARK, LIGHT
 from glan_core.workspace.run_rows import Sample
 
@@ -34,20 +34,20 @@ def test_time_stands_still_in_a_pause_but_not_between_samples_that_are_far_apart
 @THEMES
 def test_few_samples_make_a_small_picture(count, theme):
     frame = samples_frame(SAMPLES[:count])
-    for figure in (stored_curve(frame, theme), pace_curve(frame, theme), money_curve(frame, None, theme)):
+    for figure in (stored_curve(frame, theme), request_curve(frame, theme), cost_curve(frame, None, theme)):
         assert len(figure.data[0].x) == count
 
 
 @pytest.mark.parametrize(("step", "unit", "last"), [(1, "seconds", 4), (120, "minutes", 8), (7200, "hours", 8)])
 def test_the_time_axis_has_a_unit_that_suits_the_run(step, unit, last):
     figure = stored_curve(samples_frame([sample(step * n, n) for n in range(5)]), LIGHT)
-    assert figure.layout.xaxis.title.text == f"{unit} at work" and figure.data[0].x[-1] == last
+    assert figure.layout.xaxis.title.text == f"{unit} active" and figure.data[0].x[-1] == last
 
 
 @THEMES
 def test_the_curves_have_the_values_and_the_colours_of_their_theme(theme):
     frame = samples_frame(SAMPLES)
-    stored, pace = stored_curve(frame, theme), pace_curve(frame, theme)
+    stored, pace = stored_curve(frame, theme), request_curve(frame, theme)
     assert list(stored.data[0].y) == [0, 5, 10, 15, 20] and stored.data[0].line.color == theme.accent
     allowed, in_flight, refused, faults = pace.data
     assert list(allowed.y) == [8] * 5 and list(in_flight.y) == [3] * 5
@@ -59,9 +59,9 @@ def test_the_curves_have_the_values_and_the_colours_of_their_theme(theme):
 @THEMES
 def test_money_is_drawn_under_its_budget(theme):
     frame = samples_frame(SAMPLES)
-    free = money_curve(frame, None, theme)
+    free = cost_curve(frame, None, theme)
     assert list(free.data[0].y) == [0, 0.5, 1, 1.5, 2] and not free.layout.shapes
-    bounded = money_curve(frame, 10.0, theme)
+    bounded = cost_curve(frame, 10.0, theme)
     assert bounded.layout.shapes[0].y0 == 10.0 and bounded.layout.yaxis.range[1] > 10
     assert bounded.layout.annotations[0].text == "budget $10.00"
 

@@ -1,11 +1,11 @@
-"""The pictures of fine-tuning draw what was logged."""
+"""Fine-tuning figures draw the logged values."""
 
 import numpy as np
 import pytest
 from support.model_rows import CURVE
 
 from glan_core.figures.style import DARK, LIGHT
-from glan_core.figures.training import compare_figure, loss_figure, pace_figure, steps_frame
+from glan_core.figures.training import compare_figure, learning_rate_figure, loss_figure, steps_frame
 from glan_core.workspace.training_rows import Step
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -45,7 +45,7 @@ def test_names_of_curves_that_end_close_together_do_not_cover_each_other():
 
 @THEMES
 def test_the_pace_shows_learning_rate_and_gradient(theme):
-    rate, gradient = pace_figure(steps_frame(CURVE), theme).data
+    rate, gradient = learning_rate_figure(steps_frame(CURVE), theme).data
     assert list(rate.y) == [step.lr for step in CURVE] and set(gradient.y) == {0.5} and gradient.yaxis == "y2"
 
 
@@ -55,7 +55,7 @@ def test_few_rows_make_a_small_picture(steps, theme):
     frame = steps_frame(steps)
     figure = loss_figure(frame, theme)
     assert sum(len(trace.x) for trace in figure.data) <= 3 and len(figure.layout.annotations) <= 1
-    assert len(pace_figure(frame, theme).data) == 2
+    assert len(learning_rate_figure(frame, theme).data) == 2
     compare_figure({"a": frame}, "tokens", theme)
 
 

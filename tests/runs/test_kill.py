@@ -113,7 +113,7 @@ def test_a_run_pauses_goes_on_is_cancelled_and_goes_on_to_its_end(ws, served_ord
     run = ended(ws, run_id)
     assert (run.state, run.message) == ("paused", "Paused. Resume the run to continue.")
     held = calls(ws)
-    with pytest.raises(GlanError, match="only a queued or running run"):
+    with pytest.raises(GlanError, match="Only queued or running runs"):
         runs.pause(ws, run_id)
     runs.resume(ws, run_id)
     wait_for(lambda: calls(ws) >= held + 20, "20 more calls")

@@ -151,7 +151,7 @@ def test_a_fault_nobody_foresaw_names_the_log_only_where_there_is_one(ws, settin
     assert run.state == "failed" and "ZeroDivisionError" in run.message and ".log" not in run.message
     (ws.folder / "runs").mkdir()
     (ws.folder / "runs" / f"{run.id}.log").touch()
-    assert f"runs/{run.id}.log tells where" in go_on(ws, run.id).message
+    assert f"See runs/{run.id}.log for details" in go_on(ws, run.id).message
 
 
 def test_a_child_keeps_the_folder_of_its_caller_and_finds_the_package_wherever_that_is(ws, settings, tmp_path, monkeypatch):
