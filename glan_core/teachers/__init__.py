@@ -1,13 +1,30 @@
 """Teachers: the models that answer prompts, opened by name (`openai:MODEL`, `local:PATH_OR_NAME`, `scripted`)."""
 
+from dataclasses import dataclass
+
 from glan_core.import_strings import load_symbol
 from glan_core.teachers.contract import Teacher, TeacherError
 
-# Import strings, because local weights belong to a higher-level package.
+
+@dataclass(frozen=True, slots=True)
+class TeacherKind:
+    """One kind of teacher.
+
+    Attributes:
+        teacher: Import string of the class, because local weights belong to a package above this one.
+        form: How it is named, such as "openai:MODEL"; the part after the colon is the first argument of the class.
+        endpoint: Whether the class takes the address and the key of an endpoint as well.
+    """
+
+    teacher: str
+    form: str
+    endpoint: bool = False
+
+
 TEACHERS = {
-    "openai": "glan_core.teachers.http_teacher:HttpTeacher",
-    "local": "glan_core.models.local_teacher:LocalTeacher",
-    "scripted": "glan_core.teachers.scripted.scripted_teacher:ScriptedTeacher",
+    "openai": TeacherKind("glan_core.teachers.http_teacher:HttpTeacher", "openai:MODEL", endpoint=True),
+    "local": TeacherKind("glan_core.models.local_teacher:LocalTeacher", "local:PATH_OR_NAME"),
+    "scripted": TeacherKind("glan_core.teachers.scripted.scripted_teacher:ScriptedTeacher", "scripted"),
 }
 
 
@@ -17,9 +34,11 @@ def check_spec(spec: str) -> str:
     Raises:
         TeacherError: If the form is unknown.
     """
-    kind, _, rest = spec.partition(":")
-    if spec != "scripted" and not (kind in ("openai", "local") and rest.strip()):
-        raise TeacherError(f"{spec!r} is not a valid teacher. Use openai:MODEL, local:PATH_OR_NAME or scripted.")
+    kind, colon, model = spec.partition(":")
+    known = TEACHERS.get(kind)
+    if known is None or (":" in known.form) != bool(colon and model.strip()):
+        *forms, last = (entry.form for entry in TEACHERS.values())
+        raise TeacherError(f"{spec!r} is not a valid teacher. Use {', '.join(forms)} or {last}.")
     return spec
 
 
@@ -27,20 +46,16 @@ def open_teacher(spec: str, base_url: str | None = None, *, key: str | None = No
     """Create the teacher with this name; local weights are loaded on first use.
 
     Args:
-        spec: 'openai:MODEL', 'local:PATH_OR_NAME' or 'scripted'.
+        spec: Name in one of the forms of `TEACHERS`.
         base_url: URL of an OpenAI-compatible endpoint.
         key: API key, None for OPENAI_API_KEY.
 
     Raises:
         TeacherError: If the name or URL is not valid, or OpenAI is used without a key.
     """
-    check_spec(spec)
-    kind, _, rest = spec.partition(":")
-    teacher = load_symbol(TEACHERS[kind])
-    match kind:
-        case "openai":
-            return teacher(rest, base_url, key=key)
-        case "local":
-            return teacher(rest)
-        case _:
-            return teacher()
+    kind, _, model = check_spec(spec).partition(":")
+    entry = TEACHERS[kind]
+    teacher = load_symbol(entry.teacher)
+    if entry.endpoint:
+        return teacher(model, base_url, key=key)
+    return teacher(model) if ":" in entry.form else teacher()
