@@ -92,3 +92,14 @@ def teach(monkeypatch):
         return teacher
 
     return use
+
+
+# Markers by folder: `make test-fast` leaves out pages, browser and training.
+MARKED_FOLDERS = {"pages": "pages", "browser": "browser", "training": "training", "models": "training", "compatibility": "pages"}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests by their folder."""
+    for item in items:
+        if marker := MARKED_FOLDERS.get(item.path.parent.name):
+            item.add_marker(getattr(pytest.mark, marker))

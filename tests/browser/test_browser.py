@@ -75,6 +75,7 @@ def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
     expect(page).to_have_url(at(None))
 
 
+@pytest.mark.slow
 def test_the_table_of_what_lies_below_leads_down(page, server):
     visit(page, server, "/?workspace=demo", "Overview")
     pick_row(page, 0)
@@ -109,6 +110,7 @@ def test_a_pair_is_read_with_its_chain_and_prompts(page, server):
     expect(page.get_by_text("selected_key_concepts").first).to_be_attached()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/taxonomy", "/syllabi", "/homework", "/runs"])
 def test_nothing_is_wider_than_a_small_screen(page, server, path):
     page.set_viewport_size({"width": 1024, "height": 768})

@@ -45,6 +45,7 @@ def test_the_dataset_is_frozen_verified_and_downloaded(page, server, ws, tmp_pat
     assert {json.loads(line)["provenance"]["id"] for line in lines} == wanted
 
 
+@pytest.mark.slow
 def test_the_workspace_is_written_to_a_file_of_this_machine(page, server, ws, tmp_path):
     visit(page, server, "/dataset?workspace=demo&focus=music&dataset_view=Export", "Dataset · Music")
     page.get_by_role("radio", name="Folder or file").or_(page.get_by_role("button", name="Folder or file")).first.click()

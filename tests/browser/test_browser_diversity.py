@@ -91,6 +91,7 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
     expect(page.get_by_text("Zoomed in.")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, home):
     ws = demo_workspace.create(home / "compared")
     add_topics(ws, 12)

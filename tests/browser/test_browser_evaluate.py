@@ -37,6 +37,7 @@ def test_questions_are_held_out_judged_and_read(page, server, ws):
     assert wide[0] <= wide[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["Leaderboard", "Judge", "Results", "Questions", "Benchmarks", "Contamination", "Scaling"])
 def test_no_view_is_wider_than_a_narrow_screen(page, server, view):
     page.set_viewport_size({"width": 1024, "height": 768})

@@ -87,6 +87,7 @@ def test_a_discipline_from_its_name_to_the_end_of_its_run(page, server, starter,
                            "(SELECT id FROM questions WHERE discipline_id = 'limnology')") == 18  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_preview_that_fails_says_why_and_is_thrown_away_by_keyboard(page, server, starter, teacher):
     visit(page, server, "/taxonomy?workspace=starter&focus=physics", "Taxonomy · Physics")
     page.get_by_role("button", name="Add discipline").first.click()
@@ -102,6 +103,7 @@ def test_a_preview_that_fails_says_why_and_is_thrown_away_by_keyboard(page, serv
     assert preview.waiting(starter) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
 def test_every_step_fits_a_screen_and_keeps_its_buttons_in_sight(page, server, starter, width, height):
     page.set_viewport_size({"width": width, "height": height})

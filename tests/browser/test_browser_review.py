@@ -92,6 +92,7 @@ def test_rows_are_reviewed_by_keyboard_and_undone(page, server, ws):
     assert (kept.review, starred.review, starred.starred) == ("keep", None, True)
 
 
+@pytest.mark.slow
 def test_typing_into_a_field_reviews_nothing(page, server, ws):
     visit(page, server, "/homework?workspace=demo&focus=earth-science", "Homework · Earth science")
     enter(page, "Search", "skxkx")
@@ -139,6 +140,7 @@ def test_a_pair_is_edited_and_the_edit_undone(page, server, ws):
     assert homework_rows.pair(ws.db, pair.question.id) == pair
 
 
+@pytest.mark.slow
 def test_all_rows_of_a_filter_at_once_and_back(page, server, ws):
     visit(page, server, "/homework?workspace=demo&focus=mathematics&review=Not+reviewed", "Homework · Mathematics")
     page.get_by_test_id("stPopoverButton").filter(has_text="done_all").first.click()
@@ -150,6 +152,7 @@ def test_all_rows_of_a_filter_at_once_and_back(page, server, ws):
     assert all(pair.review is None for pair in newest(ws, "mathematics"))
 
 
+@pytest.mark.slow
 def test_a_syllabus_leads_to_the_questions_about_a_concept(page, server, ws):
     visit(page, server, "/syllabi?workspace=demo&focus=music", "Syllabi · Music")
     page.get_by_role("tab", name="Concept graph").click()
@@ -179,6 +182,7 @@ def test_a_syllabus_is_edited_downloaded_and_the_edit_undone(page, server, ws):
     expect(page.get_by_role("heading", name="Sounds and zebras")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_syllabus_is_printed_without_what_is_for_the_screen(page, server):
     visit(page, server, "/syllabi?workspace=demo&focus=music", "Syllabi · Music")
     chip = page.locator("[class*='st-key-chips_'] button").first
@@ -191,6 +195,7 @@ def test_a_syllabus_is_printed_without_what_is_for_the_screen(page, server):
     assert ink == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
 
 
+@pytest.mark.slow
 def test_a_wide_table_in_a_syllabus_scrolls_and_the_page_does_not(page, server, ws):
     subject = curriculum_rows.subject_states(ws.db, ["earth-science"], "", 1)[0]
     syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject.id))

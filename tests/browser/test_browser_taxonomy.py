@@ -53,6 +53,7 @@ def test_the_picture_leads_from_a_discipline_to_a_key_concept_and_back(page, ser
     titled(page, "Taxonomy · Music")
 
 
+@pytest.mark.slow
 def test_a_node_that_was_clicked_is_clicked_again_after_another_way_was_taken(page, server):
     visit(page, server, "/taxonomy?workspace=demo", "Taxonomy")
     press_node(page, "Physics")
@@ -70,6 +71,7 @@ def test_a_subject_leads_to_its_syllabus(page, server):
     expect(page).to_have_url(re.compile("/syllabi.*focus=music&subject=sub-"))
 
 
+@pytest.mark.slow
 def test_a_removal_is_undone(page, server, home):
     visit(page, server, "/taxonomy?workspace=starter&focus=the-arts", "Taxonomy · The arts")
     page.get_by_role("button", name="Remove", exact=True).or_(
@@ -86,6 +88,7 @@ def test_a_removal_is_undone(page, server, home):
     ws.close()
 
 
+@pytest.mark.slow
 def test_the_outline_searches_picks_and_unpicks(page, server):
     visit(page, server, "/taxonomy?workspace=demo", "Taxonomy")
     page.get_by_role("radio", name="Outline").or_(page.get_by_role("button", name="Outline", exact=True)).first.click()
@@ -98,6 +101,7 @@ def test_the_outline_searches_picks_and_unpicks(page, server):
     titled(page, "Taxonomy · Physical sciences")
 
 
+@pytest.mark.slow
 def test_a_node_is_voted_on(page, server, home):
     visit(page, server, "/taxonomy?workspace=demo&focus=natural-sciences", "Taxonomy · Natural Sciences")
     page.get_by_role("button", name="Keep · 0").first.click()
@@ -108,6 +112,7 @@ def test_a_node_is_voted_on(page, server, home):
     ws.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "&focus=applied-sciences", "&focus=music", "&view=Outline"])
 def test_nothing_is_wider_than_a_small_screen(page, server, place):
     page.set_viewport_size({"width": 1024, "height": 768})

@@ -5,8 +5,8 @@ from support.studio_app import make_demo
 
 from glan_core.chat import heldout_prompts, training_attribution
 from glan_core.dataset.settings import SnapshotSettings
-from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.snapshot_job import create_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.diversity.embedding_job import embed_rows
 from glan_core.diversity.settings import EmbeddingSettings
 from glan_core.errors import GlanError

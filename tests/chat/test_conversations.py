@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("talking")
 
 SCRIPTED = ConversationSettings(specs=("scripted",))
 BOTH = ConversationSettings(
-    specs=("base:tuned", "tuned:tuned"), drawing=SeededDecodingParams(temperature=1.0, max_tokens=12, seed=3)
+    specs=("base:tuned", "tuned:tuned"), decoding=SeededDecodingParams(temperature=1.0, max_tokens=12, seed=3)
 )
 
 
@@ -138,7 +138,7 @@ TABLES = ("conversations", "chat_turns", "chat_replies", "preferences")
 
 
 def test_deleting_while_it_is_written_leaves_nothing(models_ws):
-    long = BOTH.model_copy(update={"drawing": SeededDecodingParams(temperature=0, max_tokens=4000)})
+    long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
     turn = conversations.get(models_ws, id).head
     conversations.remove(models_ws, id)
@@ -150,7 +150,7 @@ def test_deleting_while_it_is_written_leaves_nothing(models_ws):
 
 
 def test_stopping_keeps_what_was_written(models_ws):
-    long = BOTH.model_copy(update={"drawing": SeededDecodingParams(temperature=0, max_tokens=4000)})
+    long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
     turn = conversations.get(models_ws, id).head
     deadline = time.monotonic() + 60
@@ -168,7 +168,7 @@ def test_stopping_keeps_what_was_written(models_ws):
 
 
 def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(models_ws):
-    long = BOTH.model_copy(update={"drawing": SeededDecodingParams(temperature=0, max_tokens=4000)})
+    long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
     turn, deadline = conversations.get(models_ws, id).head, time.monotonic() + 60
     while not all(reply.text for reply in chat_rows.replies(models_ws.db, turn, 0)):  # stored now and then

@@ -81,7 +81,7 @@ def test_what_can_not_be_asked_is_one_line_and_a_failed_answer_an_exit_code(fold
 
 def test_preference_rows_are_written(folder, models_ws: Workspace, tmp_path, capsys):
     settings = ConversationSettings(
-        specs=("base:tuned", "tuned:tuned"), drawing=SeededDecodingParams(temperature=0, max_tokens=5)
+        specs=("base:tuned", "tuned:tuned"), decoding=SeededDecodingParams(temperature=0, max_tokens=5)
     )
     id = conversations.ask(models_ws, None, settings, "hello")
     while conversations.show(models_ws, conversations.get(models_ws, id))[0].writing:

@@ -44,7 +44,7 @@ def test_a_plan_is_told_and_nothing_is_done(taught, capsys):
     data = json.loads(said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan", "--json")))
     assert data["steps"] == 2 * data["steps_per_epoch"] and data["held_out"] > 0
     assert "Mind: " in said(capsys, *finetune(taught, "--name", "planned", "--warmup-steps", "9000", "--plan"))
-    assert len(run_rows.runs(taught.db)) == before and not tuned_model_store.folder_of(taught, "planned").exists()
+    assert len(run_rows.runs(taught.db)) == before and not tuned_model_store.model_folder(taught, "planned").exists()
 
 
 def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):

@@ -40,6 +40,7 @@ def test_datasets_loads_every_format_with_its_provenance(filled, tmp_path, form)
         assert len(load_dataset(kind, data_files=file, cache_dir=cache)["train"]) == manifest.rows["train"]
 
 
+@pytest.mark.slow
 def test_trl_trains_on_chat_prompt_and_completion_and_parquet_as_they_are(filled, tmp_path):
     import torch
     from datasets import load_dataset

@@ -28,6 +28,7 @@ def islands(seed: int = 0, each: int = 60) -> np.ndarray:
     return unit_rows(np.repeat(np.eye(3, 20), each, axis=0) + 0.15 * rng.normal(size=(3 * each, 20)))
 
 
+@pytest.mark.slow
 def test_umap_keeps_neighbours_together_the_same_every_time_and_clusters_find_the_islands():
     x = islands()
     drawn = fit(x, 2, seed=4)

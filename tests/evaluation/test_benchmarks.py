@@ -257,6 +257,7 @@ def test_a_limit_is_spread_over_the_parts(asked, data):
     assert {i.part for i in items_of(asked, "mmlu", "probability", "tuned:whole")} == {"anatomy", "philosophy", "virology"}
 
 
+@pytest.mark.slow
 def test_programs_that_are_right_pass_and_harmful_ones_fail_while_the_run_goes_on(monkeypatch, data):
     """What a model would write, by the functions that lm-eval scores it with."""
     from dataclasses import replace

@@ -10,7 +10,7 @@ from glan_core.cli import main
 from glan_core.evaluation.contamination.benchmark_texts import read_texts
 from glan_core.evaluation.contamination.lookalikes import file_of, plan_lookalikes
 from glan_core.evaluation.contamination.settings import LookalikeSettings, ProbeFile
-from glan_core.teachers.scripted.lookalike import NOTE, write_lookalike
+from glan_core.teachers.scripted.lookalike import NOTE, write_paraphrase
 from glan_core.workspace import call_rows
 
 
@@ -81,12 +81,12 @@ def test_replies_that_cannot_be_used_are_counted_and_tried_again(ws, asked, teac
 
 def test_the_scripted_teacher_changes_numbers_and_names_alike_each_time_and_says_what_it_is(ws, asked):
     asks, says = "Natalia sold 48 clips to Ada. How many did Natalia sell?", "Natalia sold 48.\n#### 48"
-    one = json.loads(write_lookalike(asks, says))
-    assert one == json.loads(write_lookalike(asks, says)) and one["note"] == NOTE
+    one = json.loads(write_paraphrase(asks, says))
+    assert one == json.loads(write_paraphrase(asks, says)) and one["note"] == NOTE
     assert "48" not in one["question"] and "Natalia" not in one["question"] and one["question"] != asks
     number = one["answer"].rpartition("#### ")[2]
     assert len(number) == 2 and f"sold {number} clips" in one["question"]
-    assert json.loads(write_lookalike("What melts?", "Ice"))["question"] != "What melts?"
+    assert json.loads(write_paraphrase("What melts?", "Ice"))["question"] != "What melts?"
     assert run_order(ws, asked(), "lookalikes").state == "finished"
     assert {row["teacher"] for row in written(ws)} == {"scripted"} and all(row["note"] == NOTE for row in written(ws))
     assert call_rows.stage_averages(ws.db, "scripted")["lookalike"][3] == 8

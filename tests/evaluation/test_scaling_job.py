@@ -15,7 +15,7 @@ from glan_core.evaluation.settings import ScalingSettings
 from glan_core.models import tuned_model_store
 from glan_core.settings import read_settings
 from glan_core.training.plan import plan
-from glan_core.training.training_texts import chosen_rows
+from glan_core.training.training_texts import RowSample
 from glan_core.workspace import run_rows
 
 pytest_plugins = ["support.training_fixtures"]
@@ -45,6 +45,7 @@ def study(name="study", shares=(0.25, 1.0), judge=None) -> dict:
     )
 
 
+@pytest.mark.slow
 def test_each_part_is_trained_and_judged_once_and_a_second_run_does_nothing(taught, inline):
     assert run_order(taught, {"name": "held", "questions": 3, "snapshot": "first"}, "glan-test").state == "finished"
     settings = study(judge={"test": "held", "answer_tokens": 8})
@@ -63,7 +64,7 @@ def test_each_part_is_trained_and_judged_once_and_a_second_run_does_nothing(taug
 def test_a_smaller_part_is_within_every_larger_one(taught):
     snapshot = read_snapshot(taught, "first")
     orders = scaling_job.finetune_orders(taught, ScalingSettings(**study(shares=(0.1, 0.3, 1.0))))
-    parts = [{row["id"] for row in chosen_rows(snapshot, "train", tune.rows, tune.seed)} for tune in orders]
+    parts = [{row["id"] for row in RowSample(snapshot, "train", tune.rows, tune.seed).rows()} for tune in orders]
     assert parts[0] < parts[1] < parts[2] and len(parts[2]) == snapshot.manifest.rows["train"]
     assert [plan(taught, tune).rows for tune in orders] == [len(part) for part in parts]
 

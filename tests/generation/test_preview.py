@@ -308,6 +308,7 @@ def test_a_preview_can_be_read_while_a_child_process_writes_it(ws):
     assert preview.waiting(ws)[0].state == "finished" and number(ws, "SELECT count(*) FROM calls") == 0
 
 
+@pytest.mark.slow
 def test_a_preview_is_stopped_and_gone_on_with(ws):
     with Served(latency_ms=400) as endpoint:
         preview.begin(ws, draft(ws), TeacherSettings(teacher="openai:scripted", base_url=endpoint.url))
@@ -338,7 +339,7 @@ def test_an_endpoint_that_refuses_the_key_is_said_in_words(ws):
         preview.begin(ws, draft(ws), terms, {"OPENAI_API_KEY": "sk-wrong-4711"})
         wait_for(lambda: not preview.read(ws, "virology").alive, "its end")
         shown = preview.read(ws, "virology")
-        assert shown.state == "failed" and "does not accept the key" in shown.run.message and "4711" not in shown.run.message
+        assert shown.state == "failed" and "rejected the API key" in shown.run.message and "4711" not in shown.run.message
         preview.go_on(ws, "virology", {"OPENAI_API_KEY": "sk-right-4711"})
         wait_for(lambda: not preview.read(ws, "virology").alive, "the rest")
     assert preview.read(ws, "virology").whole

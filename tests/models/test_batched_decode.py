@@ -8,10 +8,10 @@ import torch
 from support.chat_models import GREEDY, make_adapter, make_base, make_tuned
 
 from glan_core.chat.self_test import self_test
-from glan_core.models.batched_decode import Draw, Row, prompt_tokens, write
-from glan_core.models.model_specs import Pane, SeededDecodingParams, pane_of
+from glan_core.models.batched_decode import DecodingRow, GumbelSampler, decode_batch, prompt_tokens
+from glan_core.models.model_specs import ResolvedModel, SeededDecodingParams, resolve_model
 from glan_core.models.tuned_model_store import hash_weights
-from glan_core.models.weights_cache import PaneFault, WeightsCache, attach, hash_of, tokenizer_of
+from glan_core.models.weights_cache import ModelUnavailable, WeightsCache, attach_adapter, cached_hash, get_tokenizer
 from glan_core.workspace import Workspace
 
 pytest_plugins = ["support.chat_fixtures"]
@@ -31,7 +31,7 @@ def one_thread():
 DRAWN = SeededDecodingParams(temperature=1.0, top_p=0.9, max_tokens=24, seed=7)
 
 
-def answers(shelf: WeightsCache, panes: list[Pane], prompt: str, drawing: SeededDecodingParams = GREEDY) -> list[str]:
+def answers(shelf: WeightsCache, panes: list[ResolvedModel], prompt: str, decoding: SeededDecodingParams = GREEDY) -> list[str]:
     """What panes of one base answer as one batch."""
     texts = [""] * len(panes)
 
@@ -41,36 +41,36 @@ def answers(shelf: WeightsCache, panes: list[Pane], prompt: str, drawing: Seeded
 
         return add
 
-    with shelf.taken(panes[0]) as held:
+    with shelf.acquire(panes[0]) as held:
         for pane in panes:
-            attach(held, pane)
+            attach_adapter(held, pane)
         rows = [
-            Row(prompt_tokens(tokenizer_of(held, pane), [{"role": "user", "content": prompt}]), held.adapter_name(pane.adapter),
-                tokenizer_of(held, pane), frozenset({256}), drawing.max_tokens, drawing.seed, say(n))
+            DecodingRow(prompt_tokens(get_tokenizer(held, pane), [{"role": "user", "content": prompt}]), held.adapter_name(pane.adapter),
+                get_tokenizer(held, pane), frozenset({256}), decoding.max_tokens, decoding.seed, say(n))
             for n, pane in enumerate(panes)
         ]  # fmt: skip
-        write(held.model, rows, drawing)
+        decode_batch(held.model, rows, decoding)
     return texts
 
 
-@pytest.mark.parametrize("drawing", [GREEDY, DRAWN], ids=["greedy", "drawn"])
-def test_a_base_beside_its_adapter_answers_as_it_does_alone(models_ws, drawing):
-    base, tuned = pane_of(models_ws, "base:tuned"), pane_of(models_ws, "tuned:tuned")
-    alone = [answers(WeightsCache(), [base], prompt, drawing)[0] for prompt in PROMPTS]  # never had an adapter
+@pytest.mark.parametrize("decoding", [GREEDY, DRAWN], ids=["greedy", "drawn"])
+def test_a_base_beside_its_adapter_answers_as_it_does_alone(models_ws, decoding):
+    base, tuned = resolve_model(models_ws, "base:tuned"), resolve_model(models_ws, "tuned:tuned")
+    alone = [answers(WeightsCache(), [base], prompt, decoding)[0] for prompt in PROMPTS]  # never had an adapter
     shelf = WeightsCache()
-    beside = [answers(shelf, [base, tuned], prompt, drawing) for prompt in PROMPTS]
+    beside = [answers(shelf, [base, tuned], prompt, decoding) for prompt in PROMPTS]
     assert [pair[0] for pair in beside] == alone  # 5 of 5
     assert all(pair[0] != pair[1] for pair in beside)
-    assert [answers(shelf, [tuned, base], prompt, drawing) for prompt in PROMPTS] == [pair[::-1] for pair in beside]
+    assert [answers(shelf, [tuned, base], prompt, decoding) for prompt in PROMPTS] == [pair[::-1] for pair in beside]
 
 
 def test_an_adapter_answers_as_it_does_when_it_is_loaded_the_ordinary_way(models_ws, base):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    tuned = pane_of(models_ws, "tuned:tuned")
+    tuned = resolve_model(models_ws, "tuned:tuned")
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tuned.adapter).eval()
-    tokenizer = tokenizer_of(type("", (), {"tokenizers": {}, "folder": base}), tuned)
+    tokenizer = get_tokenizer(type("", (), {"tokenizers": {}, "folder": base}), tuned)
     for prompt in PROMPTS:
         tokens = prompt_tokens(tokenizer, [{"role": "user", "content": prompt}])
         whole = model.generate(torch.tensor([tokens]), max_new_tokens=24, do_sample=False)[0, len(tokens) :]
@@ -82,14 +82,14 @@ def test_two_adapters_share_one_copy_of_their_base(models_ws, base, tmp_path):
     make_tuned(ws, base, "first", seed=1)
     make_tuned(ws, base, "second", seed=2)
     shelf = WeightsCache()
-    panes = [pane_of(ws, spec) for spec in ("tuned:first", "tuned:second", "base:first")]
+    panes = [resolve_model(ws, spec) for spec in ("tuned:first", "tuned:second", "base:first")]
     together = answers(shelf, panes, "hello")
-    assert len(set(together)) == 3 and [held["adapters"] for held in shelf.what()] == [2]
+    assert len(set(together)) == 3 and [held["adapters"] for held in shelf.summary()] == [2]
     assert [answers(WeightsCache(), [pane], "hello")[0] for pane in panes] == together
 
 
 def test_a_seed_repeats_an_answer_and_another_one_does_not(models_ws):
-    shelf, pane = WeightsCache(), pane_of(models_ws, "tuned:whole")
+    shelf, pane = WeightsCache(), resolve_model(models_ws, "tuned:whole")
     first = answers(shelf, [pane], "hello", DRAWN)
     assert answers(shelf, [pane], "hello", DRAWN) == first
     assert answers(shelf, [pane], "hello", DRAWN.model_copy(update={"seed": 8})) != first
@@ -98,10 +98,10 @@ def test_a_seed_repeats_an_answer_and_another_one_does_not(models_ws):
 
 def test_drawing_follows_the_probabilities_of_the_likeliest():
     def row(seed):
-        return Row([0], None, None, frozenset(), 1, seed, lambda text: None)
+        return DecodingRow([0], None, None, frozenset(), 1, seed, lambda text: None)
 
     draws = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    warm = Draw([row(0)], SeededDecodingParams(temperature=2.0, top_p=0.85))
+    warm = GumbelSampler([row(0)], SeededDecodingParams(temperature=2.0, top_p=0.85))
     counts = torch.zeros(4)
     for _ in range(4000):
         counts[warm(None, draws).argmax()] += 1
@@ -111,17 +111,17 @@ def test_drawing_follows_the_probabilities_of_the_likeliest():
 
 
 def test_each_row_ends_by_itself_and_says_so(models_ws):
-    shelf, pane, ended = WeightsCache(), pane_of(models_ws, "base:tuned"), []
-    with shelf.taken(pane) as held:
-        tokens = prompt_tokens(tokenizer_of(held, pane), [{"role": "user", "content": "hello"}])
-        made = {"tokens": tokens, "adapter": None, "tokenizer": tokenizer_of(held, pane), "seed": 0, "say": lambda text: None}
+    shelf, pane, ended = WeightsCache(), resolve_model(models_ws, "base:tuned"), []
+    with shelf.acquire(pane) as held:
+        tokens = prompt_tokens(get_tokenizer(held, pane), [{"role": "user", "content": "hello"}])
+        made = {"tokens": tokens, "adapter": None, "tokenizer": get_tokenizer(held, pane), "seed": 0, "say": lambda text: None}
         rows = [
-            Row(**made, ends=frozenset(), limit=3, ended=lambda: ended.append("short")),
-            Row(**made, ends=frozenset(range(257)), limit=9, ended=lambda: ended.append("at once")),
-            Row(**made, ends=frozenset(), limit=9, unwanted=lambda: len(rows[2].written) == 5, ended=lambda: ended.append("unwanted")),
-            Row(**made, ends=frozenset(), limit=9, ended=lambda: ended.append("long")),
+            DecodingRow(**made, ends=frozenset(), limit=3, on_end=lambda: ended.append("short")),
+            DecodingRow(**made, ends=frozenset(range(257)), limit=9, on_end=lambda: ended.append("at once")),
+            DecodingRow(**made, ends=frozenset(), limit=9, should_stop=lambda: len(rows[2].written) == 5, on_end=lambda: ended.append("unwanted")),
+            DecodingRow(**made, ends=frozenset(), limit=9, on_end=lambda: ended.append("long")),
         ]  # fmt: skip
-        write(held.model, rows, GREEDY)
+        decode_batch(held.model, rows, GREEDY)
     assert ended == ["at once", "short", "unwanted", "long"]
     assert [row.finish for row in rows] == ["length", "stop", "stopped", "length"]
     assert [len(row.written) for row in rows] == [3, 0, 5, 9]
@@ -135,9 +135,9 @@ def test_when_the_model_raises_every_row_has_its_end():
             raise RuntimeError("no")
 
     ended = []
-    row = Row([1, 2], None, None, frozenset({0}), 9, 0, lambda text: None, ended=lambda: ended.append(1))
+    row = DecodingRow([1, 2], None, None, frozenset({0}), 9, 0, lambda text: None, on_end=lambda: ended.append(1))
     with pytest.raises(RuntimeError):
-        write(Broken(), [row], GREEDY)
+        decode_batch(Broken(), [row], GREEDY)
     assert row.finish == "failed" and ended == [1]
 
 
@@ -146,9 +146,9 @@ def test_pieces_of_text_join_to_the_whole_and_hold_no_half_characters(base, text
     from transformers import AutoTokenizer
 
     tokenizer, pieces = AutoTokenizer.from_pretrained(base), []
-    row = Row([0], None, tokenizer, frozenset({256}), 999, 0, pieces.append)
+    row = DecodingRow([0], None, tokenizer, frozenset({256}), 999, 0, pieces.append)
     for token in [*tokenizer(text)["input_ids"], 256]:
-        row.take(token)
+        row.add_token(token)
     assert "".join(pieces) == text and row.finish == "stop"
     assert not any("\ufffd" in piece for piece in pieces)
 
@@ -168,36 +168,40 @@ def test_a_system_prompt_that_a_template_does_not_know_goes_into_the_first_quest
 # ------------------------------------------------------------------------------------------------------------- the shelf
 
 
-def bare(folder) -> Pane:
-    return Pane(spec=f"local:{folder}", base=str(folder))
+def bare(folder) -> ResolvedModel:
+    return ResolvedModel(spec=f"local:{folder}", base=str(folder))
 
 
 def test_when_memory_is_short_what_was_used_longest_ago_goes(tmp_path):
     folders = [make_base(tmp_path / str(n), seed=n) for n in range(3)]
     room = 2.5 * sum(file.stat().st_size for file in folders[0].glob("*.safetensors"))
-    shelf = WeightsCache(free=lambda: room - sum(held["bytes"] for held in shelf.what()))
+    shelf = WeightsCache(free=lambda: room - sum(held["bytes"] for held in shelf.summary()))
     for n in (0, 1, 0, 2):
         answers(shelf, [bare(folders[n])], "x")
-    assert [held["folder"] for held in shelf.what()] == [str(folders[0]), str(folders[2])]
+    assert [held["folder"] for held in shelf.summary()] == [str(folders[0]), str(folders[2])]
 
 
 def test_weights_that_do_not_fit_are_refused_in_words_and_those_in_use_stay(tmp_path):
     small, large = make_base(tmp_path / "small"), make_base(tmp_path / "large", width=64)
     size = sum(file.stat().st_size for file in large.glob("*.safetensors"))
-    shelf = WeightsCache(free=lambda: size - sum(held["bytes"] for held in shelf.what()))
-    with shelf.taken(bare(small)), pytest.raises(PaneFault, match=r"large needs .* GiB of memory"), shelf.taken(bare(large)):
+    shelf = WeightsCache(free=lambda: size - sum(held["bytes"] for held in shelf.summary()))
+    with (
+        shelf.acquire(bare(small)),
+        pytest.raises(ModelUnavailable, match=r"large needs .* GiB of memory"),
+        shelf.acquire(bare(large)),
+    ):
         pass
-    assert [held["folder"] for held in shelf.what()] == [str(small)]
+    assert [held["folder"] for held in shelf.summary()] == [str(small)]
 
 
 def test_weights_that_were_written_anew_are_loaded_anew(tmp_path):
     folder, shelf = make_base(tmp_path / "model", seed=0), WeightsCache()
     before = answers(shelf, [bare(folder)], "hello")
-    assert hash_of(folder) == hash_weights(folder)
+    assert cached_hash(folder) == hash_weights(folder)
     shutil.rmtree(folder)
     make_base(folder, seed=9)
     assert answers(shelf, [bare(folder)], "hello") != before
-    assert hash_of(folder) == hash_weights(folder)
+    assert cached_hash(folder) == hash_weights(folder)
 
 
 def test_what_can_not_be_loaded_is_a_sentence(tmp_path, base, monkeypatch):
@@ -211,7 +215,7 @@ def test_what_can_not_be_loaded_is_a_sentence(tmp_path, base, monkeypatch):
         (tmp_path / "gone", "There is no folder"), (pickled, "holds no safetensors"), (damaged, "cannot be loaded"),
         ("nobody/no-such-model", "is not on this machine"),
     ):  # fmt: skip
-        with pytest.raises(PaneFault, match=said), WeightsCache().taken(bare(where)):
+        with pytest.raises(ModelUnavailable, match=said), WeightsCache().acquire(bare(where)):
             pass
 
 
@@ -219,9 +223,9 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(base, tmp_path):
     folder = make_adapter(base, tmp_path / "dora")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
-    pane = Pane(spec="local:x", base=str(base), adapter=str(folder))
-    with WeightsCache().taken(pane) as held, pytest.raises(PaneFault, match="no plain LoRA"):
-        attach(held, pane)
+    pane = ResolvedModel(spec="local:x", base=str(base), adapter=str(folder))
+    with WeightsCache().acquire(pane) as held, pytest.raises(ModelUnavailable, match="no plain LoRA"):
+        attach_adapter(held, pane)
 
 
 # ------------------------------------------------------------------------------------------------------------- the self-test
@@ -231,7 +235,7 @@ SPECS = ("base:tuned", "tuned:tuned", "base:whole", "tuned:whole")
 
 
 def test_the_self_test_tells_four_different_panes_apart(models_ws):
-    found = self_test(WeightsCache(), [pane_of(models_ws, spec) for spec in SPECS])
+    found = self_test(WeightsCache(), [resolve_model(models_ws, spec) for spec in SPECS])
     assert found["passed"] and len(found["pairs"]) == 6
     assert all(pair["difference"] > 0.01 and not pair["same_files"] for pair in found["pairs"])
     assert all(pane["fresh"] <= 1e-4 for pane in found["panes"])
@@ -239,14 +243,14 @@ def test_the_self_test_tells_four_different_panes_apart(models_ws):
 
 
 def test_the_self_test_finds_two_panes_of_the_same_weights_alike(models_ws):
-    pane = pane_of(models_ws, "tuned:tuned")
+    pane = resolve_model(models_ws, "tuned:tuned")
     found = self_test(WeightsCache(), [pane, pane])
     assert found["passed"] and found["pairs"][0]["same_files"] and "same files agree" in found["said"]
 
 
 def test_the_self_test_fails_where_weights_in_memory_are_not_those_of_the_files(models_ws):
-    shelf, pane = WeightsCache(), pane_of(models_ws, "base:tuned")
-    with shelf.taken(pane) as held, torch.no_grad():
+    shelf, pane = WeightsCache(), resolve_model(models_ws, "base:tuned")
+    with shelf.acquire(pane) as held, torch.no_grad():
         held.model.lm_head.weight.add_(0.5 * torch.randn(held.model.lm_head.weight.shape))
     found = self_test(shelf, [pane])
     assert not found["passed"] and "does not compute what its files say" in found["said"]
@@ -255,13 +259,13 @@ def test_the_self_test_fails_where_weights_in_memory_are_not_those_of_the_files(
 def test_the_self_test_fails_where_the_base_answers_as_its_adapter(models_ws, monkeypatch):
     """The fault that stayed unseen for months elsewhere: a 'base' pane that runs with the adapter."""
     monkeypatch.setattr("glan_core.models.weights_cache.BASE", "adapter_0")
-    found = self_test(WeightsCache(), [pane_of(models_ws, spec) for spec in ("base:tuned", "tuned:tuned")])
+    found = self_test(WeightsCache(), [resolve_model(models_ws, spec) for spec in ("base:tuned", "tuned:tuned")])
     assert not found["passed"] and "answer alike, though their files differ" in found["said"]
 
 
 def test_without_memory_for_a_second_copy_panes_are_compared_with_one_another(models_ws):
     shelf = WeightsCache()
-    panes = [pane_of(models_ws, spec) for spec in ("base:tuned", "tuned:tuned")]
+    panes = [resolve_model(models_ws, spec) for spec in ("base:tuned", "tuned:tuned")]
     answers(shelf, panes, "x")
     shelf._free = lambda: 0
     found = self_test(shelf, panes)
@@ -274,5 +278,5 @@ def test_the_self_test_fails_where_files_are_no_longer_those_that_training_wrote
     weights = make_tuned(ws, base).weights(ws)
     shutil.rmtree(weights)
     make_adapter(base, weights, seed=5)
-    found = self_test(WeightsCache(), [pane_of(ws, "tuned:tuned")])
+    found = self_test(WeightsCache(), [resolve_model(ws, "tuned:tuned")])
     assert not found["passed"] and "no longer those that its training wrote" in found["said"]

@@ -11,7 +11,7 @@ from glan_core import runs
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.models import tuned_model_store
-from glan_core.models.model_card import model_card, serving
+from glan_core.models.model_card import model_card, serving_commands
 
 pytest_plugins = ["support.training_fixtures"]
 
@@ -55,9 +55,12 @@ def test_names_that_are_markdown_stay_names(ws):
 
 def test_serving_fits_the_form(ws):
     whole = put_model(ws, "whole")
-    assert serving(whole, "/w") == {"vLLM": "vllm serve /w --served-model-name whole", "transformers": "transformers serve /w"}
+    assert serving_commands(whole, "/w") == {
+        "vLLM": "vllm serve /w --served-model-name whole",
+        "transformers": "transformers serve /w",
+    }
     part = put_model(ws, "part", form="adapter", base="/b", settings={"lora_rank": 20})
-    assert "--max-lora-rank 32 --lora-modules part=/w" in serving(part, "/w")["vLLM"]
+    assert "--max-lora-rank 32 --lora-modules part=/w" in serving_commands(part, "/w")["vLLM"]
 
 
 # ------------------------------------------------------------------------------------------------- rename, note, remove
@@ -65,7 +68,7 @@ def test_serving_fits_the_form(ws):
 
 def test_a_rename_keeps_weights_and_facts(ws):
     before = put_model(ws, "one", notes="Kept.")
-    after = tuned_model_store.rename(ws, "one", "two")
+    after = tuned_model_store.rename_model(ws, "one", "two")
     assert [model.name for model in tuned_model_store.list_models(ws)] == ["two"]
     assert after.model_dump(exclude={"name"}) == before.model_dump(exclude={"name"})
     assert tuned_model_store.hash_weights(after.weights(ws)) == before.weights_hash
@@ -81,21 +84,24 @@ def test_a_rename_that_was_cut_short_is_read_under_its_folders_name(ws):
 def test_no_name_leads_out_of_the_models_folder(ws, name):
     put_model(ws, "one")
     with pytest.raises(GlanError, match="can't be a model's name"):
-        tuned_model_store.rename(ws, "one", name)
+        tuned_model_store.rename_model(ws, "one", name)
     with pytest.raises(GlanError, match="can't be a model's name"):
-        tuned_model_store.remove(ws, name)
+        tuned_model_store.remove_model(ws, name)
     assert tuned_model_store.read_model(ws, "one")
 
 
 def test_what_others_stand_on_is_neither_removed_nor_renamed(ws):
     ground = put_model(ws, "ground")
     put_model(ws, "storey", form="adapter", base=str(ground.weights(ws)))
-    for act in (lambda: tuned_model_store.remove(ws, "ground"), lambda: tuned_model_store.rename(ws, "ground", "earth")):
+    for act in (
+        lambda: tuned_model_store.remove_model(ws, "ground"),
+        lambda: tuned_model_store.rename_model(ws, "ground", "earth"),
+    ):
         with pytest.raises(GlanError, match="is the base of storey"):
             act()
-    tuned_model_store.remove(ws, "storey")
-    tuned_model_store.rename(ws, "ground", "earth")
-    tuned_model_store.remove(ws, "earth")
+    tuned_model_store.remove_model(ws, "storey")
+    tuned_model_store.rename_model(ws, "ground", "earth")
+    tuned_model_store.remove_model(ws, "earth")
     assert not list((ws.folder / "models").iterdir()), "nothing is left behind"
 
 

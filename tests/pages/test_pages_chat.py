@@ -109,6 +109,7 @@ def test_the_newest_tuned_model_is_offered_with_what_it_is(tuned_ws):
     assert shown.app.query_params["models"] == SIDE_BY_SIDE
 
 
+@pytest.mark.slow
 def test_another_model_is_added_by_its_form_and_a_key_is_shown_to_nobody(tuned_ws):
     shown = Studio("chat")
     next(s for s in shown.app.selectbox if s.key == "talk_other_kind").set_value("endpoint").run()
@@ -230,6 +231,7 @@ def test_conversations_are_found_renamed_and_deleted(tuned_ws):
 # ------------------------------------------------------------------------------------------------------------- when it fails
 
 
+@pytest.mark.slow
 def test_a_process_that_died_is_a_message_and_the_page_lives(tuned_ws):
     long = ConversationSettings(specs=("tuned:tuned",), decoding=SeededDecodingParams(temperature=0, max_tokens=4000))
     id = conversations.ask(tuned_ws, None, long, "hello")

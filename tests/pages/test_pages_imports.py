@@ -74,16 +74,19 @@ def visited(tmp_path_factory, demo_made):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_no_page_imports_what_trains_embeds_or_projects(visited):
     assert not [name for name in visited["modules"] if name.split(".")[0] in FORBIDDEN]
 
 
+@pytest.mark.slow
 def test_of_transformers_only_the_chat_template_is_taken(visited):
     taken = [name for name in visited["modules"] if name.startswith("transformers.")]
     assert not [name for name in taken if not name.startswith(ALLOWED)]
     assert "transformers.utils.chat_template_utils" in taken, "the form did not show a row: nothing was proved"
 
 
+@pytest.mark.slow
 def test_the_pages_were_drawn_with_models_and_runs(visited):
     drawn = visited["drawn"]
     assert "2 models" in drawn["models"] and "Training loss" in drawn["train Watch"]

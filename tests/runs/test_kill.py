@@ -104,6 +104,7 @@ def test_a_run_that_is_killed_twice_loses_nothing_and_ends_as_if_undisturbed(ws,
     }
 
 
+@pytest.mark.slow
 def test_a_run_pauses_goes_on_is_cancelled_and_goes_on_to_its_end(ws, served_order):
     run_id = start(ws, served_order("cave-mapping", questions_per_syllabus=60))
     wait_for(lambda: calls(ws) >= 20, "20 calls")

@@ -310,6 +310,7 @@ def test_a_cycle_in_a_file_is_named():
     assert message.startswith("t, line 3: ") and "x > y > z > x" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["yaml", "json"])
 def test_a_damaged_file_gives_a_taxonomy_or_a_sentence(kind):
     rng = random.Random(7)

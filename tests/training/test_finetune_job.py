@@ -112,6 +112,7 @@ def one_thread(monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_along_the_same_curve(taught, one_thread):
     whole = tuned(taught, "whole", epochs=8, evaluations=12)
     run_id = runs.start(taught, "finetune", "test", runs_order("killed", epochs=8, evaluations=12))
@@ -142,6 +143,7 @@ def test_ended_early_it_is_a_model_all_the_same(taught, wish_at):
         runs.keep(taught, run.id)
 
 
+@pytest.mark.slow
 def test_patience_stops_what_no_longer_gets_better_and_the_best_weights_are_kept(taught):
     model = tuned(taught, "patient", epochs=200, learning_rate=0.03, evaluations=100, patience=2, keep_best=True)
     held = [step.validation_loss for step in training_rows.steps(taught.db, model.run_id) if step.validation_loss is not None]
@@ -193,6 +195,7 @@ def test_the_loss_is_the_models_own_where_only_trained_tokens_are_looked_at(taug
     assert Lean().compute_loss(model, dict(inputs)).item() == pytest.approx(model(**inputs).loss.item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_packed_rows_do_not_see_one_another(taught):
     """The loss of packed sequences equals that of their rows alone: what a token sees does not reach across rows."""
     import torch

@@ -15,6 +15,7 @@ def losses(ws, run_id: int) -> list[float]:
     return [step.loss for step in training_rows.steps(ws.db, run_id) if step.loss is not None]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_until_a_wish_ends_both(taught):
     alone = losses(taught, tuned(taught, "alone", epochs=1, **STEADY).run_id)
     run_id = runs.submit(taught, "finetune", "test", tiny_order("together", epochs=100, processes=2, **STEADY))
