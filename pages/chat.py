@@ -18,7 +18,7 @@ HEIGHT = 540  # of the scrollable conversation; the style sheet fits it to the w
 ws, tree = page_frame.open_page("Chat")
 conversation = page_state.load(ws)
 page_state.write_url(conversation)
-turns = conversations.show(ws, conversation) if conversation else []
+turns = conversations.view_turns(ws, conversation) if conversation else []
 writing = bool(turns) and turns[-1].writing
 
 

@@ -93,7 +93,7 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
 
 @pytest.mark.slow
 def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, home):
-    ws = demo_workspace.create(home / "compared")
+    ws = demo_workspace.create_workspace(home / "compared")
     add_topics(ws, 12)
     file = home.parent / "bread.csv"
     file.write_text("prompt,response\n" + "".join(f'"{text}",So.\n' for text in BREAD))

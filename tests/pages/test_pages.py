@@ -188,7 +188,7 @@ def test_a_workspace_that_cannot_be_read_is_told_in_a_sentence(home, demo_made, 
 
 def test_another_workspace_can_be_chosen_where_one_is_damaged(home, demo_made):
     damage_header(copy_of(demo_made, home, "demo") / "glan.sqlite")
-    demo_workspace.create(home / "other").close()
+    demo_workspace.create_workspace(home / "other").close()
     shown = Studio()
     assert "is not a GLAN workspace" in shown.said
     shown.app.selectbox[0].set_value("other").run()
@@ -397,7 +397,7 @@ def test_the_focus_filters_the_rows(demo_ws):
     assert set(shown.table("question")["discipline"]) == {"Music"} and len(shown.table("question")) == 16
     assert "16 pairs" in shown.said
     shown = Studio("homework", focus="physics")
-    assert "There are none yet under this part of the taxonomy" in shown.said
+    assert "No questions under this part of the taxonomy yet" in shown.said
     shown.press("Plan a run")
     assert shown.fine and "Runs · Physics" in shown.said
 

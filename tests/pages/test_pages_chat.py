@@ -130,7 +130,7 @@ def test_another_model_is_added_by_its_form_and_a_key_is_shown_to_nobody(tuned_w
 
 def test_base_and_tuned_answer_side_by_side_with_their_weights(tuned_ws):
     shown = ask(Studio("chat", models=SIDE_BY_SIDE), "hello")
-    conversation = conversations.get(tuned_ws, int(shown.app.query_params["chat"]))
+    conversation = conversations.get_conversation(tuned_ws, int(shown.app.query_params["chat"]))
     replies = chat_rows.replies(tuned_ws.db, conversation.head, 0)
     assert replies[0].text in shown.said and replies[1].text in shown.said and replies[0].text != replies[1].text
     assert "blue-badge[adapter on]" in shown.said and "gray-badge[adapter off]" in shown.said
@@ -240,7 +240,7 @@ def test_a_process_that_died_is_a_message_and_the_page_lives(tuned_ws):
     os.kill(server_client.status()["pid"], signal.SIGKILL)
     shown.until(lambda shown: "ended without a word" in shown.said)
     ask(shown, "and now?")
-    assert chat_rows.replies(tuned_ws.db, conversations.get(tuned_ws, id).head, 0)[0].state == "done"
+    assert chat_rows.replies(tuned_ws.db, conversations.get_conversation(tuned_ws, id).head, 0)[0].state == "done"
 
 
 def test_stop_keeps_what_was_written(tuned_ws):
@@ -281,7 +281,7 @@ def test_a_read_only_workspace_can_be_read_and_not_talked_in(tuned_ws, monkeypat
     id = conversations.ask(
         tuned_ws, None, ConversationSettings(specs=("tuned:tuned",), decoding=SeededDecodingParams(max_tokens=4)), "hello"
     )
-    while conversations.show(tuned_ws, conversations.get(tuned_ws, id))[0].writing:
+    while conversations.view_turns(tuned_ws, conversations.get_conversation(tuned_ws, id))[0].writing:
         time.sleep(0.02)
     tuned_ws.close()
     monkeypatch.setattr(os, "access", lambda *where: False)

@@ -24,7 +24,7 @@ def at(shown: Studio, *area) -> Studio:
 
 def test_without_questions_it_says_what_will_be_here(starter_ws):
     shown = Studio("diversity")
-    assert shown.fine and "The map shows every question as a point" in shown.said
+    assert shown.fine and "No questions yet" in shown.said
     assert "Plan a run" in shown.labels()
 
 
@@ -36,7 +36,7 @@ def test_without_a_map_one_button_draws_it_and_says_on_how_much(demo_ws, monkeyp
     shown = Studio("diversity")
     assert "96 questions · no map yet" in shown.said and "Create map · 96 questions" in shown.labels()
     shown.app.selectbox(key="run_embedder_kind").select("words").run()
-    shown.press("Draw the map")
+    shown.press("Create map")
     kinds = [(run.kind, run.params["embedder"]) for run in reversed(run_rows.runs(demo_ws.db, 2))]
     assert kinds == [("map", "words"), ("measure", "words")] and len(launched) == 2
     assert shown.fine and "Diversity map: starting" in shown.said and "Create map · 96 questions" not in shown.labels()

@@ -202,7 +202,7 @@ def test_failures_say_what_they_are_and_what_to_do(starter_ws):
     assert shown.fine
     told = [(row["stage"], row["cause"], row["count"], row["advice"]) for row in shown.table("advice").to_dict("records")]
     assert [row[:3] for row in told] == [("Questions", "Malformed", 2), ("Questions", "Cut", 1)]
-    assert "did not follow the format" in told[0][3] and "ran into the token limit" in told[1][3]
+    assert "did not follow the format" in told[0][3] and "cut off at the token limit" in told[1][3]
     assert "Retry failed calls" in shown.labels()
     shown.app.session_state[f"failures_{run_id}"] = True
     shown.app.run()

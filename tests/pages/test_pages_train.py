@@ -111,8 +111,8 @@ def test_the_form_says_what_each_recipe_would_do_and_the_command_does_just_that(
 
 def test_the_papers_warm_up_swallows_a_small_run_and_the_plan_says_so(frozen):
     shown = choose(Studio("train"), run_train_recipe="paper")
-    assert "steps are warm-up" in shown.said
-    assert "steps are warm-up" not in choose(shown, run_train_recipe="paper-scaled").said
+    assert "steps are warmup" in shown.said
+    assert "steps are warmup" not in choose(shown, run_train_recipe="paper-scaled").said
 
 
 def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, launched):

@@ -20,8 +20,8 @@ def home(tmp_path_factory):
     """The folder of the studio's workspaces: a demo, and a starter taxonomy for runs. Playwright's loop is not there yet."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
-    demo_workspace.create(folder / "demo", demo=True).close()
-    demo_workspace.create(folder / "starter").close()
+    demo_workspace.create_workspace(folder / "demo", demo=True).close()
+    demo_workspace.create_workspace(folder / "starter").close()
     return folder
 
 

@@ -115,7 +115,7 @@ def copy_of(folder: Path, home: Path, name: str) -> Path:
 
 def make_demo(folder: Path) -> Path:
     """The demo workspace, closed."""
-    demo_workspace.create(folder, demo=True).close()
+    demo_workspace.create_workspace(folder, demo=True).close()
     return folder
 
 

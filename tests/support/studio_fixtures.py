@@ -44,7 +44,7 @@ def demo_ws(home, demo_made):
 @pytest.fixture
 def starter_ws(home):
     """A workspace with the starter taxonomy and nothing else."""
-    ws = demo_workspace.create(home / "starter")
+    ws = demo_workspace.create_workspace(home / "starter")
     yield ws
     ws.close()
 

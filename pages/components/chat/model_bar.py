@@ -112,7 +112,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
         new = st.text_input("Name", conversation.name, key=f"talk_name_{conversation.id}")
         if st.form_submit_button("Rename"):
             try:
-                conversations.rename(ws, conversation.id, new)
+                conversations.rename_conversation(ws, conversation.id, new)
             except GlanError as error:
                 show_error(error)
             else:
@@ -121,7 +121,7 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
         turns = len(chat_rows.path_to(ws.db, conversation.head))
 
         def delete() -> None:
-            conversations.remove(ws, conversation.id)
+            conversations.remove_conversation(ws, conversation.id)
             page_state.open_conversation(None)
 
         st.button(f"Delete · {plural(turns, 'turn')}", icon=":material/delete:", key="talk_delete", on_click=delete)
@@ -166,7 +166,7 @@ def votes(ws: Workspace) -> None:
     if not counts:
         return
     with st.expander(f"{plural(sum(counts.values()), 'vote')} in this workspace"):
-        leading = [f"{model_title(model)} {won} : {lost}" for model, won, lost in preferences.standings(ws)]
+        leading = [f"{model_title(model)} {won} : {lost}" for model, won, lost in preferences.win_counts(ws)]
         if leading:
             st.caption(
                 f"Wins : losses: {escape(', '.join(leading))}. Ties {counts.get('tie', 0)}, all bad {counts.get('bad', 0)}."

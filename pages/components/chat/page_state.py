@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from glan_core.chat.conversations import ConversationSettings, get, settings_of
+from glan_core.chat.conversations import ConversationSettings, get_conversation, settings_of
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model
 from glan_core.workspace import Workspace
@@ -80,7 +80,7 @@ def _found(ws: Workspace) -> Conversation | None:
     if (id := st.session_state.get("talk_chat")) is None:
         return None
     try:
-        return get(ws, id)
+        return get_conversation(ws, id)
     except GlanError as error:
         st.session_state.talk_chat, st.session_state.talk_fault = None, error
         return None

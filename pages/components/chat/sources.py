@@ -83,7 +83,7 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, 
 
 @st.cache_data(max_entries=50, ttl="10m", show_spinner=False)
 def _drawn(_folder: str, _ws: Workspace, snapshot: str, disciplines: tuple[str, ...] | None, seed: int) -> list:
-    return heldout_prompts.draw(_ws, snapshot, disciplines, OFFERED, seed)
+    return heldout_prompts.sample_prompts(_ws, snapshot, disciplines, OFFERED, seed)
 
 
 def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: int) -> None:

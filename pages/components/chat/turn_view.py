@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from glan_core.chat import conversations, preferences
-from glan_core.chat.conversations import Shown
+from glan_core.chat.conversations import TurnView
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
 from glan_core.models.model_specs import model_title, resolve_model
@@ -20,7 +20,7 @@ PULSE = 0.25  # seconds
 LETTERS = "ABCD"
 
 
-def turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
+def turn(ws: Workspace, shown: TurnView, *, last: bool) -> None:
     """Draw a turn; it refreshes while replies are generated."""
     if shown.writing:
         st.fragment(_writing, run_every=PULSE)(ws, shown.turn.id)
@@ -30,16 +30,16 @@ def turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
 
 def _writing(ws: Workspace, turn_id: int) -> None:
     try:
-        shown = conversations.show_turn(ws, turn_id)
+        shown = conversations.view_turn(ws, turn_id)
     except GlanError:  # deleted in another session
         st.rerun()
     if not shown.writing:
         st.rerun()  # draws this turn again without refresh interval
     _turn(ws, shown, last=True)
-    st.button("Stop", icon=":material/stop:", key=f"talk_stop_{turn_id}", on_click=conversations.stop, args=(ws, turn_id))
+    st.button("Stop", icon=":material/stop:", key=f"talk_stop_{turn_id}", on_click=conversations.stop_turn, args=(ws, turn_id))
 
 
-def _turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
+def _turn(ws: Workspace, shown: TurnView, *, last: bool) -> None:
     vote = chat_rows.preference(ws.db, shown.turn.id, shown.turn.version)
     hidden = shown.turn.blind is not None and vote is None
     with st.chat_message("user", avatar=":material/person:"):
@@ -57,7 +57,7 @@ def _turn(ws: Workspace, shown: Shown, *, last: bool) -> None:
 # ------------------------------------------------------------------------------------------------------------- the prompt
 
 
-def _prompt(ws: Workspace, shown: Shown) -> None:
+def _prompt(ws: Workspace, shown: TurnView) -> None:
     turn = shown.turn
     if st.session_state.get("talk_editing") == turn.id and not shown.writing:
         _edit(ws, shown)
@@ -73,13 +73,13 @@ def _prompt(ws: Workspace, shown: Shown) -> None:
             st.markdown(model_markdown(turn.reference))
 
 
-def _ways(ws: Workspace, shown: Shown) -> None:
+def _ways(ws: Workspace, shown: TurnView) -> None:
     """Draw the buttons that edit the prompt and switch between its versions."""
     turn = shown.turn
     if len(shown.siblings) > 1:
         _switch(
             f"side_{turn.id}", shown.siblings.index(turn.id), len(shown.siblings), "prompt",
-            lambda to: conversations.go_to_sibling(ws, shown.siblings[to]), locked=ws.read_only,
+            lambda to: conversations.select_sibling(ws, shown.siblings[to]), locked=ws.read_only,
         )  # fmt: skip
     if not ws.read_only:
         st.button(
@@ -92,7 +92,7 @@ def _start_editing(turn_id: int | None) -> None:
     st.session_state.talk_editing = turn_id
 
 
-def _edit(ws: Workspace, shown: Shown) -> None:
+def _edit(ws: Workspace, shown: TurnView) -> None:
     with st.form(f"talk_edited_{shown.turn.id}", border=False):
         text = st.text_area("Prompt", shown.turn.prompt, height=120)
         with st.container(horizontal=True):
@@ -123,7 +123,7 @@ def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **value
 # ------------------------------------------------------------------------------------------------------------- the answers
 
 
-def _reply(ws: Workspace, shown: Shown, reply: Reply, letter: str, vote: Preference | None) -> None:
+def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Preference | None) -> None:
     """Draw one reply, under `letter` if its model is hidden."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{letter or escape(model_title(reply.model))}**", width="content")
@@ -168,7 +168,7 @@ def _weights(reply: Reply) -> None:
         st.badge(f"adapter {facts['adapter']}", color=color, help=hint)
 
 
-def _figures(ws: Workspace, shown: Shown, reply: Reply) -> None:
+def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
     """Draw tokens and speed of a reply, and the button to its nearest training examples."""
     facts = reply.facts
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -190,7 +190,7 @@ def _look_for_source(reply: Reply) -> None:
     st.session_state.talk_source = (reply.turn_id, reply.version, reply.pane)
 
 
-def _learned_from(ws: Workspace, shown: Shown, reply: Reply) -> str:
+def _learned_from(ws: Workspace, shown: TurnView, reply: Reply) -> str:
     """Return the snapshot to search for training examples: of the reply's model, else of another in the turn, or ''."""
     for spec in (reply.model, *(other.model for other in shown.replies)):
         try:
@@ -205,7 +205,7 @@ def _learned_from(ws: Workspace, shown: Shown, reply: Reply) -> str:
 
 
 def _below(
-    ws: Workspace, shown: Shown, replies: list[Reply], vote: Preference | None, *, last: bool, hidden: bool
+    ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference | None, *, last: bool, hidden: bool
 ) -> None:  # fmt: skip
     turn = shown.turn
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -213,7 +213,7 @@ def _below(
             at = shown.versions.index(turn.version)
             _switch(
                 f"version_{turn.id}", at, len(shown.versions), "answer",
-                lambda to: conversations.go_to_version(ws, turn.id, shown.versions[to]), locked=ws.read_only,
+                lambda to: conversations.select_version(ws, turn.id, shown.versions[to]), locked=ws.read_only,
             )  # fmt: skip
         if last and not ws.read_only:
             st.button(
@@ -224,7 +224,7 @@ def _below(
             _vote(ws, shown, replies, vote, hidden=hidden)
 
 
-def _vote(ws: Workspace, shown: Shown, replies: list[Reply], vote: Preference | None, *, hidden: bool) -> None:
+def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference | None, *, hidden: bool) -> None:
     turn = shown.turn
     if vote:
         best = next((reply for reply in replies if reply.pane == vote.best), None)
@@ -249,7 +249,7 @@ def _vote(ws: Workspace, shown: Shown, replies: list[Reply], vote: Preference | 
 
 
 def _again(ws: Workspace, turn_id: int) -> None:
-    _deed(conversations.ask_again, ws, turn_id, key=teacher_form.environment().get("OPENAI_API_KEY", ""))
+    _deed(conversations.regenerate, ws, turn_id, key=teacher_form.environment().get("OPENAI_API_KEY", ""))
 
 
 def _deed(do, *args: object, **values: object) -> None:

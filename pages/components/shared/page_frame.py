@@ -116,7 +116,7 @@ def _new_workspace() -> None:
             try:
                 if not folder:
                     raise GlanError("Enter a workspace name.")
-                demo_workspace.create(HOME / folder, demo=filled)
+                demo_workspace.create_workspace(HOME / folder, demo=filled)
             except GlanError as error:
                 show_error(error)
             else:

@@ -25,7 +25,7 @@ from pages.components.train import row_tokens
 
 FIELDS = {
     "epochs": ("Epochs", "Number of passes over the training split.", {"min_value": 0.1, "max_value": 1000.0, "step": 1.0, "format": "%g"}),
-    "learning_rate": ("Learning rate", "Peak learning rate after warm-up.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
+    "learning_rate": ("Learning rate", "Peak learning rate after warmup.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
     "global_batch_size": ("Global batch size", "Pairs per optimizer step.", {"min_value": 1}),
     "per_device_batch_size": ("Per-device batch size", "Pairs per forward pass and device; smaller values need less memory.", {"min_value": 1}),
     "max_length": ("Max length", "Rows are truncated to this number of tokens.", {"min_value": 16}),
@@ -174,10 +174,10 @@ def _numbers(recipe: str) -> dict:
 def _warmup(recipe: str, defaults: FinetuneSettings) -> dict:
     if defaults.warmup_steps is not None:
         return {
-            "warmup_steps": st.number_input("Warm-up steps", 0, None, defaults.warmup_steps, key=f"run_train_{recipe}_warmup")
+            "warmup_steps": st.number_input("Warmup steps", 0, None, defaults.warmup_steps, key=f"run_train_{recipe}_warmup")
         }
     percent = st.number_input(
-        "Warm-up (%)", 0.0, 100.0, round(100 * defaults.warmup_ratio, 2), key=f"run_train_{recipe}_warmup", format="%g",
+        "Warmup (%)", 0.0, 100.0, round(100 * defaults.warmup_ratio, 2), key=f"run_train_{recipe}_warmup", format="%g",
         help="Share of the steps with linearly increasing learning rate.",
     )  # fmt: skip
     return {"warmup_ratio": percent / 100}
@@ -199,7 +199,7 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
     """Draw the plan and the start button."""
     with st.grid(3, gap="small", min_column_width=120):
         st.metric("Steps", short(made.steps), help=f"{number(made.steps)} optimizer steps; {number(made.steps_per_epoch)} per epoch, "
-                  f"{number(made.warmup)} warm-up.")  # fmt: skip
+                  f"{number(made.warmup)} warmup.")  # fmt: skip
         st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} over all epochs, {number(made.trained_tokens)} of them in "
                   f"the loss (answers with end token). Counted from {escape(made.basis)}.")  # fmt: skip
         st.metric("Time", durations(made.seconds) if made.seconds else "–",
