@@ -41,7 +41,7 @@ def test_without_scores_and_data_it_says_what_would_bring_them(ws):
     shown = bench()
     assert shown.fine and "No benchmark scores yet" in shown.said
     assert "hf download --repo-type dataset openai/gsm8k" in shown.said and str(ws.folder / "benchmarks") in shown.said
-    assert set(shown.table("here")["this workspace"].map(tuple)) == {("missing",)}
+    assert set(shown.table("here")["here"].map(tuple)) == {("missing",)}
     assert "Select a benchmark." in shown.said and "Run benchmarks" not in shown.labels()
 
 
@@ -54,9 +54,9 @@ def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     write_all(ws.folder / "benchmarks")
     shown = bench()
     states = dict(
-        zip(shown.table("here")["title"], shown.table("this workspace")["this workspace"].map(lambda value: value[0]))
+        zip(shown.table("here")["title"], shown.table("here")["here"].map(lambda value: value[0]))
     )
-    assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "this workspace"
+    assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "here"
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
     shown.app.number_input(key="run_bench_limit").set_value(10).run()
     command = next(code.value for code in shown.app.code if code.value.startswith("glan evaluate bench"))
@@ -75,9 +75,9 @@ def test_code_is_run_only_after_a_warning(ws):
     assert "humaneval" not in shown.app.multiselect(key="run_bench_benchmarks").value
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["humaneval"]).run()
     assert "HumanEval: turn on execution of generated code" in shown.said and "Run benchmarks" not in shown.labels()
-    assert "will be run on this machine" not in shown.said
+    assert "will be executed on this machine" not in shown.said
     shown.app.toggle(key="run_bench_code").set_value(True).run()
-    assert "will be run on this machine: in a sandbox" in shown.said and "Ask 2 models in 1 benchmark" in shown.labels()
+    assert "will be executed on this machine, in a sandbox" in shown.said and "Run 1 benchmark on 2 models" in shown.labels()
 
 
 def test_missing_data_keep_the_run_from_starting(ws):
