@@ -1,10 +1,10 @@
-"""Talking to models: tuned ones, their bases, any local weights, any OpenAI-compatible endpoint; up to four side by side.
+"""Chat with tuned models, their bases, local weights and OpenAI-compatible endpoints, up to four side by side.
 
-Weights are held and answers are written by one process of the machine (`chat.server`), which `chat.process` starts on demand
-and talks to; nobody else imports torch. Conversations and votes are kept in the workspace.
+The model server holds weights and generates replies; `models.server_client` starts it on demand. Conversations and votes are
+stored in the workspace.
 
     from glan_core.chat import release
-    release()  # gives back the memory of the model process, before something else needs it
+    release()  # stops the model server and releases its memory
 """
 
 from glan_core.models.server_client import release

@@ -1,8 +1,7 @@
-"""Conversations as people have them: ask, ask again, edit and ask, stop, find, export. What is said is kept in the workspace.
+"""Conversations: ask, regenerate, edit, stop, find and export.
 
-A conversation is a tree. Editing a prompt adds a turn beside the old one, and both ways stay; asking again adds a version of
-the answers, drawn with the next seed, and the earlier versions stay as well. An answer is written by the model process, which
-also stores it: the page that asked may be closed.
+A conversation is a tree. Editing a prompt adds a sibling turn; regenerating adds a version of the replies with the next seed.
+All turns and versions are kept. The model server generates and stores replies, so the page may be closed meanwhile.
 """
 
 import json
@@ -11,10 +10,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import AliasChoices, Field
+
 from glan_core.errors import GlanError
 from glan_core.formatting import exact, shorten
 from glan_core.models import server_client
-from glan_core.models.model_specs import MOST_PANES, Kept, Pane, SeededDecodingParams, pane_of, title_of
+from glan_core.models.model_specs import (
+    MAX_MODELS,
+    ReplyTarget,
+    ResolvedModel,
+    SeededDecodingParams,
+    model_title,
+    resolve_model,
+)
 from glan_core.reply_parsing import storable
 from glan_core.settings import Settings
 from glan_core.teachers.contract import Message
@@ -23,23 +31,36 @@ from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING, Conver
 
 NAME_LENGTH = 60
 MOST_PROMPT = 200_000  # characters
-LOST_SECONDS = 5.0  # after which an answer that no process knows of is given up
+LOST_SECONDS = 5.0  # seconds after which a reply that no server knows counts as failed
 
 
 class ConversationSettings(Settings):
-    """What the next turn of a conversation is asked with: the panes by their names, the system prompt, how answers are drawn,
-    and whether the panes' names are hidden until a vote."""
+    """Settings of the next turn of a conversation.
+
+    Attributes:
+        specs: Model specifications.
+        system: System prompt.
+        decoding: Decoding parameters.
+        blind: Whether model names are hidden until a vote.
+    """
 
     specs: tuple[str, ...] = ()
     system: str = ""
-    drawing: SeededDecodingParams = SeededDecodingParams()
+    decoding: SeededDecodingParams = Field(SeededDecodingParams(), validation_alias=AliasChoices("decoding", "drawing"))
     blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A turn as it stands: the replies of the version that counts, which versions there are, and which turns stand beside it
-    (those of edited prompts). `doing` says of each pane what keeps it from writing."""
+class TurnView:
+    """A turn for display.
+
+    Attributes:
+        turn: The turn.
+        replies: Replies of the current version.
+        versions: Available versions.
+        siblings: IDs of turns with an edited prompt.
+        doing: What each unfinished reply is waiting for, by pane.
+    """
 
     turn: Turn
     replies: list[Reply]
@@ -54,137 +75,168 @@ class Shown:
 
 
 def settings_of(conversation: Conversation | None) -> ConversationSettings:
-    """The settings of a conversation, or the ordinary ones where they can't be read any more."""
+    """Return the settings of a conversation, or defaults if they cannot be read."""
     try:
         return ConversationSettings.model_validate(conversation.settings if conversation else {})
     except ValueError:
         return ConversationSettings()
 
 
-def get(ws: Workspace, id: int) -> Conversation:
-    """A conversation by its number; GlanError when there is none."""
+def get_conversation(ws: Workspace, id: int) -> Conversation:
+    """Return a conversation by ID.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
     found = chat_rows.conversation(ws.db, id)
     if found is None:
-        raise GlanError(f"There is no conversation {id} in this workspace: it was deleted, or the address is of another one.")
+        raise GlanError(
+            f"Conversation {id} does not exist in this workspace. It was deleted, or the URL belongs to another workspace."
+        )
     return found
 
 
-def ask(
-    ws: Workspace, conversation_id: int | None, settings: ConversationSettings, prompt: str, *, key: str = "",
-    question_id: str | None = None, reference: str | None = None, instead_of: Turn | None = None,
-) -> int:  # fmt: skip
-    """Have a prompt answered after what was said, in a new conversation where none is given; the conversation's number.
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt to be answered.
 
-    With `instead_of` it stands beside that turn, with all that was said before it. `key` is for endpoints. GlanError, with
-    nothing stored, when a pane can't be had or the model process does not start.
+    Attributes:
+        text: Text of the prompt.
+        question_id: ID of the held-out question it was taken from.
+        reference: Reference answer of that question.
+        instead_of: Turn whose prompt was edited; the new turn becomes its sibling.
     """
-    prompt = storable(prompt).strip()
-    if not prompt:
-        raise GlanError("Write something to ask.")
-    if len(prompt) > MOST_PROMPT:
-        raise GlanError(f"The prompt is {len(prompt):,} characters long: at most {MOST_PROMPT:,} can be asked at once.")
+
+    text: str
+    question_id: str | None = None
+    reference: str | None = None
+    instead_of: Turn | None = None
+
+
+def ask(
+    ws: Workspace, conversation_id: int | None, settings: ConversationSettings, prompt: Prompt | str, *, key: str = ""
+) -> int:
+    """Ask the models of a conversation.
+
+    Args:
+        ws: Workspace.
+        conversation_id: Conversation; None starts a new one.
+        settings: Models and decoding parameters.
+        prompt: Prompt.
+        key: API key for endpoints.
+
+    Returns:
+        ID of the conversation.
+
+    Raises:
+        GlanError: If a model is unavailable or the model server does not start; nothing is stored then.
+    """
+    prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
+    text = storable(prompt.text).strip()
+    if not text:
+        raise GlanError("The prompt is empty. Enter a question.")
+    if len(text) > MOST_PROMPT:
+        raise GlanError(f"The prompt has {len(text):,} characters. Shorten it to at most {MOST_PROMPT:,}.")
     panes = _panes(ws, settings.specs)
-    server_client.ensure()
+    server_client.ensure_running()
     with ws.write() as db:
         if conversation_id is None:
-            conversation_id = chat_rows.add_conversation(db, name_from(prompt), settings.model_dump(mode="json"))
-        parent = instead_of.parent_id if instead_of else get(ws, conversation_id).head
+            conversation_id = chat_rows.add_conversation(db, default_name(text), settings.model_dump(mode="json"))
+        parent = prompt.instead_of.parent_id if prompt.instead_of else get_conversation(ws, conversation_id).head
         chat_rows.update_conversation(db, conversation_id, settings=settings.model_dump(mode="json"))
         turn_id = chat_rows.add_turn(
-            db, conversation_id, parent, prompt, system=storable(settings.system).strip(), question_id=question_id,
-            reference=reference,
+            db, conversation_id, parent, text, system=storable(settings.system).strip(), question_id=prompt.question_id,
+            reference=prompt.reference,
         )  # fmt: skip
         if settings.blind and len(panes) > 1:
-            chat_rows.set_blind(db, turn_id, blind_order(len(panes), turn_id, settings.drawing.seed))
-        turn = chat_rows.turn(db, turn_id)
-    _begin(ws, turn, 0, panes, settings.drawing, key)
+            chat_rows.set_blind(db, turn_id, blind_order(len(panes), turn_id, settings.decoding.seed))
+    _begin(ws, _turn(ws, turn_id), 0, panes, settings.decoding, key)
     return conversation_id
 
 
-def ask_again(ws: Workspace, turn_id: int, *, key: str = "") -> None:
-    """Have the last turn answered once more by the same panes, as another version that counts from now on. It is drawn as the
-    last version was, with the next seed."""
+def regenerate(ws: Workspace, turn_id: int, *, key: str = "") -> None:
+    """Regenerate the replies of the last turn as a new current version, with the next seed."""
     turn = _turn(ws, turn_id)
     last = chat_rows.versions(ws.db, turn_id)[-1]
     old = chat_rows.replies(ws.db, turn_id, last)
     panes = _panes(ws, [reply.model for reply in old])
     drawn = {name: old[0].facts[name] for name in SeededDecodingParams.model_fields}
-    server_client.ensure()
+    server_client.ensure_running()
     _begin(ws, turn, last + 1, panes, SeededDecodingParams(**drawn | {"seed": (drawn["seed"] + 1) % 2**31}), key)
 
 
-def stop(ws: Workspace, turn_id: int) -> None:
-    """End what is being written of a turn; what is there is kept."""
+def stop_turn(ws: Workspace, turn_id: int) -> None:
+    """Stop the replies of a turn, keeping their text."""
     turn = _turn(ws, turn_id)
     for reply in chat_rows.replies(ws.db, turn_id, turn.version):
         if reply.state == WRITING and reply.written_by:
-            server_client.stop(reply.written_by)
+            server_client.stop_turn(reply.written_by)
             break
 
 
-def show(ws: Workspace, conversation: Conversation) -> list[Shown]:
-    """The turns of the way that a conversation shows, with what is being written at this moment."""
-    return [_shown(ws, turn) for turn in chat_rows.way_to(ws.db, conversation.head)]
+def view_turns(ws: Workspace, conversation: Conversation) -> list[TurnView]:
+    """Return the turns on the current path of a conversation, including replies in progress."""
+    return [_shown(ws, turn) for turn in chat_rows.path_to(ws.db, conversation.head)]
 
 
-def show_turn(ws: Workspace, turn_id: int) -> Shown:
-    """A turn with what is being written at this moment."""
+def view_turn(ws: Workspace, turn_id: int) -> TurnView:
+    """Return a turn, including replies in progress."""
     return _shown(ws, _turn(ws, turn_id))
 
 
-def go_to_version(ws: Workspace, turn_id: int, version: int) -> None:
-    """Let another version of a turn's answers count."""
+def select_version(ws: Workspace, turn_id: int, version: int) -> None:
+    """Select the current version of a turn's replies."""
     with ws.write() as db:
         chat_rows.set_version(db, turn_id, version)
 
 
-def go_to_sibling(ws: Workspace, turn_id: int) -> None:
-    """Show the way that leads over this turn to its end."""
+def select_sibling(ws: Workspace, turn_id: int) -> None:
+    """Select the path through a turn, to its newest leaf."""
     turn = _turn(ws, turn_id)
     with ws.write() as db:
-        chat_rows.update_conversation(db, turn.conversation_id, head=chat_rows.last_below(db, turn_id))
+        chat_rows.update_conversation(db, turn.conversation_id, head=chat_rows.newest_leaf(db, turn_id))
 
 
-def rename(ws: Workspace, id: int, name: str) -> None:
-    """Give a conversation a name."""
+def rename_conversation(ws: Workspace, id: int, name: str) -> None:
+    """Rename a conversation."""
     name = " ".join(storable(name).split())
     if not name:
-        raise GlanError("Give the conversation a name.")
+        raise GlanError("The name is empty. Enter a name.")
     with ws.write() as db:
         chat_rows.update_conversation(db, id, name=name[:200])
 
 
-def remove(ws: Workspace, id: int) -> None:
-    """Delete a conversation for good, with its votes; what is being written of it is stopped."""
-    conversation = get(ws, id)
-    for shown in show(ws, conversation)[-1:]:
+def remove_conversation(ws: Workspace, id: int) -> None:
+    """Delete a conversation and its votes permanently; replies in progress are stopped."""
+    conversation = get_conversation(ws, id)
+    for shown in view_turns(ws, conversation)[-1:]:
         if shown.writing:
-            stop(ws, shown.turn.id)
+            stop_turn(ws, shown.turn.id)
     with ws.write() as db:
         chat_rows.remove_conversation(db, id)
 
 
-def name_from(prompt: str) -> str:
-    """A name for a conversation, from its first prompt."""
+def default_name(prompt: str) -> str:
+    """Return a conversation name derived from its first prompt."""
     return shorten(" ".join(prompt.split()), NAME_LENGTH)
 
 
 def blind_order(panes: int, turn_id: int, seed: int) -> tuple[int, ...]:
-    """The order in which panes are shown while their names are hidden: drawn for each turn, repeatable."""
-    settings = list(range(panes))
-    random.Random(f"{seed}:{turn_id}").shuffle(settings)
-    return tuple(settings)
+    """Return a random but reproducible display order for blind comparisons."""
+    order = list(range(panes))
+    random.Random(f"{seed}:{turn_id}").shuffle(order)
+    return tuple(order)
 
 
-def chat_before(ws: Workspace, turn: Turn, spec: str, pane: int) -> list[Message]:
-    """What a pane is told of a turn: the system prompt, all earlier turns with what this model said, and the prompt.
+def chat_history(ws: Workspace, turn: Turn, spec: str, pane: int) -> list[Message]:
+    """Return the chat that a model sees for a turn: system prompt, earlier turns with its own replies, and the prompt.
 
-    Where this model was not asked, what stood in the same place counts; turns without an answer are passed over.
+    If the model did not answer an earlier turn, the reply in the same pane is used; turns without a reply are skipped.
     """
     chat: list[Message] = [{"role": "system", "content": turn.system}] if turn.system else []
-    for before in chat_rows.way_to(ws.db, turn.parent_id):
-        said = chat_rows.replies(ws.db, before.id, before.version)
-        own = next((r for r in said if r.model == spec), None) or next((r for r in said if r.pane == pane), None)
+    for before in chat_rows.path_to(ws.db, turn.parent_id):
+        replies = chat_rows.replies(ws.db, before.id, before.version)
+        own = next((r for r in replies if r.model == spec), None) or next((r for r in replies if r.pane == pane), None)
         if own and own.state in (DONE, STOPPED) and own.text.strip():
             chat += [{"role": "user", "content": before.prompt}, {"role": "assistant", "content": own.text}]
     return [*chat, {"role": "user", "content": turn.prompt}]
@@ -194,24 +246,24 @@ def chat_before(ws: Workspace, turn: Turn, spec: str, pane: int) -> list[Message
 
 
 def to_markdown(ws: Workspace, conversation: Conversation) -> str:
-    """The way that is shown, as a document."""
+    """Return the current path of a conversation as Markdown."""
     parts = [f"# {conversation.name}\n"]
-    for turn in chat_rows.way_to(ws.db, conversation.head):
+    for turn in chat_rows.path_to(ws.db, conversation.head):
         parts.append(f"## Asked on {exact(turn.at)}\n")
         parts += [f"System prompt: {turn.system}\n"] if turn.system else []
         parts.append(f"{turn.prompt}\n")
         for reply in chat_rows.replies(ws.db, turn.id, turn.version):
-            parts.append(f"### {title_of(reply.model)}\n\n{reply.text}\n")
+            parts.append(f"### {model_title(reply.model)}\n\n{reply.text}\n")
             parts.append(f"*{_facts_line(reply)}*\n")
     return "\n".join(parts)
 
 
 def to_jsonl(ws: Workspace, conversation: Conversation) -> Iterator[str]:
-    """The way that is shown, a line of JSON for each answer in every version: the chat as `messages`, and what is known of it."""
-    for turn in chat_rows.way_to(ws.db, conversation.head):
+    """Yield the current path of a conversation as JSON lines: the `messages` and metadata of each reply in every version."""
+    for turn in chat_rows.path_to(ws.db, conversation.head):
         for version in chat_rows.versions(ws.db, turn.id):
             for reply in chat_rows.replies(ws.db, turn.id, version):
-                chat = [*chat_before(ws, turn, reply.model, reply.pane), {"role": "assistant", "content": reply.text}]
+                chat = [*chat_history(ws, turn, reply.model, reply.pane), {"role": "assistant", "content": reply.text}]
                 about = {
                     "conversation": conversation.name,
                     "turn": turn.id,
@@ -231,47 +283,49 @@ def _facts_line(reply: Reply) -> str:
     return " · ".join([*parts, *([reply.message] if reply.message else [])])
 
 
-# ------------------------------------------------------------------------------------------------------------- at work
+# ------------------------------------------------------------------------------------------------------------- running
 
 
-def _panes(ws: Workspace, specs: Sequence[str]) -> list[Pane]:
+def _panes(ws: Workspace, specs: Sequence[str]) -> list[ResolvedModel]:
     if not specs:
-        raise GlanError("Choose a model to talk to.")
-    if len(specs) > MOST_PANES:
-        raise GlanError(f"At most {MOST_PANES} models can answer side by side; {len(specs)} are chosen.")
-    return [pane_of(ws, spec) for spec in specs]
+        raise GlanError("No model is selected. Select at least one.")
+    if len(specs) > MAX_MODELS:
+        raise GlanError(f"{len(specs)} models are selected. Select at most {MAX_MODELS}.")
+    return [resolve_model(ws, spec) for spec in specs]
 
 
-def _begin(ws: Workspace, turn: Turn, version: int, panes: Sequence[Pane], drawing: SeededDecodingParams, key: str) -> None:
-    """Store what is to be written, and have the model process write it."""
-    settings = server_client.order_turn(
-        panes, [chat_before(ws, turn, pane.spec, n) for n, pane in enumerate(panes)], drawing,
-        Kept(folder=str(ws.folder), turn_id=turn.id, version=version),
+def _begin(
+    ws: Workspace, turn: Turn, version: int, panes: Sequence[ResolvedModel], decoding: SeededDecodingParams, key: str
+) -> None:
+    """Store the pending replies and have the model server generate them."""
+    settings = server_client.create_turn(
+        panes, [chat_history(ws, turn, pane.spec, n) for n, pane in enumerate(panes)], decoding,
+        ReplyTarget(folder=str(ws.folder), turn_id=turn.id, version=version),
     )  # fmt: skip
-    facts = drawing.model_dump()
+    facts = decoding.model_dump()
     begun = [Reply(turn.id, version, n, p.spec, WRITING, "", "", facts, settings.id, time.time()) for n, p in enumerate(panes)]
     with ws.write() as db:
         for reply in begun:
             chat_rows.put_reply(db, reply)
         chat_rows.set_version(db, turn.id, version)
     try:
-        server_client.begin(settings, key)
+        server_client.start_turn(settings, key)
     except GlanError as error:
         _fail(ws, begun, str(error))
 
 
-def _shown(ws: Workspace, turn: Turn) -> Shown:
-    replies, doing = chat_rows.replies(ws.db, turn.id, turn.version), {}
+def _shown(ws: Workspace, turn: Turn) -> TurnView:
+    replies, doing = chat_rows.replies(ws.db, turn.id, turn.version), dict[int, str]()
     if any(reply.state == WRITING for reply in replies):
         replies, doing = _live(ws, turn, replies)
-    return Shown(turn, replies, chat_rows.versions(ws.db, turn.id), chat_rows.siblings(ws.db, turn), doing)
+    return TurnView(turn, replies, chat_rows.versions(ws.db, turn.id), chat_rows.siblings(ws.db, turn), doing)
 
 
 def _live(ws: Workspace, turn: Turn, stored: list[Reply]) -> tuple[list[Reply], dict[int, str]]:
-    """Replies as the model process has them; those that no process knows of are given up."""
-    picture = server_client.look(stored[0].written_by or "")
+    """Return replies with the state from the model server; replies unknown to any server fail."""
+    picture = server_client.turn_state(stored[0].written_by or "")
     if picture is None:
-        again = chat_rows.replies(ws.db, turn.id, turn.version)  # it may just have ended, and be stored
+        again = chat_rows.replies(ws.db, turn.id, turn.version)  # a reply may have ended and been stored just now
         lost = [reply for reply in again if reply.state == WRITING]
         if not lost or (time.time() - min(reply.at for reply in lost) < LOST_SECONDS and _may_still_begin(lost)):
             return again, {}
@@ -285,7 +339,7 @@ def _live(ws: Workspace, turn: Turn, stored: list[Reply]) -> tuple[list[Reply], 
 
 
 def _may_still_begin(lost: list[Reply]) -> bool:
-    """Whether replies have nothing yet: the process may not have been told of them at this moment."""
+    """Return whether no reply has any text: the server may not have received the request yet."""
     return not any(reply.text for reply in lost)
 
 
@@ -301,5 +355,5 @@ def _fail(ws: Workspace, replies: Sequence[Reply], why: str) -> dict[int, Reply]
 def _turn(ws: Workspace, turn_id: int) -> Turn:
     turn = chat_rows.turn(ws.db, turn_id)
     if turn is None:
-        raise GlanError("This turn of the conversation is gone: it was deleted meanwhile.")
+        raise GlanError("The turn was deleted meanwhile. Reload the conversation.")
     return turn

@@ -1,19 +1,19 @@
-"""Questions that a model was never trained on, to ask it: rows that its snapshot held out, with their reference answers."""
+"""Held-out prompts: validation rows of a model's snapshot with their reference answers."""
 
 import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from glan_core.dataset.snapshots import read_snapshot
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import VALIDATION
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
 
-MOST_GROUPS = 12  # of some 2,000 rows, that are looked through: a million rows are never read for a handful
+MOST_GROUPS = 12  # row groups of about 2,000 rows that are searched
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class HeldOutPrompt:
     """A held-out row: its question, the reference answer, and its place in the taxonomy."""
 
     id: str
@@ -22,20 +22,33 @@ class HeldOut:
     taxonomy: tuple[str, ...]
 
 
-def draw(ws: Workspace, snapshot: str, disciplines: Collection[str] | None, number: int, seed: int) -> list[HeldOut]:
-    """Some held-out rows of a snapshot, drawn from parts of it that are drawn, too; of these disciplines, None: of any. Fewer
-    where no more are found. GlanError when there is no such snapshot, or it can't be read."""
+def sample_prompts(
+    ws: Workspace, snapshot: str, disciplines: Collection[str] | None, number: int, seed: int
+) -> list[HeldOutPrompt]:
+    """Sample validation rows of a snapshot from random row groups.
+
+    Args:
+        ws: Workspace.
+        snapshot: Name of the snapshot.
+        disciplines: Discipline IDs; None allows all.
+        number: Number of rows; fewer are returned if no more are found.
+        seed: Sampling seed.
+
+    Raises:
+        GlanError: If the snapshot does not exist or cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import parquet
 
-    taken = read_snapshot(ws, snapshot)
-    if not taken.manifest.rows.get(VALIDATION):
+    source = read_snapshot(ws, snapshot)
+    if not source.manifest.rows.get(VALIDATION):
         return []
-    rng, found = random.Random(seed), []
+    rng = random.Random(seed)
+    found: list[dict] = []
     columns = ["id", "prompt", "completion", "taxonomy", "discipline"]
     try:
-        file = parquet.ParquetFile(taken.file(VALIDATION))
+        file = parquet.ParquetFile(source.file(VALIDATION))
         groups = list(range(file.num_row_groups))
         rng.shuffle(groups)
         for group in groups[:MOST_GROUPS]:
@@ -47,5 +60,5 @@ def draw(ws: Workspace, snapshot: str, disciplines: Collection[str] | None, numb
             if len(found) >= number:
                 break
     except (OSError, pa.ArrowInvalid):
-        raise GlanError(f"The snapshot {snapshot} is damaged: validation.parquet is missing or cannot be read.") from None
-    return [HeldOut(row["id"], row["prompt"], row["completion"], tuple(row["taxonomy"])) for row in found]
+        raise GlanError(f"Snapshot {snapshot} is damaged: validation.parquet is missing or cannot be read.") from None
+    return [HeldOutPrompt(row["id"], row["prompt"], row["completion"], tuple(row["taxonomy"])) for row in found]

@@ -1,14 +1,14 @@
-"""What taught a model this: the training rows that come nearest to an answer. Called in the model process, since hashing words
-imports slow libraries.
+"""Training attribution: the training rows nearest to an answer. Runs in the model server because its imports are slow.
 
-Rows are compared as wholes, question and answer together, by the words that they share (`embedders.Words`): the same measure
-for every workspace, which needs no model. Of a large snapshot only candidates are compared: those whose question lies nearest
-by the stored vectors of words, or else those that share telling words with the answer by the text index.
+Rows are compared as a whole (question and answer) by hashed words (`embedders.WordEmbedder`), which needs no model. For large
+snapshots only candidates are compared: rows whose question is nearest by stored word vectors, or rows that share keywords with
+the answer according to the text index.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glan_core.dataset.snapshot_store import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN
@@ -20,18 +20,27 @@ from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.pair_filter import PairFilter, matching
 
+if TYPE_CHECKING:
+    import numpy as np
+
 SHOWN = 6
-MOST_WHOLE = 4000  # rows of a snapshot that are all compared
+MOST_WHOLE = 4000  # snapshots up to this size are compared completely
 CANDIDATES = 400
-BLOCK = 20_000  # stored vectors that are looked at together
-TELLING = 6  # words of an answer that the text index is asked for
+BLOCK = 20_000  # stored vectors per block
+KEYWORDS = 6  # words of an answer that are looked up in the text index
 COLUMNS = ("id", "prompt", "completion", "taxonomy", "discipline", "subject", "concepts")
 
 
 def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: str) -> dict:
-    """The training rows of a snapshot that come nearest to a prompt with its answer: `rows`, the best first, each with its
-    `similarity` (cosine, 1: the same words) and whether it is still in the workspace (`here`); `measure` says how they were
-    found, `compared` how many rows were looked at, `of` how many there are. GlanError when there is no such snapshot."""
+    """Find the training rows of a snapshot nearest to a prompt and its answer.
+
+    Returns:
+        `rows`, best first, with `similarity` (cosine) and `here` (whether the row is still in the workspace); `measure`, how
+        they were found; `compared`, the number of rows compared; `of`, the number of training rows.
+
+    Raises:
+        GlanError: If the snapshot does not exist.
+    """
     ws = Workspace.open(folder)
     try:
         snapshot = read_snapshot(ws, snapshot_name)
@@ -56,8 +65,8 @@ def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: st
         ws.close()
 
 
-def _candidates(ws: Workspace, asked, text: str) -> tuple[list[str], str]:
-    """The ids of rows that may come near a text, and how they were chosen."""
+def _candidates(ws: Workspace, asked: "np.ndarray", text: str) -> tuple[list[str], str]:
+    """Return the IDs of candidate rows and how they were chosen."""
     stored = vector_store.read_vectors(vector_store.vector_folder(ws, WORDS))
     if stored is not None:
         import numpy as np
@@ -66,22 +75,22 @@ def _candidates(ws: Workspace, asked, text: str) -> tuple[list[str], str]:
         for start in range(0, len(stored), BLOCK):
             (places,), (scores,) = nearest(asked, stored.rows(slice(start, start + BLOCK)), CANDIDATES)
             best = sorted([*best, *zip(scores.tolist(), (places + start).tolist(), strict=True)], reverse=True)[:CANDIDATES]
-        seqs = stored.seqs[np.array([place for _, place in best])].tolist()
-        return homework_rows.pair_ids(ws.db, seqs), f"the {len(best)} rows whose question lies nearest by stored vectors"
+        nearest_seqs = stored.seqs[np.array([place for _, place in best])].tolist()
+        return homework_rows.pair_ids(ws.db, nearest_seqs), f"the {len(best)} rows with the nearest questions by stored vectors"
     seqs: list[int] = []
-    for word in _telling(text):
-        seqs += matching(ws.db, PairFilter(words=word), limit=CANDIDATES // TELLING)
-    return homework_rows.pair_ids(ws.db, list(dict.fromkeys(seqs))), "rows that hold one of the longest words of the answer"
+    for word in _keywords(text):
+        seqs += matching(ws.db, PairFilter(words=word), limit=CANDIDATES // KEYWORDS)
+    return homework_rows.pair_ids(ws.db, list(dict.fromkeys(seqs))), "rows that contain one of the longest words of the answer"
 
 
-def _telling(text: str) -> list[str]:
-    """Long words first: they are rare more often than short ones."""
+def _keywords(text: str) -> list[str]:
+    """Return the longest words, which tend to be rare."""
     words = dict.fromkeys(word.lower() for word in re.findall(r"\w{5,}", text))
-    return sorted(words, key=lambda word: -len(word))[:TELLING]
+    return sorted(words, key=lambda word: -len(word))[:KEYWORDS]
 
 
 def _rows(snapshot: Snapshot, ids: Sequence[str]) -> list[dict]:
-    """Those of some rows that a snapshot trains on."""
+    """Return the given rows that are training rows of a snapshot."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import parquet
@@ -95,5 +104,5 @@ def _rows(snapshot: Snapshot, ids: Sequence[str]) -> list[dict]:
             if pc.any(mask).as_py():
                 found += file.read_row_group(group, columns=list(COLUMNS)).filter(mask).to_pylist()
     except (OSError, pa.ArrowInvalid):
-        raise GlanError(f"The snapshot {snapshot.manifest.name} is damaged: train.parquet cannot be read.") from None
+        raise GlanError(f"Snapshot {snapshot.manifest.name} is damaged: train.parquet cannot be read.") from None
     return found

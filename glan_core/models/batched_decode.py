@@ -1,14 +1,16 @@
-"""Writing answers with a loaded model: several panes as one batch, each with its own weights, seed, length and end.
+"""Batched decoding: generates several answers as one batch, each with its own adapter, seed, length and stop condition.
 
-Runs in the model process only. The rows of a batch differ by `adapter_names`, never by switching adapters on and off, which
-would change what is written beside them. Drawing is by the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014, arXiv
-1411.0030): argmax(log p - log E) with E ~ Exp(1) is a draw from p. Each row has a generator of its own for E, so that a seed
-gives the same answer whoever is asked beside it.
+Used in the model server only. Rows of a batch select their adapter by `adapter_names`; switching adapters on and off would
+affect rows generated concurrently. Sampling uses the Gumbel-max trick: argmax(log p - log E) with E ~ Exp(1) is a sample from
+p. Each row draws E from its own generator, so a seed gives the same answer regardless of the other rows.
+
+Source: Gumbel, 1954; Maddison et al., 2014, arXiv 1411.0030.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
@@ -16,34 +18,49 @@ from transformers import LogitsProcessor, StoppingCriteria
 from glan_core.models.model_specs import SeededDecodingParams
 from glan_core.teachers.contract import Message
 
-UNFINISHED = "\ufffd"  # what the first bytes of a character decode to
-LONGEST_CHARACTER = 4  # bytes, so at most as many tokens
-LOOK_BACK = 6  # tokens that are decoded again, so that spaces between words come out right
+UNFINISHED = "\ufffd"  # decoded from an incomplete UTF-8 sequence
+LONGEST_CHARACTER = 4  # bytes, hence at most as many tokens
+LOOK_BACK = 6  # tokens decoded again, so that spaces between words are correct
 
 
 @dataclass
-class Row:
-    """One answer as it is written. `say` gets each new piece of text; `unwanted` says that nobody wants more of it;
-    `ended` is called at its end."""
+class DecodingRow:
+    """One answer while it is generated.
+
+    Attributes:
+        tokens: Prompt tokens.
+        adapter: Adapter name, None if the model has no adapters.
+        tokenizer: Tokenizer of the model.
+        ends: EOS token IDs.
+        limit: Maximum number of new tokens.
+        seed: Sampling seed.
+        on_text: Called with each new piece of text.
+        should_stop: Returns True to stop generation.
+        on_end: Called when the answer ends.
+        written: Generated tokens.
+        finish: 'stop', 'length', 'stopped' or 'failed'; '' while generating.
+        first_at: Time of the first token (monotonic).
+        ended_at: Time of the end (monotonic).
+    """
 
     tokens: list[int]
     adapter: str | None
-    tokenizer: object
+    tokenizer: Any
     ends: frozenset[int]
     limit: int
     seed: int
-    say: Callable[[str], None]
-    unwanted: Callable[[], bool] = lambda: False
-    ended: Callable[[], None] = lambda: None
+    on_text: Callable[[str], None]
+    should_stop: Callable[[], bool] = lambda: False
+    on_end: Callable[[], None] = lambda: None
     written: list[int] = field(default_factory=list)
     finish: str = ""
     first_at: float = 0.0
     ended_at: float = 0.0
-    _said_to: int = 0
+    _sent_to: int = 0
     _read_from: int = 0
 
-    def take(self, token: int) -> None:
-        """One more token: say what it adds, or see that it was the last."""
+    def add_token(self, token: int) -> None:
+        """Add a token: emit its text, or end the answer."""
         if self.finish:
             return
         now = time.monotonic()
@@ -52,121 +69,138 @@ class Row:
             self.end("stop", now)
             return
         self.written.append(token)
-        self._say_new()
+        self._emit()
         if len(self.written) >= self.limit:
             self.end("length", now)
-        elif self.unwanted():
+        elif self.should_stop():
             self.end("stopped", now)
 
     def end(self, finish: str, now: float | None = None) -> None:
-        """No more tokens; half a character that was held back is said."""
+        """End the answer and emit an incomplete character that was held back."""
         if not self.finish:
-            self._say_new(last=True)
+            self._emit(last=True)
             self.finish, self.ended_at = finish, now or time.monotonic()
-            self.ended()
+            self.on_end()
 
-    def _say_new(self, last: bool = False) -> None:
-        before = self._text(self.written[self._read_from : self._said_to])
+    def _emit(self, *, last: bool = False) -> None:
+        before = self._text(self.written[self._read_from : self._sent_to])
         text = self._text(self.written[self._read_from :])
-        held_back = len(self.written) - self._said_to
+        held_back = len(self.written) - self._sent_to
         if len(text) <= len(before) or (text.endswith(UNFINISHED) and not last and held_back < LONGEST_CHARACTER):
             return
-        self.say(text[len(before) :])
-        self._said_to = len(self.written)
-        self._read_from = max(self._read_from, self._said_to - LOOK_BACK)
+        self.on_text(text[len(before) :])
+        self._sent_to = len(self.written)
+        self._read_from = max(self._read_from, self._sent_to - LOOK_BACK)
 
     def _text(self, tokens: list[int]) -> str:
         return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False) if tokens else ""
 
 
-class HandOn(StoppingCriteria):
-    """Hands each row its new token, and says which rows have ended. It stands where a streamer would: one that waits for its
-    end hangs for ever when `generate` raises."""
+class TokenDispatcher(StoppingCriteria):
+    """Passes each row its new token and reports which rows have ended.
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    It replaces a streamer, whose reader would wait forever if `generate` raises.
+    """
+
+    def __init__(self, rows: Sequence[DecodingRow]) -> None:
         self._rows = rows
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: object) -> torch.BoolTensor:
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: Any) -> torch.BoolTensor:
+        """Pass on the new tokens; return the rows that have ended."""
         for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
-            row.take(token)
-        return torch.tensor([bool(row.finish) for row in self._rows], device=input_ids.device)
+            row.add_token(token)
+        ended: Any = torch.tensor([bool(row.finish) for row in self._rows], device=input_ids.device)
+        return ended
 
 
-class Draw(LogitsProcessor):
-    """Turns scores so that their largest is a draw at a temperature from the likeliest tokens that share `top_p`."""
+class GumbelSampler(LogitsProcessor):
+    """Perturbs logits so that their argmax is a temperature and top-p sample."""
 
-    def __init__(self, rows: Sequence[Row], drawing: SeededDecodingParams) -> None:
-        self._drawing = drawing
+    def __init__(self, rows: Sequence[DecodingRow], decoding: SeededDecodingParams) -> None:
+        self._decoding = decoding
         self._generators = [torch.Generator().manual_seed(row.seed) for row in rows]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        scores = scores / self._drawing.temperature
-        if self._drawing.top_p < 1:
-            best, places = scores.sort(dim=-1, descending=True)
+        """Return the perturbed logits, `(rows, vocabulary)`."""
+        logits: Any = scores / self._decoding.temperature
+        if self._decoding.top_p < 1:
+            best, places = logits.sort(dim=-1, descending=True)
             shares = best.softmax(dim=-1)
-            unlikely = shares.cumsum(dim=-1) - shares >= self._drawing.top_p
-            scores = scores.masked_fill(unlikely.scatter(-1, places, unlikely), -torch.inf)
-        noise = torch.stack([torch.empty(scores.shape[-1]).exponential_(generator=g) for g in self._generators])
-        return scores - noise.log().to(scores.device)
+            unlikely = shares.cumsum(dim=-1) - shares >= self._decoding.top_p
+            logits = logits.masked_fill(unlikely.scatter(-1, places, unlikely), -torch.inf)
+        noise = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=g) for g in self._generators])
+        return logits - noise.log().to(logits.device)
 
 
-def write(model, rows: Sequence[Row], drawing: SeededDecodingParams) -> None:
-    """Write the answers of all rows at once; each has its end whatever happens. `model` is a peft model where a row names an
-    adapter, '__base__' for none."""
+def decode_batch(model: Any, rows: Sequence[DecodingRow], decoding: SeededDecodingParams) -> None:
+    """Generate the answers of all rows as one batch; every row ends, even if generation fails.
+
+    Args:
+        model: Model; a PEFT model if rows name an adapter ('__base__' selects the base).
+        rows: Answers to generate.
+        decoding: Temperature and top-p.
+    """
     width = max(len(row.tokens) for row in rows)
     ids = torch.tensor([[0] * (width - len(row.tokens)) + row.tokens for row in rows], device=model.device)
     seen = torch.tensor([[0] * (width - len(row.tokens)) + [1] * len(row.tokens) for row in rows], device=model.device)
-    of = {} if rows[0].adapter is None else {"adapter_names": [row.adapter for row in rows]}
-    draw = {"logits_processor": [Draw(rows, drawing)]} if drawing.temperature > 0 else {}
+    adapters = {} if rows[0].adapter is None else {"adapter_names": [row.adapter for row in rows]}
+    sampler = {"logits_processor": [GumbelSampler(rows, decoding)]} if decoding.temperature > 0 else {}
     ends = sorted(set().union(*(row.ends for row in rows)))
     try:
         with torch.inference_mode():
             model.generate(
                 input_ids=ids, attention_mask=seen, do_sample=False, max_new_tokens=max(row.limit for row in rows),
-                pad_token_id=ends[0] if ends else 0, stopping_criteria=[HandOn(rows)], **draw, **of,
+                pad_token_id=ends[0] if ends else 0, stopping_criteria=[TokenDispatcher(rows)], **sampler, **adapters,
             )  # fmt: skip
     finally:
         for row in rows:
             row.end("failed")
 
 
-class TooLong(Exception):
-    """A chat that leaves a model no room for an answer: `tokens` long, where it takes `most`."""
+class PromptTooLong(Exception):
+    """Raised if a prompt leaves no room for an answer: it has `tokens` tokens, and the context has `most`."""
 
     def __init__(self, tokens: int, most: int) -> None:
-        super().__init__(f"{tokens:,} tokens long, and the model takes {most:,}")
+        super().__init__(f"The prompt has {tokens:,} tokens, and the context of the model is {most:,}.")
         self.tokens, self.most = tokens, most
 
 
-def row_of(
-    model, tokenizer, chat: Sequence[Message], drawing: SeededDecodingParams, say: Callable[[str], None] = lambda text: None,
-    unwanted: Callable[[], bool] = lambda: False,
-) -> Row:  # fmt: skip
-    """An answer to a chat that is to be written, by the model without an adapter until the row names one. TooLong where there is
-    no room for it."""
+def create_row(
+    model: Any,
+    tokenizer: Any,
+    chat: Sequence[Message],
+    decoding: SeededDecodingParams,
+    on_text: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> DecodingRow:
+    """Create the row for an answer to a chat, without an adapter.
+
+    Raises:
+        TooLong: If the prompt leaves no room for an answer.
+    """
     tokens, most = prompt_tokens(tokenizer, chat), getattr(model.config, "max_position_embeddings", None) or 2**31
     if len(tokens) >= most:
-        raise TooLong(len(tokens), most)
+        raise PromptTooLong(len(tokens), most)
     ends = model.generation_config.eos_token_id
     ends = frozenset(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
-    limit = min(drawing.max_tokens, most - len(tokens))
-    return Row(tokens, None, tokenizer, ends, limit, drawing.seed, say, unwanted)
+    limit = min(decoding.max_tokens, most - len(tokens))
+    return DecodingRow(tokens, None, tokenizer, ends, limit, decoding.seed, on_text, should_stop)
 
 
-def prompt_tokens(tokenizer, chat: Sequence[Message]) -> list[int]:
-    """A chat as tokens, in the tokenizer's own template, or in a plain one where it has none."""
+def prompt_tokens(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
+    """Tokenize a chat with the tokenizer's chat template, or a plain one if it has none."""
     if not tokenizer.chat_template:
         text = "".join(f"### {m['role'].capitalize()}:\n{m['content']}\n\n" for m in chat) + "### Assistant:\n"
         return tokenizer(text)["input_ids"]
     try:
         text = _templated(tokenizer, chat)
-    except Exception:  # templates raise what they like where they know no system prompt
+    except Exception:  # some templates raise for system prompts
         if chat[0]["role"] != "system":
             raise
-        first = {"role": "user", "content": f"{chat[0]['content']}\n\n{chat[1]['content']}"}
+        first: Message = {"role": "user", "content": f"{chat[0]['content']}\n\n{chat[1]['content']}"}
         text = _templated(tokenizer, [first, *chat[2:]])
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def _templated(tokenizer, chat: Sequence[Message]) -> str:
+def _templated(tokenizer: Any, chat: Sequence[Message]) -> str:
     return tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True)

@@ -1,4 +1,4 @@
-"""Taking a tuned model away: to a folder, or to the Hugging Face Hub; weights, tokenizer and a card."""
+"""Model export: writes a tuned model with tokenizer and card to a folder, or uploads it to the Hugging Face Hub."""
 
 import json
 import shutil
@@ -19,39 +19,49 @@ from glan_core.workspace.output_paths import check_output
 
 
 def export_model(ws: Workspace, settings: ModelExportSettings, progress: Progress) -> str:
-    """Copy a model to a folder, send it to the Hub, or both; what was done, in a sentence. GlanError when the folder is there
-    already or can't be written, or the Hub does not take it."""
+    """Export a model to a folder, to the Hub, or both.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If the folder exists or cannot be written, the Hub rejects the upload, or no destination is set.
+    """
     model = tuned_model_store.read_model(ws, settings.model)
-    said = []
+    messages = []
     if settings.path:
         target = Path(settings.path).expanduser()
         check_target(ws, target)
         progress.step("model copied", 0, 1)
         with atomic_output(target, folder=True, mark=progress.run_id) as new:
             write_model_folder(ws, model, new, settings.license)
-        said.append(f"Wrote {model.name} to {target}.")
+        messages.append(f"Wrote {model.name} to {target}.")
     if settings.repo:
         hub.check_login()
-        progress.step("model sent", 0, 1)
+        progress.step("model uploaded", 0, 1)
         with tempfile.TemporaryDirectory(prefix="glan-hub-", dir=ws.folder) as scratch:
             write_model_folder(ws, model, Path(scratch), settings.license)
-            _forget_place(model, Path(scratch))
+            _remove_local_paths(model, Path(scratch))
             address = hub.push(Path(scratch), settings.repo, private=settings.private, title=model.name, kind="model")
-        said.append(f"Sent {model.name} to {address}.")
-    if not said:
-        raise GlanError("Say where the model is to go: a folder, the Hub, or both.")
-    return " ".join(said)
+        messages.append(f"Uploaded {model.name} to {address}.")
+    if not messages:
+        raise GlanError("No destination given. Set a folder (path), a Hub model (repo), or both.")
+    return " ".join(messages)
 
 
 def check_target(ws: Workspace, target: Path) -> None:
-    """Make sure that a model may be copied to a folder. GlanError when it exists, or lies among a workspace's own files."""
+    """Check that a model may be exported to a folder.
+
+    Raises:
+        GlanError: If the folder exists, its parent does not, or it lies among the files of a workspace.
+    """
     if target.exists() or not target.parent.is_dir():
-        raise GlanError(f"{target} can't be written: name a new folder in one that exists.")
+        raise GlanError(f"{target} cannot be written. Choose a new folder in an existing one.")
     check_output(ws, target)
 
 
 def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, license: str | None = None) -> None:
-    """Put weights, tokenizer and card of a model into a folder that is there."""
+    """Write weights, tokenizer and card of a model to an existing folder."""
     try:
         manifest = read_snapshot(ws, model.snapshot).manifest
     except GlanError:
@@ -60,8 +70,8 @@ def write_model_folder(ws: Workspace, model: TunedModel, folder: Path, license: 
     (folder / "README.md").write_text(model_card(model, manifest, license), "utf-8")
 
 
-def _forget_place(model: TunedModel, folder: Path) -> None:
-    """Name an adapter's base as others may read it: where it lies on this machine is of no use to them."""
+def _remove_local_paths(model: TunedModel, folder: Path) -> None:
+    """Replace the local path of an adapter's base model by its name."""
     file = folder / "adapter_config.json"
     if file.exists():
         config = json.loads(file.read_text("utf-8")) | {"base_model_name_or_path": model.base_name}

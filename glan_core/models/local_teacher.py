@@ -1,10 +1,11 @@
-"""The teacher on this machine: a causal language model through transformers, asked in small batches."""
+"""Local teacher: a causal language model through transformers, with batched requests."""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError
 
@@ -12,9 +13,9 @@ BATCH = 8
 
 
 class LocalTeacher:
-    """Loads `path_or_name` (a folder, or a name on the model hub) when first asked; safetensors only, no remote code.
+    """Loads a model from a folder or the Hub on first use; safetensors only, no remote code.
 
-    Requests that wait at the same time and are sampled alike are answered as one batch.
+    Concurrent requests with the same decoding parameters are answered as one batch.
     """
 
     def __init__(self, path_or_name: str) -> None:
@@ -23,24 +24,24 @@ class LocalTeacher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-teacher")
         self._waiting: list[tuple[Sequence[Message], DecodingParams, asyncio.Future]] = []
         self._pump: asyncio.Task | None = None
-        self._model = self._tokenizer = None
+        self._loaded: tuple[Any, Any] | None = None  # model and tokenizer
 
-    async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
-        """See Teacher."""
+    async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
+        """Return the reply to a chat; see `Teacher`."""
         future: asyncio.Future = asyncio.get_running_loop().create_future()
-        self._waiting.append((messages, sampling, future))
+        self._waiting.append((messages, decoding, future))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._answer_waiting())
         return await future
 
     async def _answer_waiting(self) -> None:
         while self._waiting:
-            sampling = self._waiting[0][1]
-            batch = [item for item in self._waiting if item[1] == sampling][:BATCH]
+            decoding = self._waiting[0][1]
+            batch = [item for item in self._waiting if item[1] == decoding][:BATCH]
             self._waiting = [item for item in self._waiting if item not in batch]
             chats = [messages for messages, _, _ in batch]
             try:
-                replies = await asyncio.get_running_loop().run_in_executor(self._thread, self._generate, chats, sampling)
+                replies = await asyncio.get_running_loop().run_in_executor(self._thread, self._generate, chats, decoding)
             except Exception as error:
                 for _, _, future in batch:
                     future.set_exception(error)
@@ -49,73 +50,77 @@ class LocalTeacher:
                 if not future.done():
                     future.set_result(reply)
 
-    def _load(self) -> None:
-        if self._model is not None:
-            return
+    def _load(self) -> tuple[Any, Any]:
+        """Return the model and its tokenizer, loaded on first use."""
+        if self._loaded is not None:
+            return self._loaded
         try:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(self.path_or_name, trust_remote_code=False, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(
+            tokenizer: Any = AutoTokenizer.from_pretrained(self.path_or_name, trust_remote_code=False, padding_side="left")
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 self.path_or_name, trust_remote_code=False, use_safetensors=True, dtype="auto"
             )
         except (OSError, ValueError, ImportError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise TeacherError(
-                f"The model {self.path_or_name!r} cannot be loaded: {first[:200]} Give a folder that holds config, tokenizer "
-                "and safetensors weights, or a name that the model hub knows."
+                f"Model {self.path_or_name!r} cannot be loaded: {first[:200]} Use a folder with config, tokenizer and "
+                "safetensors weights, or a Hub model ID."
             ) from None
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model, self._tokenizer = model.to(device).eval(), tokenizer
+        self._loaded = model.to(device).eval(), tokenizer
+        return self._loaded
 
     def _text(self, messages: Sequence[Message]) -> str:
-        """The chat in the model's own template, or in a plain one where it has none."""
-        if self._tokenizer.chat_template:
-            return self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        """Render a chat in the model's chat template, or a plain one if it has none."""
+        _, tokenizer = self._load()
+        if tokenizer.chat_template:
+            return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
         return "".join(f"### {m['role'].capitalize()}:\n{m['content']}\n\n" for m in messages) + "### Assistant:\n"
 
-    def _generate(self, chats: Sequence[Sequence[Message]], sampling: DecodingParams) -> list[Reply]:
+    def _generate(self, chats: Sequence[Sequence[Message]], decoding: DecodingParams) -> list[Reply]:
         import torch
 
-        self._load()
+        model, tokenizer = self._load()
         texts = [self._text(chat) for chat in chats]
-        special = not self._tokenizer.chat_template  # a chat template writes its own
-        batch = self._tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=special).to(self._model.device)
+        special = not tokenizer.chat_template  # chat templates add their own special tokens
+        batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=special).to(model.device)
         with torch.inference_mode():
-            output = self._model.generate(**batch, **self._options(sampling))
+            output = model.generate(**batch, **self._options(decoding))
         width = batch["input_ids"].shape[1]
         return [
-            self._reply(row[width:], int(mask.sum()), sampling)
+            self._reply(row[width:], int(mask.sum()), decoding)
             for row, mask in zip(output, batch["attention_mask"], strict=True)
         ]
 
-    def _options(self, sampling: DecodingParams) -> dict:
-        drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
-        return {
-            "max_new_tokens": sampling.max_tokens, "pad_token_id": self._tokenizer.pad_token_id,
-            **(drawn if sampling.temperature > 0 else {"do_sample": False}),
-        }  # fmt: skip
+    def _options(self, decoding: DecodingParams) -> dict[str, Any]:
+        _, tokenizer = self._load()
+        options: dict[str, Any] = {"do_sample": False}
+        if decoding.temperature > 0:
+            options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
+        return options | {"max_new_tokens": decoding.max_tokens, "pad_token_id": tokenizer.pad_token_id}
 
-    def _reply(self, tokens, tokens_in: int, sampling: DecodingParams) -> Reply:
-        ends = self._model.generation_config.eos_token_id
+    def _reply(self, tokens: Any, tokens_in: int, decoding: DecodingParams) -> Reply:
+        model, tokenizer = self._load()
+        ends = model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         ids = tokens.tolist()
         length = next((n for n, token in enumerate(ids) if token in ends), None)
-        finish = "length" if length is None and len(ids) >= sampling.max_tokens else "stop"
+        finish = "length" if length is None and len(ids) >= decoding.max_tokens else "stop"
         length = len(ids) if length is None else length
-        return Reply(self._tokenizer.decode(ids[:length], skip_special_tokens=True), finish, tokens_in, length)
+        return Reply(tokenizer.decode(ids[:length], skip_special_tokens=True), finish, tokens_in, length)
 
-    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
-        """See Teacher. Streams, like batches, are answered one after another."""
+    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncIterator[str | Reply]:
+        """Yield the pieces of the reply, then the reply; see `Teacher`. Streams run one after another, like batches."""
         from transformers import TextIteratorStreamer
 
-        loop, unwanted = asyncio.get_running_loop(), threading.Event()
-        await loop.run_in_executor(self._thread, self._load)
-        streamer = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
-        writing = loop.run_in_executor(self._thread, self._write, messages, sampling, streamer, unwanted)
+        loop, stop = asyncio.get_running_loop(), threading.Event()
+        _, tokenizer = await loop.run_in_executor(self._thread, self._load)
+        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        writing = loop.run_in_executor(self._thread, self._write, messages, decoding, streamer, stop)
         written, pieces = "", iter(streamer)
         try:
             while (piece := await loop.run_in_executor(None, next, pieces, None)) is not None:
@@ -124,27 +129,27 @@ class LocalTeacher:
                     yield piece
             yield replace(await writing, text=written)
         finally:
-            unwanted.set()
+            stop.set()
 
-    def _write(self, messages: Sequence[Message], sampling: DecodingParams, streamer, unwanted: threading.Event) -> Reply:
-        """Generate into a streamer, which is ended whatever happens: who reads it would else wait for ever."""
+    def _write(self, messages: Sequence[Message], decoding: DecodingParams, streamer: Any, stop: threading.Event) -> Reply:
+        """Generate into a streamer and always end it, because its reader waits for the end."""
         import torch
 
-        def stop(input_ids, scores, **_) -> torch.Tensor:
-            return torch.full((len(input_ids),), unwanted.is_set(), device=input_ids.device)
+        def stopping(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+            return torch.full((len(input_ids),), stop.is_set(), device=input_ids.device)
 
         try:
-            special = not self._tokenizer.chat_template
-            batch = self._tokenizer(self._text(messages), return_tensors="pt", add_special_tokens=special)
-            batch = batch.to(self._model.device)
+            model, tokenizer = self._load()
+            special = not tokenizer.chat_template
+            batch = tokenizer(self._text(messages), return_tensors="pt", add_special_tokens=special).to(model.device)
             with torch.inference_mode():
-                output = self._model.generate(**batch, streamer=streamer, stopping_criteria=[stop], **self._options(sampling))
+                output = model.generate(**batch, streamer=streamer, stopping_criteria=[stopping], **self._options(decoding))
             width = batch["input_ids"].shape[1]
-            return self._reply(output[0][width:], width, sampling)
+            return self._reply(output[0][width:], width, decoding)
         finally:
             streamer.end()
 
     async def close(self) -> None:
-        """Free the model and its thread."""
-        self._model = self._tokenizer = None
+        """Release the model and its thread."""
+        self._loaded = None
         self._thread.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""How much memory is free for weights, and which number format suits this machine. In the model process only."""
+"""Free memory for weights, and the dtype that suits this machine. Used in the model server only."""
 
 import time
 from functools import cache
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
-PROBES = 8  # products that are timed
-SIDE = 1024  # of the square matrix in them
+PROBES = 8  # products per benchmark
+SIDE = 1024  # of the square matrix
 
 
 def device() -> str:
-    """Where models run: 'cuda' where there is a GPU, else 'cpu'."""
+    """Return 'cuda' if there is a GPU, else 'cpu'."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def free_bytes() -> int:
-    """Bytes that a model may still take: of the GPU, or of this machine or its container, whichever is less."""
+    """Return the bytes a model may still use: of the GPU, or the smaller of machine and container memory."""
     if device() == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info()[0]
@@ -26,7 +26,7 @@ def free_bytes() -> int:
 
 
 def _left_in_container() -> int:
-    """What a control group still allows, without what it only caches."""
+    """Return the memory left in the control group, not counting reclaimable cache."""
     group = Path("/sys/fs/cgroup")
     try:
         most = (group / "memory.max").read_text().strip()
@@ -39,16 +39,16 @@ def _left_in_container() -> int:
 
 @cache
 def threads() -> int:
-    """How many threads may compute: as many as there are cores, or OMP_NUM_THREADS. To be asked before it is changed."""
+    """Return the number of compute threads: cores, or OMP_NUM_THREADS. Call it before changing the number."""
     return torch.get_num_threads()
 
 
 @cache
-def half_is_slow() -> bool:
-    """Whether this processor multiplies bfloat16 slower than float32, by a probe: it does where it has no instructions for it."""
+def bfloat16_is_slow() -> bool:
+    """Return whether this CPU multiplies bfloat16 slower than float32, from a benchmark."""
     if device() == "cuda":
         return False
-    taken = {}
+    seconds = {}
     for kind in (torch.float32, torch.bfloat16):
         matrix, vector = torch.ones(SIDE, SIDE, dtype=kind), torch.ones(1, SIDE, dtype=kind)
         best = torch.inf
@@ -56,5 +56,5 @@ def half_is_slow() -> bool:
             start = time.perf_counter()
             vector @ matrix
             best = min(best, time.perf_counter() - start)
-        taken[kind] = best
-    return taken[torch.bfloat16] > taken[torch.float32]
+        seconds[kind] = best
+    return seconds[torch.bfloat16] > seconds[torch.float32]

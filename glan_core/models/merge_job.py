@@ -1,6 +1,7 @@
-"""Merging an adapter into its base: a whole model that needs no peft, and loses nothing but the choice to take it off again."""
+"""Merge job: merges a LoRA adapter into its base model, giving a full model that does not need PEFT."""
 
 import time
+from typing import Any
 
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted, size
@@ -11,27 +12,33 @@ from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace
 
 
-def merge(ws: Workspace, settings: MergeSettings, progress: Progress) -> str:
-    """Make a whole model of a tuned one's base and adapter, under a name of its own; the adapter stays. One sentence.
+def merge_adapter(ws: Workspace, settings: MergeSettings, progress: Progress) -> str:
+    """Merge the adapter of a tuned model into its base, stored under a new name; the adapter is kept.
 
-    GlanError when the model has no adapter, the name is taken, or the base can't be loaded.
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If the model has no adapter, the new name exists, or the base cannot be loaded.
     """
     model = tuned_model_store.read_model(ws, settings.model)
     if model.form != "adapter":
-        raise GlanError(f"{quoted(settings.model)} is a whole model already: there is no adapter to merge.")
-    target = tuned_model_store.folder_of(ws, settings.name)
+        raise GlanError(f"Model {quoted(settings.model)} is a full model and has no adapter to merge.")
+    target = tuned_model_store.model_folder(ws, settings.name)
     if target.exists():
-        raise GlanError(f"There is already a model {quoted(settings.name)}: choose another name.")
+        raise GlanError(f"Model {quoted(settings.name)} already exists. Choose another name.")
     progress.step("weights merged", 0, 1)
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        base = AutoModelForCausalLM.from_pretrained(model.base, trust_remote_code=False, use_safetensors=True, dtype="auto")
+        base: Any = AutoModelForCausalLM.from_pretrained(
+            model.base, trust_remote_code=False, use_safetensors=True, dtype="auto"
+        )
     except (OSError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-        raise GlanError(f"The base {model.base} can't be loaded: {first}.") from None
-    merged = PeftModel.from_pretrained(base, model.weights(ws)).merge_and_unload()
+        raise GlanError(f"Base model {model.base} cannot be loaded: {first}.") from None
+    merged: Any = PeftModel.from_pretrained(base, str(model.weights(ws))).merge_and_unload()
     merged.config.use_cache = True
     with atomic_output(target, folder=True, mark=progress.run_id) as new:
         merged.save_pretrained(new / tuned_model_store.WEIGHTS)
@@ -39,9 +46,9 @@ def merge(ws: Workspace, settings: MergeSettings, progress: Progress) -> str:
             new / tuned_model_store.WEIGHTS
         )
         whole = model.model_copy(update={
-            "name": settings.name, "form": "full", "merged_from": model.name, "bytes": tuned_model_store.bytes_of(new / tuned_model_store.WEIGHTS),
+            "name": settings.name, "form": "full", "merged_from": model.name, "bytes": tuned_model_store.folder_size(new / tuned_model_store.WEIGHTS),
             "weights_hash": tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), "run_id": progress.run_id, "created_at": time.time(),
         })  # fmt: skip
         (new / tuned_model_store.FILE).write_text(whole.model_dump_json(indent=1), "utf-8")
     progress.step("weights merged", 1, 1)
-    return f"Merged {model.name} into {settings.name}: a whole model of {size(whole.bytes)}."
+    return f"Merged {model.name} into {settings.name}, a full model of {size(whole.bytes)}."

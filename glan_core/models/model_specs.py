@@ -1,5 +1,4 @@
-"""What can be talked to, and by which name: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL`, `openai:MODEL@ADDRESS` or
-`scripted`."""
+"""Model specifications: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL`, `openai:MODEL@ADDRESS` or `scripted`."""
 
 import json
 from pathlib import Path
@@ -13,15 +12,24 @@ from glan_core.settings import Settings
 from glan_core.teachers.http_teacher import endpoint
 from glan_core.workspace import Workspace
 
-MOST_PANES = 4
+MAX_MODELS = 4
 SCRIPTED = "scripted"
 FORMS = "tuned:NAME, base:NAME, local:PATH, openai:MODEL, openai:MODEL@ADDRESS or scripted"
 
 
-class Pane(Settings):
-    """One model that answers. Either weights: `base` is a folder or hub name, `adapter` the folder of a LoRA adapter to it or
-    '', `tokenizer` the folder whose tokenizer and chat template are used; or a `teacher` at `base_url`. `snapshot` is what a
-    tuned model learned from, `said_hash` what is noted of its weights since then."""
+class ResolvedModel(Settings):
+    """A model resolved from its specification: either local weights or a teacher endpoint.
+
+    Attributes:
+        spec: The specification.
+        base: Folder or Hub ID of the weights, '' for a teacher.
+        adapter: Folder of a LoRA adapter, '' for none.
+        tokenizer: Folder of the tokenizer and chat template, '' for that of the base.
+        teacher: Teacher specification, '' for local weights.
+        base_url: Endpoint of the teacher.
+        snapshot: Snapshot that a tuned model was trained on.
+        said_hash: Weights hash recorded after training.
+    """
 
     spec: str
     base: str = ""
@@ -34,8 +42,10 @@ class Pane(Settings):
 
 
 class SeededDecodingParams(Settings):
-    """How answers are drawn. Temperature 0 takes the likeliest token; the same `seed` repeats an answer of local weights
-    (endpoints draw on their own)."""
+    """Decoding parameters.
+
+    Temperature 0 is greedy decoding. The same `seed` reproduces an answer of local weights; endpoints do their own sampling.
+    """
 
     temperature: float = Field(0.7, ge=0, le=5, title="Temperature", description="Sampling temperature; 0 is greedy decoding.")
     top_p: float = Field(0.95, gt=0, le=1, title="Top-p", description="Nucleus sampling threshold.")
@@ -45,8 +55,8 @@ class SeededDecodingParams(Settings):
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of sampling; endpoints sample with their own.")
 
 
-class Kept(Settings):
-    """Where the model process stores what it writes: a turn's version in the workspace of a folder."""
+class ReplyTarget(Settings):
+    """Where the model server stores replies: a version of a turn in the workspace in `folder`."""
 
     folder: str
     turn_id: int
@@ -54,76 +64,86 @@ class Kept(Settings):
 
 
 class TurnSettings(Settings):
-    """Something to be answered by one to four panes at once, each with the chat as it sees it. `id` is how it is asked about."""
+    """A request to answer with one to four models at once, each with its own view of the chat.
+
+    Attributes:
+        id: ID of the request.
+        panes: Models.
+        chats: Chat of each model.
+        decoding: Decoding parameters.
+        kept: Where replies are stored, None to return them only.
+    """
 
     id: str
-    panes: tuple[Pane, ...] = Field(min_length=1, max_length=MOST_PANES)
+    panes: tuple[ResolvedModel, ...] = Field(min_length=1, max_length=MAX_MODELS)
     chats: tuple[tuple[dict[Literal["role", "content"], str], ...], ...]
-    drawing: SeededDecodingParams = SeededDecodingParams()
-    kept: Kept | None = None
+    decoding: SeededDecodingParams = SeededDecodingParams()
+    kept: ReplyTarget | None = None
     kind: Literal["turn"] = "turn"
 
 
-def pane_of(ws: Workspace, spec: str) -> Pane:
-    """The pane that a name stands for; GlanError when it has no known form, the address can't be one, or there is no such model
-    in the workspace.
+def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
+    """Resolve a model specification.
 
-    A base is asked in the template of the model that was made from it, so that both get the same prompt.
+    A base model is prompted with the chat template of the model tuned from it, so that both get the same prompt.
+
+    Raises:
+        GlanError: If the specification is invalid or the workspace has no such model.
     """
     kind, _, name = spec.strip().partition(":")
     name = name.strip()
     if spec == SCRIPTED:
-        return Pane(spec=spec, teacher=spec)
+        return ResolvedModel(spec=spec, teacher=spec)
     if kind == "openai" and name:
-        model, address = _endpoint(name)
-        return Pane(spec=spec, teacher=f"openai:{model}", base_url=endpoint(address or None))
+        model_name, address = _endpoint(name)
+        return ResolvedModel(spec=spec, teacher=f"openai:{model_name}", base_url=endpoint(address or None))
     if kind == "local" and name:
         return _local(spec, name)
     if kind not in ("tuned", "base") or not name:
-        raise GlanError(f"{spec!r} names no model to talk to: use {FORMS}.")
+        raise GlanError(f"{spec!r} is not a model specification. Use {FORMS}.")
     model = read_model(ws, name)
     weights, base = str(model.weights(ws)), model.base_path(ws)
     known = {"spec": spec, "tokenizer": weights, "snapshot": model.snapshot}
     if kind == "base":
-        return Pane(base=base, **known)
+        return ResolvedModel(base=base, **known)
     if model.form == "adapter":
-        return Pane(base=base, adapter=weights, said_hash=model.weights_hash, **known)
-    return Pane(base=weights, said_hash=model.weights_hash, **known)
+        return ResolvedModel(base=base, adapter=weights, said_hash=model.weights_hash, **known)
+    return ResolvedModel(base=weights, said_hash=model.weights_hash, **known)
 
 
-def specs_of(ws: Workspace) -> list[str]:
-    """What of a workspace can be talked to, the newest tuned model first, each with its base."""
+def list_specs(ws: Workspace) -> list[str]:
+    """Return the specifications of the workspace's models, newest tuned model first, each with its base."""
     return [f"{kind}:{model.name}" for model in list_models(ws) for kind in ("tuned", "base")]
 
 
-def title_of(spec: str) -> str:
-    """A pane's name for people."""
+def model_title(spec: str) -> str:
+    """Return the display name of a model."""
     kind, _, name = spec.partition(":")
     if kind == "local":
         name = Path(name).name or name
     if kind == "openai":
         name = _endpoint(name)[0]
-    words = {"tuned": name, "base": f"{name} before tuning", "local": name, "openai": name}
+    words = {"tuned": name, "base": f"{name} (base)", "local": name, "openai": name}
     return words.get(kind, "Scripted teacher")
 
 
 def _endpoint(name: str) -> tuple[str, str]:
-    """Model and address of 'MODEL@http…', '' for none: names of models may hold an @ themselves."""
+    """Split 'MODEL@http…' into model and address ('' if absent); model names may contain an @ themselves."""
     model, at, rest = name.partition("@http")
     return model, f"http{rest}" if at else ""
 
 
-def _local(spec: str, name: str) -> Pane:
-    """Weights by their folder or hub name; the folder of an adapter brings its base along."""
+def _local(spec: str, name: str) -> ResolvedModel:
+    """Resolve weights by folder or Hub ID; the folder of an adapter includes its base."""
     folder = Path(name).expanduser()
     about = folder / "adapter_config.json"
     if not about.is_file():
-        return Pane(spec=spec, base=str(folder.absolute()) if folder.is_dir() else name)
+        return ResolvedModel(spec=spec, base=str(folder.absolute()) if folder.is_dir() else name)
     try:
         base = json.loads(about.read_text("utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):
         base = None
     if not base:
-        raise GlanError(f"{about} does not say which model the adapter belongs to.")
+        raise GlanError(f"{about} does not name the base model of the adapter (base_model_name_or_path).")
     own = (folder / "tokenizer_config.json").is_file()
-    return Pane(spec=spec, base=base, adapter=str(folder.absolute()), tokenizer=str(folder.absolute()) if own else "")
+    return ResolvedModel(spec=spec, base=base, adapter=str(folder.absolute()), tokenizer=str(folder.absolute()) if own else "")

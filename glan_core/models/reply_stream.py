@@ -1,7 +1,7 @@
-"""One turn in the model process: all panes answer at once, each into a picture of what it has written so far.
+"""Reply stream: answers one turn with several models at once in the model server.
 
-Panes that share a base are written as one batch in a thread; those of different weights in threads side by side; a teacher
-answers in the event loop. What is written goes to the workspace now and then, and when a pane ends.
+Models that share a base are decoded as one batch in a thread, different weights in parallel threads, and teachers in the
+event loop. Text is stored in the workspace periodically and when a reply ends.
 """
 
 import asyncio
@@ -14,24 +14,46 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from glan_core.errors import GlanError
-from glan_core.models.model_specs import MOST_PANES, Pane, TurnSettings
+from glan_core.models.model_specs import MAX_MODELS, ReplyTarget, ResolvedModel, TurnSettings
 from glan_core.teachers import open_teacher
-from glan_core.teachers.contract import DecodingParams, Reply, TeacherBusy, TeacherFault, TeacherRefusal
+from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherBusy, TeacherFault, TeacherRefusal
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING
 
-PAUSE = 0.05  # seconds in which pieces of text gather before they are sent
-KEEP_SECONDS = 2.0  # between two times that unfinished text is stored
-NEEDED = "Stopped: something else needed the memory. What was written is kept."
+if TYPE_CHECKING:
+    from glan_core.models.batched_decode import DecodingRow
+    from glan_core.models.weights_cache import LoadedWeights, WeightsCache
+
+PAUSE = 0.05  # seconds in which text is collected before it is sent
+KEEP_SECONDS = 2.0  # between stores of unfinished text
+NEEDED = "Stopped because another task needed the memory. The text so far is kept."
 
 
 @dataclass
-class Facts:
-    """What is known of an answer. Hashes are 'sha256:…' over the weights that were loaded; `adapter` is 'on' or 'off' where the
-    base is in memory, 'none' for whole models, '' for teachers. `first_token` and `seconds` count from when the weights were at
-    hand, `loading` before that. Of a teacher that gave no token counts they are `estimated`."""
+class ReplyMetadata:
+    """Metadata of a reply.
+
+    Attributes:
+        weights_hash: 'sha256:…' of the loaded weights.
+        adapter_hash: 'sha256:…' of the adapter.
+        adapter: 'on' or 'off' for a base with adapters, 'none' for a full model, '' for a teacher.
+        dtype: Dtype of the weights.
+        device: Device of the weights.
+        temperature: Sampling temperature.
+        top_p: Nucleus sampling threshold.
+        max_tokens: Token limit of the reply.
+        seed: Sampling seed.
+        tokens_in: Prompt tokens.
+        tokens_out: Generated tokens.
+        estimated: Whether token counts are estimates because the teacher reported none.
+        loading: Seconds until the weights were loaded.
+        first_token: Seconds from then to the first token.
+        seconds: Seconds from then to the end.
+        finish: Finish reason.
+    """
 
     weights_hash: str = ""
     adapter_hash: str = ""
@@ -53,24 +75,33 @@ class Facts:
 
 @dataclass
 class PaneState:
-    """How far a pane is. `doing` says in words what keeps it from writing, '' while it writes."""
+    """State of one reply.
+
+    Attributes:
+        state: WRITING, DONE, STOPPED or FAILED.
+        text: Text so far.
+        message: Error or stop message.
+        doing: What the reply is waiting for, '' while text is generated.
+        facts: Metadata.
+        at: Time of the last state change in seconds since the epoch.
+    """
 
     state: str = WRITING
     text: str = ""
     message: str = ""
-    doing: str = "Waiting for its turn."
-    facts: Facts = field(default_factory=Facts)
+    doing: str = "Waiting in the queue."
+    facts: ReplyMetadata = field(default_factory=ReplyMetadata)
     at: float = field(default_factory=time.time)
 
 
 class Turn:
-    """A turn at work. `key` is for its teachers, and is kept here alone."""
+    """A turn that is being answered. The API key `key` is kept in memory only."""
 
-    def __init__(self, settings: TurnSettings, key: str, shelf, pool: ThreadPoolExecutor) -> None:
-        drawing = settings.drawing.model_dump()
+    def __init__(self, settings: TurnSettings, key: str, cache: "WeightsCache | None", pool: ThreadPoolExecutor) -> None:
+        decoding = settings.decoding.model_dump()
         self.settings = settings
-        self.panes = [PaneState(facts=Facts(**drawing)) for _ in settings.panes]
-        self._key, self._shelf, self._pool = key, shelf, pool
+        self.panes = [PaneState(facts=ReplyMetadata(**decoding)) for _ in settings.panes]
+        self._key, self._cache, self._pool = key, cache, pool
         self._stop = ""
         self._tasks: list[asyncio.Task] = []
         self._loop = asyncio.get_running_loop()
@@ -81,21 +112,24 @@ class Turn:
         self.ended = False
 
     def stop(self, message: str = "") -> None:
-        """Have every pane end with what it has written."""
+        """Stop all replies, keeping their text."""
         self._stop = message or "Stopped."
         for task in self._tasks:
             task.cancel()
 
     def picture(self) -> dict:
-        """How far all panes are, as plain values. One that is to be stored still writes until it is."""
+        """Return the state of all replies as plain values; a reply that must be stored counts as WRITING until it is."""
         panes = [asdict(pane) for pane in self.panes]
         for n, pane in enumerate(panes):
             if self.settings.kept and n not in self._stored:
                 pane["state"] = WRITING
         return {"id": self.settings.id, "ended": self.ended, "panes": panes}
 
+    def _chat(self, n: int) -> list[Message]:
+        return [cast("Message", dict(message)) for message in self.settings.chats[n]]
+
     async def run(self) -> None:
-        """Answer; returns when every pane has ended."""
+        """Answer the turn; returns when every reply has ended."""
         keeping = asyncio.create_task(self._keep_now_and_then())
         try:
             groups: defaultdict[str, list[int]] = defaultdict(list)
@@ -107,18 +141,22 @@ class Turn:
             threads = [self._loop.run_in_executor(self._pool, self._write, group, len(groups)) for group in groups.values()]
             await asyncio.gather(*self._tasks, *threads, return_exceptions=True)
         finally:
-            for n, pane in enumerate(self.panes):
-                if pane.state == WRITING:
-                    self._end(n, FAILED, "Something went wrong in the model process; its log says what.")
+            for n, state in enumerate(self.panes):
+                if state.state == WRITING:
+                    self._end(n, FAILED, "An internal error occurred in the model server. See its log.")
             keeping.cancel()
             await asyncio.to_thread(self._keep)
             self.ended = True
             self._wake.set()
 
     async def events(self) -> AsyncIterator[dict | None]:
-        """What happens, as it happens: {'pane', 'text'} for new text, {'pane', 'doing'}, and at the end of a pane all that is
-        known of it with its whole 'state'. None now and then, so that the reader can look whether anybody still listens."""
-        said, doing, over = [0] * len(self.panes), [""] * len(self.panes), set()
+        """Yield events as they happen.
+
+        Yields:
+            {'pane', 'text'} for new text, {'pane', 'doing'} for a new status, {'pane', 'state', 'message', 'facts'} at the end of
+            a reply, and None periodically so that the caller can check its connection.
+        """
+        sent, doing, over = [0] * len(self.panes), [""] * len(self.panes), set()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), 0.5)
@@ -129,27 +167,29 @@ class Turn:
                 if pane.doing and pane.doing != doing[n] and pane.state == WRITING:
                     doing[n] = pane.doing
                     yield {"pane": n, "doing": pane.doing}
-                if new := pane.text[said[n] :]:
-                    said[n] += len(new)
+                if new := pane.text[sent[n] :]:
+                    sent[n] += len(new)
                     yield {"pane": n, "text": new}
-                if pane.state != WRITING and said[n] == len(pane.text) and n not in over:
+                if pane.state != WRITING and sent[n] == len(pane.text) and n not in over:
                     over.add(n)
                     yield {"pane": n, "state": pane.state, "message": pane.message, "facts": asdict(pane.facts)}
             if ended and len(over) == len(self.panes):
                 return
-            if any(said):  # the first words come at once
+            if any(sent):  # the first words are sent immediately
                 await asyncio.sleep(PAUSE)
 
     # ------------------------------------------------------------------------------------------------------- weights
 
     def _write(self, group: list[int], groups: int) -> None:
-        """Let the panes of one base write, in a thread; `groups` such threads share the processor."""
-        from glan_core.models.weights_cache import PaneFault
+        """Decode the replies of one base in a thread; `groups` such threads share the CPU."""
+        from glan_core.models.weights_cache import ModelUnavailable
 
-        self._do_all(group, "Loading the weights.")
+        self._do_all(group, "Loading weights.")
         begun = time.monotonic()
         try:
-            with self._shelf.taken(self.settings.panes[group[0]]) as held, self._alone(held, group):
+            if self._cache is None:
+                raise RuntimeError("local weights need a weights cache")
+            with self._cache.acquire(self.settings.panes[group[0]]) as held, self._alone(held, group):
                 rows = self._rows(held, group)
                 for n in rows:
                     self.panes[n].facts.loading = time.monotonic() - begun
@@ -157,20 +197,20 @@ class Turn:
                     self._write_rows(held, rows, groups)
         except _Unwanted:
             self._end_all(group, STOPPED, self._stop)
-        except PaneFault as fault:
+        except ModelUnavailable as fault:
             self._end_all(group, FAILED, str(fault))
         except Exception as error:
-            self._end_all(group, FAILED, explained(error))
-            if _is_out_of_memory(error):
-                self._shelf.forget_unused()
+            self._end_all(group, FAILED, describe_error(error))
+            if _is_out_of_memory(error) and self._cache:
+                self._cache.evict_unused()
             else:
                 raise
 
     @contextmanager
-    def _alone(self, held, group: list[int]) -> Iterator[None]:
-        """Weights for these panes alone, once nobody else writes with them."""
+    def _alone(self, held: "LoadedWeights", group: list[int]) -> Iterator[None]:
+        """Lock the weights, waiting for other replies that use them."""
         if not held.lock.acquire(blocking=False):
-            self._do_all(group, "Waiting: another answer is being written with these weights.")
+            self._do_all(group, "Waiting for another reply that uses these weights.")
             while not held.lock.acquire(timeout=0.1):
                 if self._stop:
                     raise _Unwanted
@@ -179,44 +219,44 @@ class Turn:
         finally:
             held.lock.release()
 
-    def _rows(self, held, group: list[int]) -> dict[int, object]:
-        """The rows of a batch by their panes, with adapters attached; panes that can't be asked end here, and no other."""
-        from glan_core.models.batched_decode import TooLong, row_of
-        from glan_core.models.weights_cache import PaneFault, attach, hash_of, tokenizer_of
+    def _rows(self, held: "LoadedWeights", group: list[int]) -> "dict[int, DecodingRow]":
+        """Return the batch rows with adapters attached; replies that cannot be generated end here."""
+        from glan_core.models.batched_decode import PromptTooLong, create_row
+        from glan_core.models.weights_cache import ModelUnavailable, attach_adapter, cached_hash, get_tokenizer
 
-        rows = {}
+        rows: dict[int, DecodingRow] = {}
         for n in group:
             pane, now = self.settings.panes[n], self.panes[n]
             try:
-                attach(held, pane)
-                tokenizer, say = tokenizer_of(held, pane), partial(self._say, n)
-                row = row_of(
-                    held.model, tokenizer, self.settings.chats[n], self.settings.drawing, say, lambda: bool(self._stop)
+                attach_adapter(held, pane)
+                tokenizer, on_text = get_tokenizer(held, pane), partial(self._say, n)
+                row = create_row(
+                    held.model, tokenizer, self._chat(n), self.settings.decoding, on_text, lambda: bool(self._stop)
                 )
-                now.facts.weights_hash = hash_of(held.folder)
-                now.facts.adapter_hash = hash_of(Path(pane.adapter)) if pane.adapter else ""
-            except (PaneFault, TooLong) as fault:
-                long = f"The conversation is {fault}: begin a new one."
-                self._end(n, FAILED, long if isinstance(fault, TooLong) else str(fault))
+                now.facts.weights_hash = cached_hash(held.folder)
+                now.facts.adapter_hash = cached_hash(Path(pane.adapter)) if pane.adapter else ""
+            except (ModelUnavailable, PromptTooLong) as fault:
+                hint = " Start a new conversation." if isinstance(fault, PromptTooLong) else ""
+                self._end(n, FAILED, f"{fault}{hint}")
                 continue
             now.facts.tokens_in = len(row.tokens)
             rows[n] = row
-        for n, row in rows.items():  # only now is it known whether the base bears adapters
+        for n, row in rows.items():  # only now is it known whether the base has adapters
             row.adapter = held.adapter_name(self.settings.panes[n].adapter)
             state = "on" if self.settings.panes[n].adapter else "off" if row.adapter else "none"
             facts = self.panes[n].facts
             facts.adapter, facts.dtype, facts.device = state, held.dtype, str(held.model.device)
         return rows
 
-    def _write_rows(self, held, rows: dict[int, object], groups: int) -> None:
+    def _write_rows(self, held: "LoadedWeights", rows: "dict[int, DecodingRow]", groups: int) -> None:
         import torch
 
         from glan_core.models import memory
-        from glan_core.models.batched_decode import write
+        from glan_core.models.batched_decode import decode_batch
 
         if self._stop:
             raise _Unwanted
-        self._do_all(rows, "Reading the prompt.")
+        self._do_all(rows, "Processing the prompt.")
         torch.set_num_threads(max(1, memory.threads() // groups))
         begun = time.monotonic()
 
@@ -224,25 +264,26 @@ class Turn:
             row, facts = rows[n], self.panes[n].facts
             facts.tokens_out, facts.finish, facts.seconds = len(row.written), row.finish, row.ended_at - begun
             facts.first_token = row.first_at - begun if row.first_at else None
-            if row.finish != "failed":  # of which the exception tells more
+            if row.finish != "failed":  # the exception has the details
                 self._end(n, *((STOPPED, self._stop) if row.finish == "stopped" else (DONE, "")))
 
         for n, row in rows.items():
-            row.ended = partial(ended, n)
-        write(held.model, list(rows.values()), self.settings.drawing)
+            row.on_end = partial(ended, n)
+        decode_batch(held.model, list(rows.values()), self.settings.decoding)
 
     # ------------------------------------------------------------------------------------------------------- teachers
 
-    async def _ask(self, n: int, pane: Pane) -> None:
+    async def _ask(self, n: int, pane: ResolvedModel) -> None:
         """Let a teacher answer."""
-        drawing, now, begun = self.settings.drawing, self.panes[n], time.monotonic()
-        sampling = DecodingParams(drawing.temperature, drawing.top_p, drawing.max_tokens)
+        seeded, now, begun = self.settings.decoding, self.panes[n], time.monotonic()
+        decoding = DecodingParams(seeded.temperature, seeded.top_p, seeded.max_tokens)
         facts = now.facts
         try:
             teacher = open_teacher(pane.teacher, pane.base_url, key=self._key or None)
-            self._do(n, "Waiting for the first words.")
+            self._do(n, "Waiting for the first token.")
             try:
-                async with aclosing(teacher.stream(self.settings.chats[n], sampling)) as stream:
+                replies: Any = teacher.stream(self._chat(n), decoding)
+                async with aclosing(replies) as stream:
                     async for item in stream:
                         if isinstance(item, Reply):
                             facts.tokens_in, facts.tokens_out, facts.estimated = item.tokens_in, item.tokens_out, item.estimated
@@ -258,13 +299,13 @@ class Turn:
         except (GlanError, TeacherBusy, TeacherFault, TeacherRefusal) as error:
             self._end(n, FAILED, str(error))
         except Exception as error:
-            self._end(n, FAILED, explained(error))
+            self._end(n, FAILED, describe_error(error))
             raise
         else:
             facts.seconds = time.monotonic() - begun
             self._end(n, DONE)
 
-    # ------------------------------------------------------------------------------------------------------- the picture
+    # ------------------------------------------------------------------------------------------------------- state
 
     def _do_all(self, group: Iterable[int], what: str) -> None:
         for n in group:
@@ -292,7 +333,7 @@ class Turn:
         self._loop.call_soon_threadsafe(self._some_ended.set)
 
     def _changed(self) -> None:
-        if not self._wake.is_set():  # who reads clears it before looking, so what is added meanwhile is seen
+        if not self._wake.is_set():  # readers clear it before reading, so later changes are seen
             self._loop.call_soon_threadsafe(self._wake.set)
 
     # ------------------------------------------------------------------------------------------------------- the workspace
@@ -309,13 +350,14 @@ class Turn:
                 await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
-        """Store how far the panes are. A workspace that is gone or full does not end the answer."""
-        if not self.settings.kept:
+        """Store the replies; a missing workspace or a full disk does not end them."""
+        kept = self.settings.kept
+        if not kept:
             return
-        with self._keeping:  # one after the other, or an older picture might overwrite a newer one
-            replies = self._replies()
+        with self._keeping:  # serialized, so that an older state never overwrites a newer one
+            replies = self._replies(kept)
             with suppress(GlanError, OSError):
-                ws = Workspace.open(self.settings.kept.folder)
+                ws = Workspace.open(kept.folder)
                 try:
                     with ws.write() as db:
                         for reply in replies:
@@ -324,11 +366,11 @@ class Turn:
                     ws.close()
             self._stored |= {reply.pane for reply in replies if reply.state != WRITING}
 
-    def _replies(self) -> list[chat_rows.Reply]:
-        """How far the panes are, as the workspace keeps it."""
-        kept, replies = self.settings.kept, []
+    def _replies(self, kept: ReplyTarget) -> list[chat_rows.Reply]:
+        """Return the replies as workspace rows."""
+        replies = []
         for n, (pane, now) in enumerate(zip(self.settings.panes, self.panes, strict=True)):
-            state = now.state  # before the text, which is whole once the state says so
+            state = now.state  # read before the text, which is complete once the state says so
             replies.append(chat_rows.Reply(
                 kept.turn_id, kept.version, n, pane.spec, state, now.text, now.message, asdict(now.facts), self.settings.id, now.at
             ))  # fmt: skip
@@ -336,21 +378,21 @@ class Turn:
 
 
 class _Unwanted(Exception):
-    """Somebody stopped the turn while it waited."""
+    """The turn was stopped while it waited."""
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "allocate memory" in str(error)
 
 
-def explained(error: Exception) -> str:
-    """What went wrong in a library, in a sentence."""
+def describe_error(error: Exception) -> str:
+    """Describe an error of a library in one sentence."""
     if _is_out_of_memory(error):
-        return "The memory did not suffice for this answer: ask for fewer tokens, or choose a smaller model."
+        return "The model ran out of memory. Use fewer tokens or a smaller model."
     first = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"The model could not answer ({type(error).__name__}{': ' + first if first else ''})."
+    return f"The model failed ({type(error).__name__}{': ' + first if first else ''})."
 
 
 def new_pool() -> ThreadPoolExecutor:
-    """Threads in which weights are loaded and answers are written."""
-    return ThreadPoolExecutor(2 * MOST_PANES, thread_name_prefix="writing")
+    """Return the thread pool for loading weights and generating replies."""
+    return ThreadPoolExecutor(2 * MAX_MODELS, thread_name_prefix="writing")

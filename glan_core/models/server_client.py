@@ -1,7 +1,7 @@
-"""The model process as the rest of the studio sees it: found or started on demand, asked, and told to give its memory back.
+"""Client of the model server: finds or starts it on demand, sends requests, and releases its memory.
 
-Its address and token lie in the runtime folder of the user: `GLAN_RUNTIME`, else below `XDG_RUNTIME_DIR` or the system's
-folder for temporary files; readable by nobody else. `GLAN_MODEL_IDLE` is how many seconds it stays without being asked.
+Address and token are stored in the user's runtime folder: `GLAN_RUNTIME`, else below `XDG_RUNTIME_DIR` or the system's
+temporary folder, readable by the user only. `GLAN_MODEL_IDLE` is the idle time in seconds after which the server exits.
 """
 
 import http.client
@@ -13,13 +13,13 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glan_core import __version__
 from glan_core.errors import GlanError
-from glan_core.models.model_specs import Kept, Pane, SeededDecodingParams, TurnSettings
+from glan_core.models.model_specs import ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
 from glan_core.processes import command_has, wait_until_ended
 from glan_core.resources import CHECKOUT
 from glan_core.settings import Settings
@@ -28,21 +28,21 @@ from glan_core.teachers.http_teacher import key_from_environment
 
 ADDRESS, LOCK, LOG = "models.json", "models.lock", "models.log"
 IDLE_SECONDS = 600.0
-START_SECONDS = 60.0  # a cold Python on a busy machine
-ASK_SECONDS = 20.0  # for what is answered at once
-LONG_SECONDS = 900.0  # for what loads weights first
+START_SECONDS = 60.0  # cold start of Python on a busy machine
+ASK_SECONDS = 20.0  # for requests that are answered immediately
+LONG_SECONDS = 900.0  # for requests that load weights first
 COMMAND = "serve-models"
-END_SECONDS = 15.0  # for answers to end and memory to be given back
-KILL_SECONDS = 5.0  # for the system to end it by force
+END_SECONDS = 15.0  # for replies to end and memory to be released
+KILL_SECONDS = 5.0  # for the system to kill the process
 MOST_LOG = 2**20
 CRASHED = (
-    "The model process has ended without a word, as it does when the machine's memory runs out. What was written is kept. The "
-    "next question starts it anew: choose a smaller model, or end what else needs memory."
+    "The model server exited unexpectedly, which usually means that the machine ran out of memory. The text so far is kept. The "
+    "next question restarts it; use a smaller model or close other programs."
 )
 
 
 class Address(Settings):
-    """Where the model process is, and what it must be told to answer. `source` says which release it runs."""
+    """Address and token of the model server; `source` identifies its release."""
 
     pid: int
     port: int
@@ -50,12 +50,16 @@ class Address(Settings):
     source: str
 
 
-class ProcessGone(GlanError):
-    """The model process is not there, or ended while it was asked."""
+class ServerLost(GlanError):
+    """The model server is not running or exited during a request."""
 
 
 def runtime_folder() -> Path:
-    """The folder for the address, made where it is not there; GlanError when it is not this user's alone."""
+    """Return the runtime folder, creating it if needed.
+
+    Raises:
+        GlanError: If other users can access the folder.
+    """
     if given := os.environ.get("GLAN_RUNTIME"):
         folder = Path(given)
     else:
@@ -66,36 +70,41 @@ def runtime_folder() -> Path:
     what = folder.lstat()
     if folder.is_symlink() or what.st_uid != os.getuid() or what.st_mode & 0o077:
         raise GlanError(
-            f"{folder} must be a folder that only you can read (chmod 700): the token of the model process lies there."
+            f"{folder} must be accessible to you only (chmod 700), because it contains the token of the model server."
         )
     return folder
 
 
 def source() -> str:
-    """Which release of the studio this is, and where it lies."""
+    """Return the release of the studio and its location."""
     return f"{__version__} {CHECKOUT}"
 
 
 def idle_seconds() -> float:
-    """How long the model process stays without being asked."""
+    """Return the idle time in seconds after which the model server exits."""
     given = os.environ.get("GLAN_MODEL_IDLE", "")
     with suppress(ValueError):
         return max(1.0, float(given))
     if given:
-        raise GlanError(f"GLAN_MODEL_IDLE must be a number of seconds, and is {given!r}.")
+        raise GlanError(f"GLAN_MODEL_IDLE must be a number of seconds, not {given!r}.")
     return IDLE_SECONDS
 
 
 def status() -> dict | None:
-    """What the model process holds and writes, None where there is none; starts nothing."""
-    address = _address()
-    with suppress(ProcessGone):
-        return address and _ask(address, "GET", "/status")
+    """Return the status of the model server, or None if it is not running; does not start it."""
+    if (address := _address()) is None:
+        return None
+    with suppress(ServerLost):
+        return _request_json(address, "GET", "/status")
     return None
 
 
-def ensure() -> None:
-    """Make sure that a model process of this release runs; GlanError when it can't be started."""
+def ensure_running() -> None:
+    """Start a model server of this release if none is running.
+
+    Raises:
+        GlanError: If it cannot be started.
+    """
     address = _address()
     if address and status() is not None:
         if address.source == source():
@@ -104,43 +113,47 @@ def ensure() -> None:
     folder = runtime_folder()
     child, deadline = _launch(folder), time.monotonic() + START_SECONDS
     while status() is None:
-        # One that ends well has found another, which will write its address in a moment.
+        # A server that exits with 0 has found another one, which is about to write its address.
         if child.poll() not in (None, 0):
-            raise GlanError(f"The model process does not start: {_last_words(folder) or 'it ended at once'}.")
+            raise GlanError(f"The model server failed to start: {_last_words(folder) or 'it exited immediately'}.")
         if time.monotonic() > deadline:
-            raise GlanError(f"The model process did not start within {START_SECONDS:.0f} s: see {folder / LOG}.")
+            raise GlanError(f"The model server did not start within {START_SECONDS:.0f} s. See {folder / LOG}.")
         time.sleep(0.05)
 
 
-def order_turn(
-    panes: Sequence[Pane],
+def create_turn(
+    panes: Sequence[ResolvedModel],
     chats: Sequence[Sequence[Message]],
-    drawing: SeededDecodingParams,
-    kept: Kept | None = None,
+    decoding: SeededDecodingParams,
+    kept: ReplyTarget | None = None,
     id: str = "",
 ) -> TurnSettings:
-    """An order for the panes to answer, each its own chat."""
+    """Return a request for models to answer, each with its own chat."""
     id = id or new_id()
-    return TurnSettings(id=id, panes=tuple(panes), chats=tuple(tuple(c) for c in chats), drawing=drawing, kept=kept)
+    return TurnSettings.model_validate({
+        "id": id, "panes": tuple(panes), "chats": tuple(tuple(dict(m) for m in c) for c in chats), "decoding": decoding,
+        "kept": kept,
+    })  # fmt: skip
 
 
 def new_id() -> str:
-    """A name for a turn at work that no other has."""
+    """Return a unique turn ID."""
     return uuid.uuid4().hex
 
 
-def begin(settings: TurnSettings, key: str = "") -> None:
-    """Have a turn answered in the background; `look` tells how far it is. `key` is for endpoints, '' for OPENAI_API_KEY."""
-    ensure()
-    _ask(_here(), "POST", "/turns", {"order": settings.model_dump(mode="json"), "key": key or key_from_environment()})
+def start_turn(settings: TurnSettings, key: str = "") -> None:
+    """Answer a turn in the background; `look` returns its state. `key` defaults to OPENAI_API_KEY."""
+    ensure_running()
+    _request_json(_here(), "POST", "/turns", {"order": settings.model_dump(mode="json"), "key": key or key_from_environment()})
 
 
-def stream(settings: TurnSettings, key: str = "") -> Iterator[dict]:
-    """Have a turn answered, and yield what happens as it happens (`turns.Turn.events`). Closing the iterator stops it.
+def stream_turn(settings: TurnSettings, key: str = "") -> Generator[dict, None, None]:
+    """Answer a turn and yield its events (`reply_stream.Turn.events`). Closing the iterator stops it.
 
-    ProcessGone when the process ends meanwhile.
+    Raises:
+        ProcessGone: If the server exits meanwhile.
     """
-    ensure()
+    ensure_running()
     body = {"order": settings.model_dump(mode="json"), "key": key or key_from_environment(), "stream": True}
     with _request(_here(), "POST", "/turns", body, LONG_SECONDS) as response:
         open_panes = len(settings.panes)
@@ -150,63 +163,72 @@ def stream(settings: TurnSettings, key: str = "") -> Iterator[dict]:
                 open_panes -= "state" in event
                 yield event
         except (OSError, http.client.HTTPException, ValueError):
-            raise ProcessGone(CRASHED) from None
+            raise ServerLost(CRASHED) from None
         if open_panes:
-            raise ProcessGone(CRASHED)
+            raise ServerLost(CRASHED)
 
 
-def look(id: str) -> dict | None:
-    """How far a turn is (`turns.Turn.picture`); None where no process knows it."""
+def turn_state(id: str) -> dict | None:
+    """Return the state of a turn (`reply_stream.Turn.picture`), or None if no server knows it."""
     address = _address()
     if address is None:
         return None
-    with suppress(ProcessGone):
+    with suppress(ServerLost):
         return _ask(address, "GET", f"/turns/{id}", missing=True)
     return None
 
 
-def stop(id: str) -> None:
-    """Have a turn end with what is written."""
+def stop_turn(id: str) -> None:
+    """Stop a turn, keeping its text."""
     if address := _address():
-        with suppress(ProcessGone):
-            _ask(address, "POST", f"/turns/{id}/stop", {})
+        with suppress(ServerLost):
+            _request_json(address, "POST", f"/turns/{id}/stop", {})
 
 
-def self_test(panes: Sequence[Pane]) -> dict:
-    """Prove that panes run the weights that they say (`selftest.self_test`); GlanError when one can't be loaded."""
-    ensure()
+def self_test(panes: Sequence[ResolvedModel]) -> dict:
+    """Check that models run the weights they claim (`chat.self_test`).
+
+    Raises:
+        GlanError: If a model cannot be loaded.
+    """
+    ensure_running()
     body = {"panes": [pane.model_dump(mode="json") for pane in panes]}
-    return _ask(_here(), "POST", "/self-test", body, seconds=LONG_SECONDS)
+    return _request_json(_here(), "POST", "/self-test", body, seconds=LONG_SECONDS)
 
 
-def nearest(folder: Path, snapshot: str, prompt: str, answer: str) -> dict:
-    """The training rows nearest to an answer (`nearest.nearest_rows`)."""
-    ensure()
+def nearest_rows(folder: Path, snapshot: str, prompt: str, answer: str) -> dict:
+    """Return the training rows nearest to an answer (`chat.training_attribution`)."""
+    ensure_running()
     body = {"folder": str(folder), "snapshot_name": snapshot, "prompt": prompt, "answer": answer}
-    return _ask(_here(), "POST", "/nearest", body, seconds=LONG_SECONDS)
+    return _request_json(_here(), "POST", "/nearest", body, seconds=LONG_SECONDS)
 
 
 def release() -> bool:
-    """Have the model process end and give all its memory back; answers that are being written end with what they have.
-    Returns when it is gone; whether there was one. GlanError when it does not end even by force."""
+    """Stop the model server and release its memory; replies in progress end with the text so far.
+
+    Returns:
+        Whether a server was running.
+
+    Raises:
+        GlanError: If it cannot be killed.
+    """
     address = _address()
-    if address is None or not command_has(address.pid, COMMAND):  # its number may be another process's by now
+    if address is None or not command_has(address.pid, COMMAND):  # the PID may have been reused
         return False
-    with suppress(ProcessGone, GlanError):
-        _ask(address, "POST", "/release", {})
-    if not wait_until_ended(address.pid, END_SECONDS):  # it hangs in a library
+    with suppress(ServerLost, GlanError):
+        _request_json(address, "POST", "/release", {})
+    if not wait_until_ended(address.pid, END_SECONDS):  # stuck in a library
         with suppress(ProcessLookupError):
             os.kill(address.pid, signal.SIGKILL)
         if not wait_until_ended(address.pid, KILL_SECONDS):
-            raise GlanError(f"The model process (pid {address.pid}) holds memory and does not end: end it, then try again.")
-    with suppress(ChildProcessError):  # a child of this very process is taken off the system's list; it has ended
+            raise GlanError(f"The model server (pid {address.pid}) does not exit and keeps its memory. Kill it and try again.")
+    with suppress(ChildProcessError):  # reap it if it is a child of this process
         os.waitpid(address.pid, 0)
     return True
 
 
 def _launch(folder: Path) -> subprocess.Popen:
-    """Start the process in a session of its own, with its output in a file. Threads that wait for work must not spin, or those
-    of several answers would slow one another down."""
+    """Start the server in its own session with its output in a log file; idle threads must not spin."""
     variables = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), variables.get("PYTHONPATH"))))
     variables = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"} | variables
@@ -229,26 +251,33 @@ def _address() -> Address | None:
 def _here() -> Address:
     address = _address()
     if address is None:
-        raise ProcessGone(CRASHED)
+        raise ServerLost(CRASHED)
     return address
 
 
 def _ask(
     address: Address, method: str, path: str, body: dict | None = None, *, seconds: float = ASK_SECONDS, missing: bool = False
 ) -> dict | None:
-    """An answer in JSON; None for a 404 where that is `missing`. GlanError with what the process says, ProcessGone without it."""
+    """Send a request and parse its JSON response; None for a 404 if `missing`."""
     with _request(address, method, path, body, seconds) as response:
         try:
-            said = json.loads(response.read())
+            data = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError):
-            raise ProcessGone(CRASHED) from None
+            raise ServerLost(CRASHED) from None
     if response.status == 404 and missing:
         return None
     if response.status == 401:
-        raise ProcessGone("Another process listens where the model process was.")
+        raise ServerLost("Another process uses the address of the model server.")
     if response.status != 200:
-        raise GlanError(said.get("error") or "The model process refuses the request.")
-    return said
+        raise GlanError(data.get("error") or "The model server rejected the request.")
+    return data
+
+
+def _request_json(address: Address, method: str, path: str, body: dict | None = None, *, seconds: float = ASK_SECONDS) -> dict:
+    data = _ask(address, method, path, body, seconds=seconds)
+    if data is None:
+        raise ServerLost(CRASHED)
+    return data
 
 
 @contextmanager
@@ -262,7 +291,7 @@ def _request(address: Address, method: str, path: str, body: dict | None, second
             )
             response = connection.getresponse()
         except (OSError, http.client.HTTPException):
-            raise ProcessGone(CRASHED) from None
+            raise ServerLost(CRASHED) from None
         yield response
     finally:
         connection.close()

@@ -1,8 +1,8 @@
-"""The tuned models of a workspace, each a folder:
+"""Tuned model store: the models of a workspace, one folder each.
 
-models/<name>/model.json   what it is and where it comes from
-models/<name>/weights/     safetensors with tokenizer and chat template: a whole model, or an adapter as peft saves it
-models/<name>/base/        only of a model that was made from nothing: the same model before training, untrained
+models/<name>/model.json   description and provenance
+models/<name>/weights/     safetensors with tokenizer and chat template: a full model, or a PEFT adapter
+models/<name>/base/        untrained weights of a model initialized from scratch
 """
 
 import hashlib
@@ -25,14 +25,17 @@ CHUNK = 1 << 20
 
 
 class TunedModel(Settings):
-    """A model that a fine-tuning run made.
+    """A model produced by a fine-tuning run.
 
-    `form` 'adapter': the weights are a LoRA adapter to `base`; 'full': they are a whole model. `base` is the folder or hub name
-    of the weights that training began with, '' where it began with a model made from nothing, which then lies in `base/`.
-    `template` says whose chat template prompts are written in: 'base' (the base model's own) or 'alpaca'. `losses` holds the
-    last 'train' and the 'validation' loss (mean cross-entropy in nats a token of the answer); `disciplines` the training rows
-    by discipline id. `weights_hash` is 'sha256:…' over the safetensors files (`hash_weights`). `settings` is the whole order.
-    `merged_from` names the adapter that was merged into this model.
+    Attributes:
+        form: 'adapter' if the weights are a LoRA adapter for `base`, 'full' for a full model.
+        base: Folder or Hub ID of the base model, '' if it was initialized from scratch (then it is in `base/`).
+        disciplines: Training rows by discipline ID.
+        losses: Last 'train' and 'validation' loss, mean cross-entropy in nats per token of the answer.
+        template: Whose chat template is used: 'base' or 'alpaca'.
+        weights_hash: 'sha256:…' of the safetensors files (`hash_weights`).
+        settings: Settings of the run.
+        merged_from: Name of the adapter that was merged into this model.
     """
 
     name: str
@@ -65,96 +68,110 @@ class TunedModel(Settings):
     @field_validator("settings")
     @classmethod
     def _current(cls, value: dict) -> dict:
-        """Name the settings of models from earlier releases as they are named now."""
+        """Convert settings of earlier releases to their current names."""
         return current_names(load_symbol("glan_core.training.settings:FinetuneSettings"), value)
 
     def folder(self, ws: Workspace) -> Path:
-        """The model's folder."""
-        return folder_of(ws, self.name)
+        """Return the folder of the model."""
+        return model_folder(ws, self.name)
 
     def weights(self, ws: Workspace) -> Path:
-        """Where its weights and tokenizer lie."""
+        """Return the folder of its weights and tokenizer."""
         return self.folder(ws) / WEIGHTS
 
     @property
     def base_name(self) -> str:
-        """The base as others may read it: its name on the hub, or the last part of its folder; '' for none."""
+        """Public name of the base model: its Hub ID or folder name, '' for none."""
         return Path(self.base).name if self.base.startswith(("/", ".", "~")) else self.base
 
     def base_path(self, ws: Workspace) -> str:
-        """The folder or hub name of the weights before training."""
+        """Return the folder or Hub ID of the weights before training."""
         return self.base or str(self.folder(ws) / BASE)
 
 
-def folder_of(ws: Workspace, name: str) -> Path:
-    """Where a model of this name is, or would be; GlanError for what is no name."""
+def model_folder(ws: Workspace, name: str) -> Path:
+    """Return the folder of a model.
+
+    Raises:
+        GlanError: If the name is invalid.
+    """
     if not name or slug(name) != name:
-        raise GlanError(f"{quoted(name)} can't be a model's name: use lower-case letters, digits and hyphens.")
+        raise GlanError(f"{quoted(name)} is not a valid model name. Use lowercase letters, digits and hyphens.")
     return ws.folder / FOLDER / name
 
 
 def list_models(ws: Workspace) -> list[TunedModel]:
-    """The models of a workspace, newest first; folders that hold none, or a damaged one, are passed over."""
+    """Return the models of a workspace, newest first; unreadable folders are skipped."""
     read = (_read(file) for file in (ws.folder / FOLDER).glob(f"[!.]*/{FILE}"))
     return sorted((model for model in read if model), key=lambda model: -model.created_at)
 
 
 def read_model(ws: Workspace, name: str) -> TunedModel:
-    """A model by its name; GlanError when there is none."""
-    model = _read(folder_of(ws, name) / FILE)
+    """Return a model by name.
+
+    Raises:
+        GlanError: If the model does not exist.
+    """
+    model = _read(model_folder(ws, name) / FILE)
     if model is None:
         known = ", ".join(model.name for model in list_models(ws)[:10])
-        raise GlanError(f"There is no model {quoted(name)}" + (f": there is {known}." if known else ": fine-tune one first."))
+        hint = f"Available models: {known}." if known else "Fine-tune one first."
+        raise GlanError(f"Model {quoted(name)} does not exist. {hint}")
     return model
 
 
 def write_model(ws: Workspace, model: TunedModel) -> None:
-    """Keep what is known of a model; it counts from then on."""
+    """Store the description of a model; it exists from then on."""
     file = model.folder(ws) / FILE
     new = file.with_suffix(".new")
     new.write_text(model.model_dump_json(indent=1), "utf-8")
     os.replace(new, file)
 
 
-def note(ws: Workspace, name: str, notes: str) -> None:
-    """Keep a person's notes on a model."""
+def set_notes(ws: Workspace, name: str, notes: str) -> None:
+    """Store a person's notes on a model."""
     write_model(ws, read_model(ws, name).model_copy(update={"notes": notes.strip()}))
 
 
-def rename(ws: Workspace, name: str, new_name: str) -> TunedModel:
-    """Give a model another name; GlanError when that is taken or can't be one, or an adapter finds its base under the old one. Its
-    files stay the same."""
-    model, target = read_model(ws, name), folder_of(ws, new_name)
+def rename_model(ws: Workspace, name: str, new_name: str) -> TunedModel:
+    """Rename a model; its files stay the same.
+
+    Raises:
+        GlanError: If the new name exists or is invalid, or an adapter uses the model as its base.
+    """
+    model, target = read_model(ws, name), model_folder(ws, new_name)
     _check_unused(ws, model)
     if target.exists():
-        raise GlanError(f"There is already a model {quoted(new_name)}: choose another name.")
+        raise GlanError(f"Model {quoted(new_name)} already exists. Choose another name.")
     model.folder(ws).rename(target)
     renamed = model.model_copy(update={"name": new_name})
     write_model(ws, renamed)
     return renamed
 
 
-def remove(ws: Workspace, name: str) -> None:
-    """Remove a model with its weights for good; GlanError when there is none, or another one needs it."""
+def remove_model(ws: Workspace, name: str) -> None:
+    """Delete a model and its weights permanently.
+
+    Raises:
+        GlanError: If the model does not exist, or another model uses it as its base.
+    """
     model = read_model(ws, name)
     _check_unused(ws, model)
     gone = model.folder(ws).with_name(f".{name}.removed")
     shutil.rmtree(gone, ignore_errors=True)
-    model.folder(ws).rename(gone)  # at once: half a model is none
+    model.folder(ws).rename(gone)  # atomic: readers never see half a model
     shutil.rmtree(gone, ignore_errors=True)
 
 
 def _check_unused(ws: Workspace, model: TunedModel) -> None:
-    """GlanError when an adapter has this model as its base."""
+    """Raise GlanError if an adapter uses this model as its base."""
     weights = str(model.weights(ws))
     if users := [other.name for other in list_models(ws) if other.form == "adapter" and other.base == weights]:
-        raise GlanError(
-            f"{quoted(model.name)} is the base of {', '.join(users)}: remove these first, merged before if need be."
-        )
+        raise GlanError(f"Model {quoted(model.name)} is the base of {', '.join(users)}. Merge or remove these models first.")
 
 
 def hash_weights(folder: Path) -> str:
-    """'sha256:' and the hash of a folder's safetensors files, in the order of their names; reads all of them. '' for none."""
+    """Return 'sha256:' plus the hash of a folder's safetensors files in name order; '' if there are none."""
     digest, found = hashlib.sha256(), False
     for file in sorted(folder.glob("*.safetensors")):
         found = True
@@ -165,14 +182,14 @@ def hash_weights(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}" if found else ""
 
 
-def bytes_of(folder: Path) -> int:
-    """The size of all files below a folder."""
+def folder_size(folder: Path) -> int:
+    """Return the total size of the files below a folder, in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _read(file: Path) -> TunedModel | None:
     try:
         model = TunedModel.model_validate_json(file.read_text("utf-8"))
-    except (OSError, ValueError):  # what pydantic raises is one, too
+    except (OSError, ValueError):  # pydantic.ValidationError is a ValueError
         return None
-    return model.model_copy(update={"name": file.parent.name})  # a rename that was cut short has moved the folder already
+    return model.model_copy(update={"name": file.parent.name})  # an interrupted rename may have moved only the folder

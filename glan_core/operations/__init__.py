@@ -1,1 +1,1 @@
-
+"""Installation check and demo workspace."""

@@ -1,4 +1,4 @@
-"""The demo workspace: the starter taxonomy, and pairs of the textbook's three disciplines by the scripted teacher."""
+"""Demo workspace: the starter taxonomy, with pairs of three disciplines by the scripted teacher."""
 
 import fcntl
 import os
@@ -15,18 +15,24 @@ from glan_core.settings import read_settings
 from glan_core.taxonomy import taxonomy_files, tree_editing
 from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
-from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder, set_fact
+from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder, set_metadata
 
 STARTER_TAXONOMY = ASSETS / "taxonomy.yaml"
-QUESTIONS = {"mathematics": 250, "earth-science": 60, "music": 20}  # of a target of 250: finished, on the way, begun
+QUESTIONS = {"mathematics": 250, "earth-science": 60, "music": 20}  # questions per syllabus, of a target of 250
 WHO = "GLAN Studio"
 
 
-def create(folder: str | os.PathLike, *, demo: bool = False) -> Workspace:
-    """A new workspace with the starter taxonomy; with `demo`, pairs and open proposals of the scripted teacher too.
+def create_workspace(folder: str | os.PathLike, *, demo: bool = False) -> Workspace:
+    """Create a workspace with the starter taxonomy.
 
-    It is made aside and put in its place when it is whole: who is killed before leaves no half of it, only what the next
-    try clears away. WorkspaceError when the folder is in use.
+    The workspace is assembled in a temporary folder and moved into place when complete, so a kill leaves no partial one.
+
+    Args:
+        folder: Folder of the workspace.
+        demo: Add pairs and open proposals of the scripted teacher.
+
+    Raises:
+        WorkspaceError: If the folder is in use.
     """
     was_there = Path(folder).expanduser().exists()
     path = new_folder(folder)
@@ -38,26 +44,28 @@ def create(folder: str | os.PathLike, *, demo: bool = False) -> Workspace:
             tree_editing.import_nodes(ws, taxonomy_files.read(STARTER_TAXONOMY), WHO)
             if demo:
                 _fill(ws)
-            ws.close()  # the last connection: all is in the one file now
+            ws.close()  # closing the last connection checkpoints the WAL into the database file
             (unfinished / FILE).replace(path / FILE)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
             if not was_there:
-                with suppress(OSError):  # not empty: it holds the workspace
+                with suppress(OSError):  # the folder is not empty: it contains the workspace
                     path.rmdir()
     return Workspace.open(path)
 
 
 @contextmanager
 def _alone_in(path: Path) -> Iterator[None]:
-    """Keep other makers out of a folder; the lock ends with this process, however it ends."""
+    """Lock a folder against other processes; the lock is released when this process ends."""
     lock = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        new_folder(path)  # still free, now that nobody else can fill it
+        new_folder(path)  # check again now that the folder is locked
         yield
     except BlockingIOError:
-        raise WorkspaceError(f"{path} is being made by another process: wait for it, or choose another folder.") from None
+        raise WorkspaceError(
+            f"Another process is creating a workspace in {path}. Wait for it or choose another folder."
+        ) from None
     finally:
         os.close(lock)
 
@@ -67,14 +75,14 @@ def _fill(ws: Workspace) -> None:
         target = {"disciplines": [discipline_id], "subject_queries": 1, "questions_per_syllabus": questions}
         settings = read_settings(GenerationSettings, {"target": target, "teacher": "scripted"})
         _run(ws, "generate", f"Demo: {discipline_id.replace('-', ' ')}", settings)
-    _run(ws, "propose", "Demo: what is missing in Natural Sciences?", ProposalSettings(parent_id="natural-sciences"))
+    _run(ws, "propose", "Demo: proposals for Natural Sciences", ProposalSettings(parent_id="natural-sciences"))
     with ws.write() as db:
         for discipline_id in QUESTIONS:
             taxonomy_rows.put_target(db, discipline_id, DisciplineTarget(1, None, max(QUESTIONS.values())))
-        set_fact(db, "demo", True)
+        set_metadata(db, "demo", value=True)
 
 
 def _run(ws: Workspace, kind: str, title: str, settings: GenerationSettings | ProposalSettings) -> None:
     run = runs.work(ws, runs.submit(ws, kind, title, settings.model_dump(mode="json")))
     if run.state != "finished":
-        raise GlanError(f"The demo content could not be made: run {run.id} is {run.state}. {run.message}")
+        raise GlanError(f"The demo data could not be created: run {run.id} is {run.state}. {run.message}")

@@ -38,19 +38,19 @@ def trained(frozen) -> list[dict]:
 
 def test_held_out_rows_are_drawn_repeatably_and_only_from_what_was_held_out(frozen, monkeypatch):
     held = {row["id"]: row for _, row in read_snapshot(frozen, "first").rows("validation")}
-    drawn = heldout_prompts.draw(frozen, "first", None, 5, seed=1)
-    assert len(drawn) == 5 and drawn == heldout_prompts.draw(frozen, "first", None, 5, seed=1)
-    assert drawn != heldout_prompts.draw(frozen, "first", None, 5, seed=2)
+    drawn = heldout_prompts.sample_prompts(frozen, "first", None, 5, seed=1)
+    assert len(drawn) == 5 and drawn == heldout_prompts.sample_prompts(frozen, "first", None, 5, seed=1)
+    assert drawn != heldout_prompts.sample_prompts(frozen, "first", None, 5, seed=2)
     for row in drawn:
         assert (row.question, row.answer) == (held[row.id]["prompt"], held[row.id]["completion"])
     disciplines = {row["discipline"] for row in held.values()}
     one = disciplines.pop()
-    assert {held[row.id]["discipline"] for row in heldout_prompts.draw(frozen, "first", [one], 50, seed=0)} == {one}
-    assert heldout_prompts.draw(frozen, "first", ["law"], 5, seed=0) == []
+    assert {held[row.id]["discipline"] for row in heldout_prompts.sample_prompts(frozen, "first", [one], 50, seed=0)} == {one}
+    assert heldout_prompts.sample_prompts(frozen, "first", ["law"], 5, seed=0) == []
     with pytest.raises(GlanError, match="There is no snapshot"):
-        heldout_prompts.draw(frozen, "second", None, 5, seed=0)
+        heldout_prompts.sample_prompts(frozen, "second", None, 5, seed=0)
     monkeypatch.setattr(heldout_prompts, "MOST_GROUPS", 0)  # of a million rows only so many parts are looked at
-    assert heldout_prompts.draw(frozen, "first", None, 5, seed=0) == []
+    assert heldout_prompts.sample_prompts(frozen, "first", None, 5, seed=0) == []
 
 
 def found(ws, row, **values) -> dict:

@@ -23,11 +23,11 @@ BOTH = ConversationSettings(
 )
 
 
-def said(ws, id: int) -> list[conversations.Shown]:
+def said(ws, id: int) -> list[conversations.TurnView]:
     """The turns of a conversation once all is written."""
     deadline = time.monotonic() + 60
     while True:
-        shown = conversations.show(ws, conversations.get(ws, id))
+        shown = conversations.view_turns(ws, conversations.get_conversation(ws, id))
         if not any(turn.writing for turn in shown):
             return shown
         assert time.monotonic() < deadline
@@ -43,7 +43,7 @@ def ask(ws, id, prompt, settings=SCRIPTED, **values) -> int:
 def test_what_was_said_is_kept_with_all_that_is_known_of_it(models_ws):
     id = ask(models_ws, None, "  What is\na ring? ", BOTH)
     again = Workspace.open(models_ws.folder)
-    conversation, (turn,) = conversations.get(again, id), said(again, id)
+    conversation, (turn,) = conversations.get_conversation(again, id), said(again, id)
     assert conversation.name == "What is a ring?" and turn.turn.prompt == "What is\na ring?"
     assert conversations.settings_of(conversation) == BOTH
     assert [reply.model for reply in turn.replies] == ["base:tuned", "tuned:tuned"]
@@ -60,7 +60,7 @@ def test_it_is_kept_although_nobody_watches(models_ws):
     while server_client.status()["writing"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    turn = conversations.get(models_ws, id).head
+    turn = conversations.get_conversation(models_ws, id).head
     assert [reply.state for reply in chat_rows.replies(models_ws.db, turn, 0)] == ["done", "done"]
 
 
@@ -71,7 +71,7 @@ def test_each_model_is_told_what_it_said_itself(models_ws):
     ask(models_ws, id, "second", settings)
     turn = said(models_ws, id)[-1].turn
     for pane, spec in enumerate(settings.specs):
-        assert conversations.chat_before(models_ws, turn, spec, pane) == [
+        assert conversations.chat_history(models_ws, turn, spec, pane) == [
             {"role": "system", "content": "Be brief."}, {"role": "user", "content": "first"},
             {"role": "assistant", "content": first.replies[pane].text}, {"role": "user", "content": "second"},
         ]  # fmt: skip
@@ -81,15 +81,15 @@ def test_each_model_is_told_what_it_said_itself(models_ws):
 def test_asking_again_keeps_the_earlier_answer_as_a_version_and_draws_with_the_next_seed(models_ws):
     id = ask(models_ws, None, "hello", BOTH)
     (first,) = said(models_ws, id)
-    conversations.ask_again(models_ws, first.turn.id)
+    conversations.regenerate(models_ws, first.turn.id)
     (second,) = said(models_ws, id)
     assert second.versions == [0, 1] and second.turn.version == 1
     assert [reply.facts["seed"] for reply in second.replies] == [4, 4]
     assert [reply.text for reply in second.replies] != [reply.text for reply in first.replies]
-    conversations.go_to_version(models_ws, first.turn.id, 0)
+    conversations.select_version(models_ws, first.turn.id, 0)
     assert said(models_ws, id)[0].replies == first.replies
     ask(models_ws, id, "and?", BOTH)  # what counts is what the models are told
-    told = conversations.chat_before(models_ws, said(models_ws, id)[-1].turn, "base:tuned", 0)
+    told = conversations.chat_history(models_ws, said(models_ws, id)[-1].turn, "base:tuned", 0)
     assert told[1]["content"] == first.replies[0].text
 
 
@@ -97,21 +97,21 @@ def test_an_edited_prompt_is_another_way_and_both_stay(ws):
     id = ask(ws, None, "one")
     ask(ws, id, "two")
     one, two = said(ws, id)
-    conversations.ask(ws, id, SCRIPTED, "zwei", instead_of=two.turn)
+    conversations.ask(ws, id, SCRIPTED, conversations.Prompt("zwei", instead_of=two.turn))
     ways = said(ws, id)
     assert [turn.turn.prompt for turn in ways] == ["one", "zwei"] and len(ways[1].siblings) == 2
     ask(ws, id, "three")
-    conversations.go_to_sibling(ws, two.turn.id)
+    conversations.select_sibling(ws, two.turn.id)
     assert [turn.turn.prompt for turn in said(ws, id)] == ["one", "two"]
-    conversations.go_to_sibling(ws, ways[1].turn.id)  # to the end of the other way
+    conversations.select_sibling(ws, ways[1].turn.id)  # to the end of the other way
     assert [turn.turn.prompt for turn in said(ws, id)] == ["one", "zwei", "three"]
-    conversations.ask(ws, id, SCRIPTED, "uno", instead_of=one.turn)
+    conversations.ask(ws, id, SCRIPTED, conversations.Prompt("uno", instead_of=one.turn))
     assert [turn.turn.prompt for turn in said(ws, id)] == ["uno"]
 
 
 def test_conversations_are_found_by_name_prompt_and_answer(ws):
     ids = {text: ask(ws, None, text) for text in ("Ring theory", "What is 100% pure_gold?", "Tides")}
-    conversations.rename(ws, ids["Tides"], "  The  sea ")
+    conversations.rename_conversation(ws, ids["Tides"], "  The  sea ")
     found = lambda words: [c.id for c in chat_rows.conversations(ws.db, words)]  # noqa: E731
     assert found("") == list(reversed(ids.values())) or set(found("")) == set(ids.values())
     assert found("RING") == [ids["Ring theory"]] and found("sea") == [ids["Tides"]]
@@ -120,7 +120,7 @@ def test_conversations_are_found_by_name_prompt_and_answer(ws):
     assert found("1__%") == found("%%") == []  # no wild cards
     assert len(found("scripted teacher")) == 3  # the answers
     with pytest.raises(GlanError, match="Give the conversation a name"):
-        conversations.rename(ws, ids["Tides"], "  ")
+        conversations.rename_conversation(ws, ids["Tides"], "  ")
 
 
 def test_deleting_removes_turns_replies_and_votes(models_ws):
@@ -128,10 +128,10 @@ def test_deleting_removes_turns_replies_and_votes(models_ws):
     id = ask(models_ws, None, "hello", BOTH)
     (turn,) = said(models_ws, id)
     preferences.vote(models_ws, turn.turn.id, 0, "one", 1, "Ada")
-    conversations.remove(models_ws, id)
+    conversations.remove_conversation(models_ws, id)
     assert [models_ws.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == before
     with pytest.raises(GlanError, match="There is no conversation"):
-        conversations.get(models_ws, id)
+        conversations.get_conversation(models_ws, id)
 
 
 TABLES = ("conversations", "chat_turns", "chat_replies", "preferences")
@@ -140,8 +140,8 @@ TABLES = ("conversations", "chat_turns", "chat_replies", "preferences")
 def test_deleting_while_it_is_written_leaves_nothing(models_ws):
     long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
-    turn = conversations.get(models_ws, id).head
-    conversations.remove(models_ws, id)
+    turn = conversations.get_conversation(models_ws, id).head
+    conversations.remove_conversation(models_ws, id)
     deadline = time.monotonic() + 60
     while server_client.status()["writing"]:
         assert time.monotonic() < deadline
@@ -152,12 +152,12 @@ def test_deleting_while_it_is_written_leaves_nothing(models_ws):
 def test_stopping_keeps_what_was_written(models_ws):
     long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
-    turn = conversations.get(models_ws, id).head
+    turn = conversations.get_conversation(models_ws, id).head
     deadline = time.monotonic() + 60
-    while not all(reply.text for reply in conversations.show_turn(models_ws, turn).replies):
+    while not all(reply.text for reply in conversations.view_turn(models_ws, turn).replies):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    conversations.stop(models_ws, turn)
+    conversations.stop_turn(models_ws, turn)
     (shown,) = said(models_ws, id)
     stored = chat_rows.replies(models_ws.db, turn, 0)
     assert [reply.state for reply in shown.replies] == ["stopped"] * 2
@@ -170,7 +170,7 @@ def test_stopping_keeps_what_was_written(models_ws):
 def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(models_ws):
     long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
-    turn, deadline = conversations.get(models_ws, id).head, time.monotonic() + 60
+    turn, deadline = conversations.get_conversation(models_ws, id).head, time.monotonic() + 60
     while not all(reply.text for reply in chat_rows.replies(models_ws.db, turn, 0)):  # stored now and then
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -180,9 +180,9 @@ def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(mode
     (shown,) = said(models_ws, id)
     assert all(reply.state == "failed" and "ended without a word" in reply.message and reply.text for reply in shown.replies)
     assert [reply.state for reply in chat_rows.replies(models_ws.db, turn, 0)] == ["failed"] * 2
-    conversations.ask_again(models_ws, turn)
-    assert [conversations.show_turn(models_ws, turn).versions] == [[0, 1]]
-    conversations.stop(models_ws, turn)
+    conversations.regenerate(models_ws, turn)
+    assert [conversations.view_turn(models_ws, turn).versions] == [[0, 1]]
+    conversations.stop_turn(models_ws, turn)
 
 
 def test_what_can_not_be_asked_is_refused_with_nothing_stored(ws):
@@ -198,9 +198,9 @@ def test_what_can_not_be_asked_is_refused_with_nothing_stored(ws):
 
 def test_a_conversation_can_be_taken_away(models_ws):
     id = ask(models_ws, None, "hello", BOTH)
-    conversations.ask_again(models_ws, said(models_ws, id)[0].turn.id)
+    conversations.regenerate(models_ws, said(models_ws, id)[0].turn.id)
     (turn,) = said(models_ws, id)
-    conversation = conversations.get(models_ws, id)
+    conversation = conversations.get_conversation(models_ws, id)
     text = conversations.to_markdown(models_ws, conversation)
     assert text.startswith("# hello\n") and "### tuned before tuning" in text and turn.replies[1].text in text
     assert f"weights {turn.replies[1].facts['weights_hash'][7:19]}" in text and "seed 4" in text
