@@ -1,7 +1,6 @@
-"""The async engine: takes work from a frontier, asks teachers, and stores every reply with its records in one transaction.
+"""The async engine: takes tasks from a work queue, calls teachers, and stores each reply with its records in one transaction.
 
-A call keeps its place among those in flight until its reply is on the disk, so what a kill can lose, and a later run
-repeats, is never more than was in flight.
+A call counts as in flight until its reply is on disk. So a kill loses, and a later run repeats, at most the calls in flight.
 """
 
 import asyncio
@@ -35,16 +34,16 @@ from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
 
-MAX_FAULTS = 6  # passing faults of one piece of work before it counts as failed
-MAX_REFUSALS = 5  # refused requests, before anything was served, that stop a run: it is not about single requests
-BACKOFF = 0.5  # seconds, doubled at each fault of the same work, at most 30
-LIKELY_REPLY = 1000  # tokens
-MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are kept for a person to read
+MAX_FAULTS = 6  # transient errors of one task before it fails
+MAX_REFUSALS = 5  # refused requests without any reply before, after which the run stops
+BACKOFF = 0.5  # seconds, doubled at each error of the same task, at most 30
+EXPECTED_REPLY = 1000  # tokens
+MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are stored for inspection
 
 
 @dataclass(slots=True)
 class StageModel:
-    """How one stage is asked: by whom, with which sampling, at what price (None: unknown)."""
+    """The model of a stage with its decoding parameters and price (None if unknown)."""
 
     teacher: Teacher
     sampling: DecodingParams
@@ -53,7 +52,17 @@ class StageModel:
 
 @dataclass(slots=True)
 class Totals:
-    """What a run has done so far. `requests` counts HTTP requests, `done` and `failed` pieces of work by stage."""
+    """Totals of a run.
+
+    Attributes:
+        done: Completed tasks by stage.
+        failed: Failed tasks by stage.
+        requests: HTTP requests sent.
+        throttled: Requests answered with status 429.
+        faults: Transient errors.
+        tokens_in: Prompt tokens.
+        tokens_out: Completion tokens.
+    """
 
     done: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
@@ -65,20 +74,20 @@ class Totals:
 
 
 class Engine:
-    """Runs a frontier to its end, or until it is told to stop, the budget is reached, or a teacher can't be used."""
+    """Processes a work queue until it is empty, the engine is stopped, the budget is reached, or a teacher fails permanently."""
 
     def __init__(
-        self, frontier: WorkQueue, voices: Mapping[str, StageModel], terms: TeacherSettings, commits: GroupCommit, run_id: int | None,
+        self, queue: WorkQueue, models: Mapping[str, StageModel], settings: TeacherSettings, commits: GroupCommit, run_id: int | None,
         budget: Budget,
     ) -> None:  # fmt: skip
-        self.frontier, self.voices, self.commits, self.run_id, self.budget = frontier, voices, commits, run_id, budget
-        self.concurrency = Concurrency(terms.max_in_flight)
+        self.queue, self.models, self.commits, self.run_id, self.budget = queue, models, commits, run_id, budget
+        self.concurrency = Concurrency(settings.max_in_flight)
         self.totals = Totals()
         self.in_flight = 0
         self.stop_reason: str | None = None
         self._fatal: Exception | None = None
-        self._requests, self._tokens = Rate(terms.requests_per_minute), Rate(terms.tokens_per_minute)
-        self._again: list[Work] = []
+        self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
+        self._retries: list[Work] = []
         self._delayed = 0
         self._outage = Outage()
         self._served, self._refusals = False, 0
@@ -89,19 +98,21 @@ class Engine:
         self._jitter = random.Random()
 
     def fail(self, error: Exception) -> None:
-        """Send nothing more, and let `run` raise this once what is in flight is stored."""
+        """Stop sending; `run` raises this error after what is in flight was stored."""
         self._fatal = self._fatal or error
         self._wake.set()
 
     def stop(self, reason: str) -> None:
-        """Send nothing more; what is in flight is still received and stored."""
+        """Stop sending; what is in flight is still received and stored."""
         self.stop_reason = self.stop_reason or reason
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until there is nothing left or the engine is stopped (`stop_reason` says why).
+        """Process the queue until it is empty or the engine is stopped (see `stop_reason`).
 
-        Raises TeacherError when a teacher can't be used, and what storing raised, after everything in flight is stored.
+        Raises:
+            TeacherError: If a teacher fails permanently.
+            Exception: Whatever storing raises, after everything in flight is stored.
         """
         while self.stop_reason is None and self._fatal is None:
             work = self._held or self._next()
@@ -121,10 +132,10 @@ class Engine:
             raise self._fatal
 
     def _next(self) -> Work | None:
-        return self._again.pop() if self._again else self.frontier.next()
+        return self._retries.pop() if self._retries else self.queue.next()
 
     def _may_send(self, work: Work) -> bool:
-        if work.messages is None:
+        if not work.messages:
             return True
         if self.in_flight >= int(self.concurrency.limit) or self._wait():
             return False
@@ -135,12 +146,12 @@ class Engine:
         return False
 
     def _wait(self) -> float | None:
-        """Seconds until time alone may allow the next call; None when only an outcome can."""
+        """Return the seconds until the next call may be allowed, None if that depends on a call in flight."""
         seconds = max(self._requests.wait(), self._tokens.wait(), self.concurrency.closed_until - time.monotonic())
         return seconds if seconds > 0 else None
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Until something happens, or has happened since the last sleep, or the time is over."""
+        """Wait for an event, or at most this many seconds."""
         if seconds is None:
             await self._wake.wait()
         else:
@@ -149,50 +160,50 @@ class Engine:
         self._wake.clear()
 
     def _worst(self, work: Work) -> float:
-        """What a call costs at most, its reply being as long as `max_tokens` allows."""
-        voice = self.voices[work.stage]
-        if voice.price is None or self.budget.usd is None:
+        """Return the maximum price of a call in USD, given by `max_tokens`."""
+        model = self.models[work.stage]
+        if model.price is None or self.budget.usd is None:
             return 0.0
-        return voice.price.of(_most_tokens(work.messages), voice.sampling.max_tokens)
+        return model.price.of(_max_prompt_tokens(work.messages), model.sampling.max_tokens)
 
     def _start(self, work: Work) -> None:
-        if work.messages is not None:
+        if work.messages:
             self._requests.take(1)
-            self._tokens.take(self._likely_tokens(work))
+            self._tokens.take(self._expected_tokens(work))
         self.in_flight += 1
         task = asyncio.create_task(self._perform(work))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
-    def _likely_tokens(self, work: Work) -> int:
-        """What a call counts towards the tokens a minute until its reply tells."""
-        reply = min(self.voices[work.stage].sampling.max_tokens, LIKELY_REPLY)
+    def _expected_tokens(self, work: Work) -> int:
+        """Return the estimated tokens of a call for the rate limit, until its reply is known."""
+        reply = min(self.models[work.stage].sampling.max_tokens, EXPECTED_REPLY)
         return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 
     def _finished(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         self.in_flight -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
+            self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._wake.set()
 
     async def _perform(self, work: Work) -> None:
-        """One call, from the request to the disk. Without messages: only the disk."""
-        if work.messages is None:
-            value = await self.commits.store(lambda db: self.frontier.stage(work).store(db, work, None, self._teacher_name()))
-            self.frontier.stored(work, value)
+        """Execute one task, from the request to the transaction; tasks without messages are only stored."""
+        if not work.messages:
+            value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
+            self.queue.stored(work, value)
             return
-        worst, voice = self._worst(work), self.voices[work.stage]
+        worst, model = self._worst(work), self.models[work.stage]
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()
         try:
-            reply = await voice.teacher.reply(work.messages, voice.sampling)
+            reply = await model.teacher.reply(work.messages, model.sampling)
         except TeacherBusy as busy:
-            self._tokens.take(-self._likely_tokens(work))
+            self._tokens.take(-self._expected_tokens(work))
             self.budget.settle(worst, 0.0, paid=False)
             self.totals.throttled += 1
-            self._put_back(work, self.concurrency.refused(busy.retry_after))
+            self._retry(work, self.concurrency.refused(busy.retry_after))
             return
         except TeacherFault as fault:
             self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
@@ -208,28 +219,30 @@ class Engine:
         if (text := storable(reply.text)) != reply.text:
             reply = replace(reply, text=text)
         self._served = True
-        self._outage.over()
+        self._outage.end()
         self.concurrency.served()
-        self._tokens.take(reply.tokens_in + reply.tokens_out - self._likely_tokens(work))
-        cost = voice.price.of(reply.tokens_in, reply.tokens_out) if voice.price else 0.0
+        self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
+        cost = model.price.of(reply.tokens_in, reply.tokens_out) if model.price else 0.0
         self.budget.settle(worst, cost)
         if self.budget.usd is not None and cost > worst:
-            self.stop(f"{voice.teacher.name} charged more than the most that was asked for (it ignores max_tokens?)")
+            self.stop(f"{model.teacher.name} charged more than the maximum price of the request (it may ignore max_tokens)")
         self.totals.tokens_in += reply.tokens_in
         self.totals.tokens_out += reply.tokens_out
-        await self._take(work, reply, time.monotonic() - start)
+        await self._handle_reply(work, reply, time.monotonic() - start)
 
-    async def _take(self, work: Work, reply: Reply, seconds: float) -> None:
-        """Make a record of a reply, or say why there is none."""
-        stage = self.frontier.stage(work)
+    async def _handle_reply(self, work: Work, reply: Reply, seconds: float) -> None:
+        """Store the record of a reply, or record why there is none."""
+        stage = self.queue.stage(work)
         reasoning, text = split_reasoning(reply.text)
         try:
             if reasoning and not text:
-                raise MalformedReply("reasoning only", "the reply ended before an answer: raise max_tokens for this stage")
-            whole = getattr(stage, "whole", check_complete)
-            parsed = stage.parse(work, whole(text, reply.finish_reason))
+                raise MalformedReply(
+                    "reasoning only", "the reply has only reasoning and no answer: raise max_tokens for this stage"
+                )
+            check = getattr(stage, "check_reply", check_complete)
+            parsed = stage.parse(work, check(text, reply.finish_reason))
         except MalformedReply as fault:
-            long = len(reply.text) > MAX_KEPT_REPLY  # then the reply is of more use than its reasoning
+            long = len(reply.text) > MAX_KEPT_REPLY  # then keep the reply rather than its reasoning
             kept = (text if long and text else reply.text)[:MAX_KEPT_REPLY]
             call = self._call(work, reply, seconds, fault.cause, kept)
             if fault.repairable and not work.repairs:
@@ -238,8 +251,7 @@ class Engine:
             else:
                 await self._give_up(work, fault.cause, str(fault), kept, call)
             return
-        kept = None if stage.record_text(parsed) == reply.text else reply.text
-        call = self._call(work, reply, seconds, "stored", kept)
+        call = self._call(work, reply, seconds, "stored", None if stage.record_text(parsed) == reply.text else reply.text)
 
         def store(db: apsw.Connection) -> object:
             value = stage.store(db, work, parsed, call.teacher)
@@ -248,10 +260,10 @@ class Engine:
 
         value = await self._store(work, call, store)
         self.totals.done[work.stage] = self.totals.done.get(work.stage, 0) + 1
-        self.frontier.stored(work, value)
+        self.queue.stored(work, value)
 
     async def _store(self, work: Work, call: Call, also: Callable[[apsw.Connection], object]) -> object:
-        """Commit a call together with what came of it."""
+        """Store a call together with its records."""
 
         def job(db: apsw.Connection) -> object:
             if work.prompt.version not in self._known_prompts:
@@ -264,11 +276,11 @@ class Engine:
         return value
 
     def _call(self, work: Work, reply: Reply, seconds: float, outcome: str, kept: str | None) -> Call:
-        voice = self.voices[work.stage]
-        cost = voice.price.of(reply.tokens_in, reply.tokens_out) if voice.price else None
+        model = self.models[work.stage]
+        cost = model.price.of(reply.tokens_in, reply.tokens_out) if model.price else None
         return Call(
-            work.id, self.run_id, work.stage, work.discipline_id, voice.teacher.name, work.prompt.version,
-            fingerprint(work.messages), voice.sampling.temperature, voice.sampling.top_p, voice.sampling.max_tokens,
+            work.id, self.run_id, work.stage, work.discipline_id, model.teacher.name, work.prompt.version,
+            fingerprint(work.messages), model.sampling.temperature, model.sampling.top_p, model.sampling.max_tokens,
             reply.tokens_in, reply.tokens_out, reply.estimated, cost, round(seconds * 1000), work.attempts, outcome, kept,
             time.time(),
         )  # fmt: skip
@@ -277,39 +289,41 @@ class Engine:
         repair = prompt("repair")
         work.messages = [*work.messages, {"role": "assistant", "content": text}, *ask(repair, problem=problem)]
         work.prompt, work.repairs, work.attempts, work.faults = repair, 1, 0, 0
-        self._again.append(work)
+        self._retries.append(work)
 
     async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
-        """A passing fault: put the work back, unless it has had its share, or the endpoint is down for good.
+        """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
 
-        A reply that was written and lost on its way is recorded as a call, at its worst price.
+        A reply that was generated but lost in transit is recorded as a call at its maximum price.
         """
         self.totals.faults += 1
-        self._outage.fault(fault.sent)
+        self._outage.fault(sent=fault.sent)
         if fault.billed:
-            lost = Reply("", "lost", _most_tokens(work.messages), self.voices[work.stage].sampling.max_tokens, estimated=True)
+            lost = Reply(
+                "", "lost", _max_prompt_tokens(work.messages), self.models[work.stage].sampling.max_tokens, estimated=True
+            )
             await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
         if self._outage.gone:
-            ask = "Is the server running, and the address right?"
-            raise TeacherError(f"{fault} {'It has sent no reply for a while.' if fault.sent else ask}") from None
+            hint = "It has not replied for a while." if fault.sent else "Check that the server is running and the URL is right."
+            raise TeacherError(f"{fault} {hint}") from None
         if self._outage.down:
             self.concurrency.collapse(max(self._outage.pause, fault.retry_after or 0.0))
-        work.faults += fault.sent and not self._outage.down  # what an outage does to a piece of work is not its own fault
+        work.faults += fault.sent and not self._outage.down  # errors during an outage are not due to the task
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.", "", None)
         else:
             wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
-            self._put_back(work, max(wait, fault.retry_after or 0.0))
+            self._retry(work, max(wait, fault.retry_after or 0.0))
 
     async def _refusal(self, work: Work, refusal: TeacherRefusal) -> None:
-        """One request that the endpoint will not have: a failure of this work, unless it will have none at all."""
+        """Handle a refused request: the task fails; if the first requests are all refused, the run stops."""
         self._refusals += 1
         if not self._served and self._refusals >= MAX_REFUSALS:
-            raise TeacherError(f"{refusal} So it did with the first {self._refusals} requests.") from None
+            raise TeacherError(f"{refusal} The first {self._refusals} requests were all refused.") from None
         await self._give_up(work, "refused", str(refusal), "", None)
 
     async def _give_up(self, work: Work, cause: str, message: str, reply: str, call: Call | None) -> None:
-        """List a piece of work as failed; the next run tries it again."""
+        """Record a task as failed; the next run retries it."""
 
         def job(db: apsw.Connection) -> None:
             if call is not None:
@@ -324,24 +338,24 @@ class Engine:
 
         await self.commits.store(job)
         self.totals.failed[work.stage] = self.totals.failed.get(work.stage, 0) + 1
-        self.frontier.failed(work)
+        self.queue.failed(work)
 
-    def _put_back(self, work: Work, seconds: float) -> None:
-        """Send a piece of work again after a while; its place in flight is free meanwhile."""
+    def _retry(self, work: Work, seconds: float) -> None:
+        """Retry a task after a delay; it does not count as in flight meanwhile."""
         self._delayed += 1
 
-        def again() -> None:
+        def enqueue() -> None:
             self._delayed -= 1
-            self._again.append(work)
+            self._retries.append(work)
             self._wake.set()
 
-        asyncio.get_running_loop().call_later(seconds, again)
+        asyncio.get_running_loop().call_later(seconds, enqueue)
 
     def _teacher_name(self) -> str:
-        """The teacher to name for records that merge several replies."""
-        return self.voices["subjects"].teacher.name
+        """Return the teacher to record for records merged from several replies."""
+        return self.models["subjects"].teacher.name
 
 
-def _most_tokens(messages: Sequence[Message]) -> int:
-    """How many tokens a prompt has at most, whatever the tokenizer: one for every byte, and some for each turn's frame."""
+def _max_prompt_tokens(messages: Sequence[Message]) -> int:
+    """Return an upper bound of the prompt tokens for any tokenizer: one per byte, plus a margin per message."""
     return sum(len(message["content"].encode("utf-8", "replace")) + 10 for message in messages)

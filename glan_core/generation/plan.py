@@ -1,10 +1,10 @@
-"""Plan and price: what an order would cost, before anything is paid for.
+"""Plans: the calls, tokens, cost and time of a run before it starts.
 
-Exact where the workspace knows (what is missing from syllabi that exist), estimated where it can't yet (how many subjects
-a query will bring); every estimate is a range, and `basis` says how it was made.
+Exact where the workspace has data (what is missing from existing syllabi), estimated otherwise (how many subjects a query
+yields). Every estimate is a range, and `basis` describes how it was made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -16,21 +16,27 @@ from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.prices import price_of
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows
 
-# New subjects that one query brings: the paper has 100 to 200 a discipline from 10 queries (section 2.2).
+# New subjects per query: the paper reports 100 to 200 per discipline from 10 queries (section 2.2).
 SUBJECTS_PER_QUERY = (10, 20)
-# Completion speed where a teacher has no averages yet.
+# Completion speed of a teacher without averages.
 TOKENS_PER_SECOND = 60
 SCRIPTED_SECONDS = 0.0006
-KNOWN_ENOUGH = 20  # calls of a teacher at a stage from which its own averages are better than the typical ones
+MIN_CALLS = 20  # calls of a teacher in a stage from which its own averages are used
 
 Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """One stage of a plan: calls (low, high), tokens of one call, price of all in dollars, seconds of one.
+    """One stage of a plan.
 
-    `usd` is None where the price of a call is not known; no calls cost (0, 0) whatever their price.
+    Attributes:
+        teacher: The teacher of the stage.
+        calls: Number of calls (low, high).
+        tokens_in: Prompt tokens per call.
+        tokens_out: Completion tokens per call.
+        usd: Cost of all calls in USD (low, high), None if the price is unknown; (0, 0) without calls.
+        seconds: Seconds per call.
     """
 
     stage: str
@@ -44,7 +50,13 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an order would do. `usd` is None where a price is not known; `seconds` is the time at full concurrency."""
+    """The plan of a run, as ranges (low, high).
+
+    Attributes:
+        usd: Cost in USD, None if a price is unknown.
+        seconds: Duration at full concurrency.
+        basis: How the estimate was made.
+    """
 
     stages: tuple[StagePlan, ...]
     calls: tuple[int, int]
@@ -55,14 +67,15 @@ class Plan:
     basis: str
 
     def as_dict(self) -> dict:
-        """The plan as plain values, for JSON."""
+        """Return the plan as plain values for JSON."""
         return asdict(self)
 
 
 def plan(ws: Workspace, settings: GenerationSettings) -> Plan:
-    """What is missing from the workspace for an order's target, and what it would cost.
+    """Plan what is missing from the workspace to reach the target of a generation run.
 
-    GlanError when a discipline is unknown, or a budget in money is set for a teacher without a price.
+    Raises:
+        GlanError: If a discipline is unknown, or a budget in USD is set for a teacher without a price.
     """
     counts: dict[str, list[int]] = {stage: [0, 0] for stage in GENERATION_STAGES}
     tree = tree_editing.tree(ws)
@@ -75,7 +88,16 @@ def plan(ws: Workspace, settings: GenerationSettings) -> Plan:
 
 
 def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range]) -> Plan:
-    """What so many calls of each stage, as (low, high), would cost; GlanError when a budget can't hold for want of a price."""
+    """Price a number of calls per stage.
+
+    Args:
+        ws: The workspace.
+        settings: Settings of the run.
+        counts: Number of calls (low, high) by stage.
+
+    Raises:
+        GlanError: If a budget in USD is set for a teacher without a price.
+    """
     stages, notes = [], []
     for stage in counts:
         stage_plan, known = _price_stage(ws, settings, stage, counts[stage])
@@ -85,21 +107,22 @@ def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range])
     unpriced = sorted({s.teacher for s in stages if s.usd is None and s.calls[1]})
     if unpriced and settings.budget_usd is not None:
         raise GlanError(
-            f"The price of {unpriced[0]} is not known, so a budget in money can't hold: "
-            "give its price (IN,OUT, dollars per million tokens) or limit the calls instead."
+            f"The price of {unpriced[0]} is unknown, so a budget in USD cannot be enforced. "
+            "Set its price (IN,OUT in USD per million tokens) or limit the number of calls."
         )
+    costs = [s.usd or (0.0, 0.0) for s in stages]
     return Plan(
         tuple(stages), _sum(s.calls for s in stages),
-        _sum(tuple(round(n * (s.tokens_in + s.tokens_out)) for n in s.calls) for s in stages),
-        None if unpriced else tuple(sum(s.usd[end] for s in stages) for end in (0, 1)),
-        tuple(_seconds(stages, settings.max_in_flight, end) for end in (0, 1)),
+        _sum((round(s.calls[0] * (s.tokens_in + s.tokens_out)), round(s.calls[1] * (s.tokens_in + s.tokens_out))) for s in stages),
+        None if unpriced else (sum(low for low, _ in costs), sum(high for _, high in costs)),
+        (_seconds(stages, settings.max_in_flight, 0), _seconds(stages, settings.max_in_flight, 1)),
         counts.get("answer", (0, 0)),
         _basis(settings, counts, notes, unpriced),
     )  # fmt: skip
 
 
 def _missing(ws: Workspace, settings: GenerationSettings, discipline_id: str) -> dict[str, Range]:
-    """How many calls of each stage a discipline lacks, as (low, high)."""
+    """Return the missing calls of each stage for a discipline, as (low, high)."""
     db, target = ws.db, settings.target
     queries = {query.index: query for query in curriculum_rows.subject_queries(db, discipline_id)}
     lists = sum(index not in queries for index in range(target.subject_queries))
@@ -135,50 +158,55 @@ def _new_subjects(settings: GenerationSettings, queries: int) -> Range:
     if not queries:
         return 0, 0
     if settings.teacher_of("subjects") in homework_rows.SCRIPTED:
-        return 2, 6  # its textbook has two a discipline, its scaffolding six, and every query brings the same
+        return 2, 6  # two per textbook discipline, six placeholders otherwise, the same in every query
     return SUBJECTS_PER_QUERY[0], queries * SUBJECTS_PER_QUERY[1]
 
 
 def _price_stage(ws: Workspace, settings: TeacherSettings, stage: str, calls: Range) -> tuple[StagePlan, bool]:
-    """The price of a stage's calls, and whether it rests on the teacher's own averages."""
+    """Price the calls of a stage; also return whether the teacher's own averages were used."""
     teacher = settings.teacher_of(stage)
     averages = call_rows.stage_averages(ws.db, teacher).get(stage)
-    known = averages is not None and averages[3] >= KNOWN_ENOUGH
-    tokens_in, tokens_out = averages[:2] if known else STAGE_SPECS[stage].typical_tokens
-    seconds = averages[2] if known else 0.5 + tokens_out / TOKENS_PER_SECOND
-    if teacher == "scripted":
-        seconds = SCRIPTED_SECONDS * settings.max_in_flight  # it is this process that works: nothing runs side by side
-    price = price_of(teacher, settings.price)
-    slack = 0.1 if known else 0.35
-    if not calls[1]:
-        usd = 0.0, 0.0  # no call costs nothing, also where the price of one is not known
+    known = averages is not None and averages[3] >= MIN_CALLS
+    tokens_in: float
+    tokens_out: float
+    if averages is not None and known:
+        tokens_in, tokens_out, seconds, _ = averages
     else:
-        usd = price and tuple(
-            price.of(n * tokens_in, n * tokens_out) * factor for n, factor in zip(calls, (1 - slack, 1 + slack), strict=True)
-        )
+        tokens_in, tokens_out = STAGE_SPECS[stage].typical_tokens
+        seconds = 0.5 + tokens_out / TOKENS_PER_SECOND
+    if teacher == "scripted":
+        seconds = SCRIPTED_SECONDS * settings.max_in_flight  # runs in this process, without concurrency
+    price = price_of(teacher, settings.price)
+    margin = 0.1 if known else 0.35
+    usd: tuple[float, float] | None = None
+    if not calls[1]:
+        usd = 0.0, 0.0  # even if the price is unknown
+    elif price is not None:
+        low, high = (price.of(n * tokens_in, n * tokens_out) for n in calls)
+        usd = low * (1 - margin), high * (1 + margin)
     return StagePlan(stage, teacher, calls, tokens_in, tokens_out, usd, seconds), known
 
 
 def _seconds(stages: list[StagePlan], in_flight: int, end: int) -> float:
-    """Calls run side by side, but a pair can't be there before its chain of calls: at least one of each stage in turn."""
+    """Estimate the duration: calls run concurrently, but one call of each stage must run in sequence."""
     needed = [s for s in stages if s.calls[end]]
     return max(sum(s.calls[end] * s.seconds for s in needed) / in_flight, sum(s.seconds for s in needed))
 
 
-def _sum(ranges) -> Range:
-    lows, highs = zip(*ranges, strict=True)
-    return sum(lows), sum(highs)
+def _sum(ranges: Iterable[Range]) -> Range:
+    pairs = list(ranges)
+    return sum(low for low, _ in pairs), sum(high for _, high in pairs)
 
 
 def _basis(settings: TeacherSettings, counts: Mapping[str, Range], typical: list[str], unpriced: list[str]) -> str:
-    """How the estimate was made, in words."""
+    """Describe how the estimate was made."""
     parts = []
     if len(set(counts.get("syllabus", ()))) > 1:
-        parts.append("how many subjects the queries bring is not known yet (the paper has 100 to 200 from 10)")
+        parts.append("the number of subjects per query is estimated (the paper reports 100 to 200 from 10 queries)")
     parts.append(
         "tokens per call are typical values" if len(typical) == sum(c[1] > 0 for c in counts.values())
         else "tokens per call are this workspace's averages" + (" where it has them" if typical else "")
     )  # fmt: skip
     if unpriced:
-        parts.append(f"no price is known for {', '.join(unpriced)}")
+        parts.append(f"the price of {', '.join(unpriced)} is unknown")
     return "; ".join(parts) + "."

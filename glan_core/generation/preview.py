@@ -1,8 +1,7 @@
-"""Previewing a discipline before paying for it: one subject, one syllabus, three questions with answers.
+"""Previews of a discipline: one subject, one syllabus and three questions with answers, before a full run.
 
-A preview is a small workspace of its own below the workspace, made by the same engine, so nothing of it is in the tree or in
-the dataset until it is accepted. Ids are derived, so what is accepted is what a full run would have made first: it is not paid
-for twice.
+A preview is a separate small workspace created by the same engine; nothing of it is in the taxonomy or dataset until it is
+accepted. Because ids are derived, accepted rows are those that a full run would create first, so they are not paid for twice.
 """
 
 import json
@@ -52,9 +51,20 @@ CALLS = {"subject_list": 1, "subjects": 1, "syllabus": 1, "sessions": 1, "questi
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a preview holds so far: the subjects found, the syllabus of the first with its sessions, its pairs; what failed, as
-    (stage, cause, how many); what is being written. `run` is the last run that worked on it, `state` how that really is, `usd`
-    what all calls for it cost."""
+    """The content of a preview so far.
+
+    Attributes:
+        node: The discipline.
+        run: The latest run of the preview.
+        state: Its actual state.
+        subjects: The subjects.
+        syllabus: The syllabus of the first subject.
+        sessions: Its class sessions.
+        pairs: Its pairs.
+        failures: Failures as (stage, cause, count).
+        writing: Replies that are being generated.
+        usd: Cost of all its calls in USD.
+    """
 
     node: Node
     run: Run
@@ -69,33 +79,33 @@ class Preview:
 
     @property
     def alive(self) -> bool:
-        """Whether it is still being made."""
+        """Whether the preview is being generated."""
         return self.state in LIVE
 
     @property
     def whole(self) -> bool:
-        """Whether all that was to be made is there."""
+        """Whether the preview is complete."""
         return len(self.pairs) == QUESTIONS and all(pair.answer for pair in self.pairs)
 
     @property
     def terms(self) -> TeacherSettings:
-        """Who was asked, and under which limits."""
+        """Teacher settings of the preview."""
         values = {name: self.run.params[name] for name in TeacherSettings.model_fields if name in self.run.params}
         return read_settings(TeacherSettings, values | {"live": False})
 
     def text_of(self, stage: str) -> str | None:
-        """The text so far of what is being written at a stage, None where nothing is."""
+        """Return the text of a stage that is being generated, or None."""
         return next((writing.text for writing in self.writing if writing.stage == stage), None)
 
     def answer_of(self, pair: Pair) -> str | None:
-        """The answer to a question as far as it is written, None where nobody writes it."""
+        """Return the answer that is being generated for a question, or None."""
         chat = fingerprint(chat_answer(pair.question.text))
         return next((writing.text for writing in self.writing if writing.chat == chat), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A preview that is neither accepted nor thrown away: of which discipline, in which state, begun when."""
+class PendingPreview:
+    """A preview that is neither accepted nor discarded."""
 
     node: Node
     state: str
@@ -103,79 +113,98 @@ class Waiting:
 
 
 def folder_of(ws: Workspace, discipline_id: str) -> Path:
-    """Where the preview of a discipline is kept."""
+    """Return the folder of the preview of a discipline."""
     return ws.folder / "previews" / discipline_id
 
 
-def possible(ws: Workspace, discipline_id: str) -> bool:
-    """Whether a discipline of the tree has no rows yet, so that a preview can be its first ones."""
+def can_preview(ws: Workspace, discipline_id: str) -> bool:
+    """Return whether a discipline has no rows yet, so that it can be previewed."""
     return not curriculum_rows.subject_queries(ws.db, discipline_id)
 
 
-def cost(ws: Workspace, terms: TeacherSettings) -> Plan:
-    """What a preview would cost; GlanError when a budget in money can't hold for want of a price."""
-    return price(ws, _order("any", terms), {stage: (calls, calls) for stage, calls in CALLS.items()})
+def plan_preview(ws: Workspace, terms: TeacherSettings) -> Plan:
+    """Plan a preview.
+
+    Raises:
+        GlanError: If a budget in USD is set for a teacher without a price.
+    """
+    return price(ws, _settings("any", terms), {stage: (calls, calls) for stage, calls in CALLS.items()})
 
 
-def make(ws: Workspace, discipline_id: str, terms: TeacherSettings, watch: Watcher | None = None) -> Run:
-    """Make a preview in this process, in place of an earlier one that was not accepted; returns its run as it ended.
+def create(ws: Workspace, discipline_id: str, terms: TeacherSettings, watch: Watcher | None = None) -> Run:
+    """Create a preview in this process, replacing an earlier one; return its run in the final state.
 
-    GlanError when there is no such discipline, it already has rows in the workspace, or its preview is being made.
+    Raises:
+        GlanError: If the discipline does not exist, already has rows, or its preview is being generated.
     """
     node = hierarchy.discipline(tree_editing.tree(ws), discipline_id)
-    small, run_id = _prepare(ws, node, _order(node.id, terms))
+    small, run_id = _prepare(ws, node, _settings(node.id, terms))
     return runs.work(small, run_id, watch)
 
 
-def begin(ws: Workspace, node: Node, terms: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
-    """Start making a preview in a child process, to be watched while it is written; in place of an earlier one.
+def start(ws: Workspace, node: Node, terms: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
+    """Start creating a preview in a worker process, with streamed replies; an earlier preview is replaced.
 
-    The discipline is one of the tree or a draft (`taxonomy_edit.draft`). `environment` is the child's, for a key. GlanError,
-    with the earlier preview kept, as `make` raises it and when the teacher can't be asked.
+    Args:
+        ws: The workspace.
+        node: A discipline of the taxonomy or a draft (`tree_editing.draft`).
+        terms: Teacher settings.
+        environment: Additional environment variables of the worker, such as an API key.
+
+    Raises:
+        GlanError: As `make`, or if the teacher cannot be used; an earlier preview is kept.
     """
-    settings = _order(node.id, terms.model_copy(update={"live": True}))
+    settings = _settings(node.id, terms.model_copy(update={"live": True}))
     check(settings, (environment or {}).get("OPENAI_API_KEY"))
     small, run_id = _prepare(ws, node, settings)
     runs.launch(small, run_id, environment)
     small.close()
 
 
-def go_on(ws: Workspace, discipline_id: str, environment: Mapping[str, str] | None = None) -> None:
-    """Start making what a preview lacks after a fault: what it holds is not paid for again.
+def resume(ws: Workspace, discipline_id: str, environment: Mapping[str, str] | None = None) -> None:
+    """Resume a preview after a failure; stored calls are not repeated.
 
-    GlanError when there is none, it is being made, or the teacher can't be asked.
+    Raises:
+        GlanError: If there is no preview, it is being generated, or the teacher cannot be used.
     """
     with _opened(ws, discipline_id) as small:
-        made = _resting(small, discipline_id)
+        if (made := _resting(small, discipline_id)) is None:
+            raise _none(discipline_id)
         check(read_settings(GenerationSettings, made.params), (environment or {}).get("OPENAI_API_KEY"))
         runs.launch(small, runs.submit(small, made.kind, made.title, made.params), environment)
 
 
-def stop(ws: Workspace, discipline_id: str) -> None:
-    """Ask for a preview's end: what is being written is still stored, nothing more is begun."""
+def cancel(ws: Workspace, discipline_id: str) -> None:
+    """Stop a preview; replies in flight are still stored."""
     with _opened(ws, discipline_id) as small:
-        runs.cancel(small, _latest(small).id)
+        if (made := _latest(small)) is None:
+            raise _none(discipline_id)
+        runs.cancel(small, made.id)
 
 
-def waiting(ws: Workspace) -> list[Waiting]:
-    """The previews that are neither accepted nor thrown away, the newest first; damaged ones are left out."""
+def pending(ws: Workspace) -> list[PendingPreview]:
+    """Return the previews that are neither accepted nor discarded, newest first; damaged ones are skipped."""
     found = []
     for folder in find_workspaces(ws.folder / "previews"):
         with suppress(WorkspaceError), _opened(ws, folder.name) as small:
             node, made = taxonomy_rows.node(small.db, folder.name), _latest(small)
             if node and made:
-                found.append(Waiting(node, runs.state_of(made), made.created_at))
+                found.append(PendingPreview(node, runs.state_of(made), made.created_at))
     return sorted(found, key=lambda preview: -preview.begun_at)
 
 
 def read(ws: Workspace, discipline_id: str) -> Preview:
-    """The preview as far as it has come; GlanError when there is none."""
+    """Return a preview.
+
+    Raises:
+        GlanError: If there is none.
+    """
     with _opened(ws, discipline_id) as small:
         node, made = taxonomy_rows.node(small.db, discipline_id), _latest(small)
         if node is None or made is None:
             raise _none(discipline_id)
         state = runs.state_of(made)
-        # Before the rows, or what arrives meanwhile would be in neither.
+        # Read before the rows, otherwise a reply that arrives in between would be in neither.
         writing = streaming_state.read(small.folder) if state in LIVE else []
         subjects = curriculum_rows.subjects(small.db, discipline_id)
         syllabus = curriculum_rows.syllabus(small.db, syllabus_id(subjects[0].id)) if subjects else None
@@ -189,30 +218,39 @@ def read(ws: Workspace, discipline_id: str) -> Preview:
 
 @contextmanager
 def workspace_of(ws: Workspace, discipline_id: str) -> Iterator[Workspace]:
-    """The small workspace of a preview that is not being made, for editing what it holds; GlanError as `accept`."""
+    """Open the workspace of a preview for editing.
+
+    Raises:
+        GlanError: If there is no preview or it is being generated.
+    """
     with _opened(ws, discipline_id) as small:
         _resting(small, discipline_id)
         yield small
 
 
 def accept(ws: Workspace, discipline_id: str, who: str | None = None) -> None:
-    """Take a preview's rows into the workspace, and with them the discipline, where the tree does not have it yet.
+    """Merge a preview into the workspace, and its discipline into the taxonomy if needed.
 
-    GlanError when there is none, it is still being made, the discipline has rows meanwhile, or its place in the tree is gone
-    or taken.
+    Raises:
+        GlanError: If there is no preview, it is being generated, the discipline got rows in the meantime, or it does not fit into
+            the taxonomy anymore.
     """
     _settle(ws, discipline_id, who or tree_editing.default_user(), content=True)
-    with ws.write() as db:  # a search finds them at once, unless a run before has left more than that to its end
+    with ws.write() as db:  # make the new pairs searchable, unless a running run has more to index
         homework_rows.index_text(db)
 
 
 def discard(ws: Workspace, discipline_id: str) -> None:
-    """Forget a preview's rows; what it cost stays in the accounts. GlanError when there is none or it is still being made."""
+    """Discard a preview; its cost remains recorded.
+
+    Raises:
+        GlanError: If there is no preview or it is being generated.
+    """
     _settle(ws, discipline_id, "", content=False)
 
 
-def names_so_far(text: str) -> list[str]:
-    """The names of subjects or class sessions in a reply that is still being written."""
+def partial_names(text: str) -> list[str]:
+    """Return the names of subjects or class sessions in a partial reply."""
     names = []
     _, text = split_reasoning(text)
     for quoted_name in re.findall(r'"(?:subject_name|session)"\s*:\s*("(?:[^"\\\n]|\\.)*")', text):
@@ -221,63 +259,64 @@ def names_so_far(text: str) -> list[str]:
     return names
 
 
-def _order(discipline_id: str, terms: TeacherSettings) -> GenerationSettings:
+def _settings(discipline_id: str, terms: TeacherSettings) -> GenerationSettings:
+    """Return the settings of a preview run."""
     target = Target(disciplines=(discipline_id,), subject_queries=1, max_subjects=1, questions_per_syllabus=QUESTIONS)
     return read_settings(GenerationSettings, {**terms.model_dump(), "target": target.model_dump()})
 
 
 def _prepare(ws: Workspace, node: Node, settings: GenerationSettings) -> tuple[Workspace, int]:
-    """A fresh small workspace with a run that waits to be worked on."""
-    if not possible(ws, node.id):
+    """Create a small workspace with a queued run."""
+    if not can_preview(ws, node.id):
         raise GlanError(
-            f"{quoted(node.name)} already has subjects in the workspace: a preview is for a discipline's first rows."
+            f"{quoted(node.name)} already has subjects in the workspace. Only disciplines without subjects can be previewed."
         )
     nodes = [*(other for other in taxonomy_rows.nodes(ws.db) if other.id != node.id), node]
     hierarchy.check(nodes)
     folder = folder_of(ws, node.id)
-    if any(preview.node.id == node.id for preview in waiting(ws)):
+    if any(preview.node.id == node.id for preview in pending(ws)):
         _refuse_another(ws, node)
         discard(ws, node.id)
-    shutil.rmtree(folder, ignore_errors=True)  # one that was begun and has nothing
+    shutil.rmtree(folder, ignore_errors=True)  # leftovers of an interrupted creation
     small = Workspace.create(folder, f"Preview of {node.name}")
     tree_editing.import_nodes(small, nodes, "preview")
     return small, runs.submit(small, "generate", f"Preview of {node.name}", settings.model_dump(mode="json"))
 
 
 def _refuse_another(ws: Workspace, node: Node) -> None:
-    """A draft gets its id from its name, so two of the same name in different places would share a folder."""
+    """Refuse a draft that has the id of a pending draft with another parent, since they would share a folder."""
     other = read(ws, node.id).node
     if other.parent_id != node.parent_id and taxonomy_rows.node(ws.db, node.id) is None:
-        raise GlanError(f"A preview of {quoted(other.name)} in another place waits: accept it or throw it away first.")
+        raise GlanError(f"A preview of {quoted(other.name)} under another parent is pending. Accept or discard it first.")
 
 
 def _settle(ws: Workspace, discipline_id: str, who: str, *, content: bool) -> None:
     with _opened(ws, discipline_id) as small:
         made = _resting(small, discipline_id)
-        node = taxonomy_rows.node(small.db, discipline_id)
-        with ws.write() as db:  # never queued: other runs would wait for it
+        node = taxonomy_rows.require_node(small.db, discipline_id)
+        with ws.write() as db:  # not queued, because other runs would wait for it
             run_id = run_rows.add_run(db, "preview", str(small.metadata("name")), made.params if made else {})
             times = {"started_at": made and made.started_at, "finished_at": (made and made.finished_at) or time.time()}
             run_rows.update_run(db, run_id, state="failed", message="Interrupted.", **times)
-        join = (lambda db: tree_editing.take_in(db, node, who)) if content else None
+        join = (lambda db: tree_editing.add_draft(db, node, who)) if content else None
         try:
             merge_discipline(ws, small, discipline_id, run_id, content=content, also=join)
         except Exception as error:
-            _say(ws, run_id, "failed", str(error) or type(error).__name__)
+            _finish_run(ws, run_id, "failed", str(error) or type(error).__name__)
             raise
-        _say(ws, run_id, "finished", "Accepted." if content else "Discarded: only its calls are kept in the accounts.")
-    shutil.rmtree(folder_of(ws, discipline_id), ignore_errors=True)  # its process may just be closing its files
+        _finish_run(ws, run_id, "finished", "Accepted." if content else "Discarded. Only its calls remain recorded.")
+    shutil.rmtree(folder_of(ws, discipline_id), ignore_errors=True)  # the worker may still be closing its files
 
 
-def _say(ws: Workspace, run_id: int, state: str, message: str) -> None:
+def _finish_run(ws: Workspace, run_id: int, state: str, message: str) -> None:
     with ws.write() as db:
         run_rows.update_run(db, run_id, state=state, message=message)
 
 
 @contextmanager
 def _opened(ws: Workspace, discipline_id: str) -> Iterator[Workspace]:
-    """The small workspace of a preview, closed again after the block."""
-    if folder_of(ws, discipline_id) not in find_workspaces(ws.folder / "previews"):  # '..' is a folder, but no preview
+    """Open the workspace of a preview within the block."""
+    if folder_of(ws, discipline_id) not in find_workspaces(ws.folder / "previews"):  # '..' is a folder but not a preview
         raise _none(discipline_id)
     small = Workspace.open(folder_of(ws, discipline_id))
     try:
@@ -287,7 +326,7 @@ def _opened(ws: Workspace, discipline_id: str) -> Iterator[Workspace]:
 
 
 def _none(discipline_id: str) -> GlanError:
-    return GlanError(f"There is no preview of {quoted(discipline_id)}: make one first.")
+    return GlanError(f"There is no preview of {quoted(discipline_id)}. Create one first.")
 
 
 def _latest(small: Workspace) -> Run | None:
@@ -295,8 +334,8 @@ def _latest(small: Workspace) -> Run | None:
 
 
 def _resting(small: Workspace, discipline_id: str) -> Run | None:
-    """The last run of a preview; GlanError when it is still at work."""
+    """Return the latest run of a preview; raises GlanError if it is live."""
     made = _latest(small)
     if made and runs.state_of(made) in LIVE:
-        raise GlanError(f"The preview of {quoted(discipline_id)} is at work: wait for its end.")
+        raise GlanError(f"The preview of {quoted(discipline_id)} is being generated. Wait until it is finished.")
     return made

@@ -1,4 +1,4 @@
-"""Taxonomy proposals: asking a teacher, in several wordings, what is missing under a node."""
+"""Taxonomy proposals: asking a teacher with several prompt variants what is missing under a node."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class ProposalLine(BaseModel):
 
 
 class ProposalQueue:
-    """One call for each wording of the prompt that the run has not stored yet; the stage is its own, there being only one."""
+    """Work queue with one call per prompt variant that the run has not stored; also its own only stage."""
 
     name = "proposals"
 
@@ -43,7 +43,7 @@ class ProposalQueue:
         tree = tree_editing.tree(ws)
         *above, parent = hierarchy.path(tree, settings.parent_id)
         if parent.kind == "discipline":
-            raise GlanError(f"{quoted(parent.name)} is a discipline, and disciplines are leaves: choose a node above it.")
+            raise GlanError(f"{quoted(parent.name)} is a discipline, and disciplines are leaves. Choose a node above it.")
         self._parent, self._count = parent, settings.count
         self._names = [node.name for node in hierarchy.walk(tree)]
         children = [tree.nodes[child]["node"].name for child in tree.successors(parent.id)]
@@ -79,11 +79,11 @@ class ProposalQueue:
         return json_lines(text, ProposalLine)
 
     def store(self, db: apsw.Connection, work: Work, parsed: list[ProposalLine], teacher: str) -> int:
-        """Store what is new; what the tree has under the same name is dropped, what resembles a node is flagged."""
-        taken = {name_key(name) for name in self._names}
+        """Store new proposals; names that the taxonomy has are dropped, similar names are flagged."""
+        known = {name_key(name) for name in self._names}
         new = 0
         for line in parsed[: self._count]:
-            if name_key(line.name) in taken:
+            if name_key(line.name) in known:
                 continue
             alike = tuple(name for name, _ in hierarchy.similar(line.name, self._names)[:3])
             proposal = Proposal(
@@ -94,16 +94,16 @@ class ProposalQueue:
         return new
 
     def record_text(self, parsed: list[ProposalLine]) -> None:
-        """See Stage."""
+        """See Stage: proposals are stored in another form than the reply."""
 
     def stored(self, work: Work, value: Any) -> None:
-        """See WorkQueue: nothing follows from a proposal until people have voted."""
+        """See WorkQueue: proposals have no follow-up tasks."""
 
     def failed(self, work: Work) -> None:
         """See WorkQueue."""
 
     def planned(self) -> dict[str, int]:
-        """See WorkQueue; what an earlier process of the run has stored is not included."""
+        """See WorkQueue; tasks stored by an earlier process of the run are not included."""
         return {self.name: self._planned}
 
 

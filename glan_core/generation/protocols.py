@@ -1,4 +1,4 @@
-"""A piece of work, and what every stage must say about it."""
+"""Tasks, and the interfaces of stages and work queues."""
 
 import hashlib
 import json
@@ -14,76 +14,103 @@ from glan_core.teachers.contract import Message
 
 @dataclass(slots=True)
 class Work:
-    """One call to be made, named before it is paid for.
+    """One call to be made, whose record id is known in advance.
 
-    `id` is the id of the record that will come of it; `facts` is what the stage needs to store that record. A work
-    without `messages` costs nothing: it is only stored. `attempts` counts its requests since the last repair turn, `faults`
-    those of them that failed for a passing cause.
+    Attributes:
+        stage: Name of the stage.
+        id: Id of the record that the call creates.
+        discipline_id: Discipline of the record, if it has one.
+        prompt: The prompt template.
+        messages: The chat; empty for a task without a call, which is only stored.
+        facts: Data that the stage needs to store the record.
+        attempts: Requests since the last repair turn.
+        faults: Transient errors among them.
+        repairs: Repair turns.
     """
 
     stage: str
     id: str
     discipline_id: str | None
-    prompt: Prompt | None
-    messages: list[Message] | None
+    prompt: Prompt
+    messages: list[Message]
     facts: Any
     attempts: int = 0
     faults: int = 0
     repairs: int = 0
 
+    def require_discipline(self) -> str:
+        """Return the id of the discipline.
+
+        Raises:
+            ValueError: If the record has no discipline.
+        """
+        if self.discipline_id is None:
+            raise ValueError(f"the task {self.id} has no discipline")
+        return self.discipline_id
+
+
+NO_PROMPT = Prompt("", "", "")  # of tasks without a call
+
 
 class Stage(Protocol):
-    """How the replies of one stage are read and stored. A stage may have a `whole(text, finish_reason)` of its own in the place of
-    `replies.check_whole`, where a reply that is cut, empty or a refusal is no fault."""
+    """How the replies of one stage are parsed and stored.
+
+    A stage may define `check_reply(text, finish_reason)` to replace `reply_parsing.check_complete` if truncated, empty or refused
+    replies are acceptable.
+    """
 
     name: str
 
     def parse(self, work: Work, text: str) -> Any:
-        """What a whole reply says; raises Malformed."""
+        """Parse a complete reply.
+
+        Raises:
+            MalformedReply: If it cannot be parsed.
+        """
         ...
 
     def store(self, db: apsw.Connection, work: Work, parsed: Any, teacher: str) -> Any:
-        """Write the records, inside a transaction that also holds the call. What it returns goes to WorkQueue.stored."""
+        """Store the records within the transaction of the call; the result is passed to `WorkQueue.stored`."""
         ...
 
     def record_text(self, parsed: Any) -> str | None:
-        """The text that the record keeps word for word, so that the call need not keep it again; None if there is none."""
+        """Return the text that the record contains verbatim, so that the call need not store it; None if there is none."""
         ...
 
 
 class WorkQueue(Protocol):
-    """What is to be done next, given what has been done.
+    """The pending tasks of a run, given what is already stored.
 
-    It may have `voices(voices)`, which gives the voices of all its stages, given those of the order's own teachers, and
-    `ended(ending)`, which does what is left to do when the calls are over and gives the state and sentence in which the run ends.
+    It may define `stage_models(models)`, which adds the models of further stages to those of the settings, and
+    `finish(outcome)`, which completes the run after its last call and returns its final state and message.
     """
 
     def next(self) -> Work | None:
-        """The next piece of work, deepest stage first, or None while there is none."""
+        """Return the next task, deepest stage first, or None if there is none at the moment."""
         ...
 
     def stage(self, work: Work) -> Stage:
-        """The stage that a piece of work belongs to."""
+        """Return the stage of a task."""
         ...
 
     def stored(self, work: Work, value: Any) -> None:
-        """A piece of work is on the disk; `value` is what its stage's store returned."""
+        """Handle a stored task; `value` is the result of its stage's `store`."""
         ...
 
     def failed(self, work: Work) -> None:
-        """A piece of work will not be done in this run."""
+        """Handle a task that failed in this run."""
         ...
 
     def planned(self) -> dict[str, int]:
-        """How much work there is in all, by stage, as far as can be told now; what is done and failed included."""
+        """Return the number of all known tasks by stage, including completed and failed ones."""
         ...
 
 
 def ask(prompt: Prompt, **values: str) -> list[Message]:
-    """A chat of one turn: the prompt, filled."""
+    """Return a chat with one message, the rendered prompt."""
     return [{"role": "user", "content": prompt.render(**values)}]
 
 
 def fingerprint(messages: Sequence[Message]) -> str:
-    """What tells one chat from another (64 bits of SHA-256): a prompt rendered again from provenance can be checked by it."""
+    """Return a 64-bit hash of a chat, by which a chat reconstructed from provenance is verified."""
     return hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]

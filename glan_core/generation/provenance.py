@@ -1,4 +1,4 @@
-"""Where a row comes from: the chain from the taxonomy down to a record, with the prompts and calls that made it."""
+"""Provenance: the chain from the taxonomy to a record, with the prompts and calls that created it."""
 
 import json
 import math
@@ -25,15 +25,20 @@ from glan_core.workspace.call_rows import Call
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.taxonomy_rows import NodeEvent
 
-# The stages whose replies can be malformed, and so have repair turns.
+# Stages whose replies can be malformed and therefore have repair turns.
 PARSERS = {"subjects": parse_subjects, "sessions": parse_sessions, "question": parse_question}
-ALL = -1  # SQLite's word for no limit
-MOST_CHANGES = 50  # of a path, or of what a call was asked from, that are looked behind for the chat of one call
+ALL = -1  # no limit in SQLite
+MAX_CHANGES = 50  # earlier versions that are tried to reconstruct the chat of one call
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One record of a chain: what it is ('subject', 'syllabus', ...), its id, its text, and the calls that made it."""
+    """One record of a provenance chain.
+
+    Attributes:
+        what: Kind of the record, such as 'subject' or 'syllabus'.
+        calls: The calls that created it.
+    """
 
     what: str
     id: str
@@ -43,8 +48,11 @@ class Link:
 
 
 def chain(ws: Workspace, id: str) -> list[Link]:
-    """The chain of any record by its id: taxonomy path, subject, syllabus, sessions, concepts, question, answer, judgement,
-    as far down as the id reaches. GlanError when nothing has that id."""
+    """Return the provenance chain of a record, from the taxonomy path down to it.
+
+    Raises:
+        GlanError: If there is no record with this id.
+    """
     pair = homework_rows.pair(ws.db, id)
     if pair is not None:
         return [*_syllabus_chain(ws, pair.question.syllabus_id, pair), *_pair_links(ws, pair)]
@@ -54,18 +62,18 @@ def chain(ws: Workspace, id: str) -> list[Link]:
         return [*_path(ws, subject.discipline_id), _subject_link(ws, subject)]
     if taxonomy_rows.node(ws.db, id) is not None:
         return _path(ws, id)
-    raise GlanError(f"Nothing in {ws.folder} has the id {quoted(id)}.")
+    raise GlanError(f"No record in {ws.folder} has the id {quoted(id)}.")
 
 
 def _path(ws: Workspace, node_id: str) -> list[Link]:
     tree = tree_editing.tree(ws)
-    if node_id not in tree:  # removed since; its data stay
-        node = taxonomy_rows.node(ws.db, node_id)
+    if node_id not in tree:  # removed since, but its data is kept
+        node = taxonomy_rows.require_node(ws.db, node_id)
         return [Link(f"{node.kind} (removed)", node.id, node.name, node.description)]
     return [Link(node.kind, node.id, node.name, node.description) for node in hierarchy.path(tree, node_id)]
 
 
-def _subject_link(ws: Workspace, subject) -> Link:
+def _subject_link(ws: Workspace, subject: Subject) -> Link:
     queries = curriculum_rows.queries_mentioning(ws.db, subject.id)
     calls = tuple(call for query_id in queries for call in call_rows.calls_of(ws.db, query_id))
     return Link(
@@ -74,9 +82,9 @@ def _subject_link(ws: Workspace, subject) -> Link:
 
 
 def _syllabus_chain(ws: Workspace, syllabus_id: str, pair: Pair | None) -> list[Link]:
-    """From the field to the sessions: those that a pair was drawn from, or all of the syllabus."""
-    syllabus = curriculum_rows.syllabus(ws.db, syllabus_id)
-    subject = curriculum_rows.subject(ws.db, syllabus.subject_id)
+    """Return the chain from the field to the class sessions, those of a pair or all of the syllabus."""
+    syllabus = curriculum_rows.require_syllabus(ws.db, syllabus_id)
+    subject = curriculum_rows.require_subject(ws.db, syllabus.subject_id)
     calls = tuple(call_rows.calls_of(ws.db, syllabus_id))
     links = [*_path(ws, syllabus.discipline_id), _subject_link(ws, subject),
              Link("syllabus", syllabus_id, subject.name, syllabus.text, calls)]  # fmt: skip
@@ -93,25 +101,29 @@ def _syllabus_chain(ws: Workspace, syllabus_id: str, pair: Pair | None) -> list[
 
 def _pair_links(ws: Workspace, pair: Pair) -> list[Link]:
     question = pair.question
-    title = f"{question.strategy}, draw {question.draw} of seed {question.seed} by the {question.draw_law} law"
+    title = f"{question.strategy}, draw {question.draw} of seed {question.seed}, {question.draw_law} sampling"
     links = [Link("question", question.id, title, question.text, tuple(call_rows.calls_of(ws.db, question.id)))]
     if pair.answer is not None:
         id = answer_id(question.id)
         links.append(Link("answer", id, "", pair.answer, tuple(call_rows.calls_of(ws.db, id))))
-    if (judged := judgment_rows.judgment(ws.db, question.seq)) is not None:
+    if (judgment := judgment_rows.judgment(ws.db, question.seq)) is not None:
         id = judgment_id(question.id)
-        scores = ", ".join(f"{name.replace('_', '-')} {getattr(judged, name)}" for name in judgment_rows.SCORES)
-        links.append(Link("judgement", id, f"{scores}, of 5", judged.comment, tuple(call_rows.calls_of(ws.db, id))))
+        scores = ", ".join(f"{name.replace('_', '-')} {getattr(judgment, name)}" for name in judgment_rows.SCORES)
+        links.append(Link("judgment", id, f"{scores} (1 to 5)", judgment.comment, tuple(call_rows.calls_of(ws.db, id))))
     return links
 
 
 def messages_of(ws: Workspace, call: Call) -> list[Message] | None:
-    """The chat that a call sent, made again from stored rows: in the wording and with the taxonomy of its time, a repair
-    turn after the chat and the reply that it mends. None when they no longer give the same chat (a reply too long to be
-    kept whole, a record that was never made), which the call's fingerprint tells.
+    """Reconstruct the chat of a call from stored rows, with the prompts and taxonomy of its time.
+
+    A repair turn follows the chat and the reply that it repairs.
+
+    Returns:
+        The chat, None if it cannot be reconstructed (a reply too long to be stored, a record that was never created), which is
+        verified by the call's fingerprint.
     """
     kept = call_rows.prompt_text(ws.db, call.prompt_version)
-    wording = kept and Prompt(*kept, call.prompt_version)
+    wording = Prompt(*kept, call.prompt_version) if kept else None
     if wording and wording.name == "repair":
         return _same(call, [_repair_messages(ws, call, wording)])
     return _same(call, _candidates(ws, call, wording))
@@ -122,47 +134,46 @@ def _same(call: Call, candidates: Iterable[list[Message] | None]) -> list[Messag
 
 
 def _repair_messages(ws: Workspace, call: Call, wording: Prompt) -> list[Message] | None:
-    """The chat of a repair turn: that of the call before it, the reply, and what was wrong with the reply."""
+    """Reconstruct a repair turn: the chat of the previous call, its reply, and the problem."""
     calls = [other for other in call_rows.calls_of(ws.db, call.work_id) if other.stage == call.stage]
     earlier = calls[: calls.index(call)]
     bad = next((c for c in reversed(earlier) if c.prompt_version != call.prompt_version and c.outcome != "lost"), None)
-    chat = bad and bad.reply and messages_of(ws, bad)
-    if not chat or (parse := PARSERS.get(call.stage)) is None:
+    if bad is None or not bad.reply or (parse := PARSERS.get(call.stage)) is None:
+        return None
+    if not (chat := messages_of(ws, bad)):
         return None
     _, text = split_reasoning(bad.reply)
     try:
         parse(check_complete(text, ""))
     except MalformedReply as fault:
         return [*chat, {"role": "assistant", "content": text}, *ask(wording, problem=str(fault))]
-    return None  # this release finds nothing wrong with it
+    return None  # this release accepts the reply
 
 
 def _candidates(ws: Workspace, call: Call, wording: Prompt | None) -> Iterator[list[Message] | None]:
-    """What the call may have sent, likeliest first: the taxonomy and the records as they stood at its time, then as they
-    stood earlier."""
+    """Yield the chats that a call may have sent, most likely first: from the records at its time, then from earlier versions."""
     times = [call.at, *_edited_before(ws, call)]
     for path in _paths_until(ws, call.discipline_id, call.at):
         for list_wording in _list_wordings(ws, call) if call.stage == "subjects" else [None]:
             for at in times:
                 try:
                     yield _messages(ws, call, path, at, wording, list_wording)
-                except (KeyError, ValueError):  # a wording with other placeholders
+                except (KeyError, ValueError):  # a prompt version with other placeholders
                     yield None
 
 
 def _edited_before(ws: Workspace, call: Call) -> list[float]:
-    """The times just before the latest edits of what a call was asked from, that a call on its way at the time knew nothing
-    of; newest first."""
+    """Return the times just before the latest edits that a call in flight did not see, newest first."""
     pair = homework_rows.pair(ws.db, call.work_id)
     syllabus_id = pair.question.syllabus_id if pair else call.work_id
     changes = record_rows.syllabus_events(ws.db, syllabus_id)
     changes += record_rows.events(ws.db, pair.question.id) if pair and call.stage == "answer" else []
     times = {math.nextafter(event.at, 0) for event in changes if event.at <= call.at}
-    return sorted(times, reverse=True)[:MOST_CHANGES]
+    return sorted(times, reverse=True)[:MAX_CHANGES]
 
 
 def _list_wordings(ws: Workspace, call: Call) -> Iterator[Prompt | None]:
-    """The wordings in which the list may have been asked for that a second turn quotes; None is this release's."""
+    """Yield the prompt versions that the quoted subject list may have used; None is this release's."""
     yield None
     for version in {other.prompt_version for other in call_rows.calls_of(ws.db, call.work_id) if other.stage == "subject_list"}:
         if kept := call_rows.prompt_text(ws.db, version):
@@ -170,20 +181,20 @@ def _list_wordings(ws: Workspace, call: Call) -> Iterator[Prompt | None]:
 
 
 def _paths_until(ws: Workspace, discipline_id: str | None, at: float) -> Iterator[list[Node]]:
-    """The path from the field to a discipline as it stood at a time, then before each of the latest changes until then.
+    """Yield the path of a discipline at a time and before each of its latest changes until then.
 
-    Earlier ones too, because a run asks with the taxonomy that it began with.
+    Earlier versions are included because a run uses the taxonomy from its start.
     """
     histories: dict[str, list[NodeEvent]] = {}
     path = _path_at(ws, discipline_id, at, histories)
     changes = sorted({event.at for node in path for event in histories[node.id] if event.at <= at}, reverse=True)
     yield path
-    for change in changes[:MOST_CHANGES]:
+    for change in changes[:MAX_CHANGES]:
         yield _path_at(ws, discipline_id, math.nextafter(change, 0), histories)
 
 
 def _path_at(ws: Workspace, node_id: str | None, at: float, histories: dict[str, list[NodeEvent]]) -> list[Node]:
-    """The path to a node as it stood at a time; `histories` keeps the changes of the nodes met."""
+    """Return the path of a node at a time; `histories` caches the events of visited nodes."""
     path: dict[str, Node] = {}
     while node_id is not None and node_id not in path:
         if node_id not in histories:
@@ -196,17 +207,17 @@ def _path_at(ws: Workspace, node_id: str | None, at: float, histories: dict[str,
 
 
 def _node_at(ws: Workspace, node_id: str, at: float, history: list[NodeEvent]) -> Node | None:
-    """A node as it stood at a time: after the latest change until then, or before the first of those that came later."""
+    """Return a node at a time: after its latest change until then, or before its first later change."""
     if not history:
         return taxonomy_rows.node(ws.db, node_id)
     latest = next((event for event in history if event.at <= at), None)
-    return history[-1].before if latest is None else latest.after or latest.before  # of a removed node, what it was
+    return history[-1].before if latest is None else latest.after or latest.before  # for a removed node, its last version
 
 
 def _messages(
     ws: Workspace, call: Call, path: list[Node], at: float, wording: Prompt | None, list_wording: Prompt | None
 ) -> list[Message] | None:
-    """The chat of a call, from the path and the records as they stood at a time."""
+    """Build the chat of a call from the path and the records at a time."""
     db = ws.db
     if not path or path[-1].id != call.discipline_id:
         return None
@@ -216,13 +227,13 @@ def _messages(
             return stages.chat_subject_list(hierarchy.tree_of(path), call.discipline_id, wording)
         case "subjects":
             query = curriculum_rows.subject_query(db, call.work_id)
-            return query and stages.chat_subjects(
-                hierarchy.tree_of(path), call.discipline_id, query.list_text, wording, list_wording
-            )
+            if query is None:
+                return None
+            return stages.chat_subjects(hierarchy.tree_of(path), call.discipline_id, query.list_text, wording, list_wording)
         case "syllabus" | "sessions":
             syllabus = curriculum_rows.syllabus(db, call.work_id)
-            subject = syllabus and _subject_at(db, syllabus.subject_id, at)
-            if not subject:
+            subject = _subject_at(db, syllabus.subject_id, at) if syllabus else None
+            if syllabus is None or subject is None:
                 return None
             if call.stage == "syllabus":
                 return stages.chat_syllabus(discipline, subject, wording)
@@ -239,13 +250,15 @@ def _messages(
     return None
 
 
-def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prompt | None, at: float) -> list[Message]:
+def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prompt | None, at: float) -> list[Message] | None:
     question = pair.question
-    syllabus = curriculum_rows.syllabus(ws.db, question.syllabus_id)
+    syllabus = curriculum_rows.require_syllabus(ws.db, question.syllabus_id)
     sessions = {session.id: session for session in curriculum_rows.sessions(ws.db, syllabus.id, retired=True)}
     names = {id: name for session in sessions.values() for id, name in session.concepts}
+    if (subject := _subject_at(ws.db, syllabus.subject_id, at)) is None:
+        return None
     return stages.chat_question(
-        discipline, _subject_at(ws.db, syllabus.subject_id, at),
+        discipline, subject,
         record_rows.value_at(ws.db, syllabus.id, "text", syllabus.text, at), question.strategy,
         [record_rows.value_at(ws.db, id, "name", sessions[id].name, at) for id in question.sessions],
         [record_rows.value_at(ws.db, id, "name", names[id], at) for id in question.concepts], wording,
@@ -253,21 +266,22 @@ def _question_messages(ws: Workspace, discipline: str, pair: Pair, wording: Prom
 
 
 def _subject_at(db: apsw.Connection, subject_id: str, at: float) -> Subject | None:
-    """A subject as it was at a time."""
+    """Return a subject at a time."""
     if (subject := curriculum_rows.subject(db, subject_id)) is None:
         return None
     topics = record_rows.value_at(db, subject_id, "subtopics", json.dumps(subject.subtopics), at)
-    earlier = {name: record_rows.value_at(db, subject_id, name, getattr(subject, name), at) for name in ("name", "level")}
-    return replace(subject, **earlier, subtopics=tuple(json.loads(topics)))
+    name = record_rows.value_at(db, subject_id, "name", subject.name, at)
+    level = record_rows.value_at(db, subject_id, "level", subject.level, at)
+    return replace(subject, name=name, level=level, subtopics=tuple(json.loads(topics)))
 
 
 def _written_for(db: apsw.Connection, call: Call) -> str | None:
-    """The syllabus whose sessions were asked for, where it was written anew for that: its call kept it."""
+    """Return the regenerated syllabus whose sessions were requested, which its call stores."""
     own = [c for c in call_rows.calls_of(db, call.work_id) if (c.stage, c.run_id) == ("syllabus", call.run_id)]
     written = [c.reply for c in own if c.outcome == "stored" and c.reply]
     return written[-1].strip() if written else None
 
 
 def reply_of(ws: Workspace, call: Call, record_id: str, text: str) -> str:
-    """What a call was answered: as kept with it, else the record's text as it stood then; `text` is what it is now."""
+    """Return the reply of a call: as stored with it, or the record's text at that time; `text` is its current text."""
     return call.reply or str(record_rows.value_at(ws.db, record_id, "text", text, call.at))

@@ -1,4 +1,4 @@
-"""The judge: a teacher scores pairs by a rubric, and those below a minimum are tagged, so that the dataset leaves them out."""
+"""The quality judge: a model scores pairs by a rubric, and pairs below a minimum are tagged and excluded from the dataset."""
 
 import hashlib
 import heapq
@@ -24,13 +24,13 @@ from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
 from glan_core.workspace.workspace import set_metadata
 
-TAG = "judge"  # the name of its tags, which are of the kind 'quality'
+TAG = "judge"  # name of its tags of kind 'quality'
 FACT = "check:judge"
-READ_AHEAD = 200  # pairs whose texts are read together
+READ_AHEAD = 200  # pairs read at once
 
 
 class Verdict(BaseModel):
-    """What a judge says of a pair: whole numbers from 1 to 5, and a comment."""
+    """A judge's scores of a pair from 1 to 5, and a comment."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
@@ -43,30 +43,30 @@ class Verdict(BaseModel):
     @field_validator(*SCORES, mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
-        if isinstance(value, bool):  # true would pass for 1, the worst
-            raise ValueError("give a whole number from 1 to 5")
+        if isinstance(value, bool):  # otherwise true would be read as 1
+            raise ValueError("use an integer from 1 to 5")
         return value
 
 
 def chat_judge(question: str, answer: str, wording: Prompt | None = None) -> list[Message]:
-    """The question and answer of a pair with the rubric; what is longer than a question may be is cut."""
+    """Build the chat with question, answer and rubric; texts above MAX_CHARACTERS are truncated."""
     return ask(wording or prompt("judge"), question=question[:MAX_CHARACTERS], answer=answer[:MAX_CHARACTERS])
 
 
 class QualityJudgeQueue:
-    """One call for each pair of the order that nobody judged yet; the stage is its own, there being only one."""
+    """Work queue with one call per pair that is not judged; also its own only stage."""
 
     name = "judge"
 
     def __init__(self, ws: Workspace, settings: QualityJudgeSettings, run_id: int) -> None:
         check_disciplines(ws, settings)
-        self._ws, self._order, self._run_id = ws, settings, run_id
+        self._ws, self._settings, self._run_id = ws, settings, run_id
         self._planned = missing(ws, settings)
         self._works = self._all_works()
 
     def _all_works(self) -> Iterator[Work]:
         db = self._ws.db
-        for chunk in _open_chunks(db, self._order):
+        for chunk in _open_chunks(db, self._settings):
             for pair in homework_rows.pairs_page(db, PairFilter(seqs=tuple(chunk)), limit=len(chunk)):
                 question = pair.question
                 if pair.answer is not None:
@@ -83,48 +83,55 @@ class QualityJudgeQueue:
         return self
 
     def parse(self, work: Work, text: str) -> Verdict:
-        """The scores; Malformed (repairable) when they are not all there, or there is more than one verdict."""
+        """Parse the scores.
+
+        Raises:
+            MalformedReply: If scores are missing or there is more than one object (repairable).
+        """
         verdicts = json_lines(text, Verdict)
         if len(verdicts) > 1:
-            raise MalformedReply("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
+            raise MalformedReply("malformed", f"it contains {len(verdicts)} JSON objects instead of one", repairable=True)
         return verdicts[0]
 
     def store(self, db: apsw.Connection, work: Work, parsed: Verdict, teacher: str) -> None:
-        """Keep the scores, and tag the pair where one is too low."""
-        judged = Judgment(work.facts, *(getattr(parsed, name) for name in SCORES), parsed.comment, teacher)
+        """Store the scores, and tag the pair if a score is below its minimum."""
+        judged = Judgment(work.facts, **parsed.model_dump(), teacher=teacher)
         judgment_rows.put_judgment(db, judged)
-        if tag := _tag(judged, self._order):
+        if tag := _tag(judged, self._settings):
             tag_rows.put_tags(db, [tag], self._run_id)
 
     def record_text(self, parsed: Verdict) -> None:
-        """See Stage: none, the scores are kept apart from the reply's form."""
+        """See Stage: scores are stored in another form than the reply."""
 
     def stored(self, work: Work, value: Any) -> None:
-        """See WorkQueue: nothing follows."""
+        """See WorkQueue: judgments have no follow-up tasks."""
 
     def failed(self, work: Work) -> None:
         """See WorkQueue."""
 
-    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
-        """See WorkQueue: the minimums hold for all judgements, these and earlier ones."""
-        apply_minimums(self._ws, self._order, self._run_id)
-        return ending
+    def finish(self, outcome: tuple[str, str]) -> tuple[str, str]:
+        """See WorkQueue: apply the minimums to all judgments, including earlier ones."""
+        apply_minimums(self._ws, self._settings, self._run_id)
+        return outcome
 
     def planned(self) -> dict[str, int]:
-        """See WorkQueue; what an earlier process of the run has stored is not included."""
+        """See WorkQueue; tasks stored by an earlier process of the run are not included."""
         return {self.name: self._planned}
 
 
 def plan_judging(ws: Workspace, settings: QualityJudgeSettings) -> plan.Plan:
-    """How many calls an order still needs, and what they would cost. GlanError when a discipline is unknown, or a budget in
-    money is set for a teacher without a price."""
+    """Plan the calls that a judge run still needs.
+
+    Raises:
+        GlanError: If a discipline is unknown, or a budget in USD is set for a teacher without a price.
+    """
     check_disciplines(ws, settings)
     calls = missing(ws, settings)
     return plan.price(ws, settings, {"judge": (calls, calls)})
 
 
 def missing(ws: Workspace, settings: QualityJudgeSettings) -> int:
-    """How many pairs of an order nobody judged yet."""
+    """Return the number of selected pairs that are not judged."""
     eligible, unjudged = judgment_rows.count_open(ws.db, settings.disciplines)
     if settings.sample is None or settings.sample >= eligible:
         return unjudged
@@ -134,8 +141,7 @@ def missing(ws: Workspace, settings: QualityJudgeSettings) -> int:
 
 
 def apply_minimums(ws: Workspace, settings: QualityJudgeSettings, run_id: int) -> None:
-    """Bring the tags of all judgements in line with the minimums of an order, which hold for earlier ones as well, and keep
-    what the check was."""
+    """Update the tags of all judgments to the minimums of the settings, and store metadata of the check."""
     for page in judgment_rows.judgments(ws.db):
         with ws.write() as db:
             tag_rows.put_tags(db, [tag for judged in page if (tag := _tag(judged, settings))], run_id)
@@ -151,14 +157,18 @@ def apply_minimums(ws: Workspace, settings: QualityJudgeSettings, run_id: int) -
 
 
 def check_disciplines(ws: Workspace, settings: QualityJudgeSettings) -> None:
-    """GlanError when a discipline of an order is not in the taxonomy."""
+    """Check that all disciplines exist.
+
+    Raises:
+        GlanError: If a discipline is not in the taxonomy.
+    """
     tree = tree_editing.tree(ws)
     for discipline_id in settings.disciplines or ():
         hierarchy.discipline(tree, discipline_id)
 
 
 def _tag(judged: Judgment, settings: QualityJudgeSettings) -> Tag | None:
-    """The tag of a judgement that is below a minimum; its score is the lowest of those that are."""
+    """Return a tag if a score is below its minimum; its score is the lowest of those."""
     low = {name: score for name in SCORES if (score := getattr(judged, name)) < getattr(settings, f"min_{name}")}
     if not low:
         return None
@@ -168,7 +178,7 @@ def _tag(judged: Judgment, settings: QualityJudgeSettings) -> Tag | None:
 
 
 def _open_chunks(db: apsw.Connection, settings: QualityJudgeSettings) -> Iterator[list[int]]:
-    """The `seq` of the pairs of an order that nobody judged yet, some at a time."""
+    """Yield chunks of `seq` of the selected pairs that are not judged."""
     chunk: list[int] = []
     for seq, _, judged in _wanted(db, settings):
         if not judged:
@@ -181,8 +191,7 @@ def _open_chunks(db: apsw.Connection, settings: QualityJudgeSettings) -> Iterato
 
 
 def _wanted(db: apsw.Connection, settings: QualityJudgeSettings) -> Iterable[tuple[int, str, bool]]:
-    """(seq, id, whether it is judged) of the pairs of an order, by `seq`. A sample holds the same rows whenever it is drawn
-    from the same pairs, judged since or not."""
+    """Return (seq, id, whether judged) of the selected pairs; a sample is independent of what is judged."""
 
     def place(row: tuple[int, str, bool]) -> bytes:
         return hashlib.sha256(f"{settings.seed}/{row[1]}".encode()).digest()

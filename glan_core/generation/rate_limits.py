@@ -1,4 +1,4 @@
-"""What bounds the calls of a run: the endpoint's patience, rates per minute, and the budget."""
+"""Rate limits: adaptive concurrency, outage detection, buckets per minute, and the budget."""
 
 import time
 from collections.abc import Callable
@@ -8,37 +8,38 @@ Clock = Callable[[], float]
 
 
 class Concurrency:
-    """How many calls may be in flight: additive increase, decrease in proportion to the share of 429s.
+    """Limits the calls in flight with additive increase, and decrease in proportion to the share of 429 responses.
 
-    A plain halving at each 429 would collapse where a few requests in a hundred are refused at random, so the decrease
-    follows DCTCP (RFC 8257): once per window of as many outcomes as are allowed in flight, the limit is cut by half the
-    share of them that were refused. Two refusals with no success between them mean that the endpoint is closed for
-    now: nothing is sent until its Retry-After has passed.
+    Halving at each 429 would collapse if a few percent of the requests are refused at random. Instead, once per window of as many
+    results as the limit, the limit is reduced by half the share of refused ones. Two refusals without a success in between mean
+    that the endpoint is closed: nothing is sent until its Retry-After has passed.
+
+    Source: DCTCP, RFC 8257.
     """
 
-    START = 64  # at once, or half of what is allowed if that is more
-    PAUSE = 1.0  # seconds, where the endpoint names no wait
-    LEAST = 0.05  # seconds, whatever the endpoint names: 'Retry-After: 0' must not make a storm
+    START = 64  # initial limit, or half of the maximum if that is more
+    PAUSE = 1.0  # seconds, without Retry-After
+    MIN_PAUSE = 0.05  # seconds, so that 'Retry-After: 0' does not cause a request storm
 
     def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
         self.most = most
         self.limit = float(min(most, max(self.START, most // 2)))
         self.closed_until = 0.0
         self._clock = clock
-        self._probing = True  # doubling per window until the first refusal, like slow start
+        self._probing = True  # slow start: double per window until the first refusal
         self._outcomes = self._refused = 0
         self._last_refused = False
 
     def served(self) -> None:
-        """A call was answered."""
+        """Record a successful call."""
         self._last_refused = False
         if self._probing:
             self.limit = min(self.most, self.limit + 1)
         self._outcome()
 
     def refused(self, retry_after: float | None) -> float:
-        """A call was refused with 429; the seconds after which it may be sent again."""
-        wait = self.PAUSE if retry_after is None else max(retry_after, self.LEAST)
+        """Record a 429 response; return the seconds until the call may be repeated."""
+        wait = self.PAUSE if retry_after is None else max(retry_after, self.MIN_PAUSE)
         self._probing = False
         self._refused += 1
         if self._last_refused:
@@ -57,17 +58,17 @@ class Concurrency:
         self._outcomes = self._refused = 0
 
     def collapse(self, seconds: float) -> None:
-        """The endpoint is down: send nothing for a while, then one call, and more as calls are answered again."""
+        """Pause for an outage, then restart with one call and slow start."""
         self.limit, self._probing = 1.0, True
         self._outcomes = self._refused = 0
         self.closed_until = max(self.closed_until, self._clock() + seconds)
 
 
 class Outage:
-    """Tells an endpoint that is down from calls that fail now and then.
+    """Distinguishes an unavailable endpoint from occasional errors.
 
-    It counts as down after `IN_A_ROW` faults with no reply between them, and as gone for good `GONE_SECONDS` later, or after
-    `NEVER_REACHED` refused connections when nothing else has ever come back from it.
+    An endpoint is down after `IN_A_ROW` errors without a reply in between. It is gone `GONE_SECONDS` later, or after
+    `NEVER_REACHED` refused connections if it has never replied.
     """
 
     IN_A_ROW = 10
@@ -80,12 +81,16 @@ class Outage:
         self._since = 0.0
         self._reached = False
 
-    def over(self) -> None:
-        """A reply came."""
+    def end(self) -> None:
+        """Record a reply."""
         self._faults, self._reached = 0, True
 
-    def fault(self, sent: bool) -> None:
-        """A call failed; `sent` False when the connection was refused."""
+    def fault(self, *, sent: bool) -> None:
+        """Record an error.
+
+        Args:
+            sent: Whether the request reached the endpoint; False if the connection was refused.
+        """
         if not self._faults:
             self._since = self._clock()
         self._faults += 1
@@ -93,23 +98,23 @@ class Outage:
 
     @property
     def down(self) -> bool:
-        """Whether it is the endpoint that fails rather than single calls."""
+        """Whether the endpoint is unavailable."""
         return self._faults >= self.IN_A_ROW
 
     @property
     def gone(self) -> bool:
-        """Whether waiting for it makes no sense any more."""
+        """Whether the endpoint is unavailable for so long that the run should stop."""
         never = not self._reached and self._faults >= self.NEVER_REACHED
         return never or (self.down and self._clock() - self._since > self.GONE_SECONDS)
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before it is tried again: longer the longer it is down, at most half a minute."""
+        """Seconds to wait before the next attempt, 1 to 30, growing with the outage."""
         return min(30.0, max(1.0, self._clock() - self._since))
 
 
 class Rate:
-    """At most `per_minute` units a minute, as a bucket that holds one second's worth, or one call's if that is more."""
+    """A token bucket with `per_minute` units per minute; it holds units for one second, or for one call if that is more."""
 
     def __init__(self, per_minute: int | None, clock: Clock = time.monotonic) -> None:
         self._per_second = per_minute / 60 if per_minute else None
@@ -117,11 +122,11 @@ class Rate:
         self._free_at = 0.0
 
     def wait(self) -> float:
-        """Seconds until the next call may be sent."""
+        """Return the seconds until the next call may be sent."""
         return 0.0 if self._per_second is None else max(0.0, self._free_at - self._clock())
 
     def take(self, units: float) -> None:
-        """Count what is being sent; a negative number gives back what was counted too much."""
+        """Consume units; a negative number returns units."""
         if self._per_second is not None:
             now = self._clock()
             self._free_at = max(self._free_at, now - 1.0) + units / self._per_second
@@ -129,9 +134,9 @@ class Rate:
 
 @dataclass(slots=True)
 class Budget:
-    """A hard limit in money and in calls, what is in flight counted at its worst.
+    """A hard limit in USD and calls, including calls in flight at their maximum price.
 
-    `reserve` before a call, `settle` after it, so that spent + reserved never passes a limit.
+    Call `reserve` before a call and `settle` after it; spent plus reserved amounts never exceed a limit.
     """
 
     usd: float | None = None
@@ -142,7 +147,7 @@ class Budget:
     reserved_calls: int = 0
 
     def reserve(self, worst_usd: float) -> bool:
-        """Set aside what a call may cost at worst; False when it does not fit, now or ever."""
+        """Reserve the maximum price of a call; return False if it exceeds the budget."""
         if self.calls is not None and self.spent_calls + self.reserved_calls + 1 > self.calls:
             return False
         if self.usd is not None and self.spent_usd + self.reserved_usd + worst_usd > self.usd + 1e-12:
@@ -151,15 +156,21 @@ class Budget:
         self.reserved_calls += 1
         return True
 
-    def settle(self, worst_usd: float, usd: float, paid: bool = True) -> None:
-        """Give back what was set aside and count what the call did cost; `paid` False when it was not served."""
+    def settle(self, worst_usd: float, usd: float, *, paid: bool = True) -> None:
+        """Replace a reservation by the actual cost.
+
+        Args:
+            worst_usd: The reserved price.
+            usd: The actual cost.
+            paid: Whether the call was served.
+        """
         self.reserved_usd -= worst_usd
         self.reserved_calls -= 1
         self.spent_usd += usd
         self.spent_calls += paid
 
     def reason(self) -> str:
-        """Why nothing more may be spent, for a person."""
+        """Return why no further call is allowed."""
         if self.calls is not None and self.spent_calls >= self.calls:
             return f"The limit of {self.calls:,} calls is reached"
-        return f"The budget of ${self.usd:,.2f} does not cover another call (${self.spent_usd:,.4f} is spent)"
+        return f"The budget of ${self.usd:,.2f} does not cover another call (${self.spent_usd:,.4f} spent)"

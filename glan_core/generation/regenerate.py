@@ -1,4 +1,4 @@
-"""Having one record written anew: an answer, or a syllabus with its sessions. The older text is kept, and can be brought back."""
+"""Regeneration of one record: an answer, or a syllabus with its class sessions. The earlier text is kept and can be restored."""
 
 from collections import deque
 from typing import Any
@@ -18,25 +18,29 @@ from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, edit_batch, homework_rows, record_rows, taxonomy_rows
 
 
-def open_redo(ws: Workspace, settings: RegenerateSettings, run_id: int) -> "RedoAnswer | RedoSyllabus":
-    """The work of an order: for a question's id its answer, for a syllabus's id the syllabus; GlanError for any other."""
+def open_regeneration(ws: Workspace, settings: RegenerateSettings, run_id: int) -> "AnswerQueue | SyllabusQueue":
+    """Open the work queue for a question id (its answer) or a syllabus id.
+
+    Raises:
+        GlanError: If there is no such question or syllabus.
+    """
     if (pair := homework_rows.pair(ws.db, settings.record_id)) is not None:
-        return RedoAnswer(pair, run_id, ws)
+        return AnswerQueue(pair, run_id, ws)
     if curriculum_rows.syllabus(ws.db, settings.record_id) is not None:
-        return RedoSyllabus(ws, settings.record_id, run_id)
-    raise GlanError(f"There is no question and no syllabus {quoted(settings.record_id)}.")
+        return SyllabusQueue(ws, settings.record_id, run_id)
+    raise GlanError(f"{quoted(settings.record_id)} is neither a question nor a syllabus.")
 
 
-def forget_failures(ws: Workspace, run_id: int) -> None:
-    """Take what a run could not write anew off the list of failures: the older text stands, so that no later run lacks it."""
+def clear_failures(ws: Workspace, run_id: int) -> None:
+    """Remove the failures of a regeneration run, because the earlier text remains and nothing is missing."""
     with ws.write() as db:
         for failure in call_rows.failures(db, run_id):
             if record_rows.value_of(db, failure.work_id, "text") is not None:
                 call_rows.clear_failure(db, failure.work_id, failure.stage, failure.discipline_id)
 
 
-class _Redo:
-    """What both kinds share: a queue of works, of which some may have been paid for by an earlier process of the run."""
+class _RegenerationQueue:
+    """Shared part of both queues: tasks, some of which an earlier process of the run may have stored."""
 
     def __init__(self, ws: Workspace, run_id: int, works: list[Work]) -> None:
         self._ws, self._run_id = ws, run_id
@@ -50,27 +54,27 @@ class _Redo:
         return self._works.popleft() if self._works else None
 
     def stage(self, work: Work):
-        """See WorkQueue: its own."""
+        """See WorkQueue: the queue is its own only stage."""
         return self
 
     def failed(self, work: Work) -> None:
-        """See WorkQueue: the record stays as it was."""
+        """See WorkQueue: the record is unchanged."""
 
     def planned(self) -> dict[str, int]:
         """See WorkQueue."""
         return dict(self._planned)
 
-    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
-        """See WorkQueue: what could not be written anew still has its older text."""
-        forget_failures(self._ws, self._run_id)
-        return ending
+    def finish(self, outcome: tuple[str, str]) -> tuple[str, str]:
+        """See WorkQueue: failures are removed, because the earlier text remains."""
+        clear_failures(self._ws, self._run_id)
+        return outcome
 
     def record_text(self, parsed: Any) -> None:
-        """See Stage: the call keeps its reply, since the record may get yet another text."""
+        """See Stage: the call stores its reply, because the record may be regenerated again."""
 
 
-class RedoAnswer(_Redo):
-    """Another answer to a question as it now stands."""
+class AnswerQueue(_RegenerationQueue):
+    """Regenerates the answer of a question with its current text."""
 
     def __init__(self, pair: homework_rows.Pair, run_id: int, ws: Workspace) -> None:
         question, id = pair.question, ids.answer_id(pair.question.id)
@@ -79,29 +83,29 @@ class RedoAnswer(_Redo):
         super().__init__(ws, run_id, [] if done else [work])
 
     def parse(self, work: Work, text: str) -> str:
-        """The answer, as it stands."""
+        """Return the answer unchanged."""
         return text
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> None:
-        """Put the answer in the place of the older one, or where there was none."""
+        """Replace or add the answer."""
         if record_rows.value_of(db, work.id, "text") is None:
-            homework_rows.add_answer(db, work.facts.id, work.discipline_id, parsed, teacher)
+            homework_rows.add_answer(db, work.facts.id, work.facts.discipline_id, parsed, teacher)
         else:
             edit_batch.change(db, teacher, [(work.id, "text", parsed), (work.id, "teacher", teacher)])
 
     def stored(self, work: Work, value: None) -> None:
-        """See WorkQueue: nothing follows."""
+        """See WorkQueue: answers have no follow-up tasks."""
 
 
-class RedoSyllabus(_Redo):
-    """Another syllabus for its subject, then its sessions: both take the place of the older ones in one step."""
+class SyllabusQueue(_RegenerationQueue):
+    """Regenerates a syllabus and its class sessions, which replace the earlier ones in one step."""
 
     def __init__(self, ws: Workspace, syllabus_id: str, run_id: int) -> None:
-        syllabus = curriculum_rows.syllabus(ws.db, syllabus_id)
-        self._subject = curriculum_rows.subject(ws.db, syllabus.subject_id)
-        node = taxonomy_rows.node(ws.db, syllabus.discipline_id)
+        syllabus = curriculum_rows.require_syllabus(ws.db, syllabus_id)
+        self._subject = curriculum_rows.require_subject(ws.db, syllabus.subject_id)
+        node = taxonomy_rows.require_node(ws.db, syllabus.discipline_id)
         if node.id not in tree_editing.tree(ws):
-            raise GlanError(f"{quoted(node.name)} has been removed from the taxonomy: restore it first.")
+            raise GlanError(f"{quoted(node.name)} was removed from the taxonomy. Restore it first.")
         self._discipline = node
         written = _reply_of(ws, syllabus_id, run_id, "syllabus")
         self._id = syllabus_id
@@ -121,28 +125,28 @@ class RedoSyllabus(_Redo):
         return Work("sessions", self._id, self._discipline.id, prompt("sessions"), messages, text)
 
     def parse(self, work: Work, text: str) -> str | list[SessionDraft]:
-        """The syllabus as it stands, or its sessions."""
+        """Return the syllabus unchanged, or parse its sessions."""
         return text if work.stage == "syllabus" else curriculum_parsing.parse_sessions(text)
 
     def store(self, db: apsw.Connection, work: Work, parsed: str | list[SessionDraft], teacher: str) -> str | None:
-        """Keep the new text with its call until its sessions are read; then put all in place."""
-        if work.stage == "syllabus":
+        """Keep the new text with its call until the sessions are extracted; then replace everything."""
+        if isinstance(parsed, str):
             return parsed
         syllabus_editing.replace_sessions(db, work.id, teacher, work.facts, parsed)
         return None
 
     def stored(self, work: Work, value: str | None) -> None:
-        """See WorkQueue: after the syllabus come its sessions."""
+        """See WorkQueue: the sessions follow the syllabus."""
         if value is not None:
             self._works.append(self._sessions_work(value))
 
     def failed(self, work: Work) -> None:
-        """See WorkQueue: the record stays as it was."""
+        """See WorkQueue: the record is unchanged."""
         if work.stage == "syllabus":
             self._planned["sessions"] = 0
 
 
 def _reply_of(ws: Workspace, work_id: str, run_id: int, stage: str) -> str | None:
-    """What an earlier process of this run has been answered and stored, or None."""
+    """Return the reply that an earlier process of this run stored, or None."""
     calls = [c for c in call_rows.calls_of(ws.db, work_id) if (c.run_id, c.stage, c.outcome) == (run_id, stage, "stored")]
-    return calls[-1].reply.strip() if calls else None
+    return (calls[-1].reply or "").strip() if calls else None

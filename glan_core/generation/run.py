@@ -1,15 +1,16 @@
-"""Carrying out an order: opens the teachers, drives the engine, keeps the run's row alive, and says how it ended."""
+"""Execution of runs with teachers: opens the teachers, drives the engine, reports progress and determines the final state."""
 
 import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import apsw
 
 from glan_core.errors import GlanError
+from glan_core.formatting import plural
 from glan_core.generation import streaming_state
 from glan_core.generation.engine import Engine, StageModel
 from glan_core.generation.protocols import WorkQueue
@@ -29,25 +30,36 @@ from glan_core.workspace.run_rows import Run, Sample, StageProgress
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
-    """Do the work of a claimed run in this process; returns the state it ended in and a sentence.
+    """Execute a claimed run in this process; SIGINT and SIGTERM pause it.
 
-    `watch` is called about once a second with the run's totals. SIGINT and SIGTERM pause the run. GlanError when the order
-    can't be carried out as it is.
+    Args:
+        ws: The workspace.
+        run: The run.
+        claim: Token of this process's claim on the run.
+        watch: Called about once a second with the run's totals.
+
+    Returns:
+        The final state and a message.
+
+    Raises:
+        GlanError: If the settings cannot be executed.
     """
     settings = settings_of(run.kind, run.params)
-    frontier = load_symbol(RUN_KINDS[run.kind].work)(ws, settings, run.id)
-    voices = open_voices(settings, settings.asked)
-    if hasattr(frontier, "voices"):
-        voices = frontier.voices(voices)
-    heard = streaming_state.stream_to_file(ws.folder, voices) if settings.live else nullcontext(voices)
-    with _account(ws, run, claim, settings), heard as voices:
-        ending = asyncio.run(_drive(ws, run, claim, settings, voices, frontier, watch))
-    return frontier.ended(ending) if hasattr(frontier, "ended") else ending
+    if not isinstance(settings, TeacherSettings):
+        raise GlanError(f"Runs of kind {run.kind!r} do not call teachers.")
+    queue = load_symbol(RUN_KINDS[run.kind].work)(ws, settings, run.id)
+    models = open_stage_models(settings, settings.asked)
+    if hasattr(queue, "stage_models"):
+        models = queue.stage_models(models)
+    streamed = streaming_state.stream_to_file(ws.folder, models) if settings.live else nullcontext(models)
+    with _record_counters(ws, run, claim, settings), streamed as models:
+        outcome = asyncio.run(_drive(ws, run, claim, settings, models, queue, watch))
+    return queue.finish(outcome) if hasattr(queue, "finish") else outcome
 
 
 @contextmanager
-def _account(ws: Workspace, run: Run, claim: str, settings: TeacherSettings) -> Iterator[None]:
-    """Keep what the disciplines of an order hold before and after the work."""
+def _record_counters(ws: Workspace, run: Run, claim: str, settings: TeacherSettings) -> Iterator[None]:
+    """Store the counters of the disciplines before and after a generation run."""
     if isinstance(settings, GenerationSettings):
         with ws.write() as db:
             run_rows.record_counters_before(db, run.id, settings.target.disciplines)
@@ -64,73 +76,79 @@ async def _drive(
     run: Run,
     claim: str,
     settings: TeacherSettings,
-    voices: dict[str, StageModel],
-    frontier: WorkQueue,
+    models: dict[str, StageModel],
+    queue: WorkQueue,
     watch: Watcher | None,
 ) -> tuple[str, str]:
     commits = GroupCommit(ws)
     calls, usd = call_rows.run_cost(ws.db, run.id)
-    engine = Engine(frontier, voices, settings, commits, run.id, Budget(settings.budget_usd, settings.max_calls, usd, calls))
-    pulse = Pulse(ws, run.id, claim, engine, commits, watch)
+    engine = Engine(queue, models, settings, commits, run.id, Budget(settings.budget_usd, settings.max_calls, usd, calls))
+    reporter = ProgressReporter(ws, run.id, claim, engine, commits, watch)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, engine.stop, PAUSED)
-    beat = asyncio.create_task(pulse.beat())
+    beat = asyncio.create_task(reporter.beat())
     try:
         await engine.run()
     finally:
         beat.cancel()
         await asyncio.gather(beat, return_exceptions=True)
-        await _close({id(voice.teacher): voice.teacher for voice in voices.values()}.values())
+        await _close({id(model.teacher): model.teacher for model in models.values()}.values())
         try:
-            await pulse.note()
+            await reporter.store()
             while await commits.store(homework_rows.index_text):
-                await pulse.note()
+                await reporter.store()
         finally:
             await commits.close()
     return _ending(engine, settings)
 
 
-def open_voices(settings: TeacherSettings, stages: Sequence[str], key: str | None = None) -> dict[str, StageModel]:
-    """A voice for each stage; one teacher is opened for every name, however many stages it serves.
+def open_stage_models(settings: TeacherSettings, stages: Sequence[str], key: str | None = None) -> dict[str, StageModel]:
+    """Open the teacher and determine the decoding parameters and price of each stage; teachers are shared by stages.
 
-    GlanError when a teacher can't be opened, or a budget in money is set and a price is not known.
+    Raises:
+        GlanError: If a teacher cannot be opened, or a budget in USD is set and a price is unknown.
     """
     teachers: dict[str, Teacher] = {}
-    voices = {}
+    models = {}
     for stage in stages:
         spec = settings.teacher_of(stage)
         price = price_of(spec, settings.price)
         if price is None and settings.budget_usd is not None:
             raise GlanError(
-                f"The price of {spec} is not known, so a budget in money can't hold: give its price, or limit the calls."
+                f"The price of {spec} is unknown, so a budget in USD cannot be enforced. Set its price or limit the calls."
             )
         if spec not in teachers:
             teachers[spec] = open_teacher(spec, settings.base_url, key=key)
-        voices[stage] = StageModel(teachers[spec], settings.decoding_of(stage), price)
-    return voices
+        models[stage] = StageModel(teachers[spec], settings.decoding_of(stage), price)
+    return models
 
 
 def check(settings: TeacherSettings, key: str | None = None) -> None:
-    """Make sure that an order can be begun (teachers, key, address, prices); GlanError says what is missing.
+    """Check that a run can start: teachers, key, URL and prices.
 
-    `key` is the one that the run's process will get, None for this process's own.
+    Args:
+        settings: The settings.
+        key: API key that the worker will receive, None for this process's own.
+
+    Raises:
+        GlanError: If something is missing.
     """
-    voices = open_voices(settings, settings.asked, key)
-    teachers = {id(voice.teacher): voice.teacher for voice in voices.values()}
+    models = open_stage_models(settings, settings.asked, key)
+    teachers = {id(model.teacher): model.teacher for model in models.values()}
     asyncio.run(_close(teachers.values()))
 
 
-async def _close(teachers) -> None:
+async def _close(teachers: Iterable[Teacher]) -> None:
     for teacher in teachers:
         await teacher.close()
 
 
-class Pulse:
-    """Keeps the row of a run alive: once a second it says how far the run is, and hears what people wish.
+class ProgressReporter:
+    """Writes heartbeat and progress of a run once a second, and reads the user's requests.
 
-    Totals go on from where an earlier process of the same run left them.
+    Totals continue from an earlier process of the same run.
     """
 
     def __init__(
@@ -142,8 +160,11 @@ class Pulse:
         self._done_before = call_rows.stored_by_stage(ws.db, run_id)
 
     async def beat(self) -> None:
-        """Note the progress every second, for ever; stop the engine when a person wishes so or the run was taken away, and
-        when it can't be noted: a run that seems lost must not go on spending."""
+        """Report progress every second until cancelled.
+
+        The engine is stopped on request or if the run was taken over, and fails if progress cannot be stored, because a run that
+        seems lost must not continue to spend.
+        """
         try:
             await self._beat()
         except Exception as error:
@@ -151,16 +172,16 @@ class Pulse:
 
     async def _beat(self) -> None:
         while True:
-            await self.note()
+            await self.store()
             row = run_rows.run(self._ws.db, self._run_id)
             if not run_rows.owns_run(self._ws.db, self._run_id, self._claim):
                 self._engine.stop(TAKEN_OVER)
-            elif row.wish:
+            elif row is not None and row.wish:
                 self._engine.stop(PAUSED if row.wish == "pause" else CANCELLED)
             await asyncio.sleep(heartbeat.BEAT_SECONDS)
 
-    async def note(self) -> None:
-        """Write heartbeat, totals and progress, unless the run is no longer this process's."""
+    async def store(self) -> None:
+        """Store heartbeat, totals and progress if this process still owns the run."""
         sample, stages = self._sample(), self._stages()
 
         def job(db: apsw.Connection) -> None:
@@ -192,23 +213,23 @@ class Pulse:
                 stage, number + (before := self._done_before.get(stage, 0)), totals.done.get(stage, 0) + before,
                 totals.failed.get(stage, 0),
             )
-            for stage, number in self._engine.frontier.planned().items()
+            for stage, number in self._engine.queue.planned().items()
         ]  # fmt: skip
 
 
 def _ending(engine: Engine, settings: TeacherSettings) -> tuple[str, str]:
-    """The state in which a run ends, and a sentence about it."""
+    """Return the final state of a run and a message."""
     failed = sum(engine.totals.failed.values())
     match engine.stop_reason:
         case None if failed and isinstance(settings, RegenerateSettings):
-            return "finished", "No reply came that could be used: ask again, or ask another teacher."
+            return "finished", "No usable reply was received. Regenerate again or choose another teacher."
         case None if failed:
-            return "finished", f"{failed:,} of the calls failed; the next run tries them again."
+            return "finished", f"{plural(failed, 'call')} failed; the next run retries them."
         case None:
             return "finished", ""
         case "Paused":
-            return "paused", "Paused: resume it to go on."
+            return "paused", "Paused. Resume the run to continue."
         case "Cancelled":
-            return "cancelled", "Cancelled: what was stored is kept."
+            return "cancelled", "Cancelled. Stored results are kept."
         case reason:
-            return "paused", f"{reason}: raise it to go on, or leave it; what was stored is kept."
+            return "paused", f"{reason}. Stored results are kept. Raise the limit and resume the run to continue."

@@ -1,7 +1,7 @@
-"""Stages that call a teacher: title, decoding parameters and typical tokens of each, in one table.
+"""Stages that call a teacher: title, decoding parameters and typical tokens of each.
 
-How a stage of a generation run asks, parses and stores is in `stages`; the stages of judges, proposals and look-alikes belong to the
-packages that send their calls.
+`stages` defines the prompts, parsing and storage of generation stages; the stages of judges, proposals and paraphrases are
+defined in the packages that send their calls.
 """
 
 from dataclasses import dataclass

@@ -1,30 +1,30 @@
-"""What teachers are writing right now, for whoever watches: in a small file beside the database, gone when nothing is written.
+"""Replies that are currently being generated, in a small file next to the database.
 
-The file is a picture of the moment, no record: a page may read it at any time, and a process that was killed may leave it.
+The file is transient: a page may read it at any time, and a killed process may leave it behind.
 """
 
 import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from glan_core.generation.engine import StageModel
 from glan_core.generation.protocols import fingerprint
-from glan_core.teachers.contract import DecodingParams, Message, Reply, Teacher
+from glan_core.teachers.contract import DecodingParams, Message, Reply, Teacher, TeacherFault
 
 FILE = "live.json"
-SECONDS = 0.2  # between two pictures
-MOST_CALLS = 12  # in a picture: the first begun
-MOST_CHARACTERS = 20_000  # of a call: the last written
+SECONDS = 0.2  # between two updates
+MAX_CALLS = 12  # the oldest calls in flight
+MAX_CHARACTERS = 20_000  # the end of a reply
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """A call in flight: its stage, the fingerprint of its chat (`generation.work`), and the text so far."""
+    """A call in flight: its stage, the fingerprint of its chat (`protocols.fingerprint`), and the text so far."""
 
     stage: str
     chat: str
@@ -32,7 +32,7 @@ class Writing:
 
 
 def read(folder: Path) -> list[Writing]:
-    """What was being written in a workspace's folder when its process last said so, the first begun first."""
+    """Return the replies being generated in a workspace as last reported, oldest first."""
     try:
         return [Writing(**fields) for fields in json.loads((folder / FILE).read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
@@ -40,60 +40,64 @@ def read(folder: Path) -> list[Writing]:
 
 
 @contextmanager
-def stream_to_file(folder: Path, voices: Mapping[str, StageModel]) -> Iterator[dict[str, StageModel]]:
-    """The same voices, whose replies can be read in `folder` while they are written. Belongs around a running event loop."""
-    board = Board(folder)
+def stream_to_file(folder: Path, models: Mapping[str, StageModel]) -> Iterator[dict[str, StageModel]]:
+    """Wrap stage models so that their replies are written to a file in `folder` while they are generated.
+
+    Enter it around a running event loop.
+    """
+    state = StateFile(folder)
     try:
-        yield {stage: replace(voice, teacher=WatchedTeacher(voice.teacher, stage, board)) for stage, voice in voices.items()}
+        yield {stage: replace(model, teacher=StreamingTeacher(model.teacher, stage, state)) for stage, model in models.items()}
     finally:
-        board.close()
+        state.close()
 
 
-class Board:
-    """Gathers the texts of calls in flight, and writes them to the file when they have changed, not too often."""
+class StateFile:
+    """Collects the texts of calls in flight and writes changes to the file at limited intervals."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
         self._texts: dict[object, Writing] = {}
-        self._shown_at = 0.0
+        self._written_at = 0.0
         self._next: asyncio.TimerHandle | None = None
 
     def put(self, call: object, writing: Writing | None) -> None:
-        """Say how far a call is; None: it has ended."""
+        """Update the text of a call; None removes it."""
         if writing is None:
             self._texts.pop(call, None)
         else:
             self._texts[call] = writing
         if self._next is None:
-            wait = self._shown_at + SECONDS - time.monotonic()
-            self._next = asyncio.get_running_loop().call_later(max(0.0, wait), self._show)
+            wait = self._written_at + SECONDS - time.monotonic()
+            self._next = asyncio.get_running_loop().call_later(max(0.0, wait), self._write)
 
-    def _show(self) -> None:
-        self._next, self._shown_at = None, time.monotonic()
-        shown = [replace(w, text=w.text[-MOST_CHARACTERS:]) for w in list(self._texts.values())[:MOST_CALLS]]
+    def _write(self) -> None:
+        self._next, self._written_at = None, time.monotonic()
+        shown = [replace(w, text=w.text[-MAX_CHARACTERS:]) for w in list(self._texts.values())[:MAX_CALLS]]
         draft = self._file.with_suffix(".part")
-        with suppress(OSError):  # a full disk must not end a run whose rows still find room
+        with suppress(OSError):  # a full disk must not end a run whose rows can still be stored
             draft.write_text(json.dumps([asdict(writing) for writing in shown]), encoding="utf-8")
             os.replace(draft, self._file)
 
     def close(self) -> None:
-        """Write nothing more, and remove the file."""
+        """Stop writing and remove the file."""
         if self._next is not None:
             self._next.cancel()
         self._file.unlink(missing_ok=True)
 
 
-class WatchedTeacher:
-    """A teacher whose replies are streamed, so that a board can show them; else the same teacher."""
+class StreamingTeacher:
+    """A teacher that streams its replies to a state file."""
 
-    def __init__(self, teacher: Teacher, stage: str, board: Board) -> None:
+    def __init__(self, teacher: Teacher, stage: str, state: StateFile) -> None:
         self.name = teacher.name
-        self._teacher, self._stage, self._board = teacher, stage, board
+        self._teacher, self._stage, self._state = teacher, stage, state
 
     async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
         """See Teacher."""
-        call, writing, reply = object(), Writing(self._stage, fingerprint(messages), ""), None
-        self._board.put(call, writing)
+        call, writing = object(), Writing(self._stage, fingerprint(messages), "")
+        reply: Reply | None = None
+        self._state.put(call, writing)
         try:
             async with aclosing(self._teacher.stream(messages, sampling)) as stream:
                 async for item in stream:
@@ -101,12 +105,14 @@ class WatchedTeacher:
                         reply = item
                     else:
                         writing = replace(writing, text=writing.text + item)
-                        self._board.put(call, writing)
+                        self._state.put(call, writing)
         finally:
-            self._board.put(call, None)
+            self._state.put(call, None)
+        if reply is None:
+            raise TeacherFault(f"The stream of {self.name} ended without a reply.", billed=True)
         return reply
 
-    def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
+    def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """See Teacher."""
         return self._teacher.stream(messages, sampling)
 

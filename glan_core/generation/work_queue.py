@@ -1,10 +1,10 @@
-"""Target minus workspace: what is left to ask, deepest stage first, found as it is needed.
+"""The work queue of a generation run: target minus workspace, deepest stage first.
 
-Work is made one piece at a time, so a run of a million calls needs no more memory than one of a thousand.
+Tasks are created on demand, so memory does not depend on the number of calls.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from glan_core.generation.protocols import Stage, Work
@@ -25,24 +25,24 @@ from glan_core.workspace import Workspace, curriculum_rows, homework_rows, taxon
 
 
 def open_generation(ws: Workspace, settings: GenerationSettings, run_id: int) -> "GenerationQueue":
-    """The work of an order, whose target the workspace remembers from now on."""
-    frontier, target = GenerationQueue(ws, settings), settings.target
+    """Open the work queue of a run and store its target."""
+    queue, target = GenerationQueue(ws, settings), settings.target
     values = taxonomy_rows.DisciplineTarget(target.subject_queries, target.max_subjects, target.questions_per_syllabus)
     with ws.write() as db:
         for discipline_id in target.disciplines:
             taxonomy_rows.put_target(db, discipline_id, values)
-    return frontier
+    return queue
 
 
 class GenerationQueue:
-    """The work of an order: subject lists > subjects > (settle) > syllabi > sessions > questions > answers.
+    """Work queue: subject lists > subjects > (settle) > syllabi > sessions > questions > answers.
 
-    The subjects of a discipline are settled once all its queries of this run are done or have failed, so that what they
-    merge into does not depend on which reply came first. Nothing else waits for a whole stage.
+    The subjects of a discipline are merged (settled) after all its queries of this run are done or have failed, so that the result
+    does not depend on the order of replies. No other stage waits for a whole stage.
     """
 
     def __init__(self, ws: Workspace, settings: GenerationSettings) -> None:
-        self._ws, self._order = ws, settings
+        self._ws, self._settings = ws, settings
         self._tree = tree_editing.tree(ws)
         for discipline_id in settings.target.disciplines:
             hierarchy.discipline(self._tree, discipline_id)
@@ -61,7 +61,7 @@ class GenerationQueue:
 
     def _open(self, discipline_id: str) -> None:
         """Queue what a discipline lacks at the start of the run."""
-        db, wanted = self._ws.db, self._order.target.subject_queries
+        db, wanted = self._ws.db, self._settings.target.subject_queries
         queries = {query.index: query for query in curriculum_rows.subject_queries(db, discipline_id)}
         lists = [index for index in range(wanted) if index not in queries]
         unread = [query for index, query in queries.items() if index < wanted and query.subjects is None]
@@ -78,9 +78,9 @@ class GenerationQueue:
             self._settled(discipline_id, curriculum_rows.subjects(db, discipline_id))
 
     def _settled(self, discipline_id: str, subjects: list[Subject]) -> None:
-        """Queue the syllabi, sessions and questions that a discipline's subjects lack."""
+        """Queue the missing syllabi, sessions and questions of a discipline's subjects."""
         states = curriculum_rows.syllabus_states(self._ws.db, discipline_id)
-        for subject in subjects[: self._order.target.max_subjects]:
+        for subject in subjects[: self._settings.target.max_subjects]:
             state = states.get(subject.id)
             if state is None:
                 self._queues["syllabus"].append(subject)
@@ -93,8 +93,8 @@ class GenerationQueue:
                 self._extracted(subject, state.id, state.sizes, state.questions)
 
     def _extracted(self, subject: Subject, syllabus_id: str, sizes: Sequence[int], questions: int) -> None:
-        """Queue the questions that a syllabus lacks."""
-        wanted = min(self._order.target.questions_per_syllabus, count_draws(sizes, self._order.pair_share))
+        """Queue the missing questions of a syllabus."""
+        wanted = min(self._settings.target.questions_per_syllabus, count_draws(sizes, self._settings.pair_share))
         missing = wanted - questions
         if missing > 0:
             self._queues["question"].append((subject, syllabus_id, missing))
@@ -114,7 +114,7 @@ class GenerationQueue:
             or self._next_of("subject_list", lambda *job: self._stages["subject_list"].work(self._tree, *job))
         )
 
-    def _next_of(self, name: str, make) -> Work | None:
+    def _next_of(self, name: str, make: Callable[..., Work]) -> Work | None:
         if not self._queues[name]:
             return None
         job = self._queues[name].popleft()
@@ -129,8 +129,8 @@ class GenerationQueue:
             self._questions = self._question_works(*self._queues["question"].popleft())
 
     def _unanswered(self, up_to: int) -> Iterator[Work]:
-        """The answers that were missing when the run began."""
-        for discipline_id in self._order.target.disciplines:
+        """Yield the answers that were missing at the start of the run."""
+        for discipline_id in self._settings.target.disciplines:
             for question_id in homework_rows.unanswered(self._ws.db, discipline_id, up_to):
                 yield self._answer_work(question_id, discipline_id)
 
@@ -138,22 +138,22 @@ class GenerationQueue:
         return self._tree.nodes[discipline_id]["node"].name
 
     def _answer_work(self, question_id: str, discipline_id: str) -> Work:
-        """The answer to a question as it now reads: it may have been edited while it waited."""
+        """Return the task for an answer to the current text of a question, which may have been edited since it was queued."""
         return self._stages["answer"].work(question_id, discipline_id, homework_rows.question_text(self._ws.db, question_id))
 
     def _syllabus_work(self, subject: Subject) -> Work:
         return self._stages["syllabus"].work(self._discipline(subject.discipline_id), subject)
 
     def _sessions_work(self, subject: Subject, syllabus_id: str) -> Work:
-        text = curriculum_rows.syllabus(self._ws.db, syllabus_id).text
+        text = curriculum_rows.require_syllabus(self._ws.db, syllabus_id).text
         return self._stages["sessions"].work(self._discipline(subject.discipline_id), subject, syllabus_id, text)
 
     def _question_works(self, subject: Subject, syllabus_id: str, missing: int) -> Iterator[Work]:
-        """The first `missing` draws of a syllabus that no question was made from yet."""
-        syllabus = curriculum_rows.syllabus(self._ws.db, syllabus_id)
+        """Yield tasks for the first `missing` draws of a syllabus without a question."""
+        syllabus = curriculum_rows.require_syllabus(self._ws.db, syllabus_id)
         sessions = curriculum_rows.sessions(self._ws.db, syllabus_id)
         done = homework_rows.combinations(self._ws.db, syllabus_id)
-        settings = self._order
+        settings = self._settings
         sequence = draws(
             [len(session.concepts) for session in sessions], seed=settings.seed, name=syllabus.sampling_key,
             pair_share=settings.pair_share, law=settings.draw_distribution,
@@ -184,9 +184,9 @@ class GenerationQueue:
             case "subject_list":
                 self._queues["subjects"].append((work.discipline_id, work.id, value))
             case "subjects":
-                self._query_done(work.discipline_id)
+                self._query_done(work.require_discipline())
             case "settle":
-                self._settled(work.discipline_id, value)
+                self._settled(work.require_discipline(), value)
             case "syllabus":
                 self._queues["sessions"].append((work.facts, work.id))
             case "sessions":
@@ -195,13 +195,13 @@ class GenerationQueue:
                 self._queues["answer"].append((work.id, work.discipline_id))
 
     def failed(self, work: Work) -> None:
-        """See WorkQueue. What hangs from the failed work is no longer planned."""
+        """See WorkQueue: tasks that depend on the failed one are not planned anymore."""
         match work.stage:
             case "subject_list":
                 self._planned["subjects"] -= 1
-                self._query_done(work.discipline_id)
+                self._query_done(work.require_discipline())
             case "subjects":
-                self._query_done(work.discipline_id)
+                self._query_done(work.require_discipline())
             case "syllabus":
                 self._planned["sessions"] -= 1
             case "question":

@@ -50,7 +50,7 @@ RUN_KINDS: dict[str, RunKind] = {
         "Proposals", "glan_core.generation.settings:ProposalSettings", "glan_core.generation.proposals:ProposalQueue"
     ),
     "redo": _teacher_run(
-        "Regeneration", "glan_core.generation.settings:RegenerateSettings", "glan_core.generation.regenerate:open_redo"
+        "Regeneration", "glan_core.generation.settings:RegenerateSettings", "glan_core.generation.regenerate:open_regeneration"
     ),
     "judge": _teacher_run(
         "Quality judge",
@@ -107,7 +107,7 @@ RUN_KINDS: dict[str, RunKind] = {
         keeps_partial=True,
     ),
     "merge": RunKind(
-        "Adapter merge", "glan_core.models.settings:MergeSettings", "glan_core.models.merge_job:merge", "training"
+        "Adapter merge", "glan_core.models.settings:MergeSettings", "glan_core.models.merge_job:merge_adapter", "training"
     ),
     "model-export": RunKind(
         "Model export", "glan_core.models.settings:ModelExportSettings", "glan_core.models.export_job:export_model"
@@ -118,7 +118,7 @@ RUN_KINDS: dict[str, RunKind] = {
         "glan_core.evaluation.glan_test_job:create_glan_test",
     ),
     "scaling": RunKind(
-        "Scaling study", "glan_core.evaluation.settings:ScalingSettings", "glan_core.evaluation.scaling_job:study", "studies"
+        "Scaling study", "glan_core.evaluation.settings:ScalingSettings", "glan_core.evaluation.scaling_job:run_study", "studies"
     ),
     "probe": RunKind(
         "Contamination probe",

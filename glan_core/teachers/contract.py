@@ -3,7 +3,7 @@
 The generation engine depends only on this module. A teacher may receive many concurrent requests from one event loop.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
@@ -100,7 +100,7 @@ class Teacher(Protocol):
         """
         ...
 
-    def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
+    def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply as text pieces, followed by the complete `Reply`; raises as `reply` does.
 
         For example, 'A', ' word' is followed by Reply('A word', 'stop', 12, 2). If the stream is closed early, there is no `Reply`

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -79,7 +79,7 @@ class HttpTeacher:
                 break
         raise self._error(response, raw)
 
-    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
+    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply; an endpoint without streaming yields the whole text as one piece."""
         for _ in range(5):
             body = self._body(messages, sampling, stream=True)

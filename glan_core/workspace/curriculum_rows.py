@@ -146,6 +146,17 @@ def subject(db: apsw.Connection, subject_id: str) -> Subject | None:
     return from_row(Subject, row, subtopics=json_tuple) if row else None
 
 
+def require_subject(db: apsw.Connection, subject_id: str) -> Subject:
+    """Return one subject.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
+    if (found := subject(db, subject_id)) is None:
+        raise GlanError(f"Subject {subject_id} does not exist.")
+    return found
+
+
 def add_syllabus(db: apsw.Connection, syllabus_id: str, subject_id: str, discipline_id: str, text: str, teacher: str) -> None:
     """Store a generated syllabus."""
     db.execute("INSERT OR IGNORE INTO syllabi (id, subject_id, discipline_id, text, teacher) VALUES (?, ?, ?, ?, ?)",

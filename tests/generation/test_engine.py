@@ -1,11 +1,11 @@
-"""The engine brings a workspace to its target, and no further: what is asked, what is stored, and what is recorded about it."""
+"""The engine brings a workspace exactly to its target: requests, stored records and their metadata."""
 
 import json
 import random
 from collections import Counter
 
 import pytest
-from support.runs import CONTENT_TABLES, Canned, content, number, rows, run_order, tag
+from support.runs import CONTENT_TABLES, Canned, content, execute_run, number, rows, tag
 
 from glan_core import ids
 from glan_core.generation import provenance
@@ -21,7 +21,7 @@ STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answe
 
 def test_a_run_makes_exactly_the_calls_that_its_target_needs(ws, settings, teach):
     teacher = teach(Canned())
-    run = run_order(ws, settings("mathematics", "music", subject_queries=3))
+    run = execute_run(ws, settings("mathematics", "music", subject_queries=3))
     assert (run.state, run.message) == ("finished", "")
     assert [teacher.seen[stage] for stage in STAGES] == [6, 6, 4, 4, 16, 16]
     assert number(ws, "SELECT count(*) FROM answers") == 16
@@ -29,29 +29,29 @@ def test_a_run_makes_exactly_the_calls_that_its_target_needs(ws, settings, teach
 
 def test_the_plan_of_a_known_curriculum_is_exact_and_the_run_keeps_it(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings(questions_per_syllabus=0))
+    execute_run(ws, settings(questions_per_syllabus=0))
     values = settings(questions_per_syllabus=7)
     promised = plan(ws, read_settings(GenerationSettings, values))
     teacher.asked.clear()
-    run_order(ws, values)
+    execute_run(ws, values)
     assert promised.calls == (28, 28) == (len(teacher.asked),) * 2
     assert promised.pairs == (14, 14)
 
 
 def test_a_second_run_of_the_same_target_makes_no_call(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("mathematics", "music", subject_queries=2))
+    execute_run(ws, settings("mathematics", "music", subject_queries=2))
     before, calls = content(ws), len(teacher.asked)
-    assert run_order(ws, settings("mathematics", "music", subject_queries=2)).state == "finished"
+    assert execute_run(ws, settings("mathematics", "music", subject_queries=2)).state == "finished"
     assert len(teacher.asked) == calls
     assert content(ws) == before
 
 
 def test_raising_the_questions_costs_exactly_the_difference(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings(questions_per_syllabus=4))
+    execute_run(ws, settings(questions_per_syllabus=4))
     teacher.seen.clear()
-    run_order(ws, settings(questions_per_syllabus=9))
+    execute_run(ws, settings(questions_per_syllabus=9))
     assert teacher.seen == {"question": 10, "answer": 10}
 
 
@@ -59,16 +59,16 @@ def test_topping_up_gives_the_same_draws_as_asking_for_all_at_once(new_workspace
     teach(Canned())
     steps, at_once = new_workspace("steps"), new_workspace("at_once")
     for wanted in (2, 5, 9):
-        run_order(steps, settings(questions_per_syllabus=wanted))
-    run_order(at_once, settings(questions_per_syllabus=9))
+        execute_run(steps, settings(questions_per_syllabus=wanted))
+    execute_run(at_once, settings(questions_per_syllabus=9))
     assert content(steps) == content(at_once)
 
 
 def test_a_lower_target_asks_nothing_and_removes_nothing(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings(questions_per_syllabus=6))
+    execute_run(ws, settings(questions_per_syllabus=6))
     before, calls = content(ws), len(teacher.asked)
-    run_order(ws, settings(questions_per_syllabus=2))
+    execute_run(ws, settings(questions_per_syllabus=2))
     assert (content(ws), len(teacher.asked)) == (before, calls)
 
 
@@ -80,10 +80,10 @@ def test_more_queries_add_subjects_and_leave_the_known_ones_as_they_are(ws, sett
             return "\n".join(json.dumps({"subject_name": n, "level": "basic", "subtopics": topics}) for n in names)
 
     teacher = teach(Canned(behave))
-    run_order(ws, settings(subject_queries=1))
+    execute_run(ws, settings(subject_queries=1))
     before = {table: set(found) for table, found in content(ws).items()}
     first = Counter(teacher.seen)
-    run_order(ws, settings(subject_queries=2))
+    execute_run(ws, settings(subject_queries=2))
     assert teacher.seen - first == {"subject_list": 1, "subjects": 1, "syllabus": 1, "sessions": 1, "question": 4, "answer": 4}
     after = content(ws)
     for table in CONTENT_TABLES:
@@ -93,21 +93,21 @@ def test_more_queries_add_subjects_and_leave_the_known_ones_as_they_are(ws, sett
 
 def test_max_subjects_limits_the_syllabi_and_can_be_raised(ws, settings, teach):
     teacher = teach(Canned(subjects=5))
-    run_order(ws, settings(max_subjects=2))
+    execute_run(ws, settings(max_subjects=2))
     assert (teacher.seen["syllabus"], teacher.seen["question"]) == (2, 8)
     teacher.seen.clear()
-    run_order(ws, settings(max_subjects=3))
+    execute_run(ws, settings(max_subjects=3))
     assert teacher.seen == {"syllabus": 1, "sessions": 1, "question": 4, "answer": 4}
 
 
 def test_a_new_discipline_costs_only_its_own_calls_and_changes_no_older_row(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("mathematics", "music", subject_queries=2))
+    execute_run(ws, settings("mathematics", "music", subject_queries=2))
     before = {table: ws.db.execute(f"SELECT * FROM {table}").fetchall() for table in (*CONTENT_TABLES, "calls")}
     node = tree_editing.add(ws, "Glass Blowing", "crafts", "test")
     before["nodes"].append(ws.db.execute("SELECT * FROM nodes WHERE id = ?", (node.id,)).fetchone())
     teacher.asked.clear()
-    run_order(ws, settings("mathematics", "music", node.id, subject_queries=2))
+    execute_run(ws, settings("mathematics", "music", node.id, subject_queries=2))
     assert {"Glass Blowing" in " ".join(m["content"] for m in messages) for _, messages in teacher.asked} == {True}
     assert Counter(stage for stage, _ in teacher.asked) == dict(zip(STAGES, (2, 2, 2, 2, 8, 8), strict=True))
     for table, old in before.items():
@@ -119,8 +119,8 @@ def test_a_new_discipline_costs_only_its_own_calls_and_changes_no_older_row(ws, 
 def test_the_order_of_the_disciplines_does_not_matter(new_workspace, settings, teach):
     teach(Canned())
     one, other = new_workspace("one"), new_workspace("other")
-    run_order(one, settings("mathematics", "music"))
-    run_order(other, settings("music", "mathematics"))
+    execute_run(one, settings("mathematics", "music"))
+    execute_run(other, settings("music", "mathematics"))
     assert content(one) == content(other)
 
 
@@ -128,17 +128,17 @@ def test_replies_attach_by_id_when_they_arrive_shuffled(new_workspace, settings,
     delays = random.Random(7)
     shuffled, straight = new_workspace("shuffled"), new_workspace("straight")
     teacher = teach(Canned(delay=lambda nth: delays.uniform(0, 0.02)))
-    run_order(shuffled, settings("mathematics", "music", subject_queries=3, questions_per_syllabus=10, max_in_flight=16))
+    execute_run(shuffled, settings("mathematics", "music", subject_queries=3, questions_per_syllabus=10, max_in_flight=16))
     assert teacher.most_at_once > 8
     teach(Canned())
-    run_order(straight, settings("mathematics", "music", subject_queries=3, questions_per_syllabus=10, max_in_flight=1))
+    execute_run(straight, settings("mathematics", "music", subject_queries=3, questions_per_syllabus=10, max_in_flight=1))
     assert content(shuffled) == content(straight)
 
 
 def test_every_answer_answers_its_own_question_and_every_question_its_own_draw(ws, settings, teach):
     delays = random.Random(8)
     teach(Canned(delay=lambda nth: delays.uniform(0, 0.01)))
-    run_order(ws, settings("mathematics", "music", questions_per_syllabus=10))
+    execute_run(ws, settings("mathematics", "music", questions_per_syllabus=10))
     names = dict(rows(ws, "SELECT id, name FROM concepts"))
     found = list(homework_rows.all_pairs(ws.db))
     assert len(found) == 40
@@ -149,7 +149,7 @@ def test_every_answer_answers_its_own_question_and_every_question_its_own_draw(w
 
 def test_the_question_prompt_holds_the_whole_syllabus_and_the_selected_names(ws, settings, teach):
     teacher = teach(Canned(lambda stage, nth, m: "Line.\n" * 3000 + f"End {nth}." if stage == "syllabus" else None))
-    run_order(ws, settings(questions_per_syllabus=10))
+    execute_run(ws, settings(questions_per_syllabus=10))
     syllabi = [text for (text,) in rows(ws, "SELECT text FROM syllabi")]
     sizes = set()
     for messages in teacher.requests("question"):
@@ -162,7 +162,7 @@ def test_the_question_prompt_holds_the_whole_syllabus_and_the_selected_names(ws,
 
 def test_each_draw_is_used_once_and_a_pair_touches_both_sessions(ws, settings, teach):
     teach(Canned(subjects=1))
-    run_order(ws, settings(questions_per_syllabus=100, pair_share=0.6))
+    execute_run(ws, settings(questions_per_syllabus=100, pair_share=0.6))
     drawn = rows(ws, "SELECT strategy, draw, sessions, concepts FROM questions ORDER BY draw")
     assert [draw for _, draw, _, _ in drawn] == list(range(100))
     assert len({concepts for *_, concepts in drawn}) == 100
@@ -175,33 +175,33 @@ def test_each_draw_is_used_once_and_a_pair_touches_both_sessions(ws, settings, t
 
 def test_a_syllabus_without_enough_draws_is_used_up_and_the_run_ends(ws, settings, teach):
     teacher = teach(Canned(subjects=1, sessions=1, concepts=2))
-    assert run_order(ws, settings(questions_per_syllabus=50)).state == "finished"
+    assert execute_run(ws, settings(questions_per_syllabus=50)).state == "finished"
     assert teacher.seen["question"] == teacher.seen["answer"] == 3
     teacher.seen.clear()
-    run_order(ws, settings(questions_per_syllabus=60))
+    execute_run(ws, settings(questions_per_syllabus=60))
     assert teacher.seen == {}
 
 
 def test_answers_begin_before_the_last_question_has_been_asked(ws, settings, teach):
     teacher = teach(Canned(subjects=8))
-    run_order(ws, settings(questions_per_syllabus=20, max_in_flight=4))
+    execute_run(ws, settings(questions_per_syllabus=20, max_in_flight=4))
     stages = [stage for stage, _ in teacher.asked]
     last_question = len(stages) - 1 - stages[::-1].index("question")
     assert stages.index("answer") < stages.index("question") + 10
     assert stages[:last_question].count("answer") >= 120
-    # Nor do questions wait for all syllabi: the deepest stage goes first.
+    # Questions do not wait for all syllabi: the deepest stage has priority.
     assert stages.index("question") < len(stages) - 1 - stages[::-1].index("sessions")
 
 
 def test_no_more_is_in_flight_than_allowed_and_all_of_it_is_used(ws, settings, teach):
     teacher = teach(Canned(delay=lambda nth: 0.002))
-    run_order(ws, settings(questions_per_syllabus=30, max_in_flight=6))
+    execute_run(ws, settings(questions_per_syllabus=30, max_in_flight=6))
     assert teacher.most_at_once == 6
 
 
 def test_every_row_tells_by_whom_how_and_for_how_much_it_was_made(ws, settings, teach):
     teach(Canned())
-    run = run_order(
+    run = execute_run(
         ws, settings("mathematics", "music", subject_queries=2, teacher="openai:x", price="3,9", seed=5, draw_law="uniform")
     )
     made = {
@@ -230,7 +230,7 @@ def test_every_row_tells_by_whom_how_and_for_how_much_it_was_made(ws, settings, 
 
 def test_provenance_shows_the_chat_of_every_call_again_word_for_word(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("mathematics", "cave-mapping"))
+    execute_run(ws, settings("mathematics", "cave-mapping"))
     sent = Counter(json.dumps(messages) for _, messages in teacher.asked)
     shown = Counter()
     for (id,) in rows(ws, "SELECT DISTINCT work_id FROM calls"):
@@ -240,7 +240,7 @@ def test_provenance_shows_the_chat_of_every_call_again_word_for_word(ws, setting
 
 def test_the_counters_agree_with_the_tables(ws, settings, teach):
     teach(Canned(lambda stage, nth, m: "" if stage == "question" and nth == 2 else None))
-    run_order(ws, settings("mathematics", "music", subject_queries=2, teacher="openai:x", price="1,1"))
+    execute_run(ws, settings("mathematics", "music", subject_queries=2, teacher="openai:x", price="1,1"))
     for discipline, counted in call_rows.counters(ws.db).items():
         counts = {
             "subjects": "SELECT count(*) FROM subjects WHERE discipline_id = ?",
@@ -267,7 +267,7 @@ def test_a_recurring_subject_stays_in_each_discipline(ws, settings, teach):
             return '{"subject_name": "Statistics", "level": "basic", "subtopics": ["mean"]}'
 
     teach(Canned(behave))
-    run_order(ws, settings("mathematics", "earth-science"))
+    execute_run(ws, settings("mathematics", "earth-science"))
     assert sorted(rows(ws, "SELECT discipline_id, name FROM subjects")) == [
         ("earth-science", "Statistics"), ("mathematics", "Statistics")
     ]  # fmt: skip
@@ -275,7 +275,7 @@ def test_a_recurring_subject_stays_in_each_discipline(ws, settings, teach):
 
 def test_the_progress_of_a_run_adds_up_at_its_end(ws, settings, teach):
     teach(Canned())
-    run = run_order(ws, settings("mathematics", "music"))
+    run = execute_run(ws, settings("mathematics", "music"))
     for progress in run_rows.stages(ws.db, run.id):
         assert progress.planned == progress.done > 0 and progress.failed == 0, progress
     last = run_rows.last_sample(ws.db, run.id)
@@ -285,7 +285,7 @@ def test_the_progress_of_a_run_adds_up_at_its_end(ws, settings, teach):
 
 def test_the_ids_of_questions_are_known_before_they_are_paid_for(ws, settings, teach):
     teach(Canned(subjects=1))
-    run_order(ws, settings())
+    execute_run(ws, settings())
     (syllabus_id,) = (id for (id,) in rows(ws, "SELECT id FROM syllabi"))
     subject_id = ids.derive("sub", "mathematics", "subject 0 of mathematics")
     assert syllabus_id == ids.syllabus_id(subject_id)
@@ -295,9 +295,9 @@ def test_the_ids_of_questions_are_known_before_they_are_paid_for(ws, settings, t
 
 def test_another_seed_draws_other_combinations_and_counts_the_old_ones(ws, settings, teach):
     teacher = teach(Canned(subjects=1))
-    run_order(ws, settings(seed=1, questions_per_syllabus=5))
+    execute_run(ws, settings(seed=1, questions_per_syllabus=5))
     teacher.seen.clear()
-    run_order(ws, settings(seed=2, questions_per_syllabus=8))
+    execute_run(ws, settings(seed=2, questions_per_syllabus=8))
     assert teacher.seen == {"question": 3, "answer": 3}
     assert len(set(rows(ws, "SELECT concepts FROM questions"))) == 8
 
@@ -306,15 +306,15 @@ def test_an_order_for_a_removed_or_unknown_discipline_fails_with_a_sentence(ws, 
     teacher = teach(Canned())
     tree_editing.remove(ws, "music", "test")
     for name in ("music", "no-such-thing", "arts"):
-        run = run_order(ws, settings(name))
+        run = execute_run(ws, settings(name))
         assert run.state == "failed" and name in run.message
     assert not teacher.asked
 
 
 def test_a_discipline_renamed_between_runs_keeps_all_that_it_has(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     tree_editing.rename(ws, "music", "Music and Sound", "test")
     teacher.seen.clear()
-    assert run_order(ws, settings("music")).state == "finished"
+    assert execute_run(ws, settings("music")).state == "finished"
     assert not teacher.seen

@@ -1,10 +1,10 @@
-"""What goes wrong at a teacher's end never becomes data, is listed, is tried again, and never costs more than allowed."""
+"""Teacher failures never become data; they are recorded, retried, and never exceed the budget."""
 
 import json
 import threading
 
 import pytest
-from support.runs import Canned, content, go_on, latest_run, number, rows, run_order, stage_of
+from support.runs import Canned, content, execute_run, latest_run, number, resume_run, rows, stage_of
 
 from glan_core import runs
 from glan_core.teachers.contract import Reply, TeacherBusy, TeacherError, TeacherFault
@@ -14,12 +14,12 @@ GOOD_SUBJECT = '{"subject_name": "Good", "level": "basic", "subtopics": ["one"]}
 
 
 def first_question(reply):
-    """Replies so to the first question only."""
+    """Return this reply only for the first question."""
     return lambda stage, nth, messages: reply if stage == "question" and nth == 0 else None
 
 
 def outcomes(ws, stage: str) -> dict[str, int]:
-    """How many calls of a stage ended how."""
+    """Return the number of calls of a stage by outcome."""
     return dict(rows(ws, "SELECT outcome, count(*) FROM calls WHERE stage = ? GROUP BY outcome", stage))
 
 
@@ -39,7 +39,7 @@ def outcomes(ws, stage: str) -> dict[str, int]:
 def test_a_malformed_reply_gets_one_repair_turn(new_workspace, settings, teach, stage, bad):
     ws, undisturbed = new_workspace(), new_workspace("undisturbed")
     teacher = teach(Canned(lambda s, nth, m: bad if s == stage and nth == 0 else None))
-    assert run_order(ws, settings()).state == "finished"
+    assert execute_run(ws, settings()).state == "finished"
     (turns,) = teacher.requests("repair")
     assert [m["role"] for m in turns[-3:]] == ["user", "assistant", "user"]
     assert turns[-2]["content"] == bad and stage_of(turns[:-2]) == stage
@@ -48,32 +48,32 @@ def test_a_malformed_reply_gets_one_repair_turn(new_workspace, settings, teach, 
     (repaired,) = [call for call in all_calls(ws) if call.prompt_version == version(ws, "repair")]
     assert (repaired.stage, repaired.outcome, repaired.attempts) == (stage, "stored", 1)
     teach(Canned())
-    run_order(undisturbed, settings())
+    execute_run(undisturbed, settings())
     assert content(ws) == content(undisturbed)
 
 
 def all_calls(ws) -> list[call_rows.Call]:
-    """Every call, oldest first."""
+    """Return every call, oldest first."""
     return [call for (id,) in rows(ws, "SELECT work_id FROM calls GROUP BY work_id") for call in call_rows.calls_of(ws.db, id)]
 
 
 def version(ws, name: str) -> str:
-    """The version of a prompt that the workspace keeps."""
+    """Return the version of a prompt stored in the workspace."""
     return number(ws, "SELECT version FROM prompts WHERE name = ?", name)
 
 
 def test_a_reply_that_stays_malformed_is_listed_and_tried_again_by_the_next_run(ws, settings, teach):
     stubborn = "Submit your essay to your professor."
     teacher = teach(Canned(lambda s, nth, m: stubborn if (s == "question" and nth == 0) or s == "repair" else None))
-    run = run_order(ws, settings())
-    assert run.state == "finished" and "1 of the calls failed" in run.message
+    run = execute_run(ws, settings())
+    assert run.state == "finished" and "1 call failed" in run.message
     (failure,) = call_rows.failures(ws.db)
     assert (failure.stage, failure.cause, failure.reply, failure.run_id) == ("question", "not self-contained", stubborn, run.id)
     assert teacher.seen["repair"] == 1 and teacher.seen["answer"] == 7
     assert number(ws, "SELECT count(*) FROM questions WHERE text = ?", stubborn) == 0
     assert call_rows.counters(ws.db)["mathematics"]["failures"] == 1
     teacher = teach(Canned())
-    assert run_order(ws, settings()).message == ""
+    assert execute_run(ws, settings()).message == ""
     assert teacher.seen == {"question": 1, "answer": 1}
     assert not call_rows.failures(ws.db) and not call_rows.counters(ws.db)["mathematics"]["failures"]
 
@@ -92,7 +92,7 @@ def test_a_reply_that_stays_malformed_is_listed_and_tried_again_by_the_next_run(
 @pytest.mark.parametrize("stage", ["subject_list", "subjects", "syllabus", "sessions", "question", "answer"])
 def test_a_cut_empty_or_refused_reply_is_never_data_at_any_stage(ws, settings, teach, stage, reply, cause):
     teacher = teach(Canned(lambda s, nth, m: reply if s == stage and nth == 0 else None, subjects=2))
-    assert run_order(ws, settings(subject_queries=2, questions_per_syllabus=2)).state == "finished"
+    assert execute_run(ws, settings(subject_queries=2, questions_per_syllabus=2)).state == "finished"
     (failure,) = call_rows.failures(ws.db)
     assert (failure.stage, failure.cause) == (stage, cause)
     assert not teacher.seen["repair"]
@@ -100,7 +100,7 @@ def test_a_cut_empty_or_refused_reply_is_never_data_at_any_stage(ws, settings, t
     assert reply.text.strip() == "" or json.dumps(reply.text)[1:-1] not in stored
     (wasted,) = [call for call in all_calls(ws) if call.outcome == cause]
     assert (wasted.tokens_in, wasted.tokens_out, wasted.reply) == (10, reply.tokens_out, reply.text)
-    run_order(ws, settings(subject_queries=2, questions_per_syllabus=2))
+    execute_run(ws, settings(subject_queries=2, questions_per_syllabus=2))
     assert not call_rows.failures(ws.db)
     assert number(ws, "SELECT count(*) FROM answers") == 4
 
@@ -120,7 +120,7 @@ def test_a_cut_empty_or_refused_reply_is_never_data_at_any_stage(ws, settings, t
 )
 def test_no_json_however_strange_ends_the_run(ws, settings, teach, strange):
     teach(Canned(lambda s, nth, m: strange if s in ("subjects", "repair") else None))
-    run = run_order(ws, settings("mathematics"))
+    run = execute_run(ws, settings("mathematics"))
     assert run.state == "finished", run.message
     assert {failure.stage for failure in call_rows.failures(ws.db)} <= {"subjects"}
 
@@ -129,7 +129,7 @@ def test_no_json_however_strange_ends_the_run(ws, settings, teach, strange):
 def test_half_a_character_or_a_nul_in_a_reply_ends_no_run_and_harms_no_other_reply(ws, settings, teach, stage):
     odd = "Which of \ud83d these \x00 is odd, and why is it so?"
     teach(Canned(lambda s, nth, m: odd if s == stage and nth == 0 else None))
-    run = run_order(ws, settings(questions_per_syllabus=5))
+    run = execute_run(ws, settings(questions_per_syllabus=5))
     assert run.state == "finished", run.message
     assert number(ws, "SELECT count(*) FROM answers") == 10
 
@@ -137,7 +137,7 @@ def test_half_a_character_or_a_nul_in_a_reply_ends_no_run_and_harms_no_other_rep
 def test_a_passing_fault_is_retried_until_the_reply_comes(ws, settings, teach):
     faults = {nth: TeacherFault("reset") for nth in (0, 3, 4)}
     teacher = teach(Canned(lambda s, nth, m: faults.get(nth) if s == "answer" else None))
-    run = run_order(ws, settings())
+    run = execute_run(ws, settings())
     assert (run.state, run.message) == ("finished", "")
     assert teacher.seen["answer"] == 8 + 3
     assert number(ws, "SELECT max(attempts) FROM calls WHERE stage = 'answer'") > 1
@@ -150,12 +150,12 @@ def test_work_whose_every_request_fails_is_listed_with_the_reason_and_tried_by_t
             lambda s, nth, m: TeacherFault("It failed with status 500.") if s == "syllabus" and "Subject 1" in str(m) else None
         )
     )
-    run = run_order(ws, settings())
+    run = execute_run(ws, settings())
     (failure,) = call_rows.failures(ws.db)
     assert run.state == "finished" and (failure.cause, failure.stage) == ("no reply", "syllabus")
     assert "status 500" in failure.message and "6 times" in failure.message
     teach(Canned())
-    run_order(ws, settings())
+    execute_run(ws, settings())
     assert number(ws, "SELECT count(*) FROM answers") == 8 and not call_rows.failures(ws.db)
 
 
@@ -165,15 +165,15 @@ def test_being_refused_as_too_many_does_not_use_up_the_patience_for_faults(ws, s
             return TeacherBusy("busy", 0.001) if nth < 12 else TeacherFault("reset") if nth == 12 else None
 
     teach(Canned(behave))
-    run = run_order(ws, settings(questions_per_syllabus=1, max_subjects=1))
+    run = execute_run(ws, settings(questions_per_syllabus=1, max_subjects=1))
     assert (run.state, run.message) == ("finished", "")
     assert number(ws, "SELECT attempts FROM calls WHERE stage = 'answer'") == 14
 
 
 def test_an_endpoint_that_was_never_reached_ends_the_run_with_a_sentence(ws, settings, teach):
     teacher = teach(Canned(lambda s, nth, m: TeacherFault("http://x cannot be reached: refused.", sent=False), subjects=2))
-    run = run_order(ws, settings("mathematics", "music", "cave-mapping", "bell-founding", subject_queries=9))
-    assert run.state == "failed" and "cannot be reached" in run.message and "Is the server running" in run.message
+    run = execute_run(ws, settings("mathematics", "music", "cave-mapping", "bell-founding", subject_queries=9))
+    assert run.state == "failed" and "cannot be reached" in run.message and "Check that the server is running" in run.message
     assert len(teacher.asked) < 60
 
 
@@ -183,13 +183,13 @@ def test_a_teacher_that_cannot_be_used_stops_the_run_and_what_was_in_flight_is_k
     teacher = teach(
         Canned(lambda s, nth, m: unusable if s == stage and nth == 3 else None, delay=lambda nth: 0.002 * (nth % 5))
     )
-    run = run_order(ws, settings("mathematics", "music", subject_queries=3, questions_per_syllabus=30, max_in_flight=8))
+    run = execute_run(ws, settings("mathematics", "music", subject_queries=3, questions_per_syllabus=30, max_in_flight=8))
     assert (run.state, run.message) == ("failed", str(unusable))
     served = len(teacher.asked) - 1
     assert number(ws, "SELECT count(*) FROM calls") == served
     assert teacher.seen[stage] <= 3 + 1 + 8
     teach(Canned())
-    assert go_on(ws, run.id).state == "finished"
+    assert resume_run(ws, run.id).state == "finished"
     assert number(ws, "SELECT count(*) FROM answers") == 120
 
 
@@ -197,14 +197,14 @@ def test_a_teacher_that_cannot_be_used_stops_the_run_and_what_was_in_flight_is_k
 def test_no_more_calls_are_made_than_allowed_and_the_rest_follows_when_more_are(ws, settings, teach, limit):
     teacher = teach(Canned(delay=lambda nth: 0.001 * (nth % 4)))
     wanted = settings(questions_per_syllabus=10)
-    run = run_order(ws, {**wanted, "max_calls": limit})
-    assert run.state == "paused" and f"The limit of {limit} calls is reached" in run.message and "raise it" in run.message
+    run = execute_run(ws, {**wanted, "max_calls": limit})
+    assert run.state == "paused" and f"The limit of {limit} calls is reached" in run.message and "Raise the limit" in run.message
     assert len(teacher.asked) == number(ws, "SELECT count(*) FROM calls") == limit
-    assert go_on(ws, run.id).state == "paused"
+    assert resume_run(ws, run.id).state == "paused"
     assert len(teacher.asked) == limit
-    assert go_on(ws, run.id, {**wanted, "max_calls": limit + 3}).state == "paused"
+    assert resume_run(ws, run.id, {**wanted, "max_calls": limit + 3}).state == "paused"
     assert len(teacher.asked) == limit + 3
-    assert go_on(ws, run.id, wanted).state == "finished"
+    assert resume_run(ws, run.id, wanted).state == "finished"
     assert len(teacher.asked) == 46
 
 
@@ -212,7 +212,7 @@ def test_repair_turns_and_wasted_replies_count_towards_the_limit(ws, settings, t
     teacher = teach(
         Canned(lambda s, nth, m: "" if s == "answer" else "Submit your essay." if s == "question" and nth % 2 else None)
     )
-    run_order(ws, settings(questions_per_syllabus=10, max_calls=25))
+    execute_run(ws, settings(questions_per_syllabus=10, max_calls=25))
     assert len(teacher.asked) == 25
     assert teacher.seen["repair"] > 3 and teacher.seen["answer"] > 3
 
@@ -220,7 +220,7 @@ def test_repair_turns_and_wasted_replies_count_towards_the_limit(ws, settings, t
 @pytest.mark.parametrize("price", ["2,8", "0,50", "50,0"])
 @pytest.mark.parametrize("in_flight", [1, 32])
 def test_no_more_money_is_spent_than_allowed_whatever_replies_cost(ws, settings, teach, price, in_flight):
-    def behave(stage, nth, messages):  # every reply as dear as it can be: all of its max_tokens
+    def behave(stage, nth, messages):  # every reply uses all of its max_tokens
         if stage == "answer":
             return Reply("x" * 100, "stop", sum(len(m["content"]) for m in messages) // 3, 4096)
 
@@ -239,44 +239,44 @@ def test_no_more_money_is_spent_than_allowed_whatever_replies_cost(ws, settings,
     wanted = settings(questions_per_syllabus=200, teacher="openai:x", price=price, max_in_flight=in_flight)
     if price == "50,0":
         budget = 0.2
-    run = run_order(ws, {**wanted, "budget_usd": budget})
+    run = execute_run(ws, {**wanted, "budget_usd": budget})
     assert run.state == "paused" and f"The budget of ${budget:,.2f}" in run.message
     assert 0.3 * budget < paid <= budget
     assert number(ws, "SELECT sum(cost_usd) FROM calls") == pytest.approx(paid)
     before = len(teacher.asked)
-    assert go_on(ws, run.id, {**wanted, "budget_usd": budget * 1.5}).state == "paused"
+    assert resume_run(ws, run.id, {**wanted, "budget_usd": budget * 1.5}).state == "paused"
     assert before < len(teacher.asked) and paid <= budget * 1.5
 
 
 def test_a_budget_without_a_known_price_is_refused_before_anything_is_asked(ws, settings, teach):
     teacher = teach(Canned())
-    run = run_order(ws, settings(teacher="openai:unheard-of", budget_usd=1))
-    assert run.state == "failed" and "price of openai:unheard-of is not known" in run.message
+    run = execute_run(ws, settings(teacher="openai:unheard-of", budget_usd=1))
+    assert run.state == "failed" and "price of openai:unheard-of is unknown" in run.message
     assert not teacher.asked
 
 
 def test_a_budget_that_covers_no_call_sends_none(ws, settings, teach):
     teacher = teach(Canned())
-    run = run_order(ws, settings(teacher="openai:x", price="100,100", budget_usd=0.01))
+    run = execute_run(ws, settings(teacher="openai:x", price="100,100", budget_usd=0.01))
     assert run.state == "paused" and "does not cover another call" in run.message
     assert not teacher.asked
 
 
 def test_money_that_was_paid_for_a_reply_lost_on_its_way_counts(ws, settings, teach):
-    """A reply that was cut in transit, or not read in time, has been written and is billed; a 500 or a refusal is not."""
+    """A reply that was truncated in transit or timed out is billed; a 500 or a refusal is not."""
     teacher = teach(Canned(lambda s, nth, m: TeacherFault("cut", billed=True) if nth % 3 == 2 else None))
-    run = run_order(ws, settings(questions_per_syllabus=30, max_calls=40))
+    run = execute_run(ws, settings(questions_per_syllabus=30, max_calls=40))
     assert run.state == "paused" and len(teacher.asked) == 40
-    assert go_on(ws, run.id).state == "paused" and len(teacher.asked) == 40
+    assert resume_run(ws, run.id).state == "paused" and len(teacher.asked) == 40
     assert number(ws, "SELECT count(*) FROM calls WHERE outcome = 'lost'") >= 10
 
 
 def test_a_fault_of_ours_fails_the_run_in_words_and_loses_nothing_stored(ws, settings, teach, monkeypatch):
     teach(Canned(lambda s, nth, m: ZeroDivisionError("ours") if s == "answer" and nth == 2 else None))
-    run = run_order(ws, settings())
-    assert run.state == "failed" and "ZeroDivisionError" in run.message and "unforeseen" in run.message
+    run = execute_run(ws, settings())
+    assert run.state == "failed" and "ZeroDivisionError" in run.message and "Unexpected error" in run.message
     teach(Canned())
-    assert go_on(ws, run.id).state == "finished"
+    assert resume_run(ws, run.id).state == "finished"
     assert number(ws, "SELECT count(*) FROM answers") == 8
 
 
@@ -289,10 +289,10 @@ def test_a_wish_is_heard_and_the_run_can_go_on(ws, settings, teach, monkeypatch,
             threading.Thread(target=lambda: wish(ws, latest_run(ws).id)).start()
 
     teacher = teach(Canned(behave, delay=lambda nth: 0.002))
-    run = run_order(ws, settings(questions_per_syllabus=100, pair_share=1))
+    run = execute_run(ws, settings(questions_per_syllabus=100, pair_share=1))
     assert run.state == state and run.wish is None
     assert number(ws, "SELECT count(*) FROM calls") == len(teacher.asked) < 300
-    assert go_on(ws, run.id).state == "finished"
+    assert resume_run(ws, run.id).state == "finished"
     assert number(ws, "SELECT count(*) FROM answers") == 200
     assert len(teacher.asked) == number(ws, "SELECT count(*) FROM calls") == 406
 
@@ -308,12 +308,12 @@ def test_a_full_disk_fails_the_run_in_words_and_what_was_stored_is_whole(ws, set
 
     monkeypatch.setattr(GroupCommit, "__init__", with_little_room)
     teach(Canned())
-    run = run_order(ws, settings(questions_per_syllabus=60))
+    run = execute_run(ws, settings(questions_per_syllabus=60))
     assert run.state == "failed" and "full" in run.message, run.message
     assert number(ws, "SELECT count(*) FROM calls WHERE stage = 'answer' AND outcome = 'stored'") == number(
         ws, "SELECT count(*) FROM answers"
     )
     monkeypatch.undo()
     teach(Canned())
-    assert go_on(ws, run.id).state == "finished"
+    assert resume_run(ws, run.id).state == "finished"
     assert len(list(homework_rows.all_pairs(ws.db))) == 120

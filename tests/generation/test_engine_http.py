@@ -1,4 +1,4 @@
-"""The engine over real sockets, against endpoints that refuse, fail, reset, cut, want other parameters, or talk nonsense."""
+"""The engine over real sockets, with endpoints that refuse, fail, reset, truncate, reject parameters or send invalid data."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 from aiohttp import web
-from support.runs import Canned, Served, completion, content, go_on, number, rows, run_order, stage_of
+from support.runs import Canned, Served, completion, content, execute_run, number, resume_run, rows, stage_of
 
 from glan_core.generation import engine
 from glan_core.teachers.contract import DecodingParams
@@ -21,16 +21,16 @@ KEY = "a-key-that-looks-like-none-4711"
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    """Faults are retried soon."""
+    """Retry errors without long waits."""
     monkeypatch.setattr(engine, "BACKOFF", 0.01)
 
 
 def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_workspace, settings):
     wanted = settings("cave-mapping", "bell-founding", "music", questions_per_syllabus=34, max_in_flight=32, seed=9)
     undisturbed, ws = new_workspace("undisturbed"), new_workspace()
-    run_order(undisturbed, wanted)
+    execute_run(undisturbed, wanted)
     with Served(faults=FAULTS, latency_ms=5, record=True) as endpoint:
-        run = run_order(ws, {**wanted, "teacher": "openai:scripted", "base_url": endpoint.url})
+        run = execute_run(ws, {**wanted, "teacher": "openai:scripted", "base_url": endpoint.url})
         stats, served = endpoint.tells("/stats"), endpoint.tells("/requests")
     assert (run.state, run.message) == ("finished", "")
     assert content(ws, teachers=False) == content(undisturbed, teachers=False)
@@ -42,14 +42,14 @@ def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_wor
     assert (last.requests, last.throttled) == (stats["requests"], stats["fault_429"])
     assert last.faults == stats["fault_500"] + stats["fault_reset"] + stats["fault_cut"]
     assert number(ws, "SELECT count(*) FROM calls WHERE outcome = 'lost'") == stats["fault_cut"]
-    assert last.concurrency > 16  # refusals here and there don't bring a run to its knees
+    assert last.concurrency > 16  # occasional refusals do not collapse the concurrency
 
 
 @pytest.mark.parametrize("limit", [5, 60, 201])
 def test_a_limit_of_calls_holds_at_the_endpoint_through_faults(new_workspace, settings, limit):
     ws = new_workspace()
     with Served(faults=Faults(0.05, 0.05, 0.0, 0.1, retry_after=0.05), latency_ms=2) as endpoint:
-        run = run_order(
+        run = execute_run(
             ws,
             settings(
                 "cave-mapping", questions_per_syllabus=50, teacher="openai:scripted", base_url=endpoint.url, max_calls=limit
@@ -76,13 +76,13 @@ def test_under_a_hard_rate_limit_the_engine_slows_down_to_it(ws, settings):
         return completion(teacher.usual(stage_of(messages), messages))
 
     with Served(handle) as endpoint:
-        run = run_order(ws, settings(questions_per_syllabus=60, teacher="openai:x", base_url=endpoint.url, max_in_flight=64))
+        run = execute_run(ws, settings(questions_per_syllabus=60, teacher="openai:x", base_url=endpoint.url, max_in_flight=64))
     assert (run.state, run.message) == ("finished", "")
     calls = number(ws, "SELECT count(*) FROM calls")
     assert calls == len(times) == 246
-    assert refused < calls  # sending all 64 again and again would be refused five times as often
+    assert refused < calls  # constant concurrency of 64 would be refused five times as often
     seconds = times[-1] - times[0]
-    assert calls / seconds > 50  # of 100 a second that the endpoint allows
+    assert calls / seconds > 50  # the endpoint allows 100 per second
     assert min(sample.concurrency for sample in run_rows.samples(ws.db, run.id)) < 64
 
 
@@ -99,7 +99,7 @@ def test_a_refused_request_waits_as_long_as_it_is_told(ws, settings):
         return completion(teacher.usual(stage_of(messages), messages))
 
     with Served(handle) as endpoint:
-        run = run_order(ws, settings(teacher="openai:x", base_url=endpoint.url))
+        run = execute_run(ws, settings(teacher="openai:x", base_url=endpoint.url))
     assert run.message == "" and len(refused_at) >= 5
     for chat, at in refused_at.items():
         assert len(arrivals[chat]) == 2 and arrivals[chat][1] - at >= 0.3
@@ -118,7 +118,7 @@ def test_no_wait_at_all_makes_no_storm_of_requests(ws, settings):
         return completion(teacher.usual(stage_of(messages), messages))
 
     with Served(handle) as endpoint:
-        run = run_order(ws, settings(teacher="openai:x", base_url=endpoint.url))
+        run = execute_run(ws, settings(teacher="openai:x", base_url=endpoint.url))
     assert run.message == ""
     assert requests - number(ws, "SELECT count(*) FROM calls") < 20
 
@@ -145,7 +145,7 @@ def test_an_error_that_no_retry_mends_stops_the_run_with_one_sentence_and_withou
         return web.json_response({"error": {"message": message, "code": code, "type": code}}, status=status)
 
     with Served(handle) as endpoint:
-        run = run_order(ws, settings("mathematics", "music", teacher="openai:x", base_url=endpoint.url, subject_queries=9))
+        run = execute_run(ws, settings("mathematics", "music", teacher="openai:x", base_url=endpoint.url, subject_queries=9))
     assert set(requests) == {f"Bearer {KEY}"} and len(requests) <= 8
     assert run.state == "failed" and words in run.message and "\n" not in run.message
     assert KEY not in run.message and "sk-proj" not in run.message and "[key]" in run.message
@@ -169,7 +169,7 @@ def test_parameters_that_an_endpoint_refuses_are_left_out_even_with_many_request
         return completion(teacher.usual(stage_of(body["messages"]), body["messages"]))
 
     with Served(handle) as endpoint:
-        run = run_order(
+        run = execute_run(
             ws, settings("mathematics", "music", "cave-mapping", teacher="openai:x", base_url=endpoint.url, subject_queries=8)
         )
     assert (run.state, run.message) == ("finished", "")
@@ -196,7 +196,7 @@ def test_a_body_that_is_no_completion_is_a_passing_fault(ws, settings, body):
         return completion(teacher.usual(stage_of(messages), messages))
 
     with Served(handle) as endpoint:
-        run = run_order(ws, settings(teacher="openai:x", base_url=endpoint.url, questions_per_syllabus=1))
+        run = execute_run(ws, settings(teacher="openai:x", base_url=endpoint.url, questions_per_syllabus=1))
     assert (run.state, run.message) == ("finished", "")
     assert number(ws, "SELECT count(*) FROM answers") == 2
 
@@ -211,7 +211,7 @@ def test_without_usable_token_counts_they_are_estimated_and_marked(ws, settings,
         return web.json_response({"choices": [choice], "usage": usage})
 
     with Served(handle) as endpoint:
-        run = run_order(ws, settings(teacher="openai:x", base_url=endpoint.url, price="1,1"))
+        run = execute_run(ws, settings(teacher="openai:x", base_url=endpoint.url, price="1,1"))
     assert run.message == ""
     assert rows(ws, "SELECT DISTINCT estimated FROM calls") == [(1,)]
     assert number(ws, "SELECT min(tokens_out) FROM calls") > 0 and number(ws, "SELECT sum(cost_usd) FROM calls") > 0
@@ -239,7 +239,7 @@ def test_an_address_where_nobody_listens_fails_the_run_and_a_right_one_takes_it_
         wanted = settings(
             "mathematics", "music", subject_queries=12, max_subjects=1, questions_per_syllabus=1, teacher="openai:scripted"
         )
-        run = run_order(ws, {**wanted, "base_url": "http://127.0.0.1:9/v1", "max_in_flight": 64})
+        run = execute_run(ws, {**wanted, "base_url": "http://127.0.0.1:9/v1", "max_in_flight": 64})
         assert run.state == "failed" and "127.0.0.1:9" in run.message and "cannot be reached" in run.message
-        assert go_on(ws, run.id, {**wanted, "base_url": endpoint.url}).state == "finished"
+        assert resume_run(ws, run.id, {**wanted, "base_url": endpoint.url}).state == "finished"
     assert number(ws, "SELECT count(*) FROM answers") == 2 and not call_rows.failures(ws.db)

@@ -1,7 +1,7 @@
-"""When it is the endpoint that fails: it is left in peace, nobody's work is blamed, and a run does not wait for ever."""
+"""Outages: the endpoint gets pauses, no task fails because of it, and a run does not wait forever."""
 
 import pytest
-from support.runs import Canned, number, run_order
+from support.runs import Canned, execute_run, number
 
 from glan_core.errors import GlanError
 from glan_core.generation.rate_limits import Concurrency, Outage, Rate
@@ -12,7 +12,7 @@ from glan_core.workspace import call_rows
 
 
 class Clock:
-    """A clock that stands until it is set."""
+    """A clock that is set manually."""
 
     now = 0.0
 
@@ -24,19 +24,19 @@ def test_single_faults_between_replies_are_no_outage():
     outage = Outage(Clock())
     for _ in range(1000):
         outage.fault(sent=True)
-        outage.over()
+        outage.end()
     assert not outage.down and not outage.gone
 
 
 def test_an_endpoint_that_was_there_is_waited_for_and_given_up_in_the_end():
     outage = Outage(clock := Clock())
-    outage.over()
+    outage.end()
     for _ in range(Outage.IN_A_ROW):
         outage.fault(sent=False)
     assert outage.down and not outage.gone and outage.pause == 1.0
     clock.now = Outage.GONE_SECONDS + 1
     assert outage.gone and outage.pause == 30.0
-    outage.over()
+    outage.end()
     assert not outage.down and not outage.gone
 
 
@@ -65,7 +65,7 @@ def test_an_outage_in_the_middle_costs_few_requests_and_no_work(ws, settings, te
         return TeacherFault("http://x failed with status 503.") if stage == "question" and nth in down else None
 
     teacher = teach(Canned(behave, subjects=2, sessions=5))
-    run = run_order(ws, settings(questions_per_syllabus=60, max_in_flight=16))
+    run = execute_run(ws, settings(questions_per_syllabus=60, max_in_flight=16))
     assert run.state == "finished" and number(ws, "SELECT count(*) FROM failures") == 0
     assert number(ws, "SELECT count(*) FROM answers") == 120
     assert teacher.seen["question"] == 120 + len(down)
@@ -76,15 +76,15 @@ def test_an_endpoint_that_stays_down_stops_the_run_with_its_work_unblamed(ws, se
     monkeypatch.setattr(Outage, "GONE_SECONDS", 0.05)
     gone = TeacherFault("http://x failed with status 503.")
     teach(Canned(lambda stage, nth, messages: gone if stage == "question" and nth > 20 else None))
-    run = run_order(ws, settings(questions_per_syllabus=40))
-    assert run.state == "failed" and "status 503" in run.message and "no reply for a while" in run.message
+    run = execute_run(ws, settings(questions_per_syllabus=40))
+    assert run.state == "failed" and "status 503" in run.message and "not replied for a while" in run.message
     assert number(ws, "SELECT count(*) FROM failures") == 0 and number(ws, "SELECT count(*) FROM questions") >= 20
 
 
 def test_one_refused_request_is_one_failure_and_the_run_goes_on(ws, settings, teach):
     refusal = TeacherRefusal("http://x refuses the request (status 400). It says: too long")
     teach(Canned(lambda stage, nth, messages: refusal if stage == "question" and nth == 3 else None))
-    run = run_order(ws, settings(questions_per_syllabus=10))
+    run = execute_run(ws, settings(questions_per_syllabus=10))
     assert run.state == "finished"
     [failure] = call_rows.failures(ws.db)
     assert failure.cause == "refused" and "too long" in failure.message and number(ws, "SELECT count(*) FROM questions") == 19
@@ -93,7 +93,7 @@ def test_one_refused_request_is_one_failure_and_the_run_goes_on(ws, settings, te
 def test_an_endpoint_that_refuses_everything_stops_the_run(ws, settings, teach):
     refusal = TeacherRefusal("http://x refuses the request (status 422). It says: no such parameter")
     teach(Canned(lambda stage, nth, messages: refusal))
-    run = run_order(ws, settings(subject_queries=20))
+    run = execute_run(ws, settings(subject_queries=20))
     assert run.state == "failed" and "no such parameter" in run.message and "first 5 requests" in run.message
 
 
@@ -102,8 +102,8 @@ def test_tokens_a_minute_hold_for_long_replies_too():
     sent = 0
     while clock.now < 120:
         if rate.wait() == 0:
-            rate.take(1000)  # what was thought
-            rate.take(4000 - 1000)  # what it was
+            rate.take(1000)  # estimated tokens
+            rate.take(4000 - 1000)  # actual tokens
             sent += 4000
         clock.now += 0.05
     assert 110_000 < sent <= 125_000

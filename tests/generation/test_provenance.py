@@ -1,11 +1,11 @@
-"""Provenance: the prompt of every call can be shown again, whatever became of the taxonomy and of the wording since."""
+"""Provenance: the prompt of every call can be reconstructed after changes of the taxonomy and the prompts."""
 
 import hashlib
 import json
 from collections import Counter
 
 import pytest
-from support.runs import Canned, describe, go_on, rows, run_order
+from support.runs import Canned, describe, execute_run, resume_run, rows
 
 from glan_core import prompts
 from glan_core.generation import provenance
@@ -25,24 +25,24 @@ CHANGES = {
 
 
 def calls(ws) -> list:
-    """Every call of the workspace."""
+    """Return every call of the workspace."""
     ids = [id for (id,) in rows(ws, "SELECT DISTINCT work_id FROM calls")]
     return [call for id in ids for call in call_rows.calls_of(ws.db, id)]
 
 
 def shown(ws) -> Counter:
-    """The chats of all calls, as provenance shows them."""
+    """Return the chats of all calls as reconstructed by provenance."""
     return Counter(json.dumps(provenance.messages_of(ws, call)) for call in calls(ws))
 
 
 def sent(teacher: Canned) -> Counter:
-    """The chats that a teacher received."""
+    """Return the chats that a teacher received."""
     return Counter(json.dumps(messages) for _, messages in teacher.asked)
 
 
 @pytest.fixture
 def reword(monkeypatch):
-    """Gives every prompt another wording, and so another version."""
+    """Change the wording, and therefore the version, of every prompt."""
 
     def use(lead: str) -> None:
         def worded(name: str) -> prompts.Prompt:
@@ -59,38 +59,38 @@ def reword(monkeypatch):
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_prompts_are_shown_as_they_were_after_a_change_of_the_taxonomy(ws, settings, teach, change):
     teacher = teach(Canned())
-    run_order(ws, settings("earth-science"))
+    execute_run(ws, settings("earth-science"))
     change(ws)
     assert shown(ws) == sent(teacher)
 
 
 def test_prompts_before_and_after_a_change_are_both_shown(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("earth-science"))
+    execute_run(ws, settings("earth-science"))
     for change in ("rename", "describe", "rename its parent"):
         CHANGES[change](ws)
-    run_order(ws, settings("earth-science", subject_queries=2, questions_per_syllabus=6))
+    execute_run(ws, settings("earth-science", subject_queries=2, questions_per_syllabus=6))
     CHANGES["move"](ws)
     assert shown(ws) == sent(teacher) and len({json.loads(chat)[0]["content"] for chat in shown(ws)}) > 10
 
 
 def test_a_change_while_the_run_goes_on_hides_no_prompt(ws, settings, teach):
     def behave(stage, nth, messages):
-        if stage == "syllabus" and nth == 0:  # the run goes on with the names that it began with
+        if stage == "syllabus" and nth == 0:  # the run keeps the names from its start
             CHANGES["edit"](ws)
 
     teacher = teach(Canned(behave))
-    run_order(ws, settings("earth-science"))
+    execute_run(ws, settings("earth-science"))
     assert taxonomy_rows.node(ws.db, "earth-science").name == "Rocks"
     assert shown(ws) == sent(teacher)
 
 
 def test_prompts_are_shown_in_the_wording_they_were_sent_in(ws, settings, teach, reword):
     teacher = teach(Canned())
-    run_order(ws, settings("earth-science"))
+    execute_run(ws, settings("earth-science"))
     reword("New words:")
     assert shown(ws) == sent(teacher)
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     reword("Newer words:")
     assert shown(ws) == sent(teacher)
     assert sum("New words:" in chat for chat in shown(ws)) > 5
@@ -98,16 +98,16 @@ def test_prompts_are_shown_in_the_wording_they_were_sent_in(ws, settings, teach,
 
 def test_a_second_turn_quotes_the_first_in_the_wording_of_its_own_time(ws, settings, teach, reword):
     teacher = teach(Canned())
-    run = run_order(ws, settings("music", max_calls=1, max_in_flight=1))
+    run = execute_run(ws, settings("music", max_calls=1, max_in_flight=1))
     assert teacher.seen == {"subject_list": 1}
     reword("New words:")
-    go_on(ws, run.id, settings("music"))
+    resume_run(ws, run.id, settings("music"))
     assert shown(ws) == sent(teacher)
 
 
 def test_a_wording_with_other_placeholders_shows_nothing_and_does_not_fail(ws, settings, teach):
     teach(Canned())
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     with ws.write() as db:
         db.execute("UPDATE prompts SET text = '$nothing_of_that_name and $' WHERE name = 'syllabus'")
     assert [call.stage for call in calls(ws) if provenance.messages_of(ws, call) is None] == ["syllabus"] * 2
@@ -116,7 +116,7 @@ def test_a_wording_with_other_placeholders_shows_nothing_and_does_not_fail(ws, s
 def test_repair_turns_are_shown_after_what_they_mend(ws, settings, teach, reword):
     bad = {"subjects": "no JSON at all", "sessions": '{"session": "One"}', "question": "Submit your answer as a PDF."}
     teacher = teach(Canned(lambda stage, nth, messages: bad.get(stage) if nth < 2 else None))
-    run_order(ws, settings("earth-science"))
+    execute_run(ws, settings("earth-science"))
     assert teacher.seen["repair"] == 5
     CHANGES["edit"](ws)
     reword("New words:")
@@ -125,7 +125,7 @@ def test_repair_turns_are_shown_after_what_they_mend(ws, settings, teach, reword
 
 def test_a_chat_that_cannot_be_made_again_is_not_made_up(ws, settings, teach):
     teach(Canned())
-    run_order(ws, settings("earth-science"))
+    execute_run(ws, settings("earth-science"))
     with ws.write() as db:
         db.execute("UPDATE nodes SET name = 'Without a trace' WHERE id = 'earth-science'")
         db.execute("DELETE FROM node_events")

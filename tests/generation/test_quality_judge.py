@@ -1,9 +1,9 @@
-"""The judge: pairs are scored by a rubric, those below a minimum are tagged, nothing is asked twice, and the price comes first."""
+"""The quality judge: pairs are scored by a rubric, low scores are tagged, no pair is judged twice, and the price is shown first."""
 
 import json
 
 import pytest
-from support.runs import Canned, go_on, json_lines, run_order
+from support.runs import Canned, execute_run, json_lines, resume_run
 
 from glan_core.cli import main
 from glan_core.generation import provenance
@@ -18,8 +18,8 @@ GOOD = {"correct": 5, "clear": 4, "self_contained": 5, "difficulty": 3, "comment
 
 @pytest.fixture
 def filled(ws, settings):
-    """A workspace with the scripted teacher's pairs of two disciplines."""
-    run_order(ws, settings("mathematics", "music"))
+    """A workspace with pairs of two disciplines by the scripted teacher."""
+    execute_run(ws, settings("mathematics", "music"))
     return ws
 
 
@@ -33,7 +33,7 @@ def judged(ws) -> list[judgment_rows.Judgment]:
 
 def test_those_below_a_minimum_leave_the_dataset_and_all_scores_are_kept(filled, teach):
     teach(Canned(lambda stage, nth, messages: json.dumps(GOOD | ({"correct": 2, "comment": "Wrong sum."} if nth < 3 else {}))))
-    done = run_order(filled, {}, "judge")
+    done = execute_run(filled, {}, "judge")
     assert done.state == "finished" and len(judged(filled)) == pairs(filled)
     tags = tag_rows.tags_page(filled.db, "quality", "judge")
     assert [(tag.score, tag.detail["below"], tag.detail["comment"]) for tag in tags] == [(2.0, ["correct"], "Wrong sum.")] * 3
@@ -43,36 +43,36 @@ def test_those_below_a_minimum_leave_the_dataset_and_all_scores_are_kept(filled,
 
 def test_a_second_run_asks_nobody_but_its_minimums_hold_and_what_people_overruled_stays(filled, teach):
     teacher = teach(Canned(lambda stage, nth, messages: json.dumps(GOOD | {"difficulty": 1 + nth % 2})))
-    run_order(filled, {}, "judge")
+    execute_run(filled, {}, "judge")
     asked = len(teacher.asked)
     assert not tag_rows.tag_counts(filled.db)
-    run_order(filled, {"min_difficulty": 2}, "judge")
+    execute_run(filled, {"min_difficulty": 2}, "judge")
     assert len(teacher.asked) == asked and tag_rows.tag_counts(filled.db) == {("quality", "judge"): (asked // 2, 0)}
     tag = tag_rows.tags_page(filled.db, "quality", "judge")[0]
     with filled.write() as db:
         tag_rows.overrule(db, tag.seq, "quality", "judge", "Ada")
-    run_order(filled, {"min_difficulty": 2}, "judge")
+    execute_run(filled, {"min_difficulty": 2}, "judge")
     assert tag_rows.tag_counts(filled.db) == {("quality", "judge"): (asked // 2, 1)}
-    run_order(filled, {}, "judge")
+    execute_run(filled, {}, "judge")
     assert tag_rows.tag_counts(filled.db) == {("quality", "judge"): (1, 1)} and len(teacher.asked) == asked
 
 
 def test_a_budget_of_calls_holds_and_the_run_goes_on_with_what_is_missing(filled, teach):
     teacher = teach(Canned(lambda stage, nth, messages: json.dumps(GOOD)))
-    done = run_order(filled, {"max_calls": 3}, "judge")
+    done = execute_run(filled, {"max_calls": 3}, "judge")
     assert done.state == "paused" and len(judged(filled)) == len(teacher.asked) == 3
-    assert go_on(filled, done.id, {}).state == "finished" and len(teacher.asked) == len(judged(filled)) == pairs(filled)
+    assert resume_run(filled, done.id, {}).state == "finished" and len(teacher.asked) == len(judged(filled)) == pairs(filled)
 
 
 def test_a_sample_stays_the_same_while_it_is_judged_and_grows_by_what_is_added(filled, teach):
-    teach(Canned(lambda stage, nth, messages: json.dumps(GOOD | {"clear": 1})))  # each judged pair leaves the dataset
-    run_order(filled, {"sample": 5, "max_calls": 2}, "judge")
+    teach(Canned(lambda stage, nth, messages: json.dumps(GOOD | {"clear": 1})))  # each judged pair is excluded from the dataset
+    execute_run(filled, {"sample": 5, "max_calls": 2}, "judge")
     assert plan_judging(filled, QualityJudgeSettings(sample=5)).calls == (3, 3)
-    run_order(filled, {"sample": 5}, "judge")
+    execute_run(filled, {"sample": 5}, "judge")
     five = {judgement.seq for judgement in judged(filled)}
-    run_order(filled, {"sample": 5}, "judge")
+    execute_run(filled, {"sample": 5}, "judge")
     assert len(five) == 5 and {judgement.seq for judgement in judged(filled)} == five
-    run_order(filled, {"sample": 7}, "judge")
+    execute_run(filled, {"sample": 7}, "judge")
     assert len(judged(filled)) == 7 and plan_judging(filled, QualityJudgeSettings(sample=5, seed=1)).calls[0] > 0
 
 
@@ -83,11 +83,11 @@ def test_a_sample_stays_the_same_while_it_is_judged_and_grows_by_what_is_added(f
 )  # fmt: skip
 def test_scores_are_read_strictly_with_one_repair(filled, teach, bad):
     teacher = teach(Canned(lambda stage, nth, messages: json.dumps(GOOD) if stage == "repair" else bad))
-    run_order(filled, {"sample": 1}, "judge")
+    execute_run(filled, {"sample": 1}, "judge")
     assert len(teacher.asked) == 2 and len(judged(filled)) == 1
     teach(Canned(lambda stage, nth, messages: bad))
-    done = run_order(filled, {"sample": 2}, "judge")
-    assert len(judged(filled)) == 1 and "1 of the calls failed" in done.message
+    done = execute_run(filled, {"sample": 2}, "judge")
+    assert len(judged(filled)) == 1 and "1 call failed" in done.message
     assert call_rows.failure_causes(filled.db, done.id) == [("judge", "malformed", 1)]
 
 
@@ -99,17 +99,17 @@ def test_the_scripted_judge_works_offline_alike_each_time_and_says_what_it_is(fi
     alone, lecture = (json.loads(scripted_teacher.answer(chat_judge(*pair))) for pair in texts)
     assert alone["self_contained"] == 5 and lecture["self_contained"] == 1 and alone["difficulty"] > lecture["difficulty"]
     assert "form alone" in alone["comment"] and alone == json.loads(scripted_teacher.answer(chat_judge(*texts[0])))
-    done = run_order(filled, {"disciplines": ["music"]}, "judge")
+    done = execute_run(filled, {"disciplines": ["music"]}, "judge")
     assert done.state == "finished" and 0 < len(judged(filled)) < pairs(filled)
 
 
 def test_the_chain_of_a_pair_ends_with_its_judgement_and_what_that_cost(filled, teach):
     teach(Canned(lambda stage, nth, messages: json.dumps(GOOD)))
-    run_order(filled, {"sample": 1}, "judge")
+    execute_run(filled, {"sample": 1}, "judge")
     seq = judged(filled)[0].seq
     (id,) = homework_rows.pair_ids(filled.db, [seq])
     *_, answer, last = provenance.chain(filled, id)
-    assert (answer.what, last.what, last.text) == ("answer", "judgement", "Fine.")
+    assert (answer.what, last.what, last.text) == ("answer", "judgment", "Fine.")
     assert "self-contained 5" in last.title and [call.stage for call in last.calls] == ["judge"]
 
 
@@ -125,7 +125,7 @@ def test_the_command_line_says_the_price_before_and_how_it_ended(filled, capsys)
     folder, number = str(filled.folder), pairs(filled)
     words = ["judge", folder, "--plan", "--teacher", "openai:gpt-4o", "--base-url", "http://localhost:1/v1"]
     assert main(words) == 0
-    assert f"In all {number} calls" in (out := capsys.readouterr().out) and "$" in out and not judged(filled)
+    assert f"Total: {number} calls" in (out := capsys.readouterr().out) and "$" in out and not judged(filled)
     assert main(["judge", folder, "--sample", "3"]) == 0
     assert "3 calls stored" in capsys.readouterr().out and len(judged(filled)) == 3
     assert main(["judge", folder, "--least-correct", "9"]) == 2

@@ -1,4 +1,4 @@
-"""What bounds a run (concurrency, rates, budget), what calls cost, and how endpoints' words are read."""
+"""Limits of a run (concurrency, rates, budget), prices, and parsing of endpoint responses."""
 
 import json
 import time
@@ -25,7 +25,7 @@ ASKED: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that is advanced manually."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,7 +35,7 @@ class Clock:
 
 
 def outcomes(limit: Concurrency, number: int, refuse_every: int | None) -> None:
-    """So many outcomes, every nth of them a refusal."""
+    """Record this number of results, every nth of them a refusal."""
     for n in range(1, number + 1):
         if refuse_every and n % refuse_every == 0:
             limit.refused(0.1)
@@ -103,14 +103,14 @@ def test_a_refused_call_waits_as_told_else_a_while_and_never_not_at_all():
     limit = Concurrency(64, Clock())
     assert limit.refused(3.5) == 3.5
     assert limit.refused(None) == Concurrency.PAUSE
-    assert limit.refused(0) == Concurrency.LEAST > 0
+    assert limit.refused(0) == Concurrency.MIN_PAUSE > 0
 
 
 # ----------------------------------------------------------------------------------------------------------------- rates
 
 
 def sent_in(seconds: float, per_minute: int, units: float) -> int:
-    """How many calls of so many units a rate lets through in a time, when one is sent as soon as it may be."""
+    """Return how many calls of this size a rate allows in a time if each is sent as soon as possible."""
     clock, sent = Clock(), 0
     rate = Rate(per_minute, clock)
     end = clock.now + seconds
@@ -336,6 +336,6 @@ def test_what_is_no_address_is_refused(url):
 
 @pytest.mark.parametrize("url", ["http://me:pass@x/v1", "https://x/v1?api_key=abc"])
 def test_an_address_that_holds_a_secret_is_refused_without_repeating_it(url):
-    with pytest.raises(TeacherError, match="keys belong in OPENAI_API_KEY") as caught:
+    with pytest.raises(TeacherError, match="Set the key in OPENAI_API_KEY") as caught:
         endpoint(url)
     assert "pass" not in str(caught.value).replace("password", "") and "abc" not in str(caught.value)

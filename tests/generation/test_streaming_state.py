@@ -1,10 +1,10 @@
-"""What can be seen of a teacher at work: the texts so far, bounded, in a file that never holds half a picture."""
+"""The streaming state of teachers: bounded texts in a file that is never partial."""
 
 import asyncio
 import json
 
 import pytest
-from support.runs import Canned, content, run_order
+from support.runs import Canned, content, execute_run
 
 from glan_core.generation import streaming_state
 from glan_core.generation.engine import StageModel
@@ -15,7 +15,7 @@ CHAT = [{"role": "user", "content": "Say something."}]
 
 
 class Spelling:
-    """A teacher that streams given pieces, and waits for a word of the test before each."""
+    """A teacher that streams given pieces and waits for the test before each."""
 
     name = "spelling"
 
@@ -40,7 +40,7 @@ class Spelling:
 
 
 async def seen(folder, count: int) -> list[Writing]:
-    """The picture once it holds so many calls with text."""
+    """Return the state once it has this many calls with text."""
     for _ in range(2000):
         picture = [writing for writing in read(folder) if writing.text or not count]
         if len(picture) == count:
@@ -57,9 +57,9 @@ def often(monkeypatch):
 def test_the_text_so_far_is_there_while_a_reply_is_written_and_gone_afterwards(tmp_path):
     async def scene():
         teacher = Spelling(["A", " word"])
-        with streaming_state.stream_to_file(tmp_path, {"answer": StageModel(teacher, DecodingParams(), None)}) as voices:
-            assert voices["answer"].teacher.name == "spelling"
-            asking = asyncio.create_task(voices["answer"].teacher.reply(CHAT, DecodingParams()))
+        with streaming_state.stream_to_file(tmp_path, {"answer": StageModel(teacher, DecodingParams(), None)}) as models:
+            assert models["answer"].teacher.name == "spelling"
+            asking = asyncio.create_task(models["answer"].teacher.reply(CHAT, DecodingParams()))
             teacher.go.set()
             [writing] = await seen(tmp_path, 1)
             assert (writing.stage, writing.text) == ("answer", "A")
@@ -76,8 +76,8 @@ def test_the_text_so_far_is_there_while_a_reply_is_written_and_gone_afterwards(t
 def test_a_fault_reaches_the_engine_and_leaves_no_text_behind(tmp_path):
     async def scene():
         teacher = Spelling(["A"], TeacherFault("cut", billed=True))
-        with streaming_state.stream_to_file(tmp_path, {"answer": StageModel(teacher, DecodingParams(), None)}) as voices:
-            asking = asyncio.create_task(voices["answer"].teacher.reply(CHAT, DecodingParams()))
+        with streaming_state.stream_to_file(tmp_path, {"answer": StageModel(teacher, DecodingParams(), None)}) as models:
+            asking = asyncio.create_task(models["answer"].teacher.reply(CHAT, DecodingParams()))
             teacher.go.set()
             with pytest.raises(TeacherFault):
                 await asking
@@ -88,17 +88,17 @@ def test_a_fault_reaches_the_engine_and_leaves_no_text_behind(tmp_path):
 
 def test_a_picture_is_bounded_whatever_a_run_does(tmp_path):
     async def scene():
-        board = streaming_state.Board(tmp_path)
+        state = streaming_state.StateFile(tmp_path)
         for n in range(100):
-            board.put(n, Writing("answer", str(n), "long " * 100_000 + str(n)))
-        picture = await seen(tmp_path, streaming_state.MOST_CALLS)
-        board.close()
+            state.put(n, Writing("answer", str(n), "long " * 100_000 + str(n)))
+        picture = await seen(tmp_path, streaming_state.MAX_CALLS)
+        state.close()
         return picture
 
     picture = asyncio.run(scene())
-    assert [writing.chat for writing in picture] == [str(n) for n in range(streaming_state.MOST_CALLS)]
+    assert [writing.chat for writing in picture] == [str(n) for n in range(streaming_state.MAX_CALLS)]
     assert all(
-        len(writing.text) == streaming_state.MOST_CHARACTERS and writing.text.endswith(writing.chat) for writing in picture
+        len(writing.text) == streaming_state.MAX_CHARACTERS and writing.text.endswith(writing.chat) for writing in picture
     )
 
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_picture_shows_nothing(tmp_path, left):
 def test_a_watched_run_makes_the_same_rows(new_workspace, settings, teach):
     teach(Canned())
     plain, watched = new_workspace("plain"), new_workspace("watched")
-    run_order(plain, settings("music"))
-    run = run_order(watched, {**settings("music"), "live": True})
+    execute_run(plain, settings("music"))
+    run = execute_run(watched, {**settings("music"), "live": True})
     assert run.state == "finished" and content(plain) == content(watched)
     assert not (watched.folder / streaming_state.FILE).exists()

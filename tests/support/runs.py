@@ -1,4 +1,4 @@
-"""What several test modules need: a teacher that does as it is told, runs in process, and the content of a workspace."""
+"""Shared test helpers: a configurable in-memory teacher, in-process runs, a served teacher, and workspace contents."""
 
 import asyncio
 import json
@@ -25,20 +25,22 @@ CONTENT_TABLES = (
     "question_concepts", "answers",
 )  # fmt: skip
 
-# What a teacher does with a request: None (the usual reply), a text, a whole Reply, or an exception to raise.
-Behaviour = Callable[[str, int, Sequence[Message]], "str | Reply | Exception | None"]
+# Reaction of the teacher to a request: None (the default reply), a text, a complete Reply, or an exception to raise.
+Behavior = Callable[[str, int, Sequence[Message]], "str | Reply | Exception | None"]
 
 
 class Canned:
-    """A teacher in memory: subjects, syllabi and sessions of a stated size, questions and answers that quote what was asked.
+    """An in-memory teacher: subjects, syllabi and sessions of a configured size; questions and answers that quote their prompts.
 
-    `behave(stage, nth, messages)` may answer otherwise; `nth` counts the requests of that stage from 0. `delay(nth)` is how
-    long the nth request takes, in seconds. `asked` holds (stage, messages) of every request, `most_at_once` how many were
-    open at the same time.
+    Attributes:
+        behave: `behave(stage, nth, messages)` may return another reply; `nth` counts the requests of that stage from 0.
+        delay: `delay(nth)` is the duration of the nth request in seconds.
+        asked: (stage, messages) of every request.
+        most_at_once: Maximum number of concurrent requests.
     """
 
     def __init__(
-        self, behave: Behaviour | None = None, *, name: str = "canned", subjects: int = 2, sessions: int = 3, concepts: int = 4,
+        self, behave: Behavior | None = None, *, name: str = "canned", subjects: int = 2, sessions: int = 3, concepts: int = 4,
         delay: Callable[[int], float] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
@@ -49,7 +51,7 @@ class Canned:
         self.at_once = self.most_at_once = 0
 
     def requests(self, stage: str) -> list[list[Message]]:
-        """The chats of one stage, in the order in which they came."""
+        """Return the chats of one stage in the order of arrival."""
         return [messages for name, messages in self.asked if name == stage]
 
     async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
@@ -64,16 +66,16 @@ class Canned:
             await asyncio.sleep(self.delay(nth) if self.delay else 0)
         finally:
             self.at_once -= 1
-        said = self.behave(stage, nth_of_stage, messages) if self.behave else None
-        if isinstance(said, Exception):
-            raise said
-        if isinstance(said, Reply):
-            return said
-        text = self.usual(stage, messages) if said is None else said
+        result = self.behave(stage, nth_of_stage, messages) if self.behave else None
+        if isinstance(result, Exception):
+            raise result
+        if isinstance(result, Reply):
+            return result
+        text = self.usual(stage, messages) if result is None else result
         return Reply(text, "stop", sum(estimate_tokens(m["content"]) for m in messages), estimate_tokens(text))
 
     def usual(self, stage: str, messages: Sequence[Message]) -> str:
-        """The reply to a chat, from its messages alone."""
+        """Return the default reply, which depends only on the messages."""
         subjects, sessions, concepts = self.sizes
         prompt = messages[-1]["content"] if stage != "repair" else messages[-3]["content"]
         if stage == "repair":
@@ -110,7 +112,7 @@ class Canned:
 
 
 def stage_of(messages: Sequence[Message]) -> str:
-    """The stage that a chat belongs to, told by its last turn."""
+    """Return the stage of a chat, determined from its last message."""
     prompt = messages[-1]["content"]
     for stage, mark in (
         ("repair", "That reply cannot be used"), ("question", "<selected_key_concepts>"),
@@ -124,22 +126,22 @@ def stage_of(messages: Sequence[Message]) -> str:
 
 
 def tag(prompt: str, name: str) -> str:
-    """What stands in a tag of a prompt."""
+    """Return the content of a tag in a prompt."""
     return re.search(rf"<{name}>(.*?)</{name}>", prompt, re.DOTALL).group(1).strip()
 
 
 def json_lines(rows) -> str:
-    """Rows as a teacher writes them."""
+    """Format rows as JSON lines."""
     return "\n".join(json.dumps(row) for row in rows)
 
 
-def run_order(ws: Workspace, settings: dict, kind: str = "generate") -> Run:
-    """Submit a run and do it in this process; returns it as it ended."""
+def execute_run(ws: Workspace, settings: dict, kind: str = "generate") -> Run:
+    """Submit a run, execute it in this process and return its final state."""
     return runs.work(ws, runs.submit(ws, kind, "test", settings))
 
 
-def go_on(ws: Workspace, run_id: int, settings: dict | None = None) -> Run:
-    """Do a run that ended early again in this process, under another order where one is given."""
+def resume_run(ws: Workspace, run_id: int, settings: dict | None = None) -> Run:
+    """Requeue a run that ended early, optionally with other settings, and execute it in this process."""
     from glan_core.runs import launcher
 
     launcher.requeue(ws, run_id, params=settings)
@@ -147,7 +149,7 @@ def go_on(ws: Workspace, run_id: int, settings: dict | None = None) -> Run:
 
 
 def content(ws: Workspace, *, teachers: bool = True) -> dict[str, list[tuple]]:
-    """Every row of every content table, sorted, without the numbers that only say in which order rows arrived."""
+    """Return the sorted rows of every content table, without the columns that depend on the order of arrival."""
     tables = {}
     for table in CONTENT_TABLES:
         columns = [row[1] for row in ws.db.execute(f"PRAGMA table_info({table})")]
@@ -157,23 +159,22 @@ def content(ws: Workspace, *, teachers: bool = True) -> dict[str, list[tuple]]:
 
 
 def rows(ws: Workspace, sql: str, *values) -> list[tuple]:
-    """The rows of a query."""
+    """Return the rows of a query."""
     return ws.db.execute(sql, values).fetchall()
 
 
 def number(ws: Workspace, sql: str, *values) -> float:
-    """The one value of a query."""
+    """Return the only value of a query."""
     return ws.db.execute(sql, values).fetchone()[0]
 
 
 def latest_run(ws: Workspace) -> Run:
-    """The newest run."""
+    """Return the newest run."""
     return run_rows.runs(ws.db, 1)[0]
 
 
 class Served:
-    """An endpoint of this machine, in a thread of its own: the scripted teacher (settings as for `server.serving`), or
-    `handle(request)` in its place."""
+    """A local endpoint in a thread: the scripted teacher (settings as for `http_server.serving`), or `handle(request)` instead."""
 
     def __init__(self, handle: Callable | None = None, **settings: object) -> None:
         self._settings = settings
@@ -198,7 +199,7 @@ class Served:
         self._thread.join(20)
 
     def tells(self, page: str) -> dict:
-        """What '/stats' or '/requests' says."""
+        """Return the content of '/stats' or '/requests'."""
         with urllib.request.urlopen(self.url.removesuffix("/v1") + page, timeout=20) as response:
             return json.load(response)
 
@@ -217,13 +218,13 @@ async def _serving(handle: Callable) -> AsyncIterator[str]:
 
 
 def completion(text: object, **usage: object) -> web.Response:
-    """A chat completion as an endpoint sends it."""
+    """Build a chat completion response."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return web.json_response({"choices": [choice], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}})
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> object:
-    """The first true value of a condition; the test fails when it does not come in time."""
+    """Wait for a condition to be true and return its value; the test fails on timeout."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not in {seconds} s: {what}"
@@ -232,6 +233,6 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) ->
 
 
 def describe(ws, node_id: str, text: str, who: str) -> None:
-    """Change the description of a node and nothing else."""
+    """Change only the description of a node."""
     node = next(node for node in taxonomy_rows.nodes(ws.db) if node.id == node_id)
     tree_editing.edit(ws, node_id, who, name=node.name, description=text, parent_id=node.parent_id)

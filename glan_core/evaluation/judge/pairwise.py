@@ -1,13 +1,13 @@
-"""The pairwise judge: two models answer the questions of a test, and a teacher scores both answers, in both orders.
+"""Pairwise judge: two models answer the questions of a test, and a judge scores both answers in both orders.
 
-After the paper's section 3.6 and Zheng et al. (arXiv 2306.05685), whose judges favour the answer that they see first: hence both
-orders, and the rate at which they disagree is part of the result. Answers, verdicts and failures are calls of a run like any
-other: budgeted, resumed where they ended, never asked for twice.
+Follows section 3.6 of the paper and Zheng et al. (arXiv 2306.05685), whose judges favor the answer shown first. Hence both
+orders are judged, and their disagreement is part of the result. Answers and verdicts are calls of a run like any other:
+budgeted, resumable, and never repeated.
 """
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -19,7 +19,7 @@ from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import AnswerSource
 from glan_core.evaluation.judge.match_setup import CUT, NOTHING, OTHER, OURS, VERDICT, MatchSetup, match_setup
-from glan_core.evaluation.judge.match_statistics import said
+from glan_core.evaluation.judge.match_statistics import match_summary
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
 from glan_core.generation import plan
 from glan_core.generation.engine import StageModel
@@ -33,9 +33,12 @@ from glan_core.teachers.prices import price_of
 from glan_core.workspace import Workspace, call_rows, match_rows
 from glan_core.workspace.match_rows import ASPECTS, OVERALL, Answer, Match, Verdict
 
+if TYPE_CHECKING:
+    from glan_core.models.weights_cache import WeightsCache
+
 
 class Scores(BaseModel):
-    """A judge's scores of one answer, from 1 to 10; the aspects may be missing."""
+    """A judge's scores of one answer, from 1 to 10; aspects are optional."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
@@ -48,13 +51,13 @@ class Scores(BaseModel):
     @field_validator(OVERALL, *ASPECTS, mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
-        if isinstance(value, bool):  # true would pass for 1, the worst
+        if isinstance(value, bool):  # true would be accepted as 1
             raise ValueError("give a number from 1 to 10")
         return value
 
 
-class Both(BaseModel):
-    """A verdict as a judge gives it."""
+class ParsedVerdict(BaseModel):
+    """A parsed verdict."""
 
     first: Scores
     second: Scores
@@ -62,8 +65,11 @@ class Both(BaseModel):
 
 
 def plan_judging(ws: Workspace, settings: PairwiseJudgeSettings) -> plan.Plan:
-    """How many answers and verdicts an order still needs, and what they would cost. GlanError as `contest`, or when a budget in
-    money is set for somebody without a price."""
+    """Return the number of answers and verdicts still needed and their price.
+
+    Raises:
+        GlanError: As for `match_setup`, or if a budget is set for a model without a known price.
+    """
     it = match_setup(ws, settings)
     missing = {OURS: _unanswered(ws, it, it.ours), OTHER: _unanswered(ws, it, it.other)}
     if it.ours.key == it.other.key:
@@ -83,8 +89,7 @@ def _unanswered(ws: Workspace, it: MatchSetup, who: AnswerSource) -> list[GlanTe
 
 
 class PairwiseJudgeQueue:
-    """The calls of a match: the answers that are missing, one model after the other, and each verdict as soon as both answers are
-    there."""
+    """The calls of a match: missing answers, one model after the other, and each verdict as soon as both answers exist."""
 
     def __init__(self, ws: Workspace, settings: PairwiseJudgeSettings, run_id: int) -> None:
         self._ws, self._run_id = ws, run_id
@@ -110,11 +115,11 @@ class PairwiseJudgeQueue:
         return bool(self._items[id].reference) or REFERENCE not in (self._it.ours.key, self._it.other.key)
 
     def _complete(self, id: str) -> bool:
-        """Whether both answers to an item are there."""
+        """Return whether both answers to an item exist."""
         return self._askable(id) and not any(id in items for items in self._open.values())
 
     def next(self) -> Work | None:
-        """See WorkQueue."""
+        """Return the next call; see `WorkQueue`."""
         if self._verdicts:
             return self._verdicts.pop()
         while self._ready:
@@ -123,7 +128,7 @@ class PairwiseJudgeQueue:
                 return self._verdicts.pop()
         for stage, items in self._answers.items():
             if stage == OTHER and _is_local(self._it.ours) and self._open[OURS].keys() - self._lost:
-                return None  # two models at once would share the processor and the memory, in smaller batches
+                return None  # two models at once would share processor and memory, in smaller batches
             if (id := next(items, None)) is not None:
                 who = self._it.ours if stage == OURS else self._it.other
                 return Work(stage, self._it.answer_work(who, id), None, prompt("answer"), self._question(id), id)
@@ -137,71 +142,73 @@ class PairwiseJudgeQueue:
         texts = []
         for who in (self._it.ours, self._it.other):
             stored = None if who.key == REFERENCE else match_rows.answer(db, self._it.test.hash, who.key, id)
-            texts.append((stored.text if stored else item.reference)[:MAX_CHARACTERS].strip() or NOTHING)
+            text = stored.text if stored else item.reference
+            texts.append(text[:MAX_CHARACTERS].strip() or NOTHING)
         for swapped in (True, False):
             if (id, swapped) not in self._judged:
                 first, second = reversed(texts) if swapped else texts
                 messages = ask(prompt("compare"), question=item.question[:MAX_CHARACTERS], first=first, second=second)
                 works.append(
-                    Work(VERDICT, self._it.verdict_work(id, swapped), None, prompt("compare"), messages, (id, swapped))
+                    Work(VERDICT, self._it.verdict_work(id, swapped=swapped), None, prompt("compare"), messages, (id, swapped))
                 )
         return works
 
     def stage(self, work: Work) -> Any:
-        """See WorkQueue."""
+        """Return the stage of a call; see `WorkQueue`."""
         return self._stages[work.stage]
 
     def stored(self, work: Work, value: Any) -> None:
-        """See WorkQueue."""
+        """Record a stored answer; a verdict is ready once both answers exist."""
         if work.stage != VERDICT:
             self._open[work.stage].pop(work.facts, None)
             if work.facts not in self._lost and self._complete(work.facts):
                 self._ready.insert(0, work.facts)
 
     def failed(self, work: Work) -> None:
-        """See WorkQueue. Without an answer there is nothing to judge."""
+        """Record a failed call; without an answer there is no verdict."""
         if work.stage != VERDICT and work.facts not in self._lost:
             self._lost.add(work.facts)
             self._planned[VERDICT] -= 2
 
     def planned(self) -> dict[str, int]:
-        """See WorkQueue."""
+        """Return the planned calls by stage; see `WorkQueue`."""
         return dict(self._planned)
 
-    def voices(self, voices: dict[str, StageModel]) -> dict[str, StageModel]:
-        """See WorkQueue: those of the models beside the judge's. Says what the match is first (`note_match`)."""
-        from glan_core.models import server_client as chat_process
+    def stage_models(self, models: dict[str, StageModel]) -> dict[str, StageModel]:
+        """Store the match and add the answering models to that of the judge; see `WorkQueue`."""
+        from glan_core.models import server_client
         from glan_core.models.weights_cache import WeightsCache
 
         self.note_match()
-        settings, found = self._it.settings, dict(voices)
+        settings, found = self._it.settings, dict(models)
         local = [who for who in (self._it.ours, self._it.other) if _is_local(who)]
         if local:
-            chat_process.release()  # the models that are talked to give their memory to those that are tested
-        shelf, pool = WeightsCache(), ThreadPoolExecutor(max(1, len(local)), thread_name_prefix="answering")
+            server_client.release()  # frees the memory of chat models
+        cache, pool = WeightsCache(), ThreadPoolExecutor(max(1, len(local)), thread_name_prefix="answering")
         for stage, who in ((OURS, self._it.ours), (OTHER, self._it.other)):
             if who.pane is not None:
-                found[stage] = _voice(settings, stage, who, shelf, pool)
+                found[stage] = _stage_model(settings, stage, who, cache, pool)
         return found
 
-    def ended(self, ending: tuple[str, str]) -> tuple[str, str]:
-        """See WorkQueue: a run that came to its end says what the match came to."""
-        state, message = ending
+    def finish(self, outcome: tuple[str, str]) -> tuple[str, str]:
+        """Add the result of the match to the message of a finished run; see `WorkQueue`."""
+        state, message = outcome
         if state != "finished":
-            return ending
-        told = said(self._ws, self._it.id)
-        return state, f"{told} {message}".strip()
+            return outcome
+        return state, f"{match_summary(self._ws, self._it.id)} {message}".strip()
 
     def note_match(self) -> Match:
-        """Store what the match is, with what tells whether it can be believed: hashes, and how many training rows of each model
-        give a question of the test away. Reads the snapshots that do not say that they kept the test out."""
+        """Store the match with its provenance: hashes, and the training rows of each model that leak a test question.
+
+        Reads the snapshots that do not state that they exclude the test.
+        """
         it, settings = self._it, self._it.settings
         sides = {OURS: it.ours, OTHER: it.other}
         about = {
             "prompt": prompt("compare").version, "address": settings.base_url, "temperature": settings.temperature,
             "tokens": settings.answer_tokens, "same": it.ours.key == it.other.key,
             "weights": {stage: _hashes(who) for stage, who in sides.items()},
-            "given_away": {stage: given_away(self._ws, it, who) for stage, who in sides.items()},
+            "given_away": {stage: count_leaks(self._ws, it, who) for stage, who in sides.items()},
         }  # fmt: skip
         match = Match(it.id, it.test.name, it.test.hash, it.ours.spec, it.ours.key, it.other.spec, it.other.key,
                       settings.teacher_of(VERDICT), about, self._run_id, time.time())  # fmt: skip
@@ -211,26 +218,26 @@ class PairwiseJudgeQueue:
 
 
 class _AnswerStage:
-    """Answers of one model. What is cut, empty or refuses is kept: it is what is examined."""
+    """Answers of one model; truncated, empty and refusing answers are stored because they are part of the evaluation."""
 
     def __init__(self, name: str, it: MatchSetup, who: AnswerSource, run_id: int) -> None:
         self.name, self._it, self._who, self._run_id = name, it, who, run_id
 
-    def whole(self, text: str, finish_reason: str | None) -> str:
-        """See Stage."""
+    def check_reply(self, text: str, finish_reason: str | None) -> str:
+        """Return the answer, marked if it was truncated; see `Stage`."""
         return text.strip() + (CUT if (finish_reason or "").lower() in TRUNCATED else "")
 
     def parse(self, work: Work, text: str) -> str:
-        """See Stage."""
+        """Return the answer unchanged; see `Stage`."""
         return text
 
     def store(self, db: apsw.Connection, work: Work, parsed: str, teacher: str) -> None:
-        """See Stage."""
+        """Store the answer; see `Stage`."""
         answer = Answer(self._it.test.hash, work.facts, self._who.key, parsed, teacher, self._run_id, time.time())
         match_rows.put_answer(db, answer)
 
     def record_text(self, parsed: str) -> str:
-        """See Stage."""
+        """Return the text to record; see `Stage`."""
         return parsed
 
 
@@ -243,15 +250,15 @@ class _VerdictStage:
         self._it = it
         self._disciplines = {item.id: item.discipline for item in it.items}
 
-    def parse(self, work: Work, text: str) -> Both:
-        """The scores of both answers; Malformed (repairable) when they are not all there, or there is more than one verdict."""
-        verdicts = json_lines(text, Both)
+    def parse(self, work: Work, text: str) -> ParsedVerdict:
+        """Parse the scores of both answers; repairable if scores are missing or there are several verdicts."""
+        verdicts = json_lines(text, ParsedVerdict)
         if len(verdicts) > 1:
-            raise MalformedReply("malformed", f"there are {len(verdicts)} JSON objects: give one", repairable=True)
+            raise MalformedReply("malformed", f"there are {len(verdicts)} JSON objects, expected one", repairable=True)
         return verdicts[0]
 
-    def store(self, db: apsw.Connection, work: Work, parsed: Both, teacher: str) -> None:
-        """Keep the scores by whose answer they are of."""
+    def store(self, db: apsw.Connection, work: Work, parsed: ParsedVerdict, teacher: str) -> None:
+        """Store the scores by model."""
         item, swapped = work.facts
         ours, other = (parsed.second, parsed.first) if swapped else (parsed.first, parsed.second)
         aspects = {name: (a, b) for name in ASPECTS if None not in (a := getattr(ours, name), b := getattr(other, name))}
@@ -259,56 +266,68 @@ class _VerdictStage:
         if match_rows.put_verdict(db, verdict) and (discipline_id := self._disciplines[item]):
             call_rows.count(db, discipline_id, tested=1)
 
-    def record_text(self, parsed: Both) -> None:
-        """See Stage: none, the scores are kept apart from the reply's form."""
+    def record_text(self, parsed: ParsedVerdict) -> None:
+        """Return None: the scores are stored separately; see `Stage`."""
 
 
 def _is_local(who: AnswerSource) -> bool:
-    """Whether weights of this machine answer."""
+    """Return whether local weights answer."""
     return who.pane is not None and not who.pane.teacher
 
 
-def given_away(ws: Workspace, it: MatchSetup, who: AnswerSource) -> dict:
-    """How many of the rows that a model was trained on give a question of the test away, of how many: `number`, `rows`, and
-    `snapshot`; empty for a model of which that can't be known."""
-    if not who.pane or not who.pane.snapshot or who.spec.startswith("base:"):
+def count_leaks(ws: Workspace, it: MatchSetup, who: AnswerSource) -> dict:
+    """Count the training rows of a model that leak a question of the test.
+
+    Returns:
+        `number`, `rows` and `snapshot`; empty if the training data is unknown; `fault` if the snapshot cannot be read.
+    """
+    pane = who.pane
+    if not pane or not pane.snapshot or who.spec.startswith("base:"):
         return {}
     try:
-        snapshot = read_snapshot(ws, who.pane.snapshot)
-        told = {"snapshot": snapshot.manifest.name, "rows": snapshot.manifest.rows.get(TRAIN, 0)}
+        snapshot = read_snapshot(ws, pane.snapshot)
+        found = {"snapshot": snapshot.manifest.name, "rows": snapshot.manifest.rows.get(TRAIN, 0)}
         if it.test.hash in snapshot.manifest.tests.values():
-            return told | {"number": 0}
+            return found | {"number": 0}
         guard = HeldOutFilter((item, it.test.threshold) for item in it.items)
         hit = (bool(guard.hits(row["prompt"], row["concepts"])) for _, row in snapshot.rows(TRAIN))
-        return told | {"number": sum(hit)}
-    except GlanError as fault:  # it was removed since
+        return found | {"number": sum(hit)}
+    except GlanError as fault:  # the snapshot was removed
         return {"fault": str(fault)}
 
 
 def _hashes(who: AnswerSource) -> dict[str, str]:
-    """The hashes of the weights that answer, as they lie on the disk; empty for others."""
+    """Return the hashes of local weights; empty for other models."""
     from pathlib import Path
 
-    from glan_core.models.weights_cache import PaneFault, hash_of, located
+    from glan_core.models.weights_cache import ModelUnavailable, cached_hash, find_weights
 
     if not _is_local(who):
         return {}
     try:
-        adapter = hash_of(Path(who.pane.adapter)) if who.pane.adapter else ""
-        return {"weights": hash_of(located(who.pane.base)), "adapter": adapter}
-    except PaneFault as fault:
+        model = who.model
+        adapter = cached_hash(Path(model.adapter)) if model.adapter else ""
+        return {"weights": cached_hash(find_weights(model.base)), "adapter": adapter}
+    except ModelUnavailable as fault:
         raise GlanError(str(fault)) from None
 
 
-def _voice(settings: PairwiseJudgeSettings, stage: str, who: AnswerSource, shelf, pool: ThreadPoolExecutor) -> StageModel:
-    """How somebody is asked for answers. GlanError when that can't be, or a budget in money needs a price that is not known."""
-    from glan_core.models.batched_teacher import WeightsTeacher
+def _stage_model(
+    settings: PairwiseJudgeSettings, stage: str, who: AnswerSource, cache: "WeightsCache", pool: ThreadPoolExecutor
+) -> StageModel:
+    """Return how a model is asked for answers.
 
-    if not who.pane.teacher:
-        return StageModel(
-            WeightsTeacher(who.pane, who.teacher, shelf, pool), settings.decoding_of(stage), price_of(who.teacher)
-        )
+    Raises:
+        GlanError: If the model is unavailable, or a budget is set and its price is unknown.
+    """
+    from glan_core.models.batched_teacher import BatchedTeacher
+
+    model = who.model
+    if not model.teacher:
+        return StageModel(BatchedTeacher(model, who.teacher, cache, pool), settings.decoding_of(stage), price_of(who.teacher))
     price = price_of(who.teacher)
     if price is None and settings.budget_usd is not None:
-        raise GlanError(f"The price of {who.teacher} is not known, so a budget in money can't hold: limit the calls instead.")
-    return StageModel(open_teacher(who.teacher, who.pane.base_url), settings.decoding_of(stage), price)
+        raise GlanError(
+            f"The price of {who.teacher} is unknown, so a budget in USD cannot be enforced. Limit the number of calls instead."
+        )
+    return StageModel(open_teacher(who.teacher, model.base_url), settings.decoding_of(stage), price)

@@ -5,7 +5,7 @@ comes from the textbook (`assets/textbook/`); everything else gets labeled place
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from glan_core.teachers.contract import DecodingParams, Message, Reply, estimate_tokens
 from glan_core.teachers.scripted.course import extract_sessions, format_subjects, list_subjects, write_syllabus
@@ -35,7 +35,7 @@ class ScriptedTeacher:
         tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
         return Reply(text, finish_reason, tokens_in, estimate_tokens(text), estimated=True)
 
-    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncIterator[str | Reply]:
+    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply word by word."""
         reply = await self.reply(messages, sampling)
         for piece in pieces(reply.text):

@@ -12,7 +12,7 @@ import streamlit as st
 from glan_core.errors import GlanError
 from glan_core.formatting import ago
 from glan_core.generation import preview
-from glan_core.generation.preview import Waiting
+from glan_core.generation.preview import PendingPreview
 from glan_core.generation.settings import TeacherSettings
 from glan_core.records import Node
 from glan_core.settings import read_settings
@@ -60,7 +60,7 @@ def _dialog(ws: Workspace, tree: nx.DiGraph) -> None:
     if st.session_state.get("adding_in") != ws.folder.name:  # previews belong to one workspace
         st.session_state.adding_in = ws.folder.name
         st.session_state.adding_preview = st.session_state.adding_accepted = None
-    waits = preview.waiting(ws)
+    waits = preview.pending(ws)
     if st.session_state.adding_preview not in [waiting.node.id for waiting in waits]:
         st.session_state.adding_preview = None
     if st.session_state.adding_accepted:
@@ -84,7 +84,7 @@ def _steps(now: int) -> None:
     st.markdown(" :gray[›] ".join(steps))
 
 
-def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[Waiting]) -> None:
+def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[PendingPreview]) -> None:
     """Draw the first step: name, place and notes of the discipline, and the teacher."""
     _list_waiting(waits)
     grid = st.grid(2, gap="large", min_column_width=390)
@@ -101,7 +101,7 @@ def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[Waiting]) -> None:
         if any(waiting.node.name == name for waiting in waits):
             st.caption("A new preview replaces the existing preview of this discipline; its cost stays in the records.")
         try:
-            cost = preview.cost(ws, terms)
+            cost = preview.plan_preview(ws, terms)
         except GlanError as error:
             show_error(error)
             return
@@ -114,7 +114,7 @@ def _describe(ws: Workspace, tree: nx.DiGraph, waits: list[Waiting]) -> None:
             _begin(ws, fields, existing, terms)
 
 
-def _list_waiting(waits: list[Waiting]) -> None:
+def _list_waiting(waits: list[PendingPreview]) -> None:
     """List the previews that are not accepted yet, including those of other sessions."""
     for waiting in waits[:5]:
         state = "is being generated" if waiting.state in LIVE else WAITING.get(waiting.state, "is incomplete")
@@ -137,7 +137,7 @@ def _existing(ws: Workspace, tree: nx.DiGraph) -> Node | None:
     """Return the focused discipline if it is empty and the user chose to fill it, else None."""
     id = st.session_state.get("adding_for")
     node = tree.nodes[id]["node"] if id in tree else None
-    if node is None or node.kind != "discipline" or not preview.possible(ws, id):
+    if node is None or node.kind != "discipline" or not preview.can_preview(ws, id):
         return None
     names = {id: f"{escape(node.name)} (empty)", NEW: "New discipline"}
     if st.session_state.get("adding_what") not in names:
@@ -222,7 +222,7 @@ def _begin(ws: Workspace, fields: dict, existing: Node | None, terms: TeacherSet
             node = replace(existing, description=fields["notes"].strip())
         else:
             node = tree_editing.draft(ws, fields["name"], fields["place"], description=fields["notes"])
-        preview.begin(ws, node, terms, teacher_form.environment())
+        preview.start(ws, node, terms, teacher_form.environment())
     except GlanError as error:
         show_error(error)
     else:

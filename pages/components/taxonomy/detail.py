@@ -55,7 +55,7 @@ def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> No
         url_state.open_page("pages/runs.py")
     with st.container(horizontal=True, gap="xsmall"):
         if node.kind == "discipline":
-            if preview.possible(ws, node.id):
+            if preview.can_preview(ws, node.id):
                 st.button("Preview…", icon=":material/visibility:", on_click=add_discipline.open_dialog, key="preview_node",
                           disabled=ws.read_only,
                           help="Generate one list of subjects, one syllabus and three questions before paying for a full run.")  # fmt: skip

@@ -94,7 +94,7 @@ def _subjects(shown: Preview) -> None:
                 level = f" · {escape(subject.level)}" if subject.level else ""
                 _entry(f"**{escape(subject.name)}**{level}", subject.subtopics)
         elif text := shown.text_of("subjects"):
-            st.markdown("".join(f"- {escape(name)}\n" for name in preview.names_so_far(text)) + CURSOR)
+            st.markdown("".join(f"- {escape(name)}\n" for name in preview.partial_names(text)) + CURSOR)
         elif (text := shown.text_of("subject_list")) is not None:
             st.markdown(_markdown(text) + CURSOR)
         else:
@@ -111,7 +111,7 @@ def _syllabus(shown: Preview) -> None:
             if shown.sessions:
                 _sessions(shown)
             elif text := shown.text_of("sessions"):
-                st.caption(f"Class sessions extracted so far: {escape(', '.join(preview.names_so_far(text)))}{CURSOR}")
+                st.caption(f"Class sessions extracted so far: {escape(', '.join(preview.partial_names(text)))}{CURSOR}")
             st.markdown(_markdown(shown.syllabus.text))
         elif (text := shown.text_of("syllabus")) is not None:
             st.markdown(_markdown(text) + CURSOR)
@@ -182,10 +182,10 @@ def _actions(ws: Workspace, shown: Preview) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if shown.alive:
             if not shown.run.wish and st.button("Stop", icon=":material/stop:", key="stop_preview"):
-                _act(lambda: preview.stop(ws, id))
+                _act(lambda: preview.cancel(ws, id))
             st.caption("You can close this dialog; generation continues in the background.")
             return
-        again = cost_label("Regenerate", preview.cost(ws, shown.terms))
+        again = cost_label("Regenerate", preview.plan_preview(ws, shown.terms))
         if shown.whole:
             what = f"Adds {escape(shown.node.name)} to the taxonomy and the preview's records to the dataset."
             if st.button("Accept", type="primary", icon=":material/check:", key="accept_preview", help=what):
@@ -193,7 +193,7 @@ def _actions(ws: Workspace, shown: Preview) -> None:
         else:
             hint = "Generates only what is missing; stored results are not paid for again."
             if st.button("Retry", type="primary", icon=":material/refresh:", key="continue_preview", help=hint):
-                _act(lambda: preview.go_on(ws, id, environment))
+                _act(lambda: preview.resume(ws, id, environment))
             if shown.syllabus and st.button("Accept incomplete", icon=":material/check:", key="accept_preview"):
                 _accept(ws, shown)
         if shown.subjects and st.button("Edit", icon=":material/edit:", key="edit_preview"):
@@ -201,7 +201,7 @@ def _actions(ws: Workspace, shown: Preview) -> None:
             st.rerun()
         hint = "Replaces this preview with a new one."
         if shown.whole and st.button(again, icon=":material/refresh:", key="redo_preview", help=hint):
-            _act(lambda: preview.begin(ws, shown.node, shown.terms, environment))
+            _act(lambda: preview.start(ws, shown.node, shown.terms, environment))
         if st.button("Change notes or teacher", icon=":material/arrow_back:", key="change_preview"):
             _fill_fields(shown)
             _act(lambda: None, leave=True)
