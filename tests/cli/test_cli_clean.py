@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.runs import Canned, number, run_order
+from support.runs import Canned, number, execute_run
 
 from glan_core.cli import main
 
@@ -20,7 +20,7 @@ def folder(ws, settings, teach):
         else answers.get(messages[-1]["content"]) if stage == "answer" else None,
         subjects=1,
     ))  # fmt: skip
-    run_order(ws, settings(max_in_flight=1))
+    execute_run(ws, settings(max_in_flight=1))
     with ws.write() as db:
         db.execute("UPDATE answers SET text = ? WHERE text LIKE 'Well.%'", (REFUSED,))
     return ws

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from support.runs import run_order
+from support.runs import execute_run
 
 from glan_core.dataset import card as cards
 from glan_core.dataset.export_job import ExportTarget, export_dataset
@@ -23,7 +23,7 @@ from glan_core.workspace.workspace import set_metadata
 @pytest.fixture
 def filled(ws, settings):
     """A workspace with the scripted teacher's pairs of two disciplines, of which one pair is rejected."""
-    run_order(ws, settings("mathematics", "music"))
+    execute_run(ws, settings("mathematics", "music"))
     review.review(ws, next(homework_rows.all_pairs(ws.db)).question.id, "reject", "Ada")
     return ws
 
@@ -72,7 +72,7 @@ def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_
             db, "check:dedup", {"settings": {"threshold": 0.7, "embedder": "/home/ada/minilm"}, "up_to": seq[-3], "at": 1e9}
         )
         set_metadata(db, "check:decontaminate", {"splits": [{"benchmark": "GSM8K"}] * 2, "up_to": seq[-1], "at": 1e9})
-    run_order(filled, {}, "judge")
+    execute_run(filled, {}, "judge")
     export_dataset(filled, tmp_path / "out.jsonl", "chat", target=ExportTarget(card=True))
     _, text = read(tmp_path / "out.md")
     assert (
@@ -133,7 +133,7 @@ def there(monkeypatch):
 
 
 def test_a_run_sends_data_card_and_figure_to_the_hub_and_no_token(filled, there):
-    done = run_order(filled, {"repo": "ada/glan", "choice": {"split": "combination", "validation_share": 0.4}}, "export")
+    done = execute_run(filled, {"repo": "ada/glan", "choice": {"split": "combination", "validation_share": 0.4}}, "export")
     assert done.state == "finished" and done.message.endswith("to https://hub.example/datasets/ada/glan.")
     assert there.made == ("ada/glan", "dataset", True, True)
     assert set(there.files) == {"README.md", "coverage.svg", "manifest.json", "train.parquet", "validation.parquet"}
@@ -160,5 +160,5 @@ def test_refusals_of_the_hub_are_sentences(filled, there, tmp_path, monkeypatch)
         hub.push(tmp_path, "ada/glan", private=True, api=real)
     assert "hf_secret" not in str(told.value)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    done = run_order(filled, {"repo": "ada/glan", "path": str(tmp_path / "out")}, "export")
+    done = execute_run(filled, {"repo": "ada/glan", "path": str(tmp_path / "out")}, "export")
     assert done.state == "failed" and "HF_TOKEN" in done.message and not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import random
 from types import SimpleNamespace
 
 import pytest
-from support.runs import Canned, number, run_order
+from support.runs import Canned, number, execute_run
 
 from glan_core.dataset import decontamination_job
 from glan_core.dataset.benchmark_files import BenchmarkItem
@@ -151,7 +151,7 @@ def taught(ws, settings, teach):
             else answers[messages[-1]["content"]] if stage == "answer" else None,
             subjects=1,
         ))  # fmt: skip
-        run_order(ws, settings(questions_per_syllabus=len(pairs), max_in_flight=1))
+        execute_run(ws, settings(questions_per_syllabus=len(pairs), max_in_flight=1))
         return ws
 
     return make
@@ -168,7 +168,7 @@ def test_a_run_tags_pairs_with_the_evidence_and_reports_by_split(taught, tmp_pat
         (f"Dear student: {CLIPS.upper()}", "72"), ("What is a clip?", f"A known task goes: {CLIPS}"), ("What is a badge?", "A pin."),
     )  # fmt: skip
     sources = [benchmark(tmp_path / "sums_test.jsonl", CLIPS, CELL), benchmark(tmp_path / "sums-train.jsonl", SOLVE)]
-    run = run_order(ws, {"benchmarks": sources}, kind="decontaminate")
+    run = execute_run(ws, {"benchmarks": sources}, kind="decontaminate")
     assert run.state == "finished", run.message
     assert run.message == "3 pairs checked against 3 questions of sums_test, sums-train: 2 matches."
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped = 'contaminated'") == 2
@@ -187,11 +187,11 @@ def test_a_run_tags_pairs_with_the_evidence_and_reports_by_split(taught, tmp_pat
 def test_a_person_can_overrule_a_flag_and_it_stays_so(taught, tmp_path):
     ws = taught((CLIPS, "72"))
     settings = {"benchmarks": [benchmark(tmp_path / "sums.jsonl", CLIPS)]}
-    run_order(ws, settings, kind="decontaminate")
+    execute_run(ws, settings, kind="decontaminate")
     (flag,) = decontamination_job.contaminated_page(ws, "sums")
     with ws.write() as db:
         tag_rows.overrule(db, flag.tag.seq, "contaminated", "sums", "Ada")
-    run_order(ws, settings, kind="decontaminate")
+    execute_run(ws, settings, kind="decontaminate")
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped IS NOT NULL") == 0
     assert decontamination_job.contaminated_page(ws, "sums", overruled=False) == []
 
@@ -199,12 +199,12 @@ def test_a_person_can_overrule_a_flag_and_it_stays_so(taught, tmp_path):
 def test_a_benchmark_that_cannot_be_read_leaves_the_others_to_be_checked(taught, tmp_path):
     ws = taught((CLIPS, "72"))
     sums, gone = benchmark(tmp_path / "sums.jsonl", CLIPS), {"source": str(tmp_path / "gone.jsonl")}
-    run = run_order(ws, {"benchmarks": [gone, sums]}, kind="decontaminate")
+    run = execute_run(ws, {"benchmarks": [gone, sums]}, kind="decontaminate")
     assert run.state == "finished" and "1 match." in run.message and "does not exist" in run.message
     fact = ws.metadata(decontamination_job.FACT)
     assert fact["rows"] == 1 and list(fact["failed"]) == [gone["source"]]
     assert [source.source for source in decontamination_job.checked_sources(ws)] == [gone["source"], sums["source"]]
-    run = run_order(ws, {"benchmarks": [gone]}, kind="decontaminate")
+    run = execute_run(ws, {"benchmarks": [gone]}, kind="decontaminate")
     assert run.state == "failed" and "does not exist" in run.message
     assert len(decontamination_job.contaminated_page(ws, "sums")) == 1, "an earlier result stays"
 
@@ -212,8 +212,8 @@ def test_a_benchmark_that_cannot_be_read_leaves_the_others_to_be_checked(taught,
 def test_benchmarks_are_checked_one_by_one_and_can_be_forgotten(taught, tmp_path):
     ws = taught((CLIPS, "72"), (CELL, "It makes ATP."))
     sums, cells = benchmark(tmp_path / "sums.jsonl", CLIPS), benchmark(tmp_path / "cells.jsonl", CELL)
-    run_order(ws, {"benchmarks": [sums]}, kind="decontaminate")
-    run_order(ws, {"benchmarks": [cells]}, kind="decontaminate")
+    execute_run(ws, {"benchmarks": [sums]}, kind="decontaminate")
+    execute_run(ws, {"benchmarks": [cells]}, kind="decontaminate")
     assert {name for _, name in tag_rows.tag_counts(ws.db)} == {"sums", "cells"}
     assert [split.benchmark for split in decontamination_job.split_reports(ws)] == ["sums", "cells"]
     decontamination_job.remove_benchmark(ws, "sums")
@@ -224,7 +224,7 @@ def test_benchmarks_are_checked_one_by_one_and_can_be_forgotten(taught, tmp_path
 def test_a_check_that_is_stopped_loses_nothing_of_the_last_one(taught, tmp_path):
     ws = taught((CLIPS, "72"))
     settings = {"benchmarks": [benchmark(tmp_path / "sums.jsonl", CLIPS)]}
-    run_order(ws, settings, kind="decontaminate")
+    execute_run(ws, settings, kind="decontaminate")
     (tmp_path / "sums.jsonl").write_text(json.dumps({"question": CELL}))
 
     def stop(stage: str, done: int, planned: int) -> None:
@@ -236,21 +236,21 @@ def test_a_check_that_is_stopped_loses_nothing_of_the_last_one(taught, tmp_path)
             ws, registry.settings_of("decontaminate", settings), SimpleNamespace(run_id=99, step=stop)
         )
     assert tag_rows.tag_counts(ws.db) == {("contaminated", "sums"): (1, 0)}
-    run_order(ws, settings, kind="decontaminate")
+    execute_run(ws, settings, kind="decontaminate")
     assert tag_rows.tag_counts(ws.db) == {}
 
 
 def test_a_pair_that_is_in_two_benchmarks_is_tagged_for_both(taught, tmp_path):
     ws = taught((CLIPS, "72"))
     both = [benchmark(tmp_path / f"{name}.jsonl", CLIPS) for name in ("one", "two")]
-    run_order(ws, {"benchmarks": both}, kind="decontaminate")
+    execute_run(ws, {"benchmarks": both}, kind="decontaminate")
     assert tag_rows.tag_counts(ws.db) == {("contaminated", "one"): (1, 0), ("contaminated", "two"): (1, 0)}
 
 
 def test_a_long_text_is_kept_around_its_match(taught, tmp_path):
     long = " ".join(f"word{n}" for n in range(2000)) + f". {CLIPS}"
     ws = taught((CLIPS, "72"))
-    run_order(ws, {"benchmarks": [benchmark(tmp_path / "long.jsonl", long)]}, kind="decontaminate")
+    execute_run(ws, {"benchmarks": [benchmark(tmp_path / "long.jsonl", long)]}, kind="decontaminate")
     (flag,) = decontamination_job.contaminated_page(ws, "long")
     assert len(flag.item_text) <= decontamination_job.SHOWN
     assert flag.item_text[slice(*flag.item_span)] == CLIPS.rstrip("?")
@@ -258,7 +258,7 @@ def test_a_long_text_is_kept_around_its_match(taught, tmp_path):
 
 def test_a_flag_of_a_pair_that_was_edited_since_shows_no_wrong_place(taught, tmp_path):
     ws = taught((CLIPS, "72"))
-    run_order(ws, {"benchmarks": [benchmark(tmp_path / "sums.jsonl", CLIPS)]}, kind="decontaminate")
+    execute_run(ws, {"benchmarks": [benchmark(tmp_path / "sums.jsonl", CLIPS)]}, kind="decontaminate")
     with ws.write() as db:
         db.execute("UPDATE questions SET text = 'What is a clip?'")
     (flag,) = decontamination_job.contaminated_page(ws, "sums")

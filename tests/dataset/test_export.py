@@ -5,7 +5,7 @@ import json
 import zipfile
 
 import pytest
-from support.runs import Canned, run_order
+from support.runs import Canned, execute_run
 
 from glan_core import runs
 from glan_core.curriculum import syllabus_editing
@@ -28,7 +28,7 @@ FILES = [form for form in FORMATS if form != "datasets"]
 @pytest.fixture
 def filled(ws, settings):
     """A workspace with the scripted teacher's pairs of two disciplines."""
-    run_order(ws, settings("mathematics", "music"))
+    execute_run(ws, settings("mathematics", "music"))
     return ws
 
 
@@ -72,7 +72,7 @@ def test_every_format_holds_every_pair_with_its_provenance(filled, tmp_path, for
 
 def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, settings, teach, tmp_path):
     teach(Canned())
-    run_order(filled, settings("bell-founding", teacher="openai:real", base_url="http://localhost:1/v1"))
+    execute_run(filled, settings("bell-founding", teacher="openai:real", base_url="http://localhost:1/v1"))
     scripted = sum(pair.scripted for pair in homework_rows.all_pairs(filled.db))
     real = sum(not pair.scripted for pair in homework_rows.all_pairs(filled.db))
     assert scripted and real
@@ -150,7 +150,7 @@ def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, settings,
         texts.append((tmp_path / f"out {len(texts)}").read_text())
         return len(seen)
 
-    run_order(filled, settings("mathematics", "music", questions_per_syllabus=6))  # each syllabus again, after the others
+    execute_run(filled, settings("mathematics", "music", questions_per_syllabus=6))  # each syllabus again, after the others
     seen, texts, look_up = [], [], curriculum_rows.syllabus
     monkeypatch.setattr(curriculum_rows, "syllabus", lambda db, id: seen.append(id) or look_up(db, id))
     syllabi = {pair.question.syllabus_id for pair in homework_rows.all_pairs(filled.db)}
@@ -217,7 +217,7 @@ def test_what_a_killed_export_of_the_same_run_left_is_cleared_away(filled, tmp_p
 def test_a_row_is_one_line_whatever_its_texts_hold(ws, settings, teach, tmp_path):
     nasty = 'He said: "line\u2028break"\n```\ncode\n```\n\t€ 😀'
     teach(Canned(lambda stage, nth, messages: nasty if stage == "answer" else None))
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     export_dataset(ws, tmp_path / "out.jsonl", "chat")
     assert {answer for _, answer, _ in read(tmp_path / "out.jsonl", "chat")} == {nasty}
 
@@ -262,7 +262,7 @@ def test_what_people_and_runs_add_while_it_is_written_is_left_for_the_next_expor
             if nth == 0:
                 new = syllabus_editing.SessionEdit(None, "Stripes", "", ("Zebra", "Okapi"))
                 syllabus_editing.edit_syllabus(filled, syllabus_id, "Ada", text="Another text.", sessions=[new])
-                run_order(filled, settings("mathematics", "music"))
+                execute_run(filled, settings("mathematics", "music"))
 
     all_pairs = homework_rows.all_pairs
     monkeypatch.setattr(homework_rows, "all_pairs", meanwhile)
@@ -273,7 +273,7 @@ def test_what_people_and_runs_add_while_it_is_written_is_left_for_the_next_expor
 
 def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_paused(filled, tmp_path, monkeypatch):
     settings = {"path": str(tmp_path / "out.jsonl"), "form": "sharegpt", "choice": {"which": {"disciplines": ["music"]}}}
-    done = run_order(filled, settings, "export")
+    done = execute_run(filled, settings, "export")
     assert (
         done.state == "finished"
         and done.message == f"Wrote {len(ids(tmp_path / 'out.jsonl', 'sharegpt'))} pairs to {settings['path']}."
@@ -283,7 +283,7 @@ def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_pau
         raise heartbeat.Stopped("Paused")
 
     monkeypatch.setattr(heartbeat.Progress, "step", step)
-    paused = run_order(filled, settings | {"path": str(tmp_path / "other")}, "export")
+    paused = execute_run(filled, settings | {"path": str(tmp_path / "other")}, "export")
     assert paused.state == "paused" and {p.name for p in tmp_path.iterdir()} == {"ws", "out.jsonl"}
     monkeypatch.undo()
     runs.launcher.make_ready(filled, paused.id)
@@ -291,7 +291,7 @@ def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_pau
 
 
 def test_a_run_without_a_place_to_go_fails_with_a_sentence(filled):
-    done = run_order(filled, {}, "export")
+    done = execute_run(filled, {}, "export")
     assert done.state == "failed" and "a file or folder (path)" in done.message
 
 

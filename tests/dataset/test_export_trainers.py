@@ -1,7 +1,7 @@
 """Exports as trainers take them: `datasets` loads every format, and TRL's SFTTrainer trains on them unchanged."""
 
 import pytest
-from support.runs import run_order
+from support.runs import execute_run
 
 from glan_core.dataset.export_job import export_dataset
 from glan_core.dataset.formats import COLUMNS, FORMATS, file_suffix, format_row
@@ -14,7 +14,7 @@ SPLIT = RowSelection(split="combination", validation_share=0.4)
 @pytest.fixture
 def filled(ws, settings):
     """Pairs of a discipline with a group, and of one that has left the taxonomy: its rows know no group."""
-    run_order(ws, settings("mathematics", "music"))
+    execute_run(ws, settings("mathematics", "music"))
     tree_editing.remove(ws, "music", "Ada")
     return ws
 

@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from support.runs import run_order
+from support.runs import execute_run
 
 from glan_core.cli import main
 from glan_core.dataset import glan_test_store
@@ -19,12 +19,12 @@ from glan_core.workspace import Workspace
 @pytest.fixture
 def filled(ws, settings):
     """A workspace with pairs of two disciplines by the scripted teacher."""
-    run_order(ws, settings("mathematics", "music", questions_per_syllabus=25))
+    execute_run(ws, settings("mathematics", "music", questions_per_syllabus=25))
     return ws
 
 
 def freeze(ws, name="first", **values):
-    return run_order(ws, {"name": name, "questions": 6, **values}, "glan-test")
+    return execute_run(ws, {"name": name, "questions": 6, **values}, "glan-test")
 
 
 def test_no_row_of_a_snapshot_combines_the_concepts_of_a_test_question_or_nearly_repeats_it(filled):
@@ -34,7 +34,7 @@ def test_no_row_of_a_snapshot_combines_the_concepts_of_a_test_question_or_nearly
     assert [item.discipline for item in items] == ["mathematics"] * 6 + ["music"] * 6
     assert all(item.reference and item.concepts and item.taxonomy for item in items)
     assert len({concept_set(item.concepts) for item in items}) == 12
-    run_order(filled, {"name": "rest"}, "snapshot")
+    execute_run(filled, {"name": "rest"}, "snapshot")
     taken = read_snapshot(filled, "rest")
     rows = [row for _, row in taken.rows()]
     asked = {concept_set(item.concepts) for item in items}
@@ -50,9 +50,9 @@ def test_no_row_of_a_snapshot_combines_the_concepts_of_a_test_question_or_nearly
 def test_rows_that_come_after_the_freeze_are_kept_out_too(filled, settings):
     freeze(filled)
     before = selection_manifest(filled, RowSelection()).left_out["held_out"]
-    run_order(filled, settings("mathematics", "music", questions_per_syllabus=120))
+    execute_run(filled, settings("mathematics", "music", questions_per_syllabus=120))
     asked = {concept_set(item.concepts) for item in glan_test_store.read_items(filled, "first")}
-    run_order(filled, {"name": "later"}, "snapshot")
+    execute_run(filled, {"name": "later"}, "snapshot")
     later = read_snapshot(filled, "later")
     assert later.manifest.left_out["held_out"] >= before
     assert not [row for _, row in later.rows() if concept_set(row["concepts"]) in asked]
@@ -74,7 +74,7 @@ def test_the_same_seed_holds_out_the_same_and_another_one_others(filled):
 
 
 def test_a_test_from_what_a_snapshot_held_out_has_no_question_that_its_training_rows_give_away(filled):
-    run_order(filled, {"name": "split", "split": "combination", "validation_share": 0.3}, "snapshot")
+    execute_run(filled, {"name": "split", "split": "combination", "validation_share": 0.3}, "snapshot")
     assert freeze(filled, "held", snapshot="split").state == "finished"
     items = glan_test_store.read_items(filled, "held")
     held = {row["id"] for _, row in read_snapshot(filled, "split").rows("validation")}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.runs import Canned, number, rows, run_order
+from support.runs import Canned, number, rows, execute_run
 
 from glan_core.dataset.near_duplicate_job import FACT, Duplicate, find_duplicates, merge_semantic
 from glan_core.diversity import vector_store
@@ -111,7 +111,7 @@ def taught(ws, settings, teach):
     def make(*texts: str):
         asked = list(texts)
         teach(Canned(lambda stage, nth, _: asked[nth] if stage == "question" else None, subjects=1))
-        run_order(ws, settings(questions_per_syllabus=len(texts), max_in_flight=1))
+        execute_run(ws, settings(questions_per_syllabus=len(texts), max_in_flight=1))
         return ws
 
     return make
@@ -126,7 +126,7 @@ def dropped(ws) -> list[tuple]:
 
 def test_a_run_tags_rows_with_the_one_they_repeat_and_says_how_many(taught):
     ws = taught("Define energy.", "Define work.", "DEFINE energy", "Define power.")
-    run = run_order(ws, {}, kind="dedup")
+    run = execute_run(ws, {}, kind="dedup")
     assert run.state == "finished", run.message
     assert run.message == "4 questions compared. Duplicates: 1 exact, 0 near (similarity ≥ 0.70)."
     assert dropped(ws) == [("DEFINE energy", "Define energy.")]
@@ -136,24 +136,24 @@ def test_a_run_tags_rows_with_the_one_they_repeat_and_says_how_many(taught):
 
 def test_what_is_out_already_does_not_stand_and_a_later_check_frees_its_repeats(taught):
     ws = taught("Define energy.", "DEFINE energy", "define Energy?")
-    run_order(ws, {}, kind="dedup")
+    execute_run(ws, {}, kind="dedup")
     assert dropped(ws) == [("DEFINE energy", "Define energy."), ("define Energy?", "Define energy.")]
     review.review(ws, number(ws, "SELECT id FROM questions WHERE text = 'Define energy.'"), "reject", "Ada")
-    run_order(ws, {}, kind="dedup")
+    execute_run(ws, {}, kind="dedup")
     assert dropped(ws) == [("define Energy?", "DEFINE energy")]
 
 
 def test_an_overruled_repeat_stays_in_when_the_check_runs_again(taught):
     ws = taught("Define energy.", "DEFINE energy")
-    run_order(ws, {}, kind="dedup")
+    execute_run(ws, {}, kind="dedup")
     with ws.write() as db:
         tag_rows.overrule(db, number(ws, "SELECT seq FROM tags"), "duplicate", "exact", "Ada")
-    run_order(ws, {}, kind="dedup")
+    execute_run(ws, {}, kind="dedup")
     assert number(ws, "SELECT count(*) FROM questions WHERE dropped IS NOT NULL") == 0
 
 
 def test_without_vectors_meaning_cannot_be_compared(taught):
-    run = run_order(taught("Define energy."), {"semantic": True}, kind="dedup")
+    run = execute_run(taught("Define energy."), {"semantic": True}, kind="dedup")
     assert run.state == "failed"
     assert "No questions are embedded" in run.message
 
@@ -177,7 +177,7 @@ def test_a_run_can_compare_in_meaning_by_stored_vectors(taught):
     toy = SimpleNamespace(name="toy", about="A toy.", dim=2, embed=lambda texts: np.eye(2)[:1])
     stored = vector_store.VectorWriter(vector_store.vector_folder(ws, "toy"), toy)
     stored.append(seqs, np.array([[1, 0], [0.998, 0.06], [0, 1], [0, 1]]))
-    run = run_order(ws, {"semantic": True}, kind="dedup")
+    run = execute_run(ws, {"semantic": True}, kind="dedup")
     assert "1 exact, 0 near (similarity ≥ 0.70), 1 semantic (similarity ≥ 0.95)" in run.message
     assert dropped(ws) == [("How is energy defined?", "What is energy?"), ("what is a FORCE", "What is a force?")]
-    assert "no vectors of other. Available: toy" in run_order(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message
+    assert "no vectors of other. Available: toy" in execute_run(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message

@@ -1,7 +1,7 @@
 """Quality filters: what each takes out, what it must leave in, the try-out before they are applied, and the run that applies them."""
 
 import pytest
-from support.runs import number, run_order
+from support.runs import number, execute_run
 
 from glan_core.dataset import quality_filter_job
 from glan_core.dataset.settings import QualityFilterSettings
@@ -163,12 +163,12 @@ def faulty(ws, settings, teach):
         return None
 
     teach(Canned(behave))
-    run_order(ws, settings())
+    execute_run(ws, settings())
     return ws
 
 
 def test_a_run_tags_what_filters_find_and_the_next_one_takes_it_back(faulty):
-    run = run_order(faulty, {"rules": ["depends", "cut"]}, kind="filter")
+    run = execute_run(faulty, {"rules": ["depends", "cut"]}, kind="filter")
     assert run.state == "finished", run.message
     assert run.message == "8 pairs checked: 1 tagged (not self-contained 1, truncated answers 1)."
     (seq,) = [row.seq for page in homework_rows.texts(faulty.db) for row in page if row.dropped == "quality"]
@@ -177,18 +177,18 @@ def test_a_run_tags_what_filters_find_and_the_next_one_takes_it_back(faulty):
     }  # fmt: skip
     assert quality_filter_job.applied_rules(faulty) == ("depends", "cut")
 
-    run_order(faulty, {"rules": ["cut"]}, kind="filter")
+    execute_run(faulty, {"rules": ["cut"]}, kind="filter")
     assert [tag.name for tag in tag_rows.tags_of(faulty.db, seq)] == ["cut"]
-    run_order(faulty, {"rules": []}, kind="filter")
+    execute_run(faulty, {"rules": []}, kind="filter")
     assert number(faulty, "SELECT count(*) FROM questions WHERE dropped IS NOT NULL") == 0
 
 
 def test_what_a_person_overruled_stays_in(faulty):
-    run_order(faulty, {"rules": ["depends"]}, kind="filter")
+    execute_run(faulty, {"rules": ["depends"]}, kind="filter")
     seq = number(faulty, "SELECT seq FROM tags")
     with faulty.write() as db:
         tag_rows.overrule(db, seq, "quality", "depends", "Ada")
-    run_order(faulty, {"rules": ["depends"]}, kind="filter")
+    execute_run(faulty, {"rules": ["depends"]}, kind="filter")
     assert number(faulty, "SELECT count(*) FROM questions WHERE dropped IS NOT NULL") == 0
 
 

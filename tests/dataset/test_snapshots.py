@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support.runs import go_on, run_order
+from support.runs import resume_run, execute_run
 
 from glan_core.cli import main
 from glan_core.dataset import snapshot_store
@@ -22,13 +22,13 @@ from glan_core.workspace.workspace import set_metadata
 @pytest.fixture
 def filled(ws, settings):
     """A workspace with the scripted teacher's pairs of three disciplines."""
-    run_order(ws, settings("mathematics", "music", "cave-mapping", questions_per_syllabus=10))
+    execute_run(ws, settings("mathematics", "music", "cave-mapping", questions_per_syllabus=10))
     return ws
 
 
 def take(ws, name="v1", **settings):
     """Take a snapshot in this process; the snapshot."""
-    done = run_order(ws, {"name": name, **settings}, "snapshot")
+    done = execute_run(ws, {"name": name, **settings}, "snapshot")
     assert done.state == "finished", done.message
     return snapshot_store.read_snapshot(ws, name)
 
@@ -72,7 +72,7 @@ def test_nothing_that_is_held_out_stands_in_training(filled, rule):
 
 def test_the_split_depends_on_seed_and_group_alone(filled, settings):
     first = split(take(filled, "a", split="combination", validation_share=0.4, seed=3))
-    run_order(filled, settings("mathematics", "music", "bell-founding", questions_per_syllabus=14))
+    execute_run(filled, settings("mathematics", "music", "bell-founding", questions_per_syllabus=14))
     more = split(take(filled, "b", split="combination", validation_share=0.4, seed=3))
     assert sum(map(len, more.values())) > sum(map(len, first.values()))
     for name, rows in first.items():
@@ -119,7 +119,7 @@ def test_a_name_is_taken_once_listed_and_free_again_when_removed(filled):
     take(filled, "b")
     take(filled, "a", split="none")
     assert [manifest.name for manifest in snapshot_store.list_snapshots(filled)] == ["a", "b"]
-    done = run_order(filled, {"name": "a"}, "snapshot")
+    done = execute_run(filled, {"name": "a"}, "snapshot")
     assert done.state == "failed" and "already exists" in done.message
     snapshot_store.remove_snapshot(filled, "a")
     assert [manifest.name for manifest in snapshot_store.list_snapshots(filled)] == ["b"]
@@ -132,10 +132,10 @@ def test_a_name_is_taken_once_listed_and_free_again_when_removed(filled):
 
 
 def test_a_run_that_was_killed_after_its_work_is_done_when_it_is_resumed(filled):
-    done = run_order(filled, {"name": "a"}, "snapshot")
+    done = execute_run(filled, {"name": "a"}, "snapshot")
     with filled.write() as db:
         db.execute("UPDATE runs SET state = 'paused' WHERE id = ?", (done.id,))
-    assert go_on(filled, done.id).message == done.message
+    assert resume_run(filled, done.id).message == done.message
 
 
 @pytest.mark.parametrize("name", ["two words", "", "../up", ".hidden", "x" * 65])
@@ -145,7 +145,7 @@ def test_a_name_that_is_no_folder_is_refused_in_words(filled, name):
 
 
 def test_nothing_to_freeze_leaves_nothing(filled):
-    done = run_order(filled, {"name": "a", "which": {"review": "keep"}}, "snapshot")
+    done = execute_run(filled, {"name": "a", "which": {"review": "keep"}}, "snapshot")
     assert done.state == "failed" and "would be empty" in done.message
     assert list((filled.folder / "snapshots").iterdir()) == []
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from support.runs import Canned, run_order
+from support.runs import Canned, execute_run
 
 from glan_core.diversity import map_queries
 from glan_core.diversity.map_queries import COLORINGS, STATES
@@ -44,7 +44,7 @@ def map_of(ws, *, extra_disciplines=()) -> Map:
 def filled(ws, settings, teach):
     """A workspace with two disciplines of some pairs."""
     teach(Canned())
-    run_order(ws, settings("mathematics", "earth-science", questions_per_syllabus=12))
+    execute_run(ws, settings("mathematics", "earth-science", questions_per_syllabus=12))
     return ws
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.benchmark_files import write_all
 from support.chat_models import make_base, make_full, make_tuned
-from support.runs import go_on, run_order
+from support.runs import resume_run, execute_run
 
 from glan_core.evaluation.benchmarks import benchmark_job
 from glan_core.evaluation.benchmarks.item_store import items_file, read_items
@@ -45,7 +45,7 @@ def asked(tmp_path_factory, base, data):
     make_tuned(ws, base, "tuned")
     make_full(ws)
     settings = BenchmarkSettings(models=("tuned:tuned", "base:tuned"), data=str(data[0]), max_tokens=TOKENS, run_code=True)
-    run = run_order(ws, settings.model_dump(mode="json"), kind="bench")
+    run = execute_run(ws, settings.model_dump(mode="json"), kind="bench")
     assert run.state == "finished", run.message
     yield ws
     ws.close()
@@ -205,14 +205,14 @@ def test_what_is_stored_is_not_asked_again(asked, data, monkeypatch):
     settings = BenchmarkSettings(models=("base:tuned", "tuned:tuned"), data=str(data[0]), max_tokens=TOKENS, run_code=True)
     before = benchmark_score_rows.scores(asked.db)
     monkeypatch.setattr(benchmark_job._Asked, "_ask", lambda *_: pytest.fail("asked again"))
-    run = run_order(asked, settings.model_dump(mode="json"), kind="bench")
+    run = execute_run(asked, settings.model_dump(mode="json"), kind="bench")
     assert run.state == "finished" and benchmark_score_rows.scores(asked.db) == before
 
 
 def test_the_same_weights_under_another_name_are_not_asked_again(asked, data, base, monkeypatch):
     monkeypatch.setattr(benchmark_job._Asked, "_ask", lambda *_: pytest.fail("asked again"))
     values = {"models": (f"local:{base}",), "benchmarks": ("gsm8k",), "data": str(data[0]), "max_tokens": TOKENS}
-    assert run_order(asked, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench").state == "finished"
+    assert execute_run(asked, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench").state == "finished"
     ours, known = (found(asked, "gsm8k", model=model) for model in (f"local:{base}", "base:tuned"))
     assert (ours.score, ours.weights_hash, ours.number) == (known.score, known.weights_hash, known.number)
 
@@ -234,7 +234,7 @@ def test_after_a_kill_only_what_is_missing_is_asked(asked, data, monkeypatch):
         return answer(self, requests, disable_tqdm=disable_tqdm)
 
     monkeypatch.setattr(lm_eval_model.HFLM, "generate_until", dying)
-    ended = run_order(asked, settings, kind="bench")
+    ended = execute_run(asked, settings, kind="bench")
     assert ended.state == "paused" and len(asked_now) == 2
     assert not [s for s in benchmark_score_rows.scores(asked.db) if s.model == "tuned:whole"]
 
@@ -243,7 +243,7 @@ def test_after_a_kill_only_what_is_missing_is_asked(asked, data, monkeypatch):
         return answer(self, requests, disable_tqdm=disable_tqdm)
 
     monkeypatch.setattr(lm_eval_model.HFLM, "generate_until", living)
-    run = go_on(asked, ended.id)
+    run = resume_run(asked, ended.id)
     assert run.state == "finished", run.message
     assert len(asked_now) == len(set(asked_now)) == 4 == found(asked, "gsm8k", model="tuned:whole").number
     assert not list((asked.folder / "evaluations").rglob("*.part"))
@@ -251,7 +251,7 @@ def test_after_a_kill_only_what_is_missing_is_asked(asked, data, monkeypatch):
 
 def test_a_limit_is_spread_over_the_parts(asked, data):
     values = {"models": ("tuned:whole",), "benchmarks": ("mmlu",), "ways": ("probability",), "limit": 3, "data": str(data[0])}
-    assert run_order(asked, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench").state == "finished"
+    assert execute_run(asked, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench").state == "finished"
     score = found(asked, "mmlu", "probability", model="tuned:whole")
     assert score.number == 3 and score.about["limit"] == 3
     assert {i.part for i in items_of(asked, "mmlu", "probability", "tuned:whole")} == {"anatomy", "philosophy", "virology"}
@@ -313,7 +313,7 @@ def test_a_prompt_that_is_too_long_is_said_to_be_cut(tmp_path, data):
         "ways": ("probability",),
         "data": str(data[0]),
     }
-    run = run_order(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
+    run = execute_run(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
     assert run.state == "finished" and "7 prompts longer than the model can see" in run.message
     gsm8k, arc = (items_of(ws, id, way, f"local:{short}") for id, way in (("gsm8k", "generated"), ("arc_easy", "probability")))
     assert all("start was cut off" in item.note for item in (*gsm8k, *arc))
@@ -327,6 +327,6 @@ def test_rows_that_lm_eval_cannot_take_end_the_run_with_a_sentence(tmp_path, bas
     ws = Workspace.create(tmp_path / "ws")
     write_lines(tmp_path / "math" / "algebra.jsonl", [MATH[0] | {"solution": "no box"}])
     values = {"models": (f"local:{base}",), "benchmarks": ("math",), "data": str(tmp_path)}
-    run = run_order(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
+    run = execute_run(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
     assert run.state == "failed" and "can't take the rows of MATH" in run.message
     ws.close()

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 from support.chat_models import TEMPLATE, make_base, make_tuned
 from support.probe_fixtures import make_rows, write_rows
-from support.runs import go_on, run_order
+from support.runs import resume_run, execute_run
 
 from glan_core.errors import GlanError
 from glan_core.evaluation.contamination import token_loss
@@ -32,7 +32,7 @@ def asked(folder, *models: str, **values) -> dict:
 
 def measured(ws, settings: dict) -> dict[str, probe_rows.ProbeRow]:
     """What a probe measured, by the last part of the model's name."""
-    run = run_order(ws, settings, "probe")
+    run = execute_run(ws, settings, "probe")
     assert run.state == "finished", run.message
     rows = probe_rows.latest(probe_rows.probes(ws.db, settings["name"]))
     return {row.model.rpartition("/")[2].rpartition(":")[2]: row for row in rows}
@@ -170,7 +170,7 @@ def test_rows_are_cut_and_counted_and_those_with_nothing_left_are_left_out(probe
     rows = measured(ws, asked(probed, "fresh", max_length=24))
     said = rows["fresh"].about["splits"]["train"]
     assert said["cut"] + said["rows"] >= 32 and said["cut"] > 0 and said["left_out"] == 32 - said["rows"]
-    run = run_order(ws, asked(probed, "fresh", max_length=16), "probe")
+    run = execute_run(ws, asked(probed, "fresh", max_length=16), "probe")
     assert run.state == "failed" and "raise the length limit" in run.message
 
 
@@ -212,9 +212,9 @@ def test_a_paused_probe_goes_on_with_the_rows_that_are_missing_to_the_same_resul
     monkeypatch.setattr(token_loss, "_batch_losses", counted)
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "step", stops)
-        run = run_order(ws, asked(probed, "other"), "probe")
+        run = execute_run(ws, asked(probed, "other"), "probe")
     assert run.state == "paused" and not probe_rows.probes(ws.db) and len(batches) == 5
-    assert go_on(ws, run.id).state == "finished" and len(batches) == 8
+    assert resume_run(ws, run.id).state == "finished" and len(batches) == 8
     row = probe_rows.probes(ws.db)[0]
     assert (row.loss_train, row.loss_test) == pytest.approx((whole.loss_train, whole.loss_test), rel=1e-6)
     assert row.about["intervals"]["delta"] == pytest.approx(whole.about["intervals"]["delta"], rel=1e-5)
@@ -255,5 +255,5 @@ def test_faults_are_told_before_weights_are_loaded(probed, ws):
 
 
 def test_weights_that_are_not_there_end_the_run_with_a_sentence(probed, ws):
-    run = run_order(ws, asked(probed, f"local:{probed / 'missing'}"), "probe")
+    run = execute_run(ws, asked(probed, f"local:{probed / 'missing'}"), "probe")
     assert run.state == "failed" and "There is no folder" in run.message

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.runs import Canned, number, run_order
+from support.runs import Canned, execute_run, number
 
 from glan_core.errors import GlanError
 from glan_core.generation import provenance
@@ -18,7 +18,7 @@ from glan_core.workspace.pair_filter import PairFilter
 def filled(ws, settings, teach):
     """A workspace with two disciplines and some pairs."""
     teach(Canned())
-    run_order(ws, settings("mathematics", "earth-science", questions_per_syllabus=12))
+    execute_run(ws, settings("mathematics", "earth-science", questions_per_syllabus=12))
     return ws
 
 
@@ -107,7 +107,7 @@ def test_an_undo_that_was_broken_off_can_be_finished(filled, monkeypatch):
 
 def test_rejected_questions_without_an_answer_make_no_share_below_nothing(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth else None))
-    run_order(ws, settings("mathematics"))
+    execute_run(ws, settings("mathematics"))
     review.review_all(ws, PairFilter(), "reject", "Ada")
     assert coverage.coverage_by_node(ws)[""].kept_share == 0
 
@@ -153,7 +153,7 @@ def test_an_answer_to_an_older_question_is_known_as_such(filled):
 
 def test_a_question_edited_before_its_answer_was_written_is_answered_as_it_reads(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "" if stage == "answer" else None))
-    run_order(ws, settings("mathematics"))
+    execute_run(ws, settings("mathematics"))
     [id, other, *_] = found(ws)
     review.edit(ws, id, "Ada", question="Why do zebras wear stripes?", answer=None)
 
@@ -162,7 +162,7 @@ def test_a_question_edited_before_its_answer_was_written_is_answered_as_it_reads
             review.edit(ws, other, "Ada", question="Why do okapis wear stripes?", answer=None)
 
     teach(Canned(behave))
-    run_order(ws, settings("mathematics", max_in_flight=1))
+    execute_run(ws, settings("mathematics", max_in_flight=1))
     assert "zebras" in homework_rows.pair(ws.db, id).answer and not review.answered_older_text(ws, id)
     assert "okapis" in homework_rows.pair(ws.db, other).answer and not review.answered_older_text(ws, other)
 
@@ -185,7 +185,7 @@ def test_the_id_of_an_answer_names_its_pair(filled):
 
 def test_an_answer_longer_than_a_person_may_type_does_not_hinder_an_edit_of_its_question(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "long " * 5000 if stage == "answer" else None))
-    run_order(ws, settings("mathematics"))
+    execute_run(ws, settings("mathematics"))
     [id, *_] = found(ws)
     answer = homework_rows.pair(ws.db, id).answer
     assert review.edit(ws, id, "Ada", question="Why do zebras wear stripes?", answer=answer)
@@ -281,7 +281,7 @@ def test_words_with_any_other_filter_find_what_both_find_on_every_page(filled, m
 
 def test_questions_whose_answer_failed_are_found(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth < 2 else None))
-    run_order(ws, settings("mathematics"))
+    execute_run(ws, settings("mathematics"))
     assert len(found(ws, failed=True)) == number(ws, "SELECT count(*) FROM failures") == 2
     assert set(found(ws, failed=True)) == set(found(ws, answered=False))
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from support.model_rows import put_model
-from support.runs import run_order
+from support.runs import execute_run
 
 from glan_core import runs
 from glan_core.chat import preferences
@@ -24,8 +24,8 @@ INSIDE = ("glan.sqlite", "glan.sqlite-wal", "glan.sqlite-shm", "runs/1.log", "mo
 @pytest.fixture
 def filled(ws, settings):
     """A workspace with pairs, a GLAN-Test, a model and the folders of runs and exports."""
-    run_order(ws, settings("mathematics", "music", questions_per_syllabus=25))
-    assert run_order(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
+    execute_run(ws, settings("mathematics", "music", questions_per_syllabus=25))
+    assert execute_run(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
     put_model(ws, "tuned")
     exports_folder(ws).mkdir()
     (ws.folder / "runs").mkdir(exist_ok=True)

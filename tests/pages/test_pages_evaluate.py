@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from support.model_rows import put_model
-from support.runs import run_order
+from support.runs import execute_run
 from support.studio_app import Studio, copy_of
 
 from glan_core import runs
@@ -24,9 +24,9 @@ def judged_made(demo_made, tmp_path_factory):
     """The demo workspace with a test, the scripted teacher judged beside the references on it, and two models of which nothing is
     known; one verdict is missing."""
     ws = Workspace.open(copy_of(demo_made, tmp_path_factory.mktemp("judged"), "demo"))
-    assert run_order(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
-    assert run_order(ws, {"name": "rest", "split": "combination", "validation_share": 0.2}, "snapshot").state == "finished"
-    assert run_order(ws, JUDGED, "judge-models").state == "finished"
+    assert execute_run(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
+    assert execute_run(ws, {"name": "rest", "split": "combination", "validation_share": 0.2}, "snapshot").state == "finished"
+    assert execute_run(ws, JUDGED, "judge-models").state == "finished"
     put_model(ws, "student")
     [match] = match_rows.matches(ws.db)
     with ws.write() as db:

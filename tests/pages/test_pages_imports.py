@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.benchmark_rows import put_scores
 from support.model_rows import add_training, put_model
-from support.runs import run_order
+from support.runs import execute_run
 
 from glan_core.workspace import Workspace
 
@@ -56,9 +56,9 @@ def visited(tmp_path_factory, demo_made):
     home = tmp_path_factory.mktemp("visited")
     ws = Workspace.open(copy_of(demo_made, home, "demo"))
     choice = {"name": "first", "split": "combination", "validation_share": 0.2}
-    assert run_order(ws, choice, kind="snapshot").state == "finished"
-    assert run_order(ws, {"name": "test", "questions": 3}, kind="glan-test").state == "finished"
-    assert run_order(ws, {"test": "test", "ours": "scripted", "answer_tokens": 30}, kind="judge-models").state == "finished"
+    assert execute_run(ws, choice, kind="snapshot").state == "finished"
+    assert execute_run(ws, {"name": "test", "questions": 3}, kind="glan-test").state == "finished"
+    assert execute_run(ws, {"test": "test", "ours": "scripted", "answer_tokens": 30}, kind="judge-models").state == "finished"
     put_model(ws, "student")
     put_scores(ws)
     put_model(ws, "part", form="adapter", base=str(home))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from support.model_rows import add_training, put_model
-from support.runs import run_order
+from support.runs import execute_run
 from support.studio_app import Studio, copy_of
 
 from glan_core import runs
@@ -27,7 +27,7 @@ def frozen_made(demo_made, tmp_path_factory):
     """The demo workspace with its pairs frozen as 'first', a fifth of the combinations held out."""
     folder = copy_of(demo_made, tmp_path_factory.mktemp("frozen"), "demo")
     ws = Workspace.open(folder)
-    run = run_order(ws, {"name": "first", "split": "combination", "validation_share": 0.2}, kind="snapshot")
+    run = execute_run(ws, {"name": "first", "split": "combination", "validation_share": 0.2}, kind="snapshot")
     assert run.state == "finished", run.message
     ws.close()
     return folder

@@ -5,7 +5,7 @@ import time
 from typing import Literal
 
 import pytest
-from support.runs import Canned, run_order
+from support.runs import Canned, execute_run
 
 from glan_core import import_strings, runs
 from glan_core.errors import GlanError
@@ -103,7 +103,7 @@ def test_a_job_does_not_wait_for_a_run_that_asks_a_teacher_but_for_another_job(w
         job = run_rows.add_run(db, "count", "at work", {"to": 1})
         run_rows.update_run(db, job, state="running", claim="someone", heartbeat_at=time.time())
     teach(Canned())
-    assert run_order(ws, settings("mathematics")).state == "finished"
+    assert execute_run(ws, settings("mathematics")).state == "finished"
     later, told = start(ws, 3), []
 
     def waiting(ahead: int) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from support.runs import Served, content, number, rows, run_order, wait_for
+from support.runs import Served, content, execute_run, number, rows, wait_for
 
 from glan_core import runs
 from glan_core.errors import GlanError
@@ -80,7 +80,7 @@ def test_a_run_that_is_killed_twice_loses_nothing_and_ends_as_if_undisturbed(ws,
     wanted = served_order("cave-mapping", "bell-founding", questions_per_syllabus=14, seed=3)
     undisturbed = new_workspace("undisturbed")
     before = sum(endpoint.tells("/requests").values())
-    assert run_order(undisturbed, wanted).state == "finished"
+    assert execute_run(undisturbed, wanted).state == "finished"
     total = calls(undisturbed)
     assert sum(endpoint.tells("/requests").values()) - before == total > 250
     before += total
@@ -207,7 +207,7 @@ def test_a_process_whose_run_was_taken_over_stops_and_leaves_the_run_alone(ws, n
             threading.Thread(target=take_over).start()
 
     teacher = teach(Canned(behave, delay=lambda nth: 0.002))
-    run = run_order(ws, settings(questions_per_syllabus=100, pair_share=1))
+    run = execute_run(ws, settings(questions_per_syllabus=100, pair_share=1))
     assert (run.state, run.claim, run.finished_at) == ("running", "another process", None)
     assert 5 < teacher.seen["answer"] < 150
     with ws.write() as db:

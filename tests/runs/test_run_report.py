@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from support.runs import Canned, go_on, run_order
+from support.runs import Canned, execute_run, resume_run
 
 from glan_core import runs
 from glan_core.generation.plan import plan
@@ -24,8 +24,8 @@ def planned_run(ws, values: dict, **also):
 
 def test_disciplines_under_way_come_first_and_those_done_last(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "" if "Cave" in str(messages) or (stage == "answer" and nth > 12) else None))
-    run_order(ws, settings("music"))
-    run = run_order(ws, settings("mathematics", "music", "cave-mapping"))
+    execute_run(ws, settings("music"))
+    run = execute_run(ws, settings("mathematics", "music", "cave-mapping"))
     rows = by_discipline(ws, run)
     assert [(row.discipline_id, row.state) for row in rows] == [
         ("mathematics", "in progress"), ("cave-mapping", "not started"), ("music", "done"),
@@ -38,7 +38,7 @@ def test_disciplines_under_way_come_first_and_those_done_last(ws, settings, teac
 
 def test_a_run_for_syllabi_alone_is_done_when_they_are_there(ws, settings, teach):
     teach(Canned())
-    [row] = by_discipline(ws, run_order(ws, settings(questions_per_syllabus=0, max_subjects=1)))
+    [row] = by_discipline(ws, execute_run(ws, settings(questions_per_syllabus=0, max_subjects=1)))
     assert (row.state, row.wanted, row.syllabi, row.subjects) == ("done", 0, 1, 2)
 
 
@@ -74,7 +74,7 @@ def test_an_estimate_is_held_against_what_the_run_came_to(ws, settings, teach):
     assert (rows["pairs"].low, rows["pairs"].high, rows["pairs"].actual, rows["pairs"].off) == (8, 24, 8, 0)
     assert rows["calls"].actual == sum(s.done for s in run_rows.stages(ws.db, run.id))
     assert rows["usd"].actual == 0 == rows["usd"].off
-    assert compare_with_plan(ws, run_order(ws, settings("music"))) == [], "it has no plan"
+    assert compare_with_plan(ws, execute_run(ws, settings("music"))) == [], "it has no plan"
 
 
 def test_time_and_rate_are_those_at_work(ws, settings):
@@ -93,10 +93,10 @@ def test_time_and_rate_are_those_at_work(ws, settings):
 
 def test_the_outcome_counts_what_is_still_open(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth == 0 else None, name="openai:gpt-4o"))
-    run = run_order(ws, settings())
+    run = execute_run(ws, settings())
     first = results_of(ws, run)
     assert first.failures == 1 and first.gained["pairs"] == 7 and first.gained["failures"] == 1
-    second = results_of(ws, run_order(ws, settings()))
+    second = results_of(ws, execute_run(ws, settings()))
     assert (second.failures, second.gained["pairs"], second.gained["failures"]) == (0, 1, -1)
 
 
@@ -126,6 +126,6 @@ def test_settings_of_earlier_releases_are_shown_under_their_current_names(ws):
 
 def test_a_run_that_goes_on_is_one_run_in_its_figures(ws, settings, teach):
     teach(Canned())
-    stopped = run_order(ws, settings(max_calls=10))
-    done = go_on(ws, stopped.id, settings(max_calls=100))
+    stopped = execute_run(ws, settings(max_calls=10))
+    done = resume_run(ws, stopped.id, settings(max_calls=100))
     assert results_of(ws, done).gained["pairs"] == 8 and results_of(ws, done).calls == 22

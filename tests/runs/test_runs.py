@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from support.runs import Canned, go_on, number, run_order, wait_for
+from support.runs import Canned, execute_run, number, resume_run, wait_for
 
 from glan_core import runs
 from glan_core.errors import GlanError
@@ -42,10 +42,10 @@ def in_a_thread(action) -> threading.Thread:
 
 def test_the_next_run_takes_the_claim_of_a_lost_one_which_can_be_continued_later(ws, settings):
     lost = stalled(ws, settings)
-    assert run_order(ws, settings("music")).state == "finished"
+    assert execute_run(ws, settings("music")).state == "finished"
     run = runs.get(ws, lost)
     assert (run.state, run.claim, runs.state_of(run)) == ("running", None, "lost")
-    assert go_on(ws, lost).state == "finished"
+    assert resume_run(ws, lost).state == "finished"
 
 
 @pytest.mark.parametrize("deed", ["cancel", "the next run begins"])
@@ -70,7 +70,7 @@ def test_a_stalled_run_that_wakes_up_after_it_was_given_up_stops_and_writes_noth
             given_up[0].join()  # this process is stalled meanwhile
 
     teacher = teach(Canned(behave, delay=lambda nth: 0.002))
-    run = run_order(ws, settings(questions_per_syllabus=100, pair_share=1))
+    run = execute_run(ws, settings(questions_per_syllabus=100, pair_share=1))
     assert given_up and teacher.seen["answer"] < 150
     assert run.claim is None and run.state == ("cancelled" if deed == "cancel" else "running")
     assert runs.state_of(run) == ("cancelled" if deed == "cancel" else "lost")
@@ -147,11 +147,11 @@ def test_a_foreground_run_behind_another_says_so_once_and_ctrl_c_cancels_it(ws, 
 
 def test_a_fault_nobody_foresaw_names_the_log_only_where_there_is_one(ws, settings, teach):
     teach(Canned(lambda stage, nth, messages: ZeroDivisionError()))
-    run = run_order(ws, settings())
+    run = execute_run(ws, settings())
     assert run.state == "failed" and "ZeroDivisionError" in run.message and ".log" not in run.message
     (ws.folder / "runs").mkdir()
     (ws.folder / "runs" / f"{run.id}.log").touch()
-    assert f"See runs/{run.id}.log for details" in go_on(ws, run.id).message
+    assert f"See runs/{run.id}.log for details" in resume_run(ws, run.id).message
 
 
 def test_a_child_keeps_the_folder_of_its_caller_and_finds_the_package_wherever_that_is(ws, settings, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """What the tests of fine-tuning share: a workspace with snapshots, a tiny base model, quick orders."""
 
 import pytest
-from support.runs import run_order
+from support.runs import execute_run
 
 from glan_core.models import tuned_model_store
 from glan_core.taxonomy import tree_editing
@@ -20,9 +20,9 @@ def taught_folder(tmp_path_factory):
     ws = Workspace.create(tmp_path_factory.mktemp("taught") / "ws")
     tree_editing.import_nodes(ws, NODES, "test")
     target = {"disciplines": ["music"], "subject_queries": 1, "questions_per_syllabus": 14}
-    assert run_order(ws, {"target": target}).state == "finished"
+    assert execute_run(ws, {"target": target}).state == "finished"
     choice = {"split": "combination", "validation_share": 0.2}
-    assert run_order(ws, {"name": "first", **choice}, kind="snapshot").state == "finished"
+    assert execute_run(ws, {"name": "first", **choice}, kind="snapshot").state == "finished"
     ws.close()
     return ws.folder
 
@@ -59,6 +59,6 @@ def tiny_order(called: str, **values) -> dict:
 
 def tuned(ws: Workspace, name: str, **values) -> tuned_model_store.TunedModel:
     """A model that was made just so."""
-    run = run_order(ws, tiny_order(name, **values), kind="finetune")
+    run = execute_run(ws, tiny_order(name, **values), kind="finetune")
     assert run.state == "finished", run.message
     return tuned_model_store.read_model(ws, name)

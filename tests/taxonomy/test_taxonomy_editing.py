@@ -4,7 +4,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from support.runs import Canned, content, describe, number, rows, run_order
+from support.runs import Canned, content, describe, execute_run, number, rows
 
 from glan_core.records import Node
 from glan_core.taxonomy import hierarchy, tree_editing
@@ -119,14 +119,14 @@ def test_a_name_taken_meanwhile_stands_in_the_way_of_a_restore(ws):
 
 def test_what_was_generated_survives_removal_rename_and_restore_to_the_byte(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("music", "mathematics"))
+    execute_run(ws, settings("music", "mathematics"))
     before = {table: found for table, found in content(ws).items() if table != "nodes"}
     tree_editing.remove(ws, "arts", "ann")
     tree_editing.rename(ws, "mathematics", "Maths", "ann")
     assert {table: found for table, found in content(ws).items() if table != "nodes"} == before
     tree_editing.restore(ws, "arts", "ann")
     calls = len(teacher.asked)
-    run_order(ws, settings("music", "mathematics"))
+    execute_run(ws, settings("music", "mathematics"))
     assert len(teacher.asked) == calls
 
 
@@ -198,7 +198,7 @@ def test_two_proposals_of_one_name_give_one_node(ws):
 
 def test_a_proposal_named_like_a_removed_node_brings_it_back_with_what_went_with_it(ws, settings, teach):
     teach(Canned())
-    run_order(ws, settings("cave-mapping"))
+    execute_run(ws, settings("cave-mapping"))
     made = content(ws)
     tree_editing.vote(ws, "cave-mapping", keep=False, voter="ann")  # not applied before its parent was removed
     tree_editing.remove(ws, "earth", "ann")
@@ -245,7 +245,7 @@ def test_a_proposal_that_comes_again_only_gains_its_prompt(ws):
 def test_a_run_for_proposals_asks_every_wording_once_and_drops_what_the_tree_has(ws, teach):
     lines = '{"name": "Dance", "kind": "discipline"}\n{"name": "music"}\n{"name": "Musics", "kind": "Sub field"}'
     teacher = teach(Canned(lambda stage, nth, messages: lines))
-    run = run_order(ws, {"parent_id": "arts"}, kind="propose")
+    run = execute_run(ws, {"parent_id": "arts"}, kind="propose")
     assert run.state == "finished" and teacher.seen == {"proposals": 4}
     dance, musics = taxonomy_rows.proposals(ws.db)
     assert (dance.name, dance.parent_id, len(dance.prompts)) == ("Dance", "arts", 4)
@@ -256,7 +256,7 @@ def test_a_run_for_proposals_asks_every_wording_once_and_drops_what_the_tree_has
 
 def test_proposals_under_a_discipline_are_refused(ws, teach):
     teach(Canned())
-    run = run_order(ws, {"parent_id": "music"}, kind="propose")
+    run = execute_run(ws, {"parent_id": "music"}, kind="propose")
     assert run.state == "failed" and "disciplines are leaves" in run.message
 
 
@@ -277,7 +277,7 @@ def test_an_import_makes_the_tree_equal_and_says_what_changed(ws):
 
 def test_an_import_can_bring_a_removed_node_back_and_keeps_its_data(ws, settings, teach):
     teach(Canned())
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     old = list(live(ws).values())
     answers = rows(ws, "SELECT * FROM answers")
     tree_editing.import_nodes(ws, [node for node in old if node.id != "music"], "ann")
@@ -396,12 +396,12 @@ def test_an_unknown_batch_cannot_be_undone(ws):
 
 def test_an_undone_removal_brings_the_data_back_too(ws, settings, teach):
     teacher = teach(Canned())
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     tree_editing.remove(ws, "arts", "ann")
     made = {table: found for table, found in content(ws).items() if table != "nodes"}
     tree_editing.undo(ws, last(ws), "ann")
     calls = len(teacher.asked)
-    run_order(ws, settings("music"))
+    execute_run(ws, settings("music"))
     assert len(teacher.asked) == calls
     assert {table: found for table, found in content(ws).items() if table != "nodes"} == made
 

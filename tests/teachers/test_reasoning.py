@@ -1,7 +1,7 @@
 """Reasoning is separated from replies before any stage parses them and is never stored."""
 
 import pytest
-from support.runs import Canned, content, rows, run_order
+from support.runs import Canned, content, rows, execute_run
 
 from glan_core.generation import provenance
 from glan_core.teachers.contract import Reply
@@ -48,9 +48,9 @@ def test_a_reply_that_mentions_the_tags_later_stays_whole(text):
 def test_no_stage_stores_reasoning_and_the_call_keeps_it(new_workspace, settings, teach, begins):
     ws, plain = new_workspace(), new_workspace("plain")
     teach(usual := Canned())
-    run_order(plain, settings())
+    execute_run(plain, settings())
     teach(Canned(lambda stage, nth, messages: begins + usual.usual(stage, messages)))
-    assert run_order(ws, settings()).state == "finished"
+    assert execute_run(ws, settings()).state == "finished"
     assert content(ws) == content(plain)
     for (reply,) in rows(ws, "SELECT reply FROM calls"):
         assert reply.startswith(begins)
@@ -61,7 +61,7 @@ def test_no_stage_stores_reasoning_and_the_call_keeps_it(new_workspace, settings
 def test_a_thought_without_a_reply_is_a_failure_with_its_cause_and_no_record(ws, settings, teach, stage, finish):
     cut = Reply("<think>First, the user wants", finish, 10, 10)
     teacher = teach(Canned(lambda asked, nth, messages: cut if asked == stage else None))
-    run_order(ws, settings())
+    execute_run(ws, settings())
     failures = call_rows.failures(ws.db)
     assert failures and {(failure.stage, failure.cause) for failure in failures} == {(stage, "reasoning only")}
     assert "max_tokens" in failures[0].message and not teacher.requests("repair")
@@ -70,7 +70,7 @@ def test_a_thought_without_a_reply_is_a_failure_with_its_cause_and_no_record(ws,
 
 def test_a_repair_turn_quotes_the_reply_without_its_reasoning_and_leads_back_to_the_same_chat(ws, settings, teach):
     teacher = teach(Canned(lambda stage, nth, messages: f"{THOUGHT}No." if stage == "sessions" and nth == 0 else None))
-    assert run_order(ws, settings()).state == "finished"
+    assert execute_run(ws, settings()).state == "finished"
     (turns,) = teacher.requests("repair")
     assert turns[-2] == {"role": "assistant", "content": "No."}
     calls = [call_rows.calls_of(ws.db, id) for (id,) in rows(ws, "SELECT work_id FROM calls WHERE outcome = 'malformed'")][0]

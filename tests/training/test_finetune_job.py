@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from support.runs import go_on, run_order, wait_for
+from support.runs import resume_run, execute_run, wait_for
 from support.training_fixtures import TINY, tiny_order, tuned
 
 from glan_core import runs
@@ -93,9 +93,9 @@ def wish_at(monkeypatch):
 def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed, wish_at):
     model, logged, _ = undisturbed
     wish_at(7, PAUSED)
-    paused = run_order(taught, tiny_order("paused"), kind="finetune")
+    paused = execute_run(taught, tiny_order("paused"), kind="finetune")
     assert paused.state == "paused" and max(losses(taught, paused.id)) == 7 < model.steps
-    assert go_on(taught, paused.id).state == "finished"
+    assert resume_run(taught, paused.id).state == "finished"
     same = {step.step: step.loss for step in logged if step.loss is not None}
     assert losses(taught, paused.id) == pytest.approx(same, rel=1e-5)
 
@@ -121,7 +121,7 @@ def test_a_run_that_was_killed_goes_on_along_the_same_curve(taught, one_thread):
     os.kill(runs.get(taught, run_id).pid, signal.SIGKILL)
     wait_for(lambda: runs.state_of(runs.get(taught, run_id)) == "lost", "the run is lost")
     (half := taught.folder / "training" / str(run_id) / "checkpoint-9999").mkdir()
-    assert go_on(taught, run_id).state == "finished"
+    assert resume_run(taught, run_id).state == "finished"
     assert not half.exists()
     assert losses(taught, run_id) == pytest.approx(losses(taught, whole.run_id), rel=1e-5)
     assert tuned_model_store.read_model(taught, "killed").weights_hash == whole.weights_hash, "the very same weights"
@@ -135,7 +135,7 @@ def runs_order(name: str, **values):
 
 def test_ended_early_it_is_a_model_all_the_same(taught, wish_at):
     wish_at(5, KEPT)
-    run = run_order(taught, tiny_order("early"), kind="finetune")
+    run = execute_run(taught, tiny_order("early"), kind="finetune")
     model = tuned_model_store.read_model(taught, "early")
     assert run.state == "finished" and "ended early" in run.message and model.stopped_early
     assert model.steps == 5 < run_rows.stages(taught.db, run.id)[-1].planned
@@ -162,7 +162,7 @@ def test_an_adapter_keeps_nothing_of_its_base_and_merges_to_the_same_model(taugh
         model.weights(taught) / "model.safetensors"
     ).exists()
     assert 0 < model.trained_parameters < model.parameters / 3 and model.base_path(taught) == str(base)
-    run = run_order(taught, {"model": "adapter", "name": "whole-adapter"}, kind="merge")
+    run = execute_run(taught, {"model": "adapter", "name": "whole-adapter"}, kind="merge")
     assert run.state == "finished", run.message
     merged = tuned_model_store.read_model(taught, "whole-adapter")
     assert merged.form == "full" and merged.merged_from == "adapter" and merged.weights_hash != model.weights_hash
@@ -172,7 +172,7 @@ def test_an_adapter_keeps_nothing_of_its_base_and_merges_to_the_same_model(taugh
     adapted = PeftModel.from_pretrained(plain, model.weights(taught))(ids).logits
     together = AutoModelForCausalLM.from_pretrained(merged.weights(taught))(ids).logits
     assert torch.allclose(adapted, together, atol=1e-4) and not torch.allclose(adapted, alone, atol=1e-2)
-    again = run_order(taught, {"model": "whole-adapter", "name": "twice"}, kind="merge")
+    again = execute_run(taught, {"model": "whole-adapter", "name": "twice"}, kind="merge")
     assert again.state == "failed" and "whole model already" in again.message
 
 
@@ -259,7 +259,7 @@ def test_what_a_person_can_mend_is_said_in_words(taught, undisturbed, monkeypatc
             raise fault
 
         monkeypatch.setattr(Trainer, "train", train)
-    run = run_order(taught, tiny_order("faulty", **values), kind="finetune")
+    run = execute_run(taught, tiny_order("faulty", **values), kind="finetune")
     assert run.state == "failed" and said in run.message and "Traceback" not in run.message
     assert not (taught.folder / "models" / "faulty").exists()
 
@@ -269,5 +269,5 @@ def test_a_loss_that_is_no_number_ends_the_run(taught, monkeypatch):
 
     whole = SnapshotTrainer.compute_loss
     monkeypatch.setattr(SnapshotTrainer, "compute_loss", lambda *args, **kwargs: whole(*args, **kwargs) * float("nan"))
-    run = run_order(taught, tiny_order("nan"), kind="finetune")
+    run = execute_run(taught, tiny_order("nan"), kind="finetune")
     assert run.state == "failed" and "not finite at step 1. Use a lower learning rate" in run.message

@@ -1,7 +1,7 @@
 """What a fine-tuning run will do, told before it: steps and tokens as they come, sizes, and sentences about what is unlikely meant."""
 
 import pytest
-from support.runs import run_order
+from support.runs import execute_run
 from support.training_fixtures import TINY, tiny_order
 
 from glan_core.errors import GlanError
@@ -30,7 +30,7 @@ def settings(name: str = "planned", **values) -> FinetuneSettings:
 def test_the_plan_is_what_the_run_then_does(taught, values):
     name = f"as-planned-{len(values)}-{values.get('global_batch_size', 0)}"
     planned = plan.plan(taught, settings(name, **values))
-    run = run_order(taught, tiny_order(name, **values), kind="finetune")
+    run = execute_run(taught, tiny_order(name, **values), kind="finetune")
     model = tuned_model_store.read_model(taught, name)
     assert run_rows.stages(taught.db, run.id)[-1].planned == planned.steps == model.steps
     assert model.rows == planned.rows and model.tokens == pytest.approx(planned.tokens, rel=0.15)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from support.runs import Canned, number, rows, run_order
+from support.runs import Canned, execute_run, number, rows
 
 from glan_core.curriculum import syllabus_editing
 from glan_core.curriculum.syllabus_editing import SessionEdit
@@ -146,7 +146,7 @@ class RandomUser:
 
     def redo(self, id: str) -> None:
         self.teach(Canned(self.behaviour(), name=self.rng.choice(["canned", "other"]), sessions=self.rng.randint(1, 4)))
-        run_order(self.ws, {"record_id": id}, "redo")
+        execute_run(self.ws, {"record_id": id}, "redo")
         self.keep(rows(self.ws, "SELECT max(batch) FROM record_events WHERE who IN ('canned', 'other')")[0][0])
 
     def write_answer_anew(self) -> None:
@@ -159,7 +159,7 @@ class RandomUser:
         """Run generation while users keep editing."""
         self.wanted = min(self.wanted + 1, 14)
         self.teach(Canned(self.behaviour(concurrent=True), name=self.rng.choice(["canned", "other"]), concepts=3))
-        run_order(self.ws, self.order(*DISCIPLINES, questions_per_syllabus=self.wanted, seed=self.rng.randint(0, 2)))
+        execute_run(self.ws, self.order(*DISCIPLINES, questions_per_syllabus=self.wanted, seed=self.rng.randint(0, 2)))
 
     def behaviour(self, *, concurrent: bool = False):
         def behave(stage, nth, messages):
@@ -288,8 +288,8 @@ def test_counters_match_a_recount_after_random_actions(ws, settings, teach, monk
 
 def test_a_preview_edited_at_random_is_counted_right_once_it_is_accepted(ws, settings, teach):
     teach(Canned())
-    run_order(ws, settings("mathematics"))
-    preview.make(ws, "music", TeacherSettings())
+    execute_run(ws, settings("mathematics"))
+    preview.create(ws, "music", TeacherSettings())
     with preview.workspace_of(ws, "music") as small:
         editor = RandomUser(small, settings, teach, seed=1)
         for _ in range(8):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from support.runs import Canned, number, run_order
+from support.runs import Canned, execute_run, number
 
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, WorkspaceError, run_rows, schema
@@ -43,7 +43,7 @@ def closed(new_workspace, settings, teach):
     """Folder of a workspace with some content and no open connection."""
     teach(Canned())
     ws = new_workspace("closed")
-    run_order(ws, settings())
+    execute_run(ws, settings())
     ws.db.pragma("wal_checkpoint(truncate)")
     ws.close()
     return ws.folder
