@@ -1,1 +1,1 @@
-"""What a model learned: GLAN-Test and its judge, benchmarks, the contamination probe, the scaling study."""
+"""Evaluation: held-out test and pairwise judge, benchmarks, contamination probe, scaling study, leaderboard."""

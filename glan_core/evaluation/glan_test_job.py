@@ -1,7 +1,7 @@
-"""Freezing a GLAN-Test: which questions are held out, so that no training row gives one away.
+"""Held-out test job: selects questions for a GLAN-Test so that no training row leaks one.
 
-The paper holds out 50 questions of each of 126 disciplines. Here a question is held out with its combination of key concepts:
-no row that combines the same ones, and none that nearly repeats it, gets into a snapshot or an export from then on.
+The paper holds out 50 questions for each of 126 disciplines. Here a question is held out with its combination of key concepts:
+rows that combine the same concepts or nearly repeat the question are excluded from snapshots and exports from then on.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from glan_core.dataset.glan_test_store import GlanTestItem, test_path, read_test, write_test
-from glan_core.dataset.held_out_filter import HeldOutFilter, concept_set, jaccard, shingles
+from glan_core.dataset.glan_test_store import GlanTestItem, read_test, test_path, write_test
+from glan_core.dataset.held_out_filter import HeldOutFilter, Runs, concept_set, jaccard, shingles
 from glan_core.dataset.row_selection import HELD_OUT, SelectedRows
 from glan_core.dataset.settings import RowSelection
 from glan_core.dataset.snapshot_store import read_snapshot
@@ -24,17 +24,24 @@ from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, homework_rows, run_rows
 from glan_core.workspace.pair_filter import PairFilter
 
-SPARE = 3  # candidates for each question, since some repeat others
-STEP = 500  # rows between two words about progress
+SPARE = 3  # candidates per question, because some are near-duplicates of others
+STEP = 500  # rows between progress reports
 
 
 def create_glan_test(ws: Workspace, settings: GlanTestSettings, progress: Progress) -> str:
-    """Hold questions out under the order's name; what was done, in a sentence. GlanError when the name is taken, a discipline or
-    the snapshot is unknown, or there is nothing to hold out."""
+    """Create a held-out test.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If the name exists, a discipline or the snapshot does not exist, or there is nothing to hold out.
+    """
     if test_path(ws, settings.name).exists():
-        there = read_test(ws, settings.name)  # this run may have been killed after its work was done
-        if there.source == _source(settings) and there.seed == settings.seed and there.created_at >= _begun(ws, progress):
-            return f"Froze {plural(there.number, 'question')} as {there.name}."
+        existing = read_test(ws, settings.name)  # this run may have been killed after it had finished its work
+        same = existing.source == _source(settings) and existing.seed == settings.seed
+        if same and existing.created_at >= _started_at(ws, progress):
+            return f"Created test {existing.name} with {plural(existing.number, 'question')}."
     tree = tree_editing.tree(ws)
     for discipline_id in settings.disciplines or ():
         hierarchy.discipline(tree, discipline_id)
@@ -42,46 +49,49 @@ def create_glan_test(ws: Workspace, settings: GlanTestSettings, progress: Progre
     if settings.snapshot:
         candidates = _unseen(ws, settings, candidates, progress)
     items = [
-        item for id in sorted(candidates) for item in _drawn(candidates[id], _wanted(settings, sizes[id]), settings.threshold)
+        item for id in sorted(candidates) for item in _select(candidates[id], _wanted(settings, sizes[id]), settings.threshold)
     ]
     if not items:
-        few = "have too few combinations of key concepts" if sizes else "hold no pairs"
-        raise GlanError(f"There is nothing to hold out: the disciplines {few}. Generate more, or allow a larger share.")
+        few = "have too few combinations of key concepts" if sizes else "have no pairs"
+        raise GlanError(f"Nothing to hold out: the disciplines {few}. Generate more pairs or raise the maximum share.")
     test = write_test(ws, {
         "name": settings.name, "source": _source(settings), "teachers": _teachers(ws, items), "seed": settings.seed,
         "threshold": settings.threshold, "created_at": time.time(),
     }, items)  # fmt: skip
     short = sum(count < settings.questions for count in test.disciplines.values())
-    said = f"Froze {plural(test.number, 'question')} of {plural(len(test.disciplines), 'discipline')} as {test.name}."
+    summary = (
+        f"Created test {test.name} with {plural(test.number, 'question')} in {plural(len(test.disciplines), 'discipline')}."
+    )
     if short:
-        said += f" {plural(short, 'discipline')} had too few pairs for {settings.questions} each."
-    return said if settings.snapshot else f"{said} {_kept_out(ws, settings, items, progress)}"
+        summary += f" {plural(short, 'discipline')} had too few pairs for {settings.questions} each."
+    return summary if settings.snapshot else f"{summary} {_excluded(ws, settings, items, progress)}"
 
 
-def _begun(ws: Workspace, progress: Progress) -> float:
-    return run_rows.run(ws.db, progress.run_id).created_at
+def _started_at(ws: Workspace, progress: Progress) -> float:
+    run = run_rows.run(ws.db, progress.run_id)
+    return run.created_at if run else 0.0
 
 
 def _source(settings: GlanTestSettings) -> str:
-    return f"held out by the snapshot {settings.snapshot}" if settings.snapshot else "pairs of the workspace"
+    return f"validation split of snapshot {settings.snapshot}" if settings.snapshot else "pairs of the workspace"
 
 
 def _wanted(settings: GlanTestSettings, combinations: int) -> int:
-    """How many questions a discipline gives: those of a snapshot are held out already, so all of them may be taken."""
+    """Return the number of questions of a discipline; those of a snapshot are held out already, so all may be used."""
     return settings.questions if settings.snapshot else min(settings.questions, int(combinations * settings.max_share))
 
 
 def _rows(ws: Workspace, settings: GlanTestSettings, progress: Progress) -> Iterator[dict]:
-    """The rows to draw from."""
+    """Yield the rows to sample from."""
     if settings.snapshot:
         snapshot = read_snapshot(ws, settings.snapshot)
         if not (held := snapshot.manifest.rows.get(VALIDATION)):
             raise GlanError(
-                f"The snapshot {settings.snapshot} holds nothing out: take one with a split, or draw from the workspace."
+                f"Snapshot {settings.snapshot} has no validation split. Use a snapshot with one, or sample from the workspace."
             )
         rows = (row for _, row in snapshot.rows(VALIDATION))
         asked = (row for row in rows if settings.disciplines is None or row["discipline"] in settings.disciplines)
-        yield from _stepping(asked, progress, "held-out pairs read", held)
+        yield from _stepping(asked, progress, "validation pairs read", held)
     else:
         yield from _stepping(_pairs(ws, settings), progress, "pairs read", homework_rows.last_seq(ws.db))
 
@@ -101,9 +111,11 @@ def _stepping(rows: Iterable[dict], progress: Progress, word: str, planned: int)
 
 
 def _candidates(rows: Iterable[dict], settings: GlanTestSettings) -> tuple[dict[str, list[GlanTestItem]], dict[str, int]]:
-    """By discipline: the items to choose from, in the order in which they are drawn, and how many combinations there are. Each
-    combination gives its oldest row; its place depends on the seed and its concepts alone, so that rows which come later move
-    none."""
+    """Return the candidate items in selection order and the number of combinations, by discipline.
+
+    Each combination contributes its oldest row, ranked by a hash of the seed and its concepts, so later rows do not
+    change the selection.
+    """
     seen: defaultdict[str, set[bytes]] = defaultdict(set)
     best: defaultdict[str, list[tuple]] = defaultdict(list)
     most = SPARE * settings.questions
@@ -114,7 +126,7 @@ def _candidates(rows: Iterable[dict], settings: GlanTestSettings) -> tuple[dict[
             continue
         seen[row["discipline"]].add(rank[:8])
         heap = best[row["discipline"]]
-        entry = (_last_first(rank), row["id"], row)
+        entry = (_heap_key(rank), row["id"], row)
         if len(heap) < most:
             heapq.heappush(heap, entry)
         elif entry[:2] > heap[0][:2]:
@@ -123,8 +135,8 @@ def _candidates(rows: Iterable[dict], settings: GlanTestSettings) -> tuple[dict[
     return items, {id: len(ranks) for id, ranks in seen.items()}
 
 
-def _last_first(rank: bytes) -> int:
-    """A number that is the larger, the earlier a rank comes: a heap gives up its smallest."""
+def _heap_key(rank: bytes) -> int:
+    """Return a key that is larger for earlier ranks, because a heap drops its smallest entry."""
     return -int.from_bytes(rank)
 
 
@@ -136,26 +148,28 @@ def _item(row: dict) -> GlanTestItem:
     )  # fmt: skip
 
 
-def _drawn(candidates: list[GlanTestItem], wanted: int, threshold: float) -> list[GlanTestItem]:
-    """The first so many candidates that do not repeat one another."""
-    drawn, runs = [], []
+def _select(candidates: list[GlanTestItem], wanted: int, threshold: float) -> list[GlanTestItem]:
+    """Return the first `wanted` candidates that are not near-duplicates of each other."""
+    selected: list[GlanTestItem] = []
+    selected_shingles: list[Runs] = []
     for item in candidates:
-        if len(drawn) == wanted:
+        if len(selected) == wanted:
             break
-        mine = shingles(item.question)
-        if all(jaccard(mine, other) < threshold for other in runs):
-            drawn.append(item)
-            runs.append(mine)
-    return drawn
+        own = shingles(item.question)
+        if all(jaccard(own, other) < threshold for other in selected_shingles):
+            selected.append(item)
+            selected_shingles.append(own)
+    return selected
 
 
 def _unseen(
     ws: Workspace, settings: GlanTestSettings, candidates: dict[str, list[GlanTestItem]], progress: Progress
 ) -> dict[str, list[GlanTestItem]]:
-    """Without those that a training row of the snapshot gives away."""
+    """Drop candidates that a training row of the snapshot leaks."""
     items = [item for found in candidates.values() for item in found]
-    guard, given_away = HeldOutFilter((item, settings.threshold) for item in items), set()
-    snapshot = read_snapshot(ws, settings.snapshot)
+    guard = HeldOutFilter((item, settings.threshold) for item in items)
+    given_away: set[int] = set()
+    snapshot = read_snapshot(ws, settings.snapshot or "")
     rows = (row for _, row in snapshot.rows(TRAIN))
     for row in _stepping(rows, progress, "training rows compared", snapshot.manifest.rows.get(TRAIN, 0)):
         given_away |= guard.hits(row["prompt"], row["concepts"])
@@ -163,16 +177,16 @@ def _unseen(
     return {id: [item for item in found if item.id not in gone] for id, found in candidates.items()}
 
 
-def _kept_out(ws: Workspace, settings: GlanTestSettings, items: list[GlanTestItem], progress: Progress) -> str:
-    """How many pairs stay out of training from now on, in a sentence."""
+def _excluded(ws: Workspace, settings: GlanTestSettings, items: list[GlanTestItem], progress: Progress) -> str:
+    """Return a sentence with the number of pairs excluded from training from now on."""
     guard, out = HeldOutFilter((item, settings.threshold) for item in items), 0
     for row in _stepping(_pairs(ws, settings), progress, "pairs compared", homework_rows.last_seq(ws.db)):
         out += bool(guard.hits(row["prompt"], row["concepts"]))
     also = out - len(items)
-    return f"Out of training stay these and {number(also)} more that combine the same key concepts or nearly repeat one."
+    return f"These and {number(also)} pairs with the same key concepts or nearly the same question are excluded from training."
 
 
 def _teachers(ws: Workspace, items: list[GlanTestItem]) -> tuple[str, ...]:
-    """Who wrote the references."""
+    """Return the models that wrote the reference answers."""
     pairs = (homework_rows.pair(ws.db, item.id) for item in items)
     return tuple(sorted({pair.answer_teacher for pair in pairs if pair and pair.answer_teacher}))

@@ -1,4 +1,4 @@
-"""The leaderboard: for every model what was measured of it, the newest of each."""
+"""Leaderboard: the newest evaluation results of every model."""
 
 import pandas as pd
 
@@ -10,24 +10,25 @@ from glan_core.evaluation.settings import REFERENCE
 from glan_core.models.tuned_model_store import list_models
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 
-WAYS = ("generated", "probability")  # the paper extracts answers from generated text: where both are there, that counts
+WAYS = ("generated", "probability")  # the paper extracts answers from generated text, so that takes precedence
 COLUMNS = ("model", "title", "kind", "loss", "difference", "low", "high", "judged", "beside", "match", "delta_percent", "probe")
 
 
-def board(ws: Workspace) -> pd.DataFrame:
-    """A row a model, those tuned here first, newest first, then whoever else was tested; the columns `COLUMNS` and one for each
-    benchmark that any model was asked (percent).
+def leaderboard(ws: Workspace) -> pd.DataFrame:
+    """Return one row per model: tuned models of the workspace first, newest first, then other tested models.
 
-    `loss` is that on the held-out rows of its own snapshot (nats a token); `difference` the mean score difference of its newest
-    match (with its interval, the questions judged, whom it stood beside, and the match's id); `delta_percent` the largest of its
-    contamination probes, called `probe`. NaN and None: not measured, or measured of other weights than the model has now.
+    Returns:
+        Columns `COLUMNS` and one per benchmark (percent). `loss` is the validation loss on its own snapshot (nats per
+        token). `difference` is the mean score difference of the newest match, with its interval (`low`, `high`), `judged`
+        questions, opponent (`beside`) and match ID. `delta_percent` is the largest delta of its contamination probes, named
+        `probe`. None or NaN if not measured, or measured with other weights than the model has now.
     """
     found: dict[str, dict] = {}
     now: dict[str, str] = {}
     for model in list_models(ws):
         found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {"loss": model.losses.get("validation")}
         now[f"tuned:{model.name}"] = model.weights_hash
-    matches = [match for match in match_rows.matches(ws.db) if _of_today(match, now)]
+    matches = [match for match in match_rows.matches(ws.db) if _is_current(match, now)]
     for match in matches:
         for spec in (match.ours, match.other):
             if spec != REFERENCE:
@@ -36,8 +37,8 @@ def board(ws: Workspace) -> pd.DataFrame:
     probes = [probe for probe in probe_rows.probes(ws.db) if now.get(probe.model, "") in probe.weights_hash]
     for spec in [*scores, *(probe.model for probe in probes)]:
         found.setdefault(spec, _row(spec))
-    for match in reversed(matches):  # the newest has the last word
-        _take_match(ws, found, match)
+    for match in reversed(matches):  # the newest match wins
+        _add_match(ws, found, match)
     for probe in probes:
         row = found[probe.model]
         if row["delta_percent"] is None or probe.delta_percent > row["delta_percent"]:
@@ -48,8 +49,8 @@ def board(ws: Workspace) -> pd.DataFrame:
     return pd.DataFrame(list(found.values()), columns=[*COLUMNS, *benchmarks])
 
 
-def _of_today(match: match_rows.Match, now: dict[str, str]) -> bool:
-    """Whether a match was about the weights that its models have now: another model may have taken the name of one that is gone."""
+def _is_current(match: match_rows.Match, now: dict[str, str]) -> bool:
+    """Return whether a match was about the current weights of its models; a name may have been reused."""
     sides = {match.ours: match.about.get("weights", {}).get(OURS), match.other: match.about.get("weights", {}).get(OTHER)}
     return all(spec not in now or not hashes or now[spec] in hashes.values() for spec, hashes in sides.items())
 
@@ -58,24 +59,24 @@ def _row(spec: str) -> dict:
     return dict.fromkeys(COLUMNS) | {"model": spec, "title": title(spec), "kind": spec.partition(":")[0]}
 
 
-def _take_match(ws: Workspace, found: dict[str, dict], match: match_rows.Match) -> None:
-    """Put what a match came to into the row of the model that it was about."""
+def _add_match(ws: Workspace, found: dict[str, dict], match: match_rows.Match) -> None:
+    """Add the result of a match to the rows of its models."""
     try:
         what = match_statistics.outcome(match_statistics.item_frame(ws, match))
-    except GlanError:  # its test was removed
+    except GlanError:  # the test was removed
         return
     if what.difference is None:
         return
-    told = {"judged": what.judged, "match": match.id}
+    common = {"judged": what.judged, "match": match.id}
     interval = {"low": what.low, "high": what.high}
-    found[match.ours] |= told | interval | {"difference": what.difference, "beside": title(match.other)}
+    found[match.ours] |= common | interval | {"difference": what.difference, "beside": title(match.other)}
     if match.other in found and match.other != match.ours:
-        turned = {} if what.low is None else {"low": -what.high, "high": -what.low}
-        found[match.other] |= told | interval | turned | {"difference": -what.difference, "beside": title(match.ours)}
+        turned = {} if what.low is None or what.high is None else {"low": -what.high, "high": -what.low}
+        found[match.other] |= common | interval | turned | {"difference": -what.difference, "beside": title(match.ours)}
 
 
 def _benchmarks(ws: Workspace, now: dict[str, str]) -> dict[str, dict[str, float]]:
-    """Model -> benchmark -> its newest score in percent, of generated answers where there are any, by the weights it has `now`."""
+    """Return the newest score (percent) per model and benchmark for its current weights; generated answers take precedence."""
     found: dict[str, dict[str, float]] = {}
     scores = [s for s in benchmark_score_rows.scores(ws.db, parts=False) if now.get(s.model, "") in s.weights_hash]
     ranked = sorted(scores, key=lambda score: (WAYS.index(score.way), -score.at))

@@ -1,6 +1,6 @@
-"""What the paper published (arXiv 2402.13064 v1), as frames: drawn beside measured results, and marked as published.
+"""Published results of the paper (arXiv 2402.13064 v1) as data frames, for comparison with measured results.
 
-The data and where each table comes from are in `assets/paper/`.
+The data and their sources are in `assets/paper/`.
 """
 
 import pandas as pd
@@ -10,10 +10,10 @@ from glan_core.resources import ASSETS
 
 FOLDER = ASSETS / "paper"
 MARK = (
-    "As published in arXiv 2402.13064 v1, under the paper's own protocol: other prompts, shots and judges than here, so look at "
-    "the order, not at the decimals."
+    "Published in arXiv 2402.13064 v1 under the paper's own protocol. Prompts, shots and judges differ from those used here, so "
+    "compare rankings rather than exact values."
 )
-OURS = "GLAN"  # how the paper's own model begins in every table
+OURS = "GLAN"  # prefix of the paper's own model in every table
 
 BENCHMARKS = ("humaneval", "mbpp", "gsm8k", "math", "bbh", "arc_easy", "arc_challenge", "mmlu")
 IFEVAL = ("prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose")
@@ -30,24 +30,29 @@ PROBED = {"ARC-C": "arc_challenge", "ARC-E": "arc_easy", "GSM8K": "gsm8k", "MATH
 
 
 def main_results() -> pd.DataFrame:
-    """One row a model (the index), in percent by `BENCHMARKS`; `params` is its size in words, '' where that is not public. NaN
-    where the paper gives no number."""
+    """Return benchmark scores in percent, one row per model (index), with columns `BENCHMARKS`.
+
+    `params` is the model size as text, '' if not public. Scores are NaN where the paper gives none.
+    """
     return _read("main_results").fillna({"params": ""}).set_index("model")
 
 
 def mmlu_by_group() -> pd.DataFrame:
-    """One row a model (the index), accuracy in percent by `MMLU_GROUPS`."""
+    """Return MMLU accuracy in percent by `MMLU_GROUPS`, one row per model (index)."""
     return _read("mmlu_by_group").set_index("model")
 
 
 def ifeval() -> pd.DataFrame:
-    """One row a model (the index), the accuracies of IFEval in percent by `IFEVAL`."""
+    """Return IFEval accuracies in percent by `IFEVAL`, one row per model (index)."""
     return _read("ifeval").set_index("model")
 
 
 def benchmark_scores() -> pd.DataFrame:
-    """Every published score of a benchmark, one row each, under the names of our benchmarks and their parts: model, benchmark, part
-    ('' for the whole) and score in percent."""
+    """Return every published benchmark score, one row each, with our benchmark and part names.
+
+    Returns:
+        Columns `model`, `benchmark`, `part` ('' for the whole) and `score` (percent).
+    """
     whole = (
         main_results()[list(BENCHMARKS)].stack().rename("score").reset_index().set_axis(["model", "benchmark", "score"], axis=1)
     )
@@ -65,21 +70,31 @@ def benchmark_scores() -> pd.DataFrame:
 
 
 def glan_test_by_field() -> pd.DataFrame:
-    """One row a group of the taxonomy (the index, as `taxonomy.GROUPS` spells it; 'All' is over all): how many `disciplines` it
-    holds, and the mean score of GLAN minus that of each of `OTHERS`, on the judge's scale from 1 to 10."""
+    """Return score differences by taxonomy group (index, as in `hierarchy.GROUPS`; 'All' for all).
+
+    Returns:
+        `disciplines`, and the mean score of GLAN minus that of each of `OTHERS`, on a scale from 1 to 10.
+    """
     return _read("glan_test_by_field").rename(columns=OTHERS).set_index("field")
 
 
 def glan_test_by_discipline() -> pd.DataFrame:
-    """One row a discipline (the index, by its id in the starter taxonomy): its name as the paper writes it in `discipline`, and
-    the mean score of GLAN minus that of each of `OTHERS`. Of the paper's 126 disciplines it names 123."""
+    """Return score differences by discipline (index: ID in the starter taxonomy); the paper names 123 of 126.
+
+    Returns:
+        `discipline` (name in the paper), and the mean score of GLAN minus that of each of `OTHERS`.
+    """
     frame = _read("glan_test_by_discipline").rename(columns=OTHERS)
     return frame.set_index(frame["discipline"].map(slug).rename("id"))
 
 
 def contamination_probe() -> pd.DataFrame:
-    """One row a benchmark and model: `benchmark` (our name), `label` (the paper's), `model`, `loss_test`, `loss_train`, `delta`
-    and `delta_percent`. The paper does not say which tokens the loss covers, nor how texts were written."""
+    """Return the contamination probe results, one row per benchmark and model.
+
+    Returns:
+        Columns `benchmark` (our name), `label` (the paper's), `model`, `loss_test`, `loss_train`, `delta` and
+        `delta_percent`. The paper states neither which tokens the loss covers nor the text format.
+    """
     frame = _read("contamination_probe").rename(columns={"benchmark": "label"})
     frame.insert(0, "benchmark", frame["label"].map(PROBED))
     return frame

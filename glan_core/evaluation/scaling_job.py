@@ -1,7 +1,7 @@
-"""The scaling study: one recipe on nested parts of a snapshot, what came of each, and a curve through it.
+"""Scaling study job: trains one recipe on nested samples of a snapshot, judges each model, and fits scaling curves.
 
-The study trains and judges nothing itself: it brings the workspace to a state in which each part has its model and its match, by
-runs of their own, one after the other. So it can be paused, killed and taken up again like they can, and finds what is there.
+The study starts fine-tuning and judging runs one after the other and waits for them. It can be paused, killed and resumed, and
+reuses existing models and matches.
 """
 
 import time
@@ -24,20 +24,29 @@ from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs import launcher
 from glan_core.runs.heartbeat import Progress, Stopped
 from glan_core.runs.states import PAUSED, get, state_of
-from glan_core.settings import Settings, read_settings
+from glan_core.settings import read_settings
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, match_rows, run_rows
 from glan_core.workspace.run_rows import LIVE
 
 LOOK_SECONDS = 0.5
-FEWEST_FOR_LAW = 4  # points, for a curve of three numbers
+FEWEST_FOR_LAW = 4  # minimum number of points for a three-parameter curve
 MOST_RUNS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What came of a part: its training rows, the model's name, its loss on the held-out rows (nats a token), and the score
-    difference with the ends of its interval; None while it is not there."""
+    """Result for one sample size; values are None until available.
+
+    Attributes:
+        rows: Training rows.
+        model: Name of the model.
+        loss: Validation loss in nats per token.
+        difference: Mean score difference.
+        low: Lower bound of its interval.
+        high: Upper bound of its interval.
+        judged: Questions judged.
+    """
 
     rows: int
     model: str
@@ -50,34 +59,49 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve through points: `formula` in words, `at` its values for numbers of rows, `r2` the share of variance it explains."""
+    """A fitted curve.
+
+    Attributes:
+        formula: Formula as text.
+        at: Function that returns values for numbers of rows.
+        r2: Coefficient of determination.
+    """
 
     formula: str
     at: Callable[[Sequence[float]], np.ndarray]
     r2: float
 
 
-def study(ws: Workspace, settings: ScalingSettings, progress: Progress) -> str:
-    """Train and judge what of the study is missing; what came of it, in a sentence. GlanError for a setting that can't be, a name
-    that another model has, or a run of the study that failed."""
-    orders = finetune_orders(ws, settings)
-    judged = settings.judge is not None
-    for nth, tune in enumerate(orders):
-        progress.step("models", nth, len(orders))
+def run_study(ws: Workspace, settings: ScalingSettings, progress: Progress) -> str:
+    """Train and judge the missing models of a study.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If a setting is invalid, a model name is in use, or a run of the study failed.
+    """
+    finetunes = finetune_settings(ws, settings)
+    for nth, tune in enumerate(finetunes):
+        progress.step("models", nth, len(finetunes))
         if _model(ws, tune) is None:
-            _see_through(ws, tune, f"{settings.name}: {plural(tune.rows, 'row')}", progress)
-        progress.step("models", nth + 1, len(orders))
-    for nth, tune in enumerate(orders if judged else ()):
-        progress.step("matches", nth, len(orders))
-        match = judge_order(settings, tune.name)
+            _complete_run(ws, tune, f"{settings.name}: {plural(tune.rows or 0, 'row')}", progress)
+        progress.step("models", nth + 1, len(finetunes))
+    for nth, tune in enumerate(finetunes if settings.judge is not None else ()):
+        progress.step("matches", nth, len(finetunes))
+        match = judge_settings(settings, tune.name)
         if plan_judging(ws, match).calls[1] or match_rows.match(ws.db, match_setup(ws, match).id) is None:
-            _see_through(ws, match, f"{settings.name}: {tune.name} on {match.test}", progress)
-        progress.step("matches", nth + 1, len(orders))
-    return _said(settings, points(ws, settings))
+            _complete_run(ws, match, f"{settings.name}: {tune.name} on {match.test}", progress)
+        progress.step("matches", nth + 1, len(finetunes))
+    return _summary(settings, study_points(ws, settings))
 
 
-def finetune_orders(ws: Workspace, settings: ScalingSettings) -> list[FinetuneSettings]:
-    """The orders of a study, the smallest part first. GlanError when there is no such snapshot, or a setting can't be."""
+def finetune_settings(ws: Workspace, settings: ScalingSettings) -> list[FinetuneSettings]:
+    """Return the fine-tuning settings of a study, smallest sample first.
+
+    Raises:
+        GlanError: If the snapshot does not exist or a setting is invalid.
+    """
     given = {name: value for name, value in settings.finetune.items() if name not in ("name", "rows", "kind")}
     whole = read_settings(FinetuneSettings, given | {"name": settings.name})
     rows = read_snapshot(ws, whole.snapshot).manifest.rows.get(TRAIN, 0)
@@ -85,69 +109,83 @@ def finetune_orders(ws: Workspace, settings: ScalingSettings) -> list[FinetuneSe
     return [read_settings(FinetuneSettings, given | {"name": f"{settings.name}-{part}", "rows": part}) for part in parts]
 
 
-def judge_order(settings: ScalingSettings, model: str) -> PairwiseJudgeSettings:
-    """The order by which a model of the study is judged; GlanError when a setting can't be."""
+def judge_settings(settings: ScalingSettings, model: str) -> PairwiseJudgeSettings:
+    """Return the settings by which a model of the study is judged.
+
+    Raises:
+        GlanError: If a setting is invalid.
+    """
     return read_settings(PairwiseJudgeSettings, (settings.judge or {}) | {"ours": f"tuned:{model}"})
 
 
-def check(ws: Workspace, settings: ScalingSettings) -> list[FinetuneSettings]:
-    """Make sure that a study can be begun: its orders; GlanError says what is in the way."""
+def check_study(ws: Workspace, settings: ScalingSettings) -> list[FinetuneSettings]:
+    """Check that a study can start; return its fine-tuning settings.
+
+    Raises:
+        GlanError: If the snapshot or test does not exist, a setting is invalid, or a model name is in use.
+    """
     from glan_core.dataset.glan_test_store import read_test
 
-    orders = finetune_orders(ws, settings)
-    for tune in orders:
+    finetunes = finetune_settings(ws, settings)
+    for tune in finetunes:
         _model(ws, tune)
     if settings.judge is not None:
-        read_test(ws, judge_order(settings, orders[0].name).test)
-    return orders
+        read_test(ws, judge_settings(settings, finetunes[0].name).test)
+    return finetunes
 
 
-def studies(ws: Workspace) -> list[tuple[ScalingSettings, int]]:
-    """The studies of a workspace and the numbers of their runs, newest first, each name once."""
+def list_studies(ws: Workspace) -> list[tuple[ScalingSettings, int]]:
+    """Return the studies of a workspace with the IDs of their newest runs, newest first."""
     found: dict[str, tuple[ScalingSettings, int]] = {}
     for run in run_rows.runs(ws.db, MOST_RUNS):
         if run.kind == "scaling" and run.params.get("name") not in found:
-            with suppress(GlanError):  # a study of an older release
+            with suppress(GlanError):  # a study of an incompatible earlier release
                 found[run.params["name"]] = read_settings(ScalingSettings, run.params), run.id
     return list(found.values())
 
 
-def points(ws: Workspace, settings: ScalingSettings) -> list[Point]:
-    """What came of each part of a study so far."""
-    return [_point(ws, settings, tune) for tune in finetune_orders(ws, settings)]
+def study_points(ws: Workspace, settings: ScalingSettings) -> list[Point]:
+    """Return the results of a study so far."""
+    return [_point(ws, settings, tune) for tune in finetune_settings(ws, settings)]
 
 
 def _point(ws: Workspace, settings: ScalingSettings, tune: FinetuneSettings) -> Point:
-    model = None
+    model: TunedModel | None = None
     with suppress(GlanError):
         model = tuned_model_store.read_model(ws, tune.name)
-    loss = model and model.losses.get("validation")
+    loss = model.losses.get("validation") if model else None
+    rows = tune.rows or 0
     found = None
     if model and settings.judge is not None:
         with suppress(GlanError):
-            if match := match_rows.match(ws.db, match_setup(ws, judge_order(settings, tune.name)).id):
+            if match := match_rows.match(ws.db, match_setup(ws, judge_settings(settings, tune.name)).id):
                 found = match_statistics.outcome(match_statistics.item_frame(ws, match))
     if found is None:
-        return Point(tune.rows, tune.name, loss, None, None, None, 0)
-    return Point(tune.rows, tune.name, loss, found.difference, found.low, found.high, found.judged)
+        return Point(rows, tune.name, loss, None, None, None, 0)
+    return Point(rows, tune.name, loss, found.difference, found.low, found.high, found.judged)
 
 
 def loss_curve(found: Sequence[Point]) -> Curve | None:
-    """A power law through the losses, L(n) = c + a n^-b (Kaplan et al., arXiv 2001.08361, with an irreducible part as in Hoffmann
-    et al., arXiv 2203.15556), by least squares; a line in log n where points are few. None for fewer than 2."""
-    return _curve([(p.rows, p.loss) for p in found if p.loss is not None], law=True)
+    """Fit a power law L(n) = c + a n^-b to the losses by least squares; a line in log n for few points.
+
+    Returns:
+        The curve, or None for fewer than two distinct losses.
+
+    Source: Kaplan et al., arXiv 2001.08361; irreducible loss as in Hoffmann et al., arXiv 2203.15556.
+    """
+    return _curve([(p.rows, p.loss) for p in found if p.loss is not None], power_law=True)
 
 
 def score_curve(found: Sequence[Point]) -> Curve | None:
-    """A line in log n through the score differences; None for fewer than 2 points, and where all are equal."""
-    return _curve([(p.rows, p.difference) for p in found if p.difference is not None], law=False)
+    """Fit a line in log n to the score differences; None for fewer than two distinct values."""
+    return _curve([(p.rows, p.difference) for p in found if p.difference is not None], power_law=False)
 
 
-def _curve(known: list[tuple[int, float]], law: bool) -> Curve | None:
+def _curve(known: list[tuple[int, float]], *, power_law: bool) -> Curve | None:
     if len({y for _, y in known}) < 2:
         return None
     n, y = (np.array(column, float) for column in zip(*known, strict=True))
-    if law and len(known) >= FEWEST_FOR_LAW and (curve := _power_law(n, y)):
+    if power_law and len(known) >= FEWEST_FOR_LAW and (curve := _power_law(n, y)):
         return curve
     slope, base = np.polyfit(np.log10(n), y, 1)
     return Curve(
@@ -165,7 +203,7 @@ def _power_law(n: np.ndarray, y: np.ndarray) -> Curve | None:
         (c, a, b), _ = curve_fit(
             law, n, y, p0=(y.min() / 2, y.max(), 0.3), bounds=([0, 0, 0.01], [np.inf, np.inf, 3]), maxfev=20_000
         )
-    except (RuntimeError, ValueError):  # it found none
+    except (RuntimeError, ValueError):  # the fit did not converge
         return None
     return Curve(f"{c:.2f} + {a:.2f} / n^{b:.2f}", lambda rows: law(np.asarray(rows, float), c, a, b), _r2(y, law(n, c, a, b)))
 
@@ -176,30 +214,37 @@ def _r2(y: np.ndarray, fitted: np.ndarray) -> float:
 
 
 def _model(ws: Workspace, tune: FinetuneSettings) -> TunedModel | None:
-    """The model of a part, where it was trained; GlanError when another one has its name."""
-    if not tuned_model_store.folder_of(ws, tune.name).exists():
+    """Return the model of a sample if it was trained.
+
+    Raises:
+        GlanError: If another model has its name.
+    """
+    if not tuned_model_store.model_folder(ws, tune.name).exists():
         return None
     model = tuned_model_store.read_model(ws, tune.name)
     if {**model.settings, "name": ""} != {**tune.model_dump(mode="json"), "name": ""}:
         raise GlanError(
-            f"There is already a model {quoted(tune.name)} that was trained otherwise: choose another name for the study, or remove it."
+            f"Model {quoted(tune.name)} already exists with other settings. Choose another name for the study, or remove the model."
         )
     return model
 
 
-def _see_through(ws: Workspace, settings: Settings, title: str, progress: Progress) -> None:
-    """Have a run of its own carry out an order, and wait for its end; one that was begun before is taken up again.
+def _complete_run(ws: Workspace, settings: FinetuneSettings | PairwiseJudgeSettings, title: str, progress: Progress) -> None:
+    """Start a run, or resume an unfinished one with the same settings, and wait for its end.
 
-    When the study is paused or cancelled, so is that run. GlanError when it fails.
+    The run is paused or canceled with the study.
+
+    Raises:
+        GlanError: If the run fails.
     """
-    run_id = _begun(ws, settings)
+    run_id = _unfinished_run(ws, settings)
     if run_id is None:
         run_id = launcher.start(ws, settings.kind, title, settings)
     elif state_of(get(ws, run_id)) not in LIVE:
         launcher.resume(ws, run_id)
     while (state := state_of(get(ws, run_id))) in LIVE:
         if progress.wish:
-            with suppress(GlanError):  # it has just ended
+            with suppress(GlanError):  # the run has just ended
                 (launcher.pause if progress.wish == PAUSED else launcher.cancel)(ws, run_id)
             raise Stopped(progress.wish)
         time.sleep(LOOK_SECONDS)
@@ -207,18 +252,18 @@ def _see_through(ws: Workspace, settings: Settings, title: str, progress: Progre
         raise GlanError(f"Run {run_id} of the study is {state}: {get(ws, run_id).message or 'see its page'}")
 
 
-def _begun(ws: Workspace, settings: Settings) -> int | None:
-    """The newest run with this very order that did not come to its end."""
+def _unfinished_run(ws: Workspace, settings: FinetuneSettings | PairwiseJudgeSettings) -> int | None:
+    """Return the newest unfinished run with the same settings, or None."""
     params = settings.model_dump(mode="json")
     same = (run for run in run_rows.runs(ws.db, MOST_RUNS) if run.kind == settings.kind and run.params == params)
     return next((run.id for run in same if state_of(run) != "finished"), None)
 
 
-def _said(settings: ScalingSettings, found: Sequence[Point]) -> str:
+def _summary(settings: ScalingSettings, found: Sequence[Point]) -> str:
     first, last = found[0], found[-1]
     parts = [f"{settings.name}: {plural(len(found), 'model')} on {number(first.rows)} to {number(last.rows)} rows"]
     if first.loss is not None and last.loss is not None:
-        parts.append(f"held-out loss {first.loss:.3f} to {last.loss:.3f}")
+        parts.append(f"validation loss {first.loss:.3f} to {last.loss:.3f}")
     if first.difference is not None and last.difference is not None:
         parts.append(f"score difference {first.difference:+.2f} to {last.difference:+.2f}")
     return "; ".join(parts) + "."

@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, field_validator
 
 from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import MAX_SLUG, slug
-from glan_core.models.model_specs import SCRIPTED, title_of
+from glan_core.models.model_specs import SCRIPTED, model_title
 from glan_core.settings import Settings
 from glan_core.teachers.contract import DecodingParams
 
@@ -91,7 +91,7 @@ class PairwiseJudgeSettings(TeacherSettings):
         spec = {"answer_ours": self.ours, "answer_other": self.other}.get(stage)
         if spec is None:
             return super().teacher_of(stage)
-        return spec.partition("@http")[0] if spec.startswith("openai:") or spec == SCRIPTED else f"local:{title_of(spec)}"
+        return spec.partition("@http")[0] if spec.startswith("openai:") or spec == SCRIPTED else f"local:{model_title(spec)}"
 
     def decoding_of(self, stage: str) -> DecodingParams:
         """Decoding parameters of a stage."""

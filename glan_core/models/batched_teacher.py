@@ -5,7 +5,7 @@ and the least recently used weights are evicted if memory is short.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class BatchedTeacher:
             self._pump = asyncio.create_task(self._answer_waiting())
         return await future
 
-    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncIterator[str | Reply]:
+    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Yield the reply as a single piece; see `Teacher`."""
         reply = await self.reply(messages, decoding)
         yield reply.text

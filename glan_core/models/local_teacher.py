@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -113,7 +113,7 @@ class LocalTeacher:
         length = len(ids) if length is None else length
         return Reply(tokenizer.decode(ids[:length], skip_special_tokens=True), finish, tokens_in, length)
 
-    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncIterator[str | Reply]:
+    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Yield the pieces of the reply, then the reply; see `Teacher`. Streams run one after another, like batches."""
         from transformers import TextIteratorStreamer
 

@@ -1,4 +1,4 @@
-"""A match before it begins: the names of an order looked up, the questions that are asked, and the ids of all its calls."""
+"""Match setup: the resolved models, questions and call IDs of a pairwise match."""
 
 import hashlib
 from collections import Counter
@@ -15,13 +15,13 @@ from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace
 
 OURS, OTHER, VERDICT = "answer_ours", "answer_other", "verdict"
-CUT = " […]"  # stands where an answer was cut at its limit, for judges and readers
+CUT = " […]"  # marks an answer truncated at its limit, for judges and readers
 NOTHING = "(no words at all)"
 
 
 @dataclass(frozen=True)
 class MatchSetup:
-    """An order with its names looked up: the test, those of its items that are asked, who answers."""
+    """The settings of a match with its test, selected items and models resolved."""
 
     settings: PairwiseJudgeSettings
     test: GlanTest
@@ -31,7 +31,7 @@ class MatchSetup:
 
     @cached_property
     def id(self) -> str:
-        """The match: the same for the same test, answers, judge and wording, so that a second run goes on with the first."""
+        """ID of the match: the same for the same test, answers, judge and prompt, so that a second run resumes the first."""
         settings = self.settings
         decoding = settings.decoding_of(VERDICT)
         parts = (self.test.hash, self.ours.key, self.other.key, settings.teacher_of(VERDICT), settings.base_url, prompt("compare").version,
@@ -39,35 +39,42 @@ class MatchSetup:
         return f"mat-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
     def answer_work(self, who: AnswerSource, item_id: str) -> str:
-        """The id of the call for an answer."""
+        """Return the ID of the call for an answer."""
         return derive("tan", f"{self.test.hash}/{who.key}", item_id)
 
-    def verdict_work(self, item_id: str, swapped: bool) -> str:
-        """The id of the call for a verdict."""
-        return verdict_work(self.id, item_id, swapped)
+    def verdict_work(self, item_id: str, *, swapped: bool) -> str:
+        """Return the ID of the call for a verdict."""
+        return verdict_work(self.id, item_id, swapped=swapped)
 
 
-def verdict_work(match: str, item_id: str, swapped: bool) -> str:
-    """The id of the call for a verdict of a match."""
+def verdict_work(match: str, item_id: str, *, swapped: bool) -> str:
+    """Return the ID of the call for a verdict of a match; `swapped` if the other answer is shown first."""
     return derive("vrd", match, f"{item_id}/{int(swapped)}")
 
 
 def match_setup(ws: Workspace, settings: PairwiseJudgeSettings) -> MatchSetup:
-    """What an order names; GlanError when there is no such test, model or discipline, or the references are missing."""
+    """Resolve the settings of a match.
+
+    Raises:
+        GlanError: If the test, a model or a discipline does not exist, or reference answers are missing.
+    """
     test = read_test(ws, settings.test)
     tree = tree_editing.tree(ws)
     wanted = None
     if settings.disciplines is not None:
         wanted = {below for id in settings.disciplines for below in hierarchy.disciplines_under(tree, id)}
-    items, counts = [], Counter()
+    items: list[GlanTestItem] = []
+    counts: Counter[str] = Counter()
     for item in read_items(ws, settings.test):
         part = item.discipline or item.skill
         if (wanted is None or item.discipline in wanted) and (settings.questions is None or counts[part] < settings.questions):
             counts[part] += 1
             items.append(item)
     if not items:
-        raise GlanError(f"The test {test.name} has no questions of these disciplines.")
+        raise GlanError(f"Test {test.name} has no questions for these disciplines.")
     if REFERENCE in (settings.ours, settings.other) and not any(item.reference for item in items):
-        raise GlanError(f"The test {test.name} has no reference answers: choose another model to compare with.")
-    who = (answer_source(ws, spec, settings.temperature, settings.answer_tokens) for spec in (settings.ours, settings.other))
-    return MatchSetup(settings, test, tuple(items), *who)
+        raise GlanError(f"Test {test.name} has no reference answers. Choose another model to compare with.")
+    ours, other = (
+        answer_source(ws, spec, settings.temperature, settings.answer_tokens) for spec in (settings.ours, settings.other)
+    )
+    return MatchSetup(settings, test, tuple(items), ours, other)

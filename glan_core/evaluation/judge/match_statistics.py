@@ -1,7 +1,7 @@
-"""What a match came to: the difference of the mean scores with its interval, wins and ties, and all that could not be judged.
+"""Match statistics: mean score difference with confidence interval, wins and ties, and missing answers and verdicts.
 
-The paper's metric is avg_score(ours) - avg_score(other), both orders taken together. A question counts once both of its verdicts
-are there: with one alone, the favour that judges do to the first answer would not cancel out.
+The metric of the paper is avg_score(ours) - avg_score(other), averaged over both orders. A question counts only if both of its
+verdicts exist; with one alone, the position bias of judges would not cancel out.
 """
 
 from collections import Counter
@@ -25,15 +25,27 @@ from glan_core.workspace.match_rows import ASPECTS, Match
 PLACES = ("item", "discipline", "name", "field", "group", "subject", "level", "strategy", "skill", "question")
 SCORED = ("ours_1", "other_1", "ours_2", "other_2")
 RESAMPLES, SHUFFLES, SEED = 2000, 5000, 0
-MOST_REFUSAL = 600  # characters, of a reply that a refusal is looked for in, as in `replies.check_whole`
-TRUSTED = 10  # questions, from which a difference gets an interval
+MOST_REFUSAL = 600  # characters; longer replies are not considered refusals, as in `reply_parsing.check_whole`
+TRUSTED = 10  # minimum number of questions for a confidence interval
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of some questions: how many there are, how many were judged in both orders, the mean scores, their difference with the ends
-    of its 95 % bootstrap interval (percentiles of resampled questions; None below 10 of them), how many ours won, lost or tied
-    by the mean of both orders, and the share of those judged where the two orders prefer differently."""
+    """Result of a match, or of a subset of its questions.
+
+    Attributes:
+        questions: Questions asked.
+        judged: Questions judged in both orders.
+        ours: Mean score of our model.
+        other: Mean score of the other model.
+        difference: Mean score difference.
+        low: Lower bound of its 95% bootstrap interval, None below 10 questions.
+        high: Upper bound of its 95% bootstrap interval, None below 10 questions.
+        wins: Questions our model won, by the mean of both orders.
+        losses: Questions our model lost.
+        ties: Ties.
+        disagreement: Share of judged questions on which the two orders prefer different models.
+    """
 
     questions: int
     judged: int
@@ -50,8 +62,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What of a match is not there, by cause: answers of each side that no reply came for, verdicts that could not be read, were
-    refused or were not asked for yet. `refusals`, `empty` and `cut` are answers that are there and are judged."""
+    """What is missing from a match, by cause.
+
+    Attributes:
+        answers: Missing answers of each side by cause.
+        verdicts: Missing verdicts by cause.
+        refusals: Answers that are refusals; they are judged.
+        empty: Empty answers; they are judged.
+        cut: Truncated answers; they are judged.
+    """
 
     answers: dict[str, Counter]
     verdicts: Counter
@@ -61,9 +80,15 @@ class Missing:
 
 
 def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
-    """A row for every question of a match's test that was asked: its place (discipline, name, field, group, subject, level,
-    strategy, skill), the scores of both orders (ours_1, other_1: our answer first; ours_2, other_2: the other's first), and
-    `difference`, the mean over both (NaN while one is missing). GlanError when the test is gone."""
+    """Return one row per question that was asked.
+
+    Returns:
+        Columns for the item (`PLACES`), the scores of both orders (`ours_1`, `other_1`: our answer first; `ours_2`,
+        `other_2`: the other answer first), `difference` (mean over both orders, NaN if one is missing) and `agree`.
+
+    Raises:
+        GlanError: If the test no longer exists.
+    """
     items = asked_items(ws, match)
     found: dict[tuple[str, bool], match_rows.Verdict] = {(v.item, v.swapped): v for v in match_rows.verdicts(ws.db, match.id)}
     rows = []
@@ -83,10 +108,10 @@ def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
 
 
 def asked_items(ws: Workspace, match: Match) -> list[GlanTestItem]:
-    """The items of a match's test that were asked so far: those that any side answered, or that were judged."""
+    """Return the items of a match's test asked so far: answered by either side, judged, or failed."""
     test = read_test(ws, match.test_name)
     if test.hash != match.test:
-        raise GlanError(f"The test {match.test_name} is another one now: this match was about one that is gone.")
+        raise GlanError(f"Test {match.test_name} is not the one this match was about, which no longer exists.")
     items, asked = read_items(ws, match.test_name), {item for item, _ in match_rows.judged(ws.db, match.id)}
     for key in {match.ours_key, match.other_key} - {REFERENCE}:
         asked |= match_rows.answered(ws.db, match.test, key)
@@ -99,13 +124,13 @@ def asked_items(ws: Workspace, match: Match) -> list[GlanTestItem]:
 
 
 def outcome(frame: pd.DataFrame) -> Outcome:
-    """What the questions of an `item_frame`, or a part of one, came to."""
+    """Return the result for the questions of an `item_frame` or a subset of it."""
     judged = frame[frame["difference"].notna()]
     number = len(judged)
     if not number:
         return Outcome(len(frame), 0, None, None, None, None, None, 0, 0, 0, None)
     difference = judged["difference"].to_numpy(float)
-    low, high = interval(difference) if number >= TRUSTED else (None, None)
+    low, high = bootstrap_interval(difference) if number >= TRUSTED else (None, None)
     ours, other = (float(judged[[f"{side}_1", f"{side}_2"]].to_numpy(float).mean()) for side in ("ours", "other"))
     return Outcome(
         len(frame), number, ours, other, float(difference.mean()), low, high, int((difference > 0).sum()),
@@ -113,19 +138,21 @@ def outcome(frame: pd.DataFrame) -> Outcome:
     )  # fmt: skip
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a mean (Efron 1979, percentile method), the same every time."""
+def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95% bootstrap interval of a mean (percentile method, fixed seed).
+
+    Source: Efron, 1979.
+    """
     rng = np.random.default_rng(SEED)
     means = np.empty(RESAMPLES)
-    for start in range(0, RESAMPLES, 200):  # so that memory stays flat
+    for start in range(0, RESAMPLES, 200):  # in blocks, for flat memory use
         means[start : start + 200] = values[rng.integers(len(values), size=(200, len(values)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def rank_correlation(x: pd.Series, y: pd.Series) -> tuple[float, float]:
-    """Spearman's rank correlation of two columns, and how often chance alone gives one as far from 0 (a permutation test of 5,000
-    shuffles, the same every time)."""
+    """Return Spearman's rank correlation and its two-sided p-value from a permutation test (5,000 shuffles, fixed seed)."""
     first, second = (column.rank().to_numpy(float) for column in (x, y))
     first, second = first - first.mean(), second - second.mean()
     scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
@@ -135,45 +162,48 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> tuple[float, float]:
     return found, float((1 + (np.abs(shuffled) >= abs(found) - 1e-12).sum()) / (SHUFFLES + 1))
 
 
-def by(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The outcome of every value of a column, a row each under the names of `Outcome`, the most questions first."""
+def outcomes_by(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the outcome for every value of a column, with the fields of `Outcome` as columns, most questions first."""
     rows = [{column: value} | _row(outcome(part)) for value, part in frame.groupby(column, sort=False) if value != ""]
     names = [column, *Outcome.__dataclass_fields__]
     return pd.DataFrame(rows, columns=names).sort_values(["questions", column], ascending=[False, True], ignore_index=True)
 
 
-def by_aspect(ws: Workspace, match: Match) -> dict[str, tuple[float, float]]:
-    """The mean scores of both sides by aspect, of the verdicts that give them."""
+def scores_by_aspect(ws: Workspace, match: Match) -> dict[str, tuple[float, float]]:
+    """Return the mean scores of both sides by aspect, over the verdicts that contain them."""
     sums: dict[str, list[tuple[float, float]]] = {name: [] for name in ASPECTS}
     for verdict in match_rows.verdicts(ws.db, match.id):
         for name, pair in verdict.aspects.items():
-            sums[name].append(tuple(pair))
-    return {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in sums.items() if pairs}
+            sums[name].append((float(pair[0]), float(pair[1])))
+    means = {name: np.mean(pairs, axis=0) for name, pairs in sums.items() if pairs}
+    return {name: (float(ours), float(other)) for name, (ours, other) in means.items()}
 
 
 def missing(ws: Workspace, match: Match, frame: pd.DataFrame) -> Missing:
-    """What could not be asked, answered or read, of the questions of an `item_frame`."""
+    """Return what could not be asked, answered or parsed, for the questions of an `item_frame`."""
     ids = frame["item"].tolist()
     texts = {stage: {} if key == REFERENCE else match_rows.answers(ws.db, match.test, key)
              for stage, key in ((OURS, match.ours_key), (OTHER, match.other_key))}  # fmt: skip
     lost = {stage: _lost(ws, match, stage, key, ids, texts[stage])
             for stage, key in ((OURS, match.ours_key), (OTHER, match.other_key))}  # fmt: skip
     there = match_rows.judged(ws.db, match.id)
-    open_ones = {verdict_work(match.id, id, swapped) for id in ids for swapped in (False, True) if (id, swapped) not in there}
+    open_ones = {
+        verdict_work(match.id, id, swapped=swapped) for id in ids for swapped in (False, True) if (id, swapped) not in there
+    }
     faults = match_rows.failed(ws.db, VERDICT, list(open_ones))
     verdicts = Counter(cause for cause, _, _ in faults.values())
     if waiting := len(open_ones) - len(faults):
         verdicts["not judged"] = waiting
-    told = {stage: list(found.values()) for stage, found in texts.items()}
+    found = {stage: list(answers.values()) for stage, answers in texts.items()}
     return Missing(
-        lost, verdicts, {stage: sum(map(refuses, found)) for stage, found in told.items()},
-        {stage: sum(not text.strip() for text in found) for stage, found in told.items()},
-        {stage: sum(text.endswith(CUT) for text in found) for stage, found in told.items()},
+        lost, verdicts, {stage: sum(map(is_refusal, answers)) for stage, answers in found.items()},
+        {stage: sum(not text.strip() for text in answers) for stage, answers in found.items()},
+        {stage: sum(text.endswith(CUT) for text in answers) for stage, answers in found.items()},
     )  # fmt: skip
 
 
-def refuses(answer: str) -> bool:
-    """Whether an answer is a refusal, by its words."""
+def is_refusal(answer: str) -> bool:
+    """Return whether an answer is a refusal, by its wording."""
     return len(answer) < MOST_REFUSAL and bool(REFUSAL.match(answer.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")))
 
 
@@ -188,32 +218,36 @@ def _row(of: Outcome) -> dict:
     return {name: getattr(of, name) for name in Outcome.__dataclass_fields__}
 
 
-def said(ws: Workspace, match_id: str) -> str:
-    """What a match came to, in a sentence."""
+def match_summary(ws: Workspace, match_id: str) -> str:
+    """Return the result of a match as a sentence."""
     match = match_rows.match(ws.db, match_id)
+    if match is None:
+        raise GlanError(f"Match {match_id} does not exist.")
     frame = item_frame(ws, match)
     found, gaps = outcome(frame), missing(ws, match, frame)
     if found.difference is None:
-        return f"Nothing could be judged: {gap_words(gaps) or 'no question was asked'}."
+        return f"Nothing could be judged: {describe_missing(gaps) or 'no question was asked'}."
     between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
     return (
-        f"{title(match.ours)} scored {found.difference:+.2f}{between} beside {title(match.other)} on {plural(found.judged, 'question')}: "
-        f"{found.wins} won, {found.ties} tied, {found.losses} lost; the two orders disagreed on {found.disagreement:.0%}."
-        + (f" {gap_words(gaps).capitalize()}." if gap_words(gaps) else "")
+        f"{title(match.ours)} scored {found.difference:+.2f}{between} against {title(match.other)} on "
+        f"{plural(found.judged, 'question')}: {found.wins} won, {found.ties} tied, {found.losses} lost; "
+        f"the two orders disagreed on {found.disagreement:.0%}."
+        + (f" {describe_missing(gaps).capitalize()}." if describe_missing(gaps) else "")
     )
 
 
 CAUSES = {
-    "malformed": ("could not be read", "could not be read"), "refused": ("was refused", "were refused"),
-    "cut": ("was cut off", "were cut off"), "empty": ("was empty", "were empty"), "no reply": ("never came", "never came"),
-    "reasoning only": ("held only reasoning", "held only reasoning"), "not judged": ("is still to come", "are still to come"),
+    "malformed": ("could not be parsed", "could not be parsed"), "refused": ("was refused", "were refused"),
+    "cut": ("was truncated", "were truncated"), "empty": ("was empty", "were empty"),
+    "no reply": ("is missing (no reply)", "are missing (no reply)"),
+    "reasoning only": ("contained only reasoning", "contained only reasoning"), "not judged": ("is pending", "are pending"),
 }  # fmt: skip
 
 
-def gap_words(gaps: Missing) -> str:
-    """'3 verdicts could not be read, 2 answers of ours got no reply'; '' where nothing is missing."""
+def describe_missing(gaps: Missing) -> str:
+    """Return a phrase such as '3 verdicts could not be parsed, 2 answers of ours are missing (no reply)'; '' if none."""
     parts = [f"{plural(number, 'verdict')} {_cause(cause, number)}" for cause, number in gaps.verdicts.items()]
-    for stage, who in ((OURS, "ours"), (OTHER, "the other")):
+    for stage, who in ((OURS, "ours"), (OTHER, "the other model")):
         parts += [
             f"{plural(number, 'answer')} of {who} {_cause(cause, number)}" for cause, number in gaps.answers[stage].items()
         ]
