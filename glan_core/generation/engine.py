@@ -341,7 +341,7 @@ class Engine:
         self.queue.failed(work)
 
     def _retry(self, work: Work, seconds: float) -> None:
-        """Retry a task after a delay; it does not count as in flight meanwhile."""
+        """Retry a task after a delay, during which it does not count as in flight."""
         self._delayed += 1
 
         def enqueue() -> None:

@@ -38,7 +38,7 @@ class GenerationQueue:
     """Work queue: subject lists > subjects > (settle) > syllabi > sessions > questions > answers.
 
     The subjects of a discipline are merged (settled) after all its queries of this run are done or have failed, so that the result
-    does not depend on the order of replies. No other stage waits for a whole stage.
+    does not depend on the order of replies. All other stages overlap.
     """
 
     def __init__(self, ws: Workspace, settings: GenerationSettings) -> None:

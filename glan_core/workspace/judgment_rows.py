@@ -34,9 +34,9 @@ class Judgment:
     teacher: str
 
 
-def put_judgment(db: apsw.Connection, judgement: Judgment) -> None:
+def put_judgment(db: apsw.Connection, judgment: Judgment) -> None:
     """Store or replace a judgment."""
-    j = judgement
+    j = judgment
     values = (j.seq, j.correct, j.clear, j.self_contained, j.difficulty, j.comment, j.teacher)
     db.execute("INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 

@@ -44,7 +44,7 @@ def glan(capsys):
 @pytest.fixture
 def starter(tmp_path):
     """A workspace with the starter taxonomy and nothing else."""
-    return demo_workspace.create(tmp_path / "starter")
+    return demo_workspace.create_workspace(tmp_path / "starter")
 
 
 def test_init_makes_a_workspace_that_every_reporting_command_reads(glan, tmp_path):
@@ -128,17 +128,17 @@ def test_show_says_what_was_changed_and_what_the_teacher_had_written(glan, start
         (["generate", "{ws}", "--disciplines", "music", "--subject-queries", "0"], "subject queries"),
         (["generate", "{ws}", "--disciplines", "music", "--teacher", "gpt-4o"], "is not a valid teacher"),
         (["generate", "{ws}", "--disciplines", "music", "--teacher", "openai:gpt-4o"], "OPENAI_API_KEY"),
-        (["generate", "{ws}", "--disciplines", "music", "--base-url", "localhost"], "no address"),
-        (["generate", "{ws}", "--disciplines", "music", "--base-url", "http://me:secret@host/v1"], "keys belong in"),
-        (["plan", "{ws}", "--disciplines", "music", "--teacher", "openai:mystery", "--budget-usd", "1"], "not known"),
-        (["plan", "{ws}", "--disciplines", "music", "--price", "cheap"], "no price"),
+        (["generate", "{ws}", "--disciplines", "music", "--base-url", "localhost"], "is not a valid URL"),
+        (["generate", "{ws}", "--disciplines", "music", "--base-url", "http://me:secret@host/v1"], "Set the key in OPENAI_API_KEY"),
+        (["plan", "{ws}", "--disciplines", "music", "--teacher", "openai:mystery", "--budget-usd", "1"], "is unknown"),
+        (["plan", "{ws}", "--disciplines", "music", "--price", "cheap"], "is not a valid price"),
         (["plan", "{ws}", "--disciplines", "music", "--stage", "question"], "STAGE:KEY=VALUE"),
         (["plan", "{ws}", "--disciplines", "music", "--stage", "sing:temperature=1"], "Unknown stage"),
         (["plan", "{ws}", "--disciplines", "music", "--stage", "question:heat=1"], "heat"),
         (["status", "{ws}/nowhere"], "glan init"),
         (["init", "{ws}"], "already contains a workspace"),
         (["show", "{ws}", "qst-0"], "qst-0"),
-        (["runs", "{ws}", "show", "7"], "no run 7"),
+        (["runs", "{ws}", "show", "7"], "Run 7 does not exist"),
         (["runs", "{ws}", "pause"], "Give the ID of the run"),
         (["export", "{ws}", "--out", "{ws}/../pairs.jsonl"], "no pairs"),
         (["export", "{ws}", "--out", "{ws}/no/such/folder.jsonl"], "parent folder does not exist"),
@@ -288,19 +288,19 @@ def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 9
     assert find_workspaces(tmp_path) == [] and list(folder.iterdir())
     monkeypatch.setattr(demo_workspace, "_fill", lambda ws: None)
-    assert demo_workspace.create(folder, demo=True).metadata("name") == "Demo"
+    assert demo_workspace.create_workspace(folder, demo=True).metadata("name") == "Demo"
     assert find_workspaces(tmp_path) == [folder] and not (folder / UNFINISHED).exists()
 
 
 def test_a_demo_that_cannot_be_made_leaves_nothing_behind_and_two_makers_do_not_meet(tmp_path, monkeypatch):
     def fail(ws):
         with pytest.raises(GlanError, match="another process"):
-            demo_workspace.create(tmp_path / "demo")
+            demo_workspace.create_workspace(tmp_path / "demo")
         raise GlanError("no")
 
     monkeypatch.setattr(demo_workspace, "_fill", fail)
     with pytest.raises(GlanError, match=r"^no$"):
-        demo_workspace.create(tmp_path / "demo", demo=True)
+        demo_workspace.create_workspace(tmp_path / "demo", demo=True)
     assert not (tmp_path / "demo").exists()
 
 
@@ -378,7 +378,7 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
     assert checks["SQLite"]["ok"] and "tiny" in checks["Endpoint"]["text"] and checks["Endpoint"]["ok"]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-key-123456")
     code, out, _ = glan("doctor", "--base-url", url)
-    assert code == 1 and "rejected the API key" in out and "sk-wrong" not in out
+    assert code == 1 and "rejects the key" in out and "sk-wrong" not in out
     server.shutdown()
     server.server_close()
     assert "cannot be reached" in glan("doctor", "--base-url", url)[1]

@@ -129,7 +129,7 @@ def test_the_command_line_says_the_price_before_and_how_it_ended(filled, capsys)
     assert main(["judge", folder, "--sample", "3"]) == 0
     assert "3 calls stored" in capsys.readouterr().out and len(judged(filled)) == 3
     assert main(["judge", folder, "--least-correct", "9"]) == 2
-    assert "least correct" in capsys.readouterr().err
+    assert "min correct" in capsys.readouterr().err
 
 
 def test_nothing_left_to_judge_costs_nothing_with_a_judge_of_unknown_price(filled, capsys):

@@ -126,7 +126,7 @@ def test_a_run_pauses_goes_on_is_cancelled_and_goes_on_to_its_end(ws, served_ord
     assert ended(ws, run_id).state == "finished"
     assert number(ws, "SELECT count(*) FROM answers") == 6 * 60
     assert calls(ws) == number(ws, "SELECT count(DISTINCT work_id || stage) FROM calls")
-    with pytest.raises(GlanError, match="nothing left of it"):
+    with pytest.raises(GlanError, match="cannot be resumed"):
         runs.resume(ws, run_id)
 
 
