@@ -95,22 +95,22 @@ def test_names_are_checked_and_near_duplicates_shown_with_their_place(demo_ws, a
     shown.app.selectbox(key="adding_place").set_value("physical-sciences")
     shown.app.text_input(key="adding_name").set_value("physics").run()
     assert dialog_says(shown.press("Generate preview"), "is used twice under the same parent")
-    assert preview.waiting(demo_ws) == []
+    assert preview.pending(demo_ws) == []
 
 
 def test_what_is_thrown_away_leaves_nothing_but_its_accounts(demo_ws, at_once):
     before = content(demo_ws)
     shown = described().press("Generate preview").press("Discard")
     assert dialog_says(shown, "1 Describe") and shown.app.text_input(key="adding_name").value == "Virology"
-    assert content(demo_ws) == before and preview.waiting(demo_ws) == []
+    assert content(demo_ws) == before and preview.pending(demo_ws) == []
     assert "Discarded" in run_rows.runs(demo_ws.db)[0].message
 
 
 def test_another_try_replaces_the_preview(demo_ws, at_once):
     shown = described().press("Generate preview")
-    first = preview.waiting(demo_ws)[0].begun_at
+    first = preview.pending(demo_ws)[0].begun_at
     shown.press("Regenerate · 10 calls · free")
-    assert dialog_says(shown, "Question 3") and [waiting.begun_at > first for waiting in preview.waiting(demo_ws)] == [True]
+    assert dialog_says(shown, "Question 3") and [waiting.begun_at > first for waiting in preview.pending(demo_ws)] == [True]
 
 
 def test_an_empty_discipline_in_focus_is_offered_and_gets_no_second_node(demo_ws, at_once):
@@ -187,7 +187,7 @@ def test_without_a_key_nothing_is_begun(demo_ws, at_once):
     assert next(label for label in shown.labels() if label.startswith("Generate")).startswith(
         "Generate preview · 10 calls · about "
     )
-    assert dialog_says(shown.press("Generate preview"), "OPENAI_API_KEY is not set") and preview.waiting(demo_ws) == []
+    assert dialog_says(shown.press("Generate preview"), "OPENAI_API_KEY is not set") and preview.pending(demo_ws) == []
 
 
 def test_a_key_typed_in_the_dialog_is_the_sessions_and_stands_beside_that_of_the_page(demo_ws, monkeypatch):
@@ -241,7 +241,7 @@ def test_what_was_begun_in_one_workspace_is_not_shown_in_another(demo_ws, starte
     shown = described(workspace="demo").press("Generate preview")
     assert "Accept" in shown.labels()
     next(box for box in shown.app.selectbox if box.label == "Workspace").set_value("starter").run()
-    assert dialog_says(shown, "1 Describe") and "Accept" not in shown.labels() and preview.waiting(starter_ws) == []
+    assert dialog_says(shown, "1 Describe") and "Accept" not in shown.labels() and preview.pending(starter_ws) == []
 
 
 def test_a_running_preview_takes_its_time_and_the_page_follows(demo_ws):

@@ -113,7 +113,7 @@ def test_filters_are_tried_before_anything_is_tagged(demo_ws, pairs):
 
 def test_the_filters_that_are_on_are_applied_with_their_settings(demo_ws, started):
     shown = view("Filters")
-    next(toggle for toggle in shown.app.toggle if toggle.label == "Loops").set_value(False)
+    next(toggle for toggle in shown.app.toggle if toggle.label == "Repetition loops").set_value(False)
     next(field for field in shown.app.number_input if "per answer" in field.label).set_value(7)
     next(field for field in shown.app.selectbox if field.label == "Language").select("de").run()
     shown.press("Apply 7 filters to 96 pairs")
@@ -240,7 +240,7 @@ def _benchmark(folder, name: str = "sums_test.jsonl") -> dict:
 def test_benchmarks_are_chosen_by_name_or_path_and_checked(demo_ws, started, tmp_path):
     shown = view("Benchmarks")
     [chosen] = shown.app.multiselect
-    assert any(option.startswith("GSM8K · word problems") for option in chosen.options)
+    assert any(option.startswith("GSM8K · grade school math word problems") for option in chosen.options)
     chosen.set_value(["gsm8k", str(tmp_path / "own.csv")]).run()
     field = next(field for field in shown.app.text_input if field.label == "Question column" and "detected" in field.placeholder
                  and field.key.startswith("run_"))  # fmt: skip

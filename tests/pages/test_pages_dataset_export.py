@@ -18,8 +18,7 @@ from glan_core.runs import launcher
 from glan_core.workspace import homework_rows, judgment_rows, run_rows, tag_rows
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
-from pages.components.dataset import export_form, row_choice
-from pages.components.diversity import selection_panel
+from pages.components.dataset import row_choice
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -79,7 +78,7 @@ def test_a_snapshot_is_taken_of_what_was_counted_and_told_in_words(tagged):
     [one] = snapshot_store.list_snapshots(tagged)
     assert (one.name, one.number, one.split, one.include) == ("first", 95, "syllabus", ("duplicate",))
     assert shown.table("hash")[["name", "pairs"]].values.tolist() == [["first", 95]]
-    for words in ("1 rejected", "near-duplicates", "not run", "scripted (95)", one.hash, "3 of 126 disciplines"):
+    for words in ("1 rejected", "Included anyway", "not run", "scripted (95)", one.hash, "3 of 126 disciplines"):
         assert words in shown.said, words
 
 
@@ -88,7 +87,7 @@ def test_the_focus_limits_a_snapshot_and_says_so(tagged):
     assert "Only pairs of Music" in shown.said
     shown.press("Create snapshot (16 pairs)")
     [one] = snapshot_store.list_snapshots(tagged)
-    assert one.number == 16 and list(one.disciplines) == ["music"] and ":gray[Only of] Music" in shown.said
+    assert one.number == 16 and list(one.disciplines) == ["music"] and ":gray[Disciplines] Music" in shown.said
 
 
 def test_a_snapshot_is_verified_taken_away_and_removed(tagged):
@@ -129,7 +128,7 @@ def test_the_command_says_what_the_form_does(tagged, form):
     assert (args.out, args.form, args.dir) == (settings["path"], form, str(tagged.folder))
     assert RowSelection.model_validate(_selection(tagged, args)) == RowSelection.model_validate(settings["choice"])
     assert "Wrote 46 pairs to" in shown.said and (exports_folder(tagged) / f"demo-{form}").is_dir()
-    assert "is there already" in shown.said
+    assert "exists and will be replaced" in shown.said
 
 
 def test_every_format_shows_a_row_and_is_a_download(demo_ws):
@@ -143,7 +142,6 @@ def test_every_format_shows_a_row_and_is_a_download(demo_ws):
 
 def test_what_is_too_much_for_the_browser_goes_to_the_machine(demo_ws, monkeypatch):
     monkeypatch.setattr(row_choice, "MOST_DOWNLOADED", 50)
-    monkeypatch.setattr(export_form, "MOST_DOWNLOADED", 50)
     shown = exports()
     assert field(shown, "run_export_place").value == "path" and "Export 96 pairs" in shown.labels()
     choose(shown, "run_export_place", "download")
@@ -155,10 +153,10 @@ def test_what_is_too_much_for_the_browser_goes_to_the_machine(demo_ws, monkeypat
 
 def test_the_card_is_shown_before_it_is_written(tagged):
     shown = exports()
-    assert "Known limits" not in shown.said
+    assert "Known limitations" not in shown.said
     shown.app.session_state["card_open"] = True
     shown.app.run()
-    assert shown.fine and "Known limits" in shown.said and "Not checked: quality filters" in shown.said
+    assert shown.fine and "Known limitations" in shown.said and "Not checked: quality filters" in shown.said
     assert "93 instruction pairs" in shown.said and "pretty_name" in shown.said
 
 
@@ -172,7 +170,7 @@ def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo
     choose(shown, "run_export_license", "cc-by-4.0")
     assert "You are not logged in" not in shown.said and "--push ada/glan --license cc-by-4.0" in shown.said
     shown.press("Upload 96 pairs")
-    assert sent == [("ada/glan", True)] and "Sent 96 pairs to there" in shown.said
+    assert sent == [("ada/glan", True)] and "Uploaded 96 pair" in shown.said
     assert "hf_secret" not in shown.said and "hf_secret" not in str(run_rows.runs(demo_ws.db, 1)[0])
     choose(shown, "run_export_repo", "no name")
     assert "is written as owner/name" in shown.said and shown.fine
@@ -181,7 +179,7 @@ def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo
 def test_a_job_that_failed_says_why(demo_ws):
     shown = choose(choose(exports(), "run_export_place", "path"), "run_export_path", "/nowhere/at/all.jsonl")
     shown.press("Export 96 pairs")
-    assert shown.fine and "name a file in a folder that exists" in shown.said
+    assert shown.fine and "/nowhere/at/all.jsonl canno" in shown.said
 
 
 def test_who_may_not_write_can_still_look_and_download(demo_ws, monkeypatch):
@@ -209,7 +207,7 @@ def test_what_is_encircled_on_the_map_can_be_taken_away(tagged, monkeypatch):
     shown.app.session_state["map_area"] = ("cluster", 0)
     shown.app.run()
     assert shown.fine and "91 questions" in shown.said and download(shown).label == "Export 88"
-    monkeypatch.setattr(selection_panel, "MOST_DOWNLOADED", 10)
+    monkeypatch.setattr(row_choice, "MOST_DOWNLOADED", 10)
     shown.app.run()
     assert not shown.app.download_button
 

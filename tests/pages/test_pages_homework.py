@@ -62,8 +62,8 @@ def test_the_title_counts_what_the_table_shows_of_a_subject(demo_ws):
     pair = newest(demo_ws, 1, disciplines=("music",))[0]
     subject = curriculum_rows.syllabus(demo_ws.db, pair.question.syllabus_id).subject_id
     shown = Studio("homework", focus="music", subject=subject)
-    assert f"{len(shown.table('question'))} questions on " in shown.said
-    assert "in the whole discipline 16 answered pairs" in shown.said
+    assert f"{len(shown.table('question'))} questions from " in shown.said
+    assert "in the whole discipline: 16 pairs" in shown.said
 
 
 def test_filters_come_from_a_link_and_go_by_their_chips(demo_ws):

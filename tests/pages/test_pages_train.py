@@ -119,8 +119,8 @@ def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, 
     shown = Studio("train")
     before = metrics(shown)["Steps"]
     choose(
-        shown, run_train_name="My Student", run_train_demo_epochs=2.5, run_train_demo_learning_rate=0.00123456789, run_train_demo_batch=8,
-        run_train_demo_rows_at_once=4, run_train_demo_max_length=200, run_train_demo_evaluations=3, run_train_demo_seed=7,
+        shown, run_train_name="My Student", run_train_demo_epochs=2.5, run_train_demo_learning_rate=0.00123456789, run_train_demo_global_batch_size=8,
+        run_train_demo_per_device_batch_size=4, run_train_demo_max_length=200, run_train_demo_evaluations=3, run_train_demo_seed=7,
         run_train_demo_warmup=10.0, run_train_demo_schedule="linear", run_train_demo_precision="fp32", run_train_demo_patience=0,
         run_train_demo_packing=True, run_train_demo_best=False,
     )  # fmt: skip
@@ -161,7 +161,7 @@ def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(frozen, launch
     put_model(frozen, "taken")
     choose(shown, run_train_recipe="demo", run_train_name="taken")
     shown.press("Start training · ")
-    assert shown.fine and "There is already a model" in shown.said
+    assert shown.fine and "already exists" in shown.said
     choose(shown, run_train_demo_global_batch_size=3, run_train_demo_per_device_batch_size=2)
     assert shown.fine and "not a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
     assert not launched and not [run for run in run_rows.runs(frozen.db) if run.kind == "finetune"]
@@ -379,7 +379,7 @@ def test_a_model_is_renamed_and_stays_picked(frozen):
     put_model(frozen, "other")
     shown = Studio("models", model="student")
     choose(shown, new_name_student="Other").press("Rename")
-    assert "There is already a model" in shown.said and tuned_model_store.read_model(frozen, "student")
+    assert "already exists" in shown.said and tuned_model_store.read_model(frozen, "student")
     choose(shown, new_name_student="Pupil").press("Rename")
     assert shown.fine and {model.name for model in tuned_model_store.list_models(frozen)} == {"pupil", "other"}
     assert "pupil" in heads(shown)
@@ -420,7 +420,7 @@ def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch)
     choose(shown, export_license_student="cc-by-4.0").press("Export to folder")
     assert shown.fine and "# student" in Path(target, "README.md").read_text()
     choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Export to folder")
-    assert shown.fine and "can't be written" in shown.said
+    assert shown.fine and "cannot be written" in shown.said
     choose(shown, export_path_student=str(frozen.folder / "student")).press("Export to folder")
     assert shown.fine and "inside a workspace" in shown.said and not (frozen.folder / "student").exists()
     choose(shown, export_repo_student="no name")
@@ -438,7 +438,7 @@ def test_talking_to_a_model_asks_the_chat_for_it_and_for_its_base(frozen, monkey
     put_model(frozen, "student")
     gone = []
     monkeypatch.setattr("pages.components.shared.url_state.open_page", gone.append)
-    shown = Studio("models").press("Chat with model")
+    shown = Studio("models").press("Chat")
     assert gone == ["pages/chat.py"] and shown.app.session_state["chat_asked"] == ["tuned:student", "base:student"]
 
 

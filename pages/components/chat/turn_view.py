@@ -1,6 +1,7 @@
 """One turn of a chat: the prompt, the replies side by side, votes and actions."""
 
 import time
+from typing import Any
 
 import streamlit as st
 
@@ -105,13 +106,13 @@ def _edit(ws: Workspace, shown: TurnView) -> None:
         st.rerun()
 
 
-def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **values: object) -> None:
+def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **values: Any) -> None:
     """Send a prompt to the selected models and rerun the page; on an error, show it and keep the prompt."""
     key = teacher_form.environment().get("OPENAI_API_KEY", "")
     try:
         with st.spinner("Starting the model server …"):
             st.session_state.talk_chat = conversations.ask(
-                ws, conversation_id, page_state.settings(), prompt, key=key, **values
+                ws, conversation_id, page_state.settings(), conversations.Prompt(prompt, **values), key=key
             )
     except GlanError as error:
         st.session_state.talk_fault, st.session_state.talk_refill = error, prompt

@@ -8,7 +8,7 @@ import streamlit as st
 from glan_core.evaluation.benchmarks import readiness
 from glan_core.evaluation.benchmarks.command_line import benchmark_command
 from glan_core.evaluation.benchmarks.readiness import Readiness
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WORDS
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WAY_LABELS
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.formatting import plural
 from glan_core.models.model_specs import list_specs, model_title
@@ -33,7 +33,7 @@ def panel(ws: Workspace, *, busy: bool) -> None:
     left, right = page_frame.two_halves()
     with left:
         folder = st.session_state.get("run_bench_data", "").strip() or None
-        here = {one.benchmark.id: one for one in readiness.look(ws, folder)}
+        here = {one.benchmark.id: one for one in readiness.check_readiness(ws, folder)}
         values = _fields(ws, here)
         _start(ws, values, here, busy=busy)
     with right:
@@ -56,8 +56,8 @@ def _fields(ws: Workspace, here: dict[str, Readiness]) -> dict:
         placeholder="Select from the benchmarks on this machine",
     )  # fmt: skip
     ways = st.pills(
-        "Multiple-choice scoring", list(WORDS), selection_mode="multi", default=list(WORDS), key="run_bench_ways",
-        format_func=WORDS.get, help="Generated text: the answer is extracted from the output, as in the paper. Option probability: the "
+        "Multiple-choice scoring", list(WAY_LABELS), selection_mode="multi", default=list(WAY_LABELS), key="run_bench_ways",
+        format_func=WAY_LABELS.get, help="Generated text: the answer is extracted from the output, as in the paper. Option probability: the "
         "option with the highest log-likelihood counts, as is common for base models.",
     )  # fmt: skip
     with st.grid(2, gap="small", min_column_width=170):

@@ -5,8 +5,8 @@ from math import exp
 import pandas as pd
 import streamlit as st
 
-from glan_core.evaluation.benchmarks.item_store import Item, ItemPage, items_file, read_items
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
+from glan_core.evaluation.benchmarks.item_store import ScoredItem, ItemPage, items_file, read_items
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS
 from glan_core.evaluation.benchmarks.score_frames import part_title
 from glan_core.formatting import number, shorten
 from glan_core.models.model_specs import model_title
@@ -62,7 +62,7 @@ def _choice(runs: dict[tuple, Score]) -> Score:
         asked,
         key="bench_asked",
         width=280,
-        format_func=lambda key: f"{_title(key[0])}, {WORDS.get(key[1], key[1])}",
+        format_func=lambda key: f"{_title(key[0])}, {WAY_LABELS.get(key[1], key[1])}",
     )
     models = sorted({key[2] for key in runs if key[:2] == (benchmark, way)}, key=lambda model: not model.startswith("tuned:"))
     if st.session_state.get("bench_model") not in models:
@@ -113,7 +113,7 @@ def _list(page: ItemPage, key: str) -> int:
     return rows[0] if rows else 0
 
 
-def _detail(item: Item, score: Score) -> None:
+def _detail(item: ScoredItem, score: Score) -> None:
     """Draw an item verbatim."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge("correct" if item.right >= 1 else "wrong", color="green" if item.right >= 1 else "red")

@@ -7,7 +7,7 @@ import streamlit as st
 from glan_core.errors import GlanError
 from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks import score_frames
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS
 from glan_core.figures import benchmarks as pictures
 from glan_core.formatting import ago, number
 from glan_core.models.model_specs import list_specs, model_title
@@ -87,7 +87,7 @@ def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str], of_paper:
     for way in BENCHMARKS[chosen].ways:
         rows = score_frames.part_rows(frame, chosen, way)
         if len(rows):
-            st.markdown(f"**{BENCHMARKS[chosen].title}** {WORDS[way]}")
+            st.markdown(f"**{BENCHMARKS[chosen].title}** {WAY_LABELS[way]}")
             figure = pictures.scores_figure(rows, titles, style, of_paper)
             st.plotly_chart(figure, width="stretch", config=CHART, key=f"bench_{chosen}_{way}")
 
@@ -96,7 +96,7 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
     """Draw the scores as a table with one column per model."""
     shown = score_frames.whole_rows(frame) if chosen == EVERYTHING else _all_parts(frame, chosen)
     if chosen == EVERYTHING:  # the column is narrow
-        shown = shown.assign(row=[row.replace(WORDS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)])
+        shown = shown.assign(row=[row.replace(WAY_LABELS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)])
     wide = shown.pivot_table(index="row", columns="model", values="score", sort=False).reset_index()
     models = [model for model in titles if model in wide.columns]
     st.dataframe(

@@ -4,8 +4,8 @@ import streamlit as st
 
 from glan_core.dataset.benchmark_store import store_benchmark, stored_benchmarks
 from glan_core.errors import GlanError
-from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, label_of
-from glan_core.evaluation.contamination.probe_job import check
+from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, source_label
+from glan_core.evaluation.contamination.probe_job import check_probe
 from glan_core.evaluation.contamination.settings import ProbeFile, ProbeSettings
 from glan_core.formatting import plural
 from glan_core.models.model_specs import list_specs, model_title
@@ -51,7 +51,7 @@ def _key(name: str) -> str:
 
 
 def _hint(test: str | None) -> str:
-    return label_of(ProbeFile(source=test))[:60] if test else "name of the test split"
+    return source_label(ProbeFile(source=test))[:60] if test else "name of the test split"
 
 
 def _models(ws: Workspace) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def _begin(ws: Workspace, values: dict) -> None:
     try:
         settings = read_settings(ProbeSettings, values)
         with st.spinner("Checking files …"):
-            check(ws, settings)
+            check_probe(ws, settings)
     except GlanError as error:
         show_error(error)
         return

@@ -6,7 +6,7 @@ import streamlit as st
 
 from glan_core.dataset.glan_test_store import list_tests
 from glan_core.evaluation import published_results
-from glan_core.evaluation.leaderboard import board
+from glan_core.evaluation.leaderboard import leaderboard
 from glan_core.formatting import plural
 from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
@@ -42,7 +42,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 
 @st.cache_data(max_entries=10, show_spinner=False)
 def _board(_ws: Workspace, folder: str, state: tuple) -> pd.DataFrame:
-    return board(_ws)
+    return leaderboard(_ws)
 
 
 def _nothing(ws: Workspace, tree: nx.DiGraph) -> None:

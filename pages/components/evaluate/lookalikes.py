@@ -4,8 +4,8 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
-from glan_core.evaluation.contamination.benchmark_texts import is_local, label_of
-from glan_core.evaluation.contamination.lookalikes import file_of, plan_lookalikes
+from glan_core.evaluation.contamination.benchmark_texts import is_local, source_label
+from glan_core.evaluation.contamination.lookalikes import lookalikes_path, plan_lookalikes
 from glan_core.evaluation.contamination.settings import LookalikeSettings, ProbeFile
 from glan_core.formatting import duration, money, plural, short, span
 from glan_core.generation.plan import Plan
@@ -45,7 +45,7 @@ def panel(ws: Workspace, test: dict | None, *, busy: bool) -> None:
         "Budget (USD)", 0.01, None, None, key="run_alike_budget", placeholder="no limit", format="%.2f",
         help="Hard limit, including in-flight requests.",
     )  # fmt: skip
-    name = f"{label_of(ProbeFile(**test))[:40]}-lookalikes"
+    name = f"{source_label(ProbeFile(**test))[:40]}-lookalikes"
     try:
         settings = values and read_settings(
             LookalikeSettings, {**values, "name": name, "source": test, "number": int(number), "budget_usd": budget}
@@ -76,7 +76,7 @@ def _start(ws: Workspace, settings: LookalikeSettings, made: Plan) -> None:
     """Draw the plan and its start button; the file is then selected as look-alikes."""
     calls = made.calls[1]
     if not calls:
-        st.caption(f"All of these rows have a look-alike in {file_of(ws, settings.name).name}.")
+        st.caption(f"All of these rows have a look-alike in {lookalikes_path(ws, settings.name).name}.")
         return
     with st.grid(3, gap="small", min_column_width=90):
         st.metric("Calls", short(calls))
@@ -90,5 +90,5 @@ def _start(ws: Workspace, settings: LookalikeSettings, made: Plan) -> None:
             show_error(error)
         else:
             st.session_state.pop(PLANNED, None)
-            st.session_state.probe_added = ("alike", str(file_of(ws, settings.name)))
+            st.session_state.probe_added = ("alike", str(lookalikes_path(ws, settings.name)))
             st.rerun()

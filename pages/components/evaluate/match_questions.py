@@ -131,7 +131,7 @@ def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
             if verdict := found.get(swapped):
                 _verdict(verdict, settings)
             else:
-                work = verdict_work(match.id, item.id, swapped)
+                work = verdict_work(match.id, item.id, swapped=swapped)
                 failed = match_rows.failed(ws.db, VERDICT, [work]).get(work)
                 st.markdown(f"**{settings}** · no verdict")
                 st.caption(f"{escape(failed[1])}" if failed else "Not judged yet.")

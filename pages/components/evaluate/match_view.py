@@ -96,12 +96,12 @@ def item(ws: Workspace, match: Match, id: str) -> GlanTestItem:
 @st.cache_data(max_entries=60, show_spinner=False)
 def _parts(_frame: pd.DataFrame, state: tuple) -> pd.DataFrame:
     *_, column, disciplines = state
-    return match_statistics.by(_frame if disciplines is None else _frame[_frame["discipline"].isin(disciplines)], column)
+    return match_statistics.outcomes_by(_frame if disciplines is None else _frame[_frame["discipline"].isin(disciplines)], column)
 
 
 @st.cache_data(max_entries=30, show_spinner=False)
 def _aspects(_ws: Workspace, state: tuple) -> dict[str, tuple[float, float]]:
-    return match_statistics.by_aspect(_ws, match_rows.match(_ws.db, state[1]))
+    return match_statistics.scores_by_aspect(_ws, match_rows.match(_ws.db, state[1]))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -147,7 +147,7 @@ def figures(seen: MatchStatistics) -> None:
 
 def _counted(gaps: Missing, ours: str, other: str) -> None:
     """Draw the number of answers that were refused, empty or cut off, and of unparsed verdicts."""
-    parts = [match_statistics.gap_words(gaps)] if match_statistics.gap_words(gaps) else []
+    parts = [match_statistics.describe_missing(gaps)] if match_statistics.describe_missing(gaps) else []
     for stage, who in ((OURS, ours), (OTHER, other)):
         for count, what in (
             (gaps.refusals[stage], "refused"),

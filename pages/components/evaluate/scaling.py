@@ -31,7 +31,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     busy = job_panel.show_progress(ws, "scaling")
     if not busy:
         row_choice.last_result(ws, "scaling")
-    found = scaling_job.studies(ws)
+    found = scaling_job.list_studies(ws)
     left, right = page_frame.main_and_detail("scaling")
     with left:
         if found:
@@ -53,7 +53,7 @@ def _study(ws: Workspace, studies: list[ScalingSettings]) -> None:
     name = st.selectbox("Study", names, key=PICKED, label_visibility="collapsed", width=340)
     settings = studies[names.index(name)]
     try:
-        found = scaling_job.points(ws, settings)
+        found = scaling_job.study_points(ws, settings)
     except GlanError as error:
         show_error(error)
         return
@@ -149,7 +149,7 @@ def _form(ws: Workspace, *, busy: bool) -> None:
         values = {"name": slug(name) if name.strip() else _free_name(ws), "finetune": settings | {"snapshot": snapshot},
                   "shares": _shares(shares or SHARES), "judge": judge}  # fmt: skip
         settings = read_settings(ScalingSettings, values)
-        finetunes = scaling_job.check(ws, settings)
+        finetunes = scaling_job.check_study(ws, settings)
     except GlanError as error:
         show_error(error)
         return
@@ -175,5 +175,5 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _free_name(ws: Workspace) -> str:
-    taken = {settings.name for settings, _ in scaling_job.studies(ws)}
+    taken = {settings.name for settings, _ in scaling_job.list_studies(ws)}
     return next(name for n in range(1, len(taken) + 2) if (name := f"study-{n}") not in taken)
