@@ -149,7 +149,7 @@ def test_text_is_shown_while_it_is_written(demo_ws, never):
         assert dialog_says(shown, *sees)
     assert "- \\*Capsids\\*\n ▌" in [text.value for text in shown.app.markdown]
     shown.press("Stop")
-    assert dialog_says(shown, "Stopping once what is being generated now is stored.") and "Stop" not in shown.labels()
+    assert dialog_says(shown, "Stopping after in-flight requests are stored.") and "Stop" not in shown.labels()
 
 
 def test_what_a_teacher_writes_can_neither_break_nor_script_the_page(demo_ws, at_once, teach):
