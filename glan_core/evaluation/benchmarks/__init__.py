@@ -1,5 +1,5 @@
-"""The paper's benchmarks, run through lm-eval with files that lie on this machine.
+"""The benchmarks of the paper, run with lm-eval on local data files.
 
-`registry` says what they are and how the paper asks them, `files` finds their data, `tasks` and `answering` are what lm-eval works
-with, `scoring` takes scores and items from what it gives, `running` is the run, `items` reads what was asked and answered.
+`registry` describes the benchmarks, `data_files` finds their data, `lm_eval_tasks` and `lm_eval_model` adapt lm-eval, `scoring`
+extracts scores and items from its results, `benchmark_job` is the run, and `item_store` reads its items.
 """

@@ -1,4 +1,4 @@
-"""The run that asks models the questions of benchmarks."""
+"""Benchmark job: runs models on benchmarks."""
 
 import logging
 import os
@@ -15,52 +15,61 @@ from typing import TYPE_CHECKING
 
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import data_files, item_store, readiness
+from glan_core.evaluation.benchmarks.data_files import BenchmarkData
 from glan_core.evaluation.benchmarks.readiness import Readiness
 from glan_core.evaluation.benchmarks.registry import Way, WayName
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.formatting import plural
-from glan_core.models import server_client as chat_process
-from glan_core.models.model_specs import Pane, pane_of, title_of
+from glan_core.models import server_client
+from glan_core.models.model_specs import model_title, resolve_model
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 
 if TYPE_CHECKING:
+    from glan_core.evaluation.benchmarks.lm_eval_model import EvaluationModel
     from glan_core.models.weights_cache import WeightsCache
 
-VARIABLES = {  # nothing is fetched for data, and bars of libraries stay out of the run's log
+VARIABLES = {  # nothing is downloaded, and progress bars are kept out of the log
     "HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }  # fmt: skip
 
 
-def bench(ws: Workspace, settings: BenchmarkSettings, progress: Progress) -> str:
-    """Ask models, store their scores and every item; what came of it, in a sentence.
+def run_benchmarks(ws: Workspace, settings: BenchmarkSettings, progress: Progress) -> str:
+    """Run models on benchmarks; store their scores and all items.
 
-    What is scored already with the same weights, data and settings is not asked again; after a pause or a kill it goes on with the
-    next question. GlanError, before anything is asked, where a model, data or the sandbox are missing.
+    Scores that exist for the same weights, data and settings are not computed again. After a pause or a kill, the run resumes
+    with the next question.
+
+    Returns:
+        One sentence about the result.
+
+    Raises:
+        GlanError: If a model, data or the sandbox is missing; raised before anything runs.
     """
-    able = {one.benchmark.id: one for one in readiness.check(ws, settings)}
-    chat_process.release()  # the models that are talked to give their memory
+    able = {one.benchmark.id: one for one in readiness.runnable_benchmarks(ws, settings)}
+    server_client.release()  # frees the memory of chat models
     os.environ.update(VARIABLES)
     wanted = [(spec, able[id], way) for spec in settings.models for id, way in settings.wanted() if id in able]
-    counted, shelf = _Counted(progress, [min(one.rows, settings.limit or one.rows) for _, one, _ in wanted]), _empty_shelf()
+    counts = [min(one.rows or 0, settings.limit or one.rows or 0) for _, one, _ in wanted]
+    counted, cache = _BenchmarkProgress(progress, counts), _weights_cache()
     for spec in settings.models:
-        with _plain_faults(spec), _asked(ws, spec, settings, shelf) as asked:
+        with _readable_errors(spec), _evaluated_model(ws, spec, settings, cache) as model:
             for _, one, way in (want for want in wanted if want[0] == spec):
-                asked.benchmark(ws, one, way, counted)
+                model.run(ws, one, way, counted)
                 counted.next()
     left = len(settings.benchmarks) - len(able)
     return (
-        f"{plural(len(settings.models), 'model')} asked in {plural(len(able), 'benchmark')}"
-        + (f", {plural(left, 'benchmark')} left out since something is missing" if left else "")
-        + (f"; {plural(counted.cut, 'prompt')} longer than the model can see, so cut at the start" if counted.cut else "")
+        f"{plural(len(settings.models), 'model')} evaluated on {plural(len(able), 'benchmark')}"
+        + (f", {plural(left, 'benchmark')} skipped because something is missing" if left else "")
+        + (f"; {plural(counted.cut, 'prompt')} exceeded the context and lost their start" if counted.cut else "")
         + "."
     )
 
 
-class _Counted:
-    """How far the run is: in benchmarks, and in questions, of which each of them has so many. `cut` prompts were too long."""
+class _BenchmarkProgress:
+    """Progress in benchmarks and questions; `cut` counts truncated prompts."""
 
     def __init__(self, progress: Progress, rows: list[int]) -> None:
         self.run_id, self._progress, self._rows = progress.run_id, progress, rows
@@ -68,27 +77,29 @@ class _Counted:
         self.step(0, 1)
 
     def step(self, done: int, of: int) -> None:
-        """So many of the requests of the present benchmark are answered."""
+        """Report `done` of `of` requests of the current benchmark."""
         before, now = sum(self._rows[: self._nth]), self._rows[self._nth] if self._nth < len(self._rows) else 0
         self._progress.step("benchmarks", self._nth, len(self._rows))
         self._progress.step("questions", before + now * done // max(1, of), sum(self._rows))
 
     def next(self) -> None:
-        """The present benchmark is scored."""
+        """Advance to the next benchmark."""
         self._nth += 1
         self._programs = 0
         self.step(0, 1)
 
     def program(self) -> None:
-        """A program of the present benchmark was run."""
+        """Report that a program of the current benchmark was run."""
         self._programs += 1
         self._progress.step("programs", min(self._programs, self._rows[self._nth]), self._rows[self._nth])
 
 
-class _Asked:
-    """A model that is loaded, and the settings that hold for all of its benchmarks."""
+class _EvaluatedModel:
+    """A loaded model with the settings shared by all of its benchmarks."""
 
-    def __init__(self, spec: str, settings: BenchmarkSettings, model: object, weights_hash: str, base_hash: str) -> None:
+    def __init__(
+        self, spec: str, settings: BenchmarkSettings, model: "EvaluationModel", weights_hash: str, base_hash: str
+    ) -> None:
         self.spec, self.settings, self.model, self.weights_hash = spec, settings, model, weights_hash
         template = getattr(model.tokenizer, "chat_template", None) if settings.chat_template else None
         self.chat = bool(template)
@@ -97,12 +108,14 @@ class _Asked:
             "seed": settings.seed, "lm_eval": version("lm_eval"), "base": base_hash,
         }  # fmt: skip
 
-    def benchmark(self, ws: Workspace, one: Readiness, way_name: WayName, counted: _Counted) -> None:
-        """Ask a benchmark in one way and store what came of it, unless that is stored."""
+    def run(self, ws: Workspace, one: Readiness, way_name: WayName, counted: _BenchmarkProgress) -> None:
+        """Run a benchmark and store its results, unless they exist."""
         from glan_core.evaluation.benchmarks.lm_eval_model import longest_answer
 
+        if one.data is None:
+            raise GlanError(one.why or f"{one.benchmark.title} has no data.")
         benchmark, way = one.benchmark, one.benchmark.ways[way_name]
-        tokens = way.tokens and longest_answer(self.model, self.settings.max_tokens or way.tokens)
+        tokens = longest_answer(self.model, self.settings.max_tokens or way.tokens) if way.tokens else None
         about = self.about | {
             "shots": way.shots, "filter": f"{way.measure.metric},{way.measure.filter}", "measure": way.measure.words,
             "max_tokens": tokens, "data": data_files.data_hash(one.data), "task": way.definition,
@@ -113,36 +126,41 @@ class _Asked:
                 self._store(ws, [replace(score, model=self.spec) for score in known if score.model == known[0].model])
             return
         file = item_store.items_file(ws, *place)
-        scores, found = self._ask(one, way, tokens, file.with_suffix(".part"), counted)
+        scores, found = self._evaluate(one, one.data, way, tokens, file.with_suffix(".part"), counted)
         item_store.write_items(file, found)
-        number = {"run_id": counted.run_id, "at": time.time()}
+        run_id, now = counted.run_id, time.time()
         self._store(ws, [
-            Score(self.spec, self.weights_hash, benchmark.id, way_name, part, score.score, score.error, score.number, about, **number)
+            Score(self.spec, self.weights_hash, benchmark.id, way_name, part, score.score, score.error, score.number, about,
+                  run_id=run_id, at=now)
             for part, score in scores.items()
         ])  # fmt: skip
         file.with_suffix(".part").unlink(missing_ok=True)
 
-    def _ask(self, one: Readiness, way: Way, tokens: int | None, kept: Path, counted: _Counted) -> tuple:
+    def _evaluate(
+        self, one: Readiness, data: BenchmarkData, way: Way, tokens: int | None, kept: Path, counted: _BenchmarkProgress
+    ) -> tuple:
         from lm_eval.evaluator import evaluate
 
         from glan_core.evaluation.benchmarks import code_eval, lm_eval_tasks, scoring
 
         benchmark = one.benchmark
-        rows = data_files.read_rows(one.data, benchmark)
+        rows = data_files.read_rows(data, benchmark)
         try:
-            made = lm_eval_tasks.make_tasks(benchmark, way, rows, tokens, self.settings.seed)
-        except Exception as error:  # whatever rows that are not as expected make lm-eval raise
+            made = lm_eval_tasks.create_tasks(benchmark, way, rows, tokens, self.settings.seed)
+        except Exception as error:  # lm-eval raises many exception types for unexpected rows
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise GlanError(f"lm-eval can't take the rows of {benchmark.title} in {one.data.folder}: {first}.") from None
-        limit = self.settings.limit and ceil(self.settings.limit / len(made))
+            raise GlanError(f"lm-eval cannot use the rows of {benchmark.title} in {data.folder}: {first}.") from None
+        limit = ceil(self.settings.limit / len(made)) if self.settings.limit else None
         random.seed(self.settings.seed)
-        with self.model.keeping(kept, counted.step), code_eval.watched(counted.program):
+        with self.model.keeping(kept, counted.step), code_eval.on_each_run(counted.program):
             results = evaluate(
                 self.model, {"tasks": {task.task_name: task for task in made.values()}, "groups": {}}, limit=limit,
                 apply_chat_template=self.chat, fewshot_as_multiturn=True, confirm_run_unsafe_code=self.settings.run_code,
             )  # fmt: skip
         counted.cut += len(self.model.cut)
-        return scoring.score_parts(benchmark, way, made, results), scoring.items(benchmark, way, made, results, self.model.cut)
+        return scoring.score_parts(benchmark, way, made, results), scoring.scored_items(
+            benchmark, way, made, results, self.model.cut
+        )
 
     def _store(self, ws: Workspace, scores: list[Score]) -> None:
         with ws.write() as db:
@@ -150,38 +168,41 @@ class _Asked:
 
 
 @contextmanager
-def _asked(ws: Workspace, spec: str, settings: BenchmarkSettings, shelf: "WeightsCache") -> Iterator[_Asked]:
-    """A model with its weights in memory, for as long as the block runs; a base and the adapter to it are one copy."""
-    from glan_core.evaluation.benchmarks.lm_eval_model import AskedModel, as_pane
-    from glan_core.models.weights_cache import attach, hash_of, tokenizer_of
+def _evaluated_model(ws: Workspace, spec: str, settings: BenchmarkSettings, cache: "WeightsCache") -> Iterator[_EvaluatedModel]:
+    """Yield a model with its weights in memory; a base and its adapters share one copy."""
+    from glan_core.evaluation.benchmarks.lm_eval_model import EvaluationModel, active_adapter
+    from glan_core.models.weights_cache import attach_adapter, cached_hash, get_tokenizer
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    pane: Pane = pane_of(ws, spec)
-    with shelf.taken(pane) as held:
-        attach(held, pane)
-        weights, base = hash_of(held.folder), ""
+    pane = resolve_model(ws, spec)
+    with cache.acquire(pane) as held:
+        attach_adapter(held, pane)
+        weights, base = cached_hash(held.folder), ""
         if pane.adapter:
-            weights, base = hash_of(Path(pane.adapter)), weights
-        with as_pane(held, pane) as weighed:
-            yield _Asked(spec, settings, AskedModel(weighed, tokenizer_of(held, pane), settings.batch), weights, base)
+            weights, base = cached_hash(Path(pane.adapter)), weights
+        with active_adapter(held, pane) as model:
+            evaluated = EvaluationModel(model, get_tokenizer(held, pane), settings.batch)
+            yield _EvaluatedModel(spec, settings, evaluated, weights, base)
 
 
-def _empty_shelf() -> "WeightsCache":
+def _weights_cache() -> "WeightsCache":
     from glan_core.models.weights_cache import WeightsCache
 
     return WeightsCache()
 
 
 @contextmanager
-def _plain_faults(spec: str) -> Iterator[None]:
-    """What libraries raise for want of weights or memory, as a sentence."""
+def _readable_errors(spec: str) -> Iterator[None]:
+    """Convert library errors about weights and memory into one sentence."""
     import torch
 
-    from glan_core.models.weights_cache import PaneFault
+    from glan_core.models.weights_cache import ModelUnavailable
 
     try:
         yield
-    except PaneFault as fault:
+    except ModelUnavailable as fault:
         raise GlanError(str(fault)) from None
     except (MemoryError, torch.OutOfMemoryError):
-        raise GlanError(f"There is not enough memory to ask {title_of(spec)}: ask fewer at once, or a smaller model.") from None
+        raise GlanError(
+            f"There is not enough memory to evaluate {model_title(spec)}. Use a smaller batch size or a smaller model."
+        ) from None

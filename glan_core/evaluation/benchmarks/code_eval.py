@@ -1,5 +1,7 @@
-"""Stands in for the metric `code_eval` that lm-eval's code tasks fetch from the hub: that one runs what models write unguarded, this
-one in the sandbox. Same arguments, same result; pass@1 of one program a question."""
+"""Sandboxed replacement for the `code_eval` metric of lm-eval's code tasks, which runs generated code unprotected.
+
+Same arguments and results; pass@1 with one program per question.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,16 +9,20 @@ from contextlib import contextmanager
 from glan_core.evaluation.sandbox.runner import Outcome, run_code
 
 _watchers: list[Callable[[], None]] = []
-outcomes: dict[tuple[str, str], Outcome] = {}  # (program, tests) -> what became of it, for who shows items
+outcomes: dict[tuple[str, str], Outcome] = {}  # (program, tests) -> outcome, for displaying items
 
 
 class SandboxedCodeEval:
-    """What `evaluate.load('code_eval')` gives while lm-eval's task modules are imported."""
+    """Returned by `evaluate.load('code_eval')` while lm-eval's task modules are imported."""
 
     def compute(self, references: list[str], predictions: list[list[str]], k: list[int]) -> tuple[dict[str, float], dict]:
-        """The share of questions whose program passes its tests; raises ValueError for more programs a question than one."""
+        """Return the share of questions whose program passes its tests.
+
+        Raises:
+            ValueError: If there is more than one program per question.
+        """
         if list(k) != [1] or any(len(programs) != 1 for programs in predictions):
-            raise ValueError("one program a question")
+            raise ValueError("code_eval supports exactly one program per question")
         passed = []
         for tests, (program,) in zip(references, predictions, strict=True):
             outcome = outcomes[program, tests] = run_code(f"{program}\n{tests}")
@@ -27,13 +33,13 @@ class SandboxedCodeEval:
 
 
 @contextmanager
-def in_place() -> Iterator[None]:
-    """While the block runs, `evaluate.load` gives the sandboxed metric, and nothing else of the hub."""
+def sandboxed_metric() -> Iterator[None]:
+    """Make `evaluate.load` return the sandboxed metric, and nothing from the Hub, while the block runs."""
     import evaluate
 
     def load(name: str, *_: object, **__: object) -> SandboxedCodeEval:
         if name != "code_eval":
-            raise ValueError(f"the metric {name} would have to be fetched")
+            raise ValueError(f"metric {name!r} would have to be downloaded")
         return SandboxedCodeEval()
 
     original, evaluate.load = evaluate.load, load
@@ -44,12 +50,14 @@ def in_place() -> Iterator[None]:
 
 
 @contextmanager
-def watched(on_run: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, call something after each program, which may raise to end the run; `outcomes` are those of the block,
-    and stay until the next."""
+def on_each_run(callback: Callable[[], None]) -> Iterator[None]:
+    """Call a function after each program while the block runs; it may raise to end the run.
+
+    `outcomes` are those of the block and are kept until the next one.
+    """
     outcomes.clear()
-    _watchers.append(on_run)
+    _watchers.append(callback)
     try:
         yield
     finally:
-        _watchers.remove(on_run)
+        _watchers.remove(callback)

@@ -1,6 +1,7 @@
-"""Where a benchmark's data lie on this machine, and what its rows are. Files hold the columns of the original data set, as JSONL,
-JSON, CSV or Parquet; a file's path tells its part and split, as on the hub: `main/test-00000-of-00001.parquet`, `test.jsonl`,
-`abstract_algebra_test.csv`.
+"""Benchmark data files: finds local data and reads its rows.
+
+Files have the columns of the original dataset, as JSONL, JSON, CSV or Parquet. The path names configuration and split, as on
+the Hub: `main/test-00000-of-00001.parquet`, `test.jsonl`, `abstract_algebra_test.csv`.
 """
 
 import hashlib
@@ -19,66 +20,69 @@ from glan_core.workspace import Workspace
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 SPLITS = ("train", "test", "validation", "valid", "val", "dev")
-FACTS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # beside rows
-LISTS = ("choices", "test_list", "instruction_id_list", "kwargs")  # columns that CSV holds as JSON
-MOST_FILES = 5000  # of a folder that are looked at
+FACTS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # metadata files next to rows
+LISTS = ("choices", "test_list", "instruction_id_list", "kwargs")  # columns that CSV stores as JSON
+MOST_FILES = 5000  # maximum number of files searched in a folder
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """The data of a benchmark: the files of each part that has any; where all parts share files, those are under MAIN."""
+class BenchmarkData:
+    """Data of a benchmark: the files of each part; MAIN holds files shared by all parts."""
 
     folder: Path
     files: dict[str, tuple[Path, ...]]
 
     def parts(self, benchmark: Benchmark) -> tuple[str, ...]:
-        """The parts whose rows are here."""
+        """Return the parts that have rows."""
         return tuple(benchmark.parts) if MAIN in self.files else tuple(part for part in benchmark.parts if part in self.files)
 
 
 def data_folder(ws: Workspace, given: str | None) -> Path:
-    """The folder where data are looked for first."""
+    """Return the folder that is searched first."""
     return Path(given).expanduser().absolute() if given else ws.folder / FOLDER
 
 
-def places(folder: Path, benchmark: Benchmark) -> list[Path]:
-    """Where the data of a benchmark may lie: files and folders below `folder` that bear its name or that of its data set, and the
-    data set in this machine's Hugging Face cache."""
+def candidate_paths(folder: Path, benchmark: Benchmark) -> list[Path]:
+    """Return the candidate locations of a benchmark's data: in `folder` by name, and in the Hugging Face cache."""
     name = benchmark.dataset.split("/")[-1]
     found = [folder / called for called in dict.fromkeys((benchmark.id, name))]
     found += [folder / f"{called}{suffix}" for called in dict.fromkeys((benchmark.id, name)) for suffix in SUFFIXES]
     return [*found, *_cached(benchmark.dataset)]
 
 
-def find_data(folder: Path, benchmark: Benchmark) -> Data | None:
-    """The data of a benchmark, from the first place that has some; None where none has."""
-    for place in places(folder, benchmark):
+def find_data(folder: Path, benchmark: Benchmark) -> BenchmarkData | None:
+    """Return the data of a benchmark from the first location that has some, or None."""
+    for place in candidate_paths(folder, benchmark):
         if place.is_file():
-            return Data(place.parent, {MAIN: (place,)})
+            return BenchmarkData(place.parent, {MAIN: (place,)})
         if place.is_dir() and (files := _of_parts(place, benchmark)):
-            return Data(place, files)
+            return BenchmarkData(place, files)
     return None
 
 
-def read_rows(data: Data, benchmark: Benchmark) -> dict[str, list[dict]]:
-    """The rows of each part that has any. GlanError where a file can't be read, lacks a column, or has no rows."""
+def read_rows(data: BenchmarkData, benchmark: Benchmark) -> dict[str, list[dict]]:
+    """Return the rows of each part.
+
+    Raises:
+        GlanError: If a file cannot be read, lacks a column, or has no rows.
+    """
     rows: dict[str, list[dict]] = {}
     for part, files in data.files.items():
         for file in files:
             for _, where, row in stored_rows(file):
                 if lacks := [column for column in benchmark.columns if column not in row]:
-                    raise GlanError(f"{where} of {file} has no column {lacks[0]!r}, which {benchmark.title} needs.")
+                    raise GlanError(f"{where} of {file} has no column {lacks[0]!r}, which {benchmark.title} requires.")
                 if benchmark.ids and row.get("task_id") not in benchmark.ids:
                     continue
                 rows.setdefault(_part_of(row, part, benchmark), []).append(_parsed(row, benchmark))
     known = {part: rows[part] for part in benchmark.parts if part in rows}
     if not known:
-        raise GlanError(f"{data.folder} holds no rows of {benchmark.title}.")
+        raise GlanError(f"{data.folder} has no rows for {benchmark.title}.")
     return known
 
 
-def data_hash(data: Data) -> str:
-    """'sha256:' and the hash of the files' content; read once for as long as they stay as they are."""
+def data_hash(data: BenchmarkData) -> str:
+    """Return 'sha256:' plus the hash of the files' content, cached until they change."""
     digest = hashlib.sha256()
     for part in sorted(data.files):
         for file in data.files[part]:
@@ -94,7 +98,7 @@ def _hash(file: str, size: int, changed: int) -> str:
 
 
 def _cached(dataset: str) -> list[Path]:
-    """The newest snapshot of a data set in the cache of `huggingface_hub`."""
+    """Return the newest snapshot of a dataset in the Hugging Face cache."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
     snapshots = list((cache / f"datasets--{dataset.replace('/', '--')}" / "snapshots").glob("*"))
@@ -102,8 +106,11 @@ def _cached(dataset: str) -> list[Path]:
 
 
 def _of_parts(folder: Path, benchmark: Benchmark) -> dict[str, tuple[Path, ...]]:
-    """The files of each part of a benchmark in a folder: by configuration and split in their path; those that name no split are
-    taken where none does, those that name no configuration where the benchmark has one, or a column that tells."""
+    """Return the files of each part of a benchmark in a folder, matched by configuration and split in their path.
+
+    Files without a split are used if no file names one; files without a configuration are used if the benchmark has only
+    one, or a column that names it.
+    """
     named = {}
     for file in sorted(folder.rglob("*"))[:MOST_FILES]:
         if file.suffix.lower() in SUFFIXES and file.name not in FACTS and file.is_file():
@@ -113,7 +120,7 @@ def _of_parts(folder: Path, benchmark: Benchmark) -> dict[str, tuple[Path, ...]]
     found: dict[str, tuple[Path, ...]] = {}
     for file, words in named.items():
         named_here = [part for part, config in benchmark.parts.items() if f"_{_plain(config)}_" in words]
-        if named_here:  # 'intermediate algebra' is not 'algebra'
+        if named_here:  # 'intermediate algebra' also contains 'algebra'
             part = max(named_here, key=lambda part: len(benchmark.parts[part]))
             found[part] = (*found.get(part, ()), file)
     whole = tuple(
@@ -137,7 +144,7 @@ def _part_of(row: dict, part: str, benchmark: Benchmark) -> str:
 
 
 def _parsed(row: dict, benchmark: Benchmark) -> dict:
-    """A row with the lists and the number that CSV holds as text."""
+    """Parse the lists and numbers that CSV stores as text."""
     for name in LISTS:
         if isinstance(row.get(name), str):
             row[name] = _value(row[name])

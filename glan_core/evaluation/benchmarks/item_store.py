@@ -1,6 +1,6 @@
-"""Every question of a benchmark run with what was answered, kept beside the scores:
+"""Item store: every question of a benchmark run with its answer.
 
-evaluations/benchmarks/<key>.jsonl   a line an item; the key is made of weights, benchmark, way and settings
+evaluations/benchmarks/<key>.jsonl   one item per line; the key depends on weights, benchmark, way and settings
 """
 
 import hashlib
@@ -17,11 +17,20 @@ FOLDER = Path("evaluations") / "benchmarks"
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A question: as the data set has it in `question`, as it was asked in `prompt`. `extracted` is what was taken from the `output`
-    to be compared with the `target`; of a question asked by probability, the likeliest of its `options`, each with the logarithm
-    of its probability. `right` from 0 to 1; `note`: why code failed, or which instructions were followed. Output, extract and note
-    are a model's words, so untrusted."""
+class ScoredItem:
+    """A benchmark question and its answer. `output`, `extracted` and `note` are untrusted model output.
+
+    Attributes:
+        part: Part of the benchmark.
+        prompt: Prompt as sent to the model.
+        output: Generated text.
+        extracted: Answer extracted from the output; with option probabilities, the most likely option.
+        target: Expected answer.
+        right: Score from 0 to 1.
+        note: Why code failed, or which instructions were followed.
+        options: Options with their log-likelihoods.
+        question: Question as in the dataset.
+    """
 
     part: str
     prompt: str
@@ -36,21 +45,21 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
-    """Some items, where the first of them stands among the chosen, and how many were chosen in all."""
+    """A page of items, its offset among the matching items, and their total number."""
 
-    items: list[Item]
+    items: list[ScoredItem]
     start: int
     total: int
 
 
 def items_file(ws: Workspace, weights_hash: str, benchmark: str, way: str, about: dict) -> Path:
-    """Where the items of a score lie."""
+    """Return the file with the items of a score."""
     key = hashlib.sha256("\n".join((weights_hash, benchmark, way, settings_json(about))).encode()).hexdigest()[:32]
     return ws.folder / FOLDER / f"{key}.jsonl"
 
 
-def write_items(file: Path, items: Iterable[Item]) -> None:
-    """Keep items, all or none."""
+def write_items(file: Path, items: Iterable[ScoredItem]) -> None:
+    """Write items atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
     with new.open("w", encoding="utf-8") as opened:
@@ -60,9 +69,16 @@ def write_items(file: Path, items: Iterable[Item]) -> None:
 
 
 def read_items(file: Path, start: int = 0, most: int = 50, *, right: bool | None = None, part: str | None = None) -> ItemPage:
-    """`most` items from the chosen one at `start` on: those right or wrong where that is asked for, of one part where one is
-    given. None of them where the file is gone or can't be read."""
-    chosen: list[Item] = []
+    """Return a page of items; empty if the file is missing or unreadable.
+
+    Args:
+        file: File of the items.
+        start: Index of the first item among the matching ones.
+        most: Page size.
+        right: Return only right or only wrong items.
+        part: Return only items of this part.
+    """
+    chosen: list[ScoredItem] = []
     total = 0
     try:
         with file.open(encoding="utf-8") as opened:
@@ -72,7 +88,7 @@ def read_items(file: Path, start: int = 0, most: int = 50, *, right: bool | None
                     continue
                 if start <= total < start + most:
                     options = tuple((text, chance) for text, chance in values.pop("options"))
-                    chosen.append(Item(**values, options=options))
+                    chosen.append(ScoredItem(**values, options=options))
                 total += 1
     except (OSError, ValueError, KeyError, TypeError):
         return ItemPage([], 0, 0)

@@ -1,24 +1,35 @@
-"""lm-eval's tasks over files of this machine: its own definition of each, with the paper's number of shots and local rows. In a run's
-process only."""
+"""lm-eval tasks on local files: lm-eval's own task definitions with the paper's number of shots.
 
-from collections.abc import Iterator, Mapping
+Used in the process of a run only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from glan_core.evaluation.benchmarks import code_eval
 from glan_core.evaluation.benchmarks.registry import LAST_ANSWER, Benchmark, Way
 
 
-def make_tasks(
+def create_tasks(
     benchmark: Benchmark, way: Way, rows: Mapping[str, list[dict]], most_tokens: int | None, seed: int
-) -> dict[str, object]:
-    """lm-eval's task of each part that has rows. An answer ends after `most_tokens`, None for a way that generates nothing."""
+) -> dict[str, Any]:
+    """Create the lm-eval task of each part that has rows.
+
+    Args:
+        benchmark: Benchmark.
+        way: Way to run it.
+        rows: Rows by part.
+        most_tokens: Token limit of answers; None if nothing is generated.
+        seed: Seed of the few-shot examples.
+    """
     from lm_eval.api.task import ConfigurableTask
 
     tasks = {}
     for part in rows:
-        config = definition(benchmark, way, part)
+        config = task_definition(benchmark, way, part)
         config["custom_dataset"] = _loader(rows[part], benchmark.split)
         if most_tokens:
             config["generation_kwargs"] = config["generation_kwargs"] | {"max_gen_toks": most_tokens}
@@ -29,17 +40,17 @@ def make_tasks(
     return tasks
 
 
-def definition(benchmark: Benchmark, way: Way, part: str) -> dict:
-    """lm-eval's definition of a part's task, its functions resolved, without what says where its data would be fetched."""
+def task_definition(benchmark: Benchmark, way: Way, part: str) -> dict:
+    """Return lm-eval's definition of a part's task with functions resolved and without its data source."""
     import lm_eval.tasks
     from lm_eval.tasks._yaml_loader import load_yaml
 
     file = Path(lm_eval.tasks.__file__).parent / way.definition.format(part=part)
-    with code_eval.in_place(), _nothing_fetched():
+    with code_eval.sandboxed_metric(), _no_downloads():
         config = load_yaml(file) | dict(way.changes)
     for name in ("tag", "group", "dataset_path", "dataset_name"):
         config.pop(name, None)
-    if way.shots == 0:  # then examples are not drawn, and rows to draw them from need not be here
+    if way.shots == 0:  # zero-shot tasks need no rows for examples
         for name in ("training_split", "validation_split", "fewshot_split", "fewshot_config"):
             config.pop(name, None)
     config["num_fewshot"] = way.shots
@@ -52,8 +63,8 @@ def definition(benchmark: Benchmark, way: Way, part: str) -> dict:
     return config
 
 
-def _loader(rows: list[dict], split: str):
-    def load(**_: object):
+def _loader(rows: list[dict], split: str) -> Callable[..., Any]:
+    def load(**_: object) -> Any:
         from datasets import Dataset, DatasetDict
 
         return DatasetDict({split: Dataset.from_list(rows)})
@@ -61,35 +72,37 @@ def _loader(rows: list[dict], split: str):
     return load
 
 
-def _with_last_answer(process_results):
-    """MATH as lm-eval scores it, where the whole answer, or all between its first and last dollar, must be the formula; and a
-    second reading for models that explain: what stands in the last box, or else behind the last 'answer is'."""
+def _with_last_answer(process_results: Callable[..., dict]) -> Callable[..., dict]:
+    """Add a second score to MATH: the last box, or the text after the last 'answer is', for models that explain.
+
+    lm-eval itself compares the whole answer, or all text between its first and last dollar sign.
+    """
     from lm_eval.tasks.hendrycks_math.utils import is_equiv, last_boxed_only_string, remove_boxed
 
     def process(doc: dict, results: list[str]) -> dict:
         try:
-            said = remove_boxed(last_boxed_only_string(results[0]))
+            answer = remove_boxed(last_boxed_only_string(results[0]))
         except (AssertionError, TypeError, IndexError):
-            said = results[0].rsplit("answer is", 1)[-1].strip().splitlines()[:1]
-            said = said[0].strip(" .:$") if said else ""
-        return process_results(doc, results) | {LAST_ANSWER: int(is_equiv(said, doc["answer"]))}
+            lines = results[0].rsplit("answer is", 1)[-1].strip().splitlines()[:1]
+            answer = lines[0].strip(" .:$") if lines else ""
+        return process_results(doc, results) | {LAST_ANSWER: int(is_equiv(answer, doc["answer"]))}
 
     return process
 
 
 @contextmanager
-def _nothing_fetched() -> Iterator[None]:
-    """While the block runs, NLTK fetches no model; language detection draws by a fixed seed from then on."""
+def _no_downloads() -> Iterator[None]:
+    """Disable NLTK downloads while the block runs, and seed language detection from then on."""
     try:
         import langdetect
         import nltk
-    except ImportError:  # IFEval alone needs them
+    except ImportError:  # only IFEval needs these packages
         yield
         return
     langdetect.DetectorFactory.seed = 0
     fetch, nltk.download = nltk.download, lambda *_, **__: False
     try:
-        with redirect_stdout(StringIO()):  # lm-eval says that it fetched the model
+        with redirect_stdout(StringIO()):  # lm-eval prints that it downloaded the model
             yield
     finally:
         nltk.download = fetch

@@ -1,4 +1,4 @@
-"""Whether benchmarks can be run on this machine: what is there, what isn't, and what would bring it. Asked before anything runs."""
+"""Benchmark readiness: what a benchmark needs on this machine, and how to get what is missing."""
 
 import os
 import sys
@@ -8,76 +8,93 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from glan_core.errors import GlanError
-from glan_core.evaluation.benchmarks.data_files import Data, data_folder, find_data, places, read_rows
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, Benchmark, find
+from glan_core.evaluation.benchmarks.data_files import BenchmarkData, candidate_paths, data_folder, find_data, read_rows
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, Benchmark, get_benchmark
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.evaluation.sandbox import runner
-from glan_core.models.model_specs import pane_of
+from glan_core.models.model_specs import resolve_model
 from glan_core.workspace import Workspace
 
-NEEDS_SENTENCES = {"length_constraints:number_sentences", "change_case:capital_word_frequency"}  # IFEval's, by NLTK
-PACKAGES = ("langdetect", "immutabledict", "nltk")  # that IFEval's checks import
+NEEDS_SENTENCES = {
+    "length_constraints:number_sentences",
+    "change_case:capital_word_frequency",
+}  # IFEval instructions that need NLTK
+PACKAGES = ("langdetect", "immutabledict", "nltk")  # imported by IFEval's checks
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What is here of a benchmark. `why`: what keeps it from being run, in a sentence that says what to do; '' for nothing.
-    `rows` are counted only where it was asked for."""
+    """Readiness of a benchmark.
+
+    Attributes:
+        benchmark: Benchmark.
+        data: Its data, None if not found.
+        why: What is missing and how to get it, '' if it can run.
+        rows: Number of rows, None if not counted.
+    """
 
     benchmark: Benchmark
-    data: Data | None
+    data: BenchmarkData | None
     why: str = ""
     rows: int | None = None
 
     @property
     def parts(self) -> int:
-        """How many of its parts are here."""
+        """Number of parts with data."""
         return len(self.data.parts(self.benchmark)) if self.data else 0
 
 
-def look(ws: Workspace, given: str | None, ids: Sequence[str] = tuple(BENCHMARKS), count: bool = False) -> list[Readiness]:
-    """What is here of these benchmarks; with `count` their files are read, so that faults in them are found."""
-    return [_look(data_folder(ws, given), find(id), count) for id in ids]
+def check_readiness(
+    ws: Workspace, given: str | None, ids: Sequence[str] = tuple(BENCHMARKS), *, count: bool = False
+) -> list[Readiness]:
+    """Return the readiness of benchmarks; `count` reads their files, which also finds errors in them."""
+    return [_readiness(data_folder(ws, given), get_benchmark(id), count=count) for id in ids]
 
 
-def check(ws: Workspace, settings: BenchmarkSettings) -> list[Readiness]:
-    """The benchmarks of an order that can be run, their data read once. GlanError before anything runs: for a model that can't be
-    asked, and for the benchmarks that can't be run, unless these are to be skipped and others are left."""
+def runnable_benchmarks(ws: Workspace, settings: BenchmarkSettings) -> list[Readiness]:
+    """Return the benchmarks that can run.
+
+    Raises:
+        GlanError: If a model cannot be evaluated, or a benchmark cannot run and is not to be skipped.
+    """
     for spec in settings.models:
         check_model(ws, spec)
-    looked = look(ws, settings.data, settings.benchmarks, count=True)
-    able, faults = [], []
+    looked = check_readiness(ws, settings.data, settings.benchmarks, count=True)
+    able: list[Readiness] = []
+    faults: list[str] = []
     for one in looked:
         why = one.why or (_why_no_code(settings) if one.benchmark.runs_code else "")
         able, faults = ([*able, one], faults) if not why else (able, [*faults, why])
     if faults and (not able or not settings.skip_missing):
-        more = " Or leave out what is missing: --skip-missing." if able else ""
+        more = " Use --skip-missing to skip these benchmarks." if able else ""
         raise GlanError("\n".join(faults) + more)
     return able
 
 
 def check_model(ws: Workspace, spec: str) -> None:
-    """GlanError where a model can't be asked: benchmarks need its weights, since options are scored by their probability."""
-    pane = pane_of(ws, spec)
+    """Check that a model can be evaluated: benchmarks need its weights, because options are scored by probability.
+
+    Raises:
+        GlanError: If it is an endpoint or does not exist.
+    """
+    pane = resolve_model(ws, spec)
     if pane.teacher:
-        raise GlanError(
-            f"{spec} is asked over an endpoint or has no weights: benchmarks take tuned:NAME, base:NAME or local:PATH."
-        )
+        raise GlanError(f"{spec} has no local weights. Benchmarks require tuned:NAME, base:NAME or local:PATH.")
 
 
-def _look(folder: Path, benchmark: Benchmark, count: bool) -> Readiness:
+def _readiness(folder: Path, benchmark: Benchmark, *, count: bool) -> Readiness:
     data = find_data(folder, benchmark)
     if data is None:
-        looked = ", ".join(str(place) for place in places(folder, benchmark)[: 1 if benchmark.id == _name(benchmark) else 2])
+        looked = ", ".join(
+            str(place) for place in candidate_paths(folder, benchmark)[: 1 if benchmark.id == _name(benchmark) else 2]
+        )
         return Readiness(
             benchmark, None,
-            f"{benchmark.title} is not on this machine: neither in {looked} (JSONL, JSON, CSV or Parquet) nor in the Hugging Face "
-            f"cache. With network, '{benchmark.command}' brings it; its terms of use are the data set's own.",
+            f"{benchmark.title} was not found in {looked} (JSONL, JSON, CSV or Parquet) or in the Hugging Face cache. Run "
+            f"'{benchmark.command}' with a network connection; the dataset's terms of use apply.",
         )  # fmt: skip
     if benchmark.id == "ifeval" and (missing := [name for name in PACKAGES if find_spec(name) is None]):
-        return Readiness(
-            benchmark, data, f"IFEval's checks need {', '.join(missing)}: 'pip install lm-eval[ifeval]' brings them."
-        )
+        return Readiness(benchmark, data, f"IFEval needs {', '.join(missing)}. Run 'pip install lm-eval[ifeval]'.")
     if not count:
         return Readiness(benchmark, data)
     try:
@@ -94,7 +111,7 @@ def _name(benchmark: Benchmark) -> str:
 
 def _why_no_code(settings: BenchmarkSettings) -> str:
     if not settings.run_code:
-        return "HumanEval and MBPP run programs that the model writes, in a sandbox: ask for that with --run-code."
+        return "HumanEval and MBPP run generated programs in a sandbox. Allow it with --run-code."
     try:
         runner.prove()
     except GlanError as error:
@@ -107,13 +124,13 @@ def _why_no_sentences(rows: dict[str, list[dict]]) -> str:
     if not asked & NEEDS_SENTENCES or _has_punkt():
         return ""
     return (
-        "IFEval counts sentences with NLTK's model punkt_tab, which is not on this machine: with network, "
-        "'python -m nltk.downloader punkt_tab' brings it to ~/nltk_data."
+        "IFEval counts sentences with NLTK's punkt_tab model, which is not installed. Run 'python -m nltk.downloader punkt_tab' "
+        "with a network connection."
     )
 
 
 def _has_punkt() -> bool:
-    """Whether NLTK would find its model, looked for without importing it."""
+    """Return whether NLTK would find its model, without importing NLTK."""
     roots = [Path(place) for place in os.environ.get("NLTK_DATA", "").split(os.pathsep) if place]
     roots += [Path.home() / "nltk_data", *(Path(sys.prefix) / at for at in ("nltk_data", "share/nltk_data", "lib/nltk_data"))]
     roots += [Path(at) / "nltk_data" for at in ("/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib")]

@@ -1,7 +1,7 @@
-"""Which benchmarks there are, and how each is asked: the paper's numbers of shots (arXiv 2402.13064, section 4), in the words, with
-the filters and the metrics of lm-eval's own task definitions, which are named here.
+"""Benchmark registry: the benchmarks and how each is run.
 
-Nothing heavy is imported: pages and the command line read this.
+Shots follow the paper (arXiv 2402.13064, section 4); prompts, filters and metrics are those of lm-eval's own task definitions.
+The module imports nothing heavy, because pages and the command line use it.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from typing import Literal
 from glan_core.errors import GlanError
 
 WayName = Literal["generated", "probability"]
-WORDS = {"generated": "from generated text", "probability": "by option probability"}
-MAIN = ""  # the part that is the whole benchmark
+WAY_LABELS = {"generated": "from generated text", "probability": "by option probability"}
+MAIN = ""  # part name of a benchmark without parts
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A number that lm-eval gives: its `metric` after its `filter`, for people `words`."""
+class Metric:
+    """A metric of lm-eval after a filter, with its display name `words`."""
 
     metric: str
     filter: str
@@ -26,24 +26,43 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to ask a benchmark. `definition` is the file of lm-eval's task below its `tasks/`, with {part} where each part has
-    its own; `changes` are laid over it. `measure` is the benchmark's score; `others` by name are further readings of the same
-    answers. `tokens` is how long an answer may be, in tokens; None: nothing is generated."""
+    """One way to run a benchmark.
+
+    Attributes:
+        definition: lm-eval task file below `tasks/`; {part} stands for the part.
+        shots: Number of few-shot examples.
+        measure: The score of the benchmark.
+        tokens: Token limit of answers, None if nothing is generated.
+        others: Further scores of the same answers, by name.
+        changes: Overrides of the definition.
+    """
 
     definition: str
     shots: int
-    measure: Measure
+    measure: Metric
     tokens: int | None
-    others: Mapping[str, Measure] = field(default_factory=dict)
+    others: Mapping[str, Metric] = field(default_factory=dict)
     changes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark. `dataset` is its name on the Hugging Face Hub, `split` the rows that are asked, `columns` what they need to hold,
-    first the one that a row is called by. `parts` gives each part the name of its configuration there; a benchmark of one part
-    calls it MAIN. `groups` are parts that are also scored together; `by` is the column that tells a row's part where all lie in
-    one file. Of a data set whose file holds all splits, `ids` are the `task_id`s of this one."""
+    """A benchmark.
+
+    Attributes:
+        id: Identifier.
+        title: Display name.
+        about: Short description.
+        dataset: Dataset ID on the Hugging Face Hub.
+        split: Split that is evaluated.
+        columns: Required columns, first the one that identifies a row.
+        parts: Configuration of each part; a benchmark without parts has MAIN only.
+        ways: Ways to run it.
+        groups: Parts that are also scored together.
+        by: Column that names the part if all parts share a file.
+        runs_code: Whether it runs generated code.
+        ids: `task_id`s of the split, for a dataset whose file contains all splits.
+    """
 
     id: str
     title: str
@@ -60,14 +79,18 @@ class Benchmark:
 
     @property
     def command(self) -> str:
-        """What brings its data to a machine with network: into the cache, where they are found by the data set's name."""
+        """The command that downloads its data into the Hugging Face cache."""
         return f"hf download --repo-type dataset {self.dataset}"
 
 
-def find(id: str) -> Benchmark:
-    """A benchmark by its id; GlanError when there is none."""
+def get_benchmark(id: str) -> Benchmark:
+    """Return a benchmark by ID.
+
+    Raises:
+        GlanError: If it does not exist.
+    """
     if id not in BENCHMARKS:
-        raise GlanError(f"There is no benchmark {id!r}: there is {', '.join(BENCHMARKS)}.")
+        raise GlanError(f"Benchmark {id!r} does not exist. Available benchmarks: {', '.join(BENCHMARKS)}.")
     return BENCHMARKS[id]
 
 
@@ -101,9 +124,12 @@ IFEVAL = {
 }  # fmt: skip
 LAST_ANSWER = "last answer"
 
-_FLEXIBLE = Measure("exact_match", "flexible-extract", "last number of the answer")
-_ACCURACY, _NORMED = Measure("acc", "none", "likeliest option"), Measure("acc_norm", "none", "likeliest option a character")
-_PASSED = Measure("pass@1", "create_test", "programs that pass their tests")
+_FLEXIBLE = Metric("exact_match", "flexible-extract", "last number in the answer")
+_ACCURACY, _NORMED = (
+    Metric("acc", "none", "most likely option"),
+    Metric("acc_norm", "none", "most likely option, length-normalized"),
+)
+_PASSED = Metric("pass@1", "create_test", "programs that pass their tests")
 
 
 def _arc(id: str, title: str, config: str) -> Benchmark:
@@ -112,7 +138,7 @@ def _arc(id: str, title: str, config: str) -> Benchmark:
         {MAIN: config},
         {
             "generated": Way(
-                "arc/arc_challenge_chat.yaml", 0, Measure("exact_match", "remove_whitespace", "letter of the answer"), 100,
+                "arc/arc_challenge_chat.yaml", 0, Metric("exact_match", "remove_whitespace", "letter of the answer"), 100,
                 changes={"task": f"{id}_chat"},
             ),
             "probability": Way("arc/arc_easy.yaml", 0, _ACCURACY, None, {"acc_norm": _NORMED}, {"task": id}),
@@ -122,46 +148,46 @@ def _arc(id: str, title: str, config: str) -> Benchmark:
 
 _ALL = (
     Benchmark(
-        "gsm8k", "GSM8K", "Grade-school mathematics in words.", "openai/gsm8k", "test", ("question", "answer"), {MAIN: "main"},
+        "gsm8k", "GSM8K", "Grade school math word problems.", "openai/gsm8k", "test", ("question", "answer"), {MAIN: "main"},
         {"generated": Way(
-            "gsm8k/gsm8k.yaml", 0, _FLEXIBLE, 256, {"strict-match": Measure("exact_match", "strict-match", "number behind ####")},
+            "gsm8k/gsm8k.yaml", 0, _FLEXIBLE, 256, {"strict-match": Metric("exact_match", "strict-match", "number after ####")},
         )},
     ),
     Benchmark(
         "math", "MATH", "Competition mathematics.", "EleutherAI/hendrycks_math", "test", ("problem", "solution"), MATH_SUBJECTS,
         {"generated": Way(
-            "hendrycks_math/hendrycks_math_{part}.yaml", 0, Measure("exact_match", "none", "the same formula"), 512,
-            {LAST_ANSWER: Measure(LAST_ANSWER, "none", "the last boxed or stated answer is the same formula")},
+            "hendrycks_math/hendrycks_math_{part}.yaml", 0, Metric("exact_match", "none", "equivalent formula"), 512,
+            {LAST_ANSWER: Metric(LAST_ANSWER, "none", "last boxed or stated answer is equivalent")},
         )},
         by="type",
     ),
     Benchmark(
-        "humaneval", "HumanEval", "Python functions from their descriptions.", "openai/openai_humaneval", "test",
+        "humaneval", "HumanEval", "Python functions from docstrings.", "openai/openai_humaneval", "test",
         ("task_id", "prompt", "test", "entry_point"), {MAIN: "openai_humaneval"},
         {"generated": Way("humaneval/humaneval.yaml", 0, _PASSED, 1024)}, runs_code=True,
     ),
     Benchmark(
         "mbpp", "MBPP", "Short Python programs.", "google-research-datasets/mbpp", "test", ("text", "code", "test_list"),
         {MAIN: "full"},
-        {"generated": Way("mbpp/mbpp.yaml", 3, Measure("pass_at_1", "none", "programs that pass their tests"), 256)},
+        {"generated": Way("mbpp/mbpp.yaml", 3, Metric("pass_at_1", "none", "programs that pass their tests"), 256)},
         runs_code=True, ids=range(11, 511),
     ),
     Benchmark(
         "bbh", "BBH", "27 hard reasoning tasks, with chain of thought.", "SaylorTwift/bbh", "test", ("input", "target"),
         {name: name for name in BBH_TASKS.split()},
         {"generated": Way(
-            "bbh/cot_fewshot/{part}.yaml", 3, Measure("exact_match", "get-answer", "what follows 'the answer is'"), 1024,
+            "bbh/cot_fewshot/{part}.yaml", 3, Metric("exact_match", "get-answer", "text after 'the answer is'"), 1024,
         )},
     ),
     _arc("arc_easy", "ARC-Easy", "ARC-Easy"),
     _arc("arc_challenge", "ARC-Challenge", "ARC-Challenge"),
     Benchmark(
-        "mmlu", "MMLU", "Exams of 57 subjects, multiple choice.", "cais/mmlu", "test", ("question", "choices", "answer"),
+        "mmlu", "MMLU", "Exams in 57 subjects, multiple choice.", "cais/mmlu", "test", ("question", "choices", "answer"),
         {name: name for names in MMLU_GROUPS.values() for name in names.split()},
         {
             "generated": Way(
-                "mmlu/flan_cot_zeroshot/mmlu_{part}.yaml", 0, Measure("exact_match", "flexible-extract", "last option named"), 256,
-                {"strict-match": Measure("exact_match", "strict-match", "what follows 'the answer is'")},
+                "mmlu/flan_cot_zeroshot/mmlu_{part}.yaml", 0, Metric("exact_match", "flexible-extract", "last option named"), 256,
+                {"strict-match": Metric("exact_match", "strict-match", "text after 'the answer is'")},
                 {"validation_split": None, "test_split": "test"},
             ),
             "probability": Way("mmlu/default/mmlu_{part}.yaml", 0, _ACCURACY, None),
@@ -169,11 +195,11 @@ _ALL = (
         {group: tuple(names.split()) for group, names in MMLU_GROUPS.items()}, "subject",
     ),
     Benchmark(
-        "ifeval", "IFEval", "Instructions whose obedience can be checked.", "google/IFEval", "train",
+        "ifeval", "IFEval", "Verifiable instructions.", "google/IFEval", "train",
         ("prompt", "key", "instruction_id_list", "kwargs"), {MAIN: "default"},
         {"generated": Way(
-            "ifeval/ifeval.yaml", 0, Measure("prompt_level_strict_acc", "none", IFEVAL["prompt_level_strict_acc"]), 1280,
-            {name: Measure(name, "none", words) for name, words in IFEVAL.items()},
+            "ifeval/ifeval.yaml", 0, Metric("prompt_level_strict_acc", "none", IFEVAL["prompt_level_strict_acc"]), 1280,
+            {name: Metric(name, "none", words) for name, words in IFEVAL.items()},
         )},
     ),
 )  # fmt: skip

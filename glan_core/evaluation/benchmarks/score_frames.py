@@ -1,17 +1,17 @@
-""" """
+"""Benchmark scores as data frames for display."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WORDS
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS, WayName
 from glan_core.workspace.benchmark_score_rows import Score
 
 COLUMNS = ("model", "benchmark", "way", "part", "score", "error", "number")
 
 
 def scores_frame(scores: Sequence[Score]) -> pd.DataFrame:
-    """One row a score, the newest of each model, benchmark, way and part; `score` and `error` in percent."""
+    """Return one row per model, benchmark, way and part with the newest score; `score` and `error` in percent."""
     newest: dict[tuple, Score] = {}
     for score in sorted(scores, key=lambda score: score.at):
         newest[score.model, score.benchmark, score.way, score.part] = score
@@ -23,12 +23,11 @@ def scores_frame(scores: Sequence[Score]) -> pd.DataFrame:
 
 
 def whole_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The scores of whole benchmarks, in the order of the registry, with `row`: the benchmark's title, and the way where it was
-    asked in two."""
+    """Return the scores of whole benchmarks in registry order, with the title (and the way, if there are two) in `row`."""
     whole = frame[frame["part"] == MAIN].copy()
     ways = whole.groupby("benchmark")["way"].transform("nunique") if len(whole) else whole["way"]
     titles = [
-        BENCHMARKS[id].title + (f", {WORDS[way]}" if both > 1 else "") if id in BENCHMARKS else id
+        BENCHMARKS[id].title + (f", {WAY_LABELS[way]}" if both > 1 else "") if id in BENCHMARKS else id
         for id, way, both in zip(whole["benchmark"], whole["way"], ways, strict=True)
     ]
     order = {id: nth for nth, id in enumerate(BENCHMARKS)}
@@ -37,9 +36,8 @@ def whole_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return whole.sort_values(["nth", "way"], kind="stable").drop(columns="nth")
 
 
-def part_rows(frame: pd.DataFrame, benchmark: str, way: str) -> pd.DataFrame:
-    """The scores of a benchmark's parts in one way: its groups where it has any, else its parts and other readings; `row` is the
-    part's name for people."""
+def part_rows(frame: pd.DataFrame, benchmark: str, way: WayName) -> pd.DataFrame:
+    """Return the scores of a benchmark's groups, or else its parts, and of its further metrics; titles are in `row`."""
     about = BENCHMARKS[benchmark]
     names = list(about.groups) or [part for part in about.parts if part != MAIN]
     names += list(about.ways[way].others)
@@ -49,8 +47,8 @@ def part_rows(frame: pd.DataFrame, benchmark: str, way: str) -> pd.DataFrame:
     return chosen.sort_values("nth", kind="stable").drop(columns="nth")
 
 
-def part_title(benchmark: str, way: str, part: str) -> str:
-    """A part's name for people: of a reading what it counts, else its own without its underscores."""
+def part_title(benchmark: str, way: WayName, part: str) -> str:
+    """Return the display name of a part or of a further metric."""
     others = BENCHMARKS[benchmark].ways[way].others
     words = others[part].words if part in others else part.replace("_", " ")
     if part in others and len(BENCHMARKS[benchmark].parts) > 1:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WayName, find
+from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WayName, get_benchmark
 from glan_core.settings import Settings
 
 
@@ -66,5 +66,5 @@ class BenchmarkSettings(Settings):
         return [
             (id, way)
             for id in self.benchmarks
-            for way in ([way for way in find(id).ways if way in self.ways] or list(find(id).ways))
+            for way in ([way for way in get_benchmark(id).ways if way in self.ways] or list(get_benchmark(id).ways))
         ]

@@ -1,8 +1,8 @@
-"""Look-alikes: for drawn rows of a benchmark a teacher writes fresh problems of the same kind, which no model can have seen.
+"""Look-alikes: a teacher writes new problems like sampled benchmark rows, which no model can have seen.
 
-They are rows of `benchmarks/<name>.jsonl` in the workspace: id, question, answer, teacher, prompt version, the hash of the row
-that each was written after, and the writer's note where it left one. A row is appended with the transaction that accounts for
-its call; ids are derived from the row it is after, so asking again asks only for what is missing.
+They are stored in `benchmarks/<name>.jsonl` of the workspace with ID, question, answer, teacher, prompt version, hash of the
+source row, and an optional note. A row is appended with the transaction that accounts for its call. IDs derive from the source
+row, so a second run requests only missing look-alikes.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from glan_core import ids
 from glan_core.dataset.benchmark_store import FOLDER
 from glan_core.errors import GlanError
-from glan_core.evaluation.contamination.benchmark_texts import Text, read_texts
+from glan_core.evaluation.contamination.benchmark_texts import ProbeText, read_texts
 from glan_core.evaluation.contamination.settings import LookalikeSettings
 from glan_core.generation import plan
 from glan_core.generation.protocols import Work, ask
@@ -33,7 +33,7 @@ STAGE = "lookalike"
 
 
 class Lookalike(BaseModel):
-    """A fresh problem with its answer, as a teacher replies; `note` is what the writer says about it."""
+    """A new problem with its answer as parsed from a reply, and an optional note of the teacher."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
@@ -43,12 +43,12 @@ class Lookalike(BaseModel):
 
 
 class LookalikeQueue:
-    """One call for each drawn row that has no look-alike yet; the stage is its own, there being only one."""
+    """One call per sampled row without a look-alike; the queue is its own and only stage."""
 
     name = STAGE
 
     def __init__(self, ws: Workspace, settings: LookalikeSettings, run_id: int | None = None) -> None:
-        self._file = file_of(ws, settings.name)
+        self._file = lookalikes_path(ws, settings.name)
         _drop_cut_line(self._file)
         self._known = set(_stored_ids(self._file))
         self._open = [(id, row) for id, row in _wanted(settings) if id not in self._known]
@@ -61,20 +61,20 @@ class LookalikeQueue:
             yield Work(self.name, id, None, wording, messages, row)
 
     def next(self) -> Work | None:
-        """See WorkQueue."""
+        """Return the next call; see `WorkQueue`."""
         return next(self._works, None)
 
     def stage(self, work: Work) -> "LookalikeQueue":
-        """See WorkQueue."""
+        """Return the stage of a call; see `WorkQueue`."""
         return self
 
     def parse(self, work: Work, text: str) -> Lookalike:
-        """The problem; Malformed (repairable) when there is not just one, or it is the example again."""
+        """Parse the problem; repairable if there are several, or if it repeats the example."""
         written = json_lines(text, Lookalike)
         if len(written) > 1:
-            raise MalformedReply("malformed", f"there are {len(written)} JSON objects: give one", repairable=True)
+            raise MalformedReply("malformed", f"there are {len(written)} JSON objects, expected one", repairable=True)
         if _bare(written[0].question) == _bare(work.facts.question):
-            raise MalformedReply("malformed", "the problem is the example's own: write another one", repairable=True)
+            raise MalformedReply("malformed", "the problem repeats the example; write another one", repairable=True)
         return written[0]
 
     def store(self, db: apsw.Connection, work: Work, parsed: Lookalike, teacher: str) -> None:
@@ -93,34 +93,37 @@ class LookalikeQueue:
         self._known.add(work.id)
 
     def record_text(self, parsed: Lookalike) -> None:
-        """See Stage: none, question and answer stand in the file apart from the reply's form."""
+        """Return None: question and answer are stored in the file; see `Stage`."""
 
     def stored(self, work: Work, value: Any) -> None:
-        """See WorkQueue: nothing follows."""
+        """Do nothing: no calls follow; see `WorkQueue`."""
 
     def failed(self, work: Work) -> None:
-        """See WorkQueue."""
+        """Do nothing; see `WorkQueue`."""
 
     def planned(self) -> dict[str, int]:
-        """See WorkQueue; what an earlier process of the run has stored is not included."""
+        """Return the planned calls of this process; see `WorkQueue`."""
         return {self.name: self._planned}
 
 
 def plan_lookalikes(ws: Workspace, settings: LookalikeSettings) -> plan.Plan:
-    """How many calls an order still needs, and what they would cost. GlanError when the file can't be read, or a budget in money
-    is set for a teacher without a price."""
-    known = set(_stored_ids(file_of(ws, settings.name)))
+    """Return the number of calls still needed and their price.
+
+    Raises:
+        GlanError: If the source cannot be read, or a budget is set for a teacher without a known price.
+    """
+    known = set(_stored_ids(lookalikes_path(ws, settings.name)))
     calls = sum(id not in known for id, _ in _wanted(settings))
     return plan.price(ws, settings, {STAGE: (calls, calls)})
 
 
-def file_of(ws: Workspace, name: str) -> Path:
-    """Where the look-alikes of a name are kept, or would be."""
+def lookalikes_path(ws: Workspace, name: str) -> Path:
+    """Return the file of look-alikes with a name."""
     return ws.folder / FOLDER / f"{slug(name)}.jsonl"
 
 
-def _wanted(settings: LookalikeSettings) -> Iterator[tuple[str, Text]]:
-    """The drawn rows, each with the id of its look-alike."""
+def _wanted(settings: LookalikeSettings) -> Iterator[tuple[str, ProbeText]]:
+    """Yield the sampled rows with the IDs of their look-alikes."""
     for row in read_texts(settings.source, "test", sample=settings.number, seed=settings.seed).rows:
         yield ids.derive("lka", slug(settings.name), _hash(row)), row
 
@@ -128,13 +131,13 @@ def _wanted(settings: LookalikeSettings) -> Iterator[tuple[str, Text]]:
 def _stored_ids(file: Path) -> Iterator[str]:
     with suppress(FileNotFoundError):
         for line in file.read_text("utf-8").splitlines():
-            with suppress(ValueError, AttributeError):  # a line that a kill cut short
+            with suppress(ValueError, AttributeError):  # an incomplete last line left by a kill
                 if not str(id := json.loads(line).get("id")).startswith("lka-"):
-                    raise GlanError(f"{file.name} in {FOLDER} holds other rows: give the look-alikes another name.")
+                    raise GlanError(f"{file.name} in {FOLDER} contains other rows. Choose another name for the look-alikes.")
                 yield id
 
 
-def _hash(row: Text) -> str:
+def _hash(row: ProbeText) -> str:
     return hashlib.sha256(f"{row.question}\x1f{row.answer}".encode()).hexdigest()[:16]
 
 
@@ -143,6 +146,6 @@ def _bare(text: str) -> str:
 
 
 def _drop_cut_line(file: Path) -> None:
-    """Take off a last line that a kill cut short: its look-alike is written again."""
+    """Truncate an incomplete last line left by a kill."""
     with suppress(FileNotFoundError), file.open("r+b") as opened:
         opened.truncate(opened.read().rfind(b"\n") + 1)

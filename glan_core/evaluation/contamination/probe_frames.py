@@ -1,11 +1,11 @@
-""" """
+"""Probe results as data frames for display."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from glan_core.evaluation.published_results import contamination_probe
-from glan_core.models.model_specs import title_of
+from glan_core.models.model_specs import model_title
 from glan_core.workspace.probe_rows import ProbeRow
 
 COLUMNS = (
@@ -23,21 +23,24 @@ COLUMNS = (
 
 
 def probe_frame(rows: Sequence[ProbeRow]) -> pd.DataFrame:
-    """One row a measured model, in the order given, by `COLUMNS`: losses in nats a token, deltas as nats and in percent of the
-    test split's loss, `low` and `high` the ends of the interval of `delta_percent` (NaN where there is none)."""
+    """Return one row per measured model, in the given order.
+
+    Returns:
+        Columns `COLUMNS`: losses and deltas in nats per token, `delta_percent` relative to the test loss, and the interval
+        of `delta_percent` (`low`, `high`; NaN if there is none).
+    """
     data = []
     for row in rows:
         low, high = row.about.get("intervals", {}).get("delta_percent") or (None, None)
         data.append((
-            title_of(row.model), row.loss_train, row.loss_test, row.loss_alike, row.delta, row.delta_percent, low, high,
+            model_title(row.model), row.loss_train, row.loss_test, row.loss_alike, row.delta, row.delta_percent, low, high,
             row.delta_alike, False,
         ))  # fmt: skip
     return _typed(pd.DataFrame(data, columns=COLUMNS))
 
 
 def published_frame(name: str) -> pd.DataFrame:
-    """The paper's rows of a benchmark by its name, as published: 'GSM8K', 'MATH', 'ARC-E', 'ARC-C' or ours ('arc_challenge');
-    empty for anything else."""
+    """Return the paper's rows of a benchmark by label ('GSM8K', 'ARC-C') or our name ('arc_challenge'); empty for others."""
     every = contamination_probe()
     wanted = name.strip().lower()
     rows = every[(every["label"].str.lower() == wanted) | (every["benchmark"] == wanted)]

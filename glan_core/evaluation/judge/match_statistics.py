@@ -93,7 +93,7 @@ def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
     found: dict[tuple[str, bool], match_rows.Verdict] = {(v.item, v.swapped): v for v in match_rows.verdicts(ws.db, match.id)}
     rows = []
     for item in items:
-        row = {
+        row: dict[str, object] = {
             "item": item.id, "discipline": item.discipline, "name": item.taxonomy[-1] if item.taxonomy else item.skill,
             "field": item.taxonomy[0] if item.taxonomy else item.skill, "group": item.group, "subject": item.subject,
             "level": item.level, "strategy": item.strategy, "skill": item.skill, "question": item.question,

@@ -1,1 +1,1 @@
-
+"""Sandbox for running generated code."""

@@ -1,9 +1,9 @@
-"""Python code that a model wrote, run where it can do no harm: in a process of its own that has no network and may start no other,
-that sees neither files nor variables of the person, writes only in its own temporary folder, and ends at its limits.
+"""Sandbox runner: runs generated Python code in an isolated process.
 
-`sandbox_child` is what locks itself in. Before any generated code runs, `prove` tries what must not work, and refuses where
-something does: an ordinary account of Linux on x86-64 or 64-bit ARM with Landlock (kernel 5.13 or newer) is needed. The locks are
-against code that does harm by mistake or design; that code could find, in its own process, what says 'passed' is not held off.
+The process has no network, cannot start other processes, sees neither the user's files nor environment variables, writes only to
+its own temporary folder, and is killed at its limits. `sandbox_child` applies the restrictions. Before any generated code runs,
+`prove` verifies them and refuses to continue if one does not hold; it requires Linux on x86-64 or 64-bit ARM with Landlock
+(kernel 5.13 or newer). The sandbox protects the machine, not the score: code could find the pass token in its own process.
 """
 
 import json
@@ -24,15 +24,22 @@ from glan_core.errors import GlanError
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
 POLL_SECONDS = 0.01
-LOOK_SECONDS = 0.2  # between looks at how much the folder holds
+LOOK_SECONDS = 0.2  # between checks of the folder size
 CRASHES = {signal.SIGSEGV: "a crash", signal.SIGABRT: "a crash", signal.SIGSYS: "a forbidden call"}
-MOST_TOLD = 1 << 16  # bytes that are read of what the process says
+MOST_TOLD = 1 << 16  # bytes read from the process
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may use: processor seconds (start of Python included) and seconds by the clock, bytes of memory, of one file,
-    and of its folder in all."""
+    """Resource limits of a run.
+
+    Attributes:
+        cpu_seconds: CPU seconds, including the start of Python.
+        seconds: Wall-clock seconds.
+        memory: Bytes of memory.
+        file_bytes: Bytes per file.
+        folder_bytes: Bytes of the folder.
+    """
 
     cpu_seconds: int = 4
     seconds: float = 15.0
@@ -43,8 +50,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a piece of code: whether it ran to its end, and if not, why, for people; the words of an exception are the
-    code's own, so untrusted."""
+    """Result of a program.
+
+    Attributes:
+        passed: Whether it ran to its end.
+        why: Why it failed; exception texts are untrusted.
+    """
 
     passed: bool
     why: str = ""
@@ -54,9 +65,10 @@ LIMITS = Limits()
 
 
 def run_code(source: str, limits: Limits = LIMITS) -> Outcome:
-    """Run a program, its tests at its end, in a sandbox; it passes when it comes to its end without an exception.
+    """Run a program with its tests at the end; it passes if it ends without an exception. Its output is discarded.
 
-    What it prints is thrown away. GlanError where this machine can't hold it.
+    Raises:
+        GlanError: If the sandbox does not hold on this machine.
     """
     prove()
     return _run(source, limits)
@@ -64,9 +76,15 @@ def run_code(source: str, limits: Limits = LIMITS) -> Outcome:
 
 @cache
 def prove() -> None:
-    """Try in a sandbox all that must not work; GlanError with one sentence that says what of it did, or what is missing here."""
+    """Verify the restrictions of the sandbox.
+
+    Raises:
+        GlanError: If a restriction is missing or does not hold.
+    """
     if not sys.platform.startswith("linux"):
-        raise GlanError("Generated code runs only on Linux: the sandbox needs its locks. Leave the code benchmarks out.")
+        raise GlanError(
+            "Generated code runs only on Linux, because the sandbox needs its security features. Skip the code benchmarks."
+        )
     with tempfile.TemporaryDirectory(prefix="glan-outside-") as folder:
         outside = Path(folder) / "kept.txt"
         outside.write_text("kept")
@@ -75,7 +93,7 @@ def prove() -> None:
     if not outcome.passed or broken:
         why = outcome.why or "a file outside its folder was written"
         raise GlanError(
-            f"Generated code can't run here, since the sandbox does not hold: {why}. Leave the code benchmarks out."
+            f"Generated code cannot run on this machine because the sandbox does not hold: {why}. Skip the code benchmarks."
         )
 
 
@@ -89,21 +107,21 @@ def _run(source: str, limits: Limits) -> Outcome:
             os.close(write)
         request = {"code": source, "token": token, "parent": os.getpid(), "readable": _readable(), **asdict(limits)}
         try:
-            ended = _watched(process, json.dumps(request).encode(), Path(folder), limits)
+            ended = _wait(process, json.dumps(request).encode(), Path(folder), limits)
         finally:
             _kill(process)
             os.set_blocking(read, False)
-            with os.fdopen(read, "rb", buffering=0) as told:
-                said = _said(told.read(MOST_TOLD))
-    if said.get("passed") == token:
-        return Outcome(True)
-    if unlocked := said.get("unlocked"):
-        return Outcome(False, f"this machine lacks {unlocked}")
-    return Outcome(False, ended or str(said.get("failed") or "") or "it ended before its tests")
+            with os.fdopen(read, "rb", buffering=0) as pipe:
+                report = _parse(pipe.read(MOST_TOLD))
+    if report.get("passed") == token:
+        return Outcome(passed=True)
+    if unlocked := report.get("unlocked"):
+        return Outcome(passed=False, why=f"this machine lacks {unlocked}")
+    return Outcome(passed=False, why=ended or str(report.get("failed") or "") or "it ended before its tests")
 
 
 def _start(folder: str, write: int) -> subprocess.Popen:
-    """The locked process, in its own session, without a variable of ours, its output thrown away; it tells on `write`."""
+    """Start the restricted process in its own session without our environment; it reports to the file descriptor `write`."""
     return subprocess.Popen(
         [sys.executable, "-I", "-B", str(CHILD), str(write)], cwd=folder, start_new_session=True, pass_fds=(write,),
         env={"HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8"},
@@ -111,12 +129,13 @@ def _start(folder: str, write: int) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def _watched(process: subprocess.Popen, request: bytes, folder: Path, limits: Limits) -> str:
-    """Hand the process its order and wait for its end; why it was ended early or by the kernel, or ''."""
+def _wait(process: subprocess.Popen, request: bytes, folder: Path, limits: Limits) -> str:
+    """Send the request and wait for the end; return why the process was stopped, or ''."""
     begun = looked = time.monotonic()
-    with suppress(OSError):  # it did not live to read it
-        process.stdin.write(request)
-        process.stdin.close()
+    if process.stdin is not None:
+        with suppress(OSError):  # the process may have ended already
+            process.stdin.write(request)
+            process.stdin.close()
     while (code := process.poll()) is None:
         now = time.monotonic()
         if now - begun > limits.seconds:
@@ -124,11 +143,14 @@ def _watched(process: subprocess.Popen, request: bytes, folder: Path, limits: Li
         if now - looked > LOOK_SECONDS:
             looked = now
             if _held(folder) > limits.folder_bytes:
-                return "stopped since it wrote too much"
+                return "stopped because it wrote too much"
         time.sleep(POLL_SECONDS)
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return f"stopped after {limits.cpu_seconds} processor seconds"
-    return f"ended by {CRASHES.get(-code, f'signal {-code}')}" if code < 0 else ""
+        return f"stopped after {limits.cpu_seconds} CPU seconds"
+    if code >= 0:
+        return ""
+    names = {int(number): text for number, text in CRASHES.items()}
+    return f"ended by {names.get(-code, f'signal {-code}')}"
 
 
 def _kill(process: subprocess.Popen) -> None:
@@ -137,13 +159,13 @@ def _kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _said(told: bytes | None) -> dict:
-    """What the process told: only JSON that holds names, since the code could have written it."""
+def _parse(raw: bytes | None) -> dict:
+    """Parse the report of the process; it is untrusted, because the code could have written it."""
     try:
-        said = json.loads(told or b"{}")
+        report = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
 def _held(folder: Path) -> int:
@@ -157,7 +179,7 @@ def _held(folder: Path) -> int:
 
 @cache
 def _readable() -> list[str]:
-    """What the code may read: Python with its libraries, and the system's own."""
+    """Return the paths the code may read: Python with its libraries, and system libraries."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {str(CHILD)}
     paths |= {
         str(Path(sys.base_prefix) / "lib"),
@@ -175,9 +197,9 @@ _PROBE = """
 import os, socket, subprocess, threading
 broken = []
 
-def tried(what, deed):
+def tried(what, action):
     try:
-        deed()
+        action()
     except (OSError, MemoryError, subprocess.SubprocessError):
         return
     broken.append(what)

@@ -1,9 +1,9 @@
-"""The process in which generated code runs: it locks itself in, and only then looks at the code. `sandbox` starts it, by its path
-and without this package, so that nothing of the studio is in its memory.
+"""Sandbox child: the process that restricts itself and then runs generated code.
 
-Four locks, each for what the others don't hold, none of which needs root: resource limits (time, memory, size of a file); Landlock
-(files outside the folder can't be changed, and only Python's own can be read); a filter of system calls (no network, no process, no
-program, no signal, nothing of another process); and the death of whoever started it.
+`runner` starts it by path and without this package, so that nothing of the studio is in its memory. Four restrictions complement
+each other, none of which needs root: resource limits (time, memory, file size); Landlock (no writes outside the folder, reads of
+Python's files only); a system call filter (no network, process, program, signal or access to other processes); and termination
+with the parent process.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ import traceback
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 22, 38, 4
 EPERM, ENOSYS = 1, 38
-KILL, ERROR, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000  # what a filter answers: SECCOMP_RET_KILL_PROCESS, _ERRNO, _ALLOW
+KILL, ERROR, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000  # filter results: SECCOMP_RET_KILL_PROCESS, _ERRNO, _ALLOW
 LOAD, EQUAL, AT_LEAST, ANY_BIT, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF: ld word, jeq, jge, jset, ret
-NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # where they lie in struct seccomp_data
+NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 CLONE_THREAD = 0x10000
-NEWER = 424  # the first system call whose number is the same everywhere; those that came later are refused but for these:
+NEWER = 424  # first system call number shared by all architectures; later ones are refused except these:
 NEWER_ALLOWED = (
     436,
     437,
@@ -34,8 +34,8 @@ NEWER_ALLOWED = (
 )  # close_range, openat2, faccessat2, epoll_pwait2, futex_waitv, set_mempolicy_home_node
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 
-# System calls that are refused: those of the network, of processes and programs, of signals, of other processes' memory and
-# limits, of what a file is beside its content (which Landlock does not hold), of the kernel. In the order of the names below.
+# Refused system calls: network, processes and programs, signals, memory and limits of other processes, file metadata (which
+# Landlock does not cover), and the kernel. The numbers below are in the same order.
 NAMES = """socket socketpair fork vfork execve execveat kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo ptrace process_vm_readv
 process_vm_writev kcmp prlimit64 setrlimit setpriority sched_setparam sched_setscheduler sched_setaffinity sched_setattr ioprio_set
 migrate_pages move_pages chmod fchmod fchmodat chown lchown fchown fchownat utime utimes utimensat futimesat truncate setxattr
@@ -57,20 +57,28 @@ NUMBERS = {  # None: this architecture has no such call
         116, 89, 92, None, None,
     )),
 }  # fmt: skip
-FCNTL_OWNER = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: a file could be made to signal another process
+FCNTL_OWNER = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: could make a file signal another process
 
-READ = 0b1100  # of the rights of Landlock: to read files (4) and folders (8)
-ALL_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # from which version on there are which
+READ = 0b1100  # Landlock rights to read files (4) and folders (8)
+ALL_RIGHTS = {
+    1: (1 << 13) - 1,
+    2: (1 << 14) - 1,
+    3: (1 << 15) - 1,
+    5: (1 << 16) - 1,
+}  # rights by the Landlock version that introduced them
 TCP, SCOPES = 0b11, 0b11
 
 
 class Unlocked(Exception):
-    """A lock that this machine does not have."""
+    """A restriction that this machine does not support."""
 
 
 def main() -> None:
-    """Read what to do from stdin, lock, run, and tell what came of it on the descriptor that is named, with the token that only the last line of
-    this function writes: code that ends the process early has not passed."""
+    """Read the request from stdin, apply the restrictions, run the code and report the result.
+
+    The report goes to the given file descriptor with a token that only the last line writes: code that ends the process early
+    has not passed.
+    """
     request = json.loads(sys.stdin.buffer.read())
     tell = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
     try:
@@ -81,9 +89,9 @@ def main() -> None:
     del request
     try:
         exec(compile(source, "<generated>", "exec"), {"__name__": "__main__"})
-    except BaseException as error:  # SystemExit, too: whoever leaves before the tests has not passed them
-        said = "".join(traceback.format_exception_only(error)).strip()
-        _tell(tell, {"failed": said[:500]})
+    except BaseException as error:  # includes SystemExit: code that exits before its tests has not passed
+        message = "".join(traceback.format_exception_only(error)).strip()
+        _tell(tell, {"failed": message[:500]})
     _tell(tell, {"passed": token})
 
 
@@ -96,7 +104,7 @@ def _tell(tell, what: dict) -> None:
 def _lock(request: dict) -> None:
     _call(LIBC.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != request["parent"]:
-        os._exit(1)  # it died before this took hold
+        os._exit(1)  # the parent died before this call took effect
     _call(LIBC.prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
     for what, most in (
         (resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, request["memory"]), (resource.RLIMIT_FSIZE, request["file_bytes"]),
@@ -120,9 +128,9 @@ def _landlock(readable: list[str], writable: str) -> None:
         try:
             opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
-            continue  # what is not there needs no right
+            continue  # missing paths need no rights
         if not os.path.isdir(path):
-            allowed &= 0b111  # a file has no folder's rights
+            allowed &= 0b111  # files do not support folder rights
         rule = struct.pack("<Qi", allowed, opened)
         _call(LIBC.syscall, LANDLOCK_ADD, ctypes.c_int(rules), ctypes.c_int(1), rule, ctypes.c_uint(0))
         os.close(opened)
@@ -138,9 +146,13 @@ def _seccomp() -> None:
 
 
 def filter_program(machine: str) -> bytes:
-    """The filter of system calls as BPF; Unlocked for an architecture whose numbers are not known here."""
+    """Return the system call filter as BPF.
+
+    Raises:
+        Unlocked: If the system call numbers of the architecture are unknown.
+    """
     if machine not in NUMBERS:
-        raise Unlocked(f"a filter of system calls for {machine}")
+        raise Unlocked(f"a system call filter for {machine}")
     architecture, clone, fcntl, numbers = NUMBERS[machine]
     refused = sorted(number for number in numbers if number is not None)
     steps: list[tuple[int, int, int, int]] = [
@@ -148,7 +160,7 @@ def filter_program(machine: str) -> bytes:
     ]  # fmt: skip
     for number in NEWER_ALLOWED:
         steps += [(EQUAL, 0, 1, number), (ANSWER, 0, 0, ALLOW)]
-    steps += [(AT_LEAST, 0, 1, NEWER), (ANSWER, 0, 0, ERROR | ENOSYS)]  # x86's second set of numbers, from 2**30 on, too
+    steps += [(AT_LEAST, 0, 1, NEWER), (ANSWER, 0, 0, ERROR | ENOSYS)]  # also refuses the x32 numbers, from 2**30 on
     for number in refused:
         steps += [(EQUAL, 0, 1, number), (ANSWER, 0, 0, ERROR | EPERM)]
     steps += [(EQUAL, 0, 4, clone), (LOAD, 0, 0, ARGUMENTS), (ANY_BIT, 1, 0, CLONE_THREAD), (ANSWER, 0, 0, ERROR | EPERM),
