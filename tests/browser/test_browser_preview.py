@@ -100,7 +100,7 @@ def test_a_preview_that_fails_says_why_and_is_thrown_away_by_keyboard(page, serv
     expect(dialog.get_by_role("button", name="Retry")).to_be_visible()
     dialog.get_by_role("button", name="Discard").press("Enter")
     expect(dialog.get_by_role("button", name="Generate preview")).to_be_visible()
-    assert preview.waiting(starter) == []
+    assert preview.pending(starter) == []
 
 
 @pytest.mark.slow

@@ -53,9 +53,7 @@ def test_without_a_model_it_says_where_one_comes_from(starter_ws):
 def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     write_all(ws.folder / "benchmarks")
     shown = bench()
-    states = dict(
-        zip(shown.table("here")["title"], shown.table("here")["here"].map(lambda value: value[0]))
-    )
+    states = dict(zip(shown.table("here")["title"], shown.table("here")["here"].map(lambda value: value[0])))
     assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "here"
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
     shown.app.number_input(key="run_bench_limit").set_value(10).run()

@@ -177,7 +177,7 @@ def test_a_blind_vote_hides_the_names_until_it_is_given(tuned_ws):
     shown.press("B is better")
     vote = chat_rows.preference(tuned_ws.db, 1, 0)
     assert (vote.choice, vote.best, vote.who) == ("one", settings[1], "Ada")
-    name = ("tuned before tuning", "tuned")[vote.best]
+    name = ("tuned (base)", "tuned")[vote.best]
     assert f"You preferred {name}. Blind vote." in shown.said and "blue-badge[:material/thumb_up: preferred]" in shown.said
     assert "adapter on" in shown.said and "1 vote in this workspace" in shown.said
 

@@ -90,7 +90,7 @@ def test_look_alikes_are_planned_before_they_are_paid_for_and_then_chosen(demo_w
     assert "Select a file as the test split first." in evaluate(test="gsm8k").said
     path = str(write_rows(tmp_path / "codes.jsonl", make_rows(7, 2)))
     shown = evaluate(test=path)
-    assert "only changes numbers and names, and says so" in shown.said
+    assert "only changes numbers and names" in shown.said
     shown.press("Plan")
     assert {metric.label: metric.value for metric in shown.app.metric}["Calls"] == "7" and not launched
     shown.press("Start · 7 calls")
@@ -106,11 +106,11 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     shown = evaluate()
     assert shown.fine and "The training split looks seen by student: it is clearly easier than the test split." in shown.said
     assert "Before tuning the delta was +0.0 %." in shown.said
-    assert "No sign that the test split was seen by student, student before tuning." in shown.said
+    assert "No sign that the test split was seen by student, student (base)." in shown.said
     assert "Loss on the tokens of the answer, given the question." in shown.said and MARK in shown.said
     table = shown.table("percent")
     assert (
-        list(table["model"]) == ["student", "student before tuning"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
+        list(table["model"]) == ["student", "student (base)"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
     )
     assert table["interval"][0] == "+5.0 to +22.0" and table["rows"][0] == "400 + 400, 6 truncated"
 

@@ -173,7 +173,7 @@ def test_the_hub_takes_its_token_from_the_machine_and_no_page_or_run_has_it(demo
     assert sent == [("ada/glan", True)] and "Uploaded 96 pair" in shown.said
     assert "hf_secret" not in shown.said and "hf_secret" not in str(run_rows.runs(demo_ws.db, 1)[0])
     choose(shown, "run_export_repo", "no name")
-    assert "is written as owner/name" in shown.said and shown.fine
+    assert "as owner/name" in shown.said and shown.fine
 
 
 def test_a_job_that_failed_says_why(demo_ws):

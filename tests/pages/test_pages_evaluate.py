@@ -63,9 +63,9 @@ def test_the_leaderboard_ranks_models_and_names_whom_they_stood_beside(judged):
     table = shown.table("difference")
     by = table.set_index("title")
     assert shown.fine and table["difference"].is_monotonic_decreasing and by["difference"]["Scripted teacher"] < 0
-    assert by["difference"].drop("Scripted teacher").to_dict() == {"student": 3.5, "student before tuning": -3.5}
+    assert by["difference"].drop("Scripted teacher").to_dict() == {"student": 3.5, "student (base)": -3.5}
     assert by["beside"].to_dict() == {
-        "student": "student before tuning", "Scripted teacher": "Reference answers", "student before tuning": "student"
+        "student": "student (base)", "Scripted teacher": "Reference answers", "student (base)": "student"
     }  # fmt: skip
     assert "+3.50" in shown.said and "0.842" in shown.table("loss").to_string()
 
@@ -76,7 +76,7 @@ def test_a_model_that_took_the_name_of_another_does_not_get_its_results(judged):
     with judged.write() as db:
         match_rows.put_match(db, replace(match, about=about))
     table = view("Leaderboard").table("difference").set_index("title")
-    assert table["difference"].isna()["student"] and "student before tuning" not in table.index
+    assert table["difference"].isna()["student"] and "student (base)" not in table.index
     about["weights"]["answer_ours"]["weights"] = tuned_model_store.read_model(judged, "student").weights_hash
     with judged.write() as db:
         match_rows.put_match(db, replace(match, about=about, at=match.at + 1))
@@ -91,7 +91,7 @@ def test_the_papers_models_stand_below_marked_as_published(judged):
 
 
 def test_a_match_of_the_leaderboard_leads_to_its_result(judged):
-    shown = view("Leaderboard").press("student beside student before tuning")
+    shown = view("Leaderboard").press("student beside student (base)")
     assert shown.fine and "Position bias" in shown.said and "+3.50" in shown.said
 
 

@@ -76,7 +76,7 @@ def test_openai_without_a_key_starts_nothing(demo_ws):
         ({"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_price": "x"}, "x"),
         (
             {"run_kind": "endpoint", "run_model": "m", "run_url": "http://h/v1", "run_budget": 1.0},
-            "The price of openai:m is not known",
+            "The price of openai:m is unknown",
         ),
     ],
 )

@@ -96,7 +96,9 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
     """Draw the scores as a table with one column per model."""
     shown = score_frames.whole_rows(frame) if chosen == EVERYTHING else _all_parts(frame, chosen)
     if chosen == EVERYTHING:  # the column is narrow
-        shown = shown.assign(row=[row.replace(WAY_LABELS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)])
+        shown = shown.assign(
+            row=[row.replace(WAY_LABELS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)]
+        )
     wide = shown.pivot_table(index="row", columns="model", values="score", sort=False).reset_index()
     models = [model for model in titles if model in wide.columns]
     st.dataframe(

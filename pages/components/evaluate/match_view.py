@@ -35,7 +35,7 @@ class MatchStatistics:
 
 
 def label(match: Match) -> str:
-    """Return the label of a match: 'maths vs maths before tuning · first · scripted judge'."""
+    """Return the label of a match: 'maths vs maths (base) · first · scripted judge'."""
     judge = "scripted judge" if match.judge == "scripted" else match.judge
     return f"{title(match.ours)} vs {title(match.other)} · {match.test_name} · {judge}"
 
@@ -96,7 +96,9 @@ def item(ws: Workspace, match: Match, id: str) -> GlanTestItem:
 @st.cache_data(max_entries=60, show_spinner=False)
 def _parts(_frame: pd.DataFrame, state: tuple) -> pd.DataFrame:
     *_, column, disciplines = state
-    return match_statistics.outcomes_by(_frame if disciplines is None else _frame[_frame["discipline"].isin(disciplines)], column)
+    return match_statistics.outcomes_by(
+        _frame if disciplines is None else _frame[_frame["discipline"].isin(disciplines)], column
+    )
 
 
 @st.cache_data(max_entries=30, show_spinner=False)
