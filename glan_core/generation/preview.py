@@ -152,7 +152,7 @@ def start(ws: Workspace, node: Node, terms: TeacherSettings, environment: Mappin
         environment: Additional environment variables of the worker, such as an API key.
 
     Raises:
-        GlanError: As `make`, or if the teacher cannot be used; an earlier preview is kept.
+        GlanError: As `create`, or if the teacher cannot be used; an earlier preview is kept.
     """
     settings = _settings(node.id, terms.model_copy(update={"live": True}))
     check(settings, (environment or {}).get("OPENAI_API_KEY"))

@@ -18,7 +18,7 @@ def counter_changes(ws: Workspace, run: Run) -> Counters:
 
 
 def current_counters(ws: Workspace, run: Run) -> Counters:
-    """Return the counters of a run's disciplines, now or at its end; empty as for `gained`."""
+    """Return the counters of a run's disciplines, now or at its end; empty as for `counter_changes`."""
     counters = run_rows.run_counters(ws.db, run.id)
     return {} if counters is None else _after(ws, counters)
 

@@ -282,7 +282,7 @@ def sessions(db: apsw.Connection, syllabus_id: str, *, retired: bool = False) ->
 
 
 def append_session(db: apsw.Connection, syllabus_id: str, name: str, description: str) -> str:
-    """Append an empty class session to a syllabus; return its id. The caller must call `recount`."""
+    """Append an empty class session to a syllabus; return its id. The caller must call `update_counts`."""
     query = "SELECT coalesce(max(position), -1) + 1 FROM sessions WHERE syllabus_id = ?"
     position = fetch_value(db, query, (syllabus_id,))
     id = derive("ses", syllabus_id, position)
@@ -292,7 +292,7 @@ def append_session(db: apsw.Connection, syllabus_id: str, name: str, description
 
 
 def append_concept(db: apsw.Connection, session_id: str, syllabus_id: str, name: str) -> str:
-    """Append a key concept to a class session; return its id. The caller must call `recount`."""
+    """Append a key concept to a class session; return its id. The caller must call `update_counts`."""
     query = "SELECT coalesce(max(position), -1) + 1 FROM concepts WHERE session_id = ?"
     position = fetch_value(db, query, (session_id,))
     id = derive("con", session_id, position)

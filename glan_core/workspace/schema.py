@@ -153,7 +153,7 @@ def version_3(db: apsw.Connection) -> None:
     """Add tags, quality judgments and the reason why the dataset excludes a pair.
 
     A tag is a finding of a check in one pair: of a quality filter, a near-duplicate of `other`, or an overlap with a benchmark.
-    `questions.dropped` is the first reason for exclusion (`tag_rows.REASONS`), NULL for included pairs; `tag_rows.settle` updates
+    `questions.dropped` is the first reason for exclusion (`tag_rows.REASONS`), NULL for included pairs; `tag_rows.update_dropped` updates
     it from reviews and tags, and the discipline index covers it because filters use it.
     """
     db.execute("""

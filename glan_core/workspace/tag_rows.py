@@ -9,7 +9,7 @@ import apsw
 from glan_core.workspace.call_rows import count
 from glan_core.workspace.sql import fetch_all, from_row
 
-# Reasons for exclusion; the first that applies is stored. All but the first are tag kinds, which `settle` ranks in reverse
+# Reasons for exclusion; the first that applies is stored. All but the first are tag kinds, which `update_dropped` ranks in reverse
 # alphabetical order.
 REASONS = ("rejected", "quality", "duplicate", "contaminated")
 

@@ -28,7 +28,7 @@ sys.stdin.read()
 PAGE = """
 import sys
 from glan_core.models import server_client
-server_client.ensure()
+server_client.ensure_running()
 print(server_client.status()["pid"], flush=True)
 sys.stdin.read()
 """
@@ -87,7 +87,7 @@ def test_a_model_process_that_does_not_end_is_told_and_not_waited_for_forever(ru
     monkeypatch.setattr(server_client, "command_has", lambda pid, word: True)
     monkeypatch.setattr(server_client, "wait_until_ended", lambda pid, seconds: False)
     monkeypatch.setattr(os, "kill", lambda pid, sign: killed.append(pid))
-    with pytest.raises(GlanError, match="does not end"):
+    with pytest.raises(GlanError, match="does not exit"):
         server_client.release()
     assert killed == [2**22 + 1]
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.runs import Canned, go_on, latest_run, number, rows, run_order
+from support.runs import Canned, execute_run, latest_run, number, resume_run, rows
 
 from glan_core.curriculum import syllabus_editing
 from glan_core.curriculum.syllabus_editing import SessionEdit, SyllabusVersion
@@ -20,7 +20,7 @@ from glan_core.workspace.pair_filter import PairFilter
 def syllabus(ws, settings, teach):
     """A syllabus of three sessions with four concepts each, and its questions."""
     teach(Canned())
-    run_order(ws, settings("mathematics", questions_per_syllabus=6))
+    execute_run(ws, settings("mathematics", questions_per_syllabus=6))
     return curriculum_rows.syllabus(ws.db, syllabus_id(curriculum_rows.subjects(ws.db, "mathematics")[0].id))
 
 
@@ -63,7 +63,10 @@ def test_a_renamed_concept_is_the_same_one_and_questions_keep_it(ws, syllabus):
     assert record_rows.count_outdated_questions(ws.db, syllabus.id) == 6
     edit_batch.undo(ws, batch, "Ada")
     assert curriculum_rows.sessions(ws.db, syllabus.id)[0] == old
-    assert not curriculum_rows.syllabus(ws.db, syllabus.id).edited and record_rows.count_outdated_questions(ws.db, syllabus.id) == 0
+    assert (
+        not curriculum_rows.syllabus(ws.db, syllabus.id).edited
+        and record_rows.count_outdated_questions(ws.db, syllabus.id) == 0
+    )
     assert edit(ws, syllabus, wanted(ws, syllabus)) is None
 
 
@@ -92,7 +95,7 @@ def test_of_two_who_edit_the_same_syllabus_the_second_is_told_and_one_who_saves_
 
 def test_only_questions_made_while_it_read_otherwise_are_said_to_be_made_from_older_text(ws, syllabus, settings):
     first = edit(ws, syllabus, wanted(ws, syllabus), text="Another text.")
-    run_order(ws, settings("mathematics", questions_per_syllabus=8))
+    execute_run(ws, settings("mathematics", questions_per_syllabus=8))
     assert record_rows.count_outdated_questions(ws.db, syllabus.id) == 6
     edit_batch.undo(ws, first, "Ada")
     assert record_rows.count_outdated_questions(ws.db, syllabus.id) == 2
@@ -120,7 +123,7 @@ def test_questions_on_their_way_while_their_session_is_put_out_of_use_do_not_cou
             edit(ws, syllabus, [replace(first, concepts=first.concepts[:2])])
 
     teach(Canned(behave))
-    run_order(ws, settings("mathematics", questions_per_syllabus=20))
+    execute_run(ws, settings("mathematics", questions_per_syllabus=20))
     live = {session.id for session in curriculum_rows.sessions(ws.db, syllabus.id)}
     drawn = rows(ws, "SELECT sessions FROM questions WHERE syllabus_id = ?", syllabus.id)
     counted = sum(live.issuperset(json.loads(sessions)) for (sessions,) in drawn)
@@ -148,12 +151,12 @@ def test_sessions_and_concepts_come_and_go_counted_and_undone(ws, syllabus):
 def test_the_next_run_asks_about_what_was_added_and_repeats_no_combination(ws, syllabus, settings):
     [first, *others] = wanted(ws, syllabus)
     edit(ws, syllabus, [first, *others, SessionEdit(None, "Stripes", "", ("Zebra", "Okapi"))])
-    run_order(ws, settings("mathematics", questions_per_syllabus=40))
+    execute_run(ws, settings("mathematics", questions_per_syllabus=40))
     pairs = homework_rows.pairs_page(ws.db, PairFilter(syllabus_id=syllabus.id), limit=100)
     combinations = [frozenset(pair.question.concepts) for pair in pairs]
     assert len(pairs) == 40 == len(set(combinations))
     assert any("Zebra" in pair.question.text for pair in pairs)
-    assert run_order(ws, settings("mathematics", questions_per_syllabus=40)).state == "finished"
+    assert execute_run(ws, settings("mathematics", questions_per_syllabus=40)).state == "finished"
     assert len(homework_rows.pairs_page(ws.db, PairFilter(syllabus_id=syllabus.id), limit=100)) == 40
 
 
@@ -225,7 +228,7 @@ def test_what_is_no_subject_is_refused_with_nothing_changed(ws, syllabus, values
 def test_a_syllabus_written_anew_takes_the_place_of_the_old_one_in_one_step(ws, syllabus, settings, teach):
     teacher = teach(Canned(lambda stage, nth, m: "Another syllabus." if stage == "syllabus" else None, sessions=2))
     old = curriculum_rows.sessions(ws.db, syllabus.id)
-    assert run_order(ws, {"record_id": syllabus.id}, "redo").state == "finished"
+    assert execute_run(ws, {"record_id": syllabus.id}, "redo").state == "finished"
     now = curriculum_rows.syllabus(ws.db, syllabus.id)
     assert (now.text, now.sizes, now.questions) == ("Another syllabus.", (4, 4), 0)
     assert counts(ws) == truth(ws) and record_rows.count_outdated_questions(ws.db, syllabus.id) == 6
@@ -233,7 +236,7 @@ def test_a_syllabus_written_anew_takes_the_place_of_the_old_one_in_one_step(ws, 
     calls = call_rows.calls_of(ws.db, syllabus.id)
     assert len(calls) == 4 and None not in [provenance.messages_of(ws, call) for call in calls]
     assert provenance.reply_of(ws, calls[0], syllabus.id, now.text) == syllabus.text
-    run_order(ws, settings("mathematics", questions_per_syllabus=6))
+    execute_run(ws, settings("mathematics", questions_per_syllabus=6))
     assert curriculum_rows.syllabus(ws.db, syllabus.id).questions == 6
     assert number(ws, "SELECT count(*) FROM questions WHERE syllabus_id = ?", syllabus.id) == 12
     [event] = [e for e in record_rows.events(ws.db, syllabus.id) if e.field == "text"]
@@ -249,14 +252,14 @@ def test_a_new_syllabus_whose_sessions_cannot_be_read_changes_nothing_and_goes_o
             lambda stage, nth, m: "nonsense" if stage in ("sessions", "repair") else "Another." if stage == "syllabus" else None
         )
     )
-    run_order(ws, {"record_id": syllabus.id}, "redo")
+    execute_run(ws, {"record_id": syllabus.id}, "redo")
     assert wanted(ws, syllabus) == old and curriculum_rows.syllabus(ws.db, syllabus.id).text == syllabus.text
     run = latest_run(ws)
-    assert "No reply came that could be used" in run.message
+    assert "No usable reply was received" in run.message
     with ws.write() as db:
         db.execute("UPDATE runs SET state = 'lost' WHERE id = ?", (run.id,))
     teacher = teach(Canned(sessions=1))
-    go_on(ws, run.id)
+    resume_run(ws, run.id)
     assert [stage for stage, _ in teacher.asked] == ["sessions"]
     assert curriculum_rows.syllabus(ws.db, syllabus.id).text == "Another."
 
@@ -265,7 +268,7 @@ def test_an_answer_written_anew_keeps_the_older_one(ws, syllabus, teach):
     [pair, *_] = homework_rows.pairs_page(ws.db, PairFilter())
     id = answer_id(pair.question.id)
     teach(Canned(lambda stage, nth, m: "A better answer.", name="another"))
-    assert run_order(ws, {"record_id": pair.question.id}, "redo").state == "finished"
+    assert execute_run(ws, {"record_id": pair.question.id}, "redo").state == "finished"
     now = homework_rows.pair(ws.db, pair.question.id)
     assert (now.answer, now.answer_teacher, now.edited) == ("A better answer.", "another", True)
     calls = call_rows.calls_of(ws.db, id)
@@ -278,11 +281,11 @@ def test_an_answer_written_anew_keeps_the_older_one(ws, syllabus, teach):
 def test_an_answer_is_written_anew_by_its_own_id_too_and_after_another_run_wrote_one_meanwhile(ws, syllabus, teach, settings):
     [pair, *_] = homework_rows.pairs_page(ws.db, PairFilter())
     teach(Canned(lambda stage, nth, m: "A better answer."))
-    assert run_order(ws, {"record_id": answer_id(pair.question.id)}, "redo").state == "finished"
+    assert execute_run(ws, {"record_id": answer_id(pair.question.id)}, "redo").state == "finished"
     assert homework_rows.pair(ws.db, pair.question.id).answer == "A better answer."
 
     teach(Canned(lambda stage, nth, m: "" if stage == "answer" else None))
-    run_order(ws, settings("mathematics", questions_per_syllabus=7))
+    execute_run(ws, settings("mathematics", questions_per_syllabus=7))
     [open_one, *_] = homework_rows.pairs_page(ws.db, PairFilter(answered=False))
     id = open_one.question.id
 
@@ -292,33 +295,33 @@ def test_an_answer_is_written_anew_by_its_own_id_too_and_after_another_run_wrote
         return "The answer asked for."
 
     teach(Canned(behave))
-    run_order(ws, {"record_id": id}, "redo")
+    execute_run(ws, {"record_id": id}, "redo")
     assert homework_rows.pair(ws.db, id).answer == "The answer asked for."
 
 
 def test_a_reply_with_white_space_around_it_is_shown_and_taken_up_without(ws, teach, settings):
     teach(Canned(lambda stage, nth, m: "\nA syllabus.\n\n" if stage == "syllabus" else None))
-    run_order(ws, settings("mathematics", max_subjects=1))
+    execute_run(ws, settings("mathematics", max_subjects=1))
     [syllabus] = curriculum_rows.syllabus_states(ws.db, "mathematics").values()
     assert None not in [provenance.messages_of(ws, call) for call in call_rows.calls_of(ws.db, syllabus.id)]
     teach(Canned(lambda stage, nth, m: "\nAnother.\n" if stage == "syllabus" else "nonsense"))
-    run_order(ws, {"record_id": syllabus.id}, "redo")
+    execute_run(ws, {"record_id": syllabus.id}, "redo")
     with ws.write() as db:
         db.execute("UPDATE runs SET state = 'lost'")
     teach(Canned())
-    go_on(ws, latest_run(ws).id)
+    resume_run(ws, latest_run(ws).id)
     assert curriculum_rows.syllabus(ws.db, syllabus.id).text == "Another."
 
 
 def test_what_is_not_there_cannot_be_written_anew(ws):
-    run = run_order(ws, {"record_id": "qst-0"}, "redo")
-    assert run.state == "failed" and "no question and no syllabus" in run.message
+    run = execute_run(ws, {"record_id": "qst-0"}, "redo")
+    assert run.state == "failed" and "neither a question nor a syllabus" in run.message
 
 
 def test_a_rewriting_that_failed_leaves_no_failure_for_later_runs(ws, syllabus, teach):
     [pair, *_] = homework_rows.pairs_page(ws.db, PairFilter())
     teach(Canned(lambda stage, nth, m: ""))
-    run = run_order(ws, {"record_id": pair.question.id}, "redo")
-    assert "No reply came that could be used" in run.message
+    run = execute_run(ws, {"record_id": pair.question.id}, "redo")
+    assert "No usable reply was received" in run.message
     assert number(ws, "SELECT count(*) FROM failures") == 0 == coverage.coverage_by_node(ws)["mathematics"].counts["failures"]
     assert homework_rows.pair(ws.db, pair.question.id) == pair

@@ -286,7 +286,7 @@ def test_an_export_as_a_run_says_what_it_wrote_and_leaves_nothing_when_it_is_pau
     paused = execute_run(filled, settings | {"path": str(tmp_path / "other")}, "export")
     assert paused.state == "paused" and {p.name for p in tmp_path.iterdir()} == {"ws", "out.jsonl"}
     monkeypatch.undo()
-    runs.launcher.make_ready(filled, paused.id)
+    runs.launcher.requeue(filled, paused.id)
     assert runs.work(filled, paused.id).state == "finished" and (tmp_path / "other").is_file()
 
 

@@ -42,7 +42,7 @@ def test_parts_are_groups_tasks_or_readings(frame):
         "Social sciences",
         "Other",
     ]
-    assert "All, by what follows 'the answer is'" in set(score_frames.part_rows(frame, "mmlu", "generated")["row"])
+    assert "All, by text after 'the answer is'" in set(score_frames.part_rows(frame, "mmlu", "generated")["row"])
     assert len(set(score_frames.part_rows(frame, "bbh", "generated")["row"])) == 27
     assert list(dict.fromkeys(score_frames.part_rows(frame, "ifeval", "generated")["row"]))[0] == "Prompts, strict"
     assert score_frames.part_rows(frame, "humaneval", "generated").empty

@@ -198,7 +198,9 @@ def test_no_more_calls_are_made_than_allowed_and_the_rest_follows_when_more_are(
     teacher = teach(Canned(delay=lambda nth: 0.001 * (nth % 4)))
     wanted = settings(questions_per_syllabus=10)
     run = execute_run(ws, {**wanted, "max_calls": limit})
-    assert run.state == "paused" and f"The limit of {limit} calls is reached" in run.message and "Raise the limit" in run.message
+    assert (
+        run.state == "paused" and f"The limit of {limit} calls is reached" in run.message and "Raise the limit" in run.message
+    )
     assert len(teacher.asked) == number(ws, "SELECT count(*) FROM calls") == limit
     assert resume_run(ws, run.id).state == "paused"
     assert len(teacher.asked) == limit

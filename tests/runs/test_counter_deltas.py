@@ -10,7 +10,9 @@ from glan_core.workspace import call_rows, run_rows
 def test_a_run_gained_what_its_disciplines_hold_more_than_before(ws, settings, teach):
     teach(Canned())
     first = execute_run(ws, settings("mathematics", "music"))
-    assert total_changes(counter_changes(ws, first)) == {k: v for k, v in total_changes(call_rows.counters(ws.db)).items() if k != "last_at"}
+    assert total_changes(counter_changes(ws, first)) == {
+        k: v for k, v in total_changes(call_rows.counters(ws.db)).items() if k != "last_at"
+    }
     second = execute_run(ws, settings("music", questions_per_syllabus=6))
     assert counter_changes(ws, second)["music"]["pairs"] == 4 and counter_changes(ws, second)["music"].get("subjects", 0) == 0
     assert counter_changes(ws, second).keys() == {"music"}
@@ -67,4 +69,8 @@ def test_the_last_change_is_of_the_live_run_or_the_latest_that_brought_something
     first = execute_run(ws, settings())
     nothing = execute_run(ws, settings())
     run, gains = last_change(ws)
-    assert run.id == first.id and total_changes(gains)["pairs"] == 8 and not any(total_changes(counter_changes(ws, nothing)).values())
+    assert (
+        run.id == first.id
+        and total_changes(gains)["pairs"] == 8
+        and not any(total_changes(counter_changes(ws, nothing)).values())
+    )

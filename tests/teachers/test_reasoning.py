@@ -1,7 +1,7 @@
 """Reasoning is separated from replies before any stage parses them and is never stored."""
 
 import pytest
-from support.runs import Canned, content, rows, execute_run
+from support.runs import Canned, content, execute_run, rows
 
 from glan_core.generation import provenance
 from glan_core.teachers.contract import Reply

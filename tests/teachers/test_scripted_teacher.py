@@ -22,7 +22,9 @@ from glan_core.teachers.scripted.textbook import FOLDER, load, textbook
 SUBJECTS = [(discipline, subject) for discipline in textbook().disciplines for subject in discipline.subjects]
 SUBJECT_NAMES = [subject.name for _, subject in SUBJECTS]
 # 'above' refers to something outside the question unless an object follows, as in 'above the horizon'.
-COURSE_REFERENCE = re.compile(r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE)
+COURSE_REFERENCE = re.compile(
+    r"\b(lecture|syllabus|session|in class|hand in|submit)\b|\babove\b(?! (?:a|an|the)\b)", re.IGNORECASE
+)
 SHARE_OF_PAIRS = 60
 
 
