@@ -57,9 +57,9 @@ def main() -> None:
 def _compare(name: str, path: Path, args: argparse.Namespace) -> list[dict]:
     """One model, bare and through the model process, in turns."""
     from glan_core.models import server_client
-    from glan_core.models.model_specs import Pane
+    from glan_core.models.model_specs import ResolvedModel
 
-    pane, bare, ours = Pane(spec=f"local:{path}", base=str(path)), [], []
+    pane, bare, ours = ResolvedModel(spec=f"local:{path}", base=str(path)), [], []
     with _Bare(path, args.tokens) as ask:
         for number in range(args.rounds + 1):
             once = ask(), _through_the_process([pane], args.tokens)
@@ -75,11 +75,11 @@ def _pair(folder: Path, args: argparse.Namespace) -> list[dict]:
     from support.chat_models import make_adapter
 
     from glan_core.models import server_client
-    from glan_core.models.model_specs import Pane
+    from glan_core.models.model_specs import ResolvedModel
 
     base = _made(folder / "base", *SHAPES["medium (11M)"])
     adapter = make_adapter(base, folder / "adapter")
-    panes = [Pane(spec="base", base=str(base)), Pane(spec="tuned", base=str(base), adapter=str(adapter))]
+    panes = [ResolvedModel(spec="base", base=str(base)), ResolvedModel(spec="tuned", base=str(base), adapter=str(adapter))]
     one, both = [], []
     for number in range(args.rounds + 1):
         alone = [_through_the_process([pane], args.tokens) for pane in panes]
@@ -100,12 +100,12 @@ def _through_the_process(panes: list, tokens: int) -> dict:
     from glan_core.models.model_specs import SeededDecodingParams
 
     chat = [{"role": "user", "content": PROMPT}]
-    server_client.ensure()
+    server_client.ensure_running()
     server = psutil.Process(server_client.status()["pid"])
     cpu = sum(server.cpu_times()[:2])
-    settings = server_client.order_turn(panes, [chat] * len(panes), SeededDecodingParams(temperature=0, max_tokens=tokens))
+    settings = server_client.create_turn(panes, [chat] * len(panes), SeededDecodingParams(temperature=0, max_tokens=tokens))
     begun, first, last, written = time.perf_counter(), None, 0.0, 0
-    for event in server_client.stream(settings):
+    for event in server_client.stream_turn(settings):
         if "text" in event:
             last = time.perf_counter() - begun
             first = first or last

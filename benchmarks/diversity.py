@@ -53,7 +53,7 @@ def texts(rng: random.Random, disciplines: list[str]) -> Iterator[tuple[str, str
 
 def fill(folder: Path, number: int) -> None:
     """A workspace with that many pairs."""
-    ws = demo_workspace.create(folder)
+    ws = demo_workspace.create_workspace(folder)
     rng = random.Random(7)
     source = texts(rng, hierarchy.disciplines_under(tree_editing.tree(ws)))
     for start in range(0, number, 20_000):

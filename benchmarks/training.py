@@ -39,7 +39,7 @@ def make(folder: Path, rows: int) -> None:
     """A workspace with a snapshot of scripted pairs, and for each recipe the weights that every contender begins with."""
     from glan_core.training import tiny_model
 
-    ws = demo_workspace.create(folder / "ws")
+    ws = demo_workspace.create_workspace(folder / "ws")
     target = {"disciplines": ["mathematics", "earth-science", "music"], "subject_queries": 1, "questions_per_syllabus": 14}
     for kind, settings in (("generate", {"target": target}), ("snapshot", {"name": SNAPSHOT, "split": "none"})):
         run = runs.work(ws, runs.submit(ws, kind, "benchmark", settings))

@@ -39,7 +39,7 @@ def self_test(cache: WeightsCache, panes: Sequence[ResolvedModel]) -> dict:
         differ exactly if their files do. `said`: the result in words.
 
     Raises:
-        PaneFault: If a model cannot be loaded.
+        ModelUnavailable: If a model cannot be loaded.
     """
     asked = [pane for pane in panes if not pane.teacher]
     if not asked:

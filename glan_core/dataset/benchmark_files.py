@@ -151,7 +151,7 @@ def load_from_hub(known: HubBenchmark, config: str) -> Mapping:
 
     datasets.disable_progress_bars()
     try:
-        with nullcontext() if hub_reachability.reached() else hub_reachability.offline():
+        with nullcontext() if hub_reachability.is_reachable() else hub_reachability.offline():
             return datasets.load_dataset(known.hub, config or None)  # without trust_remote_code
     except Exception as error:  # network, cache and dataset errors have no common base class
         part = f", configuration {config}" if len(known.configs) > 1 else ""

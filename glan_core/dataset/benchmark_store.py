@@ -6,7 +6,7 @@ from typing import BinaryIO
 from glan_core.dataset.benchmark_files import read_benchmark
 from glan_core.dataset.settings import BenchmarkSource
 from glan_core.errors import GlanError
-from glan_core.io.uploads import keep_file, kept_files
+from glan_core.io.uploads import store_upload, uploaded_files
 from glan_core.workspace import Workspace
 
 FOLDER = "benchmarks"  # within the workspace folder
@@ -14,7 +14,7 @@ FOLDER = "benchmarks"  # within the workspace folder
 
 def stored_benchmarks(ws: Workspace) -> list[Path]:
     """Return the benchmark files stored in the workspace, sorted by name."""
-    return kept_files(ws.folder / FOLDER)
+    return uploaded_files(ws.folder / FOLDER)
 
 
 def store_benchmark(ws: Workspace, name: str, data: BinaryIO, column: str | None = None) -> Path:
@@ -34,4 +34,4 @@ def store_benchmark(ws: Workspace, name: str, data: BinaryIO, column: str | None
         if not any(item.text for item in read_benchmark(BenchmarkSource(source=str(file), column=column))):
             raise GlanError("The file contains no questions.")
 
-    return keep_file(ws.writable_folder(FOLDER), name, data, check)
+    return store_upload(ws.writable_folder(FOLDER), name, data, check)

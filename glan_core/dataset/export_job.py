@@ -18,7 +18,7 @@ from glan_core.dataset.splits import SplitRule
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.io import hub
-from glan_core.io.atomic import placed
+from glan_core.io.atomic import atomic_output
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.output_paths import EXPORTS, check_output
@@ -92,7 +92,7 @@ def export_dataset(
     else:
         rows, planned = (tally := ManifestBuilder(ws, choice)), homework_rows.last_seq(ws.db)
     rows = _stepping(rows, planned, step) if step else rows
-    with placed(path, folder=folder, mark=target.mark or os.getpid()) as new:
+    with atomic_output(path, folder=folder, mark=target.mark or os.getpid()) as new:
         if folder:
             write_splits(new, form, rows)
         else:

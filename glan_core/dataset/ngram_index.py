@@ -8,7 +8,7 @@ and of any other length come from the same index. A run counts as a match if
 
 The second rule is weaker evidence because exams share phrases. Phrases that many benchmark questions share ("Express your
 answer as a common fraction") are trimmed from both ends of a run before it is measured, and a run must contain some words
-that are not in `STOCK_WORDS`. A question shorter than 8 words counts only as a whole, as the entire text or a sentence of
+that are not in `STOPWORDS`. A question shorter than 8 words counts only as a whole, as the entire text or a sentence of
 its own; for these, formula signs are compared too, and answers are not searched.
 
 A text that contains a whole question with different numbers counts only if `digits` is set.

@@ -8,7 +8,7 @@ from glan_core.dataset.settings import SnapshotSettings
 from glan_core.dataset.snapshot_store import ContentHash, exclusion_summary, read_snapshot, snapshot_folder, split_warning
 from glan_core.errors import GlanError
 from glan_core.formatting import plural, quoted
-from glan_core.io.atomic import placed
+from glan_core.io.atomic import atomic_output
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
 
@@ -30,7 +30,7 @@ def create_snapshot(ws: Workspace, settings: SnapshotSettings, progress: Progres
         raise GlanError(f"Snapshot {quoted(settings.name)} already exists. Choose another name or remove it.")
     folder.parent.mkdir(exist_ok=True)
     tally = ManifestBuilder(ws, settings)
-    with placed(folder, folder=True, mark=progress.run_id) as new:
+    with atomic_output(folder, folder=True, mark=progress.run_id) as new:
         content = ContentHash()
         planned = homework_rows.last_seq(ws.db)
         write_splits(new, "parquet", content.update(_report_progress(tally, progress, planned)))

@@ -55,7 +55,7 @@ def legend_labels(
 
 
 def spread_figure(frame: pd.DataFrame, other: str, style: Style, picked: str | None = None) -> go.Figure:
-    """Draw the distribution of both datasets over parts of the taxonomy (`comparison_queries.taxonomy_rows`) as bars."""
+    """Draw the distribution of both datasets over parts of the taxonomy (`comparison_queries.taxonomy_table`) as bars."""
     shown, other = frame.head(MAX_ROWS), escape(other)
     names = [f"<b>{shorten(name, 30)}</b>" if id == picked else shorten(name, 30)
              for id, name in zip(shown["id"], shown["name"], strict=True)]  # fmt: skip

@@ -64,7 +64,7 @@ def scale_of(values: pd.Series) -> float:
 def difference_bars(
     outcomes: pd.DataFrame, column: str, style: Style, names: Mapping[str, str] | None = None, published: pd.DataFrame | None = None
 ) -> go.Figure:  # fmt: skip
-    """Draw the difference of each part of a match (`match_statistics.by`) as a bar with its 95% interval, if known.
+    """Draw the difference of each part of a match (`match_statistics.outcomes_by`) as a bar with its 95% interval, if known.
 
     Args:
         outcomes: The parts.

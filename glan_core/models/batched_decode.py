@@ -176,7 +176,7 @@ def create_row(
     """Create the row for an answer to a chat, without an adapter.
 
     Raises:
-        TooLong: If the prompt leaves no room for an answer.
+        PromptTooLong: If the prompt leaves no room for an answer.
     """
     tokens, most = prompt_tokens(tokenizer, chat), getattr(model.config, "max_position_embeddings", None) or 2**31
     if len(tokens) >= most:

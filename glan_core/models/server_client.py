@@ -142,7 +142,7 @@ def new_id() -> str:
 
 
 def start_turn(settings: TurnSettings, key: str = "") -> None:
-    """Answer a turn in the background; `look` returns its state. `key` defaults to OPENAI_API_KEY."""
+    """Answer a turn in the background; `turn_state` returns its state. `key` defaults to OPENAI_API_KEY."""
     ensure_running()
     _request_json(_here(), "POST", "/turns", {"order": settings.model_dump(mode="json"), "key": key or key_from_environment()})
 
@@ -151,7 +151,7 @@ def stream_turn(settings: TurnSettings, key: str = "") -> Generator[dict, None, 
     """Answer a turn and yield its events (`reply_stream.Turn.events`). Closing the iterator stops it.
 
     Raises:
-        ProcessGone: If the server exits meanwhile.
+        ServerLost: If the server exits meanwhile.
     """
     ensure_running()
     body = {"order": settings.model_dump(mode="json"), "key": key or key_from_environment(), "stream": True}

@@ -77,7 +77,7 @@ class WeightsCache:
         """Return the weights of a model's base, loading them if needed, and keep them while the block runs.
 
         Raises:
-            PaneFault: If the weights cannot be loaded.
+            ModelUnavailable: If the weights cannot be loaded.
         """
         with self._lock:
             folder = find_weights(pane.base)
@@ -138,7 +138,7 @@ def attach_adapter(held: LoadedWeights, pane: ResolvedModel) -> None:
     """Attach a model's adapter to its base; requires the lock of the base.
 
     Raises:
-        PaneFault: If the adapter cannot be used.
+        ModelUnavailable: If the adapter cannot be used.
     """
     if not pane.adapter or (key := _stamp(Path(pane.adapter))) in held.adapters:
         return
@@ -168,7 +168,7 @@ def open_tokenizer(folder: str) -> Any:
     """Open a tokenizer.
 
     Raises:
-        PaneFault: If it cannot be read.
+        ModelUnavailable: If it cannot be read.
     """
     from transformers import AutoTokenizer
 
@@ -180,7 +180,7 @@ def load_weights(folder: Path, dtype: str) -> LoadedWeights:
     """Load a model into memory.
 
     Raises:
-        PaneFault: If it cannot be loaded.
+        ModelUnavailable: If it cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
 
@@ -194,7 +194,7 @@ def find_weights(base: str) -> Path:
     """Return the folder of weights given by folder or Hub ID.
 
     Raises:
-        PaneFault: If there are no safetensors weights.
+        ModelUnavailable: If there are no safetensors weights.
     """
     folder = Path(base).expanduser()
     if not folder.is_dir():

@@ -71,7 +71,7 @@ class WorkerProgress:
         self._folder, self._first, self._reported_at = folder, int(os.environ.get("RANK", 0)) == 0, 0.0
         self._wish: str | None = None
 
-    def say(self, stage: str, done: int, planned: int) -> None:
+    def report(self, stage: str, done: int, planned: int) -> None:
         """Report progress; a stop request seen by rank 0 is broadcast to all workers."""
         if self._first and (time.monotonic() - self._reported_at > LOOK_SECONDS or done >= planned):
             self._reported_at = time.monotonic()
@@ -83,7 +83,7 @@ class WorkerProgress:
 
     def step(self, stage: str, done: int, planned: int) -> None:
         """Report progress without stopping, because workers read rows at their own pace."""
-        self.say(stage, done, planned)
+        self.report(stage, done, planned)
 
     @property
     def wish(self) -> str | None:

@@ -28,7 +28,7 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
             that is not finite.
     """
     snapshot = read_snapshot(ws, settings.snapshot)
-    if (target := tuned_model_store.folder_of(ws, settings.name)).exists():
+    if (target := tuned_model_store.model_folder(ws, settings.name)).exists():
         existing = tuned_model_store.read_model(ws, settings.name)
         if existing.run_id == progress.run_id:  # this run was killed after it had finished its work
             return _message(existing)

@@ -115,7 +115,7 @@ def check_settings(ws: Workspace, settings: FinetuneSettings) -> None:
         GlanError: If the snapshot does not exist, the model name exists, the base model is unavailable, or disk space is low.
     """
     read_snapshot(ws, settings.snapshot)
-    if tuned_model_store.folder_of(ws, settings.name).exists():
+    if tuned_model_store.model_folder(ws, settings.name).exists():
         raise GlanError(f"Model {quoted(settings.name)} already exists. Choose another name.")
     if settings.base is not None and find_model_file(settings.base, "config.json") is None:
         if (

@@ -89,7 +89,7 @@ def train(run: TrainingRun) -> None:
     if run.settings.processes > 1:  # every process holds a shard of the weights
         trainer.save_model(str(run.folder / tuned_model_store.WEIGHTS))
     if trainer.is_world_process_zero():
-        target = tuned_model_store.folder_of(run.ws, run.settings.name)
+        target = tuned_model_store.model_folder(run.ws, run.settings.name)
         with atomic_output(target, folder=True, mark=run.progress.run_id) as new:
             _store_model(run, loaded, rows.counts, trainer, new)
 
@@ -207,7 +207,7 @@ def _store_model(run: TrainingRun, loaded: "LoadedModel", counts: TokenCounts, t
         seconds=last.seconds if last else 0.0, losses={name: loss for name, loss in losses.items() if loss is not None},
         parameters=loaded.parameters, trained_parameters=loaded.trained_parameters, precision=loaded.precision,
         template="base" if loaded.encoder.own_template else "alpaca",
-        bytes=tuned_model_store.bytes_of(new / tuned_model_store.WEIGHTS),
+        bytes=tuned_model_store.folder_size(new / tuned_model_store.WEIGHTS),
         weights_hash=tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), run_id=run_id, created_at=time.time(),
         settings=settings.model_dump(mode="json"), stopped_early=run.progress.wish == KEPT,
     )  # fmt: skip

@@ -47,7 +47,7 @@ def test_held_out_rows_are_drawn_repeatably_and_only_from_what_was_held_out(froz
     one = disciplines.pop()
     assert {held[row.id]["discipline"] for row in heldout_prompts.sample_prompts(frozen, "first", [one], 50, seed=0)} == {one}
     assert heldout_prompts.sample_prompts(frozen, "first", ["law"], 5, seed=0) == []
-    with pytest.raises(GlanError, match="There is no snapshot"):
+    with pytest.raises(GlanError, match="does not exist"):
         heldout_prompts.sample_prompts(frozen, "second", None, 5, seed=0)
     monkeypatch.setattr(heldout_prompts, "MOST_GROUPS", 0)  # of a million rows only so many parts are looked at
     assert heldout_prompts.sample_prompts(frozen, "first", None, 5, seed=0) == []

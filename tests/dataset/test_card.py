@@ -76,7 +76,8 @@ def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_
     export_dataset(filled, tmp_path / "out.jsonl", "chat", target=ExportTarget(card=True))
     _, text = read(tmp_path / "out.md")
     assert (
-        f"Near-duplicates: completed on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text and "/home" not in text
+        f"Near-duplicates: completed on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text
+        and "/home" not in text
     )
     assert (
         f"decontamination: completed on {exact(1e9)[:10]} (against GSM8K)\n" in text

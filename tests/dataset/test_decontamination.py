@@ -5,7 +5,7 @@ import random
 from types import SimpleNamespace
 
 import pytest
-from support.runs import Canned, number, execute_run
+from support.runs import Canned, execute_run, number
 
 from glan_core.dataset import decontamination_job
 from glan_core.dataset.benchmark_files import BenchmarkItem

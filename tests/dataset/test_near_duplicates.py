@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.runs import Canned, number, rows, execute_run
+from support.runs import Canned, execute_run, number, rows
 
 from glan_core.dataset.near_duplicate_job import FACT, Duplicate, find_duplicates, merge_semantic
 from glan_core.diversity import vector_store
@@ -180,4 +180,6 @@ def test_a_run_can_compare_in_meaning_by_stored_vectors(taught):
     run = execute_run(ws, {"semantic": True}, kind="dedup")
     assert "1 exact, 0 near (similarity ≥ 0.70), 1 semantic (similarity ≥ 0.95)" in run.message
     assert dropped(ws) == [("How is energy defined?", "What is energy?"), ("what is a FORCE", "What is a force?")]
-    assert "no vectors of other. Available: toy" in execute_run(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message
+    assert (
+        "no vectors of other. Available: toy" in execute_run(ws, {"semantic": True, "embedder": "other"}, kind="dedup").message
+    )

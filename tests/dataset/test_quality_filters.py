@@ -1,7 +1,7 @@
 """Quality filters: what each takes out, what it must leave in, the try-out before they are applied, and the run that applies them."""
 
 import pytest
-from support.runs import number, execute_run
+from support.runs import execute_run, number
 
 from glan_core.dataset import quality_filter_job
 from glan_core.dataset.settings import QualityFilterSettings

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support.runs import resume_run, execute_run
+from support.runs import execute_run, resume_run
 
 from glan_core.cli import main
 from glan_core.dataset import snapshot_store

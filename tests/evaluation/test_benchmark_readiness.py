@@ -15,7 +15,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import readiness
 from glan_core.evaluation.benchmarks.command_line import benchmark_command
 from glan_core.evaluation.benchmarks.data_files import data_hash, find_data, read_rows
-from glan_core.evaluation.benchmarks.registry import BBH_TASKS, BENCHMARKS, MMLU_GROUPS, find
+from glan_core.evaluation.benchmarks.registry import BBH_TASKS, BENCHMARKS, MMLU_GROUPS, get_benchmark
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.workspace import run_rows
 
@@ -35,20 +35,20 @@ def with_model(ws):
 
 
 def rows_of(folder, id):
-    found = find_data(folder, find(id))
-    return found and read_rows(found, find(id))
+    found = find_data(folder, get_benchmark(id))
+    return found and read_rows(found, get_benchmark(id))
 
 
 def test_data_that_is_missing_is_said_with_the_place_and_the_command(with_model, tmp_path):
     settings = BenchmarkSettings(models=("tuned:student",), benchmarks=("gsm8k", "mmlu"))
     with pytest.raises(GlanError) as refused:
-        readiness.check(with_model, settings)
+        readiness.runnable_benchmarks(with_model, settings)
     said = str(refused.value)
     assert str(with_model.folder / "benchmarks" / "gsm8k") in said
     assert "'hf download --repo-type dataset openai/gsm8k'" in said and "'hf download --repo-type dataset cais/mmlu'" in said
     write_all(tmp_path / "data")
     here = BenchmarkSettings(models=("tuned:student",), benchmarks=("gsm8k", "mmlu"), data=str(tmp_path / "data"))
-    assert [(one.benchmark.id, one.rows, one.parts) for one in readiness.check(with_model, here)] == [
+    assert [(one.benchmark.id, one.rows, one.parts) for one in readiness.runnable_benchmarks(with_model, here)] == [
         ("gsm8k", 4, 1),
         ("mmlu", 6, 3),
     ]
@@ -58,34 +58,34 @@ def test_what_is_missing_is_left_out_only_when_asked(with_model, tmp_path):
     write_lines(tmp_path / "gsm8k.jsonl", GSM8K)
     settings = BenchmarkSettings(models=("tuned:student",), benchmarks=("gsm8k", "bbh"), data=str(tmp_path))
     with pytest.raises(GlanError, match="--skip-missing"):
-        readiness.check(with_model, settings)
-    able = readiness.check(with_model, settings.model_copy(update={"skip_missing": True}))
+        readiness.runnable_benchmarks(with_model, settings)
+    able = readiness.runnable_benchmarks(with_model, settings.model_copy(update={"skip_missing": True}))
     assert [one.benchmark.id for one in able] == ["gsm8k"]
-    with pytest.raises(GlanError, match="BBH is not on this machine"):
-        readiness.check(with_model, settings.model_copy(update={"skip_missing": True, "benchmarks": ("bbh",)}))
+    with pytest.raises(GlanError, match="BBH was not found"):
+        readiness.runnable_benchmarks(with_model, settings.model_copy(update={"skip_missing": True, "benchmarks": ("bbh",)}))
 
 
 def test_code_runs_only_when_asked_for(with_model, tmp_path, monkeypatch):
     write_all(tmp_path)
     settings = BenchmarkSettings(models=("tuned:student",), benchmarks=("humaneval",), data=str(tmp_path))
     with pytest.raises(GlanError, match="--run-code"):
-        readiness.check(with_model, settings)
-    assert readiness.check(with_model, settings.model_copy(update={"run_code": True}))[0].rows == 3
+        readiness.runnable_benchmarks(with_model, settings)
+    assert readiness.runnable_benchmarks(with_model, settings.model_copy(update={"run_code": True}))[0].rows == 3
 
     def broken():
         raise GlanError("The sandbox does not hold.")
 
     monkeypatch.setattr(readiness.runner, "prove", broken)
     with pytest.raises(GlanError, match="does not hold"):
-        readiness.check(with_model, settings.model_copy(update={"run_code": True}))
+        readiness.runnable_benchmarks(with_model, settings.model_copy(update={"run_code": True}))
 
 
 def test_endpoints_are_refused(with_model):
     for spec in ("openai:gpt", "scripted"):
-        with pytest.raises(GlanError, match="take tuned:NAME, base:NAME or local:PATH"):
-            readiness.check(with_model, BenchmarkSettings(models=(spec,)))
-    with pytest.raises(GlanError, match="no model"):
-        readiness.check(with_model, BenchmarkSettings(models=("tuned:nobody",)))
+        with pytest.raises(GlanError, match="require tuned:NAME, base:NAME or local:PATH"):
+            readiness.runnable_benchmarks(with_model, BenchmarkSettings(models=(spec,)))
+    with pytest.raises(GlanError, match="does not exist"):
+        readiness.runnable_benchmarks(with_model, BenchmarkSettings(models=("tuned:nobody",)))
 
 
 def test_ifeval_says_which_checks_are_missing(with_model, tmp_path, monkeypatch):
@@ -101,12 +101,12 @@ def test_ifeval_says_which_checks_are_missing(with_model, tmp_path, monkeypatch)
     settings = BenchmarkSettings(models=("tuned:student",), benchmarks=("ifeval",), data=str(tmp_path))
     if not readiness._has_punkt():
         with pytest.raises(GlanError, match=r"punkt_tab.*python -m nltk.downloader punkt_tab"):
-            readiness.check(with_model, settings)
+            readiness.runnable_benchmarks(with_model, settings)
     (tmp_path / "nltk" / "tokenizers" / "punkt_tab").mkdir(parents=True)
-    assert readiness.check(with_model, settings)[0].rows == 4
+    assert readiness.runnable_benchmarks(with_model, settings)[0].rows == 4
     monkeypatch.setattr(readiness, "find_spec", lambda name: None)
     with pytest.raises(GlanError, match=r"langdetect.*pip install lm-eval\[ifeval\]"):
-        readiness.check(with_model, settings)
+        readiness.runnable_benchmarks(with_model, settings)
 
 
 def test_a_data_set_in_the_hubs_cache_is_found_by_its_name(own_cache, tmp_path):
@@ -157,27 +157,29 @@ def test_mmlu_as_one_csv_with_its_subjects(tmp_path):
 
 def test_a_file_with_other_columns_is_refused_by_its_name(with_model, tmp_path):
     write_lines(tmp_path / "gsm8k.jsonl", [{"prompt": "a", "completion": "b"}])
-    with pytest.raises(GlanError, match=r"Line 1 of .*gsm8k.jsonl has no column 'question', which GSM8K needs"):
-        readiness.check(with_model, BenchmarkSettings(models=("tuned:student",), benchmarks=("gsm8k",), data=str(tmp_path)))
+    with pytest.raises(GlanError, match=r"Line 1 of .*gsm8k.jsonl has no column 'question', which GSM8K requires"):
+        readiness.runnable_benchmarks(
+            with_model, BenchmarkSettings(models=("tuned:student",), benchmarks=("gsm8k",), data=str(tmp_path))
+        )
 
 
 def test_the_hash_of_data_follows_its_content(tmp_path):
     file = write_lines(tmp_path / "gsm8k.jsonl", GSM8K)
-    first = data_hash(find_data(tmp_path, find("gsm8k")))
-    assert first == data_hash(find_data(tmp_path, find("gsm8k"))) and first.startswith("sha256:")
+    first = data_hash(find_data(tmp_path, get_benchmark("gsm8k")))
+    assert first == data_hash(find_data(tmp_path, get_benchmark("gsm8k"))) and first.startswith("sha256:")
     file.write_text(file.read_text().replace("Tom", "Tim"))
     os.utime(file, (5, 5))
-    assert data_hash(find_data(tmp_path, find("gsm8k"))) != first
+    assert data_hash(find_data(tmp_path, get_benchmark("gsm8k"))) != first
 
 
 def test_the_registry_names_lm_evals_own_tasks():
     """Every definition is there, and MMLU's groups and BBH's tasks are those of lm-eval."""
-    from glan_core.evaluation.benchmarks.lm_eval_tasks import definition
+    from glan_core.evaluation.benchmarks.lm_eval_tasks import task_definition
 
     for benchmark in BENCHMARKS.values():
         for way in benchmark.ways.values():
             for part in benchmark.parts:
-                config = definition(benchmark, way, part)
+                config = task_definition(benchmark, way, part)
                 assert config["num_fewshot"] == way.shots
                 assert (config["output_type"] == "generate_until") == (way.tokens is not None)
     assert sum(len(names.split()) for names in MMLU_GROUPS.values()) == 57 and len(BBH_TASKS.split()) == 27
@@ -191,16 +193,14 @@ def test_the_command_lists_plans_and_refuses(with_model, tmp_path, capsys):
     assert "gsm8k" in said and "3-shot" in said and "6 rows of 3 of 57 parts" in said
     assert main(["evaluate", "bench", folder, "--list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert (
-        listed[0]["command"] == "hf download --repo-type dataset openai/gsm8k" and "not on this machine" in listed[0]["missing"]
-    )
+    assert listed[0]["command"] == "hf download --repo-type dataset openai/gsm8k" and "was not found" in listed[0]["missing"]
     words = ["evaluate", "bench", folder, "--models", "tuned:student,base:student", "--benchmarks", "arc_easy", "--data", data]
     assert main([*words, "--limit", "2", "--plan", "--json"]) == 0
     assert [(one["model"], one["way"], one["rows"]) for one in json.loads(capsys.readouterr().out)] == [
         (model, way, 2) for model in ("tuned:student", "base:student") for way in ("generated", "probability")
     ]
     assert main(["evaluate", "bench", folder, "--models", "tuned:student"]) == 2
-    assert "is not on this machine" in capsys.readouterr().err and not run_rows.runs(with_model.db, 1)
+    assert "was not found in" in capsys.readouterr().err and not run_rows.runs(with_model.db, 1)
     assert main(["evaluate", "bench", folder]) == 2 and "--models" in capsys.readouterr().err
     assert main(["evaluate", "bench", folder, "--models", "tuned:student", "--benchmarks", "gsm9k"]) == 2
     assert "gsm9k" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from glan_core.errors import GlanError
-from glan_core.evaluation.contamination.benchmark_texts import Text, check_pair, label_of, read_texts
+from glan_core.evaluation.contamination.benchmark_texts import ProbeText, check_pair, read_texts, source_label
 from glan_core.evaluation.contamination.settings import ProbeFile
 from glan_core.io import hub_reachability
 
@@ -39,22 +39,22 @@ def test_the_usual_columns_are_recognised(file):
         ("text", "code"),
     ):
         found = read(file([{asks: " Why? ", says: "So.", "id": 3}]))
-        assert found.rows == (Text("Why?", "So."),) and found.number == 1 and len(found.sha256) == 64
+        assert found.rows == (ProbeText("Why?", "So."),) and found.number == 1 and len(found.sha256) == 64
 
 
 def test_columns_can_be_named_also_nested_and_numbers_are_texts(file):
     rows = [{"asked": {"en": "How many?"}, "answers": {"text": ["four", "4"]}, "value": 4}]
-    assert read(file(rows), question="asked.en", answer="answers.text").rows == (Text("How many?", "four"),)
-    assert read(file(rows), question="asked.en", answer="value").rows == (Text("How many?", "4"),)
+    assert read(file(rows), question="asked.en", answer="answers.text").rows == (ProbeText("How many?", "four"),)
+    assert read(file(rows), question="asked.en", answer="value").rows == (ProbeText("How many?", "4"),)
 
 
 def test_choices_stand_below_the_question_and_the_answer_is_the_right_one_with_its_letter(file):
     arc = {"question": "What melts?", "choices": {"text": ["Ice", "Sand"], "label": ["1", "2"]}, "answerKey": "1"}
     mmlu = {"question": "What melts?", "choices": ["Sand", "Ice"], "answer": 1}
     said = {"question": "What melts?", "options": ["Sand", "Ice"], "answer": "Ice"}
-    assert read(file([arc])).rows == (Text("What melts?\n1. Ice\n2. Sand", "1. Ice"),)
-    assert read(file([mmlu])).rows == read(file([said])).rows == (Text("What melts?\nA. Sand\nB. Ice", "B. Ice"),)
-    with pytest.raises(GlanError, match="the answer 'C' in 'answer' is none of the choices A, B"):
+    assert read(file([arc])).rows == (ProbeText("What melts?\n1. Ice\n2. Sand", "1. Ice"),)
+    assert read(file([mmlu])).rows == read(file([said])).rows == (ProbeText("What melts?\nA. Sand\nB. Ice", "B. Ice"),)
+    with pytest.raises(GlanError, match="answer 'C' in column 'answer' is not one of the choices A, B"):
         read(file([mmlu | {"answer": "C"}]))
 
 
@@ -69,13 +69,13 @@ def test_csv_and_parquet_are_read(tmp_path):
     arc = [{"question": "Q?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}]
     parquet.write_table(pa.Table.from_pylist(arc), tmp_path / "rows.parquet")
     assert read(str(tmp_path / "rows.csv")).number == 6
-    assert read(str(tmp_path / "rows.parquet")).rows == (Text("Q?\nA. a\nB. b", "B. b"),)
+    assert read(str(tmp_path / "rows.parquet")).rows == (ProbeText("Q?\nA. a\nB. b", "B. b"),)
 
 
 def test_rows_without_a_question_or_answer_are_counted(file):
     found = read(file([*QA, {"question": "", "answer": "x"}, {"question": "Why?", "answer": None}]))
     assert (found.number, found.empty) == (6, 2)
-    assert read(file([{"question": "Why?"}]), answers=False).rows == (Text("Why?", ""),)
+    assert read(file([{"question": "Why?"}]), answers=False).rows == (ProbeText("Why?", ""),)
 
 
 def test_a_sample_is_the_same_in_any_order_and_part_of_a_larger_one(file):
@@ -89,19 +89,19 @@ def test_a_file_of_several_splits_gives_the_one_it_is_asked_for(file):
     rows = [row | {"split": "train" if nth < 4 else "test"} for nth, row in enumerate(QA)]
     assert (read(file(rows), "train").number, read(file(rows), "test").number) == (4, 2)
     assert read(file(rows), "test", split="train").number == 4
-    with pytest.raises(GlanError, match="has no split 'dev': it has train, test"):
+    with pytest.raises(GlanError, match="has no split 'dev'. Available splits: train, test"):
         read(file(rows), split="dev")
 
 
 @pytest.mark.parametrize(
     ("rows", "columns", "words"),
     [
-        ([{"a": "x", "b": "y"}], {}, "which column holds the question? It has a, b."),
-        ([{"question": "x", "b": "y"}], {}, "which column holds the answer? It has question, b."),
-        (QA, {"question": "asked"}, "has no column 'asked': it has question, answer."),
+        ([{"a": "x", "b": "y"}], {}, "no question column found. Set the column; available columns: a, b."),
+        ([{"question": "x", "b": "y"}], {}, "no answer column found. Set the column; available columns: question, b."),
+        (QA, {"question": "asked"}, "has no column 'asked'. Available columns: question, answer."),
         (QA, {"answer": "answer.text"}, "has no column 'answer.text'"),
-        ([{"question": "x", "answer": {"a": "b"}}], {}, "the column 'answer' holds no text; name one that does, dotted"),
-        ([{"question": "", "answer": ""}], {}, "holds no row with a question and an answer."),
+        ([{"question": "x", "answer": {"a": "b"}}], {}, "column 'answer' does not contain text. Use a text column, with dots"),
+        ([{"question": "", "answer": ""}], {}, "has no row with a question and an answer."),
     ],
 )
 def test_faults_name_the_column(file, rows, columns, words):
@@ -113,7 +113,7 @@ def test_faults_name_the_column(file, rows, columns, words):
 def test_splits_that_are_the_same_are_refused_and_shared_questions_are_counted(file):
     train, test = read(file(QA[:4], "a.jsonl"), "train"), read(file(QA[2:], "b.jsonl"))
     assert check_pair(train, test) == 2
-    with pytest.raises(GlanError, match="hold the same rows"):
+    with pytest.raises(GlanError, match="have the same rows"):
         check_pair(train, read(file(QA[:4], "c.jsonl")))
 
 
@@ -133,13 +133,13 @@ def test_benchmarks_of_the_hub_are_read_by_their_split(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, disable_progress_bars=lambda: None))
     monkeypatch.setattr(hub_reachability, "is_reachable", lambda: True)
-    assert read("gsm8k", "train").rows == (Text("One?", "1"),) and read("GSM8K").rows == (Text("Two?", "2"),)
-    assert read("arc_challenge", "train").rows == (Text("train?\nA. x\nB. y", "B. y"),)
+    assert read("gsm8k", "train").rows == (ProbeText("One?", "1"),) and read("GSM8K").rows == (ProbeText("Two?", "2"),)
+    assert read("arc_challenge", "train").rows == (ProbeText("train?\nA. x\nB. y", "B. y"),)
     assert read("arc_challenge", split="validation").rows[0].question.startswith("validation?")
-    assert label_of(ProbeFile(source="arc_challenge")) == "ARC-C" and read("gsm8k").sha256 == ""
-    with pytest.raises(GlanError, match=r"MATH can't be loaded .* give a file of it"):
+    assert source_label(ProbeFile(source="arc_challenge")) == "ARC-C" and read("gsm8k").sha256 == ""
+    with pytest.raises(GlanError, match=r"MATH cannot be loaded .* use a local file"):
         read("math")
-    with pytest.raises(GlanError, match="HumanEval is not probed by its name"):
+    with pytest.raises(GlanError, match="HumanEval cannot be probed by name"):
         read("humaneval")
-    with pytest.raises(GlanError, match="There is no file 'nothing': give a path, or one of gsm8k"):
+    with pytest.raises(GlanError, match="File 'nothing' does not exist. Use a path, or one of gsm8k"):
         read("nothing")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.benchmark_files import write_all
 from support.chat_models import make_base, make_full, make_tuned
-from support.runs import resume_run, execute_run
+from support.runs import execute_run, resume_run
 
 from glan_core.evaluation.benchmarks import benchmark_job
 from glan_core.evaluation.benchmarks.item_store import items_file, read_items
@@ -204,13 +204,13 @@ def test_code_items_say_why_they_failed(asked):
 def test_what_is_stored_is_not_asked_again(asked, data, monkeypatch):
     settings = BenchmarkSettings(models=("base:tuned", "tuned:tuned"), data=str(data[0]), max_tokens=TOKENS, run_code=True)
     before = benchmark_score_rows.scores(asked.db)
-    monkeypatch.setattr(benchmark_job._Asked, "_ask", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(benchmark_job._EvaluatedModel, "_evaluate", lambda *_: pytest.fail("asked again"))
     run = execute_run(asked, settings.model_dump(mode="json"), kind="bench")
     assert run.state == "finished" and benchmark_score_rows.scores(asked.db) == before
 
 
 def test_the_same_weights_under_another_name_are_not_asked_again(asked, data, base, monkeypatch):
-    monkeypatch.setattr(benchmark_job._Asked, "_ask", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(benchmark_job._EvaluatedModel, "_evaluate", lambda *_: pytest.fail("asked again"))
     values = {"models": (f"local:{base}",), "benchmarks": ("gsm8k",), "data": str(data[0]), "max_tokens": TOKENS}
     assert execute_run(asked, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench").state == "finished"
     ours, known = (found(asked, "gsm8k", model=model) for model in (f"local:{base}", "base:tuned"))
@@ -264,18 +264,18 @@ def test_programs_that_are_right_pass_and_harmful_ones_fail_while_the_run_goes_o
 
     from support.benchmark_files import HUMANEVAL, MBPP
 
-    from glan_core.evaluation.benchmarks.lm_eval_tasks import make_tasks
-    from glan_core.evaluation.benchmarks.registry import find
+    from glan_core.evaluation.benchmarks.lm_eval_tasks import create_tasks
+    from glan_core.evaluation.benchmarks.registry import get_benchmark
 
     monkeypatch.setattr(runner, "LIMITS", replace(runner.LIMITS, cpu_seconds=1, seconds=2))
-    task = make_tasks(find("humaneval"), find("humaneval").ways["generated"], {"": HUMANEVAL}, 8, 0)[""]
+    task = create_tasks(get_benchmark("humaneval"), get_benchmark("humaneval").ways["generated"], {"": HUMANEVAL}, 8, 0)[""]
     doc = HUMANEVAL[2]
     written = {doc["canonical_solution"]: 1, "    return x - 2\n": 0, "    import os\n    os._exit(0)\n": 0, "    exit()\n": 0,
                "    import socket\n    socket.socket()\n": 0, "    while True: pass\n": 0}  # fmt: skip
     for body, passes in written.items():
         program = doc["prompt"] + body
         assert task.process_results(doc, [[program]]) == {"pass@1": passes}, body
-    task = make_tasks(find("mbpp"), find("mbpp").ways["generated"], {"": MBPP}, 8, 0)[""]
+    task = create_tasks(get_benchmark("mbpp"), get_benchmark("mbpp").ways["generated"], {"": MBPP}, 8, 0)[""]
     assert task.process_results(MBPP[1], [MBPP[1]["code"]]) == {"pass_at_1": 1}
     assert task.process_results(MBPP[1], ["import os\nos.fork()"]) == {"pass_at_1": 0}
 
@@ -283,10 +283,10 @@ def test_programs_that_are_right_pass_and_harmful_ones_fail_while_the_run_goes_o
 def test_math_reads_the_last_answer_too():
     from support.benchmark_files import MATH
 
-    from glan_core.evaluation.benchmarks.lm_eval_tasks import make_tasks
-    from glan_core.evaluation.benchmarks.registry import find
+    from glan_core.evaluation.benchmarks.lm_eval_tasks import create_tasks
+    from glan_core.evaluation.benchmarks.registry import get_benchmark
 
-    task = make_tasks(find("math"), find("math").ways["generated"], {"algebra": MATH}, 8, 0)["algebra"]
+    task = create_tasks(get_benchmark("math"), get_benchmark("math").ways["generated"], {"algebra": MATH}, 8, 0)["algebra"]
     doc = task.eval_docs[0]
     said = {
         "9": (1, 1), "Since $3 \\cdot 3$ is $9$, we get $\\boxed{9}$.": (0, 1), "So the answer is 9.": (0, 1),
@@ -314,9 +314,9 @@ def test_a_prompt_that_is_too_long_is_said_to_be_cut(tmp_path, data):
         "data": str(data[0]),
     }
     run = execute_run(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
-    assert run.state == "finished" and "7 prompts longer than the model can see" in run.message
+    assert run.state == "finished" and "7 prompts exceeded the context" in run.message
     gsm8k, arc = (items_of(ws, id, way, f"local:{short}") for id, way in (("gsm8k", "generated"), ("arc_easy", "probability")))
-    assert all("start was cut off" in item.note for item in (*gsm8k, *arc))
+    assert all("start was truncated" in item.note for item in (*gsm8k, *arc))
     assert found(ws, "gsm8k", model=f"local:{short}").about["max_tokens"] == 32, "half of what it can see"
     ws.close()
 
@@ -328,5 +328,5 @@ def test_rows_that_lm_eval_cannot_take_end_the_run_with_a_sentence(tmp_path, bas
     write_lines(tmp_path / "math" / "algebra.jsonl", [MATH[0] | {"solution": "no box"}])
     values = {"models": (f"local:{base}",), "benchmarks": ("math",), "data": str(tmp_path)}
     run = execute_run(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
-    assert run.state == "failed" and "can't take the rows of MATH" in run.message
+    assert run.state == "failed" and "cannot use the rows of MATH" in run.message
     ws.close()

@@ -7,15 +7,15 @@ from dataclasses import asdict
 import pytest
 from support.chat_models import TEMPLATE, make_base, make_tuned
 from support.probe_fixtures import make_rows, write_rows
-from support.runs import resume_run, execute_run
+from support.runs import execute_run, resume_run
 
 from glan_core.errors import GlanError
 from glan_core.evaluation.contamination import token_loss
-from glan_core.evaluation.contamination.benchmark_texts import Text
-from glan_core.evaluation.contamination.probe_job import check, interval, plan
+from glan_core.evaluation.contamination.benchmark_texts import ProbeText
+from glan_core.evaluation.contamination.probe_job import check_probe, delta_interval, plan_probe
 from glan_core.evaluation.contamination.settings import ProbeSettings
-from glan_core.evaluation.contamination.token_loss import Covered, cover, losses, stored
-from glan_core.evaluation.contamination.verdict import beside_base, seen_test, seen_train
+from glan_core.evaluation.contamination.token_loss import TokenizedText, compute_losses, stored_losses, tokenize_rows
+from glan_core.evaluation.contamination.verdict import base_comparison, seen_test, seen_train
 from glan_core.runs.heartbeat import Progress, Stopped
 from glan_core.settings import read_settings
 from glan_core.workspace import probe_rows
@@ -64,7 +64,7 @@ def test_a_memorised_train_split_shows_a_large_delta_and_one_not_seen_shows_none
     crammed, other, fresh = rows["crammed"], rows["other"], rows["fresh"]
     assert crammed.delta > 2 and crammed.delta_percent > 50 and crammed.about["intervals"]["delta"][0] > 1
     verdict = seen_train(crammed)
-    assert verdict.level == "seen" and verdict.said.startswith("The training split looks seen by crammed")
+    assert verdict.level == "seen" and verdict.said.startswith("crammed appears to have seen the training split")
     for row in (other, fresh):
         low, high = row.about["intervals"]["delta"]
         assert low < 0 < high and seen_train(row).level == "none"
@@ -80,7 +80,9 @@ def test_a_memorised_test_split_shows_against_look_alikes(probed, ws):
     files = {"train": "test", "test": "train", "alike": "alike"}
     settings = asked(probed, "crammed", **{role: {"source": str(probed / f"{name}.jsonl")} for role, name in files.items()})
     row = measured(ws, settings)["crammed"]
-    assert row.delta_alike < -2 and seen_test(row).level == "seen" and "test split looks seen" in seen_test(row).said
+    assert (
+        row.delta_alike < -2 and seen_test(row).level == "seen" and "appears to have seen the test split" in seen_test(row).said
+    )
     assert seen_train(row).level == "none" and "not the easier one" in seen_train(row).said
 
 
@@ -108,12 +110,12 @@ def test_the_interval_covers_what_it_should_and_is_the_same_again():
     hit = 0
     for _ in range(60):
         a, b = rng.normal(2, 1, 80), rng.normal(1.5, 1, 60)
-        low, high = interval(a, b)
+        low, high = delta_interval(a, b)
         hit += low < 0.5 < high
-    assert 51 <= hit <= 60 and interval(a, b) == interval(a, b) and interval(a, b) != interval(a, b, 1)
-    low, high = interval(a, b, percent=True)
+    assert 51 <= hit <= 60 and delta_interval(a, b) == delta_interval(a, b) and delta_interval(a, b) != delta_interval(a, b, 1)
+    low, high = delta_interval(a, b, percent=True)
     assert low < 100 * (a.mean() - b.mean()) / a.mean() < high
-    assert interval([1.0], [2.0, 3.0]) is None
+    assert delta_interval([1.0], [2.0, 3.0]) is None
 
 
 # ------------------------------------------------------------------------------------------------- which weights
@@ -146,9 +148,9 @@ def test_a_base_is_measured_without_the_adapter_and_the_adapter_with_it(probed, 
     assert alone["tuned:adapted"].loss_train == pytest.approx(sum(plain) / len(plain), rel=1e-3)
     assert abs(alone["tuned:adapted"].loss_train - alone["base:adapted"].loss_train) > 0.05
     assert "+" in alone["tuned:adapted"].weights_hash
-    said = beside_base(alone["tuned:adapted"], list(alone.values()))
-    assert said == f"Before tuning the delta was {alone['base:adapted'].delta_percent:+z.1f} %."
-    assert not beside_base(alone["base:adapted"], list(alone.values()))
+    said = base_comparison(alone["tuned:adapted"], list(alone.values()))
+    assert said == f"The delta of the base model was {alone['base:adapted'].delta_percent:+z.1f}%."
+    assert not base_comparison(alone["base:adapted"], list(alone.values()))
 
 
 def test_in_the_chat_template_the_answer_is_covered_with_the_token_that_ends_it(probed, ws):
@@ -157,10 +159,10 @@ def test_in_the_chat_template_the_answer_is_covered_with_the_token_that_ends_it(
     tokenizer = AutoTokenizer.from_pretrained(probed / "fresh")
     assert tokenizer.chat_template == TEMPLATE
     settings = read_settings(ProbeSettings, asked(probed, "fresh", written="chat"))
-    one = cover([Text("Why?", "So.")], tokenizer, settings, 1000)[0]
+    one = tokenize_rows([ProbeText("Why?", "So.")], tokenizer, settings, 1000)[0]
     assert tokenizer.decode([one.ids[n] for n in one.covered]) == "So.</s>"
     assert tokenizer.decode(one.ids) == "<user>Why?\n<assistant>So.</s>"
-    both = cover([Text("Why?", "So.")], tokenizer, settings.model_copy(update={"covers": "both"}), 1000)[0]
+    both = tokenize_rows([ProbeText("Why?", "So.")], tokenizer, settings.model_copy(update={"covers": "both"}), 1000)[0]
     assert tokenizer.decode([both.ids[n] for n in both.covered]) == "Why?So.</s>"
     row = measured(ws, asked(probed, "fresh", written="chat"))["fresh"]
     assert row.about["written"] == "chat" and row.about["template"] == "its own"
@@ -171,7 +173,7 @@ def test_rows_are_cut_and_counted_and_those_with_nothing_left_are_left_out(probe
     said = rows["fresh"].about["splits"]["train"]
     assert said["cut"] + said["rows"] >= 32 and said["cut"] > 0 and said["left_out"] == 32 - said["rows"]
     run = execute_run(ws, asked(probed, "fresh", max_length=16), "probe")
-    assert run.state == "failed" and "raise the length limit" in run.message
+    assert run.state == "failed" and "Raise the max length" in run.message
 
 
 # ------------------------------------------------------------------------------------------------- going on
@@ -205,7 +207,7 @@ def test_a_paused_probe_goes_on_with_the_rows_that_are_missing_to_the_same_resul
         return measure(batch, predict)
 
     def stops(self, stage, done, planned):
-        self.say(stage, done, planned)
+        self.report(stage, done, planned)
         if stage.startswith("test split") and done == 8:
             raise Stopped("Paused")
 
@@ -223,11 +225,11 @@ def test_a_paused_probe_goes_on_with_the_rows_that_are_missing_to_the_same_resul
 def test_a_line_that_a_kill_cut_short_is_measured_again(tmp_path):
     import torch
 
-    texts = [Covered((1, 2, 3), (1, 2), 3), Covered((3, 2, 1), (2,), 3)]
+    texts = [TokenizedText((1, 2, 3), (1, 2), 3), TokenizedText((3, 2, 1), (2,), 3)]
     file = tmp_path / "losses.jsonl"
     file.write_text("[0, 1.5, 2]\n[1, 0.")
-    found = losses(texts, lambda ids, mask: torch.zeros(*ids.shape, 4), 4, file, lambda done, all: None)
-    assert found[1].mean == pytest.approx(math.log(4)) and stored(file) == found
+    found = compute_losses(texts, lambda ids, mask: torch.zeros(*ids.shape, 4), 4, file, lambda done, all: None)
+    assert found[1].mean == pytest.approx(math.log(4)) and stored_losses(file) == found
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
@@ -235,25 +237,25 @@ def test_a_line_that_a_kill_cut_short_is_measured_again(tmp_path):
 
 @pytest.mark.parametrize("spec", ["scripted", "openai:gpt-5", "nonsense"])
 def test_what_gives_no_loss_is_refused(probed, spec):
-    with pytest.raises(GlanError, match=f"{spec} gives no loss, only weights do"):
+    with pytest.raises(GlanError, match=f"{spec} has no loss; only weights do"):
         read_settings(ProbeSettings, asked(probed, "fresh") | {"models": [spec]})
 
 
 def test_faults_are_told_before_weights_are_loaded(probed, ws):
     for values, words in (
-        ({"test": {"source": str(probed / "train.jsonl")}}, "hold the same rows"),
-        ({"train": {"source": str(probed / "none.jsonl")}}, "There is no file"),
+        ({"test": {"source": str(probed / "train.jsonl")}}, "have the same rows"),
+        ({"train": {"source": str(probed / "none.jsonl")}}, "does not exist"),
         ({"train": {"source": str(probed / "train.jsonl"), "answer": "reply"}}, "no column 'reply': it has question, answer"),
-        ({"models": ["tuned:nobody"]}, "There is no model"),
+        ({"models": ["tuned:nobody"]}, "does not exist"),
     ):
         settings = read_settings(ProbeSettings, asked(probed, "fresh") | values)
-        for ask in (plan, check):
+        for ask in (plan_probe, check_probe):
             with pytest.raises(GlanError, match=words):
                 ask(ws, settings)
-    told = plan(ws, read_settings(ProbeSettings, asked(probed, "fresh", sample=5)))
+    told = plan_probe(ws, read_settings(ProbeSettings, asked(probed, "fresh", sample=5)))
     assert told.rows == {"train": 5, "test": 5} and told.held == {"train": 32, "test": 32} and told.shared == 0
 
 
 def test_weights_that_are_not_there_end_the_run_with_a_sentence(probed, ws):
     run = execute_run(ws, asked(probed, f"local:{probed / 'missing'}"), "probe")
-    assert run.state == "failed" and "There is no folder" in run.message
+    assert run.state == "failed" and "does not exist" in run.message

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from support.chat_models import make_base, make_full, make_tuned
-from support.runs import Canned, go_on, run_order, tag
+from support.runs import Canned, execute_run, resume_run, tag
 
 from glan_core.cli import main
 from glan_core.dataset import glan_test_store
@@ -38,15 +38,15 @@ def longer_wins(nth, question, first, second):
 @pytest.fixture
 def tested(ws, settings):
     """A workspace with scripted pairs of two disciplines, and a test of 5 questions of each."""
-    run_order(ws, settings("mathematics", "music", questions_per_syllabus=25))
-    assert run_order(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
+    execute_run(ws, settings("mathematics", "music", questions_per_syllabus=25))
+    assert execute_run(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
     return ws
 
 
 def judged(ws, **values):
     """Have the scripted teacher, cut short, judged beside the references; how the run ended and the match as it stands."""
     settings = {"test": "first", "ours": "scripted", "other": "reference", "answer_tokens": 20, **values}
-    done = run_order(ws, settings, "judge-models")
+    done = execute_run(ws, settings, "judge-models")
     return done, seen(ws, settings)
 
 
@@ -130,7 +130,7 @@ def test_answers_that_never_come_are_counted_and_their_questions_not_judged(test
     monkeypatch.setattr("glan_core.evaluation.judge.pairwise.open_teacher", lambda spec, base_url=None, **key: shy)
     done, (_, found, gaps) = judged(tested)
     assert done.state == "finished" and (found.questions, found.judged) == (10, 8) and gaps.answers[OURS] == {"refused": 2}
-    assert "2 answers of ours were refused" in match_statistics.gap_words(gaps)
+    assert "2 answers of ours were refused" in match_statistics.describe_missing(gaps)
 
 
 def test_a_run_that_was_cut_short_goes_on_and_asks_nothing_twice(tested, teach):
@@ -138,11 +138,11 @@ def test_a_run_that_was_cut_short_goes_on_and_asks_nothing_twice(tested, teach):
     settings = {"test": "first", "ours": "scripted", "other": "reference", "answer_tokens": 20}
     planned = plan_judging(tested, PairwiseJudgeSettings(**settings))
     assert {s.stage: s.calls[0] for s in planned.stages} == {"answer_ours": 10, "answer_other": 0, "verdict": 20}
-    done = run_order(tested, settings | {"max_calls": 17}, "judge-models")
+    done = execute_run(tested, settings | {"max_calls": 17}, "judge-models")
     assert done.state == "paused"
     rest = plan_judging(tested, PairwiseJudgeSettings(**settings))
     assert rest.calls[0] == 13
-    assert go_on(tested, done.id, settings).state == "finished"
+    assert resume_run(tested, done.id, settings).state == "finished"
     assert len(teacher.asked) == 20 and seen(tested, settings)[1].judged == 10
     assert plan_judging(tested, PairwiseJudgeSettings(**settings)).calls == (0, 0)
 
@@ -175,27 +175,27 @@ def test_results_break_down_by_discipline_and_strategy(tested, teach):
     )
     _, (match, found, _) = judged(tested)
     frame = match_statistics.item_frame(tested, match)
-    by = match_statistics.by(frame, "discipline").set_index("discipline")
+    by = match_statistics.outcomes_by(frame, "discipline").set_index("discipline")
     assert by["difference"].to_dict() == {"mathematics": 0.0, "music": -4.0} and found.difference == -2.0
     assert by["judged"].to_dict() == {"mathematics": 5, "music": 5} and by["low"].isna().all()
-    assert match_statistics.by(frame, "strategy")["questions"].sum() == 10
+    assert match_statistics.outcomes_by(frame, "strategy")["questions"].sum() == 10
 
 
 def test_the_interval_is_the_bootstrap_of_the_mean():
     values = np.random.default_rng(1).normal(0.5, 2, 400)
-    low, high = match_statistics.interval(values)
+    low, high = match_statistics.bootstrap_interval(values)
     error = values.std() / math.sqrt(len(values))
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.05) and high == pytest.approx(
         values.mean() + 1.96 * error, abs=0.05
     )
-    assert match_statistics.interval(values) == (low, high)
+    assert match_statistics.bootstrap_interval(values) == (low, high)
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"test": "nope"}, "no test"), ({"ours": "tuned:nope"}, "no model"), ({"disciplines": ["cave-mapping"]}, "no questions"),
-        ({"disciplines": ["nope"]}, "nope"), ({"ours": "gpt"}, "names no model"),
+        ({"test": "nope"}, "does not exist"), ({"ours": "tuned:nope"}, "does not exist"), ({"disciplines": ["cave-mapping"]}, "no questions"),
+        ({"disciplines": ["nope"]}, "nope"), ({"ours": "gpt"}, "is not a model specification"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_judged_is_said_before_anything_is_asked(tested, values, said):
@@ -214,8 +214,8 @@ def test_references_are_needed_where_they_are_one_side(tested, tmp_path):
 
 def test_a_model_that_was_trained_on_the_test_is_told(tested, teach, tmp_path):
     teach(judge(longer_wins))
-    run_order(tested, {"name": "leaky", "include": ["held_out"], "split": "none"}, "snapshot")
-    run_order(tested, {"name": "clean", "split": "none"}, "snapshot")
+    execute_run(tested, {"name": "leaky", "include": ["held_out"], "split": "none"}, "snapshot")
+    execute_run(tested, {"name": "clean", "split": "none"}, "snapshot")
     for name, snapshot in (("leaky", "leaky"), ("clean", "clean")):
         make_full(tested, name, snapshot)
     _, (leaky, _, _) = judged(tested, ours="tuned:leaky", questions=1)
@@ -229,7 +229,7 @@ def test_weights_of_this_machine_answer_with_their_own_adapter_and_base(tested, 
     base = make_base(tmp_path / "base")
     make_tuned(tested, base, "tuned")
     settings = {"test": "first", "ours": "tuned:tuned", "other": "base:tuned", "answer_tokens": 8, "questions": 2}
-    done = run_order(tested, settings, "judge-models")
+    done = execute_run(tested, settings, "judge-models")
     assert done.state == "finished", done.message
     match, found, _ = seen(tested, settings)
     ours, other = (match_rows.answers(tested.db, match.test, key) for key in (match.ours_key, match.other_key))
@@ -291,8 +291,8 @@ def test_a_judge_that_is_not_there_is_one_line_and_the_page_of_an_empty_match_is
     assert code == 1 and "Traceback" not in (said := capsys.readouterr()).err + said.out
     [match] = match_rows.matches(tested.db)
     frame = match_statistics.item_frame(tested, match)
-    assert match_statistics.outcome(frame).judged == 0 and len(match_statistics.by(frame, "field")) == 0
-    assert match_statistics.gap_words(match_statistics.missing(tested, match, frame)) == ""
+    assert match_statistics.outcome(frame).judged == 0 and len(match_statistics.outcomes_by(frame, "field")) == 0
+    assert match_statistics.describe_missing(match_statistics.missing(tested, match, frame)) == ""
 
 
 def test_calls_of_answers_are_accounted_for(tested, teach):

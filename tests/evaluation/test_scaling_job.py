@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support.model_rows import put_model
-from support.runs import go_on, run_order
+from support.runs import execute_run, resume_run
 from support.training_fixtures import tiny_order
 
 from glan_core import runs
@@ -47,23 +47,23 @@ def study(name="study", shares=(0.25, 1.0), judge=None) -> dict:
 
 @pytest.mark.slow
 def test_each_part_is_trained_and_judged_once_and_a_second_run_does_nothing(taught, inline):
-    assert run_order(taught, {"name": "held", "questions": 3, "snapshot": "first"}, "glan-test").state == "finished"
+    assert execute_run(taught, {"name": "held", "questions": 3, "snapshot": "first"}, "glan-test").state == "finished"
     settings = study(judge={"test": "held", "answer_tokens": 8})
-    done = run_order(taught, settings, "scaling")
+    done = execute_run(taught, settings, "scaling")
     assert done.state == "finished", done.message
-    found = scaling_job.points(taught, ScalingSettings(**settings))
+    found = scaling_job.study_points(taught, ScalingSettings(**settings))
     total = read_snapshot(taught, "first").manifest.rows["train"]
     assert [point.rows for point in found] == [round(total / 4), total]
     assert all(point.loss is not None and point.judged == 3 and point.difference <= 0 for point in found)
     assert tuned_model_store.read_model(taught, found[0].model).rows == found[0].rows
     assert [runs.get(taught, id).kind for id in inline] == ["finetune", "finetune", "judge-models", "judge-models"]
-    again = run_order(taught, settings, "scaling")
+    again = execute_run(taught, settings, "scaling")
     assert again.state == "finished" and len(inline) == 4 and again.message == done.message
 
 
 def test_a_smaller_part_is_within_every_larger_one(taught):
     snapshot = read_snapshot(taught, "first")
-    orders = scaling_job.finetune_orders(taught, ScalingSettings(**study(shares=(0.1, 0.3, 1.0))))
+    orders = scaling_job.finetune_settings(taught, ScalingSettings(**study(shares=(0.1, 0.3, 1.0))))
     parts = [{row["id"] for row in RowSample(snapshot, "train", tune.rows, tune.seed).rows()} for tune in orders]
     assert parts[0] < parts[1] < parts[2] and len(parts[2]) == snapshot.manifest.rows["train"]
     assert [plan(taught, tune).rows for tune in orders] == [len(part) for part in parts]
@@ -72,14 +72,14 @@ def test_a_smaller_part_is_within_every_larger_one(taught):
 def test_a_study_whose_run_failed_says_which_and_goes_on_from_there(taught, inline, monkeypatch):
     settings = study("broken", shares=(0.25,))
     monkeypatch.setattr("glan_core.training.finetune_job.train", lambda *args: 1 / 0)
-    done = run_order(taught, settings, "scaling")
+    done = execute_run(taught, settings, "scaling")
     assert done.state == "failed" and "of the study is failed" in done.message
     monkeypatch.undo()
     numbers = []
     monkeypatch.setattr(
         "glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: (numbers.append(run_id), runs.work(ws, run_id))
     )
-    assert go_on(taught, done.id).state == "finished" and numbers == [inline[-1]]
+    assert resume_run(taught, done.id).state == "finished" and numbers == [inline[-1]]
 
 
 @pytest.mark.parametrize(("wish", "left"), [("pause", "pause"), ("cancel", "cancel")])
@@ -94,7 +94,7 @@ def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkey
             run_rows.update_run(db, mine, wish=wish)
 
     monkeypatch.setattr("glan_core.runs.launcher.launch", launch)
-    done = run_order(taught, study(f"stopped-{wish}"), "scaling")
+    done = execute_run(taught, study(f"stopped-{wish}"), "scaling")
     assert done.state == {"pause": "paused", "cancel": "cancelled"}[wish]
     assert runs.get(taught, begun[0]).wish == left and len(begun) == 1
     with taught.write() as db:  # it must not stand in the way of others
@@ -103,9 +103,9 @@ def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkey
 
 def test_a_name_that_another_model_has_is_refused_before_anything_is_trained(taught):
     settings = ScalingSettings(**study("taken"))
-    put_model(taught, scaling_job.finetune_orders(taught, settings)[0].name)
-    with pytest.raises(Exception, match="was trained otherwise"):
-        scaling_job.check(taught, settings)
+    put_model(taught, scaling_job.finetune_settings(taught, settings)[0].name)
+    with pytest.raises(Exception, match="already exists with other settings"):
+        scaling_job.check_study(taught, settings)
 
 
 def points(rows, losses, scores=()):

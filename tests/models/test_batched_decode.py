@@ -35,7 +35,7 @@ def answers(shelf: WeightsCache, panes: list[ResolvedModel], prompt: str, decodi
     """What panes of one base answer as one batch."""
     texts = [""] * len(panes)
 
-    def say(n: int):
+    def on_text(n: int):
         def add(text: str) -> None:
             texts[n] += text
 
@@ -46,7 +46,7 @@ def answers(shelf: WeightsCache, panes: list[ResolvedModel], prompt: str, decodi
             attach_adapter(held, pane)
         rows = [
             DecodingRow(prompt_tokens(get_tokenizer(held, pane), [{"role": "user", "content": prompt}]), held.adapter_name(pane.adapter),
-                get_tokenizer(held, pane), frozenset({256}), decoding.max_tokens, decoding.seed, say(n))
+                get_tokenizer(held, pane), frozenset({256}), decoding.max_tokens, decoding.seed, on_text(n))
             for n, pane in enumerate(panes)
         ]  # fmt: skip
         decode_batch(held.model, rows, decoding)
@@ -114,7 +114,13 @@ def test_each_row_ends_by_itself_and_says_so(models_ws):
     shelf, pane, ended = WeightsCache(), resolve_model(models_ws, "base:tuned"), []
     with shelf.acquire(pane) as held:
         tokens = prompt_tokens(get_tokenizer(held, pane), [{"role": "user", "content": "hello"}])
-        made = {"tokens": tokens, "adapter": None, "tokenizer": get_tokenizer(held, pane), "seed": 0, "say": lambda text: None}
+        made = {
+            "tokens": tokens,
+            "adapter": None,
+            "tokenizer": get_tokenizer(held, pane),
+            "seed": 0,
+            "on_text": lambda text: None,
+        }
         rows = [
             DecodingRow(**made, ends=frozenset(), limit=3, on_end=lambda: ended.append("short")),
             DecodingRow(**made, ends=frozenset(range(257)), limit=9, on_end=lambda: ended.append("at once")),
@@ -212,8 +218,8 @@ def test_what_can_not_be_loaded_is_a_sentence(tmp_path, base, monkeypatch):
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     (damaged / "model.safetensors").write_bytes(b"no weights")
     for where, said in (
-        (tmp_path / "gone", "There is no folder"), (pickled, "holds no safetensors"), (damaged, "cannot be loaded"),
-        ("nobody/no-such-model", "is not on this machine"),
+        (tmp_path / "gone", "does not exist"), (pickled, "has no safetensors"), (damaged, "cannot be loaded"),
+        ("nobody/no-such-model", "is not stored locally"),
     ):  # fmt: skip
         with pytest.raises(ModelUnavailable, match=said), WeightsCache().acquire(bare(where)):
             pass
@@ -224,7 +230,7 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(base, tmp_path):
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
     pane = ResolvedModel(spec="local:x", base=str(base), adapter=str(folder))
-    with WeightsCache().acquire(pane) as held, pytest.raises(ModelUnavailable, match="no plain LoRA"):
+    with WeightsCache().acquire(pane) as held, pytest.raises(ModelUnavailable, match="not a plain LoRA"):
         attach_adapter(held, pane)
 
 
@@ -253,14 +259,14 @@ def test_the_self_test_fails_where_weights_in_memory_are_not_those_of_the_files(
     with shelf.acquire(pane) as held, torch.no_grad():
         held.model.lm_head.weight.add_(0.5 * torch.randn(held.model.lm_head.weight.shape))
     found = self_test(shelf, [pane])
-    assert not found["passed"] and "does not compute what its files say" in found["said"]
+    assert not found["passed"] and "does not compute what its files contain" in found["said"]
 
 
 def test_the_self_test_fails_where_the_base_answers_as_its_adapter(models_ws, monkeypatch):
     """The fault that stayed unseen for months elsewhere: a 'base' pane that runs with the adapter."""
     monkeypatch.setattr("glan_core.models.weights_cache.BASE", "adapter_0")
     found = self_test(WeightsCache(), [resolve_model(models_ws, spec) for spec in ("base:tuned", "tuned:tuned")])
-    assert not found["passed"] and "answer alike, though their files differ" in found["said"]
+    assert not found["passed"] and "give equal logits although their files differ" in found["said"]
 
 
 def test_without_memory_for_a_second_copy_panes_are_compared_with_one_another(models_ws):
@@ -270,7 +276,7 @@ def test_without_memory_for_a_second_copy_panes_are_compared_with_one_another(mo
     shelf._free = lambda: 0
     found = self_test(shelf, panes)
     assert found["passed"] and [pane["fresh"] for pane in found["panes"]] == [None, None]
-    assert "no memory for a second copy" in found["said"]
+    assert "memory does not suffice for a second copy" in found["said"]
 
 
 def test_the_self_test_fails_where_files_are_no_longer_those_that_training_wrote(base, tmp_path):
@@ -279,4 +285,4 @@ def test_the_self_test_fails_where_files_are_no_longer_those_that_training_wrote
     shutil.rmtree(weights)
     make_adapter(base, weights, seed=5)
     found = self_test(WeightsCache(), [resolve_model(ws, "tuned:tuned")])
-    assert not found["passed"] and "no longer those that its training wrote" in found["said"]
+    assert not found["passed"] and "not those written by its training" in found["said"]

@@ -79,13 +79,13 @@ def test_a_runtime_folder_that_others_can_read_is_refused(tmp_path, monkeypatch)
     open_to_all.mkdir(mode=0o755)
     open_to_all.chmod(0o755)
     monkeypatch.setenv("GLAN_RUNTIME", str(open_to_all))
-    with pytest.raises(GlanError, match="only you can read"):
+    with pytest.raises(GlanError, match="accessible to you only"):
         server_client.status()
 
 
 def test_two_that_start_it_at_the_same_time_get_the_same_one(talking):
     server_client.release()
-    words = "from glan_core.models import server_client; server_client.ensure(); print(server_client.status()['pid'])"
+    words = "from glan_core.models import server_client; server_client.ensure_running(); print(server_client.status()['pid'])"
     asked = [subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     pids = {child.communicate(timeout=90)[0].strip() for child in asked}
     assert len(pids) == 1 and int(pids.pop()) == server_client.status()["pid"]
@@ -139,8 +139,8 @@ def test_a_pane_that_can_not_answer_says_why_and_the_others_answer(talking, mode
     }
     assert [ends[n]["state"] for n in range(4)] == ["done", "failed", "failed", "failed"]
     assert "cannot be reached" in ends[1]["message"]
-    assert "There is no folder" in ends[2]["message"]
-    assert "tokens long, and the model takes 16" in ends[3]["message"]
+    assert "does not exist" in ends[2]["message"]
+    assert "tokens, and the context of the model is 16" in ends[3]["message"]
 
 
 def test_a_key_reaches_the_endpoint_and_nothing_else(talking, monkeypatch):
@@ -171,9 +171,9 @@ def test_a_key_reaches_the_endpoint_and_nothing_else(talking, monkeypatch):
 def test_nothing_is_allowed_above_four_panes_and_unknown_settings(talking, models_ws):
     with pytest.raises(ValueError, match="at most 4"):
         server_client.create_turn([SCRIPTED] * 5, [CHAT] * 5, GREEDY)
-    with pytest.raises(GlanError, match="names no model"):
+    with pytest.raises(GlanError, match="is not a model specification"):
         resolve_model(models_ws, "mistral")
-    with pytest.raises(GlanError, match="There is no model"):
+    with pytest.raises(GlanError, match="does not exist"):
         resolve_model(models_ws, "tuned:nobody")
 
 
@@ -204,7 +204,7 @@ def test_answers_with_the_same_weights_take_turns_and_a_waiting_one_can_be_stopp
     server_client.start_turn(first)
     wait(lambda: server_client.turn_state(first.id)["panes"][0]["text"])
     server_client.start_turn(second)
-    wait(lambda: "another answer" in server_client.turn_state(second.id)["panes"][0]["doing"])
+    wait(lambda: "another reply" in server_client.turn_state(second.id)["panes"][0]["doing"])
     server_client.stop_turn(second.id)
     ended = wait(lambda: (now := server_client.turn_state(second.id))["ended"] and now)
     assert ended["panes"][0]["state"] == "stopped" and not ended["panes"][0]["text"]
@@ -217,7 +217,7 @@ def test_a_crash_is_a_message_and_the_next_question_starts_it_anew(talking, mode
     next(event for event in events if "text" in event)
     pid = server_client.status()["pid"]
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(server_client.ServerLost, match="The model process has ended without a word"):
+    with pytest.raises(server_client.ServerLost, match="The model server exited unexpectedly"):
         list(events)
     wait(lambda: server_client.status() is None)
     assert texts_of(server_client.stream_turn(settings(models_ws, "tuned:whole")))[0]
@@ -259,7 +259,7 @@ def test_a_setting_for_idleness_that_is_none_is_refused(monkeypatch):
 def test_the_self_test_over_the_wire(talking, models_ws):
     found = server_client.self_test([resolve_model(models_ws, spec) for spec in ("base:tuned", "tuned:tuned", "tuned:whole")])
     assert found["passed"] and len(found["pairs"]) == 3
-    with pytest.raises(GlanError, match="nothing to compare"):
+    with pytest.raises(GlanError, match="Nothing to compare"):
         server_client.self_test([SCRIPTED])
 
 

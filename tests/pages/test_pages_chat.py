@@ -263,7 +263,7 @@ def test_a_link_to_a_conversation_or_model_that_is_gone_says_so(tuned_ws):
     shown = Studio("chat", models="tuned:gone")
     assert shown.fine
     shown.app.chat_input[0].set_value("hello").run()
-    assert shown.fine and "There is no model" in shown.said
+    assert shown.fine and "does not exist" in shown.said
     assert chat_rows.count_conversations(tuned_ws.db) == 0
 
 

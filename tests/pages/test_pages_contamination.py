@@ -78,7 +78,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
     for chosen, words in (
         ({"train": good, "test": bad}, "which column holds the question? It has asked, said."),
         ({"train": good, "test": good}, "hold the same rows"),
-        ({"train": good, "test": str(tmp_path / "none.jsonl")}, "There is no file"),
+        ({"train": good, "test": str(tmp_path / "none.jsonl")}, "does not exist"),
         ({"train": good, "test": bad, "models": ["scripted"]}, "scripted gives no loss, only weights do"),
     ):
         shown = evaluate(**chosen).press("Probe ")
@@ -104,8 +104,8 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     add_probe(demo_ws, "base:student", train=1.2, test=1.2, alike=1.21, ends=(-3.0, 3.0))
     add_probe(demo_ws, "tuned:student", alike=1.21)
     shown = evaluate()
-    assert shown.fine and "The training split looks seen by student: it is clearly easier than the test split." in shown.said
-    assert "Before tuning the delta was +0.0 %." in shown.said
+    assert shown.fine and "student appears to have seen the training split: it is clearly easier than the test split." in shown.said
+    assert "The delta of the base model was +0.0%." in shown.said
     assert "No sign that the test split was seen by student, student (base)." in shown.said
     assert "Loss on the tokens of the answer, given the question." in shown.said and MARK in shown.said
     table = shown.table("percent")
@@ -121,7 +121,7 @@ def test_another_benchmark_stands_alone_and_the_picked_one_stays(demo_ws):
     shown = evaluate()
     assert MARK not in shown.said and "There are too few rows to tell whether y saw the training split." in shown.said
     next(one for one in shown.app.selectbox if one.key == "probe_picked").set_value("GSM8K").run()
-    assert MARK in shown.said and "looks seen by student" in shown.said and "delta_alike" not in shown.said
+    assert MARK in shown.said and "student appears to have seen" in shown.said and "delta_alike" not in shown.said
     assert "alike" not in shown.table("percent").columns
 
 
@@ -136,5 +136,5 @@ def test_a_read_only_workspace_shows_and_offers_nothing(demo_ws, monkeypatch):
     add_probe(demo_ws, "tuned:student")
     monkeypatch.setattr("glan_core.workspace.Workspace.read_only", True, raising=False)
     shown = evaluate()
-    assert shown.fine and "looks seen by student" in shown.said
+    assert shown.fine and "student appears to have seen" in shown.said
     assert not [label for label in shown.labels() if label.startswith("Probe")]

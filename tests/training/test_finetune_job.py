@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from support.runs import resume_run, execute_run, wait_for
+from support.runs import execute_run, resume_run, wait_for
 from support.training_fixtures import TINY, tiny_order, tuned
 
 from glan_core import runs
@@ -82,10 +82,10 @@ def wish_at(monkeypatch):
         def heard(self, stage: str, done: int, planned: int) -> None:
             say(self, stage, done, planned)
             if stage == "steps" and done == step:
-                monkeypatch.setattr(Progress, "say", say)
+                monkeypatch.setattr(Progress, "report", say)
                 self.stop(wish)
 
-        monkeypatch.setattr(Progress, "say", heard)
+        monkeypatch.setattr(Progress, "report", heard)
 
     return at
 

@@ -1,6 +1,6 @@
 """Token loss: mean cross-entropy in nats over the covered tokens of each text.
 
-Tokenization does not need torch; `losses` runs in the process of a job. Computed losses are appended to a file, so only
+Tokenization does not need torch; `compute_losses` runs in the process of a job. Computed losses are appended to a file, so only
 unfinished batches are repeated after a kill.
 """
 

@@ -25,7 +25,7 @@ from glan_core.workspace.match_rows import ASPECTS, Match
 PLACES = ("item", "discipline", "name", "field", "group", "subject", "level", "strategy", "skill", "question")
 SCORED = ("ours_1", "other_1", "ours_2", "other_2")
 RESAMPLES, SHUFFLES, SEED = 2000, 5000, 0
-MOST_REFUSAL = 600  # characters; longer replies are not considered refusals, as in `reply_parsing.check_whole`
+MOST_REFUSAL = 600  # characters; longer replies are not considered refusals, as in `reply_parsing.check_complete`
 TRUSTED = 10  # minimum number of questions for a confidence interval
 
 

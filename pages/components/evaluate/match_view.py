@@ -75,7 +75,7 @@ def statistics_of(ws: Workspace, match: Match) -> MatchStatistics | None:
 
 
 def outcome_by(seen: MatchStatistics, column: str, disciplines: tuple[str, ...] | None = None) -> pd.DataFrame:
-    """Return the outcome by a column (`match_statistics.by`), of all questions or of some disciplines."""
+    """Return the outcome by a column (`match_statistics.outcomes_by`), of all questions or of some disciplines."""
     return _parts(seen.frame, (*seen.state, column, disciplines))
 
 
