@@ -85,7 +85,7 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text(f"Rejected {number} questions.")).to_have_count(0)
     assert pair_filter.count_matching(ws.db, PairFilter(review="reject")) == 0
-    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Zoom to selection").click()
     expect(page.get_by_text("Zoomed in.")).to_be_visible()
     page.get_by_role("button", name="Reset zoom").click()
     expect(page.get_by_text("Zoomed in.")).to_have_count(0)
@@ -102,7 +102,7 @@ def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(pag
     create_map(ws, MapSettings(embedder="words"), Steps())
     visit(page, server, "/diversity?workspace=compared&diversity_view=Compare", "Diversity")
     page.get_by_role("combobox", name="Other dataset").click()
-    page.get_by_text("bread.csv · a file kept here").click()
+    page.get_by_text("bread.csv · uploaded file").click()
     still(page)
     page.get_by_role("button", name="Compare with bread").click()
     expect(page.get_by_text("Only in bread", exact=True).first).to_be_visible()  # a process of its own did it

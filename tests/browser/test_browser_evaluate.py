@@ -22,9 +22,9 @@ def test_questions_are_held_out_judged_and_read(page, server, ws):
     visit(page, server, "/evaluate?workspace=demo", "Evaluate")
     press(page, "Create held-out test")
     press(page, "Create test")
-    expect(page.get_by_text("Out of training stay these")).to_be_visible()
+    expect(page.get_by_text("Created test glan-test-1")).to_be_visible()
     test = glan_test_store.read_test(ws, "glan-test-1")
-    press(page, "Judge · ")  # the scripted teacher beside its own answers: there is no tuned model here
+    press(page, "Start judging · ")  # the scripted teacher beside its own answers: there is no tuned model here
     expect(page.get_by_role("button", name="View results")).to_be_visible()
     [match] = match_rows.matches(ws.db)
     assert len(match_rows.judged(ws.db, match.id)) == 2 * test.number

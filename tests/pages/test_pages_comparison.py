@@ -113,7 +113,7 @@ def test_what_is_encircled_lists_rows_of_both(ours, bakery):
     assert shown.fine and "36 here, 60 in bakery" in shown.said
     table = shown.table("set")
     assert table["set"].value_counts().to_dict() == {"there": 60, "here": 36}
-    shown.press("Zoom in")
+    shown.press("Zoom to selection")
     shown.press("Reset zoom")
     seen(shown, compare_area=("lasso", (far, far + 1, far), (far, far, far + 1)))
     assert shown.fine and "No questions in this area." in shown.said

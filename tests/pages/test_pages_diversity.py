@@ -105,7 +105,7 @@ def test_a_box_around_nothing_says_so(demo_ws):
 def test_a_part_of_the_map_can_be_looked_at_closer_and_left_again(demo_ws):
     draw_map(demo_ws)
     shown = at(Studio("diversity"), "lasso", (-1.0, 1.0, 1.0, -1.0), (-1.0, -1.0, 1.0, 1.0))
-    shown.press("Zoom in")
+    shown.press("Zoom to selection")
     assert "Zoomed in." in shown.said
     shown.press("Reset zoom")
     assert "Zoomed in." not in shown.said and shown.fine

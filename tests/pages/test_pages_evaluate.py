@@ -91,7 +91,7 @@ def test_the_papers_models_stand_below_marked_as_published(judged):
 
 
 def test_a_match_of_the_leaderboard_leads_to_its_result(judged):
-    shown = view("Leaderboard").press("student beside student (base)")
+    shown = view("Leaderboard").press("student vs student (base)")
     assert shown.fine and "Position bias" in shown.said and "+3.50" in shown.said
 
 
@@ -165,7 +165,7 @@ def test_what_was_judged_already_costs_nothing(judged):
 
 def test_a_model_leads_to_its_judging(judged, launched):
     put_model(judged, "older", created_at=5.0)
-    shown = Studio("models", model="older").press("Judge this model")
+    shown = Studio("models", model="older").press("Judge vs base")
     chosen = {box.key: box.value for box in shown.app.selectbox}
     assert (chosen["run_eval_ours"], chosen["run_eval_other"]) == ("tuned:older", "base:older")
 

@@ -216,7 +216,7 @@ def _rows(ws: Workspace, one: Comparison, points: Points, shown: Map, area: tupl
         st.markdown(f"**{number(len(ours))} here, {number(len(theirs))} in {escape(shorten(one.name, 30))}**", width="content")
         if len(ours) + len(theirs):
             inside = np.concatenate([np.asarray(shown.xy)[ours], np.asarray(points.xy)[theirs]])
-            st.button("Zoom in", icon=":material/zoom_in:", type="tertiary", on_click=_zoom,
+            st.button("Zoom to selection", icon=":material/zoom_in:", type="tertiary", on_click=_zoom,
                       args=(map_pictures.extent_of(inside),))  # fmt: skip
         st.button("Clear", icon=":material/close:", type="tertiary", on_click=clear_area, key="clear_area")
     if not len(ours) + len(theirs):

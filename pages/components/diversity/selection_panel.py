@@ -83,7 +83,7 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
         st.markdown(f"**{plural(count, 'question')}**", width="content")
         if count and shown.info.dims == 2:
             st.button(
-                "Zoom in", icon=":material/zoom_in:", type="tertiary", on_click=to_window,
+                "Zoom to selection", icon=":material/zoom_in:", type="tertiary", on_click=to_window,
                 args=(extent_of(np.asarray(shown.xy)[places]),),
             )  # fmt: skip
         st.button("Clear", icon=":material/close:", type="tertiary", on_click=_clear, key="clear_area")
