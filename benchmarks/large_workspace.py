@@ -94,5 +94,5 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=1_000_000)
     options = parser.parse_args()
     began = time.perf_counter()
-    fill(demo_workspace.create(options.folder), options.pairs)
+    fill(demo_workspace.create_workspace(options.folder), options.pairs)
     print(f"{options.folder}: {options.pairs:,} pairs in {time.perf_counter() - began:.0f} s")

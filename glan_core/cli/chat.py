@@ -9,7 +9,15 @@ from pathlib import Path
 from glan_core.cli.output import report
 from glan_core.errors import GlanError
 from glan_core.models import server_client
-from glan_core.models.model_specs import FORMS, MOST_PANES, Pane, SeededDecodingParams, pane_of, specs_of, title_of
+from glan_core.models.model_specs import (
+    FORMS,
+    MAX_MODELS,
+    ResolvedModel,
+    SeededDecodingParams,
+    resolve_model,
+    list_specs,
+    model_title,
+)
 from glan_core.reply_parsing import storable
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
@@ -24,7 +32,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     chat.add_argument("dir", metavar="DIR")
     chat.add_argument(
         "--model", action="append", metavar="M",
-        help=f"{FORMS}; repeatable up to {MOST_PANES} times, for answers side by side (default: the newest tuned model)",
+        help=f"{FORMS}; repeatable up to {MAX_MODELS} times, for answers side by side (default: the newest tuned model)",
     )  # fmt: skip
     chat.add_argument(
         "--prompt",
@@ -55,12 +63,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def _chat(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
-    specs = args.model or specs_of(ws)[:1]
+    specs = args.model or list_specs(ws)[:1]
     if not specs:
         raise GlanError(f"No tuned model in {args.dir}. Fine-tune one, or name a model with --model {FORMS}.")
-    if len(specs) > MOST_PANES:
-        raise GlanError(f"At most {MOST_PANES} models can answer side by side.")
-    panes = [pane_of(ws, spec) for spec in specs]
+    if len(specs) > MAX_MODELS:
+        raise GlanError(f"At most {MAX_MODELS} models can answer side by side.")
+    panes = [resolve_model(ws, spec) for spec in specs]
     drawing = read_settings(SeededDecodingParams, given_values(args, SeededDecodingParams))
     if args.self_test:
         found = server_client.self_test(panes)
@@ -75,7 +83,7 @@ def _chat(args: argparse.Namespace) -> int:
     return 1 if any(answer["state"] == FAILED for answer in answers) else 0
 
 
-def _dialogue(panes: Sequence[Pane], system: str, drawing: SeededDecodingParams, *, as_json: bool) -> int:
+def _dialogue(panes: Sequence[ResolvedModel], system: str, drawing: SeededDecodingParams, *, as_json: bool) -> int:
     """Ask what is typed, line by line, until the input ends. Ctrl-C stops an answer, and what is written of it counts."""
     told: list[list[Message]] = [[] for _ in panes]
     for prompt in _typed():
@@ -111,14 +119,16 @@ def _chat_of(system: str, said: list[Message], prompt: str) -> list[Message]:
     return [*first, *said, {"role": "user", "content": prompt}]
 
 
-def _ask(panes: Sequence[Pane], chats: list[list[Message]], drawing: SeededDecodingParams, *, quiet: bool) -> list[dict]:
+def _ask(
+    panes: Sequence[ResolvedModel], chats: list[list[Message]], drawing: SeededDecodingParams, *, quiet: bool
+) -> list[dict]:
     """Answers of all models. The first is printed as it streams, the others when they are complete."""
     answers: list[dict] = [
         {"model": pane.spec, "text": "", "state": "stopped", "message": "Stopped.", "facts": {}} for pane in panes
     ]
-    events = server_client.stream(server_client.order_turn(panes, chats, drawing))
+    events = server_client.stream_turn(server_client.create_turn(panes, chats, drawing))
     if len(panes) > 1 and not quiet:
-        print(f"== {title_of(panes[0].spec)}")
+        print(f"== {model_title(panes[0].spec)}")
     try:
         for event in events:
             answer = answers[event["pane"]]
@@ -137,7 +147,7 @@ def _ask(panes: Sequence[Pane], chats: list[list[Message]], drawing: SeededDecod
 
 def _print_ends(answers: list[dict]) -> None:
     for n, answer in enumerate(answers):
-        print(f"\n\n== {title_of(answer['model'])}\n{answer['text']}" if n else "")
+        print(f"\n\n== {model_title(answer['model'])}\n{answer['text']}" if n else "")
         if answer["message"]:
             print(answer["message"], file=sys.stderr)
         facts = answer["facts"]

@@ -8,7 +8,7 @@ from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import readiness
-from glan_core.evaluation.benchmarks.registry import WORDS
+from glan_core.evaluation.benchmarks.registry import WAY_LABELS
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
@@ -45,7 +45,7 @@ def _bench(args: argparse.Namespace) -> int | None:
     if not hasattr(args, "models"):
         raise GlanError("Name the models: --models tuned:NAME,base:NAME. To list the benchmarks: --list.")
     settings = _settings(args)
-    able = readiness.check(ws, settings)
+    able = readiness.runnable_benchmarks(ws, settings)
     if args.plan:
         _plan(args, settings, able)
         return None
@@ -62,12 +62,12 @@ def _settings(args: argparse.Namespace) -> BenchmarkSettings:
 
 
 def _list(ws: Workspace, args: argparse.Namespace) -> None:
-    looked = readiness.look(ws, getattr(args, "data", None), count=True)
+    looked = readiness.check_readiness(ws, getattr(args, "data", None), count=True)
     rows = [
         (
             one.benchmark.id,
             f"{way.shots}-shot",
-            WORDS[name],
+            WAY_LABELS[name],
             way.measure.words,
             f"{one.rows or 0:,} rows{_of_parts(one)}" if not one.why else "no",
         )
@@ -100,7 +100,7 @@ def _plan(args: argparse.Namespace, settings: BenchmarkSettings, able: list[read
             if id in here:
                 number = here[id].rows or 0
                 work.append((spec, id, way, min(number, settings.limit or number)))
-    rows = [(model, benchmark, WORDS[way], number) for model, benchmark, way, number in work]
+    rows = [(model, benchmark, WAY_LABELS[way], number) for model, benchmark, way, number in work]
     said = "Scores of the same weights, data and settings are reused."
     report(
         [dict(zip(("model", "benchmark", "way", "rows"), one, strict=True)) for one in work],

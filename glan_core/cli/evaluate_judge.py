@@ -78,7 +78,7 @@ def _say_end(ws: Workspace, run: Run, settings: PairwiseJudgeSettings, by: str, 
 def _table(ws: Workspace, match: match_rows.Match, by: str) -> tuple[dict, list[str]]:
     """Result of a match as plain values, and as table lines by a part of its questions."""
     frame = match_statistics.item_frame(ws, match)
-    of = match_statistics.by(frame, by)
+    of = match_statistics.outcomes_by(frame, by)
     rows = [
         (row[by], row["judged"], row["wins"], row["ties"], row["losses"], signed(row["difference"]),
          f"{signed(row['low'])} to {signed(row['high'])}" if row["low"] == row["low"] and row["low"] is not None else "")

@@ -11,12 +11,12 @@ from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, carry_out, run_job
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.errors import GlanError
-from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, ROLES, label_of
+from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, ROLES, source_label
 from glan_core.evaluation.contamination.settings import LookalikeSettings, ProbeFile, ProbeSettings
-from glan_core.evaluation.contamination.verdict import beside_base, seen_test, seen_train
+from glan_core.evaluation.contamination.verdict import base_comparison, seen_test, seen_train
 from glan_core.formatting import exact, number
 from glan_core.generation.settings import TeacherSettings
-from glan_core.models.model_specs import title_of
+from glan_core.models.model_specs import model_title
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace, probe_rows
@@ -75,7 +75,7 @@ def _settings(args: argparse.Namespace) -> ProbeSettings:
     if values.get("name"):
         return read_settings(ProbeSettings, values)
     read = read_settings(ProbeSettings, values | {"name": "-"})
-    return read_settings(ProbeSettings, values | {"name": label_of(read.test)[:60]})
+    return read_settings(ProbeSettings, values | {"name": source_label(read.test)[:60]})
 
 
 def _place(source: str) -> str:
@@ -91,19 +91,19 @@ def _probe(args: argparse.Namespace) -> int | None:
         report([_data(row, found) for row in found], _lines(found), as_json=args.json)
         return None
     settings = _settings(args)
-    from glan_core.evaluation.contamination.probe_job import check, plan
+    from glan_core.evaluation.contamination.probe_job import check_probe, plan_probe
 
     if args.plan:
-        made = plan(ws, settings)
+        made = plan_probe(ws, settings)
         rows = [(ROLES[role], made.rows[role], made.held[role], made.empty[role]) for role in made.rows]
         lines = [
-            *table(rows, ("file", "sampled", "rows", "empty")), f"Models: {', '.join(map(title_of, made.models))}.",
+            *table(rows, ("file", "sampled", "rows", "empty")), f"Models: {', '.join(map(model_title, made.models))}.",
             f"Loss on {made.covers}; prompt format: {made.written}.",
             *([f"Warning: {number(made.shared)} questions occur in both splits."] if made.shared else []),
         ]  # fmt: skip
         report(asdict(made), lines, as_json=args.json)
         return None
-    check(ws, settings)
+    check_probe(ws, settings)
     code = run_job(ws, settings, args, f"Probe {settings.name}")
     if not args.json and not args.detach and code == 0:
         found = [row for row in probe_rows.latest(probe_rows.probes(ws.db, settings.name)) if row.model in settings.models]
@@ -112,14 +112,14 @@ def _probe(args: argparse.Namespace) -> int | None:
 
 
 def _lookalikes(args: argparse.Namespace) -> int:
-    from glan_core.evaluation.contamination.lookalikes import file_of, plan_lookalikes
+    from glan_core.evaluation.contamination.lookalikes import lookalikes_path, plan_lookalikes
     from glan_core.generation.run import check
 
     ws = Workspace.open(args.dir)
     columns = {"split": args.test_split, "question": args.question, "answer": args.answer}
     source = read_settings(ProbeFile, {"source": _place(args.test), **columns})
     own = given_values(args, LookalikeSettings, skip=TeacherSettings.model_fields) | {"source": source}
-    own.setdefault("name", f"{label_of(source)[:40]}-lookalikes")
+    own.setdefault("name", f"{source_label(source)[:40]}-lookalikes")
     settings = read_settings(LookalikeSettings, teacher_values(args) | own)
     made = plan_lookalikes(ws, settings)
     if args.plan:
@@ -131,7 +131,9 @@ def _lookalikes(args: argparse.Namespace) -> int:
     run_id = runs.submit(ws, settings.kind, title, settings.model_dump(mode="json"), made.as_dict())
     code = carry_out(ws, run_id, args, say_end)
     if not args.json and not args.detach:
-        print(f"The look-alikes are in {file_of(ws, settings.name)}: pass this file to 'glan evaluate probe' as --alike.")
+        print(
+            f"The look-alikes are in {lookalikes_path(ws, settings.name)}: pass this file to 'glan evaluate probe' as --alike."
+        )
     return code
 
 
@@ -139,7 +141,7 @@ def _data(row: ProbeRow, rows: list[ProbeRow]) -> dict:
     """A row as JSON, with derived values."""
     test = seen_test(row)
     follows = {"delta": row.delta, "delta_percent": row.delta_percent, "delta_alike": row.delta_alike}
-    said = {"verdict": asdict(seen_train(row)), "verdict_test": test and asdict(test), "base": beside_base(row, rows)}
+    said = {"verdict": asdict(seen_train(row)), "verdict_test": test and asdict(test), "base": base_comparison(row, rows)}
     return asdict(row) | follows | said
 
 
@@ -149,7 +151,7 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
         return
     shown = [
         (
-            row.name, title_of(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+z.3f}",
+            row.name, model_title(row.model), f"{row.loss_train:.3f}", f"{row.loss_test:.3f}", f"{row.delta:+z.3f}",
             f"{row.delta_percent:+z.1f} %", _ends(row), "–" if row.loss_alike is None else f"{row.loss_alike:.3f}", exact(row.at),
         )
         for row in rows
@@ -159,7 +161,7 @@ def _lines(rows: list[ProbeRow]) -> Iterator[str]:
         yield f"Mean loss in nats/token on {covers}; {written}."
     for row in rows:
         train, test = seen_train(row), seen_test(row)
-        yield " ".join(filter(None, (train.said, train.numbers, beside_base(row, rows))))
+        yield " ".join(filter(None, (train.said, train.numbers, base_comparison(row, rows))))
         if test:
             yield f"{test.said} {test.numbers}".strip()
 

@@ -49,7 +49,7 @@ def _study(args: argparse.Namespace) -> int | None:
     if not args.snapshot:
         raise GlanError("Name the snapshot to train on: --snapshot NAME.")
     settings = _settings(args)
-    runs = scaling_job.check(ws, settings)
+    runs = scaling_job.check_study(ws, settings)
     if args.plan:
         made = [(tune.rows, tune.name, plan(ws, tune)) for tune in runs]
         rows = [(n, name, one.steps, durations(one.seconds) if one.seconds else "unknown") for n, name, one in made]
@@ -75,8 +75,8 @@ def _settings(args: argparse.Namespace) -> ScalingSettings:
 def _results(ws: Workspace, args: argparse.Namespace) -> None:
     """Results of all studies."""
     data, lines = [], []
-    for settings, run_id in scaling_job.studies(ws):
-        found = scaling_job.points(ws, settings)
+    for settings, run_id in scaling_job.list_studies(ws):
+        found = scaling_job.study_points(ws, settings)
         curves = {"loss": scaling_job.loss_curve(found), "difference": scaling_job.score_curve(found)}
         rows = [
             (p.rows, p.model, "–" if p.loss is None else f"{p.loss:.3f}", signed(p.difference) or "–", p.judged) for p in found

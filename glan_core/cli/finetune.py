@@ -10,7 +10,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import durations, exact, short, size
 from glan_core.models import tuned_model_store
 from glan_core.models.export_job import check_target
-from glan_core.models.model_card import serving
+from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, add_options, given_values
@@ -137,16 +137,16 @@ def _models(args: argparse.Namespace) -> int | None:
             facts = [(k.replace("_", " "), v) for k, v in values.items()] + list(model.disciplines.items())
             report(model.model_dump(mode="json"), table(facts, ("what", "value")), as_json=args.json)
         case "note":
-            tuned_model_store.note(ws, args.name, args.value)
+            tuned_model_store.set_notes(ws, args.name, args.value)
             report({"noted": args.name}, [f"Saved the note on {args.name}."], as_json=args.json)
         case "rename":
-            tuned_model_store.rename(ws, args.name, args.value)
+            tuned_model_store.rename_model(ws, args.name, args.value)
             report({"renamed": args.value}, [f"{args.name} is now named {args.value}."], as_json=args.json)
         case "remove":
-            tuned_model_store.remove(ws, args.name)
+            tuned_model_store.remove_model(ws, args.name)
             report({"removed": args.name}, [f"Removed the model {args.name}."], as_json=args.json)
         case "serve":
-            commands = serving(
+            commands = serving_commands(
                 tuned_model_store.read_model(ws, args.name), str(tuned_model_store.read_model(ws, args.name).weights(ws))
             )
             report(commands, [f"{name}: {command}" for name, command in commands.items()], as_json=args.json)

@@ -169,7 +169,7 @@ def _preview(args: argparse.Namespace) -> int:
         settings = read_settings(TeacherSettings, teacher_values(args))
         check(settings)
         with progress(quiet=args.json) as watch:
-            preview.make(ws, args.discipline, settings, watch)
+            preview.create(ws, args.discipline, settings, watch)
     made = preview.read(ws, args.discipline)
     lines = ["Subjects: " + ("; ".join(subject.name for subject in made.subjects) or "none")]
     lines += ["", made.syllabus.text] if made.syllabus else []

@@ -38,16 +38,16 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _init(args: argparse.Namespace) -> None:
     from glan_core.operations import demo_workspace
 
-    ws = demo_workspace.create(args.dir, demo=args.demo)
+    ws = demo_workspace.create_workspace(args.dir, demo=args.demo)
     lines = [f"Created {ws.folder}. Show it with 'glan status {args.dir}', or open it with 'glan studio {args.dir}'."]
     report({"folder": str(ws.folder), "name": ws.metadata("name"), "demo": args.demo}, lines, as_json=args.json)
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from glan_core.operations.doctor import examine
+    from glan_core.operations.doctor import run_checks
 
     checks = []
-    for check in examine(args.base_url):
+    for check in run_checks(args.base_url):
         checks.append(check)
         if not args.json:
             mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]

@@ -118,7 +118,10 @@ RUN_KINDS: dict[str, RunKind] = {
         "glan_core.evaluation.glan_test_job:create_glan_test",
     ),
     "scaling": RunKind(
-        "Scaling study", "glan_core.evaluation.settings:ScalingSettings", "glan_core.evaluation.scaling_job:run_study", "studies"
+        "Scaling study",
+        "glan_core.evaluation.settings:ScalingSettings",
+        "glan_core.evaluation.scaling_job:run_study",
+        "studies",
     ),
     "probe": RunKind(
         "Contamination probe",
@@ -129,7 +132,7 @@ RUN_KINDS: dict[str, RunKind] = {
     "bench": RunKind(
         "Benchmarks",
         "glan_core.evaluation.benchmarks.settings:BenchmarkSettings",
-        "glan_core.evaluation.benchmarks.benchmark_job:bench",
+        "glan_core.evaluation.benchmarks.benchmark_job:run_benchmarks",
         "training",
     ),
 }

@@ -68,7 +68,7 @@ def test_the_self_test_is_an_exit_code(folder, capsys):
 
 def test_what_can_not_be_asked_is_one_line_and_a_failed_answer_an_exit_code(folder, ws, capsys):
     for words, said in (
-        (["--prompt", " "], "The prompt is empty"), (["--model", "mistral"], "names no model"), (["--model", "tuned:x"], "There is no model"),
+        (["--prompt", " "], "The prompt is empty"), (["--model", "mistral"], "is not a model specification"), (["--model", "tuned:x"], "does not exist"),
         (["--top-p", "0"], "top p"), (["--model", "scripted"] * 5, "At most 4"),
     ):  # fmt: skip
         assert main(["chat", folder, *words]) == 2
@@ -84,9 +84,9 @@ def test_preference_rows_are_written(folder, models_ws: Workspace, tmp_path, cap
         specs=("base:tuned", "tuned:tuned"), decoding=SeededDecodingParams(temperature=0, max_tokens=5)
     )
     id = conversations.ask(models_ws, None, settings, "hello")
-    while conversations.show(models_ws, conversations.get(models_ws, id))[0].writing:
+    while conversations.view_turns(models_ws, conversations.get_conversation(models_ws, id))[0].writing:
         pass
-    preferences.vote(models_ws, conversations.get(models_ws, id).head, 0, "one", 1, "Ada")
+    preferences.vote(models_ws, conversations.get_conversation(models_ws, id).head, 0, "one", 1, "Ada")
     assert main(["preferences", folder, str(tmp_path / "rows.jsonl")]) == 0
     assert "Wrote 1 preference row to" in capsys.readouterr().out
     assert json.loads((tmp_path / "rows.jsonl").read_text())["provenance"]["chosen"]["model"] == "tuned:tuned"

@@ -50,7 +50,7 @@ def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
 
 def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, capsys):
     out = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
-    assert "Probed codes with 2 models: the largest delta is" in out and "The training split looks seen by crammed" in out
+    assert "Probed codes with 2 models: the largest delta is" in out and "crammed appears to have seen the training split" in out
     assert "No sign that other saw the training split" in out and "Mean loss in nats /token on the tokens of the answer" in out
     again = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
     assert "Probed codes with 0 models, 2 known already" in again
@@ -64,7 +64,7 @@ def test_faults_are_told_in_a_line_and_nothing_begins(probed, ws, words, capsys)
     assert "scripted has no loss; only weights do" in refused(
         capsys, ["evaluate", "probe", str(ws.folder), "--models", "scripted", "--train", "a", "--test", "b"]
     )
-    assert "There is no file" in refused(capsys, words("--alike", "/nowhere/x.jsonl"))
+    assert "does not exist" in refused(capsys, words("--alike", "/nowhere/x.jsonl"))
     assert "Give the models: --models" in refused(capsys, ["evaluate", "probe", str(ws.folder)])
     assert not run_rows.runs(ws.db)
 

@@ -100,7 +100,7 @@ def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):
     ("words", "told"),
     [
         (["show"], "Give the name of the model"),
-        (["show", "nobody"], "There is no model"),
+        (["show", "nobody"], "does not exist"),
         (["note", "whole"], "Give the text"),
         (["rename", "whole"], "Give the new name"),
         (["rename", "whole", "Not A Name"], "lower-case letters"),
