@@ -140,7 +140,7 @@ def test_base_and_tuned_answer_side_by_side_with_their_weights(tuned_ws):
 
 def test_the_self_test_says_what_it_proved(tuned_ws):
     shown = Studio("chat", models=SIDE_BY_SIDE).press("Self-test")
-    assert shown.fine and "Each pane equals a fresh load of its files; panes of different files differ" in shown.said
+    assert shown.fine and "Each model equals freshly loaded weights; models with different files differ" in shown.said
 
 
 def shows(shown: Studio, text: str) -> bool:

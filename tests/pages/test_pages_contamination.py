@@ -76,7 +76,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
     good = str(write_rows(tmp_path / "a.jsonl", make_rows(5, 1)))
     bad = str(write_rows(tmp_path / "b.jsonl", [{"asked": "x", "said": "y"}]))
     for chosen, words in (
-        ({"train": good, "test": bad}, "which column holds the question? It has asked, said."),
+        ({"train": good, "test": bad}, "asked, said"),
         ({"train": good, "test": good}, "hold the same rows"),
         ({"train": good, "test": str(tmp_path / "none.jsonl")}, "does not exist"),
         ({"train": good, "test": bad, "models": ["scripted"]}, "scripted gives no loss, only weights do"),
@@ -96,7 +96,7 @@ def test_look_alikes_are_planned_before_they_are_paid_for_and_then_chosen(demo_w
     shown.press("Start · 7 calls")
     [run] = [run_rows.run(demo_ws.db, id) for id in launched]
     assert run.kind == "lookalikes" and run.params["number"] == 200 and run.params["source"]["source"] == path
-    assert run.title == "7 look-alikes by scripted" and shown.fine and "about to begin" in shown.said
+    assert run.title == "7 look-alikes by scripted" and shown.fine and "starting" in shown.said
     assert field(shown, "alike").value == str(demo_ws.folder / "benchmarks" / "codes-lookalikes.jsonl")
 
 
@@ -104,14 +104,15 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     add_probe(demo_ws, "base:student", train=1.2, test=1.2, alike=1.21, ends=(-3.0, 3.0))
     add_probe(demo_ws, "tuned:student", alike=1.21)
     shown = evaluate()
-    assert shown.fine and "student appears to have seen the training split: it is clearly easier than the test split." in shown.said
+    assert (
+        shown.fine
+        and "student appears to have seen the training split: it is clearly easier than the test split." in shown.said
+    )
     assert "The delta of the base model was +0.0%." in shown.said
-    assert "No sign that the test split was seen by student, student (base)." in shown.said
+    assert "No sign that student, student (base) saw the test split." in shown.said
     assert "Loss on the tokens of the answer, given the question." in shown.said and MARK in shown.said
     table = shown.table("percent")
-    assert (
-        list(table["model"]) == ["student", "student (base)"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
-    )
+    assert list(table["model"]) == ["student", "student (base)"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
     assert table["interval"][0] == "+5.0 to +22.0" and table["rows"][0] == "400 + 400, 6 truncated"
 
 

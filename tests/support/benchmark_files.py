@@ -1,4 +1,4 @@
-"""Small files with the columns of the original data sets, laid out as on the hub, for the tests of benchmarks."""
+"""Small benchmark files with the columns and layout of the original datasets."""
 
 import json
 from pathlib import Path
@@ -75,14 +75,14 @@ IFEVAL = [
 
 
 def write_lines(file: Path, rows: list[dict]) -> Path:
-    """Rows as JSON lines."""
+    """Write rows as JSON lines."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return file
 
 
 def write_parquet(file: Path, rows: list[dict]) -> Path:
-    """Rows as Parquet."""
+    """Write rows as Parquet."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -92,7 +92,7 @@ def write_parquet(file: Path, rows: list[dict]) -> Path:
 
 
 def write_all(folder: Path) -> dict[str, dict[str, Path]]:
-    """Every benchmark's files: benchmark -> part -> file."""
+    """Write the files of every benchmark; return benchmark -> part -> file."""
     made = {
         "gsm8k": {"": write_lines(folder / "gsm8k" / "test.jsonl", GSM8K)},
         "math": {

@@ -1,10 +1,10 @@
-"""Scores and items as a benchmark run leaves them, for the tests of what shows them: no model is asked."""
+"""Stored benchmark scores and items for tests of their display."""
 
 import time
 
 from support.benchmark_files import ARC, GSM8K, HUMANEVAL, MMLU
 
-from glan_core.evaluation.benchmarks.item_store import Item, items_file, write_items
+from glan_core.evaluation.benchmarks.item_store import ScoredItem, items_file, write_items
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, IFEVAL, MMLU_GROUPS
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
@@ -13,7 +13,7 @@ EVIL = "![x](https://evil.example/x.png) <script>alert(1)</script> :red[loud] # 
 
 
 def put_scores(ws: Workspace, name: str = "student", **changes) -> None:
-    """A tuned model and its base in every benchmark; the tuned one is better in all but MMLU by probability."""
+    """Store scores of a tuned model and its base; the tuned one is better except on MMLU by probability."""
     for model, better in ((f"tuned:{name}", 0.12), (f"base:{name}", 0.0)):
         for nth, benchmark in enumerate(BENCHMARKS.values()):
             for way_name, way in benchmark.ways.items():
@@ -38,26 +38,26 @@ def put_scores(ws: Workspace, name: str = "student", **changes) -> None:
                 write_items(items_file(ws, *key, about), items_of(benchmark.id, way_name))
 
 
-def items_of(benchmark: str, way: str) -> list[Item]:
-    """A few questions with answers, some of them wrong, all of them hostile."""
+def items_of(benchmark: str, way: str) -> list[ScoredItem]:
+    """Return items with right, wrong and malicious answers."""
     if benchmark == "mmlu":
         return [
-            Item(subject, f"The following are multiple choice questions.\n\n{row['question']}\nAnswer:", "" if way == "probability" else EVIL,
+            ScoredItem(subject, f"The following are multiple choice questions.\n\n{row['question']}\nAnswer:", "" if way == "probability" else EVIL,
                  "A", "ABCD"[row["answer"]], float(row["answer"] == 0), options=(("A", -0.4), ("B", -1.7), ("C", -3.2), ("D", -4.0))
                  if way == "probability" else ())
             for subject, rows in MMLU.items() for row in rows
         ]  # fmt: skip
     if benchmark == "humaneval":
         return [
-            Item("", row["prompt"], "    return x\n", row["prompt"] + "    return x\n", row["test"], float(n == 0), "AssertionError" if n else "")
+            ScoredItem("", row["prompt"], "    return x\n", row["prompt"] + "    return x\n", row["test"], float(n == 0), "AssertionError" if n else "")
             for n, row in enumerate(HUMANEVAL)
         ]  # fmt: skip
     if benchmark in ("arc_easy", "arc_challenge"):
         return [
-            Item("", row["question"], "The best answer is B.", "B", row["answerKey"], float(row["answerKey"] == "B"))
+            ScoredItem("", row["question"], "The best answer is B.", "B", row["answerKey"], float(row["answerKey"] == "B"))
             for row in ARC
         ]
     return [
-        Item("", f"Question: {row['question']}\nAnswer:", f"{row['answer']} {EVIL}", row["answer"].split()[-1], row["answer"], float(n % 2))
+        ScoredItem("", f"Question: {row['question']}\nAnswer:", f"{row['answer']} {EVIL}", row["answer"].split()[-1], row["answer"], float(n % 2))
         for n, row in enumerate(GSM8K)
     ]  # fmt: skip

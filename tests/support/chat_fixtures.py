@@ -1,4 +1,4 @@
-"""Fixtures of the tests of chats; a test module takes them with `pytest_plugins = ["support.chat_fixtures"]`."""
+"""Fixtures for chat tests; enable them with `pytest_plugins = ["support.chat_fixtures"]`."""
 
 import pytest
 from support.chat_models import make_base, make_full, make_tuned
@@ -9,7 +9,7 @@ from glan_core.workspace import Workspace
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
-    """A runtime folder of the module's own, so that its tests share a model process with nobody else."""
+    """Runtime folder of the test module, so that it has a model server of its own."""
     folder = tmp_path_factory.mktemp("runtime")
     yield folder
     with pytest.MonkeyPatch.context() as patch:
@@ -19,7 +19,7 @@ def runtime(tmp_path_factory):
 
 @pytest.fixture
 def talking(runtime, monkeypatch):
-    """The model process of this module, started by whoever asks it first."""
+    """Model server of the test module, started on first use."""
     monkeypatch.setenv("GLAN_RUNTIME", str(runtime))
     return runtime
 
@@ -31,7 +31,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models_ws(tmp_path_factory, base):
-    """A workspace with an adapter 'tuned' and a whole model 'whole'."""
+    """Workspace with an adapter 'tuned' and a full model 'whole'."""
     ws = Workspace.create(tmp_path_factory.mktemp("models") / "ws")
     make_tuned(ws, base)
     make_full(ws)

@@ -1,4 +1,4 @@
-"""Tiny models for the tests of chats: real weights of some 20,000 numbers, a tokenizer of bytes, a LoRA adapter; all made here."""
+"""Tiny models for chat tests: about 20,000 parameters, a byte tokenizer and a LoRA adapter."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ GREEDY = SeededDecodingParams(temperature=0, max_tokens=24)
 
 
 def make_base(folder: Path, seed: int = 0, *, width: int = 32, positions: int = 4096) -> Path:
-    """An untrained Mistral-shaped model with its tokenizer and chat template. It never ends a greedy reply by chance."""
+    """Create an untrained Mistral model with tokenizer and chat template; greedy replies never end early."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
@@ -35,7 +35,7 @@ def make_base(folder: Path, seed: int = 0, *, width: int = 32, positions: int = 
     with torch.no_grad():
         model.lm_head.weight.mul_(20)
         model.lm_head.weight[256] = 0
-        # Letters alone, so that texts compare as texts.
+        # letters only, so that texts are comparable
         for token, sign in enumerate(alphabet):
             if not (sign.isascii() and sign.isalpha()):
                 model.lm_head.weight[token] = 0
@@ -44,7 +44,7 @@ def make_base(folder: Path, seed: int = 0, *, width: int = 32, positions: int = 
 
 
 def make_adapter(base: Path, folder: Path, seed: int = 1) -> Path:
-    """A LoRA adapter that changes much, with the base's tokenizer beside it."""
+    """Create a LoRA adapter with a large effect, with the tokenizer of the base."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -63,7 +63,7 @@ def make_adapter(base: Path, folder: Path, seed: int = 1) -> Path:
 
 
 def note_model(ws: Workspace, name: str, form: str, base: str, snapshot: str = "", **values) -> TunedModel:
-    """Write the model.json of weights that lie in their place."""
+    """Write the model.json of existing weights."""
     weights = ws.folder / "models" / name / "weights"
     size = sum(file.stat().st_size for file in weights.glob("*"))
     model = TunedModel(
@@ -77,7 +77,7 @@ def note_model(ws: Workspace, name: str, form: str, base: str, snapshot: str = "
 
 
 def make_full(ws: Workspace, name: str = "whole", snapshot: str = "") -> TunedModel:
-    """A model from nothing: its untrained base beside its weights, which are others."""
+    """Create a full model with an untrained base."""
     folder = ws.folder / "models" / name
     make_base(folder / "base", seed=3)
     make_base(folder / "weights", seed=4)
@@ -85,6 +85,6 @@ def make_full(ws: Workspace, name: str = "whole", snapshot: str = "") -> TunedMo
 
 
 def make_tuned(ws: Workspace, base: Path, name: str = "tuned", snapshot: str = "", seed: int = 1) -> TunedModel:
-    """An adapter to a base."""
+    """Create an adapter for a base model."""
     make_adapter(base, ws.folder / "models" / name / "weights", seed)
     return note_model(ws, name, "adapter", str(base), snapshot)

@@ -1,4 +1,4 @@
-"""What tests of diversity share: a workspace with questions of a few topics, and a stand-in for a run's progress."""
+"""Helpers for diversity tests: questions on a few topics, and a fake progress."""
 
 import random
 
@@ -31,7 +31,7 @@ LEVELS = ("introductory", "advanced")
 
 
 class Steps:
-    """Progress that is remembered; `stop_at` raises at the nth step."""
+    """Fake progress that records steps; `stop_at` raises at the nth step."""
 
     run_id = 1
 
@@ -46,13 +46,13 @@ class Steps:
 
 
 def question(topic: str, rng: random.Random, words: int = 12) -> str:
-    """A question about a topic, with numbers of its own, so that no two are nearly the same."""
+    """Return a question about a topic with random numbers, so that no two are near-duplicates."""
     numbers = " ".join(str(rng.randrange(1000, 10_000)) for _ in range(4))
     return f"Explain how {' '.join(rng.choices(TOPICS[topic], k=words))} fit together at {numbers}."
 
 
 def add_pairs(ws: Workspace, pairs: list[tuple[str, str, str | None]], teacher: str = "openai:test") -> None:
-    """Add (discipline, question, answer) to a workspace; no answer where it is None."""
+    """Add (discipline, question, answer) rows to a workspace; an answer may be None."""
     first = homework_rows.last_seq(ws.db)
     with ws.write() as db:
         for number, (discipline, text, answer) in enumerate(pairs, start=first):
@@ -77,12 +77,12 @@ def add_pairs(ws: Workspace, pairs: list[tuple[str, str, str | None]], teacher: 
 
 
 def add_topics(ws: Workspace, number: int, seed: int = 0) -> None:
-    """Add that many pairs to each of three disciplines, in turns."""
+    """Add pairs to each of three disciplines in turn."""
     rng = random.Random(seed)
     add_pairs(ws, [(topic, question(topic, rng), f"Answer {n}.") for n in range(number) for topic in TOPICS])
 
 
 def compare(ws: Workspace, path: object, **values: object) -> tuple[str, Comparison]:
-    """Lay a dataset over a workspace; what is said of it, and what was found."""
+    """Compare a dataset with a workspace; return the message and the comparison."""
     said = compare_datasets(ws, ComparisonSettings(path=str(path), embedder="words", **values), Steps())
     return said, list_comparisons(ws)[0]

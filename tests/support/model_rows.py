@@ -1,4 +1,4 @@
-"""Models and fine-tuning runs as others left them, for the tests of what shows them: nothing is trained."""
+"""Stored models and fine-tuning runs for tests of their display."""
 
 import json
 import socket
@@ -17,12 +17,14 @@ CURVE = [
     Step(n, n / 4, 1000 * n, 2.0 * n, 5.0 / n, 6.0 / n if n % 4 == 0 else None, 1e-3 * (1 - n / 16), 0.5, 400.0) for n in range(1, 9)
 ]  # fmt: skip
 SAID = [
-    SampleReply(step, nth, prompt, f"{prompt} At step {step}.") for step in (4, 8) for nth, prompt in enumerate(("Why?", "How?"))
+    SampleReply(step, nth, prompt, f"{prompt} At step {step}.")
+    for step in (4, 8)
+    for nth, prompt in enumerate(("Why?", "How?"))
 ]
 
 
 def put_model(ws: Workspace, name: str, **values) -> TunedModel:
-    """A model of a workspace, its weights a few bytes that nothing can load."""
+    """Store a model with dummy weights."""
     manifest = next(iter(list_snapshots(ws)), None)
     disciplines = {"mathematics": 30, "music": 20}
     model = TunedModel(**{
@@ -49,7 +51,7 @@ def put_model(ws: Workspace, name: str, **values) -> TunedModel:
 def add_training(
     ws: Workspace, state: str, name: str, *, steps=CURVE, replies=SAID, recipe: str = "demo", settings=None, **values
 ) -> int:
-    """A fine-tuning run as a process left it: 'lost' is one that calls itself running, and is silent since long; its number."""
+    """Store a fine-tuning run and return its ID; 'lost' has state running without a heartbeat."""
     now = time.time()
     settings = FinetuneSettings(
         **RECIPES[recipe].values | {"name": name, "snapshot": "first", "recipe": recipe} | (settings or {})

@@ -1,4 +1,4 @@
-"""What the tests of the contamination probe share: a benchmark of two splits, a model that has learned one of them by heart."""
+"""Fixtures for contamination tests: a benchmark with two splits and a model that memorized one."""
 
 import json
 import random
@@ -11,7 +11,7 @@ WORDS = ("amber", "birch", "coral", "delta", "ember", "fjord", "grove", "heath",
 
 
 def make_rows(number: int, seed: int) -> list[dict]:
-    """Questions with answers that can only be known by heart."""
+    """Return questions with arbitrary answers."""
     rng = random.Random(seed)
     return [
         {"question": f"Code of {rng.choice(WORDS)} {rng.randrange(1000)}?", "answer": "".join(rng.choices("abcdefgh", k=8))}
@@ -25,12 +25,12 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
 
 
 def learn(base: Path, folder: Path, rows: list[dict], steps: int = 80) -> Path:
-    """The base trained on rows as plain text, until it knows them by heart."""
+    """Train the base on rows as plain text until it has memorized them."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine several threads wait for one another, and this is too small to be shared
+    torch.set_num_threads(1)  # synchronization takes longer than such small products
     model, tokenizer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), AutoTokenizer.from_pretrained(base)
     encoded = [tokenizer(f"{row['question']}\n{row['answer']}")["input_ids"] for row in rows]
     longest = max(map(len, encoded))

@@ -1,4 +1,4 @@
-"""What the tests of fine-tuning share: a workspace with snapshots, a tiny base model, quick orders."""
+"""Fixtures for fine-tuning tests: a workspace with snapshots, a tiny base model and fast settings."""
 
 import pytest
 from support.runs import execute_run
@@ -14,7 +14,7 @@ TINY = Scratch(vocabulary=600, hidden=32, inner=64, layers=1, heads=2)
 
 @pytest.fixture(scope="module")
 def taught_folder(tmp_path_factory):
-    """A workspace of scripted pairs of one discipline, frozen as 'first' with a held-out tenth."""
+    """Workspace with scripted pairs of one discipline and a snapshot 'first' with a validation split."""
     from conftest import NODES
 
     ws = Workspace.create(tmp_path_factory.mktemp("taught") / "ws")
@@ -29,7 +29,7 @@ def taught_folder(tmp_path_factory):
 
 @pytest.fixture
 def taught(taught_folder):
-    """That workspace; what a test trains there stays for the next one, under its own name."""
+    """The workspace; models trained by a test remain for later tests."""
     ws = Workspace.open(taught_folder)
     yield ws
     ws.close()
@@ -37,7 +37,7 @@ def taught(taught_folder):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A folder with a tiny untrained base model that has no chat template."""
+    """Folder with a tiny untrained base model without a chat template."""
     folder = tmp_path_factory.mktemp("base") / "tiny"
     tokenizer = tiny_model.wrap_tokenizer(
         tiny_model.train_tokenizer(["A chord is three notes. " * 3, "Explain the term."], 600)
@@ -49,7 +49,7 @@ def base(tmp_path_factory):
 
 
 def tiny_order(called: str, **values) -> dict:
-    """An order for a student that is trained in seconds."""
+    """Return settings for a model that trains in seconds."""
     settings = {
         "name": called, "snapshot": "first", "scratch": TINY, "epochs": 4, "global_batch_size": 4, "per_device_batch_size": 4, "max_length": 384,
         "learning_rate": 3e-3, "evaluations": 4, "prompts": ("What is a triad?",), "precision": "fp32",
@@ -58,7 +58,7 @@ def tiny_order(called: str, **values) -> dict:
 
 
 def tuned(ws: Workspace, name: str, **values) -> tuned_model_store.TunedModel:
-    """A model that was made just so."""
+    """Fine-tune a model with the given settings and return it."""
     run = execute_run(ws, tiny_order(name, **values), kind="finetune")
     assert run.state == "finished", run.message
     return tuned_model_store.read_model(ws, name)
