@@ -1,4 +1,4 @@
-"""Questions that were held out, and the training rows that come nearest to an answer."""
+"""Tests for held-out prompts and training attribution."""
 
 import pytest
 from support.studio_app import make_demo
@@ -15,7 +15,7 @@ from glan_core.workspace import Workspace, run_rows
 
 
 def do(ws: Workspace, job, settings) -> None:
-    """Carry out a job in this process."""
+    """Run a job in this process."""
     with ws.write() as db:
         run_id = run_rows.add_run(db, settings.kind, "test", settings.model_dump(mode="json"))
     with Progress(ws, run_id, "test") as progress:
@@ -24,7 +24,7 @@ def do(ws: Workspace, job, settings) -> None:
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory):
-    """The demo workspace with a snapshot."""
+    """Demo workspace with a snapshot."""
     ws = Workspace.open(make_demo(tmp_path_factory.mktemp("made") / "demo"))
     do(ws, create_snapshot, SnapshotSettings(name="first", validation_share=0.2))
     yield ws
@@ -49,7 +49,7 @@ def test_held_out_rows_are_drawn_repeatably_and_only_from_what_was_held_out(froz
     assert heldout_prompts.sample_prompts(frozen, "first", ["law"], 5, seed=0) == []
     with pytest.raises(GlanError, match="does not exist"):
         heldout_prompts.sample_prompts(frozen, "second", None, 5, seed=0)
-    monkeypatch.setattr(heldout_prompts, "MOST_GROUPS", 0)  # of a million rows only so many parts are looked at
+    monkeypatch.setattr(heldout_prompts, "MOST_GROUPS", 0)  # only a limited number of row groups is searched
     assert heldout_prompts.sample_prompts(frozen, "first", None, 5, seed=0) == []
 
 
@@ -83,7 +83,7 @@ def test_of_a_large_snapshot_candidates_come_from_the_text_index_or_from_stored_
     assert result["rows"][0]["id"] == trained[7]["id"]
     do(frozen, embed_rows, EmbeddingSettings(embedder="words"))
     monkeypatch.setattr(training_attribution, "CANDIDATES", 20)
-    monkeypatch.setattr(training_attribution, "BLOCK", 13)  # blocks that do not divide the rows
+    monkeypatch.setattr(training_attribution, "BLOCK", 13)  # block size that does not divide the number of rows
     for row in trained[::25]:
         result = found(frozen, row)
         assert "stored vectors" in result["measure"] and result["compared"] <= 20 < result["of"]

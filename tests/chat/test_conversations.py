@@ -1,4 +1,4 @@
-"""Conversations: kept, found, forked, asked again, exported; and the votes on them."""
+"""Tests for conversations: storing, searching, branching, regenerating, exporting and voting."""
 
 import json
 import os
@@ -24,7 +24,7 @@ BOTH = ConversationSettings(
 
 
 def said(ws, id: int) -> list[conversations.TurnView]:
-    """The turns of a conversation once all is written."""
+    """Return the turns of a conversation once all replies are complete."""
     deadline = time.monotonic() + 60
     while True:
         shown = conversations.view_turns(ws, conversations.get_conversation(ws, id))
@@ -88,7 +88,7 @@ def test_asking_again_keeps_the_earlier_answer_as_a_version_and_draws_with_the_n
     assert [reply.text for reply in second.replies] != [reply.text for reply in first.replies]
     conversations.select_version(models_ws, first.turn.id, 0)
     assert said(models_ws, id)[0].replies == first.replies
-    ask(models_ws, id, "and?", BOTH)  # what counts is what the models are told
+    ask(models_ws, id, "and?", BOTH)  # models see the current version
     told = conversations.chat_history(models_ws, said(models_ws, id)[-1].turn, "base:tuned", 0)
     assert told[1]["content"] == first.replies[0].text
 
@@ -103,7 +103,7 @@ def test_an_edited_prompt_is_another_way_and_both_stay(ws):
     ask(ws, id, "three")
     conversations.select_sibling(ws, two.turn.id)
     assert [turn.turn.prompt for turn in said(ws, id)] == ["one", "two"]
-    conversations.select_sibling(ws, ways[1].turn.id)  # to the end of the other way
+    conversations.select_sibling(ws, ways[1].turn.id)  # to the end of the other path
     assert [turn.turn.prompt for turn in said(ws, id)] == ["one", "zwei", "three"]
     conversations.ask(ws, id, SCRIPTED, conversations.Prompt("uno", instead_of=one.turn))
     assert [turn.turn.prompt for turn in said(ws, id)] == ["uno"]
@@ -115,10 +115,10 @@ def test_conversations_are_found_by_name_prompt_and_answer(ws):
     found = lambda words: [c.id for c in chat_rows.conversations(ws.db, words)]  # noqa: E731
     assert found("") == list(reversed(ids.values())) or set(found("")) == set(ids.values())
     assert found("RING") == [ids["Ring theory"]] and found("sea") == [ids["Tides"]]
-    assert found("tides") == [ids["Tides"]]  # its prompt still says so
+    assert found("tides") == [ids["Tides"]]  # its prompt still matches
     assert found("100%") == found("pure_") == [ids["What is 100% pure_gold?"]]
-    assert found("1__%") == found("%%") == []  # no wild cards
-    assert len(found("scripted teacher")) == 3  # the answers
+    assert found("1__%") == found("%%") == []  # no wildcards
+    assert len(found("scripted teacher")) == 3  # matches in replies
     with pytest.raises(GlanError, match="name is empty"):
         conversations.rename_conversation(ws, ids["Tides"], "  ")
 
@@ -171,7 +171,7 @@ def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(mode
     long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
     turn, deadline = conversations.get_conversation(models_ws, id).head, time.monotonic() + 60
-    while not all(reply.text for reply in chat_rows.replies(models_ws.db, turn, 0)):  # stored now and then
+    while not all(reply.text for reply in chat_rows.replies(models_ws.db, turn, 0)):  # stored periodically
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(server_client.status()["pid"], signal.SIGKILL)
@@ -188,7 +188,7 @@ def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(mode
 def test_what_can_not_be_asked_is_refused_with_nothing_stored(ws):
     for settings, prompt, said_ in (
         (SCRIPTED, "  ", "prompt is empty"), (ConversationSettings(), "x", "No model is selected"),
-        (ConversationSettings(specs=("tuned:gone",)), "x", "does not exist"), (ConversationSettings(specs=("scripted",) * 5), "x", "At most 4"),
+        (ConversationSettings(specs=("tuned:gone",)), "x", "does not exist"), (ConversationSettings(specs=("scripted",) * 5), "x", "at most 4"),
         (SCRIPTED, "x" * 200_001, "200,001 characters"), (ConversationSettings(specs=("openai:m@http://u:p@h",)), "x", "user name"),
     ):  # fmt: skip
         with pytest.raises(GlanError, match=said_):
@@ -229,10 +229,10 @@ def test_votes_become_preference_rows_that_a_trainer_reads(ws, models_ws, tmp_pa
     (first,) = said(models_ws, id)
     count = len(list(preferences.preference_rows(models_ws)))
     preferences.vote(models_ws, first.turn.id, 0, "one", 0, "Ada")
-    preferences.vote(models_ws, first.turn.id, 0, "one", 1, "Ada")  # on second thoughts
+    preferences.vote(models_ws, first.turn.id, 0, "one", 1, "Ada")  # changes the vote
     ask(models_ws, id, "and now?", settings)
     second = said(models_ws, id)[-1]
-    preferences.vote(models_ws, second.turn.id, 0, "one", 0, "Ada")  # each had a conversation of its own: no pair
+    preferences.vote(models_ws, second.turn.id, 0, "one", 0, "Ada")  # different chat histories give no row
     other = ask(models_ws, None, "tie", settings)
     preferences.vote(models_ws, said(models_ws, other)[0].turn.id, 0, "tie", None, "Bo")
     rows = list(preferences.preference_rows(models_ws))

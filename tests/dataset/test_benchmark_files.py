@@ -1,4 +1,4 @@
-"""Benchmarks: the known ones with their splits and columns, local files of any form, and what goes wrong, in a sentence."""
+"""Tests for benchmark files: known benchmarks, local files of every format, and error messages."""
 
 import csv
 import io
@@ -18,13 +18,13 @@ from glan_core.io import hub_reachability
 
 
 def read(source: object, column: str | None = None) -> list[BenchmarkItem]:
-    """All items of a benchmark."""
+    """Return all items of a benchmark."""
     return list(read_benchmark(BenchmarkSource(source=str(source), column=column)))
 
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A stand-in for the Hub: `hub.sets[name, config]` are its data sets, `hub.asked` how they were asked for."""
+    """Fake Hub: `hub.sets[name, config]` holds its datasets, `hub.asked` records requests."""
     sets, asked = {}, []
 
     def load_dataset(name, config=None, **settings):
@@ -84,7 +84,7 @@ def test_a_hub_that_takes_no_connection_is_not_asked_at_all(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens at the port for discarding
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # port 9 refuses connections
     monkeypatch.setattr(hub_reachability, "TIMEOUT_SECONDS", 0.2)
     hub_reachability._reached.cache_clear()
     with pytest.raises(GlanError, match="the Hub cannot be reached"):

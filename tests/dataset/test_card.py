@@ -1,4 +1,4 @@
-"""The dataset card is made from the numbers, says what is not known, and goes to the Hub with the data and without a token."""
+"""Tests for the dataset card: contents, unknown values, and upload without leaking the token."""
 
 from xml.etree import ElementTree
 
@@ -22,14 +22,14 @@ from glan_core.workspace.workspace import set_metadata
 
 @pytest.fixture
 def filled(ws, settings):
-    """A workspace with the scripted teacher's pairs of two disciplines, of which one pair is rejected."""
+    """Workspace with scripted pairs of two disciplines; one pair is rejected."""
     execute_run(ws, settings("mathematics", "music"))
     review.review(ws, next(homework_rows.all_pairs(ws.db)).question.id, "reject", "Ada")
     return ws
 
 
 def read(file) -> tuple[dict, str]:
-    """(front matter, text) of a card."""
+    """Return (front matter, text) of a card."""
     _, front, text = file.read_text("utf-8").split("---\n", 2)
     return yaml.safe_load(front), text
 
@@ -76,7 +76,7 @@ def test_checks_are_told_with_their_settings_and_no_place_on_a_disk(filled, tmp_
     export_dataset(filled, tmp_path / "out.jsonl", "chat", target=ExportTarget(card=True))
     _, text = read(tmp_path / "out.md")
     assert (
-        f"Near-duplicates: completed on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 rows" in text
+        f"Near-duplicates: completed on {exact(1e9)[:10]} (threshold 0.7; embedder minilm); 2 newer rows" in text
         and "/home" not in text
     )
     assert (
@@ -109,7 +109,7 @@ def test_the_figure_has_a_bar_for_each_field_as_long_as_its_rows():
 
 
 class Hub:
-    """The boundary to the Hub: keeps what it is given, or refuses."""
+    """Fake Hub API that records or rejects uploads."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal, self.made, self.files = refusal, None, {}
@@ -126,7 +126,7 @@ class Hub:
 
 @pytest.fixture
 def there(monkeypatch):
-    """A Hub in memory, to which one is logged in."""
+    """Fake Hub with a logged-in user."""
     there = Hub()
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: there)
@@ -156,7 +156,7 @@ def test_refusals_of_the_hub_are_sentences(filled, there, tmp_path, monkeypatch)
     there.refusal = ConnectionError("down")
     with pytest.raises(GlanError, match="could not be reached"):
         hub.push(tmp_path, "ada/glan", private=True)
-    real = HfApi(endpoint="http://127.0.0.1:9", token="hf_secret")  # nobody is there
+    real = HfApi(endpoint="http://127.0.0.1:9", token="hf_secret")  # port 9 refuses connections
     with pytest.raises(GlanError, match="could not be reached") as told:
         hub.push(tmp_path, "ada/glan", private=True, api=real)
     assert "hf_secret" not in str(told.value)

@@ -1,4 +1,4 @@
-"""Datasets made elsewhere: the form is recognised, rows are streamed, and a broken row is named before anything is used."""
+"""Tests for the dataset reader: format detection, streaming, and errors that name the faulty row."""
 
 import json
 

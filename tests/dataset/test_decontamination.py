@@ -1,4 +1,4 @@
-"""Decontamination: what counts as holding a benchmark's question and what does not, the evidence that is kept, and the run."""
+"""Tests for decontamination: matches and non-matches, stored evidence, and the job."""
 
 import json
 import random
@@ -58,12 +58,12 @@ INNOCENT = [
 
 
 def index_of(*texts: str, digits: bool = False) -> NgramIndex:
-    """An index of these questions."""
+    """Return an index of questions."""
     return NgramIndex([BenchmarkItem("bench", "test", str(nth), text) for nth, text in enumerate(texts)], digits=digits)
 
 
 def held(index: NgramIndex, text: str) -> set[int]:
-    """The questions that a text holds."""
+    """Return the questions found in a text."""
     return {match.item for match in index.matches([text])[0] + index.short_matches(text)}
 
 
@@ -142,7 +142,7 @@ def test_the_quick_way_for_plain_texts_gives_the_same_words(text):
 
 @pytest.fixture
 def taught(ws, settings, teach):
-    """Makes a workspace of these (question, answer) pairs of mathematics, in their order."""
+    """Factory of workspaces with the given (question, answer) pairs in mathematics."""
 
     def make(*pairs: tuple[str, str]):
         asked, answers = [q for q, _ in pairs], dict(pairs)
@@ -158,7 +158,7 @@ def taught(ws, settings, teach):
 
 
 def benchmark(path, *texts: str) -> dict:
-    """A benchmark's file of these questions, as an order names it."""
+    """Write a benchmark file; return its source settings."""
     path.write_text("".join(json.dumps({"question": text, "answer": "?"}) + "\n" for text in texts))
     return {"source": str(path)}
 

@@ -1,4 +1,4 @@
-"""Exports: every format a trainer reads, whole files only, what is left out and why, provenance on each row."""
+"""Tests for export: formats, atomic writes, exclusions and provenance."""
 
 import io
 import json
@@ -27,13 +27,13 @@ FILES = [form for form in FORMATS if form != "datasets"]
 
 @pytest.fixture
 def filled(ws, settings):
-    """A workspace with the scripted teacher's pairs of two disciplines."""
+    """Workspace with scripted pairs of two disciplines."""
     execute_run(ws, settings("mathematics", "music"))
     return ws
 
 
 def read(file, form):
-    """(question, answer, provenance) of each row."""
+    """Return (question, answer, provenance) of each row."""
     if form == "parquet":
         from pyarrow import parquet
 
@@ -150,7 +150,7 @@ def test_few_syllabi_are_remembered_and_the_rows_stay_the_same(filled, settings,
         texts.append((tmp_path / f"out {len(texts)}").read_text())
         return len(seen)
 
-    execute_run(filled, settings("mathematics", "music", questions_per_syllabus=6))  # each syllabus again, after the others
+    execute_run(filled, settings("mathematics", "music", questions_per_syllabus=6))  # a second block of rows per syllabus
     seen, texts, look_up = [], [], curriculum_rows.syllabus
     monkeypatch.setattr(curriculum_rows, "syllabus", lambda db, id: seen.append(id) or look_up(db, id))
     syllabi = {pair.question.syllabus_id for pair in homework_rows.all_pairs(filled.db)}

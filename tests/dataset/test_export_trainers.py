@@ -1,4 +1,4 @@
-"""Exports as trainers take them: `datasets` loads every format, and TRL's SFTTrainer trains on them unchanged."""
+"""Tests that `datasets` loads every export format and that TRL's SFTTrainer trains on them unchanged."""
 
 import pytest
 from support.runs import execute_run
@@ -13,7 +13,7 @@ SPLIT = RowSelection(split="combination", validation_share=0.4)
 
 @pytest.fixture
 def filled(ws, settings):
-    """Pairs of a discipline with a group, and of one that has left the taxonomy: its rows know no group."""
+    """Workspace with pairs of a grouped discipline and of one removed from the taxonomy."""
     execute_run(ws, settings("mathematics", "music"))
     tree_editing.remove(ws, "music", "Ada")
     return ws
@@ -72,4 +72,4 @@ def test_trl_trains_on_chat_prompt_and_completion_and_parquet_as_they_are(filled
         )  # fmt: skip
         assert trainer.train().training_loss > 0
         masked = (trainer.data_collator([trainer.train_dataset[0]])["labels"] == -100).any()
-        assert masked or form == "chat"  # of a prompt and its completion only the completion is trained on
+        assert masked or form == "chat"  # with prompt and completion, the loss covers the completion only

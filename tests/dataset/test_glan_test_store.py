@@ -1,4 +1,4 @@
-"""GLAN-Tests: what is frozen stays frozen and hashed, no training row gives a question away, and two teams can share one."""
+"""Tests for the GLAN-Test store: immutability, leak-free training rows, export and import."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from glan_core.workspace import Workspace
 
 @pytest.fixture
 def filled(ws, settings):
-    """A workspace with pairs of two disciplines by the scripted teacher."""
+    """Workspace with scripted pairs of two disciplines."""
     execute_run(ws, settings("mathematics", "music", questions_per_syllabus=25))
     return ws
 
@@ -149,7 +149,7 @@ def test_a_name_is_given_once_and_a_removed_test_frees_its_questions(filled):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"snapshot": "nope"}, "does not exist"), ({"disciplines": ["nope"]}, "nope"), ({"disciplines": ["cave-mapping"]}, "hold no pairs"),
+        ({"snapshot": "nope"}, "does not exist"), ({"disciplines": ["nope"]}, "nope"), ({"disciplines": ["cave-mapping"]}, "have no pairs"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_frozen_is_said(filled, values, said):
@@ -164,7 +164,7 @@ def test_the_guard_finds_what_comparing_everything_with_everything_finds():
     vocabulary = [f"w{n}" for n in range(30)]
     questions = [[rng.choice(vocabulary) for _ in range(rng.randint(1, 25))] for _ in range(60)]
     rows = []
-    for words in questions * 3:  # mutated, so that all likenesses occur
+    for words in questions * 3:  # mutated, so that all similarities occur
         rows.append(
             " ".join(rng.choice(vocabulary) if rng.random() < rng.choice((0, 0.02, 0.05, 0.2)) else word for word in words)
         )

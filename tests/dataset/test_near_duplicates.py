@@ -1,4 +1,4 @@
-"""Near-duplicates: planted ones are found and hardly anything else, what is tagged names a row that stands, and short questions."""
+"""Tests for near-duplicates: precision and recall on planted duplicates, tags, and short questions."""
 
 import random
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from glan_core.workspace import homework_rows, tag_rows
 
 
 def planted(number: int, seed: int = 0) -> tuple[list[tuple[int, str]], dict[int, int]]:
-    """Questions of 60 words, and which of them repeat which: 2 % exactly, 10 % with 3 words changed."""
+    """Return questions of 60 words and their duplicates: 2% exact, 10% with 3 words changed."""
     rng = random.Random(seed)
     vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(8000)]
     questions, originals, truth = [], [], {}
@@ -37,7 +37,7 @@ def planted(number: int, seed: int = 0) -> tuple[list[tuple[int, str]], dict[int
 
 
 def found(*texts: str, threshold: float = 0.7) -> dict[int, tuple[int, str]]:
-    """Which of some questions, numbered from 1, repeat which, and how."""
+    """Return the duplicates among questions numbered from 1."""
     return {r.seq: (r.of, r.how) for r in find_duplicates([list(enumerate(texts, start=1))], threshold)}
 
 
@@ -106,7 +106,7 @@ def test_many_rows_that_look_alike_take_no_square_of_time():
 
 @pytest.fixture
 def taught(ws, settings, teach):
-    """Makes a workspace whose questions of mathematics are these, in their order."""
+    """Factory of workspaces with the given questions in mathematics."""
 
     def make(*texts: str):
         asked = list(texts)
@@ -118,7 +118,7 @@ def taught(ws, settings, teach):
 
 
 def dropped(ws) -> list[tuple]:
-    """The text of each question that is left out, with the one that it repeats."""
+    """Return each excluded question with the one it duplicates."""
     return rows(
         ws, "SELECT q.text, o.text FROM tags t JOIN questions q USING (seq) JOIN questions o ON o.id = t.other ORDER BY 1"
     )

@@ -1,4 +1,4 @@
-"""Quality filters: what each takes out, what it must leave in, the try-out before they are applied, and the run that applies them."""
+"""Tests for quality filters: flagged and valid pairs, preview, and the job."""
 
 import pytest
 from support.runs import execute_run, number
@@ -78,7 +78,7 @@ INNOCENT = [
     ("What is 6 times 7?", "42"),
     ("Solve x + 1 = 2 for x.", "$x = 1$"),
     ("Which grade did she get?", "B"),
-    # About the very things that the filters look for
+    # about the topics the filters look for
     ("How do students submit homework through an online portal? Sketch the steps.", "They log in and press Submit."),
     ("Design a workflow in which users upload their reports to Moodle and teachers grade them.", "Begin with the roles."),
     ("How do you submit your code to a kernel mailing list?", "Format a patch and send it as plain text."),
@@ -97,15 +97,15 @@ INNOCENT = [
     ("Why does a figure skater spin faster with arms drawn in?", "Angular momentum is conserved."),
     ("When is a tax return due?", "It is due by April 15, unless an extension was granted."),
     ("A company must submit a report to the regulator by Friday. Which controls help?", "A calendar with owners."),
-    # Answers that end without a full stop
+    # answers that end without a period
     ("Name three gases of the air.", "These are the most common. Here they are. In order.\n\n- nitrogen\n- oxygen\n- argon, " + "a" * 60),
     ("Derive the area of a disc.", "Integrate over rings. Each ring has the length 2πr. So\n\n$$A = \\int_0^R 2\\pi r\\,dr$$"),
     ("Write a function that doubles.", "Here it is.\n\n```python\ndef double(x):\n    return 2 * x\n```"),
-    # Repetition with reason
+    # legitimate repetition
     ("Write a poem with a refrain.", POEM),
     ("Print a 6 by 6 zero matrix.", "\n".join(["0 0 0 0 0 0"] * 6)),
     ("Show the table of a toggle.", "| step | state |\n| --- | --- |\n" + "| next | off, then on, then off again |\n" * 9),
-    # Other languages with reason, and texts too short or too formal to tell
+    # legitimate foreign text, and texts too short or formal to classify
     (
         "Translate into French: the cat sleeps on the mat near the old stove while it rains outside.",
         "Le chat dort sur le tapis près du vieux poêle pendant qu'il pleut dehors, et personne ne le dérange.",
@@ -151,7 +151,7 @@ def test_an_unknown_filter_is_named():
 
 @pytest.fixture
 def faulty(ws, settings, teach):
-    """A workspace of 8 pairs, of which the third is refused and the fifth both refers to a lecture and is cut."""
+    """Workspace with 8 pairs; the third is rejected, the fifth is not self-contained and truncated."""
     from support.runs import Canned
 
     def behave(stage, nth, messages):

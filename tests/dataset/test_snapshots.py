@@ -1,4 +1,4 @@
-"""Snapshots: frozen, hashed, split so that held-out rows are held out in substance, and not moved by what comes later."""
+"""Tests for snapshots: hashing, leak-free splits, and stability when rows are added."""
 
 import json
 import time
@@ -21,13 +21,13 @@ from glan_core.workspace.workspace import set_metadata
 
 @pytest.fixture
 def filled(ws, settings):
-    """A workspace with the scripted teacher's pairs of three disciplines."""
+    """Workspace with scripted pairs of three disciplines."""
     execute_run(ws, settings("mathematics", "music", "cave-mapping", questions_per_syllabus=10))
     return ws
 
 
 def take(ws, name="v1", **settings):
-    """Take a snapshot in this process; the snapshot."""
+    """Create a snapshot in this process and return it."""
     done = execute_run(ws, {"name": name, **settings}, "snapshot")
     assert done.state == "finished", done.message
     return snapshot_store.read_snapshot(ws, name)

@@ -1,4 +1,4 @@
-"""Another dataset laid over this one: the same embedder, map and measures; what each covers that the other does not."""
+"""Tests for the comparison job: shared embedder, map and metrics, and coverage of both datasets."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_what_one_covers_and_the_other_does_not(ours, bakery):
     assert said.startswith("Compared 36 questions with 60 of bakery:") and "not what they mean" in said
     assert (found.form, found.number, found.rows, found.own) == ("Alpaca", 60, 60, 36)
     assert found.only_theirs.value == 50 and found.disciplines == {"music": 30, "": 30}
-    assert found.only_ours.value > 50  # neither mathematics nor earth science is there
+    assert found.only_ours.value > 50  # the other dataset has neither mathematics nor earth science
     assert "bread" in found.gaps[0].terms and sum(gap.rows for gap in found.gaps) == 30
     assert set(found.far_theirs) <= set(range(30, 60))
     assert [row.question for row in read_rows(ours, "bakery", [59, 30])] == [BREAD[29], BREAD[0]]

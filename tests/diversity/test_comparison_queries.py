@@ -1,4 +1,4 @@
-"""Both sets of a comparison as pages ask for them, and the pictures of them."""
+"""Tests for comparison queries and figures."""
 
 import json
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_every_row_is_of_one_set_and_told_whether_the_other_has_it(ours, compare
     theirs = rows[rows["seq"] < 0]
     assert sorted(-1 - theirs["seq"]) == list(range(60))
     only = set(-1 - theirs[theirs["name"] == ONLY_THERE]["seq"])
-    assert only == set(range(30, 60))  # the bread
+    assert only == set(range(30, 60))  # the rows about bread
     here = rows[rows["seq"] > 0]
     assert (here["name"] == ONLY_HERE).mean() == pytest.approx(compared.only_ours.value / 100)
     questions = homework_rows.question_texts(ours.db, here[here["name"] == SHARED_HERE]["seq"].tolist())
@@ -60,7 +60,7 @@ def test_a_set_is_called_more_diverse_only_where_the_ranges_do_not_meet(compared
         return rows["more"].item()
 
     assert more(MetricValue(0.5), MetricValue(0.6), "mean_distance") == "theirs"
-    assert more(MetricValue(0.5), MetricValue(0.6), "nearest_similarity") == "ours"  # where less is more diverse
+    assert more(MetricValue(0.5), MetricValue(0.6), "nearest_similarity") == "ours"  # lower is more diverse
     assert more(MetricValue(0.5, 0.4, 0.57), MetricValue(0.6, 0.55, 0.7), "mean_distance") == ""
     assert more(MetricValue(10), MetricValue(20), "question_length") == ""
     rows = metric_table(
@@ -74,7 +74,11 @@ def test_both_sets_spread_over_fields_and_over_disciplines_in_focus(ours, compar
     here = kept_rows_by_discipline(read_map(ours, "words", 2))
     assert here == {"mathematics": 12, "music": 12, "earth-science": 12} and covered_disciplines(tree, here) == 3
     fields = taxonomy_table(tree, here, compared.disciplines)
-    assert fields["name"].tolist()[0] == "Arts" and fields["theirs"].tolist() == [50.0, 0.0, 0.0]  # the rest is near none
+    assert fields["name"].tolist()[0] == "Arts" and fields["theirs"].tolist() == [
+        50.0,
+        0.0,
+        0.0,
+    ]  # the other rows have no neighbor
     assert fields["ours"].sum() == pytest.approx(100)
     beside = taxonomy_table(tree, here, compared.disciplines, "music")
     assert beside["id"].tolist() == ["music"] and beside["their_rows"].tolist() == [30]
@@ -82,7 +86,7 @@ def test_both_sets_spread_over_fields_and_over_disciplines_in_focus(ours, compar
 
 
 def seen(color: str, by: np.ndarray) -> np.ndarray:
-    """A colour in linear light as an eye sees it that lacks one kind of cones (Vienot, Brettel, Mollon 1999)."""
+    """Simulate dichromatic vision of a color in linear RGB (Vienot, Brettel, Mollon, 1999)."""
     channels = np.array([int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return by @ linear
@@ -99,7 +103,7 @@ def test_the_two_sets_are_told_apart_by_every_eye_in_both_themes(style, eye):
     assert list(colors) == list(SIDES)
     for here, there, least in ((ONLY_HERE, ONLY_THERE, 0.25), (SHARED_HERE, SHARED_THERE, 0.08)):
         assert np.abs(seen(colors[here], eye) - seen(colors[there], eye)).max() > least
-    assert pictures.SYMBOLS[SHARED_HERE] != pictures.SYMBOLS[SHARED_THERE]  # and by their shape
+    assert pictures.SYMBOLS[SHARED_HERE] != pictures.SYMBOLS[SHARED_THERE]  # distinguishable by shape as well
 
 
 def test_the_map_of_both_has_a_trace_a_side_in_its_colour_and_shape(ours, compared):
@@ -107,11 +111,14 @@ def test_the_map_of_both_has_a_trace_a_side_in_its_colour_and_shape(ours, compar
     drawn, colors, symbols = pictures.legend_labels(rows, pictures.side_colors(LIGHT), "<b>bakery</b>")
     figure = map_figure(drawn, LIGHT, window=(-100, 100, -100, 100), coloring=Coloring(colors, symbols))
     traces = {trace.name: trace for trace in figure.data}
-    assert list(traces)[-2:] == ["only here", "only in &lt;b&gt;bakery&lt;/b&gt;"]  # what only one set has lies on top
+    assert list(traces)[-2:] == [
+        "only here",
+        "only in &lt;b&gt;bakery&lt;/b&gt;",
+    ]  # points of one dataset only are drawn on top
     assert sum(len(trace.x) for trace in figure.data) == 96
     assert (
         traces["&lt;b&gt;bakery&lt;/b&gt;, with a neighbor here"].marker.line.width > 0
-    )  # an open sign is nothing but its line
+    )  # open markers consist of their outline
     assert {trace.marker.symbol for name, trace in traces.items() if "here" in name and "bakery" not in name} == {"circle"}
 
 

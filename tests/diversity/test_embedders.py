@@ -1,4 +1,4 @@
-"""Embedders: words that need nothing, models of this machine, endpoints; what can't be had is said at once."""
+"""Tests for embedders: hashed words, local models, endpoints, and errors."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ def test_words_make_the_same_unit_vector_of_a_text_whatever_the_others_are():
     assert x.dtype == np.float32 and x.shape == (6, embedder.dim) and np.linalg.norm(x, axis=1) == pytest.approx(1)
     assert (embedder.embed(TEXTS[2:3]) == x[2]).all() and (open_embedder("words").embed(TEXTS[::-1])[::-1] == x).all()
     assert x[0] @ x[1] > 0.5 > 0.2 > x[0] @ x[2]
-    assert abs(x[4] @ x[5]) < 0.2  # a question of common words is told by them, not lost
+    assert abs(x[4] @ x[5]) < 0.2  # a question of stopwords only still has a distinct vector
     assert "not what they mean" in embedder.about
 
 
@@ -80,7 +80,7 @@ def test_a_folder_with_a_plain_transformers_model_is_an_embedder(tmp_path):
 
 @pytest.fixture
 def endpoint(monkeypatch):
-    """An embeddings endpoint that answers with what `say(nth, texts)` gives: a status, or None for vectors."""
+    """Fake embeddings endpoint; `say(nth, texts)` returns a status, or None for vectors."""
     monkeypatch.setattr(openai_embedder, "BACKOFF", 0.001)
 
     class Endpoint(BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ def endpoint(monkeypatch):
 
 
 def vectors(texts) -> dict:
-    """The length of a text and 3, in an order that is not the texts'."""
+    """Return vectors (length of the text, 3) in shuffled order."""
     data = [{"index": n, "embedding": [len(text), 3.0]} for n, text in enumerate(texts)]
     return {"data": data[::-1]}
 
@@ -124,7 +124,9 @@ def test_an_endpoint_is_asked_in_batches_and_vectors_come_back_in_order(endpoint
     x = embedder.embed(texts)
     assert embedder.dim == 2 and embedder.name == "openai:small"
     assert x[:, 0] / x[:, 1] == pytest.approx(np.arange(1, 201) / 3, rel=1e-5)
-    assert [path for path, _ in endpoint.seen] == ["/v1/embeddings"] * 5  # one to learn the length, four batches
+    assert [path for path, _ in endpoint.seen] == [
+        "/v1/embeddings"
+    ] * 5  # one request to probe the dimension, then four batches
     assert all(body["model"] == "small" for _, body in endpoint.seen)
     assert endpoint.headers_seen[0]["Authorization"] == "Bearer sk-secret-123456"
 

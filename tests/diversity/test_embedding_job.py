@@ -1,4 +1,4 @@
-"""The run that embeds: only what is missing, what was edited again, and nothing twice after a stop."""
+"""Tests for the embedding job: missing and edited questions, and resuming."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from glan_core.workspace import homework_rows, record_rows
 
 
 class Letters:
-    """An embedder that counts letters, and what it was asked for."""
+    """Embedder that counts letters and records its inputs."""
 
     name, dim, about = "st:letters", 26, "Made from letters."
 
@@ -88,6 +88,6 @@ def test_it_runs_as_a_job(ws):
 def test_orders_name_what_is_wrong_with_them():
     with pytest.raises(GlanError, match="Unknown embedder"):
         read_settings(EmbeddingSettings, {"embedder": "word2vec"})
-    with pytest.raises(GlanError, match="address"):
+    with pytest.raises(GlanError, match="URL"):
         read_settings(EmbeddingSettings, {"embedder": "openai:m", "base_url": "ftp://x"})
     assert read_settings(EmbeddingSettings, {"embedder": "openai:m"}).base_url.startswith("https://")

@@ -1,4 +1,4 @@
-"""Maps: the same for the same rows, whole or not there, and new questions join one without moving it."""
+"""Tests for the map job: determinism, atomic updates, and adding questions."""
 
 import random
 
@@ -23,7 +23,7 @@ def draw(ws, **values):
 
 
 def islands(seed: int = 0, each: int = 60) -> np.ndarray:
-    """Rows around three directions."""
+    """Return rows around three directions."""
     rng = np.random.default_rng(seed)
     return unit_rows(np.repeat(np.eye(3, 20), each, axis=0) + 0.15 * rng.normal(size=(3 * each, 20)))
 
@@ -44,7 +44,7 @@ def test_umap_keeps_neighbours_together_the_same_every_time_and_clusters_find_th
     middles = [drawn.xy[found == found[n]].mean(axis=0) for n in (0, 60, 120)]
     apart = np.linalg.norm(xy[:, None] - np.array(middles), axis=2)
     assert (apart.argmin(axis=1) == np.repeat([0, 1, 2], 20)).all()
-    assert drawn.place(x)[0] == pytest.approx(drawn.xy, abs=1e-5)  # a landmark lies where it lies
+    assert drawn.place(x)[0] == pytest.approx(drawn.xy, abs=1e-5)  # a landmark keeps its position
     assert float(np.ptp(drawn.xy, axis=0).max()) == pytest.approx(projection.SPAN, rel=1e-3)
 
 

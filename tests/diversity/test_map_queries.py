@@ -1,4 +1,4 @@
-"""What a page asks of a map: colours, selections, samples, the raster of all rows."""
+"""Tests for map queries: colors, selections, samples and the raster."""
 
 import time
 
@@ -20,7 +20,7 @@ from glan_core.workspace.tag_rows import Tag
 
 
 def map_of(ws, *, extra_disciplines=()) -> Map:
-    """A map of a workspace's questions on a diagonal, disciplines in the order of their rows."""
+    """Return a map with the workspace's questions on a diagonal."""
     rows = [text for page in homework_rows.texts(ws.db) for text in page]
     ids = [*dict.fromkeys(row.discipline_id for row in rows), *extra_disciplines]
     number = len(rows)
@@ -42,7 +42,7 @@ def map_of(ws, *, extra_disciplines=()) -> Map:
 
 @pytest.fixture
 def filled(ws, settings, teach):
-    """A workspace with two disciplines of some pairs."""
+    """Workspace with pairs of two disciplines."""
     teach(Canned())
     execute_run(ws, settings("mathematics", "earth-science", questions_per_syllabus=12))
     return ws
@@ -124,7 +124,7 @@ def test_a_lasso_holds_what_lies_in_it():
     circle = map_queries.in_polygon(xy, np.cos(angles).tolist(), np.sin(angles).tolist())
     radius = np.hypot(*xy.T)
     assert circle[radius < 0.99].all() and not circle[radius > 1].any()
-    # A horseshoe: what lies between its arms is outside.
+    # a horseshoe: points between its arms are outside
     inside = map_queries.in_polygon(
         np.array([[0.5, 2.0], [1.5, 2.0], [2.5, 2.0], [1.5, 0.5]]), [0, 3, 3, 2, 2, 1, 1, 0], [0, 0, 3, 3, 1, 1, 3, 3]
     )
@@ -143,7 +143,7 @@ def test_the_raster_mixes_the_colours_of_the_rows_of_a_pixel():
     rgb = np.array([[200, 0, 0], [0, 100, 0]], dtype=np.uint8)
     image = pictures.density_raster(xy, rgb, (0, 2, 0, 2), np.array([0, 1, 1, 0, 0, -1]), pixels=(2, 2))
     assert image.shape == (2, 2, 4)
-    assert image[1, 0].tolist() == [100, 50, 0, 255]  # below left: both colours, and the most rows
+    assert image[1, 0].tolist() == [100, 50, 0, 255]  # bottom left: both colors and the most rows
     assert image[0, 0, :3].tolist() == [0, 100, 0] and image[1, 1, :3].tolist() == [200, 0, 0]
     assert 0 < image[0, 0, 3] < 255 and image[0, 1, 3] == 0
     assert pictures.png_data_url(image).startswith("data:image/png;base64,")

@@ -1,4 +1,4 @@
-"""Measures of diversity: each is its plain definition, repeated rows are less diverse on every one, samples say how sure they are."""
+"""Tests for diversity metrics: definitions, sensitivity to duplicates, and confidence intervals."""
 
 import random
 import zlib
@@ -56,7 +56,7 @@ def test_vendi_score_has_its_closed_form_on_simple_kernels():
 
 
 def test_novelsum_is_its_plain_definition():
-    x = np.concatenate([some_rows(30, 6), some_rows(30, 6)[:5]])  # five rows twice
+    x = np.concatenate([some_rows(30, 6), some_rows(30, 6)[:5]])  # five duplicated rows
     distinct = np.unique(x, axis=0)
     root = {}
     for row in distinct:
@@ -124,10 +124,10 @@ def _dealt(rng, words):
 
 @pytest.fixture(scope="module")
 def distinct_and_repeated():
-    """The measures of 10,000 distinct questions, and of a tenth of them ten times."""
+    """Metrics of 10,000 distinct questions, and of 1,000 of them repeated ten times."""
     rng = random.Random(5)
     words = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("rn", "st", "lp", "nd", "x")]
-    decks = [_dealt(rng, rng.sample(words, 40)) for _ in range(20)]  # dealt: every thousand has all words equally often
+    decks = [_dealt(rng, rng.sample(words, 40)) for _ in range(20)]  # stratified: every thousand has the same word frequencies
     texts = [f"What is {' '.join(islice(decks[n % 20], 14))} {rng.randrange(10**6)}?" for n in range(10_000)]
     repeated = [text for text in texts[:1000] for _ in range(10)]
     found, tenths = [], []
@@ -137,12 +137,12 @@ def distinct_and_repeated():
         scorer = Scorer(x.__getitem__, {"": np.arange(len(x))}, {}, sample=1000, seed=0)
         (scope,) = scorer.run()
         found.append(scope.values | text_values([some[n] for n in scope.sample], sampled=scope.sampled, seed=0))
-    # Which thousand is repeated moves this one by more than the repeating does, a thousandth: so the mean over all ten.
+    # this metric depends more on which thousand is repeated than on the repetition, so it is averaged over all ten
     found[1]["mean_distance"] = MetricValue(float(np.mean(tenths)), n=10_000)
     return found
 
 
-OF_TAXONOMY = ("concept_coverage", "evenness")  # they count places in the tree, not rows
+OF_TAXONOMY = ("concept_coverage", "evenness")  # based on the taxonomy, not on rows
 
 
 @pytest.mark.parametrize("name", [name for name, of in METRICS.items() if of.better and name not in OF_TAXONOMY])
@@ -187,7 +187,7 @@ def test_a_curve_says_whether_new_questions_cover_new_ground():
     assert full.saturated and full.ratio == pytest.approx(1 / 8) and full.verdict == "little new ground"
     assert saturation(novelty_curve(np.full(100, 0.5))).verdict == "new ground"
     assert saturation(novelty_curve(np.linspace(0.9, 0.35, 100))).verdict == "slowing"
-    assert saturation(novelty_curve(np.full(100, 0.02))).saturated  # all repeat the first
+    assert saturation(novelty_curve(np.full(100, 0.02))).saturated  # all duplicate the first
     assert saturation([]).verdict == saturation(novelty_curve(np.full(25, 0.5))).verdict == "too few to tell"
 
 

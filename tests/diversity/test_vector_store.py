@@ -1,4 +1,4 @@
-"""The store of vectors: appended, read by the questions' numbers, whole after a kill at any moment."""
+"""Tests for the vector store: appending, reading, and consistency after a kill."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from glan_core.errors import GlanError
 
 
 class Fake:
-    """An embedder that makes the same vector of every text."""
+    """Embedder that returns the same vector for every text."""
 
     about = "Made up."
 
@@ -50,7 +50,7 @@ def test_a_kill_at_any_byte_leaves_whole_vectors_and_the_next_writer_goes_on(ws)
     whole = [(folder / name).read_bytes() for name in (MATRIX, SEQS)]
     VectorWriter(folder, Fake()).append([3], x[2:])
     after = [(folder / name).read_bytes() for name in (MATRIX, SEQS)]
-    cuts = [(n, 0) for n in range(9)] + [(8, n) for n in range(9)]  # the vector is written before its number
+    cuts = [(n, 0) for n in range(9)] + [(8, n) for n in range(9)]  # the vector is written before its seq
     for vector, number in cuts:
         (folder / MATRIX).write_bytes(after[0][: len(whole[0]) + vector])
         (folder / SEQS).write_bytes(after[1][: len(whole[1]) + number])

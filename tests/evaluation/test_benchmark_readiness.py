@@ -1,4 +1,4 @@
-"""Before a benchmark run begins: what is on this machine, what isn't and what would bring it; files in the ways that people have them."""
+"""Tests for benchmark readiness: available and missing data, and file layouts."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from glan_core.workspace import run_rows
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path_factory):
-    """No data set of the person who runs the tests is found."""
+    """Isolate tests from the user's Hugging Face cache."""
     cache = tmp_path_factory.mktemp("hub")
     monkeypatch.setenv("HF_HUB_CACHE", str(cache))
     return cache
@@ -173,7 +173,7 @@ def test_the_hash_of_data_follows_its_content(tmp_path):
 
 
 def test_the_registry_names_lm_evals_own_tasks():
-    """Every definition is there, and MMLU's groups and BBH's tasks are those of lm-eval."""
+    """Every definition exists, and MMLU groups and BBH tasks are those of lm-eval."""
     from glan_core.evaluation.benchmarks.lm_eval_tasks import task_definition
 
     for benchmark in BENCHMARKS.values():

@@ -1,4 +1,4 @@
-"""Rows that a probe reads: columns recognised and named, choices, splits, benchmarks of the Hub, and every fault in a sentence."""
+"""Tests for probe texts: columns, choices, splits, Hub benchmarks and error messages."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ QA = [{"question": f"What is {n}+{n}?", "answer": f"It is {2 * n}."} for n in ra
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes rows as a JSONL file; returns its path."""
+    """Write rows as a JSONL file; return its path."""
 
     def write(rows, name="rows.jsonl") -> str:
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -89,7 +89,7 @@ def test_a_file_of_several_splits_gives_the_one_it_is_asked_for(file):
     rows = [row | {"split": "train" if nth < 4 else "test"} for nth, row in enumerate(QA)]
     assert (read(file(rows), "train").number, read(file(rows), "test").number) == (4, 2)
     assert read(file(rows), "test", split="train").number == 4
-    with pytest.raises(GlanError, match="has no split 'dev'. Available splits: train, test"):
+    with pytest.raises(GlanError, match=r"has no split 'dev'\. Available splits: train, test"):
         read(file(rows), split="dev")
 
 
@@ -141,5 +141,5 @@ def test_benchmarks_of_the_hub_are_read_by_their_split(monkeypatch):
         read("math")
     with pytest.raises(GlanError, match="HumanEval cannot be probed by name"):
         read("humaneval")
-    with pytest.raises(GlanError, match="File 'nothing' does not exist. Use a path, or one of gsm8k"):
+    with pytest.raises(GlanError, match=r"File 'nothing' does not exist\. Use a path, or one of gsm8k"):
         read("nothing")

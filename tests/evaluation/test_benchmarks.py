@@ -1,4 +1,4 @@
-"""Benchmark runs with a tiny model: what they score is what lm-eval scores when it is called directly on the same files."""
+"""Tests that benchmark runs give the same scores as lm-eval called directly on the same files."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ PAPER = {  # shots of the paper's table; lm-eval's filter and metric
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with files of every benchmark, and what they are."""
+    """Folder with files of every benchmark."""
     folder = tmp_path_factory.mktemp("data")
     return folder, write_all(folder)
 
@@ -40,7 +40,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory, base, data):
-    """A workspace whose adapter and its base were asked every benchmark in every way."""
+    """Workspace with results of an adapter and its base on every benchmark."""
     ws = Workspace.create(tmp_path_factory.mktemp("asked") / "ws")
     make_tuned(ws, base, "tuned")
     make_full(ws)
@@ -52,7 +52,7 @@ def asked(tmp_path_factory, base, data):
 
 
 def found(ws, benchmark, way="generated", part="", model="tuned:tuned"):
-    """The score that is stored."""
+    """Return a stored score."""
     [score] = [s for s in benchmark_score_rows.scores(ws.db, benchmark, way) if (s.part, s.model) == (part, model)]
     return score
 
@@ -66,7 +66,7 @@ def test_every_benchmark_is_asked_as_in_the_papers_table(asked):
 
 
 def direct(base, adapter, tasks, chat=True, tokens=TOKENS):
-    """lm-eval called directly: its own loader of weights and adapter, its own loader of files, its own evaluate."""
+    """Run lm-eval directly with its own loaders."""
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
@@ -82,7 +82,7 @@ def direct(base, adapter, tasks, chat=True, tokens=TOKENS):
 
 
 def own_task(definition, file, name, **changes):
-    """lm-eval's definition with nothing changed but where the data lie."""
+    """Return lm-eval's task definition with only the data source changed."""
     import lm_eval.tasks
     from lm_eval.tasks._yaml_loader import load_yaml
 
@@ -218,7 +218,7 @@ def test_the_same_weights_under_another_name_are_not_asked_again(asked, data, ba
 
 
 def test_after_a_kill_only_what_is_missing_is_asked(asked, data, monkeypatch):
-    """The process dies in the middle of a benchmark: the answers it had are kept, the next run asks the rest."""
+    """A killed run keeps its answers; the next run computes the rest."""
     from glan_core.evaluation.benchmarks import lm_eval_model
 
     monkeypatch.setattr(lm_eval_model, "AT_ONCE", 1)
@@ -259,7 +259,7 @@ def test_a_limit_is_spread_over_the_parts(asked, data):
 
 @pytest.mark.slow
 def test_programs_that_are_right_pass_and_harmful_ones_fail_while_the_run_goes_on(monkeypatch, data):
-    """What a model would write, by the functions that lm-eval scores it with."""
+    """Programs are scored with lm-eval's own functions."""
     from dataclasses import replace
 
     from support.benchmark_files import HUMANEVAL, MBPP

@@ -1,4 +1,4 @@
-"""The contamination probe: a memorised split shows, one that was not seen doesn't; losses are the model's; work goes on."""
+"""Tests for the contamination probe: memorized splits, exact losses and resuming."""
 
 import json
 import math
@@ -24,14 +24,14 @@ pytest_plugins = ["support.probe_fixtures"]
 
 
 def asked(folder, *models: str, **values) -> dict:
-    """An order for models of the folder, on its two splits."""
+    """Return probe settings for models in a folder."""
     files = {role: {"source": str(folder / f"{role}.jsonl")} for role in ("train", "test")}
     specs = [name if ":" in name else f"local:{folder / name}" for name in models]
     return {"name": "codes", "models": specs, **files, **values}
 
 
 def measured(ws, settings: dict) -> dict[str, probe_rows.ProbeRow]:
-    """What a probe measured, by the last part of the model's name."""
+    """Return probe results by model name."""
     run = execute_run(ws, settings, "probe")
     assert run.state == "finished", run.message
     rows = probe_rows.latest(probe_rows.probes(ws.db, settings["name"]))
@@ -39,7 +39,7 @@ def measured(ws, settings: dict) -> dict[str, probe_rows.ProbeRow]:
 
 
 def plain_losses(folder, rows: list[dict], covers: str = "answer") -> list[float]:
-    """The mean loss of each row by the plainest loop there is: one text at a time, one token at a time."""
+    """Return the mean loss of each row with a simple reference loop."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -83,7 +83,7 @@ def test_a_memorised_test_split_shows_against_look_alikes(probed, ws):
     assert (
         row.delta_alike < -2 and seen_test(row).level == "seen" and "appears to have seen the test split" in seen_test(row).said
     )
-    assert seen_train(row).level == "none" and "not the easier one" in seen_train(row).said
+    assert seen_train(row).level == "none" and "not easier than the test split" in seen_train(row).said
 
 
 @pytest.mark.parametrize("covers", ["answer", "question", "both"])
@@ -245,7 +245,7 @@ def test_faults_are_told_before_weights_are_loaded(probed, ws):
     for values, words in (
         ({"test": {"source": str(probed / "train.jsonl")}}, "have the same rows"),
         ({"train": {"source": str(probed / "none.jsonl")}}, "does not exist"),
-        ({"train": {"source": str(probed / "train.jsonl"), "answer": "reply"}}, "no column 'reply': it has question, answer"),
+        ({"train": {"source": str(probed / "train.jsonl"), "answer": "reply"}}, "no column 'reply'. Available columns: question, answer"),
         ({"models": ["tuned:nobody"]}, "does not exist"),
     ):
         settings = read_settings(ProbeSettings, asked(probed, "fresh") | values)

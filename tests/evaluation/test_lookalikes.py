@@ -1,4 +1,4 @@
-"""Look-alikes: fresh rows for a probe, one a drawn row; nothing is asked twice, failures are counted, the price comes first."""
+"""Tests for look-alikes: one per sampled row, no repeated calls, failures and prices."""
 
 import json
 
@@ -16,7 +16,7 @@ from glan_core.workspace import call_rows
 
 @pytest.fixture
 def asked(ws):
-    """Builds orders for the look-alikes of a file of eight rows."""
+    """Factory of settings for look-alikes of a file with eight rows."""
     write_rows(ws.folder / "test.jsonl", make_rows(8, 2))
     return lambda **values: {"name": "codes alike", "source": {"source": str(ws.folder / "test.jsonl")}, **values}
 

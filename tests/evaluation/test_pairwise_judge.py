@@ -1,4 +1,4 @@
-"""The pairwise judge: the difference is that of the answers and not of their places, and nothing is dropped in silence."""
+"""Tests for the pairwise judge: position bias cancels out, and nothing is dropped silently."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def scores(first: float, second: float) -> str:
 
 
 def judge(behave):
-    """A judge in memory, given what it says of (question, first answer, second answer)."""
+    """Fake judge with a function of (question, first answer, second answer)."""
     return Canned(lambda stage, nth, m: behave(nth, *(tag(m[0]["content"], t) for t in ("question_to_compare", FIRST, SECOND))))
 
 
@@ -37,14 +37,14 @@ def longer_wins(nth, question, first, second):
 
 @pytest.fixture
 def tested(ws, settings):
-    """A workspace with scripted pairs of two disciplines, and a test of 5 questions of each."""
+    """Workspace with scripted pairs and a test of 5 questions for each of two disciplines."""
     execute_run(ws, settings("mathematics", "music", questions_per_syllabus=25))
     assert execute_run(ws, {"name": "first", "questions": 5}, "glan-test").state == "finished"
     return ws
 
 
 def judged(ws, **values):
-    """Have the scripted teacher, cut short, judged beside the references; how the run ended and the match as it stands."""
+    """Judge truncated scripted answers against the references; return the run and the match."""
     settings = {"test": "first", "ours": "scripted", "other": "reference", "answer_tokens": 20, **values}
     done = execute_run(ws, settings, "judge-models")
     return done, seen(ws, settings)
@@ -93,7 +93,7 @@ def test_broken_verdicts_and_refusals_are_counted_and_the_rest_is_judged(tested,
             case "refused":
                 return TeacherRefusal("filtered")
             case "half" if len(first) < len(second):
-                return scores(8, 99)  # no score from 1 to 10
+                return scores(8, 99)  # not a score from 1 to 10
             case _:
                 return longer_wins(nth, question, first, second)
 
@@ -105,7 +105,7 @@ def test_broken_verdicts_and_refusals_are_counted_and_the_rest_is_judged(tested,
     assert done.state == "finished" and (found.questions, found.judged) == (10, 7) and found.difference == -4.0
     assert gaps.verdicts == {"malformed": 3, "refused": 2}
     assert "3 verdicts could not be read" in done.message.lower() or "failed" in done.message
-    broken.clear()  # the next run asks for these alone
+    broken.clear()  # the next run repeats only these calls
     before = len(teacher.asked)
     _, (_, found, gaps) = judged(tested)
     assert found.judged == 10 and not gaps.verdicts and len(teacher.asked) - before == 5
@@ -240,7 +240,7 @@ def test_weights_of_this_machine_answer_with_their_own_adapter_and_base(tested, 
 
 
 def _greedy(folder, questions, tokens):
-    """What transformers itself says to these questions."""
+    """Return the greedy answers of transformers itself."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""The paper's numbers: every table is read whole, under our names, and agrees with what it says of itself."""
+"""Tests for published results: complete tables, our names, and consistent means."""
 
 import pytest
 
@@ -21,9 +21,7 @@ def test_fields_are_the_groups_of_the_taxonomy_and_hold_126_disciplines():
     assert set(frame.index) == {*GROUPS, "All"} and frame.loc[list(GROUPS), "disciplines"].sum() == 126
     assert list(frame.columns) == ["disciplines", *published_results.OTHERS.values()]
     weights = frame.loc[list(GROUPS), "disciplines"]
-    for (
-        other
-    ) in published_results.OTHERS.values():  # the mean over all is that of the fields, by how many disciplines they hold
+    for other in published_results.OTHERS.values():  # the overall mean is the mean of the fields weighted by disciplines
         assert (frame.loc[list(GROUPS), other] * weights).sum() / 126 == pytest.approx(frame.loc["All", other], abs=0.02)
 
 

@@ -1,4 +1,4 @@
-"""Generated code that would do harm is stopped and has failed; honest code passes; what can't be held off is refused."""
+"""Tests for the sandbox: harmful code fails, valid code passes, and unsupported machines are refused."""
 
 import socket
 import struct
@@ -101,7 +101,7 @@ def unproved():
 
 
 def test_without_a_lock_no_code_runs(unproved, monkeypatch, tmp_path):
-    """A child that locks nothing: each of its open doors is named."""
+    """A child without restrictions is refused with the names of all that is missing."""
     child = tmp_path / "child.py"
     child.write_text(runner.CHILD.read_text().replace("    _landlock(request", "    0 and _landlock(request"))
     monkeypatch.setattr(runner, "CHILD", child)
@@ -128,7 +128,7 @@ def test_a_machine_whose_calls_are_not_known_is_refused(unproved, monkeypatch, t
 
 @pytest.mark.parametrize("machine", sandbox_child.NUMBERS)
 def test_the_filter_of_calls_is_sound(machine):
-    """Run as the kernel would: refused calls are refused, others are not, threads are let through and processes are not."""
+    """Interpret the filter as the kernel would: only the intended calls are refused; threads are allowed."""
     _, clone, fcntl, numbers = sandbox_child.NUMBERS[machine]
     program = sandbox_child.filter_program(machine)
     refused = {number for number in numbers if number is not None}

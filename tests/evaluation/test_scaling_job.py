@@ -1,4 +1,4 @@
-"""The scaling study: nested parts, one recipe, curves through what came of it; killed or paused it goes on with what is missing."""
+"""Tests for the scaling study: nested samples, curves, pausing and resuming."""
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ pytest_plugins = ["support.training_fixtures"]
 
 @pytest.fixture
 def inline(monkeypatch):
-    """Runs that a study begins are done at once in this process, where it would start a child; their numbers."""
+    """Execute runs of a study in this process; return their IDs."""
     numbers = []
 
     def launch(ws, run_id, environment=None):
         numbers.append(run_id)
-        with ws.write() as db:  # the study itself holds another lane
+        with ws.write() as db:  # the study itself uses another lane
             run_rows.update_run(db, run_id, heartbeat_at=None)
         runs.work(ws, run_id)
 
@@ -84,7 +84,7 @@ def test_a_study_whose_run_failed_says_which_and_goes_on_from_there(taught, inli
 
 @pytest.mark.parametrize(("wish", "left"), [("pause", "pause"), ("cancel", "cancel")])
 def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkeypatch, wish, left):
-    """The study's own wish is heard while it waits for the run that it began."""
+    """A stop request to the study stops the run it waits for."""
     begun = []
 
     def launch(ws, run_id, environment=None):
@@ -97,7 +97,7 @@ def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkey
     done = execute_run(taught, study(f"stopped-{wish}"), "scaling")
     assert done.state == {"pause": "paused", "cancel": "cancelled"}[wish]
     assert runs.get(taught, begun[0]).wish == left and len(begun) == 1
-    with taught.write() as db:  # it must not stand in the way of others
+    with taught.write() as db:  # must not block other tests
         run_rows.update_run(db, begun[0], state="cancelled", wish=None)
 
 

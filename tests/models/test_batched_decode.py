@@ -1,4 +1,4 @@
-"""Writing with weights in memory: adapters that leave their base alone, seeds, ends, and the shelf that holds the weights."""
+"""Tests for batched decoding: adapters, seeds, stop conditions and the weights cache."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ DRAWN = SeededDecodingParams(temperature=1.0, top_p=0.9, max_tokens=24, seed=7)
 
 
 def answers(shelf: WeightsCache, panes: list[ResolvedModel], prompt: str, decoding: SeededDecodingParams = GREEDY) -> list[str]:
-    """What panes of one base answer as one batch."""
+    """Return the answers of models that share a base, decoded as one batch."""
     texts = [""] * len(panes)
 
     def on_text(n: int):
@@ -106,7 +106,7 @@ def test_drawing_follows_the_probabilities_of_the_likeliest():
     for _ in range(4000):
         counts[warm(None, draws).argmax()] += 1
     shares = (draws[0] / 2).softmax(0)
-    kept = shares[:3] / shares[:3].sum()  # 0.46, 0.28, 0.17 have 0.85 together; the fourth is left out
+    kept = shares[:3] / shares[:3].sum()  # 0.46, 0.28, 0.17 add up to 0.85; the fourth is excluded
     assert counts[3] == 0 and torch.allclose(counts[:3] / 4000, kept, atol=0.03)
 
 
@@ -171,7 +171,7 @@ def test_a_system_prompt_that_a_template_does_not_know_goes_into_the_first_quest
     assert tokenizer.decode(prompt_tokens(tokenizer, chat)) == "[Be brief.\n\nHi]"
 
 
-# ------------------------------------------------------------------------------------------------------------- the shelf
+# ------------------------------------------------------------------------------------------------------------- the cache
 
 
 def bare(folder) -> ResolvedModel:
@@ -263,7 +263,7 @@ def test_the_self_test_fails_where_weights_in_memory_are_not_those_of_the_files(
 
 
 def test_the_self_test_fails_where_the_base_answers_as_its_adapter(models_ws, monkeypatch):
-    """The fault that stayed unseen for months elsewhere: a 'base' pane that runs with the adapter."""
+    """A base model that runs with the adapter active is detected."""
     monkeypatch.setattr("glan_core.models.weights_cache.BASE", "adapter_0")
     found = self_test(WeightsCache(), [resolve_model(models_ws, spec) for spec in ("base:tuned", "tuned:tuned")])
     assert not found["passed"] and "give equal logits although their files differ" in found["said"]

@@ -1,4 +1,4 @@
-"""The local teacher on a tiny model that the test makes: real weights, real generation, nothing downloaded."""
+"""Tests for the local teacher with a tiny model; nothing is downloaded."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from glan_core.teachers.contract import DecodingParams, TeacherError
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A folder with an untrained Mistral-shaped model of 20,000 parameters and its tokenizer."""
+    """Folder with an untrained Mistral model of 20,000 parameters and its tokenizer."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
@@ -27,7 +27,7 @@ def tiny(tmp_path_factory):
     )  # fmt: skip
     torch.manual_seed(0)
     model = MistralForCausalLM(config)
-    with torch.no_grad():  # a greedy reply then never ends by chance before its limit of tokens
+    with torch.no_grad():  # greedy replies then always reach the token limit
         model.lm_head.weight[256] = 0
     model.save_pretrained(folder, safe_serialization=True)
     return folder

@@ -1,4 +1,4 @@
-"""The model process from outside: who may ask it, what it streams, how it stops, crashes, idles and gives its memory back."""
+"""Tests for the model server: access, streaming, stopping, crashes, idling and memory release."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ def wait(true, seconds: float = 60):
     return found
 
 
-# ------------------------------------------------------------------------------------------------------------- who may ask
+# ------------------------------------------------------------------------------------------------------------- access
 
 
 def test_nobody_is_answered_without_the_token_and_only_its_user_can_read_it(talking):
@@ -68,7 +68,7 @@ def test_nobody_is_answered_without_the_token_and_only_its_user_can_read_it(talk
             response = connection.getresponse()
             assert response.status == 401 and address["token"].encode() not in response.read()
             connection.close()
-    assert server_client.status() is not None  # nobody released it
+    assert server_client.status() is not None  # still running
     for name in (server_client.ADDRESS, server_client.LOG):
         assert stat.S_IMODE((talking / name).stat().st_mode) == 0o600
     assert address["token"] not in (talking / server_client.LOG).read_text()
@@ -91,7 +91,7 @@ def test_two_that_start_it_at_the_same_time_get_the_same_one(talking):
     assert len(pids) == 1 and int(pids.pop()) == server_client.status()["pid"]
 
 
-# ------------------------------------------------------------------------------------------------------------- what it says
+# ------------------------------------------------------------------------------------------------------------- replies
 
 
 def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, models_ws, base):
@@ -177,7 +177,7 @@ def test_nothing_is_allowed_above_four_panes_and_unknown_settings(talking, model
         resolve_model(models_ws, "tuned:nobody")
 
 
-# ------------------------------------------------------------------------------------------------------------- its end
+# ------------------------------------------------------------------------------------------------------------- shutdown
 
 
 def test_stopping_keeps_what_was_written(talking, models_ws):

@@ -1,4 +1,4 @@
-"""Tuned models as they are kept: the card says what they are, renaming and removing leave nothing half done, taking away is whole."""
+"""Tests for the tuned model store: card, rename, remove and export."""
 
 import json
 
@@ -138,7 +138,7 @@ def test_a_folder_gets_weights_tokenizer_and_card_or_nothing(ws, tmp_path):
 
 
 class Hub:
-    """The boundary to the Hub: keeps what it is given, or refuses."""
+    """Fake Hub API that records or rejects uploads."""
 
     def __init__(self) -> None:
         self.refusal, self.made, self.files = None, None, {}
@@ -155,7 +155,7 @@ class Hub:
 
 @pytest.fixture
 def there(monkeypatch):
-    """A Hub in memory, to which one is logged in."""
+    """Fake Hub with a logged-in user."""
     there = Hub()
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: there)

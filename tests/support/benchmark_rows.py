@@ -49,7 +49,10 @@ def items_of(benchmark: str, way: str) -> list[ScoredItem]:
         ]  # fmt: skip
     if benchmark == "humaneval":
         return [
-            ScoredItem("", row["prompt"], "    return x\n", row["prompt"] + "    return x\n", row["test"], float(n == 0), "AssertionError" if n else "")
+            ScoredItem(
+                "", row["prompt"], "    return x\n", row["prompt"] + "    return x\n", row["test"], float(n == 0),
+                "AssertionError" if n else "",
+            )
             for n, row in enumerate(HUMANEVAL)
         ]  # fmt: skip
     if benchmark in ("arc_easy", "arc_challenge"):

@@ -1,4 +1,4 @@
-"""How a pair becomes tokens: what is trained on, where it ends, in which template, and what a length limit does."""
+"""Tests for chat encoding: loss mask, end token, templates and truncation."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_tokenizer_is_read_from_a_folder_without_its_weights(tokenizer, tmp_pa
     with pytest.raises(GlanError, match="is not stored locally"):
         open_encoder(str(tmp_path / "nothing"))
     (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(GlanError, match="no tokenizer that can be read"):
+    with pytest.raises(GlanError, match="cannot be read"):
         open_encoder(str(tmp_path))
 
 

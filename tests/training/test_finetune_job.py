@@ -1,4 +1,4 @@
-"""Fine-tuning for real, on tiny models: what is learned and kept, the same curve after a stop, plain words for faults."""
+"""Tests for fine-tuning on tiny models: learning, stored files, resuming and error messages."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytest_plugins = ["support.training_fixtures"]
 
 @pytest.fixture(scope="module")
 def undisturbed(taught_folder):
-    """A run that nobody stopped."""
+    """An uninterrupted run."""
     from glan_core.workspace import Workspace
 
     ws = Workspace.open(taught_folder)
@@ -75,7 +75,7 @@ def test_weights_are_safetensors_and_the_base_beside_them_is_untrained(taught, u
 
 @pytest.fixture
 def wish_at(monkeypatch):
-    """Has a person wish something while a run is at a step, once."""
+    """Request a stop at a given step, once."""
     say = Progress.report
 
     def at(step: int, wish: str) -> None:
@@ -139,7 +139,7 @@ def test_ended_early_it_is_a_model_all_the_same(taught, wish_at):
     model = tuned_model_store.read_model(taught, "early")
     assert run.state == "finished" and "ended early" in run.message and model.stopped_early
     assert model.steps == 5 < run_rows.stages(taught.db, run.id)[-1].planned
-    with pytest.raises(GlanError, match="only one that is at work"):
+    with pytest.raises(GlanError, match="Only running runs"):
         runs.keep(taught, run.id)
 
 
@@ -173,7 +173,7 @@ def test_an_adapter_keeps_nothing_of_its_base_and_merges_to_the_same_model(taugh
     together = AutoModelForCausalLM.from_pretrained(merged.weights(taught))(ids).logits
     assert torch.allclose(adapted, together, atol=1e-4) and not torch.allclose(adapted, alone, atol=1e-2)
     again = execute_run(taught, {"model": "whole-adapter", "name": "twice"}, kind="merge")
-    assert again.state == "failed" and "whole model already" in again.message
+    assert again.state == "failed" and "has no adapter to merge" in again.message
 
 
 def test_the_loss_is_the_models_own_where_only_trained_tokens_are_looked_at(taught):
@@ -197,7 +197,7 @@ def test_the_loss_is_the_models_own_where_only_trained_tokens_are_looked_at(taug
 
 @pytest.mark.slow
 def test_packed_rows_do_not_see_one_another(taught):
-    """The loss of packed sequences equals that of their rows alone: what a token sees does not reach across rows."""
+    """The loss of packed sequences equals that of separate rows: attention does not cross rows."""
     import torch
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 

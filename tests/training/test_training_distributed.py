@@ -1,4 +1,4 @@
-"""Fine-tuning by several processes: the same curve as by one, and a wish that reaches them all."""
+"""Tests for distributed fine-tuning: the same loss curve as one process, and stop requests."""
 
 import pytest
 from support.training_fixtures import tiny_order, tuned
@@ -8,7 +8,7 @@ from glan_core.models import tuned_model_store
 from glan_core.workspace import training_rows
 
 pytest_plugins = ["support.training_fixtures"]
-STEADY = {"per_device_batch_size": 2, "schedule": "constant", "warmup_ratio": 0.0}  # however long the run
+STEADY = {"per_device_batch_size": 2, "schedule": "constant", "warmup_ratio": 0.0}  # independent of the length of the run
 
 
 def losses(ws, run_id: int) -> list[float]:
@@ -29,7 +29,7 @@ def test_two_processes_learn_what_one_does_until_a_wish_ends_both(taught):
 
     run = runs.work(taught, run_id, watch)
     assert run.state == "finished" and "ended early" in run.message, run.message
-    whole = len(alone) - 1  # the last step of an epoch is filled up with rows that were seen, so that no process idles
+    whole = len(alone) - 1  # the last step of an epoch is padded with repeated rows
     assert losses(taught, run_id)[:whole] == pytest.approx(alone[:whole], rel=1e-3)
     together = tuned_model_store.read_model(taught, "together")
     files = {file.name for file in together.weights(taught).iterdir()}

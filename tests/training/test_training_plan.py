@@ -1,4 +1,4 @@
-"""What a fine-tuning run will do, told before it: steps and tokens as they come, sizes, and sentences about what is unlikely meant."""
+"""Tests for the training plan: steps, tokens, model sizes and warnings."""
 
 import pytest
 from support.runs import execute_run
@@ -86,7 +86,7 @@ def test_what_cannot_be_begun_is_refused_before_anything_runs(taught, tmp_path, 
     monkeypatch.setattr(hub_reachability, "is_reachable", lambda: False)
     for values, said in (
         ({"snapshot": "none"}, "does not exist"), ({"base": str(tmp_path)}, "no weights in"),
-        ({"base": "owner/model"}, "hub can't be reached"),
+        ({"base": "owner/model"}, "Hub cannot be reached"),
     ):  # fmt: skip
         with pytest.raises(GlanError, match=said):
             plan.check_settings(taught, settings(**values))
