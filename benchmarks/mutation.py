@@ -26,22 +26,23 @@ OPERATORS = (
     "core/ReplaceFalseWithTrue", "core/ReplaceBreakWithContinue", "core/ReplaceContinueWithBreak", "core/ZeroIterationForLoop",
     "core/ReplaceComparisonOperator", "core/ReplaceBinaryOperator", "core/ReplaceUnaryOperator",
 )  # fmt: skip
-TESTS = {
-    "homework/concept_sampling": ["homework/test_concept_sampling.py"],
-    "generation/work_queue": ["generation/test_engine.py", "generation/test_work_queue.py"],
+TESTS = {  # quick files first: one failure ends a run
+    "homework/concept_sampling": ["homework/test_concept_sequences.py", "homework/test_concept_sampling.py"],
+    "generation/work_queue": ["generation/test_work_queue.py"],
     "generation/plan": ["generation/test_plan.py"],
-    "generation/rate_limits": ["generation/test_rate_limits.py", "generation/test_outage.py"],
-    "dataset/ngram_index": ["dataset/test_decontamination.py"],
-    "dataset/near_duplicate_job": ["dataset/test_near_duplicates.py"],
-    "dataset/decontamination_job": ["dataset/test_decontamination.py"],
-    "dataset/snapshot_store": ["dataset/test_snapshots.py"],
-    "dataset/snapshot_job": ["dataset/test_snapshots.py"],
+    "generation/rate_limits": ["generation/test_limits_by_value.py", "generation/test_outage.py"],
+    "dataset/ngram_index": ["dataset/test_ngram_index.py", "dataset/test_decontamination.py"],
+    "dataset/near_duplicate_job": ["dataset/test_duplicate_finder.py", "dataset/test_near_duplicates.py"],
+    "dataset/decontamination_job": ["dataset/test_decontamination_evidence.py", "dataset/test_decontamination.py"],
+    "dataset/snapshot_store": ["dataset/test_snapshot_store.py"],
+    "dataset/snapshot_job": ["dataset/test_snapshot_store.py"],
     "dataset/splits": ["dataset/test_splits.py"],
-    "diversity/metrics": ["diversity/test_metrics.py"],
-    "evaluation/judge/match_statistics": ["evaluation/test_match_statistics.py", "evaluation/test_pairwise_judge.py"],
-    "evaluation/contamination/probe_job": ["evaluation/test_contamination_probe.py"],
-    "evaluation/contamination/token_loss": ["evaluation/test_contamination_probe.py"],
-    "training/chat_encoding": ["training/test_chat_encoding.py"],
+    "diversity/metrics": ["diversity/test_metric_values.py"],
+    "evaluation/judge/match_statistics": ["evaluation/test_match_statistics.py"],
+    "evaluation/contamination/probe_job": ["evaluation/test_probe_statistics.py", "evaluation/test_contamination_probe.py"],
+    "evaluation/contamination/token_loss": ["evaluation/test_token_loss.py"],
+    "training/chat_encoding": ["training/test_encoded_pairs.py", "training/test_chat_encoding.py"],
+    "workspace/output_paths": ["workspace/test_output_paths.py"],
 }
 
 

@@ -1,6 +1,7 @@
 """Train/validation splits by value: the rule, the share, the seed and the group decide, and nothing else."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
@@ -43,6 +44,14 @@ def test_the_share_of_held_out_groups_is_the_share_asked_for(share):
     number = 4000
     held = sum(split_of("syllabus", 3, share, f"s{n}", ()) == "validation" for n in range(number))
     assert abs(held / number - share) < 4 * (share * (1 - share) / number) ** 0.5
+
+
+def test_a_rule_that_was_read_from_a_file_is_the_same_rule():
+    none, syllabus = json.loads('["none", "syllabus"]')
+    assert split_of(none, 0, 1.0, "s", ["a"]) == "train"
+    assert [split_of(syllabus, 0, 0.5, f"s{n}", ["a"]) for n in range(30)] == [
+        split_of("syllabus", 0, 0.5, f"s{n}", ["b"]) for n in range(30)
+    ]
 
 
 @pytest.mark.parametrize("rule", ["syllabus", "combination"])

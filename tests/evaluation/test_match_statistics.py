@@ -90,7 +90,13 @@ def test_asked_is_what_was_answered_by_either_side_judged_or_failed(ws, test_of)
     fail(ws, derive("tan", "hash-1/k-ours", "failed-ours"), OURS, "empty")
     fail(ws, derive("tan", "hash-1/k-other", "failed-other"), OTHER, "empty")
     fail(ws, derive("tan", "hash-1/k-third", "failed-elsewhere"), OURS, "empty")
-    assert [one.id for one in match_statistics.asked_items(ws, MATCH)] == ["ours", "other", "failed-ours", "failed-other", "judged"]
+    assert [one.id for one in match_statistics.asked_items(ws, MATCH)] == [
+        "ours",
+        "other",
+        "failed-ours",
+        "failed-other",
+        "judged",
+    ]
 
 
 def test_a_test_that_was_replaced_is_an_error(ws, test_of):
@@ -111,7 +117,10 @@ def test_an_outcome_by_hand():
 
 
 def test_an_interval_needs_10_questions():
-    nine, ten = frame_of(*[(n % 4 + 1, 2, n % 3 + 1, 2) for n in range(9)]), frame_of(*[(n % 4 + 1, 2, n % 3 + 1, 2) for n in range(10)])
+    nine, ten = (
+        frame_of(*[(n % 4 + 1, 2, n % 3 + 1, 2) for n in range(9)]),
+        frame_of(*[(n % 4 + 1, 2, n % 3 + 1, 2) for n in range(10)]),
+    )
     assert outcome(nine).low is outcome(nine).high is None
     assert (outcome(ten).low, outcome(ten).high) == match_statistics.bootstrap_interval(ten["difference"].to_numpy())
     assert match_statistics.TRUSTED == 10
@@ -227,7 +236,9 @@ def test_refusals_are_short():
 
 
 def test_what_is_missing_is_described_in_singular_and_plural():
-    gaps = Missing({OURS: Counter({"no reply": 2}), OTHER: Counter(cut=1)}, Counter({"malformed": 3, "not judged": 1}), {}, {}, {})
+    gaps = Missing(
+        {OURS: Counter({"no reply": 2}), OTHER: Counter(cut=1)}, Counter({"malformed": 3, "not judged": 1}), {}, {}, {}
+    )
     assert describe_missing(gaps) == (
         "3 verdicts could not be parsed, 1 verdict is pending, 2 answers of ours are missing (no reply), "
         "1 answer of the other model was truncated"
