@@ -61,7 +61,7 @@ def test_a_dialogue_is_read_line_by_line_and_remembered(folder, capsys, monkeypa
 
 def test_the_self_test_is_an_exit_code(folder, capsys):
     assert main(["chat", folder, "--model", "base:tuned", "--model", "tuned:tuned", "--self-test"]) == 0
-    assert "panes of different files differ" in capsys.readouterr().out
+    assert "models with different files differ" in capsys.readouterr().out
     assert main(["chat", folder, "--model", "base:tuned", "--self-test", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["passed"] is True
 

@@ -41,17 +41,17 @@ def refused(capsys, argv: list[str]) -> str:
 def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
     out = said(capsys, words("--sample", "5", "--plan"))
     assert (
-        "training split" in out and "the tokens of the answer, given the question" in out and "Models: crammed, other." in out
+        "training split" in out and "answer tokens, given the question" in out and "Models: crammed, other." in out
     )
     data = json.loads(said(capsys, words("--plan", "--json", "--covers", "both")))
-    assert data["rows"] == {"train": 32, "test": 32} and data["covers"] == "the tokens of question and answer"
+    assert data["rows"] == {"train": 32, "test": 32} and data["covers"] == "question and answer tokens"
     assert not run_rows.runs(ws.db)
 
 
 def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, capsys):
     out = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
     assert "Probed codes with 2 models: the largest delta is" in out and "crammed appears to have seen the training split" in out
-    assert "No sign that other saw the training split" in out and "Mean loss in nats /token on the tokens of the answer" in out
+    assert "No sign that other saw the training split" in out and "Mean loss in nats/token on" in out
     again = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
     assert "Probed codes with 0 models, 2 known already" in again
     shown = json.loads(said(capsys, ["evaluate", "probe", str(ws.folder), "--show", "--json"]))
@@ -60,7 +60,7 @@ def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, 
 
 
 def test_faults_are_told_in_a_line_and_nothing_begins(probed, ws, words, capsys):
-    assert "no column 'reply': it has question, answer" in refused(capsys, words("--answer", "reply"))
+    assert "no column 'reply'. Available columns: question, answer" in refused(capsys, words("--answer", "reply"))
     assert "scripted has no loss; only weights do" in refused(
         capsys, ["evaluate", "probe", str(ws.folder), "--models", "scripted", "--train", "a", "--test", "b"]
     )

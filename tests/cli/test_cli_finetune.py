@@ -39,18 +39,18 @@ def refused(capsys, *argv: str) -> str:
 def test_a_plan_is_told_and_nothing_is_done(taught, capsys):
     before = len(run_rows.runs(taught.db))
     out = said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan"))
-    for words in ("to train on", "per epoch", "trained on (counted from all rows)", "parameters", "memory", "time"):
+    for words in ("to train on", "per epoch", "in the loss (counted from all rows)", "parameters", "memory", "time"):
         assert words in out
     data = json.loads(said(capsys, *finetune(taught, "--name", "planned", "--epochs", "2", "--plan", "--json")))
     assert data["steps"] == 2 * data["steps_per_epoch"] and data["held_out"] > 0
-    assert "Mind: " in said(capsys, *finetune(taught, "--name", "planned", "--warmup-steps", "9000", "--plan"))
+    assert "Warning: " in said(capsys, *finetune(taught, "--name", "planned", "--warmup-steps", "9000", "--plan"))
     assert len(run_rows.runs(taught.db)) == before and not tuned_model_store.model_folder(taught, "planned").exists()
 
 
 def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):
     out = said(capsys, *finetune(taught, "--name", "pupil", "--epochs", "1", "--global-batch-size", "4", "--per-device-batch-size", "4",
                                  "--evaluations", "2", "--prompt", "What is a triad?", "--precision", "fp32"))  # fmt: skip
-    assert out.startswith("Fine-tuned pupil on ") and "held-out loss" in out
+    assert out.startswith("Fine-tuned pupil on ") and "validation loss" in out
     run = run_rows.runs(taught.db, 1)[0]
     assert run.params["scratch"] == TINY.model_dump() and run.params["global_batch_size"] == 4
     assert {spoken.prompt for spoken in training_rows.replies(taught.db, run.id)} == {"What is a triad?"}
@@ -61,15 +61,15 @@ def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):
     assert shown["notes"] == "Knows chords." and shown["disciplines"] == {"music": shown["rows"]}
     assert "weights hash" in said(capsys, "models", folder, "show", "pupil")
     assert f"transformers serve {folder}" in said(capsys, "models", folder, "serve", "pupil")
-    assert "There is already a model" in refused(capsys, *finetune(taught, "--name", "pupil"))
-    assert said(capsys, "models", folder, "rename", "pupil", "scholar") == "pupil is now called scholar.\n"
+    assert "already exists" in refused(capsys, *finetune(taught, "--name", "pupil"))
+    assert said(capsys, "models", folder, "rename", "pupil", "scholar") == "pupil is now named scholar.\n"
     said(capsys, "models", folder, "remove", "scholar")
     assert "scholar" not in said(capsys, "models", folder)
 
 
 def test_a_run_that_fails_has_exit_code_one_and_says_why(taught, capsys):
     assert main(finetune(taught, "--name", "short", "--max-length", "16")) == 1
-    assert "Failed: No row is left to train on" in capsys.readouterr().out
+    assert "Failed: No rows are left to train on" in capsys.readouterr().out
 
 
 def test_in_the_background_it_says_how_to_follow_it(taught, capsys, monkeypatch):
@@ -103,8 +103,8 @@ def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):
         (["show", "nobody"], "does not exist"),
         (["note", "whole"], "Give the text"),
         (["rename", "whole"], "Give the new name"),
-        (["rename", "whole", "Not A Name"], "lower-case letters"),
-        (["remove", "../whole"], "can't be a model's name"),
+        (["rename", "whole", "Not A Name"], "lowercase letters"),
+        (["remove", "../whole"], "is not a valid model name"),
         (["merge", "whole"], "Give the new name"),
         (["export", "whole", "--push", "no name"], "write the repository as owner/name"),
         (["export", "whole", "--license", "Free!"], "identifier of a license"),
@@ -120,8 +120,8 @@ def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, m
     put_model(ws, "whole")
     put_model(ws, "part", form="adapter", base=str(tmp_path))
     for words, told in (
-        (["merge", "whole", "new"], "there is no adapter to merge"), (["merge", "part", "whole"], "already a model"),
-        (["export", "whole"], "Say where the model is to go"), (["export", "whole", "--push", "ada/student"], "You are not logged in"),
+        (["merge", "whole", "new"], "has no adapter to merge"), (["merge", "part", "whole"], "already exists"),
+        (["export", "whole"], "No destination given"), (["export", "whole", "--push", "ada/student"], "You are not logged in"),
     ):  # fmt: skip
         assert main(["models", str(ws.folder), *words]) == 1
         assert told in capsys.readouterr().out, words

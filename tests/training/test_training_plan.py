@@ -91,7 +91,7 @@ def test_what_cannot_be_begun_is_refused_before_anything_runs(taught, tmp_path, 
         with pytest.raises(GlanError, match=said):
             plan.check_settings(taught, settings(**values))
     monkeypatch.setattr(plan.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    with pytest.raises(GlanError, match="on the disk of"):
+    with pytest.raises(GlanError, match="of disk space in"):
         plan.check_settings(taught, settings())
 
 
