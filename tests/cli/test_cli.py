@@ -283,7 +283,7 @@ def test_what_the_system_refuses_is_one_sentence(glan, starter, monkeypatch, err
 
 def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_try(tmp_path, monkeypatch):
     folder = tmp_path / "demo"
-    script = f"import os, glan_core.operations.demo_workspace as d; d._run = lambda *_: os._exit(9); d.create({str(folder)!r}, demo=True)"
+    script = f"import os, glan_core.operations.demo_workspace as d; d._run = lambda *_: os._exit(9); d.create_workspace({str(folder)!r}, demo=True)"
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 9
     assert find_workspaces(tmp_path) == [] and list(folder.iterdir())
@@ -294,7 +294,7 @@ def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_
 
 def test_a_demo_that_cannot_be_made_leaves_nothing_behind_and_two_makers_do_not_meet(tmp_path, monkeypatch):
     def fail(ws):
-        with pytest.raises(GlanError, match="another process"):
+        with pytest.raises(GlanError, match="Another process"):
             demo_workspace.create_workspace(tmp_path / "demo")
         raise GlanError("no")
 

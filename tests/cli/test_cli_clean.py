@@ -34,7 +34,7 @@ def said(capsys, *argv: object) -> str:
 
 def test_dedup_says_what_it_found_and_shows_it(folder, capsys):
     assert said(capsys, "dedup", folder.folder, "--show") == "Not checked yet.\n"
-    assert "4 questions compared: Duplicates: 1 exact" in said(capsys, "dedup", folder.folder)
+    assert "4 questions compared. Duplicates: 1 exact" in said(capsys, "dedup", folder.folder)
     shown = said(capsys, "dedup", folder.folder, "--show")
     assert "DEFINE energy\n" in shown
     assert "Define energy." in shown.split("repeats")[1]

@@ -18,7 +18,7 @@ def test_from_embeddings_to_a_comparison(ws, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("Mapped 36 questions in 3-D")
     assert main(["measure", folder, *words]) == 0
     out = capsys.readouterr().out
-    assert "Vendi score of 1,000" in out and "earth-science" in out and "Measured 36 questions of 3 disciplines." in out
+    assert "Vendi of 1,000" in out and "earth-science" in out and "Measured 36 questions in 3 disciplines." in out
     assert main(["measure", folder, "--show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scopes"][""]["mean_distance"]["n"] == 36
 
@@ -27,7 +27,7 @@ def test_from_embeddings_to_a_comparison(ws, tmp_path, capsys):
     other.write_text("\n".join(json.dumps({"prompt": question("music", rng), "response": "So."}) for _ in range(20)))
     assert main(["compare", folder, str(other), *words]) == 0
     out = capsys.readouterr().out
-    assert "Compared 36 questions with 20 of other" in out and "Without a neighbour there" in out
+    assert "Compared 36 questions with 20 of other" in out and "Without a neighbor in the other set" in out
     assert main(["compare", folder, str(other), "--show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["disciplines"] == {"music": 20}
 
@@ -37,7 +37,7 @@ def test_what_is_wrong_is_said_in_one_line(ws, capsys):
     assert main(["measure", folder, "--show"]) == 2 and "No metrics yet" in capsys.readouterr().err
     assert main(["map", folder, "--embedder", "bert"]) == 2 and "Unknown embedder" in capsys.readouterr().err
     assert main(["map", folder, "--embedder", "words", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["message"].startswith("There are no questions yet")
+    assert json.loads(capsys.readouterr().out)["message"].startswith("The workspace has no questions")
     assert main(["compare", folder, "x.jsonl", "--show"]) == 2 and "no comparison 'x'" in capsys.readouterr().err
     assert main(["compare", folder, "x.jsonl", "--embedder", "words"]) == 2 and "does not exist" in capsys.readouterr().err
     assert run_rows.runs(ws.db, 9)[0].kind == "map"  # of what cannot begin no run is kept
