@@ -20,7 +20,8 @@ from queue import Queue
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = ["pytest", "_pytest.assertion", "numpy", "pandas", "pydantic", "pyarrow.parquet", "aiohttp.web", "rensa", "jinja2"]
+PRELOADED = ["pytest", "_pytest.assertion", "numpy", "pandas", "pydantic", "pyarrow.parquet", "aiohttp.web", "rensa", "jinja2", "torch", "tokenizers",
+             "transformers.utils.chat_template_utils", "sklearn.cluster", "scipy.stats", "scipy.special"]  # fmt: skip
 OPERATORS = (
     "core/NumberReplacer", "core/AddNot", "core/ReplaceAndWithOr", "core/ReplaceOrWithAnd", "core/ReplaceTrueWithFalse",
     "core/ReplaceFalseWithTrue", "core/ReplaceBreakWithContinue", "core/ReplaceContinueWithBreak", "core/ZeroIterationForLoop",
@@ -39,7 +40,7 @@ TESTS = {  # quick files first: one failure ends a run
     "dataset/splits": ["dataset/test_splits.py"],
     "diversity/metrics": ["diversity/test_metric_values.py"],
     "evaluation/judge/match_statistics": ["evaluation/test_match_statistics.py"],
-    "evaluation/contamination/probe_job": ["evaluation/test_probe_statistics.py", "evaluation/test_contamination_probe.py"],
+    "evaluation/contamination/probe_job": ["evaluation/test_probe_statistics.py"],
     "evaluation/contamination/token_loss": ["evaluation/test_token_loss.py"],
     "training/chat_encoding": ["training/test_encoded_pairs.py", "training/test_chat_encoding.py"],
     "workspace/output_paths": ["workspace/test_output_paths.py"],
