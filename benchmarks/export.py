@@ -17,8 +17,8 @@ from pathlib import Path
 from glan_core.dataset.export_job import export_dataset
 from glan_core.dataset.formats import FORMATS
 from glan_core.dataset.settings import SnapshotSettings
-from glan_core.dataset.snapshot_store import remove_snapshot
 from glan_core.dataset.snapshot_job import create_snapshot
+from glan_core.dataset.snapshot_store import remove_snapshot
 from glan_core.workspace import Workspace
 
 FILE = "glan.sqlite"

@@ -125,7 +125,8 @@ def trl(folder: Path, recipe: str, rows: int) -> int:
     settings = order_of(folder, recipe, rows)
     model, tokenizer, written, _ = loaded(folder, recipe, rows)
     settings = SFTConfig(
-        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=settings.global_batch_size, learning_rate=settings.learning_rate,
+        output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=settings.global_batch_size,
+        learning_rate=settings.learning_rate,
         max_length=MAX_LENGTH, gradient_checkpointing=False, bf16=False, use_cpu=True, report_to=[], save_strategy="no",
     )  # fmt: skip
     trainer = SFTTrainer(

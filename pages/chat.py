@@ -56,13 +56,13 @@ def ask() -> None:
     """Draw the prompt field."""
     if refill := st.session_state.pop("talk_refill", None):
         st.session_state.talk_prompt = refill
-    said = "Message" if st.session_state.talk_specs else "Select a model first"
+    summary = "Message" if st.session_state.talk_specs else "Select a model first"
     if ws.read_only:
-        said = "This workspace is read-only"
+        summary = "This workspace is read-only"
     elif writing:
-        said = "Generating replies"
+        summary = "Generating replies"
     mute = ws.read_only or writing or not st.session_state.talk_specs
-    if prompt := st.chat_input(said, key="talk_prompt", disabled=mute):
+    if prompt := st.chat_input(summary, key="talk_prompt", disabled=mute):
         turn_view.send_prompt(ws, conversation and conversation.id, prompt)
 
 

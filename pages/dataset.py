@@ -28,8 +28,8 @@ VIEWS = {
 ws, tree = page_frame.open_page("Dataset")
 standing = coverage.coverage_by_node(ws, tree)[url_state.focus() or ""]
 pairs = int(standing.counts["pairs"])
-said = f"{plural(pairs, 'pair')} · {number(standing.kept)} kept ({standing.kept / pairs:.0%})" if pairs else "No pairs yet."
-page_frame.title_line("Dataset", tree, said, ws)
+summary = f"{plural(pairs, 'pair')} · {number(standing.kept)} kept ({standing.kept / pairs:.0%})" if pairs else "No pairs yet."
+page_frame.title_line("Dataset", tree, summary, ws)
 if not pairs and not coverage.coverage_by_node(ws, tree)[""].counts["pairs"]:
     st.info("No answered questions yet. A run generates them.", icon=":material/database:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):

@@ -34,8 +34,8 @@ counted = (
     (tests, "test", "tests"), (matches, "match judged", "matches judged"), (scored, "model benchmarked", "models benchmarked"),
     (probed, "probe", "probes"),
 )  # fmt: skip
-said = " · ".join(plural(len(what), one, many) for what, one, many in counted if what)
-page_frame.title_line("Evaluate", tree, said or "No evaluations yet.", ws)
+summary = " · ".join(plural(len(what), one, many) for what, one, many in counted if what)
+page_frame.title_line("Evaluate", tree, summary or "No evaluations yet.", ws)
 if asked := st.session_state.pop("evaluate_asked", None):
     st.session_state.evaluate_view = asked
 view = st.segmented_control(

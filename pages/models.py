@@ -23,8 +23,8 @@ page_frame.title_line(
 )
 if error := st.session_state.pop("model_error", None):
     show_error(error)
-if said := st.session_state.pop("model_said", None):
-    st.toast(said, icon=":material/check:")
+if summary := st.session_state.pop("model_said", None):
+    st.toast(summary, icon=":material/check:")
 job_panel.show_progress(ws, *JOBS)
 if not found:
     st.info(
@@ -36,8 +36,8 @@ if not found:
     st.stop()
 
 names = [model.name for model in found]
-picked = st.session_state.get("model") or st.query_params.get("model")
-st.session_state.model = picked if picked in names else names[0]
+selected = st.session_state.get("model") or st.query_params.get("model")
+st.session_state.model = selected if selected in names else names[0]
 at, choice = page_frame.single_row_selection(f"models_{len(names)}", names, "model")
 st.query_params["model"] = names[at]
 left, right = page_frame.main_and_detail("model")

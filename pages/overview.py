@@ -81,8 +81,8 @@ def detail() -> None:
     if node and node.description:
         st.markdown(escape(node.description))
     if standing.share is not None:
-        told = "" if standing.disciplines == 1 else " (mean over disciplines)"
-        st.progress(standing.share, f"{standing.share:.1%} of the target{told}")
+        explanation = "" if standing.disciplines == 1 else " (mean over disciplines)"
+        st.progress(standing.share, f"{standing.share:.1%} of the target{explanation}")
     counts = standing.counts
     if counts["concepts"]:
         asked = f"{number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts covered by questions"
@@ -124,10 +124,10 @@ def totals() -> None:
         ("Cost", "cost_usd", usd, "Cost of the calls below this node."),
     )  # fmt: skip
     with st.grid(3, gap="small", min_column_width=90):
-        for title, name, written, told in shown:
+        for title, name, written, explanation in shown:
             delta = f"+{written(added[name])}" if added.get(name, 0) > 0 else None
             full = "" if name == "cost_usd" else f" {number(counts[name])} in total."
-            st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=told + full)
+            st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=explanation + full)
     if failed := int(counts["failures"]):
         st.caption(f"{plural(failed, 'call')} failed; the next run retries {'it' if failed == 1 else 'them'}.")
     if any(value > 0 for value in added.values()):

@@ -77,9 +77,9 @@ def planning() -> None:
         st.code(form.command(ws, tree, settings), language="bash", wrap_lines=True)
 
 
-def none_yet(said: str, icon: str) -> None:
+def none_yet(summary: str, icon: str) -> None:
     """Draw an empty state with a button to the plan form."""
-    st.info(said, icon=icon)
+    st.info(summary, icon=icon)
     st.button(
         "Plan a run",
         type="primary",

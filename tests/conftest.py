@@ -95,7 +95,13 @@ def teach(monkeypatch):
 
 
 # Markers by folder: `make test-fast` leaves out pages, browser and training.
-MARKED_FOLDERS = {"pages": "pages", "browser": "browser", "training": "training", "models": "training", "compatibility": "pages"}
+MARKED_FOLDERS = {
+    "pages": "pages",
+    "browser": "browser",
+    "training": "training",
+    "models": "training",
+    "compatibility": "pages",
+}
 
 
 def pytest_collection_modifyitems(items):

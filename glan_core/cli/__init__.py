@@ -44,6 +44,7 @@ def _refuse(sentence: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     from glan_core.cli import (
         chat,
         clean,

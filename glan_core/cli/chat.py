@@ -14,9 +14,9 @@ from glan_core.models.model_specs import (
     MAX_MODELS,
     ResolvedModel,
     SeededDecodingParams,
-    resolve_model,
     list_specs,
     model_title,
+    resolve_model,
 )
 from glan_core.reply_parsing import storable
 from glan_core.settings import read_settings

@@ -68,7 +68,8 @@ def test_the_self_test_is_an_exit_code(folder, capsys):
 
 def test_what_can_not_be_asked_is_one_line_and_a_failed_answer_an_exit_code(folder, ws, capsys):
     for words, said in (
-        (["--prompt", " "], "The prompt is empty"), (["--model", "mistral"], "is not a model specification"), (["--model", "tuned:x"], "does not exist"),
+        (["--prompt", " "], "The prompt is empty"), (["--model", "mistral"], "is not a model specification"), 
+        (["--model", "tuned:x"], "does not exist"),
         (["--top-p", "0"], "top p"), (["--model", "scripted"] * 5, "At most 4"),
     ):  # fmt: skip
         assert main(["chat", folder, *words]) == 2

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.runs import Canned, number, execute_run
+from support.runs import Canned, execute_run, number
 
 from glan_core.cli import main
 

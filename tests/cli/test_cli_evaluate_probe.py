@@ -40,9 +40,7 @@ def refused(capsys, argv: list[str]) -> str:
 
 def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
     out = said(capsys, words("--sample", "5", "--plan"))
-    assert (
-        "training split" in out and "answer tokens, given the question" in out and "Models: crammed, other." in out
-    )
+    assert "training split" in out and "answer tokens, given the question" in out and "Models: crammed, other." in out
     data = json.loads(said(capsys, words("--plan", "--json", "--covers", "both")))
     assert data["rows"] == {"train": 32, "test": 32} and data["covers"] == "question and answer tokens"
     assert not run_rows.runs(ws.db)
@@ -50,10 +48,12 @@ def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
 
 def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, capsys):
     out = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
-    assert "Probed codes with 2 models: the largest delta is" in out and "crammed appears to have seen the training split" in out
+    assert (
+        "Probed codes with 2 models: the largest delta is" in out and "crammed appears to have seen the training split" in out
+    )
     assert "No sign that other saw the training split" in out and "Mean loss in nats/token on" in out
     again = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
-    assert "Probed codes with 0 models, 2 known already" in again
+    assert "Probed codes with 0 models, 2 already known" in again
     shown = json.loads(said(capsys, ["evaluate", "probe", str(ws.folder), "--show", "--json"]))
     assert {row["verdict"]["level"] for row in shown} == {"seen", "none"} and all(row["loss_alike"] for row in shown)
     assert len(probe_rows.probes(ws.db)) == 2

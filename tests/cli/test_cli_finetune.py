@@ -126,7 +126,7 @@ def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, m
         assert main(["models", str(ws.folder), *words]) == 1
         assert told in capsys.readouterr().out, words
     assert main(["models", str(ws.folder), "export", "whole", "--out", "/nowhere/at/all"]) == 2  # before a run is stored
-    assert "can't be written" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err
     out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--license", "mit")
     assert out.startswith("Wrote whole to ") and "license: mit" in (tmp_path / "away" / "README.md").read_text()
 

@@ -245,7 +245,10 @@ def test_faults_are_told_before_weights_are_loaded(probed, ws):
     for values, words in (
         ({"test": {"source": str(probed / "train.jsonl")}}, "have the same rows"),
         ({"train": {"source": str(probed / "none.jsonl")}}, "does not exist"),
-        ({"train": {"source": str(probed / "train.jsonl"), "answer": "reply"}}, "no column 'reply'. Available columns: question, answer"),
+        (
+            {"train": {"source": str(probed / "train.jsonl"), "answer": "reply"}},
+            "no column 'reply'. Available columns: question, answer",
+        ),
         ({"models": ["tuned:nobody"]}, "does not exist"),
     ):
         settings = read_settings(ProbeSettings, asked(probed, "fresh") | values)

@@ -184,9 +184,9 @@ def server_status() -> None:
     if not now:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        size = sum(held["bytes"] for held in now["held"]) / 2**20
-        held = f"{plural(len(now['held']), 'model')} in memory, {size:,.0f} MiB" if now["held"] else "No weights in memory"
-        st.caption(f"{held}; released {duration(server_client.idle_seconds())} after the last prompt.", width="content")
+        size = sum(held_out["bytes"] for held_out in now["held"]) / 2**20
+        held_out = f"{plural(len(now['held']), 'model')} in memory, {size:,.0f} MiB" if now["held"] else "No weights in memory"
+        st.caption(f"{held_out}; released {duration(server_client.idle_seconds())} after the last prompt.", width="content")
         if now["held"] and not now["writing"]:
             st.button(
                 "Release now", icon=":material/eject:", type="tertiary", key="talk_release", on_click=server_client.release

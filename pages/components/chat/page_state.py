@@ -22,11 +22,11 @@ def load(ws: Workspace) -> Conversation | None:
         _fill(ConversationSettings(specs=tuple(list_specs(ws)[:1])))
     if asked := state.pop("chat_asked", None):  # set by another page to open its model
         state.talk_specs, state.talk_chat = list(asked), None
-    said, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
-    if (chat := said.get("chat")) and chat != wrote.get("chat"):
+    summary, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
+    if (chat := summary.get("chat")) and chat != wrote.get("chat"):
         state.talk_chat = int(chat) if chat.isdecimal() else -1
         _fill(settings_of(_found(ws)))
-    if (models := said.get("models")) and models != wrote.get("models"):
+    if (models := summary.get("models")) and models != wrote.get("models"):
         state.talk_specs = models.split(",")[:MAX_MODELS]
     return _found(ws)
 

@@ -229,13 +229,13 @@ def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference
     turn = shown.turn
     if vote:
         best = next((reply for reply in replies if reply.pane == vote.best), None)
-        said = (
+        summary = (
             f"You preferred {model_title(best.model)}."
             if best
             else {"tie": "You voted for a tie.", "bad": "You voted that all are bad."}[vote.choice]
         )
         blind = " Blind vote." if turn.blind else ""
-        st.caption(escape(f"{said}{blind}"), width="content")
+        st.caption(escape(f"{summary}{blind}"), width="content")
         return
     choices = [
         (f"{LETTERS[n] if hidden else model_title(reply.model)} is better", preferences.ONE, reply.pane)

@@ -37,11 +37,11 @@ def status_line(ws: Workspace, check: str, about: str, note: str = "") -> Mappin
         return None
     since = homework_rows.last_seq(ws.db) - fact["up_to"]
     on = f" on {plural(fact['rows'], 'pair')}{note}" if "rows" in fact else ""
-    said = f"Last run {ago(fact['at'])}{on}. " + (
+    summary = f"Last run {ago(fact['at'])}{on}. " + (
         f"About {plural(since, 'question')} added since." if since > 0 else "Nothing added since."
     )
     focus = " Covers the whole workspace, not only the focus." if url_state.focus() else ""
-    st.caption(said + focus, help=exact(fact["at"]))
+    st.caption(summary + focus, help=exact(fact["at"]))
     return fact
 
 
@@ -126,13 +126,13 @@ def labeled_text(label: str, words: str, spans: Sequence[Span] = (), most: int =
     highlighted_text.show(words, spans, most)
 
 
-def tag_actions(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, said: str = "") -> None:
+def tag_actions(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, summary: str = "") -> None:
     """Show the finding of a tag with the buttons that open its pair and overrule it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if tag.overruled_by:
             st.badge(f"included anyway by {escape(tag.overruled_by)}", color="gray", icon=":material/check:")
-        if said:
-            st.caption(said, width="stretch")
+        if summary:
+            st.caption(summary, width="stretch")
         open_button(tree, pair, f"{tag.kind}_{tag.name}")
         pair_tags.overrule_button(ws, tag)
 

@@ -42,8 +42,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         ):  # fmt: skip
             job_panel.start_jobs(ws, settings)
             st.rerun()
-    for said in (fact or {}).get("failed", {}).values():
-        st.warning(f"Not checked: {escape(said)}", icon=":material/cloud_off:")
+    for summary in (fact or {}).get("failed", {}).values():
+        st.warning(f"Not checked: {escape(summary)}", icon=":material/cloud_off:")
     if fact:
         _report(ws, tree)
 
@@ -197,6 +197,6 @@ def _beside(ws: Workspace, tree: nx.DiGraph, flag: ContaminatedPair) -> None:
                 f"Benchmark {of}, question {escape(shorten(flag.item, 40))}", flag.item_text, [flag.item_span], MOST
             )
         numbers = ", numbers differ" if flag.digits else ""
-        said = f"{plural(flag.run, 'consecutive word')}, {flag.share:.0%} of the benchmark's question{numbers}"
+        summary = f"{plural(flag.run, 'consecutive word')}, {flag.share:.0%} of the benchmark's question{numbers}"
         if pair := homework_rows.pair(ws.db, flag.id):
-            checks.tag_actions(ws, tree, flag.tag, pair, said)
+            checks.tag_actions(ws, tree, flag.tag, pair, summary)

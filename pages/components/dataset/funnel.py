@@ -104,9 +104,9 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
         ("contaminated", "Benchmark"), ("kept", "Kept"))}  # fmt: skip
 
     def choose() -> None:
-        picked = st.session_state.funnel_disciplines.selection.rows
-        if picked and picked[0] < len(ids):
-            url_state.set_focus(ids[picked[0]])
+        selected = st.session_state.funnel_disciplines.selection.rows
+        if selected and selected[0] < len(ids):
+            url_state.set_focus(ids[selected[0]])
 
     st.dataframe(
         pd.DataFrame(frame), hide_index=True, placeholder="–", height="content" if len(ids) <= 8 else 320,

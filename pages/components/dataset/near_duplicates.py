@@ -132,9 +132,9 @@ def _beside(ws: Workspace, tree: nx.DiGraph, tag: Tag) -> None:
                 st.caption("The original was deleted; the next run compares again.")
         with grid.cell():
             checks.labeled_text("Included anyway" if tag.overruled_by else "Excluded", repeating, in_repeating, MOST)
-        said = f"similarity {tag.score:.2f}" if tag.name != "exact" and tag.score is not None else ""
+        summary = f"similarity {tag.score:.2f}" if tag.name != "exact" and tag.score is not None else ""
         other = _elsewhere(tree, pair.question.discipline_id, stands.question.discipline_id) if stands else ""
-        checks.tag_actions(ws, tree, tag, pair, " · ".join(part for part in (said, other) if part))
+        checks.tag_actions(ws, tree, tag, pair, " · ".join(part for part in (summary, other) if part))
 
 
 def _elsewhere(tree: nx.DiGraph, own: str, other: str) -> str:

@@ -106,10 +106,10 @@ def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
 def _verdict(tag: Tag) -> str:
     """Return the scores of a pair as Markdown, those below a minimum in bold, with the judge's comment."""
     scores, low = tag.detail.get("scores", {}), tag.detail.get("below", ())
-    said = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
+    summary = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
             for name in SCORES if name in scores]  # fmt: skip
     comment = escape(shorten(str(tag.detail.get("comment") or ""), 300))
-    return " · ".join(said) + (f"  \n{comment}" if comment else "")
+    return " · ".join(summary) + (f"  \n{comment}" if comment else "")
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
@@ -171,9 +171,9 @@ def _minimums() -> dict:
 
 
 def _minimum(name: str) -> int:
-    label, told = RUBRIC[name]
+    label, explanation = RUBRIC[name]
     st.session_state.setdefault(f"run_judge_{name}", QualityJudgeSettings.model_fields[f"min_{name}"].default)
-    return st.number_input(label, 1, 5, key=f"run_judge_{name}", help=told)
+    return st.number_input(label, 1, 5, key=f"run_judge_{name}", help=explanation)
 
 
 def _budget() -> dict:

@@ -47,9 +47,9 @@ def fields(ws: Workspace, tree: nx.DiGraph, key: str, *, split: str) -> RowSelec
     if focus:
         st.caption(f":material/filter_alt: Only pairs of {escape(tree.nodes[focus]['node'].name)} (focus).")
     if tests := list_tests(ws):
-        held = sum(test.number for test in tests)
+        held_out = sum(test.number for test in tests)
         st.caption(
-            f":material/science: {plural(held, 'question')} of {plural(len(tests), 'GLAN-Test')} and pairs that leak them are "
+            f":material/science: {plural(held_out, 'question')} of {plural(len(tests), 'GLAN-Test')} and pairs that leak them are "
             "excluded."
         )
     values = {"which": which, "include": _include(ws, tree, key), "scripted": _scripted(ws, key)}
@@ -106,9 +106,9 @@ def _scripted(ws: Workspace, key: str) -> bool | None:
 def count(ws: Workspace, tree: nx.DiGraph, choice: RowSelection) -> tuple[int, dict[str, int]]:
     """Return how many rows a selection includes, and how many it excludes by reason."""
     standing = coverage.coverage_by_node(ws, tree)[url_state.focus() or ""]
-    taken = _expected(ws, str(ws.folder), choice.model_dump_json(), (standing, homework_rows.last_seq(ws.db)))
+    existing_names = _expected(ws, str(ws.folder), choice.model_dump_json(), (standing, homework_rows.last_seq(ws.db)))
     left = {reason: int(standing.counts[f"dropped_{reason}"]) for reason in REASONS if reason not in choice.include}
-    return taken, {"scripted": int(standing.counts["pairs"]) - taken - sum(left.values()), **left}
+    return existing_names, {"scripted": int(standing.counts["pairs"]) - existing_names - sum(left.values()), **left}
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
@@ -118,8 +118,12 @@ def _expected(_ws: Workspace, folder: str, choice: str, state: tuple[coverage.Co
 
 def describe_split(rows: dict[str, int]) -> str:
     """Describe a split: '90 training, 6 validation'."""
-    train, held = rows.get("train", 0), rows.get("validation", 0)
-    return f"{number(train)} training, {number(held)} validation" if held else f"{plural(train, 'pair')}, no validation split"
+    train, held_out = rows.get("train", 0), rows.get("validation", 0)
+    return (
+        f"{number(train)} training, {number(held_out)} validation"
+        if held_out
+        else f"{plural(train, 'pair')}, no validation split"
+    )
 
 
 def describe_excluded(left: dict[str, int]) -> str:

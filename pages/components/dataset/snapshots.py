@@ -38,12 +38,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     found = snapshot_store.list_snapshots(ws)
     left, right = page_frame.two_halves()
     with left:
-        picked = _table(found) if found else None
+        selection = _table(found) if found else None
         if not ws.read_only:
             _take(ws, tree, {one.name for one in found}, busy=busy)
     with right:
-        if picked:
-            _detail(ws, tree, picked)
+        if selection:
+            _detail(ws, tree, selection)
         else:
             st.info(
                 "No snapshots yet. A snapshot is a fixed version of the dataset with a name and a hash; later edits and checks do "
@@ -86,13 +86,13 @@ def short_hash(manifest: Manifest) -> str:
     return manifest.hash.removeprefix("sha256:")[:8]
 
 
-def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], *, busy: bool) -> None:
+def _take(ws: Workspace, tree: nx.DiGraph, existing_names: set[str], *, busy: bool) -> None:
     """Draw the form for a new snapshot, with the number of rows before the button."""
     with st.container(border=True):
         st.markdown("**Create snapshot**")
         if st.session_state.pop(TAKEN, None):
             st.session_state.run_snapshot_name = ""
-        hint = _free_name(ws, taken)
+        hint = _free_name(ws, existing_names)
         name = st.text_input("Name", key="run_snapshot_name", placeholder=hint).strip() or hint
         choice = row_choice.fields(ws, tree, "snapshot", split="syllabus")
         count, left = row_choice.count(ws, tree, choice)
@@ -100,12 +100,16 @@ def _take(ws: Workspace, tree: nx.DiGraph, taken: set[str], *, busy: bool) -> No
             ", and pairs held out by GLAN-Tests" if list_tests(ws) else ""
         )  # their number is known only after reading all rows
         st.caption(f"Excluded: {row_choice.describe_excluded(left)}{also}.")
-        if name in taken:
+        if name in existing_names:
             st.caption(f":orange[Snapshot {escape(name)} already exists. Choose another name.]")
         label = f"Create snapshot ({'up to ' if list_tests(ws) else ''}{plural(count, 'pair')})"
         # Not a callback: it would not see the field that this click deselects.
         if st.button(
-            label, type="primary", icon=":material/photo_camera:", key="freeze", disabled=busy or not count or name in taken
+            label,
+            type="primary",
+            icon=":material/photo_camera:",
+            key="freeze",
+            disabled=busy or not count or name in existing_names,
         ):
             _begin(ws, name, choice)
 
@@ -122,10 +126,14 @@ def _begin(ws: Workspace, name: str, choice: RowSelection) -> None:
     st.rerun()
 
 
-def _free_name(ws: Workspace, taken: set[str]) -> str:
+def _free_name(ws: Workspace, existing_names: set[str]) -> str:
     """Return an unused snapshot name with today's date."""
     name = f"{ws.folder.name[:40]}-{date.today().isoformat()}"
-    return name if name not in taken else next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
+    return (
+        name
+        if name not in existing_names
+        else next(f"{name}-{n}" for n in range(2, len(existing_names) + 3) if f"{name}-{n}" not in existing_names)
+    )
 
 
 def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
@@ -152,8 +160,8 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
                     f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key="remove_it", on_click=_remove,
                     args=(ws, one.name),
                 )  # fmt: skip
-    if said := st.session_state.get(f"verified_{one.hash}"):
-        whole, at = said
+    if summary := st.session_state.get(f"verified_{one.hash}"):
+        whole, at = summary
         if whole:
             st.success(f"The rows match the hash. Verified {ago(at)}.", icon=":material/verified:")
         else:

@@ -59,29 +59,29 @@ def _choose(found: list[Comparison]) -> Comparison:
     names = [one.name for one in found]
     wanted = st.session_state.get(PICKED)
     at = next((n for n, name in enumerate(names) if wanted and slug(name) == slug(wanted)), 0)
-    said = {one.name: f"{shorten(one.name, 24)} · {number(one.rows)} questions · {ago(one.made_at)}" for one in found}
+    summary = {one.name: f"{shorten(one.name, 24)} · {number(one.rows)} questions · {ago(one.made_at)}" for one in found}
     key = f"comparison_of_{at}_{len(found)}_{int(found[0].made_at)}"
 
     def choose() -> None:
         st.session_state[PICKED] = st.session_state[key]
         comparison_map.clear_selection()
 
-    name = st.selectbox("Comparison", names, index=at, format_func=said.get, key=key, on_change=choose, width=310,
+    name = st.selectbox("Comparison", names, index=at, format_func=summary.get, key=key, on_change=choose, width=310,
                         label_visibility="collapsed")  # fmt: skip
     return next(one for one in found if one.name == name)
 
 
 def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     """Draw dataset, name and size, and the button that starts the comparison."""
-    said = {other.path: other.said for other in comparison_sources(ws, page_frame.HOME)}
+    summary = {other.path: other.said for other in comparison_sources(ws, page_frame.HOME)}
     nth = st.session_state.get(FORM, 0)
     added = st.session_state.get("set_added")
-    options = list(dict.fromkeys([*said, *([added] if added else [])]))
+    options = list(dict.fromkeys([*summary, *([added] if added else [])]))
     path_key, most_key = f"run_compare_path_{nth}", "run_compare_most"
     st.session_state.setdefault(path_key, added)
     st.session_state.setdefault(most_key, MOST)
     path = st.selectbox(
-        "Other dataset", options, index=None, format_func=lambda path: said.get(path, path), key=path_key,
+        "Other dataset", options, index=None, format_func=lambda path: summary.get(path, path), key=path_key,
         accept_new_options=True, placeholder="Select, or enter a file or folder path",
     )  # fmt: skip
     with st.popover("Add file", icon=":material/upload_file:"):

@@ -133,8 +133,8 @@ def _hover(ws: Workspace, one: Comparison, rows: pd.DataFrame) -> list[str]:
     for seq, similarity in zip(seqs.tolist(), rows["similarity"], strict=True):
         text, whose = (theirs[-1 - seq].question, one.name) if seq < 0 else (starts.get(seq, "(deleted)"), "this workspace")
         lines = textwrap.wrap(quoted(text[:240], 110)[1:-1], 56) or ["(empty)"]
-        said = f"{shorten(whose, 40)}; nearest in the other dataset: {similarity:.2f}"
-        texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(said)}</i>"]))
+        summary = f"{shorten(whose, 40)}; nearest in the other dataset: {similarity:.2f}"
+        texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(summary)}</i>"]))
     return texts
 
 

@@ -120,8 +120,8 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
     with left:
         _table(frame)
     with right:
-        picked = st.session_state.get("saturation", {}).get("selection", {}).get("rows", [])
-        ids = [frame["id"][row] for row in picked if row < len(frame)][:CURVES] or frame["id"].head(4).tolist()
+        selected = st.session_state.get("saturation", {}).get("selection", {}).get("rows", [])
+        ids = [frame["id"][row] for row in selected if row < len(frame)][:CURVES] or frame["id"].head(4).tolist()
         names = {id: tree.nodes[id]["node"].name for id in ids}
         curves = {id: measured.curves[id] for id in ids}
         st.plotly_chart(

@@ -125,7 +125,7 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
         st.caption(f"Select at most {number(MOST_JUDGED)} questions to reject or star them.")
         return
     which = PairFilter(seqs=tuple(seqs.tolist()))
-    said = plural(count, "question")
+    summary = plural(count, "question")
     with st.container(horizontal=True, gap="small"):
         if count <= row_choice.MOST_DOWNLOADED:
             _export_button(ws, which)
@@ -133,12 +133,12 @@ def _deeds(ws: Workspace, seqs: np.ndarray) -> None:
             return
         st.button(
             f"Reject {number(count)}", icon=":material/close:", key="reject_area", on_click=review_actions.apply_edit,
-            args=(f"Rejected {said}.", review.review_all, ws, which, "reject", url_state.user()),
+            args=(f"Rejected {summary}.", review.review_all, ws, which, "reject", url_state.user()),
             kwargs={"reason": "rejected on the map"},
         )  # fmt: skip
         st.button(
             f"Star {number(count)}", icon=":material/star:", key="star_area", on_click=review_actions.apply_edit,
-            args=(f"Starred {said}.", review.star_all, ws, which, url_state.user()), kwargs={"starred": True},
+            args=(f"Starred {summary}.", review.star_all, ws, which, url_state.user()), kwargs={"starred": True},
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from math import exp
 import pandas as pd
 import streamlit as st
 
-from glan_core.evaluation.benchmarks.item_store import ScoredItem, ItemPage, items_file, read_items
+from glan_core.evaluation.benchmarks.item_store import ItemPage, ScoredItem, items_file, read_items
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS
 from glan_core.evaluation.benchmarks.score_frames import part_title
 from glan_core.formatting import number, shorten
@@ -135,9 +135,9 @@ def _detail(item: ScoredItem, score: Score) -> None:
         )  # fmt: skip
     else:
         _block("Model output", item.output)
-    taken = "Most likely option" if item.options else "Extracted answer"
+    existing_names = "Most likely option" if item.options else "Extracted answer"
     if item.extracted and item.extracted != item.output:
-        _block(taken, item.extracted)
+        _block(existing_names, item.extracted)
     if item.target:
         _block("Unit tests" if BENCHMARKS[score.benchmark].runs_code else "Target", item.target)
     if item.note:

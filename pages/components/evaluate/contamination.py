@@ -103,8 +103,8 @@ def _picture(rows: Sequence[ProbeRow]) -> None:
     for covers, written in dict.fromkeys((row.about.get("covers_said", ""), row.about.get("written_said", "")) for row in rows):
         st.caption(f"Loss on {escape(covers)}. Texts are formatted as {escape(written)}.")
     if len(published):
-        said = "The paper does not state which tokens its loss covers, so only the deltas are comparable."
-        st.caption(f":material/article: Gray: {escape(MARK)} {said}")
+        summary = "The paper does not state which tokens its loss covers, so only the deltas are comparable."
+        st.caption(f":material/article: Gray: {escape(MARK)} {summary}")
 
 
 def _table(rows: Sequence[ProbeRow]) -> None:

@@ -75,18 +75,18 @@ def _files(ws: Workspace) -> tuple[str | None, str | None, str | None]:
         role, path = added
         st.session_state[_key(role)] = path
     known = {name: f"{one.hub.label} · Hugging Face Hub" for name, one in BENCHMARKS.items()}
-    said = known | {path: f"{name} · uploaded" for path, name in kept.items()}
+    summary = known | {path: f"{name} · uploaded" for path, name in kept.items()}
     chosen = {}
-    for role, label, told in (
+    for role, label, explanation in (
         ("train", "Training split", "Rows the model may have been trained on."),
         ("test", "Test split", "Rows of the same distribution, for testing only."),
         ("alike", "Look-alikes (optional)", "Newly written problems of the same kind."),
     ):
         own = st.session_state.get(_key(role))
-        options = [*(said if role != "alike" else kept)]
+        options = [*(summary if role != "alike" else kept)]
         chosen[role] = st.selectbox(
-            label, list(dict.fromkeys([*options, *([own] if own else [])])), index=None, format_func=lambda source: said.get(source, source),
-            key=_key(role), accept_new_options=True, placeholder="Select, or enter a file path", help=told,
+            label, list(dict.fromkeys([*options, *([own] if own else [])])), index=None, format_func=lambda source: summary.get(source, source),
+            key=_key(role), accept_new_options=True, placeholder="Select, or enter a file path", help=explanation,
         )  # fmt: skip
     return tuple((chosen[role] or "").strip() or None for role in ("train", "test", "alike"))
 

@@ -126,8 +126,8 @@ def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], *, busy: boo
 
 
 def _free_name(found: list[GlanTest]) -> str:
-    taken = {test.name for test in found}
-    return next(name for n in range(1, len(taken) + 2) if (name := f"glan-test-{n}") not in taken)
+    existing_names = {test.name for test in found}
+    return next(name for n in range(1, len(existing_names) + 2) if (name := f"glan-test-{n}") not in existing_names)
 
 
 def _take_in(ws: Workspace) -> None:

@@ -35,9 +35,9 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     paper = st.toggle("Show paper results", key="evaluate_with_paper", help=published_results.MARK)
     left, right = page_frame.main_and_detail("board")
     with left:
-        picked = _table(frame, paper=paper)
+        selection = _table(frame, paper=paper)
     with right:
-        _detail(ws, frame, picked)
+        _detail(ws, frame, selection)
 
 
 @st.cache_data(max_entries=10, show_spinner=False)
@@ -113,9 +113,9 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
     return names[at] if names else ""
 
 
-def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
+def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
     """Draw the selected model with its matches."""
-    row = frame.set_index("model").loc[picked]
+    row = frame.set_index("model").loc[selection]
     st.subheader(escape(row["title"]), anchor=False)
     if pd.notna(row["difference"]):
         between = f" ({row['low']:+.2f} to {row['high']:+.2f})" if pd.notna(row["low"]) else ""
@@ -124,7 +124,7 @@ def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
         )
     if pd.notna(row["delta_percent"]):
         st.caption(f"Contamination: Δ {row['delta_percent']:+.1f} % on {escape(row['probe'])}, the largest of its probes.")
-    mine = [match for match in match_rows.matches(ws.db) if picked in (match.ours, match.other)]
+    mine = [match for match in match_rows.matches(ws.db) if selection in (match.ours, match.other)]
     if mine:
         st.caption(f"{plural(len(mine), 'match', 'matches')}, newest first")
     for match in mine[:6]:
@@ -135,11 +135,11 @@ def _detail(ws: Workspace, frame: pd.DataFrame, picked: str) -> None:
     if not mine and not ws.read_only:
         st.caption("Not judged yet.")
         if st.button("Judge this model", type="primary", icon=":material/gavel:"):
-            st.session_state.run_eval_ours = picked
+            st.session_state.run_eval_ours = selection
             st.session_state.evaluate_asked = "Judge"
             st.rerun()
     if row["kind"] == "tuned" and st.button("Open model", icon=":material/deployed_code:"):
-        st.session_state.model = picked.partition(":")[2]
+        st.session_state.model = selection.partition(":")[2]
         url_state.open_page("pages/models.py")
 
 

@@ -140,11 +140,11 @@ def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
 
 
 def _verdict(verdict: Verdict, settings: str) -> None:
-    said = (
+    summary = (
         f"**{settings}** · A {verdict.ours:g}, B {verdict.other:g} · {match_view.format_signed(verdict.ours - verdict.other)}"
     )
     if verdict.aspects:
-        said += "  \n" + " · ".join(f"{name} {a:g} / {b:g}" for name, (a, b) in verdict.aspects.items())
-    st.markdown(said.replace("+", r"\+"))
+        summary += "  \n" + " · ".join(f"{name} {a:g} / {b:g}" for name, (a, b) in verdict.aspects.items())
+    st.markdown(summary.replace("+", r"\+"))
     if verdict.comment:
         st.caption(escape(shorten(verdict.comment, 600)))

@@ -82,17 +82,17 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
     style = page_frame.figure_style()
     if colored == COLORED[0]:
         figure = difference_rings(difference_frame(tree, by_discipline), style, middle, focus)
-        told = "Blue: A scored higher; orange: B scored higher; gray: not tested."
+        explanation = "Blue: A scored higher; orange: B scored higher; gray: not tested."
     else:
         figure = sunburst(
             coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs"), "pairs", style, middle, focus, 560
         )
-        told = "Darker: more answered questions; gray: none."
+        explanation = "Darker: more answered questions; gray: none."
     st.plotly_chart(
         figure, key="evaluate_rings", on_select=pick, selection_mode="points", config={"displayModeBar": False},
         alt=f"Taxonomy as rings, colored by {colored.lower()}",
     )  # fmt: skip
-    st.caption(f"{told} Click a part to zoom in, the center to zoom out.")
+    st.caption(f"{explanation} Click a part to zoom in, the center to zoom out.")
 
 
 def _middle(tree: nx.DiGraph, focus: str | None) -> str:
@@ -181,8 +181,8 @@ def _bars(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> None:
         difference_bars(table, part, page_frame.figure_style(), names.get(part), of_paper), key="evaluate_bars",
         config={"displayModeBar": False}, alt=f"Score difference by {part}",
     )  # fmt: skip
-    told = "Whiskers: 95% interval, for at least 10 judged questions."
-    st.caption(f"{told} {published_results.MARK}" if paper else told)
+    explanation = "Whiskers: 95% interval, for at least 10 judged questions."
+    st.caption(f"{explanation} {published_results.MARK}" if paper else explanation)
 
 
 def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: pd.DataFrame) -> None:

@@ -45,19 +45,19 @@ def choose(ws: Workspace) -> Match | None:
     found = {match.id: match for match in match_rows.matches(ws.db)}
     if not found:
         return None
-    picked = st.session_state.get(PICKED) or st.query_params.get(PICKED)
-    picked = picked if picked in found else next(iter(found))
+    selection = st.session_state.get(PICKED) or st.query_params.get(PICKED)
+    selection = selection if selection in found else next(iter(found))
     chosen = st.selectbox(
-        "Match", list(found), index=list(found).index(picked), width=620, label_visibility="collapsed",
+        "Match", list(found), index=list(found).index(selection), width=620, label_visibility="collapsed",
         format_func=lambda id: shorten(label(found[id]), 110),
     )  # fmt: skip
     st.session_state[PICKED] = st.query_params[PICKED] = chosen
     return found[chosen]
 
 
-def empty_state(told: str, icon: str) -> None:
+def empty_state(explanation: str, icon: str) -> None:
     """Draw the empty state with a button to the Judge view."""
-    st.info(told, icon=f":material/{icon}:")
+    st.info(explanation, icon=f":material/{icon}:")
     if st.button("Judge two models", type="primary", icon=":material/gavel:"):
         st.session_state.evaluate_asked = "Judge"
         st.rerun()

@@ -175,5 +175,5 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _free_name(ws: Workspace) -> str:
-    taken = {settings.name for settings, _ in scaling_job.list_studies(ws)}
-    return next(name for n in range(1, len(taken) + 2) if (name := f"study-{n}") not in taken)
+    existing_names = {settings.name for settings, _ in scaling_job.list_studies(ws)}
+    return next(name for n in range(1, len(existing_names) + 2) if (name := f"study-{n}") not in existing_names)

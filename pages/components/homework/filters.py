@@ -88,11 +88,11 @@ def _more(ws: Workspace, bound: dict) -> dict:
 
 def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
     """Draw the active filters as chips; a click removes one."""
-    said = {name: _said(name, value) for name, value in values.items() if value}
+    summary = {name: _said(name, value) for name, value in values.items() if value}
     concept = url_state.selected("concept")
     if concept:
-        said["concept"] = f"about {curriculum_rows.concept_name(ws.db, concept) or 'a deleted concept'}"
-    if not said:
+        summary["concept"] = f"about {curriculum_rows.concept_name(ws.db, concept) or 'a deleted concept'}"
+    if not summary:
         return
 
     def take_off(*names: str) -> None:
@@ -104,13 +104,13 @@ def chips(ws: Workspace, values: dict, changed: Callable[[], None]) -> None:
         changed()
 
     with st.container(horizontal=True, gap="xsmall", key="filter_chips"):
-        for name, text in said.items():
+        for name, text in summary.items():
             st.button(
                 escape(shorten(text, 40)), icon=":material/close:", key=f"chip_{name}", on_click=take_off, args=(name,),
                 help="Remove filter",
             )  # fmt: skip
-        if len(said) > 1:
-            st.button("Clear all", type="tertiary", on_click=take_off, args=tuple(said))
+        if len(summary) > 1:
+            st.button("Clear all", type="tertiary", on_click=take_off, args=tuple(summary))
 
 
 def clear(*names: str) -> None:

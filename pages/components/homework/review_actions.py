@@ -28,16 +28,16 @@ def review_bar(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
     def judge(verdict: str) -> None:
         same = pair.review == verdict
         reason = st.session_state.get("reject_reason") or ""
-        said = "Verdict cleared." if same else "Kept." if verdict == "keep" else "Rejected."
-        done = act(said, review.review, id, None if same else verdict, url_state.user(), reason=reason)
+        summary = "Verdict cleared." if same else "Kept." if verdict == "keep" else "Rejected."
+        done = act(summary, review.review, id, None if same else verdict, url_state.user(), reason=reason)
         if done and not same:
             go_on(1)
 
     def star() -> None:
         act("Star removed." if pair.starred else "Starred.", review.star, id, url_state.user(), starred=not pair.starred)
 
-    def act(said: str, action, *args, **kwargs) -> bool:
-        return apply_edit(said, action, ws, *args, **kwargs)
+    def act(summary: str, action, *args, **kwargs) -> bool:
+        return apply_edit(summary, action, ws, *args, **kwargs)
 
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="verdicts"):
         st.button(
@@ -62,33 +62,33 @@ def review_bar(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
     )  # fmt: skip
 
 
-def apply_edit(said: str, action, *args, **kwargs) -> bool:
+def apply_edit(summary: str, action, *args, **kwargs) -> bool:
     """Apply an edit in a callback and store it for undo; returns whether it succeeded."""
     try:
         batch = action(*args, **kwargs)
     except GlanError as error:
         st.session_state.deed_error = error
         return False
-    store_edit(batch, said)
+    store_edit(batch, summary)
     return True
 
 
-def store_edit(batch: str | None, said: str) -> None:
+def store_edit(batch: str | None, summary: str) -> None:
     """Store the last edit for undo."""
     if batch:
-        st.session_state.deed = (st.session_state.workspace, batch, said)
+        st.session_state.deed = (st.session_state.workspace, batch, summary)
 
 
 def undo_bar(ws: Workspace) -> None:
     """Show the last edit with its undo button, and the error of a failed one."""
     if error := st.session_state.pop("deed_error", None):
         show_error(error)
-    workspace, batch, said = st.session_state.get("deed", (None, None, None))
+    workspace, batch, summary = st.session_state.get("deed", (None, None, None))
     if workspace != st.session_state.workspace:
         return
 
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="last_deed", width="content"):
-        st.caption(said, width="content")
+        st.caption(summary, width="content")
         st.button(
             "Undo", icon=":material/undo:", type="tertiary", shortcut="Z", on_click=undo_edit, args=(ws, batch), key="undo_deed"
         )
@@ -105,8 +105,10 @@ def undo_edit(ws: Workspace, batch: str) -> None:
 
 def bulk_verdicts(ws: Workspace, which: PairFilter, changed: Callable[[], None]) -> None:
     """Draw the popover that applies one verdict to all rows of a filter, with their number."""
-    told = "Apply a verdict to all rows that match the filters"
-    with st.popover("", icon=":material/done_all:", help=told, on_change="rerun", key="bulk", disabled=ws.read_only) as opened:
+    explanation = "Apply a verdict to all rows that match the filters"
+    with st.popover(
+        "", icon=":material/done_all:", help=explanation, on_change="rerun", key="bulk", disabled=ws.read_only
+    ) as opened:
         if not opened.open:
             return
         number = pair_filter.count_matching(ws.db, which)
@@ -116,16 +118,16 @@ def bulk_verdicts(ws: Workspace, which: PairFilter, changed: Callable[[], None])
             "Reason", review.REASONS, None, key="bulk_reason", placeholder="rejection reason", accept_new_options=True
         )
 
-        def judge(verdict: str | None, said: str) -> None:
-            apply_edit(said, review.review_all, ws, which, verdict, url_state.user(), reason=reason or "")
+        def judge(verdict: str | None, summary: str) -> None:
+            apply_edit(summary, review.review_all, ws, which, verdict, url_state.user(), reason=reason or "")
             changed()
 
-        for label, verdict, said in (
+        for label, verdict, summary in (
             ("Reject", "reject", "rejected"), ("Keep", "keep", "kept"), ("Clear verdicts of", None, "cleared of verdicts"),
         ):  # fmt: skip
             st.button(
                 f"{label} {rows}", width="stretch", disabled=not number, on_click=judge, key=f"bulk_{verdict}",
-                args=(verdict, f"{rows} {said}."),
+                args=(verdict, f"{rows} {summary}."),
             )  # fmt: skip
 
 

@@ -90,8 +90,8 @@ def _new_ground(ws: Workspace, disciplines: list[str]) -> None:
 
 def _amounts() -> dict[str, int | None]:
     """Draw presets and amounts per discipline; returns the fields of a target."""
-    held = tuple(st.session_state.get(key) for key in AMOUNTS)
-    preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held), None)
+    held_out = tuple(st.session_state.get(key) for key in AMOUNTS)
+    preset = next((name for name, amounts in PRESETS.items() if amounts[:3] == held_out), None)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         st.markdown("Preset", width="content")
         for name, (

@@ -24,15 +24,15 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         st.info("No runs match these filters.", icon=":material/filter_alt:")
         return
     totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in rows}
-    picked = run_table.table(rows, key="history", totals=totals, several=True)
-    if not picked:
+    selection = run_table.table(rows, key="history", totals=totals, several=True)
+    if not selection:
         st.caption("Select one run to view it, several to compare them.")
-    elif len(picked) == 1:
+    elif len(selection) == 1:
         with st.container(border=True):
-            run_table.run_panel(ws, picked[0].id)
+            run_table.run_panel(ws, selection[0].id)
     else:
         with st.container(border=True):
-            comparison(ws, sorted(picked, key=lambda run: run.id))
+            comparison(ws, sorted(selection, key=lambda run: run.id))
 
 
 def _filtered(everything: Sequence[Run]) -> list[Run]:

@@ -190,12 +190,12 @@ def estimate(ws: Workspace, run: Run) -> None:
     if not rows:
         return
     st.markdown("**Estimate and actual**")
-    said = [MEASURES[row.measure] for row in rows]
+    summary = [MEASURES[row.measure] for row in rows]
     st.dataframe(
         pd.DataFrame({
-            "measure": [name for name, _ in said],
-            "estimate": [span((write(row.low), write(row.high))) for row, (_, write) in zip(rows, said, strict=True)],
-            "actual": [write(row.actual) for row, (_, write) in zip(rows, said, strict=True)],
+            "measure": [name for name, _ in summary],
+            "estimate": [span((write(row.low), write(row.high))) for row, (_, write) in zip(rows, summary, strict=True)],
+            "actual": [write(row.actual) for row, (_, write) in zip(rows, summary, strict=True)],
             "verdict": [_verdict(row.off) for row in rows],
         }),
         hide_index=True, alt="Estimate and actual",

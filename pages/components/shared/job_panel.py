@@ -99,8 +99,8 @@ def _last(ws: Workspace, kinds: Collection[str]) -> None:
     if state in (None, "finished", "cancelled"):
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        said = escape(run.message) or "Worker lost (no heartbeat). Stored results are kept."
-        (st.warning if state == "paused" else st.error)(f"{escape(run.title)}: {said}")
+        summary = escape(run.message) or "Worker lost (no heartbeat). Stored results are kept."
+        (st.warning if state == "paused" else st.error)(f"{escape(run.title)}: {summary}")
         st.button(
             "Continue", icon=":material/play_arrow:", key=f"resume_{run.id}", on_click=run_action,
             args=(_resume, ws, run.id), help="Completes the remaining work.",

@@ -43,11 +43,11 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     for key in st.session_state:  # Streamlit drops the state of widgets that the current page does not draw
         if str(key).startswith(("run_", "grow_", "adding_", "api_key", *page_state.FIELDS)):
             st.session_state[key] = st.session_state[key]
-    said = st.query_params.to_dict()
+    summary = st.query_params.to_dict()
     went_back = (
-        "workspace" not in said and st.session_state.get("page") == name
+        "workspace" not in summary and st.session_state.get("page") == name
     )  # to the history entry before this page set its URL
-    folder = _choose_workspace(said.get("workspace"))
+    folder = _choose_workspace(summary.get("workspace"))
     if folder is None:
         st.header(name)
         st.info(f"No workspace in {escape(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
@@ -61,7 +61,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         st.header(name)
         show_error(error)
         st.stop()
-    url_state.adopt_url(tree, said)
+    url_state.adopt_url(tree, summary)
     subject = curriculum_rows.subject(ws.db, url_state.subject()) if url_state.subject() else None
     if subject is None or subject.discipline_id != url_state.focus():
         st.session_state.subject = subject = None

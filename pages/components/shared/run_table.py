@@ -215,10 +215,10 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
         tokens = sample.tokens_in + sample.tokens_out
         st.metric("Tokens", short(tokens), help=f"{number(sample.tokens_in)} prompt, {number(sample.tokens_out)} completion.")
     requests = plural(sample.requests, "request")
-    told = f"{requests} · {sample.throttled:,} rate-limited (429) · {plural(sample.faults, 'error')}"
+    explanation = f"{requests} · {sample.throttled:,} rate-limited (429) · {plural(sample.faults, 'error')}"
     if state == "running":
-        told = f"{sample.in_flight} of {sample.concurrency} concurrent requests in flight · {told}"
-    st.caption(told)
+        explanation = f"{sample.in_flight} of {sample.concurrency} concurrent requests in flight · {explanation}"
+    st.caption(explanation)
 
 
 def _rate_now(ws: Workspace, run: Run, sample: Sample) -> float:

@@ -61,11 +61,11 @@ def write_url() -> None:
     st.query_params.update(address)
 
 
-def adopt_url(tree: nx.DiGraph, said: dict[str, str]) -> None:
+def adopt_url(tree: nx.DiGraph, summary: dict[str, str]) -> None:
     """Adopt URL parameters that this session did not write (typed, shared, or reached by Back); unknown ids are dropped."""
     for name in PICKS:
-        in_url = said.get(name)
-        if (in_url or "workspace" in said) and in_url != last_written().get(name):
+        in_url = summary.get(name)
+        if (in_url or "workspace" in summary) and in_url != last_written().get(name):
             st.session_state[name] = in_url
     if focus() not in tree:
         st.session_state.focus = None

@@ -111,8 +111,8 @@ def chips(session: Session, asked: dict[str, int]) -> None:
     names = dict(session.concepts)
 
     def show() -> None:
-        if picked := st.session_state.get(f"chips_{session.id}"):
-            url_state.select(concept=picked)
+        if selected := st.session_state.get(f"chips_{session.id}"):
+            url_state.select(concept=selected)
             st.session_state.to_homework = True
 
     st.pills(

@@ -26,13 +26,13 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         return
     last = {run.id: training_rows.steps(ws.db, run.id, 300) for run in everything[:60]}
     shown = [run for run in everything if run.id in last]
-    held = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
+    held_out = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
     event = st.dataframe(
         pd.DataFrame({
             "name": [run.params.get("name") for run in shown], "recipe": [_value(run.params.get("recipe")) for run in shown],
             "snapshot": [run.params.get("snapshot") for run in shown], "state": [[runs.state_of(run)] for run in shown],
             "steps": [last[run.id][-1].step if last[run.id] else None for run in shown],
-            "best": [min(held[run.id], default=None) for run in shown],
+            "best": [min(held_out[run.id], default=None) for run in shown],
             "took": [duration(last[run.id][-1].seconds) if last[run.id] else None for run in shown],
             "when": [ago(run.started_at or run.created_at) for run in shown],
         }),

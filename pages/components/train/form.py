@@ -92,13 +92,13 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
             "Model name", key="run_train_name", placeholder=hint, help="Lowercase letters, digits and hyphens."
         )
     snapshot = named[chosen]
-    held = snapshot.rows.get("validation", 0)
-    said = (
-        f"{plural(held, 'pair')} in the validation split: {SPLIT_RULES[snapshot.split].removesuffix(' are held out')}"
-        if held
+    held_out = snapshot.rows.get("validation", 0)
+    summary = (
+        f"{plural(held_out, 'pair')} in the validation split: {SPLIT_RULES[snapshot.split].removesuffix(' are held_out out')}"
+        if held_out
         else "no validation split"
     )
-    st.caption(f"{plural(len(snapshot.disciplines), 'discipline')} · {said}")
+    st.caption(f"{plural(len(snapshot.disciplines), 'discipline')} · {summary}")
     values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
     if about.values["base"] is not None:
         base = st.text_input(
@@ -191,8 +191,8 @@ def _number(recipe: str, name: str, label: str, words: str, limits: dict, value:
 
 def _free_name(ws: Workspace, recipe: str) -> str:
     """Return an unused model name: 'demo', or 'demo-2' if it exists."""
-    taken = {model.name for model in tuned_model_store.list_models(ws)}
-    return next(name for nth in range(1, 1000) if (name := recipe if nth == 1 else f"{recipe}-{nth}") not in taken)
+    existing_names = {model.name for model in tuned_model_store.list_models(ws)}
+    return next(name for nth in range(1, 1000) if (name := recipe if nth == 1 else f"{recipe}-{nth}") not in existing_names)
 
 
 def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None:

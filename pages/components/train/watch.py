@@ -94,13 +94,13 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
     if ws.read_only:
         return
     if state in LIVE and not run.wish:
-        for word, icon, action, told in (
+        for word, icon, action, explanation in (
             ("Pause", "pause", runs.pause, "Saves a checkpoint and frees the device; resume continues from it."),
             ("Stop and keep", "flag", runs.keep, "Stops after this step and keeps the model trained so far."),
             ("Cancel", "stop", runs.cancel, "Stops permanently without keeping a model."),
         ):
             st.button(
-                word, icon=f":material/{icon}:", key=f"train_{icon}", help=told, on_click=job_panel.run_action, args=(action, ws, run.id),
+                word, icon=f":material/{icon}:", key=f"train_{icon}", help=explanation, on_click=job_panel.run_action, args=(action, ws, run.id),
                 type="tertiary", disabled=word == "Stop and keep" and state != "running",
             )  # fmt: skip
     elif state in run_table.ENDED_EARLY:
@@ -126,7 +126,7 @@ def _buttons(ws: Workspace, run: Run, state: str) -> None:
 def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> None:
     last = logged[-1]
     losses = [step for step in logged if step.loss is not None]
-    held = [step.validation_loss for step in logged if step.validation_loss is not None]
+    held_out = [step.validation_loss for step in logged if step.validation_loss is not None]
     planned = next((stage.planned for stage in run_rows.stages(ws.db, run.id) if stage.stage == "steps"), last.step)
     then = losses[max(0, len(losses) - RECENT)] if losses else last
     steps, seconds = last.step - then.step, last.seconds - then.seconds
@@ -138,8 +138,8 @@ def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> Non
                   "nats/token. Lower is better.")  # fmt: skip
         st.metric(
             "Validation loss",
-            f"{held[-1]:.3f}" if held else "–",
-            f"best {min(held):.3f}" if held and min(held) < held[-1] else None,
+            f"{held_out[-1]:.3f}" if held_out else "–",
+            f"best {min(held_out):.3f}" if held_out and min(held_out) < held_out[-1] else None,
             delta_color="off",
             delta_arrow="off",
             help="Mean cross-entropy on the validation split, in nats/token. An increase indicates overfitting.",
