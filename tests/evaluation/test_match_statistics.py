@@ -232,7 +232,7 @@ def test_refusals_are_short():
     words = "I'm sorry, but I can't help with that."
     assert match_statistics.is_refusal(words) and match_statistics.is_refusal(words.replace("'", "\u2019"))
     assert match_statistics.is_refusal(words.ljust(599, ".")) and not match_statistics.is_refusal(words.ljust(600, "."))
-    assert not match_statistics.is_refusal("The answer is 4.")
+    assert not match_statistics.is_refusal(words.ljust(900, ".")) and not match_statistics.is_refusal("The answer is 4.")
 
 
 def test_what_is_missing_is_described_in_singular_and_plural():
