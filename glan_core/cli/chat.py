@@ -69,25 +69,25 @@ def _chat(args: argparse.Namespace) -> int:
     if len(specs) > MAX_MODELS:
         raise GlanError(f"At most {MAX_MODELS} models can answer side by side.")
     panes = [resolve_model(ws, spec) for spec in specs]
-    drawing = read_settings(SeededDecodingParams, given_values(args, SeededDecodingParams))
+    decoding = read_settings(SeededDecodingParams, given_values(args, SeededDecodingParams))
     if args.self_test:
         found = server_client.self_test(panes)
         report(found, [found["said"]], as_json=args.json)
         return 0 if found["passed"] else 1
     if args.prompt is None:
-        return _dialogue(panes, args.system, drawing, as_json=args.json)
+        return _dialogue(panes, args.system, decoding, as_json=args.json)
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
-    answers = _ask(panes, [_chat_of(args.system, [], prompt)] * len(panes), drawing, quiet=args.json)
+    answers = _ask(panes, [_chat_of(args.system, [], prompt)] * len(panes), decoding, quiet=args.json)
     if args.json:
         report(answers, [], as_json=True)
     return 1 if any(answer["state"] == FAILED for answer in answers) else 0
 
 
-def _dialogue(panes: Sequence[ResolvedModel], system: str, drawing: SeededDecodingParams, *, as_json: bool) -> int:
+def _dialogue(panes: Sequence[ResolvedModel], system: str, decoding: SeededDecodingParams, *, as_json: bool) -> int:
     """Ask what is typed, line by line, until the input ends. Ctrl-C stops an answer, and what is written of it counts."""
     told: list[list[Message]] = [[] for _ in panes]
     for prompt in _typed():
-        answers = _ask(panes, [_chat_of(system, said, prompt) for said in told], drawing, quiet=as_json)
+        answers = _ask(panes, [_chat_of(system, said, prompt) for said in told], decoding, quiet=as_json)
         if as_json:
             print(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False), flush=True)
         for said, answer in zip(told, answers, strict=True):
@@ -120,13 +120,13 @@ def _chat_of(system: str, said: list[Message], prompt: str) -> list[Message]:
 
 
 def _ask(
-    panes: Sequence[ResolvedModel], chats: list[list[Message]], drawing: SeededDecodingParams, *, quiet: bool
+    panes: Sequence[ResolvedModel], chats: list[list[Message]], decoding: SeededDecodingParams, *, quiet: bool
 ) -> list[dict]:
     """Answers of all models. The first is printed as it streams, the others when they are complete."""
     answers: list[dict] = [
         {"model": pane.spec, "text": "", "state": "stopped", "message": "Stopped.", "facts": {}} for pane in panes
     ]
-    events = server_client.stream_turn(server_client.create_turn(panes, chats, drawing))
+    events = server_client.stream_turn(server_client.create_turn(panes, chats, decoding))
     if len(panes) > 1 and not quiet:
         print(f"== {model_title(panes[0].spec)}")
     try:

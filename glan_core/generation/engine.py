@@ -46,7 +46,7 @@ class StageModel:
     """The model of a stage with its decoding parameters and price (None if unknown)."""
 
     teacher: Teacher
-    sampling: DecodingParams
+    decoding: DecodingParams
     price: Price | None
 
 
@@ -164,7 +164,7 @@ class Engine:
         model = self.models[work.stage]
         if model.price is None or self.budget.usd is None:
             return 0.0
-        return model.price.of(_max_prompt_tokens(work.messages), model.sampling.max_tokens)
+        return model.price.of(_max_prompt_tokens(work.messages), model.decoding.max_tokens)
 
     def _start(self, work: Work) -> None:
         if work.messages:
@@ -177,7 +177,7 @@ class Engine:
 
     def _expected_tokens(self, work: Work) -> int:
         """Return the estimated tokens of a call for the rate limit, until its reply is known."""
-        reply = min(self.models[work.stage].sampling.max_tokens, EXPECTED_REPLY)
+        reply = min(self.models[work.stage].decoding.max_tokens, EXPECTED_REPLY)
         return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 
     def _finished(self, task: asyncio.Task) -> None:
@@ -198,7 +198,7 @@ class Engine:
         self.totals.requests += 1
         start = time.monotonic()
         try:
-            reply = await model.teacher.reply(work.messages, model.sampling)
+            reply = await model.teacher.reply(work.messages, model.decoding)
         except TeacherBusy as busy:
             self._tokens.take(-self._expected_tokens(work))
             self.budget.settle(worst, 0.0, paid=False)
@@ -280,7 +280,7 @@ class Engine:
         cost = model.price.of(reply.tokens_in, reply.tokens_out) if model.price else None
         return Call(
             work.id, self.run_id, work.stage, work.discipline_id, model.teacher.name, work.prompt.version,
-            fingerprint(work.messages), model.sampling.temperature, model.sampling.top_p, model.sampling.max_tokens,
+            fingerprint(work.messages), model.decoding.temperature, model.decoding.top_p, model.decoding.max_tokens,
             reply.tokens_in, reply.tokens_out, reply.estimated, cost, round(seconds * 1000), work.attempts, outcome, kept,
             time.time(),
         )  # fmt: skip
@@ -300,7 +300,7 @@ class Engine:
         self._outage.fault(sent=fault.sent)
         if fault.billed:
             lost = Reply(
-                "", "lost", _max_prompt_tokens(work.messages), self.models[work.stage].sampling.max_tokens, estimated=True
+                "", "lost", _max_prompt_tokens(work.messages), self.models[work.stage].decoding.max_tokens, estimated=True
             )
             await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
         if self._outage.gone:

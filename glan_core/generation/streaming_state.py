@@ -93,13 +93,13 @@ class StreamingTeacher:
         self.name = teacher.name
         self._teacher, self._stage, self._state = teacher, stage, state
 
-    async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
+    async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """See Teacher."""
         call, writing = object(), Writing(self._stage, fingerprint(messages), "")
         reply: Reply | None = None
         self._state.put(call, writing)
         try:
-            async with aclosing(self._teacher.stream(messages, sampling)) as stream:
+            async with aclosing(self._teacher.stream(messages, decoding)) as stream:
                 async for item in stream:
                     if isinstance(item, Reply):
                         reply = item
@@ -112,9 +112,9 @@ class StreamingTeacher:
             raise TeacherFault(f"The stream of {self.name} ended without a reply.", billed=True)
         return reply
 
-    def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
+    def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """See Teacher."""
-        return self._teacher.stream(messages, sampling)
+        return self._teacher.stream(messages, decoding)
 
     async def close(self) -> None:
         """See Teacher."""

@@ -89,7 +89,7 @@ class Teacher(Protocol):
 
     name: str
 
-    async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
+    async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the complete reply.
 
         Raises:
@@ -100,7 +100,7 @@ class Teacher(Protocol):
         """
         ...
 
-    def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
+    def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply as text pieces, followed by the complete `Reply`; raises as `reply` does.
 
         For example, 'A', ' word' is followed by Reply('A word', 'stop', 12, 2). If the stream is closed early, there is no `Reply`

@@ -67,10 +67,10 @@ class HttpTeacher:
                 "OPENAI_API_KEY is not set. Set it, use the URL of a vLLM or Ollama endpoint, or use the scripted teacher."
             )
 
-    async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
+    async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the complete reply; parameters that the endpoint rejects are omitted from then on."""
         for _ in range(4):
-            body = self._body(messages, sampling)
+            body = self._body(messages, decoding)
             async with self._post(body) as response:
                 raw = await response.read()
             if response.status == 200:
@@ -79,10 +79,10 @@ class HttpTeacher:
                 break
         raise self._error(response, raw)
 
-    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
+    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply; an endpoint without streaming yields the whole text as one piece."""
         for _ in range(5):
-            body = self._body(messages, sampling, stream=True)
+            body = self._body(messages, decoding, stream=True)
             async with self._post(body) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":
                     streamed = wire_format.StreamParser(messages, self._key)
@@ -101,9 +101,9 @@ class HttpTeacher:
                 break
         raise self._error(response, raw)
 
-    def _body(self, messages: Sequence[Message], sampling: DecodingParams, *, stream: bool = False) -> dict:
+    def _body(self, messages: Sequence[Message], decoding: DecodingParams, *, stream: bool = False) -> dict:
         return wire_format.chat_body(
-            self.model, messages, sampling, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream
+            self.model, messages, decoding, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream
         )
 
     def _error(self, response: aiohttp.ClientResponse, raw: bytes) -> Exception:

@@ -30,7 +30,7 @@ def redact(text: str, key: str = "") -> str:
 
 
 def chat_body(
-    model: str, messages: Sequence[Message], sampling: DecodingParams, *, unsupported: frozenset[str] = frozenset(),
+    model: str, messages: Sequence[Message], decoding: DecodingParams, *, unsupported: frozenset[str] = frozenset(),
     new_limit_name: bool = False, stream: bool = False,
 ) -> dict:  # fmt: skip
     """Build the body of a chat completion request.
@@ -38,7 +38,7 @@ def chat_body(
     Args:
         model: Name of the model.
         messages: The chat.
-        sampling: Decoding parameters.
+        decoding: Decoding parameters.
         unsupported: Parameters to omit; reasoning models reject temperature and top_p, for example.
         new_limit_name: Whether to send max_completion_tokens, which newer OpenAI models require and older servers reject.
         stream: Whether to stream the reply with token counts at the end.
@@ -49,7 +49,7 @@ def chat_body(
         if "stream_options" not in unsupported:
             body["stream_options"] = {"include_usage": True}
     limit = "max_completion_tokens" if new_limit_name else "max_tokens"
-    for name, value in (("temperature", sampling.temperature), ("top_p", sampling.top_p), (limit, sampling.max_tokens)):
+    for name, value in (("temperature", decoding.temperature), ("top_p", decoding.top_p), (limit, decoding.max_tokens)):
         if name not in unsupported:
             body[name] = value
     return body

@@ -16,13 +16,13 @@ from glan_core.teachers.wire_format import StreamParser
 QUESTION = [{"role": "user", "content": "What is a standing wave?"}]
 
 
-def streamed(url: str, model: str = "scripted", sampling: DecodingParams = DecodingParams()) -> tuple[list[str], Reply]:
+def streamed(url: str, model: str = "scripted", decoding: DecodingParams = DecodingParams()) -> tuple[list[str], Reply]:
     """Return the pieces of a stream and its last item."""
 
     async def ask():
         teacher = HttpTeacher(model, url, key="sk-secret-4711")
         try:
-            *pieces, last = [item async for item in teacher.stream(QUESTION, sampling)]
+            *pieces, last = [item async for item in teacher.stream(QUESTION, decoding)]
             return pieces, last
         finally:
             await teacher.close()
@@ -49,7 +49,7 @@ def sends(raw: bytes, content_type: str = "text/event-stream"):
 def test_a_stream_gives_pieces_and_then_the_reply_with_the_endpoints_counts():
     with Served() as endpoint:
         pieces, reply = streamed(endpoint.url)
-        short, cut = streamed(endpoint.url, sampling=DecodingParams(max_tokens=5))
+        short, cut = streamed(endpoint.url, decoding=DecodingParams(max_tokens=5))
     assert "".join(pieces) == reply.text == answer(QUESTION)
     assert reply.finish_reason == "stop" and reply.tokens_out > 10 and not reply.estimated
     assert "".join(short) == cut.text and (cut.finish_reason, cut.tokens_out) == ("length", 5)

@@ -29,15 +29,15 @@ class ScriptedTeacher:
 
     name = NAME
 
-    async def reply(self, messages: Sequence[Message], sampling: DecodingParams) -> Reply:
+    async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the complete reply; of the decoding parameters only `max_tokens` has an effect."""
-        text, finish_reason = cut(answer(messages), sampling.max_tokens)
+        text, finish_reason = cut(answer(messages), decoding.max_tokens)
         tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
         return Reply(text, finish_reason, tokens_in, estimate_tokens(text), estimated=True)
 
-    async def stream(self, messages: Sequence[Message], sampling: DecodingParams) -> AsyncGenerator[str | Reply, None]:
+    async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply word by word."""
-        reply = await self.reply(messages, sampling)
+        reply = await self.reply(messages, decoding)
         for piece in pieces(reply.text):
             yield piece
         yield reply
