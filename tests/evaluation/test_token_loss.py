@@ -41,6 +41,11 @@ def test_what_is_covered_excludes_the_line_break_and_special_tokens(covers, expe
     assert [one.ids[0], *map(chr, one.ids[1:])] == [1, *"Why?\nSo."]
 
 
+def test_a_format_that_was_read_from_a_file_is_the_same_format():
+    plain, answer = json.loads('["plain", "answer"]')
+    assert covered(tokenize_rows([ProbeText("Why?", "So.")], Letters(), asked(answer, plain), 100)[0]) == "So."
+
+
 def test_a_row_without_an_answer_is_its_question():
     (one,) = tokenize_rows([ProbeText("Why?", "")], Letters(), asked("question"), 100)
     assert covered(one) == "Why?" and one.full == 5
