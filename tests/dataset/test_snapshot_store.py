@@ -204,7 +204,7 @@ def test_snapshots_are_listed_newest_first_without_hidden_and_damaged_ones(fille
     with pytest.raises(GlanError, match=r'^Snapshot "x" does not exist. Available snapshots: a, b, c\.$'):
         snapshot_store.read_snapshot(filled, "x")
     for name in ("broken", "empty"):
-        with pytest.raises(GlanError, match="is damaged: its manifest.json cannot be read"):
+        with pytest.raises(GlanError, match=r"is damaged: its manifest.json cannot be read"):
             snapshot_store.read_snapshot(filled, name)
 
 

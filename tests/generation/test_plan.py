@@ -1,0 +1,207 @@
+"""Plans by value: missing calls, estimates of subjects, prices with margins, durations and the description."""
+
+import pytest
+from support.curriculum import add_pairs, add_questions, add_subjects, add_syllabus
+
+from glan_core import ids
+from glan_core.errors import GlanError
+from glan_core.generation import plan as plan_module
+from glan_core.generation.plan import plan, price
+from glan_core.generation.settings import GenerationSettings
+from glan_core.settings import read_settings
+from glan_core.workspace import call_rows, curriculum_rows
+from glan_core.workspace.call_rows import Call
+
+STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answer")
+
+
+def asked(*disciplines: str, **values) -> GenerationSettings:
+    """Return settings with one subject query and four questions per syllabus, unless given."""
+    names = ("subject_queries", "max_subjects", "questions_per_syllabus")
+    target = {"subject_queries": 1, "questions_per_syllabus": 4} | {n: values.pop(n) for n in names if n in values}
+    defaults = {"teacher": "local:m", "max_in_flight": 8}
+    return read_settings(
+        GenerationSettings, {"target": {"disciplines": list(disciplines) or ["music"], **target}, **defaults, **values}
+    )
+
+
+def calls(ws, *disciplines, **values) -> list[tuple[int, int]]:
+    """Return the calls of each stage."""
+    made = plan(ws, asked(*disciplines, **values))
+    assert tuple(stage.stage for stage in made.stages) == STAGES
+    return [stage.calls for stage in made.stages]
+
+
+def add_query(ws, index: int, subjects: str | None = None, discipline: str = "music") -> None:
+    with ws.write() as db:
+        id = ids.query_id(discipline, index)
+        curriculum_rows.add_subject_list(db, id, discipline, index, "- A")
+        if subjects is not None:
+            curriculum_rows.set_query_subjects(db, id, subjects)
+
+
+def add_calls(ws, stage: str, number: int, tokens_in: int, tokens_out: int, seconds: float, teacher: str = "local:m") -> None:
+    with ws.write() as db:
+        for n in range(number):
+            call_rows.add_call(db, Call(f"w{n}", None, stage, "music", teacher, "v", "s", 1, 1, 1, tokens_in, tokens_out, False, 0.0,
+                                        int(1000 * seconds), 1, "stored", None, 1.0))  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------------ calls
+
+
+def test_an_empty_discipline_needs_everything_and_a_query_brings_10_to_20_subjects(ws):
+    assert plan_module.SUBJECTS_PER_QUERY == (10, 20)
+    assert calls(ws) == [(1, 1), (1, 1), (10, 20), (10, 20), (40, 80), (40, 80)]
+    assert calls(ws, subject_queries=3) == [(3, 3), (3, 3), (10, 60), (10, 60), (40, 240), (40, 240)]
+    assert calls(ws, "music", "mathematics") == [(2, 2), (2, 2), (20, 40), (20, 40), (80, 160), (80, 160)]
+    assert calls(ws, max_subjects=15) == [(1, 1), (1, 1), (10, 15), (10, 15), (40, 60), (40, 60)]
+    assert calls(ws, max_subjects=3, questions_per_syllabus=0) == [(1, 1), (1, 1), (3, 3), (3, 3), (0, 0), (0, 0)]
+
+
+def test_the_scripted_teacher_brings_2_to_6_subjects(ws):
+    for teacher in ("scripted", "openai:scripted"):
+        assert calls(ws, subject_queries=5, teacher=teacher)[2:4] == [(2, 6), (2, 6)]
+
+
+def test_lists_and_subjects_that_exist_are_not_asked_for_again(ws):
+    add_query(ws, 0, "[]")
+    add_query(ws, 2)
+    assert calls(ws, subject_queries=4)[:2] == [(2, 2), (3, 3)], "queries 1 and 3 are missing, and 2 is not extracted"
+    assert calls(ws, subject_queries=2)[:2] == [(1, 1), (1, 1)], "query 2 is beyond the target"
+    assert calls(ws, subject_queries=3)[:2] == [(1, 1), (2, 2)]
+    assert calls(ws)[:3] == [(0, 0), (0, 0), (0, 0)]
+
+
+def test_known_subjects_count_within_the_maximum(ws):
+    add_query(ws, 0, "[]")
+    subjects = add_subjects(ws, "music", 5)
+    assert calls(ws) == [(0, 0), (0, 0), (5, 5), (5, 5), (20, 20), (20, 20)]
+    assert calls(ws, max_subjects=3) == [(0, 0), (0, 0), (3, 3), (3, 3), (12, 12), (12, 12)]
+    assert calls(ws, subject_queries=2) == [(1, 1), (1, 1), (15, 25), (15, 25), (60, 100), (60, 100)]
+    assert calls(ws, subject_queries=2, max_subjects=4)[2] == (4, 4)
+    add_syllabus(ws, subjects[0], None)
+    assert calls(ws) == [(0, 0), (0, 0), (4, 4), (5, 5), (20, 20), (20, 20)]
+    add_syllabus(ws, subjects[1], [2, 2])
+    assert calls(ws) == [(0, 0), (0, 0), (3, 3), (4, 4), (20, 20), (20, 20)]
+    assert calls(ws, max_subjects=1) == [(0, 0), (0, 0), (0, 0), (1, 1), (4, 4), (4, 4)]
+
+
+def test_questions_that_exist_are_subtracted_and_small_syllabi_have_few(ws):
+    add_query(ws, 0, "[]")
+    one, other = add_subjects(ws, "music", 2)
+    full = add_syllabus(ws, one, [3, 3])
+    add_questions(ws, full, ("A?", "a"), ("B?", None), ("C?", None))
+    add_syllabus(ws, other, [1, 1])  # three combinations: each concept, and both
+    assert calls(ws)[4:] == [(1 + 3, 1 + 3), (4 + 2, 4 + 2)]
+    assert calls(ws, pair_share=0.0)[4] == (1 + 2, 1 + 2) and calls(ws, pair_share=1.0)[4] == (1 + 1, 1 + 1)
+    assert calls(ws, questions_per_syllabus=2)[4:] == [(0 + 2, 0 + 2), (2 + 2, 2 + 2)]
+    assert calls(ws, questions_per_syllabus=3)[4] == (0 + 3, 0 + 3)
+    assert plan(ws, asked()).pairs == (6, 6)
+
+
+def test_waiting_answers_count_in_their_discipline_only(ws):
+    add_query(ws, 0, "[]")
+    add_query(ws, 0, "[]", "mathematics")
+    add_pairs(ws, "music", ("A?", None), ("B?", None))
+    assert calls(ws, questions_per_syllabus=2)[5] == (2, 2) and calls(ws, "mathematics")[5] == (0, 0)
+
+
+def test_a_discipline_that_does_not_exist_is_an_error(ws):
+    with pytest.raises(GlanError, match="cave-painting"):
+        plan(ws, asked("cave-painting"))
+
+
+# ------------------------------------------------------------------------------------------------------------------ price
+
+
+def test_typical_tokens_are_used_below_20_calls_and_averages_from_20_on(ws):
+    add_calls(ws, "answer", 19, 100, 30, 2.0)
+    (stage,) = price(ws, asked(), {"answer": (2, 4)}).stages
+    assert (stage.tokens_in, stage.tokens_out) == (190, 600) and stage.seconds == 0.5 + 600 / 60
+    add_calls(ws, "answer", 1, 300, 50, 4.0)
+    (stage,) = price(ws, asked(), {"answer": (2, 4)}).stages
+    assert (stage.tokens_in, stage.tokens_out, stage.seconds) == (110, 31, 2.1)
+    assert plan_module.MIN_CALLS == 20 and plan_module.TOKENS_PER_SECOND == 60
+
+
+def test_costs_have_a_margin_of_35_percent_or_10_with_averages(ws):
+    settings = asked(teacher="openai:m", base_url="http://x/v1", price="2,10")
+    made = price(ws, settings, {"answer": (2, 4)})
+    call = (190 * 2 + 600 * 10) / 1e6
+    assert made.usd == (pytest.approx(2 * call * 0.65), pytest.approx(4 * call * 1.35))
+    assert made.tokens == (2 * 790, 4 * 790) and made.calls == (2, 4) == made.pairs
+    add_calls(ws, "answer", 20, 100, 30, 2.0, "openai:m")
+    made = price(ws, settings, {"answer": (2, 4)})
+    call = (100 * 2 + 30 * 10) / 1e6
+    assert made.usd == (pytest.approx(2 * call * 0.9), pytest.approx(4 * call * 1.1))
+    assert made.stages[0].usd == made.usd and made.stages[0].teacher == "openai:m"
+
+
+def test_sums_are_over_all_stages(ws):
+    settings = asked(teacher="openai:m", base_url="http://x/v1", price="1,1")
+    made = price(ws, settings, {"question": (1, 2), "answer": (3, 5)})
+    assert made.calls == (4, 7) and made.tokens == (3280 + 3 * 790, 2 * 3280 + 5 * 790) and made.pairs == (3, 5)
+    assert made.usd == (pytest.approx((3280 + 3 * 790) * 0.65e-6), pytest.approx((2 * 3280 + 5 * 790) * 1.35e-6))
+    assert price(ws, settings, {"question": (1, 2)}).pairs == (0, 0)
+    assert made.as_dict()["calls"] == (4, 7) and made.as_dict()["stages"][1]["stage"] == "answer"
+
+
+def test_tokens_are_rounded_per_stage(ws):
+    add_calls(ws, "answer", 19, 100, 30, 2.0)
+    add_calls(ws, "answer", 1, 107, 30, 2.0)
+    assert price(ws, asked(), {"answer": (2, 3)}).tokens == (261, 391)  # 130.35 tokens per call
+
+
+def test_an_unknown_price_is_none_and_forbids_a_budget_only_if_it_is_used(ws):
+    settings = asked(teacher="openai:mystery", base_url="http://x/v1")
+    made = price(ws, settings, {"question": (0, 0), "answer": (0, 1)})
+    assert made.usd is None and made.stages[1].usd is None and made.stages[0].usd == (0.0, 0.0)
+    assert made.basis == "tokens per call are typical values; the price of openai:mystery is unknown."
+    assert price(ws, settings, {"answer": (0, 0)}).usd == (0.0, 0.0)
+    limited = settings.model_copy(update={"budget_usd": 1.0})
+    with pytest.raises(GlanError, match="The price of openai:mystery is unknown, so a budget in USD cannot be enforced"):
+        price(ws, limited, {"answer": (0, 1)})
+    assert price(ws, limited, {"answer": (0, 0)}).usd == (0.0, 0.0)
+    both = asked(teacher="openai:z", answer_teacher="openai:a", base_url="http://x/v1")
+    assert price(ws, both, {"question": (1, 1), "answer": (1, 1)}).basis.endswith("the price of openai:a, openai:z is unknown.")
+
+
+def test_local_calls_are_free(ws):
+    assert plan(ws, asked()).usd == (0.0, 0.0)
+
+
+# --------------------------------------------------------------------------------------------------------------- duration
+
+
+def test_calls_run_concurrently_but_one_call_of_each_stage_in_sequence(ws):
+    for stage, seconds in (("question", 2.0), ("answer", 4.0)):
+        add_calls(ws, stage, 20, 10, 10, seconds)
+    settings = asked(max_in_flight=4)
+    assert price(ws, settings, {"question": (10, 20), "answer": (10, 20)}).seconds == (15.0, 30.0)  # 60 / 4 and 120 / 4
+    assert price(ws, settings, {"question": (1, 2), "answer": (1, 2)}).seconds == (6.0, 6.0)
+    assert price(ws, settings, {"question": (0, 1), "answer": (0, 0)}).seconds == (0.0, 2.0)
+    assert price(ws, settings, {"question": (0, 0), "answer": (0, 0)}).seconds == (0.0, 0.0)
+
+
+def test_the_scripted_teacher_takes_a_fixed_time_without_concurrency(ws):
+    made = price(ws, asked(teacher="scripted", max_in_flight=8), {"answer": (100, 1000)})
+    assert plan_module.SCRIPTED_SECONDS == 0.0006
+    assert made.seconds == (pytest.approx(0.06), pytest.approx(0.6))
+    served = price(ws, asked(teacher="openai:scripted", base_url="http://x/v1", max_in_flight=8), {"answer": (8, 8)})
+    assert served.seconds == (10.5, 10.5)
+
+
+# ------------------------------------------------------------------------------------------------------------ description
+
+
+def test_the_basis_says_what_is_estimated(ws):
+    subjects = "the number of subjects per query is estimated (the paper reports 100 to 200 from 10 queries); "
+    assert plan(ws, asked()).basis == subjects + "tokens per call are typical values."
+    assert plan(ws, asked(max_subjects=5)).basis == "tokens per call are typical values."
+    counts = {"question": (1, 1), "answer": (1, 1), "syllabus": (0, 0)}
+    add_calls(ws, "answer", 20, 10, 10, 1.0)
+    assert price(ws, asked(), counts).basis == "tokens per call are this workspace's averages where it has them."
+    assert price(ws, asked(), counts | {"question": (0, 0)}).basis == "tokens per call are this workspace's averages."
+    assert price(ws, asked(), {"question": (0, 1)}).basis == "tokens per call are typical values."
+    assert price(ws, asked(), {"question": (0, 0), "answer": (0, 0)}).basis == "tokens per call are typical values."
