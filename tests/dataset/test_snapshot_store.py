@@ -238,6 +238,15 @@ def test_a_changed_row_is_noticed(filled):
     assert snapshot_store.verify_snapshot(filled, "v1") is False
 
 
+@pytest.mark.parametrize("digit", "0f")
+def test_a_hash_that_is_smaller_or_larger_does_not_match(filled, digit):
+    create(filled)
+    stored = snapshot_store.read_snapshot(filled, "v1")
+    changed = stored.manifest.model_copy(update={"hash": f"sha256:{digit * 64}"})
+    (stored.folder / "manifest.json").write_text(changed.model_dump_json())
+    assert snapshot_store.verify_snapshot(filled, "v1") is False
+
+
 def test_removing_leaves_nothing_and_replaces_an_unfinished_removal(filled):
     create(filled)
     create(filled, "v2")

@@ -240,7 +240,7 @@ def test_a_failed_list_has_no_subjects_and_the_rest_is_settled(ws):
 
 def test_failures_cancel_the_calls_that_depend_on_them(ws):
     add_query(ws, 0, settled=True)
-    one, two, three = add_subjects(ws, "music", 3)
+    _, two, three = add_subjects(ws, "music", 3)
     add_syllabus(ws, two, None)
     add_syllabus(ws, three, [2])
     queue = queue_of(ws)
