@@ -5,17 +5,15 @@ from dataclasses import asdict
 from functools import partial
 
 from glan_core import runs
-from glan_core.cli.generate import failure_lines, plan_lines
 from glan_core.cli.output import report, table
-from glan_core.cli.run_start import carry_out
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
+from glan_core.cli.teacher_run import RunEnd, add_plan_options, failure_lines, run_planned
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge import match_statistics
 from glan_core.evaluation.judge.match_setup import match_setup
 from glan_core.evaluation.judge.pairwise import plan_judging
 from glan_core.evaluation.settings import PairwiseJudgeSettings
-from glan_core.generation.run import check
 from glan_core.generation.settings import TeacherSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
@@ -33,9 +31,7 @@ def add_kinds(kinds: argparse._SubParsersAction) -> None:
     judge.add_argument("dir", metavar="DIR")
     add_options(judge, PairwiseJudgeSettings, skip=TeacherSettings.model_fields)
     judge.add_argument("--by", choices=PARTS, default="field", help="breakdown of the results (default: %(default)s)")
-    judge.add_argument("--plan", action="store_true", help="estimate the price without calling a model")
-    judge.add_argument("--detach", action="store_true", help="run in the background")
-    judge.add_argument("--json", action="store_true")
+    add_plan_options(judge)
     add_teacher_options(judge)
     judge.set_defaults(command=_judge)
 
@@ -49,17 +45,9 @@ def _judge(args: argparse.Namespace) -> int:
         raise GlanError(f"Name the test: --test NAME ('glan evaluate glan-test {args.dir}' lists them).")
     settings = read_settings(PairwiseJudgeSettings, teacher_values(args) | own)
     made = plan_judging(ws, settings)
-    if args.plan:
-        report(
-            made.as_dict(),
-            plan_lines(made) if made.calls[1] else ["Nothing to do: every question is judged."],
-            as_json=args.json,
-        )
-        return 0
-    check(settings)
     name = f"{title(settings.ours)} vs {title(settings.other)} on {settings.test}"
-    run_id = runs.submit(ws, settings.kind, name, settings.model_dump(mode="json"), made.as_dict())
-    return carry_out(ws, run_id, args, partial(_say_end, settings=settings, by=args.by))
+    end = RunEnd(name, "every question is judged", partial(_say_end, settings=settings, by=args.by))
+    return run_planned(ws, settings, made, args, end)
 
 
 def _say_end(ws: Workspace, run: Run, settings: PairwiseJudgeSettings, by: str, *, as_json: bool) -> int:

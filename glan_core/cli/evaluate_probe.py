@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from glan_core import runs
-from glan_core.cli.generate import plan_lines, say_end
 from glan_core.cli.output import report, table
-from glan_core.cli.run_start import add_job_options, carry_out, run_job
+from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
+from glan_core.cli.teacher_run import RunEnd, add_plan_options, report_end, run_planned
 from glan_core.errors import GlanError
 from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, ROLES, source_label
 from glan_core.evaluation.contamination.settings import LookalikeSettings, ProbeFile, ProbeSettings
@@ -45,8 +44,7 @@ def add_kinds(kinds: argparse._SubParsersAction) -> None:
     fresh.add_argument("--test", required=True, metavar="FILE", help="split whose rows serve as examples")
     _add_columns(fresh)
     add_options(fresh, LookalikeSettings, skip=TeacherSettings.model_fields)
-    fresh.add_argument("--plan", action="store_true", help="estimate the price without calling the teacher")
-    add_job_options(fresh)
+    add_plan_options(fresh)
     add_teacher_options(fresh)
     fresh.set_defaults(command=_lookalikes)
 
@@ -113,7 +111,6 @@ def _probe(args: argparse.Namespace) -> int | None:
 
 def _lookalikes(args: argparse.Namespace) -> int:
     from glan_core.evaluation.contamination.lookalikes import lookalikes_path, plan_lookalikes
-    from glan_core.generation.run import check
 
     ws = Workspace.open(args.dir)
     columns = {"split": args.test_split, "question": args.question, "answer": args.answer}
@@ -122,15 +119,9 @@ def _lookalikes(args: argparse.Namespace) -> int:
     own.setdefault("name", f"{source_label(source)[:40]}-lookalikes")
     settings = read_settings(LookalikeSettings, teacher_values(args) | own)
     made = plan_lookalikes(ws, settings)
-    if args.plan:
-        nothing = "Nothing to do: every sampled row has a look-alike."
-        report(made.as_dict(), plan_lines(made) if made.calls[1] else [nothing], as_json=args.json)
-        return 0
-    check(settings)
     title = f"{number(made.calls[1])} look-alikes by {settings.teacher_of('lookalike')}"
-    run_id = runs.submit(ws, settings.kind, title, settings.model_dump(mode="json"), made.as_dict())
-    code = carry_out(ws, run_id, args, say_end)
-    if not args.json and not args.detach:
+    code = run_planned(ws, settings, made, args, RunEnd(title, "every sampled row has a look-alike", report_end))
+    if not (args.json or args.detach or args.plan):
         print(
             f"The look-alikes are in {lookalikes_path(ws, settings.name)}: pass this file to 'glan evaluate probe' as --alike."
         )

@@ -10,12 +10,13 @@ from glan_core.cli.disciplines import expand
 from glan_core.cli.output import progress, report, table
 from glan_core.cli.run_start import carry_out
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
+from glan_core.cli.teacher_run import failure_lines, plan_lines, report_end
 from glan_core.diversity.metric_store import list_metrics
 from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
-from glan_core.formatting import duration, money, span, usd
+from glan_core.formatting import duration, usd
 from glan_core.generation import preview
-from glan_core.generation.plan import Plan, plan
+from glan_core.generation.plan import plan
 from glan_core.generation.run import check
 from glan_core.generation.settings import GenerationSettings, Target, TeacherSettings
 from glan_core.generation.stage_specs import stage_title
@@ -23,7 +24,7 @@ from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.taxonomy import coverage, hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, run_rows
-from glan_core.workspace.run_rows import LIVE, Run
+from glan_core.workspace.run_rows import LIVE
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -108,22 +109,6 @@ def _plan(args: argparse.Namespace) -> None:
     report(made.as_dict(), plan_lines(made), as_json=args.json)
 
 
-def plan_lines(made: Plan) -> list[str]:
-    """Lines of a plan: a table of stages, the totals, and the basis of the estimate."""
-    rows = [
-        (stage_title(s.stage), s.teacher, span(s.calls), round(s.tokens_in), round(s.tokens_out), money(s.usd))
-        for s in made.stages if s.calls[1]
-    ]  # fmt: skip
-    if not rows:
-        return ["Nothing to do: the target is complete."]
-    return [
-        *table(rows, ("stage", "teacher", "calls", "tokens in", "tokens out", "price")), "",
-        f"Total: {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, about "
-        f"{span(tuple(map(duration, made.seconds)))}" + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
-        f"Basis of the estimate: {made.basis}",
-    ]  # fmt: skip
-
-
 def _generate(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     settings = _settings(ws, args)
@@ -136,25 +121,7 @@ def _generate(args: argparse.Namespace) -> int:
         else hierarchy.path(tree_editing.tree(ws), settings.target.disciplines[0])[-1].name
     )
     run_id = runs.submit(ws, "generate", title, settings.model_dump(mode="json"), made.as_dict())
-    return carry_out(ws, run_id, args, say_end)
-
-
-def say_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
-    """Report the result of a run; the exit code is 0 if everything was done."""
-    sample = run_rows.last_sample(ws.db, run.id)
-    causes = call_rows.failure_causes(ws.db, run.id)
-    calls = f"{sample.done:,} calls stored, {usd(sample.cost_usd)}. " if sample else ""
-    state = runs.state_of(run)  # 'lost' where it was taken away from this process
-    lines = [f"Run {run.id} is {state}. {calls}{run.message}".rstrip()]
-    lines += failure_lines(causes)
-    data = asdict(run) | {"state": state, "totals": sample and asdict(sample), "failures": causes}
-    report(data, lines, as_json=as_json)
-    return 0 if run.state == "finished" and not causes else 1
-
-
-def failure_lines(causes: Iterable[tuple[str, str, int]]) -> list[str]:
-    """One line per stage and cause of failures."""
-    return [f"  {number:,} x {stage_title(stage)}: {cause}" for stage, cause, number in causes]
+    return carry_out(ws, run_id, args, report_end)
 
 
 def _preview(args: argparse.Namespace) -> int:

@@ -2,15 +2,11 @@
 
 import argparse
 
-from glan_core import runs
 from glan_core.cli.disciplines import expand
-from glan_core.cli.generate import plan_lines, say_end
-from glan_core.cli.output import report
-from glan_core.cli.run_start import carry_out
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
+from glan_core.cli.teacher_run import RunEnd, add_plan_options, report_end, run_planned
 from glan_core.formatting import number
 from glan_core.generation.quality_judge import plan_judging
-from glan_core.generation.run import check
 from glan_core.generation.settings import QualityJudgeSettings, TeacherSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
@@ -22,9 +18,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     judge = commands.add_parser("judge", help="have a teacher score the pairs, and exclude those below a minimum")
     judge.add_argument("dir", metavar="DIR")
     add_options(judge, QualityJudgeSettings, skip=TeacherSettings.model_fields)
-    judge.add_argument("--plan", action="store_true", help="estimate the price without calling the teacher")
-    judge.add_argument("--detach", action="store_true", help="run in the background")
-    judge.add_argument("--json", action="store_true")
+    add_plan_options(judge)
     add_teacher_options(judge)
     judge.set_defaults(command=_judge)
 
@@ -36,11 +30,5 @@ def _judge(args: argparse.Namespace) -> int:
         own["disciplines"] = None if own["disciplines"] == ("all",) else expand(ws, own["disciplines"])
     settings = read_settings(QualityJudgeSettings, teacher_values(args) | own)
     made = plan_judging(ws, settings)
-    if args.plan:
-        nothing = "Nothing to do: all of these pairs are judged."
-        report(made.as_dict(), plan_lines(made) if made.calls[1] else [nothing], as_json=args.json)
-        return 0
-    check(settings)
     title = f"{number(made.calls[1])} pairs by {settings.teacher_of('judge')}"
-    run_id = runs.submit(ws, "judge", title, settings.model_dump(mode="json"), made.as_dict())
-    return carry_out(ws, run_id, args, say_end)
+    return run_planned(ws, settings, made, args, RunEnd(title, "all of these pairs are judged", report_end))

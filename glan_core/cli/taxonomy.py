@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.cli.generate import failure_lines, say_end
 from glan_core.cli.output import progress, report, say_waiting, table
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
+from glan_core.cli.teacher_run import failure_lines, report_end
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.generation.proposals import ProposalQueue
@@ -169,7 +169,7 @@ def _propose(args: argparse.Namespace) -> int:
     with progress(quiet=args.json) as watch:
         run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
     if run.state != "finished":
-        return say_end(ws, run, as_json=args.json)
+        return report_end(ws, run, as_json=args.json)
     _proposals(args)
     for line in (failed := failure_lines(call_rows.failure_causes(ws.db, run.id))):
         print(line, file=sys.stderr)

@@ -4,12 +4,12 @@ Used in the process of a run only. Models of a run share a weights cache, so a b
 and the least recently used weights are evicted if memory is short.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from glan_core.models.model_specs import ResolvedModel, SeededDecodingParams
+from glan_core.models.request_batching import RequestBatcher
 from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError, TeacherRefusal
 
 if TYPE_CHECKING:
@@ -25,17 +25,12 @@ class BatchedTeacher:
 
     def __init__(self, pane: ResolvedModel, name: str, cache: "WeightsCache", pool: ThreadPoolExecutor) -> None:
         self.name = name
-        self._pane, self._cache, self._pool = pane, cache, pool
-        self._waiting: list[tuple[Sequence[Message], DecodingParams, asyncio.Future]] = []
-        self._pump: asyncio.Task | None = None
+        self._pane, self._cache = pane, cache
+        self._batcher = RequestBatcher(self._write, pool, max_batch=BATCH, gather_seconds=REST)
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the reply to a chat; see `Teacher`."""
-        future: asyncio.Future = asyncio.get_running_loop().create_future()
-        self._waiting.append((messages, decoding, future))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._answer_waiting())
-        return await future
+        return await self._batcher.reply(messages, decoding)
 
     async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Yield the reply as a single piece; see `Teacher`."""
@@ -45,26 +40,6 @@ class BatchedTeacher:
 
     async def close(self) -> None:
         """Do nothing: the weights cache belongs to the run."""
-
-    async def _answer_waiting(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(REST)
-            decoding = self._waiting[0][1]
-            batch = [item for item in self._waiting if item[1] == decoding][:BATCH]
-            selected = {id(item) for item in batch}
-            self._waiting = [item for item in self._waiting if id(item) not in selected]
-            loop = asyncio.get_running_loop()
-            try:
-                replies = await loop.run_in_executor(self._pool, self._write, [item[0] for item in batch], decoding)
-            except Exception as error:
-                for _, _, future in batch:
-                    future.set_exception(error)
-                continue
-            for (_, _, future), reply in zip(batch, replies, strict=True):
-                if isinstance(reply, Exception):
-                    future.set_exception(reply)
-                else:
-                    future.set_result(reply)
 
     def _write(self, chats: Sequence[Sequence[Message]], decoding: DecodingParams) -> list[Reply | Exception]:
         """Decode chats as one batch, in a thread; raises TeacherError if the weights cannot be used."""

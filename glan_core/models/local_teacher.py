@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from glan_core.models.request_batching import RequestBatcher
 from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError
 
 BATCH = 8
@@ -22,33 +23,12 @@ class LocalTeacher:
         self.path_or_name = path_or_name
         self.name = f"local:{path_or_name}"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-teacher")
-        self._waiting: list[tuple[Sequence[Message], DecodingParams, asyncio.Future]] = []
-        self._pump: asyncio.Task | None = None
+        self._batcher = RequestBatcher(self._generate, self._thread, max_batch=BATCH)
         self._loaded: tuple[Any, Any] | None = None  # model and tokenizer
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the reply to a chat; see `Teacher`."""
-        future: asyncio.Future = asyncio.get_running_loop().create_future()
-        self._waiting.append((messages, decoding, future))
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._answer_waiting())
-        return await future
-
-    async def _answer_waiting(self) -> None:
-        while self._waiting:
-            decoding = self._waiting[0][1]
-            batch = [item for item in self._waiting if item[1] == decoding][:BATCH]
-            self._waiting = [item for item in self._waiting if item not in batch]
-            chats = [messages for messages, _, _ in batch]
-            try:
-                replies = await asyncio.get_running_loop().run_in_executor(self._thread, self._generate, chats, decoding)
-            except Exception as error:
-                for _, _, future in batch:
-                    future.set_exception(error)
-                continue
-            for (_, _, future), reply in zip(batch, replies, strict=True):
-                if not future.done():
-                    future.set_result(reply)
+        return await self._batcher.reply(messages, decoding)
 
     def _load(self) -> tuple[Any, Any]:
         """Return the model and its tokenizer, loaded on first use."""

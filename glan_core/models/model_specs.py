@@ -47,12 +47,26 @@ class SeededDecodingParams(Settings):
     Temperature 0 is greedy decoding. The same `seed` reproduces an answer of local weights; endpoints do their own sampling.
     """
 
-    temperature: float = Field(0.7, ge=0, le=5, title="Temperature", description="Sampling temperature; 0 is greedy decoding.")
-    top_p: float = Field(0.95, gt=0, le=1, title="Top-p", description="Nucleus sampling threshold.")
+    temperature: float = Field(
+        0.7, ge=0, le=5, title="Temperature", description="0 is greedy decoding; higher values give more varied replies."
+    )
+    top_p: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        title="Top-p",
+        description="Nucleus sampling: sample from the most likely tokens whose probabilities sum to this.",
+    )
     max_tokens: int = Field(
         512, ge=1, le=32_768, title="Max new tokens", description="Longest reply.", json_schema_extra={"unit": "tokens"}
     )
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of sampling; endpoints sample with their own.")
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        title="Seed",
+        description="Seed of sampling; it reproduces replies of local models. Endpoints ignore it.",
+    )
 
 
 class ReplyTarget(Settings):

@@ -27,7 +27,7 @@ class ModelExportSettings(Settings):
         None, title="Hub repository", description="Push the model to the Hugging Face Hub (HF_TOKEN, or your login).",
         json_schema_extra={"metavar": "OWNER/NAME"},
     )  # fmt: skip
-    private: bool = Field(True, title="Private", description="Keep the repository private.")
+    private: bool = Field(True, title="Private", description="Only you and your organization can see the repository.")
     license: str | None = Field(
         None, validation_alias=AliasChoices("license", "licence"), title="License",
         description="License identifier for the model card, such as apache-2.0.", json_schema_extra={"metavar": "ID"},

@@ -1,0 +1,83 @@
+"""Runs that call teachers: plan, start, and report of results and failures."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+from glan_core import runs
+from glan_core.cli.output import report, table
+from glan_core.cli.run_start import add_job_options, carry_out
+from glan_core.formatting import duration, money, span, usd
+from glan_core.generation.plan import Plan
+from glan_core.generation.run import check
+from glan_core.generation.settings import TeacherSettings
+from glan_core.generation.stage_specs import stage_title
+from glan_core.runs.registry import kind_of
+from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace.run_rows import Run
+
+
+def plan_lines(made: Plan) -> list[str]:
+    """Lines of a plan: a table of stages, the totals, and the basis of the estimate."""
+    rows = [
+        (stage_title(s.stage), s.teacher, span(s.calls), round(s.tokens_in), round(s.tokens_out), money(s.usd))
+        for s in made.stages if s.calls[1]
+    ]  # fmt: skip
+    if not rows:
+        return ["Nothing to do: the target is complete."]
+    return [
+        *table(rows, ("stage", "teacher", "calls", "tokens in", "tokens out", "price")), "",
+        f"Total: {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, about "
+        f"{span(tuple(map(duration, made.seconds)))}" + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
+        f"Basis of the estimate: {made.basis}",
+    ]  # fmt: skip
+
+
+def report_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
+    """Report the result of a run; the exit code is 0 if everything was done."""
+    sample = run_rows.last_sample(ws.db, run.id)
+    causes = call_rows.failure_causes(ws.db, run.id)
+    calls = f"{sample.done:,} calls stored, {usd(sample.cost_usd)}. " if sample else ""
+    state = runs.state_of(run)  # 'lost' where it was taken away from this process
+    lines = [f"Run {run.id} is {state}. {calls}{run.message}".rstrip()]
+    lines += failure_lines(causes)
+    data = asdict(run) | {"state": state, "totals": sample and asdict(sample), "failures": causes}
+    report(data, lines, as_json=as_json)
+    return 0 if run.state == "finished" and not causes else 1
+
+
+def failure_lines(causes: Iterable[tuple[str, str, int]]) -> list[str]:
+    """One line per stage and cause of failures."""
+    return [f"  {number:,} x {stage_title(stage)}: {cause}" for stage, cause, number in causes]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a planned run is named and reported.
+
+    Attributes:
+        title: Title of the run.
+        nothing: Why there may be nothing to do, such as "every pair is judged".
+        report: Reports the ended run `(workspace, run, *, as_json)` and returns the exit code.
+    """
+
+    title: str
+    nothing: str
+    report: Callable[..., int]
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands whose run calls a teacher and has a plan."""
+    parser.add_argument("--plan", action="store_true", help="estimate calls and price without calling a model")
+    add_job_options(parser)
+
+
+def run_planned(ws: Workspace, settings: TeacherSettings, made: Plan, args: argparse.Namespace, end: RunEnd) -> int:
+    """Show the plan with --plan; else check the teachers, run, and return the exit code."""
+    if args.plan:
+        lines = plan_lines(made) if made.calls[1] else [f"Nothing to do: {end.nothing}."]
+        report(made.as_dict(), lines, as_json=args.json)
+        return 0
+    check(settings)
+    run_id = runs.submit(ws, kind_of(settings), end.title, settings.model_dump(mode="json"), made.as_dict())
+    return carry_out(ws, run_id, args, end.report)
