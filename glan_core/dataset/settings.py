@@ -32,18 +32,26 @@ class RowSelection(Settings):
 
     which: PairFilter = Field(PairFilter(), title="Filter", description="Filter that the pairs match.")
     include: tuple[Reason, ...] = Field(
-        (), title="Include anyway", description="Reasons for exclusion that do not exclude: rejected, quality, duplicate, "
-        "contaminated, held_out.", json_schema_extra={"metavar": "REASON,REASON"},
+        (), title="Include excluded rows", description="Include rows excluded for these reasons: rejected, quality, duplicate, "
+        "contaminated, held_out. A row counts for the first of its reasons.", json_schema_extra={"metavar": "REASON,REASON"},
     )  # fmt: skip
     scripted: bool | None = Field(
-        None, title="Scripted rows",
-        description="Include rows of the scripted teacher (default: only where the workspace has no rows of a real one).",
+        None, title="Include scripted rows",
+        description="Include rows of the scripted teacher, which are template texts (default: only where there are no others).",
     )  # fmt: skip
     split: SplitRule = Field(
-        "none", title="Split", description="Unit that is held out whole: none, a syllabus, or a combination of key concepts."
+        "none",
+        title="Validation split",
+        description="Unit that is held out whole: none, a syllabus, or a combination of key concepts.",
     )
-    validation_share: float = Field(0.05, gt=0, lt=1, title="Validation share", description="Share of the units held out.")
-    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the split.")
+    validation_share: float = Field(
+        0.05, gt=0, lt=1, title="Validation share",
+        description="Share of the units, and on average of the rows, that is held out.",
+    )  # fmt: skip
+    seed: int = Field(
+        0, ge=-(2**63), lt=2**63, title="Seed",
+        description="Seed of the split; it holds out the same rows after others are added.",
+    )  # fmt: skip
 
 
 class SnapshotSettings(RowSelection):
@@ -52,7 +60,7 @@ class SnapshotSettings(RowSelection):
     name: str = Field(title="Name", description="Name of the snapshot: letters, digits, dots, hyphens and underscores.")
     split: SplitRule = Field(
         "syllabus",
-        title="Split",
+        title="Validation split",
         description="Unit that is held out whole: none, a syllabus, or a combination of key concepts.",
     )
     kind: Literal["snapshot"] = "snapshot"
@@ -69,7 +77,7 @@ class ExportSettings(Settings):
     """Settings of a dataset export: the rows of a snapshot, or those selected from the workspace now."""
 
     path: str | None = Field(
-        None, title="Path", description="File or folder to write; may be omitted when the dataset is only pushed to the Hub.",
+        None, title="Path", description="File or folder to write atomically; may be omitted when the dataset is only pushed to the Hub.",
         json_schema_extra={"metavar": "PATH"},
     )  # fmt: skip
     form: ExportFormat = Field("chat", title="Format", description="Format that trainers read.")
@@ -85,10 +93,11 @@ class ExportSettings(Settings):
         None, title="Hub repository", description="Push the dataset to the Hugging Face Hub (HF_TOKEN, or your login).",
         json_schema_extra={"metavar": "OWNER/NAME"},
     )  # fmt: skip
-    private: bool = Field(True, title="Private", description="Keep the repository private.")
+    private: bool = Field(True, title="Private", description="Only you and your organization can see the repository.")
     license: str | None = Field(
         None, validation_alias=AliasChoices("license", "licence"), title="License",
-        description="License identifier for the card, such as cc-by-4.0.", json_schema_extra={"metavar": "ID"},
+        description="License identifier for the card, such as cc-by-4.0; the card also lists the teachers' terms.",
+        json_schema_extra={"metavar": "ID"},
     )  # fmt: skip
     kind: Literal["export"] = "export"
 
@@ -101,15 +110,17 @@ class NearDuplicateSettings(Settings):
 
     threshold: float = Field(
         0.7, ge=0.6, le=1, title="Jaccard threshold",
-        description="Least Jaccard similarity of the sets of 3-word n-grams at which a question is a near-duplicate.",
+        description="Least Jaccard similarity of the sets of 3-word n-grams at which a question is a near-duplicate. At 0.7, two questions "
+        "of 60 words that differ in three words are near-duplicates.",
     )  # fmt: skip
     semantic: bool = Field(
-        False, validation_alias=AliasChoices("semantic", "meaning"), title="Compare embeddings",
+        False, validation_alias=AliasChoices("semantic", "meaning"), title="Semantic duplicates",
         description="Also compare embeddings of the questions of a discipline.",
     )  # fmt: skip
     semantic_threshold: float = Field(
         0.95, ge=0.5, le=1, validation_alias=AliasChoices("semantic_threshold", "meaning_threshold"), title="Cosine threshold",
-        description="Least cosine similarity at which a question is a semantic duplicate; its scale depends on the embedder.",
+        description="Least cosine similarity at which a question is a semantic duplicate. Scales differ between embedders: inspect the "
+        "duplicates found, then adjust the threshold.",
     )  # fmt: skip
     embedder: str | None = Field(
         None, title="Embedder", description="Embedder whose stored vectors are compared (default: the workspace's latest).",
@@ -134,7 +145,9 @@ class DecontaminationSettings(Settings):
 
     benchmarks: tuple[BenchmarkSource, ...] = Field(min_length=1, title="Benchmarks", description="Benchmarks to compare with.")
     digits: bool = Field(
-        False, title="Ignore numbers", description="Also match questions that differ from a benchmark's only in their numbers."
+        False,
+        title="Ignore numbers",
+        description="Also match questions that differ from a benchmark's only in their numbers, such as '48 clips' and '52 clips'.",
     )
     kind: Literal["decontaminate"] = "decontaminate"
 
@@ -146,15 +159,16 @@ class QualityFilterSettings(Settings):
         title="Rules", description="Quality rules to apply.", json_schema_extra={"metavar": "RULE,RULE"}
     )
     language: str = Field(
-        "en", pattern=r"^[a-z]{2}$", title="Language", description="Expected language of the pairs (ISO 639-1).",
+        "en", pattern=r"^[a-z]{2}$", title="Language",
+        description="Expected language of the pairs (ISO 639-1). Code, formulas and short texts are not checked.",
         json_schema_extra={"metavar": "CODE"},
     )  # fmt: skip
     min_question_words: int = Field(
         2, ge=0, le=1000, validation_alias=AliasChoices("min_question_words", "shortest_question"), title="Min question length",
-        description="Shortest question.", json_schema_extra={"unit": "words"},
+        description="Tag shorter questions as too short.", json_schema_extra={"unit": "words"},
     )  # fmt: skip
     min_answer_words: int = Field(
         2, ge=0, le=1000, validation_alias=AliasChoices("min_answer_words", "shortest_answer"), title="Min answer length",
-        description="Shortest answer.", json_schema_extra={"unit": "words"},
+        description="Tag shorter answers as too short.", json_schema_extra={"unit": "words"},
     )  # fmt: skip
     kind: Literal["filter"] = "filter"

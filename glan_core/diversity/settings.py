@@ -86,7 +86,7 @@ class ComparisonSettings(EmbedderSettings):
     """Settings of a comparison with another dataset."""
 
     path: str = Field(
-        min_length=1, title="Dataset", description="File or folder of rows, another workspace, or a snapshot of this one.",
+        min_length=1, title="Other dataset", description="File or folder of rows, another workspace, or a snapshot of this one.",
         json_schema_extra={"metavar": "PATH"},
     )  # fmt: skip
     name: str = Field(
@@ -97,7 +97,7 @@ class ComparisonSettings(EmbedderSettings):
     )
     max_rows: int = Field(
         100_000, ge=10, le=1_000_000, validation_alias=AliasChoices("max_rows", "most"), title="Max rows",
-        description="Most rows of the other dataset, sampled at random.",
+        description="Largest number of rows; larger datasets are sampled at random.",
     )  # fmt: skip
     similarity: float | None = Field(
         None, gt=0, le=1, title="Neighbor similarity",

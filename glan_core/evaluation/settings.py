@@ -42,8 +42,8 @@ class GlanTestSettings(Settings):
         json_schema_extra={"metavar": "NAME"},
     )  # fmt: skip
     max_share: float = Field(
-        0.2, gt=0, le=1, validation_alias=AliasChoices("max_share", "most_share"), title="Max share",
-        description="Largest share of a discipline's concept combinations that is held out.",
+        0.2, gt=0, le=1, validation_alias=AliasChoices("max_share", "most_share"), title="Max share of combinations",
+        description="Largest share of a discipline's concept combinations that is held out, so that small ones keep training data.",
     )  # fmt: skip
     threshold: float = Field(
         0.7, ge=0.3, le=1, title="Near-duplicate threshold",
@@ -102,7 +102,7 @@ class ScalingSettings(Settings):
     """Settings of a scaling study: one recipe trained on nested subsets of a snapshot, each model judged beside its base."""
 
     name: str = Field(title="Name", description="Prefix of the models, which are named NAME-ROWS.")
-    finetune: dict = Field(title="Fine-tuning", description="Settings of the fine-tuning runs, except name and rows.")
+    finetune: dict = Field(title="Training settings", description="Settings of the fine-tuning runs, except name and rows.")
     shares: tuple[float, ...] = Field(
         (0.01, 0.03, 0.1, 0.3, 1.0), title="Subset sizes", description="Subset sizes as shares of the training rows.",
         json_schema_extra={"metavar": "X,X"},

@@ -22,12 +22,12 @@ class Target(Settings):
         json_schema_extra={"metavar": "ID,ID|all"},
     )  # fmt: skip
     subject_queries: int = Field(
-        10, ge=1, le=1000, title="Subject queries per discipline",
+        10, ge=1, le=1000, title="Subject queries",
         description="Subject lists requested per discipline; the paper uses 10, which yield 100 to 200 subjects.",
     )  # fmt: skip
     max_subjects: int | None = Field(
-        None, ge=1, le=100_000, title="Max subjects per discipline",
-        description="Write syllabi for at most this many subjects per discipline.",
+        None, ge=1, le=100_000, title="Max subjects",
+        description="Write syllabi for at most this many subjects per discipline (default: all).",
     )  # fmt: skip
     questions_per_syllabus: int = Field(
         20, ge=0, le=250_000, title="Questions per syllabus",
@@ -44,7 +44,9 @@ class StageSettings(Settings):
     """Settings of one stage that differ from the run's teacher and the stage's default decoding parameters."""
 
     teacher: str | None = Field(None, title="Teacher", description="Teacher of this stage.")
-    temperature: float | None = Field(None, ge=0, le=5, title="Temperature", description="Sampling temperature.")
+    temperature: float | None = Field(
+        None, ge=0, le=5, title="Temperature", description="Sampling temperature; 0 is greedy decoding."
+    )
     top_p: float | None = Field(None, gt=0, le=1, title="Top-p", description="Nucleus sampling threshold.")
     max_tokens: int | None = Field(
         None, ge=1, le=1_000_000, title="Max tokens", description="Longest completion.", json_schema_extra={"unit": "tokens"}
@@ -65,8 +67,8 @@ class TeacherSettings(Settings):
     )  # fmt: skip
     answer_teacher: str | None = Field(
         None,
-        title="Teacher for answers",
-        description="Another teacher for the answers.",
+        title="Answer teacher",
+        description="Teacher of the answers (default: the same); the paper uses a faster model here than for the questions.",
         json_schema_extra={"metavar": "MODEL"},
     )
     stages: dict[str, StageSettings] = Field(
@@ -74,11 +76,11 @@ class TeacherSettings(Settings):
     )
     base_url: str | None = Field(
         None, title="Base URL",
-        description="Address of an OpenAI-compatible endpoint; without it OPENAI_BASE_URL, or else OpenAI.",
+        description="Address of an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, or else OpenAI).",
         json_schema_extra={"metavar": "URL"},
     )  # fmt: skip
     price: str | None = Field(
-        None, title="Price", description="Price of prompt and completion tokens, where the price table has none or another.",
+        None, title="Price", description="Prices of prompt and completion tokens (default: those of the price table); 0,0 for a free endpoint.",
         json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
     )  # fmt: skip
     budget_usd: float | None = Field(
@@ -88,7 +90,10 @@ class TeacherSettings(Settings):
     max_calls: int | None = Field(
         None, ge=1, title="Max calls", description="Hard limit on the calls paid for, including in-flight requests."
     )
-    max_in_flight: int = Field(32, ge=1, le=4096, title="Max in flight", description="Largest number of concurrent requests.")
+    max_in_flight: int = Field(
+        32, ge=1, le=4096, title="Max concurrent requests",
+        description="Upper bound on concurrent requests; concurrency adapts to the endpoint.",
+    )  # fmt: skip
     requests_per_minute: int | None = Field(None, ge=1, title="Requests per minute", description="Request rate limit.")
     tokens_per_minute: int | None = Field(
         None, ge=1, title="Tokens per minute", description="Rate limit on prompt plus completion tokens."
@@ -157,13 +162,13 @@ class GenerationSettings(TeacherSettings):
     """Settings of a generation run."""
 
     target: Target
-    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of concept sampling.")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the sampled sessions and key concepts.")
     pair_share: float = Field(
-        0.5, ge=0, le=1, title="Two-session share",
-        description="Share of questions that combine key concepts of two class sessions (strategy 'pair').",
+        0.5, ge=0, le=1, title="Two-session questions",
+        description="Share of questions that combine key concepts of two class sessions (strategy 'pair'), which are harder.",
     )  # fmt: skip
     draw_distribution: DrawDistribution = Field(
-        "coverage", validation_alias=AliasChoices("draw_distribution", "draw_law"), title="Sampling of concepts",
+        "coverage", validation_alias=AliasChoices("draw_distribution", "draw_law"), title="Concept sampling",
         description="'coverage' prefers the key concepts sampled least so far; 'uniform' samples every combination alike.",
     )  # fmt: skip
     kind: Literal["generate"] = "generate"
@@ -179,7 +184,7 @@ class ProposalSettings(TeacherSettings):
 
     parent_id: str = Field(title="Parent node", description="ID of the node to extend.", json_schema_extra={"metavar": "ID"})
     count: int = Field(
-        8, ge=1, le=50, title="Proposals per prompt", description="Most proposals requested from each of the prompts."
+        8, ge=1, le=50, title="Max proposals per prompt", description="Largest number of proposals requested with each prompt."
     )
     kind: Literal["propose"] = "propose"
 
@@ -212,24 +217,28 @@ class QualityJudgeSettings(TeacherSettings):
         json_schema_extra={"metavar": "ID,ID"},
     )  # fmt: skip
     sample: int | None = Field(
-        None, ge=1, title="Sample", description="Judge a sample of this many pairs (default: every pair)."
+        None,
+        ge=1,
+        title="Sample size",
+        description="Judge a sample of this many pairs (default: every pair); smaller samples are part of larger ones.",
     )
     seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the sample.")
     min_correct: int = Field(
         3, ge=1, le=5, validation_alias=AliasChoices("min_correct", "least_correct"), title="Min correctness",
-        description="Exclude pairs whose answer scores below this for correctness.",
+        description="Exclude pairs that score below this for a correct and complete answer. 1: wrong or empty, 5: fully correct.",
     )  # fmt: skip
     min_clear: int = Field(
         3, ge=1, le=5, validation_alias=AliasChoices("min_clear", "least_clear"), title="Min clarity",
-        description="Exclude pairs whose question scores below this for clarity.",
+        description="Exclude pairs that score below this for clarity of question and answer. 1: confusing, 5: clear.",
     )  # fmt: skip
     min_self_contained: int = Field(
-        3, ge=1, le=5, validation_alias=AliasChoices("min_self_contained", "least_self_contained"), title="Min self-containedness",
-        description="Exclude pairs whose question scores below this for being self-contained.",
+        3, ge=1, le=5, validation_alias=AliasChoices("min_self_contained", "least_self_contained"), title="Min self-containment",
+        description="Exclude pairs whose question scores below this for including all it needs. 1: text or figure missing, 5: nothing "
+        "missing.",
     )  # fmt: skip
     min_difficulty: int = Field(
         1, ge=1, le=5, validation_alias=AliasChoices("min_difficulty", "least_difficulty"), title="Min difficulty",
-        description="Exclude pairs whose question scores below this for difficulty.",
+        description="Exclude pairs that score below this for difficulty. 1: recall of one fact, 3: several steps, 5: expert level.",
     )  # fmt: skip
     kind: Literal["judge"] = "judge"
 

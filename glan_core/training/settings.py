@@ -40,8 +40,8 @@ class Scratch(Settings):
 class FinetuneSettings(Settings):
     """Settings of a fine-tuning run on a snapshot."""
 
-    name: str = Field(title="Name", description="Name of the model: lowercase letters, digits and hyphens.")
-    snapshot: str = Field(title="Snapshot", description="Snapshot to train on (create one with 'glan snapshot DIR take NAME').")
+    name: str = Field(title="Model name", description="Name of the model: lowercase letters, digits and hyphens.")
+    snapshot: str = Field(title="Snapshot", description="Snapshot to train on.")
     recipe: str = Field("demo", title="Recipe", description="Named settings to start from.")
     base: str | None = Field(
         None, title="Base model", description="Folder or Hub name of the base model; none: initialize a model from scratch.",
@@ -56,7 +56,7 @@ class FinetuneSettings(Settings):
         "part of larger ones.", json_schema_extra={"unit": "pairs"},
     )  # fmt: skip
     epochs: float = Field(3.0, gt=0, le=1000, title="Epochs", description="Passes over the training rows.")
-    learning_rate: float = Field(2e-5, gt=0, le=1, title="Learning rate", description="Peak learning rate.")
+    learning_rate: float = Field(2e-5, gt=0, le=1, title="Learning rate", description="Peak learning rate, after warmup.")
     warmup_steps: int | None = Field(
         None, ge=0, title="Warmup steps", description="Steps of linear warmup; overrides the warmup ratio.",
         json_schema_extra={"unit": "steps"},
@@ -65,14 +65,16 @@ class FinetuneSettings(Settings):
         0.03, ge=0, le=1, validation_alias=AliasChoices("warmup_ratio", "warmup_share"), title="Warmup ratio",
         description="Share of the run over which the learning rate rises linearly.",
     )  # fmt: skip
-    schedule: Schedule = Field("cosine", title="Schedule", description="Learning rate schedule after warmup.")
+    schedule: Schedule = Field(
+        "cosine", title="Learning rate schedule", description="Course of the learning rate after warmup."
+    )
     global_batch_size: int = Field(
         16, ge=1, le=65_536, validation_alias=AliasChoices("global_batch_size", "batch"), title="Global batch size",
-        description="Pairs per optimizer step, over all devices and accumulation steps.", json_schema_extra={"unit": "pairs"},
+        description="Pairs per optimizer step, over all devices and accumulation steps.",
     )  # fmt: skip
     per_device_batch_size: int = Field(
         8, ge=1, le=4096, validation_alias=AliasChoices("per_device_batch_size", "rows_at_once"), title="Per-device batch size",
-        description="Pairs per forward pass on each device.", json_schema_extra={"unit": "pairs"},
+        description="Pairs per forward pass on each device; smaller values need less memory.",
     )  # fmt: skip
     max_length: int = Field(
         1024, ge=16, le=131_072, title="Max length", description="Longest row; longer ones are truncated.",
@@ -81,7 +83,7 @@ class FinetuneSettings(Settings):
     packing: bool = Field(
         False,
         title="Packing",
-        description="Pack several rows into sequences of the max length, without attention between them.",
+        description="Pack several rows into sequences of the max length, without attention between them. Faster on GPUs.",
     )
     weight_decay: float = Field(0.0, ge=0, le=10, title="Weight decay", description="Weight decay of AdamW.")
     adam_beta2: float = Field(
@@ -111,17 +113,23 @@ class FinetuneSettings(Settings):
     )
     patience: int | None = Field(
         None, ge=1, title="Early stopping patience",
-        description="Stop after this many evaluations without a better validation loss; none (or 0): never.",
+        description="Stop after this many evaluations without a better validation loss; none: never.",
     )  # fmt: skip
     keep_best: bool = Field(
         False, title="Load best model at end", description="Keep the weights with the best validation loss, not the last ones."
     )
     prompts: tuple[str, ...] = Field(
-        (), title="Sample prompts", description="Prompts answered at each evaluation (default: the first held-out questions)."
+        (),
+        title="Sample prompts",
+        description="Up to 8 prompts answered at each evaluation (default: the first held-out questions).",
     )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of row order, sampling and initialization.")
     processes: int = Field(
-        1, ge=1, le=1024, title="Processes", description="Devices to train on, started by torchrun with FSDP."
+        1,
+        ge=1,
+        le=1024,
+        title="Processes",
+        description="Data-parallel processes, one per device; on GPUs, weights are sharded (FSDP).",
     )
     kind: Literal["finetune"] = "finetune"
 

@@ -1,11 +1,11 @@
 """TRL's SFTTrainer with length-bucketed batches, a faster loss on CPUs, and logging to the workspace."""
 
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
 import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
@@ -256,13 +256,9 @@ def trainer_arguments(
     )  # fmt: skip
 
 
-def _memory_mb() -> float | None:
+def _memory_mb() -> float:
     """Return the resident memory of this process in MB."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except OSError:
-        return None
+    return psutil.Process().memory_info().rss / 1e6
 
 
 def _gpu() -> tuple[float | None, float | None]:

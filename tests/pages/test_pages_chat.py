@@ -238,7 +238,7 @@ def test_a_process_that_died_is_a_message_and_the_page_lives(tuned_ws):
     shown = Studio("chat", chat=str(id)).until(lambda shown: "▌" in shown.said)
     assert "Stop" in shown.labels()
     os.kill(server_client.status()["pid"], signal.SIGKILL)
-    shown.until(lambda shown: "ended without a word" in shown.said)
+    shown.until(lambda shown: "exited unexpectedly" in shown.said)
     ask(shown, "and now?")
     assert chat_rows.replies(tuned_ws.db, conversations.get_conversation(tuned_ws, id).head, 0)[0].state == "done"
 

@@ -121,7 +121,7 @@ def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, 
     choose(
         shown, run_train_name="My Student", run_train_demo_epochs=2.5, run_train_demo_learning_rate=0.00123456789, run_train_demo_global_batch_size=8,
         run_train_demo_per_device_batch_size=4, run_train_demo_max_length=200, run_train_demo_evaluations=3, run_train_demo_seed=7,
-        run_train_demo_warmup=10.0, run_train_demo_schedule="linear", run_train_demo_precision="fp32", run_train_demo_patience=0,
+        run_train_demo_warmup=10.0, run_train_demo_schedule="linear", run_train_demo_precision="fp32", run_train_demo_patience=None,
         run_train_demo_packing=True, run_train_demo_best=False,
     )  # fmt: skip
     assert shown.fine and metrics(shown)["Steps"] != before and "lose the end of their answer" in shown.said

@@ -19,12 +19,13 @@ class BenchmarkSettings(Settings):
         tuple(BENCHMARKS), title="Benchmarks", description="Benchmarks to run.", json_schema_extra={"metavar": "NAME,NAME"}
     )
     ways: tuple[WayName, ...] = Field(
-        ("generated", "probability"), min_length=1, title="Scoring",
-        description="Of benchmarks scored in two ways: from generated text, or by the probability of the choices.",
+        ("generated", "probability"), min_length=1, title="Multiple-choice scoring",
+        description="From generated text, as in the paper, or by the option of the highest log-likelihood, as is common for base models; "
+        "for benchmarks that have both.",
         json_schema_extra={"metavar": "WAY,WAY"},
     )  # fmt: skip
     limit: int | None = Field(
-        None, ge=1, title="Limit", description="Rows per benchmark, spread evenly over its parts (default: all).",
+        None, ge=1, title="Rows per benchmark", description="First rows of a benchmark, spread evenly over its parts (default: all).",
         json_schema_extra={"unit": "rows"},
     )  # fmt: skip
     chat_template: bool = Field(
@@ -34,12 +35,22 @@ class BenchmarkSettings(Settings):
         None, ge=1, le=32_768, title="Max new tokens", description="Longest answer (default: the benchmark's own limit).",
         json_schema_extra={"unit": "tokens"},
     )  # fmt: skip
-    batch: int = Field(8, ge=1, le=1024, title="Batch size", description="Prompts per forward pass.")
+    batch: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        title="Batch size",
+        description="Prompts per forward pass; larger batches are faster and need more memory.",
+    )
     data: str | None = Field(
         None, title="Data folder", description="Folder with the benchmark files (default: the workspace's).",
         json_schema_extra={"metavar": "FOLDER"},
     )  # fmt: skip
-    run_code: bool = Field(False, title="Run generated code", description="Run programs that models write, in the sandbox.")
+    run_code: bool = Field(
+        False,
+        title="Run generated code",
+        description="Run programs that models write, in the sandbox; HumanEval and MBPP need it.",
+    )
     skip_missing: bool = Field(
         False, title="Skip missing", description="Skip benchmarks that cannot run, instead of refusing the whole run."
     )

@@ -23,21 +23,30 @@ class ProbeFile(Settings):
         json_schema_extra={"metavar": "NAME_OR_PATH"},
     )  # fmt: skip
     split: str | None = Field(None, title="Split", description="Split of a source that has several.")
-    question: str | None = Field(None, title="Question column", description="Column of the question, dotted where nested.")
-    answer: str | None = Field(None, title="Answer column", description="Column of the answer, dotted where nested.")
+    question: str | None = Field(
+        None, title="Question column", description="Column of the question, dotted where nested (default: recognized)."
+    )
+    answer: str | None = Field(
+        None, title="Answer column", description="Column of the answer, dotted where nested (default: recognized)."
+    )
 
 
 class ProbeSettings(Settings):
     """Settings of a contamination probe: the mean loss of models on a benchmark's training and test split, and on look-alikes."""
 
-    name: str = Field(min_length=1, max_length=LONGEST_NAME, title="Name", description="Name of the benchmark.")
+    name: str = Field(
+        min_length=1, max_length=LONGEST_NAME, title="Name",
+        description="Name of the benchmark; GSM8K, MATH, ARC-E and ARC-C are shown with the paper's results.",
+    )  # fmt: skip
     models: tuple[str, ...] = Field(
         min_length=1, title="Models", description="Weights to measure: tuned:NAME, base:NAME or local:PATH.",
         json_schema_extra={"metavar": "MODEL,MODEL"},
     )  # fmt: skip
-    train: ProbeFile
-    test: ProbeFile
-    alike: ProbeFile | None = None
+    train: ProbeFile = Field(title="Training split", description="Rows that the models may have been trained on.")
+    test: ProbeFile = Field(title="Test split", description="Rows of the same distribution, for testing only.")
+    alike: ProbeFile | None = Field(
+        None, title="Look-alikes", description="Newly written problems of the same kind (default: none)."
+    )
     covers: Covers = Field(
         "answer",
         title="Loss on",
@@ -48,7 +57,10 @@ class ProbeSettings(Settings):
         description="'plain': question, newline, answer, as in a benchmark's file; 'chat': the model's chat template.",
     )  # fmt: skip
     sample: int | None = Field(
-        500, ge=2, title="Sample", description="Rows per split; none: all. Smaller samples are part of larger ones."
+        500,
+        ge=2,
+        title="Rows per split",
+        description="Sample of this size; none: all rows. Smaller samples are part of larger ones.",
     )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the sample.")
     max_length: int = Field(
@@ -88,7 +100,9 @@ class LookalikeSettings(TeacherSettings):
         min_length=1, max_length=LONGEST_NAME, title="Name", description="Benchmark file of the workspace that collects them."
     )
     source: ProbeFile
-    number: int = Field(200, ge=1, le=100_000, title="Number", description="Look-alikes to collect, existing ones included.")
+    number: int = Field(
+        200, ge=1, le=100_000, title="Look-alikes", description="Number of look-alikes to collect, existing ones included."
+    )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the sampled rows.")
     kind: Literal["lookalikes"] = "lookalikes"
 

@@ -1,45 +1,81 @@
-"""Form fields declared by settings classes: label, tooltip, bounds and choices of Streamlit widgets."""
+"""Form fields declared by settings classes: label, tooltip, bounds, choices and defaults of Streamlit widgets."""
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from glan_core.settings import Settings, field_of, help_of_field, title_of_field, unit_of_field
+from glan_core.settings import Settings, field_of, title_of_field, unit_of_field
+
+MAX_INTEGER = 2**53 - 1  # largest integer that a browser represents exactly
 
 
-def text(settings_type: type[Settings], name: str) -> dict[str, str]:
-    """Label and tooltip of any widget: `st.text_input(**text(FinetuneSettings, "name"))`."""
-    unit = unit_of_field(settings_type, name)
+def label(settings_type: type[Settings], name: str, unit: str | None = None) -> str:
+    """Title of a field with its unit, unless the title already names it; `unit` replaces that of the field."""
+    unit = unit_of_field(settings_type, name) if unit is None else unit
     title = title_of_field(settings_type, name)
-    return {"label": f"{title} ({unit})" if unit else title, "help": help_of_field(settings_type, name)}
+    return title if not unit or unit in title.lower().split() else f"{title} ({unit})"
 
 
-def number(settings_type: type[Settings], name: str) -> dict[str, Any]:
-    """Label, tooltip and inclusive bounds of a number input or slider.
+def text(settings_type: type[Settings], name: str, *, note: str = "") -> dict[str, str]:
+    """Label and tooltip of any widget: `st.text_input(**text(FinetuneSettings, "name"))`.
 
-    An exclusive bound of an integer is moved by one; of a float it is left to validation.
+    Args:
+        settings_type: Settings class.
+        name: Field; dots lead into nested settings.
+        note: Sentence on the page alone, appended to the tooltip.
+    """
+    description = field_of(settings_type, name).description or ""
+    return {"label": label(settings_type, name), "help": " ".join(filter(None, (description, note)))}
+
+
+def number(settings_type: type[Settings], name: str, *, step: float | None = None, note: str = "") -> dict[str, Any]:
+    """Label, tooltip, inclusive bounds and step of a number input, slider or number column.
+
+    An exclusive bound is moved by one step; that of a float without `step` is left to validation.
     """
     kind = _number_type(settings_type, name)
+    bounds = _bounds(settings_type, name, kind, step or (1 if kind is int else 0))
+    return text(settings_type, name, note=note) | bounds | ({"step": kind(step)} if step else {})
+
+
+def percent(settings_type: type[Settings], name: str, *, step: float = 1, note: str = "") -> dict[str, Any]:
+    """As `number`, for a share shown in percent; the values are of the type of `step`."""
+    bounds = _bounds(settings_type, name, lambda share: type(step)(round(100 * share, 6)), step)
+    return text(settings_type, name, note=note) | {"label": label(settings_type, name, "%")} | bounds | {"step": step}
+
+
+def choices(settings_type: type[Settings], name: str) -> list[Any]:
+    """Values of a field that is one of several literals; None is not among them."""
+    return list(get_args(field_of(settings_type, name).annotation))
+
+
+def default(settings_type: type[Settings], name: str) -> Any:
+    """Default value of a field."""
+    return field_of(settings_type, name).get_default(call_default_factory=True)
+
+
+def _bounds(
+    settings_type: type[Settings], name: str, kind: Callable[[float], int | float], step: float
+) -> dict[str, int | float]:
+    """Inclusive bounds in the unit of the widget; `kind` converts a bound of the field."""
     bounds: dict[str, int | float] = {}
     for limit in field_of(settings_type, name).metadata:
         match limit:
             case Ge(ge=value):
                 bounds["min_value"] = kind(value)
             case Gt(gt=value):
-                bounds["min_value"] = kind(value) + 1 if kind is int else kind(value)
+                bounds["min_value"] = kind(value) + step
             case Le(le=value):
                 bounds["max_value"] = kind(value)
             case Lt(lt=value):
-                bounds["max_value"] = kind(value) - 1 if kind is int else kind(value)
-    return text(settings_type, name) | bounds
+                bounds["max_value"] = kind(value) - step
+    return {
+        side: max(-MAX_INTEGER, min(bound, MAX_INTEGER)) if isinstance(bound, int) else bound for side, bound in bounds.items()
+    }
 
 
 def _number_type(settings_type: type[Settings], name: str) -> type[int] | type[float]:
     annotation = field_of(settings_type, name).annotation
     kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind in (int, float)]
     return float if float in kinds else int
-
-
-def default(settings_type: type[Settings], name: str) -> Any:
-    """Default value of a field."""
-    return field_of(settings_type, name).get_default(call_default_factory=True)

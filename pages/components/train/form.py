@@ -17,40 +17,18 @@ from glan_core.settings import read_settings
 from glan_core.training.command_line import finetune_command
 from glan_core.training.plan import TrainingPlan, check_settings, plan
 from glan_core.training.recipes import RECIPES
-from glan_core.training.settings import FinetuneSettings
+from glan_core.training.settings import FinetuneSettings, Scratch
 from glan_core.workspace import Workspace
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.train import row_tokens
 
-FIELDS = {
-    "epochs": ("Epochs", "Number of passes over the training split.", {"min_value": 0.1, "max_value": 1000.0, "step": 1.0, "format": "%g"}),
-    "learning_rate": ("Learning rate", "Peak learning rate after warmup.", {"min_value": 1e-8, "max_value": 1.0, "format": "%g"}),
-    "global_batch_size": ("Global batch size", "Pairs per optimizer step.", {"min_value": 1}),
-    "per_device_batch_size": ("Per-device batch size", "Pairs per forward pass and device; smaller values need less memory.", {"min_value": 1}),
-    "max_length": ("Max length", "Rows are truncated to this number of tokens.", {"min_value": 16}),
-    "evaluations": ("Evaluations", "Number of evaluations on the validation split during the run, each with a checkpoint.", {"min_value": 1}),
-    "seed": ("Seed", "Seed of data order and weight initialization.", {"min_value": 0}),
-    "weight_decay": ("Weight decay", "AdamW weight decay.", {"min_value": 0.0, "max_value": 10.0, "format": "%g"}),
-    "adam_beta2": ("Adam β2", "Decay rate of Adam's second-moment estimate.", {"min_value": 0.5, "max_value": 0.99999, "format": "%g"}),
-    "max_grad_norm": ("Gradient clipping norm", "Gradients with a larger norm are clipped to it.", {"min_value": 1e-6, "format": "%g"}),
-    "processes": ("Devices", "Data-parallel processes; on GPUs, weights are sharded (FSDP).", {"min_value": 1}),
-}  # fmt: skip
-ADAPTER = {
-    "lora_rank": ("LoRA rank", "Rank of the adapter matrices.", {"min_value": 1}),
-    "lora_alpha": ("LoRA alpha", "LoRA scaling = alpha / rank.", {"min_value": 1}),
-    "lora_dropout": ("LoRA dropout", "Dropout probability of the adapter's inputs.", {"min_value": 0.0, "max_value": 0.9, "format": "%g"}),
-}  # fmt: skip
-SIZES = {
-    "vocabulary": "Vocabulary size",
-    "hidden": "Hidden size",
-    "inner": "Intermediate size",
-    "layers": "Layers",
-    "heads": "Attention heads",
-}
+MAIN = ("epochs", "learning_rate", "global_batch_size", "per_device_batch_size")
+MORE = ("max_length", "evaluations", "seed", "weight_decay", "adam_beta2", "max_grad_norm", "processes")
+ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout")
+SIZES = ("vocabulary", "hidden", "inner", "layers", "heads")
 CHECKPOINTING = {None: "Auto", True: "On", False: "Off"}
 METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA (4-bit base)"}
-MORE = ("max_length", "evaluations", "seed", "weight_decay", "adam_beta2", "max_grad_norm", "processes")
 PRECISIONS = {"auto": "Auto", "fp32": "fp32", "bf16": "bf16"}
 
 
@@ -75,7 +53,8 @@ def panel(ws: Workspace, snapshots: Sequence[Manifest]) -> None:
 
 def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
     recipe = st.segmented_control(
-        "Recipe", list(RECIPES), format_func=lambda name: RECIPES[name].label, default="demo", key="run_train_recipe", required=True,
+        settings_fields.label(FinetuneSettings, "recipe"), list(RECIPES), format_func=lambda name: RECIPES[name].label, default="demo",
+        key="run_train_recipe", required=True,
     )  # fmt: skip
     about = RECIPES[recipe]
     st.caption(about.about)
@@ -84,13 +63,11 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
         if st.session_state.get("run_train_snapshot") not in named:
             st.session_state.pop("run_train_snapshot", None)
         chosen = st.selectbox(
-            "Snapshot", list(named), key="run_train_snapshot",
+            options=list(named), key="run_train_snapshot", **settings_fields.text(FinetuneSettings, "snapshot"),
             format_func=lambda name: f"{name} · {number(named[name].rows.get('train', 0))} pairs",
         )  # fmt: skip
         hint = _free_name(ws, recipe)
-        name = st.text_input(
-            "Model name", key="run_train_name", placeholder=hint, help="Lowercase letters, digits and hyphens."
-        )
+        name = st.text_input(key="run_train_name", placeholder=hint, **settings_fields.text(FinetuneSettings, "name"))
     snapshot = named[chosen]
     held_out = snapshot.rows.get("validation", 0)
     summary = (
@@ -102,8 +79,7 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
     values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
     if about.values["base"] is not None:
         base = st.text_input(
-            "Base model", key=f"run_train_base_{recipe}", placeholder=about.values["base"],
-            help="Folder with config, tokenizer and safetensors weights, or a Hugging Face Hub id.",
+            key=f"run_train_base_{recipe}", placeholder=about.values["base"], **settings_fields.text(FinetuneSettings, "base"),
         ).strip()  # fmt: skip
         values["base"] = base or about.values["base"]
     return about.values | values | _numbers(recipe)
@@ -116,77 +92,83 @@ def _numbers(recipe: str) -> dict:
     method = first["method"]
     if first["base"] is not None and recipe == "lora":
         method = found["method"] = st.segmented_control(
-            "Method",
-            ["lora", "qlora"],
-            format_func=METHODS.get,
-            default="lora",
-            key=f"run_train_{recipe}_method",
-            required=True,
-        )
+            options=["lora", "qlora"], format_func=METHODS.get, default="lora", key=f"run_train_{recipe}_method", required=True,
+            **settings_fields.text(FinetuneSettings, "method"),
+        )  # fmt: skip
     with st.grid(4, gap="small", min_column_width=105):
-        for name in ("epochs", "learning_rate", "global_batch_size", "per_device_batch_size"):
-            found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
+        for name in MAIN:
+            found[name] = _number(recipe, name, getattr(defaults, name))
     with (
         st.popover("All settings", icon=":material/tune:", key="train_settings"),
         st.grid(3, gap="small", min_column_width=150),
     ):
         for name in MORE:
-            found[name] = _number(recipe, name, *FIELDS[name], getattr(defaults, name))
-        rows = st.number_input(
-            "Max rows", 0, None, 0, key=f"run_train_{recipe}_rows", help="Train on a seeded sample of this size. 0: all rows."
-        )
-        found["rows"] = rows or None
+            found[name] = _number(recipe, name, getattr(defaults, name))
+        found["rows"] = _optional_number(recipe, "rows", None, placeholder="all")
         if method != "full":
-            for name, field in ADAPTER.items():
-                found[name] = _number(recipe, name, *field, getattr(defaults, name))
+            for name in ADAPTER:
+                found[name] = _number(recipe, name, getattr(defaults, name))
         found |= _warmup(recipe, defaults)
         found["schedule"] = st.selectbox(
-            "Learning rate schedule", ["cosine", "linear", "constant"], key=f"run_train_{recipe}_schedule"
-        )
+            options=settings_fields.choices(FinetuneSettings, "schedule"), key=f"run_train_{recipe}_schedule",
+            **settings_fields.text(FinetuneSettings, "schedule"),
+        )  # fmt: skip
         found["precision"] = st.selectbox(
-            "Precision", list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision"
-        )
+            options=list(PRECISIONS), format_func=PRECISIONS.get, key=f"run_train_{recipe}_precision",
+            **settings_fields.text(FinetuneSettings, "precision"),
+        )  # fmt: skip
         found["gradient_checkpointing"] = st.selectbox(
-            "Gradient checkpointing", list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_gradient_checkpointing",
-            help="Recomputes activations in the backward pass to save memory.",
+            options=list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_gradient_checkpointing",
+            **settings_fields.text(FinetuneSettings, "gradient_checkpointing"),
         )  # fmt: skip
-        patience = st.number_input(
-            "Early stopping patience", 0, None, defaults.patience or 0, key=f"run_train_{recipe}_patience",
-            help="Stop after this number of evaluations without a lower validation loss. 0: never.",
-        )  # fmt: skip
-        found["patience"] = patience or None
-        found["packing"] = st.toggle("Packing", defaults.packing, key=f"run_train_{recipe}_packing",
-                                     help="Pack short rows into full sequences with separate attention. Faster on GPUs.")  # fmt: skip
-        found["keep_best"] = st.toggle("Load best checkpoint", defaults.keep_best, key=f"run_train_{recipe}_best",
-                                       help="Keep the weights with the lowest validation loss instead of the last.")  # fmt: skip
+        found["patience"] = _optional_number(recipe, "patience", defaults.patience, placeholder="never")
+        found["packing"] = st.toggle(
+            value=defaults.packing, key=f"run_train_{recipe}_packing", **settings_fields.text(FinetuneSettings, "packing")
+        )
+        found["keep_best"] = st.toggle(
+            value=defaults.keep_best, key=f"run_train_{recipe}_best", **settings_fields.text(FinetuneSettings, "keep_best")
+        )
         if first["base"] is None:
             found["scratch"] = {
-                name: st.number_input(label, 1, None, getattr(defaults.scratch, name), key=f"run_train_{recipe}_{name}")
-                for name, label in SIZES.items()
+                name: st.number_input(
+                    value=getattr(defaults.scratch, name),
+                    key=f"run_train_{recipe}_{name}",
+                    **settings_fields.number(Scratch, name),
+                )
+                for name in SIZES
             }
     prompts = st.text_area(
-        "Sample prompts", key="run_train_prompts", height=68, placeholder="first questions of the validation split",
-        help="Up to 8 prompts, one per line, answered at every evaluation.",
+        key="run_train_prompts", height=68, placeholder="first questions of the validation split",
+        **settings_fields.text(FinetuneSettings, "prompts", note="One per line."),
     )  # fmt: skip
     return found | {"prompts": tuple(prompts.splitlines())}
 
 
 def _warmup(recipe: str, defaults: FinetuneSettings) -> dict:
+    key = f"run_train_{recipe}_warmup"
     if defaults.warmup_steps is not None:
-        return {
-            "warmup_steps": st.number_input("Warmup steps", 0, None, defaults.warmup_steps, key=f"run_train_{recipe}_warmup")
-        }
+        steps = st.number_input(
+            value=defaults.warmup_steps, key=key, **settings_fields.number(FinetuneSettings, "warmup_steps")
+        )
+        return {"warmup_steps": steps}
     percent = st.number_input(
-        "Warmup (%)", 0.0, 100.0, round(100 * defaults.warmup_ratio, 2), key=f"run_train_{recipe}_warmup", format="%g",
-        help="Share of the steps with linearly increasing learning rate.",
+        value=round(100 * defaults.warmup_ratio, 2), key=key, format="%g",
+        **settings_fields.percent(FinetuneSettings, "warmup_ratio", step=1.0),
     )  # fmt: skip
     return {"warmup_ratio": percent / 100}
 
 
-def _number(recipe: str, name: str, label: str, words: str, limits: dict, value: float) -> float:
-    if name == "learning_rate":
-        limits = limits | {"step": 10.0 ** floor(log10(value))}
-    return st.number_input(label, value=value, key=f"run_train_{recipe}_{name}", help=words, **limits)
+def _number(recipe: str, name: str, value: float) -> float:
+    step = {"epochs": 1.0, "learning_rate": 10.0 ** floor(log10(value or 1))}.get(name)
+    limits = settings_fields.number(FinetuneSettings, name) | ({"step": step} if step else {})
+    shown = {"format": "%g"} if isinstance(value, float) else {}
+    return st.number_input(value=value, key=f"run_train_{recipe}_{name}", **shown, **limits)
+
+
+def _optional_number(recipe: str, name: str, value: int | None, *, placeholder: str) -> int | None:
+    """Draw a field that may be empty; its first value is set by key, because a field with a default value cannot be cleared."""
+    st.session_state.setdefault(key := f"run_train_{recipe}_{name}", value)
+    return st.number_input(value=None, key=key, placeholder=placeholder, **settings_fields.number(FinetuneSettings, name))
 
 
 def _free_name(ws: Workspace, recipe: str) -> str:
@@ -234,13 +216,23 @@ def fill(values: dict) -> None:
         run_train_recipe=recipe, run_train_snapshot=settings.snapshot, run_train_name=settings.name, train_asked="Plan"
     )
     state.run_train_prompts = "\n".join(settings.prompts)
-    for name in (*FIELDS, *ADAPTER, "schedule", "precision", "packing", "gradient_checkpointing", "method"):
+    for name in (
+        *MAIN,
+        *MORE,
+        *ADAPTER,
+        "rows",
+        "patience",
+        "schedule",
+        "precision",
+        "packing",
+        "gradient_checkpointing",
+        "method",
+    ):
         state[f"run_train_{recipe}_{name}"] = getattr(settings, name)
     for name in SIZES:
         state[f"run_train_{recipe}_{name}"] = getattr(settings.scratch, name)
     steps = RECIPES[recipe].values.get("warmup_steps") is not None
     state[f"run_train_{recipe}_warmup"] = (settings.warmup_steps or 0) if steps else round(100 * settings.warmup_ratio, 2)
-    state[f"run_train_{recipe}_rows"], state[f"run_train_{recipe}_patience"] = settings.rows or 0, settings.patience or 0
     state[f"run_train_{recipe}_best"], state[f"run_train_base_{recipe}"] = settings.keep_best, settings.base or ""
 
 
