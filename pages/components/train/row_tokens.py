@@ -32,7 +32,7 @@ def panel(ws: Workspace, settings: FinetuneSettings) -> None:
         encoder = plan_encoder(snapshot, settings.base, settings.scratch.vocabulary, settings.rows, settings.seed)
         if encoder is None:
             st.caption(
-                f"The tokenizer of {escape(str(settings.base))} is not on this machine yet. Rows can be shown once it is downloaded."
+                f"The tokenizer of {escape(str(settings.base))} is not stored locally. Rows can be shown once it is downloaded."
             )
             return
         rows = [row for _, row in islice(snapshot.rows("train"), ROWS)]
