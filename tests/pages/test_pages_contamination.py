@@ -77,7 +77,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
     bad = str(write_rows(tmp_path / "b.jsonl", [{"asked": "x", "said": "y"}]))
     for chosen, words in (
         ({"train": good, "test": bad}, "asked, said"),
-        ({"train": good, "test": good}, "hold the same rows"),
+        ({"train": good, "test": good}, "have the same rows"),
         ({"train": good, "test": str(tmp_path / "none.jsonl")}, "does not exist"),
         ({"train": good, "test": bad, "models": ["scripted"]}, "scripted gives no loss, only weights do"),
     ):

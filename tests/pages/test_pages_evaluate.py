@@ -91,7 +91,7 @@ def test_the_papers_models_stand_below_marked_as_published(judged):
 
 
 def test_a_match_of_the_leaderboard_leads_to_its_result(judged):
-    shown = view("Leaderboard").press("student vs student (base)")
+    shown = view("Leaderboard").press("student vs student")
     assert shown.fine and "Position bias" in shown.said and "+3.50" in shown.said
 
 

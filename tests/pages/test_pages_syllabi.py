@@ -67,13 +67,13 @@ def dialog(folder: str, subject_id: str) -> None:
 
     from glan_core.ids import syllabus_id
     from glan_core.workspace import Workspace, curriculum_rows
-    from pages.components.syllabi.edit_dialog import edit_dialog
+    from pages.components.syllabi.edit_dialog import open_dialog
 
     ws = Workspace.open(folder)
     st.session_state.workspace = "demo"
     subject = curriculum_rows.subject(ws.db, subject_id)
     syllabus = curriculum_rows.syllabus(ws.db, syllabus_id(subject_id))
-    edit_dialog(ws, subject, syllabus, curriculum_rows.sessions(ws.db, syllabus.id))
+    open_dialog(ws, subject, syllabus, curriculum_rows.sessions(ws.db, syllabus.id))
 
 
 def opened(ws) -> AppTest:

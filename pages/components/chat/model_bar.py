@@ -7,13 +7,14 @@ import streamlit as st
 from glan_core.chat import conversations, preferences
 from glan_core.errors import GlanError
 from glan_core.formatting import ago, duration, plural, shorten
+from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import slug
 from glan_core.models import server_client
-from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, list_specs, model_title, resolve_model
+from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, SeededDecodingParams, list_specs, model_title, resolve_model
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation
 from pages.components.chat import page_state
-from pages.components.shared import teacher_form
+from pages.components.shared import settings_fields, teacher_form
 from pages.components.shared.untrusted_text import escape, show_error
 
 LISTED = 30
@@ -49,7 +50,9 @@ def _another() -> None:
     name = st.text_input("Model", key="talk_other_model", placeholder=teacher_form.MODEL_HINTS[kind]).strip()
     url = ""
     if kind == "endpoint":
-        url = st.text_input("Base URL", key="talk_other_url", placeholder="http://localhost:8000/v1").strip()
+        url = st.text_input(
+            settings_fields.label(TeacherSettings, "base_url"), key="talk_other_url", placeholder="http://localhost:8000/v1"
+        ).strip()
     if kind != "local":
         teacher_form.key_field("api_key")
     spec = f"local:{name}" if kind == "local" else f"openai:{name}@{url}" if url else f"openai:{name}"
@@ -64,13 +67,10 @@ def _another() -> None:
 
 def _settings() -> None:
     st.text_area("System prompt", key="talk_system", placeholder="none", height=100)
-    hint = "0: greedy decoding; higher values give more varied replies."
-    st.slider("Temperature", 0.0, 2.0, step=0.05, key="talk_temperature", help=hint)
-    hint = "Nucleus sampling: samples from the most likely tokens whose probabilities sum to this value."
-    st.slider("Top-p", 0.05, 1.0, step=0.05, key="talk_top_p", help=hint)
-    st.number_input("Max new tokens", 1, 32_768, step=64, key="talk_tokens")
-    hint = "The same seed reproduces replies of local models; endpoints ignore it."
-    st.number_input("Seed", 0, 2**31 - 1, key="talk_seed", help=hint)
+    st.slider(key="talk_temperature", **settings_fields.number(SeededDecodingParams, "temperature", step=0.05))
+    st.slider(key="talk_top_p", **settings_fields.number(SeededDecodingParams, "top_p", step=0.05))
+    st.number_input(key="talk_tokens", **settings_fields.number(SeededDecodingParams, "max_tokens", step=64))
+    st.number_input(key="talk_seed", **settings_fields.number(SeededDecodingParams, "seed"))
     many = len(st.session_state.talk_specs) > 1
     hint = "Hides model names and shuffles replies until you vote. Requires two models."
     st.toggle("Blind vote", key="talk_blind", disabled=not many, help=hint)

@@ -20,7 +20,7 @@ from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace
-from pages.components.shared import job_panel, url_state
+from pages.components.shared import job_panel, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 MOST = 12
@@ -129,7 +129,9 @@ def _renamed(ws: Workspace, name: str, new_name: str) -> None:
 def _merge(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Merge", icon=":material/merge:", key="merge_model"):
         st.caption("Merges base model and adapter into one model that needs no PEFT. The adapter is kept.")
-        new = st.text_input("Name of merged model", f"{model.name}-merged", key=f"merge_name_{model.name}")
+        new = st.text_input(
+            value=f"{model.name}-merged", key=f"merge_name_{model.name}", **settings_fields.text(MergeSettings, "name")
+        )
         st.button(
             "Merge", key="merge_now", on_click=_begin, args=(ws, MergeSettings, {"model": model.name, "name": slug(new or " ")})
         )
@@ -137,10 +139,17 @@ def _merge(ws: Workspace, model: TunedModel) -> None:
 
 def _export(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Export", icon=":material/download:", key="export_model"):
-        path = st.text_input("New folder", str(exports_folder(ws) / model.name), key=f"export_path_{model.name}")
-        repo = st.text_input("or Hugging Face Hub repository", placeholder="owner/name", key=f"export_repo_{model.name}",
-                             help="Private; uses the login of this machine (HF_TOKEN or `hf auth login`).")  # fmt: skip
-        license = st.text_input("License", placeholder="apache-2.0", key=f"export_license_{model.name}")
+        path = st.text_input(
+            value=str(exports_folder(ws) / model.name), key=f"export_path_{model.name}",
+            **settings_fields.text(ModelExportSettings, "path"),
+        )  # fmt: skip
+        repo = st.text_input(
+            placeholder="owner/name", key=f"export_repo_{model.name}",
+            **settings_fields.text(ModelExportSettings, "repo", note="Instead of the folder; the repository is private."),
+        )  # fmt: skip
+        license = st.text_input(
+            placeholder="apache-2.0", key=f"export_license_{model.name}", **settings_fields.text(ModelExportSettings, "license")
+        )
         values = {"model": model.name, "license": license.strip() or None}
         values |= {"repo": repo.strip()} if repo.strip() else {"path": path.strip()}
         st.caption("Safetensors weights, tokenizer with chat template, and a model card.")

@@ -10,15 +10,20 @@ import streamlit as st
 from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
-from glan_core.generation.settings import GenerationSettings, TeacherSettings
+from glan_core.generation.settings import GenerationSettings, StageSettings, Target, TeacherSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS, stage_title
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
-from pages.components.shared import teacher_form, url_state
+from pages.components.shared import settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
-DEFAULTS = {"run_queries": 10, "run_per": 20, "run_share": 50, "run_law": "coverage", "run_seed": 0, "run_flight": 32}
+DEFAULTS = {
+    "run_queries": settings_fields.default(Target, "subject_queries"), "run_per": settings_fields.default(Target, "questions_per_syllabus"),
+    "run_share": round(100 * settings_fields.default(GenerationSettings, "pair_share")),
+    "run_law": settings_fields.default(GenerationSettings, "draw_distribution"), "run_seed": settings_fields.default(GenerationSettings, "seed"),
+    "run_flight": settings_fields.default(TeacherSettings, "max_in_flight"),
+}  # fmt: skip
 AMOUNTS = ("run_queries", "run_most", "run_per")
 PRESETS = {
     "Taste": (1, 3, 5, "1 subject query, 3 subjects, 5 questions each: a cheap look at what this teacher writes"),
@@ -65,7 +70,7 @@ def _disciplines(tree: nx.DiGraph) -> list[str]:
     if len(here) == 1:
         return here
     chosen = st.multiselect(
-        "Disciplines", here, key="run_disciplines", format_func=lambda id: tree.nodes[id]["node"].name,
+        settings_fields.label(Target, "disciplines"), here, key="run_disciplines", format_func=lambda id: tree.nodes[id]["node"].name,
         placeholder=f"all {number(len(here))}", help="Restricts the run to these disciplines of the focus; empty: all.",
     )  # fmt: skip
     return chosen or here
@@ -111,17 +116,9 @@ def _amounts() -> dict[str, int | None]:
 
 def amount_fields(key: str) -> dict[str, int | None]:
     """Draw the three amounts of a target; `key` is the prefix of the widget keys."""
-    queries = st.number_input(
-        "Subject queries", 1, 1000, key=f"{key}_queries",
-        help="Number of subject lists requested per discipline. The paper uses 10, which gives 100 to 200 subjects.",
-    )  # fmt: skip
-    most = st.number_input(
-        "Max subjects", 1, 100_000, None, key=f"{key}_most", placeholder="all",
-        help="Maximum number of subjects per discipline that get a syllabus.",
-    )  # fmt: skip
-    per = st.number_input(
-        "Questions per syllabus", 0, 250_000, key=f"{key}_per", help="Each with its answer. The paper uses 400 to 800."
-    )  # fmt: skip
+    queries = st.number_input(key=f"{key}_queries", **settings_fields.number(Target, "subject_queries"))
+    most = st.number_input(value=None, key=f"{key}_most", placeholder="all", **settings_fields.number(Target, "max_subjects"))
+    per = st.number_input(key=f"{key}_per", **settings_fields.number(Target, "questions_per_syllabus"))
     return {"subject_queries": queries, "max_subjects": most, "questions_per_syllabus": per}
 
 
@@ -132,29 +129,25 @@ def _take_preset(name: str) -> None:
 def _more_fields() -> dict:
     """Draw sampling and limits and return them as settings."""
     with st.grid(3, gap="small", min_column_width=150):
-        share = st.slider(
-            "Two-session questions", 0, 100, step=5, format="%d%%", key="run_share",
-            help="Share of questions that combine two class sessions, which are harder. The paper does not state the mix.",
-        )  # fmt: skip
+        share = st.slider(key="run_share", **settings_fields.percent(GenerationSettings, "pair_share", step=5))
         law = st.selectbox(
-            "Concept sampling", ["coverage", "uniform"], key="run_law",
-            help="coverage: concepts with the fewest questions first; uniform: every combination is equally likely.",
+            options=settings_fields.choices(GenerationSettings, "draw_distribution"), key="run_law",
+            **settings_fields.text(GenerationSettings, "draw_distribution"),
         )  # fmt: skip
-        seed = st.number_input("Seed", 0, key="run_seed", help="The same seed samples the same sessions and concepts.")
-        budget = st.number_input(
-            "Budget (USD)", 0.01, None, None, key="run_budget", placeholder="no limit", format="%.2f",
-            help="Hard limit, including in-flight requests.",
-        )  # fmt: skip
-        calls = st.number_input("Max calls", 1, None, None, key="run_calls", placeholder="no limit")
-        flight = st.number_input(
-            "Max concurrent requests", 1, 4096, key="run_flight", help="Upper bound; concurrency adapts to the endpoint."
-        )  # fmt: skip
-        rpm = st.number_input("Requests per minute", 1, None, None, key="run_rpm", placeholder="no limit")
-        tpm = st.number_input("Tokens per minute", 1, None, None, key="run_tpm", placeholder="no limit")
+        seed = st.number_input(key="run_seed", **settings_fields.number(GenerationSettings, "seed"))
+        budget = teacher_form.budget_field("run_budget")
+        calls = _limit("run_calls", "max_calls")
+        flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
+        rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
     return {
         "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "stages": _stage_fields(),
     }  # fmt: skip
+
+
+def _limit(key: str, name: str) -> int | None:
+    """Draw a limit that may be empty."""
+    return st.number_input(value=None, key=key, placeholder="no limit", **settings_fields.number(TeacherSettings, name))
 
 
 def _stage_fields() -> dict[str, dict]:
@@ -171,10 +164,12 @@ def _stage_fields() -> dict[str, dict]:
         pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
         column_config={
             "name": st.column_config.TextColumn("Stage", width=95),
-            "teacher": st.column_config.TextColumn("Teacher", width=110, help="openai:MODEL, local:PATH or scripted; empty: the teacher above."),
-            "temperature": st.column_config.NumberColumn("Temperature", min_value=0.0, max_value=5.0, required=True, width=100),
-            "top_p": st.column_config.NumberColumn("Top-p", min_value=0.01, max_value=1.0, required=True, width=75),
-            "max_tokens": st.column_config.NumberColumn("Max tokens", min_value=1, required=True, width=100),
+            "teacher": st.column_config.TextColumn(
+                width=110, **settings_fields.text(StageSettings, "teacher", note="Empty: the teacher above."),
+            ),
+            "temperature": st.column_config.NumberColumn(required=True, width=100, **settings_fields.number(StageSettings, "temperature")),
+            "top_p": st.column_config.NumberColumn(required=True, width=75, **settings_fields.number(StageSettings, "top_p")),
+            "max_tokens": st.column_config.NumberColumn(required=True, width=100, **settings_fields.number(StageSettings, "max_tokens")),
         },
     )  # fmt: skip
     changes = {

@@ -2,6 +2,9 @@
 
 import streamlit as st
 
+from glan_core.generation.settings import TeacherSettings
+from pages.components.shared import settings_fields
+
 TEACHERS = {
     "scripted": "Scripted (offline, free)",
     "openai": "OpenAI",
@@ -22,7 +25,9 @@ def fields(key: str, *, answers: bool = False, over_page: bool = False) -> dict 
     Returns:
         Teacher settings, or None while a field is missing.
     """
-    kind = st.selectbox("Teacher", list(TEACHERS), format_func=TEACHERS.get, key=f"{key}_kind")
+    kind = st.selectbox(
+        settings_fields.label(TeacherSettings, "teacher"), list(TEACHERS), format_func=TEACHERS.get, key=f"{key}_kind"
+    )
     if kind == "scripted":
         st.caption(
             "Has textbook content for Mathematics, Earth science and Music; writes labeled placeholder text for everything else."
@@ -33,16 +38,25 @@ def fields(key: str, *, answers: bool = False, over_page: bool = False) -> dict 
         model = st.text_input("Model", key=f"{key}_model", placeholder=MODEL_HINTS[kind]).strip()
         values = {"teacher": f"{prefix}:{model}"}
         if answers:
-            hint = "Model of the answer stage. The paper uses a faster model here than for the questions."
-            if answer := st.text_input("Answer model", key=f"{key}_answer", placeholder="same model", help=hint).strip():
+            answer = st.text_input(
+                key=f"{key}_answer", placeholder="same model", **settings_fields.text(TeacherSettings, "answer_teacher")
+            ).strip()
+            if answer:
                 values["answer_teacher"] = f"{prefix}:{answer}"
         if kind == "endpoint":
             values["base_url"] = (
-                st.text_input("Base URL", key=f"{key}_url", placeholder="http://localhost:8000/v1").strip() or None
+                st.text_input(
+                    key=f"{key}_url",
+                    placeholder="http://localhost:8000/v1",
+                    **settings_fields.text(TeacherSettings, "base_url"),
+                ).strip()
+                or None
             )
-            hint = "USD per million prompt and completion tokens; 0,0 for a free endpoint."
             values["price"] = (
-                st.text_input("Price", key=f"{key}_price", placeholder="PROMPT,COMPLETION", help=hint).strip() or None
+                st.text_input(
+                    key=f"{key}_price", placeholder="PROMPT,COMPLETION", **settings_fields.text(TeacherSettings, "price")
+                ).strip()
+                or None
             )
         if kind != "local":
             key_field(f"api_key_{key}" if over_page else "api_key")
@@ -51,6 +65,17 @@ def fields(key: str, *, answers: bool = False, over_page: bool = False) -> dict 
         st.caption(f"Enter the {' and the '.join(missing)} to continue.")
         return None
     return values
+
+
+def budget_field(key: str) -> float | None:
+    """Draw the budget of a run that calls a teacher; returns None for no limit."""
+    return st.number_input(
+        value=None,
+        key=key,
+        placeholder="no limit",
+        format="%.2f",
+        **settings_fields.number(TeacherSettings, "budget_usd", step=0.01),
+    )
 
 
 def key_field(typed: str, width: str | int = "stretch") -> None:

@@ -5,14 +5,17 @@ import streamlit as st
 
 from glan_core.errors import GlanError
 from glan_core.generation.plan import plan
-from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.settings import GenerationSettings, Target
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.runs import form
-from pages.components.shared import plan_panel, url_state
+from pages.components.shared import plan_panel, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
-DEFAULTS = {"adding_queries": 10, "adding_per": 20}
+DEFAULTS = {
+    "adding_queries": settings_fields.default(Target, "subject_queries"),
+    "adding_per": settings_fields.default(Target, "questions_per_syllabus"),
+}
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
@@ -52,10 +55,7 @@ def _settings(discipline_id: str) -> dict:
         st.session_state.setdefault(key, value)
     with st.grid(2, gap="small", min_column_width=150):
         amounts = form.amount_fields("adding")
-        budget = st.number_input(
-            "Budget (USD)", 0.01, None, None, key="adding_budget", placeholder="no limit",
-            help="Hard limit, including in-flight requests. The run pauses when it is reached.",
-        )  # fmt: skip
+        budget = teacher_form.budget_field("adding_budget")
     return {"target": {"disciplines": [discipline_id], **amounts}, "budget_usd": budget}
 
 

@@ -15,7 +15,7 @@ from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, run_rows, taxonomy_rows
 from glan_core.workspace.run_rows import LIVE
 from glan_core.workspace.taxonomy_rows import Proposal
-from pages.components.shared import page_frame, run_table, teacher_form, url_state
+from pages.components.shared import page_frame, run_table, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, scripted_badge, show_error
 from pages.components.taxonomy import changes, detail
 
@@ -102,7 +102,9 @@ def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
         return
     st.markdown(f"**Missing nodes under {escape(node.name)}**")
     values = teacher_form.fields("grow") or {}
-    count = st.number_input("Max proposals per prompt", 1, 50, 8)
+    count = st.number_input(
+        value=settings_fields.default(ProposalSettings, "count"), **settings_fields.number(ProposalSettings, "count")
+    )
     idle = not values or ws.read_only
     if st.button("Ask for missing nodes · 4 calls", icon=":material/psychiatry:", width="stretch", disabled=idle):
         try:
