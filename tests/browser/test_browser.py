@@ -46,6 +46,15 @@ def at(focus: str | None) -> re.Pattern:
 # ------------------------------------------------------------------------------------------------------- looking around
 
 
+def test_a_page_opened_by_its_address_logs_no_error(page, server):
+    failed, logged = [], []
+    page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
+    page.on("console", lambda message: logged.append(message.text) if message.type == "error" else None)
+    for address, title in (("/", "Overview"), ("/taxonomy", "Taxonomy"), ("/homework?focus=music", "Homework · Music")):
+        visit(page, server, address, title)
+    assert failed == [] and logged == []
+
+
 def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
     visit(page, server, "/", "Overview")
     expect(page).to_have_url(re.compile(r"workspace=demo"))
@@ -119,11 +128,13 @@ def test_nothing_is_wider_than_a_small_screen(page, server, path):
         visit(page, server, path + query, title + of)
         for part in ("html", "[data-testid=stMain]"):
             fits = "part => { const p = document.querySelector(part); return p.scrollWidth === p.clientWidth }"
-            page.wait_for_function(fits, arg=part)  # once pictures have taken the width that they find
+            # once pictures have taken the width that they find
+            assert page.wait_for_function(fits, arg=part).json_value() is True
         # lists and details take the whole width
-        page.wait_for_function(
+        wide = (
             "() => [...document.querySelectorAll('[class*=st-key-third_]')].every(p => p.getBoundingClientRect().width > 600)"
         )
+        assert page.wait_for_function(wide).json_value() is True
 
 
 # ----------------------------------------------------------------------------------------------------------------- runs

@@ -272,3 +272,11 @@ def test_an_edited_text_has_no_span_but_one_cut_at_2000_characters_has(ws, check
     with ws.write() as db:
         db.execute("UPDATE questions SET text = 'x' || text WHERE seq = 2")
     assert contaminated_page(ws, "sums")[0].span is None
+
+
+def test_a_tag_without_a_score_has_a_share_of_0(ws, check):
+    add_pairs(ws, "music", (A, "Yes."))
+    check(sums=[A])
+    with ws.write() as db:
+        db.execute("UPDATE tags SET score = NULL")
+    assert contaminated_page(ws, "sums")[0].share == 0.0

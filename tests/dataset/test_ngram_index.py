@@ -180,7 +180,8 @@ def test_a_question_of_stock_phrases_alone_is_found_as_a_whole():
 
 @pytest.mark.parametrize(("question", "said", "at"), [
     ("Who wrote Hamlet?", "who wrote HAMLET", 0), ("Who wrote Hamlet?", "A quiz. Who wrote Hamlet? Give a source.", 2),
-    ("Hamlet?", "Hamlet", 0), ("Hamlet?", "A quiz. Hamlet?", None), ("Hamlet who?", "A quiz. Hamlet who?", None),
+    ("Hamlet?", "Hamlet", 0), ("Hamlet?", "A quiz. Hamlet?", None), ("Hamlet?", "Hamlet? Explain.", None),
+    ("Hamlet who?", "A quiz. Hamlet who?", None),
     ("What is it?", "What is it?", 0), ("What is it?", "A quiz. What is it?", None),  # no keyword
     ("Who wrote Hamlet?", "Who wrote Hamlet and Macbeth?", None), ("What is 2 + 2?", "What is 2 - 2?", None),
     ("What is 2 + 2?", "Add: what is 2 + 2?", 1), ("Let x be 2. Find y.", "Try this. Let x be 2. Find y. Thanks!", 2),

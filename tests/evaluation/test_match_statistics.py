@@ -29,7 +29,7 @@ def item(id: str, discipline: str = "music", **values) -> SimpleNamespace:
 
 
 @pytest.fixture
-def test_of(monkeypatch):
+def use_items(monkeypatch):
     """Replace the stored test by these items."""
 
     def use(*items, hash: str = "hash-1"):
@@ -65,8 +65,8 @@ def frame_of(*scores: tuple) -> pd.DataFrame:
 # ----------------------------------------------------------------------------------------------------------------- frames
 
 
-def test_a_question_has_the_mean_difference_of_both_orders(ws, test_of):
-    test_of(item("a"), item("b"), item("c", "", skill="Reasoning"), item("d"), item("never asked"))
+def test_a_question_has_the_mean_difference_of_both_orders(ws, use_items):
+    use_items(item("a"), item("b"), item("c", "", skill="Reasoning"), item("d"), item("never asked"))
     put(ws, ("a", False, 9, 3), ("a", True, 5, 4), ("b", False, 2, 8), ("c", True, 7, 7), ("c", False, 7, 7))
     put(ws, ("d", False, 6, 5), ("d", True, 3, 5))
     frame = match_statistics.item_frame(ws, MATCH).set_index("item")
@@ -81,8 +81,8 @@ def test_a_question_has_the_mean_difference_of_both_orders(ws, test_of):
     ]  # fmt: skip
 
 
-def test_asked_is_what_was_answered_by_either_side_judged_or_failed(ws, test_of):
-    test_of(*(item(id) for id in ("ours", "other", "failed-ours", "failed-other", "judged", "not", "failed-elsewhere")))
+def test_asked_is_what_was_answered_by_either_side_judged_or_failed(ws, use_items):
+    use_items(*(item(id) for id in ("ours", "other", "failed-ours", "failed-other", "judged", "not", "failed-elsewhere")))
     answer(ws, "ours", "k-ours")
     answer(ws, "other", "k-other")
     answer(ws, "not", "k-third")
@@ -99,8 +99,8 @@ def test_asked_is_what_was_answered_by_either_side_judged_or_failed(ws, test_of)
     ]
 
 
-def test_a_test_that_was_replaced_is_an_error(ws, test_of):
-    test_of(item("a"), hash="hash-2")
+def test_a_test_that_was_replaced_is_an_error(ws, use_items):
+    use_items(item("a"), hash="hash-2")
     with pytest.raises(GlanError, match="Test t is not the one this match was about"):
         match_statistics.asked_items(ws, MATCH)
 
@@ -195,9 +195,9 @@ def test_aspects_are_averaged_over_the_verdicts_that_have_them(ws):
     assert match_statistics.scores_by_aspect(ws, MATCH) == {"accuracy": (6.5, 5.5), "detail": (6.0, 2.0)}
 
 
-def test_missing_answers_and_verdicts_are_counted_by_cause(ws, test_of):
+def test_missing_answers_and_verdicts_are_counted_by_cause(ws, use_items):
     ids = ("a", "b", "c")
-    test_of(*map(item, ids))
+    use_items(*map(item, ids))
     put(ws, ("a", False, 1, 2), ("a", True, 1, 2), ("b", False, 1, 2))
     answer(ws, "a", "k-ours", "I'm sorry, but I can't help with that.")
     answer(ws, "b", "k-ours", " \n")
@@ -217,10 +217,10 @@ def test_missing_answers_and_verdicts_are_counted_by_cause(ws, test_of):
     assert match_statistics.missing(ws, MATCH, frame).verdicts == Counter()
 
 
-def test_reference_answers_are_never_missing(ws, test_of):
+def test_reference_answers_are_never_missing(ws, use_items):
     from dataclasses import replace
 
-    test_of(item("a"))
+    use_items(item("a"))
     against = replace(MATCH, other="reference", other_key="reference")
     put(ws, ("a", False, 1, 2))
     fail(ws, derive("tan", "hash-1/reference", "a"), OTHER, "refused")
@@ -249,9 +249,9 @@ def test_what_is_missing_is_described_in_singular_and_plural():
     assert describe_missing(strange) == "1 verdict lost"
 
 
-def test_a_summary_states_difference_interval_and_disagreement(ws, test_of):
+def test_a_summary_states_difference_interval_and_disagreement(ws, use_items):
     ids = [f"i{n}" for n in range(10)]
-    test_of(*map(item, ids))
+    use_items(*map(item, ids))
     with ws.write() as db:
         match_rows.put_match(db, MATCH)
     with pytest.raises(GlanError, match="Match mat-2 does not exist"):

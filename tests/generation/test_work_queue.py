@@ -121,6 +121,7 @@ def test_the_deepest_stage_comes_first(ws):
 def test_queries_beyond_the_target_are_ignored(ws):
     add_query(ws, 0, settled=True)
     add_query(ws, 1, extracted=False)
+    add_query(ws, 5, extracted=False)
     assert queue_of(ws, subject_queries=1).planned() == EMPTY
     assert stages(drain(queue_of(ws, subject_queries=2))) == ["subjects"]
     works = drain(queue_of(ws, subject_queries=3))
