@@ -137,7 +137,7 @@ class BenchmarkSource(Settings):
         title="Benchmark",
         description="Known benchmark, file or folder, or dataset of the Hub (owner/name[:config]).",
     )
-    column: str | None = Field(None, title="Question column", description="Column of the question (default: recognized).")
+    column: str | None = Field(None, title="Question column", description="Column of the question (default: detected).")
 
 
 class DecontaminationSettings(Settings):

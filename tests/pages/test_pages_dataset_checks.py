@@ -114,7 +114,7 @@ def test_filters_are_tried_before_anything_is_tagged(demo_ws, pairs):
 def test_the_filters_that_are_on_are_applied_with_their_settings(demo_ws, started):
     shown = view("Filters")
     next(toggle for toggle in shown.app.toggle if toggle.label == "Repetition loops").set_value(False)
-    next(field for field in shown.app.number_input if "per answer" in field.label).set_value(7)
+    next(field for field in shown.app.number_input if field.label.startswith("Min answer")).set_value(7)
     next(field for field in shown.app.selectbox if field.label == "Language").select("de").run()
     shown.press("Apply 7 filters to 96 pairs")
     settings = last_order(demo_ws)
@@ -190,7 +190,7 @@ def test_the_run_compares_as_alike_as_asked(demo_ws, started, monkeypatch):
     shown = view("Duplicates")
     next(toggle for toggle in shown.app.toggle if toggle.label == "Semantic duplicates").set_value(True).run()
     assert "90 of 96 questions have an embedding" in shown.said
-    next(slider for slider in shown.app.slider if slider.label.startswith("Min 3-gram")).set_value(0.8)
+    next(slider for slider in shown.app.slider if slider.label.startswith("Jaccard")).set_value(0.8)
     shown.press("Find duplicates")
     settings = last_order(demo_ws)
     assert (settings["threshold"], settings["semantic"], settings["semantic_threshold"]) == (0.8, True, 0.9)
@@ -245,7 +245,7 @@ def test_benchmarks_are_chosen_by_name_or_path_and_checked(demo_ws, started, tmp
     field = next(field for field in shown.app.text_input if field.label == "Question column" and "detected" in field.placeholder
                  and field.key.startswith("run_"))  # fmt: skip
     field.set_value("task").run()
-    next(toggle for toggle in shown.app.toggle if toggle.label == "Ignore differences in numbers").set_value(True)
+    next(toggle for toggle in shown.app.toggle if toggle.label == "Ignore numbers").set_value(True)
     shown.press("Check 96 pairs against 2 benchmarks")
     settings = last_order(demo_ws)
     assert settings["digits"] and settings["benchmarks"] == [

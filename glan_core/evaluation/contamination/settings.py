@@ -24,10 +24,10 @@ class ProbeFile(Settings):
     )  # fmt: skip
     split: str | None = Field(None, title="Split", description="Split of a source that has several.")
     question: str | None = Field(
-        None, title="Question column", description="Column of the question, dotted where nested (default: recognized)."
+        None, title="Question column", description="Column of the question, dotted where nested (default: detected)."
     )
     answer: str | None = Field(
-        None, title="Answer column", description="Column of the answer, dotted where nested (default: recognized)."
+        None, title="Answer column", description="Column of the answer, dotted where nested (default: detected)."
     )
 
 

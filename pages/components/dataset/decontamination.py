@@ -14,7 +14,7 @@ from glan_core.formatting import number, plural, shorten
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
-from pages.components.shared import job_panel
+from pages.components.shared import job_panel, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 ABOUT = (
@@ -62,27 +62,26 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
     options = list(dict.fromkeys([*HUB_BENCHMARKS, *kept, *asked, *st.session_state[key]]))
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         chosen = st.multiselect(
-            "Benchmarks", options, format_func=lambda source: _said(source, kept), key=key,
+            options=options, format_func=lambda source: _said(source, kept), key=key,
             accept_new_options=True, width="stretch",
             placeholder="Select, or enter a file path or a Hugging Face dataset (owner/name)",
-            help="Reads all splits, including training splits. Names are looked up on the Hugging Face Hub; data files are read "
-            "without executing any code of the dataset.",
+            **settings_fields.text(
+                DecontaminationSettings, "benchmarks",
+                note="Reads all splits, including training splits. Names are looked up on the Hugging Face Hub; data files are read "
+                "without executing any code of the dataset.",
+            ),
         )  # fmt: skip
         with st.popover("Add file", icon=":material/upload_file:"):
             _upload(ws)
     own = [source for source in chosen if source.lower() not in HUB_BENCHMARKS]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-        digits = st.toggle(
-            "Ignore differences in numbers", key=_key("digits"),
-            help="If off, questions that differ only in numbers, such as 'sold 48 clips' and 'sold 52 clips', do not match.",
-        )  # fmt: skip
+        digits = st.toggle(key=_key("digits"), **settings_fields.text(DecontaminationSettings, "digits"))
         column = ""
         if own:
             known = next((asked[source] for source in own if asked.get(source)), None)
             column = st.text_input(
-                "Question column", key=checks.initial_value(_key("column"), known or ""),
-                placeholder="question column: detected", width=260,
-                label_visibility="collapsed", help="Column of the question in your own benchmarks if it is not detected.",
+                key=checks.initial_value(_key("column"), known or ""), placeholder="question column: detected", width=260,
+                label_visibility="collapsed", **settings_fields.text(BenchmarkSource, "column"),
             ).strip()  # fmt: skip
     sources = tuple(BenchmarkSource(source=s, column=(column or None) if s in own else None) for s in chosen if s.strip())
     return DecontaminationSettings(benchmarks=sources, digits=digits) if sources else None
@@ -98,7 +97,9 @@ def _said(source: str, kept: dict[str, str]) -> str:
 def _upload(ws: Workspace) -> None:
     """Draw the upload of a benchmark file, which is stored in the workspace."""
     st.caption("JSONL, JSON, CSV or Parquet with one question per row. The file is stored in the workspace.")
-    column = st.text_input("Question column", key="upload_column", placeholder="detected").strip()
+    column = st.text_input(
+        key="upload_column", placeholder="detected", **settings_fields.text(BenchmarkSource, "column")
+    ).strip()
     file = st.file_uploader("File", key=f"upload_{st.session_state.get('uploads', 0)}", label_visibility="collapsed")
     if file and st.button("Add", width="stretch", key="add_upload"):
         try:

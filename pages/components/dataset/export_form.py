@@ -23,7 +23,7 @@ from glan_core.io import hub
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, homework_rows
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, url_state
+from pages.components.shared import job_panel, page_frame, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 READ_BY = {
@@ -51,7 +51,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             split = frozen.split
             st.caption(f"{row_choice.describe_split(frozen.rows)}. Excluded: {row_choice.describe_excluded(gone)}.")
         else:
-            choice = row_choice.fields(ws, tree, "export", split="none")
+            choice = row_choice.fields(ws, tree, "export", split=settings_fields.default(RowSelection, "split"))
             count, gone = row_choice.count(ws, tree, choice)
             split = choice.split
             st.caption(f"{plural(count, 'pair')}. Excluded: {row_choice.describe_excluded(gone)}.")
@@ -87,7 +87,10 @@ def _place(ws: Workspace, count: int) -> str:
 
 
 def _form() -> str:
-    form = st.selectbox("Format", FORMATS, format_func=lambda form: READ_BY[form][0], key="run_export_form")
+    form = st.selectbox(
+        options=FORMATS, format_func=lambda form: READ_BY[form][0], key="run_export_form",
+        **settings_fields.text(ExportSettings, "form"),
+    )  # fmt: skip
     st.caption(f"For {READ_BY[form][1]}")
     return form
 
@@ -146,26 +149,27 @@ def _path(ws: Workspace, values: dict, name: str, *, folder: bool) -> dict:
     """Draw the fields of a destination on the server."""
     usual = exports_folder(ws) / name
     typed = st.text_input(
-        "Folder" if folder else "File", key="run_export_path", placeholder=str(usual),
-        help="Path on the machine that runs the studio, written atomically. Empty: the path shown.",
+        key="run_export_path", placeholder=str(usual),
+        **settings_fields.text(ExportSettings, "path", note="On the machine that runs the studio. Empty: the path shown."),
     ).strip()  # fmt: skip
     path = exports_folder(ws) / Path(typed).expanduser() if typed else usual
     if path.exists():
         st.caption(f":orange[{escape(str(path))} exists and will be replaced.]")
-    with_card = folder or st.checkbox("Write a dataset card next to it", key="run_export_card")
+    with_card = folder or st.checkbox(key="run_export_card", **settings_fields.text(ExportSettings, "card"))
     return {"path": str(path), "card": with_card and not folder}
 
 
 def _hub(ws: Workspace) -> dict:
     """Draw the fields of a dataset on the Hugging Face Hub."""
-    repo = st.text_input("Hub dataset", key="run_export_repo", placeholder="owner/name").strip()
+    repo = st.text_input(
+        key="run_export_repo", placeholder="owner/name", **settings_fields.text(ExportSettings, "repo")
+    ).strip()
     with st.grid(2, gap="small", min_column_width=170):
         license = st.text_input(
-            "License", key="run_export_license", placeholder="cc-by-4.0",
-            help="License identifier for the card. The card also lists the teachers' terms.",
-        ).strip()  # fmt: skip
-        st.session_state.setdefault("run_export_private", True)
-        private = st.toggle("Private", key="run_export_private", help="Only you and your organization can see the dataset.")
+            key="run_export_license", placeholder="cc-by-4.0", **settings_fields.text(ExportSettings, "license")
+        ).strip()
+        st.session_state.setdefault("run_export_private", settings_fields.default(ExportSettings, "private"))
+        private = st.toggle(key="run_export_private", **settings_fields.text(ExportSettings, "private"))
     try:
         hub.check_login()
         st.caption(

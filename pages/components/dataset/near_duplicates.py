@@ -1,5 +1,7 @@
 """Duplicates view: similarity thresholds, the run that finds duplicates, and each next to its original."""
 
+from typing import Any
+
 import networkx as nx
 import streamlit as st
 
@@ -13,7 +15,7 @@ from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks
 from pages.components.diversity import embedder_form
-from pages.components.shared import job_panel, url_state
+from pages.components.shared import job_panel, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
@@ -50,19 +52,22 @@ def _key(name: str) -> str:
     return f"run_dedup_{st.session_state.workspace}_{name}"
 
 
+def _initial(before: dict, name: str) -> Any:
+    """Value of a setting in the last run, or its default."""
+    return before.get(name, settings_fields.default(NearDuplicateSettings, name))
+
+
 def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
     """Draw the thresholds, initially those of the last run."""
     stored = vector_store.list_vectors(ws)
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         threshold = st.slider(
-            "Min 3-gram similarity", 0.6, 1.0, step=0.01,
-            key=checks.initial_value(_key("threshold"), before.get("threshold", 0.7)), width=240,
-            help="Jaccard similarity of the sets of word 3-grams. At 0.7, two questions of 60 words that differ in three words "
-            "are duplicates.",
+            key=checks.initial_value(_key("threshold"), _initial(before, "threshold")), width=240,
+            **settings_fields.number(NearDuplicateSettings, "threshold", step=0.01),
         )  # fmt: skip
         meaning = st.toggle(
-            "Semantic duplicates", key=checks.initial_value(_key("meaning"), bool(stored) and before.get("semantic", False)),
-            disabled=not stored, help="Also compares question embeddings within each discipline.",
+            key=checks.initial_value(_key("meaning"), bool(stored) and _initial(before, "semantic")),
+            disabled=not stored, **settings_fields.text(NearDuplicateSettings, "semantic"),
         )  # fmt: skip
         if not stored:
             st.caption("requires embeddings, which the first map computes", width="content")
@@ -73,14 +78,14 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
         names = [info.embedder for info in stored]
         known = before.get("embedder")
         name = st.selectbox(
-            "Embedder", names, format_func=embedder_form.display_name,
+            options=names, format_func=embedder_form.display_name,
             key=checks.initial_value(_key("embedder"), known if known in names else names[0]), width=190,
+            **settings_fields.text(NearDuplicateSettings, "embedder"),
         )  # fmt: skip
-        usual = before.get("semantic_threshold", 0.95) if known == name else suggested_threshold(name)
+        usual = _initial(before, "semantic_threshold") if known == name else suggested_threshold(name)
         least = st.slider(
-            "Min cosine similarity", 0.5, 1.0, step=0.01,
             key=checks.initial_value(_key(f"cosine_{name}"), usual), width=240,
-            help="Scales differ between embedders: inspect the duplicates found, then adjust the threshold.",
+            **settings_fields.number(NearDuplicateSettings, "semantic_threshold", step=0.01),
         )  # fmt: skip
     with_vector = min(pairs, vector_store.count_vectors(ws, name))
     if with_vector < pairs:

@@ -12,7 +12,7 @@ from glan_core.settings import current_names
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
-from pages.components.shared import job_panel, page_frame
+from pages.components.shared import job_panel, page_frame, settings_fields
 from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
@@ -58,22 +58,19 @@ def _key(name: str) -> str:
 
 def _settings(before: dict) -> QualityFilterSettings:
     """Draw language and minimum lengths, initially those of the last run."""
-    usual = before.get("language", "en")
+    usual = before.get("language", settings_fields.default(QualityFilterSettings, "language"))
     known = {usual: usual} | LANGUAGES
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         language = st.selectbox(
-            "Language", list(known), format_func=known.get, key=checks.initial_value(_key("language"), usual), width=170,
-            help="Expected language of the pairs. Code, formulas and short texts are not checked.",
+            options=list(known), format_func=known.get, key=checks.initial_value(_key("language"), usual), width=170,
+            **settings_fields.text(QualityFilterSettings, "language"),
         )  # fmt: skip
         least = {}
-        for name, label in (
-            ("min_question_words", "Min words per question"),
-            ("min_answer_words", "Min words per answer"),
-        ):
+        for name in ("min_question_words", "min_answer_words"):
+            value = before.get(name, settings_fields.default(QualityFilterSettings, name))
             least[name] = st.number_input(
-                label, 0, 1000, key=checks.initial_value(_key(name), before.get(name, 2)), width=190,
-                help="Shorter texts are tagged as too short.",
-            )  # fmt: skip
+                key=checks.initial_value(_key(name), value), width=200, **settings_fields.number(QualityFilterSettings, name)
+            )
     return QualityFilterSettings(rules=(), language=language, **least)
 
 

@@ -18,15 +18,11 @@ from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.judgment_rows import SCORES
 from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks, row_choice
-from pages.components.shared import page_frame, plan_panel, run_table, teacher_form, url_state
+from pages.components.shared import page_frame, plan_panel, run_table, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
-RUBRIC = {
-    "correct": ("Correct", "Is the answer correct and complete? 1: wrong or empty, 5: fully correct."),
-    "clear": ("Clear", "Are question and answer easy to understand? 1: confusing, 5: clear."),
-    "self_contained": ("Self-contained", "Does the question include all it needs? 1: text or figure missing, 5: nothing missing."),
-    "difficulty": ("Difficulty", "1: recall of one fact, 3: several steps, 5: expert level. A minimum of 1 excludes nothing."),
-}  # fmt: skip
+SCORE_LABELS = {"correct": "Correct", "clear": "Clear", "self_contained": "Self-contained", "difficulty": "Difficulty"}
+SAMPLE_SIZE = 200  # suggested; the setting's default is every pair
 SAMPLES = {"sample": "Sample", "all": "All pairs"}
 PLANNED = "judge_planned"  # (settings, newest row, plan) of the last plan
 OPEN = ("queued", "running", "paused", "failed", "lost")
@@ -64,7 +60,7 @@ def _judged(ws: Workspace) -> None:
     least = fact.get("settings", {})
     st.dataframe(
         pd.DataFrame({
-            "what": [RUBRIC[name][0] for name in SCORES],
+            "what": [SCORE_LABELS[name] for name in SCORES],
             **{str(score): [counts[name].get(score) for name in SCORES] for score in range(1, 6)},
             "least": [least.get(name) for name in SCORES],
         }),
@@ -106,7 +102,7 @@ def _left_out(ws: Workspace, tree: nx.DiGraph) -> None:
 def _verdict(tag: Tag) -> str:
     """Return the scores of a pair as Markdown, those below a minimum in bold, with the judge's comment."""
     scores, low = tag.detail.get("scores", {}), tag.detail.get("below", ())
-    summary = [f"**{RUBRIC[name][0]} {scores[name]}**" if name in low else f"{RUBRIC[name][0]} {scores[name]}"
+    summary = [f"**{SCORE_LABELS[name]} {scores[name]}**" if name in low else f"{SCORE_LABELS[name]} {scores[name]}"
             for name in SCORES if name in scores]  # fmt: skip
     comment = escape(shorten(str(tag.detail.get("comment") or ""), 300))
     return " · ".join(summary) + (f"  \n{comment}" if comment else "")
@@ -122,7 +118,7 @@ def _form(ws: Workspace, tree: nx.DiGraph) -> None:
     values = teacher_form.fields("run_judge")
     if values and values["teacher"] in SCRIPTED:
         st.caption("The scripted teacher judges only the form of a text.")
-    values = values and {**values, **_amount(tree), **_minimums(), **_budget()}
+    values = values and {**values, **_amount(tree), **_minimums(), "budget_usd": teacher_form.budget_field("run_judge_budget")}
     try:
         settings = values and read_settings(QualityJudgeSettings, values)
     except GlanError as error:
@@ -146,15 +142,12 @@ def _form(ws: Workspace, tree: nx.DiGraph) -> None:
 def _amount(tree: nx.DiGraph) -> dict:
     """Draw the choice of pairs and return it as settings."""
     focus = url_state.focus()
-    for key, value in (("run_judge_which", "sample"), ("run_judge_sample", 200)):
+    for key, value in (("run_judge_which", "sample"), ("run_judge_sample", SAMPLE_SIZE)):
         st.session_state.setdefault(key, value)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         which = st.segmented_control("Pairs", list(SAMPLES), format_func=SAMPLES.get, key="run_judge_which", required=True)
         if which == "sample":
-            st.number_input(
-                "Sample size", 1, None, key="run_judge_sample", width=130,
-                help="Seeded sample; a larger sample includes the smaller one.",
-            )  # fmt: skip
+            st.number_input(key="run_judge_sample", width=130, **settings_fields.number(QualityJudgeSettings, "sample"))
     if focus:
         st.caption(f":material/filter_alt: Only pairs of {escape(tree.nodes[focus]['node'].name)} (focus).")
     return {
@@ -171,17 +164,8 @@ def _minimums() -> dict:
 
 
 def _minimum(name: str) -> int:
-    label, explanation = RUBRIC[name]
-    st.session_state.setdefault(f"run_judge_{name}", QualityJudgeSettings.model_fields[f"min_{name}"].default)
-    return st.number_input(label, 1, 5, key=f"run_judge_{name}", help=explanation)
-
-
-def _budget() -> dict:
-    budget = st.number_input(
-        "Budget (USD)", 0.01, None, None, key="run_judge_budget", placeholder="no limit", format="%.2f",
-        help="Hard limit, including in-flight requests.",
-    )  # fmt: skip
-    return {"budget_usd": budget}
+    st.session_state.setdefault(f"run_judge_{name}", settings_fields.default(QualityJudgeSettings, f"min_{name}"))
+    return st.number_input(key=f"run_judge_{name}", **settings_fields.number(QualityJudgeSettings, f"min_{name}"))
 
 
 def _plan(ws: Workspace, settings: QualityJudgeSettings, state: tuple) -> None:

@@ -16,7 +16,7 @@ from glan_core.workspace import Workspace, homework_rows, run_rows
 from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import REASONS
-from pages.components.shared import url_state
+from pages.components.shared import settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 SPLITS = {"none": "None", "syllabus": "By syllabus", "combination": "By combination of key concepts"}
@@ -59,19 +59,19 @@ def fields(ws: Workspace, tree: nx.DiGraph, key: str, *, split: str) -> RowSelec
 def _split(key: str, first: str) -> dict:
     """Draw the split and return it as settings."""
     rule_key, share_key, seed_key = (f"run_{key}_{name}" for name in ("split", "share", "seed"))
-    for name, value in ((rule_key, first), (share_key, 5), (seed_key, 0)):
+    share = round(100 * settings_fields.default(RowSelection, "validation_share"))
+    seed = settings_fields.default(RowSelection, "seed")
+    for name, value in ((rule_key, first), (share_key, share), (seed_key, seed)):
         st.session_state.setdefault(name, value)
-    rule = st.selectbox("Validation split", list(SPLITS), format_func=SPLITS.get, key=rule_key)
+    rule = st.selectbox(
+        options=list(SPLITS), format_func=SPLITS.get, key=rule_key, **settings_fields.text(RowSelection, "split")
+    )
     if rule == "none":
         return {"split": rule}
     st.caption(HELD_OUT[rule])
     with st.grid(2, gap="small", min_column_width=150):
-        share = st.slider(
-            "Validation share", 1, 50, format="%d%%", key=share_key, help="Share of syllabi or combinations, and on average of rows."
-        )  # fmt: skip
-        seed = st.number_input(
-            "Seed", 0, key=seed_key, help="The same seed holds out the same rows, also after new rows are added."
-        )
+        share = st.slider(key=share_key, **settings_fields.percent(RowSelection, "validation_share"))
+        seed = st.number_input(key=seed_key, **settings_fields.number(RowSelection, "seed"))
     return {"split": rule, "validation_share": share / 100, "seed": seed}
 
 
@@ -85,9 +85,8 @@ def _include(ws: Workspace, tree: nx.DiGraph, key: str) -> tuple[str, ...]:
     key = f"run_{key}_include"
     st.session_state[key] = [reason for reason in st.session_state.get(key) or [] if reason in there]
     chosen = st.pills(
-        "Include excluded rows", there, selection_mode="multi", key=key,
+        options=there, selection_mode="multi", key=key, **settings_fields.text(RowSelection, "include"),
         format_func=lambda reason: f"{TAKE_IN[reason]} · {number(here[f'dropped_{reason}'])}",
-        help="A row with several findings counts for the first of these reasons.",
     )  # fmt: skip
     return tuple(chosen)
 
@@ -97,10 +96,7 @@ def _scripted(ws: Workspace, key: str) -> bool | None:
     teachers = set(homework_rows.teachers(ws.db))
     if not teachers.intersection(SCRIPTED) or not teachers.difference(SCRIPTED):
         return None
-    return st.toggle(
-        "Include rows of the scripted teacher", key=f"run_{key}_scripted",
-        help="Template texts for demonstration, stored here together with rows of a real teacher.",
-    )  # fmt: skip
+    return st.toggle(key=f"run_{key}_scripted", **settings_fields.text(RowSelection, "scripted"))
 
 
 def count(ws: Workspace, tree: nx.DiGraph, choice: RowSelection) -> tuple[int, dict[str, int]]:

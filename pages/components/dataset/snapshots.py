@@ -18,7 +18,7 @@ from glan_core.formatting import ago, exact, number, plural, shorten
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame
+from pages.components.shared import job_panel, page_frame, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 KINDS = ("snapshot", "export")
@@ -93,8 +93,11 @@ def _take(ws: Workspace, tree: nx.DiGraph, existing_names: set[str], *, busy: bo
         if st.session_state.pop(TAKEN, None):
             st.session_state.run_snapshot_name = ""
         hint = _free_name(ws, existing_names)
-        name = st.text_input("Name", key="run_snapshot_name", placeholder=hint).strip() or hint
-        choice = row_choice.fields(ws, tree, "snapshot", split="syllabus")
+        name = (
+            st.text_input(key="run_snapshot_name", placeholder=hint, **settings_fields.text(SnapshotSettings, "name")).strip()
+            or hint
+        )
+        choice = row_choice.fields(ws, tree, "snapshot", split=settings_fields.default(SnapshotSettings, "split"))
         count, left = row_choice.count(ws, tree, choice)
         also = (
             ", and pairs held out by GLAN-Tests" if list_tests(ws) else ""

@@ -13,7 +13,7 @@ from glan_core.ids import slug
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.diversity import comparison_map, comparison_metrics, embedder_form
-from pages.components.shared import job_panel, page_frame
+from pages.components.shared import job_panel, page_frame, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 ABOUT = (
@@ -23,7 +23,7 @@ ABOUT = (
 )
 PICKED = "comparison"
 FORM = "comparisons_asked"  # incremented to clear the form
-MOST = 100_000  # default for the maximum number of rows of the other dataset
+MOST = settings_fields.default(ComparisonSettings, "max_rows")
 
 
 def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
@@ -81,8 +81,8 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     st.session_state.setdefault(path_key, added)
     st.session_state.setdefault(most_key, MOST)
     path = st.selectbox(
-        "Other dataset", options, index=None, format_func=lambda path: summary.get(path, path), key=path_key,
-        accept_new_options=True, placeholder="Select, or enter a file or folder path",
+        options=options, index=None, format_func=lambda path: summary.get(path, path), key=path_key,
+        accept_new_options=True, placeholder="Select, or enter a file or folder path", **settings_fields.text(ComparisonSettings, "path"),
     )  # fmt: skip
     with st.popover("Add file", icon=":material/upload_file:"):
         _upload(ws)
@@ -90,10 +90,14 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
     there = _is_there(ws, path)
     hint = default_name(ws, path) if there else ""
     name = (
-        st.text_input("Name", key=f"run_compare_name_{nth}", placeholder=hint or "name of the file or folder").strip() or hint
+        st.text_input(
+            key=f"run_compare_name_{nth}",
+            placeholder=hint or "name of the file or folder",
+            **settings_fields.text(ComparisonSettings, "name"),
+        ).strip()
+        or hint
     )
-    most = st.number_input("Max rows", 10, 1_000_000, step=10_000, key=most_key,
-                           help="Larger datasets are sampled at random with a fixed seed.")  # fmt: skip
+    most = st.number_input(key=most_key, **settings_fields.number(ComparisonSettings, "max_rows", step=10_000))
     if not there and path:
         st.caption(f":orange[{escape(path)} does not exist on the machine that runs the studio.]")
     if any(name and slug(one.name) == slug(name) for one in found):

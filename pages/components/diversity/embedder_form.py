@@ -3,12 +3,12 @@
 import streamlit as st
 
 from glan_core.diversity.map_store import MapInfo, list_maps
-from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, MapSettings, MetricSettings
+from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, EmbedderSettings, MapSettings, MetricSettings
 from glan_core.errors import GlanError
 from glan_core.formatting import ago, number, plural
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, run_rows
-from pages.components.shared import job_panel, teacher_form
+from pages.components.shared import job_panel, settings_fields, teacher_form
 from pages.components.shared.untrusted_text import show_error
 
 KINDS = {
@@ -32,7 +32,9 @@ def display_name(embedder: str) -> str:
 
 def fields() -> dict | None:
     """Draw the choice of the embedder; returns settings, or None while a field is missing."""
-    kind = st.selectbox("Embedder", list(KINDS), format_func=KINDS.get, key="run_embedder_kind")
+    kind = st.selectbox(
+        settings_fields.label(EmbedderSettings, "embedder"), list(KINDS), format_func=KINDS.get, key="run_embedder_kind"
+    )
     st.caption(SAID[kind])
     if kind in (AUTO, WORDS):
         return {"embedder": kind}
@@ -41,7 +43,12 @@ def fields() -> dict | None:
     values = {"embedder": f"{kind}:{model}"}
     if kind == "openai":
         values["base_url"] = (
-            st.text_input("Base URL", key="run_embedder_url", placeholder="https://api.openai.com/v1").strip() or None
+            st.text_input(
+                key="run_embedder_url",
+                placeholder="https://api.openai.com/v1",
+                **settings_fields.text(EmbedderSettings, "base_url"),
+            ).strip()
+            or None
         )
         teacher_form.key_field("api_key")
     if not model:

@@ -4,16 +4,16 @@ import streamlit as st
 
 from glan_core.dataset.benchmark_store import store_benchmark, stored_benchmarks
 from glan_core.errors import GlanError
-from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, source_label
+from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, ROLES, source_label
 from glan_core.evaluation.contamination.probe_job import check_probe
-from glan_core.evaluation.contamination.settings import ProbeFile, ProbeSettings
+from glan_core.evaluation.contamination.settings import LONGEST_NAME, ProbeFile, ProbeSettings
 from glan_core.formatting import plural
 from glan_core.models.model_specs import list_specs, model_title
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.dataset import checks
 from pages.components.evaluate import lookalikes
-from pages.components.shared import job_panel
+from pages.components.shared import job_panel, settings_fields
 from pages.components.shared.untrusted_text import show_error
 
 COVERS = {"answer": "Answer", "question": "Question", "both": "Both"}
@@ -36,7 +36,7 @@ def panel(ws: Workspace, *, busy: bool) -> None:
     with adding:
         _adding(ws, test, columns, busy=busy)
     name = st.text_input(
-        "Name", key=_key("name"), placeholder=_hint(test), max_chars=60, help="GSM8K, MATH, ARC-E and ARC-C are shown with the paper's results."
+        key=_key("name"), placeholder=_hint(test), max_chars=LONGEST_NAME, **settings_fields.text(ProbeSettings, "name")
     ).strip()  # fmt: skip
     missing = "Select a model." if not models else "Select both splits." if not (train and test) else None
     label = f"Probe {plural(len(models), 'model')}" if models else "Probe"
@@ -51,7 +51,7 @@ def _key(name: str) -> str:
 
 
 def _hint(test: str | None) -> str:
-    return source_label(ProbeFile(source=test))[:60] if test else "name of the test split"
+    return source_label(ProbeFile(source=test))[:LONGEST_NAME] if test else "name of the test split"
 
 
 def _models(ws: Workspace) -> tuple[str, ...]:
@@ -59,9 +59,11 @@ def _models(ws: Workspace) -> tuple[str, ...]:
     options = list_specs(ws)
     key = checks.initial_value(_key("models"), options[:2])
     return tuple(st.multiselect(
-        "Models", list(dict.fromkeys([*options, *st.session_state[key]])), format_func=_title, key=key, accept_new_options=True,
+        options=list(dict.fromkeys([*options, *st.session_state[key]])), format_func=_title, key=key, accept_new_options=True,
         placeholder="Select, or enter local:FOLDER",
-        help="Local weights only; endpoints do not return the loss. The base model shows how much the splits differ by themselves.",
+        **settings_fields.text(
+            ProbeSettings, "models", note="Endpoints do not return the loss. The base model shows how much the splits differ by themselves."
+        ),
     ))  # fmt: skip
 
 
@@ -77,18 +79,15 @@ def _files(ws: Workspace) -> tuple[str | None, str | None, str | None]:
     known = {name: f"{one.hub.label} · Hugging Face Hub" for name, one in BENCHMARKS.items()}
     summary = known | {path: f"{name} · uploaded" for path, name in kept.items()}
     chosen = {}
-    for role, label, explanation in (
-        ("train", "Training split", "Rows the model may have been trained on."),
-        ("test", "Test split", "Rows of the same distribution, for testing only."),
-        ("alike", "Look-alikes (optional)", "Newly written problems of the same kind."),
-    ):
+    for role in ROLES:
         own = st.session_state.get(_key(role))
         options = [*(summary if role != "alike" else kept)]
         chosen[role] = st.selectbox(
-            label, list(dict.fromkeys([*options, *([own] if own else [])])), index=None, format_func=lambda source: summary.get(source, source),
-            key=_key(role), accept_new_options=True, placeholder="Select, or enter a file path", help=explanation,
+            options=list(dict.fromkeys([*options, *([own] if own else [])])), index=None,
+            format_func=lambda source: summary.get(source, source), key=_key(role), accept_new_options=True,
+            placeholder="Select, or enter a file path", **settings_fields.text(ProbeSettings, role),
         )  # fmt: skip
-    return tuple((chosen[role] or "").strip() or None for role in ("train", "test", "alike"))
+    return tuple((chosen[role] or "").strip() or None for role in ROLES)
 
 
 def _adding(ws: Workspace, test: str | None, columns: dict, *, busy: bool) -> None:
@@ -102,7 +101,7 @@ def _adding(ws: Workspace, test: str | None, columns: dict, *, busy: bool) -> No
 def _upload(ws: Workspace) -> None:
     """Draw the upload of a split, which is stored in the workspace."""
     st.caption("JSONL, JSON, CSV or Parquet with question and answer in each row. The file is stored in the workspace.")
-    labels = {"train": "Training split", "test": "Test split", "alike": "Look-alikes"}
+    labels = {role: settings_fields.label(ProbeSettings, role) for role in ROLES}
     role = st.segmented_control(
         "Use as", list(labels), format_func=labels.get, default="train", required=True, key="probe_upload_role"
     )
@@ -118,27 +117,31 @@ def _upload(ws: Workspace) -> None:
         st.rerun()
 
 
+def _initial(name: str) -> str:
+    """Set the default of a setting as the first value of its widget and return the widget key."""
+    return checks.initial_value(_key(name), settings_fields.default(ProbeSettings, name))
+
+
 def _settings() -> tuple[dict, dict]:
     """Draw the loss settings and file columns; returns both as settings."""
     covers = st.segmented_control(
-        "Loss on", list(COVERS), format_func=COVERS.get, key=checks.initial_value(_key("covers"), "answer"), required=True
-    )
+        options=list(COVERS), format_func=COVERS.get, key=_initial("covers"), required=True,
+        **settings_fields.text(ProbeSettings, "covers"),
+    )  # fmt: skip
     with st.expander("More", icon=":material/tune:"):
         written = st.segmented_control(
-            "Format", list(WRITTEN), format_func=WRITTEN.get, key=checks.initial_value(_key("written"), "plain"), required=True,
-            help="Plain text: question, line break, answer, as in the benchmark's file. Chat template: as the model is prompted.",
+            options=list(WRITTEN), format_func=WRITTEN.get, key=_initial("written"), required=True,
+            **settings_fields.text(ProbeSettings, "written"),
         )  # fmt: skip
         with st.grid(2, gap="small", min_column_width=110):
-            sample = st.number_input(
-                "Rows per split", 2, 1_000_000, key=checks.initial_value(_key("sample"), ProbeSettings.model_fields["sample"].default),
-                help="Seeded sample; a larger sample includes the smaller one.",
-            )  # fmt: skip
-            longest = st.number_input("Max tokens per row", 16, 131_072, key=checks.initial_value(_key("max_length"), 1024))
-            seed = st.number_input("Seed", 0, 2**31 - 1, key=checks.initial_value(_key("seed"), 0))
-        question = st.text_input("Question column", key=_key("question"), placeholder="detected").strip()
-        answer = st.text_input(
-            "Answer column", key=_key("answer"), placeholder="detected", help="Use dots for nested columns: answers.text"
-        ).strip()
+            sample, longest, seed = (
+                st.number_input(key=_initial(name), **settings_fields.number(ProbeSettings, name))
+                for name in ("sample", "max_length", "seed")
+            )
+        question, answer = (
+            st.text_input(key=_key(name), placeholder="detected", **settings_fields.text(ProbeFile, name)).strip()
+            for name in ("question", "answer")
+        )
     st.caption(f"{COVERED[covers]} Formatted {'as plain text' if written == 'plain' else 'with the chat template'}.")
     settings = {"covers": covers, "written": written, "sample": int(sample), "max_length": int(longest), "seed": int(seed)}
     return settings, {"question": question or None, "answer": answer or None}

@@ -15,7 +15,7 @@ from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, url_state
+from pages.components.shared import job_panel, page_frame, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 WORKSPACE = "workspace"
@@ -93,19 +93,25 @@ def _freeze(ws: Workspace, tree: nx.DiGraph, found: list[GlanTest], *, busy: boo
     with st.expander("Create held-out test", expanded=not found, icon=":material/science:"):
         sources = [WORKSPACE, *(one.name for one in list_snapshots(ws) if one.rows.get("validation"))]
         with st.grid(2, gap="small", min_column_width=150):
-            name = st.text_input("Test name", key="run_test_name", placeholder=_free_name(found))
-            per = st.number_input(
-                "Questions per discipline", 1, 10_000, 50, key="run_test_questions", help="The paper uses 50."
+            name = st.text_input(
+                key="run_test_name", placeholder=_free_name(found), **settings_fields.text(GlanTestSettings, "name")
             )
+            per = st.number_input(
+                value=settings_fields.default(GlanTestSettings, "questions"), key="run_test_questions",
+                **settings_fields.number(GlanTestSettings, "questions"),
+            )  # fmt: skip
             source = st.selectbox(
                 "Source", sources, key="run_test_source", format_func=lambda s: s if s == WORKSPACE else f"validation split of {s}",
                 help="Workspace: before you create the snapshot to train on. Validation split of a snapshot: to test models that were "
                 "already trained on it.",
             )  # fmt: skip
-            seed = st.number_input("Seed", 0, key="run_test_seed", help="The same seed samples the same questions.")
+            seed = st.number_input(
+                value=settings_fields.default(GlanTestSettings, "seed"), key="run_test_seed",
+                **settings_fields.number(GlanTestSettings, "seed"),
+            )  # fmt: skip
         share = st.slider(
-            "Max share of a discipline's combinations", 5, 100, 20, 5, format="%d%%", key="run_test_share",
-            disabled=source != WORKSPACE, help="Keeps enough training data in small disciplines.",
+            value=round(100 * settings_fields.default(GlanTestSettings, "max_share")), key="run_test_share",
+            disabled=source != WORKSPACE, **settings_fields.percent(GlanTestSettings, "max_share", step=5),
         )  # fmt: skip
         if focus:
             st.caption(f":material/filter_alt: Only {escape(tree.nodes[focus]['node'].name)} (focus).")

@@ -17,13 +17,12 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, run_rows
 from pages.components.dataset import row_choice
 from pages.components.evaluate import glan_tests
-from pages.components.shared import page_frame, plan_panel, run_table, teacher_form, url_state
+from pages.components.shared import page_frame, plan_panel, run_table, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 KIND = "judge-models"
 OPEN = ("queued", "running", "paused", "failed", "lost")
 TYPED = "another"
-MOST_TOKENS = 4096
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
@@ -60,29 +59,32 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
     names = [test.name for test in tests]
     if st.session_state.get("run_eval_test") not in names:
         st.session_state.run_eval_test = names[0]
-    st.selectbox("Test", names, key="run_eval_test", format_func=lambda name: _test_words(tests[names.index(name)]))
+    st.selectbox(
+        options=names, key="run_eval_test", format_func=lambda name: _test_words(tests[names.index(name)]),
+        **settings_fields.text(PairwiseJudgeSettings, "test"),
+    )  # fmt: skip
     test = tests[names.index(st.session_state.run_eval_test)]
     known = list_specs(ws)
     with st.grid(2, gap="small", min_column_width=220):
-        ours = _model("Model A", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
+        ours = _model("ours", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
         beside = known[1] if len(known) > 1 else REFERENCE
-        other = _model(
-            "Model B", [*known, *([REFERENCE] if test.teachers else []), "scripted", TYPED], "run_eval_other", beside
-        )
+        other = _model("other", [*known, *([REFERENCE] if test.teachers else []), "scripted", TYPED], "run_eval_other", beside)
     with st.grid(2, gap="small", min_column_width=150):
         per = st.number_input(
-            "Questions per discipline", 1, None, None, key="run_eval_questions", placeholder="all",
-            help="Use fewer to save cost. If you increase it later, only the additional questions are judged.",
+            value=None, key="run_eval_questions", placeholder="all",
+            **settings_fields.number(
+                PairwiseJudgeSettings, "questions", note="If you increase it later, only the additional questions are judged."
+            ),
         )  # fmt: skip
-        tokens = st.number_input("Max new tokens", 1, MOST_TOKENS, 512, key="run_eval_tokens")
+        tokens = st.number_input(
+            value=settings_fields.default(PairwiseJudgeSettings, "answer_tokens"), key="run_eval_tokens",
+            **settings_fields.number(PairwiseJudgeSettings, "answer_tokens"),
+        )  # fmt: skip
     st.markdown("**Judge**")
     values = teacher_form.fields("run_eval_judge")
     if values and values["teacher"] == "scripted":
         st.caption("As a judge, the scripted teacher counts words that an answer shares with its textbook.")
-    budget = st.number_input(
-        "Budget (USD)", 0.01, None, None, key="run_eval_budget", placeholder="no limit", format="%.2f",
-        help="Hard limit, including in-flight requests.",
-    )  # fmt: skip
+    budget = teacher_form.budget_field("run_eval_budget")
     focus = url_state.focus()
     if focus:
         st.caption(f":material/filter_alt: Only questions of {escape(tree.nodes[focus]['node'].name)} (focus).")
@@ -104,12 +106,15 @@ def _test_words(test: GlanTest) -> str:
     return f"{test.name} · {number(test.number)} questions{of}"
 
 
-def _model(label: str, options: list[str], key: str, default: str) -> str | None:
+def _model(name: str, options: list[str], key: str, default: str) -> str | None:
     """Draw the choice of a model; returns None while the name is empty."""
     if st.session_state.get(key) not in options:
         st.session_state[key] = default
     words = {"scripted": "Scripted teacher", TYPED: "Other …"}
-    chosen = st.selectbox(label, options, key=key, format_func=lambda spec: words.get(spec) or title(spec))
+    chosen = st.selectbox(
+        options=options, key=key, format_func=lambda spec: words.get(spec) or title(spec),
+        **settings_fields.text(PairwiseJudgeSettings, name),
+    )  # fmt: skip
     if chosen != TYPED:
         return chosen
     typed = st.text_input(

@@ -13,14 +13,13 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from glan_core.workspace.homework_rows import SCRIPTED
 from pages.components.dataset import checks
-from pages.components.shared import plan_panel, teacher_form
+from pages.components.shared import plan_panel, settings_fields, teacher_form
 from pages.components.shared.untrusted_text import show_error
 
 ABOUT = (
     "A teacher writes a new problem of the same kind, with its answer, for sampled rows of the test split; one call per row."
 )
 PLANNED = "lookalikes_planned"  # (workspace and settings, plan) of the last plan
-NUMBER = LookalikeSettings.model_fields["number"].default
 
 
 def panel(ws: Workspace, test: dict | None, *, busy: bool) -> None:
@@ -35,16 +34,10 @@ def panel(ws: Workspace, test: dict | None, *, busy: bool) -> None:
     if values and values["teacher"] in SCRIPTED:
         st.caption("The scripted teacher only changes numbers and names, for demonstration.")
     number = st.number_input(
-        "Look-alikes",
-        2,
-        100_000,
-        key=checks.initial_value("run_alike_number", NUMBER),
-        help="Rows are sampled with a seed; a larger number includes a smaller one.",
+        key=checks.initial_value("run_alike_number", settings_fields.default(LookalikeSettings, "number")),
+        **settings_fields.number(LookalikeSettings, "number"),
     )
-    budget = st.number_input(
-        "Budget (USD)", 0.01, None, None, key="run_alike_budget", placeholder="no limit", format="%.2f",
-        help="Hard limit, including in-flight requests.",
-    )  # fmt: skip
+    budget = teacher_form.budget_field("run_alike_budget")
     name = f"{source_label(ProbeFile(**test))[:40]}-lookalikes"
     try:
         settings = values and read_settings(

@@ -9,19 +9,20 @@ from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.evaluation import scaling_job
 from glan_core.evaluation.scaling_job import Curve, Point
-from glan_core.evaluation.settings import ScalingSettings
+from glan_core.evaluation.settings import PairwiseJudgeSettings, ScalingSettings
 from glan_core.figures.scaling import loss_figure, score_figure
 from glan_core.formatting import number, plural, shorten
 from glan_core.ids import slug
 from glan_core.models.tuned_model_store import list_models
 from glan_core.settings import read_settings
 from glan_core.training.recipes import RECIPES
+from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, teacher_form, url_state
+from pages.components.shared import job_panel, page_frame, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
-SHARES = "1, 3, 10, 30, 100"
+SHARES = ", ".join(f"{100 * share:g}" for share in settings_fields.default(ScalingSettings, "shares"))
 PICKED = "run_scaling_study"
 NO_TEST = "validation loss only"
 
@@ -125,21 +126,37 @@ def _form(ws: Workspace, *, busy: bool) -> None:
         return
     if st.session_state.get("run_scaling_snapshot") not in snapshots:
         st.session_state.run_scaling_snapshot = next(iter(snapshots))
-    snapshot = st.selectbox("Snapshot", list(snapshots), key="run_scaling_snapshot")
+    snapshot = st.selectbox(
+        options=list(snapshots), key="run_scaling_snapshot", **settings_fields.text(FinetuneSettings, "snapshot")
+    )
     alike = {f"like:{model.name}": model for model in list_models(ws) if not model.merged_from}
     recipe = st.selectbox(
-        "Training settings", [*RECIPES, *alike], key="run_scaling_recipe",
+        options=[*RECIPES, *alike], key="run_scaling_recipe",
         format_func=lambda r: f"as model {alike[r].name}" if r in alike else f"recipe {RECIPES[r].label}",
-        help="A recipe with its defaults, or all settings of a tuned model.",
+        **settings_fields.text(ScalingSettings, "finetune", note="A recipe with its defaults, or all settings of a tuned model."),
     )  # fmt: skip
     settings = dict(alike[recipe].settings) if recipe in alike else {"recipe": recipe, **RECIPES[recipe].values}
     with st.grid(2, gap="small", min_column_width=120):
-        name = st.text_input("Name", key="run_scaling_name", placeholder=_free_name(ws))
-        shares = st.text_input("Subset sizes (%)", key="run_scaling_shares", placeholder=SHARES)
-    test = st.selectbox("Test", [*(one.name for one in list_tests(ws)), NO_TEST], key="run_scaling_test")
+        name = st.text_input(
+            key="run_scaling_name", placeholder=_free_name(ws), **settings_fields.text(ScalingSettings, "name")
+        )
+        shares = st.text_input(
+            settings_fields.label(ScalingSettings, "shares", "%"), key="run_scaling_shares", placeholder=SHARES,
+            help=settings_fields.text(ScalingSettings, "shares")["help"],
+        )  # fmt: skip
+    test = st.selectbox(
+        settings_fields.label(PairwiseJudgeSettings, "test"),
+        [*(one.name for one in list_tests(ws)), NO_TEST],
+        key="run_scaling_test",
+    )
     judge = None
     if test != NO_TEST:
-        per = st.number_input("Questions per discipline", 1, None, None, key="run_scaling_questions", placeholder="all")
+        per = st.number_input(
+            value=None,
+            key="run_scaling_questions",
+            placeholder="all",
+            **settings_fields.number(PairwiseJudgeSettings, "questions"),
+        )
         teacher = teacher_form.fields("run_scaling_judge")
         if teacher is None:
             return
