@@ -119,7 +119,7 @@ def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> 
 def serve(home: Path) -> subprocess.Popen:
     """The studio as a process of its own, once it answers."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true", f"--server.port={PORT}"],
+        [sys.executable, "-m", "streamlit", "run", "pages/components/shared/asgi_app.py", "--server.headless=true", f"--server.port={PORT}"],
         cwd=ROOT, env=os.environ | {"GLAN_HOME": str(home)}, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -28,7 +28,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _studio(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("streamlit") is None:
         raise GlanError("The studio needs streamlit. Install it with: pip install streamlit")
-    command = [sys.executable, "-m", "streamlit", "run", str(STUDIO / "streamlit_app.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(STUDIO / "pages/components/shared/asgi_app.py")]
     command += ["--server.port", str(args.port)] if args.port is not None else []
     command += ["--server.headless", "true"] if args.no_browser else []
     sys.stdout.flush()

@@ -87,7 +87,7 @@ def studio_server(home: Path) -> Server:
     words = [
         "streamlit",
         "run",
-        "streamlit_app.py",
+        "pages/components/shared/asgi_app.py",
         "--server.headless=true",
         "--server.port={port}",
         "--server.address=127.0.0.1",
