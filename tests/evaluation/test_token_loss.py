@@ -59,6 +59,11 @@ def test_tokens_beyond_the_limit_are_not_covered(limit, expected, cut):
     assert (covered(one), one.cut, len(one.ids), one.full) == (expected, cut, min(limit, 9), 9)
 
 
+@pytest.mark.parametrize(("full", "cut"), [(299, False), (300, False), (301, True)])
+def test_a_long_text_is_cut_if_it_had_more_tokens(full, cut):
+    assert TokenizedText(tuple(range(300)), (), full).cut is cut
+
+
 def test_the_first_token_is_never_covered_since_nothing_predicts_it():
     class Bare(Letters):
         def __call__(self, text, **_):

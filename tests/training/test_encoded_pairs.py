@@ -39,6 +39,11 @@ def test_labels_are_minus_100_before_the_answer(ids, start, full, cut, trained, 
     assert (pair.cut, pair.trained, pair.labels) == (cut, trained, labels)
 
 
+@pytest.mark.parametrize(("full", "cut"), [(299, False), (300, False), (301, True)])
+def test_a_long_pair_is_cut_if_it_had_more_tokens(full, cut):
+    assert EncodedPair(list(range(300)), 1, full).cut is cut
+
+
 def test_a_pair_is_prompt_answer_and_end(plain):
     pair = plain.encode("Why?", "  So.\n")
     prompt = "[user]Why?[assistant]"

@@ -38,8 +38,6 @@ COVERS = {
     "answer": "answer tokens, given the question", "question": "question tokens", "both": "question and answer tokens",
 }  # fmt: skip
 WRITTEN = {
-    # Refused system calls: network, processes and programs, signals, memory and limits of other processes, file metadata (which
-    # Landlock does not cover), and the kernel. The numbers below are in the same order.
     "plain": "plain text: question, line break, answer",
     "chat": "the model's chat template, with the end token of the answer",
 }
