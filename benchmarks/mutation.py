@@ -63,7 +63,7 @@ def mutations(module: str, sample: int, seed: int) -> list[dict]:
 
 
 def outcome(copy: Path, module: str, mutation: dict, seconds: float) -> tuple[str, str]:
-    """Apply a mutation in a copy and run the tests: ('killed', 'survived' or 'unchanged', diff)."""
+    """Apply a mutation in a copy and run the tests: ('killed', 'survived', 'timeout' or 'unchanged', diff)."""
     from cosmic_ray.mutating import apply_mutation
     from cosmic_ray.plugins import get_operator
 
@@ -75,13 +75,13 @@ def outcome(copy: Path, module: str, mutation: dict, seconds: float) -> tuple[st
         diff = "\n".join(line for line in lines if line[:3] not in ("+++", "---"))
         if not diff:
             return "unchanged", ""
-        return ("survived" if passes(copy, module, seconds) else "killed"), diff
+        return {True: "survived", False: "killed", None: "timeout"}[passes(copy, module, seconds)], diff
     finally:
         file.write_text(original, "utf-8")
 
 
-def passes(copy: Path, module: str, seconds: float) -> bool:
-    """Whether the tests of a module pass in a copy within a time."""
+def passes(copy: Path, module: str, seconds: float) -> bool | None:
+    """Return whether the tests of a module pass in a copy; None if they take longer than `seconds`."""
     tests = [f"tests/{name}" for name in TESTS[module] if (copy / "tests" / name).exists()]
     child = CONTEXT.Process(target=_run_tests, args=(str(copy), tests))
     child.start()
@@ -89,6 +89,7 @@ def passes(copy: Path, module: str, seconds: float) -> bool:
     if child.exitcode is None:
         child.kill()
         child.join()
+        return None
     return child.exitcode == 0
 
 
@@ -126,7 +127,7 @@ def main() -> None:
             copy = copies.get()
             started = time.monotonic()
             assert passes(copy, module, 600), f"the tests of {module} fail without a mutation"
-            limit = 20 + 4 * (time.monotonic() - started)
+            limit = 30 + 4 * (time.monotonic() - started)
             copies.put(copy)
 
             def run(mutation: dict, module=module, limit=limit) -> dict:
@@ -143,7 +144,8 @@ def main() -> None:
                 ]
             results += done
             survived = [one for one in done if one["outcome"] == "survived"]
-            print(f"{module}: {len(survived)} of {len(done)} survived", flush=True)
+            late = sum(one["outcome"] == "timeout" for one in done)
+            print(f"{module}: {len(survived)} of {len(done)} survived" + (f", {late} timed out" if late else ""), flush=True)
             for one in survived:
                 print("   ", one["operator"], *one["diff"].splitlines(), sep="\n    ", flush=True)
         survived = sum(one["outcome"] == "survived" for one in results)

@@ -44,6 +44,6 @@ def test_a_dataset_does_not_depend_on_the_hash_seed(tmp_path):
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         told.append(json.loads(done.stdout.replace(str(place), "WS")))
-    said, tags, reports, content, digest = told[0]
+    _, tags, reports, content, digest = told[0]
     assert tags and reports and content["questions"] and digest.startswith("sha256:")
     assert told[0] == told[1]
