@@ -150,7 +150,7 @@ def test_a_filter_that_is_switched_off_says_what_becomes_of_its_tags(demo_ws, pa
     assert "Apply 1 filter to 96 pairs" in shown.labels(), "those that were applied last are on"
     next(toggle for toggle in shown.app.toggle if toggle.label == "Refusals").set_value(False).run()
     assert "Refusals: 1 tag" in shown.said
-    shown.press("Take the tags of all filters off")
+    shown.press("Remove the tags of all filters")
     assert last_order(demo_ws)["rules"] == []
 
 

@@ -159,7 +159,7 @@ def _amount(tree: nx.DiGraph) -> dict:
 def _minimums() -> dict:
     """Draw the minimum scores and return them as settings."""
     st.caption("Pairs below any minimum are excluded, including pairs judged earlier.")
-    with st.grid(4, gap="small", min_column_width=105):
+    with st.grid(2, gap="small", min_column_width=170):
         return {f"min_{name}": _minimum(name) for name in SCORES}
 
 

@@ -95,7 +95,7 @@ def _numbers(recipe: str) -> dict:
             options=["lora", "qlora"], format_func=METHODS.get, default="lora", key=f"run_train_{recipe}_method", required=True,
             **settings_fields.text(FinetuneSettings, "method"),
         )  # fmt: skip
-    with st.grid(4, gap="small", min_column_width=105):
+    with st.grid(2, gap="small", min_column_width=170):
         for name in MAIN:
             found[name] = _number(recipe, name, getattr(defaults, name))
     with (
