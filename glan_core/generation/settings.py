@@ -232,7 +232,7 @@ class QualityJudgeSettings(TeacherSettings):
         description="Exclude pairs that score below this for clarity of question and answer. 1: confusing, 5: clear.",
     )  # fmt: skip
     min_self_contained: int = Field(
-        3, ge=1, le=5, validation_alias=AliasChoices("min_self_contained", "least_self_contained"), title="Min self-containment",
+        3, ge=1, le=5, validation_alias=AliasChoices("min_self_contained", "least_self_contained"), title="Min self-containedness",
         description="Exclude pairs whose question scores below this for including all it needs. 1: text or figure missing, 5: nothing "
         "missing.",
     )  # fmt: skip

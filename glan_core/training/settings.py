@@ -53,7 +53,7 @@ class FinetuneSettings(Settings):
     )
     rows: int | None = Field(
         None, ge=1, title="Training rows", description="Train on a sample of this many rows (default: all). Smaller samples are "
-        "part of larger ones.", json_schema_extra={"unit": "pairs"},
+        "part of larger ones.",
     )  # fmt: skip
     epochs: float = Field(3.0, gt=0, le=1000, title="Epochs", description="Passes over the training rows.")
     learning_rate: float = Field(2e-5, gt=0, le=1, title="Learning rate", description="Peak learning rate, after warmup.")

@@ -79,7 +79,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_begins(demo_ws, launched,
         ({"train": good, "test": bad}, "asked, said"),
         ({"train": good, "test": good}, "have the same rows"),
         ({"train": good, "test": str(tmp_path / "none.jsonl")}, "does not exist"),
-        ({"train": good, "test": bad, "models": ["scripted"]}, "scripted gives no loss, only weights do"),
+        ({"train": good, "test": bad, "models": ["scripted"]}, "scripted has no loss; only weights do"),
     ):
         shown = evaluate(**chosen).press("Probe ")
         assert shown.fine and words in shown.said and not launched

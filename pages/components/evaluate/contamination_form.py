@@ -85,7 +85,8 @@ def _files(ws: Workspace) -> tuple[str | None, str | None, str | None]:
         chosen[role] = st.selectbox(
             options=list(dict.fromkeys([*options, *([own] if own else [])])), index=None,
             format_func=lambda source: summary.get(source, source), key=_key(role), accept_new_options=True,
-            placeholder="Select, or enter a file path", **settings_fields.text(ProbeSettings, role),
+            placeholder=f"{'Optional: select' if role == 'alike' else 'Select'}, or enter a file path",
+            **settings_fields.text(ProbeSettings, role),
         )  # fmt: skip
     return tuple((chosen[role] or "").strip() or None for role in ROLES)
 
