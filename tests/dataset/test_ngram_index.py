@@ -76,6 +76,13 @@ def test_several_questions_in_several_texts():
     assert NgramIndex([]).short_matches("Why?") == []
 
 
+def test_an_index_is_configured_by_keyword():
+    index = NgramIndex(items=[BenchmarkItem("bench", "test", "0", text(0, 9))], digits=True)
+    assert index.digits is True and len(index.items) == 1
+    with pytest.raises(TypeError):
+        NgramIndex([], True)  # type: ignore[misc]
+
+
 def test_a_run_does_not_extend_from_one_question_or_text_into_the_next():
     index = index_of(text(0, 10), text(10, 10))
     assert index.matches([text(5, 5), text(10, 3)]) == [[], []]

@@ -186,6 +186,8 @@ def test_a_name_is_used_once_except_by_the_same_run(filled):
         create(filled, run_id=5)
     with pytest.raises(GlanError, match="already exists"):
         create(filled, run_id=3)
+    late, _ = create(filled, "v2", run_id=100_000)
+    assert create(filled, "v2", run_id=int("100000")) == (late, [])
 
 
 # ------------------------------------------------------------------------------------------------------------------ files

@@ -130,6 +130,16 @@ def test_queries_beyond_the_target_are_ignored(ws):
     ]  # fmt: skip
 
 
+def test_subjects_are_settled_after_the_last_open_query(ws):
+    add_query(ws, 1, extracted=False)
+    queue = queue_of(ws, subject_queries=3)
+    seen = []
+    while work := queue.next():
+        seen.append(work.stage)
+        finish(ws, queue, work)
+    assert seen[:6] == ["subjects", "subject_list", "subjects", "subject_list", "subjects", "settle"]
+
+
 def test_extracted_subjects_are_settled_when_no_query_is_open(ws):
     add_query(ws, 0, settled=True)
     add_query(ws, 1)
