@@ -164,7 +164,7 @@ class GenerationSettings(TeacherSettings):
     target: Target
     seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the sampled sessions and key concepts.")
     pair_share: float = Field(
-        0.5, ge=0, le=1, title="Two-session questions",
+        0.5, ge=0, le=1, title="Two-session share",
         description="Share of questions that combine key concepts of two class sessions (strategy 'pair'), which are harder.",
     )  # fmt: skip
     draw_distribution: DrawDistribution = Field(

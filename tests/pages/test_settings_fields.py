@@ -89,7 +89,7 @@ def test_the_validation_share_and_the_two_session_share_in_percent():
     share = settings_fields.percent(RowSelection, "validation_share")
     assert (share["label"], share["min_value"], share["max_value"]) == ("Validation share (%)", 1, 99)
     pairs = settings_fields.percent(GenerationSettings, "pair_share", step=5)
-    assert (pairs["label"], pairs["min_value"], pairs["max_value"], pairs["step"]) == ("Two-session questions (%)", 0, 100, 5)
+    assert (pairs["label"], pairs["min_value"], pairs["max_value"], pairs["step"]) == ("Two-session share (%)", 0, 100, 5)
 
 
 def test_every_widget_of_the_train_form_takes_its_label_from_the_settings():
