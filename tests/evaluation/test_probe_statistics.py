@@ -201,6 +201,14 @@ def test_a_model_that_was_measured_is_not_loaded_again(ws, probe):
     assert said.startswith("Probed sums with 1 model: ") and len(calls) == 2
 
 
+@pytest.mark.parametrize("key", ["0", "z"])
+def test_a_probe_of_other_weights_or_tokens_is_not_the_known_one(ws, probe, key):
+    probe()
+    with ws.write() as db:
+        db.execute("UPDATE probes SET about = json_set(about, '$.key', ?)", (key,))
+    assert probe()[0].startswith("Probed sums with 1 model: ") and len(probe_rows.probes(ws.db)) == 2
+
+
 def test_a_known_probe_is_shown_as_the_latest(ws, probe):
     probe("local:mine")
     probe("local:other")
