@@ -254,12 +254,12 @@ def test_stop_keeps_what_was_written(tuned_ws):
 def test_weights_that_are_gone_are_said_to_be(tuned_ws):
     (tuned_ws.folder / "models" / "whole" / "weights" / "model.safetensors").unlink()
     shown = ask(Studio("chat", models="tuned:whole,scripted"), "hello")
-    assert "holds no safetensors weights" in shown.said and "[scaffold]" in shown.said
+    assert "has no safetensors weights" in shown.said and "[scaffold]" in shown.said
 
 
 def test_a_link_to_a_conversation_or_model_that_is_gone_says_so(tuned_ws):
-    assert "There is no conversation 99" in Studio("chat", chat="99").said
-    assert "There is no conversation -1" in Studio("chat", chat="x").said
+    assert "Conversation 99 does not exist" in Studio("chat", chat="99").said
+    assert "Conversation -1 does not exist" in Studio("chat", chat="x").said
     shown = Studio("chat", models="tuned:gone")
     assert shown.fine
     shown.app.chat_input[0].set_value("hello").run()
