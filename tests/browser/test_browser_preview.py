@@ -32,7 +32,7 @@ def ask_endpoint(dialog, page, url: str) -> None:
     """Choose the served teacher."""
     dialog.get_by_role("combobox", name="Teacher").click()
     page.get_by_role("option", name="vLLM, Ollama or another endpoint").click()
-    for label, text in (("Model", "scripted"), ("Base URL", f"{url}/v1"), ("Price", "0,0")):
+    for label, text in (("Model", "scripted"), ("Base URL", f"{url}/v1"), ("Price (USD per million tokens)", "0,0")):
         enter(page, label, text)
 
 

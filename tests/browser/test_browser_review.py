@@ -123,6 +123,7 @@ def test_a_shared_link_opens_the_same_filters_and_row(page, browser, server, ws)
     colleague.context.close()
 
 
+@pytest.mark.slow
 def test_a_pair_is_edited_and_the_edit_undone(page, server, ws):
     pair = newest(ws, "mathematics")[0]
     visit(page, server, "/homework?workspace=demo&focus=mathematics", "Homework · Mathematics")

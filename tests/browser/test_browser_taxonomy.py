@@ -64,6 +64,7 @@ def test_a_node_that_was_clicked_is_clicked_again_after_another_way_was_taken(pa
     titled(page, "Taxonomy · Physics")
 
 
+@pytest.mark.slow
 def test_a_subject_leads_to_its_syllabus(page, server):
     visit(page, server, "/taxonomy?workspace=demo&focus=music", "Taxonomy · Music")
     press_node(page, "Harmony and count.*")

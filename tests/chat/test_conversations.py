@@ -167,6 +167,7 @@ def test_stopping_keeps_what_was_written(models_ws):
     assert [reply.text for reply in stored] == [reply.text for reply in shown.replies] and all(r.text for r in stored)
 
 
+@pytest.mark.slow
 def test_when_the_process_dies_the_answer_says_so_and_what_was_stored_stays(models_ws):
     long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")

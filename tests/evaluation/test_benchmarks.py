@@ -103,6 +103,7 @@ def own_task(definition, file, name, **changes):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["tuned:tuned", "base:tuned"])
 def test_scores_equal_lm_eval_called_directly(asked, base, data, model, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))

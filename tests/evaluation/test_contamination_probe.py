@@ -179,6 +179,7 @@ def test_rows_are_cut_and_counted_and_those_with_nothing_left_are_left_out(probe
 # ------------------------------------------------------------------------------------------------- going on
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_measured_again_and_new_models_are(probed, ws, monkeypatch):
     first = measured(ws, asked(probed, "crammed"))
     monkeypatch.setattr(token_loss, "_batch_losses", lambda *_: pytest.fail("measured again"))

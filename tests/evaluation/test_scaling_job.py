@@ -69,6 +69,7 @@ def test_a_smaller_part_is_within_every_larger_one(taught):
     assert [plan(taught, tune).rows for tune in orders] == [len(part) for part in parts]
 
 
+@pytest.mark.slow
 def test_a_study_whose_run_failed_says_which_and_goes_on_from_there(taught, inline, monkeypatch):
     settings = study("broken", shares=(0.25,))
     monkeypatch.setattr("glan_core.training.finetune_job.train", lambda *args: 1 / 0)

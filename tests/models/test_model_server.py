@@ -212,6 +212,7 @@ def test_answers_with_the_same_weights_take_turns_and_a_waiting_one_can_be_stopp
     server_client.stop_turn(first.id)
 
 
+@pytest.mark.slow
 def test_a_crash_is_a_message_and_the_next_question_starts_it_anew(talking, models_ws):
     events = server_client.stream_turn(settings(models_ws, "tuned:whole", decoding=LONG))
     next(event for event in events if "text" in event)
@@ -256,6 +257,7 @@ def test_a_setting_for_idleness_that_is_none_is_refused(monkeypatch):
         server_client.idle_seconds()
 
 
+@pytest.mark.slow
 def test_the_self_test_over_the_wire(talking, models_ws):
     found = server_client.self_test([resolve_model(models_ws, spec) for spec in ("base:tuned", "tuned:tuned", "tuned:whole")])
     assert found["passed"] and len(found["pairs"]) == 3

@@ -311,6 +311,7 @@ print("heavy:", heavy)
 """
 
 
+@pytest.mark.slow
 def test_the_page_s_process_never_imports_torch(tuned_ws, home):
     """A page that answers, proves its weights and shows what taught it, in a process of its own."""
     done = subprocess.run(

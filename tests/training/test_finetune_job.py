@@ -90,6 +90,7 @@ def wish_at(monkeypatch):
     return at
 
 
+@pytest.mark.slow
 def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed, wish_at):
     model, logged, _ = undisturbed
     wish_at(7, PAUSED)
