@@ -81,7 +81,9 @@ def test_code_is_run_only_after_a_warning(ws):
 def test_missing_data_keep_the_run_from_starting(ws):
     shown = bench()
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["bbh"]).run()
-    assert "Some of these benchmarks are not on this machine" in shown.said and not [label for label in shown.labels() if label.startswith("Run ")]
+    assert "Some of these benchmarks are not on this machine" in shown.said and not [
+        label for label in shown.labels() if label.startswith("Run ")
+    ]
 
 
 def test_scores_of_tuned_and_base_in_both_ways(ws):
