@@ -104,8 +104,21 @@ MARKED_FOLDERS = {
 }
 
 
+WEIGHTS = {
+    "taught",
+    "taught_folder",
+    "base",
+    "models_ws",
+    "tuned_ws",
+    "probed",
+    "talking",
+}  # fixtures that train or load weights
+
+
 def pytest_collection_modifyitems(items):
-    """Mark tests by their folder."""
+    """Mark tests by their folder, and those with weights as training."""
     for item in items:
         if marker := MARKED_FOLDERS.get(item.path.parent.name):
             item.add_marker(getattr(pytest.mark, marker))
+        if not WEIGHTS.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.training)

@@ -160,7 +160,11 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
         visit(page, server, "/runs?workspace=starter&focus=mathematics", "Runs · Mathematics")
         page.get_by_role("combobox", name=re.compile("Teacher")).click()
         page.get_by_role("option", name="vLLM, Ollama or another endpoint").click()
-        for label, text in (("Model", "scripted"), ("Base URL", f"{teacher.url}/v1"), ("Price (USD per million tokens)", "0,0")):
+        for label, text in (
+            ("Model", "scripted"),
+            ("Base URL", f"{teacher.url}/v1"),
+            ("Price (USD per million tokens)", "0,0"),
+        ):
             enter(page, label, text)
         for label, text in (("Subject queries", "1"), ("Questions per syllabus", "600")):
             enter(page, label, text)

@@ -117,7 +117,7 @@ def test_settings_of_earlier_releases_are_shown_under_their_current_names(ws):
     stored = {"target": {"disciplines": ["a"], "subject_queries": 10}, "draw_law": "uniform"}
     shown = settings_summary(runs.get(ws, runs.submit(ws, "generate", "old", stored)))
     assert (shown["Disciplines"], shown["Max subjects"], shown["Max calls"]) == ("1", "–", "–")
-    assert shown["Sampling of concepts"] == "uniform" and "None" not in str(shown)
+    assert shown["Concept sampling"] == "uniform" and "None" not in str(shown)
     old = {"batch": 4, "rows_at_once": 2, "warmup_share": 0.1, "checkpointing": True}
     shown = settings_summary(runs.get(ws, runs.submit(ws, "finetune", "old", old)))
     assert (shown["Global batch size"], shown["Per-device batch size"], shown["Warmup ratio"]) == ("4", "2", "0.1")
