@@ -1,14 +1,13 @@
-"""What the model process costs an answer: time to the first token and tokens per second, beside bare `transformers generate`.
+"""Cost of a reply from the model server: time to first token and tokens per second, beside bare `transformers generate`.
 
-    python benchmarks/chat.py                       # a tiny and a medium model with random weights, made here
-    python benchmarks/chat.py --model FOLDER        # and one of your own
+    python benchmarks/chat.py                       # a tiny and a medium model with random weights, created here
+    python benchmarks/chat.py --model FOLDER        # also a model of your own
     python benchmarks/chat.py --rounds 7 --tokens 200
 
-The bare contender is what one writes first: `generate` in a thread, read through a TextIteratorStreamer, in a process of its own
-that has the weights in memory. The studio's is `chat.process.stream` as `glan chat` calls it: from the request over HTTP to the
-text of the last token. Both answer the same prompt greedily with the same number of tokens and of threads, in turns, so that
-neighbours disturb both; the first answer of each is not counted. Of a model with an adapter, base and adapter are asked as one
-batch, beside two bare answers one after the other.
+The bare contender is `generate` in a thread, read through a TextIteratorStreamer, in a process that holds the weights. Ours is
+`models.server_client.stream` as `glan chat` calls it: from the HTTP request to the text of the last token. Both use greedy decoding with
+the same prompt, number of tokens and threads, and alternate; the first reply of each is not counted. Base and adapter are also
+requested as one batch, beside two bare replies in sequence.
 """
 
 import argparse
@@ -33,7 +32,7 @@ WORDS = 1536
 
 
 def main() -> None:
-    """Run all contenders in turns and print a table and JSON."""
+    """Run all contenders alternately and print a table and JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
@@ -55,7 +54,7 @@ def main() -> None:
 
 
 def _compare(name: str, path: Path, args: argparse.Namespace) -> list[dict]:
-    """One model, bare and through the model process, in turns."""
+    """Measure one model, bare and through the model server, alternately."""
     from glan_core.models import server_client
     from glan_core.models.model_specs import ResolvedModel
 
@@ -71,7 +70,7 @@ def _compare(name: str, path: Path, args: argparse.Namespace) -> list[dict]:
 
 
 def _pair(folder: Path, args: argparse.Namespace) -> list[dict]:
-    """A base and its adapter, one batch beside two answers one after the other."""
+    """Measure a base model and its adapter: one batch beside two replies in sequence."""
     from support.chat_models import make_adapter
 
     from glan_core.models import server_client
@@ -95,7 +94,7 @@ def _pair(folder: Path, args: argparse.Namespace) -> list[dict]:
 
 
 def _through_the_process(panes: list, tokens: int) -> dict:
-    """One answer as a client sees it: seconds to the first text, and to the end of the last one."""
+    """Measure one reply as a client sees it: seconds to the first text and to the end of the last one."""
     from glan_core.models import server_client
     from glan_core.models.model_specs import SeededDecodingParams
 
@@ -116,7 +115,7 @@ def _through_the_process(panes: list, tokens: int) -> dict:
 
 
 class _Bare:
-    """A process that holds a model and answers when it is told to."""
+    """A process that holds a model and generates on request."""
 
     def __init__(self, path: Path, tokens: int) -> None:
         command = [sys.executable, __file__, "--bare", str(path), "--tokens", str(tokens)]
@@ -138,7 +137,7 @@ class _Bare:
 
 
 def _bare(path: Path, tokens: int) -> None:
-    """The bare contender: an answer for every line that comes in."""
+    """Generate a reply for every line of standard input."""
     import threading
 
     import torch
@@ -164,7 +163,7 @@ def _bare(path: Path, tokens: int) -> None:
 
 
 def _made(folder: Path, width: int, layers: int, heads: int) -> Path:
-    """A model with random weights that writes short words without end, so that both contenders can say every token at once."""
+    """Create a model with random weights that generates short words without end."""
     import torch
     from support.chat_models import TEMPLATE
     from tokenizers import Tokenizer, decoders, pre_tokenizers
@@ -192,7 +191,7 @@ def _made(folder: Path, width: int, layers: int, heads: int) -> Path:
 
 
 def _row(model: str, contender: str, answers: list[dict]) -> dict:
-    """Medians: neighbours on the machine slow single answers down."""
+    """Return medians, since other load slows single replies down."""
     first = statistics.median(answer["first"] for answer in answers)
     rate = statistics.median(answer["tokens"] / answer["seconds"] for answer in answers)
     best = max(answer["tokens"] / answer["seconds"] for answer in answers)

@@ -1,9 +1,9 @@
-"""What cleaning costs and finds: `python benchmarks/cleaning.py [--rows 100000] [--million]`.
+"""Cost and accuracy of cleaning: `python benchmarks/cleaning.py [--rows 100000] [--million]`.
 
-Rows of a 60-word question and a 150-word answer. In the questions are planted: 2 % exact repeats and 10 % with 3 of 60 words changed;
-for decontamination a benchmark of 10,000 questions of 10 to 90 words, of which 1 % of the rows hold one (verbatim, in a longer
-question, in other case and punctuation), while a third of the rows begin with a phrase that many of them share. Each contender
-runs alone in a process of its own; CPU and memory are that process's (getrusage), the rows in memory counted before.
+Rows have a 60-word question and a 150-word answer. Planted are 2% exact duplicates and 10% with 3 of 60 words changed; for
+decontamination a benchmark of 10,000 questions of 10 to 90 words, one of which is in 1% of the rows (verbatim, embedded, or with other case
+and punctuation), while a third of the rows begin with a common phrase. Each contender runs alone in its own process; CPU time and memory are
+that process's (getrusage), the rows in memory included.
 """
 
 import argparse
@@ -25,12 +25,12 @@ STOCK = (
 
 
 def vocabulary(rng: random.Random) -> list[str]:
-    """Words of 2 to 10 letters."""
+    """Return random words of 2 to 10 letters."""
     return ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(VOCABULARY)]
 
 
 def repeated(rows: int) -> tuple[list[tuple[int, str]], dict[int, int]]:
-    """Questions with planted repeats, and which row repeats which."""
+    """Return questions with planted duplicates, and which row duplicates which."""
     rng = random.Random(0)
     words = vocabulary(rng)
     questions, originals, truth = [], [], {}
@@ -52,7 +52,7 @@ def repeated(rows: int) -> tuple[list[tuple[int, str]], dict[int, int]]:
 
 
 def contaminated(rows: int) -> tuple[list[str], list[tuple[str, str]], dict[int, int]]:
-    """A benchmark's questions, pairs, and which pair holds which question."""
+    """Return benchmark questions, pairs, and which pair contains which question."""
     rng = random.Random(1)
     words = vocabulary(rng)
     items = [" ".join([rng.choice(STOCK), *rng.choices(words, k=rng.randint(10, 90))]) for _ in range(ITEMS)]
@@ -70,13 +70,13 @@ def contaminated(rows: int) -> tuple[list[str], list[tuple[str, str]], dict[int,
 
 
 def quality(found: dict, truth: dict) -> dict[str, float]:
-    """Recall and precision of found rows that name the right other one."""
+    """Return recall and precision of the rows found with the right match."""
     right = sum(truth.get(row) == other for row, other in found.items())
     return {"recall": right / max(1, len(truth)), "precision": right / max(1, len(found))}
 
 
 def glan_dedup(rows: int) -> Iterator:
-    """`near_duplicates.repeats`."""
+    """Find near-duplicates with `near_duplicate_job`."""
     from glan_core.dataset.near_duplicate_job import find_duplicates
 
     questions, truth = repeated(rows)
@@ -86,7 +86,7 @@ def glan_dedup(rows: int) -> Iterator:
 
 
 def datasketch_dedup(rows: int) -> Iterator:
-    """As its manual does it, with the same permutations, bands, 3-word runs and exact check."""
+    """Find near-duplicates as datasketch's documentation does, with the same permutations, bands, 3-grams and exact check."""
     from datasketch import MinHash, MinHashLSH
 
     questions, truth = repeated(rows)
@@ -107,7 +107,7 @@ def datasketch_dedup(rows: int) -> Iterator:
 
 
 def glan_decontaminate(rows: int) -> Iterator:
-    """`matching.Index`: questions and answers, page by page."""
+    """Look up questions and answers in the n-gram index."""
     from glan_core.dataset.benchmark_files import BenchmarkItem
     from glan_core.dataset.ngram_index import NgramIndex
 
@@ -125,7 +125,7 @@ def glan_decontaminate(rows: int) -> Iterator:
 
 
 def naive_decontaminate(rows: int) -> Iterator:
-    """A set of the benchmark's runs of 13 words, and every run of every pair looked up in it."""
+    """Look up every 13-gram of every pair in a set of the benchmark's 13-grams."""
     import re
 
     items, pairs, truth = contaminated(rows)
@@ -148,7 +148,7 @@ def naive_decontaminate(rows: int) -> Iterator:
 
 
 def glan_filter(rows: int) -> Iterator:
-    """All rules of `quality`; each tenth answer is a refusal, cut, or a loop."""
+    """Apply all quality rules; every tenth answer is a refusal, truncated or repetitive."""
     from glan_core.dataset import quality_filter_job as filters
     from glan_core.dataset.settings import QualityFilterSettings
 
@@ -157,7 +157,7 @@ def glan_filter(rows: int) -> Iterator:
     rng = random.Random(2)
     small = ("the", "of", "and", "to", "in", "is", "a", "that", "for", "with")
 
-    def prose(words: str) -> str:  # rows of a workspace are nearly all in its language, which is quickly seen
+    def prose(words: str) -> str:  # most rows of a workspace are in its language, which is detected quickly
         return " ".join(f"{word} {rng.choice(small)}" for word in words.split()) + " end."
 
     pairs = [(prose(q), faults[n // 10 % 3] if n % 10 == 0 else prose(a)) for n, (q, a) in enumerate(pairs)]
@@ -182,7 +182,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[int], Iterator]]] = {
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever had."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -196,7 +196,7 @@ def measure(name: str, rows: int) -> dict:
 
 
 def main() -> None:
-    """Run the contenders one after another and print a table."""
+    """Run the contenders in sequence and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--million", action="store_true", help="GLAN alone on 1,000,000 rows, too")

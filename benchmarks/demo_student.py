@@ -1,12 +1,12 @@
-"""What the demo student learns: `python benchmarks/demo_student.py HOME`.
+"""What the demo recipe learns: `python benchmarks/demo_student.py HOME`.
 
-Makes the demo workspace, freezes Mathematics with a tenth of its combinations held out, fine-tunes by the demo recipe, and asks the
-tuned model and its untrained base 30 held-out questions, with the likeliest token each time. The scripted teacher's answers
-define each concept that they are about in a paragraph of its own ('**Tree.** A tree is …'). Rule: an answer is
+Creates the demo workspace and a snapshot of Mathematics with a tenth of its combinations held out, fine-tunes with the demo recipe, and asks the
+tuned model and its untrained base 30 held-out questions with greedy decoding. Reference answers define each of their concepts in a
+paragraph ('**Tree.** A tree is …'). An answer is
 
-- on topic when such paragraphs are there for at least half of the question's concepts that the reference answer defines;
-- a hit when for at least half of them the definition, up to its first full stop or semicolon, also agrees with the reference's, with
-  an F1 of words of at least 0.7.
+- on topic if it has such paragraphs for at least half of the concepts that the reference answer defines;
+- a hit if for at least half of them the definition, up to its first period or semicolon, also has a word F1 of at least 0.7 with the
+  reference's.
 """
 
 import argparse
@@ -33,13 +33,13 @@ def words(text: str) -> Counter:
 
 
 def f1(one: str, other: str) -> float:
-    """The harmonic mean of precision and recall of words."""
+    """Return the harmonic mean of precision and recall of words."""
     a, b = words(one), words(other)
     return 2 * (a & b).total() / max(1, a.total() + b.total())
 
 
 def definitions(text: str) -> dict[str, str]:
-    """The first sentence of each paragraph that defines something, by what it defines."""
+    """Return the first sentence of each defining paragraph, by the concept it defines."""
     found = {}
     for paragraph in re.split(r"\n\n+", text):
         if match := re.match(r"\*\*(.+?)\.?\*\*\s*(.*)", paragraph, re.DOTALL):
@@ -48,7 +48,7 @@ def definitions(text: str) -> dict[str, str]:
 
 
 def ask(folder: str, rows: list[dict]) -> list[tuple[bool, bool, float]]:
-    """(hit, on topic, F1 of the whole answer) for each row."""
+    """Return (hit, on topic, F1 of the whole answer) for each row."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()

@@ -1,8 +1,8 @@
-"""What diversity costs: `python benchmarks/diversity.py --rows 100000 1000000 --naive 50000`.
+"""Cost of embedding, maps and metrics: `python benchmarks/diversity.py --rows 100000 1000000 --naive 50000`.
 
-For each number of rows: CPU seconds, wall seconds and peak memory of `glan embed` (the offline default), `glan map` and
-`glan measure`, each a process of its own on a workspace of varied texts. For --naive rows also umap-learn on all of them, as
-its documentation shows it, as a ratio to `glan map` on the same vectors.
+For each number of rows: CPU seconds, wall seconds and peak memory of `glan embed` (offline embedder), `glan map` and `glan measure`, each in its own
+process on a workspace of varied texts. For --naive rows also umap-learn on all rows, as in its documentation, as a ratio to `glan map` on the
+same vectors.
 """
 
 import argparse
@@ -24,20 +24,20 @@ from glan_core.workspace import homework_rows
 from glan_core.workspace.homework_rows import Question
 
 ROOT = Path(__file__).parents[1]
-THEMES = 40  # of a discipline; each question mixes two
+THEMES = 40  # topics per discipline; each question mixes two
 NAIVE = """
 import sys, warnings; warnings.simplefilter("ignore")
 from pathlib import Path
 import numpy as np, umap
-from glan_core.diversity.vectors import folder_of, read_vectors
+from glan_core.diversity.vector_store import read_vectors, vector_folder
 from glan_core.workspace import Workspace
-found = read_vectors(folder_of(Workspace.open(sys.argv[1]), "words"))
+found = read_vectors(vector_folder(Workspace.open(sys.argv[1]), "words"))
 print(umap.UMAP(random_state=0).fit_transform(found.rows(slice(None))).shape)
 """
 
 
 def texts(rng: random.Random, disciplines: list[str]) -> Iterator[tuple[str, str]]:
-    """(discipline, question) for ever: 60 words, of two themes of the discipline, of the discipline, and of the language."""
+    """Yield (discipline, question) without end: 60 words of two topics, of the discipline and of the language."""
     syllables = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
     words = ["".join(rng.choices(syllables, k=rng.choice((2, 3, 3, 4)))) for _ in range(60_000)]
     common = words[:2000]
@@ -52,7 +52,7 @@ def texts(rng: random.Random, disciplines: list[str]) -> Iterator[tuple[str, str
 
 
 def fill(folder: Path, number: int) -> None:
-    """A workspace with that many pairs."""
+    """Fill a workspace with this many pairs."""
     ws = demo_workspace.create_workspace(folder)
     rng = random.Random(7)
     source = texts(rng, hierarchy.disciplines_under(tree_editing.tree(ws)))
@@ -70,7 +70,7 @@ def fill(folder: Path, number: int) -> None:
 
 
 def cost(command: list[str]) -> dict[str, float]:
-    """CPU seconds, wall seconds and peak memory in MB of a command; it must succeed."""
+    """Return CPU seconds, wall seconds and peak memory in MB of a command, which must succeed."""
     began = time.monotonic()
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
     _, status, used = os.wait4(child.pid, 0)
@@ -84,7 +84,7 @@ def cost(command: list[str]) -> dict[str, float]:
 
 
 def steps(folder: Path, names: list[str]) -> dict[str, dict[str, float]]:
-    """The cost of each step of `glan` on a workspace, in this order."""
+    """Return the cost of each `glan` step on a workspace, run in this order."""
     found = {}
     for name in names:
         found[name] = cost([sys.executable, "-m", "glan_core", name, str(folder), "--embedder", "words", "--json"])
@@ -93,7 +93,7 @@ def steps(folder: Path, names: list[str]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Run what was asked for, printing as it goes."""
+    """Run the requested measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000])
     parser.add_argument("--naive", type=int, default=0, metavar="N")
@@ -117,9 +117,9 @@ def main() -> None:
 
 
 def made(home: Path, number: int) -> Path:
-    """The workspace of that many rows, made where it is not there."""
+    """Return the workspace with this many rows, created if missing."""
     folder = home / f"rows-{number}"
-    if not folder.exists():  # in a process of its own: a child's peak of memory counts from its parent's
+    if not folder.exists():  # in its own process, since the peak memory of a child includes its parent's at the fork
         filling = multiprocessing.get_context("spawn").Process(target=fill, args=(folder, number))
         filling.start()
         filling.join()

@@ -1,10 +1,8 @@
-"""What judging two models costs beside the bare generation of their answers, and what the demo path takes:
-`python benchmarks/evaluation.py HOME [--student NAME]`.
+"""Cost of judging two models beside generating their answers: `python benchmarks/evaluation.py HOME [--student NAME]`.
 
-Makes the demo workspace in HOME/demo where there is none, holds 10 questions of each discipline out, and judges the student beside
-its untrained base by the scripted judge, as `glan evaluate judge` does; without --student a student of the demo's size is made and
-trained for one step, which costs as much to ask. Beside it, in the same process, the same prompts are answered by a bare loop of
-transformers' generate in batches of 16. CPU seconds are of the process, with its threads.
+Creates the demo workspace in HOME/demo if missing, holds out 10 questions per discipline, and judges a model beside its untrained base with the
+scripted judge, as `glan evaluate judge` does; without --student a model of the demo's size is created and trained for one step. Beside it, in the
+same process, the same prompts go through a bare loop of transformers' `generate` in batches of 16. CPU seconds are of the process and its threads.
 """
 
 import argparse
@@ -25,7 +23,7 @@ TEST, TOKENS, BATCH = "bench-test", 512, 16
 
 
 def bare(folder: str, questions: list[str]) -> list[str]:
-    """The answers of a plain loop, the longest batch deciding how long it takes."""
+    """Generate answers in a plain loop; the longest answer of a batch determines its time."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
@@ -40,14 +38,14 @@ def bare(folder: str, questions: list[str]) -> list[str]:
 
 
 def timed(work) -> tuple[object, dict]:
-    """What a piece of work returns, and its wall and CPU seconds."""
+    """Return the result of a function with its wall and CPU seconds."""
     wall, cpu = time.monotonic(), time.process_time()
     result = work()
     return result, {"wall s": round(time.monotonic() - wall, 1), "CPU s": round(time.process_time() - cpu, 1)}
 
 
 def made(folder: Path, student: str | None) -> tuple[Workspace, str]:
-    """The workspace with its test and its student."""
+    """Return the workspace with its test, and the model."""
     glan = [sys.executable, "-m", "glan_core"]
     if not folder.exists():
         subprocess.run([*glan, "init", str(folder), "--demo"], check=True)
@@ -70,7 +68,7 @@ def main() -> None:
     ws, student = made(args.home / "demo", args.student)
     settings = PairwiseJudgeSettings(test=TEST, ours=f"tuned:{student}", other=f"base:{student}", answer_tokens=TOKENS)
     match = match_setup(ws, settings)
-    with ws.write() as db:  # asked before: asked again for this measurement
+    with ws.write() as db:  # answered before: answered again for this measurement
         db.execute("DELETE FROM verdicts WHERE match = ?", (match.id,))
         for who in (match.ours, match.other):
             db.execute("DELETE FROM test_answers WHERE answerer = ?", (who.key,))
@@ -88,7 +86,7 @@ def main() -> None:
 
 
 def run_ids(ws: Workspace) -> list[int]:
-    """The numbers of the runs that judged."""
+    """Return the IDs of the judging runs."""
     return [id for (id,) in ws.db.execute("SELECT id FROM runs WHERE kind = 'judge-models'")]
 
 

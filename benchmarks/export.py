@@ -1,8 +1,7 @@
-"""What an export costs: `python benchmarks/export.py FOLDER [FOLDER ...]`, workspaces that benchmarks/large_workspace.py made.
+"""Cost of an export: `python benchmarks/export.py FOLDER [FOLDER ...]`, workspaces from benchmarks/large_workspace.py.
 
-Every format, a snapshot, and pandas used naively (read all, join all, write all), each in a process of its own: CPU seconds
-of that process (user and system, imports included), its peak memory, and what it wrote. The outputs are removed again.
-A contender that asks for more than 12 GB is stopped.
+Every format, a snapshot, and naive pandas (read, join and write everything), each in its own process: CPU seconds (user and system, imports
+included), peak memory and bytes written. Outputs are removed. A contender that needs more than 12 GB is stopped.
 """
 
 import argparse
@@ -26,21 +25,21 @@ MOST_MEMORY = 12 << 30
 
 
 class Silent:
-    """A run's progress that nobody watches."""
+    """Progress of a run that is not shown."""
 
     run_id = 0
 
     def step(self, stage: str, done: int, planned: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def glan(folder: str, out: Path, form: str) -> int:
-    """Our export; the number of rows."""
+    """Export with GLAN Studio; return the number of rows."""
     return export_dataset(Workspace.open(folder), out, form).number
 
 
 def snapshot(folder: str, out: Path) -> int:
-    """Our snapshot, split by syllabus and hashed."""
+    """Create a snapshot, split by syllabus and hashed."""
     ws = Workspace.open(folder)
     settings = SnapshotSettings(name="benchmark")
     create_snapshot(ws, settings, Silent())
@@ -50,7 +49,7 @@ def snapshot(folder: str, out: Path) -> int:
 
 
 def naive(folder: str, out: Path, form: str) -> int:
-    """Pandas on the whole tables: the same pairs with the same provenance, but for paths in the taxonomy and reviews."""
+    """Export whole tables with pandas: the same pairs and provenance, without taxonomy paths and reviews."""
     import sqlite3
 
     import pandas as pd
@@ -85,7 +84,7 @@ CONTENDERS |= {"glan snapshot": (snapshot,), "pandas chat": (naive, "chat"), "pa
 
 
 def alone(name: str, folder: str) -> dict:
-    """One contender in a process of its own; 'failed' and why where it did not end well."""
+    """Measure one contender in its own process; 'failed' holds the reason if it fails."""
     command = [sys.executable, __file__, folder, "--only", name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
     if done.returncode:
@@ -94,7 +93,7 @@ def alone(name: str, folder: str) -> dict:
 
 
 def measured(name: str, folder: str) -> dict:
-    """Run a contender here; what it cost this process."""
+    """Run a contender in this process and return its cost."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     function, *rest = CONTENDERS[name]
     with tempfile.TemporaryDirectory(dir=Path(folder).parent) as scratch:
@@ -118,7 +117,7 @@ if __name__ == "__main__":
         "| contender | rows | CPU s | rows per CPU-second | peak RSS MB | written MB |\n| --- | ---: | ---: | ---: | ---: | ---: |"
     )
     for folder in options.folders:
-        ws = Workspace.open(folder)  # brought up to date before anything is measured
+        ws = Workspace.open(folder)  # migrate before anything is measured
         ws.close()
         rows = 0
         for name in CONTENDERS:

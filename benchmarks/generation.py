@@ -1,13 +1,12 @@
-"""What a stored call costs: the real engine beside bare loops that store nothing, against one endpoint of known latency.
+"""Cost of a stored call: the engine beside bare loops that store nothing, against one endpoint of known latency.
 
     python benchmarks/generation.py                 # 5,000 calls each
-    python benchmarks/generation.py --large 50000   # and the engine once more, with more calls
+    python benchmarks/generation.py --large 50000   # also the engine with more calls
 
-The endpoint is the scripted teacher in a process of its own, 200 ms away. The engine fills a workspace on disk through
-`runs.work`, as `glan` does, with every record, heartbeat and the full-text index; its curriculum is made before the clock
-starts, so that it asks for questions and answers, as nearly all calls of a real run do. The bare loops send the same chats.
-Each contender runs in a process of its own, one after another; CPU and memory are those of that process alone, its imports
-not counted.
+The endpoint is the scripted teacher in its own process with a latency of 200 ms. The engine fills a workspace on disk through `runs.work`, as `glan`
+does, with every record, heartbeat and the full-text index; the curriculum is created before the measurement, so that only questions and
+answers are requested. The bare loops send the same chats. Each contender runs in its own process; CPU time and memory are that process's, without
+imports.
 """
 
 import argparse
@@ -39,7 +38,7 @@ CONTENDERS = {
 
 
 def main() -> None:
-    """Run all contenders side by side and print a table and JSON."""
+    """Run all contenders and print a table and JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=5000)
     parser.add_argument("--in-flight", type=int, default=256)
@@ -67,7 +66,7 @@ def main() -> None:
 
 
 def _best(results: list[dict]) -> list[dict]:
-    """Of each contender and number of calls the round that needed the least CPU, in the order of their first."""
+    """Return for each contender and number of calls the round with the least CPU time."""
     best: dict[tuple, dict] = {}
     for result in results:
         key = result["contender"], result["calls"]
@@ -77,7 +76,7 @@ def _best(results: list[dict]) -> list[dict]:
 
 
 def report(results: list[dict], in_flight: int) -> None:
-    """The table for people, and the same as JSON."""
+    """Print the table, and the same as JSON."""
     ideal = in_flight / (LATENCY_MS / 1000)
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
           f"{in_flight} in flight at {LATENCY_MS} ms: at most {ideal:,.0f} calls/s\n")  # fmt: skip
@@ -96,7 +95,7 @@ def report(results: list[dict], in_flight: int) -> None:
 
 
 class _Endpoint:
-    """The scripted teacher in a process of its own."""
+    """The scripted teacher in its own process."""
 
     def __enter__(self) -> str:
         code = f"from glan_core.teachers.scripted.http_server import run; run(port=0, latency_ms={LATENCY_MS})"
@@ -116,7 +115,7 @@ def _run(child: str, args: argparse.Namespace, url: str, folder: Path, calls: in
 
 
 def _child(args: argparse.Namespace) -> dict:
-    """One contender, in its own process; all that it needs is imported before it is measured."""
+    """Run one contender in its own process; imports precede the measurement."""
     import aiohttp  # noqa: F401
 
     if args.child == "openai":
@@ -135,7 +134,7 @@ def _child(args: argparse.Namespace) -> dict:
 
 
 def _measured(work: Callable[[], int]) -> dict:
-    """Wall time, CPU time and memory of some work that returns its number of calls."""
+    """Return wall time, CPU time and memory of a function that returns its number of calls."""
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     calls = work()
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
@@ -157,7 +156,7 @@ def _order(args: argparse.Namespace, questions: int) -> dict:
 
 
 def _prepare(args: argparse.Namespace) -> dict:
-    """A workspace with its curriculum, and a sample of the chats that its questions and answers take, for the bare loops."""
+    """Create a workspace with its curriculum, and a sample of its chats for the bare loops."""
     from glan_core import runs
     from glan_core.generation import provenance
     from glan_core.records import Node
@@ -222,7 +221,7 @@ async def _openai_loop(url: str, chats: list, in_flight: int) -> int:
 
 
 async def _all(ask: Callable[[list], Awaitable[None]], chats: list, in_flight: int) -> int:
-    """Ask all chats, so many at a time."""
+    """Send all chats with limited concurrency."""
     waiting = iter(chats)
 
     async def worker() -> None:

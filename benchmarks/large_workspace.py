@@ -1,7 +1,7 @@
-"""Make a workspace as large as the studio promises to stay quick on: `python benchmarks/large_workspace.py FOLDER`.
+"""Create a large workspace for benchmarks: `python benchmarks/large_workspace.py FOLDER`.
 
-126 disciplines, about 20,000 subjects, 5,000 syllabi of 12 sessions with 5 concepts, 1,000,000 pairs unless --pairs says
-otherwise. Rows go in through the same functions as a run's, in large transactions; texts are of realistic length.
+126 disciplines, about 20,000 subjects, 5,000 syllabi of 12 sessions with 5 concepts, 1,000,000 pairs (see --pairs). Rows are written by the same
+functions as a run's, in large transactions; texts have realistic lengths.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from glan_core.workspace.homework_rows import Question
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
 
-SUBJECTS = 160  # of each discipline
+SUBJECTS = 160  # per discipline
 SYLLABI = 5000
 WORDS = (
     "system", "measure", "theory", "method", "change", "structure", "value", "model", "process", "evidence", "practice",
@@ -27,11 +27,11 @@ WORDS = (
 )  # fmt: skip
 TEACHER = "openai:benchmark"
 LEVELS = ("introductory", "intermediate", "advanced")
-REVIEWED = 5000  # pairs that are rejected, so that filters find few among many
+REVIEWED = 5000  # rejected pairs, so that filters find few among many
 
 
 def fill(ws, pairs: int) -> None:
-    """Subjects for every discipline, syllabi for some, and pairs spread evenly over the syllabi."""
+    """Add subjects to every discipline, syllabi to some, and pairs spread evenly over the syllabi."""
     rng = random.Random(7)
     disciplines = hierarchy.disciplines_under(tree_editing.tree(ws))
     syllabi = []
@@ -71,7 +71,7 @@ def fill(ws, pairs: int) -> None:
 
 
 def ask(db, rng: random.Random, syllabus_id: str, discipline: str, number: int) -> None:
-    """Questions and answers of one syllabus."""
+    """Add questions and answers of one syllabus."""
     sessions = curriculum_rows.sessions(db, syllabus_id)
     for draw, _ in zip(draws([5] * 12, seed=0, name=syllabus_id, law="uniform"), range(number), strict=False):
         concepts = tuple(sessions[s].concepts[c][0] for s, c in draw.concepts)
@@ -84,7 +84,7 @@ def ask(db, rng: random.Random, syllabus_id: str, discipline: str, number: int) 
 
 
 def text(rng: random.Random, words: int) -> str:
-    """Words that look like text."""
+    """Return random words that resemble text."""
     return " ".join(rng.choices(WORDS, k=words))
 
 

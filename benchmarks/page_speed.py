@@ -1,9 +1,9 @@
-"""How quick the pages are on a large workspace: `python benchmarks/page_speed.py HOME WORKSPACE`, after large_workspace.py.
+"""Speed of the pages on a large workspace: `python benchmarks/page_speed.py HOME WORKSPACE`, after large_workspace.py.
 
-HOME is the folder that holds the workspace folder WORKSPACE. For each page:
-- the server's time for a rerun of its script (Streamlit's AppTest), median and worst of 20;
-- what the server sends over its socket at a visit, and the time until the page's main picture or table stands in Chromium
-  (from the navigation on, the app's own files in the browser's cache), median and worst of 5.
+HOME is the folder that contains the workspace folder WORKSPACE. For each page:
+- server time of a rerun (Streamlit's AppTest), median and worst of 20;
+- data sent over the socket, and the time from navigation until the main picture or table is drawn in Chromium (static files cached), median
+  and worst of 5.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PORT = 8699
-# The page, what is asked of it, and what must stand in it.
+# Page, query, and the element that must be drawn.
 VISITS = {
     "Overview, rings": ("", "", "stPlotlyChart"),
     "Overview, tiles": ("", "drawn=Tiles", "stPlotlyChart"),
@@ -48,13 +48,13 @@ VISITS = {
 
 
 def reruns(visit: tuple[str, str, str], workspace: str, number: int = 20) -> list[float]:
-    """Milliseconds of each of some reruns of a page's script, after one that warms caches."""
+    """Return the milliseconds of reruns of a page, after one that warms caches."""
     from streamlit.runtime.pages_manager import PagesManager
     from streamlit.testing.v1 import AppTest
 
     initialise = PagesManager.__init__
 
-    def framed(self, *args, **kwargs) -> None:  # AppTest would run a page without streamlit_app.py around it
+    def framed(self, *args, **kwargs) -> None:  # AppTest would run a page without streamlit_app.py
         initialise(self, *args, **kwargs)
         PagesManager.uses_pages_directory = False
 
@@ -81,7 +81,7 @@ def reruns(visit: tuple[str, str, str], workspace: str, number: int = 20) -> lis
 
 
 def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> dict[str, tuple[list[float], int]]:
-    """For each visit the milliseconds until its main part stands, and the bytes that came over the socket (the most)."""
+    """Return for each visit the milliseconds until its main part is drawn, and the most bytes sent over the socket."""
     from playwright.sync_api import TimeoutError as PlaywrightTimeout
     from playwright.sync_api import sync_playwright
 
@@ -108,7 +108,7 @@ def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> 
                     break
                 times.append(1000 * (time.perf_counter() - start))
                 page.get_by_test_id("stStatusWidget").wait_for(state="detached")
-                page.wait_for_timeout(400)  # what comes after the main part is counted, too
+                page.wait_for_timeout(400)  # count what follows the main part as well
                 most = max(most, received[0])
             if times:
                 found[name] = (times, most)
@@ -117,7 +117,7 @@ def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> 
 
 
 def serve(home: Path) -> subprocess.Popen:
-    """The studio as a process of its own, once it answers."""
+    """Start the studio and wait until it answers."""
     child = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "pages/components/shared/asgi_app.py", "--server.headless=true", f"--server.port={PORT}"],
         cwd=ROOT, env=os.environ | {"GLAN_HOME": str(home)}, start_new_session=True,

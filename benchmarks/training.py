@@ -1,10 +1,9 @@
 """Tokens per CPU-second of fine-tuning: `python benchmarks/training.py [--rows 160] [--recipes demo,lora]`.
 
-Ours (glan_core.training.finetune_job as a run on a workspace), bare TRL (SFTTrainer with its defaults for rows of prompt and
-completion, padded, fp32, no gradient checkpointing) and a bare torch loop (AdamW on shuffled, padded batches): the same weights, rows
-and batch size, one epoch, each in a process of its own with libraries that wait without spinning. Counted are real tokens, padding
-not, and the CPU (user and system, getrusage) from the first step to the last: imports, encoding and evaluations are left out; what a
-run logs into the workspace and the one checkpoint at its end are in.
+Ours (glan_core.training.finetune_job as a run on a workspace), bare TRL (SFTTrainer with its defaults for prompt-completion rows, padded, fp32, no
+gradient checkpointing) and a bare torch loop (AdamW on shuffled, padded batches): the same weights, rows and batch size, one epoch, each in its own
+process with passive waiting. Padding tokens are not counted; CPU time (user and system, getrusage) is from the first to the last step, with the
+run's log and one checkpoint, without imports, encoding and evaluation.
 """
 
 import argparse
@@ -36,7 +35,7 @@ SPENT: dict[str, float] = {}
 
 
 def make(folder: Path, rows: int) -> None:
-    """A workspace with a snapshot of scripted pairs, and for each recipe the weights that every contender begins with."""
+    """Create a workspace with a snapshot of scripted pairs, and the initial weights for each recipe."""
     from glan_core.training import tiny_model
 
     ws = demo_workspace.create_workspace(folder / "ws")
@@ -51,8 +50,8 @@ def make(folder: Path, rows: int) -> None:
         tokenizer.save_pretrained(folder / recipe)
 
 
-def order_of(folder: Path, recipe: str, rows: int) -> FinetuneSettings:
-    """The recipe on the benchmark's rows, for one epoch, evaluated and stored once. Demo's student is made anew, as it always is."""
+def recipe_settings(folder: Path, recipe: str, rows: int) -> FinetuneSettings:
+    """Return the recipe's settings on the benchmark's rows: one epoch, one evaluation, one checkpoint."""
     batch = BATCH[recipe]
     values = {"name": f"bench-{recipe}", "snapshot": SNAPSHOT, "recipe": recipe, "rows": rows, "epochs": 1, "global_batch_size": batch,
               "per_device_batch_size": batch, "max_length": MAX_LENGTH, "precision": "fp32", "evaluations": 1, "keep_best": False,
@@ -61,7 +60,7 @@ def order_of(folder: Path, recipe: str, rows: int) -> FinetuneSettings:
 
 
 def timed(work: Callable) -> Callable:
-    """The work, with its CPU and wall seconds kept in `SPENT`."""
+    """Wrap a function so that its CPU and wall seconds are stored in `SPENT`."""
 
     def measured(*args: object, **kwargs: object) -> object:
         before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -75,20 +74,20 @@ def timed(work: Callable) -> Callable:
 
 
 def ours(folder: Path, recipe: str, rows: int) -> int:
-    """A run as the studio carries it out; the tokens that it saw."""
+    """Run fine-tuning as the studio does; return the number of tokens."""
     from glan_core.models import tuned_model_store
     from glan_core.training.trainer import SnapshotTrainer
 
     SnapshotTrainer.train = timed(SnapshotTrainer.train)
     ws = Workspace.open(folder / "ws")
-    settings = order_of(folder, recipe, rows)
+    settings = recipe_settings(folder, recipe, rows)
     run = runs.work(ws, runs.submit(ws, "finetune", "benchmark", settings.model_dump(mode="json")))
     assert run.state == "finished", run.message
     return tuned_model_store.read_model(ws, settings.name).tokens
 
 
 def loaded(folder: Path, recipe: str, rows: int) -> tuple:
-    """The weights, their tokenizer, and the rows as text of prompt and completion and as tokens with labels."""
+    """Return the weights, the tokenizer, and the rows as text and as tokens with labels."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     snapshot, encoder = read_snapshot(Workspace.open(folder / "ws"), SNAPSHOT), open_encoder(str(folder / recipe))
@@ -105,7 +104,7 @@ def loaded(folder: Path, recipe: str, rows: int) -> tuple:
 
 
 def adapter(settings: FinetuneSettings):
-    """The adapter that the recipe has."""
+    """Return the adapter configuration of the recipe."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -118,11 +117,11 @@ def adapter(settings: FinetuneSettings):
 
 
 def trl(folder: Path, recipe: str, rows: int) -> int:
-    """SFTTrainer as its documentation uses it."""
+    """Train with SFTTrainer as in its documentation."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    settings = order_of(folder, recipe, rows)
+    settings = recipe_settings(folder, recipe, rows)
     model, tokenizer, written, _ = loaded(folder, recipe, rows)
     settings = SFTConfig(
         output_dir=str(folder / "trl"), num_train_epochs=1, per_device_train_batch_size=settings.global_batch_size,
@@ -138,10 +137,10 @@ def trl(folder: Path, recipe: str, rows: int) -> int:
 
 
 def loop(folder: Path, recipe: str, rows: int) -> int:
-    """The least that trains."""
+    """Train with a minimal loop."""
     import torch
 
-    settings = order_of(folder, recipe, rows)
+    settings = recipe_settings(folder, recipe, rows)
     model, tokenizer, _, tokens = loaded(folder, recipe, rows)
     if settings.method == "lora":
         from peft import get_peft_model
@@ -201,7 +200,7 @@ def main() -> None:
 
 
 def measure(contender: str, recipe: str, folder: str, rows: int) -> dict:
-    """One contender in a process of its own."""
+    """Measure one contender in its own process."""
     words = [sys.executable, __file__, "--rows", str(rows), "--one", contender, recipe, folder]
     with tempfile.TemporaryDirectory() as copied:  # a run of an earlier round left its model
         subprocess.run(["cp", "-r", f"{folder}/.", copied], check=True)

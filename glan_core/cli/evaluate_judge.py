@@ -102,5 +102,5 @@ def _results(ws: Workspace, args: argparse.Namespace) -> int:
         rows.append((match.test_name, match.ours, match.other, match.judge, found.judged, signed(found.difference),
                      "" if found.disagreement is None else f"{found.disagreement:.0%}"))  # fmt: skip
     head = ("test", "ours", "other", "judge", "judged", "difference", "orders disagree")
-    report(data, table(rows, head) if rows else ["Nothing was judged yet."], as_json=args.json)
+    report(data, table(rows, head) if rows else ["No judgments yet."], as_json=args.json)
     return 0

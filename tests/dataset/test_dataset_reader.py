@@ -29,7 +29,7 @@ def lines(rows) -> str:
 
 @pytest.mark.parametrize(("form", "row"), FORMS, ids=[form for form, _ in FORMS])
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "list.json", "data.json"])
-def test_each_form_is_recognised_in_each_kind_of_json(tmp_path, form, row, name):
+def test_each_form_is_recognized_in_each_kind_of_json(tmp_path, form, row, name):
     file = tmp_path / name
     texts = {"list.json": json.dumps([row] * 3, indent=1), "data.json": json.dumps({"version": {"n": 1}, "data": [row] * 3})}
     file.write_text(texts.get(name, lines([row] * 3)))

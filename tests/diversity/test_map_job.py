@@ -29,7 +29,7 @@ def islands(seed: int = 0, each: int = 60) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_umap_keeps_neighbours_together_the_same_every_time_and_clusters_find_the_islands():
+def test_umap_keeps_neighbors_together_the_same_every_time_and_clusters_find_the_islands():
     x = islands()
     drawn = fit(x, 2, seed=4)
     assert (fit(x, 2, seed=4).xy == drawn.xy).all() and drawn.xy.dtype == np.float32

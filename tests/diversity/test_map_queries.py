@@ -54,19 +54,19 @@ def shown(filled):
 
 
 def named(ws, shown, by: str, focus=None) -> list[str]:
-    colouring = map_queries.color_rows(ws, tree_editing.tree(ws), shown, by, focus)
-    return [colouring.names[code] for code in colouring.codes]
+    coloring = map_queries.color_rows(ws, tree_editing.tree(ws), shown, by, focus)
+    return [coloring.names[code] for code in coloring.codes]
 
 
 def test_every_colouring_gives_every_row_a_name_or_a_number(filled, shown):
     tree = tree_editing.tree(filled)
     for by in COLORINGS:
-        colouring = map_queries.color_rows(filled, tree, shown, by)
-        if colouring.codes is None:
-            assert len(colouring.values) == len(shown.seqs)
+        coloring = map_queries.color_rows(filled, tree, shown, by)
+        if coloring.codes is None:
+            assert len(coloring.values) == len(shown.seqs)
         else:
-            assert len(colouring.codes) == len(shown.seqs) and 0 <= colouring.codes.min()
-            assert colouring.codes.max() < len(colouring.names) == len(colouring.groups)
+            assert len(coloring.codes) == len(shown.seqs) and 0 <= coloring.codes.min()
+            assert coloring.codes.max() < len(coloring.names) == len(coloring.groups)
 
 
 def test_names_are_those_of_the_rows(filled, shown):
@@ -81,9 +81,9 @@ def test_names_are_those_of_the_rows(filled, shown):
 
 def test_a_ninth_name_and_what_is_out_of_focus_share_one(filled, shown):
     codes = np.repeat(np.arange(12), np.arange(12, 0, -1))
-    colouring = map_queries._names("Many", [f"n{k}" for k in range(12)], codes)
-    assert colouring.names == (*(f"n{k}" for k in range(7)), "others")
-    assert np.bincount(colouring.codes).tolist() == [12, 11, 10, 9, 8, 7, 6, 5 + 4 + 3 + 2 + 1]
+    coloring = map_queries._names("Many", [f"n{k}" for k in range(12)], codes)
+    assert coloring.names == (*(f"n{k}" for k in range(7)), "others")
+    assert np.bincount(coloring.codes).tolist() == [12, 11, 10, 9, 8, 7, 6, 5 + 4 + 3 + 2 + 1]
     assert set(named(filled, shown, "discipline", "mathematics")) == {"Mathematics", "others"}
     inside = map_queries.in_focus(tree_editing.tree(filled), shown, "mathematics")
     assert inside.sum() == sum(name == "Mathematics" for name in named(filled, shown, "discipline"))

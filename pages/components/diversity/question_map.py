@@ -119,7 +119,7 @@ def _drawn(
 ) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Return the points of a view with colors and texts, and a raster of all rows for a large map."""
     shown, look = _shown, style(theme)
-    colouring = map_queries.color_rows(_ws, _tree, shown, by, focus)
+    coloring = map_queries.color_rows(_ws, _tree, shown, by, focus)
     xy, inside = np.asarray(shown.xy), map_queries.in_focus(_tree, shown, focus)
     here = pictures.extent_of(xy[:, :2]) if window == EVERYTHING else window
     there = map_queries.in_window(xy, here)
@@ -133,26 +133,26 @@ def _drawn(
         points["z"] = xy[rows, 2]
     points["text"] = _hover(_ws, _tree, shown, rows)
     colors, ends = None, None
-    if colouring.codes is not None:
-        palette = pictures.palette(colouring.names, colouring.groups, look)
-        colors = dict(zip(colouring.names, palette, strict=True))
-        names = np.array(colouring.names, dtype=object)[colouring.codes[rows]]
+    if coloring.codes is not None:
+        palette = pictures.palette(coloring.names, coloring.groups, look)
+        colors = dict(zip(coloring.names, palette, strict=True))
+        names = np.array(coloring.names, dtype=object)[coloring.codes[rows]]
         points["name"] = names if inside is None else np.where(inside[rows], names, "")
     else:
-        values = colouring.values if inside is None else colouring.values[inside]
+        values = coloring.values if inside is None else coloring.values[inside]
         ends = pictures.value_codes(values)[1]
-        points["value"] = colouring.values[rows]
+        points["value"] = coloring.values[rows]
     image = None
     if shown.info.dims == 2 and int(there.sum()) > len(rows):
-        image = _raster(xy, colouring, inside, here, look)
-    return points, {"colors": colors, "ends": ends, "label": colouring.label, "image": image, "window": here}
+        image = _raster(xy, coloring, inside, here, look)
+    return points, {"colors": colors, "ends": ends, "label": coloring.label, "image": image, "window": here}
 
 
-def _raster(xy: np.ndarray, colouring: Coloring, inside: np.ndarray | None, window: Window, look: Style) -> str:
-    if colouring.codes is not None:
-        codes, colors = colouring.codes.astype(np.int64), pictures.palette(colouring.names, colouring.groups, look)
+def _raster(xy: np.ndarray, coloring: Coloring, inside: np.ndarray | None, window: Window, look: Style) -> str:
+    if coloring.codes is not None:
+        codes, colors = coloring.codes.astype(np.int64), pictures.palette(coloring.names, coloring.groups, look)
     else:
-        codes, _ = pictures.value_codes(colouring.values)
+        codes, _ = pictures.value_codes(coloring.values)
         codes, colors = codes.astype(np.int64), pictures.ramp(look)
     if inside is not None:
         codes, colors = np.where(inside, codes, len(colors)), [*colors, look.nothing]
