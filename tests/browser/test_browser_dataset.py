@@ -50,7 +50,7 @@ def test_the_workspace_is_written_to_a_file_of_this_machine(page, server, ws, tm
     visit(page, server, "/dataset?workspace=demo&focus=music&dataset_view=Export", "Dataset · Music")
     page.get_by_role("radio", name="Folder or file").or_(page.get_by_role("button", name="Folder or file")).first.click()
     still(page)
-    enter(page, "File", str(tmp_path / "music.jsonl"))
+    enter(page, "Path", str(tmp_path / "music.jsonl"))
     press(page, "Export 16 pairs")
     expect(page.get_by_text("Wrote 16 pairs to")).to_be_visible()
     assert len((tmp_path / "music.jsonl").read_text("utf-8").splitlines()) == 16
