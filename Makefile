@@ -12,10 +12,10 @@ run: .venv/installed
 test: lint
 	$(PYTEST) -m "not slow and not real"
 
-# Lint and the unit tests without pages, browser and training: under 90 seconds.
+# Lint and the unit tests without pages, browser, training and child processes: under 90 seconds.
 test-fast: .venv/installed-dev
 	$(BIN)/ruff check .
-	$(PYTEST) -m "not slow and not real and not browser and not pages and not training"
+	$(PYTEST) -m "not slow and not real and not browser and not pages and not training and not processes"
 
 # The rest: slow cases, built wheel, how-tos, real models and original data files.
 test-all: test test-rest

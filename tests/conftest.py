@@ -1,4 +1,4 @@
-"""Fixtures for all tests: no key, no endpoint and no proxy of the person who runs them; a small workspace; orders."""
+"""Fixtures for all tests: an environment without keys and proxies, a small workspace, run settings, an in-memory teacher."""
 
 import pytest
 from support.runs import Canned
@@ -9,11 +9,8 @@ from glan_core.records import Node
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace
 
-demo_workspace.QUESTIONS = {
-    "mathematics": 24,
-    "earth-science": 16,
-    "music": 8,
-}  # a sixth of the demo's: as good for a test, and quicker
+# Fewer questions than the real demo, for speed.
+demo_workspace.QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}
 
 NODES = [
     Node("formal-sciences", "Formal Sciences", "field", None, "Academic-Formal Science"),
@@ -31,7 +28,7 @@ NODES = [
 
 @pytest.fixture(autouse=True)
 def nobodys_environment(monkeypatch, tmp_path_factory):
-    """Neither key nor address nor proxy nor model process reaches a test from outside."""
+    """Remove keys, endpoints and proxies from the environment, and give each session a model server of its own."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
@@ -40,7 +37,7 @@ def nobodys_environment(monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def new_workspace(tmp_path):
-    """Makes workspaces with the small taxonomy, each in a folder of its own."""
+    """Return a function that creates workspaces with the small taxonomy."""
     made = []
 
     def make(name: str = "ws") -> Workspace:
@@ -56,13 +53,13 @@ def new_workspace(tmp_path):
 
 @pytest.fixture
 def ws(new_workspace):
-    """A workspace with the small taxonomy."""
+    """Return a workspace with the small taxonomy."""
     return new_workspace()
 
 
 @pytest.fixture
 def settings():
-    """Builds orders: one discipline, one query and four questions a syllabus, unless said; target settings by their names."""
+    """Return a function that builds run settings; defaults: Mathematics, one subject query, four questions per syllabus."""
 
     def build(*disciplines: str, **values) -> dict:
         target = {"disciplines": list(disciplines) or ["mathematics"], "subject_queries": 1, "questions_per_syllabus": 4}
@@ -76,11 +73,11 @@ def settings():
 
 @pytest.fixture
 def teach(monkeypatch):
-    """Puts a teacher in the place of every one that a run would open; faults are retried without a wait."""
+    """Return a function that replaces every teacher a run would open; retries do not wait."""
 
     def quick(ws: Workspace):
         db = connect(ws)
-        db.pragma("synchronous", "off")  # a kill of this process is not tested with it, and waiting for the disk takes long
+        db.pragma("synchronous", "off")  # for speed; tests that kill processes do not use it
         return db
 
     connect = Workspace.new_connection
@@ -94,31 +91,29 @@ def teach(monkeypatch):
     return use
 
 
-# Markers by folder: `make test-fast` leaves out pages, browser and training.
-MARKED_FOLDERS = {
+# Markers by folder or file: `make test-fast` leaves out pages, browser, training and processes.
+MARKERS = {
     "pages": "pages",
+    "compatibility": "pages",
     "browser": "browser",
     "training": "training",
     "models": "training",
-    "compatibility": "pages",
+    "test_kill.py": "processes",
+    "test_sandbox.py": "processes",
+    "test_processes.py": "processes",
+    "test_hash_seed.py": "processes",
+    "test_preview.py": "processes",
+    "test_engine_http.py": "processes",
 }
-
-
-WEIGHTS = {
-    "taught",
-    "taught_folder",
-    "base",
-    "models_ws",
-    "tuned_ws",
-    "probed",
-    "talking",
-}  # fixtures that train or load weights
+# Fixtures that train a model or load its weights.
+WEIGHTS = {"taught", "taught_folder", "base", "models_ws", "tuned_ws", "probed", "talking"}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark tests by their folder, and those with weights as training."""
+    """Mark tests by their folder or file, and those with weights as training."""
     for item in items:
-        if marker := MARKED_FOLDERS.get(item.path.parent.name):
-            item.add_marker(getattr(pytest.mark, marker))
+        for place in (item.path.parent.name, item.path.name):
+            if marker := MARKERS.get(place):
+                item.add_marker(getattr(pytest.mark, marker))
         if not WEIGHTS.isdisjoint(item.fixturenames):
             item.add_marker(pytest.mark.training)

@@ -79,7 +79,7 @@ def test_a_split_has_the_mean_of_rows_and_the_mean_of_tokens():
 
 @pytest.mark.parametrize(("config", "context"), [
     ('{"max_position_embeddings": 2048}', 2048), ('{"max_position_embeddings": 2}', 2), ('{"max_position_embeddings": 1}', 2**31),
-    ('{"max_position_embeddings": "many"}', 2**31), ("{}", 2**31), ("nonsense", 2**31), (None, 2**31),
+    ('{"max_position_embeddings": "many"}', 2**31), ("{}", 2**31), ("[2048]", 2**31), ("nonsense", 2**31), (None, 2**31),
 ])  # fmt: skip
 def test_the_context_length_is_that_of_the_config(tmp_path, config, context):
     if config is not None:

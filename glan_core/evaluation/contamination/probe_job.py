@@ -307,7 +307,7 @@ def _resampled(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _context(folder: Path) -> int:
     """Return the context length of a model from its config.json."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, AttributeError):  # unreadable, no JSON, no object
         most = json.loads((folder / "config.json").read_text("utf-8")).get("max_position_embeddings")
         if isinstance(most, int) and most > 1:
             return most
