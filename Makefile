@@ -17,7 +17,7 @@ test-fast: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow and not real and not browser and not pages and not training and not processes"
 
-# The rest: slow cases, built wheel, how-tos, real models and original data files.
+# The rest: slow cases, built wheel, how-tos, accessibility, original model and data files.
 test-all: test test-rest
 
 test-rest: .venv/installed-dev
