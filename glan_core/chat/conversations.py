@@ -129,7 +129,7 @@ def ask(
         ID of the conversation.
 
     Raises:
-        GlanError: If a model is unavailable or the model server does not start; nothing is stored then.
+        GlanError: If a model is unavailable or the model server does not start. No turn is stored.
     """
     prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
     text = storable(prompt.text).strip()

@@ -96,7 +96,7 @@ def edit_syllabus(
 
     Raises:
         GlanError: If the syllabus does not exist or changed since `seen`, its text is empty, no session remains, a session has no
-            name or key concept, or a value exceeds its limit. Nothing is changed.
+            name or key concept, or a value exceeds its limit. The syllabus is unchanged.
     """
     if (syllabus := curriculum_rows.syllabus(ws.db, syllabus_id)) is None:
         raise GlanError(f"Syllabus {quoted(syllabus_id)} does not exist.")

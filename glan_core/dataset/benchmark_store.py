@@ -27,7 +27,7 @@ def store_benchmark(ws: Workspace, name: str, data: BinaryIO, column: str | None
         column: Column that holds the question; detected if None.
 
     Raises:
-        GlanError: If the file cannot be read, has no questions, or has no such column. Nothing is stored then.
+        GlanError: If the file cannot be read, has no questions, or has no such column. No file is stored.
     """
 
     def check(file: Path) -> None:

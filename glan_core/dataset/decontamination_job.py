@@ -1,7 +1,7 @@
 """Decontamination job: tags pairs that contain a benchmark question, together with the matched text.
 
 `ngram_index` defines what counts as a match. The question and answer of every pair are searched. A pair gets at most one
-tag per benchmark, for the longest match; a match in the question takes precedence over one in the answer. Nothing is deleted.
+tag per benchmark, for the longest match; a match in the question takes precedence over one in the answer. Tagged pairs are kept in the workspace.
 """
 
 import time

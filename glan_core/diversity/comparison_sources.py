@@ -36,7 +36,7 @@ def store_dataset(ws: Workspace, name: str, data: BinaryIO) -> Path:
     """Store an uploaded dataset.
 
     Raises:
-        GlanError: If no questions are recognized in the file. Nothing is stored then.
+        GlanError: If no questions are recognized in the file. No file is stored.
     """
 
     def check(file: Path) -> None:

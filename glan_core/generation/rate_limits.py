@@ -12,7 +12,7 @@ class Concurrency:
 
     Halving at each 429 would collapse if a few percent of the requests are refused at random. Instead, once per window of as many
     results as the limit, the limit is reduced by half the share of refused ones. Two refusals without a success in between mean
-    that the endpoint is closed: nothing is sent until its Retry-After has passed.
+    that the endpoint is closed: no request is sent until its Retry-After has passed.
 
     Source: DCTCP, RFC 8257.
     """

@@ -30,7 +30,7 @@ def store_upload(folder: Path, name: str, data: BinaryIO, check: Callable[[Path]
         check: Function that raises GlanError if the file is not usable.
 
     Raises:
-        GlanError: If `check` raises it; nothing is stored.
+        GlanError: If `check` raises it. The file is not stored.
     """
     plain = _plain_name(name)
     folder.mkdir(exist_ok=True)

@@ -48,7 +48,7 @@ def start(
         Id of the run.
 
     Raises:
-        GlanError: If the settings cannot be executed; nothing is stored.
+        GlanError: If the settings cannot be executed. No run is stored.
     """
     if not is_job(kind):
         _check_teachers(settings, environment)
@@ -140,7 +140,7 @@ def resume(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
         params: New settings, for example with a larger budget; None to keep the stored ones.
 
     Raises:
-        GlanError: If the run is live or finished, or the settings cannot be executed. Nothing is changed.
+        GlanError: If the run is live or finished, or the settings cannot be executed. The run is unchanged.
     """
     run = get(ws, run_id)
     if not is_job(run.kind):

@@ -29,7 +29,7 @@ def import_nodes(ws: Workspace, nodes: Sequence[Node], who: str) -> hierarchy.Ta
         The changes.
 
     Raises:
-        TaxonomyError: If `nodes` is invalid; nothing is changed.
+        TaxonomyError: If `nodes` is invalid. The taxonomy is unchanged.
     """
     hierarchy.check(nodes)
     with ws.write() as db:
@@ -161,7 +161,7 @@ def edit(ws: Workspace, node_id: str, who: str, *, name: str, description: str, 
     """Change the name, description and parent of a node in one batch.
 
     Raises:
-        TaxonomyError: If the result is invalid; nothing is changed.
+        TaxonomyError: If the result is invalid. The taxonomy is unchanged.
     """
     name, description = name.strip(), description.strip()
     with ws.write() as db:
@@ -257,7 +257,7 @@ def undo(ws: Workspace, batch: str, who: str) -> list[taxonomy_rows.NodeEvent]:
         The events of the undo, which is itself a batch that can be undone.
 
     Raises:
-        TaxonomyError: If the batch does not exist or later changes conflict with the undo; nothing is changed.
+        TaxonomyError: If the batch does not exist or later changes conflict with the undo. The taxonomy is unchanged.
     """
     with ws.write() as db:
         events = taxonomy_rows.events_of(db, batch)

@@ -123,7 +123,7 @@ class Workspace:
 
         Raises:
             WorkspaceError: If the folder has no workspace, the file is not a workspace, it was made by a newer release, or it needs
-                a migration and is read-only. Nothing is changed.
+                a migration and is read-only. The folder is unchanged.
         """
         path = Path(folder).expanduser().absolute()
         file = path / FILE

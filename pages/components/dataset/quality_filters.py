@@ -17,7 +17,7 @@ from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
     "Replies can be refusals, cut off, repetitive, or refer to material that is not shown. These rule-based filters find such "
-    "pairs without calling a model; tagged pairs are excluded from the dataset, and nothing is deleted."
+    "pairs without calling a model; tagged pairs are excluded from the dataset but not deleted."
 )
 LANGUAGES = {
     "en": "English", "ar": "Arabic", "zh": "Chinese", "cs": "Czech", "da": "Danish", "nl": "Dutch", "fi": "Finnish",
