@@ -66,7 +66,7 @@ def last_order(ws) -> dict:
 
 
 @pytest.mark.parametrize(("name", "why", "button"), [
-    ("Filters", "nothing is deleted", "Apply 8 filters to 96 pairs"),
+    ("Filters", "excluded from the dataset but not deleted", "Apply 8 filters to 96 pairs"),
     ("Duplicates", "leak across a validation split", "Find duplicates among 96 questions"),
     ("Benchmarks", "invalidate the benchmark", None),
 ])  # fmt: skip
