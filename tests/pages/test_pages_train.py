@@ -1,43 +1,22 @@
-"""Train and Models in every state: the plan before the start, a run as it learns, runs beside one another, models and their deeds."""
+"""Tests for the Train page: plan, watch and comparison of runs; and both model pages in a read-only workspace."""
 
 import os
 import shlex
-from pathlib import Path
 
 import pytest
 import streamlit as st
 from support.model_rows import add_training, put_model
-from support.runs import execute_run
-from support.studio_app import Studio, copy_of
+from support.studio_app import Studio
 
 from glan_core import runs
 from glan_core.cli import build_parser
 from glan_core.cli.finetune import finetune_settings
 from glan_core.dataset.snapshot_store import list_snapshots, remove_snapshot
-from glan_core.models import tuned_model_store
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
-from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace import run_rows
 
 pytest_plugins = ["support.studio_fixtures"]
-
-
-@pytest.fixture(scope="module")
-def frozen_made(demo_made, tmp_path_factory):
-    """The demo workspace with its pairs frozen as 'first', a fifth of the combinations held out."""
-    folder = copy_of(demo_made, tmp_path_factory.mktemp("frozen"), "demo")
-    ws = Workspace.open(folder)
-    run = execute_run(ws, {"name": "first", "split": "combination", "validation_share": 0.2}, kind="snapshot")
-    assert run.state == "finished", run.message
-    ws.close()
-    return folder
-
-
-@pytest.fixture
-def frozen(home, frozen_made):
-    ws = Workspace.open(copy_of(frozen_made, home, "demo"))
-    yield ws
-    ws.close()
 
 
 def field(shown: Studio, key: str):
@@ -95,7 +74,7 @@ def test_without_a_snapshot_one_button_freezes_the_dataset_with_something_held_o
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_form_says_what_each_recipe_would_do_and_the_command_does_just_that(frozen, recipe, launched):
+def test_the_form_says_what_each_recipe_would_do_and_the_command_does_just_that(snapshot_ws, recipe, launched):
     shown = choose(Studio("train"), run_train_recipe=recipe)
     assert shown.fine and RECIPES[recipe].about in shown.said
     said = metrics(shown)
@@ -109,13 +88,13 @@ def test_the_form_says_what_each_recipe_would_do_and_the_command_does_just_that(
     assert settings == stated, "nothing was changed, so the recipe's own numbers"
 
 
-def test_the_papers_warm_up_swallows_a_small_run_and_the_plan_says_so(frozen):
+def test_the_papers_warm_up_swallows_a_small_run_and_the_plan_says_so(snapshot_ws):
     shown = choose(Studio("train"), run_train_recipe="paper")
     assert "steps are warmup" in shown.said
     assert "steps are warmup" not in choose(shown, run_train_recipe="paper-scaled").said
 
 
-def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, launched):
+def test_every_number_can_be_changed_and_the_started_run_is_the_command(snapshot_ws, launched):
     shown = Studio("train")
     before = metrics(shown)["Steps"]
     choose(
@@ -142,11 +121,11 @@ def test_every_number_can_be_changed_and_the_started_run_is_the_command(frozen, 
     shown.press("Start training · ")
     assert shown.fine, shown.app.exception
     [run_id] = launched
-    assert FinetuneSettings(**runs.get(frozen, run_id).params) == settings
+    assert FinetuneSettings(**runs.get(snapshot_ws, run_id).params) == settings
     assert shown.app.session_state["train_view"] == "Watch" and "Fine-tune my-student" in shown.said
 
 
-def test_an_adapter_is_ordered_with_its_own_numbers(frozen, tmp_path):
+def test_an_adapter_is_ordered_with_its_own_numbers(snapshot_ws, tmp_path):
     shown = choose(Studio("train"), run_train_recipe="lora", run_train_lora_lora_rank=8, run_train_lora_learning_rate=1e-5)
     assert "too low for an adapter" in shown.said
     assert (ordered(shown).method, ordered(shown).lora_rank) == ("lora", 8)
@@ -154,25 +133,25 @@ def test_an_adapter_is_ordered_with_its_own_numbers(frozen, tmp_path):
     assert shown.fine and (ordered(shown).method, ordered(shown).base) == ("qlora", "/somewhere else/model")
 
 
-def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(frozen, launched):
+def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(snapshot_ws, launched):
     shown = choose(Studio("train"), run_train_recipe="lora", run_train_base_lora="/nowhere/at/all")
     shown.press("Start training · ")
     assert shown.fine and "There are no weights in /nowhere/at/all" in shown.said
-    put_model(frozen, "taken")
+    put_model(snapshot_ws, "taken")
     choose(shown, run_train_recipe="demo", run_train_name="taken")
     shown.press("Start training · ")
     assert shown.fine and "already exists" in shown.said
     choose(shown, run_train_demo_global_batch_size=3, run_train_demo_per_device_batch_size=2)
     assert shown.fine and "not a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
-    assert not launched and not [run for run in run_rows.runs(frozen.db) if run.kind == "finetune"]
+    assert not launched and not [run for run in run_rows.runs(snapshot_ws.db) if run.kind == "finetune"]
 
 
-def test_a_name_that_is_free_is_proposed(frozen):
-    put_model(frozen, "demo")
+def test_a_name_that_is_free_is_proposed(snapshot_ws):
+    put_model(snapshot_ws, "demo")
     assert ordered(Studio("train")).name == "demo-2"
 
 
-def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(frozen):
+def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(snapshot_ws):
     shown = Studio("train")
     said = next(caption.value for caption in shown.app.caption if "in the loss" in caption.value and "Row 1" in caption.value)
     tokens, trained = (
@@ -187,7 +166,7 @@ def test_a_row_is_shown_as_tokens_with_what_is_trained_on_marked(frozen):
     assert "Row 2 of the first" in other.said and row not in [one.value for one in other.app.markdown]
 
 
-def test_tokens_of_a_base_that_is_not_here_are_not_made_up(frozen):
+def test_tokens_of_a_base_that_is_not_here_are_not_made_up(snapshot_ws):
     shown = choose(Studio("train"), run_train_recipe="paper")
     assert "Rows can be shown once it is" in shown.said and not [
         one for one in shown.app.markdown if "background[" in one.value
@@ -201,7 +180,7 @@ def watch(**query: str) -> Studio:
     return Studio("train", train_view="Watch", **query)
 
 
-def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(frozen):
+def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(snapshot_ws):
     shown = watch()
     assert shown.fine and "No training runs yet" in shown.said
     shown.press("Plan a run")
@@ -220,12 +199,12 @@ def test_before_the_first_run_there_is_nothing_to_watch_and_a_way_to_plan_one(fr
         ("finished", "Fine-tuned student", {"Chat with model"}),
     ],
 )
-def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
+def test_a_run_is_watched_in_every_state(snapshot_ws, state, says, buttons):
     message = {"failed": "There is too little room in memory for this run: choose fewer rows at once.",
                "cancelled": "Cancelled. Stored results are kept.", "finished": "Fine-tuned student on 50 pairs in 8 steps."}  # fmt: skip
-    add_training(frozen, state, "student", message=message.get(state, ""))
+    add_training(snapshot_ws, state, "student", message=message.get(state, ""))
     if state == "finished":
-        put_model(frozen, "student")
+        put_model(snapshot_ws, "student")
     shown = watch()
     assert shown.fine and says in shown.said, shown.said
     offered = {"Pause", "Stop and keep", "Cancel", "Resume", "Chat with model"} & set(shown.labels())
@@ -238,44 +217,44 @@ def test_a_run_is_watched_in_every_state(frozen, state, says, buttons):
     assert "None" not in shown.said and "nan" not in shown.said.lower()
 
 
-def test_what_it_said_can_be_read_at_every_evaluation(frozen):
-    add_training(frozen, "finished", "student")
+def test_what_it_said_can_be_read_at_every_evaluation(snapshot_ws):
+    add_training(snapshot_ws, "finished", "student")
     shown = choose(watch(), train_prompt=1)
     assert "How? At step 8." in shown.said
     key = next(one.key for one in shown.app.get("select_slider"))
     assert "How? At step 4." in choose(shown, **{key: 4}).said
 
 
-def test_a_run_that_has_logged_nothing_yet_says_why_it_takes_a_while(frozen):
-    add_training(frozen, "running", "student", steps=[], replies=[])
+def test_a_run_that_has_logged_nothing_yet_says_why_it_takes_a_while(snapshot_ws):
+    add_training(snapshot_ws, "running", "student", steps=[], replies=[])
     shown = watch()
     assert shown.fine and "the first step takes a while" in shown.said and not shown.app.metric
 
 
-def test_wishes_are_passed_on_and_said(frozen):
-    run_id = add_training(frozen, "running", "student")
+def test_wishes_are_passed_on_and_said(snapshot_ws):
+    run_id = add_training(snapshot_ws, "running", "student")
     shown = watch().press("Stop and keep")
-    assert runs.get(frozen, run_id).wish == "keep" and "Will stop and keep the model after this step" in shown.said
+    assert runs.get(snapshot_ws, run_id).wish == "keep" and "Will stop and keep the model after this step" in shown.said
     assert not {"Pause", "Stop and keep", "Cancel"} & set(shown.labels())
-    other = add_training(frozen, "running", "other")
+    other = add_training(snapshot_ws, "running", "other")
     shown = watch(run=str(other)).press("Pause")
-    assert runs.get(frozen, other).wish == "pause" and "Will pause after this step" in shown.said
+    assert runs.get(snapshot_ws, other).wish == "pause" and "Will pause after this step" in shown.said
 
 
-def test_a_lost_run_is_resumed(frozen, launched):
-    run_id = add_training(frozen, "lost", "student")
+def test_a_lost_run_is_resumed(snapshot_ws, launched):
+    run_id = add_training(snapshot_ws, "lost", "student")
     shown = watch().press("Resume")
-    assert shown.fine and launched == [run_id] and runs.get(frozen, run_id).state == "queued" and "queued" in shown.said
+    assert shown.fine and launched == [run_id] and runs.get(snapshot_ws, run_id).state == "queued" and "queued" in shown.said
 
 
-def test_a_finished_run_whose_model_is_gone_offers_no_talk(frozen):
-    add_training(frozen, "finished", "student")
+def test_a_finished_run_whose_model_is_gone_offers_no_talk(snapshot_ws):
+    add_training(snapshot_ws, "finished", "student")
     assert "Chat with model" not in watch().labels()
 
 
-def test_a_link_opens_its_run_and_the_address_follows(frozen):
-    first = add_training(frozen, "finished", "one")
-    second = add_training(frozen, "finished", "two")
+def test_a_link_opens_its_run_and_the_address_follows(snapshot_ws):
+    first = add_training(snapshot_ws, "finished", "one")
+    second = add_training(snapshot_ws, "finished", "two")
     shown = watch(run=str(first))
     assert "Fine-tune one" in heads(shown) and shown.app.query_params["run"] == str(first)
     choose(shown, train_run=second)
@@ -283,18 +262,18 @@ def test_a_link_opens_its_run_and_the_address_follows(frozen):
     assert "Fine-tune two" in heads(watch(run="999")), "what is no run is passed over"
 
 
-def test_the_page_opens_on_the_run_at_work(frozen):
-    add_training(frozen, "finished", "old")
-    add_training(frozen, "running", "busy")
-    add_training(frozen, "queued", "waiting")
+def test_the_page_opens_on_the_run_at_work(snapshot_ws):
+    add_training(snapshot_ws, "finished", "old")
+    add_training(snapshot_ws, "running", "busy")
+    add_training(snapshot_ws, "queued", "waiting")
     shown = Studio("train")
     assert shown.app.session_state["train_view"] == "Watch" and "Fine-tune busy" in heads(shown)
     assert "2 live" in shown.said
 
 
-def test_runs_can_be_watched_after_their_snapshot_is_gone(frozen):
-    add_training(frozen, "finished", "student")
-    remove_snapshot(frozen, "first")
+def test_runs_can_be_watched_after_their_snapshot_is_gone(snapshot_ws):
+    add_training(snapshot_ws, "finished", "student")
+    remove_snapshot(snapshot_ws, "first")
     shown = watch()
     assert shown.fine and metrics(shown)["Step"] == "8 / 16"
     assert "Training uses a snapshot" in choose(shown, train_view="Plan").said
@@ -307,15 +286,15 @@ def compare(**query: str) -> Studio:
     return Studio("train", train_view="Compare", **query)
 
 
-def test_there_must_be_runs_to_compare(frozen):
+def test_there_must_be_runs_to_compare(snapshot_ws):
     shown = compare()
     assert shown.fine and "No training runs to compare yet" in shown.said
 
 
-def test_runs_are_held_beside_one_another_with_what_differs(frozen):
-    one = add_training(frozen, "finished", "slow", settings={"learning_rate": 1e-4, "global_batch_size": 4})
-    two = add_training(frozen, "failed", "fast", settings={"learning_rate": 1e-2, "global_batch_size": 4})
-    add_training(frozen, "queued", "idle", steps=[], replies=[])
+def test_runs_are_held_beside_one_another_with_what_differs(snapshot_ws):
+    one = add_training(snapshot_ws, "finished", "slow", settings={"learning_rate": 1e-4, "global_batch_size": 4})
+    two = add_training(snapshot_ws, "failed", "fast", settings={"learning_rate": 1e-2, "global_batch_size": 4})
+    add_training(snapshot_ws, "queued", "idle", steps=[], replies=[])
     shown = compare()
     assert shown.fine
     table = shown.table("best")
@@ -328,124 +307,10 @@ def test_runs_are_held_beside_one_another_with_what_differs(frozen):
         assert choose(shown, train_against=against).fine
 
 
-# --------------------------------------------------------------------------------------------------------- Models
-
-
-def test_without_models_the_page_says_what_makes_one(frozen):
-    shown = Studio("models")
-    assert shown.fine and "No tuned models yet" in shown.said and "Train a model" in shown.labels()
-    assert "Train" in heads(shown.press("Train a model"))
-
-
-def test_models_are_listed_newest_first_with_where_they_come_from(frozen):
-    put_model(frozen, "older", created_at=1.7e9)
-    put_model(
-        frozen, "tuned", form="adapter", base="/models/base", recipe="lora", losses={}, trained_parameters=30_000, notes="Good."
-    )
-    shown = Studio("models")
-    assert shown.fine and "2 models" in shown.said and "None" not in shown.said
-    table = shown.table("form")
-    assert table["name"].tolist() == ["tuned", "older"] and table["form"].tolist() == ["adapter", "full"]
-    assert (
-        "/models/base" in shown.said
-        and "unchanged" in shown.said
-        and "30.0k trainable of 1.1M" in shown.said
-        and "validation 0.842" not in shown.said
-    )
-    names = shown.table("discipline")
-    assert names["discipline"].tolist() == ["Mathematics", "Music"] and field(shown, "notes_tuned").value == "Good."
-    shown = Studio("models", model="older")
-    assert "older" in heads(shown) and "initialized from scratch" in shown.said
-    assert shown.app.query_params["model"] == "older"
-    remove_snapshot(frozen, "first")
-    assert "removed" in Studio("models").said
-
-
-def test_a_model_whose_snapshot_was_taken_anew_says_that_it_is_another(frozen):
-    put_model(frozen, "student", snapshot_hash="sha256:other")
-    assert "replaced" in Studio("models").said
-
-
-def test_notes_are_kept(frozen):
-    put_model(frozen, "student")
-    shown = Studio("models")
-    field(shown, "notes_student").set_value("Knows its topics.")
-    shown.app.run()
-    assert shown.fine and tuned_model_store.read_model(frozen, "student").notes == "Knows its topics."
-
-
-def test_a_model_is_renamed_and_stays_picked(frozen):
-    put_model(frozen, "student", created_at=1.7e9)
-    put_model(frozen, "other")
-    shown = Studio("models", model="student")
-    choose(shown, new_name_student="Other").press("Rename")
-    assert "already exists" in shown.said and tuned_model_store.read_model(frozen, "student")
-    choose(shown, new_name_student="Pupil").press("Rename")
-    assert shown.fine and {model.name for model in tuned_model_store.list_models(frozen)} == {"pupil", "other"}
-    assert "pupil" in heads(shown)
-
-
-def test_a_model_is_removed_only_when_its_name_was_typed(frozen):
-    put_model(frozen, "student")
-    shown = Studio("models")
-    label = "Remove student permanently"
-    assert label not in shown.labels()
-    assert label not in choose(shown, remove_name_student="studen").labels()
-    choose(shown, remove_name_student="student").press(label)
-    assert shown.fine and not tuned_model_store.list_models(frozen) and "No tuned models yet" in shown.said
-
-
-def test_what_another_model_stands_on_is_not_removed(frozen):
-    base = put_model(frozen, "ground", created_at=1.7e9)
-    put_model(frozen, "storey", form="adapter", base=str(base.weights(frozen)))
-    shown = choose(Studio("models", model="ground"), remove_name_ground="ground").press("Remove ground permanently")
-    assert shown.fine and "is the base of storey" in shown.said and len(tuned_model_store.list_models(frozen)) == 2
-
-
-def test_only_an_adapter_can_be_merged(frozen, launched):
-    put_model(frozen, "whole", created_at=1.7e9)
-    put_model(frozen, "part", form="adapter", base="/models/base")
-    assert "Merge" not in Studio("models", model="whole").labels()
-    shown = Studio("models", model="part").press("Merge")
-    [run_id] = launched
-    assert runs.get(frozen, run_id).params == {"kind": "merge", "model": "part", "name": "part-merged"}
-    assert shown.fine
-
-
-def test_a_model_is_taken_away_to_a_folder_of_the_workspace(frozen, monkeypatch):
-    monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
-    put_model(frozen, "student")
-    shown = Studio("models")
-    target = field(shown, "export_path_student").value
-    choose(shown, export_license_student="cc-by-4.0").press("Export to folder")
-    assert shown.fine and "# student" in Path(target, "README.md").read_text()
-    choose(shown, export_path_student=str(frozen.folder / "snapshots")).press("Export to folder")
-    assert shown.fine and "cannot be written" in shown.said
-    choose(shown, export_path_student=str(frozen.folder / "student")).press("Export to folder")
-    assert shown.fine and "inside a workspace" in shown.said and not (frozen.folder / "student").exists()
-    choose(shown, export_repo_student="no name")
-    shown.press("Upload to Hub")
-    assert shown.fine and "as owner/name" in shown.said
-
-
-def test_it_says_how_a_model_is_served(frozen):
-    put_model(frozen, "student")
-    shown = Studio("models")
-    assert f"vllm serve {tuned_model_store.model_folder(frozen, 'student')}/weights --served-model-name student" in shown.said
-
-
-def test_talking_to_a_model_asks_the_chat_for_it_and_for_its_base(frozen, monkeypatch):
-    put_model(frozen, "student")
-    gone = []
-    monkeypatch.setattr("pages.components.shared.url_state.open_page", gone.append)
-    shown = Studio("models").press("Chat")
-    assert gone == ["pages/chat.py"] and shown.app.session_state["chat_asked"] == ["tuned:student", "base:student"]
-
-
-def test_who_may_not_write_can_still_look(frozen, monkeypatch):
-    add_training(frozen, "paused", "student")
-    put_model(frozen, "part", form="adapter", base="/models/base", notes="Worth a look.")
-    frozen.close()
+def test_who_may_not_write_can_still_look(snapshot_ws, monkeypatch):
+    add_training(snapshot_ws, "paused", "student")
+    put_model(snapshot_ws, "part", form="adapter", base="/models/base", notes="Worth a look.")
+    snapshot_ws.close()
     monkeypatch.setattr(os, "access", lambda *where: False)
     st.cache_resource.clear()
     shown = Studio("train", train_view="Plan")
@@ -457,10 +322,10 @@ def test_who_may_not_write_can_still_look(frozen, monkeypatch):
     assert not {"Rename", "Merge", "Export to folder"} & set(shown.labels())
 
 
-def test_the_settings_of_a_run_that_failed_can_be_changed(frozen):
+def test_the_settings_of_a_run_that_failed_can_be_changed(snapshot_ws):
     changed = {"epochs": 2.0, "global_batch_size": 6, "per_device_batch_size": 3, "max_length": 300, "scratch": {"layers": 2},
                "keep_best": False,
                "patience": None, "rows": 20, "gradient_checkpointing": True, "prompts": ("Why?", "How?"), "adam_beta2": 0.9, "seed": 3}  # fmt: skip
-    run_id = add_training(frozen, "failed", "student", settings=changed)
+    run_id = add_training(snapshot_ws, "failed", "student", settings=changed)
     shown = watch().press("Change settings")
-    assert shown.fine and ordered(shown) == FinetuneSettings(**runs.get(frozen, run_id).params)
+    assert shown.fine and ordered(shown) == FinetuneSettings(**runs.get(snapshot_ws, run_id).params)

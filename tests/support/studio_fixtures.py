@@ -2,6 +2,7 @@
 
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
+from support.runs import execute_run
 from support.studio_app import copy_of, make_demo
 
 from glan_core.operations import demo_workspace
@@ -55,3 +56,21 @@ def launched(monkeypatch):
     numbers = []
     monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: numbers.append(run_id))
     return numbers
+
+
+@pytest.fixture(scope="module")
+def snapshot_made(demo_made, tmp_path_factory):
+    """The demo workspace with a snapshot "first"; a fifth of the key concept combinations is its validation split."""
+    folder = copy_of(demo_made, tmp_path_factory.mktemp("snapshot"), "demo")
+    ws = Workspace.open(folder)
+    run = execute_run(ws, {"name": "first", "split": "combination", "validation_share": 0.2}, kind="snapshot")
+    assert run.state == "finished", run.message
+    ws.close()
+    return folder
+
+
+@pytest.fixture
+def snapshot_ws(home, snapshot_made):
+    ws = Workspace.open(copy_of(snapshot_made, home, "demo"))
+    yield ws
+    ws.close()
