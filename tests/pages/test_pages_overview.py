@@ -1,0 +1,75 @@
+"""Tests for the Overview page: totals, charts, the latest run, the emptiest disciplines and failures."""
+
+import pytest
+from support.studio_app import Studio, add_failure, add_run
+
+from glan_core.figures.coverage import MEASURES
+from glan_core.formatting import number
+from glan_core.taxonomy import coverage
+from glan_core.workspace import run_rows
+
+pytest_plugins = ["support.studio_fixtures"]
+
+
+@pytest.mark.parametrize("focus", ["", "humanities", "the-arts", "music", "physics"])
+def test_the_numbers_of_the_overview_are_those_of_coverage(demo_ws, focus):
+    standing = coverage.coverage_by_node(demo_ws)[focus]
+    shown = Studio(**({"focus": focus} if focus else {}))
+    metrics = {metric.label: metric.value for metric in shown.app.metric}
+    for label, measure in (("Pairs", "pairs"), ("Subjects", "subjects"), ("Syllabi", "syllabi"), ("Key concepts", "concepts")):
+        assert metrics[label] == number(standing.counts[measure])
+    assert (f"{standing.share:.1%} of the target reached" if standing.share is not None else "no target yet") in shown.said
+
+
+def test_the_overview_lists_what_lies_below(demo_ws):
+    shown = Studio(focus="the-arts")
+    below = shown.table("share")
+    assert "Music" in list(below["name"])
+    assert below.set_index("name").loc["Music", ["share", "pairs"]].round(1).to_list() == [33.3, 16]
+    assert not [frame for frame in Studio(focus="music").app.dataframe if "share" in frame.value.columns]
+
+
+@pytest.mark.parametrize(
+    ("measure", "drawn"), [*((measure, "Rings") for measure in MEASURES), (next(iter(MEASURES)), "Tiles")]
+)  # fmt: skip
+def test_every_measure_colors_the_rings_and_one_the_tiles(demo_ws, measure, drawn):
+    shown = Studio()
+    shown.app.selectbox(key="measure").set_value(measure).run()
+    shown.app.button_group(key="drawn").set_value(drawn).run()
+    assert shown.fine and f"{MEASURES[measure].description} Gray: no data." in shown.said
+
+
+def test_the_overview_says_what_the_last_run_added(demo_ws):
+    shown = Studio()
+    metrics = {metric.label: metric.delta for metric in shown.app.metric}
+    assert (metrics["Pairs"], metrics["Subjects"], metrics["Rejected"]) == ("+16", "+2", "")
+    assert "+: added by run 3 (Demo: music)." in shown.said
+    elsewhere = Studio(focus="mathematics")
+    assert not any(metric.delta for metric in elsewhere.app.metric) and "+: added" not in elsewhere.said
+
+
+def test_the_emptiest_disciplines_lead_to_a_plan_for_them(demo_ws):
+    shown = Studio(focus="natural-sciences", measure="Pairs")
+    shown.app.session_state["overview_tabs"] = "Emptiest"
+    shown.app.run()
+    shares = shown.table("share")
+    assert set(shares["name"]) == {"Astronomy", "Chemistry", "Physics", "Biology", "Earth science"}
+    assert shares["name"].to_list()[-1] == "Earth science"
+    shown.press("Plan a run for these 5 disciplines")
+    assert shown.fine and "Runs · Natural Sciences" in shown.said
+    assert len(shown.app.multiselect(key="run_disciplines").value) == 5
+
+
+def test_a_run_at_work_stands_on_the_overview(demo_ws):
+    add_run(demo_ws, "running", "Everything")
+    shown = Studio()
+    [run, *_] = run_rows.runs(demo_ws.db)
+    assert shown.fine and f"Run {run.id}, Everything: 10 of 40 calls" in shown.said
+    shown.press("Watch")
+    assert shown.fine and f"Run {run.id}" in shown.said and "Pause" in shown.labels()
+
+
+def test_failures_are_said_on_the_overview(demo_ws):
+    assert "failed" not in Studio(focus="mathematics").said
+    add_failure(demo_ws, None, "refused")
+    assert "1 call failed; the next run retries it." in Studio(focus="mathematics").said
