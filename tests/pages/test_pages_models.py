@@ -3,26 +3,13 @@
 from pathlib import Path
 
 from support.model_rows import put_model
-from support.studio_app import Studio
+from support.studio_app import Studio, choose, field
 
 from glan_core import runs
 from glan_core.dataset.snapshot_store import remove_snapshot
 from glan_core.models import tuned_model_store
 
 pytest_plugins = ["support.studio_fixtures"]
-
-
-def field(shown: Studio, key: str):
-    kinds = ("text_input", "text_area", "selectbox", "number_input", "slider", "select_slider", "toggle", "button_group")
-    return next(one for kind in kinds for one in shown.app.get(kind) if one.key == key)
-
-
-def choose(shown: Studio, **values) -> Studio:
-    """Fill in fields by their keys, one after the other."""
-    for key, value in values.items():
-        field(shown, key).set_value(value)
-        shown.app.run()
-    return shown
 
 
 def heads(shown: Studio) -> list[str]:

@@ -6,7 +6,7 @@ import shlex
 import pytest
 import streamlit as st
 from support.model_rows import add_training, put_model
-from support.studio_app import Studio
+from support.studio_app import Studio, choose
 
 from glan_core import runs
 from glan_core.cli import build_parser
@@ -17,19 +17,6 @@ from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import run_rows
 
 pytest_plugins = ["support.studio_fixtures"]
-
-
-def field(shown: Studio, key: str):
-    kinds = ("text_input", "text_area", "selectbox", "number_input", "slider", "select_slider", "toggle", "button_group")
-    return next(one for kind in kinds for one in shown.app.get(kind) if one.key == key)
-
-
-def choose(shown: Studio, **values) -> Studio:
-    """Fill in fields by their keys, one after the other."""
-    for key, value in values.items():
-        field(shown, key).set_value(value)
-        shown.app.run()
-    return shown
 
 
 def command(shown: Studio) -> str:

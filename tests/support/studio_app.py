@@ -162,3 +162,16 @@ def draw_map(ws: Workspace, dims: int = 2, most: int | None = None) -> np.ndarra
     nothing = np.zeros((1, 2), np.float32)
     write_map(ws, info, columns, Projection(nothing, nothing, nothing, nothing), np.zeros(1, np.int32))
     return seqs
+
+
+def field(shown: Studio, key: str):
+    kinds = ("text_input", "text_area", "selectbox", "number_input", "slider", "select_slider", "toggle", "button_group")
+    return next(one for kind in kinds for one in shown.app.get(kind) if one.key == key)
+
+
+def choose(shown: Studio, **values) -> Studio:
+    """Fill in fields by their keys, one after the other."""
+    for key, value in values.items():
+        field(shown, key).set_value(value)
+        shown.app.run()
+    return shown
