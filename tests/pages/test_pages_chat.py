@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.chat_models import make_full, make_tuned
@@ -20,6 +21,7 @@ from glan_core.models import server_client
 from glan_core.models.model_specs import SeededDecodingParams
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, chat_rows, run_rows
+from pages.components.chat import page_state
 
 pytest_plugins = ["support.studio_fixtures", "support.chat_fixtures"]
 pytestmark = pytest.mark.usefixtures("talking")
@@ -207,6 +209,13 @@ def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_t
     assert first.key == f"talk_row_{row['id']}"  # the row that was asked about comes nearest
     first.click().run()
     assert shown.fine and shown.app.query_params["pair"] == row["id"]
+
+
+def test_the_training_snapshot_of_a_reply_is_that_of_its_turn(tuned_ws):
+    tuned, removed = SimpleNamespace(model="tuned:tuned"), SimpleNamespace(model="tuned:removed")
+    assert page_state.training_snapshot(tuned_ws, tuned, [tuned, removed]) == "first"
+    assert page_state.training_snapshot(tuned_ws, removed, [removed, tuned]) == "first"
+    assert page_state.training_snapshot(tuned_ws, removed, [removed]) == ""
 
 
 def test_conversations_are_found_renamed_and_deleted(tuned_ws):

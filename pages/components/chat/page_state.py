@@ -1,12 +1,14 @@
 """State of the Chat page in session and URL: conversation, models and generation settings."""
 
+from collections.abc import Iterable
+
 import streamlit as st
 
 from glan_core.chat.conversations import ConversationSettings, get_conversation, settings_of
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model
 from glan_core.workspace import Workspace
-from glan_core.workspace.chat_rows import Conversation
+from glan_core.workspace.chat_rows import Conversation, Reply
 
 FIELDS = ("talk_specs", "talk_system", "talk_temperature", "talk_top_p", "talk_tokens", "talk_seed", "talk_blind")
 
@@ -65,15 +67,20 @@ def open_conversation(conversation: Conversation | None) -> None:
         _fill(settings_of(conversation))
 
 
-def snapshot(ws: Workspace) -> str:
-    """Return the snapshot of the first selected tuned model, or ''."""
-    for spec in st.session_state.talk_specs:
+def first_snapshot(ws: Workspace, specs: Iterable[str]) -> str:
+    """Return the snapshot of the first available tuned model among `specs`, or ''."""
+    for spec in specs:
         try:
             if name := resolve_model(ws, spec).snapshot:
                 return name
         except GlanError:
             continue
     return ""
+
+
+def training_snapshot(ws: Workspace, reply: Reply, replies: Iterable[Reply]) -> str:
+    """Return the snapshot to search for training examples: of the reply's model, else of another model in the turn, or ''."""
+    return first_snapshot(ws, (reply.model, *(other.model for other in replies)))
 
 
 def _found(ws: Workspace) -> Conversation | None:

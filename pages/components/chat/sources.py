@@ -7,7 +7,6 @@ from glan_core.chat import heldout_prompts
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, shorten
 from glan_core.models import server_client
-from glan_core.models.model_specs import resolve_model
 from glan_core.models.tuned_model_store import read_model
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, chat_rows
@@ -49,7 +48,7 @@ def _about(ws: Workspace) -> None:
 
 def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, writing: bool) -> None:
     st.markdown("**Validation questions**")
-    snapshot = page_state.snapshot(ws)
+    snapshot = page_state.first_snapshot(ws, st.session_state.talk_specs)
     if not snapshot:
         st.caption("Select a tuned model to see questions held out of its training data, with reference answers.")
         return
@@ -103,12 +102,15 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
         )
         st.markdown("**Nearest training examples**", width="content")
     turn = chat_rows.turn(ws.db, turn_id)
-    reply = next((reply for reply in chat_rows.replies(ws.db, turn_id, version) if reply.pane == pane), None)
+    replies = chat_rows.replies(ws.db, turn_id, version)
+    reply = next((reply for reply in replies if reply.pane == pane), None)
     if turn is None or reply is None:
         st.caption("This reply was deleted.")
         return
+    if not (snapshot := page_state.training_snapshot(ws, reply, replies)):
+        st.caption("No tuned model of this turn is in the workspace any more, so its training examples are unknown.")
+        return
     try:
-        snapshot = resolve_model(ws, reply.model).snapshot or page_state.snapshot(ws)
         with st.spinner("Comparing training examples with the reply …"):
             found = _nearest(str(ws.folder), snapshot, turn.prompt, reply.text)
     except GlanError as error:

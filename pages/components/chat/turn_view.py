@@ -9,7 +9,7 @@ from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import TurnView
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
-from glan_core.models.model_specs import model_title, resolve_model
+from glan_core.models.model_specs import model_title
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import FAILED, STOPPED, WRITING, Preference, Reply
 from pages.components.chat import page_state
@@ -180,7 +180,7 @@ def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
             drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
             hint = f"{drawn}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
             st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
-        if reply.text.strip() and _learned_from(ws, shown, reply):
+        if reply.text.strip() and page_state.training_snapshot(ws, reply, shown.replies):
             st.button(
                 "Nearest training examples", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
                 on_click=_look_for_source, args=(reply,),
@@ -189,17 +189,6 @@ def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
 
 def _look_for_source(reply: Reply) -> None:
     st.session_state.talk_source = (reply.turn_id, reply.version, reply.pane)
-
-
-def _learned_from(ws: Workspace, shown: TurnView, reply: Reply) -> str:
-    """Return the snapshot to search for training examples: of the reply's model, else of another in the turn, or ''."""
-    for spec in (reply.model, *(other.model for other in shown.replies)):
-        try:
-            if name := resolve_model(ws, spec).snapshot:
-                return name
-        except GlanError:
-            continue
-    return ""
 
 
 # ------------------------------------------------------------------------------------------------------------- below them
