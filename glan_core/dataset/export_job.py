@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -215,16 +216,26 @@ def check_export_path(ws: Workspace, path: Path, *, folder: bool, card: bool = F
         raise GlanError(f"{path} cannot be written: the folder contains files other than an export. Choose a new folder.")
     check_output(ws, path, _is_export_folder if folder else _is_export_file)
     if card and not folder:
+        if path.suffix.lower() in {".md", ".svg"}:
+            raise GlanError(f"{path} cannot be written: its dataset card would replace it. Choose a name that ends in .jsonl.")
         check_output(ws, path.with_suffix(".md"), is_card)
         check_output(ws, path.with_suffix(".svg"), lambda figure: is_card(figure.with_suffix(".md")))
 
 
+# Files and folders within an exported folder: manifest, card with its figure, and the splits in every format.
+EXPORTED = re.compile(
+    r"manifest\.json|README\.md|coverage\.svg|dataset_dict\.json|(?:train|validation)(?:\.jsonl|\.parquet)?"
+    r"|(?:train|validation)/(?:data-\d{5}-of-\d{5}\.arrow|dataset_info\.json|state\.json)"
+)
+
+
 def _is_export_folder(path: Path) -> bool:
+    """Return whether a folder contains an export and no other files, which replacing it would delete."""
     try:
         Manifest.model_validate_json((path / FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return True
+    return all(EXPORTED.fullmatch(entry.relative_to(path).as_posix()) and not entry.is_symlink() for entry in path.rglob("*"))
 
 
 def _is_export_file(path: Path) -> bool:

@@ -193,6 +193,40 @@ def test_a_folder_takes_the_place_of_an_earlier_export_and_of_nothing_else(fille
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize(
+    "added", ["notes.txt", "train.jsonl.bak", "test.jsonl", "train/notes.txt", "more/train.jsonl", "README.md.old"]
+)
+@pytest.mark.parametrize("form", ["chat", "parquet", "datasets"])
+def test_an_exported_folder_with_further_files_is_not_replaced(filled, tmp_path, form, added):
+    folder, split = tmp_path / "out", RowSelection(split="combination", validation_share=0.5)
+    export_dataset(filled, folder, form, split)
+    export_dataset(filled, folder, form, split)  # without further files it is replaced
+    (folder / added).parent.mkdir(exist_ok=True)
+    (folder / added).write_text("precious")
+    with pytest.raises(GlanError, match="files other than an export"):
+        export_dataset(filled, folder, form, split)
+    assert (folder / added).read_text() == "precious"
+
+
+def test_an_exported_folder_with_a_link_is_not_replaced(filled, tmp_path):
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere.jsonl"
+    export_dataset(filled, folder, "datasets")
+    elsewhere.write_text("precious")
+    (folder / "validation.jsonl").symlink_to(elsewhere)
+    with pytest.raises(GlanError, match="files other than an export"):
+        export_dataset(filled, folder, "datasets")
+    assert (folder / "validation.jsonl").is_symlink() and elsewhere.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["pairs.md", "pairs.svg", "README.MD"])
+def test_a_card_never_replaces_the_rows_it_describes(filled, tmp_path, name):
+    with pytest.raises(GlanError, match="its dataset card would replace it"):
+        export_dataset(filled, tmp_path / name, "chat", target=ExportTarget(card=True))
+    assert list(tmp_path.glob("*")) == [filled.folder] * (filled.folder.parent == tmp_path)
+    export_dataset(filled, tmp_path / name, "chat")
+    assert ids(tmp_path / name)
+
+
 @pytest.mark.parametrize("form", ["chat", "parquet", "datasets"])
 def test_an_export_that_is_broken_off_leaves_nothing_and_keeps_what_was_there(filled, tmp_path, form):
     def broken(done, planned):
