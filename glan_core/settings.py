@@ -15,9 +15,9 @@ from glan_core.errors import GlanError
 
 
 class Settings(BaseModel):
-    """Base class of all settings. Unknown names are refused, so that a misspelled setting is an error."""
+    """Base class of all settings. Unknown names are refused, so that a misspelled setting is an error; numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, allow_inf_nan=False)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -386,6 +386,12 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
     assert "needs neither" in glan("doctor")[1]
 
 
+@pytest.mark.parametrize(("option", "value"), [("--budget-usd", "inf"), ("--budget-usd", "nan"), ("--pair-share", "nan")])
+def test_a_number_that_is_not_finite_is_refused(glan, ws, option, value):
+    code, _, err = glan("plan", str(ws.folder), option, value)
+    assert code == 2 and "finite number" in err and "Traceback" not in err
+
+
 def test_disciplines_without_new_ground_are_skipped_where_asked(ws, capsys):
     from glan_core.diversity.metric_store import MetricReport, write_metrics
 
