@@ -388,7 +388,7 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
 
 @pytest.mark.parametrize(("option", "value"), [("--budget-usd", "inf"), ("--budget-usd", "nan"), ("--pair-share", "nan")])
 def test_a_number_that_is_not_finite_is_refused(glan, ws, option, value):
-    code, _, err = glan("plan", str(ws.folder), option, value)
+    code, _, err = glan("plan", str(ws.folder), "--disciplines", "music", option, value)
     assert code == 2 and "finite number" in err and "Traceback" not in err
 
 
