@@ -64,6 +64,12 @@ def exact(at: float | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def clock_time(at: float, now: float | None = None) -> str:
+    """Format a near time in local time: '14:05:09', with the date if it is half a day away or more."""
+    near = abs(at - (time.time() if now is None else now)) < 12 * 3600
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S" if near else "%Y-%m-%d %H:%M")
+
+
 def span(ends: tuple) -> str:
     """Format a range: '1,200' or '1,200 to 3,400'; ends that are not integers are converted with `str`."""
     low, high = (f"{end:,}" if isinstance(end, int) else str(end) for end in ends)

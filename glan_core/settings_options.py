@@ -1,6 +1,7 @@
 """Command-line options generated from settings classes, and the command line that stands for given settings."""
 
 import argparse
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -31,8 +32,8 @@ def add_options(
 ) -> None:
     """Add an option for each field of a settings class; the namespace holds only those given.
 
-    Numbers, text and choices take one value, booleans become `--x/--no-x`, and sequences take values separated by commas. Earlier
-    names of a field are accepted and not listed.
+    Numbers, text and choices take one value, booleans become `--x/--no-x`, sequences take values separated by commas, and mappings
+    a JSON object. Earlier names of a field are accepted and not listed.
 
     Args:
         parser: Parser or argument group.
@@ -99,8 +100,8 @@ def _base_type(annotation: object) -> tuple[Any, bool]:
         return _base_type(inner[0])[0], len(inner) < len(get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return Settings, False
-    if get_origin(annotation) is dict or annotation is dict:
-        return Settings, False
+    if get_origin(annotation) is dict:
+        return (Settings if _base_type(get_args(annotation)[1])[0] is Settings else dict), False
     return annotation, False
 
 
@@ -109,6 +110,8 @@ def _is_sequence(kind: object) -> bool:
 
 
 def _reader(kind: Any, *, optional: bool) -> Callable[[str], object]:
+    if kind is dict:
+        return _read_json
     inner = get_args(kind)[0] if _is_sequence(kind) else kind
     convert = inner if inner in (int, float) else str
 
@@ -123,12 +126,23 @@ def _reader(kind: Any, *, optional: bool) -> Callable[[str], object]:
     return read
 
 
+def _read_json(text: str) -> dict:
+    """Read a JSON object; argparse reports a ValueError as an invalid value of the option."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
+_read_json.__name__ = "JSON object"
+
+
 def _unset(value: object) -> object:
     return None if isinstance(value, str) and value == NONE else value
 
 
 def _default_text(value: object) -> str:
-    if value is None or value == "" or value == () or isinstance(value, Settings):
+    if value is None or value in ("", (), {}) or isinstance(value, Settings):
         return ""
     return f"(default: {_text(value)})"
 
@@ -140,6 +154,8 @@ def _text(value: object) -> str:
         return "on" if value else "off"
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, tuple | list):
         return ",".join(_text(part) for part in value)
     return str(value)

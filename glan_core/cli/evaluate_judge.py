@@ -51,10 +51,10 @@ def _judge(args: argparse.Namespace) -> int:
 
 
 def _say_end(ws: Workspace, run: Run, settings: PairwiseJudgeSettings, by: str, *, as_json: bool) -> int:
-    state, causes = runs.state_of(run), call_rows.failure_causes(ws.db, run.id)
+    state, causes = runs.state_of(run), call_rows.failure_groups(ws.db, run.id)
     match = match_rows.match(ws.db, match_setup(ws, settings).id)
     lines = [run.message if state == "finished" else f"{state.capitalize()}: {run.message}", *failure_lines(causes)]
-    data = asdict(run) | {"state": state, "failures": causes}
+    data = asdict(run) | {"state": state, "failures": [asdict(group) for group in causes]}
     if match:
         more, part = _table(ws, match, by)
         data |= {"match": match.id, **more}

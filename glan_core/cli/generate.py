@@ -150,9 +150,11 @@ def _preview(args: argparse.Namespace) -> int:
             pair.answer or "(none)",
         ]
     if not made.whole:
-        why = f"The preview is incomplete ({made.state}). {made.run.message}"
+        why = f"The preview is incomplete ({made.state}). {made.run.message} {' '.join(made.run.notices)}"
         lines += ["", why.rstrip(), *failure_lines(made.failures)]
-    lines += ["", f"Accept it with 'glan preview {args.dir} --discipline {args.discipline} --accept', or --discard it."]
+    command = f"glan preview {args.dir} --discipline {args.discipline}"
+    accept = f"Accept it with '{command} --accept', or" if made.acceptable else "It has no answered question to accept:"
+    lines += ["", f"{accept} discard it with '{command} --discard'."]
     data = {name: value for name, value in asdict(made).items() if name not in ("run", "writing")}
     report(data | {"message": made.run.message}, lines, as_json=args.json)
     return 0 if made.whole else 1
@@ -197,8 +199,10 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
         seconds = (run.finished_at or time.time()) - (run.started_at or run.created_at)
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} rate-limited, {sample.faults:,} faults, "
                      f"{usd(sample.cost_usd)}, {duration(seconds)}.")  # fmt: skip
+        if sample.tokens_reasoning:
+            lines.append(f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning.")
+    lines += [*filter(None, [run.waiting]), *run.notices, *failure_lines(call_rows.failure_groups(ws.db, run.id))]
     failures = call_rows.failures(ws.db, run.id, 20)
-    lines += [f"failed: {stage_title(f.stage)} {f.work_id}: {f.cause} ({f.message})" for f in failures]
     data = asdict(run) | {
         "state": state, "stages": [asdict(s) for s in stages], "totals": sample and asdict(sample),
         "failures": [asdict(f) for f in failures],

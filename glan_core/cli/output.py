@@ -60,7 +60,13 @@ def _bars():
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, int] = {}
 
-        def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
+        said: set[str] = set()
+
+        def watch(sample: Sample, stages: Sequence[StageProgress], notes: Sequence[str]) -> None:
+            for note in notes:
+                if note not in said:
+                    said.add(note)
+                    bars.console.print(note, markup=False, highlight=False)
             for stage in stages:
                 if stage.planned and stage.stage not in tasks:
                     tasks[stage.stage] = bars.add_task(stage_title(stage.stage), note="")
@@ -75,8 +81,14 @@ def _bars():
 def _plain():
     last, latest = -PLAIN_SECONDS, ""
 
-    def watch(sample: Sample, stages: Sequence[StageProgress]) -> None:
+    said: set[str] = set()
+
+    def watch(sample: Sample, stages: Sequence[StageProgress], notes: Sequence[str]) -> None:
         nonlocal last, latest
+        for note in notes:
+            if note not in said:
+                said.add(note)
+                print(note, file=sys.stderr, flush=True)
         parts = [f"{stage_title(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = ", ".join(parts) or "nothing to do"
         if sample.requests:

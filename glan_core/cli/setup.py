@@ -19,6 +19,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
     doctor = commands.add_parser("doctor", help="check versions, SQLite, disk space and the endpoint")
     doctor.add_argument("--base-url", help="OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)")
+    doctor.add_argument("--model", default="", help="model that is asked for one token (default: the first that is listed)")
+    doctor.add_argument("--connection", default="", metavar="NAME", help="check this saved connection")
     doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(command=_doctor)
 
@@ -47,7 +49,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from glan_core.operations.doctor import run_checks
 
     checks = []
-    for check in run_checks(args.base_url):
+    for check in run_checks(args.base_url, model=args.model, connection=args.connection):
         checks.append(check)
         if not args.json:
             mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]

@@ -171,7 +171,7 @@ def _propose(args: argparse.Namespace) -> int:
     if run.state != "finished":
         return report_end(ws, run, as_json=args.json)
     _proposals(args)
-    for line in (failed := failure_lines(call_rows.failure_causes(ws.db, run.id))):
+    for line in (failed := failure_lines(call_rows.failure_groups(ws.db, run.id))):
         print(line, file=sys.stderr)
     return 1 if failed else 0
 

@@ -1,14 +1,18 @@
 """Options of every command that calls a teacher."""
 
 import argparse
+import json
+import re
 
 from glan_core.errors import GlanError
 from glan_core.generation.settings import TeacherSettings
 from glan_core.settings_options import add_options, given_values
 
+_PARTS = re.compile(r",(?=\s*[\w-]+=)(?![^{]*\})")  # commas between settings, not those within a JSON object
 NOT_TYPED = ("stages", "live")
 STAGE_HELP = (
-    "settings of one stage, such as question:teacher=openai:gpt-4o,temperature=0.8 (also top_p, max_tokens); repeatable"
+    "settings of one stage, such as question:teacher=openai:gpt-4o,temperature=0.8 (also top_p, max_tokens, base_url, key_variable, "
+    "headers, extra_body, idle_timeout, price; none sends no value; objects as JSON); repeatable"
 )
 
 
@@ -26,7 +30,17 @@ def teacher_values(args: argparse.Namespace) -> dict:
 
 def _stage(text: str) -> tuple[str, dict]:
     stage, _, values = text.partition(":")
-    pairs = [part.partition("=") for part in values.split(",")]
+    pairs = [part.partition("=") for part in _PARTS.split(values)]
     if not values or any(not separator for _, separator, _ in pairs):
         raise GlanError(f"--stage {text!r}: write it as STAGE:KEY=VALUE,KEY=VALUE, for example question:temperature=0.8.")
-    return stage.replace("-", "_"), {key.strip(): value.strip() for key, _, value in pairs}
+    return stage.replace("-", "_"), {key.strip().replace("-", "_"): _value(text, key, value) for key, _, value in pairs}
+
+
+def _value(text: str, key: str, value: str) -> object:
+    """Return the value of a stage setting; a value in braces is a JSON object."""
+    if not value.strip().startswith("{"):
+        return value.strip()
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise GlanError(f"--stage {text!r}: {key.strip()} is not a valid JSON object.") from None

@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass
 from glan_core import runs
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, carry_out
-from glan_core.formatting import duration, money, span, usd
+from glan_core.formatting import duration, money, shorten, span, usd
+from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
 from glan_core.generation.plan import Plan
 from glan_core.generation.run import check
 from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import stage_title
+from glan_core.reply_parsing import one_line
 from glan_core.runs.registry import kind_of
 from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace.call_rows import FailureGroup
 from glan_core.workspace.run_rows import Run
 
 
@@ -36,19 +39,28 @@ def plan_lines(made: Plan) -> list[str]:
 def report_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
     """Report the result of a run; the exit code is 0 if everything was done."""
     sample = run_rows.last_sample(ws.db, run.id)
-    causes = call_rows.failure_causes(ws.db, run.id)
+    causes = call_rows.failure_groups(ws.db, run.id)
     calls = f"{sample.done:,} calls stored, {usd(sample.cost_usd)}. " if sample else ""
+    if sample and sample.tokens_reasoning:
+        calls += f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning. "
     state = runs.state_of(run)  # 'lost' where it was taken away from this process
     lines = [f"Run {run.id} is {state}. {calls}{run.message}".rstrip()]
-    lines += failure_lines(causes)
-    data = asdict(run) | {"state": state, "totals": sample and asdict(sample), "failures": causes}
+    lines += [*failure_lines(causes), *run.notices]
+    data = asdict(run) | {"state": state, "totals": sample and asdict(sample), "failures": [asdict(group) for group in causes]}
     report(data, lines, as_json=as_json)
     return 0 if run.state == "finished" and not causes else 1
 
 
-def failure_lines(causes: Iterable[tuple[str, str, int]]) -> list[str]:
-    """One line per stage and cause of failures."""
-    return [f"  {number:,} x {stage_title(stage)}: {cause}" for stage, cause, number in causes]
+def failure_lines(groups: Iterable[FailureGroup]) -> list[str]:
+    """Lines about failures: per stage and cause the count, the latest message, what to change and the start of the reply."""
+    lines = []
+    for group in groups:
+        lines.append(f"  {group.count:,} x {stage_title(group.stage)}: {group.cause} ({one_line(group.message)})")
+        if advice := advice_for(group.cause, group.stage):
+            lines.append(f"      {advice}")
+        if group.reply:
+            lines.append(f"      Latest reply begins: {shorten(str(one_line(group.reply)), REPLY_SHOWN)}")
+    return lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from glan_core.errors import GlanError
-from glan_core.teachers import wire_format
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
-from glan_core.teachers.http_teacher import TIMEOUT, endpoint, key_from_environment, proxy_of
+from glan_core.teachers.endpoint_errors import error_of, redact
+from glan_core.teachers.endpoint_settings import endpoint, key_from_environment
+from glan_core.teachers.http_teacher import proxy_of
+from glan_core.teachers.wire_format import OPENAI_URL
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,6 +21,8 @@ BATCH = 64  # texts per request
 IN_FLIGHT = 8
 TRIES = 7
 LONGEST = 20_000  # characters per text: fits 8,192 tokens in most languages
+SECONDS = 600  # of a request
+MAX_WAIT = 300.0  # seconds that a request waits as the endpoint asks; after that the job ends and can be started again
 BACKOFF = 0.5  # seconds before the first retry if the endpoint does not state a wait
 
 
@@ -34,7 +38,7 @@ class OpenAIEmbedder:
     def __init__(self, model: str, base_url: str | None = None) -> None:
         self.model, self.name = model, f"openai:{model}"
         self.url, self._key = endpoint(base_url), key_from_environment()
-        if self.url == wire_format.OPENAI_URL and not self._key:
+        if self.url == OPENAI_URL and not self._key:
             raise TeacherError("OPENAI_API_KEY is not set. Set it, or use an endpoint that needs no key.")
         self.dim = len(self.embed(["Embedding dimension probe"])[0])
         self.about = f"Embedded with {model} at {self.url}: it measures similarity of meaning as this model sees it."
@@ -52,8 +56,8 @@ class OpenAIEmbedder:
         import aiohttp
 
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
-        limit = asyncio.Semaphore(IN_FLIGHT)
-        async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT, proxy=proxy_of(self.url)) as session:
+        limit, timeout = asyncio.Semaphore(IN_FLIGHT), aiohttp.ClientTimeout(total=SECONDS, sock_connect=15)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout, proxy=proxy_of(self.url)) as session:
             requests = [self._retry(session, limit, texts[n : n + BATCH]) for n in range(0, len(texts), BATCH)]
             return [row for part in await asyncio.gather(*requests) for row in part]
 
@@ -68,6 +72,10 @@ class OpenAIEmbedder:
                     message, wait = str(error), error.retry_after
                 except TeacherRefusal as error:
                     raise GlanError(str(error)) from None
+                if wait is not None and wait > MAX_WAIT:
+                    raise GlanError(
+                        f"{message} It asks to wait {wait:,.0f} s. Stored vectors are kept; start the run again then."
+                    )
                 if nth < TRIES - 1:
                     await asyncio.sleep(BACKOFF * 2**nth * random.uniform(0.7, 1.3) if wait is None else wait)
         raise GlanError(f"{message} Gave up after {TRIES} attempts. Stored vectors are kept; start the run again later.")
@@ -80,11 +88,9 @@ class OpenAIEmbedder:
             async with session.post(f"{self.url}/embeddings", data=body, allow_redirects=False) as response:
                 raw, status = await response.read(), response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise TeacherFault(
-                f"{self.url} cannot be reached: {wire_format.redact(str(error) or 'no answer', self._key)}."
-            ) from None
+            raise TeacherFault(f"{self.url} cannot be reached: {redact(str(error) or 'no answer', self._key)}.") from None
         if status != 200:
-            raise wire_format.error_of(status, raw, response.headers, where=self.url, model=self.model, key=self._key)
+            raise error_of(status, raw, response.headers, where=self.url, model=self.model, secrets=(self._key,))
         return parse_embeddings(raw, len(texts))
 
 

@@ -44,7 +44,7 @@ class EmbedderSettings(Settings):
     @classmethod
     def _address(cls, values: object) -> object:
         """Store the address in effect, so that continuing the run elsewhere calls the same endpoint."""
-        from glan_core.teachers.http_teacher import endpoint
+        from glan_core.teachers.endpoint_settings import endpoint
 
         if isinstance(values, dict) and str(values.get("embedder")).startswith("openai:"):
             values = values | {"base_url": endpoint(values.get("base_url"))}

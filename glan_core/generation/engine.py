@@ -4,20 +4,28 @@ A call counts as in flight until its reply is on disk. So a kill loses, and a la
 """
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import apsw
 
+from glan_core.formatting import clock_time, plural
+from glan_core.generation.endpoint_gates import EndpointGate, open_gates
+from glan_core.generation.failure_causes import retried_within_run
 from glan_core.generation.protocols import Work, WorkQueue, ask, fingerprint
-from glan_core.generation.rate_limits import Budget, Concurrency, Outage, Rate
+from glan_core.generation.rate_limits import Budget, Rate
+from glan_core.generation.reply_checks import checked_text
 from glan_core.generation.settings import TeacherSettings
+from glan_core.generation.stage_specs import STAGE_SPECS
 from glan_core.prompts import prompt
-from glan_core.reply_parsing import MalformedReply, check_complete, storable
+from glan_core.reply_parsing import MalformedReply, storable
 from glan_core.teachers.contract import (
+    DEFAULT_LIMIT,
     DecodingParams,
     Message,
     Reply,
@@ -26,10 +34,11 @@ from glan_core.teachers.contract import (
     TeacherError,
     TeacherFault,
     TeacherRefusal,
+    UnusableReply,
     estimate_tokens,
 )
+from glan_core.teachers.endpoint_errors import MAX_RETRY_AFTER
 from glan_core.teachers.prices import Price
-from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
@@ -39,6 +48,12 @@ MAX_REFUSALS = 5  # refused requests without any reply before, after which the r
 BACKOFF = 0.5  # seconds, doubled at each error of the same task, at most 30
 EXPECTED_REPLY = 1000  # tokens
 MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are stored for inspection
+MAX_PARKED = 64  # tasks per endpoint that wait while those of other endpoints go on
+PAUSE_SECONDS = 120.0  # for replies in flight when a run is paused or fails
+CANCEL_SECONDS = 8.0  # for replies in flight when a run is cancelled
+LOADING_PAUSE = 5.0  # seconds between attempts while a server is loading its model
+LOADING_SECONDS = 1800  # after which such a server is given up
+SHOWN_WAIT = 3.0  # seconds; shorter waits are not reported
 
 
 @dataclass(slots=True)
@@ -61,7 +76,9 @@ class Totals:
         throttled: Requests answered with status 429.
         faults: Transient errors.
         tokens_in: Prompt tokens.
-        tokens_out: Completion tokens.
+        tokens_out: Completion tokens, reasoning included.
+        tokens_reasoning: Completion tokens of reasoning.
+        last_fault: Message of the latest transient error.
     """
 
     done: dict[str, int] = field(default_factory=dict)
@@ -71,6 +88,8 @@ class Totals:
     faults: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_reasoning: int = 0
+    last_fault: str = ""
 
 
 class Engine:
@@ -81,30 +100,35 @@ class Engine:
         budget: Budget,
     ) -> None:  # fmt: skip
         self.queue, self.models, self.commits, self.run_id, self.budget = queue, models, commits, run_id, budget
-        self.concurrency = Concurrency(settings.max_in_flight)
         self.totals = Totals()
         self.in_flight = 0
         self.stop_reason: str | None = None
+        self._keep_reasoning = settings.keep_reasoning
+        self._gates = open_gates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
         self._fatal: Exception | None = None
         self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
         self._retries: list[Work] = []
-        self._delayed = 0
-        self._outage = Outage()
-        self._served, self._refusals = False, 0
+        self._delayed: dict[int, tuple[float, str]] = {}  # when a task is due (monotonic clock), and why it waits
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
-        self._held: Work | None = None
+        self._requesting: set[asyncio.Task] = set()  # those that wait for a reply
+        self._drain_until: float | None = None
         self._known_prompts: set[str] = set()
         self._jitter = random.Random()
 
     def fail(self, error: Exception) -> None:
         """Stop sending; `run` raises this error after what is in flight was stored."""
         self._fatal = self._fatal or error
-        self._wake.set()
+        self._stop_within(PAUSE_SECONDS)
 
-    def stop(self, reason: str) -> None:
-        """Stop sending; what is in flight is still received and stored."""
+    def stop(self, reason: str, seconds: float = PAUSE_SECONDS) -> None:
+        """Stop sending; replies that arrive within this time are still stored, and other calls are abandoned after it."""
         self.stop_reason = self.stop_reason or reason
+        self._stop_within(seconds)
+
+    def _stop_within(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._drain_until = until if self._drain_until is None else min(self._drain_until, until)
         self._wake.set()
 
     async def run(self) -> None:
@@ -115,40 +139,105 @@ class Engine:
             Exception: Whatever storing raises, after everything in flight is stored.
         """
         while self.stop_reason is None and self._fatal is None:
-            work = self._held or self._next()
-            self._held = None
-            if work is None:
-                if not self.in_flight and not self._delayed:
-                    break
-                await self._sleep(None)
-            elif not self._may_send(work):
-                self._held = work
-                await self._sleep(self._wait())
-            else:
+            if (work := self._take()) is not None:
                 self._start(work)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+            elif self.stop_reason is None:
+                if not self.in_flight and not self._delayed and not self._parked():
+                    break
+                await self._sleep(self._wait())
+        await self._drain()
         if self._fatal is not None:
             raise self._fatal
 
-    def _next(self) -> Work | None:
-        return self._retries.pop() if self._retries else self.queue.next()
+    async def _drain(self) -> None:
+        """Wait for the calls in flight; after the time given to `stop`, those without a reply are abandoned."""
+        while self._tasks:
+            left = None if self._drain_until is None else self._drain_until - time.monotonic()
+            if left is not None and left <= 0:
+                for task in self._requesting:
+                    task.cancel()
+                left = None
+            self._wake.clear()
+            waker = asyncio.ensure_future(self._wake.wait())  # stop() may shorten the time
+            await asyncio.wait({*self._tasks, waker}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waker.cancel()
 
-    def _may_send(self, work: Work) -> bool:
-        if not work.messages:
-            return True
-        if self.in_flight >= int(self.concurrency.limit) or self._wait():
-            return False
+    def _take(self) -> Work | None:
+        """Return the next task that may be started now, with its price reserved; None if there is none.
+
+        Tasks of endpoints that may not be called are parked, so that those of other endpoints can go on.
+        """
+        may_call = not self._rate_wait()
+        gates = self._all_gates()
+        while self._retries:
+            work = self._retries.pop()
+            self._gates[work.stage].parked.appendleft(work)
+        for gate in gates if may_call else ():
+            if gate.parked and gate.open:
+                return self._reserved(gate.parked.popleft())
+        room = 1 if len(gates) == 1 else MAX_PARKED
+        while all(len(gate.parked) < room for gate in gates):
+            work = self.queue.next()
+            if work is None:
+                return None
+            if not work.messages:
+                return work
+            gate = self._gates[work.stage]
+            if may_call and gate.open:
+                return self._reserved(work)
+            gate.parked.append(work)
+        return None
+
+    def _reserved(self, work: Work) -> Work | None:
+        """Reserve the maximum price of a task; without enough budget it is parked, and the run ends once nothing is in flight."""
         if self.budget.reserve(self._worst(work)):
-            return True
+            return work
+        self._gates[work.stage].parked.appendleft(work)
         if not self.in_flight and not self._delayed:
             self.stop(self.budget.reason())
-        return False
+        return None
+
+    def _all_gates(self) -> list[EndpointGate]:
+        return list({id(gate): gate for gate in self._gates.values()}.values())
+
+    def _parked(self) -> bool:
+        return any(gate.parked for gate in self._gates.values())
+
+    def _rate_wait(self) -> float:
+        """Seconds until the limits per minute allow another call."""
+        return max(self._requests.wait(), self._tokens.wait())
 
     def _wait(self) -> float | None:
         """Return the seconds until the next call may be allowed, None if that depends on a call in flight."""
-        seconds = max(self._requests.wait(), self._tokens.wait(), self.concurrency.closed_until - time.monotonic())
-        return seconds if seconds > 0 else None
+        if seconds := self._rate_wait():
+            return seconds
+        return min((gate.closed_for for gate in self._all_gates() if gate.parked and gate.closed_for), default=None)
+
+    @property
+    def concurrency(self) -> int:
+        """Calls that may be in flight at the moment, over all endpoints."""
+        return sum(int(gate.concurrency.limit) for gate in self._all_gates())
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was learned about the endpoints, in sentences."""
+        teachers = {id(model.teacher): model.teacher for model in self.models.values()}
+        return tuple(dict.fromkeys(notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ())))
+
+    def waiting(self) -> str:
+        """Return what the run waits for and until when, '' if it is not waiting."""
+        now = time.monotonic()
+        if self.stop_reason is not None or self._fatal is not None:
+            if self._requesting and self._drain_until is not None:
+                seconds = max(0, round(self._drain_until - now))
+                return f"Waiting for {plural(len(self._requesting), 'call')} in flight, at most {seconds:,} s."
+            return ""
+        closed = [(gate.closed_for, gate.reason) for gate in self._all_gates() if gate.closed_for > SHOWN_WAIT]
+        delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self.in_flight else []
+        soonest = min((entry for entry in (*closed, *delayed) if entry[1]), default=None)
+        if soonest is None or soonest[0] <= SHOWN_WAIT:
+            return ""
+        return f"{soonest[1]} The next attempt is at {clock_time(time.time() + soonest[0])}."
 
     async def _sleep(self, seconds: float | None) -> None:
         """Wait for an event, or at most this many seconds."""
@@ -164,25 +253,29 @@ class Engine:
         model = self.models[work.stage]
         if model.price is None or self.budget.usd is None:
             return 0.0
-        return model.price.of(_max_prompt_tokens(work.messages), model.decoding.max_tokens)
+        return model.price.of(_max_prompt_tokens(work.messages), model.decoding.max_tokens or DEFAULT_LIMIT)
 
     def _start(self, work: Work) -> None:
-        if work.messages:
+        gate = self._gates[work.stage] if work.messages else None
+        if gate is not None:
             self._requests.take(1)
             self._tokens.take(self._expected_tokens(work))
+            gate.in_flight += 1
         self.in_flight += 1
         task = asyncio.create_task(self._perform(work))
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(partial(self._finished, gate))
 
     def _expected_tokens(self, work: Work) -> int:
         """Return the estimated tokens of a call for the rate limit, until its reply is known."""
-        reply = min(self.models[work.stage].decoding.max_tokens, EXPECTED_REPLY)
+        reply = min(self.models[work.stage].decoding.max_tokens or DEFAULT_LIMIT, EXPECTED_REPLY)
         return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 
-    def _finished(self, task: asyncio.Task) -> None:
+    def _finished(self, gate: EndpointGate | None, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         self.in_flight -= 1
+        if gate is not None:
+            gate.in_flight -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._wake.set()
@@ -193,17 +286,17 @@ class Engine:
             value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
             self.queue.stored(work, value)
             return
-        worst, model = self._worst(work), self.models[work.stage]
+        gate, worst = self._gates[work.stage], self._worst(work)
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()
+        unusable: UnusableReply | None = None
         try:
-            reply = await model.teacher.reply(work.messages, model.decoding)
+            reply = await self._request(work)
         except TeacherBusy as busy:
             self._tokens.take(-self._expected_tokens(work))
             self.budget.settle(worst, 0.0, paid=False)
-            self.totals.throttled += 1
-            self._retry(work, self.concurrency.refused(busy.retry_after))
+            self._busy(work, gate, busy)
             return
         except TeacherFault as fault:
             self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
@@ -213,45 +306,90 @@ class Engine:
             self.budget.settle(worst, 0.0, paid=False)
             await self._refusal(work, refusal)
             return
+        except asyncio.CancelledError:  # abandoned by `_drain`; the reply may be generated and billed all the same
+            self.budget.settle(worst, worst)
+            await self._store_lost(work, time.monotonic() - start)
+            return
+        except UnusableReply as fault:
+            reply, unusable = fault.reply, fault
         except BaseException:
             self.budget.settle(worst, 0.0, paid=False)
             raise
-        if (text := storable(reply.text)) != reply.text:
-            reply = replace(reply, text=text)
-        self._served = True
-        self._outage.end()
-        self.concurrency.served()
+        reply = _storable_reply(reply)
+        gate.served, gate.reason, gate.loading_since = True, "", None
+        gate.outage.end()
+        gate.concurrency.served(reply.tokens_out, gate.in_flight)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
-        cost = model.price.of(reply.tokens_in, reply.tokens_out) if model.price else 0.0
+        cost = self._cost(work, reply) or 0.0
         self.budget.settle(worst, cost)
         if self.budget.usd is not None and cost > worst:
-            self.stop(f"{model.teacher.name} charged more than the maximum price of the request (it may ignore max_tokens)")
+            name = self.models[work.stage].teacher.name
+            self.stop(f"{name} charged more than the maximum price of the request (it may ignore max_tokens)")
         self.totals.tokens_in += reply.tokens_in
         self.totals.tokens_out += reply.tokens_out
-        await self._handle_reply(work, reply, time.monotonic() - start)
+        await self._handle_reply(work, reply, time.monotonic() - start, unusable)
 
-    async def _handle_reply(self, work: Work, reply: Reply, seconds: float) -> None:
+    async def _request(self, work: Work) -> Reply:
+        """Send the request of a task; only this part of a task is abandoned when the run is stopped."""
+        model, task = self.models[work.stage], asyncio.current_task()
+        assert task is not None
+        self._requesting.add(task)
+        try:
+            return await model.teacher.reply(work.messages, model.decoding)
+        finally:
+            self._requesting.discard(task)
+
+    def _busy(self, work: Work, gate: EndpointGate, busy: TeacherBusy) -> None:
+        """Handle a rate limit or a server that is loading its model: the task is sent again later.
+
+        Raises:
+            TeacherError: If the wait would be too long to be useful.
+        """
+        if busy.retry_after is not None and busy.retry_after >= MAX_RETRY_AFTER:
+            raise TeacherError(f"{busy} It asks to wait a day or longer. Resume the run after that.")
+        if not busy.loading:
+            self.totals.throttled += 1
+            wait = gate.concurrency.refused(busy.retry_after)
+            gate.reason = str(busy)
+            self._retry(work, wait, str(busy))
+            return
+        now = time.monotonic()
+        gate.loading_since = gate.loading_since or now
+        if now - gate.loading_since > LOADING_SECONDS:
+            raise TeacherError(f"{busy} It has not finished for {LOADING_SECONDS // 60} minutes. See the log of the server.")
+        wait = LOADING_PAUSE if busy.retry_after is None else max(busy.retry_after, 1.0)
+        gate.reason = str(busy)
+        gate.concurrency.close(wait)
+        self._retry(work, wait, str(busy))
+
+    async def _handle_reply(self, work: Work, reply: Reply, seconds: float, unusable: UnusableReply | None) -> None:
         """Store the record of a reply, or record why there is none."""
         stage = self.queue.stage(work)
-        reasoning, text = split_reasoning(reply.text)
+        reasoning, text = ("", reply.text) if unusable else reply.split()
+        tokens = reply.reasoning_tokens(reasoning)
+        self.totals.tokens_reasoning += tokens
         try:
-            if reasoning and not text:
-                raise MalformedReply(
-                    "reasoning only", "the reply has only reasoning and no answer: raise max_tokens for this stage"
-                )
-            check = getattr(stage, "check_reply", check_complete)
-            parsed = stage.parse(work, check(text, reply.finish_reason))
+            if unusable is not None:
+                raise MalformedReply(unusable.cause, str(unusable))
+            parsed = stage.parse(
+                work, checked_text(stage, reply, text, reasoning, work.messages, self.models[work.stage].decoding)
+            )
         except MalformedReply as fault:
-            long = len(reply.text) > MAX_KEPT_REPLY  # then keep the reply rather than its reasoning
-            kept = (text if long and text else reply.text)[:MAX_KEPT_REPLY]
-            call = self._call(work, reply, seconds, fault.cause, kept)
+            kept = (text or reasoning)[:MAX_KEPT_REPLY]
+            call = self._call(work, reply, seconds, fault.cause, kept, reasoning)
             if fault.repairable and not work.repairs:
                 await self._store(work, call, lambda db: None)
                 self._ask_to_repair(work, text, str(fault))
+                return
+            work.failed_tries += 1
+            if work.failed_tries < STAGE_SPECS[work.stage].tries and retried_within_run(fault.cause):
+                await self._store(work, call, lambda db: None)
+                self._start_over(work)
             else:
                 await self._give_up(work, fault.cause, str(fault), kept, call)
             return
-        call = self._call(work, reply, seconds, "stored", None if stage.record_text(parsed) == reply.text else reply.text)
+        kept_text = None if stage.record_text(parsed) == text else text
+        call = self._call(work, reply, seconds, "stored", kept_text, reasoning)
 
         def store(db: apsw.Connection) -> object:
             value = stage.store(db, work, parsed, call.teacher)
@@ -275,51 +413,77 @@ class Engine:
         self._known_prompts.add(work.prompt.version)
         return value
 
-    def _call(self, work: Work, reply: Reply, seconds: float, outcome: str, kept: str | None) -> Call:
+    def _cost(self, work: Work, reply: Reply) -> float | None:
+        """Return the price of a reply in USD, None if unknown."""
+        price = self.models[work.stage].price
+        return price.of(reply.tokens_in, reply.tokens_out) if price else None
+
+    def _call(self, work: Work, reply: Reply, seconds: float, outcome: str, kept: str | None, reasoning: str = "") -> Call:
         model = self.models[work.stage]
-        cost = model.price.of(reply.tokens_in, reply.tokens_out) if model.price else None
+        temperature, top_p, max_tokens, others = _sent(reply, model.decoding)
         return Call(
             work.id, self.run_id, work.stage, work.discipline_id, model.teacher.name, work.prompt.version,
-            fingerprint(work.messages), model.decoding.temperature, model.decoding.top_p, model.decoding.max_tokens,
-            reply.tokens_in, reply.tokens_out, reply.estimated, cost, round(seconds * 1000), work.attempts, outcome, kept,
-            time.time(),
+            fingerprint(work.messages), temperature, top_p, max_tokens, reply.tokens_in, reply.tokens_out, reply.estimated,
+            self._cost(work, reply), round(seconds * 1000), work.attempts, outcome, kept, time.time(),
+            reply.reasoning_tokens(reasoning), reasoning or None if self._keep_reasoning else None, others,
         )  # fmt: skip
 
     def _ask_to_repair(self, work: Work, text: str, problem: str) -> None:
         repair = prompt("repair")
+        work.first = work.first or (work.prompt, work.messages)
         work.messages = [*work.messages, {"role": "assistant", "content": text}, *ask(repair, problem=problem)]
         work.prompt, work.repairs, work.attempts, work.faults = repair, 1, 0, 0
         self._retries.append(work)
+
+    def _start_over(self, work: Work) -> None:
+        """Request another reply to the original chat."""
+        if work.first is not None:
+            work.prompt, work.messages = work.first
+        work.repairs = work.attempts = work.faults = 0
+        self._retries.append(work)
+
+    async def _store_lost(self, work: Work, seconds: float) -> None:
+        """Store a call whose reply did not arrive, at its maximum price."""
+        limit = self.models[work.stage].decoding.max_tokens or DEFAULT_LIMIT
+        lost = Reply("", "lost", _max_prompt_tokens(work.messages), limit, estimated=True)
+        await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
 
     async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
         """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
 
         A reply that was generated but lost in transit is recorded as a call at its maximum price.
         """
+        gate = self._gates[work.stage]
         self.totals.faults += 1
-        self._outage.fault(sent=fault.sent)
+        self.totals.last_fault = str(fault)
+        if fault.timed_out:
+            gate.concurrency.timed_out()  # a slow server is not an unavailable one
+        else:
+            gate.outage.fault(sent=fault.sent)
         if fault.billed:
-            lost = Reply(
-                "", "lost", _max_prompt_tokens(work.messages), self.models[work.stage].decoding.max_tokens, estimated=True
-            )
-            await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
-        if self._outage.gone:
+            await self._store_lost(work, seconds)
+        gate.refusals += fault.misdirected
+        if not gate.served and gate.refusals >= MAX_REFUSALS:
+            raise TeacherError(f"{fault} Nothing else came in {gate.refusals} responses. Check the URL.") from None
+        if gate.outage.gone:
             hint = "It has not replied for a while." if fault.sent else "Check that the server is running and the URL is right."
             raise TeacherError(f"{fault} {hint}") from None
-        if self._outage.down:
-            self.concurrency.collapse(max(self._outage.pause, fault.retry_after or 0.0))
-        work.faults += fault.sent and not self._outage.down  # errors during an outage are not due to the task
+        if gate.outage.down:
+            gate.reason = str(fault)
+            gate.concurrency.collapse(max(gate.outage.pause, fault.retry_after or 0.0))
+        work.faults += fault.sent and not gate.outage.down  # errors during an outage are not due to the task
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.", "", None)
         else:
             wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
-            self._retry(work, max(wait, fault.retry_after or 0.0))
+            self._retry(work, max(wait, fault.retry_after or 0.0), str(fault))
 
     async def _refusal(self, work: Work, refusal: TeacherRefusal) -> None:
         """Handle a refused request: the task fails; if the first requests are all refused, the run stops."""
-        self._refusals += 1
-        if not self._served and self._refusals >= MAX_REFUSALS:
-            raise TeacherError(f"{refusal} The first {self._refusals} requests were all refused.") from None
+        gate = self._gates[work.stage]
+        gate.refusals += 1
+        if not gate.served and gate.refusals >= MAX_REFUSALS:
+            raise TeacherError(f"{refusal} The first {gate.refusals} requests were all refused.") from None
         await self._give_up(work, "refused", str(refusal), "", None)
 
     async def _give_up(self, work: Work, cause: str, message: str, reply: str, call: Call | None) -> None:
@@ -340,12 +504,12 @@ class Engine:
         self.totals.failed[work.stage] = self.totals.failed.get(work.stage, 0) + 1
         self.queue.failed(work)
 
-    def _retry(self, work: Work, seconds: float) -> None:
+    def _retry(self, work: Work, seconds: float, reason: str) -> None:
         """Retry a task after a delay, during which it does not count as in flight."""
-        self._delayed += 1
+        self._delayed[id(work)] = (time.monotonic() + seconds, reason)
 
         def enqueue() -> None:
-            self._delayed -= 1
+            del self._delayed[id(work)]
             self._retries.append(work)
             self._wake.set()
 
@@ -354,6 +518,24 @@ class Engine:
     def _teacher_name(self) -> str:
         """Return the teacher to record for records merged from several replies."""
         return self.models["subjects"].teacher.name
+
+
+def _storable_reply(reply: Reply) -> Reply:
+    """Return a reply whose texts can be stored."""
+    text, reasoning = storable(reply.text), storable(reply.reasoning)
+    return reply if (text, reasoning) == (reply.text, reply.reasoning) else replace(reply, text=text, reasoning=reasoning)
+
+
+def _sent(reply: Reply, decoding: DecodingParams) -> tuple[float | None, float | None, int | None, str | None]:
+    """Return temperature, top-p and token limit as sent, and further parameters as a JSON object."""
+    if reply.sent is None:
+        return decoding.temperature, decoding.top_p, decoding.max_tokens, None
+    others = dict(reply.sent)
+    limits = [others.pop(name, None) for name in ("max_tokens", "max_completion_tokens")]
+    temperature, top_p = others.pop("temperature", None), others.pop("top_p", None)
+    for name in ("stream", "stream_options"):  # how a reply is transmitted does not change it
+        others.pop(name, None)
+    return temperature, top_p, next(filter(None, limits), None), json.dumps(others) if others else None
 
 
 def _max_prompt_tokens(messages: Sequence[Message]) -> int:

@@ -39,6 +39,7 @@ from glan_core.workspace import (
     run_rows,
     taxonomy_rows,
 )
+from glan_core.workspace.call_rows import FailureGroup
 from glan_core.workspace.curriculum_rows import Session, Subject, Syllabus
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.merge import merge_discipline
@@ -61,7 +62,7 @@ class Preview:
         syllabus: The syllabus of the first subject.
         sessions: Its class sessions.
         pairs: Its pairs.
-        failures: Failures as (stage, cause, count).
+        failures: Failures by stage and cause.
         writing: Replies that are being generated.
         usd: Cost of all its calls in USD.
     """
@@ -73,7 +74,7 @@ class Preview:
     syllabus: Syllabus | None
     sessions: list[Session]
     pairs: list[Pair]
-    failures: list[tuple[str, str, int]]
+    failures: list[FailureGroup]
     writing: list[Writing]
     usd: float
 
@@ -86,6 +87,11 @@ class Preview:
     def whole(self) -> bool:
         """Whether the preview is complete."""
         return len(self.pairs) == QUESTIONS and all(pair.answer for pair in self.pairs)
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether the preview has an answered question, so that accepting it adds something."""
+        return any(pair.answer for pair in self.pairs)
 
     @property
     def terms(self) -> TeacherSettings:
@@ -211,7 +217,7 @@ def read(ws: Workspace, discipline_id: str) -> Preview:
         return Preview(
             node, made, state, subjects, syllabus, curriculum_rows.sessions(small.db, syllabus.id) if syllabus else [],
             homework_rows.pairs_page(small.db, PairFilter((discipline_id,)))[::-1],
-            call_rows.failure_causes(small.db), writing,
+            call_rows.failure_groups(small.db), writing,
             call_rows.counters(small.db).get(discipline_id, {}).get("cost_usd", 0.0),
         )  # fmt: skip
 
@@ -233,8 +239,14 @@ def accept(ws: Workspace, discipline_id: str, who: str | None = None) -> None:
 
     Raises:
         GlanError: If there is no preview, it is being generated, the discipline got rows in the meantime, or it does not fit into
-            the taxonomy anymore.
+            the taxonomy anymore, or the preview has no pair.
     """
+    made = read(ws, discipline_id)
+    if not made.acceptable:
+        raise GlanError(
+            f"The preview of {quoted(made.node.name)} has no answered question, so there is nothing to accept. Retry it, change the "
+            "teacher, or discard it."
+        )
     _settle(ws, discipline_id, who or tree_editing.default_user(), content=True)
     with ws.write() as db:  # make the new pairs searchable, unless a running run has more to index
         homework_rows.index_text(db)

@@ -26,6 +26,8 @@ class Work:
         attempts: Requests since the last repair turn.
         faults: Transient errors among them.
         repairs: Repair turns.
+        failed_tries: Replies in this run that could not be used, repair turns included.
+        first: Prompt and chat without repair turns, while there is one.
     """
 
     stage: str
@@ -37,6 +39,8 @@ class Work:
     attempts: int = 0
     faults: int = 0
     repairs: int = 0
+    failed_tries: int = 0
+    first: tuple[Prompt, list[Message]] | None = None
 
     def require_discipline(self) -> str:
         """Return the id of the discipline.

@@ -1,6 +1,7 @@
 """Rate limits: adaptive concurrency, outage detection, buckets per minute, and the budget."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,60 +9,137 @@ Clock = Callable[[], float]
 
 
 class Concurrency:
-    """Limits the calls in flight with additive increase, and decrease in proportion to the share of 429 responses.
+    """Limits the calls in flight of one endpoint by its refusals (429), timeouts and throughput.
 
-    Halving at each 429 would collapse if a few percent of the requests are refused at random. Instead, once per window of as many
-    results as the limit, the limit is reduced by half the share of refused ones. Two refusals without a success in between mean
-    that the endpoint is closed: no request is sent until its Retry-After has passed.
+    Refusals: additive increase, and decrease in proportion to their share. Halving at each 429 would collapse if a few percent of
+    the requests are refused at random. Instead, once per window of as many results as the limit, the limit is reduced by half the
+    share of refused ones. If nearly all of the latest results are refusals, the endpoint is closed: no request is sent until its
+    Retry-After has passed, then a single one probes it.
 
-    Source: DCTCP, RFC 8257.
+    Throughput: the limit doubles per window while the endpoint completes more calls or more tokens per second with it. A server that
+    answers one request at a time completes the same, only later; then the limit returns to the smaller value and is tried again
+    much later. Both are considered because the calls of stages differ in length.
+
+    Source of the proportional decrease: DCTCP, RFC 8257.
     """
 
     START = 64  # initial limit, or half of the maximum if that is more
+    LOCAL_START = 4  # initial limit for an endpoint on this machine or in its network
     PAUSE = 1.0  # seconds, without Retry-After
     MIN_PAUSE = 0.05  # seconds, so that 'Retry-After: 0' does not cause a request storm
+    RECENT = 16  # latest results that decide whether the endpoint is closed
+    CLOSED_SHARE = 0.75  # of refusals among them
+    MIN_WINDOW = 8  # results, because a smaller number tells nothing about throughput
+    MIN_GAIN = 0.25  # of the throughput that a larger limit should add in proportion; less means that the server is saturated
+    RETRY_GROWTH = 40  # windows after which a saturated server is tried with a larger limit again
 
-    def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
+    def __init__(self, most: int, clock: Clock = time.monotonic, *, local: bool = False) -> None:
         self.most = most
-        self.limit = float(min(most, max(self.START, most // 2)))
+        self.limit = float(min(most, self.LOCAL_START if local else max(self.START, most // 2)))
         self.closed_until = 0.0
         self._clock = clock
-        self._probing = True  # slow start: double per window until the first refusal
-        self._outcomes = self._refused = 0
-        self._last_refused = False
+        self._doubling = True  # slow start: double per window until the first refusal, timeout, or saturation
+        self._outcomes = self._refused = self._timeouts = 0
+        self._recent: deque[bool] = deque(maxlen=self.RECENT)
+        self._probing = False  # closed, and one request is sent to see whether it still is
+        self._window_began, self._tokens, self._full_window = clock(), 0, True
+        self._before: tuple[float, float, float] | None = None  # limit, calls and tokens per second of the window before
+        self._ceiling = float("inf")
+        self._windows_at_ceiling = 0
 
-    def served(self) -> None:
-        """Record a successful call."""
-        self._last_refused = False
-        if self._probing:
-            self.limit = min(self.most, self.limit + 1)
+    def allows(self, in_flight: int) -> bool:
+        """Return whether another call may be sent now."""
+        if self._clock() < self.closed_until:
+            return False
+        return in_flight < (1 if self._probing else int(self.limit))
+
+    def served(self, tokens: int = 1, in_flight: int | None = None) -> None:
+        """Record a successful call.
+
+        Args:
+            tokens: Completion tokens.
+            in_flight: Calls in flight when it ended, itself included; None means as many as allowed.
+        """
+        self._probing = False
+        self._recent.append(False)
+        self._tokens += tokens
+        if in_flight is not None and in_flight < int(self.limit):
+            self._full_window = False  # fewer calls than allowed: their throughput says nothing about the limit
         self._outcome()
 
     def refused(self, retry_after: float | None) -> float:
         """Record a 429 response; return the seconds until the call may be repeated."""
         wait = self.PAUSE if retry_after is None else max(retry_after, self.MIN_PAUSE)
-        self._probing = False
+        self._doubling = False
         self._refused += 1
-        if self._last_refused:
-            self.closed_until = max(self.closed_until, self._clock() + wait)
-        self._last_refused = True
+        self._recent.append(True)
+        full = len(self._recent) == self.RECENT
+        if self._probing or (full and sum(self._recent) >= self.CLOSED_SHARE * self.RECENT):
+            self.close(wait)
         self._outcome()
         return wait
 
+    def timed_out(self) -> None:
+        """Record a call without a reply in time: the limit is halved, at most once per window."""
+        self._doubling = False
+        if not self._timeouts:
+            self._ceiling = min(self._ceiling, max(1.0, 0.75 * self.limit))
+            self.limit = max(1.0, self.limit / 2)
+        self._timeouts += 1
+        self._outcome()
+
+    def close(self, seconds: float) -> None:
+        """Send nothing for this time, then a single request."""
+        self.closed_until = max(self.closed_until, self._clock() + seconds)
+        self._probing = True
+
     def _outcome(self) -> None:
         self._outcomes += 1
-        if self._outcomes < self.limit:
+        if self._outcomes < max(self.MIN_WINDOW, int(self.limit)):
             return
-        share = self._refused / self._outcomes
-        if not self._probing:
-            self.limit = min(self.most, max(1.0, self.limit * (1 - share / 2) + max(1.0, self.most / 32) * (1 - share)))
-        self._outcomes = self._refused = 0
+        share, now = self._refused / self._outcomes, self._clock()
+        seconds = max(now - self._window_began, 1e-9)
+        rates = (self._outcomes / seconds, self._tokens / seconds)
+        clean, full = not self._refused and not self._timeouts, self._full_window
+        self._outcomes = self._refused = self._timeouts = self._tokens = 0
+        self._window_began, self._full_window = now, True
+        if clean and not full:
+            self._before = None
+        elif clean and self._is_saturated(*rates):
+            self.limit = self._ceiling = self._before[0] if self._before else self.limit
+            self._before, self._doubling = None, False
+        else:
+            self._before = (self.limit, *rates) if clean else None
+            if self._doubling:
+                self.limit = min(self.most, self.limit * 2)
+            else:
+                self._grow_slowly(share)
+
+    def _is_saturated(self, calls: float, tokens: float) -> bool:
+        """Whether the larger limit of this window completed hardly more per second than the window before."""
+        if self._before is None or not self._doubling or self.limit < 1.5 * self._before[0]:
+            return False
+        limit, calls_before, tokens_before = self._before
+        wanted = 1 + self.MIN_GAIN * (self.limit / limit - 1)
+        return calls < wanted * calls_before and tokens < wanted * max(tokens_before, 1e-9)
+
+    def _grow_slowly(self, share: float) -> None:
+        """Additive increase up to the ceiling, and decrease by the share of refused calls."""
+        step = max(1.0, self.most / 32) * (1 - share)
+        self.limit = min(self.most, max(1.0, self.limit * (1 - share / 2) + step))
+        if self.limit < self._ceiling:
+            return
+        self.limit = max(1.0, min(self.limit, self._ceiling))
+        self._windows_at_ceiling += 1
+        if self._windows_at_ceiling >= self.RETRY_GROWTH:
+            self._windows_at_ceiling, self._ceiling, self._doubling = 0, float("inf"), True
 
     def collapse(self, seconds: float) -> None:
         """Pause for an outage, then restart with one call and slow start."""
-        self.limit, self._probing = 1.0, True
-        self._outcomes = self._refused = 0
-        self.closed_until = max(self.closed_until, self._clock() + seconds)
+        self.limit, self._doubling = 1.0, True
+        self._outcomes = self._refused = self._timeouts = self._tokens = 0
+        self._window_began, self._before = self._clock(), None
+        self.close(seconds)
 
 
 class Outage:

@@ -1,6 +1,7 @@
 """Execution of runs with teachers: opens the teachers, drives the engine, reports progress and determines the final state."""
 
 import asyncio
+import json
 import signal
 import threading
 import time
@@ -11,8 +12,8 @@ import apsw
 
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
-from glan_core.generation import streaming_state
-from glan_core.generation.engine import Engine, StageModel
+from glan_core.generation import failure_causes, streaming_state
+from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine, StageModel
 from glan_core.generation.protocols import WorkQueue
 from glan_core.generation.rate_limits import Budget
 from glan_core.generation.settings import GenerationSettings, RegenerateSettings, TeacherSettings
@@ -23,7 +24,7 @@ from glan_core.runs.registry import RUN_KINDS, settings_of
 from glan_core.runs.states import CANCELLED, PAUSED, TAKEN_OVER
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import Teacher
-from glan_core.teachers.prices import price_of
+from glan_core.teachers.endpoint_settings import KEY_VARIABLE
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import Run, Sample, StageProgress
@@ -87,7 +88,7 @@ async def _drive(
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, engine.stop, PAUSED)
+            loop.add_signal_handler(number, _interrupt, engine)
     beat = asyncio.create_task(reporter.beat())
     try:
         await engine.run()
@@ -101,7 +102,12 @@ async def _drive(
                 await reporter.store()
         finally:
             await commits.close()
-    return _ending(engine, settings)
+    return _ending(engine, settings, failure_causes.summary(call_rows.failure_groups(ws.db, run.id)))
+
+
+def _interrupt(engine: Engine) -> None:
+    """Handle Ctrl-C or SIGTERM: the first one pauses the run, the second one abandons the calls in flight."""
+    engine.stop(PAUSED, PAUSE_SECONDS if engine.stop_reason is None else 0.0)
 
 
 def open_stage_models(settings: TeacherSettings, stages: Sequence[str], key: str | None = None) -> dict[str, StageModel]:
@@ -110,18 +116,23 @@ def open_stage_models(settings: TeacherSettings, stages: Sequence[str], key: str
     Raises:
         GlanError: If a teacher cannot be opened, or a budget in USD is set and a price is unknown.
     """
-    teachers: dict[str, Teacher] = {}
+    teachers: dict[tuple[str, str], Teacher] = {}
     models = {}
     for stage in stages:
-        spec = settings.teacher_of(stage)
-        price = price_of(spec, settings.price)
+        spec, at = settings.teacher_of(stage), settings.endpoint_of(stage)
+        price = settings.price_of(stage)
         if price is None and settings.budget_usd is not None:
             raise GlanError(
                 f"The price of {spec} is unknown, so a budget in USD cannot be enforced. Set its price or limit the calls."
             )
-        if spec not in teachers:
-            teachers[spec] = open_teacher(spec, settings.base_url, key=key)
-        models[stage] = StageModel(teachers[spec], settings.decoding_of(stage), price)
+        decoding = settings.decoding_of(stage)
+        if settings.budget_usd is not None and decoding.max_tokens is None:
+            raise GlanError(f"A budget in USD cannot be enforced if stage {stage} sends no token limit. Set its max_tokens.")
+        same = (spec, at.model_dump_json())
+        if same not in teachers:
+            typed = key if at.key_variable in (None, KEY_VARIABLE) else None
+            teachers[same] = open_teacher(spec, at.base_url, key=typed, settings=at)
+        models[stage] = StageModel(teachers[same], decoding, price)
     return models
 
 
@@ -130,7 +141,7 @@ def check(settings: TeacherSettings, key: str | None = None) -> None:
 
     Args:
         settings: The settings.
-        key: API key that the worker will receive, None for this process's own.
+        key: Value of OPENAI_API_KEY that the worker will receive, None for this process's own.
 
     Raises:
         GlanError: If something is missing.
@@ -175,35 +186,40 @@ class ProgressReporter:
             await self.store()
             row = run_rows.run(self._ws.db, self._run_id)
             if not run_rows.owns_run(self._ws.db, self._run_id, self._claim):
-                self._engine.stop(TAKEN_OVER)
-            elif row is not None and row.wish:
-                self._engine.stop(PAUSED if row.wish == "pause" else CANCELLED)
+                self._engine.stop(TAKEN_OVER, CANCEL_SECONDS)
+            elif row is not None and row.wish == "pause":
+                if self._engine.stop_reason is None:  # do not extend the time that an earlier request gave
+                    self._engine.stop(PAUSED)
+            elif row is not None and row.wish and self._engine.stop_reason in (None, PAUSED):
+                self._engine.stop_reason = CANCELLED
+                self._engine.stop(CANCELLED, CANCEL_SECONDS)
             await asyncio.sleep(heartbeat.BEAT_SECONDS)
 
     async def store(self) -> None:
         """Store heartbeat, totals and progress if this process still owns the run."""
         sample, stages = self._sample(), self._stages()
+        waiting, notices = self._engine.waiting(), self._engine.notices
 
         def job(db: apsw.Connection) -> None:
             if not run_rows.owns_run(db, self._run_id, self._claim):
                 return
-            run_rows.update_run(db, self._run_id, heartbeat_at=sample.at)
+            run_rows.update_run(db, self._run_id, heartbeat_at=sample.at, waiting=waiting, notices=json.dumps(notices))
             run_rows.add_sample(db, self._run_id, sample)
             for progress in stages:
                 run_rows.set_stage(db, self._run_id, progress)
 
         await self._commits.store(job)
         if self._watch:
-            self._watch(sample, stages)
+            self._watch(sample, stages, [*notices, *([waiting] if waiting else [])])
 
     def _sample(self) -> Sample:
         engine, totals, before = self._engine, self._engine.totals, self._before
         return Sample(
             time.time(), sum(self._done_before.values()) + sum(totals.done.values()),
             totals.requests + (before.requests if before else 0), totals.throttled + (before.throttled if before else 0),
-            totals.faults + (before.faults if before else 0), engine.in_flight, int(engine.concurrency.limit),
+            totals.faults + (before.faults if before else 0), engine.in_flight, engine.concurrency,
             totals.tokens_in + (before.tokens_in if before else 0), totals.tokens_out + (before.tokens_out if before else 0),
-            engine.budget.spent_usd,
+            engine.budget.spent_usd, totals.tokens_reasoning + (before.tokens_reasoning if before else 0),
         )  # fmt: skip
 
     def _stages(self) -> list[StageProgress]:
@@ -217,14 +233,14 @@ class ProgressReporter:
         ]  # fmt: skip
 
 
-def _ending(engine: Engine, settings: TeacherSettings) -> tuple[str, str]:
-    """Return the final state of a run and a message."""
+def _ending(engine: Engine, settings: TeacherSettings, failures: str) -> tuple[str, str]:
+    """Return the final state of a run and a message, given what failed in it."""
     failed = sum(engine.totals.failed.values())
     match engine.stop_reason:
         case None if failed and isinstance(settings, RegenerateSettings):
-            return "finished", "No usable reply was received. Regenerate again or choose another teacher."
+            return "finished", f"No usable reply was received. {failures}".rstrip()
         case None if failed:
-            return "finished", f"{plural(failed, 'call')} failed; the next run retries them."
+            return "finished", failures or f"{plural(failed, 'call')} failed."
         case None:
             return "finished", ""
         case "Paused":

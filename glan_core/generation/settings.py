@@ -1,17 +1,19 @@
 """Settings of the runs that call teachers: generation, proposals, regeneration and the quality judge."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, JsonValue, field_validator, model_validator
 
 from glan_core.errors import GlanError
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS
 from glan_core.homework.concept_sampling import DrawDistribution
 from glan_core.settings import Settings
 from glan_core.teachers import check_spec
+from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
-from glan_core.teachers.prices import parse_price
+from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint
+from glan_core.teachers.prices import Price, parse_price, price_of
 
 
 class Target(Settings):
@@ -40,29 +42,78 @@ class Target(Settings):
         return tuple(dict.fromkeys(value))
 
 
+NOT_SENT = "none"  # written for a parameter that is not sent, so that the model's own default applies
+
+
 class StageSettings(Settings):
     """Settings of one stage that differ from the run's teacher and the stage's default decoding parameters."""
 
     teacher: str | None = Field(None, title="Teacher", description="Teacher of this stage.")
-    temperature: float | None = Field(
-        None, ge=0, le=5, title="Temperature", description="Sampling temperature; 0 is greedy decoding."
+    temperature: Annotated[float, Field(ge=0, le=5)] | Literal["none"] | None = Field(
+        None, title="Temperature", description="Sampling temperature; 0 is greedy decoding, none sends no value."
     )
-    top_p: float | None = Field(None, gt=0, le=1, title="Top-p", description="Nucleus sampling threshold.")
-    max_tokens: int | None = Field(
-        None, ge=1, le=1_000_000, title="Max tokens", description="Longest completion.", json_schema_extra={"unit": "tokens"}
+    top_p: Annotated[float, Field(gt=0, le=1)] | Literal["none"] | None = Field(
+        None, title="Top-p", description="Nucleus sampling threshold; none sends no value."
     )
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] | None = Field(
+        None, title="Max tokens", description="Longest completion, reasoning included; none sends no limit.",
+        json_schema_extra={"unit": "tokens"},
+    )  # fmt: skip
+    base_url: str | None = Field(None, title="Base URL", description="Endpoint of this stage.")
+    key_variable: str | None = Field(
+        None, title="Key variable", description="Environment variable with the key of this endpoint."
+    )
+    headers: dict[str, str] | None = Field(None, title="Headers", description="Additional HTTP headers as a JSON object.")
+    extra_body: dict[str, JsonValue] | None = Field(
+        None, title="Extra fields", description='Further fields of the request body, such as {"reasoning_effort": "low"}.'
+    )
+    idle_timeout: float | None = Field(
+        None, gt=0, le=86_400, title="Idle timeout", description="Longest time without any data of a reply.",
+        json_schema_extra={"unit": "seconds"},
+    )  # fmt: skip
+    price: str | None = Field(
+        None, title="Price", description="Prices of prompt and completion tokens of this stage.",
+        json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
+    )  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        resolved = with_connection(values)
+        return {name: value for name, value in resolved.items() if name in values or name in cls.model_fields}
+
+    @field_validator("price")
+    @classmethod
+    def _price(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_price(value)
+        return value
 
     @field_validator("teacher")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         return value and check_spec(value)
 
+    @model_validator(mode="after")
+    def _endpoint_is_valid(self) -> "StageSettings":
+        EndpointSettings(**self.endpoint_values())
+        if self.base_url:
+            endpoint(self.base_url)
+        return self
 
-class TeacherSettings(Settings):
+    def endpoint_values(self) -> dict:
+        """The settings of the endpoint that this stage sets itself."""
+        return {name: value for name in EndpointSettings.model_fields if (value := getattr(self, name, None)) is not None}
+
+
+class TeacherSettings(EndpointSettings):
     """Teachers, limits and budget: what every run that calls a teacher has in common. API keys are never part of it."""
 
     teacher: str = Field(
-        "scripted", title="Teacher", description="Model that replies: openai:MODEL, local:PATH_OR_NAME or scripted.",
+        "scripted", title="Teacher",
+        description="Model that replies: openai:MODEL, @CONNECTION, local:PATH_OR_NAME or scripted.",
         json_schema_extra={"metavar": "MODEL"},
     )  # fmt: skip
     answer_teacher: str | None = Field(
@@ -74,11 +125,6 @@ class TeacherSettings(Settings):
     stages: dict[str, StageSettings] = Field(
         default_factory=dict, title="Settings per stage", description="Teacher and decoding parameters of single stages."
     )
-    base_url: str | None = Field(
-        None, title="Base URL",
-        description="Address of an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, or else OpenAI).",
-        json_schema_extra={"metavar": "URL"},
-    )  # fmt: skip
     price: str | None = Field(
         None, title="Price", description="Prices of prompt and completion tokens (default: those of the price table); 0,0 for a free endpoint.",
         json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
@@ -92,12 +138,16 @@ class TeacherSettings(Settings):
     )
     max_in_flight: int = Field(
         32, ge=1, le=4096, title="Max concurrent requests",
-        description="Upper bound on concurrent requests; concurrency adapts to the endpoint.",
+        description="Upper bound on concurrent requests per endpoint; concurrency adapts to the endpoint.",
     )  # fmt: skip
     requests_per_minute: int | None = Field(None, ge=1, title="Requests per minute", description="Request rate limit.")
     tokens_per_minute: int | None = Field(
         None, ge=1, title="Tokens per minute", description="Rate limit on prompt plus completion tokens."
     )
+    keep_reasoning: bool = Field(
+        False, title="Keep reasoning",
+        description="Store the reasoning of each reply in a column of its own. It is never part of a question or an answer.",
+    )  # fmt: skip
     live: bool = Field(
         False, title="Stream replies", description="Stream replies, so that text can be read while it is written."
     )
@@ -117,13 +167,17 @@ class TeacherSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _address(cls, values: object) -> object:
-        """Store the address in effect, so that continuing the run elsewhere calls the same endpoint."""
-        from glan_core.teachers.http_teacher import endpoint
-
+        """Resolve connections, and store the address in effect, so that continuing the run elsewhere calls the same endpoint."""
         if not isinstance(values, dict):
             return values
-        stages = [stage for stage in (values.get("stages") or {}).values() if isinstance(stage, dict)]
-        teachers = [values.get("teacher"), values.get("answer_teacher"), *(stage.get("teacher") for stage in stages)]
+        values = with_connection(values)
+        answer = str(values.get("answer_teacher") or "")
+        if answer.startswith("@"):
+            stages = dict(values.get("stages") or {})
+            of_answer = {name: value for name, value in _plain(stages.get("answer")).items() if value is not None}
+            values = values | {"answer_teacher": None, "stages": stages | {"answer": {"teacher": answer} | of_answer}}
+        inheriting = [plain for stage in (values.get("stages") or {}).values() if not (plain := _plain(stage)).get("base_url")]
+        teachers = [values.get("teacher"), values.get("answer_teacher"), *(stage.get("teacher") for stage in inheriting)]
         if values.get("base_url") or any(str(teacher).startswith("openai:") for teacher in teachers):
             values = values | {"base_url": endpoint(values.get("base_url"))}
         return values
@@ -148,14 +202,36 @@ class TeacherSettings(Settings):
             return special.teacher
         return (self.answer_teacher or self.teacher) if stage == "answer" else self.teacher
 
+    def price_of(self, stage: str) -> Price | None:
+        """Price of a stage, None if unknown."""
+        special = self.stages.get(stage, StageSettings())
+        return price_of(self.teacher_of(stage), special.price or self.price)
+
+    def endpoint_of(self, stage: str) -> EndpointSettings:
+        """Endpoint settings of a stage.
+
+        A stage with another address gets none of the run's headers, key variable and extra fields, which belong to the run's endpoint.
+        """
+        own = {name: getattr(self, name) for name in EndpointSettings.model_fields}
+        special = self.stages.get(stage, StageSettings()).endpoint_values()
+        if special.get("base_url") and endpoint(special["base_url"]) != self.base_url:
+            own = {name: own[name] for name in ("idle_timeout", "total_timeout")}
+        return EndpointSettings(**own | special)
+
     def decoding_of(self, stage: str) -> DecodingParams:
         """Decoding parameters of a stage."""
         default, special = STAGE_SPECS[stage].decoding, self.stages.get(stage, StageSettings())
-        return DecodingParams(
-            default.temperature if special.temperature is None else special.temperature,
-            special.top_p or default.top_p,
-            special.max_tokens or default.max_tokens,
-        )
+
+        def value_of(name: str) -> Any:
+            value = getattr(special, name)
+            return getattr(default, name) if value is None else None if value == NOT_SENT else value
+
+        return DecodingParams(value_of("temperature"), value_of("top_p"), value_of("max_tokens"))
+
+
+def _plain(stage: object) -> dict:
+    """Return the settings of a stage as plain values."""
+    return stage.model_dump() if isinstance(stage, StageSettings) else stage if isinstance(stage, dict) else {}
 
 
 class GenerationSettings(TeacherSettings):

@@ -18,21 +18,23 @@ class StageSpec:
         decoding: Default decoding parameters.
         typical_tokens: Prompt and completion tokens of a call, used for estimates until a teacher has averages of its own.
         generation: Whether it is a stage of a generation run; the order of the table is the order of those stages.
+        tries: Replies that are requested until one is usable; early stages have more, because all later ones depend on them.
     """
 
     title: str
     decoding: DecodingParams
     typical_tokens: tuple[int, int]
     generation: bool = False
+    tries: int = 1
 
 
 # Temperature and top-p are the paper's where it states them (subjects and syllabi: section 2; answers: 0.7 and 0.95). It states
 # none for questions. Typical tokens: the paper's shapes (a syllabus of 10 to 30 sessions) through our prompts.
 STAGE_SPECS: dict[str, StageSpec] = {
-    "subject_list": StageSpec("subject lists", DecodingParams(1.0, 0.95, 4096), (260, 1500), generation=True),
-    "subjects": StageSpec("subjects", DecodingParams(1.0, 0.95, 8192), (1900, 1300), generation=True),
-    "syllabus": StageSpec("syllabi", DecodingParams(1.0, 0.95, 8192), (330, 2600), generation=True),
-    "sessions": StageSpec("class sessions", DecodingParams(1.0, 0.95, 8192), (2800, 1500), generation=True),
+    "subject_list": StageSpec("subject lists", DecodingParams(1.0, 0.95, 4096), (260, 1500), generation=True, tries=3),
+    "subjects": StageSpec("subjects", DecodingParams(1.0, 0.95, 8192), (1900, 1300), generation=True, tries=3),
+    "syllabus": StageSpec("syllabi", DecodingParams(1.0, 0.95, 8192), (330, 2600), generation=True, tries=3),
+    "sessions": StageSpec("class sessions", DecodingParams(1.0, 0.95, 8192), (2800, 1500), generation=True, tries=3),
     "question": StageSpec("questions", DecodingParams(1.0, 0.95, 2048), (3100, 180), generation=True),
     "answer": StageSpec("answers", DecodingParams(0.7, 0.95, 4096), (190, 600), generation=True),
     "proposals": StageSpec("proposals", DecodingParams(1.0, 0.95, 4096), (500, 600)),

@@ -90,8 +90,13 @@ class StreamingTeacher:
     """A teacher that streams its replies to a state file."""
 
     def __init__(self, teacher: Teacher, stage: str, state: StateFile) -> None:
-        self.name = teacher.name
+        self.name, self.url = teacher.name, getattr(teacher, "url", None)
         self._teacher, self._stage, self._state = teacher, stage, state
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """See Teacher."""
+        return getattr(self._teacher, "notices", ())
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """See Teacher."""

@@ -46,7 +46,7 @@ class BatchedTeacher:
         from glan_core.models import batched_decode, weights_cache
         from glan_core.models.reply_stream import describe_error
 
-        params = SeededDecodingParams(temperature=decoding.temperature, top_p=decoding.top_p, max_tokens=decoding.max_tokens)
+        params = SeededDecodingParams(**decoding.complete()._asdict())
         rows: list[batched_decode.DecodingRow | Exception] = []
         try:
             with self._cache.acquire(self._pane) as held, held.lock:

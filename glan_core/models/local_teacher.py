@@ -79,9 +79,10 @@ class LocalTeacher:
     def _options(self, decoding: DecodingParams) -> dict[str, Any]:
         _, tokenizer = self._load()
         options: dict[str, Any] = {"do_sample": False}
-        if decoding.temperature > 0:
-            options = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
-        return options | {"max_new_tokens": decoding.max_tokens, "pad_token_id": tokenizer.pad_token_id}
+        temperature, top_p, max_tokens = decoding.complete()
+        if temperature > 0:
+            options = {"do_sample": True, "temperature": temperature, "top_p": top_p}
+        return options | {"max_new_tokens": max_tokens, "pad_token_id": tokenizer.pad_token_id}
 
     def _reply(self, tokens: Any, tokens_in: int, decoding: DecodingParams) -> Reply:
         model, tokenizer = self._load()
@@ -89,7 +90,7 @@ class LocalTeacher:
         ends = set(ends if isinstance(ends, list) else [ends])
         ids = tokens.tolist()
         length = next((n for n, token in enumerate(ids) if token in ends), None)
-        finish = "length" if length is None and len(ids) >= decoding.max_tokens else "stop"
+        finish = "length" if length is None and len(ids) >= decoding.complete().max_tokens else "stop"
         length = len(ids) if length is None else length
         return Reply(tokenizer.decode(ids[:length], skip_special_tokens=True), finish, tokens_in, length)
 

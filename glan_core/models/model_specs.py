@@ -1,4 +1,4 @@
-"""Model specifications: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL`, `openai:MODEL@ADDRESS` or `scripted`."""
+"""Model specifications: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL`, `openai:MODEL@ADDRESS`, `@CONNECTION`, `scripted`."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,13 @@ from pydantic import Field
 from glan_core.errors import GlanError
 from glan_core.models.tuned_model_store import list_models, read_model
 from glan_core.settings import Settings
-from glan_core.teachers.http_teacher import endpoint
+from glan_core.teachers.connections import MARK, resolve
+from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint
 from glan_core.workspace import Workspace
 
 MAX_MODELS = 4
 SCRIPTED = "scripted"
-FORMS = "tuned:NAME, base:NAME, local:PATH, openai:MODEL, openai:MODEL@ADDRESS or scripted"
+FORMS = "tuned:NAME, base:NAME, local:PATH, openai:MODEL, openai:MODEL@ADDRESS, @CONNECTION or scripted"
 
 
 class ResolvedModel(Settings):
@@ -27,6 +28,8 @@ class ResolvedModel(Settings):
         tokenizer: Folder of the tokenizer and chat template, '' for that of the base.
         teacher: Teacher specification, '' for local weights.
         base_url: Endpoint of the teacher.
+        endpoint: Headers, extra fields, timeouts and key variable of the endpoint.
+        price: Price of the endpoint as 'IN,OUT', None for that of the price table.
         snapshot: Snapshot that a tuned model was trained on.
         said_hash: Weights hash recorded after training.
     """
@@ -37,6 +40,8 @@ class ResolvedModel(Settings):
     tokenizer: str = ""
     teacher: str = ""
     base_url: str | None = None
+    endpoint: EndpointSettings = EndpointSettings()
+    price: str | None = None
     snapshot: str = ""
     said_hash: str = ""
 
@@ -108,6 +113,10 @@ def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
     name = name.strip()
     if spec == SCRIPTED:
         return ResolvedModel(spec=spec, teacher=spec)
+    if spec.startswith(MARK):
+        values = resolve(spec)
+        at = EndpointSettings(**{name: value for name, value in values.items() if name in EndpointSettings.model_fields})
+        return ResolvedModel(spec=spec, teacher=values["teacher"], base_url=at.base_url, endpoint=at, price=values.get("price"))
     if kind == "openai" and name:
         model_name, address = _endpoint(name)
         return ResolvedModel(spec=spec, teacher=f"openai:{model_name}", base_url=endpoint(address or None))
@@ -133,6 +142,8 @@ def list_specs(ws: Workspace) -> list[str]:
 def model_title(spec: str) -> str:
     """Return the display name of a model."""
     kind, _, name = spec.partition(":")
+    if spec.startswith(MARK):
+        return spec
     if kind == "local":
         name = Path(name).name or name
     if kind == "openai":

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any, cast
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import MAX_MODELS, ReplyTarget, ResolvedModel, TurnSettings
 from glan_core.teachers import open_teacher
-from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherBusy, TeacherFault, TeacherRefusal
+from glan_core.teachers.contract import (
+    DecodingParams,
+    Message,
+    Reply,
+    TeacherBusy,
+    TeacherFault,
+    TeacherRefusal,
+    UnusableReply,
+)
+from glan_core.teachers.endpoint_settings import KEY_VARIABLE
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING
 
@@ -279,7 +288,10 @@ class Turn:
         decoding = DecodingParams(seeded.temperature, seeded.top_p, seeded.max_tokens)
         facts = now.facts
         try:
-            teacher = open_teacher(pane.teacher, pane.base_url, key=self._key or None)
+            usual = pane.endpoint.key_variable in (None, KEY_VARIABLE)
+            teacher = open_teacher(
+                pane.teacher, pane.base_url, key=(self._key or None) if usual else None, settings=pane.endpoint
+            )
             self._do(n, "Waiting for the first token.")
             try:
                 replies: Any = teacher.stream(self._chat(n), decoding)
@@ -296,7 +308,7 @@ class Turn:
         except asyncio.CancelledError:
             facts.seconds = time.monotonic() - begun
             self._end(n, STOPPED, self._stop)
-        except (GlanError, TeacherBusy, TeacherFault, TeacherRefusal) as error:
+        except (GlanError, TeacherBusy, TeacherFault, TeacherRefusal, UnusableReply) as error:
             self._end(n, FAILED, str(error))
         except Exception as error:
             self._end(n, FAILED, describe_error(error))

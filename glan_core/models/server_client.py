@@ -24,7 +24,7 @@ from glan_core.processes import command_has, wait_until_ended
 from glan_core.resources import CHECKOUT
 from glan_core.settings import Settings
 from glan_core.teachers.contract import Message
-from glan_core.teachers.http_teacher import key_from_environment
+from glan_core.teachers.endpoint_settings import key_from_environment
 
 ADDRESS, LOCK, LOG = "models.json", "models.lock", "models.log"
 IDLE_SECONDS = 600.0

@@ -18,7 +18,7 @@ from glan_core.workspace.run_rows import Run, Sample, StageProgress
 
 BEAT_SECONDS = 1.0
 
-Watcher = Callable[[Sample, Sequence[StageProgress]], None]
+Watcher = Callable[[Sample, Sequence[StageProgress], Sequence[str]], None]  # the last are sentences to show
 
 
 class Stopped(Exception):
@@ -111,7 +111,7 @@ class Progress:
                 for stage in stages:
                     run_rows.set_stage(db, self.run_id, stage)
         if self._watch and stages:
-            self._watch(sample, stages)
+            self._watch(sample, stages, ())
 
     def _beat(self) -> None:
         try:

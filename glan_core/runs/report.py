@@ -162,7 +162,7 @@ def results_of(ws: Workspace, run: Run) -> RunResults | None:
     last = run_rows.last_sample(ws.db, run.id)
     if last is None:
         return None
-    failures = sum(count for _, _, count in call_rows.failure_causes(ws.db, run.id))
+    failures = sum(group.count for group in call_rows.failure_groups(ws.db, run.id))
     return RunResults(
         last.done, last.tokens_in, last.tokens_out, last.cost_usd, run_rows.active_seconds(ws.db, run.id), last.requests,
         last.throttled, last.faults, failures, total_changes(counter_changes(ws, run)),

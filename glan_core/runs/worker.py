@@ -13,8 +13,8 @@ from glan_core.import_strings import load_symbol
 from glan_core.runs.heartbeat import Watcher, run_job
 from glan_core.runs.registry import RUN_TEACHERS, is_job, lane_of
 from glan_core.runs.states import get, state_of
-from glan_core.teachers.http_teacher import key_from_environment
-from glan_core.teachers.wire_format import redact
+from glan_core.teachers.endpoint_errors import redact
+from glan_core.teachers.endpoint_settings import environment_secrets
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import Run
 
@@ -53,9 +53,9 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
     except KeyboardInterrupt:  # before the engine handles signals
         state, message = "paused", "Paused. Resume the run to continue."
     except GlanError as error:
-        state, message = "failed", redact(str(error), key_from_environment())
+        state, message = "failed", redact(str(error), *environment_secrets())
     except Exception as error:
-        print(redact(traceback.format_exc(), key_from_environment()), file=sys.stderr, flush=True)
+        print(redact(traceback.format_exc(), *environment_secrets()), file=sys.stderr, flush=True)
         log = f"runs/{run_id}.log"
         where = f" See {log} for details." if (ws.folder / log).exists() else ""
         state, message = "failed", f"Unexpected error ({type(error).__name__}).{where}"
@@ -98,5 +98,5 @@ def _end(ws: Workspace, run_id: int, claim: str, state: str, message: str) -> Ru
     with ws.write() as db:
         run = run_rows.require_run(db, run_id)
         if run_rows.owns_run(db, run_id, claim) or (run.state == "queued" and run.claim in (None, claim)):
-            run_rows.update_run(db, run_id, state=state, message=message, wish=None, finished_at=time.time())
+            run_rows.update_run(db, run_id, state=state, message=message, wish=None, waiting="", finished_at=time.time())
     return get(ws, run_id)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from glan_core.import_strings import load_symbol
 from glan_core.teachers.contract import Teacher, TeacherError
+from glan_core.teachers.endpoint_settings import EndpointSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,20 @@ def check_spec(spec: str) -> str:
     known = TEACHERS.get(kind)
     if known is None or (":" in known.form) != bool(colon and model.strip()):
         *forms, last = (entry.form for entry in TEACHERS.values())
-        raise TeacherError(f"{spec!r} is not a valid teacher. Use {', '.join(forms)} or {last}.")
+        raise TeacherError(f"{spec!r} is not a valid teacher. Use {', '.join(forms)}, {last} or @NAME of a saved connection.")
     return spec
 
 
-def open_teacher(spec: str, base_url: str | None = None, *, key: str | None = None) -> Teacher:
+def open_teacher(
+    spec: str, base_url: str | None = None, *, key: str | None = None, settings: EndpointSettings | None = None
+) -> Teacher:
     """Create the teacher with this name; local weights are loaded on first use.
 
     Args:
         spec: Name in one of the forms of `TEACHERS`.
-        base_url: URL of an OpenAI-compatible endpoint.
-        key: API key, None for OPENAI_API_KEY.
+        base_url: URL of an OpenAI-compatible endpoint, None for that of the settings.
+        key: API key, None for the one in the key variable.
+        settings: Headers, extra fields, timeouts and key variable of the endpoint.
 
     Raises:
         TeacherError: If the name or URL is not valid, or OpenAI is used without a key.
@@ -57,5 +61,5 @@ def open_teacher(spec: str, base_url: str | None = None, *, key: str | None = No
     entry = TEACHERS[kind]
     teacher = load_symbol(entry.teacher)
     if entry.endpoint:
-        return teacher(model, base_url, key=key)
+        return teacher(model, base_url, key=key, settings=settings)
     return teacher(model) if ":" in entry.form else teacher()

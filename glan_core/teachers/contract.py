@@ -3,11 +3,14 @@
 The generation engine depends only on this module. A teacher may receive many concurrent requests from one event loop.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from glan_core.errors import GlanError
+from glan_core.teachers.reasoning import split_reasoning
+
+DEFAULT_LIMIT = 32_768  # tokens of a reply that is requested without a limit; bounds what is generated and received
 
 
 class Message(TypedDict):
@@ -19,11 +22,32 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class DecodingParams:
-    """Decoding parameters; `max_tokens` limits the reply, in tokens of the teacher's tokenizer."""
+    """Decoding parameters; None means that the parameter is not sent, so that the model's own default applies.
 
-    temperature: float = 1.0
-    top_p: float = 0.95
-    max_tokens: int = 4096
+    Attributes:
+        temperature: Sampling temperature; 0 is greedy decoding.
+        top_p: Nucleus sampling threshold.
+        max_tokens: Limit of the completion, reasoning included, in tokens of the teacher's tokenizer.
+    """
+
+    temperature: float | None = 1.0
+    top_p: float | None = 0.95
+    max_tokens: int | None = 4096
+
+    def complete(self) -> "CompleteDecodingParams":
+        """Return the parameters for a model that decodes in this process, which has no defaults of its own to fall back to."""
+        return CompleteDecodingParams(
+            1.0 if self.temperature is None else self.temperature, 1.0 if self.top_p is None else self.top_p,
+            DEFAULT_LIMIT if self.max_tokens is None else self.max_tokens,
+        )  # fmt: skip
+
+
+class CompleteDecodingParams(NamedTuple):
+    """Decoding parameters without gaps; see `DecodingParams`."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +55,14 @@ class Reply:
     """A complete reply.
 
     Attributes:
-        text: Text of the reply.
-        finish_reason: 'stop' for a complete reply, 'length' if truncated at `max_tokens`, 'content_filter' or 'refusal' if
-            withheld.
+        text: Text of the reply as received; it may begin with reasoning in tags (see `split`).
+        finish_reason: 'stop' for a complete reply, 'length' if truncated at a limit, 'content_filter' or 'refusal' if withheld.
         tokens_in: Prompt tokens.
-        tokens_out: Completion tokens.
+        tokens_out: Completion tokens, reasoning included.
         estimated: Whether the token counts are estimates because the teacher reported none.
+        reasoning: Reasoning that the endpoint sent apart from the text.
+        tokens_reasoning: Reasoning tokens that the endpoint reported, None if it did not.
+        sent: Parameters of the request as sent, except model and messages; None where nothing is sent.
     """
 
     text: str
@@ -44,6 +70,21 @@ class Reply:
     tokens_in: int = 0
     tokens_out: int = 0
     estimated: bool = False
+    reasoning: str = ""
+    tokens_reasoning: int | None = None
+    sent: Mapping[str, Any] | None = None
+
+    def split(self) -> tuple[str, str]:
+        """Return (reasoning, reply): the reasoning sent apart and in tags, and the text without it."""
+        in_text, reply = split_reasoning(self.text, closed_only=not self.reasoning)
+        return "\n\n".join(filter(None, (self.reasoning.strip(), in_text))), reply
+
+    def reasoning_tokens(self, reasoning: str) -> int:
+        """Return the reasoning tokens: as reported, or estimated from the share of the reasoning in the characters."""
+        if self.tokens_reasoning is not None or not reasoning:
+            return min(self.tokens_reasoning or 0, self.tokens_out)
+        whole = len(self.text) + len(self.reasoning)
+        return min(self.tokens_out, round(self.tokens_out * len(reasoning) / max(1, whole)))
 
 
 class TeacherError(GlanError):
@@ -51,15 +92,16 @@ class TeacherError(GlanError):
 
 
 class TeacherBusy(Exception):
-    """Rate limit (429): the request was not served and should be queued again.
+    """The request was not served and should be queued again: a rate limit (429), or a server that is loading its model.
 
     Attributes:
         retry_after: Requested wait in seconds, or None.
+        loading: Whether the server is loading the model.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, *, loading: bool = False) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.loading = retry_after, loading
 
 
 class TeacherFault(Exception):
@@ -69,11 +111,31 @@ class TeacherFault(Exception):
         sent: False if the request never reached the teacher (connection refused).
         billed: True if a reply was or may have been generated but was lost in transit (truncated body, timeout).
         retry_after: Requested wait in seconds, or None.
+        timed_out: Whether the teacher did not reply in time, which fewer concurrent requests may prevent.
+        misdirected: Whether something else than a teacher may have responded, such as a login page; if nothing else ever comes, the
+            address is wrong.
     """
 
-    def __init__(self, message: str, *, sent: bool = True, billed: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, sent: bool = True, billed: bool = False, retry_after: float | None = None, timed_out: bool = False,
+        misdirected: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(message)
-        self.sent, self.billed, self.retry_after = sent, billed, retry_after
+        self.misdirected = misdirected
+        self.sent, self.billed, self.retry_after, self.timed_out = sent, billed, retry_after, timed_out
+
+
+class UnusableReply(Exception):
+    """A response that was paid for but cannot become a record, such as one without end.
+
+    Attributes:
+        cause: Outcome of the call (`Call.outcome`).
+        reply: What was received, with its tokens.
+    """
+
+    def __init__(self, cause: str, message: str, reply: Reply) -> None:
+        super().__init__(message)
+        self.cause, self.reply = cause, reply
 
 
 class TeacherRefusal(Exception):
@@ -85,6 +147,9 @@ class Teacher(Protocol):
 
     Attributes:
         name: Name stored with every row, such as 'openai:gpt-4o'.
+
+    A teacher of an endpoint also has `url`, and `notices`: what it learned about the endpoint and people should know, such as a
+    parameter that the endpoint rejects.
     """
 
     name: str
@@ -97,14 +162,15 @@ class Teacher(Protocol):
             TeacherBusy: If the rate limit is reached.
             TeacherFault: If a transient error occurs.
             TeacherRefusal: If the teacher refuses this request.
+            UnusableReply: If the response is paid for but not a usable reply.
         """
         ...
 
     def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply as text pieces, followed by the complete `Reply`; raises as `reply` does.
 
-        For example, 'A', ' word' is followed by Reply('A word', 'stop', 12, 2). If the stream is closed early, there is no `Reply`
-        and the teacher stops generating if it can.
+        For example, 'A', ' word' is followed by Reply('A word', 'stop', 12, 2). Reasoning that the endpoint sends apart is streamed
+        between <think> and </think>. If the stream is closed early, there is no `Reply` and the teacher stops generating if it can.
         """
         ...
 

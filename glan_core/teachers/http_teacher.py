@@ -1,48 +1,48 @@
-"""Teacher for OpenAI-compatible endpoints: OpenAI, vLLM, Ollama, `glan serve-teacher`.
+"""Teacher for OpenAI-compatible endpoints: OpenAI, Azure, vLLM, Ollama, llama.cpp, `glan serve-teacher` and others.
 
 Uses aiohttp instead of the openai package, which needs ten times the CPU per call (benchmarks/README.md), takes most of a
 second to import, and silently retries refused requests.
 """
 
-import asyncio
 import errno
 import json
-import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from glan_core.teachers import wire_format
-from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError, TeacherFault
+from glan_core.teachers.contract import (
+    DEFAULT_LIMIT,
+    DecodingParams,
+    Message,
+    Reply,
+    TeacherError,
+    TeacherFault,
+    UnusableReply,
+    estimate_tokens,
+)
+from glan_core.teachers.endpoint_errors import error_of, read_error, redact, rejected_parameter
+from glan_core.teachers.endpoint_settings import (
+    KEY_VARIABLE,
+    EndpointSettings,
+    chat_url,
+    endpoint,
+    header_values,
+    is_azure,
+    key_from_environment,
+)
+from glan_core.teachers.wire_format import OPENAI_URL
 
-TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=15)
-
-
-def key_from_environment() -> str:
-    """Return OPENAI_API_KEY, or '' if it is not set (vLLM and Ollama need none)."""
-    return os.environ.get("OPENAI_API_KEY", "").strip()
-
-
-def endpoint(base_url: str | None) -> str:
-    """Return the endpoint URL: `base_url`, OPENAI_BASE_URL or OpenAI's.
-
-    Raises:
-        TeacherError: If the URL is not valid.
-    """
-    url = (base_url or os.environ.get("OPENAI_BASE_URL") or wire_format.OPENAI_URL).strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        port_ok = False
-    if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise TeacherError(f"{wire_format.redact(url)!r} is not a valid URL. Use a URL such as http://localhost:8000/v1.")
-    if parts.username or parts.password or parts.query:
-        raise TeacherError("The URL contains a user name, password or query. Set the key in OPENAI_API_KEY instead.")
-    return url
+CONNECT_SECONDS = 15
+MAX_ERROR_BYTES = 262_144  # of a response that is not a reply
+MAX_REJECTED = 8  # parameters that one request may lose
+LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+TOO_LARGE = re.compile(r"too (?:large|high|big)|at most|exceed|greater than|less than|maximum|context", re.IGNORECASE)
 
 
 def proxy_of(url: str) -> str | None:
@@ -52,103 +52,218 @@ def proxy_of(url: str) -> str | None:
 
 
 class HttpTeacher:
-    """Client for one model of one endpoint; use it from one event loop only. Connections are reused."""
+    """Client for one model of one endpoint; use it from one event loop only. Connections are reused.
 
-    def __init__(self, model: str, base_url: str | None = None, *, key: str | None = None) -> None:
-        self.model = model
+    Attributes:
+        name: Name of the teacher.
+        url: URL of the endpoint.
+        notices: What was learned about the endpoint, in sentences; a notice appears once.
+    """
+
+    def __init__(
+        self, model: str, base_url: str | None = None, *, key: str | None = None, settings: EndpointSettings | None = None
+    ) -> None:  # fmt: skip
+        settings = settings or EndpointSettings()
+        self.model, self.settings = model, settings
         self.name = f"openai:{model}"
-        self.url = endpoint(base_url)
-        self._key = key_from_environment() if key is None else key
+        self.url = endpoint(base_url or settings.base_url)
+        self.notices: list[str] = []
+        self._key = key_from_environment(settings.key_variable) if key is None else key
+        self._headers = header_values(settings.headers)
+        from_environment = [value for name, value in self._headers.items() if value != settings.headers[name]]
+        self._secrets = (self._key, *from_environment)
         self._session: aiohttp.ClientSession | None = None
         self._unsupported: frozenset[str] = frozenset()
-        self._new_limit_name = self.url == wire_format.OPENAI_URL
-        if self.url == wire_format.OPENAI_URL and not self._key:
+        self._new_limit_name = self.url == OPENAI_URL
+        self._streaming = False
+        if self.url == OPENAI_URL and not self._key:
+            variable = settings.key_variable or KEY_VARIABLE
             raise TeacherError(
-                "OPENAI_API_KEY is not set. Set it, use the URL of a vLLM or Ollama endpoint, or use the scripted teacher."
+                f"{variable} is not set. Set it, use the URL of a vLLM or Ollama endpoint, or use the scripted teacher."
             )
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the complete reply; parameters that the endpoint rejects are omitted from then on."""
-        for _ in range(4):
+        if self._streaming:
+            return await self._streamed(messages, decoding)
+        for _ in range(MAX_REJECTED):
             body = self._body(messages, decoding)
-            async with self._post(body) as response:
-                raw = await response.read()
-            if response.status == 200:
-                return wire_format.read_reply(raw, messages)
-            if not self._learn(wire_format.unsupported_parameter(response.status, raw), body):
+            try:
+                async with self._post(body) as response:
+                    raw = await self._read(response, messages, decoding)
+            except TeacherFault as fault:
+                if fault.timed_out and not self._streaming:
+                    self._streaming = True
+                    self._notice(
+                        f"{self.url} sent nothing for {self.settings.idle_timeout:g} s. Replies are streamed from now on, so that the "
+                        "idle timeout applies between tokens."
+                    )
+                raise
+            if response.status == 200 and (reply := wire_format.read_reply(raw, messages)) is not None:
+                return replace(reply, sent=_parameters(body))
+            raw = wire_format.error_in(raw)
+            if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
                 break
         raise self._error(response, raw)
 
+    async def _streamed(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
+        """Return the complete reply of a stream."""
+        async with aclosing(self.stream(messages, decoding)) as stream:
+            async for item in stream:
+                if isinstance(item, Reply):
+                    return item
+        raise TeacherFault("The response ended early.", billed=True)
+
     async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply; an endpoint without streaming yields the whole text as one piece."""
-        for _ in range(5):
+        for _ in range(MAX_REJECTED):
             body = self._body(messages, decoding, stream=True)
+            raw = b""
             async with self._post(body) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":
-                    streamed = wire_format.StreamParser(messages, self._key)
+                    streamed, size = wire_format.StreamParser(messages), 0
+                    limit = wire_format.max_bytes(decoding, stream=True)
+                    text_limit = wire_format.max_bytes(decoding, stream=False)
                     async for some in response.content.iter_any():
+                        size += len(some)
                         if piece := streamed.feed(some):
+                            text_limit -= len(piece)
                             yield piece
-                    yield streamed.reply()
-                    return
-                raw = await response.read()
-            if response.status == 200:
+                        if size > limit or text_limit < 0:
+                            raise self._too_large(decoding, streamed.partial("length"))
+                        if streamed.error is not None:
+                            break
+                    if streamed.error is None:
+                        yield replace(streamed.reply(), sent=_parameters(body))
+                        return
+                    raw = streamed.error
+                    if streamed.started:
+                        said = redact(read_error(raw).message, *self._secrets)
+                        raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
+                else:
+                    raw = await self._read(response, messages, decoding)
+            if response.status == 200 and response.content_type != "text/event-stream":
                 reply = wire_format.read_reply(raw, messages)
-                yield reply.text
-                yield reply
-                return
-            if not self._learn(wire_format.unsupported_parameter(response.status, raw), body):
+                if reply is not None:
+                    reply = replace(reply, sent=_parameters(body))
+                    yield f"<think>{reply.reasoning}</think>\n\n{reply.text}" if reply.reasoning else reply.text
+                    yield reply
+                    return
+            raw = wire_format.error_in(raw)
+            if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
                 break
         raise self._error(response, raw)
 
     def _body(self, messages: Sequence[Message], decoding: DecodingParams, *, stream: bool = False) -> dict:
         return wire_format.chat_body(
-            self.model, messages, decoding, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream
+            self.model, messages, decoding, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream,
+            extra=self.settings.extra_body,
+        )  # fmt: skip
+
+    async def _read(self, response: aiohttp.ClientResponse, messages: Sequence[Message], decoding: DecodingParams) -> bytes:
+        """Return the body of a response; of an error, no more than its beginning.
+
+        Raises:
+            UnusableReply: If a reply is larger than `max_tokens` allows.
+        """
+        reply = response.status == 200
+        limit = wire_format.max_bytes(decoding, stream=False) if reply else MAX_ERROR_BYTES
+        parts, size = [], 0
+        async for some in response.content.iter_any():
+            parts.append(some)
+            size += len(some)
+            if size > limit:
+                if not reply:
+                    break
+                start = b"".join(parts)[:2000].decode("utf-8", "replace")
+                tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
+                lost = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
+                raise self._too_large(decoding, lost)
+        return b"".join(parts)
+
+    def _too_large(self, decoding: DecodingParams, received: Reply) -> UnusableReply:
+        limit = decoding.max_tokens or DEFAULT_LIMIT
+        return UnusableReply(
+            "too large", f"{self.url} sent more than a reply of {limit:,} tokens can have; it may ignore max_tokens.", received
         )
 
     def _error(self, response: aiohttp.ClientResponse, raw: bytes) -> Exception:
-        return wire_format.error_of(response.status, raw, response.headers, where=self.url, model=self.model, key=self._key)
+        return error_of(
+            response.status, raw, response.headers, where=self.url, model=self.model,
+            key_variable=self.settings.key_variable or KEY_VARIABLE, secrets=self._secrets,
+        )  # fmt: skip
 
-    def _learn(self, parameter: str | None, body: dict) -> bool:
+    def _learn(self, parameter: str | None, body: dict, raw: bytes) -> bool:
         """Adapt to a rejected parameter of this body; return False if there is nothing to adapt.
 
         Concurrent requests with the same rejection change nothing further but are sent again too.
         """
         if parameter is None or parameter not in body:
             return False
-        if parameter in ("max_tokens", "max_completion_tokens"):
-            self._new_limit_name = parameter == "max_tokens"
-        else:
+        if parameter in LIMIT_NAMES:
+            other = LIMIT_NAMES[parameter == LIMIT_NAMES[0]]
+            if other in self._unsupported or TOO_LARGE.search(read_error(raw).message):
+                self._unsupported |= set(LIMIT_NAMES)
+                self._notice(f"{self.url} rejects {parameter} for {self.model}. Calls continue without a token limit.")
+            else:
+                self._unsupported |= {parameter}
+                self._new_limit_name = parameter == "max_tokens"
+            return True
+        if parameter not in self._unsupported:
             self._unsupported |= {parameter}
+            if parameter != "stream_options":
+                self._notice(f"{self.url} rejects {parameter} for {self.model}. Calls continue without it.")
         return True
 
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
+
+    async def get(self, url: str, most: int) -> tuple[int, bytes]:
+        """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""
+        async with self._send("GET", url) as response:
+            parts, size = [], 0
+            async for some in response.content.iter_any():
+                parts.append(some)
+                if (size := size + len(some)) > most:
+                    break
+            return response.status, b"".join(parts)
+
+    def _post(self, body: dict) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._send("POST", chat_url(self.url, self.model), json.dumps(body).encode())
+
     @asynccontextmanager
-    async def _post(self, body: dict) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _send(self, method: str, url: str, data: bytes | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and yield the response; connection errors become TeacherFault."""
         if self._session is None:
             self._session = self._open_session()
         status = None
         try:
-            async with self._session.post(
-                f"{self.url}/chat/completions", data=json.dumps(body).encode(), allow_redirects=False
-            ) as response:
+            async with self._session.request(method, url, data=data, allow_redirects=False) as response:
                 status = response.status
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            why = wire_format.redact(_connection_problem(error), self._key)
+            why = redact(_connection_problem(error), *self._secrets)
             raise TeacherFault(f"{self.url} cannot be reached: {why}.", sent=False) from None
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            timed_out = isinstance(error, asyncio.TimeoutError)
-            what = "did not reply in time" if timed_out else "closed the connection"
-            raise TeacherFault(f"{self.url} {what}.", billed=timed_out or status == 200) from None
+        except TimeoutError:
+            seconds = self.settings.idle_timeout
+            raise TeacherFault(
+                f"{self.url} did not reply in time (idle timeout {seconds:g} s). If the server is slow, raise the idle timeout.",
+                billed=True, timed_out=True,
+            ) from None  # fmt: skip
+        except (aiohttp.ClientError, OSError):
+            raise TeacherFault(f"{self.url} closed the connection.", billed=status == 200) from None
 
     def _open_session(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json"}
         if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+            headers |= {"api-key": self._key} if is_azure(self.url) else {"Authorization": f"Bearer {self._key}"}
+        limits = aiohttp.ClientTimeout(
+            total=self.settings.total_timeout, sock_read=self.settings.idle_timeout, sock_connect=CONNECT_SECONDS
+        )
         # The engine limits concurrency, so the connection pool does not.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=TIMEOUT, proxy=proxy_of(self.url),
+            connector=aiohttp.TCPConnector(limit=0), headers=headers | self._headers, timeout=limits, proxy=proxy_of(self.url),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )  # fmt: skip
 
@@ -157,6 +272,11 @@ class HttpTeacher:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _parameters(body: dict) -> dict:
+    """Return the parameters of a request body: all but model and messages."""
+    return {name: value for name, value in body.items() if name not in ("model", "messages")}
 
 
 def _connection_problem(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:

@@ -1,123 +1,189 @@
-"""The OpenAI-compatible wire format: request bodies, replies, streams and errors."""
+"""The OpenAI-compatible wire format: request bodies, replies and streams (errors: `endpoint_errors`)."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
-from time import time
+from typing import Any
 
 from glan_core.teachers.contract import (
+    DEFAULT_LIMIT,
     DecodingParams,
     Message,
     Reply,
-    TeacherBusy,
-    TeacherError,
     TeacherFault,
-    TeacherRefusal,
+    UnusableReply,
     estimate_tokens,
 )
+from glan_core.teachers.endpoint_errors import is_html, read_error
 
 OPENAI_URL = "https://api.openai.com/v1"
-SECRET = re.compile(r"\b(sk|rk|key|pk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
-MAX_RETRY_AFTER = 600.0
-
-
-def redact(text: str, key: str = "") -> str:
-    """Replace the key, and anything that looks like one, because endpoints quote keys in errors."""
-    if key:
-        text = text.replace(key, "[key]")
-    return SECRET.sub("[key]", text)
+BYTES_PER_TOKEN = 48  # of a JSON body: long tokens, and escapes of six bytes per character
+BYTES_PER_EVENT = 1024  # of a stream, which repeats its envelope with every token
+ENVELOPE = 65_536  # bytes of a response besides the text
+MAX_TOKENS_REPORTED = 100_000_000  # a larger count is an error of the endpoint
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")  # DeepSeek, vLLM; OpenRouter, Ollama; others
+REASONING_PARTS = ("thinking", "reasoning", "summary", "text", "content")  # of a typed content part
 
 
 def chat_body(
     model: str, messages: Sequence[Message], decoding: DecodingParams, *, unsupported: frozenset[str] = frozenset(),
-    new_limit_name: bool = False, stream: bool = False,
+    new_limit_name: bool = False, stream: bool = False, extra: Mapping[str, Any] | None = None,
 ) -> dict:  # fmt: skip
     """Build the body of a chat completion request.
 
     Args:
         model: Name of the model.
         messages: The chat.
-        decoding: Decoding parameters.
+        decoding: Decoding parameters; those that are None are not sent.
         unsupported: Parameters to omit; reasoning models reject temperature and top_p, for example.
         new_limit_name: Whether to send max_completion_tokens, which newer OpenAI models require and older servers reject.
         stream: Whether to stream the reply with token counts at the end.
+        extra: Further fields of the body, which replace those above.
     """
     body: dict = {"model": model, "messages": list(messages)}
+    fields: dict[str, Any] = {"temperature": decoding.temperature, "top_p": decoding.top_p}
+    fields["max_completion_tokens" if new_limit_name else "max_tokens"] = decoding.max_tokens
     if stream:
         body["stream"] = True
-        if "stream_options" not in unsupported:
-            body["stream_options"] = {"include_usage": True}
-    limit = "max_completion_tokens" if new_limit_name else "max_tokens"
-    for name, value in (("temperature", decoding.temperature), ("top_p", decoding.top_p), (limit, decoding.max_tokens)):
-        if name not in unsupported:
-            body[name] = value
-    return body
+        fields["stream_options"] = {"include_usage": True}
+    fields |= extra or {}
+    return body | {name: value for name, value in fields.items() if name not in unsupported and value is not None}
 
 
-def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
-    """Parse the body of a successful response.
+def max_bytes(decoding: DecodingParams, *, stream: bool) -> int:
+    """Return the size above which a response cannot be a reply within `max_tokens`."""
+    return ENVELOPE + (decoding.max_tokens or DEFAULT_LIMIT) * (BYTES_PER_EVENT if stream else BYTES_PER_TOKEN)
+
+
+def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply | None:
+    """Parse the body of a successful response; None if it reports an error instead of a reply.
 
     Raises:
         TeacherFault: If the body is truncated or not a chat completion.
+        UnusableReply: If it reports an error and tokens to be paid.
     """
     try:
         body = json.loads(raw)
-        choice = body["choices"][0]
-        message = choice["message"]
-        text = _text(message.get("content"))
+    except (ValueError, RecursionError):
+        raise _no_completion(raw) from None
+    choices = body.get("choices") if isinstance(body, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    if choice is None or body.get("error") or choice.get("error"):
+        _raise_if_paid(body, raw, messages)
+        return None
+    message: Any = choice.get("message")
+    try:
+        text, in_parts = _content(message.get("content"))
         finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or "stop"
-        usage = body.get("usage")
+        return _reply(text, in_parts or _reasoning(message), str(finish), body.get("usage"), messages)
+    except (KeyError, TypeError, AttributeError):
+        raise TeacherFault("The response is not a chat completion.", billed=True) from None
+
+
+def error_in(raw: bytes) -> bytes:
+    """Return the part of a response that reports an error: the body, or its first choice with an error of its own."""
+    try:
+        choice = json.loads(raw)["choices"][0]
+        return json.dumps({"error": choice["error"]}).encode() if choice.get("error") else raw
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise TeacherFault("The response is truncated or not a chat completion.", billed=True) from None
-    return _reply(text, finish, usage, messages)
+        return raw
 
 
-def _reply(text: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
-    """Build a reply with the endpoint's token counts, or estimates if it reported none."""
+def _no_completion(raw: bytes) -> TeacherFault:
+    """Return the fault of a body that is not JSON: truncated JSON may have been paid for, a page was not generated."""
+    if raw.lstrip()[:1] in (b"{", b"["):
+        return TeacherFault("The response is truncated.", billed=True)
+    what = "an HTML page" if is_html(raw) else "text" if raw.strip() else "an empty body"
+    shown = read_error(raw).message
+    said = f": “{shown}”" if shown else ""
+    return TeacherFault(f"The response is {what} instead of a chat completion{said}.", misdirected=True)
+
+
+def _raise_if_paid(body: object, raw: bytes, messages: Sequence[Message]) -> None:
+    """Raise UnusableReply if a response with an error reports tokens."""
+    usage = body.get("usage") if isinstance(body, dict) else None
+    counted = _reply("", "", "error", usage, messages)
+    if not counted.estimated and counted.tokens_in + counted.tokens_out:
+        said = read_error(error_in(raw)).message or "It has no choices."
+        raise UnusableReply("endpoint error", f"The response reports an error after a paid call. Message: {said}", counted)
+
+
+def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
+    """Build a reply with the endpoint's token counts, or estimates if it reported none or impossible ones."""
     usage = usage if isinstance(usage, dict) else {}
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(tokens_in) is int and type(tokens_out) is int and min(tokens_in, tokens_out) >= 0:
-        return Reply(text, finish, tokens_in, tokens_out)
+    tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    details = usage.get("completion_tokens_details")
+    thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    if tokens_in is not None and tokens_out is not None:
+        return Reply(text, finish, tokens_in, tokens_out, reasoning=reasoning, tokens_reasoning=thought)
     tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
-    return Reply(text, finish, tokens_in, estimate_tokens(text), estimated=True)
+    tokens_out = estimate_tokens(text + reasoning)
+    return Reply(text, finish, tokens_in, tokens_out, estimated=True, reasoning=reasoning, tokens_reasoning=thought)
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS_REPORTED else None
 
 
 class StreamParser:
     """Parser of a streamed chat completion from the bytes of its server-sent events."""
 
-    def __init__(self, messages: Sequence[Message], key: str = "") -> None:
-        self._messages, self._key = messages, key
-        self._rest, self._text, self._finish, self._usage = b"", "", "", None
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+        self._rest, self._text, self._reasoning, self._finish, self._usage = b"", "", "", "", None
+        self._thinking = False
+        self.error: bytes | None = None
 
     def feed(self, raw: bytes) -> str:
-        """Return the text in the next bytes.
+        """Return the text in the next bytes; reasoning that is sent apart stands between <think> and </think>.
+
+        After an event with an error, `error` holds it and no more text is returned.
 
         Raises:
-            TeacherFault: If they report an error or are not a chat completion.
+            TeacherFault: If they are not a chat completion.
         """
         *lines, self._rest = (self._rest + raw).split(b"\n")
-        new = "".join(self._piece(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:"))
-        self._text += new
-        return new
+        return "".join(self._piece(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:"))
 
     def _piece(self, data: bytes) -> str:
         """Return the text of one event."""
-        if data == b"[DONE]":
+        if data == b"[DONE]" or not data or self.error is not None:
             return ""
         try:
             event = json.loads(data)
             if event.get("error"):
-                raise TeacherFault(f"The reply was interrupted: {redact(error_message(data)[0], self._key)}", billed=True)
+                self.error = data
+                return ""
             self._usage = event.get("usage") or self._usage
             if not event.get("choices"):
                 return ""
             choice = event["choices"][0]
+            if choice.get("error"):
+                self.error = json.dumps({"error": choice["error"]}).encode()
+                return ""
             delta = choice.get("delta") or {}
             self._finish = "refusal" if delta.get("refusal") else self._finish or choice.get("finish_reason") or ""
-            return _text(delta.get("content"))
+            text, in_parts = _content(delta.get("content"))
+            return self._add(text, in_parts or _reasoning(delta))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
             raise TeacherFault("The response is truncated or not a chat completion.", billed=True) from None
+
+    def _add(self, text: str, reasoning: str) -> str:
+        """Collect new text and reasoning and return them as one text."""
+        self._text += text
+        self._reasoning += reasoning
+        shown = ""
+        if reasoning:
+            shown += reasoning if self._thinking else f"<think>{reasoning}"
+            self._thinking = True
+        if text:
+            shown += f"</think>\n\n{text}" if self._thinking else text
+            self._thinking = False
+        return shown
+
+    @property
+    def started(self) -> bool:
+        """Whether any text was received."""
+        return bool(self._text or self._reasoning)
 
     def reply(self) -> Reply:
         """Return the complete reply after all bytes were fed.
@@ -127,77 +193,46 @@ class StreamParser:
         """
         if not self._finish:
             raise TeacherFault("The response ended early.", billed=True)
-        return _reply(self._text, self._finish, self._usage, self._messages)
+        return self.partial(self._finish)
+
+    def partial(self, finish: str) -> Reply:
+        """Return what was received so far as a reply with this finish reason."""
+        return _reply(self._text, self._reasoning, finish, self._usage, self._messages)
 
 
-def _text(content: object) -> str:
-    """Return the text of a message content: a string, None, or a list of parts."""
+def _content(content: object) -> tuple[str, str]:
+    """Return text and reasoning of a message content: a string, None, or a list of typed parts."""
     if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type", "text") == "text")
+        texts, thoughts = [], []
+        for part in content:
+            if isinstance(part, str):
+                texts.append(part)
+            elif (kind := part.get("type", "text")) in ("text", "output_text"):
+                texts.append(part["text"])
+            elif "think" in kind or "reason" in kind:
+                thoughts.append(_text_of(next((part[name] for name in REASONING_PARTS if part.get(name)), "")))
+        return "".join(texts), "".join(thoughts)
     if not isinstance(content, str | None):
         raise TypeError
-    return content or ""
+    return content or "", ""
 
 
-def error_message(raw: bytes) -> tuple[str, str, str]:
-    """Return (message, code, param) of an error body, each possibly empty."""
-    try:
-        error = json.loads(raw)["error"]
-    except (ValueError, KeyError, TypeError):
-        return raw[:300].decode("utf-8", "replace").strip(), "", ""
-    if not isinstance(error, dict):
-        return str(error)[:300], "", ""
-    return (
-        str(error.get("message") or "")[:300],
-        str(error.get("code") or error.get("type") or ""),
-        str(error.get("param") or ""),
-    )
+def _reasoning(message: dict) -> str:
+    """Return the reasoning that a message or a delta carries besides its content, in any of the known fields."""
+    for name in REASONING_FIELDS:
+        if text := _text_of(message.get(name)):
+            return text
+    return _text_of(message.get("reasoning_details"))
 
 
-def error_of(status: int, raw: bytes, headers: Mapping[str, str], *, where: str, model: str, key: str) -> Exception:
-    """Return the exception for an error response.
-
-    Returns:
-        TeacherError if retrying does not help (401, 403, 404, other 4xx, exhausted quota), TeacherBusy for 429, TeacherFault for
-        408, 409, 425 and 5xx, TeacherRefusal for errors of a single request (400, 413, 422).
-    """
-    message, code, _ = error_message(raw)
-    detail = f" Message: {redact(message, key)}" if message else ""
-    if status == 429 and code not in ("insufficient_quota", "billing_hard_limit_reached"):
-        return TeacherBusy(f"{where} reports a rate limit (status 429).", retry_after(headers))
-    if status in (408, 409, 425) or status >= 500:
-        return TeacherFault(f"{where} failed with status {status}.{detail}", retry_after=retry_after(headers))
-    if status in (400, 413, 422):
-        return TeacherRefusal(f"{where} rejected the request (status {status}).{detail}")
-    advice = {
-        401: "rejected the API key: set OPENAI_API_KEY to a valid key",
-        403: f"does not allow this key to use {model}",
-        404: f"has no model {model}, or the URL is wrong (it should end in /v1)",
-        429: "reports that the quota is exhausted: add credit or raise the limit there, then resume the run",
-    }.get(status, f"rejected the request (status {status})")
-    return TeacherError(f"{where} {advice}.{detail}")
-
-
-def unsupported_parameter(status: int, raw: bytes) -> str | None:
-    """Return the parameter that a 400 response rejects, if it can be omitted or renamed."""
-    if status != 400:
-        return None
-    message, code, param = error_message(raw)
-    known = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "stream_options")
-    if param in known and code in ("unsupported_parameter", "unsupported_value", "invalid_request_error"):
-        return param
-    return next((name for name in known if f"'{name}'" in message and "support" in message.lower()), None)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the requested wait of a response in seconds, from retry-after-ms or Retry-After (number or date)."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            wait = float(milliseconds) / 1000
-        elif value := headers.get("retry-after"):
-            wait = float(value) if value.replace(".", "", 1).isdigit() else parsedate_to_datetime(value).timestamp() - time()
-        else:
-            return None
-    except (ValueError, TypeError):
-        return None
-    return None if wait != wait else min(max(wait, 0.0), MAX_RETRY_AFTER)  # float('nan') is accepted above
+def _text_of(value: object) -> str:
+    """Return the text of a reasoning field: a string, an object, or a list of such parts."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_text_of, value))
+    if isinstance(value, dict):
+        return _text_of(
+            next((value[name] for name in ("text", "content", "summary", "thinking", "reasoning") if value.get(name)), "")
+        )
+    return ""

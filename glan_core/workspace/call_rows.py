@@ -14,12 +14,17 @@ class Call:
     Attributes:
         work_id: Id of the record that the call was for.
         cost_usd: Cost in USD, None if the price is unknown.
+        temperature: Sampling temperature as sent, None if it was not sent; likewise `top_p` and `max_tokens`.
+        tokens_out: Completion tokens, reasoning included.
         latency_ms: Latency in milliseconds.
         estimated: Whether the token counts are estimates.
-        outcome: 'stored', or why no record was stored: 'malformed', 'not self-contained', 'cut', 'empty', 'reasoning only',
-            'refused', 'discarded', or 'lost' (the reply did not arrive; tokens and cost are upper bounds).
-        reply: The reply, kept only if it differs from the stored text of the record.
+        outcome: 'stored', or why no record was stored: a cause of `generation.failure_causes.CAUSES`, 'discarded', or 'lost' (the
+            reply did not arrive; tokens and cost are upper bounds).
+        reply: The reply without its reasoning, kept only if it differs from the stored text of the record.
         at: When the reply arrived, in seconds since 1970.
+        tokens_reasoning: Completion tokens of the reasoning.
+        reasoning: The reasoning, None if the run does not keep it.
+        sent: Further parameters of the request as a JSON object, None if there were none.
     """
 
     work_id: str
@@ -29,9 +34,9 @@ class Call:
     teacher: str
     prompt_version: str
     prompt_sha: str
-    temperature: float
-    top_p: float
-    max_tokens: int
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
     tokens_in: int
     tokens_out: int
     estimated: bool
@@ -41,6 +46,9 @@ class Call:
     outcome: str
     reply: str | None
     at: float
+    tokens_reasoning: int = 0
+    reasoning: str | None = None
+    sent: str | None = None
 
 
 COLUMNS = ", ".join(Call.__dataclass_fields__)
@@ -60,8 +68,9 @@ def add_call(db: apsw.Connection, call: Call) -> None:
         )
     if call.discipline_id is not None:
         count(
-            db, call.discipline_id, calls=1, tokens_in=call.tokens_in, tokens_out=call.tokens_out, cost_usd=call.cost_usd or 0
-        )
+            db, call.discipline_id, calls=1, tokens_in=call.tokens_in, tokens_out=call.tokens_out,
+            tokens_reasoning=call.tokens_reasoning, cost_usd=call.cost_usd or 0,
+        )  # fmt: skip
         db.execute(
             "INSERT INTO counters VALUES (?, 'last_at', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
             (call.discipline_id, call.at),
@@ -175,11 +184,23 @@ def failures(db: apsw.Connection, run_id: int | None = None, limit: int = 200) -
     return [Failure(*row) for row in rows]
 
 
-def failure_causes(db: apsw.Connection, run_id: int | None = None) -> list[tuple[str, str, int]]:
-    """Return the open failures grouped as (stage, cause, count), most frequent first."""
-    return fetch_all(
-        db,
-        """SELECT stage, cause, count(*) AS number FROM failures WHERE ?1 IS NULL OR run_id = ?1
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The open failures of one stage with one cause, with the message and the reply of the latest."""
+
+    stage: str
+    cause: str
+    count: int
+    message: str
+    reply: str
+
+
+def failure_groups(db: apsw.Connection, run_id: int | None = None) -> list[FailureGroup]:
+    """Return the open failures by stage and cause, most frequent first."""
+    rows = fetch_all(
+        db,  # SQLite takes the bare columns from the row with the largest time
+        """SELECT stage, cause, count(*) AS number, message, reply, max(at) FROM failures WHERE ?1 IS NULL OR run_id = ?1
            GROUP BY stage, cause ORDER BY number DESC""",
         (run_id,),
     )
+    return [FailureGroup(*row[:5]) for row in rows]

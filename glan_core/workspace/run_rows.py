@@ -28,6 +28,8 @@ class Run:
         message: Final or error message.
         claim: Token of the process that owns the run, None if the run is lost.
         created_at: Time in seconds since 1970, as are the other times.
+        waiting: What a live run waits for and until when, such as a rate limit; empty if nothing.
+        notices: What the run learned about its endpoints, in sentences.
     """
 
     id: int
@@ -45,6 +47,8 @@ class Run:
     started_at: float | None
     heartbeat_at: float | None
     finished_at: float | None
+    waiting: str = ""
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Sample:
         faults: Failed requests.
         in_flight: Requests in flight.
         concurrency: Current concurrency limit.
+        tokens_out: Completion tokens, reasoning included.
+        tokens_reasoning: Completion tokens of reasoning.
     """
 
     at: float
@@ -81,6 +87,7 @@ class Sample:
     tokens_in: int
     tokens_out: int
     cost_usd: float
+    tokens_reasoning: int = 0
 
 
 def add_run(db: apsw.Connection, kind: str, title: str, params: dict, plan: dict | None = None) -> int:
@@ -126,7 +133,7 @@ def live_runs(db: apsw.Connection) -> list[Run]:
 
 
 def _run(row: tuple) -> Run:
-    return from_row(Run, row, params=json.loads, plan=json_or_none)
+    return from_row(Run, row, params=json.loads, plan=json_or_none, notices=lambda text: tuple(json.loads(text)))
 
 
 def update_run(db: apsw.Connection, run_id: int, **values: object) -> None:
@@ -155,7 +162,7 @@ def stages(db: apsw.Connection, run_id: int) -> list[StageProgress]:
 def add_sample(db: apsw.Connection, run_id: int, sample: Sample) -> None:
     """Store the totals of a run at one moment."""
     db.execute(
-        "INSERT OR REPLACE INTO run_samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO run_samples VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (run_id, *(getattr(sample, name) for name in Sample.__dataclass_fields__)),
     )
 

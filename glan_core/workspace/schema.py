@@ -245,4 +245,20 @@ def version_6(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6]
+def version_7(db: apsw.Connection) -> None:
+    """Add reasoning and further parameters of calls, and what a run waits for or learned about its endpoints.
+
+    `calls.reasoning` is the trace, kept only if a run is told to. `calls.sent` is a JSON object of the parameters of the request
+    besides temperature, top-p and the token limit; a parameter that is NULL was not sent.
+    """
+    db.execute("""
+    ALTER TABLE calls ADD COLUMN tokens_reasoning INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE calls ADD COLUMN reasoning TEXT;
+    ALTER TABLE calls ADD COLUMN sent TEXT;
+    ALTER TABLE run_samples ADD COLUMN tokens_reasoning INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN waiting TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN notices TEXT NOT NULL DEFAULT '[]';
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7]

@@ -2,11 +2,13 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from support.runs import Canned, content, execute_run, latest_run, number, resume_run, rows, stage_of
 
 from glan_core import runs
+from glan_core.generation.stage_specs import STAGE_SPECS
 from glan_core.teachers.contract import Reply, TeacherBusy, TeacherError, TeacherFault
 from glan_core.workspace import call_rows, homework_rows, run_rows
 
@@ -91,15 +93,19 @@ def test_a_reply_that_stays_malformed_is_listed_and_tried_again_by_the_next_run(
 )
 @pytest.mark.parametrize("stage", ["subject_list", "subjects", "syllabus", "sessions", "question", "answer"])
 def test_a_cut_empty_or_refused_reply_is_never_data_at_any_stage(ws, settings, teach, stage, reply, cause):
-    teacher = teach(Canned(lambda s, nth, m: reply if s == stage and nth == 0 else None, subjects=2))
-    assert execute_run(ws, settings(subject_queries=2, questions_per_syllabus=2)).state == "finished"
+    tries = STAGE_SPECS[stage].tries
+    if cause == "cut":
+        reply = replace(reply, tokens_out=STAGE_SPECS[stage].decoding.max_tokens)
+    teacher = teach(Canned(lambda s, nth, m: reply if s == stage and nth < tries else None, subjects=2))
+    one_by_one = settings(subject_queries=2, questions_per_syllabus=2, max_in_flight=1)
+    assert execute_run(ws, one_by_one).state == "finished"
     (failure,) = call_rows.failures(ws.db)
     assert (failure.stage, failure.cause) == (stage, cause)
     assert not teacher.seen["repair"]
     stored = json.dumps(content(ws), default=str)
     assert reply.text.strip() == "" or json.dumps(reply.text)[1:-1] not in stored
-    (wasted,) = [call for call in all_calls(ws) if call.outcome == cause]
-    assert (wasted.tokens_in, wasted.tokens_out, wasted.reply) == (10, reply.tokens_out, reply.text)
+    wasted = [call for call in all_calls(ws) if call.outcome == cause]
+    assert [(call.tokens_in, call.tokens_out, call.reply) for call in wasted] == tries * [(10, reply.tokens_out, reply.text)]
     execute_run(ws, settings(subject_queries=2, questions_per_syllabus=2))
     assert not call_rows.failures(ws.db)
     assert number(ws, "SELECT count(*) FROM answers") == 4

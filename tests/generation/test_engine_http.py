@@ -129,7 +129,7 @@ def test_no_wait_at_all_makes_no_storm_of_requests(ws, settings):
         (401, "invalid_api_key", "rejected the API key"),
         (403, "", "does not allow this key to use x"),
         (404, "model_not_found", "has no model x"),
-        (429, "insufficient_quota", "quota is exhausted"),
+        (429, "insufficient_quota", "quota or credit is exhausted"),
         (400, "context_length_exceeded", "rejected the request (status 400)"),
     ],
 )

@@ -48,12 +48,14 @@ def test_growth_per_window_is_one_at_least_and_a_32nd_of_the_maximum():
     for most, growth in ((16, 1.0), (32, 1.0), (64, 2.0), (320, 10.0)):
         limit = Concurrency(most, Clock())
         limit.refused(0.1)
-        limit.limit = 1.0
-        limit.served()  # ends a window with 1 of 2 refused
-        assert limit.limit == pytest.approx(1.0 * 0.75 + growth * 0.5)
-        limit.limit, before = 1.0, 1.0
-        limit.served()
-        assert limit.limit == pytest.approx(before + growth)
+        limit.limit = 2.0
+        for _ in range(7):
+            limit.served()  # ends a window of 8 with 1 refused
+        assert limit.limit == pytest.approx(2.0 * (1 - 1 / 16) + growth * 7 / 8)
+        limit.limit = 2.0
+        for _ in range(8):
+            limit.served()
+        assert limit.limit == pytest.approx(2.0 + growth)
 
 
 def test_a_limit_never_falls_below_1_nor_rises_above_the_maximum():
@@ -66,36 +68,52 @@ def test_a_limit_never_falls_below_1_nor_rises_above_the_maximum():
     assert limit.limit == 2
 
 
-def test_slow_start_adds_one_per_result_until_the_first_refusal():
-    limit = Concurrency(400)
-    for served in range(1, 11):
-        limit.served()
-        assert limit.limit == 200 + served
+def test_slow_start_doubles_per_window_until_the_first_refusal():
+    limit = Concurrency(1000, clock := Clock(), local=True)
+    for window, expected in ((8, 8), (8, 16), (16, 32)):
+        for nth in range(window):
+            clock.now += 0.001 / expected
+            assert limit.limit == expected / 2, (expected, nth)
+            limit.served()
+        assert limit.limit == expected
     limit.refused(0.1)
-    for _ in range(100):
+    for _ in range(30):
         limit.served()
-    assert limit.limit == 210, "the window of 210 results is not full"
+    assert limit.limit == 32, "the window of 32 results is not full"
+    limit.served()
+    assert limit.limit == pytest.approx(32 * (1 - 1 / 64) + 1000 / 32 * (1 - 1 / 32))
 
 
-def test_an_endpoint_closes_after_two_refusals_in_a_row_until_the_later_time():
+def test_12_refusals_among_16_results_close_an_endpoint_until_the_latest_time():
     limit = Concurrency(64, clock := Clock())
+    for nth in range(16):
+        assert limit.closed_until == 0.0
+        limit.served() if nth < 4 else limit.refused(9 if nth < 15 else 2)
+    assert limit.closed_until == 1002.0
+    assert limit.refused(None) == 1.0 and limit.closed_until == 1002.0
+    assert limit.refused(0.01) == 0.05 and limit.closed_until == 1002.0
+    clock.now = 1002.0
+    assert limit.refused(0.06) == 0.06 and limit.closed_until == 1002.06
+
+
+def test_11_refusals_among_16_results_do_not_close_an_endpoint():
+    limit = Concurrency(64, Clock())
+    for nth in range(16):
+        limit.served() if nth < 5 else limit.refused(9)
     assert limit.closed_until == 0.0
-    assert limit.refused(9) == 9 and limit.closed_until == 0.0
-    assert limit.refused(None) == 1.0 and limit.closed_until == 1001.0
-    assert limit.refused(0.01) == 0.05 and limit.closed_until == 1001.0
-    clock.now = 1001.0
-    assert limit.refused(0.06) == 0.06 and limit.closed_until == 1001.06
 
 
 def test_a_collapse_restarts_with_one_call_and_slow_start():
-    limit = Concurrency(64, Clock())
+    limit = Concurrency(64, clock := Clock())
     limit.refused(0.1)
     limit.collapse(5)
     assert (limit.limit, limit.closed_until) == (1.0, 1005.0)
     limit.collapse(2)
     assert limit.closed_until == 1005.0
-    for expected in (2, 3, 4):
-        limit.served()
+    for expected in (2, 4, 8):
+        for _ in range(8):
+            clock.now += 1 / expected
+            limit.served()
         assert limit.limit == expected
 
 
@@ -105,10 +123,11 @@ def test_results_before_a_collapse_do_not_count():
     for _ in range(30):
         limit.served()
     limit.collapse(0)
-    limit.refused(0.1)  # window of one result, all refused
+    for _ in range(7):
+        limit.served()
     assert limit.limit == 1.0
-    limit.served()  # window of one result, none refused
-    assert limit.limit == 3.0
+    limit.served()  # a window of eight results, none refused
+    assert limit.limit == 2.0
 
 
 # ---------------------------------------------------------------------------------------------------------------- outage

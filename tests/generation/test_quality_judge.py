@@ -88,7 +88,8 @@ def test_scores_are_read_strictly_with_one_repair(filled, teach, bad):
     teach(Canned(lambda stage, nth, messages: bad))
     done = execute_run(filled, {"sample": 2}, "judge")
     assert len(judged(filled)) == 1 and "1 call failed" in done.message
-    assert call_rows.failure_causes(filled.db, done.id) == [("judge", "malformed", 1)]
+    [group] = call_rows.failure_groups(filled.db, done.id)
+    assert (group.stage, group.cause, group.count) == ("judge", "malformed", 1)
 
 
 def test_the_scripted_judge_works_offline_alike_each_time_and_says_what_it_is(filled):

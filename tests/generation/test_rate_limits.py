@@ -8,7 +8,7 @@ import pytest
 
 from glan_core.errors import GlanError
 from glan_core.generation.rate_limits import Budget, Concurrency, Rate
-from glan_core.teachers import check_spec, open_teacher, wire_format
+from glan_core.teachers import check_spec, endpoint_errors, open_teacher, wire_format
 from glan_core.teachers.contract import (
     DecodingParams,
     Message,
@@ -18,10 +18,14 @@ from glan_core.teachers.contract import (
     TeacherRefusal,
     estimate_tokens,
 )
-from glan_core.teachers.http_teacher import HttpTeacher, endpoint
+from glan_core.teachers.endpoint_settings import endpoint
+from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.prices import FREE, Price, parse_price, price_of
 
 ASKED: list[Message] = [{"role": "user", "content": "What is 2 + 2?"}]
+
+
+SENT = ("temperature", "top_p", "max_tokens")
 
 
 class Clock:
@@ -46,13 +50,52 @@ def outcomes(limit: Concurrency, number: int, refuse_every: int | None) -> None:
 # ----------------------------------------------------------------------------------------------------------- concurrency
 
 
-def test_concurrency_doubles_per_window_up_to_the_most_while_nothing_is_refused():
-    limit = Concurrency(400)
-    assert limit.limit == 200
-    outcomes(limit, 100, None)
-    assert limit.limit == 300
-    outcomes(limit, 500, None)
-    assert limit.limit == 400
+def test_concurrency_doubles_per_window_up_to_the_most_while_it_completes_more():
+    clock = Clock()
+    limit = Concurrency(1000, clock, local=True)
+    seen = []
+    for _ in range(9):
+        seen.append(limit.limit)
+        number = max(8, int(limit.limit))
+        clock.now += number / limit.limit  # every call takes one second
+        outcomes(limit, number, None)
+    assert seen == [4, 8, 16, 32, 64, 128, 256, 512, 1000]
+
+
+def test_a_serial_server_is_not_flooded_and_tried_again_much_later():
+    clock = Clock()
+    limit = Concurrency(256, clock, local=True)
+    seen = []
+    for _ in range(50):
+        number = max(8, int(limit.limit))
+        clock.now += number  # one call a second, however many are in flight
+        outcomes(limit, number, None)
+        seen.append(int(limit.limit))
+    assert seen[:3] == [8, 4, 4] and max(seen[2:40]) == 4
+    assert 8 in seen[40:], "the server may have changed"
+
+
+def test_windows_that_are_not_full_say_nothing_about_the_limit():
+    limit = Concurrency(256, Clock(), local=True)
+    for _ in range(96):
+        limit.served(10, in_flight=3)
+    assert limit.limit == 4
+    for _ in range(8):
+        limit.served(10, in_flight=4)
+    assert limit.limit == 8
+
+
+def test_a_timeout_halves_the_limit_once_per_window():
+    limit = Concurrency(64, Clock())
+    limit.timed_out()
+    limit.timed_out()
+    assert limit.limit == 32
+    for _ in range(29):
+        limit.served()
+    limit.timed_out()
+    assert limit.limit == 34, "still the same window, at whose end the limit grows by a 32nd of the most"
+    limit.timed_out()
+    assert limit.limit == 17
 
 
 def test_a_modest_concurrency_is_tried_at_once():
@@ -85,18 +128,33 @@ def test_half_refused_settles_well_below_the_most():
     assert 2 <= limit.limit < 40
 
 
-def test_two_refusals_in_a_row_close_the_endpoint_for_as_long_as_it_said():
+def test_an_endpoint_is_closed_by_the_share_of_refusals_and_then_probed_with_one_call():
     clock = Clock()
     limit = Concurrency(64, clock)
-    limit.refused(5)
-    assert limit.closed_until <= clock.now
+    for _ in range(4):
+        limit.served()
+    for nth in range(12):  # 12 of the latest 16 results
+        assert limit.allows(0) and limit.closed_until <= clock.now
+        limit.refused(5 if nth < 11 else 7)
+    assert limit.closed_until == clock.now + 7 and not limit.allows(0)
+    clock.now += 7
+    assert limit.allows(0) and not limit.allows(1)
+    limit.refused(3)
+    assert limit.closed_until == clock.now + 3
+    clock.now += 3
+    assert limit.allows(0) and not limit.allows(1)
     limit.served()
-    limit.refused(5)
+    assert limit.allows(20)
+
+
+@pytest.mark.parametrize("every", [2, 3, 20])
+def test_refusals_of_some_requests_never_close_an_endpoint(every):
+    clock = Clock()
+    limit = Concurrency(64, clock)
+    outcomes(limit, 500, every)
+    limit.refused(9)
+    limit.refused(9)
     assert limit.closed_until <= clock.now
-    limit.refused(7)
-    assert limit.closed_until == clock.now + 7
-    limit.refused(2)
-    assert limit.closed_until == clock.now + 7
 
 
 def test_a_refused_call_waits_as_told_else_a_while_and_never_not_at_all():
@@ -215,18 +273,18 @@ def test_what_is_no_price_is_refused(text):
     ("headers", "seconds"),
     [
         ({}, None), ({"retry-after": "2"}, 2.0), ({"retry-after": "0.25"}, 0.25), ({"retry-after-ms": "125"}, 0.125),
-        ({"retry-after-ms": "125", "retry-after": "9"}, 0.125), ({"retry-after": "999999"}, wire_format.MAX_RETRY_AFTER),
+        ({"retry-after-ms": "125", "retry-after": "9"}, 0.125), ({"retry-after": "999999"}, endpoint_errors.MAX_RETRY_AFTER),
         ({"retry-after": "soon"}, None), ({"retry-after": "-3"}, None), ({"retry-after-ms": "nan"}, None),
-        ({"retry-after-ms": "-5"}, 0.0), ({"retry-after-ms": "inf"}, wire_format.MAX_RETRY_AFTER), ({"retry-after": ""}, None),
+        ({"retry-after-ms": "-5"}, 0.0), ({"retry-after-ms": "inf"}, endpoint_errors.MAX_RETRY_AFTER), ({"retry-after": ""}, None),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0), ({"retry-after": "²"}, None),
     ],
 )  # fmt: skip
 def test_the_wait_that_a_response_asks_for_in_all_its_forms(headers, seconds):
-    assert wire_format.retry_after(headers) == seconds
+    assert endpoint_errors.retry_after(headers) == seconds
 
 
 def test_a_date_is_a_wait_until_then():
-    assert 25 < wire_format.retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 30
+    assert 25 < endpoint_errors.retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 30
 
 
 @pytest.mark.parametrize(
@@ -240,21 +298,21 @@ def test_a_date_is_a_wait_until_then():
     ],
 )
 def test_keys_and_what_looks_like_one_are_blotted_out(text):
-    shown = wire_format.redact(text, "s3cret!word")
+    shown = endpoint_errors.redact(text, "s3cret!word")
     assert "[key]" in shown
     assert not any(part in shown for part in ("abcdef", "abc.def", "AbCdEf", "s3cret"))
 
 
 def test_ordinary_words_are_not_blotted_out():
     text = "The task-key pair of the risk-averse keyboard; a sky-blue pk was asked."
-    assert wire_format.redact(text, "") == text
+    assert endpoint_errors.redact(text, "") == text
 
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [(401, "", TeacherError), (403, "", TeacherError), (404, "", TeacherError), (400, "", TeacherRefusal),
     (413, "", TeacherRefusal), (422, "", TeacherRefusal),
-     (301, "", TeacherError), (429, "", TeacherBusy), (429, "rate_limit_exceeded", TeacherBusy),
+     (301, "", TeacherFault), (429, "", TeacherBusy), (429, "rate_limit_exceeded", TeacherBusy),
      (429, "insufficient_quota", TeacherError),
      (429, "billing_hard_limit_reached", TeacherError), (408, "", TeacherFault),
      (409, "", TeacherFault), (500, "", TeacherFault),
@@ -262,15 +320,15 @@ def test_ordinary_words_are_not_blotted_out():
 )  # fmt: skip
 def test_every_status_stands_for_one_kind_of_trouble(status, code, kind):
     raw = json.dumps({"error": {"message": "no", "code": code}}).encode()
-    assert type(wire_format.error_of(status, raw, {}, where="http://x", model="m", key="")) is kind
+    assert type(endpoint_errors.error_of(status, raw, {}, where="http://x", model="m")) is kind
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"\xff\xff", b"<html>", b'{"error": null}', b'{"error": "text"}', b'{"error": []}', b"[]", b"7"]
 )
 def test_an_error_body_of_any_form_is_read(raw):
-    assert isinstance(wire_format.error_of(500, raw, {}, where="http://x", model="m", key=""), TeacherFault)
-    assert wire_format.unsupported_parameter(400, raw) is None
+    assert isinstance(endpoint_errors.error_of(500, raw, {}, where="http://x", model="m"), TeacherFault)
+    assert endpoint_errors.rejected_parameter(400, raw, SENT) is None
 
 
 @pytest.mark.parametrize(
@@ -282,14 +340,16 @@ def test_an_error_body_of_any_form_is_read(raw):
         ({"message": "Unsupported value: 'temperature' does not support 0.7 with this model.", "param": "temperature",
           "code": "unsupported_value"}, "temperature"),
         ({"message": "'top_p' is not supported here"}, "top_p"),
-        ({"message": "max_tokens is too large: 99999.", "param": "max_tokens", "code": "invalid_value"}, None),
+        ({"message": "max_tokens is too large: 99999.", "param": "max_tokens", "code": "invalid_value"}, "max_tokens"),
         ({"message": "This model's maximum context length is 4096 tokens.", "param": "messages",
           "code": "context_length_exceeded"}, None),
     ],
 )  # fmt: skip
 def test_a_parameter_that_can_be_left_out_is_told_from_other_complaints(error, parameter):
-    assert wire_format.unsupported_parameter(400, json.dumps({"error": error}).encode()) == parameter
-    assert wire_format.unsupported_parameter(404, json.dumps({"error": error}).encode()) is None
+    raw = json.dumps({"error": error}).encode()
+    assert endpoint_errors.rejected_parameter(400, raw, SENT) == endpoint_errors.rejected_parameter(422, raw, SENT) == parameter
+    assert endpoint_errors.rejected_parameter(404, raw, SENT) is None
+    assert endpoint_errors.rejected_parameter(400, raw, ["stop"]) is None
 
 
 def test_the_limit_has_the_name_that_the_endpoint_knows(monkeypatch):

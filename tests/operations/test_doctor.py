@@ -1,11 +1,19 @@
 """Tests for the endpoint check of `glan doctor` with servers that do not behave like an OpenAI-compatible endpoint."""
 
+import asyncio
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from aiohttp import web
+from support.browser_driver import free_port
+from support.runs import Served, completion
 
 from glan_core.operations import doctor
+from glan_core.teachers import endpoint_check
+from glan_core.teachers.endpoint_check import check_endpoint
+from glan_core.teachers.endpoint_settings import EndpointSettings
 
 KEY = "sk-a-secret-key-1234567890"
 
@@ -28,6 +36,8 @@ def endpoint_of(monkeypatch):
                     self.wfile.write(b" ")
                     self.wfile.flush()
 
+            do_POST = do_GET
+
             def log_message(self, *_):
                 pass
 
@@ -49,7 +59,8 @@ def endpoint_of(monkeypatch):
 )
 def test_what_is_no_list_of_models_is_said_without_python_internals(endpoint_of, body):
     check = endpoint_of(200, body)
-    assert check.ok is False and check.text.endswith("/v1 does not return a list of models; check that the address ends in /v1")
+    assert check.ok is False
+    assert check.text.endswith("/v1 does not return a list of models. Check that the address ends in /v1, or name a model.")
 
 
 @pytest.mark.parametrize(("status", "says"), [
@@ -61,12 +72,74 @@ def test_each_status_is_named_and_the_key_is_not(endpoint_of, status, says):
     assert check.ok is False and says in check.text and KEY not in check.text
 
 
-def test_a_response_without_end_is_given_up(endpoint_of, monkeypatch):
-    monkeypatch.setattr(doctor, "ENDPOINT_SECONDS", 0.3)
+def test_a_list_without_end_is_given_up(endpoint_of, monkeypatch):
+    monkeypatch.setattr(endpoint_check, "LIST_SECONDS", 0.3)
     check = endpoint_of(200, b"{", drips=True)
-    assert check.ok is False and "cannot be reached" in check.text
+    assert check.ok is False and "within 0.3 s" in check.text
 
 
 def test_a_key_beyond_ascii_does_not_blame_the_endpoint(endpoint_of, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "clé")
-    assert endpoint_of(200, b'{"data": [{"id": "tiny"}]}').text.endswith("models: tiny")
+    body = {"data": [{"id": "tiny"}], "choices": [{"message": {"content": "Hi"}, "finish_reason": "length"}]}
+    assert endpoint_of(200, json.dumps(body).encode()).text.endswith("with tiny; models: tiny.")
+
+
+def test_an_address_where_nobody_listens_is_absent():
+    check = list(doctor.run_checks(f"http://127.0.0.1:{free_port()}/v1"))[-1]
+    assert check.ok is False and "cannot be reached" in check.text and "connection was refused" in check.text
+
+
+def chat_endpoint(listed: web.Response | None, answer):
+    """Return a handler of a server that lists models or not and answers chats with `answer(body)`."""
+
+    async def handle(request):
+        if request.method == "GET":
+            return listed or web.Response(status=500, text="Internal Server Error")
+        return await answer(await request.json())
+
+    return handle
+
+
+async def one_token(body):
+    """Answer with one token, as asked."""
+    assert body["max_tokens"] == 1 and "temperature" not in body and "top_p" not in body
+    return completion("Hi", prompt_tokens=8, completion_tokens=1)
+
+
+def test_one_token_is_requested_from_the_model_that_is_named_or_listed_first():
+    listed = {"data": [{"id": "small"}, {"id": "large"}]}
+    with Served(chat_endpoint(web.json_response(listed), one_token), everything=True) as endpoint:
+        settings = EndpointSettings(base_url=endpoint.url)
+        found = check_endpoint("", settings)
+        assert (found.ok, found.state, found.models) == (True, "ready", ("small", "large"))
+    with Served(chat_endpoint(None, one_token), everything=True) as endpoint:  # as transformers serve without a cache folder
+        settings = EndpointSettings(base_url=endpoint.url)
+        assert check_endpoint("", settings).state == "no model list"
+        found = check_endpoint("mine", settings)
+        assert (found.ok, found.state) == (True, "ready") and "with mine; it lists no models" in found.text
+
+
+def test_a_slow_server_is_told_from_an_absent_one(monkeypatch):
+    monkeypatch.setattr(endpoint_check, "REPLY_SECONDS", 0.2)
+
+    async def never(body):
+        await asyncio.sleep(30)
+
+    with Served(chat_endpoint(None, never), everything=True) as endpoint:
+        found = check_endpoint("mine", EndpointSettings(base_url=endpoint.url))
+    assert (found.ok, found.state) == (False, "slow") and "is reachable" in found.text
+
+
+@pytest.mark.parametrize(("status", "error", "state", "ok"), [
+    (401, {"message": "bad key"}, "wrong key", False), (404, {"message": "no such model"}, "no model", False),
+    (503, {"message": "Loading model", "type": "unavailable_error", "code": 503}, "loading", True),
+    (429, {"message": "slow down"}, "busy", False), (500, {"message": "broken"}, "error", False),
+    (400, {"message": "Could not finish the message because max_tokens or model output limit was reached."}, "ready", True),
+])  # fmt: skip
+def test_the_state_of_an_endpoint_follows_from_what_it_says(status, error, state, ok):
+    async def refuse(body):
+        return web.json_response({"error": error}, status=status)
+
+    with Served(chat_endpoint(None, refuse), everything=True) as endpoint:
+        found = check_endpoint("mine", EndpointSettings(base_url=endpoint.url))
+    assert (found.state, found.ok) == (state, ok)

@@ -59,7 +59,7 @@ def start(ws, to: int) -> int:
 
 def test_a_job_ends_with_what_it_says_and_its_progress_is_kept(ws):
     seen = []
-    run = runs.work(ws, start(ws, 5), lambda sample, stages: seen.append((sample.done, stages[0].planned)))
+    run = runs.work(ws, start(ws, 5), lambda sample, stages, notes: seen.append((sample.done, stages[0].planned)))
     assert (run.state, run.message) == ("finished", "Counted to 5.")
     assert [(s.stage, s.done, s.planned) for s in run_rows.stages(ws.db, run.id)] == [("numbers counted", 5, 5)]
     assert seen[-1] == (5, 5) and run_rows.last_sample(ws.db, run.id).done == 5

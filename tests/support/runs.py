@@ -174,7 +174,10 @@ def latest_run(ws: Workspace) -> Run:
 
 
 class Served:
-    """A local endpoint in a thread: the scripted teacher (settings as for `http_server.serving`), or `handle(request)` instead."""
+    """A local endpoint in a thread: the scripted teacher (settings as for `http_server.serving`), or `handle(request)` instead.
+
+    The handler receives chat requests below /v1, or every request if `everything` is set.
+    """
 
     def __init__(self, handle: Callable | None = None, **settings: object) -> None:
         self._settings = settings
@@ -205,9 +208,9 @@ class Served:
 
 
 @asynccontextmanager
-async def _serving(handle: Callable) -> AsyncIterator[str]:
+async def _serving(handle: Callable, *, everything: bool = False) -> AsyncIterator[str]:
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", handle)
+    app.router.add_route("*" if everything else "POST", "/{path:.*}" if everything else "/v1/chat/completions", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:

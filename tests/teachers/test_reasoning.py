@@ -6,7 +6,7 @@ from support.runs import Canned, content, execute_run, rows
 from glan_core.generation import provenance
 from glan_core.teachers.contract import Reply
 from glan_core.teachers.reasoning import split_reasoning
-from glan_core.workspace import call_rows, homework_rows
+from glan_core.workspace import call_rows, homework_rows, run_rows
 
 SHOWN_IN_CODE = "Put it first:\n\n```text\n<think>\nHmm.\n</think>\n4\n```\n\nThe parser drops `<think>` and `</think>`."
 THOUGHT = '<think>\nThe user wants JSON: {"subject_name": "Draft"}. Let me think.\n</think>\n\n'
@@ -45,15 +45,23 @@ def test_a_reply_that_mentions_the_tags_later_stays_whole(text):
 
 
 @pytest.mark.parametrize("begins", [THOUGHT, THOUGHT.removeprefix("<think>\n"), "<think>\n\n</think>\n\n"])
-def test_no_stage_stores_reasoning_and_the_call_keeps_it(new_workspace, settings, teach, begins):
+@pytest.mark.parametrize("kept", [False, True])
+def test_no_stage_stores_reasoning_and_calls_keep_it_only_on_request(new_workspace, settings, teach, begins, kept):
     ws, plain = new_workspace(), new_workspace("plain")
     teach(usual := Canned())
     execute_run(plain, settings())
     teach(Canned(lambda stage, nth, messages: begins + usual.usual(stage, messages)))
-    assert execute_run(ws, settings()).state == "finished"
-    assert content(ws) == content(plain)
-    for (reply,) in rows(ws, "SELECT reply FROM calls"):
-        assert reply.startswith(begins)
+    run = execute_run(ws, settings(keep_reasoning=kept))
+    assert run.state == "finished" and content(ws) == content(plain)
+    thought = "The user wants JSON" in begins
+    traces = {
+        reasoning and reasoning.startswith("The user wants JSON") for (reasoning,) in rows(ws, "SELECT reasoning FROM calls")
+    }
+    assert traces == {True if kept and thought else None}
+    assert not rows(ws, "SELECT 1 FROM calls WHERE reply LIKE '%think>%' OR reply LIKE '%user wants%'")
+    counted, least = rows(ws, "SELECT sum(tokens_reasoning), min(tokens_reasoning) FROM calls")[0]
+    assert (least > 0) == thought and run_rows.last_sample(ws.db, run.id).tokens_reasoning == counted
+    assert call_rows.counters(ws.db)["mathematics"].get("tokens_reasoning", 0) == counted
 
 
 @pytest.mark.parametrize("stage", ["syllabus", "question", "answer"])

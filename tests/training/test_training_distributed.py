@@ -20,7 +20,7 @@ def test_two_processes_learn_what_one_does_until_a_wish_ends_both(taught):
     alone = losses(taught, tuned(taught, "alone", epochs=1, **STEADY).run_id)
     run_id = runs.submit(taught, "finetune", "test", tiny_order("together", epochs=100, processes=2, **STEADY))
 
-    def watch(sample, stages) -> None:
+    def watch(sample, stages, notes) -> None:
         if (
             any(stage.stage == "steps" and stage.done >= len(alone) for stage in stages)
             and runs.get(taught, run_id).wish is None

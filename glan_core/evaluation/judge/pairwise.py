@@ -325,9 +325,9 @@ def _stage_model(
     model = who.model
     if not model.teacher:
         return StageModel(BatchedTeacher(model, who.teacher, cache, pool), settings.decoding_of(stage), price_of(who.teacher))
-    price = price_of(who.teacher)
+    price = price_of(who.teacher, model.price)
     if price is None and settings.budget_usd is not None:
         raise GlanError(
             f"The price of {who.teacher} is unknown, so a budget in USD cannot be enforced. Limit the number of calls instead."
         )
-    return StageModel(open_teacher(who.teacher, model.base_url), settings.decoding_of(stage), price)
+    return StageModel(open_teacher(who.teacher, model.base_url, settings=model.endpoint), settings.decoding_of(stage), price)

@@ -31,7 +31,7 @@ class ScriptedTeacher:
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the complete reply; of the decoding parameters only `max_tokens` has an effect."""
-        text, finish_reason = cut(answer(messages), decoding.max_tokens)
+        text, finish_reason = cut(answer(messages), decoding.complete().max_tokens)
         tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
         return Reply(text, finish_reason, tokens_in, estimate_tokens(text), estimated=True)
 

@@ -1,0 +1,226 @@
+"""Errors of endpoints: what a response says in the forms of the common servers, and which exception it becomes.
+
+Forms: OpenAI and llama.cpp (`error` object), vLLM (fields at the top), Ollama and TGI (`error` string), Gemini (a list with one
+object), FastAPI (`detail`), Mistral (`message` object), Anthropic (`type: error`), Cloudflare (`errors`), HTML pages.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from html import unescape
+from time import time
+
+from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
+
+SECRET = re.compile(r"\b(sk|rk|key|pk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{20,}", re.IGNORECASE)
+MAX_RETRY_AFTER = 86_400.0  # seconds
+MESSAGE_LENGTH = 300  # characters shown of a message
+QUOTA = re.compile(
+    r"insufficient.?(?:quota|credits?|balance|funds)|billing_hard_limit|exceeded your current quota|credit balance is too low"
+    r"|(?:out of|not enough|more) credits|quota.{0,20}exhausted|payment.required|usage limit reached",
+    re.IGNORECASE,
+)
+LOADING = re.compile(
+    r"\b(?:loading|warming up|starting)\b.{0,40}\bmodel|\bmodel\b.{0,40}\b(?:is |still )(?:loading|starting)", re.IGNORECASE
+)
+FILTERED = re.compile(r"moderat|flagged|content.?(?:filter|policy|management)|safety", re.IGNORECASE)
+_AGAIN_IN = re.compile(
+    r"(?:try again|retry)\s+(?:in|after)\s+(?:(\d+)h)?\s*(?:(\d+)m(?!s))?\s*(?:(\d+(?:\.\d+)?)\s*(ms|s)?)?", re.IGNORECASE
+)
+COMPLAINT = re.compile(
+    r"support|permitted|allow|unknown|unrecogni[sz]ed|unexpected|extra (?:fields|inputs)|invalid|cannot both|not both|may only|only be"
+    r"|must be|deprecated|compatible|not accept|reject|too (?:large|high|big)|at most|exceed|less than|greater than|range|no longer",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointError:
+    """What the body of a response says about an error; fields that it does not have are empty.
+
+    Attributes:
+        message: Text for people, at most `MESSAGE_LENGTH` characters.
+        code: Code or type, such as 'insufficient_quota'.
+        param: Rejected parameter.
+        status: HTTP status given in the body, 0 if none.
+        retry_after: Requested wait in seconds, None if the body names none.
+    """
+
+    message: str = ""
+    code: str = ""
+    param: str = ""
+    status: int = 0
+    retry_after: float | None = None
+
+
+def redact(text: str, *secrets: str) -> str:
+    """Replace secrets, and anything that looks like a key, because endpoints quote keys in errors."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[key]")
+    return SECRET.sub("[key]", text)
+
+
+def read_error(raw: bytes) -> EndpointError:
+    """Return what a body says about an error, in any of the known forms; plain text and HTML give a message only."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return EndpointError(_plain(raw))
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, dict):
+        return EndpointError(str(body)[:MESSAGE_LENGTH])
+    errors = body.get("errors")
+    error = body.get("error") or (errors[0] if isinstance(errors, list) and errors else None) or body
+    if not isinstance(error, dict):
+        return EndpointError(str(error)[:MESSAGE_LENGTH], str(body.get("error_type") or ""))
+    message, param = _message(error)
+    code = (
+        error.get("code")
+        if isinstance(error.get("code"), str)
+        else error.get("status") or error.get("type") or error.get("code")
+    )
+    numbers = [value for value in (error.get("code"), error.get("status"), error.get("status_code")) if type(value) is int]
+    return EndpointError(
+        message[:MESSAGE_LENGTH], str(code or "")[:80], str(error.get("param") or param or "")[:80],
+        next((number for number in numbers if 400 <= number < 600), 0), _wait_in(error, message),
+    )  # fmt: skip
+
+
+def _message(error: dict) -> tuple[str, str]:
+    """Return the message of an error object and the parameter that it names."""
+    for name in ("message", "detail", "msg", "error", "faultstring", "title"):
+        value = error.get(name)
+        if isinstance(value, dict):
+            value = value.get("detail") or value.get("message") or value
+        if isinstance(value, list):  # FastAPI: one entry per invalid field
+            entries = [entry for entry in value if isinstance(entry, dict)]
+            fields = [str(entry["loc"][-1]) for entry in entries if isinstance(entry.get("loc"), list) and entry["loc"]]
+            texts = [f"{field}: {entry.get('msg', '')}" for field, entry in zip(fields, entries, strict=False)]
+            return "; ".join(texts) or str(value), fields[0] if fields else ""
+        if value:
+            raw = (error.get("metadata") or {}).get("raw") if isinstance(error.get("metadata"), dict) else None
+            return f"{value} ({raw})" if isinstance(raw, str) and raw else str(value), ""
+    return ("" if not error else json.dumps(error)), ""
+
+
+def _plain(raw: bytes) -> str:
+    """Return the message of a body that is not JSON: the title or the text of a page, or the text itself."""
+    text = raw[:20_000].decode("utf-8", "replace")
+    if is_html(raw):
+        title = re.search(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", text, re.IGNORECASE | re.DOTALL)
+        found = next(filter(None, title.groups()), "") if title else ""
+        text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", found or text, flags=re.IGNORECASE | re.DOTALL)
+    return " ".join(unescape(text).split())[:MESSAGE_LENGTH]
+
+
+def is_html(raw: bytes) -> bool:
+    """Whether a body is an HTML page, such as that of a proxy or a login."""
+    return re.match(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)\b", raw[:400], re.IGNORECASE) is not None
+
+
+def _wait_in(error: dict, message: str) -> float | None:
+    """Return the wait that an error names: Gemini's RetryInfo, or 'try again in 6m0s'."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)s", delay)):
+            return min(float(found[1]), MAX_RETRY_AFTER)
+    again = _AGAIN_IN.search(message)
+    if again is None or not any(again.group(n) for n in (1, 2, 3)):
+        return None
+    hours, minutes, amount, unit = again.groups()
+    seconds = 3600 * float(hours or 0) + 60 * float(minutes or 0) + float(amount or 0) / (1000 if unit == "ms" else 1)
+    return min(seconds, MAX_RETRY_AFTER)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the requested wait of a response in seconds, from retry-after-ms or Retry-After (number or date)."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            wait = float(milliseconds) / 1000
+        elif value := headers.get("retry-after"):
+            wait = float(value) if value.replace(".", "", 1).isdigit() else parsedate_to_datetime(value).timestamp() - time()
+        else:
+            return None
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return None if wait != wait else min(max(wait, 0.0), MAX_RETRY_AFTER)  # float('nan') is accepted above
+
+
+def error_of(
+    status: int, raw: bytes, headers: Mapping[str, str], *, where: str, model: str, key_variable: str = "OPENAI_API_KEY",
+    secrets: Iterable[str] = (),
+) -> Exception:  # fmt: skip
+    """Return the exception for an error response, or for an error in the body of a successful one.
+
+    Args:
+        status: HTTP status; for 200 the status in the body decides, else the error counts as transient.
+        raw: The body.
+        headers: The headers.
+        where: URL of the endpoint.
+        model: Name of the model.
+        key_variable: Environment variable of the key, named in advice.
+        secrets: Texts that must not be shown.
+
+    Returns:
+        TeacherError if retrying does not help (401, 402, 403, 404, other 4xx, exhausted quota), TeacherBusy for 429 and for a model
+        that is being loaded, TeacherFault for 3xx, 408, 409, 425 and 5xx, TeacherRefusal for errors of a single request (400, 413,
+        422, filtered content).
+    """
+    error = read_error(raw)
+    shown = redact(error.message, *secrets)
+    detail = f" Message: {shown}" if shown else ""
+    if status == 200:
+        said, said_in_body = f"{where} reports an error in a response with status 200", not error.status
+        status = error.status or (429 if "rate" in error.code.lower() and "limit" in error.code.lower() else 502)
+    else:
+        said, said_in_body = f"{where} failed with status {status}", False
+    wait = header_wait if (header_wait := retry_after(headers)) is not None else error.retry_after
+    if status == 402 or (status in (403, 429) and wait is None and QUOTA.search(f"{error.code} {error.message}")):
+        return TeacherError(
+            f"{where} reports that the quota or credit is exhausted: add credit or raise the limit there, then resume the run.{detail}"
+        )
+    if status == 429:
+        return TeacherBusy(f"{where} reports a rate limit (status 429).{detail}", wait)
+    if status in (408, 409, 425) or status >= 500:
+        if status == 503 and LOADING.search(f"{error.code} {error.message}"):
+            return TeacherBusy(f"{where} is loading the model.", wait, loading=True)
+        return TeacherFault(f"{said}.{detail}", retry_after=wait, misdirected=said_in_body)
+    if 300 <= status < 400:
+        target = redact(headers.get("location") or "", *secrets).split("?")[0][:200]
+        hint = f" to {target}; if this persists, use that address as base URL" if target else ""
+        return TeacherFault(f"{where} redirects{hint}.", retry_after=wait, misdirected=True)
+    if status in (400, 413, 422) or (status == 403 and FILTERED.search(error.message)):
+        return TeacherRefusal(f"{where} rejected the request (status {status}).{detail}")
+    advice = {
+        401: f"rejected the API key: set {key_variable} to a valid key",
+        403: f"does not allow this key to use {model}",
+        404: f"has no model {model}, or the URL is wrong (it should end in /v1)",
+    }.get(status, f"rejected the request (status {status})")
+    return TeacherError(f"{where} {advice}.{detail}")
+
+
+def rejected_parameter(status: int, raw: bytes, sent: Iterable[str]) -> str | None:
+    """Return the parameter of a request that a response complains about, if the request can be sent without it.
+
+    Args:
+        status: HTTP status of the response; complaints have 400 or 422, or an error in the body of a 200.
+        raw: Its body.
+        sent: Names of the parameters that were sent, without model and messages.
+    """
+    if status not in (200, 400, 422):
+        return None
+    error, sent = read_error(raw), list(sent)
+    if error.param in sent:
+        return error.param
+    if not COMPLAINT.search(error.message):
+        return None
+    text = error.message.replace("maxOutputTokens", "max_tokens")
+    named = [name for name in sent if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)]
+    if "top_p" in named and "temperature" in named:
+        return "top_p"  # 'temperature and top_p cannot both be specified': the temperature is the one that people set
+    return min(named, key=text.find, default=None)
