@@ -24,7 +24,7 @@ class Concurrency:
     """
 
     START = 64  # initial limit, or half of the maximum if that is more
-    LOCAL_START = 4  # initial limit for an endpoint on this machine or in its network
+    LOCAL_START = 2  # initial limit for an endpoint on this machine or in its network
     PAUSE = 1.0  # seconds, without Retry-After
     MIN_PAUSE = 0.05  # seconds, so that 'Retry-After: 0' does not cause a request storm
     RECENT = 16  # latest results that decide whether the endpoint is closed

@@ -245,10 +245,11 @@ class HttpTeacher:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             why = redact(_connection_problem(error), *self._secrets)
             raise TeacherFault(f"{self.url} cannot be reached: {why}.", sent=False) from None
-        except TimeoutError:
-            seconds = self.settings.idle_timeout
+        except TimeoutError as error:
+            idle = isinstance(error, aiohttp.SocketTimeoutError)
+            which, seconds = ("idle", self.settings.idle_timeout) if idle else ("total", self.settings.total_timeout or 0)
             raise TeacherFault(
-                f"{self.url} did not reply in time (idle timeout {seconds:g} s). If the server is slow, raise the idle timeout.",
+                f"{self.url} did not reply in time ({which} timeout {seconds:g} s). If the server is slow, raise the {which} timeout.",
                 billed=True, timed_out=True,
             ) from None  # fmt: skip
         except (aiohttp.ClientError, OSError):

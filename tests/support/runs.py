@@ -14,6 +14,7 @@ from functools import partial
 from aiohttp import web
 
 from glan_core import runs
+from glan_core.runs.heartbeat import Watcher
 from glan_core.taxonomy import tree_editing
 from glan_core.teachers.contract import DecodingParams, Message, Reply, estimate_tokens
 from glan_core.teachers.scripted import http_server
@@ -135,9 +136,9 @@ def json_lines(rows) -> str:
     return "\n".join(json.dumps(row) for row in rows)
 
 
-def execute_run(ws: Workspace, settings: dict, kind: str = "generate") -> Run:
+def execute_run(ws: Workspace, settings: dict, kind: str = "generate", watch: Watcher | None = None) -> Run:
     """Submit a run, execute it in this process and return its final state."""
-    return runs.work(ws, runs.submit(ws, kind, "test", settings))
+    return runs.work(ws, runs.submit(ws, kind, "test", settings), watch)
 
 
 def resume_run(ws: Workspace, run_id: int, settings: dict | None = None) -> Run:
