@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -10,6 +10,8 @@ from glan_core.generation.protocols import Work
 from glan_core.generation.rate_limits import Concurrency, Outage
 from glan_core.teachers.contract import Teacher
 from glan_core.teachers.endpoint_settings import is_local
+
+MAX_PARKED = 64  # tasks per endpoint that wait while those of other endpoints go on
 
 
 @dataclass(slots=True)
@@ -49,19 +51,49 @@ class EndpointGate:
         return max(0.0, self.concurrency.closed_until - time.monotonic())
 
 
-def gate_name(teacher: Teacher) -> str:
-    """Name of the gate of a teacher: teachers of the same endpoint share one."""
-    return getattr(teacher, "url", None) or teacher.name
+class EndpointGates:
+    """The gates of a run by stage; teachers of the same endpoint share one."""
 
+    def __init__(self, teachers: Mapping[str, Teacher], max_in_flight: int) -> None:
+        self._by_name: dict[str, EndpointGate] = {}
+        self._by_stage: dict[str, EndpointGate] = {}
+        for stage, teacher in teachers.items():
+            name = getattr(teacher, "url", None) or teacher.name
+            if name not in self._by_name:
+                local = bool(urlsplit(name).hostname) and is_local(name)
+                self._by_name[name] = EndpointGate(name, Concurrency(max_in_flight, local=local))
+            self._by_stage[stage] = self._by_name[name]
+        self._room = 1 if len(self._by_name) == 1 else MAX_PARKED
 
-def open_gates(teachers: Mapping[str, Teacher], max_in_flight: int) -> dict[str, EndpointGate]:
-    """Return a gate for each endpoint of these teachers, by stage."""
-    gates: dict[str, EndpointGate] = {}
-    by_stage = {}
-    for stage, teacher in teachers.items():
-        name = gate_name(teacher)
-        if name not in gates:
-            local = bool(urlsplit(name).hostname) and is_local(name)
-            gates[name] = EndpointGate(name, Concurrency(max_in_flight, local=local))
-        by_stage[stage] = gates[name]
-    return by_stage
+    def of(self, work: Work) -> EndpointGate:
+        """Return the gate of a task."""
+        return self._by_stage[work.stage]
+
+    def all(self) -> Iterable[EndpointGate]:
+        """Return every gate once."""
+        return self._by_name.values()
+
+    def park(self, work: Work, *, first: bool = False) -> None:
+        """Keep a task until its endpoint may be called, before or after those that wait already."""
+        parked = self.of(work).parked
+        parked.appendleft(work) if first else parked.append(work)
+
+    def parked(self) -> bool:
+        """Whether any task waits."""
+        return any(gate.parked for gate in self.all())
+
+    def next_parked(self) -> Work | None:
+        """Remove and return a parked task whose endpoint may be called now, None if there is none."""
+        return next((gate.parked.popleft() for gate in self.all() if gate.parked and gate.open), None)
+
+    def have_room(self) -> bool:
+        """Whether another task may be taken from the queue, although its endpoint may turn out to be closed."""
+        return all(len(gate.parked) < self._room for gate in self.all())
+
+    def seconds_closed(self) -> float | None:
+        """Return the seconds until the first closed endpoint with parked tasks may be called, None if there is none."""
+        return min((gate.closed_for for gate in self.all() if gate.parked and gate.closed_for), default=None)
+
+    def limit(self) -> int:
+        """Return the sum of the concurrency limits."""
+        return sum(int(gate.concurrency.limit) for gate in self.all())

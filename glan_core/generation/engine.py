@@ -4,32 +4,36 @@ A call counts as in flight until its reply is on disk. So a kill loses, and a la
 """
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import apsw
 
 from glan_core.formatting import clock_time, plural
-from glan_core.generation.endpoint_gates import EndpointGate, open_gates
+from glan_core.generation.call_records import (
+    ReceivedReply,
+    StageModel,
+    call_record,
+    cost_of,
+    largest_reply,
+    storable_reply,
+)
+from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates
 from glan_core.generation.failure_causes import retried_within_run
-from glan_core.generation.protocols import Work, WorkQueue, ask, fingerprint
+from glan_core.generation.protocols import Work, WorkQueue, ask
 from glan_core.generation.rate_limits import Budget, Rate
 from glan_core.generation.reply_checks import checked_text
 from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import STAGE_SPECS
 from glan_core.prompts import prompt
-from glan_core.reply_parsing import MalformedReply, storable
+from glan_core.reply_parsing import MalformedReply
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
-    DecodingParams,
-    Message,
     Reply,
-    Teacher,
     TeacherBusy,
     TeacherError,
     TeacherFault,
@@ -38,7 +42,6 @@ from glan_core.teachers.contract import (
     estimate_tokens,
 )
 from glan_core.teachers.endpoint_errors import MAX_RETRY_AFTER
-from glan_core.teachers.prices import Price
 from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
@@ -48,21 +51,11 @@ MAX_REFUSALS = 5  # refused requests without any reply before, after which the r
 BACKOFF = 0.5  # seconds, doubled at each error of the same task, at most 30
 EXPECTED_REPLY = 1000  # tokens
 MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are stored for inspection
-MAX_PARKED = 64  # tasks per endpoint that wait while those of other endpoints go on
 PAUSE_SECONDS = 120.0  # for replies in flight when a run is paused or fails
 CANCEL_SECONDS = 8.0  # for replies in flight when a run is cancelled
 LOADING_PAUSE = 5.0  # seconds between attempts while a server is loading its model
 LOADING_SECONDS = 1800  # after which such a server is given up
 SHOWN_WAIT = 3.0  # seconds; shorter waits are not reported
-
-
-@dataclass(slots=True)
-class StageModel:
-    """The model of a stage with its decoding parameters and price (None if unknown)."""
-
-    teacher: Teacher
-    decoding: DecodingParams
-    price: Price | None
 
 
 @dataclass(slots=True)
@@ -104,7 +97,7 @@ class Engine:
         self.in_flight = 0
         self.stop_reason: str | None = None
         self._keep_reasoning = settings.keep_reasoning
-        self._gates = open_gates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
+        self._gates = EndpointGates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
         self._fatal: Exception | None = None
         self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
         self._retries: list[Work] = []
@@ -142,7 +135,7 @@ class Engine:
             if (work := self._take()) is not None:
                 self._start(work)
             elif self.stop_reason is None:
-                if not self.in_flight and not self._delayed and not self._parked():
+                if not self.in_flight and not self._delayed and not self._gates.parked():
                     break
                 await self._sleep(self._wait())
         await self._drain()
@@ -168,40 +161,29 @@ class Engine:
         Tasks of endpoints that may not be called are parked, so that those of other endpoints can go on.
         """
         may_call = not self._rate_wait()
-        gates = self._all_gates()
         while self._retries:
-            work = self._retries.pop()
-            self._gates[work.stage].parked.appendleft(work)
-        for gate in gates if may_call else ():
-            if gate.parked and gate.open:
-                return self._reserved(gate.parked.popleft())
-        room = 1 if len(gates) == 1 else MAX_PARKED
-        while all(len(gate.parked) < room for gate in gates):
+            self._gates.park(self._retries.pop(), first=True)
+        if may_call and (parked := self._gates.next_parked()) is not None:
+            return self._reserved(parked)
+        while self._gates.have_room():
             work = self.queue.next()
             if work is None:
                 return None
             if not work.messages:
                 return work
-            gate = self._gates[work.stage]
-            if may_call and gate.open:
+            if may_call and self._gates.of(work).open:
                 return self._reserved(work)
-            gate.parked.append(work)
+            self._gates.park(work)
         return None
 
     def _reserved(self, work: Work) -> Work | None:
         """Reserve the maximum price of a task; without enough budget it is parked, and the run ends once nothing is in flight."""
         if self.budget.reserve(self._worst(work)):
             return work
-        self._gates[work.stage].parked.appendleft(work)
+        self._gates.park(work, first=True)
         if not self.in_flight and not self._delayed:
             self.stop(self.budget.reason())
         return None
-
-    def _all_gates(self) -> list[EndpointGate]:
-        return list({id(gate): gate for gate in self._gates.values()}.values())
-
-    def _parked(self) -> bool:
-        return any(gate.parked for gate in self._gates.values())
 
     def _rate_wait(self) -> float:
         """Seconds until the limits per minute allow another call."""
@@ -209,14 +191,12 @@ class Engine:
 
     def _wait(self) -> float | None:
         """Return the seconds until the next call may be allowed, None if that depends on a call in flight."""
-        if seconds := self._rate_wait():
-            return seconds
-        return min((gate.closed_for for gate in self._all_gates() if gate.parked and gate.closed_for), default=None)
+        return self._rate_wait() or self._gates.seconds_closed()
 
     @property
     def concurrency(self) -> int:
         """Calls that may be in flight at the moment, over all endpoints."""
-        return sum(int(gate.concurrency.limit) for gate in self._all_gates())
+        return self._gates.limit()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -232,7 +212,7 @@ class Engine:
                 seconds = max(0, round(self._drain_until - now))
                 return f"Waiting for {plural(len(self._requesting), 'call')} in flight, at most {seconds:,} s."
             return ""
-        closed = [(gate.closed_for, gate.reason) for gate in self._all_gates() if gate.closed_for > SHOWN_WAIT]
+        closed = [(gate.closed_for, gate.reason) for gate in self._gates.all() if gate.closed_for > SHOWN_WAIT]
         delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self.in_flight else []
         soonest = min((entry for entry in (*closed, *delayed) if entry[1]), default=None)
         if soonest is None or soonest[0] <= SHOWN_WAIT:
@@ -253,10 +233,11 @@ class Engine:
         model = self.models[work.stage]
         if model.price is None or self.budget.usd is None:
             return 0.0
-        return model.price.of(_max_prompt_tokens(work.messages), model.decoding.max_tokens or DEFAULT_LIMIT)
+        largest = largest_reply(work.messages, model.decoding)
+        return model.price.of(largest.tokens_in, largest.tokens_out)
 
     def _start(self, work: Work) -> None:
-        gate = self._gates[work.stage] if work.messages else None
+        gate = self._gates.of(work) if work.messages else None
         if gate is not None:
             self._requests.take(1)
             self._tokens.take(self._expected_tokens(work))
@@ -286,7 +267,7 @@ class Engine:
             value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
             self.queue.stored(work, value)
             return
-        gate, worst = self._gates[work.stage], self._worst(work)
+        gate, worst = self._gates.of(work), self._worst(work)
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()
@@ -315,19 +296,21 @@ class Engine:
         except BaseException:
             self.budget.settle(worst, 0.0, paid=False)
             raise
-        reply = _storable_reply(reply)
+        reply = storable_reply(reply)
         gate.served, gate.reason, gate.loading_since = True, "", None
         gate.outage.end()
         gate.concurrency.served(reply.tokens_out, gate.in_flight)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
-        cost = self._cost(work, reply) or 0.0
+        cost = cost_of(self.models[work.stage], reply) or 0.0
         self.budget.settle(worst, cost)
         if self.budget.usd is not None and cost > worst:
             name = self.models[work.stage].teacher.name
             self.stop(f"{name} charged more than the maximum price of the request (it may ignore max_tokens)")
         self.totals.tokens_in += reply.tokens_in
         self.totals.tokens_out += reply.tokens_out
-        await self._handle_reply(work, reply, time.monotonic() - start, unusable)
+        reasoning, text = reply.split() if unusable is None else ("", reply.text)
+        self.totals.tokens_reasoning += reply.reasoning_tokens(reasoning)
+        await self._handle_reply(work, ReceivedReply(reply, reasoning, text, time.monotonic() - start), unusable)
 
     async def _request(self, work: Work) -> Reply:
         """Send the request of a task; only this part of a task is abandoned when the run is stopped."""
@@ -362,21 +345,17 @@ class Engine:
         gate.concurrency.close(wait)
         self._retry(work, wait, str(busy))
 
-    async def _handle_reply(self, work: Work, reply: Reply, seconds: float, unusable: UnusableReply | None) -> None:
+    async def _handle_reply(self, work: Work, received: ReceivedReply, unusable: UnusableReply | None) -> None:
         """Store the record of a reply, or record why there is none."""
-        stage = self.queue.stage(work)
-        reasoning, text = ("", reply.text) if unusable else reply.split()
-        tokens = reply.reasoning_tokens(reasoning)
-        self.totals.tokens_reasoning += tokens
+        stage, decoding = self.queue.stage(work), self.models[work.stage].decoding
+        text, reasoning = received.text, received.reasoning
         try:
             if unusable is not None:
                 raise MalformedReply(unusable.cause, str(unusable))
-            parsed = stage.parse(
-                work, checked_text(stage, reply, text, reasoning, work.messages, self.models[work.stage].decoding)
-            )
+            parsed = stage.parse(work, checked_text(stage, received, work.messages, decoding))
         except MalformedReply as fault:
             kept = (text or reasoning)[:MAX_KEPT_REPLY]
-            call = self._call(work, reply, seconds, fault.cause, kept, reasoning)
+            call = self._call(work, received, fault.cause, kept)
             if fault.repairable and not work.repairs:
                 await self._store(work, call, lambda db: None)
                 self._ask_to_repair(work, text, str(fault))
@@ -388,8 +367,7 @@ class Engine:
             else:
                 await self._give_up(work, fault.cause, str(fault), kept, call)
             return
-        kept_text = None if stage.record_text(parsed) == text else text
-        call = self._call(work, reply, seconds, "stored", kept_text, reasoning)
+        call = self._call(work, received, "stored", None if stage.record_text(parsed) == text else text)
 
         def store(db: apsw.Connection) -> object:
             value = stage.store(db, work, parsed, call.teacher)
@@ -413,20 +391,9 @@ class Engine:
         self._known_prompts.add(work.prompt.version)
         return value
 
-    def _cost(self, work: Work, reply: Reply) -> float | None:
-        """Return the price of a reply in USD, None if unknown."""
-        price = self.models[work.stage].price
-        return price.of(reply.tokens_in, reply.tokens_out) if price else None
-
-    def _call(self, work: Work, reply: Reply, seconds: float, outcome: str, kept: str | None, reasoning: str = "") -> Call:
+    def _call(self, work: Work, received: ReceivedReply, outcome: str, kept: str | None) -> Call:
         model = self.models[work.stage]
-        temperature, top_p, max_tokens, others = _sent(reply, model.decoding)
-        return Call(
-            work.id, self.run_id, work.stage, work.discipline_id, model.teacher.name, work.prompt.version,
-            fingerprint(work.messages), temperature, top_p, max_tokens, reply.tokens_in, reply.tokens_out, reply.estimated,
-            self._cost(work, reply), round(seconds * 1000), work.attempts, outcome, kept, time.time(),
-            reply.reasoning_tokens(reasoning), reasoning or None if self._keep_reasoning else None, others,
-        )  # fmt: skip
+        return call_record(work, model, received, outcome, kept, run_id=self.run_id, keep_reasoning=self._keep_reasoning)
 
     def _ask_to_repair(self, work: Work, text: str, problem: str) -> None:
         repair = prompt("repair")
@@ -444,16 +411,15 @@ class Engine:
 
     async def _store_lost(self, work: Work, seconds: float) -> None:
         """Store a call whose reply did not arrive, at its maximum price."""
-        limit = self.models[work.stage].decoding.max_tokens or DEFAULT_LIMIT
-        lost = Reply("", "lost", _max_prompt_tokens(work.messages), limit, estimated=True)
-        await self._store(work, self._call(work, lost, seconds, "lost", None), lambda db: None)
+        lost = ReceivedReply(largest_reply(work.messages, self.models[work.stage].decoding), "", "", seconds)
+        await self._store(work, self._call(work, lost, "lost", None), lambda db: None)
 
     async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
         """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
 
         A reply that was generated but lost in transit is recorded as a call at its maximum price.
         """
-        gate = self._gates[work.stage]
+        gate = self._gates.of(work)
         self.totals.faults += 1
         self.totals.last_fault = str(fault)
         if fault.timed_out:
@@ -480,7 +446,7 @@ class Engine:
 
     async def _refusal(self, work: Work, refusal: TeacherRefusal) -> None:
         """Handle a refused request: the task fails; if the first requests are all refused, the run stops."""
-        gate = self._gates[work.stage]
+        gate = self._gates.of(work)
         gate.refusals += 1
         if not gate.served and gate.refusals >= MAX_REFUSALS:
             raise TeacherError(f"{refusal} The first {gate.refusals} requests were all refused.") from None
@@ -518,26 +484,3 @@ class Engine:
     def _teacher_name(self) -> str:
         """Return the teacher to record for records merged from several replies."""
         return self.models["subjects"].teacher.name
-
-
-def _storable_reply(reply: Reply) -> Reply:
-    """Return a reply whose texts can be stored."""
-    text, reasoning = storable(reply.text), storable(reply.reasoning)
-    return reply if (text, reasoning) == (reply.text, reply.reasoning) else replace(reply, text=text, reasoning=reasoning)
-
-
-def _sent(reply: Reply, decoding: DecodingParams) -> tuple[float | None, float | None, int | None, str | None]:
-    """Return temperature, top-p and token limit as sent, and further parameters as a JSON object."""
-    if reply.sent is None:
-        return decoding.temperature, decoding.top_p, decoding.max_tokens, None
-    others = dict(reply.sent)
-    limits = [others.pop(name, None) for name in ("max_tokens", "max_completion_tokens")]
-    temperature, top_p = others.pop("temperature", None), others.pop("top_p", None)
-    for name in ("stream", "stream_options"):  # how a reply is transmitted does not change it
-        others.pop(name, None)
-    return temperature, top_p, next(filter(None, limits), None), json.dumps(others) if others else None
-
-
-def _max_prompt_tokens(messages: Sequence[Message]) -> int:
-    """Return an upper bound of the prompt tokens for any tokenizer: one per byte, plus a margin per message."""
-    return sum(len(message["content"].encode("utf-8", "replace")) + 10 for message in messages)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from glan_core.generation.call_records import ReceivedReply
 from glan_core.generation.protocols import Stage
 from glan_core.reply_parsing import TRUNCATED, MalformedReply, check_complete
 from glan_core.teachers.contract import DecodingParams, Message, Reply
@@ -15,23 +16,14 @@ MIN_REPEATED = 200  # characters of a repetition loop
 _LOOP = re.compile(r"(?P<unit>.{1,200}?)(?P=unit){3,}.{0,200}\Z", re.DOTALL)
 
 
-def checked_text(
-    stage: Stage, reply: Reply, text: str, reasoning: str, messages: Sequence[Message], decoding: DecodingParams
-) -> str:
+def checked_text(stage: Stage, received: ReceivedReply, messages: Sequence[Message], decoding: DecodingParams) -> str:
     """Return the text of a reply that may be parsed, stripped.
-
-    Args:
-        stage: Stage of the call.
-        reply: The reply.
-        text: Its text without reasoning.
-        reasoning: Its reasoning.
-        messages: The chat.
-        decoding: Decoding parameters of the stage.
 
     Raises:
         MalformedReply: If the prompt was truncated, or the reply has no text, or its stage needs complete replies and it is
             truncated, withheld, empty or a refusal.
     """
+    reply, text, reasoning = received.reply, received.text, received.reasoning
     words = sum(len(message["content"].split()) for message in messages)
     if words >= MIN_WORDS and not reply.estimated and MIN_PROMPT_TOKENS <= reply.tokens_in < TOKENS_PER_WORD * words:
         raise MalformedReply(

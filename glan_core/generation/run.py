@@ -13,7 +13,8 @@ import apsw
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.generation import failure_causes, streaming_state
-from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine, StageModel
+from glan_core.generation.call_records import StageModel
+from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine
 from glan_core.generation.protocols import WorkQueue
 from glan_core.generation.rate_limits import Budget
 from glan_core.generation.settings import GenerationSettings, RegenerateSettings, TeacherSettings

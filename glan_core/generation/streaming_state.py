@@ -12,7 +12,7 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from glan_core.generation.engine import StageModel
+from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import fingerprint
 from glan_core.teachers.contract import DecodingParams, Message, Reply, Teacher, TeacherFault
 

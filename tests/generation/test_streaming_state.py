@@ -7,7 +7,7 @@ import pytest
 from support.runs import Canned, content, execute_run
 
 from glan_core.generation import streaming_state
-from glan_core.generation.engine import StageModel
+from glan_core.generation.call_records import StageModel
 from glan_core.generation.streaming_state import Writing, read
 from glan_core.teachers.contract import DecodingParams, Reply, TeacherFault
 

@@ -22,7 +22,7 @@ from glan_core.evaluation.judge.match_setup import CUT, NOTHING, OTHER, OURS, VE
 from glan_core.evaluation.judge.match_statistics import match_summary
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
 from glan_core.generation import plan
-from glan_core.generation.engine import StageModel
+from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import Work, ask
 from glan_core.homework.question_parsing import MAX_CHARACTERS
 from glan_core.prompts import prompt
