@@ -44,6 +44,8 @@ page = st.navigation({
     "Build": [
         st.Page("pages/runs.py", title="Runs", icon=":material/play_circle:",
                 help="Plan, price, start and watch runs."),
+        st.Page("pages/connections.py", title="Connections", icon=":material/cable:",
+                help="Saved endpoints, their test, and the default teachers of the workspace."),
     ],
 })  # fmt: skip
 st.session_state.framed = True

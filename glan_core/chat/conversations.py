@@ -26,6 +26,7 @@ from glan_core.models.model_specs import (
 from glan_core.reply_parsing import storable
 from glan_core.settings import Settings
 from glan_core.teachers.contract import Message
+from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING, Conversation, Reply, Turn
 
@@ -228,6 +229,11 @@ def blind_order(panes: int, turn_id: int, seed: int) -> tuple[int, ...]:
     return tuple(order)
 
 
+def answer_text(reply: Reply) -> str:
+    """Return the text of a reply without its reasoning, which neither later turns nor preference rows contain."""
+    return split_reasoning(reply.text)[1]
+
+
 def chat_history(ws: Workspace, turn: Turn, spec: str, pane: int) -> list[Message]:
     """Return the chat that a model sees for a turn: system prompt, earlier turns with its own replies, and the prompt.
 
@@ -237,8 +243,8 @@ def chat_history(ws: Workspace, turn: Turn, spec: str, pane: int) -> list[Messag
     for before in chat_rows.path_to(ws.db, turn.parent_id):
         replies = chat_rows.replies(ws.db, before.id, before.version)
         own = next((r for r in replies if r.model == spec), None) or next((r for r in replies if r.pane == pane), None)
-        if own and own.state in (DONE, STOPPED) and own.text.strip():
-            chat += [{"role": "user", "content": before.prompt}, {"role": "assistant", "content": own.text}]
+        if own and own.state in (DONE, STOPPED) and (answer := answer_text(own)).strip():
+            chat += [{"role": "user", "content": before.prompt}, {"role": "assistant", "content": answer}]
     return [*chat, {"role": "user", "content": turn.prompt}]
 
 
@@ -253,7 +259,10 @@ def to_markdown(ws: Workspace, conversation: Conversation) -> str:
         parts += [f"System prompt: {turn.system}\n"] if turn.system else []
         parts.append(f"{turn.prompt}\n")
         for reply in chat_rows.replies(ws.db, turn.id, turn.version):
-            parts.append(f"### {model_title(reply.model)}\n\n{reply.text}\n")
+            reasoning, answer = split_reasoning(reply.text)
+            parts.append(f"### {model_title(reply.model)}\n")
+            parts += [f"<details><summary>Reasoning</summary>\n\n{reasoning}\n\n</details>\n"] if reasoning else []
+            parts.append(f"{answer}\n")
             parts.append(f"*{_facts_line(reply)}*\n")
     return "\n".join(parts)
 
@@ -263,13 +272,15 @@ def to_jsonl(ws: Workspace, conversation: Conversation) -> Iterator[str]:
     for turn in chat_rows.path_to(ws.db, conversation.head):
         for version in chat_rows.versions(ws.db, turn.id):
             for reply in chat_rows.replies(ws.db, turn.id, version):
-                chat = [*chat_history(ws, turn, reply.model, reply.pane), {"role": "assistant", "content": reply.text}]
+                reasoning, answer = split_reasoning(reply.text)
+                chat = [*chat_history(ws, turn, reply.model, reply.pane), {"role": "assistant", "content": answer}]
                 about = {
                     "conversation": conversation.name,
                     "turn": turn.id,
                     "version": version,
                     "counts": version == turn.version,
                 }
+                about |= {"reasoning": reasoning} if reasoning else {}
                 about |= {"model": reply.model, "state": reply.state, "message": reply.message, "at": reply.at}
                 yield json.dumps({"messages": chat, **about, **reply.facts}, ensure_ascii=False) + "\n"
 

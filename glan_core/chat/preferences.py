@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from glan_core.chat.conversations import chat_history
+from glan_core.chat.conversations import answer_text, chat_history
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, STOPPED, Preference
@@ -54,7 +54,7 @@ def preference_rows(ws: Workspace) -> Iterator[dict]:
         asked = {reply.pane: chat_history(ws, turn, reply.model, reply.pane) for reply in replies}
         best = next(reply for reply in replies if reply.pane == preference.best)
         for other in replies:
-            good = all(reply.state in (DONE, STOPPED) and reply.text.strip() for reply in (best, other))
+            good = all(reply.state in (DONE, STOPPED) and answer_text(reply).strip() for reply in (best, other))
             if other.pane == best.pane or not good or asked[other.pane] != asked[best.pane]:
                 continue
             about = {
@@ -63,8 +63,8 @@ def preference_rows(ws: Workspace) -> Iterator[dict]:
                 "chosen": {"model": best.model, **best.facts}, "rejected": {"model": other.model, **other.facts},
             }  # fmt: skip
             yield {
-                "prompt": asked[best.pane], "chosen": [{"role": "assistant", "content": best.text}],
-                "rejected": [{"role": "assistant", "content": other.text}], "provenance": about,
+                "prompt": asked[best.pane], "chosen": [{"role": "assistant", "content": answer_text(best)}],
+                "rejected": [{"role": "assistant", "content": answer_text(other)}], "provenance": about,
             }  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     from glan_core.cli import (
         chat,
         clean,
+        connections,
         dataset,
         diversity,
         evaluate,
@@ -63,6 +64,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
     parser.add_argument("--version", action="version", version=f"glan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (setup, studio, taxonomy, generate, clean, show, diversity, dataset, judge, finetune, chat, evaluate):
+    for module in (
+        setup,
+        studio,
+        taxonomy,
+        connections,
+        generate,
+        clean,
+        show,
+        diversity,
+        dataset,
+        judge,
+        finetune,
+        chat,
+        evaluate,
+    ):
         module.add_commands(commands)
     return parser

@@ -22,6 +22,7 @@ from glan_core.reply_parsing import storable
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.teachers.contract import Message
+from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import Workspace
 from glan_core.workspace.chat_rows import FAILED
 
@@ -91,8 +92,9 @@ def _dialogue(panes: Sequence[ResolvedModel], system: str, decoding: SeededDecod
         if as_json:
             print(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False), flush=True)
         for said, answer in zip(told, answers, strict=True):
-            if answer["text"].strip() and answer["state"] != FAILED:
-                said += [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer["text"]}]
+            _, text = split_reasoning(answer["text"])
+            if text.strip() and answer["state"] != FAILED:
+                said += [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
     return 0
 
 

@@ -43,7 +43,7 @@ def _judge(args: argparse.Namespace) -> int:
         return _results(ws, args)
     if not own.get("test"):
         raise GlanError(f"Name the test: --test NAME ('glan evaluate glan-test {args.dir}' lists them).")
-    settings = read_settings(PairwiseJudgeSettings, teacher_values(args) | own)
+    settings = read_settings(PairwiseJudgeSettings, teacher_values(ws, args) | own)
     made = plan_judging(ws, settings)
     name = f"{title(settings.ours)} vs {title(settings.other)} on {settings.test}"
     end = RunEnd(name, "every question is judged", partial(_say_end, settings=settings, by=args.by))

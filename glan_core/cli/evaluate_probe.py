@@ -117,7 +117,7 @@ def _lookalikes(args: argparse.Namespace) -> int:
     source = read_settings(ProbeFile, {"source": _place(args.test), **columns})
     own = given_values(args, LookalikeSettings, skip=TeacherSettings.model_fields) | {"source": source}
     own.setdefault("name", f"{source_label(source)[:40]}-lookalikes")
-    settings = read_settings(LookalikeSettings, teacher_values(args) | own)
+    settings = read_settings(LookalikeSettings, teacher_values(ws, args) | own)
     made = plan_lookalikes(ws, settings)
     title = f"{number(made.calls[1])} look-alikes by {settings.teacher_of('lookalike')}"
     code = run_planned(ws, settings, made, args, RunEnd(title, "every sampled row has a look-alike", report_end))

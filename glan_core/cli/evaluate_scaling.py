@@ -48,7 +48,7 @@ def _study(args: argparse.Namespace) -> int | None:
         return None
     if not args.snapshot:
         raise GlanError("Name the snapshot to train on: --snapshot NAME.")
-    settings = _settings(args)
+    settings = _settings(ws, args)
     runs = scaling_job.check_study(ws, settings)
     if args.plan:
         made = [(tune.rows, tune.name, plan(ws, tune)) for tune in runs]
@@ -59,7 +59,7 @@ def _study(args: argparse.Namespace) -> int | None:
     return run_job(ws, settings, args, f"Scaling study {settings.name}")
 
 
-def _settings(args: argparse.Namespace) -> ScalingSettings:
+def _settings(ws: Workspace, args: argparse.Namespace) -> ScalingSettings:
     try:
         shares = tuple(float(part) / 100 for part in args.shares.split(","))
     except ValueError:
@@ -67,7 +67,7 @@ def _settings(args: argparse.Namespace) -> ScalingSettings:
     judge = None
     own = {name: getattr(args, name) for name in ("test", "other", "questions", "answer_tokens") if hasattr(args, name)}
     if "test" in own:
-        judge = {name: value for name, value in (teacher_values(args) | own).items() if value is not None}
+        judge = {name: value for name, value in (teacher_values(ws, args) | own).items() if value is not None}
     tune = finetune_settings(args).model_dump(mode="json", exclude={"name", "rows", "kind"})
     return read_settings(ScalingSettings, {"name": args.name, "finetune": tune, "shares": shares, "judge": judge})
 

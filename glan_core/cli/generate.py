@@ -88,7 +88,7 @@ def _settings(ws: Workspace, args: argparse.Namespace) -> GenerationSettings:
     disciplines = expand(ws, target["disciplines"])
     target["disciplines"] = _not_saturated(ws, disciplines) if args.skip_saturated else disciplines
     own = given_values(args, GenerationSettings, skip=(*TeacherSettings.model_fields, "target"))
-    return read_settings(GenerationSettings, teacher_values(args) | own | {"target": target})
+    return read_settings(GenerationSettings, teacher_values(ws, args) | own | {"target": target})
 
 
 def _not_saturated(ws: Workspace, disciplines: Iterable[str]) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _preview(args: argparse.Namespace) -> int:
         report(done, [f"The preview of {args.discipline} is {what}."], as_json=args.json)
         return 0
     if not args.show:
-        settings = read_settings(TeacherSettings, teacher_values(args))
+        settings = read_settings(TeacherSettings, teacher_values(ws, args))
         check(settings)
         with progress(quiet=args.json) as watch:
             preview.create(ws, args.discipline, settings, watch)

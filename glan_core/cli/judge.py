@@ -28,7 +28,7 @@ def _judge(args: argparse.Namespace) -> int:
     own = given_values(args, QualityJudgeSettings, skip=TeacherSettings.model_fields)
     if "disciplines" in own:
         own["disciplines"] = None if own["disciplines"] == ("all",) else expand(ws, own["disciplines"])
-    settings = read_settings(QualityJudgeSettings, teacher_values(args) | own)
+    settings = read_settings(QualityJudgeSettings, teacher_values(ws, args) | own)
     made = plan_judging(ws, settings)
     title = f"{number(made.calls[1])} pairs by {settings.teacher_of('judge')}"
     return run_planned(ws, settings, made, args, RunEnd(title, "all of these pairs are judged", report_end))

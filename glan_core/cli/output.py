@@ -41,7 +41,7 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
 def progress(*, quiet: bool):
     """Yield a progress callback: bars on a terminal, a line every few seconds otherwise, nothing if quiet."""
     if quiet:
-        yield lambda sample, stages: None
+        yield lambda sample, stages, notes: None
     elif sys.stderr.isatty():
         with _bars() as watch:
             yield watch

@@ -160,7 +160,7 @@ def _history(args: argparse.Namespace) -> None:
 def _propose(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     settings = read_settings(
-        ProposalSettings, teacher_values(args) | given_values(args, ProposalSettings) | {"parent_id": args.under}
+        ProposalSettings, teacher_values(ws, args) | given_values(args, ProposalSettings) | {"parent_id": args.under}
     )
     ProposalQueue(ws, settings, 0)  # refuses a node that cannot have children
     check(settings)

@@ -5,8 +5,10 @@ import json
 import re
 
 from glan_core.errors import GlanError
+from glan_core.generation.default_teachers import with_default_teachers
 from glan_core.generation.settings import TeacherSettings
 from glan_core.settings_options import add_options, given_values
+from glan_core.workspace import Workspace
 
 _PARTS = re.compile(r",(?=\s*[\w-]+=)(?![^{]*\})")  # commas between settings, not those within a JSON object
 NOT_TYPED = ("stages", "live")
@@ -23,9 +25,10 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stage", action="append", default=[], metavar="STAGE:KEY=VALUE,...", help=STAGE_HELP)
 
 
-def teacher_values(args: argparse.Namespace) -> dict:
-    """Values given for `TeacherSettings`."""
-    return given_values(args, TeacherSettings, skip=NOT_TYPED) | {"stages": dict(map(_stage, args.stage))}
+def teacher_values(ws: Workspace, args: argparse.Namespace) -> dict:
+    """Values given for `TeacherSettings`, with the default teachers of the workspace for what is not given."""
+    given = given_values(args, TeacherSettings, skip=NOT_TYPED) | {"stages": dict(map(_stage, args.stage))}
+    return with_default_teachers(ws, given)
 
 
 def _stage(text: str) -> tuple[str, dict]:

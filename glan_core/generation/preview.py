@@ -161,7 +161,7 @@ def start(ws: Workspace, node: Node, terms: TeacherSettings, environment: Mappin
         GlanError: As `create`, or if the teacher cannot be used; an earlier preview is kept.
     """
     settings = _settings(node.id, terms.model_copy(update={"live": True}))
-    check(settings, (environment or {}).get("OPENAI_API_KEY"))
+    check(settings, environment)
     small, run_id = _prepare(ws, node, settings)
     runs.launch(small, run_id, environment)
     small.close()
@@ -176,7 +176,7 @@ def resume(ws: Workspace, discipline_id: str, environment: Mapping[str, str] | N
     with _opened(ws, discipline_id) as small:
         if (made := _resting(small, discipline_id)) is None:
             raise _none(discipline_id)
-        check(read_settings(GenerationSettings, made.params), (environment or {}).get("OPENAI_API_KEY"))
+        check(read_settings(GenerationSettings, made.params), environment)
         runs.launch(small, runs.submit(small, made.kind, made.title, made.params), environment)
 
 

@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import apsw
@@ -111,8 +111,12 @@ def _interrupt(engine: Engine) -> None:
     engine.stop(PAUSED, PAUSE_SECONDS if engine.stop_reason is None else 0.0)
 
 
-def open_stage_models(settings: TeacherSettings, stages: Sequence[str], key: str | None = None) -> dict[str, StageModel]:
+def open_stage_models(
+    settings: TeacherSettings, stages: Sequence[str], environment: Mapping[str, str] | None = None
+) -> dict[str, StageModel]:
     """Open the teacher and determine the decoding parameters and price of each stage; teachers are shared by stages.
+
+    Keys are read from `environment`, which holds those that a user typed, before the environment of this process.
 
     Raises:
         GlanError: If a teacher cannot be opened, or a budget in USD is set and a price is unknown.
@@ -131,23 +135,23 @@ def open_stage_models(settings: TeacherSettings, stages: Sequence[str], key: str
             raise GlanError(f"A budget in USD cannot be enforced if stage {stage} sends no token limit. Set its max_tokens.")
         same = (spec, at.model_dump_json())
         if same not in teachers:
-            typed = key if at.key_variable in (None, KEY_VARIABLE) else None
+            typed = (environment or {}).get(at.key_variable or KEY_VARIABLE)
             teachers[same] = open_teacher(spec, at.base_url, key=typed, settings=at)
         models[stage] = StageModel(teachers[same], decoding, price)
     return models
 
 
-def check(settings: TeacherSettings, key: str | None = None) -> None:
+def check(settings: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
     """Check that a run can start: teachers, key, URL and prices.
 
     Args:
         settings: The settings.
-        key: Value of OPENAI_API_KEY that the worker will receive, None for this process's own.
+        environment: Additional environment variables that the worker will receive, such as keys.
 
     Raises:
         GlanError: If something is missing.
     """
-    models = open_stage_models(settings, settings.asked, key)
+    models = open_stage_models(settings, settings.asked, environment)
     teachers = {id(model.teacher): model.teacher for model in models.values()}
     asyncio.run(_close(teachers.values()))
 

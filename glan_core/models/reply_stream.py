@@ -57,6 +57,7 @@ class ReplyMetadata:
         seed: Sampling seed.
         tokens_in: Prompt tokens.
         tokens_out: Generated tokens.
+        tokens_reasoning: Generated tokens of reasoning.
         estimated: Whether token counts are estimates because the teacher reported none.
         loading: Seconds until the weights were loaded.
         first_token: Seconds from then to the first token.
@@ -75,6 +76,7 @@ class ReplyMetadata:
     seed: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_reasoning: int = 0
     estimated: bool = False
     loading: float = 0.0
     first_token: float | None = None
@@ -300,6 +302,7 @@ class Turn:
                         if isinstance(item, Reply):
                             facts.tokens_in, facts.tokens_out, facts.estimated = item.tokens_in, item.tokens_out, item.estimated
                             facts.finish = item.finish_reason
+                            facts.tokens_reasoning = item.reasoning_tokens(item.split()[0])
                         else:
                             facts.first_token = facts.first_token or time.monotonic() - begun
                             self._say(n, item)

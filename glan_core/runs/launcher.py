@@ -58,7 +58,7 @@ def start(
 
 
 def _check_teachers(settings: Settings, environment: Mapping[str, str] | None) -> None:
-    load_symbol(CHECK_TEACHERS)(settings, (environment or {}).get("OPENAI_API_KEY"))
+    load_symbol(CHECK_TEACHERS)(settings, environment)
 
 
 def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = None) -> None:

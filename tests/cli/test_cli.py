@@ -251,7 +251,7 @@ def test_a_preview_that_is_not_whole_says_why_and_exits_with_1(glan, starter, te
     assert code == 1 and "1 x answers: empty" in out
     teach(Canned(lambda stage, nth, messages: "" if stage == "syllabus" else None))
     code, out, _ = glan("preview", starter.folder, "--discipline", "music", "--json")
-    assert code == 1 and json.loads(out)["pairs"] == [] and json.loads(out)["failures"][0][0] == "syllabus"
+    assert code == 1 and json.loads(out)["pairs"] == [] and json.loads(out)["failures"][0]["stage"] == "syllabus"
 
 
 def test_proposing_that_does_not_end_well_says_so_and_exits_with_1(glan, starter, teach):
@@ -359,12 +359,18 @@ def test_doctor_reports_versions_and_a_working_endpoint(glan, monkeypatch):
     class Models(BaseHTTPRequestHandler):
         def do_GET(self):
             body = json.dumps(
-                {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0, "owned_by": "me"}]}
+                {
+                    "object": "list",
+                    "data": [{"id": "tiny", "object": "model", "created": 0, "owned_by": "me"}],
+                    "choices": [{"message": {"content": "Hi"}, "finish_reason": "length"}],
+                }
             ).encode()
             self.send_response(200 if self.headers["Authorization"] == "Bearer good-key" else 401)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, *_):
             pass

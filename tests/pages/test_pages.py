@@ -60,6 +60,7 @@ EMPTY = {
     "chat": "Models fine-tuned on this workspace can be compared here",
     "evaluate": "No evaluations yet",
     "runs": "No disciplines in focus",
+    "connections": "No connections are saved",
 }
 
 
@@ -90,6 +91,7 @@ STARTER = {
     "chat": "Models fine-tuned on this workspace can be compared here",
     "evaluate": "No evaluations yet",
     "runs": "No runs yet.",
+    "connections": "No connections are saved",
 }
 
 
@@ -111,6 +113,7 @@ DEMO = {
     "chat": "Models fine-tuned on this workspace can be compared here",
     "evaluate": "No evaluations yet",
     "runs": "4 runs · none live",
+    "connections": "No connections are saved",
 }
 
 

@@ -171,8 +171,11 @@ def test_what_went_wrong_is_said_and_tried_again_without_paying_twice(demo_ws, a
     assert dialog_says(shown, "It does not accept the key.") and "Accept incomplete" not in shown.labels()
     teacher = teach(Canned(lambda stage, nth, messages: "" if stage == "answer" else None))
     shown.press("Retry")
-    assert dialog_says(shown, "The preview is incomplete.", "3 × answers: empty") and "Accept incomplete" in shown.labels()
+    assert dialog_says(shown, "The preview is incomplete.", "**Answers: empty** · 3", "try another teacher")
+    assert "Accept incomplete" not in shown.labels(), "there is nothing to accept"
     assert not teacher.requests("subject_list")
+    teach(Canned(lambda stage, nth, messages: "" if stage == "answer" and nth else None))
+    assert dialog_says(shown.press("Retry"), "**Answers: empty** · 2") and "Accept incomplete" in shown.labels()
     teach(Canned())
     assert dialog_says(shown.press("Retry"), "An answer to") and "Accept" in shown.labels()
 

@@ -22,7 +22,20 @@ from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("overview", "taxonomy", "syllabi", "homework", "diversity", "dataset", "train", "models", "chat", "evaluate", "runs")
+PAGES = (
+    "overview",
+    "taxonomy",
+    "syllabi",
+    "homework",
+    "diversity",
+    "dataset",
+    "train",
+    "models",
+    "chat",
+    "evaluate",
+    "runs",
+    "connections",
+)
 
 
 class Studio:

@@ -3,7 +3,7 @@
 import networkx as nx
 import streamlit as st
 
-from glan_core.chat import heldout_prompts
+from glan_core.chat import conversations, heldout_prompts
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, shorten
 from glan_core.models import server_client
@@ -112,7 +112,7 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
         return
     try:
         with st.spinner("Comparing training examples with the reply …"):
-            found = _nearest(str(ws.folder), snapshot, turn.prompt, reply.text)
+            found = _nearest(str(ws.folder), snapshot, turn.prompt, conversations.answer_text(reply))
     except GlanError as error:
         show_error(error)
         return

@@ -6,10 +6,11 @@ from typing import Any
 import streamlit as st
 
 from glan_core.chat import conversations, preferences
-from glan_core.chat.conversations import TurnView
+from glan_core.chat.conversations import TurnView, answer_text
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
 from glan_core.models.model_specs import model_title
+from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import FAILED, STOPPED, WRITING, Preference, Reply
 from pages.components.chat import page_state
@@ -133,8 +134,10 @@ def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Pref
             _weights(reply)
         if vote and vote.best == reply.pane:
             st.badge("preferred", icon=":material/thumb_up:", color="blue")
-    if reply.text:
-        st.markdown(model_markdown(reply.text) + (CURSOR if reply.state == WRITING else ""))
+    reasoning, answer = split_reasoning(reply.text)
+    _reasoning(reply, reasoning, answer)
+    if answer:
+        st.markdown(model_markdown(answer) + (CURSOR if reply.state == WRITING else ""))
     if reply.state == WRITING:
         if doing := shown.doing.get(reply.pane, "" if reply.text else "Queued."):
             st.markdown(f":primary[:material/hourglass_top: {escape(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
@@ -145,12 +148,23 @@ def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Pref
         st.error(escape(reply.message or "The request failed without a message."))
     elif reply.state == STOPPED:
         st.caption(escape(reply.message or "Stopped."))
-    elif not reply.text.strip():
-        st.caption("Empty reply.")
+    elif not answer.strip():
+        st.caption("The reply has only reasoning and no answer. Increase max new tokens." if reasoning else "Empty reply.")
     if reply.facts.get("finish") == "length":
         st.caption(f"Cut off at {plural(reply.facts['max_tokens'], 'token')}. Increase max new tokens for more.")
     if not letter:
         _figures(ws, shown, reply)
+
+
+def _reasoning(reply: Reply, reasoning: str, answer: str) -> None:
+    """Draw the reasoning of a reply, collapsed."""
+    if not reasoning:
+        return
+    thinking = reply.state == WRITING and not answer
+    count = reply.facts.get("tokens_reasoning")
+    label = "Reasoning …" if thinking else f"Reasoning · {plural(count, 'token')}" if count else "Reasoning"
+    with st.expander(label, icon=":material/psychology:", key=f"talk_reasoning_{reply.turn_id}_{reply.version}_{reply.pane}"):
+        st.markdown(model_markdown(reasoning) + (CURSOR if thinking else ""))
 
 
 def _weights(reply: Reply) -> None:
@@ -180,7 +194,7 @@ def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
             drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
             hint = f"{drawn}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
             st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
-        if reply.text.strip() and page_state.training_snapshot(ws, reply, shown.replies):
+        if answer_text(reply).strip() and page_state.training_snapshot(ws, reply, shown.replies):
             st.button(
                 "Nearest training examples", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
                 on_click=_look_for_source, args=(reply,),

@@ -115,7 +115,7 @@ def _score_counts(_ws: Workspace, folder: str, at: float) -> dict[str, dict[int,
 
 def _form(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw judge, sample and minimum scores; after planning, the button that starts the run."""
-    values = teacher_form.fields("run_judge")
+    values = teacher_form.fields("run_judge", stage="judge")
     if values and values["teacher"] in SCRIPTED:
         st.caption("The scripted teacher judges only the form of a text.")
     values = values and {**values, **_amount(tree), **_minimums(), "budget_usd": teacher_form.budget_field("run_judge_budget")}

@@ -81,7 +81,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
             **settings_fields.number(PairwiseJudgeSettings, "answer_tokens"),
         )  # fmt: skip
     st.markdown("**Judge**")
-    values = teacher_form.fields("run_eval_judge")
+    values = teacher_form.fields("run_eval_judge", stage="verdict")
     if values and values["teacher"] == "scripted":
         st.caption("As a judge, the scripted teacher counts words that an answer shares with its textbook.")
     budget = teacher_form.budget_field("run_eval_budget")

@@ -30,7 +30,7 @@ def panel(ws: Workspace, test: dict | None, *, busy: bool) -> None:
             "Select a file as the test split first. For a benchmark on the Hugging Face Hub, use `glan evaluate lookalikes`."
         )
         return
-    values = teacher_form.fields("run_alike")
+    values = teacher_form.fields("run_alike", stage="lookalike")
     if values and values["teacher"] in SCRIPTED:
         st.caption("The scripted teacher only changes numbers and names, for demonstration.")
     number = st.number_input(

@@ -157,7 +157,7 @@ def _form(ws: Workspace, *, busy: bool) -> None:
             placeholder="all",
             **settings_fields.number(PairwiseJudgeSettings, "questions"),
         )
-        teacher = teacher_form.fields("run_scaling_judge")
+        teacher = teacher_form.fields("run_scaling_judge", stage="verdict")
         if teacher is None:
             return
         judge = {"test": test, **{name: value for name, value in (teacher | {"questions": per}).items() if value is not None}}

@@ -161,7 +161,7 @@ def regenerate_button(ws: Workspace, record_id: str, what: str, calls: str) -> N
         help=f"Ask a teacher for another {what}; the previous one stays in the history.",
         disabled=ws.read_only,
     ):
-        values = teacher_form.fields("grow_anew")
+        values = teacher_form.fields("grow_anew", stage="answer")
         if st.button(f"Regenerate {what} · {calls}", disabled=not values, width="stretch"):
             try:
                 settings = read_settings(RegenerateSettings, {**values, "record_id": record_id})

@@ -1,5 +1,6 @@
 """Form of a generation run: target, teacher, sampling and limits; and the equivalent command."""
 
+import json
 import shlex
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import streamlit as st
 from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
-from glan_core.generation.settings import GenerationSettings, StageSettings, Target, TeacherSettings
+from glan_core.generation.settings import NOT_SENT, GenerationSettings, StageSettings, Target, TeacherSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS, stage_title
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
@@ -24,6 +25,7 @@ DEFAULTS = {
     "run_law": settings_fields.default(GenerationSettings, "draw_distribution"), "run_seed": settings_fields.default(GenerationSettings, "seed"),
     "run_flight": settings_fields.default(TeacherSettings, "max_in_flight"),
 }  # fmt: skip
+EMPTY = "Empty: no value is sent."
 AMOUNTS = ("run_queries", "run_most", "run_per")
 PRESETS = {
     "Taste": (1, 3, 5, "1 subject query, 3 subjects, 5 questions each: a cheap look at what this teacher writes"),
@@ -36,7 +38,8 @@ PRESETS = {
         "10 subject queries, all subjects, 400 questions each: about 10 million pairs over 126 disciplines",
     ),
 }
-SETTINGS = ("teacher", "temperature", "top_p", "max_tokens")
+SAMPLING = ("temperature", "top_p", "max_tokens")
+SETTINGS = ("teacher", *SAMPLING, "extra_body")  # columns of the table of stages
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
@@ -139,9 +142,10 @@ def _more_fields() -> dict:
         calls = _limit("run_calls", "max_calls")
         flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
+        reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
     return {
         "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
-        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "stages": _stage_fields(),
+        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, "stages": _stage_fields(),
     }  # fmt: skip
 
 
@@ -156,9 +160,12 @@ def _stage_fields() -> dict[str, dict]:
     defaults = {
         stage: {name: getattr(STAGE_SPECS[stage].decoding, name, "") for name in SETTINGS} for stage in GENERATION_STAGES
     }
-    given = st.session_state.get("run_stages") or {}
+    given = st.session_state.get("run_stages")
+    if given is None:
+        usual = st.session_state.get("default_teachers") or {}
+        given = {stage: {"teacher": teacher} for stage, teacher in usual.items() if stage in GENERATION_STAGES}
     rows = [
-        {"name": stage_title(stage).capitalize(), **defaults[stage], **given.get(stage, {})} for stage in GENERATION_STAGES
+        {"name": stage_title(stage).capitalize(), **defaults[stage], **_shown(given.get(stage, {}))} for stage in GENERATION_STAGES
     ]  # fmt: skip
     edited = st.data_editor(
         pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
@@ -167,16 +174,40 @@ def _stage_fields() -> dict[str, dict]:
             "teacher": st.column_config.TextColumn(
                 width=110, **settings_fields.text(StageSettings, "teacher", note="Empty: the teacher above."),
             ),
-            "temperature": st.column_config.NumberColumn(required=True, width=100, **settings_fields.number(StageSettings, "temperature")),
-            "top_p": st.column_config.NumberColumn(required=True, width=75, **settings_fields.number(StageSettings, "top_p")),
-            "max_tokens": st.column_config.NumberColumn(required=True, width=100, **settings_fields.number(StageSettings, "max_tokens")),
+            "temperature": st.column_config.NumberColumn(
+                width=100, **settings_fields.number(StageSettings, "temperature", note=EMPTY)
+            ),
+            "top_p": st.column_config.NumberColumn(width=75, **settings_fields.number(StageSettings, "top_p", note=EMPTY)),
+            "max_tokens": st.column_config.NumberColumn(width=100, **settings_fields.number(StageSettings, "max_tokens", note=EMPTY)),
+            "extra_body": st.column_config.TextColumn(
+                width=150, **settings_fields.text(StageSettings, "extra_body", note="As a JSON object.")
+            ),
         },
     )  # fmt: skip
     changes = {
-        stage: {name: now[name] for name in SETTINGS if now[name] != defaults[stage][name]}
+        stage: {name: _typed(name, now[name]) for name in SETTINGS if _differs(now[name], defaults[stage][name])}
         for stage, now in zip(GENERATION_STAGES, edited.to_dict("records"), strict=True)
     }
-    return {stage: settings for stage, settings in changes.items() if settings}
+    hidden = {stage: {name: value for name, value in values.items() if name not in SETTINGS} for stage, values in given.items()}
+    stages = {stage: hidden.get(stage, {}) | changes.get(stage, {}) for stage in (*changes, *hidden)}
+    return {stage: settings for stage, settings in stages.items() if settings}
+
+
+def _shown(values: dict) -> dict:
+    """Return stage settings as cells: an empty cell for a value that is not sent, and a JSON object as text."""
+    cells = {name: None if value == NOT_SENT else value for name, value in values.items() if name in SETTINGS}
+    return cells | ({"extra_body": json.dumps(values["extra_body"])} if values.get("extra_body") else {})
+
+
+def _typed(name: str, cell: object) -> object:
+    """Return the setting of a cell that differs from the default."""
+    if name not in SAMPLING:
+        return cell or None
+    return NOT_SENT if cell is None or cell != cell else cell  # NaN in a column of numbers
+
+
+def _differs(cell: object, default: object) -> bool:
+    return (cell or None) != (default or None) if isinstance(default, str) else cell != default
 
 
 def fill(settings: GenerationSettings) -> None:
@@ -190,7 +221,7 @@ def fill(settings: GenerationSettings) -> None:
         run_disciplines=list(target.disciplines), run_queries=target.subject_queries, run_most=target.max_subjects,
         run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
-        run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute,
+        run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
     )  # fmt: skip
 
@@ -212,7 +243,10 @@ def _teacher_values(settings: GenerationSettings) -> dict:
             stages["answer"] = {"teacher": settings.answer_teacher, **stages.get("answer", {})}
     return {
         "run_kind": kind, "run_model": model, "run_answer": answer, "run_url": settings.base_url or "" if kind == "endpoint" else "",
-        "run_price": settings.price or "", "run_stages": stages,
+        "run_price": settings.price or "", "run_stages": stages, "run_keyvar": settings.key_variable or "",
+        "run_extra": json.dumps(settings.extra_body) if settings.extra_body else "",
+        "run_headers": json.dumps(settings.headers) if settings.headers else "",
+        "run_idle_timeout": settings.idle_timeout, "run_total_timeout": settings.total_timeout,
     }  # fmt: skip
 
 
@@ -237,8 +271,10 @@ def command(ws: Workspace, tree: nx.DiGraph, settings: GenerationSettings) -> st
             parts += [f"--{name.replace('_', '-')}", str(value)]
     for name in type(settings).model_fields:
         if name not in ("target", "kind", "stages", "live") and (value := getattr(settings, name)) != getattr(defaults, name):
-            parts += [f"--{name.replace('_', '-')}", str(value)]
+            words = json.dumps(value) if isinstance(value, dict) else NOT_SENT if value is None else str(value)
+            parts += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", words]
     for stage, stage_settings in settings.stages.items():
         values = stage_settings.model_dump(exclude_none=True)
-        parts += ["--stage", f"{stage}:{','.join(f'{name}={value}' for name, value in values.items())}"]
+        words = (f"{name}={json.dumps(value) if isinstance(value, dict) else value}" for name, value in values.items())
+        parts += ["--stage", f"{stage}:{','.join(words)}"]
     return shlex.join(parts)

@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.figures.runs import cost_curve, request_curve, samples_frame, stored_curve
-from glan_core.formatting import duration, exact, number, plural, short, span, usd
+from glan_core.formatting import duration, exact, number, plural, short, shorten, span, usd
+from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
 from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.report import DisciplineProgress, by_discipline, compare_with_plan
 from glan_core.taxonomy import hierarchy, tree_editing
@@ -17,15 +18,6 @@ from pages.components.shared.untrusted_text import escape, scripted_badge, snipp
 
 MOST_DISCIPLINES = 12
 MOST_SAMPLES = 240
-ADVICE = {
-    "malformed": "Replies did not follow the format, even after a repair turn. Use a stronger model.",
-    "not self-contained": "Questions refer to a class or to material that is not shown. Use a stronger model.",
-    "cut": "Replies were cut off at the token limit. Increase max tokens of this stage.",
-    "reasoning only": "Replies ended within the reasoning. Increase max tokens of this stage.",
-    "empty": "Replies were empty, often because of a content filter or a model that is too small.",
-    "refused": "The teacher refused to answer. Try another teacher.",
-    "no reply": "Requests failed repeatedly. Check the endpoint's log, then continue the run.",
-}
 MEASURES = {
     "calls": ("Calls", number), "pairs": ("Pairs", number), "tokens": ("Tokens", number), "usd": ("Cost", usd),
     "seconds": ("Duration", duration),
@@ -152,28 +144,13 @@ def _card(tree, pair: homework_rows.Pair, key: str) -> None:
 
 
 def failures(ws: Workspace, run: Run) -> None:
-    """Draw open failures by stage and cause with advice, and the latest replies."""
-    causes = call_rows.failure_causes(ws.db, run.id)
-    if not causes:
+    """Draw open failures by stage and cause: message, what to change, the start of the latest reply, and the latest replies."""
+    groups = call_rows.failure_groups(ws.db, run.id)
+    if not groups:
         return
-    st.markdown(
-        f"**{plural(sum(count for _, _, count in causes), 'failed call')}**, retried when the run continues or is run again"
-    )
-    st.dataframe(
-        pd.DataFrame({
-            "stage": [stage_title(stage).capitalize() for stage, _, _ in causes],
-            "cause": [cause.capitalize() for _, cause, _ in causes],
-            "count": [count for _, _, count in causes],
-            "advice": [ADVICE.get(cause, "See the replies below.") for _, cause, _ in causes],
-        }),
-        hide_index=True, alt="Failures by stage and cause",
-        column_config={
-            "stage": st.column_config.TextColumn("Stage", width=105),
-            "cause": st.column_config.TextColumn("Cause", width=130),
-            "count": st.column_config.NumberColumn("Count", format="localized", width=75),
-            "advice": st.column_config.TextColumn("Advice", width="large"),
-        },
-    )  # fmt: skip
+    st.markdown(f"**{plural(sum(group.count for group in groups), 'failed call')}**")
+    for group in groups:
+        failure_card(group)
     with st.expander("Latest failed replies", on_change="rerun", key=f"failures_{run.id}") as latest:
         if latest.open:
             for failure in call_rows.failures(ws.db, run.id, 10):
@@ -182,6 +159,17 @@ def failures(ws: Workspace, run: Run) -> None:
                 )
                 if failure.reply:
                     st.code(failure.reply[:2000], language=None, wrap_lines=True)
+
+
+def failure_card(group: call_rows.FailureGroup) -> None:
+    """Draw the failures of one stage with one cause."""
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f"**{stage_title(group.stage).capitalize()}: {escape(group.cause)}** · {number(group.count)}")
+        st.markdown(f"The latest: {escape(group.message)}")
+        if advice := advice_for(group.cause, group.stage):
+            st.markdown(f":material/build: {escape(advice)}")
+        if group.reply:
+            st.caption(f"Its reply begins: {escape(shorten(' '.join(group.reply.split()), REPLY_SHOWN))}")
 
 
 def estimate(ws: Workspace, run: Run) -> None:

@@ -11,6 +11,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.formatting import shorten
+from glan_core.generation.default_teachers import default_teachers
 from glan_core.ids import slug
 from glan_core.operations import demo_workspace
 from glan_core.records import Subject
@@ -68,6 +69,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     if not went_back:
         url_state.write_url()
     st.session_state.page = name
+    st.session_state.default_teachers = default_teachers(ws)  # selected first by every form of a teacher
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree, subject)
     add_discipline.sidebar_button(ws, tree)

@@ -183,6 +183,10 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
         )
     if run.wish and state in LIVE:
         st.caption(f"Will {run.wish} after in-flight requests are stored.")
+    if run.waiting and state in LIVE:
+        st.info(escape(run.waiting), icon=":material/hourglass_top:")
+    for notice in run.notices:
+        st.caption(f":material/info: {escape(notice)}")
 
 
 def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
@@ -213,7 +217,10 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
             help="Cost of the calls at known prices.",
         )  # fmt: skip
         tokens = sample.tokens_in + sample.tokens_out
-        st.metric("Tokens", short(tokens), help=f"{number(sample.tokens_in)} prompt, {number(sample.tokens_out)} completion.")
+        thought = f", {number(sample.tokens_reasoning)} of them reasoning" if sample.tokens_reasoning else ""
+        st.metric(
+            "Tokens", short(tokens), help=f"{number(sample.tokens_in)} prompt, {number(sample.tokens_out)} completion{thought}."
+        )
     requests = plural(sample.requests, "request")
     explanation = f"{requests} · {sample.throttled:,} rate-limited (429) · {plural(sample.faults, 'error')}"
     if state == "running":
@@ -232,11 +239,11 @@ def _per_second(rate: float) -> str:
 
 def _controls(ws: Workspace, run: Run, state: str) -> None:
     """Draw the buttons available in the run's state, with the cost of those that continue it."""
-    if run.wish and state in LIVE:
+    if run.wish in ("cancel", "keep") and state in LIVE:
         return
     limits = _limits(run) if state in ENDED_EARLY and not is_job(run.kind) else {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if state in LIVE:
+        if state in LIVE and not run.wish:
             st.button(
                 "Pause",
                 icon=":material/pause:",
@@ -270,7 +277,7 @@ def _controls(ws: Workspace, run: Run, state: str) -> None:
 
 def _again(ws: Workspace, run: Run, state: str) -> None:
     """Draw the button that loads the run's settings into the plan form."""
-    failed = state == "finished" and call_rows.failure_causes(ws.db, run.id)
+    failed = state == "finished" and call_rows.failure_groups(ws.db, run.id)
     pressed = st.button(
         "Retry failed calls" if failed else "Run again", icon=":material/replay:", key=f"again_{run.id}",
         on_click=_plan_again, args=(run,),

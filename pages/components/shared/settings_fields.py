@@ -60,7 +60,7 @@ def _bounds(
 ) -> dict[str, int | float]:
     """Inclusive bounds in the unit of the widget; `kind` converts a bound of the field."""
     bounds: dict[str, int | float] = {}
-    for limit in field_of(settings_type, name).metadata:
+    for limit in _limits(settings_type, name):
         match limit:
             case Ge(ge=value):
                 bounds["min_value"] = kind(value)
@@ -75,7 +75,16 @@ def _bounds(
     }
 
 
+def _limits(settings_type: type[Settings], name: str) -> list[Any]:
+    """Bounds of a field, also those of one part of a union: `Annotated[float, Field(ge=0)] | Literal["none"]`."""
+    field = field_of(settings_type, name)
+    parts = [
+        limit for part in get_args(field.annotation) for known in getattr(part, "__metadata__", ()) for limit in known.metadata
+    ]
+    return [*field.metadata, *parts]
+
+
 def _number_type(settings_type: type[Settings], name: str) -> type[int] | type[float]:
     annotation = field_of(settings_type, name).annotation
-    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind in (int, float)]
+    kinds = [getattr(kind, "__origin__", kind) for kind in (get_args(annotation) or (annotation,))]
     return float if float in kinds else int

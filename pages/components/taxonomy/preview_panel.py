@@ -11,10 +11,10 @@ from glan_core.formatting import money, plural, usd
 from glan_core.generation import preview
 from glan_core.generation.plan import Plan
 from glan_core.generation.preview import Preview
-from glan_core.generation.stage_specs import stage_title
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.homework_rows import Pair
+from pages.components.runs.progress import failure_card
 from pages.components.shared import teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 from pages.components.taxonomy import preview_edit
@@ -71,14 +71,19 @@ def _headline(tree: nx.DiGraph, shown: Preview) -> None:
     elif shown.state == "failed":
         st.error(escape(shown.run.message or "The run failed without a message."))
     elif not shown.whole:
-        causes = "; ".join(f"{count} × {stage_title(stage)}: {cause}" for stage, cause, count in shown.failures)
-        st.warning(escape(f"The preview is incomplete. {causes or shown.run.message or 'Retry to generate the rest.'}"))
+        st.warning(
+            escape("The preview is incomplete." if shown.failures else shown.run.message or "Retry to generate the rest.")
+        )
+        for group in shown.failures:
+            failure_card(group)
 
 
 def _now(shown: Preview) -> str:
     """Describe the current activity in one sentence."""
     if shown.run.wish:
         return "Stopping after in-flight requests are stored."
+    if shown.run.waiting:
+        return escape(shown.run.waiting)
     stages = dict.fromkeys(NOW[writing.stage] for writing in shown.writing)
     if stages:
         return f"Generating {' and '.join(stages)}."
@@ -194,7 +199,7 @@ def _actions(ws: Workspace, shown: Preview) -> None:
             hint = "Generates only what is missing; stored results are not paid for again."
             if st.button("Retry", type="primary", icon=":material/refresh:", key="continue_preview", help=hint):
                 _act(lambda: preview.resume(ws, id, environment))
-            if shown.syllabus and st.button("Accept incomplete", icon=":material/check:", key="accept_preview"):
+            if shown.acceptable and st.button("Accept incomplete", icon=":material/check:", key="accept_preview"):
                 _accept(ws, shown)
         if shown.subjects and st.button("Edit", icon=":material/edit:", key="edit_preview"):
             st.session_state.editing_preview = id

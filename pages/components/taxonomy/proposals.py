@@ -101,7 +101,7 @@ def _grow_form(ws: Workspace, tree: nx.DiGraph) -> None:
         st.caption("Select a field or sub-field to ask a teacher for missing sub-fields and disciplines.")
         return
     st.markdown(f"**Missing nodes under {escape(node.name)}**")
-    values = teacher_form.fields("grow") or {}
+    values = teacher_form.fields("grow", stage="proposals") or {}
     count = st.number_input(
         value=settings_fields.default(ProposalSettings, "count"), **settings_fields.number(ProposalSettings, "count")
     )
