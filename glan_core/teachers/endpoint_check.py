@@ -65,6 +65,7 @@ async def _check(model: str, settings: EndpointSettings, key: str | None) -> End
         if listed.state in ("absent", "wrong key") or not (model or listed.models):
             return listed
         teacher.model = model or listed.models[0]
+        await teacher.close()  # some servers close the connection after an error without saying so
         return await _ask_one_token(teacher, listed)
     finally:
         await teacher.close()
