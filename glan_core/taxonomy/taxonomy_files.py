@@ -32,6 +32,23 @@ from glan_core.taxonomy.located_values import Value, json_document, yaml_documen
 
 FORMAT = "glan-taxonomy/1"
 MAX_BYTES = 20_000_000
+EXAMPLE = """\
+format: glan-taxonomy/1
+name: My taxonomy
+nodes:
+  - id: natural-sciences
+    name: Natural Sciences
+    kind: field
+    children:
+      - id: physics
+        name: Physics
+        kind: sub-field
+        children:
+          - id: optics
+            name: Optics
+            kind: discipline
+            description: Light and vision.
+"""
 
 _KIND_OF_SUFFIX = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 _FILE_KEYS = ("format", "name", "nodes")

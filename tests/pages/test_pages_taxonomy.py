@@ -292,7 +292,7 @@ def test_an_imported_file_shows_its_difference_before_it_is_applied(demo_ws):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.yaml", b"\xff\xfe\x00", "is not a UTF-8 text file"), ("x.json", "{", "x.json"), ("x.yaml", "- just a list", "x.yaml"),
+        ("x.yaml", b"\x89PNG\r\n\x1a\n\0\0\0\r", "is not a text file"), ("x.json", "{", "x.json"), ("x.yaml", "- a\n- a\n", "x.yaml, line 2"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_taxonomy_is_refused_with_a_reason(demo_ws, name, content, said):
