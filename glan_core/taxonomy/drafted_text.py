@@ -4,7 +4,8 @@ import json
 import re
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*(\w*)[^\n`]*$", re.MULTILINE)
-_JSON_START = re.compile(r"^[ \t]*(?:\{\s*(?:[\"'}]|$)|\[\s*(?:[\[{\"']|$))", re.MULTILINE)
+_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_JSON_START = re.compile(r"^[ \t]*(?:[\w.]{1,40}\s*=\s*)?(?P<value>\{\s*(?:[\"'}]|$)|\[\s*(?:[\[{\"']|$))", re.MULTILINE)
 
 
 def without_prose(text: str) -> str:
@@ -23,18 +24,18 @@ def without_prose(text: str) -> str:
     opening = _JSON_START.search(text)
     if opening is None or (text[: opening.start()].strip() and opening.group().strip() == "["):
         return text
-    end = _end_of_json(text, opening.start())
-    return text if end is None else _only(text, opening.start(), end)
+    start = opening.start("value")
+    until = _end_of_json(text, start)
+    return text if until is None else _only(text, start, until)
 
 
 def _end_of_json(text: str, start: int) -> int | None:
     """Return the end of the JSON value that begins at a position, perhaps one with faults; None if it cannot be told."""
-    begin = start + len(text[start:]) - len(text[start:].lstrip())
     try:
-        value, end = json.JSONDecoder().raw_decode(text, begin)
+        value, end = json.JSONDecoder().raw_decode(text, start)
     except (ValueError, RecursionError):
         last = max((match.end() for match in re.finditer(r"^[^\n]*[}\]][,;]?[ \t]*$", text, re.MULTILINE)), default=0)
-        return last if last > begin else None
+        return last if last > start else None
     if not isinstance(value, list | dict) or not value or re.match(r"\s*[{\[]", text[end:]):
         return None  # lines of JSON
     return end
@@ -43,3 +44,8 @@ def _end_of_json(text: str, start: int) -> int | None:
 def _only(text: str, start: int, end: int) -> str:
     """Return a part of a text at its lines."""
     return "\n" * text.count("\n", 0, start) + text[start:end]
+
+
+def without_comments(text: str) -> str:
+    """Return JSON without the comments of JavaScript; line numbers are kept."""
+    return _COMMENT.sub(lambda match: match[0] if match[0][0] == '"' else "\n" * match[0].count("\n"), text)

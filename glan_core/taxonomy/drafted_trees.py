@@ -69,6 +69,8 @@ def topics_of(value: Value) -> list[Topic]:
     if _is_graph(value):
         return _of_graph(value)
     if isinstance(value.data, dict):
+        if (edges := _edges(value)) is not None:
+            return _of_edges(value.data["nodes"], edges)
         keys = {_plain(key): key for key in value.data}
         wrapped = [keys[key] for key in CHILDREN if key in keys and isinstance(value.data[keys[key]].data, list | dict)]
         named = next((keys[key] for key in NAMES if key in keys and _is_name(value.data[keys[key]])), None)
@@ -84,6 +86,10 @@ def topics_of(value: Value) -> list[Topic]:
 
 def _is_name(value: Value) -> bool:
     return isinstance(value.data, str) and value.reads_as != "nothing"
+
+
+def _has_name(value: Value) -> bool:
+    return isinstance(value.data, dict) and any(_plain(key) in NAMES and _is_name(entry) for key, entry in value.data.items())
 
 
 def _described(value: Value) -> str:
@@ -131,6 +137,9 @@ def _of_object(value: Value, named: str) -> Topic:
 
 def _of_keys(value: Value) -> Iterator[Topic]:
     """Yield the topics of a mapping from names to what is below them."""
+    if value.data and all(key.isdigit() and (_is_name(entry) or _has_name(entry)) for key, entry in value.data.items()):
+        yield from _of_list(Value(list(value.data.values()), value.place))  # a numbered list
+        return
     structured = any(isinstance(entry.data, list | dict) for entry in value.data.values())
     for key, entry in value.data.items():
         if structured and isinstance(entry.data, str) and _plain(key) in (*IGNORED, *DESCRIPTIONS):
@@ -175,7 +184,11 @@ def _of_graph(value: Value) -> list[Topic]:
     """Return the tree below the root of a topic graph; a node with several parents stays below the first."""
     entries = value.data["nodes"].data
     if isinstance(entries, list):
-        entries = {entry.data["id"].data: entry for entry in entries if isinstance(entry.data, dict) and "id" in entry.data}
+        entries = {
+            entry.data["id"].data: entry
+            for entry in entries
+            if isinstance(entry.data, dict) and _is_name(entry.data.get("id", entry))
+        }
     if not isinstance(entries, dict):
         raise TaxonomyError(f'{value.data["nodes"].place}: "nodes" must be a mapping of ids to nodes')
     topics: dict[str, Topic] = {}
@@ -193,6 +206,8 @@ def _of_graph(value: Value) -> list[Topic]:
         return topics[node_id]
 
     root = value.data["root_id"]
+    if not _is_name(root):
+        raise TaxonomyError(f'{root.place}: "root_id" must be the id of a node')
     top = topic_of(root.data, root.place)
     pending = [root.data]
     while pending:
@@ -203,3 +218,39 @@ def _of_graph(value: Value) -> list[Topic]:
                 topics[node_id].children.append(topic_of(child.data, child.place))
                 pending.append(child.data)
     return [top]
+
+
+def _edges(value: Value) -> Value | None:
+    """Return the edges of a graph in node-link form, or None for another value."""
+    nodes, edges = value.data.get("nodes"), value.data.get("edges", value.data.get("links"))
+    return (
+        edges
+        if nodes is not None and edges is not None and isinstance(nodes.data, list) and isinstance(edges.data, list)
+        else None
+    )
+
+
+def _of_edges(nodes: Value, edges: Value) -> list[Topic]:
+    """Return the trees of a graph in node-link form; a node with several parents stays below the first."""
+    topics: dict[str, Topic] = {}
+    for node in nodes.data:
+        entry = node.data if isinstance(node.data, dict) else {}
+        name = next((entry[key] for key in ("name", "label", "title", "topic", "id") if key in entry), None)
+        if name is None or not _is_name(name):
+            raise TaxonomyError(f"{node.place}: the node has no name")
+        own = entry.get("id", name)
+        topics[own.data if isinstance(own.data, str) else name.data] = Topic(name.data, node.place)
+    above: dict[str, str] = {}
+    for edge in edges.data:
+        entry = edge.data if isinstance(edge.data, dict) else {}
+        ends = [entry.get(key) for key in (("source", "target") if "source" in entry else ("from", "to"))]
+        if not all(end is not None and isinstance(end.data, str) and end.data in topics for end in ends):
+            raise TaxonomyError(f"{edge.place}: the edge must have a source and a target that are ids of nodes")
+        parent, child = (end.data for end in ends if end is not None)
+        at: str | None = parent
+        while at is not None and at != child:
+            at = above.get(at)
+        if child not in above and at is None:
+            above[child] = parent
+            topics[parent].children.append(topics[child])
+    return [topic for node_id, topic in topics.items() if node_id not in above]

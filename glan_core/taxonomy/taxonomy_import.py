@@ -23,7 +23,7 @@ from glan_core.io.compression import open_expanded, without_suffix
 from glan_core.io.text_decoding import decode
 from glan_core.records import Node
 from glan_core.taxonomy import drafted_trees, instructlab, text_outlines, topic_paths
-from glan_core.taxonomy.drafted_text import without_prose
+from glan_core.taxonomy.drafted_text import without_comments, without_prose
 from glan_core.taxonomy.hierarchy import TaxonomyError
 from glan_core.taxonomy.located_values import Value, json_document, yaml_document
 from glan_core.taxonomy.taxonomy_files import MAX_BYTES, native_nodes
@@ -33,11 +33,13 @@ FORMATS = "taxonomy file, InstructLab tree or qna.yaml, Kiln or DeepFabric topic
 NATIVE = "GLAN Studio taxonomy"
 MOST_FILES = 20_000
 MOST_PACKED = 10 * MAX_BYTES  # bytes of an archive, and of the files read from it
+_MARKUP = re.compile(r"\s*<(?:\?xml|!doctype|html|opml|ul|ol|rdf|svg|map)\b", re.IGNORECASE)
 _YAML_KEY = re.compile(
     r"^\s*(?:-\s+)?[\"']?(?:name|title|topic|label|children|sub-?_?(?:topics|fields|categories|disciplines)|disciplines|seed_examples"
     r"|nodes|format)[\"']?\s*:(?:\s|$)",
     re.MULTILINE | re.IGNORECASE,
 )
+_ANCHOR = re.compile(r"^\s*(?:-\s+)?[\w \"']+:\s+[&*]\w+\s*(?:[\[{]|$)", re.MULTILINE)
 _MAPPING_LINE = re.compile(r"\s*(?:-\s+)?[^\s#*>|-][^#\n]*:|\s*-\s+\S.*|\s*(?:-\s+)?[^\s#*>|-][^\n]*:\s+\S.*|\s*#.*|---\s*|\s*")
 
 
@@ -125,6 +127,8 @@ def parse_import(content: bytes, name: str, existing: Sequence[Node] = ()) -> Ta
 def _of_text(text: str, name: str, existing: Sequence[Node]) -> TaxonomyImport:
     if not text.strip():
         raise TaxonomyError(f"{name} is empty; use a {FORMATS}")
+    if _MARKUP.match(text):
+        raise TaxonomyError(f"{name} is HTML or XML, which is not read; use a {FORMATS}")
     found = _topics(without_prose(text), name)
     if isinstance(found, TaxonomyImport):
         return found
@@ -160,12 +164,13 @@ def _json(text: str, name: str) -> Value | None:
     try:
         return json_document(text, name)
     except TaxonomyError:
-        try:
-            value = yaml_document(text, name)
-        except TaxonomyError:
-            value = None
-        if value is not None and isinstance(value.data, list | dict):
-            return value
+        for read, other in ((json_document, without_comments(text)), (yaml_document, without_comments(text))):
+            try:
+                value = read(other, name)
+            except TaxonomyError:
+                continue
+            if value is not None and isinstance(value.data, list | dict):
+                return value
         if re.match(r"\s*\[[ xX]?\]\s|\s*\[[^\]]*\]\(", text):
             return None
         raise
@@ -173,7 +178,7 @@ def _json(text: str, name: str) -> Value | None:
 
 def _yaml(text: str, name: str) -> Value | None:
     """Return a YAML document with a mapping or a list of mappings, or None if the text is another one."""
-    certain = bool(_YAML_KEY.search(text))
+    certain = bool(_YAML_KEY.search(text) or _ANCHOR.search(text))
     lines = text.split("\n")
     maybe = any(line.rstrip().endswith(":") for line in lines) and all(map(_MAPPING_LINE.fullmatch, lines)) and "**" not in text
     if not certain and _continues_scalar(lines):
@@ -182,7 +187,9 @@ def _yaml(text: str, name: str) -> Value | None:
         return None
     try:
         value = yaml_document(text, name)
-    except TaxonomyError:
+    except TaxonomyError as error:
+        if "second document" in str(error):
+            raise
         if certain and re.search(r"^(?:format|nodes|seed_examples|created_by|version)\s*:", text, re.MULTILINE):
             raise
         if certain and not re.search(r"^\s*(?:#{1,6}|[*+•]|\d+[.)])\s", text, re.MULTILINE):
@@ -212,9 +219,10 @@ def _of_value(value: Value, name: str, language: str) -> Found | TaxonomyImport:
     if instructlab.is_qna(value):
         return instructlab.topics_of_file(value, PurePosixPath(Path(name).as_posix())), f"{instructlab.FORM} file", []
     rows = value
-    if isinstance(value.data, dict) and len(value.data) <= 4:
+    if isinstance(value.data, dict):
         lists = [entry for entry in value.data.values() if isinstance(entry.data, list) and entry.data]
-        rows = lists[0] if len(lists) == 1 and all(isinstance(item.data, list) for item in lists[0].data) else value
+        if len(lists) == 1 and all(isinstance(item.data, list) or _names_parent(item) for item in lists[0].data):
+            rows = lists[0]
     if isinstance(rows.data, list) and rows.data and (found := _of_rows(rows)):
         return found, f"list of paths ({language})", []
     return drafted_trees.topics_of(value), f"{drafted_trees.form_of(value)} ({language})", []
@@ -237,6 +245,10 @@ def _of_rows(value: Value) -> list[Topic] | None:
         return None
     paths = topic_paths.json_rows(plain)
     return topic_paths.topics_of_paths(paths) if paths else None
+
+
+def _names_parent(value: Value) -> bool:
+    return isinstance(value.data, dict) and any(key.lower() in ("parent", "parent_id", "parentid") for key in value.data)
 
 
 def _is_flat(row: Any) -> bool:

@@ -27,7 +27,8 @@ _DESCRIBED = re.compile(r"(.{2,80}?)\s*(?::\s+|\s[–—-]\s+|\s*[–—]\s+)(\S
 _DECORATION = re.compile(r"^\[[ xX]?\]\s+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}(?!\w)|`")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _HTML = re.compile(r"<!--.*?-->|</?[a-z][^>]*>", re.DOTALL | re.IGNORECASE)
-_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A---\n(?:[\w-]+:[ \t]+\S.*\n)+---\n")
+_STARS = re.compile(r"(\*{1,6})\s+(.*\S)\s*")  # of Org mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +81,20 @@ def _marked(lines: Sequence[str]) -> tuple[list[_Line], list[int]]:
     found: list[_Line] = []
     prose: list[int] = []
     unmarked: list[_Line] = []
-    rules = 0
+    stars = any(re.match(r"\*{2,6}\s+\S", line) for line in lines)
     for number, line in enumerate(lines, start=1):
         following = lines[number] if number < len(lines) else ""
         line = line.expandtabs(TAB)
         if not line.strip():
             continue
-        if match := _HEADING.fullmatch(line):
+        if (match := _HEADING.fullmatch(line)) or (stars and (match := _STARS.fullmatch(line))):
             found.append(_Line((0, len(match[1])), match[2], number))
         elif branch := _BRANCH.fullmatch(line):
             found.append(_Line((2, branch.start(2)), branch[2], number))
         elif line.strip() and _UNDERLINE.fullmatch(following) and not _BULLET.fullmatch(line) and not _RULE.fullmatch(line):
             found.append(_Line((0, 1 if following.strip()[0] == "=" else 2), line.strip(), number))
         elif _RULE.fullmatch(line):
-            rules += 1
+            continue
         elif decimal := _DECIMAL.fullmatch(line):
             found.append(_Line((2, decimal[2].count(".") * TAB), decimal[3], number))
         elif bullet := _BULLET.fullmatch(line):
@@ -173,10 +174,12 @@ def _indented(lines: Sequence[str], source: str) -> list[_Line]:
 def _name(text: str) -> tuple[str, str]:
     """Return the name of a topic without Markdown, and the description behind it."""
     text = _LINK.sub(r"\1", re.sub(r"^\[[ xX]?\]\s+", "", text))
-    text = re.sub(r"^(?:\d{1,3}(?:\.\d{1,3})*[.)]|[IVX]{1,5}[.)])\s+", "", text)  # a number in a heading
+    text = re.sub(
+        r"^(?:(?:\d{1,3}(?:\.\d{1,3})*[.)]|[IVX]{1,5}[.)])\s+|[一二三四五六七八九十]+[、.．]\s*)", "", text
+    )  # a number in a heading
     if bold := _BOLD_START.fullmatch(text):
         return _plain(bold[1].rstrip(":")), _plain(bold[2].lstrip(":–—- "))
-    if (described := _DESCRIBED.fullmatch(text)) and described[2].count(" ") >= 2:
+    if (described := _DESCRIBED.fullmatch(text)) and (described[2].count(" ") >= 2 or re.search(r"\S[,;]\s", described[2])):
         return _plain(described[1]), _plain(described[2])
     return _plain(text.rstrip(":")), ""
 

@@ -18,7 +18,7 @@ from glan_core.ids import name_key
 from glan_core.taxonomy.hierarchy import TaxonomyError
 from glan_core.taxonomy.topics import Topic
 
-SEPARATORS = (" > ", ">>", "›", "»", "→", "->", "::", " / ", " | ", " \\ ", ">", "|", "/", "\\")
+SEPARATORS = (" > ", ">>", "›", "»", "→", "->", "::", " / ", " | ", " \\ ", ">", "|", "/")
 DELIMITERS = ",;\t|"
 _LEVELS = (
     "field", "subfield", "subsubfield", "discipline", "subdiscipline", "domain", "subdomain", "area", "subarea", "category", "subcategory",
@@ -176,6 +176,8 @@ def json_rows(rows: Iterable[tuple[str, Any]]) -> list[PathRow] | None:
             description = next((str(row[keys[key]]) for key in _DESCRIPTION if isinstance(row.get(keys.get(key)), str)), "")
             path = next((row[keys[key]] for key in _PATH if key in keys), None)
             if path is None:
+                if any(isinstance(value, list | dict) for value in row.values()):
+                    return None  # a tree
                 path = [value for key, value in row.items() if _LEVEL.fullmatch(_plain(key)) and value not in (None, "")]
                 if len(path) < 1 or len(keys) < 2:
                     return None

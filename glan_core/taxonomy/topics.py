@@ -22,6 +22,7 @@ _WHOLE = re.compile(
       .*\btaxonomy\b.*|taxonomy\sof\b.*)\W*""",
     re.IGNORECASE | re.VERBOSE,
 )
+_NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d{1,3})*)([.)]?)\s+(\S.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -58,8 +59,12 @@ def nodes_of(
     Raises:
         TaxonomyError: If a name is empty, too long or used twice under one parent, or the tree is too deep or too large.
     """
+    if not any(topic.children for topic in topics):
+        _inline_lists(list(topics))
     topics, notes = _rooted(list(topics), title, any_root=any_root)
     number = sum(1 for _ in _paths(topics))
+    for siblings in (topics, *(topic.children for topic, _ in _paths(topics))):
+        _without_numbers(siblings)
     if not number:
         raise TaxonomyError(f"{title} contains no topics.")
     if number > MOST_TOPICS:
@@ -93,6 +98,26 @@ def _rooted(topics: list[Topic], title: str, *, any_root: bool) -> tuple[list[To
         )
         topics = [Topic(title, topics[0].place, children=topics)]
     return topics, notes
+
+
+def _inline_lists(topics: list[Topic]) -> None:
+    """Turn descriptions that list names ('Physics, Chemistry') into children, where the file has no other levels."""
+    lists = [re.split(r"\s*[,;]\s+", topic.description.strip(" .")) for topic in topics]
+    if topics and all(len(parts) > 1 and max(map(len, parts)) <= 60 for parts in lists):
+        for topic, parts in zip(topics, lists, strict=True):
+            topic.children = [Topic(re.sub(r"^(?:and|or)\s+", "", part), topic.place) for part in parts]
+            topic.description = ""
+
+
+def _without_numbers(siblings: Sequence[Topic]) -> None:
+    """Remove the numbers that all siblings have: '1.1 Optics' and '1.2 Waves', or '1 Physics' and '2 Law'."""
+    found = [_NUMBER.fullmatch(topic.name) for topic in siblings]
+    numbered = [match for match in found if match is not None]
+    dotted = all("." in match[1] or match[2] for match in numbered)
+    counted = len(numbered) > 1 and [match[1] for match in numbered] == [str(n) for n in range(1, len(numbered) + 1)]
+    if len(numbered) == len(siblings) and (dotted or counted):
+        for topic, match in zip(siblings, numbered, strict=True):
+            topic.name = match[3]
 
 
 def _paths(topics: Sequence[Topic]) -> Iterator[tuple[Topic, tuple[Topic, ...]]]:

@@ -200,6 +200,36 @@ def test_descriptions_come_along():
         ]  # fmt: skip
 
 
+SMALL = {"Science": {"Physics": {}, "Biology": {}}, "Arts": {"Music": {}}}
+
+
+@pytest.mark.parametrize("text", [
+    "Sure!\n\n### 1. **Science**\n   - **1.1 Physics**\n   - **1.2 Biology** \n\n### 2. **Arts**\n   - **2.1 Music**\n\nAnything else?",
+    "I. Science\n   A. Physics\n   B. Biology\nII. Arts\n   A. Music\n", "* Science\n** Physics\n** Biology\n* Arts\n** Music\n",
+    "Science\n• Physics\n• Biology\nArts\n• Music\n", "1 Science\n  1.1 Physics\n  1.2 Biology\n2 Arts\n  2.1 Music\n",
+    "一、Science\n1. Physics\n2. Biology\n二、Arts\n1. Music\n", "Science\n\u00a0\u00a0Physics\n\u00a0\u00a0Biology\nArts\n\u3000Music\n",
+    'fields = {\n  "Science": ["Physics", "Biology"],\n  "Arts": ["Music"]\n}\n',
+    '{\n  // by us\n  "Science": ["Physics", /* "Chemistry", */ "Biology"],\n  "Arts": ["Music"] // "x"\n}\n',
+    json.dumps([{"label": "1 Science", "child": [{"label": "1.1 Physics"}, {"label": "1.2 Biology"}]},
+                {"label": "2 Arts", "child": [{"label": "2.1 Music"}]}]),
+    json.dumps({"nodes": [{"id": n, "label": name} for n, name in enumerate(("Science", "Physics", "Biology", "Arts", "Music"))],
+                "links": [{"source": 0, "target": 1}, {"source": 0, "target": 2}, {"source": 3, "target": 4}, {"source": 4, "target": 3}]}),
+    json.dumps({"nodes": [{"id": 1, "name": "Science", "parent": None}, {"id": 2, "name": "Physics", "parent": 1},
+                          {"id": 3, "name": "Biology", "parent": 1},
+                          {"id": 4, "name": "Arts", "parent": None}, {"id": 5, "name": "Music", "parent": 4}]}),
+    json.dumps({"fields": {"1": {"name": "Science", "disciplines": {"1": "Physics", "2": "Biology"}},
+                           "2": {"name": "Arts", "disciplines": ["Music"]}}}),
+])  # fmt: skip
+def test_other_drafts(text):
+    assert tree(text) == SMALL
+
+
+def test_names_listed_behind_a_colon_are_children_if_there_are_no_other_levels():
+    assert tree("- **Science**: Physics, Biology, and Law\n- **Arts**: Music; Dance\n") == {
+        "Science": {"Physics": {}, "Biology": {}, "Law": {}}, "Arts": {"Music": {}, "Dance": {}},
+    }  # fmt: skip
+
+
 def test_a_list_without_levels_becomes_one_field():
     for text in ("Physics\nChemistry\n", "- Physics\n- Chemistry\n", '["Physics", "Chemistry"]', "topic\nPhysics\nChemistry\n"):
         found = parse_import(text.encode(), "folder/my_topics.txt")
@@ -324,6 +354,9 @@ REFUSED = {
     "bad qna in a zip": (packed({"knowledge/a/qna.yaml": "seed_examples:\n - a: [\n"}), "x/knowledge/a/qna.yaml, line 3"),
     "no qna in a zip": (packed({"knowledge/a/qna.yaml": "a: 1"}), "x/knowledge/a/qna.yaml: no qna file"),
     "bomb": (gzip.compress(b"- A\n" * 10_000_000), "x is larger than 20 MB"),
+    "HTML": ("<ul><li>A<ul><li>B</li></ul></li></ul>", "x is HTML or XML, which is not read"),
+    "anchors in YAML": ("base: &b [x]\nScience: *b\n", "x, line 1: anchors"),
+    "two documents": ("---\nA:\n  - B\n---\nC:\n  - D\n", "x, line 4: a second document starts here"),
     "cut gzip": (gzip.compress(b"- A\n" * 1000)[:-9], "x is not a complete gzip file"),
     "damaged": ("- café à la crème\n- ok\n- caf".encode() + b"\xe9\n", "x, line 3: not UTF-8 text"),
 }  # fmt: skip
