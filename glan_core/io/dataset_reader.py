@@ -205,7 +205,7 @@ def _rows(files: list[DataFile]) -> Iterator[tuple[str, str, ExternalRow | str]]
                 continue
             form = detect_format(raw.data)
             if form is None:
-                columns = ", ".join(str(key)[:40] for key in list(raw.data)[:12])
+                columns = ", ".join(" ".join(str(key).split())[:40] for key in list(raw.data)[:12])
                 yield place, columns, f"has no known columns, but {columns}" if columns else "is empty"
                 continue
             try:

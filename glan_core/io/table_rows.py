@@ -98,6 +98,7 @@ def columnar(file: DataFile) -> Iterator[RawRow]:
                 else:
                     batches = iter(pa.ipc.open_stream(source))
                 for batch in batches:
+                    batch.validate(full=True)  # damaged offsets would crash the conversion
                     floats = [field.name for field in batch.schema if pa.types.is_floating(field.type)]
                     for at in range(0, batch.num_rows, ROWS_READ):
                         for row in batch.slice(at, ROWS_READ).to_pylist():

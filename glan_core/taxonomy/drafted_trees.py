@@ -184,11 +184,8 @@ def _of_graph(value: Value) -> list[Topic]:
     """Return the tree below the root of a topic graph; a node with several parents stays below the first."""
     entries = value.data["nodes"].data
     if isinstance(entries, list):
-        entries = {
-            entry.data["id"].data: entry
-            for entry in entries
-            if isinstance(entry.data, dict) and _is_name(entry.data.get("id", entry))
-        }
+        listed = [entry for entry in entries if isinstance(entry.data, dict)]
+        entries = {own.data: entry for entry in listed if (own := entry.data.get("id")) is not None and _is_name(own)}
     if not isinstance(entries, dict):
         raise TaxonomyError(f'{value.data["nodes"].place}: "nodes" must be a mapping of ids to nodes')
     topics: dict[str, Topic] = {}
