@@ -181,7 +181,7 @@ def _yaml(text: str, name: str) -> Value | None:
     certain = bool(_YAML_KEY.search(text) or _ANCHOR.search(text))
     lines = text.split("\n")
     maybe = any(line.rstrip().endswith(":") for line in lines) and all(map(_MAPPING_LINE.fullmatch, lines)) and "**" not in text
-    if not certain and _continues_scalar(lines):
+    if not certain and (_continues_scalar(lines) or _has_headings(lines)):
         return None
     if not (certain or maybe) or re.search(r"^#{2,6} ", text, re.MULTILINE):
         return None
@@ -200,6 +200,13 @@ def _yaml(text: str, name: str) -> Value | None:
     if isinstance(value.data, list) and not any(isinstance(item.data, dict) for item in value.data):
         return None
     return value
+
+
+def _has_headings(lines: Sequence[str]) -> bool:
+    """Return whether lines below the first content begin with '# ', which is a heading rather than a comment."""
+    content = [line for line in lines if line.strip()]
+    first = next((n for n, line in enumerate(content) if not line.startswith("#")), 0)
+    return any(re.match(r"#{1,6}\s+\S", line) for line in content[first:])
 
 
 def _continues_scalar(lines: Sequence[str]) -> bool:

@@ -205,6 +205,7 @@ SMALL = {"Science": {"Physics": {}, "Biology": {}}, "Arts": {"Music": {}}}
 
 @pytest.mark.parametrize("text", [
     "Sure!\n\n### 1. **Science**\n   - **1.1 Physics**\n   - **1.2 Biology** \n\n### 2. **Arts**\n   - **2.1 Music**\n\nAnything else?",
+    "Here is *it*:\n\n# Science\n- Physics\n- Biology\n# Arts\n- Music\n",
     "I. Science\n   A. Physics\n   B. Biology\nII. Arts\n   A. Music\n", "* Science\n** Physics\n** Biology\n* Arts\n** Music\n",
     "Science\n• Physics\n• Biology\nArts\n• Music\n", "1 Science\n  1.1 Physics\n  1.2 Biology\n2 Arts\n  2.1 Music\n",
     "一、Science\n1. Physics\n2. Biology\n二、Arts\n1. Music\n", "Science\n\u00a0\u00a0Physics\n\u00a0\u00a0Biology\nArts\n\u3000Music\n",
