@@ -47,7 +47,7 @@ nodes:
           - id: optics
             name: Optics
             kind: discipline
-            description: Light and vision.
+            description: Light
 """
 
 _KIND_OF_SUFFIX = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}

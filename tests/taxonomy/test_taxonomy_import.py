@@ -383,3 +383,9 @@ def test_a_path_that_is_no_file_is_refused(tmp_path):
         read_import(tmp_path / "none")
     with pytest.raises(TaxonomyError, match=r"contains no qna\.yaml"):
         read_import(tmp_path)
+
+
+def test_the_example_of_the_page_is_that_of_the_readme():
+    found = parse_import(taxonomy_files.EXAMPLE.encode(), "x")
+    assert [node.kind for node in found.nodes] == ["field", "sub-field", "discipline"]
+    assert taxonomy_files.EXAMPLE in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
