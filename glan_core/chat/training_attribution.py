@@ -5,13 +5,13 @@ snapshots only candidates are compared: rows whose question is nearest by stored
 the answer according to the text index.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glan_core.dataset.snapshot_store import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN
+from glan_core.dataset.text_normalization import placed_words
 from glan_core.diversity import vector_store
 from glan_core.diversity.embedders import WordEmbedder
 from glan_core.diversity.nearest_neighbors import nearest
@@ -27,6 +27,7 @@ SHOWN = 6
 MOST_WHOLE = 4000  # snapshots up to this size are compared completely
 CANDIDATES = 400
 BLOCK = 20_000  # stored vectors per block
+LEAST_LETTERS = 5  # of such a word
 KEYWORDS = 6  # words of an answer that are looked up in the text index
 COLUMNS = ("id", "prompt", "completion", "taxonomy", "discipline", "subject", "concepts")
 
@@ -50,7 +51,7 @@ def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: st
         if number <= MOST_WHOLE:
             rows, how = [{name: row[name] for name in COLUMNS} for _, row in snapshot.rows(TRAIN)], "all training rows"
         else:
-            ids, how = _candidates(ws, asked, f"{prompt}\n{answer}")
+            ids, how = _candidates(ws, words, asked, f"{prompt}\n{answer}")
             rows = _rows(snapshot, ids)
         if not rows:
             return {"rows": [], "measure": f"Shared words, among {how}.", "compared": 0, "of": number}
@@ -65,10 +66,10 @@ def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: st
         ws.close()
 
 
-def _candidates(ws: Workspace, asked: "np.ndarray", text: str) -> tuple[list[str], str]:
+def _candidates(ws: Workspace, words: WordEmbedder, asked: "np.ndarray", text: str) -> tuple[list[str], str]:
     """Return the IDs of candidate rows and how they were chosen."""
     stored = vector_store.read_vectors(vector_store.vector_folder(ws, WORDS))
-    if stored is not None:
+    if stored is not None and vector_store.is_current(stored.info, words):
         import numpy as np
 
         best: list[tuple[float, int]] = []
@@ -85,8 +86,9 @@ def _candidates(ws: Workspace, asked: "np.ndarray", text: str) -> tuple[list[str
 
 def _keywords(text: str) -> list[str]:
     """Return the longest words, which tend to be rare."""
-    words = dict.fromkeys(word.lower() for word in re.findall(r"\w{5,}", text))
-    return sorted(words, key=lambda word: -len(word))[:KEYWORDS]
+    spans = (slice(*span) for span in placed_words(text).spans)
+    found = dict.fromkeys(text[span].lower() for span in spans if span.stop - span.start >= LEAST_LETTERS)
+    return sorted(found, key=lambda word: -len(word))[:KEYWORDS]
 
 
 def _rows(snapshot: Snapshot, ids: Sequence[str]) -> list[dict]:

@@ -91,8 +91,10 @@ def _filter(args: argparse.Namespace) -> int:
 
     if args.list:
         rules = list(quality_filter_job.RULES.values())
-        data = [{"name": rule.name, "label": rule.label, "about": rule.about} for rule in rules]
-        report(data, table([(rule.name, rule.about) for rule in rules], ("rule", "excludes")), as_json=args.json)
+        data = [
+            {"name": rule.name, "label": rule.label, "about": rule.about, "english_only": bool(rule.english)} for rule in rules
+        ]
+        report(data, table([(rule.name, rule.description) for rule in rules], ("rule", "excludes")), as_json=args.json)
         return 0
     ws = Workspace.open(args.dir)
     if args.show:
@@ -110,15 +112,18 @@ def _filter(args: argparse.Namespace) -> int:
 
 
 def _preview_lines(sample: "FilterPreview") -> Iterator[str]:
-    from glan_core.dataset.quality_filter_job import RULES
+    from glan_core.dataset.quality_filter_job import RULES, not_judged_sentence
 
     yield f"{number(sample.looked_at)} of {plural(sample.pairs, 'pair')} sampled; {number(sample.dropped)} would be tagged."
     for name, found in sample.found.items():
-        yield f"{RULES[name].label}: {number(found)}"
+        unknown = f"; {number(sample.not_judged[name])} not judged, not in English" if sample.not_judged.get(name) else ""
+        yield f"{RULES[name].label}: {number(found)}{unknown}"
         for example in sample.examples[name]:
             yield f"  {example.id}  {example.found}"
             yield f"    {_line(example.question)}"
             yield f"    {_line(example.answer)}"
+    if sentence := not_judged_sentence(sample.foreign, sample.not_judged):
+        yield sentence
 
 
 def _show(ws: Workspace, args: argparse.Namespace, kind: str, fact: str) -> int:
@@ -138,9 +143,13 @@ def _show_lines(ws: Workspace, check: dict | None, counts: dict, tags: dict) -> 
     if check is None:
         yield "Not checked yet."
         return
+    from glan_core.dataset.quality_filter_job import not_judged_sentence
+
     since = homework_rows.last_seq(ws.db) - check["up_to"]
     behind = f"; {plural(since, 'question')} newer than that" if since else ""
     yield f"Checked {exact(check['at'])}: {plural(check['rows'], 'pair')}{behind}."
+    if sentence := not_judged_sentence(check.get("foreign", 0), check.get("not_judged", {})):
+        yield sentence
     if not counts:
         yield "No pair is tagged."
         return

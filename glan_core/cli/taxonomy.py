@@ -11,17 +11,21 @@ from glan_core.cli.output import progress, report, say_waiting, table
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.cli.teacher_run import failure_lines, report_end
 from glan_core.errors import GlanError
-from glan_core.formatting import quoted
+from glan_core.formatting import quoted, shorten
 from glan_core.generation.proposals import ProposalQueue
 from glan_core.generation.run import check
 from glan_core.generation.settings import ProposalSettings
 from glan_core.records import Node
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, given_values
-from glan_core.taxonomy import hierarchy, taxonomy_files, tree_editing
+from glan_core.taxonomy import hierarchy, taxonomy_files, taxonomy_import, tree_editing
 from glan_core.taxonomy.hierarchy import GROUPS, KINDS
+from glan_core.taxonomy.taxonomy_changes import change_counts, changes
+from glan_core.taxonomy.topics import merged
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 from glan_core.workspace.output_paths import check_output
+
+MOST_LISTED = 100  # changes printed by a dry run
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -43,7 +47,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
     show = action("show", "print the tree", _show)
     show.add_argument("--under", metavar="ID", help="only this node and its descendants")
-    imports = action("import", "replace the taxonomy with the content of a YAML or JSON file", _import, "FILE")
+    imports = action(
+        "import", f"replace the taxonomy with that of a file or folder: {taxonomy_import.FORMATS}", _import, "FILE"
+    )
+    imports.add_argument("--add", action="store_true", help="add its nodes to the taxonomy; remove, move and rename nothing")
     imports.add_argument("--dry-run", action="store_true", help="only show what would change")
     action("export", "write the taxonomy to a .yaml or .json file", _export, "FILE")
     add = action("add", "add a node: 'Field / Sub-field / Name', with spaces around the slashes", _add, "PATH")
@@ -75,11 +82,23 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _import(args: argparse.Namespace) -> None:
-    ws, nodes = Workspace.open(args.dir), taxonomy_files.read(Path(args.file))
+    ws = Workspace.open(args.dir)
     old = taxonomy_rows.nodes(ws.db)
-    diff = hierarchy.diff(old, nodes) if args.dry_run else tree_editing.import_nodes(ws, nodes, args.who)
-    parts = [f"{len(getattr(diff, name)):,} {name}" for name in ("added", "removed", "renamed", "moved", "changed")]
-    report(asdict(diff), [("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + "."], as_json=args.json)
+    found = taxonomy_import.read_import(args.file, old)
+    nodes = merged(found.nodes, old) if args.add else found.nodes
+    diff = hierarchy.diff(old, nodes)
+    listed = changes(diff, old, nodes) if args.dry_run else []
+    if not args.dry_run:
+        tree_editing.import_nodes(ws, nodes, args.who)
+    parts = [f"{number:,} {part}" for part, number in change_counts(diff).items()]
+    lines = [found.summary, *found.notes, ("Would be: " if args.dry_run else "Imported: ") + ", ".join(parts) + "."]
+    if listed:
+        rows = [
+            (one.what, shorten(one.name, 40), shorten(one.where, 60), one.before, one.after) for one in listed[:MOST_LISTED]
+        ]
+        lines += table(rows, ("what", "name", "where", "from", "to"))
+        lines += [f"… and {len(listed) - MOST_LISTED:,} more; --json lists all."] if len(listed) > MOST_LISTED else []
+    report(asdict(diff) | {"form": found.form, "notes": found.notes}, lines, as_json=args.json)
 
 
 def _export(args: argparse.Namespace) -> None:

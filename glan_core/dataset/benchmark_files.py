@@ -13,7 +13,8 @@ from pathlib import Path
 from glan_core.dataset.settings import BenchmarkSource
 from glan_core.errors import GlanError
 from glan_core.io import hub_reachability
-from glan_core.io.dataset_reader import SUFFIXES, stored_rows
+from glan_core.io.data_files import data_suffix, is_data_file
+from glan_core.io.dataset_reader import stored_rows
 
 # Column names that usually hold the question, most likely first.
 COLUMNS = ("question", "problem", "prompt", "query", "instruction", "input", "text", "sentence", "ctx", "turns")
@@ -101,7 +102,7 @@ def benchmark_label(source: BenchmarkSource) -> str:
     if known := HUB_BENCHMARKS.get(source.source.lower()):
         return known.label
     path = Path(source.source).expanduser()
-    return (path.stem if path.is_file() else path.name) if path.exists() else source.source
+    return (path.name.removesuffix(data_suffix(path)) if path.is_file() else path.name) if path.exists() else source.source
 
 
 def read_benchmark(source: BenchmarkSource) -> Iterator[BenchmarkItem]:
@@ -118,7 +119,7 @@ def read_benchmark(source: BenchmarkSource) -> Iterator[BenchmarkItem]:
         yield from _from_hub(known, source.column or known.column)
     elif path.exists():
         yield from _from_file(path, source)
-    elif ON_HUB.fullmatch(source.source) and path.suffix.lower() not in SUFFIXES:
+    elif ON_HUB.fullmatch(source.source) and not is_data_file(path):
         hub, _, config = source.source.partition(":")
         yield from _from_hub(HubBenchmark(source.source, hub, (config,), (), ""), source.column)
     else:
@@ -170,9 +171,10 @@ def _why(error: Exception) -> str:
 
 def _from_file(path: Path, source: BenchmarkSource) -> Iterator[BenchmarkItem]:
     name, column, nth = benchmark_label(source), source.column, 0
-    for nth, (file, _, row) in enumerate(stored_rows(path), start=1):
-        column = column or question_column(row, name)
-        yield BenchmarkItem(name, str(row.get("split") or split_of(path, file)), _id(row, nth), _text(row, column, name))
+    for nth, (file, place, row) in enumerate(stored_rows(path), start=1):
+        if not source.column and (column is None or row.get(column) is None):  # rows may have different columns
+            column = question_column(row, f"{name}, {place[0].lower()}{place[1:]}")
+        yield BenchmarkItem(name, str(row.get("split") or split_of(path, file)), _id(row, nth), _text(row, column or "", name))
     if not nth:
         raise GlanError(f"{name} has no rows.")
 

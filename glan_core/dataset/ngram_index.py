@@ -29,6 +29,7 @@ from glan_core.dataset.text_normalization import (
     mask_numbers,
     ngram_hashes,
     sentences,
+    word_count,
     words,
     words_and_signs,
 )
@@ -210,10 +211,11 @@ class NgramIndex:
         distinctive = np.flatnonzero(~self._stock[first : first + run - SHORT + 1])
         if not len(distinctive):
             return False
-        length = int(distinctive[-1] - distinctive[0]) + SHORT
-        if length >= LONG:
+        begin, length = at + int(distinctive[0]), int(distinctive[-1] - distinctive[0]) + SHORT
+        in_words = word_count(asked[begin : begin + length])
+        if in_words >= LONG:
             return _has_keywords(asked[at : at + run], MIN_KEYWORDS)
-        return 2 * length >= len(asked) and _has_keywords(asked[at : at + run], MIN_KEYWORDS_SHORT)
+        return 2 * length >= len(asked) and in_words >= SHORT and _has_keywords(asked[at : at + run], MIN_KEYWORDS_SHORT)
 
 
 def _has_keywords(run: Sequence[str], least: int) -> bool:

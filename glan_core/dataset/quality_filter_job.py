@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,26 +35,44 @@ class FilterRule:
         label: Display name.
         about: One sentence about what it flags.
         test: Function of question and answer that describes the fault, or returns None.
+        english: Texts that the rule searches for English phrases: 'question', 'answer' or 'both'; '' if it knows any language.
     """
 
     name: str
     label: str
     about: str
     test: Test
+    english: str = ""
+
+    @property
+    def description(self) -> str:
+        """`about`, and whether the rule knows only English."""
+        return f"{self.about} English only." if self.english else self.about
+
+    def can_judge(self, question: str, answer: str) -> bool:
+        """Return whether the rule knows the language of the pair."""
+        match self.english:
+            case "question":
+                return not quality_rules.is_foreign(question, answer)
+            case "answer":
+                return not quality_rules.is_foreign(answer, question)
+            case "both":
+                return not (quality_rules.is_foreign(question, answer) and quality_rules.is_foreign(answer, question))
+        return True
 
 
 RULES: dict[str, FilterRule] = {
     rule.name: rule
     for rule in (
-        FilterRule("refusal", "Refusals", "The answer only says that the model cannot or will not help.", quality_rules.refusal),
-        FilterRule("as-an-ai", "“As an AI”", "The model refers to itself as an AI.", quality_rules.as_an_ai),
+        FilterRule("refusal", "Refusals", "The answer only says that the model cannot or will not help.", quality_rules.refusal, "answer"),
+        FilterRule("as-an-ai", "“As an AI”", "The model refers to itself as an AI.", quality_rules.as_an_ai, "both"),
         FilterRule("cut", "Truncated answers", "The answer ends within a sentence or a code block.", quality_rules.cut),
         FilterRule("short", "Empty or too short", "The question or answer is empty or has very few words.", quality_rules.short),
         FilterRule(
             "depends", "Not self-contained",
-            "The question refers to a lecture, figure or earlier exercise it does not contain.", quality_rules.depends,
+            "The question refers to a lecture, figure or earlier exercise it does not contain.", quality_rules.depends, "question",
         ),
-        FilterRule("hand-in", "Submission instructions", "The question says how and when to submit work.", quality_rules.hand_in),
+        FilterRule("hand-in", "Submission instructions", "The question says how and when to submit work.", quality_rules.hand_in, "question"),
         FilterRule("language", "Wrong language", "The question or answer is not in the expected language.", quality_rules.language),
         FilterRule("loop", "Repetition loops", "The answer repeats the same phrases over and over.", quality_rules.loop),
     )
@@ -97,6 +115,8 @@ class FilterPreview:
         dropped: Pairs flagged by at least one rule.
         found: Number of flagged pairs by rule.
         examples: Some flagged pairs by rule.
+        not_judged: Number of pairs by rule whose language the rule does not know.
+        foreign: Pairs that at least one rule could not judge.
     """
 
     looked_at: int
@@ -104,6 +124,8 @@ class FilterPreview:
     dropped: int = 0
     found: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[FilterExample]] = field(default_factory=dict)
+    not_judged: dict[str, int] = field(default_factory=dict)
+    foreign: int = 0
 
 
 def preview_filters(
@@ -130,6 +152,10 @@ def preview_filters(
         sample.looked_at += 1
         found = _faults(tests, row)
         sample.dropped += bool(found)
+        unknown = _not_judged(tests, found, row)
+        sample.foreign += bool(unknown)
+        for name in unknown:
+            sample.not_judged[name] = sample.not_judged.get(name, 0) + 1
         for name, what in found.items():
             sample.found[name] += 1
             if len(sample.examples[name]) < number:
@@ -158,6 +184,15 @@ def _faults(tests: dict[str, Test], row: Text) -> dict[str, str]:
     return {name: found for name, test in tests.items() if (found := test(row.question, row.answer or ""))}
 
 
+def _not_judged(tests: dict[str, Test], found: dict[str, str], row: Text) -> list[str]:
+    """Return the rules that found nothing and do not know the language of the pair."""
+    known: dict[str, bool] = {}
+    for name in tests:
+        if (texts := RULES[name].english) and texts not in known:
+            known[texts] = RULES[name].can_judge(row.question, row.answer or "")
+    return [name for name in tests if name not in found and not known.get(RULES[name].english, True)]
+
+
 def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progress") -> str:
     """Tag every pair that a selected rule flags, and clear the tags of all other rules.
 
@@ -166,7 +201,7 @@ def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progr
     """
     tests = rule_tests(settings)
     last = homework_rows.last_seq(ws.db)
-    rows, dropped, tagged = 0, 0, dict.fromkeys(tests, 0)
+    rows, dropped, foreign, tagged, not_judged = 0, 0, 0, dict.fromkeys(tests, 0), dict.fromkeys(tests, 0)
     for page in homework_rows.texts(ws.db, up_to=last):
         tags: list[Tag] = []
         for row in page:
@@ -178,6 +213,10 @@ def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progr
             tags += [Tag(row.seq, KIND, name, detail={"found": what}) for name, what in found.items()]
             for name in found:
                 tagged[name] += 1
+            unknown = _not_judged(tests, found, row)
+            foreign += bool(unknown)
+            for name in unknown:
+                not_judged[name] += 1
         if tags:
             with ws.write() as db:
                 tag_rows.put_tags(db, tags, progress.run_id)
@@ -185,11 +224,11 @@ def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progr
     clear_tags(ws, KIND, list(RULES), except_run=progress.run_id)
     fact = {
         "settings": settings.model_dump(mode="json"), "rows": rows, "up_to": last, "tagged": dropped, "by": tagged,
-        "at": time.time(), "run_id": progress.run_id,
+        "foreign": foreign, "not_judged": {name: count for name, count in not_judged.items() if count}, "at": time.time(), "run_id": progress.run_id,
     }  # fmt: skip
     with ws.write() as db:
         set_metadata(db, FACT, fact)
-    return _sentence(rows, dropped, tagged)
+    return " ".join(filter(None, (_sentence(rows, dropped, tagged), not_judged_sentence(foreign, not_judged))))
 
 
 def _sentence(rows: int, dropped: int, tagged: dict[str, int]) -> str:
@@ -197,6 +236,16 @@ def _sentence(rows: int, dropped: int, tagged: dict[str, int]) -> str:
         f"{RULES[name].label[0].lower()}{RULES[name].label[1:]} {number(count)}" for name, count in tagged.items() if count
     ]
     return f"{plural(rows, 'pair')} checked: {number(dropped)} tagged{' (' + ', '.join(parts) + ')' if parts else ''}."
+
+
+def not_judged_sentence(foreign: int, not_judged: Mapping[str, int]) -> str:
+    """Return a sentence about pairs in languages that some rules do not know; '' if there are none."""
+    names = [RULES[name].label for name, count in not_judged.items() if count and name in RULES]
+    if not foreign or not names:
+        return ""
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    know = "knows" if len(names) == 1 else "know"
+    return f"{plural(foreign, 'pair')} could not be fully judged: {listed} {know} only English."
 
 
 def applied_rules(ws: Workspace) -> Sequence[str]:

@@ -2,9 +2,13 @@
 
 The rules favor precision over recall: a question about submitting homework, a poem with a refrain or a study of refused
 treatment is not a fault. Text in quotation marks counts as an example, not as the model's own words.
+
+The rules for refusals, self-references, missing material and submission instructions know English phrases only;
+`is_foreign` finds the texts that they cannot judge. The other rules work in any script.
 """
 
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from functools import cache
@@ -87,6 +91,7 @@ _OPEN_END = re.compile(
     r"(?:,|\b(?:the|a|an|of|and|or|to|with|that|because|which|by|from|than|are|was|were|its|their|into|if|but|such as|e\.g\.))$",
     re.IGNORECASE,
 )
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？।॥؟۔።။។]")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+•#>|]|\(?\w{1,3}[.)]\s)")
 
 
@@ -101,10 +106,15 @@ def cut(question: str, answer: str) -> str | None:
     tail = f"“…{last[-60:]}”"
     if len(last) >= 20 and _OPEN_END.search(last[-20:]) and not _FORMULA.search(last):
         return f"it ends with {tail}"
-    whole = not last[-1].isalpha() or _LIST_ITEM.match(last) or _looks_technical(last)
-    if not whole and len(last) >= 60 and len(re.findall(r"[.!?](?:\s|$)", text)) >= 3:
+    whole = not _ends_in_letter(last) or _LIST_ITEM.match(last) or _looks_technical(last)
+    if not whole and len(last) >= 60 and len(_SENTENCE_END.findall(text)) >= 3:
         return f"its last sentence is incomplete: {tail}"
     return None
+
+
+def _ends_in_letter(line: str) -> bool:
+    """Return whether the last character is a letter, with or without combining marks."""
+    return next((c.isalpha() for c in reversed(line) if unicodedata.category(c)[0] != "M"), False)
 
 
 def _looks_technical(line: str) -> bool:
@@ -260,7 +270,7 @@ def loop(question: str, answer: str) -> str | None:
         return f"the line “{most[0][:SHOWN]}” occurs {most[1]:,} times"
     said = words(_FORMULA.sub(" ", prose))
     runs = [tuple(said[at : at + 4]) for at in range(len(said) - 3)]
-    if len(runs) >= 100 and len(set(runs)) < 0.3 * len(runs) and sum(word.isalpha() for word in said) > 0.7 * len(said):
+    if len(runs) >= 100 and len(set(runs)) < 0.3 * len(runs) and sum(word[0].isalpha() for word in said) > 0.7 * len(said):
         return f"only {len(set(runs)) / len(runs):.0%} of its 4-word phrases are distinct"
     return None
 
@@ -273,10 +283,15 @@ def _tail_phrase(answer: str) -> str | None:
         while run + period < len(tail) and tail[-1 - run] == tail[-1 - run - period]:
             run += 1
         phrase = tail[len(tail) - period :]
-        if run >= max(REPEATED, 3 * period) and any(len(word) > 1 and word.isalpha() for word in phrase):
+        if run >= max(REPEATED, 3 * period) and any(_is_text(word) for word in phrase):
             prose = words(_FORMULA.sub(" ", _TABLE.sub(" ", _CODE.sub(" ", answer))))
             return " ".join(phrase) if prose[-run:] == tail[-run:] else None
     return None
+
+
+def _is_text(word: str) -> bool:
+    """Return whether a word is not a number or a single letter, which tables and matrices repeat."""
+    return word[0].isalpha() and not any(map(str.isdecimal, word)) and (len(word) > 1 or not word.isascii())
 
 
 # Language
@@ -325,6 +340,21 @@ def _other_language(text: str, expected: str) -> str | None:
     alike = next((group for group in _ALIKE if expected in group), {expected})
     least = 0.4 if expected == "en" and _beyond_latin(prose) else _LEAST_CERTAIN
     return None if found in alike or found == "zxx" or certain < least else found
+
+
+def is_foreign(text: str, context: str = "") -> bool:
+    """Return whether a text is in another language than English.
+
+    Args:
+        text: The text.
+        context: Text of the same language that decides if `text` is too short to tell.
+    """
+    if not text.isascii() and _beyond_latin(text):
+        return True
+    if _other_language(text, "en"):
+        return True
+    lowered = text[:_LOOKED_AT].lower().split()
+    return bool(context) and len(lowered) < _LEAST_WORDS and not _has_english(lowered) and is_foreign(context)
 
 
 def _has_english(own: list[str]) -> bool:

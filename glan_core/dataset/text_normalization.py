@@ -1,28 +1,48 @@
 """Text normalization for comparisons: words without case and punctuation, their hashes, and their position in the original.
 
-A word is a run of letters and digits. Apostrophes within words and thousands separators are dropped, a decimal number is one
-word, and every Chinese or Japanese character is one word. `words` is optimized for bulk use; `placed_words` also returns
-positions, so that a match can be highlighted in the original text.
+A word is a run of letters and digits with their combining marks. Apostrophes within words, thousands separators and invisible
+characters (joiners, soft hyphens, variation selectors) are dropped, and a decimal number is one word. In scripts without
+spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) every character with its marks is one word, and so is
+every emoji. `words` is optimized for bulk use; `placed_words` also returns positions, so that a match can be highlighted in
+the original text.
+
+Source: Unicode Standard Annex 29 (grapheme clusters) and the character properties of the Unicode database, by `regex`.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import regex
+
 if TYPE_CHECKING:
     import numpy as np
 
-IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_LETTERS = rf"[^\W_{IDEOGRAPHS}]+"
-_WORD = rf"{_LETTERS}(?:(?:['’]+|(?<=\d)\.(?=\d)|(?<=\d),(?=\d{{3}}(?!\d))){_LETTERS})*|[{IDEOGRAPHS}]"
-WORD = re.compile(_WORD)
+# Characters of scripts without spaces. Line_Break=SA is Unicode's class for those of South East Asia.
+_CONTINUOUS = r"[[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{sc=Bopo}\p{lb=SA}]&&[\p{L}\p{N}\p{M}]]"
+# Emoji, flags and other pictorial symbols; not those of units and brands, arrows, and the shapes that serve as bullets.
+_PICTURE = r"[[\p{Extended_Pictographic}\p{So}\p{RI}]--[©®°¦\u2190-\u22ff\u2500-\u25ff]]"
+_INVISIBLE = r"\p{Default_Ignorable_Code_Point}"
+_LETTER = rf"[[\p{{L}}\p{{N}}]--{_CONTINUOUS}--{_INVISIBLE}]"
+_LETTERS = rf"{_LETTER}[[\p{{L}}\p{{N}}\p{{M}}{_INVISIBLE}]--{_CONTINUOUS}]*+"
+_INNER = r"(?:['’]+|(?<=\d)\.(?=\d)|(?<=\d),(?=\d{3}(?!\d)))"
+_WORD = rf"{_LETTERS}(?:{_INNER}{_LETTERS})*+|(?=[{_CONTINUOUS}{_PICTURE}])\X"
 # Signs that change a formula. '-' counts only next to a number (elsewhere it joins words), '*' not as Markdown emphasis.
 _SIGN = r"[+/=<>^%~|±×÷¬√\u2190-\u22ff]|[-−](?=\s?\d)|(?<=\d)\s?[-−]|(?<=[\w)])\*+(?=[\w(])|(?<= )\*(?= )"
-WORD_OR_SIGN = re.compile(f"{_WORD}|{_SIGN}")
+WORD = regex.compile(_WORD, regex.V1)
+WORD_OR_SIGN = regex.compile(f"{_WORD}|{_SIGN}", regex.V1)
+_DROPPED = regex.compile(rf"[,'’\s{_INVISIBLE}]+", regex.V1)
+# The same words in texts of Latin, Greek and Cyrillic letters and common punctuation, which need no Unicode rules.
+_EUROPEAN = re.compile("[\0-\xac\xae-\u02af\u0370-\u0481\u048a-\u052f\u1e00-\u1fff\u2010-\u2027\u2030-\u205e\u2190-\u22ff]*")
+_PLAIN_WORD = rf"[^\W_]+(?:{_INNER}[^\W_]+)*"
+_EUROPEAN_WORD, _EUROPEAN_WORD_OR_SIGN = re.compile(_PLAIN_WORD), re.compile(f"{_PLAIN_WORD}|{_SIGN}")
+_PICTURES, _VARIANT = regex.compile(_PICTURE, regex.V1), re.compile("[\ufe00-\ufe0f]")
+_CHARACTER, _SYLLABIC = regex.compile(f"[{_CONTINUOUS}{_PICTURE}]", regex.V1), regex.compile(r"\p{lb=SA}")
+_CLUSTER = regex.compile(r"\X")
 DIGITS = re.compile(r"\d+(?:\.\d+)*")
 MOST_REMEMBERED = 400_000  # cached word hashes, about 60 MB
 # A faster equivalent of `WORD` for plain ASCII, which is most text.
@@ -34,13 +54,17 @@ SENTENCE_END = re.compile(r"[.!?:;](?=\s|$|[)\]*])|[\n。！？“”\"]")
 
 def normalize(text: str) -> str:
     """Return the text in NFKC form and case-folded."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded)  # folding may leave letters and marks apart, as in 'ǰ'
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text in order."""
     if not text.isascii():
-        return _plain(WORD.findall(normalize(text)))
+        text = normalize(text)
+        return _plain((_EUROPEAN_WORD if _EUROPEAN.fullmatch(text) else WORD).findall(text))
     text = text.lower().replace("\0", " ").replace("'", "")
     text = _DECIMAL.sub("\0", _THOUSANDS.sub("", text))
     return text.translate(_TO_SPACES).split()
@@ -50,11 +74,27 @@ def words_and_signs(text: str) -> list[str]:
     """Return the words and formula signs of a text; 'what is 2 + 2' and 'what is 2 - 2' differ only in these."""
     if text.isascii() and not _MAYBE_SIGN.search(text):
         return words(text)
-    return _plain(WORD_OR_SIGN.findall(normalize(text)))
+    text = normalize(text)
+    return _plain((_EUROPEAN_WORD_OR_SIGN if _EUROPEAN.fullmatch(text) else WORD_OR_SIGN).findall(text))
 
 
 def _plain(found: list[str]) -> list[str]:
-    return [re.sub("[,'’ ]", "", word) if not word.isalnum() else word for word in found]
+    """Return words without the separators and invisible characters within them; emoji keep what tells them apart."""
+    return [word if word.isalnum() else _shown(word) for word in found]
+
+
+def _shown(word: str) -> str:
+    return _VARIANT.sub("", word) if _PICTURES.match(word) else _DROPPED.sub("", word)
+
+
+def is_character(word: str) -> bool:
+    """Return whether a word is one character of a script without spaces, or an emoji."""
+    return bool(_CHARACTER.match(word))
+
+
+def word_count(run: Sequence[str]) -> float:
+    """Return the length of a run in words as in English text: three characters of a South East Asian script are about one."""
+    return len(run) if all(map(str.isascii, run)) else sum(1 / 3 if _SYLLABIC.match(word) else 1.0 for word in run)
 
 
 def mask_numbers(word: str) -> str:
@@ -77,25 +117,16 @@ class PlacedWords:
 def placed_words(text: str) -> PlacedWords:
     """Return the words of a text with their positions; the same words as `words`."""
     if text.isascii():
-        matches = list(WORD.finditer(text.lower()))
+        matches = list(_EUROPEAN_WORD.finditer(text.lower()))
         return PlacedWords(_plain([m.group() for m in matches]), [m.span() for m in matches])
     characters, origins = [], []
-    for start, end in _clusters(text):
-        of_cluster = normalize(text[start:end])
+    for cluster in _CLUSTER.finditer(text):
+        of_cluster = normalize(cluster.group())
         characters.append(of_cluster)
-        origins += [(start, end)] * len(of_cluster)
+        origins += [cluster.span()] * len(of_cluster)
     matches = list(WORD.finditer("".join(characters)))
     spans = [(origins[m.start()][0], origins[m.end() - 1][1]) for m in matches]
     return PlacedWords(_plain([m.group() for m in matches]), spans)
-
-
-def _clusters(text: str) -> Iterable[tuple[int, int]]:
-    """Yield the (start, end) of each character with its combining marks, or of each Korean syllable."""
-    start = 0
-    for at in range(1, len(text) + 1):
-        if at == len(text) or not (unicodedata.combining(text[at]) or "\u1160" <= text[at] <= "\u11ff"):
-            yield start, at
-            start = at
 
 
 def sentences(text: str) -> list[list[str]]:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from glan_core.dataset.text_normalization import DIGITS
+from glan_core.diversity.terms import readable_terms, stop_words
+
 FEWEST = 20  # minimum number of landmarks for clustering
 TERMS = 4
 MOST_OF_MAP = 0.5
@@ -44,6 +47,11 @@ def _hdbscan(xy: np.ndarray, method: str) -> np.ndarray:
     return HDBSCAN(min_cluster_size=smallest, min_samples=5, cluster_selection_method=method, copy=True).fit_predict(xy)
 
 
+def _candidates(text: str) -> list[str]:
+    """Return the words of a text that may be keywords."""
+    return [term for term in readable_terms(text) if not (term in stop_words() or term in TASK_WORDS or DIGITS.fullmatch(term))]
+
+
 def keywords(texts: Sequence[str], clusters: np.ndarray, number: int, most: int = TERMS) -> list[list[str]]:
     """Return the keywords of each cluster, most distinctive first, by class-based TF-IDF.
 
@@ -60,17 +68,10 @@ def keywords(texts: Sequence[str], clusters: np.ndarray, number: int, most: int 
     """
     if not number:
         return []
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
-
-    from glan_core.diversity.embedders import TOKENS
+    from sklearn.feature_extraction.text import CountVectorizer
 
     inside = np.flatnonzero(clusters >= 0)
-    counter = CountVectorizer(
-        stop_words=[*ENGLISH_STOP_WORDS, *TASK_WORDS],
-        token_pattern=rf"(?u)(?!\d+\b)(?:{TOKENS})",
-        min_df=1,
-        max_features=50_000,
-    )
+    counter = CountVectorizer(analyzer=_candidates, max_features=50_000)
     try:
         counts = counter.fit_transform([texts[n] for n in inside.tolist()])
     except ValueError:  # the texts contain no words

@@ -51,12 +51,13 @@ EMBEDDED = 256
 
 @dataclass(frozen=True, slots=True)
 class OtherDataset:
-    """Another dataset: name, format, number of rows, and a function that reads them."""
+    """Another dataset: name, format, number of rows, a function that reads them, and a note about skipped rows."""
 
     name: str
     form: str
     number: int
     rows: Callable[[], Iterator[ExternalRow]]
+    note: str = ""
 
 
 def compare_datasets(ws: Workspace, settings: ComparisonSettings, progress: Progress) -> str:
@@ -99,6 +100,7 @@ def compare_datasets(ws: Workspace, settings: ComparisonSettings, progress: Prog
     return (
         f"Compared {plural(len(own), 'question')} with {len(theirs):,} of {name}: {only[OURS].value:.0f}% of ours and "
         f"{only[THEIRS].value:.0f}% of theirs have no neighbor in the other dataset. {embedder.about}"
+        + (f" {other.note}" if other.note else "")
     )
 
 
@@ -112,7 +114,7 @@ def open_dataset(ws: Workspace, path: str) -> OtherDataset:
     if (place / FILE).is_file():
         return _workspace(Workspace.open(place))
     foreign = read_dataset(place)
-    return OtherDataset(default_name(ws, path), foreign.form, foreign.number, foreign.rows)
+    return OtherDataset(default_name(ws, path), foreign.form, foreign.number, foreign.rows, foreign.skipped_summary)
 
 
 def default_name(ws: Workspace, path: str) -> str:

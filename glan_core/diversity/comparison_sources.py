@@ -32,14 +32,20 @@ def comparison_sources(ws: Workspace, home: Path) -> list[ComparisonSource]:
     return [*files, *snapshots, *(ComparisonSource(str(folder), f"{folder.name} · workspace") for folder in beside)]
 
 
-def store_dataset(ws: Workspace, name: str, data: BinaryIO) -> Path:
+def store_dataset(ws: Workspace, name: str, data: BinaryIO) -> tuple[Path, str]:
     """Store an uploaded dataset.
+
+    Returns:
+        Its path, and a sentence about the rows that cannot be used ('' if there are none).
 
     Raises:
         GlanError: If no questions are recognized in the file. No file is stored.
     """
+    skipped = ""
 
     def check(file: Path) -> None:
-        read_dataset(file)
+        nonlocal skipped
+        dataset = read_dataset(file)
+        skipped = dataset.skipped_summary.replace(file.name, name)
 
-    return store_upload(ws.writable_folder(FOLDER), name, data, check)
+    return store_upload(ws.writable_folder(FOLDER), name, data, check), skipped

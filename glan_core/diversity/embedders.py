@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, check_embedder
+from glan_core.diversity.terms import content_terms, terms
 from glan_core.errors import GlanError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 WORD_FEATURES = 2**18  # hash buckets; collisions are rare enough to ignore
 WORD_DIMS = 384
 WORD_AXES = 8  # of the 384 dimensions per word
-TOKENS = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w\w+"  # words; single characters in scripts without word separators
 BATCH = 32
 HUB_SECONDS = 3.0
 
@@ -83,9 +83,8 @@ class WordEmbedder:
         from sklearn.feature_extraction.text import HashingVectorizer
 
         self.about = f"Based on words only: it measures which words questions share, not what they mean.{why}"
-        options = {"n_features": WORD_FEATURES, "token_pattern": TOKENS, "dtype": "float32"}
-        self._content = HashingVectorizer(stop_words="english", **options)
-        self._every = HashingVectorizer(**options)
+        self._content = HashingVectorizer(analyzer=content_terms, n_features=WORD_FEATURES, dtype="float32")
+        self._every = HashingVectorizer(analyzer=terms, n_features=WORD_FEATURES, dtype="float32")
         self._axes = _word_axes()
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
@@ -182,7 +181,9 @@ def _word_axes():
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    draw = np.random.RandomState(20240220)  # RandomState streams are guaranteed stable across NumPy versions
+    # RandomState streams are stable across NumPy versions. Change the seed with the segmentation into words: stored vectors
+    # are then recognized as outdated and computed again.
+    draw = np.random.RandomState(20240221)
     axes = draw.randint(0, WORD_DIMS, WORD_FEATURES * WORD_AXES)
     signs = (draw.randint(0, 2, WORD_FEATURES * WORD_AXES) * 2 - 1).astype(np.float32)
     starts = np.arange(0, len(axes) + 1, WORD_AXES)

@@ -4,18 +4,17 @@
 only for the same embedder.
 """
 
-import re
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 
+from glan_core.dataset.text_normalization import words
 from glan_core.diversity.nearest_neighbors import BLOCK
 
 NEAR = 0.9  # cosine similarity above which two questions count as near
 NOVELSUM_NEIGHBORS, NOVELSUM_DENSITY_POWER = 10, 0.5  # K and beta of the paper; its alpha, the power of the rank, is 1
-_WORD = re.compile(r"\w+")
 
 
 def mean_distance(x: np.ndarray) -> float:
@@ -166,7 +165,7 @@ def assign(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
 def ngrams(texts: Sequence[str], n: int) -> list[np.ndarray]:
     """Return the word n-grams of each text as integers, equal for equal n-grams; case-insensitive, n at most 3."""
     known: dict[str, int] = {}
-    coded = [np.array([known.setdefault(w, len(known)) for w in _WORD.findall(text.lower())], dtype=np.int64) for text in texts]
+    coded = [np.array([known.setdefault(w, len(known)) for w in words(text)], dtype=np.int64) for text in texts]
     return [_packed_ngrams(codes, n) for codes in coded]
 
 

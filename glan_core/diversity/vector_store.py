@@ -109,13 +109,26 @@ def count_vectors(ws: Workspace, embedder: str) -> int:
     return _rows(folder) if (folder / INFO).is_file() else 0
 
 
+def is_current(info: StoreInfo, embedder: Embedder) -> bool:
+    """Return whether the embedder still produces the stored vectors."""
+    return _is_of(info, embedder, _probe(embedder))
+
+
+def _probe(embedder: Embedder) -> tuple[float, ...]:
+    return tuple(float(value) for value in embedder.embed([PROBE])[0][:PROBED])
+
+
+def _is_of(info: StoreInfo, embedder: Embedder, probe: tuple[float, ...]) -> bool:
+    return info.dim == embedder.dim and np.allclose(info.probe or np.inf, probe, atol=0.02)
+
+
 class VectorWriter:
     """Appends vectors of one embedder to a folder; only one process may write at a time."""
 
     def __init__(self, folder: Path, embedder: Embedder) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        probe = tuple(float(value) for value in embedder.embed([PROBE])[0][:PROBED])
+        probe = _probe(embedder)
         if (self.folder / INFO).is_file() and not self._goes_on(embedder, probe):
             shutil.rmtree(self.folder)
         if not (self.folder / INFO).is_file():
@@ -130,7 +143,7 @@ class VectorWriter:
         Outdated 'words' vectors are discarded; for any other embedder a mismatch raises, because recomputing costs time or money.
         """
         self.info = _info(self.folder)
-        if self.info.dim == embedder.dim and np.allclose(self.info.probe or np.inf, probe, atol=0.02):
+        if _is_of(self.info, embedder, probe):
             return True
         if embedder.name == WORDS:
             return False

@@ -1,18 +1,24 @@
-"""Reader of external datasets as questions and answers; the format is detected from the columns and rows are streamed."""
+"""Reader of external datasets as questions and answers; the format of every row is detected and rows are streamed."""
 
-import csv
 import json
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from glan_core.errors import GlanError
-from glan_core.io.json_rows import items, lines
+from glan_core.formatting import plural
+from glan_core.io import json_rows, table_rows
+from glan_core.io.data_files import COLUMNAR, DataFile, data_files
+from glan_core.io.raw_rows import RawRow
+from glan_core.io.text_decoding import text_of
+from glan_core.reply_parsing import storable
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-ROWS_READ = 1000  # rows per Parquet or Arrow batch
+MOST_PROBLEMS = 5  # problems of rows that are kept for messages
 
 # Display name, question column, optional column appended to the question, answer column; the first match is used.
 _COLUMNS = (
@@ -46,10 +52,11 @@ class ExternalDataset:
 
     Attributes:
         name: File or folder name.
-        form: Detected format for display, such as 'Alpaca' or 'chat messages'.
+        form: Detected format for display, such as 'Alpaca' or 'chat messages'; of mixed rows, the most frequent first.
         rows: Function that streams the rows from the start.
         number: Number of rows with a question.
-        skipped: Number of rows without a question.
+        skipped: Number of rows without a question, or that cannot be read.
+        problems: The first problems of rows, such as 'Line 7 is not JSON.'
     """
 
     name: str
@@ -57,6 +64,16 @@ class ExternalDataset:
     rows: Callable[[], Iterator[ExternalRow]]
     number: int
     skipped: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def skipped_summary(self) -> str:
+        """A sentence about the skipped rows with the first problem; '' if there are none."""
+        if not self.skipped:
+            return ""
+        return (
+            f"{plural(self.skipped, 'row')} of {self.name} {'was' if self.skipped == 1 else 'were'} skipped: {self.problems[0]}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,42 +85,62 @@ class _Format:
 
 
 def read_dataset(path: str | os.PathLike) -> ExternalDataset:
-    """Detect the format of a dataset and check all rows, in one pass with constant memory.
+    """Detect the format of all rows of a dataset and check them, with constant memory.
 
-    Reads JSON lines, a JSON list (or an object that contains one), CSV, Parquet, a folder of such files, and a folder saved with
-    Hugging Face `datasets`. Of a conversation, the first question and its reply are used.
+    Reads JSON lines, JSON (a list of rows, one list per split, pandas orientations), CSV, Parquet and Arrow, the text formats
+    also compressed; folders and zip archives of such files, and what Hugging Face `datasets` saved to disk. Of a
+    conversation, the first question and its reply are used. A row that cannot be read is skipped and counted.
 
     Args:
         path: File or folder.
 
     Raises:
-        GlanError: If a file or row cannot be read (the message names it), or no known columns are found.
+        GlanError: If a file cannot be read (the message names it), or no row has a question.
     """
     path = Path(path).expanduser()
-    files = _files(path)
-    first = next((row for file in files for _, row in _raw(file)), None)
-    if first is None:
-        raise GlanError(f"{path.name} has no rows.")
-    form = detect_format(first)
-    if form is None:
-        columns = ", ".join(str(key)[:40] for key in list(first)[:12])
-        raise GlanError(
-            f"The columns of {path.name} are not recognized: {columns or 'none'}. Use instruction and output, prompt and "
-            "response, question and answer, messages or conversations."
+    files = data_files(path)
+    forms: Counter[str] = Counter()
+    skipped, problems, columns = 0, list[str](), ""
+    for place, form, row in _rows(files):
+        if isinstance(row, ExternalRow):
+            forms[form] += 1
+            continue
+        skipped += 1
+        columns = columns or form
+        if len(problems) < MOST_PROBLEMS:
+            problems.append(f"{place} {row}.")
+    if not forms:
+        raise GlanError(_nothing_usable(path.name, skipped, problems, columns))
+    form = " and ".join(name for name, _ in forms.most_common(3))
+    return ExternalDataset(path.name, form, lambda: _usable(files), forms.total(), skipped, tuple(problems))
+
+
+def _nothing_usable(name: str, skipped: int, problems: Sequence[str], columns: str) -> str:
+    """Return the message about a dataset in which no row has a question."""
+    if not skipped:
+        return f"{name} has no rows."
+    if columns:
+        return (
+            f"The columns of {name} are not recognized: {columns}. Use instruction and output, prompt and response, question and "
+            "answer, messages or conversations."
         )
-    number = skipped = 0
-    for row in _rows(files, form):
-        number, skipped = (number + 1, skipped) if row else (number, skipped + 1)
-    if not number:
-        raise GlanError(f"{path.name} has no questions: the question is empty in all {skipped:,} rows.")
-    return ExternalDataset(path.name, form.name, lambda: filter(None, _rows(files, form)), number, skipped)
+    return f"{name} has no questions: {problems[0][0].lower()}{problems[0][1:]}" + (
+        f" None of its {skipped:,} rows can be used." if skipped > 1 else ""
+    )
 
 
 def detect_format(row: dict) -> _Format | None:
     """Detect the format of a row, or None; conversations take precedence over column pairs and lone questions."""
     for column in ("messages", "conversations", "conversation"):
-        if (key := _key(row, column)) and _is_conversation(row[key]):
-            return _Format("ShareGPT" if "from" in row[key][0] else "chat messages", _conversation(key))
+        if (key := _key(row, column)) and _is_conversation(talk := _decoded(row[key])):
+            return _Format("ShareGPT" if "from" in talk[0] else "chat messages", _conversation(key))
+    found = _column_format(tuple(key for key in row if isinstance(key, str)))
+    return found
+
+
+@lru_cache(256)
+def _column_format(columns: tuple[str, ...]) -> _Format | None:
+    row = dict.fromkeys(columns)
     for name, asks, adds, replies in _COLUMNS:
         question, answer = _key(row, asks), _key(row, replies)
         if question and (answer or replies is None):
@@ -112,107 +149,74 @@ def detect_format(row: dict) -> _Format | None:
 
 
 def stored_rows(path: str | os.PathLike) -> Iterator[tuple[Path, str, dict]]:
-    """Iterate over (file, location, row) of a dataset with any columns.
+    """Iterate over (file, location, row) of a dataset with any columns; empty rows are skipped.
+
+    A split that a file names is appended to its path: 'rows.json/test'.
 
     Raises:
-        GlanError: As `read_dataset`.
+        GlanError: If a file or row cannot be read; the message names it.
     """
-    for file in _files(Path(path).expanduser()):
-        yield from ((file, where, row) for where, row in _raw(file))
+    for file in data_files(Path(path).expanduser()):
+        for row in raw_rows(file):
+            if row.data is None:
+                raise GlanError(f"{row.place} of {file.name} {row.problem}.")
+            if any(value is not None for value in row.data.values()):
+                yield (file.path / row.split if row.split else file.path), row.place, row.data
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the data files of a path by name; those of a saved dataset in its own order."""
-    if not path.exists():
-        raise GlanError(f"{path} does not exist.")
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise GlanError(f"{path.name} cannot be read as a dataset. Use JSONL, JSON, CSV or Parquet.")
-        return [path]
+def raw_rows(file: DataFile) -> Iterator[RawRow]:
+    """Yield the rows of a file, whatever their columns are.
+
+    Raises:
+        GlanError: If the file cannot be read.
+    """
     try:
-        if (splits := path / "dataset_dict.json").is_file():
-            return [file for split in json.loads(splits.read_text("utf-8"))["splits"] for file in _files(path / split)]
-        if (state := path / "state.json").is_file():
-            return [path / part["filename"] for part in json.loads(state.read_text("utf-8"))["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise GlanError(f"The dataset saved in {path.name} is damaged. Save it again.") from None
-    data = (*SUFFIXES[:2], ".csv", ".tsv", ".parquet")  # JSON files next to them contain metadata
-    for folder in (path, path / "data"):
-        if files := sorted(file for file in folder.glob("*") if file.suffix.lower() in data):
-            return files
-    raise GlanError(
-        f"The folder {path.name} contains no dataset. Use a folder saved to disk or one with JSONL, CSV or Parquet files."
-    )
-
-
-def _rows(files: list[Path], form: _Format) -> Iterator[ExternalRow | None]:
-    """Yield every row, None for rows without a question."""
-    for file in files:
-        for where, row in _raw(file):
-            try:
-                question, answer = form.read(row)
-            except (KeyError, TypeError, AttributeError, ValueError, IndexError):
-                raise GlanError(f"{where} of {file.name} does not match the format of the first row ({form.name}).") from None
-            yield ExternalRow(question, answer) if question.strip() else None
-
-
-def _raw(file: Path) -> Iterator[tuple[str, dict]]:
-    """Yield (location, row) for each row of a file."""
-    suffix = file.suffix.lower()
-    try:
-        if suffix in (".parquet", ".arrow"):
-            yield from _columnar(file, suffix)
-        elif suffix in (".csv", ".tsv"):
-            yield from _separated(file, "\t" if suffix == ".tsv" else ",")
-        elif suffix == ".json" and not _is_lines(file):
-            yield from items(file)
+        if file.suffix in COLUMNAR:
+            yield from table_rows.columnar(file)
+        elif file.suffix in (".csv", ".tsv"):
+            with text_of(file.opened, file.name, newline="") as text:
+                yield from table_rows.separated(text, file.name, "\t" if file.suffix == ".tsv" else ",")
         else:
-            yield from lines(file)
+            with text_of(file.opened, file.name) as text:
+                by_line = json_rows.holds_lines(text, expected=file.suffix != ".json")
+            with text_of(file.opened, file.name) as text:
+                yield from json_rows.lines(text) if by_line else json_rows.items(text, file.name)
     except UnicodeDecodeError:
         raise GlanError(f"{file.name} is not UTF-8 text: save it as UTF-8.") from None
     except OSError as error:
         raise GlanError(f"{file.name} cannot be read: {error.strerror or 'it is damaged'}.") from None
 
 
-def _separated(file: Path, delimiter: str) -> Iterator[tuple[str, dict]]:
-    csv.field_size_limit(1 << 30)
-    with file.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle, delimiter=delimiter, strict=True)
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    raise GlanError(
-                        f"Line {reader.line_num:,} of {file.name} has a different number of columns than the header."
-                    )
-                yield f"Line {reader.line_num:,}", row
-        except csv.Error as error:
-            raise GlanError(f"Line {reader.line_num:,} of {file.name} is not valid CSV: {error}.") from None
+def _usable(files: list[DataFile]) -> Iterator[ExternalRow]:
+    return (row for _, _, row in _rows(files) if isinstance(row, ExternalRow))
 
 
-def _columnar(file: Path, suffix: str) -> Iterator[tuple[str, dict]]:
-    import pyarrow as pa
-    from pyarrow import parquet
+def _rows(files: list[DataFile]) -> Iterator[tuple[str, str, ExternalRow | str]]:
+    """Yield the place of every row, the name of its format, and the row.
 
-    number = 0
-    try:
-        with pa.memory_map(str(file)) as source:
-            read = parquet.ParquetFile(source).iter_batches if suffix == ".parquet" else lambda _: pa.ipc.open_stream(source)
-            for batch in read(ROWS_READ):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"Row {number:,}", row
-    except pa.ArrowInvalid:
-        raise GlanError(f"{file.name} is not a valid {'Parquet' if suffix == '.parquet' else 'Arrow'} file.") from None
-
-
-def _is_lines(file: Path) -> bool:
-    """Return whether a .json file contains JSON lines, that is, its first line is a complete known row."""
-    with file.open(encoding="utf-8-sig") as handle:
-        try:
-            first = json.loads(handle.readline(1 << 20))
-        except ValueError:
-            return False
-    return isinstance(first, dict) and detect_format(first) is not None
+    Instead of a row that cannot be used, its problem is yielded, and its columns if they are not known.
+    """
+    for file in files:
+        of_file = f" of {file.name}" if len(files) > 1 else ""
+        for raw in raw_rows(file):
+            place = f"{raw.place}{of_file}"
+            if raw.data is None:
+                yield place, "", raw.problem
+                continue
+            form = detect_format(raw.data)
+            if form is None:
+                columns = ", ".join(" ".join(str(key).split())[:40] for key in list(raw.data)[:12])
+                yield place, columns, f"has no known columns, but {columns}" if columns else "is empty"
+                continue
+            try:
+                question, answer = form.read(raw.data)
+            except (KeyError, TypeError, AttributeError, ValueError, IndexError):
+                yield place, "", f"has no text where {form.name} has it"
+                continue
+            if not question.strip():
+                yield place, "", "has an empty question"
+            else:
+                yield place, form.name, ExternalRow(storable(question), answer if answer is None else storable(answer))
 
 
 def _key(row: dict, column: str | None) -> str | None:
@@ -232,7 +236,7 @@ def _columns(question: str, adds: str | None, answer: str | None) -> Callable[[d
 
 def _conversation(key: str) -> Callable[[dict], tuple[str, str | None]]:
     def read(row: dict) -> tuple[str, str | None]:
-        turns = [(_role(turn), _content(turn)) for turn in row[key] or ()]
+        turns = [(_role(turn), _content(turn)) for turn in _decoded(row[key])]
         asked = next((nth for nth, (who, _) in enumerate(turns) if who in _USER_ROLES), None)
         if asked is None:
             return "", None
@@ -243,13 +247,23 @@ def _conversation(key: str) -> Callable[[dict], tuple[str, str | None]]:
 
 def _text(value: Any, who: set[str]) -> str:
     """Convert a cell to text: '' for None; for a conversation, the first message of one of the roles in `who`."""
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if _is_conversation(value):
         return next((_content(turn) for turn in value if _role(turn) in who), "")
     if isinstance(value, list | dict):
         raise TypeError
     return str(value)
+
+
+def _decoded(value: Any) -> Any:
+    """Return a conversation that a table stores as JSON text; any other value unchanged."""
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
 
 
 def _is_conversation(value: object) -> bool:

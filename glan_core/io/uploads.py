@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glan_core.errors import GlanError
-from glan_core.io.dataset_reader import SUFFIXES
+from glan_core.io import compression
+from glan_core.io.data_files import ARCHIVE, SUFFIXES, data_suffix, is_data_file
 
 CHUNK = 1 << 20
 MAX_NAME = 80
@@ -15,7 +16,7 @@ MAX_NAME = 80
 
 def uploaded_files(folder: Path) -> list[Path]:
     """Return the dataset files in an upload folder, sorted by name."""
-    return sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.glob("[!.]*") if is_data_file(path))
 
 
 def store_upload(folder: Path, name: str, data: BinaryIO, check: Callable[[Path], None]) -> Path:
@@ -56,16 +57,21 @@ def _plain_name(name: str) -> str:
         GlanError: If the type of file is not supported.
     """
     path = Path(name.replace("\\", "/"))
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise GlanError(f"This type of file is not supported. Use one of {', '.join(SUFFIXES)}.")
-    stem = re.sub(r"[^\w.-]+", "-", path.stem).strip(".-")[: MAX_NAME - len(suffix)]
+    suffix = data_suffix(path)
+    if not suffix:
+        known = ", ".join((*SUFFIXES, ARCHIVE))
+        raise GlanError(
+            f"This type of file is not supported. Use one of {known}; text may be compressed ({', '.join(compression.SUFFIXES)})."
+        )
+    stem = re.sub(r"[^\w.-]+", "-", path.name[: len(path.name) - len(suffix)]).strip(".-")[: MAX_NAME - len(suffix)]
     return f"{stem or 'rows'}{suffix}"
 
 
 def _places(path: Path) -> Iterator[Path]:
     yield path
-    yield from (path.with_stem(f"{path.stem}-{nth}") for nth in range(2, 1000))
+    suffix = data_suffix(path)
+    stem = path.name[: len(path.name) - len(suffix)]
+    yield from (path.with_name(f"{stem}-{nth}{suffix}") for nth in range(2, 1000))
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -197,6 +198,24 @@ def test_taxonomy_commands_edit_the_tree_and_record_who(glan, starter):
     _, out, _ = glan("taxonomy", folder, "history", "--json")
     done = [(event["action"], event["who"]) for event in json.loads(out) if event["node_id"] == "virology"]
     assert done == [("restore", "ada"), ("remove", "cy"), ("move", "bob"), ("rename", "bob"), ("add", "ada")]
+
+
+def test_a_taxonomy_of_another_tool_is_previewed_then_added_or_replaces(glan, starter, tmp_path):
+    folder, file = starter.folder, tmp_path / "topics.md"
+    file.write_bytes("# Humanities\r\n- Folklore: tales\tand customs of a people\r\n# Crafts\r\n- Pottery\r\n".encode("utf-16"))
+    before = taxonomy_rows.nodes(starter.db)
+    _, out, _ = glan("taxonomy", folder, "import", file, "--dry-run", "--add")
+    assert out.startswith("Read as Markdown outline: 2 fields, 2 disciplines.\nWould be: 3 added, 0 removed, ")
+    assert re.search(r"^added +Folklore +Humanities +discipline$", out, re.MULTILINE)
+    assert taxonomy_rows.nodes(starter.db) == before
+    _, out, _ = glan("taxonomy", folder, "import", file, "--add", "--json")
+    assert json.loads(out)["form"] == "Markdown outline" and len(json.loads(out)["added"]) == 3
+    assert len(taxonomy_rows.nodes(starter.db)) == len(before) + 3
+    _, out, _ = glan("taxonomy", folder, "import", file)
+    assert "Imported: 0 added, " in out and len(taxonomy_rows.nodes(starter.db)) == 4
+    file.write_text("- A\n  - B\n  - b\n")
+    code, _, said = glan("taxonomy", folder, "import", file)
+    assert code == 2 and 'topics.md, line 3: the name "b" is used twice under "A"' in said and said.count("\n") == 1
 
 
 def test_a_change_of_the_taxonomy_is_undone_and_done_again(glan, starter):

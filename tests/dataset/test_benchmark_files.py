@@ -179,7 +179,7 @@ def test_conversations_and_turns(tmp_path):
 
 @pytest.mark.parametrize(("name", "content", "why"), [
     ("empty.jsonl", "", "has no rows"), ("broken.jsonl", '{"question": ', "is not JSON"),
-    ("picture.png", "x", "JSONL, JSON, CSV or Parquet"),
+    ("picture.png", "x", "JSONL, JSON, CSV, Parquet or Arrow"),
 ])  # fmt: skip
 def test_files_that_are_no_benchmark(tmp_path, name, content, why):
     (tmp_path / name).write_text(content)

@@ -209,3 +209,65 @@ def test_examples_look_at_a_bounded_sample_and_never_at_what_was_rejected(faulty
     assert (sample.looked_at, sample.found) == (7, {"depends": 0})
     assert quality_filter_job.preview_filters(faulty, QualityFilterSettings(rules=("depends",)), rows=3).looked_at <= 14
     assert quality_filter_job.preview_filters(faulty, QualityFilterSettings(rules=("depends",)), seconds=-1).looked_at == 0
+
+
+HINDI = ("प्रकाश संश्लेषण में पौधे ऊर्जा कैसे संग्रहीत करते हैं?", "पौधे सूर्य के प्रकाश से शर्करा बनाते हैं और उसमें ऊर्जा संग्रहीत करते हैं।")
+GERMAN = (
+    "Was ist Photosynthese?",
+    "Pflanzen speichern die Energie des Lichts in Zucker, den sie aus Wasser und Kohlendioxid herstellen, wobei Sauerstoff frei wird.",
+)
+ENGLISH_ONLY = {"refusal", "as-an-ai", "depends", "hand-in"}  # fmt: skip
+
+
+def test_rules_that_know_only_english_say_so():
+    assert {name for name, rule in quality_filter_job.RULES.items() if rule.english} == ENGLISH_ONLY
+    assert {name for name, rule in quality_filter_job.RULES.items() if "English only." in rule.description} == ENGLISH_ONLY
+
+
+@pytest.mark.parametrize(("pair", "judged"), [
+    (HINDI, set()), (GERMAN, set()), (("什么是光合作用?", "植物用光能制造糖。"), set()), (("Solve $x + 1 = 2$.", "$x = 1$"), ENGLISH_ONLY),
+    ((QUESTION, ANSWER), ENGLISH_ONLY), ((QUESTION, HINDI[1]), {"as-an-ai", "depends", "hand-in"}), (("कोड लिखो", "```python\nprint(1)\n```"), set()),
+    (("What is 光合作用?", "It is photosynthesis, by which plants store the energy of light."), ENGLISH_ONLY), (("Name π.", "3.14159"), ENGLISH_ONLY),
+])  # fmt: skip
+def test_a_rule_judges_only_texts_whose_language_it_knows(pair, judged):
+    assert {name for name in ENGLISH_ONLY if quality_filter_job.RULES[name].can_judge(*pair)} == judged
+
+
+def test_pairs_that_rules_cannot_judge_are_counted(ws, settings, teach):
+    from support.runs import Canned
+
+    def behave(stage, nth, messages):
+        if stage == "question":
+            return {
+                0: HINDI[0],
+                1: "Erkläre, wie Pflanzen die Energie des Lichts speichern und welche Rolle das Wasser dabei spielt.",
+            }.get(nth, f"{QUESTION} Variant {nth}.")
+        if stage == "answer":
+            return (
+                HINDI[1]
+                if "प्रकाश" in messages[-1]["content"]
+                else GERMAN[1]
+                if "Erkläre" in messages[-1]["content"]
+                else ANSWER
+            )
+        return None
+
+    teach(Canned(behave))
+    execute_run(ws, settings())
+    sample = quality_filter_job.preview_filters(ws, QualityFilterSettings(rules=("refusal", "short")))
+    assert (sample.foreign, sample.not_judged) == (2, {"refusal": 2})
+    run = execute_run(ws, {"rules": ["refusal", "depends", "short"]}, kind="filter")
+    assert run.message.endswith("2 pairs could not be fully judged: Refusals and Not self-contained know only English.")
+    fact = ws.metadata(quality_filter_job.FACT)
+    assert (fact["foreign"], fact["not_judged"]) == (2, {"refusal": 2, "depends": 2})
+    run = execute_run(ws, {"rules": ["short", "loop"]}, kind="filter")
+    assert "judged" not in run.message
+
+
+@pytest.mark.parametrize("phrase", ["यह बहुत अच्छा है ", "มันดีมาก ", "这非常好", "هذا جيد جدا "])
+def test_loops_and_open_ends_are_found_in_any_script(phrase):
+    tests = quality_filter_job.rule_tests(QualityFilterSettings(rules=("loop", "cut")))
+    assert tests["loop"](QUESTION, phrase * 30)
+    assert tests["loop"](QUESTION, phrase) is None
+    cut = HINDI[1] * 3 + "पौधे सूर्य के प्रकाश से शर्करा बनाते हैं और उसमें ऊर्जा संग्रहीत करते हैं जिससे वे बढ़ते हैं औ"
+    assert tests["cut"](HINDI[0], cut) and tests["cut"](HINDI[0], cut + " है।") is None

@@ -134,7 +134,8 @@ def test_what_can_be_compared_with_is_listed_and_given_files_are_kept(ours, bake
     other = new_workspace("another")
     add_topics(other, 1)
     with bakery.open("rb") as file:
-        kept = store_dataset(ours, "My bakery.jsonl", file)
+        kept, skipped = store_dataset(ours, "My bakery.jsonl", file)
+    assert skipped == ""
     assert kept == ours.folder / "datasets" / "My-bakery.jsonl"
     said = {one.path: one.said for one in comparison_sources(ours, other.folder.parent)}
     assert said[str(kept)] == "My-bakery.jsonl · uploaded file" and said[str(other.folder)] == "another · workspace"

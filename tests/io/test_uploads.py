@@ -19,6 +19,7 @@ def store(folder: Path, name: str, data: bytes = b"{}\n", check=lambda path: Non
     ("C:\\data\\rows.JSON", "rows.json"), ("..\\..\\up.csv", "up.csv"), (".hidden.jsonl", "hidden.jsonl"),
     ("...jsonl", "rows.jsonl"), ("-.jsonl", "rows.jsonl"), ("a/../b.tsv", "b.tsv"), ("a\0b.jsonl", "a-b.jsonl"), ("ü?*ß.arrow", "ü-ß.arrow"),
     ("x" * 200 + ".parquet", "x" * 72 + ".parquet"), ("a..b.ndjson", "a..b.ndjson"), ("rows.jsonl/", "rows.jsonl"),
+    ("my rows.JSONL.GZ", "my-rows.jsonl.gz"), ("a.csv.zst", "a.csv.zst"), ("saved set.zip", "saved-set.zip"),
 ])  # fmt: skip
 def test_a_file_is_stored_in_the_folder_under_a_plain_name(tmp_path, name, stored):
     folder = tmp_path / "uploads"
@@ -30,7 +31,7 @@ def test_a_file_is_stored_in_the_folder_under_a_plain_name(tmp_path, name, store
     assert len(stored) <= uploads.MAX_NAME == 80
 
 
-@pytest.mark.parametrize("name", ["rows.exe", "rows", "", "..", "../..", ".jsonl", "rows.zip", "rows.jsonl.sh"])
+@pytest.mark.parametrize("name", ["rows.exe", "rows", "", "..", "../..", ".jsonl", "rows.gz", "rows.txt.gz", "rows.jsonl.sh"])
 def test_other_types_of_file_are_refused(tmp_path, name):
     folder = tmp_path / "uploads"
     with pytest.raises(GlanError, match="This type of file is not supported"):
@@ -42,6 +43,10 @@ def test_an_equal_file_is_stored_once_and_another_gets_a_number(tmp_path):
     names = [store(tmp_path, "a.jsonl", data).name for data in (b"one", b"one", b"two", b"six", b"two", b"three", b"one")]
     assert names == ["a.jsonl", "a.jsonl", "a-2.jsonl", "a-3.jsonl", "a-2.jsonl", "a-4.jsonl", "a.jsonl"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-2.jsonl", "a-3.jsonl", "a-4.jsonl", "a.jsonl"]
+
+
+def test_a_number_stands_before_both_suffixes(tmp_path):
+    assert [store(tmp_path, "a.jsonl.gz", data).name for data in (b"one", b"two")] == ["a.jsonl.gz", "a-2.jsonl.gz"]
 
 
 def test_files_are_compared_to_their_last_byte(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def mapped(ours):
 
 def test_without_a_comparison_it_says_what_will_be_here_and_takes_a_file(mapped, bakery, launched):
     with bakery.open("rb") as file:
-        kept = str(store_dataset(mapped, "bakery.jsonl", file))
+        kept = str(store_dataset(mapped, "bakery.jsonl", file)[0])
     shown = compare_page()
     assert shown.fine and "Compare this workspace with another dataset" in shown.said
     assert "Compare" not in shown.labels()  # nothing is chosen yet

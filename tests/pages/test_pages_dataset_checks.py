@@ -76,6 +76,18 @@ def test_before_the_first_run_each_says_what_it_is_good_for(demo_ws, name, why, 
     assert button in shown.labels() if button else "Check benchmarks" not in shown.labels()
 
 
+def test_filters_that_know_only_english_say_so_and_count_what_they_cannot_judge(demo_ws, pairs):
+    assert "English only" not in str([rule.description for rule in quality_filter_job.RULES.values() if not rule.english])
+    shown = view("Filters")
+    assert shown.said.count("English only.") == 4 and "not judged" not in shown.said
+    edit(demo_ws, pairs[0], "पौधे ऊर्जा कैसे संग्रहीत करते हैं?", "पौधे सूर्य के प्रकाश से शर्करा बनाते हैं।")
+    edit(demo_ws, pairs[1], "พืชเก็บพลังงานอย่างไร", "พืชสร้างน้ำตาลจากแสงอาทิตย์")
+    shown.press("Test filters")
+    assert shown.fine and shown.said.count("English only. 2 pairs not judged.") == 4
+    check(demo_ws, quality_filter_job.tag_quality, QualityFilterSettings(rules=("refusal", "loop")))
+    assert "2 pairs could not be fully judged: Refusals knows only English." in view("Filters").said
+
+
 def test_a_focus_does_not_narrow_a_check_and_it_says_so(demo_ws):
     check(demo_ws, near_duplicate_job.tag_duplicates, NearDuplicateSettings())
     shown = Studio("dataset", dataset_view="Duplicates", focus="music")

@@ -292,7 +292,7 @@ def test_an_imported_file_shows_its_difference_before_it_is_applied(demo_ws):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.yaml", b"\xff\xfe\x00", "is not a UTF-8 text file"), ("x.json", "{", "x.json"), ("x.yaml", "- just a list", "x.yaml"),
+        ("x.yaml", b"\x89PNG\r\n\x1a\n\0\0\0\r", "is not a text file"), ("x.json", "{", "x.json"), ("x.yaml", "- a\n- a\n", "x.yaml, line 2"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_taxonomy_is_refused_with_a_reason(demo_ws, name, content, said):
@@ -300,6 +300,22 @@ def test_a_file_that_is_no_taxonomy_is_refused_with_a_reason(demo_ws, name, cont
     shown = upload(Studio("taxonomy"), name, content)
     assert shown.fine and said in shown.said
     assert taxonomy_rows.nodes(demo_ws.db) == before
+
+
+def test_an_outline_says_what_was_recognized_and_can_be_added_instead_of_replacing(demo_ws):
+    before = taxonomy_rows.nodes(demo_ws.db)
+    outline = "Here is a *draft*:\n\n# Humanities\n- Juggling\n# Crafts\n- Pottery\n".encode("utf-16")
+    shown = upload(Studio("taxonomy"), "draft.txt", outline)
+    assert shown.fine and "Read as Markdown outline" in shown.said and "2 fields, 2 disciplines" in shown.said
+    assert "Text that names no topic is left out" in shown.said and "removed" in shown.said
+    shown.app.button_group(key="import_mode").set_value("Add to the taxonomy").run()
+    assert "3 added" in shown.said and "Removes nothing." in shown.said
+    shown.press("Import · 3 changes")
+    assert shown.fine and [node.name for node in taxonomy_rows.nodes(demo_ws.db) if node not in before] == [
+        "Juggling",
+        "Crafts",
+        "Pottery",
+    ]
 
 
 def test_the_exported_file_imported_again_changes_nothing(demo_ws):

@@ -307,13 +307,15 @@ def test_read_refuses_what_is_no_taxonomy_file(tmp_path):
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "latin.yaml").write_bytes(b"format: x\nname: caf\xe9\n")
+    (tmp_path / "damaged.yaml").write_bytes("format: x\nname: café à la crème\n".encode() + b"nodes: [\xe9\n")
     with (tmp_path / "big.json").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     for name, says in [
         ("absent.yaml", "does not exist"),
         ("folder.yaml", "is not a file"),
         ("notes.txt", "end in .yaml, .yml, .json"),
-        ("latin.yaml", "latin.yaml, line 2: not UTF-8 text"),
+        ("latin.yaml", 'latin.yaml, line 1: the format "x" is unknown'),
+        ("damaged.yaml", "damaged.yaml, line 3: not UTF-8 text"),
         ("big.json", "larger than 20 MB"),
         ("n" * 300 + ".yaml", "cannot be read"),
     ]:
@@ -324,6 +326,7 @@ def test_read_refuses_what_is_no_taxonomy_file(tmp_path):
 
 def test_read_takes_any_suffix_of_ours_and_a_byte_order_mark(tmp_path):
     for suffix, kind in [(".yaml", "yaml"), (".yml", "yaml"), (".JSON", "json")]:
-        file = tmp_path / f"t{suffix}"
-        file.write_text(dump(SMALL, kind), "utf-8-sig")
-        assert read(str(file)) == SMALL
+        for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+            file = tmp_path / f"t{suffix}"
+            file.write_bytes(dump(SMALL, kind).replace("\n", "\r\n").encode(encoding))
+            assert read(str(file)) == SMALL

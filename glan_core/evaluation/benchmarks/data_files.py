@@ -15,10 +15,15 @@ from pathlib import Path
 from glan_core.dataset.benchmark_store import FOLDER
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks.registry import MAIN, Benchmark
+from glan_core.io.data_files import data_suffix
 from glan_core.io.dataset_reader import stored_rows
 from glan_core.workspace import Workspace
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = tuple(
+    f"{suffix}{packed}"
+    for suffix in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+    for packed in ("", ".gz", ".zst")
+)
 SPLITS = ("train", "test", "validation", "valid", "val", "dev")
 FACTS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # metadata files next to rows
 LISTS = ("choices", "test_list", "instruction_id_list", "kwargs")  # columns that CSV stores as JSON
@@ -113,8 +118,8 @@ def _of_parts(folder: Path, benchmark: Benchmark) -> dict[str, tuple[Path, ...]]
     """
     named = {}
     for file in sorted(folder.rglob("*"))[:MOST_FILES]:
-        if file.suffix.lower() in SUFFIXES and file.name not in FACTS and file.is_file():
-            named[file] = f"_{_plain(str(file.relative_to(folder).with_suffix('')))}_"
+        if (suffix := data_suffix(file)) in SUFFIXES and file.name not in FACTS and file.is_file():
+            named[file] = f"_{_plain(str(file.relative_to(folder))[: -len(suffix)])}_"
     if any(f"_{split}_" in words for words in named.values() for split in SPLITS):
         named = {file: words for file, words in named.items() if f"_{benchmark.split}_" in words}
     found: dict[str, tuple[Path, ...]] = {}

@@ -11,6 +11,7 @@ from glan_core.dataset.decontamination_job import ContaminatedPair
 from glan_core.dataset.settings import BenchmarkSource, DecontaminationSettings
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, shorten
+from glan_core.io.data_files import FORMATS
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
@@ -96,7 +97,7 @@ def _said(source: str, kept: dict[str, str]) -> str:
 
 def _upload(ws: Workspace) -> None:
     """Draw the upload of a benchmark file, which is stored in the workspace."""
-    st.caption("JSONL, JSON, CSV or Parquet with one question per row. The file is stored in the workspace.")
+    st.caption(f"{FORMATS}, with one question per row. The file is stored in the workspace.")
     column = st.text_input(
         key="upload_column", placeholder="detected", **settings_fields.text(BenchmarkSource, "column")
     ).strip()

@@ -33,6 +33,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     """Draw the filters with their settings, and the pairs found by the selected one."""
     pairs = int(coverage.coverage_by_node(ws, tree)[""].counts["pairs"])
     fact = checks.status_line(ws, "filter", ABOUT)
+    if fact and (sentence := quality_filter_job.not_judged_sentence(fact.get("foreign", 0), fact.get("not_judged", {}))):
+        st.caption(sentence)
     busy = job_panel.show_progress(ws, "filter")
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == quality_filter_job.KIND}
     left, right = page_frame.main_and_detail()
@@ -46,7 +48,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         if sample:
             part = f" of {number(sample.pairs)} (the newest and a random sample)" if sample.looked_at < sample.pairs else ""
             st.caption(
-                f"Tested on {plural(sample.looked_at, 'pair')}{part}: {number(sample.dropped)} would be tagged by at least one filter."
+                f"Tested on {plural(sample.looked_at, 'pair')}{part}: {number(sample.dropped)} would be tagged by at least one filter. "
+                + quality_filter_job.not_judged_sentence(sample.foreign, sample.not_judged)
             )
     with right:
         _picked(ws, tree, sample, counts)
@@ -90,7 +93,8 @@ def _rules(settings: QualityFilterSettings, sample: FilterPreview | None, counts
             name, about, tried, tagged = st.columns(COLUMNS, vertical_alignment="center")
             if name.toggle(rule.label, key=checks.initial_value(_key(f"on_{rule.name}"), rule.name in applied)):
                 on.append(rule.name)
-            about.caption(rule.about)
+            unknown = sample.not_judged.get(rule.name, 0) if sample else 0
+            about.caption(f"{rule.description} {plural(unknown, 'pair')} not judged." if unknown else rule.description)
             if sample and rule.name in sample.found:
                 _count(tried, "tried", rule.name, sample.found[rule.name])
             else:

@@ -10,6 +10,7 @@ from glan_core.diversity.settings import ComparisonSettings
 from glan_core.errors import GlanError
 from glan_core.formatting import ago, number, plural, shorten
 from glan_core.ids import slug
+from glan_core.io.data_files import FORMATS
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.diversity import comparison_map, comparison_metrics, embedder_form
@@ -139,16 +140,18 @@ def _again(ws: Workspace, one: Comparison) -> None:
 
 def _upload(ws: Workspace) -> None:
     """Draw the upload of a dataset, which is stored in the workspace."""
-    st.caption("JSONL, JSON, CSV or Parquet with one question per row. The file is stored in the workspace.")
+    st.caption(f"{FORMATS}, with one question per row. The file is stored in the workspace.")
     file = st.file_uploader("File", key=f"set_{st.session_state.get(FORM, 0)}", label_visibility="collapsed")
     if file and st.button("Add", width="stretch", key="add_set"):
         try:
-            path = store_dataset(ws, file.name, file)
+            path, skipped = store_dataset(ws, file.name, file)
         except GlanError as error:
             show_error(error)
             return
         st.session_state[FORM] = st.session_state.get(FORM, 0) + 1
         st.session_state.set_added = str(path)
+        if skipped:
+            st.toast(escape(skipped), icon=":material/warning:", duration="long")
         st.rerun()
 
 

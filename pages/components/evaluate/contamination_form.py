@@ -8,6 +8,7 @@ from glan_core.evaluation.contamination.benchmark_texts import BENCHMARKS, ROLES
 from glan_core.evaluation.contamination.probe_job import check_probe
 from glan_core.evaluation.contamination.settings import LONGEST_NAME, ProbeFile, ProbeSettings
 from glan_core.formatting import plural
+from glan_core.io.data_files import FORMATS
 from glan_core.models.model_specs import list_specs, model_title
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
@@ -101,7 +102,7 @@ def _adding(ws: Workspace, test: str | None, columns: dict, *, busy: bool) -> No
 
 def _upload(ws: Workspace) -> None:
     """Draw the upload of a split, which is stored in the workspace."""
-    st.caption("JSONL, JSON, CSV or Parquet with question and answer in each row. The file is stored in the workspace.")
+    st.caption(f"{FORMATS}, with question and answer in each row. The file is stored in the workspace.")
     labels = {role: settings_fields.label(ProbeSettings, role) for role in ROLES}
     role = st.segmented_control(
         "Use as", list(labels), format_func=labels.get, default="train", required=True, key="probe_upload_role"

@@ -1,6 +1,7 @@
 """Import and export of the taxonomy, with a diff before an import."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import pandas as pd
 import streamlit as st
@@ -9,15 +10,21 @@ from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.operations import demo_workspace
 from glan_core.records import Node
-from glan_core.taxonomy import hierarchy, taxonomy_files, tree_editing
+from glan_core.taxonomy import hierarchy, taxonomy_changes, taxonomy_files, taxonomy_import, tree_editing
 from glan_core.taxonomy.hierarchy import TaxonomyDiff
+from glan_core.taxonomy.topics import merged
 from glan_core.workspace import Workspace, taxonomy_rows
 from pages.components.shared import page_frame, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.taxonomy import changes
 
-PARTS = {"added": "blue", "removed": "orange", "renamed": "violet", "moved": "gray", "changed": "gray"}
+COLORS = {"added": "blue", "removed": "orange", "renamed": "violet", "moved": "gray", "changed": "gray"}
 SHIPPED, FILE = "Default taxonomy", "Uploaded file"
+REPLACE, ADD = "Replace the taxonomy", "Add to the taxonomy"
+FORMS = (
+    "A taxonomy file of GLAN Studio, an InstructLab tree (.zip) or `qna.yaml`, topics of Kiln or DeepFabric, nested JSON or YAML, a "
+    "Markdown or text outline, or CSV paths. IDs and kinds are created where the file has none."
+)
 
 
 def panel(ws: Workspace) -> None:
@@ -25,36 +32,49 @@ def panel(ws: Workspace) -> None:
     left, right = page_frame.main_and_detail("exchange")
     with right:
         st.markdown("**Export**")
-        for kind in ("yaml", "json"):
-            text = taxonomy_files.dump(taxonomy_rows.nodes(ws.db), kind, name=str(ws.metadata("name")))
-            st.download_button(
-                f"Download {kind.upper()}", text, f"taxonomy.{kind}", icon=":material/download:", width="stretch"
-            )
+        with st.container(horizontal=True, gap="small"):
+            for kind in ("yaml", "json"):
+                text = taxonomy_files.dump(taxonomy_rows.nodes(ws.db), kind, name=str(ws.metadata("name")))
+                st.download_button(
+                    f"Download {kind.upper()}", text, f"taxonomy.{kind}", icon=":material/download:", width="stretch"
+                )
+        st.markdown("**File format**")
+        st.code(taxonomy_files.EXAMPLE, language="yaml")
+        st.caption("Fields are at the top, disciplines are leaves. `id` is the name in lowercase with hyphens.")
     with left:
         which = st.segmented_control("Compare with", [FILE, SHIPPED], default=FILE, required=True, key="compare_with")
         if which == SHIPPED:
             _difference(ws, taxonomy_files.read(demo_workspace.STARTER_TAXONOMY), "the default taxonomy")
-        elif file := st.file_uploader("Taxonomy file (YAML or JSON)", type=["yaml", "yml", "json"]):
+            return
+        st.caption(FORMS)
+        if file := st.file_uploader("Taxonomy file", help="The content decides the form, not the file name."):
             _file(ws, file.name, file.getvalue())
 
 
 def _file(ws: Workspace, name: str, content: bytes) -> None:
+    """Show what was recognized in a file, and how its import would change the taxonomy."""
+    old = taxonomy_rows.nodes(ws.db)
     try:
-        kind = "json" if name.lower().endswith(".json") else "yaml"
-        nodes = taxonomy_files.parse(content.decode("utf-8"), kind, name)
-    except UnicodeDecodeError:
-        st.error(f"{escape(name)} is not a UTF-8 text file. Save it as UTF-8 and upload it again.")
+        found = taxonomy_import.parse_import(content, name, old)
     except GlanError as error:
         show_error(error)
-    else:
-        _difference(ws, nodes, name)
+        return
+    st.markdown(escape(found.summary))
+    for note in found.notes:
+        st.caption(escape(note))
+    nodes = found.nodes
+    if old:
+        mode = st.segmented_control("Import", [REPLACE, ADD], default=REPLACE, required=True, key="import_mode",
+            help="Replacing removes the nodes that the file lacks. Adding removes, moves and renames nothing.")  # fmt: skip
+        nodes = merged(nodes, old) if mode == ADD else nodes
+    _difference(ws, nodes, name)
 
 
 def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
     """Show how an import would change the workspace's taxonomy, with the button that applies it."""
     old = taxonomy_rows.nodes(ws.db)
     diff = hierarchy.diff(old, nodes)
-    counts = {part: len(getattr(diff, part)) for part in PARTS}
+    counts = taxonomy_changes.change_counts(diff)
     total = sum(counts.values())
     if not total:
         st.success(f"{escape(name[0].upper() + name[1:])} is identical to the workspace's taxonomy.", icon=":material/check:")
@@ -62,7 +82,7 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
     with st.container(horizontal=True, gap="small"):
         for part, count in counts.items():
             if count:
-                st.badge(f"{count:,} {part}", color=PARTS[part])
+                st.badge(f"{count:,} {part}", color=COLORS[part])
     frame = difference_frame(diff, old, nodes)
     st.dataframe(
         frame, hide_index=True, height="content" if len(frame) <= 10 else 390, key="difference",
@@ -84,25 +104,5 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
 
 def difference_frame(diff: TaxonomyDiff, old: Sequence[Node], new: Sequence[Node]) -> pd.DataFrame:
     """Return one row per change: kind of change, name, path above, value before and after."""
-    trees = {"old": hierarchy.tree_of(old), "new": hierarchy.tree_of(new)}
-
-    def above(which: str, id: str | None) -> str:
-        return " › ".join(node.name for node in hierarchy.path(trees[which], id)) if id else "at the top"
-
-    def name(which: str, id: str | None) -> str:
-        return trees[which].nodes[id]["node"].name if id else "the top"
-
-    rows = [("added", n.name, above("new", n.parent_id), "", n.kind) for n in diff.added]
-    rows += [("removed", n.name, above("old", n.parent_id), n.kind, "") for n in diff.removed]
-    rows += [("renamed", now.name, above("new", now.parent_id), was.name, now.name) for was, now in diff.renamed]
-    rows += [("moved", now.name, above("new", now.parent_id), name("old", was.parent_id), name("new", now.parent_id))
-             for was, now in diff.moved]  # fmt: skip
-    rows += [("changed", now.name, above("new", now.parent_id), *_details(was, now)) for was, now in diff.changed]
+    rows = [asdict(change) for change in taxonomy_changes.changes(diff, old, new)]
     return pd.DataFrame(rows, columns=["what", "name", "where", "before", "after"])
-
-
-def _details(was: Node, now: Node) -> tuple[str, str]:
-    """Return what differs in kind, group and description."""
-    parts = [(a or "none", b or "none") for a, b in
-             ((was.kind, now.kind), (was.group, now.group), (was.description, now.description)) if a != b]  # fmt: skip
-    return "; ".join(a for a, _ in parts), "; ".join(b for _, b in parts)
