@@ -56,6 +56,7 @@ CANCEL_SECONDS = 8.0  # for replies in flight when a run is cancelled
 LOADING_PAUSE = 5.0  # seconds between attempts while a server is loading its model
 LOADING_SECONDS = 1800  # after which such a server is given up
 SHOWN_WAIT = 3.0  # seconds; shorter waits are not reported
+SHOWN_FAULT = 5.0  # seconds for which the latest transient error is reported
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Totals:
         tokens_out: Completion tokens, reasoning included.
         tokens_reasoning: Completion tokens of reasoning.
         last_fault: Message of the latest transient error.
+        last_fault_at: Its time by the monotonic clock.
     """
 
     done: dict[str, int] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Totals:
     tokens_out: int = 0
     tokens_reasoning: int = 0
     last_fault: str = ""
+    last_fault_at: float = float("-inf")
 
 
 class Engine:
@@ -216,7 +219,8 @@ class Engine:
         delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self.in_flight else []
         soonest = min((entry for entry in (*closed, *delayed) if entry[1]), default=None)
         if soonest is None or soonest[0] <= SHOWN_WAIT:
-            return ""
+            recent = now - self.totals.last_fault_at < SHOWN_FAULT
+            return f"Repeating a request after an error: {self.totals.last_fault}" if recent else ""
         return f"{soonest[1]} The next attempt is at {clock_time(time.time() + soonest[0])}."
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -421,7 +425,7 @@ class Engine:
         """
         gate = self._gates.of(work)
         self.totals.faults += 1
-        self.totals.last_fault = str(fault)
+        self.totals.last_fault, self.totals.last_fault_at = str(fault), time.monotonic()
         if fault.timed_out:
             gate.concurrency.timed_out()  # a slow server is not an unavailable one
         else:

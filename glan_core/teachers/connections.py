@@ -99,7 +99,8 @@ PROVIDERS = {
     ),
     "transformers": ProviderTemplate(
         "transformers serve", "http://localhost:8000/v1", "HuggingFaceTB/SmolLM2-135M-Instruct", None,
-        "Loads the model at the first request, which may take minutes.", "0,0",
+        'Loads the model at the first request, and decodes greedily: {"frequency_penalty": 0.2} helps small models out of loops.',
+        "0,0",
     ),
 }  # fmt: skip
 

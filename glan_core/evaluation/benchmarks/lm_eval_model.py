@@ -14,6 +14,7 @@ from lm_eval.models.huggingface import HFLM
 
 from glan_core.models.model_specs import ResolvedModel
 from glan_core.models.weights_cache import LoadedWeights
+from glan_core.teachers.reasoning import split_reasoning
 
 AT_ONCE = 4  # batches between progress reports, at which the run may end
 
@@ -39,12 +40,13 @@ class EvaluationModel(HFLM):
             self._kept, self._file = {}, None
 
     def generate_until(self, requests: Sequence[Any], *_: Any, **__: Any) -> list[str]:
-        """Generate answers; see lm-eval."""
+        """Generate answers without their reasoning; see lm-eval."""
         for request in requests:
             self._note_cut(request.args[0], "", request.args[1].get("max_gen_toks", self.max_gen_toks))
-        return self._answers(
+        answers = self._answers(
             "generate", requests, lambda some: super(EvaluationModel, self).generate_until(some, disable_tqdm=True)
         )
+        return [split_reasoning(answer)[1] for answer in answers]
 
     def loglikelihood(self, requests: Sequence[Any], *_: Any, **__: Any) -> list[tuple[float, bool]]:
         """Return the log-likelihoods of continuations; see lm-eval."""
