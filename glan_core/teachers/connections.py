@@ -132,6 +132,14 @@ def list_connections() -> list[Connection]:
     return sorted(found, key=lambda connection: connection.name.casefold())
 
 
+def connection_names() -> list[str]:
+    """Return the saved connections as '@NAME', for lists of models; none if the file cannot be read."""
+    try:
+        return [f"{MARK}{connection.name}" for connection in list_connections()]
+    except TeacherError:
+        return []
+
+
 def get_connection(name: str) -> Connection:
     """Return a saved connection.
 

@@ -11,6 +11,7 @@ from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import slug
 from glan_core.models import server_client
 from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, SeededDecodingParams, list_specs, model_title, resolve_model
+from glan_core.teachers.connections import connection_names
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation
 from pages.components.chat import page_state
@@ -24,7 +25,7 @@ OTHERS = {"local": "Local model", "endpoint": "vLLM, Ollama or another endpoint"
 def panel(ws: Workspace, conversation: Conversation | None) -> None:
     """Draw the bar."""
     state = st.session_state
-    options = list(dict.fromkeys([*list_specs(ws), SCRIPTED, *state.talk_specs]))
+    options = list(dict.fromkeys([*list_specs(ws), *connection_names(), SCRIPTED, *state.talk_specs]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
             "Models", options, key="talk_specs", format_func=model_title, max_selections=MAX_MODELS, width="stretch",
