@@ -58,7 +58,7 @@ def failure_lines(groups: Iterable[FailureGroup]) -> list[str]:
         lines.append(f"  {group.count:,} x {stage_title(group.stage)}: {group.cause} ({one_line(group.message)})")
         if advice := advice_for(group.cause, group.stage):
             lines.append(f"      {advice}")
-        if group.reply:
+        if group.reply.strip():
             lines.append(f"      Latest reply begins: {shorten(str(one_line(group.reply)), REPLY_SHOWN)}")
     return lines
 

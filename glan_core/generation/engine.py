@@ -13,7 +13,7 @@ from functools import partial
 
 import apsw
 
-from glan_core.formatting import clock_time, plural
+from glan_core.formatting import clock_time
 from glan_core.generation.call_records import (
     ReceivedReply,
     StageModel,
@@ -212,8 +212,8 @@ class Engine:
         now = time.monotonic()
         if self.stop_reason is not None or self._fatal is not None:
             if self._requesting and self._drain_until is not None:
-                seconds = max(0, round(self._drain_until - now))
-                return f"Waiting for {plural(len(self._requesting), 'call')} in flight, at most {seconds:,} s."
+                until = clock_time(time.time() + max(0.0, self._drain_until - now))
+                return f"Waiting for calls in flight, at most until {until}; stopping again ends at once."
             return ""
         closed = [(gate.closed_for, gate.reason) for gate in self._gates.all() if gate.closed_for > SHOWN_WAIT]
         delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self.in_flight else []

@@ -173,7 +173,7 @@ def error_of(
     """
     error = read_error(raw)
     shown = redact(error.message, *secrets)
-    detail = f" Message: {shown}" if shown else ""
+    detail = f" Message: {shown}{'' if shown.endswith(('.', '!', '?')) else '.'}" if shown else ""
     if status == 200:
         said, said_in_body = f"{where} reports an error in a response with status 200", not error.status
         status = error.status or (429 if "rate" in error.code.lower() and "limit" in error.code.lower() else 502)

@@ -168,7 +168,7 @@ def failure_card(group: call_rows.FailureGroup) -> None:
         st.markdown(f"The latest: {escape(group.message)}")
         if advice := advice_for(group.cause, group.stage):
             st.markdown(f":material/build: {escape(advice)}")
-        if group.reply:
+        if group.reply.strip():
             st.caption(f"Its reply begins: {escape(shorten(' '.join(group.reply.split()), REPLY_SHOWN))}")
 
 
