@@ -43,7 +43,7 @@ class Concurrency:
         self._recent: deque[bool] = deque(maxlen=self.RECENT)
         self._probing = False  # closed, and one request is sent to see whether it still is
         self._window_began, self._tokens, self._full_window = clock(), 0, True
-        self._before: tuple[float, float, float] | None = None  # limit, calls and tokens per second of the window before
+        self._before: tuple[float, float, float] | None = None  # limit of the window before; best calls and tokens per second
         self._ceiling = float("inf")
         self._windows_at_ceiling = 0
 
@@ -109,14 +109,15 @@ class Concurrency:
             self.limit = self._ceiling = self._before[0] if self._before else self.limit
             self._before, self._doubling = None, False
         else:
-            self._before = (self.limit, *rates) if clean else None
+            _, calls, tokens = self._before or (0.0, 0.0, 0.0)
+            self._before = (self.limit, max(calls, rates[0]), max(tokens, rates[1])) if clean else None
             if self._doubling:
                 self.limit = min(self.most, self.limit * 2)
             else:
                 self._grow_slowly(share)
 
     def _is_saturated(self, calls: float, tokens: float) -> bool:
-        """Whether the larger limit of this window completed hardly more per second than the window before."""
+        """Whether the larger limit of this window completed hardly more per second than the best window before."""
         if self._before is None or not self._doubling or self.limit < 1.5 * self._before[0]:
             return False
         limit, calls_before, tokens_before = self._before
