@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from glan_core.dataset.glan_test_store import GlanTestItem, list_tests, read_items
-from glan_core.dataset.text_normalization import words_and_signs
+from glan_core.dataset.text_normalization import joined_characters, words_and_signs
 from glan_core.ids import name_key
 from glan_core.workspace import Workspace
 
@@ -62,7 +62,7 @@ def concept_set(concepts: Sequence[str]) -> frozenset[str]:
 
 def shingles(text: str) -> Runs:
     """Return the 3-word shingles of a text; a shorter text is one shingle."""
-    words = words_and_signs(text) or [text.strip()]
+    words = joined_characters(words_and_signs(text) or [text.strip()])
     return frozenset(zip(words, words[1:], words[2:], strict=False)) if len(words) >= 3 else frozenset([tuple(words)])
 
 

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 import regex
@@ -41,6 +41,7 @@ _EUROPEAN = re.compile("[\0-\xac\xae-\u02af\u0370-\u0481\u048a-\u052f\u1e00-\u1f
 _PLAIN_WORD = rf"[^\W_]+(?:{_INNER}[^\W_]+)*"
 _EUROPEAN_WORD, _EUROPEAN_WORD_OR_SIGN = re.compile(_PLAIN_WORD), re.compile(f"{_PLAIN_WORD}|{_SIGN}")
 _PICTURES, _VARIANT = regex.compile(_PICTURE, regex.V1), re.compile("[\ufe00-\ufe0f]")
+_CONTINUOUS_START = regex.compile(_CONTINUOUS, regex.V1)
 _CHARACTER, _SYLLABIC = regex.compile(f"[{_CONTINUOUS}{_PICTURE}]", regex.V1), regex.compile(r"\p{lb=SA}")
 _CLUSTER = regex.compile(r"\X")
 DIGITS = re.compile(r"\d+(?:\.\d+)*")
@@ -95,6 +96,24 @@ def is_character(word: str) -> bool:
 def word_count(run: Sequence[str]) -> float:
     """Return the length of a run in words as in English text: three characters of a South East Asian script are about one."""
     return len(run) if all(map(str.isascii, run)) else sum(1 / 3 if _SYLLABIC.match(word) else 1.0 for word in run)
+
+
+def joined_characters(found: Sequence[str]) -> Sequence[str]:
+    """Return words in which adjacent characters of scripts without spaces are overlapping runs of about a word and a half.
+
+    Three words in a row then tell as much in Chinese (5 characters) and Thai (7) as in English, where single characters
+    would make different short questions alike. Runs have 3 characters, or 5 in South East Asian scripts.
+    """
+    if all(map(str.isascii, found)):
+        return found
+    joined: list[str] = []
+    for characters, run in groupby(found, key=lambda word: bool(_CONTINUOUS_START.match(word))):
+        part = list(run)
+        size = 5 if characters and _SYLLABIC.match(part[0]) else 3
+        if characters:
+            part = ["".join(part[at : at + size]) for at in range(max(1, len(part) - size + 1))]
+        joined += part
+    return joined
 
 
 def mask_numbers(word: str) -> str:

@@ -15,7 +15,7 @@ from glan_core.formatting import plural
 from glan_core.io import json_rows, table_rows
 from glan_core.io.data_files import COLUMNAR, DataFile, data_files
 from glan_core.io.raw_rows import RawRow
-from glan_core.io.text_decoding import text_of
+from glan_core.io.text_decoding import detect_encoding, text_of
 from glan_core.reply_parsing import storable
 
 MOST_PROBLEMS = 5  # problems of rows that are kept for messages
@@ -173,14 +173,16 @@ def raw_rows(file: DataFile) -> Iterator[RawRow]:
     try:
         if file.suffix in COLUMNAR:
             yield from table_rows.columnar(file)
-        elif file.suffix in (".csv", ".tsv"):
-            with text_of(file.opened, file.name, newline="") as text:
+            return
+        encoding = detect_encoding(file.opened, file.name)
+        if file.suffix in (".csv", ".tsv"):
+            with text_of(file.opened, encoding, newline="") as text:
                 yield from table_rows.separated(text, file.name, "\t" if file.suffix == ".tsv" else ",")
-        else:
-            with text_of(file.opened, file.name) as text:
-                by_line = json_rows.holds_lines(text, expected=file.suffix != ".json")
-            with text_of(file.opened, file.name) as text:
-                yield from json_rows.lines(text) if by_line else json_rows.items(text, file.name)
+            return
+        with text_of(file.opened, encoding) as text:
+            by_line = json_rows.holds_lines(text, expected=file.suffix != ".json")
+        with text_of(file.opened, encoding) as text:
+            yield from json_rows.lines(text) if by_line else json_rows.items(text, file.name)
     except UnicodeDecodeError:
         raise GlanError(f"{file.name} is not UTF-8 text: save it as UTF-8.") from None
     except OSError as error:

@@ -2,8 +2,11 @@
 
 import csv
 import math
+import shutil
+import tempfile
 from collections.abc import Iterator
-from typing import TextIO
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
 
 from glan_core.errors import GlanError
 from glan_core.io.data_files import DataFile
@@ -81,14 +84,13 @@ def columnar(file: DataFile) -> Iterator[RawRow]:
 
     number = 0
     with file.opened() as opened:
+        if not opened.seekable():  # it is compressed
+            opened = _copied(opened)
         start = opened.read(8)
         opened.seek(0)
         try:
-            source = (
-                pa.PythonFile(opened, "r")
-                if not hasattr(opened, "name") or not isinstance(opened.name, str)
-                else pa.memory_map(opened.name)
-            )
+            stored = getattr(opened, "name", None)
+            source = pa.memory_map(str(stored)) if isinstance(stored, str | Path) else pa.PythonFile(opened, "r")
             with source:
                 if start.startswith(b"PAR1"):
                     batches = parquet.ParquetFile(source).iter_batches(ROWS_READ)
@@ -114,3 +116,11 @@ def columnar(file: DataFile) -> Iterator[RawRow]:
                 kind = "Parquet" if file.suffix == ".parquet" else "Arrow"
                 raise GlanError(f"{file.name} is not a valid {kind} file.") from None
             yield RawRow(f"Row {number + 1:,}", None, "is damaged, and the rest of the file cannot be read", last=True)
+
+
+def _copied(opened: BinaryIO) -> BinaryIO:
+    """Return the content of a file as an unnamed temporary file."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is collected)
+    shutil.copyfileobj(opened, copy)
+    copy.seek(0)
+    return cast(BinaryIO, copy)

@@ -7,7 +7,7 @@ Latin-1 text is a part. Line ends are converted to line feeds.
 import codecs
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, TextIO
 
 from glan_core.errors import GlanError
@@ -22,6 +22,7 @@ _MARKS = (
 # Characters of UTF-8 outside ASCII, and other bytes outside ASCII.
 _CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_NOT_WINDOWS = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # bytes without a character in Windows-1252
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -61,25 +62,40 @@ def detect_encoding(opened: Callable[[], BinaryIO], name: str) -> str:
                 return encoding
         if wide := _without_mark(start):
             return wide
-        decoder, damaged = codecs.getincrementaldecoder("utf-8")(), False
-        characters = others = 0
-        chunk, tail = start, b""
-        while chunk:
-            if not damaged and not (chunk.isascii() and not tail):
-                try:
-                    decoder.decode(chunk)
-                    tail = decoder.getstate()[0]
-                except UnicodeDecodeError:
-                    damaged = True
-            if not chunk.isascii():
-                whole = _CHARACTER.sub(b"", chunk)
-                characters += (len(chunk) - len(whole)) // 2
-                others += len(_BEYOND_ASCII.findall(whole))
-            chunk = file.read(CHUNK)
-        damaged = damaged or bool(tail)
     if _is_binary(start):
         raise GlanError(f"{quoted(name)[1:-1]} is not a text file")
-    return "cp1252" if damaged and others >= characters and _fits(opened) else "utf-8"
+    return "cp1252" if _is_damaged(opened) and _is_single_byte(opened) else "utf-8"
+
+
+def _chunks(opened: Callable[[], BinaryIO]) -> Iterator[bytes]:
+    with opened() as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _is_damaged(opened: Callable[[], BinaryIO]) -> bool:
+    """Return whether a file is not valid UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for chunk in _chunks(opened):
+            if not (chunk.isascii() and not decoder.getstate()[0]):
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _is_single_byte(opened: Callable[[], BinaryIO]) -> bool:
+    """Return whether a file that is no UTF-8 is Windows-1252 rather than UTF-8 with a few damaged characters."""
+    characters = others = 0
+    for chunk in _chunks(opened):
+        if _NOT_WINDOWS.search(chunk):
+            return False
+        whole = _CHARACTER.sub(b"", chunk)
+        characters += (len(chunk) - len(whole)) // 2
+        others += len(_BEYOND_ASCII.findall(whole))
+    return others >= characters
 
 
 def _without_mark(start: bytes) -> str | None:
@@ -107,20 +123,6 @@ def _is_binary(start: bytes) -> bool:
     return b"\0" in start or len(_CONTROL.findall(start)) * 50 > len(start)
 
 
-def _fits(opened: Callable[[], BinaryIO]) -> bool:
-    """Return whether Windows-1252 has all bytes of a file."""
-    with opened() as file:
-        while chunk := file.read(CHUNK):
-            if re.search(rb"[\x81\x8d\x8f\x90\x9d]", chunk):
-                return False
-    return True
-
-
-def text_of(opened: Callable[[], BinaryIO], name: str, *, newline: str | None = None) -> TextIO:
-    """Open a file as text; damaged characters become lone surrogates, which mark the rows that contain them.
-
-    Raises:
-        GlanError: If the file is not text.
-    """
-    encoding = detect_encoding(opened, name)
+def text_of(opened: Callable[[], BinaryIO], encoding: str, *, newline: str | None = None) -> TextIO:
+    """Open a file as text; damaged characters become lone surrogates, which mark the rows that contain them."""
     return io.TextIOWrapper(opened(), encoding, "surrogateescape", newline=newline)

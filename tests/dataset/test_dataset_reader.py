@@ -277,6 +277,17 @@ def test_arrow_files_streams_and_saved_datasets(tmp_path):
     assert 0 < read.number < 2500 and "the rest of the file cannot be read" in read.problems[-1]
 
 
+def test_columnar_files_may_be_compressed_as_a_whole(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    data = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist([{"question": "Q", "score": float("nan")}]), data)
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress(data.getvalue()))
+    assert list(read_dataset(tmp_path / "a.parquet.gz").rows()) == [ExternalRow("Q", None)]
+    assert [row for _, _, row in stored_rows(tmp_path / "a.parquet.gz")] == [{"question": "Q", "score": None}]
+
+
 def test_a_dictionary_of_datasets_as_folder_and_zip(tmp_path):
     import datasets
 

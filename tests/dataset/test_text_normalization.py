@@ -7,9 +7,11 @@ import pytest
 
 from glan_core.dataset import text_normalization
 from glan_core.dataset.benchmark_files import BenchmarkItem
+from glan_core.dataset.glan_test_store import GlanTestItem
+from glan_core.dataset.held_out_filter import HeldOutFilter
 from glan_core.dataset.near_duplicate_job import find_duplicates
 from glan_core.dataset.ngram_index import NgramIndex
-from glan_core.dataset.text_normalization import placed_words, word_count, words, words_and_signs
+from glan_core.dataset.text_normalization import joined_characters, placed_words, word_count, words, words_and_signs
 
 # Pairs of different questions; many differ only in combining marks, vowel signs or symbols.
 DIFFERENT = {
@@ -86,9 +88,30 @@ def test_placed_words_are_the_words_and_stand_where_they_stand(text):
     assert not any(unicodedata.combining(text[start]) for start, _ in spans)  # no word begins within a character
 
 
+@pytest.mark.parametrize(("one", "other", "near"), [
+    ("法国的首都是哪里?", "德国的首都是哪里?", False), ("什么是质数?举三个例子。", "什么是合数?举三个例子。", False),
+    ("ประเทศไทยมีเมืองหลวงชื่ออะไร", "ประเทศลาวมีเมืองหลวงชื่ออะไร", False),
+    ("请详细解释光合作用如何在叶绿体中储存太阳光的能量,说明水和二氧化碳各起什么作用,并举两个例子。",
+     "请详细解释光合作用如何在叶绿体中储存太阳光的能量,说明水和二氧化碳各起什么作用,并举三个例子。", True),
+    ("จงอธิบายอย่างละเอียดว่าพืชเก็บพลังงานแสงจากดวงอาทิตย์ไว้ในน้ำตาลได้อย่างไร", "จงอธิบายโดยละเอียดว่าพืชเก็บพลังงานแสงจากดวงอาทิตย์ไว้ในน้ำตาลได้อย่างไร", True),
+])  # fmt: skip
+def test_near_duplicates_of_scripts_without_spaces(one, other, near):
+    assert how(one, other) == ["near"] * near
+    held = HeldOutFilter([(GlanTestItem(id="1", question=one), 0.7)])
+    assert bool(held.hits(other, ())) is near
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("what is it", ["what", "is", "it"]), ("什么是质数 ok 你好", ["什么是", "么是质", "是质数", "ok", "你好"]),
+])  # fmt: skip
+def test_adjacent_characters_are_joined(text, expected):
+    joined = joined_characters(words(text))
+    assert joined == expected
+    assert joined_characters(words("กินข้าวแล้ว")) == ["กินข้าว", "นข้าวแ", "ข้าวแล้", "าวแล้ว"]
+
+
 @pytest.mark.parametrize(("text", "expected"), [
     ("हिन्दी में क्षत्रिय", ["हिन्दी", "में", "क्षत्रिय"]), ("தமிழ்மொழி எது", ["தமிழ்மொழி", "எது"]), ("ปี 2567", ["ปี", "2567"]),
-    
     ("你好ABC世界", ["你", "好", "abc", "世", "界"]), ("👨‍👩‍👧 and 👍🏽!", ["👨‍👩‍👧", "and", "👍🏽"]),
     ("3,5 Ελλάδα 1,204.5 м²", ["3", "5", "ελλάδα", "1204.5", "м2"]),
     ("© 30°C ■ item → end", ["30", "c", "item", "end"]), ("\u0301 \u200d ", []), ("it’s Noël’s", ["its", "noëls"]),
