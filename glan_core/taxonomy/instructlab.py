@@ -72,7 +72,7 @@ def topics_of_tree(files: Iterable[tuple[PurePosixPath, Callable[[], str]]], tit
 
 
 def _below_root(path: PurePosixPath) -> list[str] | None:
-    """Return the titles of the folders from the last root of InstructLab on, or None if the path has none."""
+    """Return the titles of the folders from the first root of InstructLab on, or None if the path has none."""
     folders = path.parts[:-1]
     at = next((n for n, part in enumerate(folders) if part.lower() in ROOTS), None)
     return None if at is None else [ROOTS[folders[at].lower()], *map(_title, folders[at + 1 :])]
