@@ -228,10 +228,9 @@ def release() -> bool:
 
 
 def _launch(folder: Path) -> subprocess.Popen:
-    """Start the server in its own session with its output in a log file; idle threads must not spin."""
+    """Start the server in its own session with its output in a log file."""
     variables = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), variables.get("PYTHONPATH"))))
-    variables = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"} | variables
     log = folder / LOG
     fresh = log.exists() and log.stat().st_size > MOST_LOG
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if fresh else os.O_APPEND), 0o600), "ab") as out:

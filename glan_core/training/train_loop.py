@@ -79,7 +79,6 @@ def train(run: TrainingRun) -> None:
     Raises:
         Stopped: If the run was paused or canceled; a checkpoint is stored.
     """
-    _configure_libraries()
     loaded = _load_model(run)
     rows = _encode_rows(run, loaded)
     trainer = _create_trainer(run, loaded, rows)
@@ -221,15 +220,6 @@ def _save_weights(loaded: "LoadedModel", folder: Path) -> None:
     loaded.model.save_pretrained(folder)
     loaded.model.config.use_cache = caching
     loaded.tokenizer.save_pretrained(folder)
-
-
-def _configure_libraries() -> None:
-    """Let idle threads sleep instead of spin (spinning slows other processes), and disable progress bars in the log."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 @contextmanager

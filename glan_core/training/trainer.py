@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import torch
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 REACH = 50  # optimizer steps whose rows are sorted by length together
 SAMPLE_TOKENS = 160
 FLUSH_SECONDS = 1.0
+LOGIT_BYTES = 64 * 2**20
 
 
 class LengthBuckets(Sampler[int]):
@@ -72,7 +74,8 @@ class SnapshotTrainer(SFTTrainer):
         number = len(kwargs["train_dataset"]) if self.train_dataset is None else len(cast("Sized", self.train_dataset))
         packed = number != len(lengths)  # packed rows all have about the same length
         self._lengths, self.tokens = [1] * number if packed else lengths, 0
-        self._lean = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
+        alone = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
+        self._lean = alone and _computes_plain_logits(cast("Any", self.model).config)
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
@@ -86,15 +89,63 @@ class SnapshotTrainer(SFTTrainer):
             self.tokens += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else inputs["input_ids"].numel()
         if not self._lean or args or kwargs.get("return_outputs"):
             return super().compute_loss(model, inputs, *args, **kwargs)
-        num_items_in_batch = kwargs.get("num_items_in_batch")
+        loss, trained = self._token_loss(model, inputs)
+        number = kwargs.get("num_items_in_batch")
+        return loss / (trained if number is None else number).clamp(min=1)
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: Any,
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,  # noqa: FBT001
+    ) -> tuple:
+        """Return the validation loss of a batch; on one CPU process without the logits of untrained tokens."""
+        if not self._lean or not prediction_loss_only:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, trained = self._token_loss(model, inputs)
+        return (loss / trained.clamp(min=1)).detach(), None, None
+
+    def _token_loss(self, model: Any, inputs: Any) -> tuple[Any, Any]:
+        """Return the summed cross-entropy of the trained tokens and their number."""
         labels = inputs["labels"][:, 1:]
         trained = labels != -100
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
         hidden = inner.base_model(**given, use_cache=False).last_hidden_state[:, :-1][trained]
-        logits = inner.get_output_embeddings()(hidden).float()
-        loss = torch.nn.functional.cross_entropy(logits, labels[trained], reduction="sum")
-        return loss / (trained.sum() if num_items_in_batch is None else num_items_in_batch).clamp(min=1)
+        return summed_cross_entropy(inner.get_output_embeddings(), hidden, labels[trained]), trained.sum()
+
+
+def summed_cross_entropy(head: torch.nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the summed cross-entropy of an output layer, with at most `LOGIT_BYTES` of logits in memory at a time.
+
+    Logits of more tokens are computed in chunks and again in the backward pass: for a large vocabulary they would take more
+    memory than all layers.
+
+    Args:
+        head: Output layer.
+        hidden: `(n, hidden size)` hidden states.
+        labels: `(n,)` token IDs.
+    """
+
+    def loss(some: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(head(some).float(), ids, reduction="sum")
+
+    weight: Any = head.weight
+    most = max(1, LOGIT_BYTES // (4 * weight.shape[0]))
+    if len(labels) <= most:
+        return loss(hidden, labels)
+    parts = zip(hidden.split(most), labels.split(most), strict=True)
+    losses: list[Any] = [checkpoint(loss, some, ids, use_reentrant=False) for some, ids in parts]
+    return torch.stack(losses).sum()
+
+
+def _computes_plain_logits(config: Any) -> bool:
+    """Return whether the logits of a model are the output of its output layer, without capping or scaling."""
+    names = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+    return all(getattr(config, name, None) in (None, 1, 1.0) for name in names)
 
 
 class LogCallback(TrainerCallback):
