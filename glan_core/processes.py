@@ -7,6 +7,8 @@ from pathlib import Path
 import psutil
 
 POLL_SECONDS = 0.02
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+NO_LIMIT = 2**62
 
 
 def is_running(pid: int) -> bool:
@@ -64,7 +66,34 @@ def cores() -> int:
 def _cores_of_container() -> int:
     """Return the whole cores that the control group may use."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        quota, period = (CONTROL_GROUP / "cpu.max").read_text("ascii").split()
         return max(1, int(quota) // int(period))
     except (OSError, ValueError):  # no control group, or "max"
         return 2**16
+
+
+def total_memory() -> int:
+    """Return the memory of this machine or its container, in bytes."""
+    return min(psutil.virtual_memory().total, _container_memory())
+
+
+def available_memory() -> int:
+    """Return the bytes that processes may still use: of the machine, or of its container if that has less."""
+    return min(psutil.virtual_memory().available, _container_memory() - _used_in_container())
+
+
+def _container_memory() -> int:
+    try:
+        most = (CONTROL_GROUP / "memory.max").read_text("ascii").strip()
+        return NO_LIMIT if most == "max" else int(most)
+    except (OSError, ValueError):
+        return NO_LIMIT
+
+
+def _used_in_container() -> int:
+    """Return the memory that the control group uses, without reclaimable cache."""
+    try:
+        stat = dict(line.split() for line in (CONTROL_GROUP / "memory.stat").read_text("ascii").splitlines())
+        return int((CONTROL_GROUP / "memory.current").read_text("ascii")) - int(stat["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return 0

@@ -160,3 +160,10 @@ class FinetuneSettings(Settings):
     def accumulation(self) -> int:
         """Gradient accumulation steps."""
         return max(1, self.global_batch_size // (self.per_device_batch_size * self.processes))
+
+
+class SpeedSettings(Settings):
+    """Settings of a speed probe: the fine-tuning run whose steps are timed."""
+
+    finetune: FinetuneSettings
+    kind: Literal["training-speed"] = "training-speed"

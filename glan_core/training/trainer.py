@@ -15,6 +15,7 @@ from trl import SFTConfig, SFTTrainer
 from glan_core.errors import GlanError
 from glan_core.runs.heartbeat import Progress
 from glan_core.runs.states import CANCELLED, PAUSED
+from glan_core.training.memory_estimate import LOGIT_BYTES, checkpoints
 from glan_core.training.model_loading import LoadedModel
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 REACH = 50  # optimizer steps whose rows are sorted by length together
 SAMPLE_TOKENS = 160
 FLUSH_SECONDS = 1.0
-LOGIT_BYTES = 64 * 2**20
 
 
 class LengthBuckets(Sampler[int]):
@@ -97,8 +97,8 @@ class SnapshotTrainer(SFTTrainer):
         self,
         model: Any,
         inputs: Any,
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,  # noqa: FBT001
+        prediction_loss_only: bool,  # noqa: FBT001
+        ignore_keys: list[str] | None = None,
     ) -> tuple:
         """Return the validation loss of a batch; on one CPU process without the logits of untrained tokens."""
         if not self._lean or not prediction_loss_only:
@@ -284,9 +284,7 @@ def trainer_arguments(
         warmup: Warmup steps.
     """
     cuda = torch.cuda.is_available()
-    checkpointing = (
-        settings.gradient_checkpointing if settings.gradient_checkpointing is not None else cuda and settings.method == "full"
-    )
+    checkpointing = checkpoints(settings, gpu=cuda)
     sharded = cuda and settings.processes > 1
     fsdp: Any = {"fsdp": True, "fsdp_config": {"activation_gradient_checkpointing": checkpointing}} if sharded else {}
     return SFTConfig(

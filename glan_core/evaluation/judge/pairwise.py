@@ -183,7 +183,7 @@ class PairwiseJudgeQueue:
         settings, found = self._it.settings, dict(models)
         local = [who for who in (self._it.ours, self._it.other) if _is_local(who)]
         if local:
-            server_client.release()  # frees the memory of chat models
+            server_client.try_release()  # frees the memory of chat models
         cache, pool = WeightsCache(), ThreadPoolExecutor(max(1, len(local)), thread_name_prefix="answering")
         for stage, who in ((OURS, self._it.ours), (OTHER, self._it.other)):
             if who.pane is not None:
