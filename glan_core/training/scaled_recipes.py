@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN
+from glan_core.formatting import plural, short
 from glan_core.processes import cores, total_memory
 from glan_core.settings import read_settings
 from glan_core.training.memory_estimate import estimate_memory, gpus
@@ -63,8 +64,8 @@ def scaled_recipe(ws: Workspace, recipe: str, snapshot: str, base: str | None = 
     counted, _ = count_rows(str(ws.folder), settings)
     number = max(1, counted.rows)
     scaled = _cpu_values(shape, settings, rows=rows, tokens=counted.tokens / number, longest=longest_row(settings, counted))
-    size = f"{shape.parameters / 1e6:,.0f} million parameters"
-    return ScaledRecipe(values | scaled, f"Scaled to {size}, {rows:,} pairs and {cores()} CPU cores.")
+    size = f"{short(shape.parameters)} parameters"
+    return ScaledRecipe(values | scaled, f"Scaled to {size}, {plural(rows, 'pair')} and {plural(cores(), 'CPU core')}.")
 
 
 def _cpu_values(shape: ModelShape, settings: FinetuneSettings, *, rows: int, tokens: float, longest: int) -> dict:

@@ -82,6 +82,9 @@ def train(run: TrainingRun) -> None:
     loaded = load_model(run)
     rows = encode_rows(run, loaded)
     trainer = create_trainer(run, loaded, rows)
+    if run.settings.processes > 1 and RANK == 0:
+        kind = trainer.accelerator.distributed_type.value
+        print(f"{run.settings.processes} processes, {kind}.", flush=True)  # in the log of the run
     trainer.train(resume_from_checkpoint=newest_checkpoint(run.folder))
     if run.progress.wish and run.progress.wish != KEPT:
         raise Stopped(run.progress.wish)

@@ -285,7 +285,7 @@ def trainer_arguments(
     """
     cuda = torch.cuda.is_available()
     checkpointing = checkpoints(settings, gpu=cuda)
-    sharded = cuda and settings.processes > 1
+    sharded = cuda and settings.processes > 1  # accelerate shards on GPUs only
     fsdp: Any = {"fsdp": True, "fsdp_config": {"activation_gradient_checkpointing": checkpointing}} if sharded else {}
     return SFTConfig(
         **fsdp,

@@ -53,5 +53,7 @@ def test_seven_billion_parameters_are_refused_on_a_laptop_and_fit_a_large_gpu(mo
     lora = settings(method="lora", per_device_batch_size=4, max_length=1024)
     assert estimate_memory(lora, MISTRAL_7B, 1024, room=16 * 10**9).range[0] > 16 * 10**9
     monkeypatch.setattr(memory_estimate, "gpus", lambda: (memory_estimate.Gpu("A100", 80 << 30),))
-    on_gpu = estimate_memory(settings(method="lora", per_device_batch_size=4, max_length=1024, precision="auto"), MISTRAL_7B, 1024)
+    on_gpu = estimate_memory(
+        settings(method="lora", per_device_batch_size=4, max_length=1024, precision="auto"), MISTRAL_7B, 1024
+    )
     assert 16e9 < on_gpu.bytes < 80e9

@@ -139,7 +139,7 @@ def test_memory_is_refused_below_the_lower_end_of_the_estimate_and_not_above_it(
     monkeypatch.setattr(preflight, "available_memory", lambda: 8_000_000_000)
     preflight.check_memory(settings(), need)
     monkeypatch.setattr(preflight, "available_memory", lambda: 7_999_999_999)
-    with pytest.raises(GlanError, match="needs 8.0 GB to 12 GB of memory"):
+    with pytest.raises(GlanError, match=r"needs 8\.0 GB to 12 GB of memory"):
         preflight.check_memory(settings(), need)
     monkeypatch.setattr(server_client, "memory_in_use", lambda: 1)  # chat models are released before training
     preflight.check_memory(settings(), need)

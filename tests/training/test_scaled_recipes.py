@@ -46,12 +46,12 @@ def test_lora_is_scaled_to_a_small_base_on_a_cpu(taught, sized, size, monkeypatc
     assert (settings.learning_rate, settings.global_batch_size) == (rate, 4)
     assert settings.max_length == 1024 if size == "135M" else settings.max_length in (512, 1024)
     assert settings.per_device_batch_size in (1, 2) and settings.evaluations == 4
-    assert "million parameters" in made.reason and "CPU cores" in made.reason
+    assert "parameters, " in made.reason and " pairs and " in made.reason and "CPU core" in made.reason
 
 
 def test_few_rows_are_seen_more_than_once_and_many_for_an_hour_at_most(taught, sized, monkeypatch):
     base = sized(SMOLLM2)
-    assert scaled_recipe(taught, "lora", "first", base).values["epochs"] > 1  # 13 rows are 3 steps
+    assert scaled_recipe(taught, "lora", "first", base).values["epochs"] > 1  # they are 5 steps
     monkeypatch.setattr(scaled_recipes, "CPU_SECONDS", 1e-3)
     assert 0 < scaled_recipe(taught, "lora", "first", base).values["epochs"] < 10
 
