@@ -2,7 +2,7 @@
 
 Requests are decoded as one batch, and each is answered when its own reply ends; a waiting request takes its place at the next
 token (`continuous_decode`). transformers' own continuous batching (`generate_batch`) needs paged attention: on a CPU it took
-more CPU time per token (docs/reference/measurements.md), and it knows no adapters per row.
+more CPU time per token (benchmarks/README.md), and it knows no adapters per row.
 """
 
 import asyncio

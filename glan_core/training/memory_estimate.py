@@ -1,7 +1,7 @@
 """Memory estimate of a fine-tuning run, from the tensors that are alive at its peak, and the memory of this machine.
 
 Calibrated on a CPU with SmolLM2-135M-Instruct, LoRA and full, with and without gradient checkpointing, for batches of 1 to 4 rows
-of 256 to 1,024 tokens (docs/reference/measurements.md): every estimate was within 20 % of the peak resident memory. The
+of 256 to 1,024 tokens (benchmarks/README.md): every estimate was within 20 % of the peak resident memory. The
 figures for GPUs follow the same count and were not measured.
 """
 

@@ -18,7 +18,7 @@ from glan_core.training.model_shape import model_shape
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.time_estimate import Workload, estimate_seconds
 from glan_core.training.tiny_model import BOS, EOS, train_tokenizer
-from glan_core.training.training_texts import MOST_HELD_OUT, RowSample, TokenCounts, encoded_rows, first_prompts, training_texts
+from glan_core.training.training_texts import MOST_HELD_OUT, RowSample, TokenCounts, encoded_rows, training_texts
 from glan_core.workspace import Workspace
 
 SAMPLE = 1000  # rows tokenized for the estimate
@@ -82,9 +82,8 @@ def plan(ws: Workspace, settings: FinetuneSettings) -> TrainingPlan:
     seconds, time_basis = None, ""
     if parameters:
         validation_tokens = min(held_out, MOST_HELD_OUT) * counted.tokens / max(1, counted.rows)
-        evaluations = min(settings.evaluations, steps) if held_out else 0
-        prompts = len(settings.prompts or first_prompts(snapshot))
-        work = Workload(counted.tokens * passes, steps, evaluations, validation_tokens, prompts, parameters, trained or 0)
+        evaluations = max(1, steps // ceil(steps / settings.evaluations)) if held_out else 0
+        work = Workload(counted.tokens * passes, steps, evaluations, validation_tokens, parameters, trained or 0)
         seconds, time_basis = estimate_seconds(ws, settings, snapshot, work)
     made = TrainingPlan(
         rows=counted.rows, held_out=held_out, cut=counted.cut, dropped=counted.dropped, steps=steps, steps_per_epoch=per_epoch,

@@ -83,7 +83,7 @@ class _Report:
 def _time_steps(run: Any, report: Report) -> Speed:
     begun = time.perf_counter()
     from glan_core.training import train_loop
-    from glan_core.training.trainer import sample_reply
+    from glan_core.training.trainer import sample_replies
 
     report("model loaded", 0, 1)
     loaded = train_loop.load_model(run)
@@ -92,11 +92,11 @@ def _time_steps(run: Any, report: Report) -> Speed:
     loading = time.perf_counter() - begun
     report("model loaded", 1, 1)
     batches = _batches(rows.train, rows.counts.lengths, trainer.args.train_batch_size)
-    token, validation = _time_batches(trainer, batches, report)
+    token, validation, slowdown = _time_batches(trainer, batches, report)
     optimizer = _time_optimizer(trainer)
-    prompt = (run.settings.prompts or first_prompts(run.snapshot))[0]
-    reply = _seconds(lambda: sample_reply(loaded, prompt, REPLY_TOKENS)) / REPLY_TOKENS
-    return Speed(loading, token, optimizer, validation, reply)
+    prompts = run.settings.prompts or first_prompts(run.snapshot)
+    reply = _seconds(lambda: sample_replies(loaded, prompts, REPLY_TOKENS)) / REPLY_TOKENS
+    return Speed(loading, token, optimizer, validation, reply, slowdown)
 
 
 def _batches(rows: "Dataset", lengths: Sequence[int], size: int) -> list[list[dict]]:
@@ -109,13 +109,18 @@ def _batches(rows: "Dataset", lengths: Sequence[int], size: int) -> list[list[di
     return [[rows[n] for n in batches[at]] for at in (0, *chosen)]
 
 
-def _time_batches(trainer: "SnapshotTrainer", batches: list[list[dict]], report: Report) -> tuple[float, float]:
-    """Return the seconds per token of training and of validation; the batches after the time limit are skipped."""
+def _time_batches(trainer: "SnapshotTrainer", batches: list[list[dict]], report: Report) -> tuple[float, float, float]:
+    """Return the seconds per token of training and of validation, and the slowdown (`Speed`).
+
+    The batches after the time limit are skipped.
+    """
+    import torch
+
     model = trainer.accelerator.prepare(trainer.model)
     model.train()
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # set by `train`
     spent = tokens = 0.0
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     for nth, batch in enumerate(batches):
         report("steps timed", nth, len(batches))
         inputs = trainer.data_collator([{**row} for row in batch])
@@ -127,11 +132,13 @@ def _time_batches(trainer: "SnapshotTrainer", batches: list[list[dict]], report:
         if time.perf_counter() - began > MOST_SECONDS:
             break
     report("steps timed", len(batches), len(batches))
+    worked = (time.process_time() - worked) / torch.get_num_threads()
+    slowdown = 1.0 if torch.cuda.is_available() else max(1.0, (time.perf_counter() - began) / max(1e-9, worked))
     middle = batches[len(batches) // 2]
     inputs = trainer.data_collator([{**row} for row in middle])
     model.eval()
     validation = _seconds(partial(trainer.prediction_step, model, dict(inputs), prediction_loss_only=True))
-    return spent / tokens, validation / sum(len(row["input_ids"]) for row in middle)
+    return spent / tokens, validation / sum(len(row["input_ids"]) for row in middle), slowdown
 
 
 def _time_optimizer(trainer: "SnapshotTrainer") -> float:

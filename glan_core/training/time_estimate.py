@@ -23,17 +23,18 @@ from glan_core.workspace import Workspace
 
 FILE = "training/speed.json"
 MEASURED, EARLIER, ROUGH = "measured", "earlier run", "model size"
-# Range around the expected duration, which held in 10 of 10 runs (docs/reference/measurements.md); other programs can take more
-# than half of a machine at any time, hence the width.
-LEAST, MOST = 0.7, 2.0
+# Range around the expected duration; 9 of 10 runs on a busy machine lay within it (benchmarks/README.md).
+LEAST, MOST = 0.62, 1.86
 PEAK_TFLOPS = {  # dense bf16, from the manufacturers' data sheets
     "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 6000 Ada": 364, "RTX 4090": 165, "RTX 3090": 71, "A10": 125, "L4": 121,
     "T4": 65, "V100": 125,
 }  # fmt: skip
 GPU_USE = (0.15, 0.45)  # range of the peak throughput that fine-tuning reaches
 CPU_USE = (0.2, 0.6)  # range of the matrix product throughput that fine-tuning reaches
+LIBRARY_SECONDS = 8.0  # to import torch, transformers, TRL and PEFT
+STEP_SECONDS = 0.05  # of the trainer itself, for logging, callbacks and the schedule
 WRITTEN_BYTES = 150e6  # per second, of checkpoints
-REPLY_TOKENS = 100  # usual length of a sample reply
+REPLY_TOKENS = 140  # usual length of the longest sample reply
 SETTINGS = ("method", "lora_rank", "per_device_batch_size", "max_length", "precision", "gradient_checkpointing", "packing")
 
 
@@ -46,7 +47,9 @@ class Speed:
         token: Seconds per token, without padding, of the forward and backward pass.
         optimizer: Seconds per optimizer step.
         validation: Seconds per token of a validation batch.
-        reply: Seconds per token of a sample reply.
+        reply: Seconds per token of the sample replies, which are generated as one batch.
+        slowdown: Time that the steps took, relative to their CPU time on all threads: 1 on a quiet machine, 2 where other
+            programs take half of it. They may end or go on, so the expected duration is the geometric mean of both cases.
     """
 
     loading: float
@@ -54,6 +57,7 @@ class Speed:
     optimizer: float
     validation: float
     reply: float
+    slowdown: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,6 @@ class Workload:
         steps: Optimizer steps.
         evaluations: Evaluations.
         validation_tokens: Tokens of the validation rows.
-        prompts: Sample prompts.
         parameters: Parameters of the model.
         trained: Trainable parameters.
     """
@@ -74,7 +77,6 @@ class Workload:
     steps: int
     evaluations: int
     validation_tokens: float
-    prompts: int
     parameters: int
     trained: int
 
@@ -99,12 +101,15 @@ def estimate_seconds(
 
 
 def _expected(speed: Speed, work: Workload) -> float:
-    evaluation = (
-        work.validation_tokens * speed.validation
-        + work.prompts * REPLY_TOKENS * speed.reply
-        + 12 * work.trained / WRITTEN_BYTES
+    evaluation = work.validation_tokens * speed.validation + REPLY_TOKENS * speed.reply + 12 * work.trained / WRITTEN_BYTES
+    whole = (
+        LIBRARY_SECONDS
+        + speed.loading
+        + work.tokens * speed.token
+        + work.steps * speed.optimizer
+        + work.evaluations * evaluation
     )
-    return speed.loading + work.tokens * speed.token + work.steps * speed.optimizer + work.evaluations * evaluation
+    return whole / speed.slowdown**0.5
 
 
 def _earlier_run(ws: Workspace, settings: FinetuneSettings) -> TunedModel | None:

@@ -243,30 +243,34 @@ class LogCallback(TrainerCallback):
 
     def _store_replies(self, step: int) -> None:
         started = time.monotonic()
+        texts = sample_replies(self._loaded, self._prompts)
         replies = [
-            SampleReply(step, nth, prompt, sample_reply(self._loaded, prompt)) for nth, prompt in enumerate(self._prompts)
+            SampleReply(step, nth, prompt, text) for nth, (prompt, text) in enumerate(zip(self._prompts, texts, strict=True))
         ]
         with self._ws.write() as db:
             training_rows.add_replies(db, self._progress.run_id, replies)
         self._started += time.monotonic() - started  # excluded from the training time
 
 
-def sample_reply(loaded: LoadedModel, prompt: str, most: int = SAMPLE_TOKENS) -> str:
-    """Return the greedy reply to a prompt, at most `most` tokens long."""
+def sample_replies(loaded: LoadedModel, prompts: Sequence[str], most: int = SAMPLE_TOKENS) -> list[str]:
+    """Return the greedy replies to prompts, generated as one batch, each at most `most` tokens long."""
     model, tokenizer = loaded.model, loaded.tokenizer
-    text = loaded.encoder.write([{"role": "user", "content": prompt}], ask=True)
-    batch = tokenizer(text, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False).to(model.device)
+    texts = [loaded.encoder.write([{"role": "user", "content": prompt}], ask=True) for prompt in prompts]
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    width, pad = max(map(len, rows)), tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
+    seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     generate: Any = model.generate
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
             output = generate(
-                **batch, max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=tokenizer.pad_token_id
+                input_ids=ids, attention_mask=seen, max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=pad
             )
     finally:
         model.train(training)
-    return str(tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)).strip() for row in output]
 
 
 def trainer_arguments(

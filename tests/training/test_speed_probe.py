@@ -1,5 +1,7 @@
 """Tests for the speed probe and the time estimate."""
 
+from dataclasses import replace
+
 import pytest
 from support.runs import execute_run
 from support.training_fixtures import tiny_order
@@ -40,9 +42,19 @@ def test_the_estimate_adds_up_the_parts_of_a_run(taught):
     write_speed(taught, one, snapshot, SLOW)
     made = plan(taught, one)
     rows = snapshot.manifest.rows
-    evaluation = rows["validation"] * made.tokens / 2 / made.rows * 0.005 + 1 * time_estimate.REPLY_TOKENS * 0.1
-    expected = 10 + made.tokens * 0.01 + made.steps * 0.5 + 4 * evaluation
+    evaluation = rows["validation"] * made.tokens / 2 / made.rows * 0.005 + time_estimate.REPLY_TOKENS * 0.1
+    evaluations = made.steps // -(-made.steps // one.evaluations)
+    expected = (
+        time_estimate.LIBRARY_SECONDS
+        + 10
+        + made.tokens * 0.01
+        + made.steps * (0.5 + time_estimate.STEP_SECONDS)
+        + evaluations * evaluation
+    )
     assert made.seconds == pytest.approx((time_estimate.LEAST * expected, time_estimate.MOST * expected), rel=0.02)
+    write_speed(taught, one, snapshot, replace(SLOW, slowdown=4.0))  # measured while other programs took most of the machine
+    assert plan(taught, one).seconds == pytest.approx((made.seconds[0] / 2, made.seconds[1] / 2), rel=0.01)
+    write_speed(taught, one, snapshot, SLOW)
     longer = plan(taught, one.model_copy(update={"epochs": 4}))
     assert longer.time_basis == MEASURED and longer.seconds[0] > 1.4 * made.seconds[0], "epochs need no new measurement"
 
