@@ -48,10 +48,10 @@ def test_without_a_terminal_there_is_one_line_per_minute_and_the_last_state():
     with plain_progress(out, clock=lambda: now) as watch:
         for second in range(181):
             now = 1000.0 + second
-            watch(sample(), [StageProgress("answers", 200, second, 0)])
+            watch(sample(), [StageProgress("answers", 200, second, 0)], [])
         assert [line.split()[-1] for line in out.getvalue().splitlines()] == ["0/200", "60/200", "120/200", "180/200"]
         now = 1239.9  # less than a minute after the last line
-        watch(sample(), [StageProgress("answers", 200, 200, 0)])
+        watch(sample(), [StageProgress("answers", 200, 200, 0)], [])
         assert len(out.getvalue().splitlines()) == 4
     assert out.getvalue().splitlines()[-1].endswith("200/200")
 
