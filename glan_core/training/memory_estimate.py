@@ -19,12 +19,12 @@ from glan_core.training.model_shape import ModelShape
 from glan_core.training.settings import FinetuneSettings
 
 TOLERANCE = 0.2  # of the estimate: measured peaks lie within it
-LIBRARIES = 620_000_000  # resident memory of Python, torch, transformers, TRL and PEFT
+LIBRARIES = 520_000_000  # resident memory of Python, torch, transformers, TRL and PEFT
 CUDA_CONTEXT = 800_000_000
 LOGIT_BYTES = 64 * 2**20  # logits in memory at a time on one CPU process
 LOGIT_COPIES = 4  # logits, log-probabilities, and the gradients of both
 # Of the C heap, whose freed blocks are only partly reused by tensors of other sizes; with method 'full' by Adam's moments.
-HEAP_OVERHEAD = {"full": 1.3, "lora": 1.7, "qlora": 1.7}
+HEAP_OVERHEAD = {"full": 1.3, "lora": 1.6, "qlora": 1.6}
 LARGE_SHARE = 0.5  # of the machine's memory, above which tensors are mapped one by one
 MAPPED_BYTES = 2**18  # size from which tensors are mapped one by one, if memory is saved
 HEAP_BYTES = 32 * 2**20  # size up to which tensors come from the heap otherwise; the maximum of glibc
