@@ -106,7 +106,7 @@ def _expected(speed: Speed, work: Workload) -> float:
         LIBRARY_SECONDS
         + speed.loading
         + work.tokens * speed.token
-        + work.steps * speed.optimizer
+        + work.steps * (speed.optimizer + STEP_SECONDS)
         + work.evaluations * evaluation
     )
     return whole / speed.slowdown**0.5
