@@ -12,11 +12,13 @@ import apsw
 
 from glan_core import __version__
 from glan_core.errors import GlanError
+from glan_core.processes import set_library_variables
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    set_library_variables()
     try:
         "".join(argv).encode()  # undecodable bytes arrive as lone surrogates, which can be neither stored nor printed
         args = build_parser().parse_args(argv)

@@ -68,7 +68,7 @@ def _settings(ws: Workspace, args: argparse.Namespace) -> ScalingSettings:
     own = {name: getattr(args, name) for name in ("test", "other", "questions", "answer_tokens") if hasattr(args, name)}
     if "test" in own:
         judge = {name: value for name, value in (teacher_values(ws, args) | own).items() if value is not None}
-    tune = finetune_settings(args).model_dump(mode="json", exclude={"name", "rows", "kind"})
+    tune = finetune_settings(args, ws).model_dump(mode="json", exclude={"name", "rows", "kind"})
     return read_settings(ScalingSettings, {"name": args.name, "finetune": tune, "shares": shares, "judge": judge})
 
 

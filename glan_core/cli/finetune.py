@@ -4,8 +4,9 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from glan_core.cli.output import report, table
+from glan_core.cli.output import library_output, report, table
 from glan_core.cli.run_start import add_job_options, run_job
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import durations, exact, short, size
 from glan_core.models import tuned_model_store
@@ -14,11 +15,16 @@ from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, add_options, given_values
-from glan_core.training.plan import TrainingPlan, check_settings, plan
+from glan_core.training.model_shape import base_shape
+from glan_core.training.plan import TrainingPlan, plan
+from glan_core.training.preflight import check_settings, find_obstacle, prepare_memory
 from glan_core.training.recipes import RECIPES
+from glan_core.training.scaled_recipes import scaled_recipe
 from glan_core.training.settings import FinetuneSettings, Scratch
+from glan_core.training.time_estimate import EARLIER, MEASURED, ROUGH, read_speed
 from glan_core.workspace import Workspace
 
+TIME_BASES = {MEASURED: "from steps measured on this machine", EARLIER: "from an earlier run", ROUGH: "rough, not measured"}
 RECIPE_SKIP = ("name", "snapshot", "recipe", "prompts")
 
 
@@ -70,10 +76,13 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     add_options(group, Scratch)
 
 
-def finetune_settings(args: argparse.Namespace) -> FinetuneSettings:
-    """Settings from the options of `add_recipe_options`, a name and a snapshot."""
+def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None) -> FinetuneSettings:
+    """Settings from the options of `add_recipe_options`, a name and a snapshot; scaled to the base model with a workspace."""
     given = given_values(args, FinetuneSettings, skip=RECIPE_SKIP)
-    values = RECIPES[args.recipe].values | given
+    values = RECIPES[args.recipe].values
+    if ws is not None:
+        values = scaled_recipe(ws, args.recipe, args.snapshot, given.get("base")).values
+    values = values | given
     if "warmup_ratio" in given and "warmup_steps" not in given:
         values["warmup_steps"] = None
     if given.get("patience") == 0:
@@ -86,13 +95,32 @@ def finetune_settings(args: argparse.Namespace) -> FinetuneSettings:
 
 
 def _finetune(args: argparse.Namespace) -> int | None:
-    ws, settings = Workspace.open(args.dir), finetune_settings(args)
+    ws = Workspace.open(args.dir)
+    settings = finetune_settings(args, ws)
     if args.plan:
+        obstacle = find_obstacle(ws, settings)
+        if not obstacle:
+            _measure_speed(ws, settings, quiet=args.json)
         made = plan(ws, settings)
-        report(asdict(made), plan_lines(made), as_json=args.json)
+        lines = plan_lines(made) + ([f"This run cannot start: {obstacle}"] if obstacle else [])
+        report(asdict(made) | {"obstacle": obstacle or None}, lines, as_json=args.json)
         return None
     check_settings(ws, settings)
     return run_job(ws, settings, args, f"Fine-tune {settings.name}")
+
+
+def _measure_speed(ws: Workspace, settings: FinetuneSettings, *, quiet: bool) -> None:
+    """Time a few steps of a run, unless that was done before or the base model must be downloaded first."""
+    known = settings.base is None or base_shape(settings.base)
+    if ws.read_only or settings.processes > 1 or not known or read_speed(ws, settings, read_snapshot(ws, settings.snapshot)):
+        return
+    from glan_core.training.speed_probe import time_steps
+
+    with library_output(ws.folder / "runs" / "speed.log") as stderr:
+        if not quiet:
+            print("Measuring the speed of this model on these rows; this takes up to a minute.", file=stderr, flush=True)
+        prepare_memory(ws, settings)
+        time_steps(ws, settings, lambda stage, done, planned: None)
 
 
 def plan_lines(made: TrainingPlan) -> list[str]:
@@ -103,8 +131,8 @@ def plan_lines(made: TrainingPlan) -> list[str]:
         ("tokens", f"{made.tokens:,}, {made.trained_tokens:,} of them in the loss (counted from {made.basis})"),
         ("truncated", f"{made.cut:,} rows truncated at the max length, {made.dropped:,} excluded"),
         ("parameters", f"{short(made.trained_parameters or 0)} trainable of {short(made.parameters)}" if made.parameters else "unknown"),
-        ("memory", f"about {size(made.memory)} per device" if made.memory else "unknown"),
-        ("time", durations(made.seconds) if made.seconds else "unknown"),
+        ("memory", f"{size(made.memory.range[0])} to {size(made.memory.range[1])} per device" if made.memory else "unknown"),
+        ("time", f"{durations(made.seconds)} ({TIME_BASES[made.time_basis]})" if made.seconds else "unknown"),
     ]  # fmt: skip
     return [*table(rows, ("what", "")), *(f"Warning: {warning}" for warning in made.warnings)]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from glan_core import runs
 from glan_core.cli.disciplines import expand
-from glan_core.cli.output import progress, report, table
+from glan_core.cli.output import library_output, progress, report, table
 from glan_core.cli.run_start import carry_out
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.cli.teacher_run import failure_lines, plan_lines, report_end
@@ -135,7 +135,10 @@ def _preview(args: argparse.Namespace) -> int:
     if not args.show:
         settings = read_settings(TeacherSettings, teacher_values(ws, args))
         check(settings)
-        with progress(quiet=args.json) as watch:
+        with (
+            library_output(ws.folder / "runs" / "preview.log") as stderr,
+            progress(quiet=args.json, stream=stderr) as watch,
+        ):
             preview.create(ws, args.discipline, settings, watch)
     made = preview.read(ws, args.discipline)
     lines = ["Subjects: " + ("; ".join(subject.name for subject in made.subjects) or "none")]

@@ -1,16 +1,19 @@
 """Output of commands: text or JSON, and progress for a terminal or a log file."""
 
 import json
+import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
 from glan_core.formatting import usd
 from glan_core.generation.stage_specs import stage_title
 from glan_core.workspace.run_rows import Sample, StageProgress
 
-PLAIN_SECONDS = 5.0
+PLAIN_SECONDS = 60.0  # between lines of progress without a terminal
 
 
 def report(data: object, lines: Iterable[str], *, as_json: bool) -> None:
@@ -20,11 +23,6 @@ def report(data: object, lines: Iterable[str], *, as_json: bool) -> None:
     else:
         for line in lines:
             print(line)
-
-
-def say_waiting(run_id: int) -> None:
-    """Say on stderr that the run waits for another one."""
-    print(f"Waiting for run {run_id} to end.", file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
@@ -38,27 +36,65 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def progress(*, quiet: bool):
-    """Yield a progress callback: bars on a terminal, a line every few seconds otherwise, nothing if quiet."""
+def library_output(log: Path) -> Iterator[TextIO]:
+    """Append what libraries print meanwhile to a log; yields the stderr of the command.
+
+    Libraries report loading, warnings and progress bars in their own ways, which would break up the command's progress and
+    the JSON on its stdout.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {1: os.dup(1), 2: os.dup(2)}
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as file:
+        for number in kept:
+            os.dup2(file.fileno(), number)
+    try:
+        if _writes_to(sys.stderr, 2):
+            with os.fdopen(os.dup(kept[2]), "w", encoding=sys.stderr.encoding, errors="replace", buffering=1) as stderr:
+                yield stderr
+        else:  # replaced, for example by a test
+            yield sys.stderr
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        if not log.stat().st_size:
+            log.unlink()
+
+
+def _writes_to(stream: TextIO, number: int) -> bool:
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def progress(*, quiet: bool, stream: TextIO | None = None):
+    """Yield a progress callback: bars on a terminal, a line every minute otherwise, nothing if quiet."""
+    stream = stream or sys.stderr
     if quiet:
         yield lambda sample, stages, notes: None
-    elif sys.stderr.isatty():
-        with _bars() as watch:
+    elif stream.isatty():
+        with _bars(stream) as watch:
             yield watch
     else:
-        with _plain() as watch:
+        with plain_progress(stream) as watch:
             yield watch
 
 
 @contextmanager
-def _bars():
+def _bars(stream: TextIO):
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     name, note = TextColumn("{task.description:<15}"), TextColumn("{task.fields[note]}")
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), note)
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
+    with Progress(*columns, console=Console(file=stream)) as bars:
+        tasks: dict[str, TaskID] = {}
 
         said: set[str] = set()
 
@@ -78,7 +114,8 @@ def _bars():
 
 
 @contextmanager
-def _plain():
+def plain_progress(stream: TextIO, clock: Callable[[], float] = time.monotonic):
+    """Yield a progress callback that prints one line per minute, and the latest state at the end."""
     last, latest = -PLAIN_SECONDS, ""
 
     said: set[str] = set()
@@ -88,17 +125,17 @@ def _plain():
         for note in notes:
             if note not in said:
                 said.add(note)
-                print(note, file=sys.stderr, flush=True)
+                print(note, file=stream, flush=True)
         parts = [f"{stage_title(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = ", ".join(parts) or "nothing to do"
         if sample.requests:
             line += f"; {usd(sample.cost_usd)}"
-        if time.monotonic() - last >= PLAIN_SECONDS:
-            last, latest = time.monotonic(), ""
-            print(line, file=sys.stderr, flush=True)
+        if clock() - last >= PLAIN_SECONDS:
+            last, latest = clock(), ""
+            print(line, file=stream, flush=True)
         else:
             latest = line
 
     yield watch
     if latest:
-        print(latest, file=sys.stderr, flush=True)
+        print(latest, file=stream, flush=True)

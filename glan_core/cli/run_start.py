@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from glan_core import runs
-from glan_core.cli.output import progress, report, say_waiting
+from glan_core.cli.output import library_output, progress, report
 from glan_core.runs.registry import RUN_KINDS, kind_of
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace
@@ -33,9 +33,20 @@ def carry_out(ws: Workspace, run_id: int, args: argparse.Namespace, say_end: Cal
             {"run": run_id}, [f"Run {run_id} runs in the background: 'glan runs {args.dir} show {run_id}'."], as_json=args.json
         )
         return 0
-    with progress(quiet=args.json) as watch:
-        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
-    return say_end(ws, run, as_json=args.json)
+    return say_end(ws, work_here(ws, run_id, quiet=args.json), as_json=args.json)
+
+
+def work_here(ws: Workspace, run_id: int, *, quiet: bool) -> Run:
+    """Execute a stored run in this process with progress on stderr; what libraries print goes to the run's log."""
+    with (
+        library_output(ws.folder / "runs" / f"{run_id}.log") as stderr,
+        progress(quiet=quiet, stream=stderr) as watch,
+    ):
+
+        def say_waiting(other: int) -> None:
+            print(f"Waiting for run {other} to end.", file=stderr, flush=True)
+
+        return runs.work(ws, run_id, watch, None if quiet else say_waiting)
 
 
 def _say_end(ws: Workspace, run: Run, *, as_json: bool) -> int:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.cli.output import progress, report, say_waiting, table
+from glan_core.cli.output import report, table
+from glan_core.cli.run_start import work_here
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.cli.teacher_run import failure_lines, report_end
 from glan_core.errors import GlanError
@@ -185,8 +186,7 @@ def _propose(args: argparse.Namespace) -> int:
     check(settings)
     name = hierarchy.path(tree_editing.tree(ws), args.under)[-1].name
     run_id = runs.submit(ws, "propose", f"Proposals for {name}", settings.model_dump(mode="json"))
-    with progress(quiet=args.json) as watch:
-        run = runs.work(ws, run_id, watch, None if args.json else say_waiting)
+    run = work_here(ws, run_id, quiet=args.json)
     if run.state != "finished":
         return report_end(ws, run, as_json=args.json)
     _proposals(args)

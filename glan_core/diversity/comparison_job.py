@@ -23,8 +23,8 @@ from glan_core.diversity.comparison_store import (
     read_rows,
     write_comparison,
 )
-from glan_core.diversity.embedders import Embedder, open_embedder
-from glan_core.diversity.embedding_job import existing_vectors
+from glan_core.diversity.embedders import Embedder
+from glan_core.diversity.embedding_job import embed_missing, existing_vectors
 from glan_core.diversity.map_job import create_map
 from glan_core.diversity.map_store import Map, existing_map
 from glan_core.diversity.metric_store import MetricValue
@@ -74,7 +74,7 @@ def compare_datasets(ws: Workspace, settings: ComparisonSettings, progress: Prog
     other = open_dataset(ws, settings.path)
     name = settings.name.strip() or other.name
     create_map(ws, MapSettings(embedder=settings.embedder, base_url=settings.base_url), progress)
-    embedder = open_embedder(settings.embedder, settings.base_url)
+    embedder, _ = embed_missing(ws, settings, progress)  # all are embedded now, so nothing is loaded
     ours, drawn = existing_vectors(ws, embedder.name), existing_map(ws, embedder.name, 2)
     folder = comparison_folder(ws, name)
     theirs = _embedded(folder, _taken(folder, other, settings, embedder.name, progress), embedder, progress)
@@ -193,6 +193,9 @@ def _copy(folder: Path, other: OtherDataset, settings: ComparisonSettings, progr
 
 
 def _embedded(folder: Path, questions: list[str], embedder: Embedder, progress: Progress) -> Vectors:
+    known = read_vectors(folder / comparison_store.VECTORS)
+    if known and len(known) == len(questions) and known.info.embedder == embedder.name:
+        return known
     writer = VectorWriter(folder / comparison_store.VECTORS, embedder)
     known = read_vectors(writer.folder)
     done = len(known) if known else 0

@@ -1,15 +1,19 @@
 """Embedding job: embeds every question that has no vector or was edited since."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from glan_core.diversity.embedders import Embedder, open_embedder
-from glan_core.diversity.settings import WORDS, EmbedderSettings, EmbeddingSettings
-from glan_core.diversity.vector_store import Vectors, VectorWriter, read_vectors, vector_folder
+from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, EmbedderSettings, EmbeddingSettings
+from glan_core.diversity.vector_store import StoreInfo, Vectors, VectorWriter, read_vectors, vector_folder
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows, record_rows
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROWS = 2000  # vectors stored per batch; at most this many are recomputed after a kill
 SLOW_ROWS = 256  # batch size for embedders that take seconds per batch
@@ -28,7 +32,13 @@ def embed_rows(ws: Workspace, settings: EmbeddingSettings, progress: Progress) -
 
 
 def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress) -> tuple[Embedder, int]:
-    """Embed missing and edited questions; return the embedder and the number of new vectors."""
+    """Embed missing and edited questions; return the embedder and the number of new vectors.
+
+    The model is not loaded if every question has a vector: its libraries alone take 15 to 20 s.
+    """
+    if (stored := _complete_store(ws, settings.embedder)) is not None:
+        progress.step("questions embedded", len(stored), len(stored))
+        return StoredEmbedder(stored.info, settings), 0
     progress.step("embedder loaded", 0, 1)
     embedder = open_embedder(settings.embedder, settings.base_url)
     progress.step("embedder loaded", 1, 1)
@@ -46,6 +56,33 @@ def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress)
     if last_event != writer.info.last_event:
         writer.follow(last_event)
     return embedder, made
+
+
+class StoredEmbedder:
+    """The embedder of stored vectors, which is opened when a text must be embedded."""
+
+    def __init__(self, info: StoreInfo, settings: EmbedderSettings) -> None:
+        self.name, self.dim, self.about = info.embedder, info.dim, info.about
+        self._settings = settings
+        self._opened: Embedder | None = None
+
+    def embed(self, texts: Sequence[str]) -> "np.ndarray":
+        """Embed texts; see `Embedder`."""
+        if self._opened is None:
+            self._opened = open_embedder(self._settings.embedder, self._settings.base_url)
+        return self._opened.embed(texts)
+
+
+def _complete_store(ws: Workspace, spec: str) -> Vectors | None:
+    """Return the stored vectors of an embedder if no question is missing or edited since."""
+    name = f"st:{DEFAULT_MODEL}" if spec == AUTO else spec
+    if name == WORDS:  # opens at once, and an outdated version is noticed
+        return None
+    kind, _, model = name.partition(":")
+    stored = read_vectors(vector_folder(ws, f"{kind}:{model.strip()}"))
+    if stored is None or homework_rows.last_seq(ws.db) > stored.last_seq:
+        return None
+    return None if record_rows.edited_questions(ws.db, stored.info.last_event) else stored
 
 
 def existing_vectors(ws: Workspace, embedder: str) -> Vectors:

@@ -25,6 +25,7 @@ from glan_core.runs import launcher
 from glan_core.runs.heartbeat import Progress, Stopped
 from glan_core.runs.states import PAUSED, get, state_of
 from glan_core.settings import read_settings
+from glan_core.training.preflight import check_settings
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, match_rows, run_rows
 from glan_core.workspace.run_rows import LIVE
@@ -122,13 +123,15 @@ def check_study(ws: Workspace, settings: ScalingSettings) -> list[FinetuneSettin
     """Check that a study can start; return its fine-tuning settings.
 
     Raises:
-        GlanError: If the snapshot or test does not exist, a setting is invalid, or a model name is in use.
+        GlanError: If the snapshot or test does not exist, a setting is invalid, a model name is in use, or a run could not
+            start (`preflight`).
     """
     from glan_core.dataset.glan_test_store import read_test
 
     finetunes = finetune_settings(ws, settings)
     for tune in finetunes:
-        _model(ws, tune)
+        if _model(ws, tune) is None:
+            check_settings(ws, tune)
     if settings.judge is not None:
         read_test(ws, judge_settings(settings, finetunes[0].name).test)
     return finetunes

@@ -1,8 +1,9 @@
 """Batched decoding: generates several answers as one batch, each with its own adapter, seed, length and stop condition.
 
-Used in the model server only. Rows of a batch select their adapter by `adapter_names`; switching adapters on and off would
-affect rows generated concurrently. Sampling uses the Gumbel-max trick: argmax(log p - log E) with E ~ Exp(1) is a sample from
-p. Each row draws E from its own generator, so a seed gives the same answer regardless of the other rows.
+Used in the model server, and for models whose rows cannot join a running batch (`continuous_decode`). Rows of a batch select
+their adapter by `adapter_names`; switching adapters on and off would affect rows generated concurrently. Sampling uses the
+Gumbel-max trick: argmax(log p - log E) with E ~ Exp(1) is a sample from p. Each row draws E from its own generator, so a seed
+gives the same answer regardless of the other rows.
 
 Source: Gumbel, 1954; Maddison et al., 2014, arXiv 1411.0030.
 """
@@ -20,6 +21,7 @@ from glan_core.teachers.contract import Message
 
 UNFINISHED = "\ufffd"  # decoded from an incomplete UTF-8 sequence
 LONGEST_CHARACTER = 4  # bytes, hence at most as many tokens
+LIKELY = 512  # tokens that nearly always contain the nucleus
 LOOK_BACK = 6  # tokens decoded again, so that spaces between words are correct
 
 
@@ -34,9 +36,10 @@ class DecodingRow:
         ends: EOS token IDs.
         limit: Maximum number of new tokens.
         seed: Sampling seed.
-        on_text: Called with each new piece of text.
+        on_text: Called with each new piece of text; None if only the whole answer is needed.
         should_stop: Returns True to stop generation.
         on_end: Called when the answer ends.
+        decoding: Decoding parameters, where rows of a batch may differ in them.
         written: Generated tokens.
         finish: 'stop', 'length', 'stopped' or 'failed'; '' while generating.
         first_at: Time of the first token (monotonic).
@@ -49,9 +52,10 @@ class DecodingRow:
     ends: frozenset[int]
     limit: int
     seed: int
-    on_text: Callable[[str], None]
+    on_text: Callable[[str], None] | None
     should_stop: Callable[[], bool] = lambda: False
     on_end: Callable[[], None] = lambda: None
+    decoding: SeededDecodingParams = field(default_factory=lambda: SeededDecodingParams(temperature=0.0))
     written: list[int] = field(default_factory=list)
     finish: str = ""
     first_at: float = 0.0
@@ -83,6 +87,8 @@ class DecodingRow:
             self.on_end()
 
     def _emit(self, *, last: bool = False) -> None:
+        if self.on_text is None:
+            return
         before = self._text(self.written[self._read_from : self._sent_to])
         text = self._text(self.written[self._read_from :])
         held_back = len(self.written) - self._sent_to
@@ -113,23 +119,47 @@ class TokenDispatcher(StoppingCriteria):
         return ended
 
 
+class Sampler:
+    """Samples the tokens of one answer with its own random generator; greedy at temperature 0."""
+
+    def __init__(self, seed: int, decoding: SeededDecodingParams) -> None:
+        self._decoding, self._generator = decoding, torch.Generator().manual_seed(seed)
+
+    def perturbed(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return logits `(vocabulary,)` perturbed so that their argmax is a temperature and top-p sample."""
+        logits = logits / self._decoding.temperature
+        if self._decoding.top_p < 1:
+            logits = _nucleus(logits, self._decoding.top_p)
+        noise = torch.empty(logits.shape[-1]).exponential_(generator=self._generator)
+        return logits - noise.log().to(logits.device)
+
+    def next_token(self, logits: torch.Tensor) -> int:
+        """Return the sampled token for logits `(vocabulary,)`."""
+        return int((self.perturbed(logits) if self._decoding.temperature > 0 else logits).argmax())
+
+
+def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Mask all but the likeliest tokens whose probabilities sum to `top_p`; sorts only as many as are needed."""
+    total = logits.logsumexp(-1)
+    for most in (LIKELY, logits.shape[-1]):
+        best, places = logits.topk(min(most, logits.shape[-1]))
+        shares = (best - total).exp()
+        before = shares.cumsum(-1) - shares
+        if before[-1] >= top_p:
+            break
+    return torch.full_like(logits, -torch.inf).scatter(-1, places, best.masked_fill(before >= top_p, -torch.inf))
+
+
 class GumbelSampler(LogitsProcessor):
-    """Perturbs logits so that their argmax is a temperature and top-p sample."""
+    """Perturbs the logits of a batch so that their argmax is a sample of each row."""
 
     def __init__(self, rows: Sequence[DecodingRow], decoding: SeededDecodingParams) -> None:
-        self._decoding = decoding
-        self._generators = [torch.Generator().manual_seed(row.seed) for row in rows]
+        self._samplers = [Sampler(row.seed, decoding) for row in rows]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Return the perturbed logits, `(rows, vocabulary)`."""
-        logits: Any = scores / self._decoding.temperature
-        if self._decoding.top_p < 1:
-            best, places = logits.sort(dim=-1, descending=True)
-            shares = best.softmax(dim=-1)
-            unlikely = shares.cumsum(dim=-1) - shares >= self._decoding.top_p
-            logits = logits.masked_fill(unlikely.scatter(-1, places, unlikely), -torch.inf)
-        noise = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=g) for g in self._generators])
-        return logits - noise.log().to(logits.device)
+        perturbed: Any = torch.stack([sampler.perturbed(row) for sampler, row in zip(self._samplers, scores, strict=True)])
+        return perturbed
 
 
 def decode_batch(model: Any, rows: Sequence[DecodingRow], decoding: SeededDecodingParams) -> None:
@@ -170,7 +200,7 @@ def create_row(
     tokenizer: Any,
     chat: Sequence[Message],
     decoding: SeededDecodingParams,
-    on_text: Callable[[str], None] = lambda text: None,
+    on_text: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> DecodingRow:
     """Create the row for an answer to a chat, without an adapter.
@@ -184,7 +214,7 @@ def create_row(
     ends = model.generation_config.eos_token_id
     ends = frozenset(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
     limit = min(decoding.max_tokens, most - len(tokens))
-    return DecodingRow(tokens, None, tokenizer, ends, limit, decoding.seed, on_text, should_stop)
+    return DecodingRow(tokens, None, tokenizer, ends, limit, decoding.seed, on_text, should_stop, decoding=decoding)
 
 
 def prompt_tokens(tokenizer: Any, chat: Sequence[Message]) -> list[int]:

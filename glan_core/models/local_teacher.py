@@ -1,136 +1,137 @@
-"""Local teacher: a causal language model through transformers, with batched requests."""
+"""Local weights as a teacher, for stages of the generation engine and for answers that are judged.
+
+Requests are decoded as one batch, and each is answered when its own reply ends; a waiting request takes its place at the next
+token (`continuous_decode`). transformers' own continuous batching (`generate_batch`) needs paged attention: on a CPU it took
+more CPU time per token (benchmarks/README.md), and it knows no adapters per row.
+"""
 
 import asyncio
-import threading
+import random
+import time
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from glan_core.models.request_batching import RequestBatcher
-from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError
+from glan_core.models.model_specs import ResolvedModel, SeededDecodingParams, local_model
+from glan_core.models.request_queue import Request, RequestQueue
+from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError, TeacherRefusal
 
-BATCH = 8
+if TYPE_CHECKING:
+    from glan_core.models.batched_decode import DecodingRow
+    from glan_core.models.weights_cache import LoadedWeights, WeightsCache
+
+SLOTS = 16  # answers decoded at once
+GATHER_SECONDS = 0.02  # to wait for further requests before the first prompts are processed
 
 
-class LocalTeacher:
-    """Loads a model from a folder or the Hub on first use; safetensors only, no remote code.
+class WeightsTeacher:
+    """Implements `teachers.contract.Teacher` for the local weights of a resolved model.
 
-    Concurrent requests with the same decoding parameters are answered as one batch.
+    Args:
+        model: Weights, adapter and tokenizer.
+        name: Name stored with the rows.
+        cache: Weights cache of the run, so that a base and its adapters are in memory once; None for one of its own.
+        pool: Executor with one thread per model that answers at the same time.
+        seed: Sampling seed of every reply; None for a different one of each.
     """
 
-    def __init__(self, path_or_name: str) -> None:
-        self.path_or_name = path_or_name
-        self.name = f"local:{path_or_name}"
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-teacher")
-        self._batcher = RequestBatcher(self._generate, self._thread, max_batch=BATCH)
-        self._loaded: tuple[Any, Any] | None = None  # model and tokenizer
+    def __init__(
+        self, model: ResolvedModel, name: str, cache: "WeightsCache | None", pool: ThreadPoolExecutor, *, seed: int | None = 0
+    ) -> None:
+        self.name = name
+        self._model, self._cache, self._seed = model, cache, seed
+        self._queue = RequestQueue(self._decode, pool)
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the reply to a chat; see `Teacher`."""
-        return await self._batcher.reply(messages, decoding)
-
-    def _load(self) -> tuple[Any, Any]:
-        """Return the model and its tokenizer, loaded on first use."""
-        if self._loaded is not None:
-            return self._loaded
-        try:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-
-            tokenizer: Any = AutoTokenizer.from_pretrained(self.path_or_name, trust_remote_code=False, padding_side="left")
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                self.path_or_name, trust_remote_code=False, use_safetensors=True, dtype="auto"
-            )
-        except (OSError, ValueError, ImportError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise TeacherError(
-                f"Model {self.path_or_name!r} cannot be loaded: {first[:200]} Use a folder with config, tokenizer and "
-                "safetensors weights, or a Hub model ID."
-            ) from None
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._loaded = model.to(device).eval(), tokenizer
-        return self._loaded
-
-    def _text(self, messages: Sequence[Message]) -> str:
-        """Render a chat in the model's chat template, or a plain one if it has none."""
-        _, tokenizer = self._load()
-        if tokenizer.chat_template:
-            return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        return "".join(f"### {m['role'].capitalize()}:\n{m['content']}\n\n" for m in messages) + "### Assistant:\n"
-
-    def _generate(self, chats: Sequence[Sequence[Message]], decoding: DecodingParams) -> list[Reply]:
-        import torch
-
-        model, tokenizer = self._load()
-        texts = [self._text(chat) for chat in chats]
-        special = not tokenizer.chat_template  # chat templates add their own special tokens
-        batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=special).to(model.device)
-        with torch.inference_mode():
-            output = model.generate(**batch, **self._options(decoding))
-        width = batch["input_ids"].shape[1]
-        return [
-            self._reply(row[width:], int(mask.sum()), decoding)
-            for row, mask in zip(output, batch["attention_mask"], strict=True)
-        ]
-
-    def _options(self, decoding: DecodingParams) -> dict[str, Any]:
-        _, tokenizer = self._load()
-        options: dict[str, Any] = {"do_sample": False}
-        temperature, top_p, max_tokens = decoding.complete()
-        if temperature > 0:
-            options = {"do_sample": True, "temperature": temperature, "top_p": top_p}
-        return options | {"max_new_tokens": max_tokens, "pad_token_id": tokenizer.pad_token_id}
-
-    def _reply(self, tokens: Any, tokens_in: int, decoding: DecodingParams) -> Reply:
-        model, tokenizer = self._load()
-        ends = model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        ids = tokens.tolist()
-        length = next((n for n, token in enumerate(ids) if token in ends), None)
-        finish = "length" if length is None and len(ids) >= decoding.complete().max_tokens else "stop"
-        length = len(ids) if length is None else length
-        return Reply(tokenizer.decode(ids[:length], skip_special_tokens=True), finish, tokens_in, length)
+        return await self._queue.reply(messages, decoding)
 
     async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
-        """Yield the pieces of the reply, then the reply; see `Teacher`. Streams run one after another, like batches."""
-        from transformers import TextIteratorStreamer
-
-        loop, stop = asyncio.get_running_loop(), threading.Event()
-        _, tokenizer = await loop.run_in_executor(self._thread, self._load)
-        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        writing = loop.run_in_executor(self._thread, self._write, messages, decoding, streamer, stop)
-        written, pieces = "", iter(streamer)
+        """Yield the pieces of the reply, then the reply; see `Teacher`. A stream shares the batch of other requests."""
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        writing = asyncio.create_task(self._queue.reply(messages, decoding, pieces.put_nowait))
+        writing.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
-            while (piece := await loop.run_in_executor(None, next, pieces, None)) is not None:
-                written += piece
-                if piece:
-                    yield piece
-            yield replace(await writing, text=written)
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            yield await writing
         finally:
-            stop.set()
+            writing.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await writing
 
-    def _write(self, messages: Sequence[Message], decoding: DecodingParams, streamer: Any, stop: threading.Event) -> Reply:
-        """Generate into a streamer and always end it, because its reader waits for the end."""
-        import torch
+    async def close(self) -> None:
+        """Do nothing: cache and threads belong to the run."""
 
-        def stopping(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-            return torch.full((len(input_ids),), stop.is_set(), device=input_ids.device)
+    def _decode(self) -> None:
+        """Answer waiting requests until none is left, in a thread.
 
+        Raises:
+            TeacherError: If the weights cannot be used.
+        """
+        from glan_core.models import batched_decode, continuous_decode, weights_cache
+        from glan_core.models.reply_stream import describe_error
+
+        time.sleep(GATHER_SECONDS)
+        if self._cache is None:
+            self._cache = weights_cache.WeightsCache()
         try:
-            model, tokenizer = self._load()
-            special = not tokenizer.chat_template
-            batch = tokenizer(self._text(messages), return_tensors="pt", add_special_tokens=special).to(model.device)
-            with torch.inference_mode():
-                output = model.generate(**batch, streamer=streamer, stopping_criteria=[stopping], **self._options(decoding))
-            width = batch["input_ids"].shape[1]
-            return self._reply(output[0][width:], width, decoding)
-        finally:
-            streamer.end()
+            with self._cache.acquire(self._model) as held, held.lock:
+                weights_cache.attach_adapter(held, self._model)
+                if continuous_decode.can_join(held.model):
+                    continuous_decode.decode_continuously(held.model, partial(self._take, held), SLOTS)
+                else:
+                    while rows := self._take(held, SLOTS, same=True):
+                        batched_decode.decode_batch(held.model, rows, rows[0].decoding)
+        except weights_cache.ModelUnavailable as fault:
+            raise TeacherError(str(fault)) from None
+        except Exception as error:
+            raise TeacherError(f"{self.name.removeprefix('local:')}: {describe_error(error)}") from error
+
+    def _take(self, held: "LoadedWeights", most: int, *, same: bool = False) -> "list[DecodingRow]":
+        """Return the rows of waiting requests; a prompt that is too long is refused."""
+        from glan_core.models import batched_decode, weights_cache
+
+        tokenizer = weights_cache.get_tokenizer(held, self._model)
+        rows: list[DecodingRow] = []
+        while not rows and (requests := self._queue.take(most, same=same)):
+            for request in requests:
+                try:
+                    row = batched_decode.create_row(
+                        held.model, tokenizer, request.messages, self._params(request.decoding),
+                        request.say if request.on_text else None, request.is_canceled,
+                    )  # fmt: skip
+                except batched_decode.PromptTooLong as fault:
+                    request.fail(TeacherRefusal(str(fault)))
+                    continue
+                row.adapter = held.adapter_name(self._model.adapter)
+                row.on_end = partial(_answer, request, row)
+                rows.append(row)
+        return rows
+
+    def _params(self, decoding: DecodingParams) -> SeededDecodingParams:
+        seed = random.getrandbits(31) if self._seed is None else self._seed
+        values: dict[str, Any] = decoding.complete()._asdict() | {"seed": seed}
+        return SeededDecodingParams.model_construct(**values)
+
+
+class LocalTeacher(WeightsTeacher):
+    """Teacher `local:PATH_OR_NAME`: loads a folder or a Hub model on first use; safetensors only, no remote code."""
+
+    def __init__(self, path_or_name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="local-teacher")
+        super().__init__(local_model(path_or_name), f"local:{path_or_name}", None, self._pool, seed=None)
 
     async def close(self) -> None:
         """Release the model and its thread."""
-        self._loaded = None
-        self._thread.shutdown(wait=False)
+        self._cache = None
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _answer(request: Request, row: "DecodingRow") -> None:
+    """Answer a request when its row ends; a row that failed gets the error of the batch."""
+    if row.finish != "failed":
+        text = row.tokenizer.decode(row.written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        request.answer(Reply(text, row.finish, len(row.tokens), len(row.written)))

@@ -1,10 +1,11 @@
-"""Free memory for weights, and the dtype that suits this machine. Used in the model server only."""
+"""Free memory for weights, and the dtype that suits this machine. Imports torch."""
 
 import time
 from functools import cache
-from pathlib import Path
 
 import torch
+
+from glan_core.processes import available_memory
 
 PROBES = 8  # products per benchmark
 SIDE = 1024  # of the square matrix
@@ -20,21 +21,7 @@ def free_bytes() -> int:
     if device() == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info()[0]
-    import psutil
-
-    return min(psutil.virtual_memory().available, _left_in_container())
-
-
-def _left_in_container() -> int:
-    """Return the memory left in the control group, not counting reclaimable cache."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        most = (group / "memory.max").read_text().strip()
-        used = int((group / "memory.current").read_text())
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
-        return 2**62 if most == "max" else int(most) - used + int(cached)
-    except (OSError, ValueError, KeyError):
-        return 2**62
+    return available_memory()
 
 
 @cache

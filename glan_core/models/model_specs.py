@@ -121,7 +121,7 @@ def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
         model_name, address = _endpoint(name)
         return ResolvedModel(spec=spec, teacher=f"openai:{model_name}", base_url=endpoint(address or None))
     if kind == "local" and name:
-        return _local(spec, name)
+        return local_model(name)
     if kind not in ("tuned", "base") or not name:
         raise GlanError(f"{spec!r} is not a model specification. Use {FORMS}.")
     model = read_model(ws, name)
@@ -158,9 +158,13 @@ def _endpoint(name: str) -> tuple[str, str]:
     return model, f"http{rest}" if at else ""
 
 
-def _local(spec: str, name: str) -> ResolvedModel:
-    """Resolve weights by folder or Hub ID; the folder of an adapter includes its base."""
-    folder = Path(name).expanduser()
+def local_model(name: str) -> ResolvedModel:
+    """Resolve weights by folder or Hub ID; the folder of an adapter includes its base.
+
+    Raises:
+        GlanError: If an adapter does not name its base.
+    """
+    folder, spec = Path(name).expanduser(), f"local:{name}"
     about = folder / "adapter_config.json"
     if not about.is_file():
         return ResolvedModel(spec=spec, base=str(folder.absolute()) if folder.is_dir() else name)

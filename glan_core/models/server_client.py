@@ -17,6 +17,8 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from glan_core import __version__
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
@@ -222,16 +224,37 @@ def release() -> bool:
             os.kill(address.pid, signal.SIGKILL)
         if not wait_until_ended(address.pid, KILL_SECONDS):
             raise GlanError(f"The model server (pid {address.pid}) does not exit and keeps its memory. Kill it and try again.")
-    with suppress(ChildProcessError):  # reap it if it is a child of this process
-        os.waitpid(address.pid, 0)
+    with suppress(ChildProcessError):  # reap it if it is a child of this process; never wait for one that still exits
+        os.waitpid(address.pid, os.WNOHANG)
     return True
 
 
+def memory_in_use() -> int:
+    """Return the bytes of memory that the model server holds and that `release` would free; 0 if it is not running."""
+    try:
+        address = _address()
+        if address is None or not command_has(address.pid, COMMAND):
+            return 0
+        return psutil.Process(address.pid).memory_info().rss
+    except (GlanError, OSError, psutil.Error):
+        return 0
+
+
+def try_release() -> None:
+    """Release the memory of the model server if possible; a run that needs it must not fail because of the chat.
+
+    What remains is reported in the log of the run; whether the memory suffices is checked separately.
+    """
+    try:
+        release()
+    except (GlanError, OSError) as error:
+        print(f"The memory of the chat models could not be released: {error}", file=sys.stderr, flush=True)
+
+
 def _launch(folder: Path) -> subprocess.Popen:
-    """Start the server in its own session with its output in a log file; idle threads must not spin."""
+    """Start the server in its own session with its output in a log file."""
     variables = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), variables.get("PYTHONPATH"))))
-    variables = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"} | variables
     log = folder / LOG
     fresh = log.exists() and log.stat().st_size > MOST_LOG
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if fresh else os.O_APPEND), 0o600), "ab") as out:

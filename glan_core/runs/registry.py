@@ -106,6 +106,12 @@ RUN_KINDS: dict[str, RunKind] = {
         "training",
         keeps_partial=True,
     ),
+    "training-speed": RunKind(
+        "Training speed",
+        "glan_core.training.settings:SpeedSettings",
+        "glan_core.training.speed_probe:measure_speed",
+        "training",
+    ),
     "merge": RunKind(
         "Adapter merge", "glan_core.models.settings:MergeSettings", "glan_core.models.merge_job:merge_adapter", "training"
     ),

@@ -80,6 +80,11 @@ class Encoder:
         return found
 
     @property
+    def largest_id(self) -> int:
+        """Largest token ID of the tokenizer."""
+        return max(self._tokenizer.get_vocab().values(), default=0)
+
+    @property
     def own_template(self) -> bool:
         """Whether the template is the base model's own rather than Alpaca's."""
         return self.template != alpaca_template()

@@ -9,6 +9,7 @@ from glan_core.models import server_client, tuned_model_store
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress
 from glan_core.training.distributed import train_distributed
+from glan_core.training.preflight import prepare_memory
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.train_loop import FOLDER, TrainingRun, readable_errors, train
 from glan_core.workspace import Workspace
@@ -36,8 +37,9 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
     folder = ws.folder / FOLDER / str(progress.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(exist_ok=True)
-    server_client.release()  # frees the memory of chat models for training
+    server_client.try_release()  # frees the memory of chat models for training
     run = TrainingRun(ws, settings, snapshot, folder, progress)
+    prepare_memory(ws, settings)
     with readable_errors(run):
         if settings.processes > 1:
             train_distributed(run)

@@ -49,7 +49,10 @@ class FinetuneSettings(Settings):
     )  # fmt: skip
     scratch: Scratch = Scratch()
     method: Method = Field(
-        "full", title="Method", description="Train all weights (full), a LoRA adapter, or an adapter to a 4-bit base (qlora)."
+        "full",
+        title="Method",
+        description="Train all weights (full), a LoRA adapter, or an adapter to a 4-bit base (qlora, which "
+        "needs a GPU and is not tested on this hardware).",
     )
     rows: int | None = Field(
         None, ge=1, title="Training rows", description="Train on a sample of this many rows (default: all). Smaller samples are "
@@ -98,7 +101,10 @@ class FinetuneSettings(Settings):
     )
     lora_dropout: float = Field(0.0, ge=0, lt=1, title="LoRA dropout", description="Dropout before the adapter matrices.")
     precision: Precision = Field(
-        "auto", title="Precision", description="Number format of training; auto chooses bf16 where the device supports it."
+        "auto",
+        title="Precision",
+        description="Number format of training; auto chooses bf16 where it is faster. bf16 is tested on CPUs; on GPUs it is "
+        "not tested on this hardware.",
     )
     gradient_checkpointing: bool | None = Field(
         None, validation_alias=AliasChoices("gradient_checkpointing", "checkpointing"), title="Gradient checkpointing",
@@ -129,7 +135,8 @@ class FinetuneSettings(Settings):
         ge=1,
         le=1024,
         title="Processes",
-        description="Data-parallel processes, one per device; on GPUs, weights are sharded (FSDP).",
+        description="Data-parallel processes, one per device. On CPUs each holds the whole model. On GPUs weights are sharded "
+        "(FSDP), which is not tested on this hardware.",
     )
     kind: Literal["finetune"] = "finetune"
 
@@ -160,3 +167,10 @@ class FinetuneSettings(Settings):
     def accumulation(self) -> int:
         """Gradient accumulation steps."""
         return max(1, self.global_batch_size // (self.per_device_batch_size * self.processes))
+
+
+class SpeedSettings(Settings):
+    """Settings of a speed probe: the fine-tuning run whose steps are timed."""
+
+    finetune: FinetuneSettings
+    kind: Literal["training-speed"] = "training-speed"

@@ -79,10 +79,12 @@ def train(run: TrainingRun) -> None:
     Raises:
         Stopped: If the run was paused or canceled; a checkpoint is stored.
     """
-    _configure_libraries()
-    loaded = _load_model(run)
-    rows = _encode_rows(run, loaded)
-    trainer = _create_trainer(run, loaded, rows)
+    loaded = load_model(run)
+    rows = encode_rows(run, loaded)
+    trainer = create_trainer(run, loaded, rows)
+    if run.settings.processes > 1 and RANK == 0:
+        kind = trainer.accelerator.distributed_type.value
+        print(f"{run.settings.processes} processes, {kind}.", flush=True)  # in the log of the run
     trainer.train(resume_from_checkpoint=newest_checkpoint(run.folder))
     if run.progress.wish and run.progress.wish != KEPT:
         raise Stopped(run.progress.wish)
@@ -105,7 +107,8 @@ def newest_checkpoint(folder: Path) -> str | None:
     return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
 
 
-def _load_model(run: TrainingRun) -> "LoadedModel":
+def load_model(run: TrainingRun) -> "LoadedModel":
+    """Load the base model, or initialize one, and prepare it for training."""
     from glan_core.training import model_loading, tiny_model
 
     settings = run.settings
@@ -123,7 +126,8 @@ def _load_model(run: TrainingRun) -> "LoadedModel":
     return loaded
 
 
-def _encode_rows(run: TrainingRun, loaded: "LoadedModel") -> EncodedRows:
+def encode_rows(run: TrainingRun, loaded: "LoadedModel") -> EncodedRows:
+    """Tokenize the training and validation rows into files."""
     settings, snapshot = run.settings, run.snapshot
     available = snapshot.manifest.rows.get(TRAIN, 0)
     planned = min(settings.rows or available, available)
@@ -157,7 +161,8 @@ def _write_rows(file: Path, rows: Iterator[dict]) -> "Dataset":
     return Dataset.from_file(str(file))
 
 
-def _create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -> "SnapshotTrainer":
+def create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -> "SnapshotTrainer":
+    """Return the trainer of a run."""
     from transformers import PrinterCallback, ProgressCallback
 
     from glan_core.training.plan import count_steps, count_warmup_steps
@@ -221,15 +226,6 @@ def _save_weights(loaded: "LoadedModel", folder: Path) -> None:
     loaded.model.save_pretrained(folder)
     loaded.model.config.use_cache = caching
     loaded.tokenizer.save_pretrained(folder)
-
-
-def _configure_libraries() -> None:
-    """Let idle threads sleep instead of spin (spinning slows other processes), and disable progress bars in the log."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import torch
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -14,6 +15,7 @@ from trl import SFTConfig, SFTTrainer
 from glan_core.errors import GlanError
 from glan_core.runs.heartbeat import Progress
 from glan_core.runs.states import CANCELLED, PAUSED
+from glan_core.training.memory_estimate import LOGIT_BYTES, checkpoints
 from glan_core.training.model_loading import LoadedModel
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, training_rows
@@ -72,7 +74,8 @@ class SnapshotTrainer(SFTTrainer):
         number = len(kwargs["train_dataset"]) if self.train_dataset is None else len(cast("Sized", self.train_dataset))
         packed = number != len(lengths)  # packed rows all have about the same length
         self._lengths, self.tokens = [1] * number if packed else lengths, 0
-        self._lean = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
+        alone = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
+        self._lean = alone and _computes_plain_logits(cast("Any", self.model).config)
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
@@ -86,15 +89,63 @@ class SnapshotTrainer(SFTTrainer):
             self.tokens += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else inputs["input_ids"].numel()
         if not self._lean or args or kwargs.get("return_outputs"):
             return super().compute_loss(model, inputs, *args, **kwargs)
-        num_items_in_batch = kwargs.get("num_items_in_batch")
+        loss, trained = self._token_loss(model, inputs)
+        number = kwargs.get("num_items_in_batch")
+        return loss / (trained if number is None else number).clamp(min=1)
+
+    def prediction_step(
+        self,
+        model: Any,
+        inputs: Any,
+        prediction_loss_only: bool,  # noqa: FBT001
+        ignore_keys: list[str] | None = None,
+    ) -> tuple:
+        """Return the validation loss of a batch; on one CPU process without the logits of untrained tokens."""
+        if not self._lean or not prediction_loss_only:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, trained = self._token_loss(model, inputs)
+        return (loss / trained.clamp(min=1)).detach(), None, None
+
+    def _token_loss(self, model: Any, inputs: Any) -> tuple[Any, Any]:
+        """Return the summed cross-entropy of the trained tokens and their number."""
         labels = inputs["labels"][:, 1:]
         trained = labels != -100
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         given = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
         hidden = inner.base_model(**given, use_cache=False).last_hidden_state[:, :-1][trained]
-        logits = inner.get_output_embeddings()(hidden).float()
-        loss = torch.nn.functional.cross_entropy(logits, labels[trained], reduction="sum")
-        return loss / (trained.sum() if num_items_in_batch is None else num_items_in_batch).clamp(min=1)
+        return summed_cross_entropy(inner.get_output_embeddings(), hidden, labels[trained]), trained.sum()
+
+
+def summed_cross_entropy(head: torch.nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the summed cross-entropy of an output layer, with at most `LOGIT_BYTES` of logits in memory at a time.
+
+    Logits of more tokens are computed in chunks and again in the backward pass: for a large vocabulary they would take more
+    memory than all layers.
+
+    Args:
+        head: Output layer.
+        hidden: `(n, hidden size)` hidden states.
+        labels: `(n,)` token IDs.
+    """
+
+    def loss(some: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(head(some).float(), ids, reduction="sum")
+
+    weight: Any = head.weight
+    most = max(1, LOGIT_BYTES // (4 * weight.shape[0]))
+    if len(labels) <= most:
+        return loss(hidden, labels)
+    parts = zip(hidden.split(most), labels.split(most), strict=True)
+    losses: list[Any] = [checkpoint(loss, some, ids, use_reentrant=False) for some, ids in parts]
+    return torch.stack(losses).sum()
+
+
+def _computes_plain_logits(config: Any) -> bool:
+    """Return whether the logits of a model are the output of its output layer, without capping or scaling."""
+    names = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+    return all(getattr(config, name, None) in (None, 1, 1.0) for name in names)
 
 
 class LogCallback(TrainerCallback):
@@ -192,30 +243,34 @@ class LogCallback(TrainerCallback):
 
     def _store_replies(self, step: int) -> None:
         started = time.monotonic()
+        texts = sample_replies(self._loaded, self._prompts)
         replies = [
-            SampleReply(step, nth, prompt, sample_reply(self._loaded, prompt)) for nth, prompt in enumerate(self._prompts)
+            SampleReply(step, nth, prompt, text) for nth, (prompt, text) in enumerate(zip(self._prompts, texts, strict=True))
         ]
         with self._ws.write() as db:
             training_rows.add_replies(db, self._progress.run_id, replies)
         self._started += time.monotonic() - started  # excluded from the training time
 
 
-def sample_reply(loaded: LoadedModel, prompt: str, most: int = SAMPLE_TOKENS) -> str:
-    """Return the greedy reply to a prompt, at most `most` tokens long."""
+def sample_replies(loaded: LoadedModel, prompts: Sequence[str], most: int = SAMPLE_TOKENS) -> list[str]:
+    """Return the greedy replies to prompts, generated as one batch, each at most `most` tokens long."""
     model, tokenizer = loaded.model, loaded.tokenizer
-    text = loaded.encoder.write([{"role": "user", "content": prompt}], ask=True)
-    batch = tokenizer(text, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False).to(model.device)
+    texts = [loaded.encoder.write([{"role": "user", "content": prompt}], ask=True) for prompt in prompts]
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    width, pad = max(map(len, rows)), tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
+    seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     generate: Any = model.generate
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
             output = generate(
-                **batch, max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=tokenizer.pad_token_id
+                input_ids=ids, attention_mask=seen, max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=pad
             )
     finally:
         model.train(training)
-    return str(tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)).strip() for row in output]
 
 
 def trainer_arguments(
@@ -233,10 +288,8 @@ def trainer_arguments(
         warmup: Warmup steps.
     """
     cuda = torch.cuda.is_available()
-    checkpointing = (
-        settings.gradient_checkpointing if settings.gradient_checkpointing is not None else cuda and settings.method == "full"
-    )
-    sharded = cuda and settings.processes > 1
+    checkpointing = checkpoints(settings, gpu=cuda)
+    sharded = cuda and settings.processes > 1  # accelerate shards on GPUs only
     fsdp: Any = {"fsdp": True, "fsdp_config": {"activation_gradient_checkpointing": checkpointing}} if sharded else {}
     return SFTConfig(
         **fsdp,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from glan_core import runs
+from glan_core import processes, runs
 from glan_core.errors import GlanError
 from glan_core.models import server_client
 from glan_core.processes import command_has, is_running, wait_until_ended
@@ -98,3 +98,51 @@ def test_a_run_whose_process_is_a_zombie_is_lost(ws):
         now = time.time()
         run_rows.update_run(db, run_id, state="running", pid=pid, host=socket.gethostname(), started_at=now, heartbeat_at=now)
         assert runs.state_of(run_rows.run(db, run_id)) == "lost"
+
+
+def test_freeing_chat_memory_cannot_fail_a_run(runtime, monkeypatch, capsys):
+    """Whatever is wrong with the model server or its folder, it is noted in the log and the run goes on."""
+    put_address(runtime, 2**22 + 1)
+    monkeypatch.setattr(server_client, "command_has", lambda pid, word: True)
+    monkeypatch.setattr(server_client, "wait_until_ended", lambda pid, seconds: False)
+    monkeypatch.setattr(os, "kill", lambda pid, sign: None)
+    server_client.try_release()
+    assert "does not exit" in capsys.readouterr().err
+
+    def denied(pid, sign):
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", denied)
+    server_client.try_release()
+    assert "Operation not permitted" in capsys.readouterr().err
+    runtime.chmod(0o755)  # the folder is open to other users
+    server_client.try_release()
+    assert "accessible to you only" in capsys.readouterr().err and server_client.memory_in_use() == 0
+
+
+def test_a_zombie_of_the_page_server_neither_holds_memory_nor_blocks_the_release(runtime):
+    with parent(ZOMBIE) as pid:
+        put_address(runtime, pid)
+        started = time.monotonic()
+        server_client.try_release()
+        assert time.monotonic() - started < server_client.KILL_SECONDS and server_client.memory_in_use() == 0
+
+
+def test_the_memory_of_a_running_model_server_counts_as_available_for_training(runtime):
+    with parent(PAGE) as pid:
+        assert server_client.memory_in_use() > 10_000_000
+        server_client.try_release()
+        assert not is_running(pid) and server_client.memory_in_use() == 0
+
+
+def test_the_memory_of_a_container_is_its_limit_without_reclaimable_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "CONTROL_GROUP", tmp_path)
+    whole = psutil.virtual_memory().total
+    assert processes.total_memory() == whole and processes.cores() >= 1
+    (tmp_path / "memory.max").write_text("max\n")
+    assert processes.total_memory() == whole
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("700000\n")
+    (tmp_path / "memory.stat").write_text("anon 500000\ninactive_file 200000\n")
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    assert (processes.total_memory(), processes.available_memory(), processes.cores()) == (1_000_000, 500_000, 1)

@@ -8,6 +8,7 @@ from support.training_fixtures import TINY
 
 from glan_core import runs
 from glan_core.cli import main
+from glan_core.errors import GlanError
 from glan_core.models import tuned_model_store
 from glan_core.training.command_line import finetune_command
 from glan_core.training.recipes import RECIPES
@@ -67,9 +68,29 @@ def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):
     assert "scholar" not in said(capsys, "models", folder)
 
 
-def test_a_run_that_fails_has_exit_code_one_and_says_why(taught, capsys):
-    assert main(finetune(taught, "--name", "short", "--max-length", "16")) == 1
-    assert "Failed: No rows are left to train on" in capsys.readouterr().out
+def test_a_run_that_fails_has_exit_code_one_and_says_why(taught, capsys, monkeypatch):
+    def full(*given, **values):
+        raise GlanError("The disk is full.")
+
+    monkeypatch.setattr("glan_core.training.finetune_job.train", full)
+    assert main(finetune(taught, "--name", "short")) == 1
+    assert "Failed: The disk is full." in capsys.readouterr().out
+
+
+def test_a_plan_that_cannot_start_says_why_and_measures_nothing(taught, capsys):
+    out = said(capsys, *finetune(taught, "--name", "short", "--max-length", "16", "--plan"))
+    assert "This run cannot start: No rows are left to train on" in out
+    data = json.loads(said(capsys, *finetune(taught, "--name", "short", "--max-length", "16", "--plan", "--json")))
+    assert data["obstacle"].startswith("No rows are left") and data["time_basis"] != "measured"
+
+
+def test_a_plan_measures_the_speed_once(taught, capsys, monkeypatch):
+    from glan_core.training import speed_probe
+
+    words = finetune(taught, "--name", "timed", "--weight-decay", "0.1", "--per-device-batch-size", "1", "--plan")
+    assert "from steps measured on this machine" in said(capsys, *words)
+    monkeypatch.setattr(speed_probe, "time_steps", lambda *given: pytest.fail("it was measured again"))
+    assert "from steps measured on this machine" in said(capsys, *words, "--epochs", "9")
 
 
 def test_in_the_background_it_says_how_to_follow_it(taught, capsys, monkeypatch):
@@ -88,6 +109,8 @@ def test_in_the_background_it_says_how_to_follow_it(taught, capsys, monkeypatch)
         (["--name", "x", "--heads", "3"], "heads even"),
         (["--name", "x", "--recipe", "lora", "--base", "/nowhere/at/all"], "no weights in /nowhere/at/all"),
         (["--name", "x", "--snapshot", "none"], "does not exist"),
+        (["--name", "x", "--max-length", "16"], "No rows are left to train on"),
+        (["--name", "x", "--hidden", "4096", "--layers", "64", "--inner", "16384", "--heads", "32"], "of memory, and"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(taught, capsys, words, told):

@@ -1,5 +1,9 @@
 """Tests for the embedding job: missing and edited questions, and resuming."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from support.diversity_rows import Steps, add_pairs, add_topics
@@ -8,9 +12,10 @@ from glan_core import runs
 from glan_core.diversity import embedding_job
 from glan_core.diversity.embedders import unit_rows
 from glan_core.diversity.embedding_job import embed_rows
-from glan_core.diversity.settings import EmbeddingSettings
+from glan_core.diversity.settings import DEFAULT_MODEL, EmbeddingSettings
 from glan_core.diversity.vector_store import PROBE, read_vectors, vector_folder
 from glan_core.errors import GlanError
+from glan_core.resources import CHECKOUT
 from glan_core.settings import read_settings
 from glan_core.workspace import homework_rows, record_rows
 
@@ -91,3 +96,56 @@ def test_orders_name_what_is_wrong_with_them():
     with pytest.raises(GlanError, match="URL"):
         read_settings(EmbeddingSettings, {"embedder": "openai:m", "base_url": "ftp://x"})
     assert read_settings(EmbeddingSettings, {"embedder": "openai:m"}).base_url.startswith("https://")
+
+
+# Maps and measures a workspace in a process of its own, and tells which of the heavy libraries that loaded.
+STORED = """
+import sys
+from support.diversity_rows import Steps
+from glan_core.diversity.embedding_job import embed_rows
+from glan_core.diversity.map_job import create_map
+from glan_core.diversity.metric_job import compute_metrics
+from glan_core.diversity.settings import EmbeddingSettings, MapSettings, MetricSettings
+from glan_core.workspace import Workspace
+ws, spec = Workspace.open(sys.argv[1]), sys.argv[2]
+print(embed_rows(ws, EmbeddingSettings(embedder=spec), Steps()))
+print(create_map(ws, MapSettings(embedder=spec), Steps()))
+print(compute_metrics(ws, MetricSettings(embedder=spec), Steps()))
+print(sorted({"sentence_transformers", "torch", "transformers"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["st:some/model", "auto"])
+def test_stored_vectors_are_mapped_and_measured_without_loading_the_embedder(ws, monkeypatch, spec):
+    """The model does not even exist here: it is never opened."""
+    embedder = Letters()
+    embedder.name = "st:some/model" if spec != "auto" else f"st:{DEFAULT_MODEL}"
+    monkeypatch.setattr(embedding_job, "open_embedder", lambda spec, base_url=None: embedder)
+    add_topics(ws, 7)
+    embed_rows(ws, EmbeddingSettings(embedder=spec), Steps())
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")]), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", STORED, str(ws.folder), spec], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    embedded, mapped, measured, loaded = done.stdout.splitlines()
+    assert embedded.startswith("All questions are embedded already.")
+    assert mapped.startswith("Mapped 21 questions") and measured.startswith("Measured 21 questions")
+    assert loaded == "[]"
+
+
+def test_a_new_or_edited_question_opens_the_embedder_again(ws, letters, monkeypatch):
+    opened = []
+    monkeypatch.setattr(embedding_job, "open_embedder", lambda spec, base_url=None: opened.append(spec) or letters)
+    add_topics(ws, 2)
+    embed(ws)
+    embed(ws)
+    assert len(opened) == 1
+    add_pairs(ws, [("music", "What is a quaver?", None)])
+    embed(ws)
+    with ws.write() as db:
+        record_rows.change(db, "b", homework_rows.pair_ids(db, [3])[0], "text", "zzz", "me")
+    embed(ws)
+    embed(ws)
+    assert len(opened) == 3

@@ -8,6 +8,7 @@ import torch
 from support.chat_models import GREEDY, make_adapter, make_base, make_tuned
 
 from glan_core.chat.self_test import self_test
+from glan_core.models import batched_decode
 from glan_core.models.batched_decode import DecodingRow, GumbelSampler, decode_batch, prompt_tokens
 from glan_core.models.model_specs import ResolvedModel, SeededDecodingParams, resolve_model
 from glan_core.models.tuned_model_store import hash_weights
@@ -108,6 +109,18 @@ def test_drawing_follows_the_probabilities_of_the_likeliest():
     shares = (draws[0] / 2).softmax(0)
     kept = shares[:3] / shares[:3].sum()  # 0.46, 0.28, 0.17 add up to 0.85; the fourth is excluded
     assert counts[3] == 0 and torch.allclose(counts[:3] / 4000, kept, atol=0.03)
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 8.0])
+def test_the_nucleus_is_that_of_all_tokens_sorted(top_p, spread):
+    """Only the likeliest tokens are sorted first; flat distributions need all of them."""
+    logits = spread * torch.randn(5000, generator=torch.Generator().manual_seed(3))
+    shares, order = logits.softmax(-1).sort(descending=True)
+    kept = order[shares.cumsum(-1) - shares < top_p]
+    found = batched_decode._nucleus(logits, top_p)
+    assert sorted(found.isfinite().nonzero().flatten().tolist()) == sorted(kept.tolist())
+    assert torch.equal(found[kept], logits[kept])
 
 
 def test_each_row_ends_by_itself_and_says_so(models_ws):

@@ -11,9 +11,10 @@ from support.studio_app import Studio, choose
 from glan_core import runs
 from glan_core.cli import build_parser
 from glan_core.cli.finetune import finetune_settings
-from glan_core.dataset.snapshot_store import list_snapshots, remove_snapshot
+from glan_core.dataset.snapshot_store import list_snapshots, read_snapshot, remove_snapshot
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
+from glan_core.training.time_estimate import Speed, write_speed
 from glan_core.workspace import run_rows
 
 pytest_plugins = ["support.studio_fixtures"]
@@ -120,17 +121,84 @@ def test_an_adapter_is_ordered_with_its_own_numbers(snapshot_ws, tmp_path):
     assert shown.fine and (ordered(shown).method, ordered(shown).base) == ("qlora", "/somewhere else/model")
 
 
+def start_button(shown: Studio):
+    return next(button for button in shown.app.button if button.label.startswith("Start training"))
+
+
 def test_a_start_is_refused_with_what_to_do_and_nothing_is_stored(snapshot_ws, launched):
     shown = choose(Studio("train"), run_train_recipe="lora", run_train_base_lora="/nowhere/at/all")
-    shown.press("Start training · ")
-    assert shown.fine and "There are no weights in /nowhere/at/all" in shown.said
+    assert shown.fine and "There are no weights in /nowhere/at/all" in shown.said and start_button(shown).disabled
     put_model(snapshot_ws, "taken")
     choose(shown, run_train_recipe="demo", run_train_name="taken")
+    assert shown.fine and "already exists" in shown.said and start_button(shown).disabled
+    choose(shown, run_train_name="", run_train_demo_global_batch_size=3, run_train_demo_per_device_batch_size=2)
+    assert shown.fine and "not a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
+    choose(shown, run_train_demo_global_batch_size=2)
+    assert shown.fine and not start_button(shown).disabled
+    put_model(snapshot_ws, "demo-2")  # by another window, between the plan and the click
+    put_model(snapshot_ws, ordered(shown).name)
     shown.press("Start training · ")
     assert shown.fine and "already exists" in shown.said
-    choose(shown, run_train_demo_global_batch_size=3, run_train_demo_per_device_batch_size=2)
-    assert shown.fine and "not a multiple" in shown.said and not [one for one in shown.labels() if one.startswith("Start")]
     assert not launched and not [run for run in run_rows.runs(snapshot_ws.db) if run.kind == "finetune"]
+
+
+def test_too_little_memory_disables_the_start_with_what_to_change(snapshot_ws, launched, monkeypatch):
+    monkeypatch.setattr("glan_core.training.preflight.available_memory", lambda: 10**6)
+    shown = Studio("train")
+    assert start_button(shown).disabled and "of memory, and" in shown.said and "per-device batch size below 2" in shown.said
+    assert "Measure speed" not in shown.labels()
+    # Seven billion parameters do not fit this machine either, and nothing was downloaded to find out.
+    assert start_button(choose(shown, run_train_recipe="paper")).disabled
+
+
+def test_lora_is_scaled_to_the_base_and_edited_values_stay(snapshot_ws, small_base, launched):
+    shown = choose(Studio("train"), run_train_recipe="lora")
+    assert ordered(shown).global_batch_size == RECIPES["lora"].values["global_batch_size"]
+    choose(shown, run_train_base_lora=str(small_base))
+    settings = ordered(shown)
+    assert "Scaled to " in shown.said and shown.fine
+    assert (settings.global_batch_size, settings.learning_rate, settings.evaluations) == (4, 1e-3, 4)
+    choose(shown, run_train_lora_epochs=7.0)
+    assert ordered(shown).epochs == 7 and ordered(shown).global_batch_size == 4
+    shown.press("Start training · ")
+    assert FinetuneSettings(**runs.get(snapshot_ws, launched[0]).params) == settings.model_copy(update={"epochs": 7.0})
+
+
+def test_a_run_opened_again_keeps_its_values_over_the_scaled_ones(snapshot_ws, small_base):
+    params = FinetuneSettings(
+        name="student", snapshot="first", recipe="lora", **RECIPES["lora"].values | {"base": str(small_base), "epochs": 9.0}
+    )
+    run_id = add_training(snapshot_ws, "failed", "student", message="It failed.")
+    with snapshot_ws.write() as db:
+        run_rows.set_params(db, run_id, params.model_dump(mode="json"))
+    shown = watch(run=str(run_id)).press("Change settings")
+    assert shown.fine and ordered(shown) == params
+
+
+def test_the_speed_is_measured_on_request_and_shown(snapshot_ws, launched):
+    shown = Studio("train")
+    assert "Rough" in next(metric.help for metric in shown.app.metric if metric.label == "Time")
+    settings = ordered(shown)
+    shown.press("Measure speed")
+    [run_id] = launched
+    run = runs.get(snapshot_ws, run_id)
+    assert run.kind == "training-speed" and FinetuneSettings(**run.params["finetune"]) == settings
+    assert shown.fine and "Speed of demo" in shown.said
+    with snapshot_ws.write() as db:
+        run_rows.update_run(db, run_id, state="finished")
+    speed = Speed(loading=1.0, token=1.0, optimizer=0.0, validation=0.0, reply=0.0)
+    write_speed(snapshot_ws, settings, read_snapshot(snapshot_ws, "first"), speed)
+    shown = Studio("train")
+    assert "Measure speed" not in shown.labels()
+    assert "steps measured" in next(metric.help for metric in shown.app.metric if metric.label == "Time")
+
+
+@pytest.fixture
+def small_base(tmp_path):
+    """Folder of a complete base of about 100,000 parameters."""
+    from support.chat_models import make_base
+
+    return make_base(tmp_path / "small")
 
 
 def test_a_name_that_is_free_is_proposed(snapshot_ws):

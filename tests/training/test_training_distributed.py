@@ -5,6 +5,7 @@ from support.training_fixtures import tiny_order, tuned
 
 from glan_core import runs
 from glan_core.models import tuned_model_store
+from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import training_rows
 
 pytest_plugins = ["support.training_fixtures"]
@@ -34,3 +35,25 @@ def test_two_processes_learn_what_one_does_until_a_wish_ends_both(taught):
     together = tuned_model_store.read_model(taught, "together")
     files = {file.name for file in together.weights(taught).iterdir()}
     assert {"model.safetensors", "tokenizer.json"} <= files and "training_args.bin" not in files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [{"precision": "bf16"}, {"gradient_checkpointing": True}], ids=["bf16", "checkpointing"])
+def test_two_processes_train_in_bf16_and_with_checkpointing(taught, capfd, values):
+    """Over gloo; sharding (FSDP) needs GPUs, and its setting says that it is not tested."""
+    from transformers import AutoModelForCausalLM
+
+    name = "-".join(values).replace("_", "-")
+    alone = losses(taught, tuned(taught, f"{name}-alone", epochs=1, **STEADY, **values).run_id)
+    both = tuned(taught, f"{name}-both", epochs=1, processes=2, **STEADY, **values)
+    assert "2 processes, MULTI_CPU." in capfd.readouterr().out
+    whole = len(alone) - 1
+    assert losses(taught, both.run_id)[:whole] == pytest.approx(alone[:whole], rel=0.02 if values.get("precision") else 1e-3)
+    assert both.precision == values.get("precision", "fp32")
+    loaded = AutoModelForCausalLM.from_pretrained(both.weights(taught))
+    assert sum(parameter.numel() for parameter in loaded.parameters()) == both.parameters
+
+
+def test_what_was_never_run_says_so_where_it_is_chosen():
+    for name in ("method", "processes", "precision"):
+        assert "not tested on this hardware" in FinetuneSettings.model_fields[name].description, name

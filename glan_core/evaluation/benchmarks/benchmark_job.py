@@ -49,7 +49,7 @@ def run_benchmarks(ws: Workspace, settings: BenchmarkSettings, progress: Progres
         GlanError: If a model, data or the sandbox is missing; raised before anything runs.
     """
     able = {one.benchmark.id: one for one in readiness.runnable_benchmarks(ws, settings)}
-    server_client.release()  # frees the memory of chat models
+    server_client.try_release()  # frees the memory of chat models
     os.environ.update(VARIABLES)
     wanted = [(spec, able[id], way) for spec in settings.models for id, way in settings.wanted() if id in able]
     counts = [min(one.rows or 0, settings.limit or one.rows or 0) for _, one, _ in wanted]

@@ -213,7 +213,7 @@ class _ModelProbe:
             }, ""
         from glan_core.models.weights_cache import attach_adapter
 
-        server_client.release()  # frees the memory of chat models
+        server_client.try_release()  # frees the memory of chat models
         title = model_title(self.model.spec)
         self.progress.step(f"loading {title}", 0, 1)
         with self.cache.acquire(self.model) as held, held.lock:

@@ -183,7 +183,7 @@ class PairwiseJudgeQueue:
         settings, found = self._it.settings, dict(models)
         local = [who for who in (self._it.ours, self._it.other) if _is_local(who)]
         if local:
-            server_client.release()  # frees the memory of chat models
+            server_client.try_release()  # frees the memory of chat models
         cache, pool = WeightsCache(), ThreadPoolExecutor(max(1, len(local)), thread_name_prefix="answering")
         for stage, who in ((OURS, self._it.ours), (OTHER, self._it.other)):
             if who.pane is not None:
@@ -320,11 +320,11 @@ def _stage_model(
     Raises:
         GlanError: If the model is unavailable, or a budget is set and its price is unknown.
     """
-    from glan_core.models.batched_teacher import BatchedTeacher
+    from glan_core.models.local_teacher import WeightsTeacher
 
     model = who.model
     if not model.teacher:
-        return StageModel(BatchedTeacher(model, who.teacher, cache, pool), settings.decoding_of(stage), price_of(who.teacher))
+        return StageModel(WeightsTeacher(model, who.teacher, cache, pool), settings.decoding_of(stage), price_of(who.teacher))
     price = price_of(who.teacher, model.price)
     if price is None and settings.budget_usd is not None:
         raise GlanError(

@@ -15,11 +15,14 @@ from glan_core.ids import slug
 from glan_core.models import tuned_model_store
 from glan_core.settings import read_settings
 from glan_core.training.command_line import finetune_command
-from glan_core.training.plan import TrainingPlan, check_settings, plan
+from glan_core.training.plan import TrainingPlan, plan
+from glan_core.training.preflight import check_settings, find_obstacle
 from glan_core.training.recipes import RECIPES
-from glan_core.training.settings import FinetuneSettings, Scratch
+from glan_core.training.scaled_recipes import SCALED, ScaledRecipe, scaled_recipe
+from glan_core.training.settings import FinetuneSettings, Scratch, SpeedSettings
+from glan_core.training.time_estimate import EARLIER, MEASURED, ROUGH
 from glan_core.workspace import Workspace
-from pages.components.shared import page_frame, settings_fields
+from pages.components.shared import job_panel, page_frame, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.train import row_tokens
 
@@ -29,6 +32,12 @@ ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout")
 SIZES = ("vocabulary", "hidden", "inner", "layers", "heads")
 CHECKPOINTING = {None: "Auto", True: "On", False: "Off"}
 METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA (4-bit base)"}
+TIME_BASES = {
+    MEASURED: "Estimated from steps measured with this model on these rows.",
+    EARLIER: "Estimated from an earlier run with this model and settings.",
+    ROUGH: "Rough: estimated from the model size. Measure the speed for a better estimate.",
+}
+SHOWN_SCALE = "train_shown_scale"  # (recipe, base, snapshot) that the values of the form were scaled to
 PRECISIONS = {"auto": "Auto", "fp32": "fp32", "bf16": "bf16"}
 
 
@@ -77,17 +86,35 @@ def _fields(ws: Workspace, snapshots: Sequence[Manifest]) -> dict | None:
     )
     st.caption(f"{plural(len(snapshot.disciplines), 'discipline')} · {summary}")
     values = {"recipe": recipe, "snapshot": chosen, "name": slug(name) if name.strip() else hint}
+    base = ""
     if about.values["base"] is not None:
         base = st.text_input(
             key=f"run_train_base_{recipe}", placeholder=about.values["base"], **settings_fields.text(FinetuneSettings, "base"),
         ).strip()  # fmt: skip
         values["base"] = base or about.values["base"]
-    return about.values | values | _numbers(recipe)
+    try:
+        scaled = scaled_recipe(ws, recipe, chosen, base or None)
+    except GlanError:  # the plan says what is wrong with the base
+        scaled = ScaledRecipe(about.values)
+    if scaled.reason:
+        st.caption(scaled.reason)
+    _fill_scaled(recipe, (base, chosen), scaled.values)
+    return about.values | values | _numbers(recipe, scaled.values)
 
 
-def _numbers(recipe: str) -> dict:
-    """Draw the hyperparameters of the recipe and return their values."""
-    first, found = RECIPES[recipe].values, {}
+def _fill_scaled(recipe: str, of: tuple, values: dict) -> None:
+    """Fill the fields that are scaled whenever base or snapshot change, as a change of the recipe would."""
+    shown = st.session_state.setdefault(SHOWN_SCALE, {})
+    if recipe in shown and shown[recipe] not in (of, None):
+        for name in SCALED:
+            if name in values:
+                st.session_state[f"run_train_{recipe}_{name}"] = values[name]
+    shown[recipe] = of
+
+
+def _numbers(recipe: str, first: dict) -> dict:
+    """Draw the hyperparameters, by default those in `first`, and return their values."""
+    found: dict = {}
     defaults = FinetuneSettings(name="x", snapshot="x", recipe=recipe, **first)
     method = first["method"]
     if first["base"] is not None and recipe == "lora":
@@ -162,7 +189,8 @@ def _number(recipe: str, name: str, value: float) -> float:
     step = {"epochs": 1.0, "learning_rate": 10.0 ** floor(log10(value or 1))}.get(name)
     limits = settings_fields.number(FinetuneSettings, name) | ({"step": step} if step else {})
     shown = {"format": "%g"} if isinstance(value, float) else {}
-    return st.number_input(value=value, key=f"run_train_{recipe}_{name}", **shown, **limits)
+    st.session_state.setdefault(key := f"run_train_{recipe}_{name}", value)
+    return st.number_input(key=key, **shown, **limits)
 
 
 def _optional_number(recipe: str, name: str, value: int | None, *, placeholder: str) -> int | None:
@@ -184,25 +212,39 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
                   f"{number(made.warmup)} warmup.")  # fmt: skip
         st.metric("Tokens", short(made.tokens), help=f"{number(made.tokens)} over all epochs, {number(made.trained_tokens)} of them in "
                   f"the loss (answers with end token). Counted from {escape(made.basis)}.")  # fmt: skip
-        st.metric("Time", durations(made.seconds) if made.seconds else "–",
-                  help="Estimated from the model size and this machine's speed, or from earlier runs of that size.")  # fmt: skip
+        st.metric("Time", durations(made.seconds) if made.seconds else "–", help=TIME_BASES.get(made.time_basis))
         st.metric("Parameters", short(made.parameters) if made.parameters else "–",
                   help=f"{short(made.trained_parameters)} trainable." if made.trained_parameters else None)  # fmt: skip
-        st.metric("Memory", size(made.memory) if made.memory else "–",
-                  help="Estimate per device: weights, gradients, optimizer state and activations.")  # fmt: skip
+        st.metric("Memory", f"{size(made.memory.bytes)} ± 20%" if made.memory else "–",
+                  help="Estimated peak per device: weights, gradients, optimizer state, activations and logits.")  # fmt: skip
         st.metric("Truncated rows", short(made.cut), f"{number(made.dropped)} excluded" if made.dropped else None, delta_color="off",
                   delta_arrow="off", help=f"Rows longer than {number(settings.max_length)} tokens lose the end of their answer.")  # fmt: skip
     for warning in made.warnings:
         st.warning(escape(warning), icon=":material/info:")
     if not ws.read_only:
-        label = f"Start training · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
-        st.button(
-            label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start, args=(ws, settings, made)
-        )  # fmt: skip
-        if error := st.session_state.pop("job_error", None):
-            show_error(error)
+        _start_buttons(ws, settings, made)
     st.caption("Equivalent command:")
     st.code(shlex.join(finetune_command(str(ws.folder), settings)), language="bash", wrap_lines=True)
+
+
+def _start_buttons(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None:
+    """Draw the start button, disabled with the reason if the run cannot start, and the button that measures the speed."""
+    if obstacle := find_obstacle(ws, settings):
+        st.error(escape(obstacle), icon=":material/block:")
+    measuring = job_panel.show_progress(ws, "training-speed")
+    label = f"Start training · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start,
+            args=(ws, settings, made), disabled=bool(obstacle),
+        )  # fmt: skip
+        if made.seconds and made.time_basis != MEASURED and settings.processes == 1 and not obstacle:
+            st.button(
+                "Measure speed", icon=":material/speed:", type="tertiary", key="measure_speed", disabled=measuring,
+                on_click=job_panel.start_jobs, args=(ws, SpeedSettings(finetune=settings)),
+                kwargs={"title": f"Speed of {settings.name}"}, help="Times a few steps with this model on these rows, in up "
+                "to a minute. Nothing is trained.",
+            )  # fmt: skip
 
 
 def fill(values: dict) -> None:
@@ -215,6 +257,7 @@ def fill(values: dict) -> None:
     state.update(
         run_train_recipe=recipe, run_train_snapshot=settings.snapshot, run_train_name=settings.name, train_asked="Plan"
     )
+    state.setdefault(SHOWN_SCALE, {})[recipe] = None  # keep these values
     state.run_train_prompts = "\n".join(settings.prompts)
     for name in (
         *MAIN,
