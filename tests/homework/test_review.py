@@ -295,6 +295,11 @@ def without_later_versions(db) -> None:
         DROP TABLE test_answers; DROP TABLE matches; DROP TABLE verdicts; DROP TABLE benchmark_scores; DROP TABLE probes;
         DELETE FROM counters WHERE measure = 'dropped_rejected';
         CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
+    for table, columns in {
+        "calls": ("tokens_reasoning", "reasoning", "sent"), "run_samples": ("tokens_reasoning",), "runs": ("waiting", "notices"),
+    }.items():  # fmt: skip
+        for column in columns:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
 
 
 def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
