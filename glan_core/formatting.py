@@ -81,6 +81,16 @@ def money(ends: tuple[float, float] | None) -> str:
     return "price unknown" if ends is None else "free" if ends[1] == 0 else span(tuple(map(usd, ends)))
 
 
+def spent(amount: float, *, unpriced: bool) -> str:
+    """Format the cost of calls: '$1.20', 'price unknown', or '$1.20 + price unknown' if some calls have no known price.
+
+    Args:
+        amount: Cost of the calls with a known price, in USD.
+        unpriced: Whether the price of any call is unknown.
+    """
+    return usd(amount) if not unpriced else f"{usd(amount)} + price unknown" if amount else "price unknown"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Format a count with its noun: '1 pair', '1,204 pairs', '2 syllabi'."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -14,7 +14,7 @@ from glan_core.cli.teacher_run import failure_lines, plan_lines, report_end
 from glan_core.diversity.metric_store import list_metrics
 from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
-from glan_core.formatting import duration, usd
+from glan_core.formatting import duration, spent
 from glan_core.generation import preview
 from glan_core.generation.plan import plan
 from glan_core.generation.run import check
@@ -134,7 +134,6 @@ def _preview(args: argparse.Namespace) -> int:
         return 0
     if not args.show:
         settings = read_settings(TeacherSettings, teacher_values(ws, args))
-        check(settings)
         with progress(quiet=args.json) as watch:
             preview.create(ws, args.discipline, settings, watch)
     made = preview.read(ws, args.discipline)
@@ -198,7 +197,7 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
     if sample:
         seconds = (run.finished_at or time.time()) - (run.started_at or run.created_at)
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} rate-limited, {sample.faults:,} faults, "
-                     f"{usd(sample.cost_usd)}, {duration(seconds)}.")  # fmt: skip
+                     f"{spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id))}, {duration(seconds)}.")  # fmt: skip
         if sample.tokens_reasoning:
             lines.append(f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning.")
     lines += [*filter(None, [run.waiting]), *run.notices, *failure_lines(call_rows.failure_groups(ws.db, run.id))]
@@ -216,13 +215,13 @@ def _status(args: argparse.Namespace) -> None:
     tree = tree_editing.tree(ws)
     standings = coverage.coverage_by_node(ws, tree)
     whole = standings[""]
-    c = {name: int(value) for name, value in whole.counts.items() if name != "cost_usd"}
+    c = {name: int(value) for name, value in whole.counts.items() if name not in ("cost_usd", "unpriced")}
     share = f"{whole.share:.0%} of the target" if whole.share is not None else "no target yet"
     lines = [
         f"{ws.metadata('name')}: {c['pairs']:,} pairs, {share}.",
         f"{whole.begun} of {whole.disciplines} disciplines started; {c['subjects']:,} subjects, {c['syllabi']:,} syllabi, "
         f"{c['sessions']:,} sessions, {c['concepts']:,} concepts ({c['concepts_asked']:,} used in questions).",
-        f"{c['calls']:,} calls, {usd(whole.counts['cost_usd'])}; {c['failures']:,} failures can be retried.",
+        f"{c['calls']:,} calls, {whole.cost}; {c['failures']:,} failures can be retried.",
     ]  # fmt: skip
     rows = [
         (tree.nodes[s.node_id]["node"].name, *(int(s.counts[m]) for m in ("subjects", "syllabi", "pairs")), s.wanted)

@@ -91,7 +91,7 @@ def _plain():
                 print(note, file=sys.stderr, flush=True)
         parts = [f"{stage_title(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = ", ".join(parts) or "nothing to do"
-        if sample.requests:
+        if sample.cost_usd:  # 0 where the price is unknown
             line += f"; {usd(sample.cost_usd)}"
         if time.monotonic() - last >= PLAIN_SECONDS:
             last, latest = time.monotonic(), ""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from glan_core import runs
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, carry_out
-from glan_core.formatting import duration, money, shorten, span, usd
+from glan_core.formatting import duration, money, shorten, span, spent
 from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
 from glan_core.generation.plan import Plan
 from glan_core.generation.run import check
@@ -40,7 +40,8 @@ def report_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
     """Report the result of a run; the exit code is 0 if everything was done."""
     sample = run_rows.last_sample(ws.db, run.id)
     causes = call_rows.failure_groups(ws.db, run.id)
-    calls = f"{sample.done:,} calls stored, {usd(sample.cost_usd)}. " if sample else ""
+    cost = spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id)) if sample else ""
+    calls = f"{sample.done:,} calls stored, {cost}. " if sample else ""
     if sample and sample.tokens_reasoning:
         calls += f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning. "
     state = runs.state_of(run)  # 'lost' where it was taken away from this process
