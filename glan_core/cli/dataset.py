@@ -34,8 +34,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     out.add_argument("dir", metavar="DIR")
     formats = get_args(ExportSettings.model_fields["form"].annotation)
     out.add_argument("--format", dest="form", choices=formats, default=argparse.SUPPRESS, help="file format (default: chat)")
-    out.add_argument("--out", metavar="PATH", help="file to write; a folder for 'datasets' and for split rows")
-    for name in ("snapshot", "card", "license"):
+    out.add_argument("--out", metavar="PATH", help="file to write; a folder for 'datasets', for split rows and with --folder")
+    for name in ("snapshot", "folder", "card", "license"):
         add_option(out, ExportSettings, name)
     _add_selection(out, RowSelection)
     out.add_argument("--push", metavar="OWNER/NAME", help="push to the Hugging Face Hub as well (HF_TOKEN, or your login)")
@@ -116,7 +116,7 @@ def _export(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     if not args.out and not args.push:
         raise GlanError("Give a destination: --out PATH, --push OWNER/NAME, or both.")
-    values = {name: getattr(args, name) for name in ("form", "snapshot", "card", "license") if hasattr(args, name)} | {
+    values = {name: getattr(args, name) for name in ("form", "snapshot", "folder", "card", "license") if hasattr(args, name)} | {
         "path": args.out and str(Path(args.out).expanduser().absolute()), "choice": _selection(ws, args), "repo": args.push,
         "private": not args.public,
     }  # fmt: skip
@@ -128,7 +128,9 @@ def _export(args: argparse.Namespace) -> int | None:
                 if settings.snapshot
                 else settings.choice.split
             )
-            check_export_path(ws, Path(settings.path), folder=is_folder(settings.form, split), card=settings.card)
+            check_export_path(
+                ws, Path(settings.path), folder=is_folder(settings.form, split, asked=settings.folder), card=settings.card
+            )
         return run_job(ws, settings, args, f"Export to {args.out or args.push}")
     data: dict[str, object] = {}
     lines: list[str] = []
@@ -139,10 +141,10 @@ def _export(args: argparse.Namespace) -> int | None:
             settings.form,
             settings.choice,
             snapshot=settings.snapshot,
-            target=ExportTarget(card=settings.card, license=settings.license),
+            target=ExportTarget(as_folder=settings.folder, card=settings.card, license=settings.license),
         )
         data |= {"rows": done.number, "splits": done.rows, "left_out": done.left_out, "path": settings.path}
-        lines.append(export_message(done, args.out))
+        lines.append(export_message(done, args.out, settings.form))
     if settings.repo:
         lines.append(push_to_hub(ws, settings))
         data["pushed"] = settings.repo

@@ -10,7 +10,7 @@ from glan_core.settings import Settings
 from glan_core.workspace.pair_filter import PairFilter
 
 Reason = Literal["rejected", "quality", "duplicate", "contaminated", "held_out"]
-ExportFormat = Literal["chat", "alpaca", "sharegpt", "prompt-completion", "parquet", "datasets"]
+ExportFormat = Literal["chat", "alpaca", "sharegpt", "prompt-completion", "openai", "parquet", "datasets"]
 
 
 def checked_license(value: str | None) -> str | None:
@@ -88,6 +88,10 @@ class ExportSettings(Settings):
         json_schema_extra={"metavar": "NAME"},
     )
     choice: RowSelection = RowSelection()
+    folder: bool = Field(
+        False, title="As a folder", description="Write a folder with the dataset card and the settings of LLaMA-Factory and Axolotl, as for "
+        "rows with a validation split.",
+    )  # fmt: skip
     card: bool = Field(False, title="Dataset card", description="Write a dataset card beside a file; a folder always has one.")
     repo: str | None = Field(
         None, title="Hub repository", description="Push the dataset to the Hugging Face Hub (HF_TOKEN, or your login).",

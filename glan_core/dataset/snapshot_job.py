@@ -33,7 +33,7 @@ def create_snapshot(ws: Workspace, settings: SnapshotSettings, progress: Progres
     with atomic_output(folder, folder=True, mark=progress.run_id) as new:
         content = ContentHash()
         planned = homework_rows.last_seq(ws.db)
-        write_splits(new, "parquet", content.update(_report_progress(tally, progress, planned)))
+        write_splits(new, "snapshot", content.update(_report_progress(tally, progress, planned)))
         manifest = tally.manifest(name=settings.name, run_id=progress.run_id, hash=content.hash)
         if not manifest.number:
             excluded = exclusion_summary(manifest.left_out)
