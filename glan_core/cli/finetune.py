@@ -9,7 +9,7 @@ from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.errors import GlanError
 from glan_core.formatting import durations, exact, short, size
 from glan_core.models import tuned_model_store
-from glan_core.models.export_job import check_target
+from glan_core.models.export_job import check_gguf_export, check_target
 from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
@@ -51,7 +51,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--push", metavar="OWNER/NAME", help="with export: push to the Hugging Face Hub (HF_TOKEN, or your login)"
     )
     kept.add_argument("--public", action="store_true", help="with --push: make the repository public")
-    add_option(kept, ModelExportSettings, "license")
+    for name in ("gguf", "license"):
+        add_option(kept, ModelExportSettings, name)
     add_job_options(kept)
     kept.set_defaults(command=_models)
 
@@ -160,11 +161,14 @@ def _models(args: argparse.Namespace) -> int | None:
                 "path": path,
                 "repo": args.push,
                 "private": not args.public,
-                "license": getattr(args, "license", None),
+                **given_values(args, ModelExportSettings, skip=("model", "path", "repo", "private")),
             }
+            wanted = read_settings(ModelExportSettings, values)
             if path:
                 check_target(ws, Path(path))
-            return run_job(ws, read_settings(ModelExportSettings, values), args, f"Export {args.name}")
+            if wanted.gguf:
+                check_gguf_export(ws, tuned_model_store.read_model(ws, args.name))
+            return run_job(ws, wanted, args, f"Export {args.name}")
     return None
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from glan_core.dataset.settings import ExportFormat
 
@@ -13,17 +13,17 @@ SUFFIX = {"parquet": ".parquet", "snapshot": ".parquet", "datasets": ""}  # ever
 # Many readers split lines at these characters although JSON allows them in strings, so they are escaped.
 LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 BATCH = 2000  # rows per columnar batch
-PROVENANCE = {
+PROVENANCE: dict[str, Any] = {
     "id": str, "taxonomy": list, "group": str, "discipline": str, "subject": str,
     "level": str, "syllabus": str, "sessions": list, "concepts": list, "strategy": str, "draw_law": str, "seed": int,
     "draw": int, "question_teacher": str, "answer_teacher": str, "review": str, "starred": bool, "edited": bool,
     "dropped": str,
 }  # fmt: skip
 MESSAGES = object()  # type of a column with the turns of a chat
-COLUMNS = {"prompt": str, "completion": str} | PROVENANCE  # of a row, as snapshots store it
+COLUMNS: dict[str, Any] = {"prompt": str, "completion": str} | PROVENANCE  # of a row, as snapshots store it
 # Of a columnar export. It has no column named 'prompt': where there is one, SFTTrainer concatenates it with 'completion', without
 # chat template, and ignores the messages.
-EXPORT_COLUMNS = {"messages": MESSAGES, "question": str, "answer": str} | PROVENANCE
+EXPORT_COLUMNS: dict[str, Any] = {"messages": MESSAGES, "question": str, "answer": str} | PROVENANCE
 
 Form = ExportFormat | Literal["snapshot"]
 
@@ -35,13 +35,15 @@ def file_suffix(form: Form) -> str:
     return SUFFIX.get(form, ".jsonl")
 
 
-def format_row(row: dict, form: ExportFormat) -> dict:
+def format_row(row: dict, form: Form) -> dict:
     """Convert a row to an export format.
 
     Returns:
-        The messages alone for 'openai', which refuses other keys; for 'parquet' and 'datasets', messages, texts and provenance as
-        columns; otherwise the pair with `provenance` as one object.
+        The row unchanged for 'snapshot'; the messages alone for 'openai', which refuses other keys; messages, texts and provenance
+        as columns for 'parquet' and 'datasets'; otherwise the pair with `provenance` as one object.
     """
+    if form == "snapshot":
+        return row
     provenance = dict(row)
     question, answer = provenance.pop("prompt"), provenance.pop("completion")
     asked, answered = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
@@ -125,14 +127,14 @@ def _saved(folder: Path, form: Form, split: str) -> Iterator[Write]:
     (folder / "state.json").write_text(json.dumps(state), "utf-8")
 
 
-def _feature(kind: object) -> dict | list:
+def _feature(kind: Any) -> dict | list:
     text = {"dtype": "string", "_type": "Value"}
     if kind is MESSAGES:
         return [{"role": text, "content": text}]
     return [text] if kind is list else text | {"dtype": {str: "string", int: "int64", bool: "bool"}[kind]}
 
 
-def _schema(columns: dict[str, object]):
+def _schema(columns: dict[str, Any]):
     import pyarrow as pa
 
     turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -152,7 +154,7 @@ def _batches(schema, form: Form, write_batch: Callable) -> Iterator[Write]:
             chunk.clear()
 
     def write(row: dict) -> None:
-        chunk.append(row if form == "snapshot" else format_row(row, form))
+        chunk.append(format_row(row, form))
         if len(chunk) == BATCH:
             flush()
 
