@@ -16,7 +16,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import CUT, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.settings import REFERENCE
-from glan_core.formatting import plural
+from glan_core.formatting import number, plural, shorten
 from glan_core.ids import derive
 from glan_core.reply_parsing import REFUSAL
 from glan_core.workspace import Workspace, match_rows
@@ -233,15 +233,30 @@ def match_summary(ws: Workspace, match_id: str) -> str:
         f"{plural(found.judged, 'question')}: {found.wins} won, {found.ties} tied, {found.losses} lost; "
         f"the two orders disagreed on {found.disagreement:.0%}."
         + (f" {describe_missing(gaps).capitalize()}." if describe_missing(gaps) else "")
+        + (f" Included: {describe_included(gaps, match)}." if describe_included(gaps, match) else "")
+        + (CUT_ADVICE if any(gaps.cut.values()) else "")
     )
 
 
+CUT_ADVICE = " Cut answers score lower: raise --answer-tokens."
 CAUSES = {
     "malformed": ("could not be parsed", "could not be parsed"), "refused": ("was refused", "were refused"),
     "cut": ("was truncated", "were truncated"), "empty": ("was empty", "were empty"),
     "no reply": ("is missing (no reply)", "are missing (no reply)"),
     "reasoning only": ("contained only reasoning", "contained only reasoning"), "not judged": ("is pending", "are pending"),
 }  # fmt: skip
+
+
+def describe_included(gaps: Missing, match: Match) -> str:
+    """Return a phrase such as '3 answers of maths cut off at 512 tokens'; '' if no judged answer was refused, empty or cut off."""
+    limit = match.about.get("tokens")
+    at = f" at {number(limit)} tokens" if limit else ""
+    parts = []
+    for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
+        for count, what in ((gaps.refusals[stage], "refused"), (gaps.empty[stage], "empty"), (gaps.cut[stage], f"cut off{at}")):
+            if count:
+                parts.append(f"{plural(count, 'answer')} of {shorten(title(spec), 40)} {what}")
+    return "; ".join(parts)
 
 
 def describe_missing(gaps: Missing) -> str:

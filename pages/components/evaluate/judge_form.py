@@ -78,7 +78,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
             ),
         )  # fmt: skip
         tokens = st.number_input(
-            value=settings_fields.default(PairwiseJudgeSettings, "answer_tokens"), key="run_eval_tokens",
+            value=None, key="run_eval_tokens", placeholder="as the references" if REFERENCE in (ours, other) else "512",
             **settings_fields.number(PairwiseJudgeSettings, "answer_tokens"),
         )  # fmt: skip
     st.markdown("**Judge**")

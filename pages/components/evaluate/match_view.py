@@ -144,22 +144,16 @@ def figures(seen: MatchStatistics) -> None:
             "Judged", f"{number(found.judged)} of {number(found.questions)}",
             help="Questions with a parsed verdict in both orders, of all questions.",
         )  # fmt: skip
-    _counted(gaps, title(seen.match.ours), title(seen.match.other))
+    _counted(gaps, seen.match)
 
 
-def _counted(gaps: Missing, ours: str, other: str) -> None:
+def _counted(gaps: Missing, match: Match) -> None:
     """Draw the number of answers that were refused, empty or cut off, and of unparsed verdicts."""
-    parts = [match_statistics.describe_missing(gaps)] if match_statistics.describe_missing(gaps) else []
-    for stage, who in ((OURS, ours), (OTHER, other)):
-        for count, what in (
-            (gaps.refusals[stage], "refused"),
-            (gaps.empty[stage], "empty"),
-            (gaps.cut[stage], "cut off at the token limit"),
-        ):
-            if count:
-                parts.append(f"{plural(count, 'answer')} of {shorten(who, 40)} {what}")
-    if parts:
-        st.caption(f":material/info: Included: {escape('; '.join(parts))}.")
+    parts = filter(None, (match_statistics.describe_missing(gaps), match_statistics.describe_included(gaps, match)))
+    if said := "; ".join(parts):
+        st.caption(f":material/info: Included: {escape(said)}.")
+    if any(gaps.cut.values()):
+        st.warning("Cut answers score lower. Judge again with a higher limit on new tokens.", icon=":material/content_cut:")
 
 
 def validity(ws: Workspace, match: Match) -> None:
