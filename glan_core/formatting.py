@@ -91,6 +91,17 @@ def spent(amount: float, *, unpriced: bool) -> str:
     return usd(amount) if not unpriced else f"{usd(amount)} + price unknown" if amount else "price unknown"
 
 
+def percent(share: float) -> str:
+    """Format a share: '41%', '0.5%', '99.99%'; never '0%' or '100%' for a share that is not exactly that."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    for digits in range(7):
+        text = f"{share:.{digits}%}"
+        if float(text[:-1]) not in (0, 100) and (digits or 1 <= 100 * share <= 99):
+            return text
+    return text
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Format a count with its noun: '1 pair', '1,204 pairs', '2 syllabi'."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

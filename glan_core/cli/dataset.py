@@ -1,6 +1,8 @@
 """`glan snapshot` and `glan export`."""
 
 import argparse
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +12,8 @@ from glan_core.cli.run_start import run_job
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.export_job import ExportTarget, check_export_path, export_dataset, export_message, is_folder, push_to_hub
 from glan_core.dataset.settings import ExportSettings, RowSelection, SnapshotSettings
+from glan_core.dataset.snapshot_job import check_name
+from glan_core.dataset.split_estimate import SplitEstimate, check_split
 from glan_core.dataset.splits import SPLIT_RULES
 from glan_core.errors import GlanError
 from glan_core.formatting import exact
@@ -26,6 +30,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     kept.add_argument("action", nargs="?", choices=actions, default="list", metavar="{create,list,show,verify,remove}")
     kept.add_argument("name", nargs="?", metavar="NAME")
     _add_selection(kept, SnapshotSettings)
+    kept.add_argument(
+        "--plan", action="store_true", help="with create: show the rows of each split, without creating the snapshot"
+    )
     kept.add_argument("--detach", action="store_true", help="run in the background")
     kept.add_argument("--json", action="store_true")
     kept.set_defaults(command=_snapshot)
@@ -85,6 +92,12 @@ def _snapshot(args: argparse.Namespace) -> int | None:
     match args.action:
         case "create" | "take":
             settings = read_settings(SnapshotSettings, _selection(ws, args) | {"name": args.name})
+            check_name(ws, settings.name)
+            held_out = _say_split(ws, settings, quiet=args.json or args.plan)
+            if args.plan:
+                data = {"split": settings.split, **(asdict(held_out) | {"share": held_out.share} if held_out else {})}
+                report(data, [str(held_out) if held_out else "No validation split."], as_json=args.json)
+                return None
             return run_job(ws, settings, args, f"Snapshot {settings.name}")
         case "show":
             _show(snapshot_store.read_snapshot(ws, args.name).manifest, as_json=args.json)
@@ -97,6 +110,18 @@ def _snapshot(args: argparse.Namespace) -> int | None:
             snapshot_store.remove_snapshot(ws, args.name)
             report({"removed": args.name}, [f"Removed the snapshot {args.name}."], as_json=args.json)
     return None
+
+
+def _say_split(ws: Workspace, choice: RowSelection, *, quiet: bool) -> SplitEstimate | None:
+    """Say on stderr what a split holds out, before anything is written.
+
+    Raises:
+        GlanError: If no row would remain for training.
+    """
+    found = check_split(ws, choice)
+    if found and found.rows and not quiet:
+        print(found, file=sys.stderr, flush=True)
+    return found
 
 
 def _show(manifest: snapshot_store.Manifest, *, as_json: bool) -> None:
@@ -121,6 +146,8 @@ def _export(args: argparse.Namespace) -> int | None:
         "private": not args.public,
     }  # fmt: skip
     settings = read_settings(ExportSettings, values)
+    if not settings.snapshot:
+        _say_split(ws, settings.choice, quiet=args.json)
     if args.detach:
         if settings.path:
             split = (

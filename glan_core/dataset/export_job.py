@@ -15,6 +15,7 @@ from glan_core.dataset.formats import FORMATS, row_writer, write_splits
 from glan_core.dataset.manifest import FILE, Manifest, ManifestBuilder
 from glan_core.dataset.settings import ExportFormat, ExportSettings, RowSelection
 from glan_core.dataset.snapshot_store import exclusion_summary, read_snapshot
+from glan_core.dataset.split_estimate import check_split
 from glan_core.dataset.splits import TRAIN, SplitRule
 from glan_core.dataset.trainer_settings import AXOLOTL, LLAMA_FACTORY, write_trainer_settings
 from glan_core.errors import GlanError
@@ -157,6 +158,8 @@ def export_rows(ws: Workspace, settings: ExportSettings, progress: Progress) -> 
     if settings.path is None and settings.repo is None:
         raise GlanError("No destination given. Set a file or folder (path), a Hub dataset (repo), or both.")
     messages = []
+    if not settings.snapshot:
+        check_split(ws, settings.choice)
     if settings.repo:
         hub.check_login()
     if settings.path:

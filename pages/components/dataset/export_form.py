@@ -56,6 +56,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             count, gone = row_choice.count(ws, tree, choice)
             split = choice.split
             st.caption(f"{plural(count, 'pair')}. Excluded: {row_choice.describe_excluded(gone)}.")
+            if not row_choice.show_held_out(ws, choice):
+                count = 0
         place = _place(ws, count)
         form = "parquet" if place == "hub" else _form()
         values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice, "folder": False}
