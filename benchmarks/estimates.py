@@ -45,7 +45,10 @@ def trial(nth: int, rng: random.Random) -> list[dict]:
         with tempfile.TemporaryDirectory() as folder:
             ws = demo_workspace.create_workspace(Path(folder) / "ws")
             known = hierarchy.disciplines_under(tree_editing.tree(ws))
-            chosen = [*rng.sample(["mathematics", "music", "earth-science"], rng.randint(0, 2)), *rng.sample(list(known), rng.randint(1, 5))]
+            chosen = [
+                *rng.sample(["mathematics", "music", "earth-science"], rng.randint(0, 2)),
+                *rng.sample(list(known), rng.randint(1, 5)),
+            ]
             rows = []
             for again in (False, True):
                 target = {
@@ -84,7 +87,9 @@ def main() -> None:
             some = [row for row in rows if row["measure"] == measure and row["again"] == again]
             if some:
                 inside = sum(row["inside"] for row in some)
-                print(f"| {'used' if again else 'new'} | {measure} | {len(some)} | {inside} | {max(row['ratio'] for row in some):.2f} |")
+                print(
+                    f"| {'used' if again else 'new'} | {measure} | {len(some)} | {inside} | {max(row['ratio'] for row in some):.2f} |"
+                )
 
 
 if __name__ == "__main__":

@@ -31,8 +31,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
-def durations(ends: tuple[float, float]) -> str:
-    """Format a range of durations in seconds: '8 to 13 min', '40 s to 2 min', or '3 min' if both ends format alike."""
+def durations(ends: tuple[float, float] | None) -> str:
+    """Format a range of durations in seconds: '8 to 13 min', '40 s to 2 min', '3 min' if both ends format alike, or 'unknown'."""
+    if ends is None:
+        return "unknown"
     low, high = map(duration, ends)
     (number, _, unit), other = low.partition(" "), high.rpartition(" ")[2]
     return high if low == high else f"{number} to {high}" if unit == other else f"{low} to {high}"

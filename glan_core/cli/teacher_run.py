@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from glan_core import runs
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, carry_out
-from glan_core.formatting import duration, money, shorten, span, spent
+from glan_core.formatting import durations, money, shorten, span, spent
 from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
 from glan_core.generation.plan import Plan
 from glan_core.generation.run import check
@@ -28,10 +28,11 @@ def plan_lines(made: Plan) -> list[str]:
     ]  # fmt: skip
     if not rows:
         return ["Nothing to do: the target is complete."]
+    time = "time unknown" if made.seconds is None else f"about {durations(made.seconds)}"
     return [
         *table(rows, ("stage", "teacher", "calls", "tokens in", "tokens out", "price")), "",
-        f"Total: {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, about "
-        f"{span(tuple(map(duration, made.seconds)))}" + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
+        f"Total: {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, {time}"
+        + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
         f"Basis of the estimate: {made.basis}",
     ]  # fmt: skip
 
