@@ -10,6 +10,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import durations, exact, short, size
 from glan_core.models import tuned_model_store
 from glan_core.models.export_job import check_gguf_export, check_target
+from glan_core.models.merge_job import check_merge
 from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
@@ -89,11 +90,22 @@ def finetune_settings(args: argparse.Namespace) -> FinetuneSettings:
 def _finetune(args: argparse.Namespace) -> int | None:
     ws, settings = Workspace.open(args.dir), finetune_settings(args)
     if args.plan:
+        check_base(settings.base)
         made = plan(ws, settings)
         report(asdict(made), plan_lines(made), as_json=args.json)
         return None
     check_settings(ws, settings)
     return run_job(ws, settings, args, f"Fine-tune {settings.name}")
+
+
+def check_base(base: str | None) -> None:
+    """Check that a base model given as a folder exists.
+
+    Raises:
+        GlanError: If it does not; a name of the Hub may be planned for without its weights.
+    """
+    if base and base.startswith(("/", ".", "~")) and not (Path(base).expanduser() / "config.json").is_file():
+        raise GlanError(f"There are no weights in {base}. Use a folder with config.json, tokenizer and safetensors files.")
 
 
 def plan_lines(made: TrainingPlan) -> list[str]:
@@ -153,6 +165,7 @@ def _models(args: argparse.Namespace) -> int | None:
             report(commands, [f"{name}: {command}" for name, command in commands.items()], as_json=args.json)
         case "merge":
             settings = read_settings(MergeSettings, {"model": args.name, "name": args.value})
+            check_merge(ws, settings)
             return run_job(ws, settings, args, f"Merge {args.name}")
         case "export":
             path = args.out and str(Path(args.out).expanduser().absolute())

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator
 
 from glan_core.dataset.splits import SplitRule
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 from glan_core.workspace.pair_filter import PairFilter
 
 Reason = Literal["rejected", "quality", "duplicate", "contaminated", "held_out"]
@@ -49,7 +49,7 @@ class RowSelection(Settings):
         description="Share of the units, and on average of the rows, that is held out.",
     )  # fmt: skip
     seed: int = Field(
-        0, ge=-(2**63), lt=2**63, title="Seed",
+        0, ge=0, lt=MOST_SEED, title="Seed",
         description="Seed of the split; it holds out the same rows after others are added.",
     )  # fmt: skip
 

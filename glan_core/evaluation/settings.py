@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, field_validator
 from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import MAX_SLUG, slug
 from glan_core.models.model_specs import SCRIPTED, model_title
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 
 REFERENCE = "reference"  # the answers stored with a test
 
@@ -48,7 +48,7 @@ class GlanTestSettings(Settings):
         0.7, ge=0.3, le=1, title="Near-duplicate threshold",
         description="Jaccard similarity of 3-word n-grams from which a training row repeats a test question.",
     )  # fmt: skip
-    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the selection.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the selection.")
     kind: Literal["glan-test"] = "glan-test"
 
     _name = field_validator("name")(checked_name)

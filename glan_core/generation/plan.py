@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from glan_core.errors import GlanError
 from glan_core.generation.estimates import (
@@ -110,6 +111,7 @@ def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range])
     Raises:
         GlanError: If a budget in USD is set for a teacher without a price.
     """
+    _check_local_teachers(settings)
     calls = {stage: estimate_call(ws, settings.teacher_of(stage), stage) for stage in counts}
     stages = [_price_stage(settings, stage, counts[stage], calls[stage]) for stage in counts]
     notes = [stage for stage in counts if counts[stage][1] and not calls[stage].known]
@@ -129,6 +131,16 @@ def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range])
         counts.get("answer", (0, 0)),
         _basis(counts, notes, unpriced, timed=seconds is not None),
     )  # fmt: skip
+
+
+def _check_local_teachers(settings: TeacherSettings) -> None:
+    """Raise GlanError if a teacher given as a folder does not exist; everything else needs the teacher to be opened."""
+    for spec in (settings.teacher, settings.answer_teacher, *(stage.teacher for stage in settings.stages.values())):
+        kind, _, place = (spec or "").partition(":")
+        if kind == "local" and place.startswith(("/", ".", "~")) and not Path(place).expanduser().is_dir():
+            raise GlanError(
+                f"Teacher {spec}: the folder {place} does not exist. Give the folder of a model, or its name on the Hub."
+            )
 
 
 def _missing(ws: Workspace, settings: GenerationSettings, discipline: Node) -> dict[str, Range]:

@@ -23,12 +23,8 @@ def merge_adapter(ws: Workspace, settings: MergeSettings, progress: Progress) ->
     Raises:
         GlanError: If the model has no adapter, the new name exists, or the base cannot be loaded.
     """
-    model = tuned_model_store.read_model(ws, settings.model)
-    if model.form != "adapter":
-        raise GlanError(f"Model {quoted(settings.model)} is a full model and has no adapter to merge.")
+    model = check_merge(ws, settings)
     target = tuned_model_store.model_folder(ws, settings.name)
-    if target.exists():
-        raise GlanError(f"Model {quoted(settings.name)} already exists. Choose another name.")
     progress.step("weights merged", 0, 1)
     with atomic_output(target, folder=True, mark=progress.run_id) as new:
         save_merged(ws, model, new / tuned_model_store.WEIGHTS)
@@ -39,6 +35,20 @@ def merge_adapter(ws: Workspace, settings: MergeSettings, progress: Progress) ->
         (new / tuned_model_store.FILE).write_text(whole.model_dump_json(indent=1), "utf-8")
     progress.step("weights merged", 1, 1)
     return f"Merged {model.name} into {settings.name}, a full model of {size(whole.bytes)}."
+
+
+def check_merge(ws: Workspace, settings: MergeSettings) -> TunedModel:
+    """Return the model to merge.
+
+    Raises:
+        GlanError: If it does not exist or has no adapter, or the new name is invalid or exists.
+    """
+    model = tuned_model_store.read_model(ws, settings.model)
+    if model.form != "adapter":
+        raise GlanError(f"Model {quoted(settings.model)} is a full model and has no adapter to merge.")
+    if tuned_model_store.model_folder(ws, settings.name).exists():
+        raise GlanError(f"Model {quoted(settings.name)} already exists. Choose another name.")
+    return model
 
 
 def save_merged(ws: Workspace, model: TunedModel, folder: Path) -> None:
