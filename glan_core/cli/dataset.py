@@ -98,7 +98,8 @@ def _snapshot(args: argparse.Namespace) -> int | None:
                 data = {"split": settings.split, **(asdict(held_out) | {"share": held_out.share} if held_out else {})}
                 report(data, [str(held_out) if held_out else "No validation split."], as_json=args.json)
                 return None
-            return run_job(ws, settings, args, f"Snapshot {settings.name}")
+            made = lambda: snapshot_store.read_snapshot(ws, settings.name).manifest.model_dump(mode="json")  # noqa: E731
+            return run_job(ws, settings, args, f"Snapshot {settings.name}", result=made)
         case "show":
             _show(snapshot_store.read_snapshot(ws, args.name).manifest, as_json=args.json)
         case "verify":

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, run_job
+from glan_core.diversity.map_store import list_maps
 from glan_core.diversity.metric_store import METRICS, OVERALL, TOO_FEW, MetricReport, MetricValue, list_metrics, read_metrics
 from glan_core.diversity.settings import ComparisonSettings, EmbeddingSettings, MapSettings, MetricSettings
 from glan_core.errors import GlanError
@@ -48,26 +49,42 @@ def _command(
 
 
 def _embed(args: argparse.Namespace) -> int:
-    return run_job(Workspace.open(args.dir), read_settings(EmbeddingSettings, given_values(args, EmbeddingSettings)), args)
+    ws = Workspace.open(args.dir)
+    return run_job(
+        ws, read_settings(EmbeddingSettings, given_values(args, EmbeddingSettings)), args, result=lambda: _vectors(ws)
+    )
+
+
+def _vectors(ws: Workspace) -> list[dict]:
+    """Number and dimension of the stored vectors of each embedder."""
+    from glan_core.diversity.vector_store import list_vectors
+
+    return [asdict(info) for info in list_vectors(ws)]
 
 
 def _map(args: argparse.Namespace) -> int:
     settings = read_settings(MapSettings, given_values(args, MapSettings))
-    return run_job(Workspace.open(args.dir), settings, args, f"{settings.dims}-D map")
+    ws = Workspace.open(args.dir)
+    maps = lambda: [asdict(info) for info in list_maps(ws)]  # noqa: E731
+    return run_job(ws, settings, args, f"{settings.dims}-D map", result=maps)
 
 
 def _measure(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     settings = read_settings(MetricSettings, given_values(args, MetricSettings))
-    if not args.show and ((code := run_job(ws, settings, args)) or args.detach or args.json):
+    made = lambda: (found := _latest_metrics(ws, settings)) and asdict(found)  # noqa: E731
+    if not args.show and ((code := run_job(ws, settings, args, result=made)) or args.detach or args.json):
         return code
-    embedders = list_metrics(ws)
-    chosen = next((name for name in embedders if settings.embedder in ("auto", name)), None)
-    measured = chosen and read_metrics(ws, chosen)
+    measured = _latest_metrics(ws, settings)
     if not measured:
         raise GlanError(f"No metrics yet. Compute them with 'glan measure {args.dir}'.")
     report(asdict(measured), _measure_lines(measured), as_json=args.json)
     return 0
+
+
+def _latest_metrics(ws: Workspace, settings: MetricSettings) -> MetricReport | None:
+    chosen = next((name for name in list_metrics(ws) if settings.embedder in ("auto", name)), None)
+    return read_metrics(ws, chosen) if chosen else None
 
 
 def _measure_lines(measured: MetricReport) -> list[str]:
@@ -101,7 +118,8 @@ def _compare(args: argparse.Namespace) -> int:
     name = str(values.get("name", "")).strip() or default_name(ws, args.path)
     if not args.show:
         settings = read_settings(ComparisonSettings, values | {"path": str(resolve_path(ws, args.path))})
-        if (code := run_job(ws, settings, args, f"Comparison with {name}")) or args.detach or args.json:
+        made = lambda: (one := read_comparison(ws, name)) and asdict(one) | {"by_words": one.by_words}  # noqa: E731
+        if (code := run_job(ws, settings, args, f"Comparison with {name}", result=made)) or args.detach or args.json:
             return code
     if (found := read_comparison(ws, name)) is None:
         raise GlanError(f"There is no comparison {name!r} in this workspace.")

@@ -44,7 +44,7 @@ def _bench(args: argparse.Namespace) -> int | None:
             [_score_row(score) for score in found], ("model", "benchmark", "scoring", "part", "score in % (95 %)", "rows")
         )
         report(
-            [asdict(score) | {"interval": interval_of(score)} for score in found],
+            [_score_data(score) for score in found],
             lines if found else ["No scores yet."],
             as_json=args.json,
         )
@@ -56,7 +56,9 @@ def _bench(args: argparse.Namespace) -> int | None:
     if args.plan:
         _plan(args, settings, able)
         return None
-    return run_job(ws, settings, args, f"Benchmarks of {', '.join(settings.models)}"[:80])
+    title = f"Benchmarks of {', '.join(settings.models)}"[:80]
+    scores = lambda: [_score_data(s) for s in benchmark_score_rows.scores(ws.db) if s.model in settings.models]  # noqa: E731
+    return run_job(ws, settings, args, title, result=scores)
 
 
 def _settings(args: argparse.Namespace) -> BenchmarkSettings:
@@ -114,6 +116,11 @@ def _plan(args: argparse.Namespace, settings: BenchmarkSettings, able: list[read
         [*table(rows, ("model", "benchmark", "scoring", "rows")), said],
         as_json=args.json,
     )
+
+
+def _score_data(score: Score) -> dict:
+    low, high = interval_of(score)
+    return asdict(score) | {"interval": (low, high) if score.number else None}
 
 
 def _score_row(score: Score) -> tuple:

@@ -46,7 +46,8 @@ def _test(args: argparse.Namespace) -> int | None:
         case "create" | "freeze":
             if glan_test_store.test_path(ws, args.name).exists():
                 raise GlanError(f"Test {quoted(args.name)} already exists. Choose another name.")
-            return run_job(ws, _settings(ws, args), args, f"Held-out test {args.name}")
+            made = lambda: glan_test_store.read_test(ws, args.name).model_dump(mode="json")  # noqa: E731
+            return run_job(ws, _settings(ws, args), args, f"Held-out test {args.name}", result=made)
         case "show":
             _show(ws, args)
         case "export":

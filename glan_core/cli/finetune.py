@@ -1,7 +1,9 @@
 """`glan finetune` and `glan models`."""
 
 import argparse
+import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from glan_core.cli.output import report, table
@@ -95,7 +97,7 @@ def _finetune(args: argparse.Namespace) -> int | None:
         report(asdict(made), plan_lines(made), as_json=args.json)
         return None
     check_settings(ws, settings)
-    return run_job(ws, settings, args, f"Fine-tune {settings.name}")
+    return run_job(ws, settings, args, f"Fine-tune {settings.name}", result=partial(_model_data, ws, settings.name))
 
 
 def check_base(base: str | None) -> None:
@@ -166,7 +168,7 @@ def _models(args: argparse.Namespace) -> int | None:
         case "merge":
             settings = read_settings(MergeSettings, {"model": args.name, "name": args.value})
             check_merge(ws, settings)
-            return run_job(ws, settings, args, f"Merge {args.name}")
+            return run_job(ws, settings, args, f"Merge {args.name}", result=partial(_model_data, ws, settings.name))
         case "export":
             path = args.out and str(Path(args.out).expanduser().absolute())
             values = {
@@ -181,8 +183,13 @@ def _models(args: argparse.Namespace) -> int | None:
                 check_target(ws, Path(path))
             if wanted.gguf:
                 check_gguf_export(ws, tuned_model_store.read_model(ws, args.name))
-            return run_job(ws, wanted, args, f"Export {args.name}")
+            files = lambda: {"path": path, "repo": args.push, "files": sorted(os.listdir(path)) if path else []}  # noqa: E731
+            return run_job(ws, wanted, args, f"Export {args.name}", result=files)
     return None
+
+
+def _model_data(ws: Workspace, name: str) -> dict:
+    return tuned_model_store.read_model(ws, name).model_dump(mode="json")
 
 
 def _loss(model: tuned_model_store.TunedModel) -> str:
