@@ -16,7 +16,7 @@ from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, spent
 from glan_core.generation import preview
-from glan_core.generation.plan import plan
+from glan_core.generation.plan import check_local_teachers, plan
 from glan_core.generation.run import check
 from glan_core.generation.settings import GenerationSettings, Target, TeacherSettings
 from glan_core.generation.stage_specs import stage_title
@@ -105,7 +105,9 @@ def _not_saturated(ws: Workspace, disciplines: Iterable[str]) -> tuple[str, ...]
 
 def _plan(args: argparse.Namespace) -> None:
     ws = Workspace.open(args.dir)
-    made = plan(ws, _settings(ws, args))
+    settings = _settings(ws, args)
+    check_local_teachers(settings)
+    made = plan(ws, settings)
     report(made.as_dict(), plan_lines(made), as_json=args.json)
 
 

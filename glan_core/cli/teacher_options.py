@@ -43,7 +43,7 @@ def _stage(text: str) -> tuple[str, dict]:
         {key.strip().replace("-", "_"): _value(text, key, value) for key, _, value in pairs},
     )
     if stage not in STAGE_SPECS:
-        raise GlanError(f"--stage {text!r}: stage {stage!r} does not exist. Choose one of {', '.join(STAGE_SPECS)}.")
+        raise GlanError(f"--stage {text!r}: Unknown stage {stage!r}. Stages: {', '.join(STAGE_SPECS)}.")
     if unknown := [key for key in given if key not in StageSettings.model_fields]:
         raise GlanError(
             f"--stage {text!r}: a stage has no setting {unknown[0]!r}. Choose one of {', '.join(StageSettings.model_fields)}."

@@ -9,7 +9,7 @@ from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, carry_out
 from glan_core.formatting import durations, money, shorten, span, spent
 from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
-from glan_core.generation.plan import Plan
+from glan_core.generation.plan import Plan, check_local_teachers
 from glan_core.generation.run import check
 from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import stage_title
@@ -89,6 +89,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 def run_planned(ws: Workspace, settings: TeacherSettings, made: Plan, args: argparse.Namespace, end: RunEnd) -> int:
     """Show the plan with --plan; else check the teachers, run, and return the exit code."""
     if args.plan:
+        check_local_teachers(settings)
         lines = plan_lines(made) if made.calls[1] else [f"Nothing to do: {end.nothing}."]
         report(made.as_dict(), lines, as_json=args.json)
         return 0

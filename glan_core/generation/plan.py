@@ -111,7 +111,6 @@ def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range])
     Raises:
         GlanError: If a budget in USD is set for a teacher without a price.
     """
-    _check_local_teachers(settings)
     calls = {stage: estimate_call(ws, settings.teacher_of(stage), stage) for stage in counts}
     stages = [_price_stage(settings, stage, counts[stage], calls[stage]) for stage in counts]
     notes = [stage for stage in counts if counts[stage][1] and not calls[stage].known]
@@ -133,8 +132,12 @@ def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range])
     )  # fmt: skip
 
 
-def _check_local_teachers(settings: TeacherSettings) -> None:
-    """Raise GlanError if a teacher given as a folder does not exist; everything else needs the teacher to be opened."""
+def check_local_teachers(settings: TeacherSettings) -> None:
+    """Check teachers as far as that is possible without a key or a call.
+
+    Raises:
+        GlanError: If a teacher given as a folder does not exist.
+    """
     for spec in (settings.teacher, settings.answer_teacher, *(stage.teacher for stage in settings.stages.values())):
         kind, _, place = (spec or "").partition(":")
         if kind == "local" and place.startswith(("/", ".", "~")) and not Path(place).expanduser().is_dir():

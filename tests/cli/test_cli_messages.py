@@ -21,7 +21,7 @@ def refused(words: list[str], capsys) -> str:
     ("words", "parts"),
     [(["plan", "--disciplines", "music", "--teacher", "local:/nonexistent"], ["local:/nonexistent", "does not exist"]),
      (["plan", "--disciplines", "music", "--answer-teacher", "local:./gone"], ["./gone", "does not exist"]),
-     (["plan", "--disciplines", "music", "--stage", "foo:a=b"], ["'foo' does not exist", "question"]),
+     (["plan", "--disciplines", "music", "--stage", "foo:a=b"], ["Unknown stage 'foo'", "question"]),
      (["plan", "--disciplines", "music", "--stage", "question:a=b"], ["no setting 'a'", "temperature"]),
      (["plan", "--disciplines", "music", "--stage", "question:temperature=hot"], ["question:temperature=hot", "number", "'hot'"]),
      (["plan", "--disciplines", "music", "--price", "-1,1"], ["'-1,1' is not a valid price", "IN,OUT"]),
