@@ -31,8 +31,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
-def durations(ends: tuple[float, float]) -> str:
-    """Format a range of durations in seconds: '8 to 13 min', '40 s to 2 min', or '3 min' if both ends format alike."""
+def durations(ends: tuple[float, float] | None) -> str:
+    """Format a range of durations in seconds: '8 to 13 min', '40 s to 2 min', '3 min' if both ends format alike, or 'unknown'."""
+    if ends is None:
+        return "unknown"
     low, high = map(duration, ends)
     (number, _, unit), other = low.partition(" "), high.rpartition(" ")[2]
     return high if low == high else f"{number} to {high}" if unit == other else f"{low} to {high}"
@@ -79,6 +81,27 @@ def span(ends: tuple) -> str:
 def money(ends: tuple[float, float] | None) -> str:
     """Format a price range in USD: '$1.20 to $3.40', 'free', or 'price unknown' for None."""
     return "price unknown" if ends is None else "free" if ends[1] == 0 else span(tuple(map(usd, ends)))
+
+
+def spent(amount: float, *, unpriced: bool) -> str:
+    """Format the cost of calls: '$1.20', 'price unknown', or '$1.20 + price unknown' if some calls have no known price.
+
+    Args:
+        amount: Cost of the calls with a known price, in USD.
+        unpriced: Whether the price of any call is unknown.
+    """
+    return usd(amount) if not unpriced else f"{usd(amount)} + price unknown" if amount else "price unknown"
+
+
+def percent(share: float) -> str:
+    """Format a share: '41%', '0.5%', '99.99%'; never '0%' or '100%' for a share that is not exactly that."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    for digits in range(7):
+        text = f"{share:.{digits}%}"
+        if float(text[:-1]) not in (0, 100) and (digits or 1 <= 100 * share <= 99):
+            return text
+    return text
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

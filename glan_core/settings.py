@@ -5,6 +5,7 @@ A setting is declared once, as a pydantic field with `title` and `description`, 
 page are generated from it. A renamed field keeps its earlier names as `validation_alias=AliasChoices("new", "old")`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -19,6 +20,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, allow_inf_nan=False)
 
+
+_TYPES = re.compile(r"constrained-\w+|literal\[.*|function-.*|float|int|str|bool|none")  # parts of a location that name a type
+MOST_SEED = 2**31  # seeds are below: what every random generator in use accepts
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -37,7 +41,10 @@ def read_settings(settings_type: type[AnySettings], values: Mapping[str, object]
         return settings_type.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = " ".join(str(part) for part in first["loc"]).replace("_", " ") or "settings"
+        name = (
+            " ".join(part for part in first["loc"] if isinstance(part, str) and not _TYPES.fullmatch(part)).replace("_", " ")
+            or "settings"
+        )
         message = first["msg"].removeprefix("Value error, ")
         shown = f" (got {first['input']!r})" if isinstance(first["input"], int | float | str) else ""
         raise GlanError(f"{name}: {message}{shown}.") from None

@@ -74,9 +74,10 @@ def add_option(parser: argparse._ActionsContainer, settings_type: type[Settings]
 
 
 def given_values(args: argparse.Namespace, settings_type: type[Settings], skip: Iterable[str] = ()) -> dict[str, Any]:
-    """Values of the options that were given, by field name; "none" is read as None."""
-    names = option_names(settings_type, skip)
-    return {name: _unset(getattr(args, name)) for name in names if hasattr(args, name)}
+    """Values of the options that were given, by field name; "none" is read as None where the setting is optional."""
+    given = {name: getattr(args, name) for name in option_names(settings_type, skip) if hasattr(args, name)}
+    optional = {name for name in given if _base_type(field_of(settings_type, name).annotation)[1]}
+    return {name: _unset(value) if name in optional else value for name, value in given.items()}
 
 
 def option_words(settings: Settings, defaults: Mapping[str, object], skip: Iterable[str] = ()) -> list[str]:

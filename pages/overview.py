@@ -121,13 +121,14 @@ def totals() -> None:
         ("Syllabi", "syllabi", short, "Subjects with a syllabus."),
         ("Key concepts", "concepts", short, "Key concepts extracted from syllabi."),
         ("Rejected", "rejected", short, "Pairs rejected in review."),
-        ("Cost", "cost_usd", usd, "Cost of the calls below this node."),
+        ("Cost", "cost_usd", usd, "Cost of the calls below this node, at known prices."),
     )  # fmt: skip
     with st.grid(3, gap="small", min_column_width=90):
         for title, name, written, explanation in shown:
             delta = f"+{written(added[name])}" if added.get(name, 0) > 0 else None
             full = "" if name == "cost_usd" else f" {number(counts[name])} in total."
-            st.metric(title, written(counts[name]), delta, delta_color="off", delta_arrow="off", help=explanation + full)
+            value = standing.cost if name == "cost_usd" else written(counts[name])
+            st.metric(title, value, delta, delta_color="off", delta_arrow="off", help=explanation + full)
     if failed := int(counts["failures"]):
         st.caption(f"{plural(failed, 'call')} failed; the next run retries {'it' if failed == 1 else 'them'}.")
     if any(value > 0 for value in added.values()):
@@ -219,8 +220,7 @@ else:
 
 st.subheader("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
-    totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in recent}
-    if picked := run_table.table(recent, key="recent", totals=totals):
+    if picked := run_table.table(recent, key="recent", ws=ws):
         st.session_state.run = picked.id
         url_state.open_page("pages/runs.py")
 else:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from glan_core import __version__
+from glan_core.cli.parser import Parser
 from glan_core.errors import GlanError
 from glan_core.processes import set_library_variables
 
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         "".join(argv).encode()  # undecodable bytes arrive as lone surrogates, which can be neither stored nor printed
         args = build_parser().parse_args(argv)
+        if (folder := getattr(args, "dir", None)) is not None and not folder.strip():
+            raise GlanError("The folder of the workspace is empty. Give its path, such as workspaces/mine.")
         return args.command(args) or 0
     except GlanError as error:
         return _refuse(str(error))
@@ -63,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         taxonomy,
     )
 
-    parser = argparse.ArgumentParser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
+    parser = Parser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
     parser.add_argument("--version", action="version", version=f"glan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (

@@ -49,6 +49,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     votes = commands.add_parser("preferences", help="export votes on answers as preference rows for DPO (JSONL)")
     votes.add_argument("dir", metavar="DIR")
     votes.add_argument("file", metavar="FILE", type=Path)
+    votes.add_argument("--json", action="store_true")
     votes.set_defaults(command=_preferences)
 
     serve = commands.add_parser("serve-models", help="run the model server; the studio starts it when needed")
@@ -164,7 +165,11 @@ def _preferences(args: argparse.Namespace) -> None:
     from glan_core.formatting import plural
 
     number = write_preferences(Workspace.open(args.dir), args.file)
-    print(f"Wrote {plural(number, 'preference row')} to {args.file}.")
+    report(
+        {"file": str(args.file), "rows": number},
+        [f"Wrote {plural(number, 'preference row')} to {args.file}."],
+        as_json=args.json,
+    )
 
 
 def _serve(args: argparse.Namespace) -> None:

@@ -65,7 +65,8 @@ def _dedup(args: argparse.Namespace) -> int:
     ws = Workspace.open(args.dir)
     if args.show:
         return _show(ws, args, "duplicate", FACT)
-    return run_job(ws, read_settings(NearDuplicateSettings, given_values(args, NearDuplicateSettings)), args)
+    settings = read_settings(NearDuplicateSettings, given_values(args, NearDuplicateSettings))
+    return run_job(ws, settings, args, result=lambda: _data(ws, args, "duplicate", FACT)[0])
 
 
 def _decontaminate(args: argparse.Namespace) -> int:
@@ -83,7 +84,8 @@ def _decontaminate(args: argparse.Namespace) -> int:
         raise GlanError("Name at least one benchmark, or use --show.")
     sources = [{"source": source, "column": args.column} for source in args.benchmark]
     values = given_values(args, DecontaminationSettings, skip=("benchmarks",))
-    return run_job(ws, read_settings(DecontaminationSettings, values | {"benchmarks": sources}), args)
+    settings = read_settings(DecontaminationSettings, values | {"benchmarks": sources})
+    return run_job(ws, settings, args, result=lambda: _benchmark_data(ws, args)[0])
 
 
 def _filter(args: argparse.Namespace) -> int:
@@ -105,7 +107,8 @@ def _filter(args: argparse.Namespace) -> int:
     )
     quality_filter_job.rule_tests(settings)  # unknown rules are refused before the run starts
     if not args.preview:
-        return run_job(ws, settings, args)
+        kind, fact = quality_filter_job.KIND, quality_filter_job.FACT
+        return run_job(ws, settings, args, result=lambda: _data(ws, args, kind, fact)[0])
     sample = quality_filter_job.preview_filters(ws, settings, number=args.limit)
     report(asdict(sample), _preview_lines(sample), as_json=args.json)
     return 0
@@ -127,6 +130,12 @@ def _preview_lines(sample: "FilterPreview") -> Iterator[str]:
 
 
 def _show(ws: Workspace, args: argparse.Namespace, kind: str, fact: str) -> int:
+    data, counts, tags = _data(ws, args, kind, fact)
+    report(data, _show_lines(ws, data["check"], counts, tags), as_json=args.json)
+    return 0
+
+
+def _data(ws: Workspace, args: argparse.Namespace, kind: str, fact: str) -> tuple[dict, dict, dict]:
     """Results of the last check: counts per tag, with the newest rows of each."""
     counts = {name: both for (of, name), both in tag_rows.tag_counts(ws.db).items() if of == kind}
     tags = {name: tag_rows.tags_page(ws.db, kind, name, limit=args.limit) for name in counts}
@@ -135,8 +144,7 @@ def _show(ws: Workspace, args: argparse.Namespace, kind: str, fact: str) -> int:
         "check": check, "tags": {name: {"tagged": tagged, "overruled": over} for name, (tagged, over) in counts.items()},
         "rows": [asdict(tag) for of_name in tags.values() for tag in of_name],
     }  # fmt: skip
-    report(data, _show_lines(ws, check, counts, tags), as_json=args.json)
-    return 0
+    return data, counts, tags
 
 
 def _show_lines(ws: Workspace, check: dict | None, counts: dict, tags: dict) -> Iterator[str]:
@@ -167,6 +175,13 @@ def _show_lines(ws: Workspace, check: dict | None, counts: dict, tags: dict) -> 
 
 
 def _show_benchmarks(ws: Workspace, args: argparse.Namespace) -> int:
+    data, splits, overruled, flags = _benchmark_data(ws, args)
+    report(data, _benchmark_lines(splits, overruled, flags), as_json=args.json)
+    return 0
+
+
+def _benchmark_data(ws: Workspace, args: argparse.Namespace) -> tuple[dict, list, dict, dict]:
+    """Results of the comparisons with benchmarks, with the newest matches of each."""
     from glan_core.dataset import decontamination_job
 
     splits = decontamination_job.split_reports(ws)
@@ -178,8 +193,7 @@ def _show_benchmarks(ws: Workspace, args: argparse.Namespace) -> int:
         "splits": [asdict(split) for split in splits], "overruled": overruled,
         "flags": [asdict(flag) for of_name in flags.values() for flag in of_name],
     }  # fmt: skip
-    report(data, _benchmark_lines(splits, overruled, flags), as_json=args.json)
-    return 0
+    return data, splits, overruled, flags
 
 
 def _benchmark_lines(splits: list, overruled: dict, flags: dict) -> Iterator[str]:

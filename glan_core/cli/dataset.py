@@ -1,6 +1,8 @@
 """`glan snapshot` and `glan export`."""
 
 import argparse
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +12,8 @@ from glan_core.cli.run_start import run_job
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.export_job import ExportTarget, check_export_path, export_dataset, export_message, is_folder, push_to_hub
 from glan_core.dataset.settings import ExportSettings, RowSelection, SnapshotSettings
+from glan_core.dataset.snapshot_job import check_name
+from glan_core.dataset.split_estimate import SplitEstimate, check_split
 from glan_core.dataset.splits import SPLIT_RULES
 from glan_core.errors import GlanError
 from glan_core.formatting import exact
@@ -26,6 +30,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     kept.add_argument("action", nargs="?", choices=actions, default="list", metavar="{create,list,show,verify,remove}")
     kept.add_argument("name", nargs="?", metavar="NAME")
     _add_selection(kept, SnapshotSettings)
+    kept.add_argument(
+        "--plan", action="store_true", help="with create: show the rows of each split, without creating the snapshot"
+    )
     kept.add_argument("--detach", action="store_true", help="run in the background")
     kept.add_argument("--json", action="store_true")
     kept.set_defaults(command=_snapshot)
@@ -34,8 +41,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     out.add_argument("dir", metavar="DIR")
     formats = get_args(ExportSettings.model_fields["form"].annotation)
     out.add_argument("--format", dest="form", choices=formats, default=argparse.SUPPRESS, help="file format (default: chat)")
-    out.add_argument("--out", metavar="PATH", help="file to write; a folder for 'datasets' and for split rows")
-    for name in ("snapshot", "card", "license"):
+    out.add_argument("--out", metavar="PATH", help="file to write; a folder for 'datasets', for split rows and with --folder")
+    for name in ("snapshot", "folder", "card", "license"):
         add_option(out, ExportSettings, name)
     _add_selection(out, RowSelection)
     out.add_argument("--push", metavar="OWNER/NAME", help="push to the Hugging Face Hub as well (HF_TOKEN, or your login)")
@@ -85,7 +92,14 @@ def _snapshot(args: argparse.Namespace) -> int | None:
     match args.action:
         case "create" | "take":
             settings = read_settings(SnapshotSettings, _selection(ws, args) | {"name": args.name})
-            return run_job(ws, settings, args, f"Snapshot {settings.name}")
+            check_name(ws, settings.name)
+            held_out = _say_split(ws, settings, quiet=args.json or args.plan)
+            if args.plan:
+                data = {"split": settings.split, **(asdict(held_out) | {"share": held_out.share} if held_out else {})}
+                report(data, [str(held_out) if held_out else "No validation split."], as_json=args.json)
+                return None
+            made = lambda: snapshot_store.read_snapshot(ws, settings.name).manifest.model_dump(mode="json")  # noqa: E731
+            return run_job(ws, settings, args, f"Snapshot {settings.name}", result=made)
         case "show":
             _show(snapshot_store.read_snapshot(ws, args.name).manifest, as_json=args.json)
         case "verify":
@@ -97,6 +111,18 @@ def _snapshot(args: argparse.Namespace) -> int | None:
             snapshot_store.remove_snapshot(ws, args.name)
             report({"removed": args.name}, [f"Removed the snapshot {args.name}."], as_json=args.json)
     return None
+
+
+def _say_split(ws: Workspace, choice: RowSelection, *, quiet: bool) -> SplitEstimate | None:
+    """Say on stderr what a split holds out, before anything is written.
+
+    Raises:
+        GlanError: If no row would remain for training.
+    """
+    found = check_split(ws, choice)
+    if found and found.rows and not quiet:
+        print(found, file=sys.stderr, flush=True)
+    return found
 
 
 def _show(manifest: snapshot_store.Manifest, *, as_json: bool) -> None:
@@ -116,11 +142,13 @@ def _export(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     if not args.out and not args.push:
         raise GlanError("Give a destination: --out PATH, --push OWNER/NAME, or both.")
-    values = {name: getattr(args, name) for name in ("form", "snapshot", "card", "license") if hasattr(args, name)} | {
+    values = {name: getattr(args, name) for name in ("form", "snapshot", "folder", "card", "license") if hasattr(args, name)} | {
         "path": args.out and str(Path(args.out).expanduser().absolute()), "choice": _selection(ws, args), "repo": args.push,
         "private": not args.public,
     }  # fmt: skip
     settings = read_settings(ExportSettings, values)
+    if not settings.snapshot:
+        _say_split(ws, settings.choice, quiet=args.json)
     if args.detach:
         if settings.path:
             split = (
@@ -128,7 +156,9 @@ def _export(args: argparse.Namespace) -> int | None:
                 if settings.snapshot
                 else settings.choice.split
             )
-            check_export_path(ws, Path(settings.path), folder=is_folder(settings.form, split), card=settings.card)
+            check_export_path(
+                ws, Path(settings.path), folder=is_folder(settings.form, split, asked=settings.folder), card=settings.card
+            )
         return run_job(ws, settings, args, f"Export to {args.out or args.push}")
     data: dict[str, object] = {}
     lines: list[str] = []
@@ -139,10 +169,10 @@ def _export(args: argparse.Namespace) -> int | None:
             settings.form,
             settings.choice,
             snapshot=settings.snapshot,
-            target=ExportTarget(card=settings.card, license=settings.license),
+            target=ExportTarget(as_folder=settings.folder, card=settings.card, license=settings.license),
         )
         data |= {"rows": done.number, "splits": done.rows, "left_out": done.left_out, "path": settings.path}
-        lines.append(export_message(done, args.out))
+        lines.append(export_message(done, args.out, settings.form))
     if settings.repo:
         lines.append(push_to_hub(ws, settings))
         data["pushed"] = settings.repo

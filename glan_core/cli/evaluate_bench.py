@@ -9,6 +9,7 @@ from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.errors import GlanError
 from glan_core.evaluation.benchmarks import readiness
 from glan_core.evaluation.benchmarks.registry import WAY_LABELS
+from glan_core.evaluation.benchmarks.score_frames import interval_of
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
@@ -39,8 +40,14 @@ def _bench(args: argparse.Namespace) -> int | None:
         return None
     if args.scores:
         found = benchmark_score_rows.scores(ws.db)
-        lines = table([_score_row(score) for score in found], ("model", "benchmark", "scoring", "part", "score in %", "rows"))
-        report([asdict(score) for score in found], lines if found else ["No scores yet."], as_json=args.json)
+        lines = table(
+            [_score_row(score) for score in found], ("model", "benchmark", "scoring", "part", "score in % (95 %)", "rows")
+        )
+        report(
+            [_score_data(score) for score in found],
+            lines if found else ["No scores yet."],
+            as_json=args.json,
+        )
         return None
     if not hasattr(args, "models"):
         raise GlanError("Name the models: --models tuned:NAME,base:NAME. To list the benchmarks: --list.")
@@ -49,7 +56,9 @@ def _bench(args: argparse.Namespace) -> int | None:
     if args.plan:
         _plan(args, settings, able)
         return None
-    return run_job(ws, settings, args, f"Benchmarks of {', '.join(settings.models)}"[:80])
+    title = f"Benchmarks of {', '.join(settings.models)}"[:80]
+    scores = lambda: [_score_data(s) for s in benchmark_score_rows.scores(ws.db) if s.model in settings.models]  # noqa: E731
+    return run_job(ws, settings, args, title, result=scores)
 
 
 def _settings(args: argparse.Namespace) -> BenchmarkSettings:
@@ -109,6 +118,12 @@ def _plan(args: argparse.Namespace, settings: BenchmarkSettings, able: list[read
     )
 
 
+def _score_data(score: Score) -> dict:
+    low, high = interval_of(score)
+    return asdict(score) | {"interval": (low, high) if score.number else None}
+
+
 def _score_row(score: Score) -> tuple:
-    value = f"{100 * score.score:.1f}" + (f" ± {100 * score.error:.1f}" if score.error is not None else "")
+    low, high = interval_of(score)
+    value = f"{100 * score.score:.1f} ({100 * low:.1f} to {100 * high:.1f})" if score.number else "too few rows"
     return score.model, score.benchmark, score.way, score.part or "all", value, score.number

@@ -11,7 +11,7 @@ from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.dataset import glan_test_store
 from glan_core.errors import GlanError
 from glan_core.evaluation.settings import GlanTestSettings
-from glan_core.formatting import exact
+from glan_core.formatting import exact, quoted
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace
@@ -44,7 +44,10 @@ def _test(args: argparse.Namespace) -> int | None:
         raise GlanError(f"Give the name of the test: glan evaluate glan-test {args.dir} {args.action} NAME.")
     match args.action:
         case "create" | "freeze":
-            return run_job(ws, _settings(ws, args), args, f"Held-out test {args.name}")
+            if glan_test_store.test_path(ws, args.name).exists():
+                raise GlanError(f"Test {quoted(args.name)} already exists. Choose another name.")
+            made = lambda: glan_test_store.read_test(ws, args.name).model_dump(mode="json")  # noqa: E731
+            return run_job(ws, _settings(ws, args), args, f"Held-out test {args.name}", result=made)
         case "show":
             _show(ws, args)
         case "export":

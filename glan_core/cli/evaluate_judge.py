@@ -72,8 +72,12 @@ def _table(ws: Workspace, match: match_rows.Match, by: str) -> tuple[dict, list[
          f"{signed(row['low'])} to {signed(row['high'])}" if row["low"] == row["low"] and row["low"] is not None else "")
         for row in of.to_dict("records")
     ]  # fmt: skip
+    gaps, found = match_statistics.missing(ws, match, frame), match_statistics.outcome(frame)
     data = {
-        "outcome": asdict(match_statistics.outcome(frame)),
+        "outcome": asdict(found),
+        "win_rate": {"share": found.win_rate, "interval": found.win_interval},
+        "answers": {"cut": gaps.cut, "empty": gaps.empty, "refused": gaps.refusals},
+        "max_tokens": match.about.get("tokens"),
         by: [{k: None if v != v else v for k, v in r.items()} for r in of.to_dict("records")],
     }
     return data, table(rows, (by, "judged", "won", "tied", "lost", "difference", "95 % interval")) if rows else []

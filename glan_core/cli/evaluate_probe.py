@@ -102,10 +102,10 @@ def _probe(args: argparse.Namespace) -> int | None:
         report(asdict(made), lines, as_json=args.json)
         return None
     check_probe(ws, settings)
-    code = run_job(ws, settings, args, f"Probe {settings.name}")
+    probed = lambda: [row for row in probe_rows.latest(probe_rows.probes(ws.db, settings.name)) if row.model in settings.models]  # noqa: E731
+    code = run_job(ws, settings, args, f"Probe {settings.name}", result=lambda: [_data(row, probed()) for row in probed()])
     if not args.json and not args.detach and code == 0:
-        found = [row for row in probe_rows.latest(probe_rows.probes(ws.db, settings.name)) if row.model in settings.models]
-        report(None, _lines(found), as_json=False)
+        report(None, _lines(probed()), as_json=False)
     return code
 
 

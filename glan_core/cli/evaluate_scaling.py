@@ -56,7 +56,8 @@ def _study(args: argparse.Namespace) -> int | None:
         data = [{"rows": n, "model": name, "steps": one.steps, "seconds": one.seconds} for n, name, one in made]
         report(data, table(rows, ("rows", "model", "steps", "time")), as_json=args.json)
         return None
-    return run_job(ws, settings, args, f"Scaling study {settings.name}")
+    points = lambda: [asdict(point) for point in scaling_job.study_points(ws, settings)]  # noqa: E731
+    return run_job(ws, settings, args, f"Scaling study {settings.name}", result=points)
 
 
 def _settings(ws: Workspace, args: argparse.Namespace) -> ScalingSettings:

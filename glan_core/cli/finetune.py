@@ -1,7 +1,9 @@
 """`glan finetune` and `glan models`."""
 
 import argparse
+import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from glan_core.cli.output import library_output, report, table
@@ -10,7 +12,8 @@ from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import durations, exact, short, size
 from glan_core.models import tuned_model_store
-from glan_core.models.export_job import check_target
+from glan_core.models.export_job import check_gguf_export, check_target
+from glan_core.models.merge_job import check_merge
 from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
@@ -57,7 +60,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--push", metavar="OWNER/NAME", help="with export: push to the Hugging Face Hub (HF_TOKEN, or your login)"
     )
     kept.add_argument("--public", action="store_true", help="with --push: make the repository public")
-    add_option(kept, ModelExportSettings, "license")
+    for name in ("gguf", "license"):
+        add_option(kept, ModelExportSettings, name)
     add_job_options(kept)
     kept.set_defaults(command=_models)
 
@@ -98,6 +102,7 @@ def _finetune(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     settings = finetune_settings(args, ws)
     if args.plan:
+        check_base(settings.base)
         obstacle = find_obstacle(ws, settings)
         if not obstacle:
             _measure_speed(ws, settings, quiet=args.json)
@@ -106,7 +111,17 @@ def _finetune(args: argparse.Namespace) -> int | None:
         report(asdict(made) | {"obstacle": obstacle or None}, lines, as_json=args.json)
         return None
     check_settings(ws, settings)
-    return run_job(ws, settings, args, f"Fine-tune {settings.name}")
+    return run_job(ws, settings, args, f"Fine-tune {settings.name}", result=partial(_model_data, ws, settings.name))
+
+
+def check_base(base: str | None) -> None:
+    """Check that a base model given as a folder exists.
+
+    Raises:
+        GlanError: If it does not; a name of the Hub may be planned for without its weights.
+    """
+    if base and base.startswith(("/", ".", "~")) and not (Path(base).expanduser() / "config.json").is_file():
+        raise GlanError(f"There are no weights in {base}. Use a folder with config.json, tokenizer and safetensors files.")
 
 
 def _measure_speed(ws: Workspace, settings: FinetuneSettings, *, quiet: bool) -> None:
@@ -180,7 +195,8 @@ def _models(args: argparse.Namespace) -> int | None:
             report(commands, [f"{name}: {command}" for name, command in commands.items()], as_json=args.json)
         case "merge":
             settings = read_settings(MergeSettings, {"model": args.name, "name": args.value})
-            return run_job(ws, settings, args, f"Merge {args.name}")
+            check_merge(ws, settings)
+            return run_job(ws, settings, args, f"Merge {args.name}", result=partial(_model_data, ws, settings.name))
         case "export":
             path = args.out and str(Path(args.out).expanduser().absolute())
             values = {
@@ -188,12 +204,20 @@ def _models(args: argparse.Namespace) -> int | None:
                 "path": path,
                 "repo": args.push,
                 "private": not args.public,
-                "license": getattr(args, "license", None),
+                **given_values(args, ModelExportSettings, skip=("model", "path", "repo", "private")),
             }
+            wanted = read_settings(ModelExportSettings, values)
             if path:
                 check_target(ws, Path(path))
-            return run_job(ws, read_settings(ModelExportSettings, values), args, f"Export {args.name}")
+            if wanted.gguf:
+                check_gguf_export(ws, tuned_model_store.read_model(ws, args.name))
+            files = lambda: {"path": path, "repo": args.push, "files": sorted(os.listdir(path)) if path else []}  # noqa: E731
+            return run_job(ws, wanted, args, f"Export {args.name}", result=files)
     return None
+
+
+def _model_data(ws: Workspace, name: str) -> dict:
+    return tuned_model_store.read_model(ws, name).model_dump(mode="json")
 
 
 def _loss(model: tuned_model_store.TunedModel) -> str:

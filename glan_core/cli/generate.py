@@ -14,9 +14,9 @@ from glan_core.cli.teacher_run import failure_lines, plan_lines, report_end
 from glan_core.diversity.metric_store import list_metrics
 from glan_core.diversity.saturation import saturated_disciplines
 from glan_core.errors import GlanError
-from glan_core.formatting import duration, usd
+from glan_core.formatting import duration, spent
 from glan_core.generation import preview
-from glan_core.generation.plan import plan
+from glan_core.generation.plan import check_local_teachers, plan
 from glan_core.generation.run import check
 from glan_core.generation.settings import GenerationSettings, Target, TeacherSettings
 from glan_core.generation.stage_specs import stage_title
@@ -105,7 +105,9 @@ def _not_saturated(ws: Workspace, disciplines: Iterable[str]) -> tuple[str, ...]
 
 def _plan(args: argparse.Namespace) -> None:
     ws = Workspace.open(args.dir)
-    made = plan(ws, _settings(ws, args))
+    settings = _settings(ws, args)
+    check_local_teachers(settings)
+    made = plan(ws, settings)
     report(made.as_dict(), plan_lines(made), as_json=args.json)
 
 
@@ -134,7 +136,6 @@ def _preview(args: argparse.Namespace) -> int:
         return 0
     if not args.show:
         settings = read_settings(TeacherSettings, teacher_values(ws, args))
-        check(settings)
         with (
             library_output(ws.folder / "runs" / "preview.log") as stderr,
             progress(quiet=args.json, stream=stderr) as watch,
@@ -201,7 +202,7 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
     if sample:
         seconds = (run.finished_at or time.time()) - (run.started_at or run.created_at)
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} rate-limited, {sample.faults:,} faults, "
-                     f"{usd(sample.cost_usd)}, {duration(seconds)}.")  # fmt: skip
+                     f"{spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id))}, {duration(seconds)}.")  # fmt: skip
         if sample.tokens_reasoning:
             lines.append(f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning.")
     lines += [*filter(None, [run.waiting]), *run.notices, *failure_lines(call_rows.failure_groups(ws.db, run.id))]
@@ -219,13 +220,13 @@ def _status(args: argparse.Namespace) -> None:
     tree = tree_editing.tree(ws)
     standings = coverage.coverage_by_node(ws, tree)
     whole = standings[""]
-    c = {name: int(value) for name, value in whole.counts.items() if name != "cost_usd"}
+    c = {name: int(value) for name, value in whole.counts.items() if name not in ("cost_usd", "unpriced")}
     share = f"{whole.share:.0%} of the target" if whole.share is not None else "no target yet"
     lines = [
         f"{ws.metadata('name')}: {c['pairs']:,} pairs, {share}.",
         f"{whole.begun} of {whole.disciplines} disciplines started; {c['subjects']:,} subjects, {c['syllabi']:,} syllabi, "
         f"{c['sessions']:,} sessions, {c['concepts']:,} concepts ({c['concepts_asked']:,} used in questions).",
-        f"{c['calls']:,} calls, {usd(whole.counts['cost_usd'])}; {c['failures']:,} failures can be retried.",
+        f"{c['calls']:,} calls, {whole.cost}; {c['failures']:,} failures can be retried.",
     ]  # fmt: skip
     rows = [
         (tree.nodes[s.node_id]["node"].name, *(int(s.counts[m]) for m in ("subjects", "syllabi", "pairs")), s.wanted)

@@ -128,7 +128,7 @@ def plain_progress(stream: TextIO, clock: Callable[[], float] = time.monotonic):
                 print(note, file=stream, flush=True)
         parts = [f"{stage_title(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = ", ".join(parts) or "nothing to do"
-        if sample.requests:
+        if sample.cost_usd:  # 0 where the price is unknown
             line += f"; {usd(sample.cost_usd)}"
         if clock() - last >= PLAIN_SECONDS:
             last, latest = clock(), ""

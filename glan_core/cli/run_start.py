@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 from glan_core import runs
 from glan_core.cli.output import library_output, progress, report
@@ -18,11 +19,26 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
 
 
-def run_job(ws: Workspace, settings: Settings, args: argparse.Namespace, title: str = "") -> int:
-    """Run a job, or start it in the background with --detach; return the exit code."""
+def run_job(
+    ws: Workspace,
+    settings: Settings,
+    args: argparse.Namespace,
+    title: str = "",
+    *,
+    result: Callable[[], object] | None = None,
+) -> int:
+    """Run a job, or start it in the background with --detach; return the exit code.
+
+    Args:
+        ws: The workspace.
+        settings: Settings of the job.
+        args: Options of the command.
+        title: Title of the run.
+        result: Reads what a finished run stored, as plain values; added as `result` to the JSON of --json.
+    """
     kind = kind_of(settings)
     run_id = runs.submit(ws, kind, title or RUN_KINDS[kind].title, settings.model_dump(mode="json"))
-    return carry_out(ws, run_id, args, _say_end)
+    return carry_out(ws, run_id, args, partial(_say_end, result=result))
 
 
 def carry_out(ws: Workspace, run_id: int, args: argparse.Namespace, say_end: Callable[..., int]) -> int:
@@ -49,8 +65,9 @@ def work_here(ws: Workspace, run_id: int, *, quiet: bool) -> Run:
         return runs.work(ws, run_id, watch, None if quiet else say_waiting)
 
 
-def _say_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
+def _say_end(ws: Workspace, run: Run, *, as_json: bool, result: Callable[[], object] | None = None) -> int:
     state = runs.state_of(run)
     said = run.message if state == "finished" else f"{state.capitalize()}: {run.message}"
-    report(asdict(run) | {"state": state}, [said], as_json=as_json)
+    stored = {"result": result()} if as_json and result and state == "finished" else {}
+    report(asdict(run) | {"state": state} | stored, [said], as_json=as_json)
     return 0 if state == "finished" else 1

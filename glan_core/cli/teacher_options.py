@@ -6,7 +6,9 @@ import re
 
 from glan_core.errors import GlanError
 from glan_core.generation.default_teachers import with_default_teachers
-from glan_core.generation.settings import TeacherSettings
+from glan_core.generation.settings import StageSettings, TeacherSettings
+from glan_core.generation.stage_specs import STAGE_SPECS
+from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace
 
@@ -36,7 +38,21 @@ def _stage(text: str) -> tuple[str, dict]:
     pairs = [part.partition("=") for part in _PARTS.split(values)]
     if not values or any(not separator for _, separator, _ in pairs):
         raise GlanError(f"--stage {text!r}: write it as STAGE:KEY=VALUE,KEY=VALUE, for example question:temperature=0.8.")
-    return stage.replace("-", "_"), {key.strip().replace("-", "_"): _value(text, key, value) for key, _, value in pairs}
+    stage, given = (
+        stage.strip().replace("-", "_"),
+        {key.strip().replace("-", "_"): _value(text, key, value) for key, _, value in pairs},
+    )
+    if stage not in STAGE_SPECS:
+        raise GlanError(f"--stage {text!r}: Unknown stage {stage!r}. Stages: {', '.join(STAGE_SPECS)}.")
+    if unknown := [key for key in given if key not in StageSettings.model_fields]:
+        raise GlanError(
+            f"--stage {text!r}: a stage has no setting {unknown[0]!r}. Choose one of {', '.join(StageSettings.model_fields)}."
+        )
+    try:
+        read_settings(StageSettings, given)
+    except GlanError as error:
+        raise GlanError(f"--stage {text!r}: {error}") from None
+    return stage, given
 
 
 def _value(text: str, key: str, value: str) -> object:

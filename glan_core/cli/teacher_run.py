@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from glan_core import runs
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import add_job_options, carry_out
-from glan_core.formatting import duration, money, shorten, span, usd
+from glan_core.formatting import durations, money, shorten, span, spent
 from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
-from glan_core.generation.plan import Plan
+from glan_core.generation.plan import Plan, check_local_teachers
 from glan_core.generation.run import check
 from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import stage_title
@@ -28,10 +28,11 @@ def plan_lines(made: Plan) -> list[str]:
     ]  # fmt: skip
     if not rows:
         return ["Nothing to do: the target is complete."]
+    time = "time unknown" if made.seconds is None else f"about {durations(made.seconds)}"
     return [
         *table(rows, ("stage", "teacher", "calls", "tokens in", "tokens out", "price")), "",
-        f"Total: {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, about "
-        f"{span(tuple(map(duration, made.seconds)))}" + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
+        f"Total: {span(made.calls)} calls, {span(made.tokens)} tokens, {money(made.usd)}, {time}"
+        + (f", for {span(made.pairs)} new pairs." if made.pairs[1] else "."),
         f"Basis of the estimate: {made.basis}",
     ]  # fmt: skip
 
@@ -40,7 +41,8 @@ def report_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
     """Report the result of a run; the exit code is 0 if everything was done."""
     sample = run_rows.last_sample(ws.db, run.id)
     causes = call_rows.failure_groups(ws.db, run.id)
-    calls = f"{sample.done:,} calls stored, {usd(sample.cost_usd)}. " if sample else ""
+    cost = spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id)) if sample else ""
+    calls = f"{sample.done:,} calls stored, {cost}. " if sample else ""
     if sample and sample.tokens_reasoning:
         calls += f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning. "
     state = runs.state_of(run)  # 'lost' where it was taken away from this process
@@ -87,6 +89,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 def run_planned(ws: Workspace, settings: TeacherSettings, made: Plan, args: argparse.Namespace, end: RunEnd) -> int:
     """Show the plan with --plan; else check the teachers, run, and return the exit code."""
     if args.plan:
+        check_local_teachers(settings)
         lines = plan_lines(made) if made.calls[1] else [f"Nothing to do: {end.nothing}."]
         report(made.as_dict(), lines, as_json=args.json)
         return 0

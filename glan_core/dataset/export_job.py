@@ -15,7 +15,9 @@ from glan_core.dataset.formats import FORMATS, row_writer, write_splits
 from glan_core.dataset.manifest import FILE, Manifest, ManifestBuilder
 from glan_core.dataset.settings import ExportFormat, ExportSettings, RowSelection
 from glan_core.dataset.snapshot_store import exclusion_summary, read_snapshot
-from glan_core.dataset.splits import SplitRule
+from glan_core.dataset.split_estimate import check_split
+from glan_core.dataset.splits import TRAIN, SplitRule
+from glan_core.dataset.trainer_settings import AXOLOTL, LLAMA_FACTORY, write_trainer_settings
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.io import hub
@@ -24,6 +26,7 @@ from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.output_paths import EXPORTS, check_output
 
+OPENAI_ROWS = 10  # fewest rows of a file for OpenAI's fine-tuning
 MOST_ROW = 10 * 2**20  # bytes of the first line read to recognize an earlier export
 
 Step = Callable[[int, int], None]
@@ -35,12 +38,14 @@ class ExportTarget:
 
     Attributes:
         as_folder: Write a folder even where the format would be a single file.
+        trainer_settings: Declare the files of a folder to other trainers.
         card: Write a dataset card next to a file; a folder always has one.
         license: License identifier for the card.
         mark: Suffix that tells temporary files of concurrent exports apart; defaults to the process ID.
     """
 
     as_folder: bool = False
+    trainer_settings: bool = True
     card: bool = False
     license: str | None = None
     mark: object = None
@@ -66,8 +71,9 @@ def export_dataset(
         ws: Workspace.
         path: File or folder to write.
         form: 'chat' (JSONL with messages), 'alpaca' (JSONL with instruction, input, output), 'sharegpt' (JSONL with
-            conversations), 'prompt-completion' (JSONL), 'parquet' (prompt, completion and provenance columns) or
-            'datasets' (a folder for `load_from_disk` and `load_dataset`).
+            conversations), 'prompt-completion' (JSONL with both as lists of messages), 'openai' (JSONL with messages alone),
+            'parquet' (messages, question, answer and provenance columns) or 'datasets' (the same columns, as a folder for
+            `load_from_disk` and `load_dataset`).
         choice: Rows to export if no snapshot is given.
         snapshot: Name of a snapshot to export.
         target: Options for the output.
@@ -85,7 +91,7 @@ def export_dataset(
     choice = choice or RowSelection()
     target = target or ExportTarget()
     frozen = read_snapshot(ws, snapshot) if snapshot else None
-    folder = target.as_folder or is_folder(form, (frozen.manifest if frozen else choice).split)
+    folder = is_folder(form, (frozen.manifest if frozen else choice).split, asked=target.as_folder)
     check_export_path(ws, path, folder=folder, card=target.card)
     rows: Iterable[tuple[str, dict]]
     if frozen:
@@ -107,19 +113,21 @@ def export_dataset(
             raise GlanError(f"Nothing to export: {why}.")
         if folder:
             (new / FILE).write_text(manifest.model_dump_json(indent=1), "utf-8")
+            if target.trainer_settings:
+                write_trainer_settings(new, form, manifest.rows)
             write_card(manifest, new / "README.md", form, license=target.license)
     if target.card and not folder:
         write_card(manifest, path.with_suffix(".md"), form, license=target.license, data=path.name)
     return manifest
 
 
-def is_folder(form: ExportFormat, split: SplitRule) -> bool:
-    """Return whether an export is a folder: 'datasets', or any format with a validation split."""
-    return form == "datasets" or split != "none"
+def is_folder(form: ExportFormat, split: SplitRule, *, asked: bool = False) -> bool:
+    """Return whether an export is a folder: 'datasets', any format with a validation split, or if it is asked for."""
+    return asked or form == "datasets" or split != "none"
 
 
 def export_bytes(
-    ws: Workspace, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None
+    ws: Workspace, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None, folder: bool = False
 ) -> bytes:
     """Return an export as the bytes of its file, or of a ZIP archive if it is a folder; for small datasets.
 
@@ -128,7 +136,7 @@ def export_bytes(
     """
     with tempfile.TemporaryDirectory(prefix="glan-export-") as scratch:
         path = Path(scratch) / "dataset"
-        export_dataset(ws, path, form, choice, snapshot=snapshot)
+        export_dataset(ws, path, form, choice, snapshot=snapshot, target=ExportTarget(as_folder=folder))
         if path.is_file():
             return path.read_bytes()
         out = io.BytesIO()
@@ -150,15 +158,17 @@ def export_rows(ws: Workspace, settings: ExportSettings, progress: Progress) -> 
     if settings.path is None and settings.repo is None:
         raise GlanError("No destination given. Set a file or folder (path), a Hub dataset (repo), or both.")
     messages = []
+    if not settings.snapshot:
+        check_split(ws, settings.choice)
     if settings.repo:
         hub.check_login()
     if settings.path:
         manifest = export_dataset(
             ws, settings.path, settings.form, settings.choice, snapshot=settings.snapshot,
-            target=ExportTarget(card=settings.card, license=settings.license, mark=progress.run_id),
+            target=ExportTarget(as_folder=settings.folder, card=settings.card, license=settings.license, mark=progress.run_id),
             step=lambda done, planned: progress.step("pairs written", done, planned),
         )  # fmt: skip
-        messages.append(export_message(manifest, settings.path))
+        messages.append(export_message(manifest, settings.path, settings.form))
     if settings.repo:
         step = lambda done, planned: progress.step("pairs written for the Hub", done, planned)  # noqa: E731
         messages.append(push_to_hub(ws, settings, step))
@@ -181,16 +191,20 @@ def push_to_hub(ws: Workspace, settings: ExportSettings, step: Step | None = Non
         folder = Path(scratch) / "dataset"
         manifest = export_dataset(
             ws, folder, "parquet", settings.choice, snapshot=settings.snapshot,
-            target=ExportTarget(as_folder=True, license=settings.license), step=step,
+            target=ExportTarget(as_folder=True, trainer_settings=False, license=settings.license), step=step,
         )  # fmt: skip
         address = hub.push(folder, settings.repo, private=settings.private, title=manifest.name)
     return f"Uploaded {plural(manifest.number, 'pair')} to {address}."
 
 
-def export_message(manifest: Manifest, path: str | os.PathLike) -> str:
-    """Return a message such as 'Wrote 1,204 pairs to pairs.jsonl. Excluded: 12 rejected'."""
-    left = exclusion_summary(manifest.left_out)
-    return f"Wrote {plural(manifest.number, 'pair')} to {path}." + (f" Excluded: {left}." if left else "")
+def export_message(manifest: Manifest, path: str | os.PathLike, form: ExportFormat) -> str:
+    """Return a message such as 'Wrote 1,204 pairs to pairs.jsonl. Excluded: 12 rejected.', with a warning if rows are too few."""
+    left, message = exclusion_summary(manifest.left_out), f"Wrote {plural(manifest.number, 'pair')} to {path}."
+    if left:
+        message += f" Excluded: {left}."
+    if form == "openai" and (rows := manifest.rows.get(TRAIN, 0)) < OPENAI_ROWS:
+        message += f" OpenAI accepts files with at least {OPENAI_ROWS} training rows; this one has {rows}."
+    return message
 
 
 def exports_folder(ws: Workspace) -> Path:
@@ -225,6 +239,7 @@ def check_export_path(ws: Workspace, path: Path, *, folder: bool, card: bool = F
 # Files and folders within an exported folder: manifest, card with its figure, and the splits in every format.
 EXPORTED = re.compile(
     r"manifest\.json|README\.md|coverage\.svg|dataset_dict\.json|(?:train|validation)(?:\.jsonl|\.parquet)?"
+    rf"|{re.escape(LLAMA_FACTORY)}|{re.escape(AXOLOTL)}"
     r"|(?:train|validation)/(?:data-\d{5}-of-\d{5}\.arrow|dataset_info\.json|state\.json)"
 )
 
@@ -245,7 +260,8 @@ def _is_export_file(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             if file.read(4) == b"PAR1":
-                return {"prompt", "completion", "question_teacher"} <= set(parquet.read_schema(path).names)
+                names = set(parquet.read_schema(path).names)  # of this release or an earlier one
+                return "question_teacher" in names and ({"messages", "answer"} <= names or {"prompt", "completion"} <= names)
             file.seek(0)
             row = json.loads(file.readline(MOST_ROW))
     except (OSError, ValueError, RecursionError, ArrowException):

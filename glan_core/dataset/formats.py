@@ -4,61 +4,74 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, get_args
 
 from glan_core.dataset.settings import ExportFormat
 
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
-SUFFIX = {"parquet": ".parquet", "datasets": ""}  # every other format: '.jsonl'
+SUFFIX = {"parquet": ".parquet", "snapshot": ".parquet", "datasets": ""}  # every other format: '.jsonl'
 # Many readers split lines at these characters although JSON allows them in strings, so they are escaped.
 LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 BATCH = 2000  # rows per columnar batch
-COLUMNS = {
-    "prompt": str, "completion": str, "id": str, "taxonomy": list, "group": str, "discipline": str, "subject": str,
+PROVENANCE: dict[str, Any] = {
+    "id": str, "taxonomy": list, "group": str, "discipline": str, "subject": str,
     "level": str, "syllabus": str, "sessions": list, "concepts": list, "strategy": str, "draw_law": str, "seed": int,
     "draw": int, "question_teacher": str, "answer_teacher": str, "review": str, "starred": bool, "edited": bool,
     "dropped": str,
 }  # fmt: skip
+MESSAGES = object()  # type of a column with the turns of a chat
+COLUMNS: dict[str, Any] = {"prompt": str, "completion": str} | PROVENANCE  # of a row, as snapshots store it
+# Of a columnar export. It has no column named 'prompt': where there is one, SFTTrainer concatenates it with 'completion', without
+# chat template, and ignores the messages.
+EXPORT_COLUMNS: dict[str, Any] = {"messages": MESSAGES, "question": str, "answer": str} | PROVENANCE
+
+Form = ExportFormat | Literal["snapshot"]
 
 Write = Callable[[dict], None]
 
 
-def file_suffix(form: ExportFormat) -> str:
+def file_suffix(form: Form) -> str:
     """Return the file suffix of a format; '' for a folder."""
     return SUFFIX.get(form, ".jsonl")
 
 
-def format_row(row: dict, form: ExportFormat) -> dict:
+def format_row(row: dict, form: Form) -> dict:
     """Convert a row to an export format.
 
     Returns:
-        The columns unchanged for 'parquet' and 'datasets'; otherwise the pair with `provenance` as one object.
+        The row unchanged for 'snapshot'; the messages alone for 'openai', which refuses other keys; messages, texts and provenance
+        as columns for 'parquet' and 'datasets'; otherwise the pair with `provenance` as one object.
     """
-    if form in SUFFIX:
+    if form == "snapshot":
         return row
     provenance = dict(row)
     question, answer = provenance.pop("prompt"), provenance.pop("completion")
+    asked, answered = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
     pair: dict
     match form:
+        case "openai":
+            return {"messages": [asked, answered]}
+        case "parquet" | "datasets":
+            return {"messages": [asked, answered], "question": question, "answer": answer} | provenance
         case "chat":
-            pair = {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+            pair = {"messages": [asked, answered]}
         case "alpaca":
             pair = {"instruction": question, "input": "", "output": answer}
         case "sharegpt":
             pair = {"conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]}
         case "prompt-completion":
-            pair = {"prompt": question, "completion": answer}
+            pair = {"prompt": [asked], "completion": [answered]}
     return pair | {"provenance": provenance}
 
 
 @contextmanager
-def row_writer(file: Path, form: ExportFormat, split: str = "train") -> Iterator[Write]:
+def row_writer(file: Path, form: Form, split: str = "train") -> Iterator[Write]:
     """Open a writer for a new file (a new folder for 'datasets'); it takes one row per call."""
-    with {"parquet": _parquet, "datasets": _saved}.get(form, _lines)(file, form, split) as write:
+    with {"parquet": _parquet, "snapshot": _parquet, "datasets": _saved}.get(form, _lines)(file, form, split) as write:
         yield write
 
 
-def write_splits(folder: Path, form: ExportFormat, rows: Iterable[tuple[str, dict]]) -> None:
+def write_splits(folder: Path, form: Form, rows: Iterable[tuple[str, dict]]) -> None:
     """Write the rows of each split to its own file (its own folder for 'datasets')."""
     with ExitStack() as stack:
         writers: dict[str, Write] = {}
@@ -71,7 +84,7 @@ def write_splits(folder: Path, form: ExportFormat, rows: Iterable[tuple[str, dic
 
 
 @contextmanager
-def _lines(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
+def _lines(file: Path, form: Form, split: str) -> Iterator[Write]:
     with file.open("w", encoding="utf-8", newline="\n") as out:
         encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -83,26 +96,26 @@ def _lines(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet(file: Path, form: ExportFormat, split: str) -> Iterator[Write]:
+def _parquet(file: Path, form: Form, split: str) -> Iterator[Write]:
     from pyarrow import parquet
 
-    schema = _schema()
-    with parquet.ParquetWriter(file, schema, compression="zstd") as out, _batches(schema, out.write_batch) as write:
+    schema = _schema(COLUMNS if form == "snapshot" else EXPORT_COLUMNS)
+    with parquet.ParquetWriter(file, schema, compression="zstd") as out, _batches(schema, form, out.write_batch) as write:
         yield write
 
 
 @contextmanager
-def _saved(folder: Path, form: ExportFormat, split: str) -> Iterator[Write]:
+def _saved(folder: Path, form: Form, split: str) -> Iterator[Write]:
     """Write one split in the on-disk format of `datasets`: Arrow data, features and state."""
     import pyarrow as pa
 
-    features = {name: [_feature(str)] if kind is list else _feature(kind) for name, kind in COLUMNS.items()}
-    schema = _schema().with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    features = {name: _feature(kind) for name, kind in EXPORT_COLUMNS.items()}
+    schema = _schema(EXPORT_COLUMNS).with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     folder.mkdir()
     data = "data-00000-of-00001.arrow"
     with (
         pa.OSFile(str(folder / data), "wb") as file, pa.ipc.new_stream(file, schema) as out,
-        _batches(schema, out.write_batch) as write,
+        _batches(schema, form, out.write_batch) as write,
     ):  # fmt: skip
         yield write
     info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
@@ -114,19 +127,23 @@ def _saved(folder: Path, form: ExportFormat, split: str) -> Iterator[Write]:
     (folder / "state.json").write_text(json.dumps(state), "utf-8")
 
 
-def _feature(kind: type) -> dict:
-    return {"dtype": {str: "string", int: "int64", bool: "bool"}[kind], "_type": "Value"}
+def _feature(kind: Any) -> dict | list:
+    text = {"dtype": "string", "_type": "Value"}
+    if kind is MESSAGES:
+        return [{"role": text, "content": text}]
+    return [text] if kind is list else text | {"dtype": {str: "string", int: "int64", bool: "bool"}[kind]}
 
 
-def _schema():
+def _schema(columns: dict[str, Any]):
     import pyarrow as pa
 
-    types = {str: pa.string(), list: pa.list_(pa.string()), int: pa.int64(), bool: pa.bool_()}
-    return pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    types = {MESSAGES: turns, str: pa.string(), list: pa.list_(pa.string()), int: pa.int64(), bool: pa.bool_()}
+    return pa.schema([(name, types[kind]) for name, kind in columns.items()])
 
 
 @contextmanager
-def _batches(schema, write_batch: Callable) -> Iterator[Write]:
+def _batches(schema, form: Form, write_batch: Callable) -> Iterator[Write]:
     import pyarrow as pa
 
     chunk: list[dict] = []
@@ -137,7 +154,7 @@ def _batches(schema, write_batch: Callable) -> Iterator[Write]:
             chunk.clear()
 
     def write(row: dict) -> None:
-        chunk.append(row)
+        chunk.append(format_row(row, form))
         if len(chunk) == BATCH:
             flush()
 

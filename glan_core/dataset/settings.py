@@ -6,11 +6,11 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator
 
 from glan_core.dataset.splits import SplitRule
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 from glan_core.workspace.pair_filter import PairFilter
 
 Reason = Literal["rejected", "quality", "duplicate", "contaminated", "held_out"]
-ExportFormat = Literal["chat", "alpaca", "sharegpt", "prompt-completion", "parquet", "datasets"]
+ExportFormat = Literal["chat", "alpaca", "sharegpt", "prompt-completion", "openai", "parquet", "datasets"]
 
 
 def checked_license(value: str | None) -> str | None:
@@ -49,7 +49,7 @@ class RowSelection(Settings):
         description="Share of the units, and on average of the rows, that is held out.",
     )  # fmt: skip
     seed: int = Field(
-        0, ge=-(2**63), lt=2**63, title="Seed",
+        0, ge=0, lt=MOST_SEED, title="Seed",
         description="Seed of the split; it holds out the same rows after others are added.",
     )  # fmt: skip
 
@@ -88,6 +88,10 @@ class ExportSettings(Settings):
         json_schema_extra={"metavar": "NAME"},
     )
     choice: RowSelection = RowSelection()
+    folder: bool = Field(
+        False, title="As a folder", description="Write a folder with the dataset card and the settings of LLaMA-Factory and Axolotl, as for "
+        "rows with a validation split.",
+    )  # fmt: skip
     card: bool = Field(False, title="Dataset card", description="Write a dataset card beside a file; a folder always has one.")
     repo: str | None = Field(
         None, title="Hub repository", description="Push the dataset to the Hugging Face Hub (HF_TOKEN, or your login).",

@@ -6,11 +6,23 @@ from glan_core.dataset.formats import write_splits
 from glan_core.dataset.manifest import FILE, Manifest, ManifestBuilder
 from glan_core.dataset.settings import SnapshotSettings
 from glan_core.dataset.snapshot_store import ContentHash, exclusion_summary, read_snapshot, snapshot_folder, split_warning
+from glan_core.dataset.split_estimate import check_training_rows
+from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.formatting import plural, quoted
 from glan_core.io.atomic import atomic_output
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows
+
+
+def check_name(ws: Workspace, name: str) -> None:
+    """Check that a snapshot may be created under a name.
+
+    Raises:
+        GlanError: If it exists.
+    """
+    if snapshot_folder(ws, name).exists():
+        raise GlanError(f"Snapshot {quoted(name)} already exists. Choose another name or remove it.")
 
 
 def create_snapshot(ws: Workspace, settings: SnapshotSettings, progress: Progress) -> str:
@@ -27,19 +39,20 @@ def create_snapshot(ws: Workspace, settings: SnapshotSettings, progress: Progres
         existing = read_snapshot(ws, settings.name).manifest
         if existing.run_id == progress.run_id:  # this run was killed after it had finished its work
             return _message(existing)
-        raise GlanError(f"Snapshot {quoted(settings.name)} already exists. Choose another name or remove it.")
+        check_name(ws, settings.name)
     folder.parent.mkdir(exist_ok=True)
     tally = ManifestBuilder(ws, settings)
     with atomic_output(folder, folder=True, mark=progress.run_id) as new:
         content = ContentHash()
         planned = homework_rows.last_seq(ws.db)
-        write_splits(new, "parquet", content.update(_report_progress(tally, progress, planned)))
+        write_splits(new, "snapshot", content.update(_report_progress(tally, progress, planned)))
         manifest = tally.manifest(name=settings.name, run_id=progress.run_id, hash=content.hash)
         if not manifest.number:
             excluded = exclusion_summary(manifest.left_out)
             raise GlanError(
                 f"The snapshot would be empty: {f'all pairs are excluded ({excluded})' if excluded else 'no pairs match'}."
             )
+        check_training_rows(manifest.rows.get(TRAIN, 0), manifest.rows.get(VALIDATION, 0))
         (new / FILE).write_text(manifest.model_dump_json(indent=1), "utf-8")
     return _message(manifest)
 

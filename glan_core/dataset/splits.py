@@ -35,6 +35,11 @@ def split_of(rule: SplitRule, seed: int, share: float, syllabus_id: str, concept
     """
     if rule == "none":
         return TRAIN
-    group = syllabus_id if rule == "syllabus" else "\n".join(sorted({name_key(name) for name in concepts}))
+    group = syllabus_id if rule == "syllabus" else concept_group(concepts)
     digest = hashlib.sha256(f"{seed}\n{rule}\n{group}".encode()).digest()
     return VALIDATION if int.from_bytes(digest[:8], "big") / 2**64 < share else TRAIN
+
+
+def concept_group(concepts: Sequence[str]) -> str:
+    """Return the group of a combination of key concepts, which is the same for other spellings of their names."""
+    return "\n".join(sorted({name_key(name) for name in concepts}))

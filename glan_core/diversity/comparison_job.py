@@ -97,9 +97,10 @@ def compare_datasets(ws: Workspace, settings: ComparisonSettings, progress: Prog
         far_ours=tuple(ours.seqs[_farthest(*held[OURS])].tolist()), far_theirs=tuple(_farthest(*held[THEIRS]).tolist()),
     )  # fmt: skip
     write_comparison(ws, comparison, columns, disciplines)
+    near = "question in similar words" if comparison.by_words else "neighbor"
     return (
         f"Compared {plural(len(own), 'question')} with {len(theirs):,} of {name}: {only[OURS].value:.0f}% of ours and "
-        f"{only[THEIRS].value:.0f}% of theirs have no neighbor in the other dataset. {embedder.about}"
+        f"{only[THEIRS].value:.0f}% of theirs have no {near} in the other dataset. {embedder.about}"
         + (f" {other.note}" if other.note else "")
     )
 

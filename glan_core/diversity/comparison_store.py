@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from glan_core.diversity.metric_store import MetricValue, Scopes, parse_scopes
+from glan_core.diversity.settings import WORDS
 from glan_core.diversity.vector_store import write_json
 from glan_core.errors import GlanError
 from glan_core.ids import slug
@@ -110,6 +111,11 @@ class Comparison:
     disciplines: dict[str, int]
     far_ours: tuple[int, ...]
     far_theirs: tuple[int, ...]
+
+    @property
+    def by_words(self) -> bool:
+        """Whether rows were compared by their words, so that paraphrases and translations do not count as near."""
+        return self.embedder == WORDS
 
     @property
     def missing_there(self) -> tuple[ClusterShare, ...]:

@@ -90,6 +90,9 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 
+TOO_FEW = "too few rows"  # shown for a metric that is undefined because a scope has too few rows
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Counts per interval between `edges`, or per name in `names`."""

@@ -14,6 +14,7 @@ from glan_core.diversity.metric_store import Histogram, MetricValue
 from glan_core.diversity.nearest_neighbors import Take
 
 BLOCK = 4096
+FEWEST_ROWS = 3  # of a scope whose rows are compared with each other; below, a metric would describe one pair
 DRAWN = 5000  # rows of a scope from which `vendi_1000` samples
 CENTER_ROWS = 20_000  # rows used to fit clusters
 NEAREST_EDGES = tuple(round(edge, 3) for edge in np.linspace(0, 1, 41).tolist())
@@ -105,13 +106,15 @@ class Scorer:
 
     def run(self) -> Iterator[Scope]:
         """Process all rows leaf by leaf and yield each scope once it is complete: leaves first, then the others."""
+        finished: set[str] = set()
         for id, places in self._leaves.items():
             scopes = [self.scopes[scope] for scope in self._of[id]]
             for start in range(0, len(places), BLOCK):
                 self._process(places[start : start + BLOCK], scopes)
             if not any(id in of for leaf, of in self._of.items() if leaf != id):
+                finished.add(id)
                 yield self._finish(scopes[0])
-        yield from (self._finish(scope) for scope in self.scopes.values() if not scope.values)
+        yield from (self._finish(scope) for id, scope in self.scopes.items() if id not in finished)
 
     def _process(self, places: np.ndarray, scopes: Sequence[Scope]) -> None:
         x = np.asarray(self._take(places), dtype=np.float32)
@@ -131,18 +134,19 @@ class Scorer:
             np.maximum(scope.best, scores.max(axis=1, initial=-np.inf), out=scope.best)
 
     def _finish(self, scope: Scope) -> Scope:
-        """Compute the metrics of a complete scope and release its intermediate data."""
+        """Compute the metrics of a complete scope and release its intermediate data; those that too few rows define are missing."""
         n, found = scope.n, scope.values
-        found["mean_distance"] = MetricValue(metrics.mean_distance_of_sum(scope.total, n), n=n)
-        if n > 1:
+        if n >= FEWEST_ROWS:
+            found["mean_distance"] = MetricValue(metrics.mean_distance_of_sum(scope.total, n), n=n)
             best = np.clip(scope.best, -1, 1)
             found["nearest_similarity"] = self._mean(best, scope)
             found["near_share"] = self._mean(100.0 * (best > metrics.NEAR), scope)
-        found["vendi"] = MetricValue(metrics.vendi_of_gram(scope.gram, n), n=n)
-        found["vendi_1000"] = self._vendi_of_samples(scope)
-        distinct = len(np.unique(np.concatenate(scope.prints))) / n
-        found["cluster_entropy"] = MetricValue(metrics.cluster_entropy(scope.counts, distinct), n=n)
-        if scope.asked is not None:
+            found["vendi"] = MetricValue(metrics.vendi_of_gram(scope.gram, n), n=n)
+            found["vendi_1000"] = self._vendi_of_samples(scope)
+        if n >= FEWEST_ROWS and len(scope.counts) > 1:
+            distinct = len(np.unique(np.concatenate(scope.prints))) / n
+            found["cluster_entropy"] = MetricValue(metrics.cluster_entropy(scope.counts, distinct), n=n)
+        if n >= FEWEST_ROWS and scope.asked is not None:
             found["novelsum"] = self._mean(metrics.novelsum(scope.asked), scope)
         scope.asked, scope.gram, scope.prints = None, np.zeros((0, 0)), []
         return scope
@@ -160,20 +164,26 @@ class Scorer:
 
 def text_values(texts: Sequence[str], *, sampled: bool, seed: int) -> dict[str, MetricValue]:
     """Return the text metrics of the sampled questions of a scope; `sampled` adds confidence intervals."""
-    found = {f"distinct_{n}": _distinct(texts, n, sampled=sampled, seed=seed) for n in (1, 2, 3)}
+    found: dict[str, MetricValue] = {}
+    if not any(text.strip() for text in texts):
+        return found
+    for n in (1, 2, 3):
+        grams = metrics.ngrams(texts, n)
+        if sum(map(len, grams)) > 1:  # one n-gram alone is always distinct
+            found[f"distinct_{n}"] = _distinct(grams, sampled=sampled, seed=seed)
 
     def compression(places: np.ndarray) -> float:
         return metrics.compression_ratio([texts[place] for place in places])
 
-    found["compression"] = _value(compression, len(texts), sampled=sampled, seed=seed)
+    if len(texts) >= FEWEST_ROWS:
+        found["compression"] = _value(compression, len(texts), sampled=sampled, seed=seed)
     found["question_length"] = MetricValue(float(np.median([len(text) for text in texts])), n=len(texts))
     return found
 
 
-def _distinct(texts: Sequence[str], n: int, *, sampled: bool, seed: int) -> MetricValue:
-    grams = metrics.ngrams(texts, n)
+def _distinct(grams: Sequence[np.ndarray], *, sampled: bool, seed: int) -> MetricValue:
     share = lambda places: 100 * metrics.distinct_n([grams[place] for place in places])  # noqa: E731
-    return _value(share, len(texts), sampled=sampled, seed=seed)
+    return _value(share, len(grams), sampled=sampled, seed=seed)
 
 
 def _value(measure: Callable[[np.ndarray], float], number: int, *, sampled: bool, seed: int) -> MetricValue:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from glan_core.errors import GlanError
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 WORDS = "words"  # needs no model
@@ -62,7 +62,7 @@ class MapSettings(EmbedderSettings):
 
     dims: Literal[2, 3] = Field(2, title="Dimensions", description="Dimensions of the map.")
     refit: bool = Field(False, title="Refit", description="Fit a new projection, which moves every point.")
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the projection.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the projection.")
     landmarks: int = Field(
         20_000, ge=100, le=50_000, title="Landmarks",
         description="Questions that the projection is fitted on; the others are placed among them.",
@@ -78,7 +78,7 @@ class MetricSettings(EmbedderSettings):
         1000, ge=50, le=10_000, title="Sample", description="Rows per scope for metrics that cannot use all rows.",
         json_schema_extra={"unit": "questions"},
     )  # fmt: skip
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the samples.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the samples.")
     kind: Literal["measure"] = "measure"
 
 
@@ -107,5 +107,5 @@ class ComparisonSettings(EmbedderSettings):
         1000, ge=50, le=10_000, title="Sample", description="Rows per scope for metrics that cannot use all rows.",
         json_schema_extra={"unit": "questions"},
     )  # fmt: skip
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the samples.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the samples.")
     kind: Literal["compare"] = "compare"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from glan_core.evaluation.settings import REFERENCE
 from glan_core.models.model_specs import ResolvedModel, model_title, resolve_model
+from glan_core.teachers.contract import DecodingParams
 from glan_core.training.chat_encoding import find_model_file
 from glan_core.workspace import Workspace
 
@@ -48,14 +49,13 @@ class AnswerSource:
         return self.pane
 
 
-def answer_source(ws: Workspace, spec: str, temperature: float, tokens: int) -> AnswerSource:
+def answer_source(ws: Workspace, spec: str, decoding: DecodingParams) -> AnswerSource:
     """Resolve a model and compute its answer key.
 
     Args:
         ws: Workspace.
         spec: Model specification or 'reference'.
-        temperature: Sampling temperature of the answers.
-        tokens: Token limit of the answers.
+        decoding: Decoding parameters of the answers.
 
     Raises:
         GlanError: If the model does not exist.
@@ -63,7 +63,8 @@ def answer_source(ws: Workspace, spec: str, temperature: float, tokens: int) -> 
     if spec == REFERENCE:
         return AnswerSource(spec, title(spec), REFERENCE, None)
     pane = resolve_model(ws, spec)
-    asked = {"temperature": temperature, "tokens": tokens}
+    asked = {"temperature": decoding.temperature, "tokens": decoding.max_tokens}
+    asked |= {"top_p": decoding.top_p} if decoding.top_p != 1 else {}  # keys of earlier releases had no top-p
     identity: dict[str, object]
     if pane.teacher:
         identity = {"teacher": pane.teacher, "address": pane.base_url}

@@ -8,7 +8,7 @@ import hashlib
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from glan_core.dataset.glan_test_store import GlanTestItem, read_test, test_path, write_test
 from glan_core.dataset.held_out_filter import HeldOutFilter, Runs, concept_set, jaccard, shingles
@@ -18,7 +18,7 @@ from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.evaluation.settings import GlanTestSettings
-from glan_core.formatting import number, plural
+from glan_core.formatting import number, percent, plural
 from glan_core.runs.heartbeat import Progress
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, homework_rows, run_rows
@@ -52,19 +52,44 @@ def create_glan_test(ws: Workspace, settings: GlanTestSettings, progress: Progre
         item for id in sorted(candidates) for item in _select(candidates[id], _wanted(settings, sizes[id]), settings.threshold)
     ]
     if not items:
-        few = "have too few combinations of key concepts" if sizes else "have no pairs"
-        raise GlanError(f"Nothing to hold out: the disciplines {few}. Generate more pairs or raise the maximum share.")
+        if sizes and not settings.snapshot:
+            most = max(sizes.values())
+            raise GlanError(
+                f"Nothing to hold out: at most {percent(settings.max_share)} of a discipline's combinations of key concepts are held out, "
+                f"and no discipline has more than {number(most)}. Generate more pairs, or raise the maximum share (--max-share)."
+            )
+        raise GlanError("Nothing to hold out: the disciplines have no pairs. Generate some first.")
     test = write_test(ws, {
         "name": settings.name, "source": _source(settings), "teachers": _teachers(ws, items), "seed": settings.seed,
         "threshold": settings.threshold, "created_at": time.time(),
     }, items)  # fmt: skip
-    short = sum(count < settings.questions for count in test.disciplines.values())
     summary = (
         f"Created test {test.name} with {plural(test.number, 'question')} in {plural(len(test.disciplines), 'discipline')}."
     )
-    if short:
-        summary += f" {plural(short, 'discipline')} had too few pairs for {settings.questions} each."
+    if short := _shortfall(settings, sizes, test.disciplines):
+        summary += f" {short}"
     return summary if settings.snapshot else f"{summary} {_excluded(ws, settings, items, progress)}"
+
+
+def _shortfall(settings: GlanTestSettings, sizes: Mapping[str, int], held_out: Mapping[str, int]) -> str:
+    """Return why disciplines have fewer questions than asked for, '' if none has.
+
+    Args:
+        settings: Settings of the test.
+        sizes: Combinations of key concepts by discipline.
+        held_out: Questions of the test by discipline.
+    """
+    few = [id for id in sizes if held_out.get(id, 0) < settings.questions]
+    capped = [id for id in few if not settings.snapshot and _wanted(settings, sizes[id]) < settings.questions]
+    parts = []
+    if capped:
+        parts.append(
+            f"{plural(len(capped), 'discipline')} had too few pairs for {settings.questions} each: at most {percent(settings.max_share)} "
+            "of a discipline's combinations of key concepts are held out. Generate more pairs, or raise this share (--max-share)."
+        )
+    if other := len(few) - len(capped):
+        parts.append(f"{plural(other, 'discipline')} had too few different questions for {settings.questions} each.")
+    return " ".join(parts)
 
 
 def _started_at(ws: Workspace, progress: Progress) -> float:

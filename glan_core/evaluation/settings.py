@@ -8,8 +8,7 @@ from pydantic import AliasChoices, Field, field_validator
 from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import MAX_SLUG, slug
 from glan_core.models.model_specs import SCRIPTED, model_title
-from glan_core.settings import Settings
-from glan_core.teachers.contract import DecodingParams
+from glan_core.settings import MOST_SEED, Settings
 
 REFERENCE = "reference"  # the answers stored with a test
 
@@ -49,7 +48,7 @@ class GlanTestSettings(Settings):
         0.7, ge=0.3, le=1, title="Near-duplicate threshold",
         description="Jaccard similarity of 3-word n-grams from which a training row repeats a test question.",
     )  # fmt: skip
-    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the selection.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the selection.")
     kind: Literal["glan-test"] = "glan-test"
 
     _name = field_validator("name")(checked_name)
@@ -73,12 +72,15 @@ class PairwiseJudgeSettings(TeacherSettings):
         None, title="Disciplines", description="IDs of disciplines, or of nodes above them (default: all).",
         json_schema_extra={"metavar": "ID,ID"},
     )  # fmt: skip
-    temperature: float = Field(
-        0.0, ge=0, le=5, title="Temperature", description="Sampling temperature of the answers; 0 is greedy decoding."
-    )
-    answer_tokens: int = Field(
-        512, ge=1, le=32_768, title="Max new tokens", description="Longest answer.", json_schema_extra={"unit": "tokens"}
-    )
+    temperature: float | None = Field(
+        None, ge=0, le=5, title="Temperature", description="Sampling temperature of the answers; 0 is greedy decoding (default: that of the "
+        "reference answers if they take part, else 0).",
+    )  # fmt: skip
+    answer_tokens: int | None = Field(
+        None, ge=1, le=32_768, title="Max new tokens", description="Longest answer (default: the limit of the reference answers if they take "
+        "part, usually 4,096, else 512). An answer cut off at a lower limit loses to its own reference.",
+        json_schema_extra={"unit": "tokens"},
+    )  # fmt: skip
     kind: Literal["judge-models"] = "judge-models"
 
     @property
@@ -92,10 +94,6 @@ class PairwiseJudgeSettings(TeacherSettings):
         if spec is None:
             return super().teacher_of(stage)
         return spec.partition("@http")[0] if spec.startswith("openai:") or spec == SCRIPTED else f"local:{model_title(spec)}"
-
-    def decoding_of(self, stage: str) -> DecodingParams:
-        """Decoding parameters of a stage."""
-        return super().decoding_of(stage) if stage == "verdict" else DecodingParams(self.temperature, 1.0, self.answer_tokens)
 
 
 class ScalingSettings(Settings):

@@ -26,7 +26,7 @@ def model_colors(models: Sequence[str], style: Style) -> dict[str, str]:
 
 
 def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, published: pd.DataFrame | None = None) -> go.Figure:
-    """Draw scores in percent with their standard errors as bars.
+    """Draw scores in percent with their 95% intervals as bars.
 
     Args:
         rows: Result of `whole_rows` or `part_rows`.
@@ -43,10 +43,13 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
         own, title = rows[rows["model"] == model], escape(titles[model])
         figure.add_bar(
             y=own["row"], x=own["score"], orientation="h", name=shorten(title, 30), marker={"color": colors[model], "line": {"width": 0}},
-            error_x={"type": "data", "array": own["error"], "color": style.muted, "thickness": 1, "width": 3},
+            error_x={
+                "type": "data", "array": own["high"] - own["score"], "arrayminus": own["score"] - own["low"], "symmetric": False,
+                "color": style.muted, "thickness": 1, "width": 3,
+            },
             customdata=[
-                (number(count), f" ± {error:.1f}" if error == error else "")
-                for count, error in zip(own["number"], own["error"], strict=True)
+                (number(count), f" ({low:.1f} to {high:.1f}, 95 %)" if low == low else "")
+                for count, low, high in zip(own["number"], own["low"], own["high"], strict=True)
             ],
             hovertemplate=f"{title}: %{{x:.1f}} %%{{customdata[1]}}, %{{customdata[0]}} rows<extra></extra>",
         )  # fmt: skip

@@ -99,6 +99,8 @@ def _row(tree: nx.DiGraph, coverages: Mapping[str, Coverage], id: str, measure: 
     lines.append("no target yet" if coverage.share is None else f"{coverage.share:.1%} of target")
     if measure not in ("share", "subjects", "pairs"):
         text = "none yet" if value is None else MEASURES[measure].written(value)
+        if measure == "money" and coverage.counts["unpriced"]:
+            text = coverage.cost
         lines.append(f"{MEASURES[measure].title}: {text}")
     return {
         "id": id, "parent": "" if node is None else node.parent_id or ALL,

@@ -64,7 +64,7 @@ class Preview:
         pairs: Its pairs.
         failures: Failures by stage and cause.
         writing: Replies that are being generated.
-        usd: Cost of all its calls in USD.
+        usd: Cost of all its calls in USD, None if the price of any is unknown.
     """
 
     node: Node
@@ -76,7 +76,7 @@ class Preview:
     pairs: list[Pair]
     failures: list[FailureGroup]
     writing: list[Writing]
-    usd: float
+    usd: float | None
 
     @property
     def alive(self) -> bool:
@@ -141,10 +141,12 @@ def create(ws: Workspace, discipline_id: str, terms: TeacherSettings, watch: Wat
     """Create a preview in this process, replacing an earlier one; return its run in the final state.
 
     Raises:
-        GlanError: If the discipline does not exist, already has rows, or its preview is being generated.
+        GlanError: If the discipline does not exist, already has rows, its preview is being generated, or the teacher cannot be used.
     """
     node = hierarchy.discipline(tree_editing.tree(ws), discipline_id)
-    small, run_id = _prepare(ws, node, _settings(node.id, terms))
+    settings = _settings(node.id, terms)
+    check(settings)
+    small, run_id = _prepare(ws, node, settings)
     return runs.work(small, run_id, watch)
 
 
@@ -214,11 +216,12 @@ def read(ws: Workspace, discipline_id: str) -> Preview:
         writing = streaming_state.read(small.folder) if state in LIVE else []
         subjects = curriculum_rows.subjects(small.db, discipline_id)
         syllabus = curriculum_rows.syllabus(small.db, syllabus_id(subjects[0].id)) if subjects else None
+        counts = call_rows.counters(small.db).get(discipline_id, {})
         return Preview(
             node, made, state, subjects, syllabus, curriculum_rows.sessions(small.db, syllabus.id) if syllabus else [],
             homework_rows.pairs_page(small.db, PairFilter((discipline_id,)))[::-1],
             call_rows.failure_groups(small.db), writing,
-            call_rows.counters(small.db).get(discipline_id, {}).get("cost_usd", 0.0),
+            None if counts.get("unpriced") else counts.get("cost_usd", 0.0),
         )  # fmt: skip
 
 

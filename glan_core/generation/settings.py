@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, JsonValue, field_validator, model_vali
 from glan_core.errors import GlanError
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS
 from glan_core.homework.concept_sampling import DrawDistribution
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
@@ -238,7 +238,7 @@ class GenerationSettings(TeacherSettings):
     """Settings of a generation run."""
 
     target: Target
-    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the sampled sessions and key concepts.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the sampled sessions and key concepts.")
     pair_share: float = Field(
         0.5, ge=0, le=1, title="Two-session share",
         description="Share of questions that combine key concepts of two class sessions (strategy 'pair'), which are harder.",
@@ -298,7 +298,7 @@ class QualityJudgeSettings(TeacherSettings):
         title="Sample size",
         description="Judge a sample of this many pairs (default: every pair); smaller samples are part of larger ones.",
     )
-    seed: int = Field(0, ge=-(2**63), lt=2**63, title="Seed", description="Seed of the sample.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the sample.")
     min_correct: int = Field(
         3, ge=1, le=5, validation_alias=AliasChoices("min_correct", "least_correct"), title="Min correctness",
         description="Exclude pairs that score below this for a correct and complete answer. 1: wrong or empty, 5: fully correct.",

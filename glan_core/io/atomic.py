@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from glan_core.errors import GlanError
 @contextmanager
 def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
     """Yield a temporary path next to `path` that replaces it if the block succeeds and is removed otherwise.
+
+    Files and folders get the permissions that new ones have under the process's umask, whatever wrote them: safetensors
+    and `tempfile` create files that only their owner can read, and copied files keep the permissions of their source.
 
     Args:
         path: The file or folder to write.
@@ -25,9 +29,12 @@ def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
     old = path.parent / f".{path.name}.replaced-{mark}"
     try:
         _remove(new)
-        if folder:
-            new.mkdir()
+        new.mkdir()  # also for a file: shows the permissions of new folders, without changing the umask of other threads
+        mode = stat.S_IMODE(new.stat().st_mode)
+        if not folder:
+            new.rmdir()
         yield new
+        _set_permissions(new, mode)
         if path.is_dir() and not path.is_symlink():
             _remove(old)
             path.rename(old)
@@ -37,6 +44,13 @@ def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
     finally:
         _remove(new)
         _remove(old)
+
+
+def _set_permissions(path: Path, folder_mode: int) -> None:
+    """Set the permissions of a folder and all below it, or of a file."""
+    for entry in (path, *path.rglob("*")):
+        if not entry.is_symlink():
+            entry.chmod(folder_mode if entry.is_dir() else folder_mode & 0o666)
 
 
 def _remove(path: Path) -> None:

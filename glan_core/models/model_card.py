@@ -11,19 +11,20 @@ from glan_core.models.tuned_model_store import TunedModel
 MOST = 20  # maximum number of disciplines listed
 
 
-def model_card(model: TunedModel, manifest: Manifest | None, license: str | None = None) -> str:
+def model_card(model: TunedModel, manifest: Manifest | None, license: str | None = None, gguf: str = "") -> str:
     """Return the text of the card.
 
     Args:
         model: The tuned model.
         manifest: Manifest of its training snapshot, None if it no longer exists.
         license: License identifier for the front matter.
+        gguf: Name of the GGUF file that the card describes, '' for safetensors.
     """
     parts = [
-        _front_matter(model, license), f"# {plain(model.name)}\n\n{_opening(model)}", f"## Training\n\n{_training(model)}",
+        _front_matter(model, license, gguf), f"# {plain(model.name)}\n\n{_opening(model)}", f"## Training\n\n{_training(model)}",
         f"## Data\n\n{_data(model, manifest)}",
         "## Known limitations\n\n" + "\n".join(f"- {limit}" for limit in _limits(model, manifest)),
-        f"## Usage\n\n{_use(model)}",
+        f"## Usage\n\n{_use_gguf(model, gguf) if gguf else _use(model)}",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -49,10 +50,11 @@ def _rank(model: TunedModel) -> int:
     return next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
 
 
-def _front_matter(model: TunedModel, license: str | None) -> str:
+def _front_matter(model: TunedModel, license: str | None, gguf: str) -> str:
     values = {
         **({"license": license} if license else {}), "language": ["en"], "pipeline_tag": "text-generation",
-        "library_name": "peft" if model.form == "adapter" else "transformers", "tags": ["instruction-tuning", "glan", "synthetic"],
+        "library_name": "gguf" if gguf else "peft" if model.form == "adapter" else "transformers",
+        "tags": ["instruction-tuning", "glan", "synthetic"],
         **({"base_model": model.base} if model.base and model.base == model.base_name else {}),
     }  # fmt: skip
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
@@ -106,6 +108,14 @@ def _limits(model: TunedModel, manifest: Manifest | None) -> list[str]:
     if manifest and any(license_of(t).family == "the scripted teacher" for names in manifest.teachers.values() for t in names):
         limits.append("It was trained on rows of the scripted teacher, which are templates for testing, not knowledge.")
     return limits
+
+
+def _use_gguf(model: TunedModel, file: str) -> str:
+    return (
+        f"```sh\nollama create {model.name} -f Modelfile && ollama run {model.name}\nllama-server -m {file}\n```\n\n"
+        "The file includes the chat template used in training, and the Modelfile has it in Ollama's template language."
+        + (" The adapter is merged into the base model." if model.form == "adapter" else "")
+    )
 
 
 def _use(model: TunedModel) -> str:

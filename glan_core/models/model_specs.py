@@ -8,7 +8,7 @@ from pydantic import Field
 
 from glan_core.errors import GlanError
 from glan_core.models.tuned_model_store import list_models, read_model
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers.connections import MARK, resolve
 from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint
 from glan_core.workspace import Workspace
@@ -68,7 +68,7 @@ class SeededDecodingParams(Settings):
     seed: int = Field(
         0,
         ge=0,
-        lt=2**31,
+        lt=MOST_SEED,
         title="Seed",
         description="Seed of sampling; it reproduces replies of local models. Endpoints ignore it.",
     )

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator
 
 from glan_core.dataset.settings import checked_license, checked_repo
+from glan_core.models.gguf_file import GgufType
 from glan_core.settings import Settings
 
 
@@ -23,6 +24,11 @@ class ModelExportSettings(Settings):
     path: str | None = Field(
         None, title="Folder", description="New folder to write the model to.", json_schema_extra={"metavar": "FOLDER"}
     )
+    gguf: GgufType | None = Field(
+        None, title="GGUF",
+        description="Write one GGUF file of this type with a Modelfile, for Ollama, llama.cpp and LM Studio, instead of safetensors; an adapter is "
+        "merged into its base. f16 keeps the quality of training, q8_0 has half its size.",
+    )  # fmt: skip
     repo: str | None = Field(
         None, title="Hub repository", description="Push the model to the Hugging Face Hub (HF_TOKEN, or your login).",
         json_schema_extra={"metavar": "OWNER/NAME"},

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from glan_core.formatting import spent
 from glan_core.runs.counter_deltas import counter_changes, current_counters, total_changes
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import Run, StageProgress
@@ -108,7 +109,7 @@ def compare_with_plan(ws: Workspace, run: Run) -> list[Estimate]:
         return []
     actual = {
         "calls": outcome.calls, "pairs": outcome.gained.get("pairs") if outcome.gained else None,
-        "tokens": outcome.tokens_in + outcome.tokens_out, "usd": outcome.usd, "seconds": outcome.seconds,
+        "tokens": outcome.tokens_in + outcome.tokens_out, "usd": None if outcome.unpriced else outcome.usd, "seconds": outcome.seconds,
     }  # fmt: skip
     return [
         Estimate(measure, low=run.plan[measure][0], high=run.plan[measure][1], actual=value)
@@ -125,7 +126,8 @@ class RunResults:
         calls: Stored calls.
         tokens_in: Prompt tokens.
         tokens_out: Completion tokens.
-        usd: Cost in USD.
+        usd: Cost in USD of the calls with a known price.
+        unpriced: Whether the price of any call is unknown.
         seconds: Active time in seconds.
         requests: HTTP requests sent.
         throttled: Requests answered with status 429.
@@ -138,6 +140,7 @@ class RunResults:
     tokens_in: int
     tokens_out: int
     usd: float
+    unpriced: bool
     seconds: float
     requests: int
     throttled: int
@@ -152,9 +155,14 @@ class RunResults:
 
     @property
     def usd_per_pair(self) -> float | None:
-        """Cost in USD per added pair, None without pairs."""
+        """Cost in USD per added pair, None without pairs or if a price is unknown."""
         pairs = self.gained.get("pairs", 0)
-        return self.usd / pairs if pairs > 0 else None
+        return self.usd / pairs if pairs > 0 and not self.unpriced else None
+
+    @property
+    def cost(self) -> str:
+        """Cost, such as '$1.20' or 'price unknown'."""
+        return spent(self.usd, unpriced=self.unpriced)
 
 
 def results_of(ws: Workspace, run: Run) -> RunResults | None:
@@ -164,6 +172,6 @@ def results_of(ws: Workspace, run: Run) -> RunResults | None:
         return None
     failures = sum(group.count for group in call_rows.failure_groups(ws.db, run.id))
     return RunResults(
-        last.done, last.tokens_in, last.tokens_out, last.cost_usd, run_rows.active_seconds(ws.db, run.id), last.requests,
-        last.throttled, last.faults, failures, total_changes(counter_changes(ws, run)),
+        last.done, last.tokens_in, last.tokens_out, last.cost_usd, call_rows.has_unpriced(ws.db, run.id), run_rows.active_seconds(ws.db, run.id),
+        last.requests, last.throttled, last.faults, failures, total_changes(counter_changes(ws, run)),
     )  # fmt: skip

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 
+from glan_core.formatting import spent
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 from glan_core.workspace.tag_rows import REASONS
@@ -18,6 +19,7 @@ MEASURES = (
     "pairs",
     "calls",
     "cost_usd",
+    "unpriced",
     "failures",
     "kept",
     "rejected",
@@ -52,6 +54,11 @@ class Coverage:
     begun: int
     share: float | None
     last_at: float | None = None
+
+    @property
+    def cost(self) -> str:
+        """Cost of the calls, such as '$1.20' or 'price unknown'."""
+        return spent(self.counts["cost_usd"], unpriced=self.counts["unpriced"] > 0)
 
     @property
     def kept(self) -> int:

@@ -1,5 +1,10 @@
-"""Prices of calls, from assets/prices.yaml or from the user."""
+"""Prices of calls, from assets/prices.yaml or from the user.
 
+A price holds for exactly the models it is listed for, and for their dated snapshots: a name that begins alike can be a model
+that costs ten times as much, and a budget would be exceeded before anyone noticed.
+"""
+
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,6 +28,8 @@ class Price:
         return (tokens_in * self.per_million_in + tokens_out * self.per_million_out) / 1e6
 
 
+SNAPSHOT = re.compile(r"-20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")  # the date in gpt-5-2025-08-07
+
 FREE = Price(0.0, 0.0)
 
 
@@ -35,7 +42,8 @@ def price_of(teacher: str, given: str | None = None) -> Price | None:
     """Return the price of a teacher, None if unknown.
 
     Args:
-        teacher: Name of the teacher; local and scripted ones are free.
+        teacher: Name of the teacher; local and scripted ones are free. The price of 'openai:gpt-5-2025-08-07' is that of gpt-5;
+            'openai:gpt-5-pro', 'openai:openai/gpt-5' (a reseller's name) and fine-tuned models have none.
         given: Price from the user as 'IN,OUT', which takes precedence.
     """
     if given:
@@ -43,8 +51,8 @@ def price_of(teacher: str, given: str | None = None) -> Price | None:
     kind, _, model = teacher.partition(":")
     if kind != "openai" or model == "scripted":
         return FREE
-    names = [name for name in _table() if model == name or model.startswith(name + "-")]
-    return Price(*_table()[max(names, key=len)]) if names else None
+    amounts = _table().get(model) or _table().get(SNAPSHOT.sub("", model))
+    return Price(*amounts) if amounts else None
 
 
 def parse_price(text: str) -> Price:

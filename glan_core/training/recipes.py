@@ -5,6 +5,8 @@ from dataclasses import dataclass
 PAPER_BASE = "mistralai/Mistral-7B-v0.1"
 PAPER_WARMUP = 1000 / 58_600  # the paper's warmup steps over its total steps (3 epochs of 10 million pairs)
 
+PAPER_FEWEST_PAIRS = 10 * 1000 * 512 / 3  # 1,000 warmup steps are a tenth of 3 epochs at a batch size of 512
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -44,7 +46,9 @@ RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
         "Paper",
         "The settings of the paper: all weights of Mistral 7B, 3 epochs, peak learning rate 3e-6, 1,000 steps of linear warmup, "
-        "cosine to 0, global batch size 512, loss on the answer only. Needs several large GPUs and at least 100,000 pairs.",
+        f"cosine to 0, global batch size 512, loss on the answer only. Needs several large GPUs. The schedule makes sense from about "
+        f"{PAPER_FEWEST_PAIRS / 1e6:.1f} million pairs, where warmup is a tenth of the steps; 100,000 pairs are 586 steps, all of them warmup. "
+        "For fewer pairs, use 'Paper, scaled'.",
         {**PAPER, "warmup_steps": 1000},
     ),
     "paper-scaled": Recipe(

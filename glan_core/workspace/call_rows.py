@@ -69,7 +69,7 @@ def add_call(db: apsw.Connection, call: Call) -> None:
     if call.discipline_id is not None:
         count(
             db, call.discipline_id, calls=1, tokens_in=call.tokens_in, tokens_out=call.tokens_out,
-            tokens_reasoning=call.tokens_reasoning, cost_usd=call.cost_usd or 0,
+            tokens_reasoning=call.tokens_reasoning, cost_usd=call.cost_usd or 0, unpriced=call.cost_usd is None,
         )  # fmt: skip
         db.execute(
             "INSERT INTO counters VALUES (?, 'last_at', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
@@ -109,6 +109,19 @@ def run_cost(db: apsw.Connection, run_id: int) -> tuple[int, float]:
     """Return the number of calls of a run and their cost in USD."""
     calls, cost = fetch_one(db, "SELECT count(*), coalesce(sum(cost_usd), 0) FROM calls WHERE run_id = ?", (run_id,))
     return calls, cost
+
+
+def has_unpriced(db: apsw.Connection, run_id: int) -> bool:
+    """Return whether the price of calls of a run is unknown, by its first and last 1,000 calls."""
+    some = "SELECT cost_usd FROM calls WHERE run_id = ?1 ORDER BY seq {} LIMIT 1000"
+    return bool(
+        fetch_one(
+            db,
+            f"""SELECT EXISTS (SELECT 1 FROM ({some.format("ASC")}) WHERE cost_usd IS NULL)
+                    OR EXISTS (SELECT 1 FROM ({some.format("DESC")}) WHERE cost_usd IS NULL)""",
+            (run_id,),
+        )[0]
+    )
 
 
 def stored_by_stage(db: apsw.Connection, run_id: int) -> dict[str, int]:

@@ -234,6 +234,18 @@ def syllabus_shapes(
     return [(_sizes(sizes), questions, number) for sizes, questions, number in rows]
 
 
+def questions_by_syllabus(db: apsw.Connection, disciplines: Sequence[str] | None = None) -> dict[str, int]:
+    """Return the number of questions of each syllabus, from its counter.
+
+    Args:
+        db: The workspace database.
+        disciplines: Only syllabi of these disciplines; None for all.
+    """
+    which = "" if disciplines is None else "WHERE discipline_id IN (SELECT value FROM json_each(?))"
+    values = () if disciplines is None else (json.dumps(disciplines),)
+    return dict(db.execute(f"SELECT id, questions FROM syllabi {which}", values))
+
+
 def count_subjects(db: apsw.Connection, discipline_id: str) -> int:
     """Return the number of subjects of a discipline."""
     return fetch_value(db, "SELECT count(*) FROM subjects WHERE discipline_id = ?", (discipline_id,))

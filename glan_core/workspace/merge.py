@@ -18,7 +18,7 @@ _CONTENT = {
     "question_concepts": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
     "answers": "question_id IN (SELECT id FROM other.questions WHERE discipline_id = ?1)",
 }
-_PAID = "'calls', 'tokens_in', 'tokens_out', 'tokens_reasoning', 'cost_usd', 'last_at'"
+_PAID = "'calls', 'tokens_in', 'tokens_out', 'tokens_reasoning', 'cost_usd', 'unpriced', 'last_at'"
 
 
 def merge_discipline(

@@ -27,7 +27,7 @@ def test_from_embeddings_to_a_comparison(ws, tmp_path, capsys):
     other.write_text("\n".join(json.dumps({"prompt": question("music", rng), "response": "So."}) for _ in range(20)))
     assert main(["compare", folder, str(other), *words]) == 0
     out = capsys.readouterr().out
-    assert "Compared 36 questions with 20 of other" in out and "Without a neighbor in the other set" in out
+    assert "Compared 36 questions with 20 of other" in out and "Without a question in similar words in the other set" in out
     assert main(["compare", folder, str(other), "--show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["disciplines"] == {"music": 20}
 

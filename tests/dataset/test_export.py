@@ -22,7 +22,8 @@ from glan_core.workspace import curriculum_rows, homework_rows, tag_rows
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import Tag
 
-FILES = [form for form in FORMATS if form != "datasets"]
+TRACED = [form for form in FORMATS if form != "openai"]  # with the provenance of each row
+FILES = [form for form in TRACED if form != "datasets"]
 
 
 @pytest.fixture
@@ -37,25 +38,26 @@ def read(file, form):
     if form == "parquet":
         from pyarrow import parquet
 
-        return [(row["prompt"], row["completion"], row) for row in parquet.read_table(file).to_pylist()]
+        return [(row["question"], row["answer"], row) for row in parquet.read_table(file).to_pylist()]
     if form == "datasets":
         from datasets import load_from_disk
 
-        return [(row["prompt"], row["completion"], row) for row in load_from_disk(str(file))["train"]]
+        return [(row["question"], row["answer"], row) for row in load_from_disk(str(file))["train"]]
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     if form == "chat":
         return [(*(turn["content"] for turn in row["messages"]), row["provenance"]) for row in rows]
     if form == "sharegpt":
         return [(*(turn["value"] for turn in row["conversations"]), row["provenance"]) for row in rows]
-    question, answer = ("instruction", "output") if form == "alpaca" else ("prompt", "completion")
-    return [(row[question], row[answer], row["provenance"]) for row in rows]
+    if form == "prompt-completion":
+        return [(row["prompt"][0]["content"], row["completion"][0]["content"], row["provenance"]) for row in rows]
+    return [(row["instruction"], row["output"], row["provenance"]) for row in rows]
 
 
 def ids(file, form="chat") -> set[str]:
     return {origin["id"] for _, _, origin in read(file, form)}
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", TRACED)
 def test_every_format_holds_every_pair_with_its_provenance(filled, tmp_path, form):
     file = tmp_path / "out"
     done = export_dataset(filled, file, form)
@@ -178,7 +180,9 @@ def test_a_folder_takes_the_place_of_an_earlier_export_and_of_nothing_else(fille
     export_dataset(filled, folder, "chat", RowSelection(split="combination", validation_share=0.5))
     assert {p.name for p in folder.iterdir()} == {
         "README.md",
+        "axolotl.yaml",
         "coverage.svg",
+        "dataset_info.json",
         "manifest.json",
         "train.jsonl",
         "validation.jsonl",
@@ -265,7 +269,7 @@ def test_rejected_and_tagged_pairs_are_left_out_unless_asked_for_by_reason(fille
         tag_rows.put_tags(db, [Tag(pairs[3].question.seq, "quality", "loop")], None)
         tag_rows.overrule(db, pairs[3].question.seq, "quality", "loop", "Ada")
     left_out = {"rejected": 1, "duplicate": 1, "contaminated": 1}
-    for form in FORMATS:
+    for form in TRACED:
         done = export_dataset(filled, tmp_path / form, form)
         assert (done.number, done.left_out) == (len(pairs) - 3, left_out)
         assert ids(tmp_path / form, form) == {pair.question.id for pair in pairs[3:]}

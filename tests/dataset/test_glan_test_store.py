@@ -61,7 +61,8 @@ def test_rows_that_come_after_the_freeze_are_kept_out_too(filled, settings):
 def test_a_small_discipline_keeps_most_of_its_combinations_for_training(filled):
     done = freeze(filled, questions=1000)
     test = glan_test_store.read_test(filled, "first")
-    assert "had too few pairs for 1000 each" in done.message
+    assert "2 disciplines had too few pairs for 1000 each: at most 20% of a discipline's combinations" in done.message
+    assert "--max-share" in done.message
     assert sum(test.disciplines.values()) <= 0.2 * selection_manifest(filled, RowSelection(include=("held_out",))).number
 
 

@@ -112,7 +112,9 @@ def test_an_export_of_a_snapshot_is_what_was_frozen(filled, tmp_path):
     assert manifest.hash == frozen.manifest.hash
     for name, rows in split(frozen).items():
         lines = [json.loads(line) for line in (tmp_path / "out" / f"{name}.jsonl").read_text("utf-8").splitlines()]
-        assert [(line["prompt"], line["provenance"]["id"]) for line in lines] == [(row["prompt"], row["id"]) for row in rows]
+        assert [(line["prompt"][0]["content"], line["provenance"]["id"]) for line in lines] == [
+            (row["prompt"], row["id"]) for row in rows
+        ]
 
 
 def test_a_name_is_taken_once_listed_and_free_again_when_removed(filled):

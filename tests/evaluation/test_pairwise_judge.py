@@ -15,6 +15,7 @@ from glan_core.evaluation.judge import match_statistics
 from glan_core.evaluation.judge.match_setup import CUT, NOTHING, OTHER, OURS, match_setup
 from glan_core.evaluation.judge.pairwise import plan_judging
 from glan_core.evaluation.settings import PairwiseJudgeSettings
+from glan_core.generation.stage_specs import STAGE_SPECS
 from glan_core.taxonomy import coverage
 from glan_core.teachers.contract import Reply, TeacherRefusal
 from glan_core.workspace import call_rows, match_rows
@@ -70,6 +71,38 @@ def test_a_judge_that_prefers_the_longer_gives_the_sign_that_length_predicts(tes
     _, (_, long_ours, _) = judged(tested, ours="reference", other="scripted")
     assert short_ours.difference == -4.0 and short_ours.losses == 10 and short_ours.disagreement == 0
     assert long_ours.difference == 4.0 and long_ours.wins == 10
+
+
+def test_a_teacher_judged_against_its_own_references_scores_0(tested, teach):
+    teach(judge(longer_wins))
+    settings = {"test": "first", "ours": "scripted", "other": "reference"}
+    setup = match_setup(tested, PairwiseJudgeSettings(**settings))
+    assert setup.decoding == STAGE_SPECS["answer"].decoding  # both models answer as the references were generated
+    done = execute_run(tested, settings, "judge-models")
+    match, found, gaps = seen(tested, settings)
+    assert (found.difference, found.ties, found.judged) == (0.0, 10, 10) and not any(gaps.cut.values())
+    assert match.about["tokens"] == 4096 and "cut off" not in done.message
+
+
+def test_the_limit_of_the_references_is_read_from_their_calls(tested, settings):
+    with tested.write() as db:
+        db.execute("UPDATE calls SET max_tokens = 900, temperature = 0.2 WHERE stage = 'answer'")
+    values = {"test": "first", "ours": "scripted"}
+    of = lambda **more: match_setup(tested, PairwiseJudgeSettings(**values, **more)).decoding  # noqa: E731
+    assert (of().max_tokens, of().temperature) == (900, 0.2)
+    assert (of(answer_tokens=70).max_tokens, of(temperature=0).temperature) == (70, 0)
+    assert (of(other="openai:scripted").max_tokens, of(other="openai:scripted").temperature) == (512, 0)
+
+
+def test_cut_answers_are_reported_with_their_limit_and_advice(tested, teach, capsys):
+    teach(judge(longer_wins))
+    words = ["evaluate", "judge", str(tested.folder), "--test", "first", "--ours", "scripted", "--answer-tokens", "20"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "10 answers of Scripted teacher cut off at 20 tokens" in said and "raise --answer-tokens" in said
+    assert main([*words, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["answers"]["cut"]["answer_ours"] == 10 and data["max_tokens"] == 20
 
 
 def test_a_model_judged_against_itself_gives_0_within_its_interval_and_answers_once(tested, teach):

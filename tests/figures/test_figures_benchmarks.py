@@ -25,7 +25,11 @@ def test_every_benchmark_is_a_row_and_every_model_a_bar(frame):
     base, tuned = figure.data
     assert [bar.name for bar in figure.data] == list(TITLES.values()) and len(tuned.y) == 12
     assert dict(zip(tuned.y, tuned.x))["GSM8K"] == pytest.approx(32) and dict(zip(base.y, base.x))["GSM8K"] == pytest.approx(20)
-    assert tuned.error_x.array[0] == pytest.approx(3) and tuple(figure.layout.xaxis.range) == (0, 100)
+    first = rows[(rows["model"] == "tuned:student")].iloc[0]
+    assert tuned.error_x.array[0] == pytest.approx(first["high"] - 32) and tuned.error_x.arrayminus[0] == pytest.approx(
+        32 - first["low"]
+    )
+    assert tuple(figure.layout.xaxis.range) == (0, 100)
 
 
 def test_the_newest_score_counts(ws):

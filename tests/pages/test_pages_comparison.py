@@ -80,8 +80,8 @@ def test_a_finished_comparison_shows_both_sets(ours, bakery):
     shown = compare_page()
     assert shown.fine and "36 questions here, 60 of 60 in bakery (Alpaca)" in shown.said
     assert [(metric.label, metric.value) for metric in shown.app.metric[:2]] == [
-        ("Only here", "66.7 %"),
-        ("Only in bakery", "50.0 %"),
+        ("Wording only here", "66.7 %"),
+        ("Wording only in bakery", "50.0 %"),
     ]
     assert any("bread" in words for words in shown.table("words")["words"])
     assert shown.table("question")["question"][0] in BREAD
@@ -103,7 +103,7 @@ def test_a_row_of_theirs_is_read_beside_the_nearest_here(ours, bakery):
     shown.press("Open")
     assert shown.fine and "Open in Homework" in shown.labels() and "bakery, question 1" not in shown.said
     shown.press("Back")
-    assert "Only here" in [metric.label for metric in shown.app.metric]
+    assert "Wording only here" in [metric.label for metric in shown.app.metric]
 
 
 def test_what_is_encircled_lists_rows_of_both(ours, bakery):
@@ -118,7 +118,7 @@ def test_what_is_encircled_lists_rows_of_both(ours, bakery):
     seen(shown, compare_area=("lasso", (far, far + 1, far), (far, far, far + 1)))
     assert shown.fine and "No questions in this area." in shown.said
     shown.press("Clear")
-    assert "Only in bakery" in [metric.label for metric in shown.app.metric]
+    assert "Wording only in bakery" in [metric.label for metric in shown.app.metric]
 
 
 def test_a_map_that_was_drawn_anew_keeps_the_numbers_and_offers_to_compare_again(ours, bakery, launched):

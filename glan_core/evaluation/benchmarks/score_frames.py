@@ -5,21 +5,30 @@ from collections.abc import Sequence
 import pandas as pd
 
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS, WayName
+from glan_core.evaluation.proportions import wilson_interval
 from glan_core.workspace.benchmark_score_rows import Score
 
-COLUMNS = ("model", "benchmark", "way", "part", "score", "error", "number")
+COLUMNS = ("model", "benchmark", "way", "part", "score", "low", "high", "number")
 
 
 def scores_frame(scores: Sequence[Score]) -> pd.DataFrame:
-    """Return one row per model, benchmark, way and part with the newest score; `score` and `error` in percent."""
+    """Return one row per model, benchmark, way and part with the newest score in percent.
+
+    `low` and `high` are the ends of its 95% Wilson interval.
+    """
     newest: dict[tuple, Score] = {}
     for score in sorted(scores, key=lambda score: score.at):
         newest[score.model, score.benchmark, score.way, score.part] = score
     rows = [
-        (s.model, s.benchmark, s.way, s.part, 100 * s.score, None if s.error is None else 100 * s.error, s.number)
+        (s.model, s.benchmark, s.way, s.part, 100 * s.score, *(100 * end for end in interval_of(s)), s.number)
         for s in newest.values()
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"score": "float64", "error": "float64"})
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(("score", "low", "high"), "float64"))
+
+
+def interval_of(score: Score) -> tuple[float, float]:
+    """Return the 95% Wilson interval of a score, as shares; NaN without rows."""
+    return wilson_interval(score.score * score.number, score.number) or (float("nan"), float("nan"))
 
 
 def whole_rows(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, WayName, get_benchmark
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 
 
 class BenchmarkSettings(Settings):
@@ -54,7 +54,7 @@ class BenchmarkSettings(Settings):
     skip_missing: bool = Field(
         False, title="Skip missing", description="Skip benchmarks that cannot run, instead of refusing the whole run."
     )
-    seed: int = Field(1234, ge=0, lt=2**31, title="Seed", description="Seed of few-shot examples.")
+    seed: int = Field(1234, ge=0, lt=MOST_SEED, title="Seed", description="Seed of few-shot examples.")
     kind: Literal["bench"] = "bench"
 
     @field_validator("models", "benchmarks", "ways")

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from glan_core.generation.settings import TeacherSettings
 from glan_core.reply_parsing import one_line
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 
 Covers = Literal["answer", "question", "both"]
 Written = Literal["plain", "chat"]
@@ -62,7 +62,7 @@ class ProbeSettings(Settings):
         title="Rows per split",
         description="Sample of this size; none: all rows. Smaller samples are part of larger ones.",
     )
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the sample.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the sample.")
     max_length: int = Field(
         1024, ge=16, le=131_072, title="Max length", description="Longest row; longer ones are truncated.",
         json_schema_extra={"unit": "tokens"},
@@ -103,7 +103,7 @@ class LookalikeSettings(TeacherSettings):
     number: int = Field(
         200, ge=1, le=100_000, title="Look-alikes", description="Number of look-alikes to collect, existing ones included."
     )
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Seed of the sampled rows.")
+    seed: int = Field(0, ge=0, lt=MOST_SEED, title="Seed", description="Seed of the sampled rows.")
     kind: Literal["lookalikes"] = "lookalikes"
 
     @property

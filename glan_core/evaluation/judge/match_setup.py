@@ -2,20 +2,24 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from glan_core.dataset.glan_test_store import GlanTest, GlanTestItem, read_items, read_test
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import AnswerSource, answer_source
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
-from glan_core.ids import derive
+from glan_core.generation.stage_specs import STAGE_SPECS
+from glan_core.ids import answer_id, derive
 from glan_core.prompts import prompt
 from glan_core.taxonomy import hierarchy, tree_editing
-from glan_core.workspace import Workspace
+from glan_core.teachers.contract import DecodingParams
+from glan_core.workspace import Workspace, call_rows
 
 OURS, OTHER, VERDICT = "answer_ours", "answer_other", "verdict"
 CUT = " […]"  # marks an answer truncated at its limit, for judges and readers
+SAMPLED = 50  # references whose calls are looked up
 NOTHING = "(no words at all)"
 
 
@@ -28,14 +32,15 @@ class MatchSetup:
     items: tuple[GlanTestItem, ...]
     ours: AnswerSource
     other: AnswerSource
+    decoding: DecodingParams  # of the answers of both models
 
     @cached_property
     def id(self) -> str:
         """ID of the match: the same for the same test, answers, judge and prompt, so that a second run resumes the first."""
         settings = self.settings
-        decoding = settings.decoding_of(VERDICT)
+        verdict = settings.decoding_of(VERDICT)
         parts = (self.test.hash, self.ours.key, self.other.key, settings.teacher_of(VERDICT), settings.base_url, prompt("compare").version,
-                 decoding.temperature, decoding.top_p)  # fmt: skip
+                 verdict.temperature, verdict.top_p)  # fmt: skip
         return f"mat-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
     def answer_work(self, who: AnswerSource, item_id: str) -> str:
@@ -74,7 +79,30 @@ def match_setup(ws: Workspace, settings: PairwiseJudgeSettings) -> MatchSetup:
         raise GlanError(f"Test {test.name} has no questions for these disciplines.")
     if REFERENCE in (settings.ours, settings.other) and not any(item.reference for item in items):
         raise GlanError(f"Test {test.name} has no reference answers. Choose another model to compare with.")
-    ours, other = (
-        answer_source(ws, spec, settings.temperature, settings.answer_tokens) for spec in (settings.ours, settings.other)
+    decoding = _answer_decoding(ws, settings, items)
+    ours, other = (answer_source(ws, spec, decoding) for spec in (settings.ours, settings.other))
+    return MatchSetup(settings, test, tuple(items), ours, other, decoding)
+
+
+def _answer_decoding(ws: Workspace, settings: PairwiseJudgeSettings, items: Sequence[GlanTestItem]) -> DecodingParams:
+    """Return the decoding parameters of both models; beside reference answers, those the references were generated with.
+
+    The calls of the references are in the workspace that they come from; a test from elsewhere counts as generated with the
+    defaults of the stage.
+    """
+    default = STAGE_SPECS[OURS].decoding
+    if REFERENCE in (settings.ours, settings.other):
+        calls = (call for item in items[:SAMPLED] for call in call_rows.calls_of(ws.db, answer_id(item.id)))
+        used = Counter((call.temperature, call.top_p, call.max_tokens) for call in calls if call.outcome == "stored")
+        default = STAGE_SPECS["answer"].decoding
+        for temperature, top_p, max_tokens in (values for values, _ in used.most_common(1)):
+            default = DecodingParams(
+                default.temperature if temperature is None else temperature,
+                top_p or default.top_p,
+                max_tokens or default.max_tokens,
+            )
+    return replace(
+        default,
+        temperature=default.temperature if settings.temperature is None else settings.temperature,
+        max_tokens=settings.answer_tokens or default.max_tokens,
     )
-    return MatchSetup(settings, test, tuple(items), ours, other)

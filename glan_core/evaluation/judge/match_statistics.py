@@ -15,8 +15,9 @@ from glan_core.dataset.glan_test_store import GlanTestItem, read_items, read_tes
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import CUT, OTHER, OURS, VERDICT, verdict_work
+from glan_core.evaluation.proportions import wilson_interval
 from glan_core.evaluation.settings import REFERENCE
-from glan_core.formatting import plural
+from glan_core.formatting import number, percent, plural, shorten
 from glan_core.ids import derive
 from glan_core.reply_parsing import REFUSAL
 from glan_core.workspace import Workspace, match_rows
@@ -58,6 +59,21 @@ class Outcome:
     losses: int
     ties: int
     disagreement: float | None
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of the judged questions our model won, None without any."""
+        return self.wins / self.judged if self.judged else None
+
+    @property
+    def win_interval(self) -> tuple[float, float] | None:
+        """95% Wilson interval of the win rate."""
+        return wilson_interval(self.wins, self.judged)
+
+    @property
+    def disagreement_interval(self) -> tuple[float, float] | None:
+        """95% Wilson interval of the disagreement."""
+        return None if self.disagreement is None else wilson_interval(self.disagreement * self.judged, self.judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,18 +246,38 @@ def match_summary(ws: Workspace, match_id: str) -> str:
     between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
     return (
         f"{title(match.ours)} scored {found.difference:+.2f}{between} against {title(match.other)} on "
-        f"{plural(found.judged, 'question')}: {found.wins} won, {found.ties} tied, {found.losses} lost; "
+        f"{plural(found.judged, 'question')}: {found.wins} won{_within(found.win_interval)}, {found.ties} tied, {found.losses} lost; "
         f"the two orders disagreed on {found.disagreement:.0%}."
         + (f" {describe_missing(gaps).capitalize()}." if describe_missing(gaps) else "")
+        + (f" Included: {describe_included(gaps, match)}." if describe_included(gaps, match) else "")
+        + (CUT_ADVICE if any(gaps.cut.values()) else "")
     )
 
 
+def _within(interval: tuple[float, float] | None) -> str:
+    """Return ' (31% to 83%)', the 95% interval of a share."""
+    return f" ({percent(interval[0])} to {percent(interval[1])})" if interval else ""
+
+
+CUT_ADVICE = " Cut answers score lower: raise --answer-tokens."
 CAUSES = {
     "malformed": ("could not be parsed", "could not be parsed"), "refused": ("was refused", "were refused"),
     "cut": ("was truncated", "were truncated"), "empty": ("was empty", "were empty"),
     "no reply": ("is missing (no reply)", "are missing (no reply)"),
     "reasoning only": ("contained only reasoning", "contained only reasoning"), "not judged": ("is pending", "are pending"),
 }  # fmt: skip
+
+
+def describe_included(gaps: Missing, match: Match) -> str:
+    """Return a phrase such as '3 answers of maths cut off at 512 tokens'; '' if no judged answer was refused, empty or cut off."""
+    limit = match.about.get("tokens")
+    at = f" at {number(limit)} tokens" if limit else ""
+    parts = []
+    for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
+        for count, what in ((gaps.refusals[stage], "refused"), (gaps.empty[stage], "empty"), (gaps.cut[stage], f"cut off{at}")):
+            if count:
+                parts.append(f"{plural(count, 'answer')} of {shorten(title(spec), 40)} {what}")
+    return "; ".join(parts)
 
 
 def describe_missing(gaps: Missing) -> str:

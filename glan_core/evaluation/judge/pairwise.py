@@ -180,14 +180,14 @@ class PairwiseJudgeQueue:
         from glan_core.models.weights_cache import WeightsCache
 
         self.note_match()
-        settings, found = self._it.settings, dict(models)
+        found = dict(models)
         local = [who for who in (self._it.ours, self._it.other) if _is_local(who)]
         if local:
             server_client.try_release()  # frees the memory of chat models
         cache, pool = WeightsCache(), ThreadPoolExecutor(max(1, len(local)), thread_name_prefix="answering")
         for stage, who in ((OURS, self._it.ours), (OTHER, self._it.other)):
             if who.pane is not None:
-                found[stage] = _stage_model(settings, stage, who, cache, pool)
+                found[stage] = _stage_model(self._it, who, cache, pool)
         return found
 
     def finish(self, outcome: tuple[str, str]) -> tuple[str, str]:
@@ -205,8 +205,8 @@ class PairwiseJudgeQueue:
         it, settings = self._it, self._it.settings
         sides = {OURS: it.ours, OTHER: it.other}
         about = {
-            "prompt": prompt("compare").version, "address": settings.base_url, "temperature": settings.temperature,
-            "tokens": settings.answer_tokens, "same": it.ours.key == it.other.key,
+            "prompt": prompt("compare").version, "address": settings.base_url, "temperature": it.decoding.temperature,
+            "tokens": it.decoding.max_tokens, "same": it.ours.key == it.other.key,
             "weights": {stage: _hashes(who) for stage, who in sides.items()},
             "given_away": {stage: count_leaks(self._ws, it, who) for stage, who in sides.items()},
         }  # fmt: skip
@@ -312,9 +312,7 @@ def _hashes(who: AnswerSource) -> dict[str, str]:
         raise GlanError(str(fault)) from None
 
 
-def _stage_model(
-    settings: PairwiseJudgeSettings, stage: str, who: AnswerSource, cache: "WeightsCache", pool: ThreadPoolExecutor
-) -> StageModel:
+def _stage_model(it: MatchSetup, who: AnswerSource, cache: "WeightsCache", pool: ThreadPoolExecutor) -> StageModel:
     """Return how a model is asked for answers.
 
     Raises:
@@ -324,10 +322,10 @@ def _stage_model(
 
     model = who.model
     if not model.teacher:
-        return StageModel(WeightsTeacher(model, who.teacher, cache, pool), settings.decoding_of(stage), price_of(who.teacher))
+        return StageModel(WeightsTeacher(model, who.teacher, cache, pool), it.decoding, price_of(who.teacher))
     price = price_of(who.teacher, model.price)
-    if price is None and settings.budget_usd is not None:
+    if price is None and it.settings.budget_usd is not None:
         raise GlanError(
             f"The price of {who.teacher} is unknown, so a budget in USD cannot be enforced. Limit the number of calls instead."
         )
-    return StageModel(open_teacher(who.teacher, model.base_url, settings=model.endpoint), settings.decoding_of(stage), price)
+    return StageModel(open_teacher(who.teacher, model.base_url, settings=model.endpoint), it.decoding, price)

@@ -64,6 +64,11 @@ def list_subjects(discipline: str) -> str:
     return "\n\n".join([opening, *(_as_text(number, outline) for number, outline in enumerate(outlines, start=1))])
 
 
+def subject_names(discipline: str) -> list[str]:
+    """Return the names of the subjects of a discipline."""
+    return [outline.name for outline in _outlines(discipline)]
+
+
 def format_subjects(discipline: str) -> str:
     """Return the same subjects as JSON lines."""
     return json_lines(

@@ -30,8 +30,9 @@ READ_BY = {
     "chat": ("Chat messages (JSONL)", "TRL, Axolotl, LLaMA-Factory and Unsloth: a list of messages with roles. The default choice."),
     "alpaca": ("Alpaca (JSONL)", "LLaMA-Factory, Axolotl and Unsloth: instruction, input (empty) and output."),
     "sharegpt": ("ShareGPT (JSONL)", "LLaMA-Factory, Axolotl and torchtune: conversations from human and gpt."),
-    "prompt-completion": ("Prompt and completion (JSONL)", "TRL, with the loss on the completion only."),
-    "parquet": ("Parquet", "datasets, pandas, DuckDB, and TRL as prompt and completion; provenance as columns. The smallest file."),
+    "prompt-completion": ("Prompt and completion (JSONL)", "TRL, with the loss on the completion only: two lists of messages."),
+    "openai": ("OpenAI fine-tuning (JSONL)", "OpenAI's fine-tuning API and services that copy it: messages without provenance."),
+    "parquet": ("Parquet", "TRL, datasets, pandas and DuckDB: messages, texts and provenance as columns. The smallest file."),
     "datasets": ("Hugging Face datasets", "load_from_disk and load_dataset of the datasets library: an Arrow folder."),
 }  # fmt: skip
 PLACES = {"download": "Download", "path": "Folder or file", "hub": "Hugging Face Hub"}
@@ -55,13 +56,19 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             count, gone = row_choice.count(ws, tree, choice)
             split = choice.split
             st.caption(f"{plural(count, 'pair')}. Excluded: {row_choice.describe_excluded(gone)}.")
+            if not row_choice.show_held_out(ws, choice):
+                count = 0
         place = _place(ws, count)
         form = "parquet" if place == "hub" else _form()
-        values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice}
+        values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice, "folder": False}
+        if place != "hub" and not is_folder(form, split):
+            values["folder"] = st.checkbox(key="run_export_folder", **settings_fields.text(ExportSettings, "folder"))
         _deliver(ws, place, values, count, split, busy=busy)
     with right:
         _sample(ws, values, frozen)
-        _card(ws, values, frozen, count, None if is_folder(values["form"], split) else _name(ws, values))
+        _card(
+            ws, values, frozen, count, None if is_folder(values["form"], split, asked=values["folder"]) else _name(ws, values)
+        )
 
 
 def _source(ws: Workspace) -> Manifest | None:
@@ -97,7 +104,7 @@ def _form() -> str:
 
 def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, *, busy: bool) -> None:
     """Draw the fields of a destination, the export button and the equivalent command."""
-    folder = is_folder(values["form"], split)
+    folder = is_folder(values["form"], split, asked=values["folder"])
     name = _name(ws, values, folder=folder)
     match place:
         case "download":
@@ -138,7 +145,7 @@ def _download(ws: Workspace, values: dict, count: int, name: str, *, folder: boo
             f"Downloads are limited to {number(row_choice.MOST_DOWNLOADED)} rows. Export to a file on this machine, or use the command."
         )
     st.download_button(
-        f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"]),
+        f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"], folder=folder),
         file_name=f"{name}.zip" if folder else name, type="primary", icon=":material/download:",
         key="download", on_click="ignore", disabled=not (fits and count),
         help="ZIP archive with one file per split, the dataset card and statistics." if folder else None,
@@ -201,6 +208,8 @@ def command(ws: Workspace, settings: ExportSettings) -> str:
         parts.append("--scripted" if choice.scripted else "--no-scripted")
     if choice.split != "none":
         parts += ["--split", choice.split, "--validation", f"{choice.validation_share:g}", "--seed", str(choice.seed)]
+    if settings.folder:
+        parts.append("--folder")
     if settings.card:
         parts.append("--card")
     if settings.license:
@@ -228,7 +237,10 @@ def _sample(ws: Workspace, values: dict, frozen: Manifest | None) -> None:
         wrap_lines=True,
         height=400,
     )
-    st.caption(f"Texts are cut at {LONGEST} characters here. Every row includes its provenance.")
+    st.caption(
+        f"Texts are cut at {LONGEST} characters here."
+        + ("" if values["form"] == "openai" else " Every row includes its provenance.")
+    )
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

@@ -99,9 +99,9 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
         **{reason: [int(one.counts[f"dropped_{reason}"]) or None for one in some] for reason in tag_rows.REASONS},
         "kept": [one.kept for one in some], "share": [100 * (one.kept_share or 0) for one in some],
     }  # fmt: skip
-    counted = {name: st.column_config.NumberColumn(words, format="localized", width=67) for name, words in (
-        ("pairs", "Pairs"), ("rejected", "Rejected"), ("quality", "Filtered"), ("duplicate", "Duplicates"),
-        ("contaminated", "Benchmark"), ("kept", "Kept"))}  # fmt: skip
+    counted = {name: st.column_config.NumberColumn(words, format="localized", width=width) for name, words, width in (
+        ("pairs", "Pairs", 52), ("rejected", "Rejected", 70), ("quality", "Filtered", 66), ("duplicate", "Duplicates", 82),
+        ("contaminated", "Benchmark", 88), ("kept", "Kept", 50))}  # fmt: skip
 
     def choose() -> None:
         selected = st.session_state.funnel_disciplines.selection.rows
@@ -112,7 +112,7 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
         pd.DataFrame(frame), hide_index=True, placeholder="–", height="content" if len(ids) <= 8 else 320,
         key="funnel_disciplines", on_select=choose, selection_mode="single-row", alt="Kept pairs by discipline",
         column_config={
-            "discipline": st.column_config.TextColumn("Discipline", width=140), **counted,
-            "share": st.column_config.ProgressColumn("Kept", format="%.0f%%", min_value=0, max_value=100, width=88),
+            "discipline": st.column_config.TextColumn("Discipline", width=126), **counted,
+            "share": st.column_config.ProgressColumn("Kept", format="%.0f%%", min_value=0, max_value=100, width=80),
         },
     )  # fmt: skip

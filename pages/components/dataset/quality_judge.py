@@ -7,7 +7,7 @@ import streamlit as st
 from glan_core import runs
 from glan_core.dataset.quality_filter_job import KIND
 from glan_core.errors import GlanError
-from glan_core.formatting import ago, duration, money, number, plural, short, shorten, span
+from glan_core.formatting import ago, durations, money, number, plural, short, shorten
 from glan_core.generation.plan import Plan
 from glan_core.generation.quality_judge import FACT, TAG, plan_judging
 from glan_core.generation.settings import QualityJudgeSettings
@@ -184,7 +184,7 @@ def _start(ws: Workspace, tree: nx.DiGraph, settings: QualityJudgeSettings, made
     with st.grid(3, gap="small", min_column_width=120):
         st.metric("Calls", short(calls), help=f"{number(calls)} pairs not judged yet.")
         st.metric("Price", money(made.usd), help=made.basis)
-        st.metric("Time", span(tuple(map(duration, made.seconds))) if calls else "–")
+        st.metric("Time", durations(made.seconds) if calls else "–")
     if not calls:
         st.caption("All of these pairs are judged: only the minimums are applied, at no cost.")
     label = f"Start · {plan_panel.cost_label(made)}" if calls else "Apply minimums"

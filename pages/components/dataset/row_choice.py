@@ -10,6 +10,7 @@ from glan_core.dataset.glan_test_store import list_tests
 from glan_core.dataset.row_selection import estimate_rows
 from glan_core.dataset.settings import RowSelection
 from glan_core.dataset.snapshot_store import EXCLUSION_LABELS
+from glan_core.dataset.split_estimate import SplitEstimate, estimate_split
 from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, run_rows
@@ -110,6 +111,26 @@ def count(ws: Workspace, tree: nx.DiGraph, choice: RowSelection) -> tuple[int, d
 @st.cache_data(max_entries=50, show_spinner=False)
 def _expected(_ws: Workspace, folder: str, choice: str, state: tuple[coverage.Coverage, int]) -> int:
     return estimate_rows(_ws, RowSelection.model_validate_json(choice), state[0])
+
+
+def show_held_out(ws: Workspace, choice: RowSelection) -> bool:
+    """Show what the split holds out; returns whether rows remain for training."""
+    state = (homework_rows.last_seq(ws.db), coverage.coverage_by_node(ws)[""])
+    found = _estimated(ws, str(ws.folder), choice.model_dump_json(), state)
+    if found is None or not found.rows:
+        return True
+    if found.empty:
+        st.error("The split holds out every pair, so none remains for training. Lower the share or change the seed.")
+    elif found.far:
+        st.warning(str(found), icon=":material/call_split:")
+    else:
+        st.caption(str(found))
+    return not found.empty
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _estimated(_ws: Workspace, folder: str, choice: str, state: tuple[int, coverage.Coverage]) -> SplitEstimate | None:
+    return estimate_split(_ws, RowSelection.model_validate_json(choice))
 
 
 def describe_split(rows: dict[str, int]) -> str:

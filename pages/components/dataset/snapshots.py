@@ -103,6 +103,7 @@ def _take(ws: Workspace, tree: nx.DiGraph, existing_names: set[str], *, busy: bo
             ", and pairs held out by GLAN-Tests" if list_tests(ws) else ""
         )  # their number is known only after reading all rows
         st.caption(f"Excluded: {row_choice.describe_excluded(left)}{also}.")
+        trains = row_choice.show_held_out(ws, choice)
         if name in existing_names:
             st.caption(f":orange[Snapshot {escape(name)} already exists. Choose another name.]")
         label = f"Create snapshot ({'up to ' if list_tests(ws) else ''}{plural(count, 'pair')})"
@@ -112,7 +113,7 @@ def _take(ws: Workspace, tree: nx.DiGraph, existing_names: set[str], *, busy: bo
             type="primary",
             icon=":material/photo_camera:",
             key="freeze",
-            disabled=busy or not count or name in existing_names,
+            disabled=busy or not count or not trains or name in existing_names,
         ):
             _begin(ws, name, choice)
 

@@ -242,8 +242,15 @@ def _zoom(window: Window) -> None:
 def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
     """Draw what each dataset covers that the other does not."""
     name = escape(shorten(one.name, 24))
+    sides = {"theirs": f"Only in {name}", "ours": "Only here"}
+    if one.by_words:
+        sides = {"theirs": f"Wording only in {name}", "ours": "Wording only here"}
+        st.caption(
+            ":material/info: Compared by words: a question on the same topic in other words counts as absent. Compare with an embedder for "
+            "a statement about topics."
+        )  # fmt: skip
     for column, label, value, where in zip(
-        st.columns(2), ("Only here", f"Only in {name}"), (one.only_ours, one.only_theirs), (name, "this workspace"), strict=True
+        st.columns(2), (sides["ours"], sides["theirs"]), (one.only_ours, one.only_theirs), (name, "this workspace"), strict=True
     ):
         spread = f"{value.low:.1f} to {value.high:.1f} %" if value.low is not None else None
         column.metric(
@@ -251,7 +258,6 @@ def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
             help=f"Share of questions without a neighbor in {where} at a similarity of {one.similarity:.2f} or more. "
             f"On {plural(value.n, 'question')}.",
         )  # fmt: skip
-    sides = {"theirs": f"Only in {name}", "ours": "Only here"}
     side = st.segmented_control("Side", list(sides), default="theirs", format_func=sides.get, key="compare_side", required=True,
                                 label_visibility="collapsed")  # fmt: skip
     if side == "theirs":
@@ -273,7 +279,7 @@ def _gaps(ws: Workspace, one: Comparison) -> None:
         if rows and rows[0] < len(one.gaps):
             select(ws, -1 - one.gaps[rows[0]].example)
 
-    st.caption("Topics without a near question here. Select one for an example.")
+    st.caption(f"{'Words' if one.by_words else 'Topics'} without a near question here. Select one for an example.")
     _terms_table(
         [(", ".join(gap.terms), gap.rows) for gap in one.gaps], key, choose, "Topics that only the other dataset covers"
     )

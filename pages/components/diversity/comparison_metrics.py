@@ -94,6 +94,7 @@ def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
 def comparison_table(found: list[Comparison]) -> None:
     """Draw a table of all comparisons with one embedder, newest first."""
     st.subheader("All comparisons", anchor=False)
+    by_words = "Wording only" if found and found[0].by_words else "Only"
     st.dataframe(
         pd.DataFrame({
             "name": [one.name for one in found], "form": [one.form for one in found], "rows": [one.rows for one in found],
@@ -105,8 +106,8 @@ def comparison_table(found: list[Comparison]) -> None:
         column_config={
             "name": st.column_config.TextColumn("Dataset", width=180), "form": st.column_config.TextColumn("Format", width=150),
             "rows": st.column_config.NumberColumn("Questions", format="localized", width=90),
-            "theirs": st.column_config.NumberColumn("Only there", format="%.1f %%", width=90),
-            "ours": st.column_config.NumberColumn("Only here", format="%.1f %%", width=90),
+            "theirs": st.column_config.NumberColumn(f"{by_words} there", format="%.1f %%", width=90),
+            "ours": st.column_config.NumberColumn(f"{by_words} here", format="%.1f %%", width=90),
             "vendi": st.column_config.TextColumn(METRICS["vendi_1000"].label, width=160, alignment="right"),
             "near": st.column_config.TextColumn(METRICS["near_share"].label, width=160, alignment="right"),
             "made": st.column_config.TextColumn("Created", width=100),

@@ -4,7 +4,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.diversity.metric_store import METRICS, OVERALL, MetricReport, MetricValue, overall_value, read_metrics
+from glan_core.diversity.metric_store import METRICS, OVERALL, TOO_FEW, MetricReport, MetricValue, overall_value, read_metrics
 from glan_core.diversity.saturation import saturation_frame
 from glan_core.figures import metrics as pictures
 from glan_core.formatting import ago, number, plural
@@ -39,7 +39,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
         st.caption(METRICS[measure].tooltip)
         frame = pictures.metric_frame(measured, tree, measure, focus)
         if frame.empty:
-            st.caption("This metric is not available here.")
+            st.caption(f"{TOO_FEW.capitalize()} for this metric here.")
         else:
             figure = pictures.metric_figure(
                 frame, METRICS[measure], overall_value(measured, measure), page_frame.figure_style(), focus
@@ -72,6 +72,8 @@ def _numbers(measured: MetricReport, tree: nx.DiGraph, scope: str) -> None:
                     about.label, _number(value.value, measure), _interval(value, measure), delta_color="off", delta_arrow="off",
                     help=f"{about.tooltip} Computed on {plural(value.n, 'row')}.",
                 )  # fmt: skip
+            else:
+                st.metric(about.label, "–", TOO_FEW, delta_color="off", delta_arrow="off", help=about.tooltip)
     which = "dataset" if measured.rows == "kept" else "all questions"
     st.caption(
         f"Computed on {plural(measured.number, 'question')} ({which}) {ago(measured.made_at)}. {escape(measured.about)} Intervals are 95% "

@@ -9,7 +9,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.pairwise import plan_judging
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
-from glan_core.formatting import duration, money, number, short, span
+from glan_core.formatting import durations, money, number, short
 from glan_core.generation.plan import Plan
 from glan_core.models.model_specs import list_specs
 from glan_core.settings import read_settings
@@ -78,7 +78,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
             ),
         )  # fmt: skip
         tokens = st.number_input(
-            value=settings_fields.default(PairwiseJudgeSettings, "answer_tokens"), key="run_eval_tokens",
+            value=None, key="run_eval_tokens", placeholder="as the references" if REFERENCE in (ours, other) else "512",
             **settings_fields.number(PairwiseJudgeSettings, "answer_tokens"),
         )  # fmt: skip
     st.markdown("**Judge**")
@@ -134,7 +134,7 @@ def _start(ws: Workspace, settings: PairwiseJudgeSettings, made: Plan) -> None:
         st.metric("Price", money(made.usd), help=made.basis)
         st.metric(
             "Time",
-            span(tuple(map(duration, made.seconds))) if calls else "–",
+            durations(made.seconds) if calls else "–",
             help="A rough estimate if local models generate the answers.",
         )
     label = f"Start judging · {plan_panel.cost_label(made)}" if calls else "All questions are judged"

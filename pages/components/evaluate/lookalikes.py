@@ -7,7 +7,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.contamination.benchmark_texts import is_local, source_label
 from glan_core.evaluation.contamination.lookalikes import lookalikes_path, plan_lookalikes
 from glan_core.evaluation.contamination.settings import LookalikeSettings, ProbeFile
-from glan_core.formatting import duration, money, plural, short, span
+from glan_core.formatting import durations, money, plural, short
 from glan_core.generation.plan import Plan
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
@@ -74,7 +74,7 @@ def _start(ws: Workspace, settings: LookalikeSettings, made: Plan) -> None:
     with st.grid(3, gap="small", min_column_width=90):
         st.metric("Calls", short(calls))
         st.metric("Price", money(made.usd), help=made.basis)
-        st.metric("Time", span(tuple(map(duration, made.seconds))))
+        st.metric("Time", durations(made.seconds))
     if st.button(f"Start · {plan_panel.cost_label(made)}", icon=":material/play_arrow:", key="start_lookalikes"):
         try:
             title = f"{plural(calls, 'look-alike')} by {settings.teacher}"

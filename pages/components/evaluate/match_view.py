@@ -11,7 +11,7 @@ from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge import match_statistics
 from glan_core.evaluation.judge.match_setup import OTHER, OURS
 from glan_core.evaluation.judge.match_statistics import Missing, Outcome
-from glan_core.formatting import ago, number, plural, shorten
+from glan_core.formatting import ago, number, percent, plural, shorten
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
 from pages.components.shared.untrusted_text import escape, show_error
@@ -133,33 +133,35 @@ def figures(seen: MatchStatistics) -> None:
         )  # fmt: skip
         st.metric(
             "Wins · ties · losses", f"{number(found.wins)} · {number(found.ties)} · {number(found.losses)}",
-            help="Questions by the sign of the mean difference over both orders, for A.",
+            help="Questions by the sign of the mean difference over both orders, for A."
+            + _share("Win rate of A", found.win_rate, found.win_interval),
         )  # fmt: skip
         apart = "–" if found.disagreement is None else f"{found.disagreement:.0%}"
         st.metric(
             "Position bias", apart, help="Share of questions where the judge's preference changes with the order of the answers. Lower "
-            "is better; at 100% the judge looks only at the position.",
+            "is better; at 100% the judge looks only at the position." + _share("Now", found.disagreement, found.disagreement_interval),
         )  # fmt: skip
         st.metric(
             "Judged", f"{number(found.judged)} of {number(found.questions)}",
             help="Questions with a parsed verdict in both orders, of all questions.",
         )  # fmt: skip
-    _counted(gaps, title(seen.match.ours), title(seen.match.other))
+    _counted(gaps, seen.match)
 
 
-def _counted(gaps: Missing, ours: str, other: str) -> None:
+def _share(what: str, share: float | None, interval: tuple[float, float] | None) -> str:
+    """Return ' Win rate of A: 60% (31% to 83%, 95% Wilson interval).'; '' without judged questions."""
+    if share is None or interval is None:
+        return ""
+    return f" {what}: {percent(share)} ({percent(interval[0])} to {percent(interval[1])}, 95% Wilson interval)."
+
+
+def _counted(gaps: Missing, match: Match) -> None:
     """Draw the number of answers that were refused, empty or cut off, and of unparsed verdicts."""
-    parts = [match_statistics.describe_missing(gaps)] if match_statistics.describe_missing(gaps) else []
-    for stage, who in ((OURS, ours), (OTHER, other)):
-        for count, what in (
-            (gaps.refusals[stage], "refused"),
-            (gaps.empty[stage], "empty"),
-            (gaps.cut[stage], "cut off at the token limit"),
-        ):
-            if count:
-                parts.append(f"{plural(count, 'answer')} of {shorten(who, 40)} {what}")
-    if parts:
-        st.caption(f":material/info: Included: {escape('; '.join(parts))}.")
+    parts = filter(None, (match_statistics.describe_missing(gaps), match_statistics.describe_included(gaps, match)))
+    if said := "; ".join(parts):
+        st.caption(f":material/info: Included: {escape(said)}.")
+    if any(gaps.cut.values()):
+        st.warning("Cut answers score lower. Judge again with a higher limit on new tokens.", icon=":material/content_cut:")
 
 
 def validity(ws: Workspace, match: Match) -> None:

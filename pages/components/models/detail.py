@@ -12,7 +12,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import duration, exact, number, short, size
 from glan_core.ids import slug
 from glan_core.models import tuned_model_store
-from glan_core.models.export_job import check_target
+from glan_core.models.export_job import check_gguf_export, check_target
 from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.models.tuned_model_store import TunedModel
@@ -152,7 +152,17 @@ def _export(ws: Workspace, model: TunedModel) -> None:
         )
         values = {"model": model.name, "license": license.strip() or None}
         values |= {"repo": repo.strip()} if repo.strip() else {"path": path.strip()}
-        st.caption("Safetensors weights, tokenizer with chat template, and a model card.")
+        kind = st.selectbox(
+            options=[None, "f16", "q8_0", "bf16", "f32"], format_func=lambda kind: f"GGUF {kind}" if kind else "safetensors",
+            key=f"export_gguf_{model.name}", **settings_fields.text(ModelExportSettings, "gguf") | {"label": "Weights"},
+        )  # fmt: skip
+        values |= {"gguf": kind}
+        st.caption(
+            "One GGUF file with tokenizer and chat template, a Modelfile for Ollama, and a model card."
+            + (" The adapter is merged into its base." if model.form == "adapter" else "")
+            if kind
+            else "Safetensors weights, tokenizer with chat template, and a model card."
+        )
         st.button("Upload to Hub" if repo.strip() else "Export to folder", key="export_now", on_click=_begin,
                   args=(ws, ModelExportSettings, values))  # fmt: skip
 
@@ -171,6 +181,8 @@ def _begin(ws: Workspace, kind: type, values: dict) -> None:
         if isinstance(settings, ModelExportSettings) and settings.path:
             exports_folder(ws).mkdir(exist_ok=True)
             check_target(ws, Path(settings.path).expanduser())
+        if isinstance(settings, ModelExportSettings) and settings.gguf:
+            check_gguf_export(ws, tuned_model_store.read_model(ws, settings.model))
     except (GlanError, OSError) as error:
         st.session_state.model_error = error if isinstance(error, GlanError) else GlanError(str(error))
         return

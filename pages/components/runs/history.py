@@ -9,7 +9,7 @@ from glan_core import runs
 from glan_core.formatting import duration, number, plural, usd
 from glan_core.runs.report import RunResults, results_of
 from glan_core.runs.settings_summary import differences
-from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace import Workspace
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import run_table
 from pages.components.shared.untrusted_text import escape
@@ -23,8 +23,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     if not rows:
         st.info("No runs match these filters.", icon=":material/filter_alt:")
         return
-    totals = {run.id: run_rows.last_sample(ws.db, run.id) for run in rows}
-    selection = run_table.table(rows, key="history", totals=totals, several=True)
+    selection = run_table.table(rows, key="history", ws=ws, several=True)
     if not selection:
         st.caption("Select one run to view it, several to compare them.")
     elif len(selection) == 1:
@@ -82,7 +81,7 @@ def _said(outcome: RunResults | None) -> dict[str, str]:
     gains = {word: number(outcome.gained[measure]) for measure, word in GAINS.items() if measure in outcome.gained}
     return {
         "Calls stored": number(outcome.calls), **gains,
-        "Prompt tokens": number(outcome.tokens_in), "Completion tokens": number(outcome.tokens_out), "Cost": usd(outcome.usd),
+        "Prompt tokens": number(outcome.tokens_in), "Completion tokens": number(outcome.tokens_out), "Cost": outcome.cost,
         "Cost per pair": "–" if outcome.usd_per_pair is None else usd(outcome.usd_per_pair),
         "Duration": duration(outcome.seconds), "Rate": f"{outcome.rate:,.1f} calls/s",
         "Rate-limited (429)": number(outcome.throttled), "Request errors": number(outcome.faults),

@@ -5,7 +5,7 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
-from glan_core.formatting import duration, money, number, plural, short, span
+from glan_core.formatting import durations, money, number, plural, short, span
 from glan_core.generation.plan import Plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import stage_title
@@ -22,7 +22,10 @@ def show_plan(made: Plan) -> None:
         st.metric("Tokens", _about(made.tokens), help=f"{span(made.tokens)} tokens, prompt plus completion.")
     with st.grid(2, gap="small", min_column_width=160):  # a price range does not fit a third of the width
         st.metric("Price", money(made.usd), help=made.basis)
-        st.metric("Time", span(tuple(map(duration, made.seconds))), help="Duration at the maximum concurrency.")
+        st.metric(
+            "Time", durations(made.seconds),
+            help="Duration at the maximum concurrency, from the measured speed of the models. Unknown before their first calls.",
+        )  # fmt: skip
     rows = [stage for stage in made.stages if stage.calls[1]]
     st.dataframe(
         pd.DataFrame({

@@ -1,13 +1,13 @@
 """The table of runs and the live panel of one run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
-from glan_core.formatting import ago, duration, number, plural, short, usd
+from glan_core.formatting import ago, duration, number, plural, short, spent, usd
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES
@@ -36,15 +36,13 @@ ENDED_EARLY = ("paused", "lost", "failed", "cancelled")
 RECENT = 30.0  # seconds over which the current rate is measured
 
 
-def table(
-    rows: Sequence[Run], key: str, *, totals: Mapping[int, Sample | None] | None = None, several: bool = False
-) -> list[Run] | Run | None:
+def table(rows: Sequence[Run], key: str, *, ws: Workspace | None = None, several: bool = False) -> list[Run] | Run | None:
     """Show the table of runs.
 
     Args:
         rows: Runs, newest first.
         key: Prefix of the widget key.
-        totals: Last sample of each run by its id; adds the columns for calls and cost.
+        ws: Workspace of the runs; adds the columns for calls and cost.
         several: Allow more than one selected row.
 
     Returns:
@@ -57,10 +55,11 @@ def table(
         "state": [[runs.state_of(run)] for run in rows],
         "when": [ago(run.started_at or run.created_at) for run in rows],
     }
-    if totals is not None:
-        last = [totals.get(run.id) for run in rows]
-        last = [None if is_job(run.kind) else one for run, one in zip(rows, last, strict=True)]
-        columns |= {"calls": [one and one.done for one in last], "spent": [one and usd(one.cost_usd) for one in last]}
+    if ws is not None:
+        last = [None if is_job(run.kind) else run_rows.last_sample(ws.db, run.id) for run in rows]
+        columns |= {"calls": [one and one.done for one in last], "spent": [
+            one and _cost(ws, run, one) for run, one in zip(rows, last, strict=True)
+        ]}  # fmt: skip
     columns["message"] = [run.message for run in rows]
     event = st.dataframe(
         pd.DataFrame(columns), key=f"{key}_{rows[0].id}_{len(rows)}", on_select="rerun", hide_index=True, placeholder="–",
@@ -189,6 +188,10 @@ def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
         st.caption(f":material/info: {escape(notice)}")
 
 
+def _cost(ws: Workspace, run: Run, sample: Sample) -> str:
+    return spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id))
+
+
 def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> None:
     budget = run.params.get("budget_usd")
     gains = total_changes(counter_changes(ws, run))
@@ -213,7 +216,7 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
             )
             st.metric("Duration", duration(seconds), help="Time running, pauses excluded.")
         st.metric(
-            "Cost", usd(sample.cost_usd), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
+            "Cost", _cost(ws, run, sample), f"of {usd(budget)}" if budget else None, delta_color="off", delta_arrow="off",
             help="Cost of the calls at known prices.",
         )  # fmt: skip
         tokens = sample.tokens_in + sample.tokens_out

@@ -213,8 +213,8 @@ def _actions(ws: Workspace, shown: Preview) -> None:
         hint = "Deletes the preview; its cost stays in the records."
         if st.button("Discard", icon=":material/delete:", key="discard_preview", help=hint):
             _act(lambda: preview.discard(ws, id), leave=True)
-        if shown.usd:
-            st.caption(f"Cost: {usd(shown.usd)}.".replace("$", r"\$"))
+        if shown.usd != 0:
+            st.caption(f"Cost: {'price unknown' if shown.usd is None else usd(shown.usd)}.".replace("$", r"\$"))
 
 
 def cost_label(what: str, cost: Plan) -> str:
