@@ -138,7 +138,7 @@ def test_models_refuse_in_one_line(ws, capsys, words, told):
     assert told in refused(capsys, "models", ws.folder, *words)
 
 
-def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, monkeypatch):
+def test_merging_and_exporting_fail_in_one_line(ws, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     put_model(ws, "whole")
     put_model(ws, "part", form="adapter", base=str(tmp_path))
@@ -146,8 +146,9 @@ def test_merging_and_taking_away_fail_with_exit_code_one(ws, capsys, tmp_path, m
         (["merge", "whole", "new"], "has no adapter to merge"), (["merge", "part", "whole"], "already exists"),
         (["export", "whole"], "No destination given"), (["export", "whole", "--push", "ada/student"], "You are not logged in"),
     ):  # fmt: skip
-        assert main(["models", str(ws.folder), *words]) == 1
-        assert told in capsys.readouterr().out, words
+        code = main(["models", str(ws.folder), *words])
+        said = capsys.readouterr()
+        assert (code, told in said.err) == (2, True) or (code, told in said.out) == (1, True), words  # before or in its run
     assert main(["models", str(ws.folder), "export", "whole", "--out", "/nowhere/at/all"]) == 2  # before a run is stored
     assert "cannot be written" in capsys.readouterr().err
     out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--license", "mit")

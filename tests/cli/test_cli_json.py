@@ -27,7 +27,9 @@ COMMANDS = [
     ("evaluate probe", "--models", "base:whole", "--train", "{rows}", "--test", "{other}", "--sample", "4"),
     ("evaluate probe", "--show"), ("evaluate lookalikes", "--test", "{rows}", "--number", "2"),
     ("evaluate scaling", "--name", "s", "--snapshot", "first", "--shares", "50", "--plan"),
-    ("chat", "--model", "base:whole", "--prompt", "Why?", "--max-tokens", "4"), 
+    ("chat", "--model", "base:whole", "--prompt", "Why?", "--max-tokens", "4"),
+    ("connections", "add", "mine", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"), ("connections", "list"),
+    ("connections", "test", "mine"), ("connections default", "all", "scripted"), ("connections", "remove", "mine"),
     ("taxonomy", "show"), ("taxonomy", "export", "{out}/tree.yaml"), ("taxonomy", "import", "{out}/tree.yaml", "--dry-run"),
     ("taxonomy", "add", "Arts / Dance"), ("taxonomy", "rename", "dance", "Ballet"), ("taxonomy", "move", "dance", "crafts"),
     ("taxonomy", "remove", "dance"), ("taxonomy", "restore", "dance"), ("taxonomy", "history"), ("taxonomy", "propose", "--under", "arts"),
@@ -45,7 +47,7 @@ def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> dict
 
 def names(words: tuple[str, ...]) -> tuple[str, ...]:
     first, second = words[0].split(), words[1:2]
-    return (*first, *second) if first == ["taxonomy"] else tuple(first)
+    return (*first, *second) if first in (["taxonomy"], ["connections"]) else tuple(first)
 
 
 def test_every_command_has_json_and_is_tried_here():
@@ -70,11 +72,11 @@ def test_every_command_prints_its_result(ws, tmp_path, capsys, monkeypatch):
     paths = {"rows": tmp_path / "rows.jsonl", "other": tmp_path / "other.jsonl", "out": out}
     for words in COMMANDS:
         first, rest = words[0].split(), [word.format(**paths) for word in words[1:]]
-        folder = [] if first[0] in ("doctor", "init") else [str(ws.folder)]
+        folder = [] if first[0] in ("doctor", "init") or first == ["connections"] else [str(ws.folder)]
         capsys.readouterr()
         code = main([*first, *folder, *rest, "--json"])
         said = capsys.readouterr()
-        assert code == 0 or first[0] == "doctor", (words, said)
+        assert code == 0 or first[0] == "doctor" or rest[:1] == ["test"], (words, said)
         data = json.loads(said.out)
         assert data or data == 0, words
         if isinstance(data, dict) and "state" in data and data.get("kind") in (
