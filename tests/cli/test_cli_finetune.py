@@ -147,8 +147,10 @@ def test_merging_and_exporting_fail_in_one_line(ws, capsys, tmp_path, monkeypatc
         (["export", "whole"], "No destination given"), (["export", "whole", "--push", "ada/student"], "You are not logged in"),
     ):  # fmt: skip
         code = main(["models", str(ws.folder), *words])
-        said = capsys.readouterr()
-        assert (code, told in said.err) == (2, True) or (code, told in said.out) == (1, True), words  # before or in its run
+        printed = capsys.readouterr()
+        assert (code, told in printed.err) == (2, True) or (code, told in printed.out) == (1, True), (
+            words
+        )  # before or in its run
     assert main(["models", str(ws.folder), "export", "whole", "--out", "/nowhere/at/all"]) == 2  # before a run is stored
     assert "cannot be written" in capsys.readouterr().err
     out = said(capsys, "models", ws.folder, "export", "whole", "--out", tmp_path / "away", "--license", "mit")
