@@ -42,7 +42,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     formats = get_args(ExportSettings.model_fields["form"].annotation)
     out.add_argument("--format", dest="form", choices=formats, default=argparse.SUPPRESS, help="file format (default: chat)")
     out.add_argument("--out", metavar="PATH", help="file to write; a folder for 'datasets', for split rows and with --folder")
-    for name in ("snapshot", "folder", "card", "license"):
+    for name in ("snapshot", "folder", "reasoning", "card", "license"):
         add_option(out, ExportSettings, name)
     _add_selection(out, RowSelection)
     out.add_argument("--push", metavar="OWNER/NAME", help="push to the Hugging Face Hub as well (HF_TOKEN, or your login)")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glan_core.dataset.card import is_card, write_card
-from glan_core.dataset.formats import FORMATS, row_writer, write_splits
+from glan_core.dataset.formats import FORMATS, REASONING, row_writer, write_splits
 from glan_core.dataset.manifest import FILE, Manifest, ManifestBuilder
 from glan_core.dataset.settings import ExportFormat, ExportSettings, RowSelection
 from glan_core.dataset.snapshot_store import exclusion_summary, read_snapshot
@@ -20,10 +20,11 @@ from glan_core.dataset.splits import TRAIN, SplitRule
 from glan_core.dataset.trainer_settings import AXOLOTL, LLAMA_FACTORY, write_trainer_settings
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
+from glan_core.ids import answer_id
 from glan_core.io import hub
 from glan_core.io.atomic import atomic_output
 from glan_core.runs.heartbeat import Progress
-from glan_core.workspace import Workspace, homework_rows
+from glan_core.workspace import Workspace, call_rows, homework_rows
 from glan_core.workspace.output_paths import EXPORTS, check_output
 
 OPENAI_ROWS = 10  # fewest rows of a file for OpenAI's fine-tuning
@@ -42,6 +43,7 @@ class ExportTarget:
         card: Write a dataset card next to a file; a folder always has one.
         license: License identifier for the card.
         mark: Suffix that tells temporary files of concurrent exports apart; defaults to the process ID.
+        reasoning: Add a column with the reasoning of the answers, as far as their runs kept it.
     """
 
     as_folder: bool = False
@@ -49,6 +51,7 @@ class ExportTarget:
     card: bool = False
     license: str | None = None
     mark: object = None
+    reasoning: bool = False
 
 
 def export_dataset(
@@ -98,12 +101,18 @@ def export_dataset(
         rows, planned = frozen.rows(), frozen.manifest.number
     else:
         rows, planned = (tally := ManifestBuilder(ws, choice)), homework_rows.last_seq(ws.db)
+    if target.reasoning:
+        if form == "openai":
+            raise GlanError(
+                "The format openai allows no further columns. Choose another format for the reasoning, or leave it out."
+            )
+        rows = _with_reasoning(ws, rows)
     rows = _stepping(rows, planned, step) if step else rows
     with atomic_output(path, folder=folder, mark=target.mark or os.getpid()) as new:
         if folder:
-            write_splits(new, form, rows)
+            write_splits(new, form, rows, reasoning=target.reasoning)
         else:
-            with row_writer(new, form) as write:
+            with row_writer(new, form, reasoning=target.reasoning) as write:
                 for _, row in rows:
                     write(row)
         manifest = frozen.manifest if frozen else tally.manifest()
@@ -121,14 +130,21 @@ def export_dataset(
     return manifest
 
 
+def _with_reasoning(ws: Workspace, rows: Iterable[tuple[str, dict]]) -> Iterator[tuple[str, dict]]:
+    """Add the reasoning of the answer to each row; '' where its run did not keep it, or a person wrote the answer."""
+    for split, row in rows:
+        yield split, row | {REASONING: call_rows.kept_reasoning(ws.db, answer_id(row["id"])) or ""}
+
+
 def is_folder(form: ExportFormat, split: SplitRule, *, asked: bool = False) -> bool:
     """Return whether an export is a folder: 'datasets', any format with a validation split, or if it is asked for."""
     return asked or form == "datasets" or split != "none"
 
 
 def export_bytes(
-    ws: Workspace, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None, folder: bool = False
-) -> bytes:
+    ws: Workspace, form: ExportFormat, choice: RowSelection | None = None, *, snapshot: str | None = None, folder: bool = False,
+    reasoning: bool = False,
+) -> bytes:  # fmt: skip
     """Return an export as the bytes of its file, or of a ZIP archive if it is a folder; for small datasets.
 
     Raises:
@@ -136,7 +152,7 @@ def export_bytes(
     """
     with tempfile.TemporaryDirectory(prefix="glan-export-") as scratch:
         path = Path(scratch) / "dataset"
-        export_dataset(ws, path, form, choice, snapshot=snapshot, target=ExportTarget(as_folder=folder))
+        export_dataset(ws, path, form, choice, snapshot=snapshot, target=ExportTarget(as_folder=folder, reasoning=reasoning))
         if path.is_file():
             return path.read_bytes()
         out = io.BytesIO()
@@ -165,7 +181,10 @@ def export_rows(ws: Workspace, settings: ExportSettings, progress: Progress) -> 
     if settings.path:
         manifest = export_dataset(
             ws, settings.path, settings.form, settings.choice, snapshot=settings.snapshot,
-            target=ExportTarget(as_folder=settings.folder, card=settings.card, license=settings.license, mark=progress.run_id),
+            target=ExportTarget(
+                as_folder=settings.folder, card=settings.card, license=settings.license, mark=progress.run_id,
+                reasoning=settings.reasoning,
+            ),
             step=lambda done, planned: progress.step("pairs written", done, planned),
         )  # fmt: skip
         messages.append(export_message(manifest, settings.path, settings.form))
@@ -191,7 +210,10 @@ def push_to_hub(ws: Workspace, settings: ExportSettings, step: Step | None = Non
         folder = Path(scratch) / "dataset"
         manifest = export_dataset(
             ws, folder, "parquet", settings.choice, snapshot=settings.snapshot,
-            target=ExportTarget(as_folder=True, trainer_settings=False, license=settings.license), step=step,
+            target=ExportTarget(
+                as_folder=True, trainer_settings=False, license=settings.license, reasoning=settings.reasoning
+            ),
+            step=step,
         )  # fmt: skip
         address = hub.push(folder, settings.repo, private=settings.private, title=manifest.name)
     return f"Uploaded {plural(manifest.number, 'pair')} to {address}."

@@ -25,6 +25,8 @@ COLUMNS: dict[str, Any] = {"prompt": str, "completion": str} | PROVENANCE  # of 
 # chat template, and ignores the messages.
 EXPORT_COLUMNS: dict[str, Any] = {"messages": MESSAGES, "question": str, "answer": str} | PROVENANCE
 
+REASONING = "reasoning"  # column of the trace, written only on request
+
 Form = ExportFormat | Literal["snapshot"]
 
 Write = Callable[[dict], None]
@@ -40,19 +42,21 @@ def format_row(row: dict, form: Form) -> dict:
 
     Returns:
         The row unchanged for 'snapshot'; the messages alone for 'openai', which refuses other keys; messages, texts and provenance
-        as columns for 'parquet' and 'datasets'; otherwise the pair with `provenance` as one object.
+        as columns for 'parquet' and 'datasets'; otherwise the pair with `provenance` as one object. Reasoning that the row has
+        becomes a column of its own.
     """
     if form == "snapshot":
         return row
     provenance = dict(row)
     question, answer = provenance.pop("prompt"), provenance.pop("completion")
+    trace = {REASONING: provenance.pop(REASONING)} if REASONING in provenance else {}
     asked, answered = {"role": "user", "content": question}, {"role": "assistant", "content": answer}
     pair: dict
     match form:
         case "openai":
             return {"messages": [asked, answered]}
         case "parquet" | "datasets":
-            return {"messages": [asked, answered], "question": question, "answer": answer} | provenance
+            return {"messages": [asked, answered], "question": question, "answer": answer} | trace | provenance
         case "chat":
             pair = {"messages": [asked, answered]}
         case "alpaca":
@@ -61,30 +65,34 @@ def format_row(row: dict, form: Form) -> dict:
             pair = {"conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]}
         case "prompt-completion":
             pair = {"prompt": [asked], "completion": [answered]}
-    return pair | {"provenance": provenance}
+    return pair | trace | {"provenance": provenance}
 
 
 @contextmanager
-def row_writer(file: Path, form: Form, split: str = "train") -> Iterator[Write]:
-    """Open a writer for a new file (a new folder for 'datasets'); it takes one row per call."""
-    with {"parquet": _parquet, "snapshot": _parquet, "datasets": _saved}.get(form, _lines)(file, form, split) as write:
+def row_writer(file: Path, form: Form, split: str = "train", *, reasoning: bool = False) -> Iterator[Write]:
+    """Open a writer for a new file (a new folder for 'datasets'); it takes one row per call, with `reasoning` if that is set."""
+    columns = COLUMNS if form == "snapshot" else EXPORT_COLUMNS | ({REASONING: str} if reasoning else {})
+    write_as = {"parquet": _parquet, "snapshot": _parquet, "datasets": _saved}.get(form, _lines)
+    with write_as(file, form, split, columns) as write:
         yield write
 
 
-def write_splits(folder: Path, form: Form, rows: Iterable[tuple[str, dict]]) -> None:
-    """Write the rows of each split to its own file (its own folder for 'datasets')."""
+def write_splits(folder: Path, form: Form, rows: Iterable[tuple[str, dict]], *, reasoning: bool = False) -> None:
+    """Write the rows of each split to its own file (its own folder for 'datasets'); see `row_writer`."""
     with ExitStack() as stack:
         writers: dict[str, Write] = {}
         for split, row in rows:
             if split not in writers:
-                writers[split] = stack.enter_context(row_writer(folder / f"{split}{file_suffix(form)}", form, split))
+                writers[split] = stack.enter_context(
+                    row_writer(folder / f"{split}{file_suffix(form)}", form, split, reasoning=reasoning)
+                )
             writers[split](row)
     if form == "datasets":
         (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(writers)}), "utf-8")
 
 
 @contextmanager
-def _lines(file: Path, form: Form, split: str) -> Iterator[Write]:
+def _lines(file: Path, form: Form, split: str, columns: dict[str, Any]) -> Iterator[Write]:
     with file.open("w", encoding="utf-8", newline="\n") as out:
         encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -96,21 +104,21 @@ def _lines(file: Path, form: Form, split: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet(file: Path, form: Form, split: str) -> Iterator[Write]:
+def _parquet(file: Path, form: Form, split: str, columns: dict[str, Any]) -> Iterator[Write]:
     from pyarrow import parquet
 
-    schema = _schema(COLUMNS if form == "snapshot" else EXPORT_COLUMNS)
+    schema = _schema(columns)
     with parquet.ParquetWriter(file, schema, compression="zstd") as out, _batches(schema, form, out.write_batch) as write:
         yield write
 
 
 @contextmanager
-def _saved(folder: Path, form: Form, split: str) -> Iterator[Write]:
+def _saved(folder: Path, form: Form, split: str, columns: dict[str, Any]) -> Iterator[Write]:
     """Write one split in the on-disk format of `datasets`: Arrow data, features and state."""
     import pyarrow as pa
 
-    features = {name: _feature(kind) for name, kind in EXPORT_COLUMNS.items()}
-    schema = _schema(EXPORT_COLUMNS).with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    features = {name: _feature(kind) for name, kind in columns.items()}
+    schema = _schema(columns).with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     folder.mkdir()
     data = "data-00000-of-00001.arrow"
     with (

@@ -92,6 +92,9 @@ class ExportSettings(Settings):
         False, title="As a folder", description="Write a folder with the dataset card and the settings of LLaMA-Factory and Axolotl, as for "
         "rows with a validation split.",
     )  # fmt: skip
+    reasoning: bool = Field(
+        False, title="Reasoning", description="Add a column with the reasoning of the answers, as far as their runs kept it (--keep-reasoning).",
+    )  # fmt: skip
     card: bool = Field(False, title="Dataset card", description="Write a dataset card beside a file; a folder always has one.")
     repo: str | None = Field(
         None, title="Hub repository", description="Push the dataset to the Hugging Face Hub (HF_TOKEN, or your login).",

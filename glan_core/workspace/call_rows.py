@@ -99,6 +99,14 @@ def calls_of(db: apsw.Connection, work_id: str) -> list[Call]:
     return [Call(*row) for row in rows]
 
 
+def kept_reasoning(db: apsw.Connection, work_id: str) -> str | None:
+    """Return the reasoning of the call that wrote a record, None if it was not kept."""
+    row = db.execute(
+        "SELECT reasoning FROM calls WHERE work_id = ? AND outcome = 'stored' ORDER BY seq DESC LIMIT 1", (work_id,)
+    ).fetchone()
+    return row[0] if row else None
+
+
 def stage_averages(db: apsw.Connection, teacher: str) -> dict[str, tuple[float, float, float, int]]:
     """Return a teacher's averages per stage: mean prompt tokens, completion tokens, seconds, and the number of calls."""
     rows = db.execute("SELECT stage, tokens_in, tokens_out, latency_ms, calls FROM call_totals WHERE teacher = ?", (teacher,))

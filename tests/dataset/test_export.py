@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 
+import pandas as pd
 import pytest
 from support.runs import Canned, execute_run
 
@@ -342,3 +343,31 @@ def test_every_format_can_be_read_back_as_a_dataset_made_elsewhere(filled, tmp_p
     folder = tmp_path / "split"
     export_dataset(filled, folder, form, RowSelection(split="combination", validation_share=0.4))
     assert {(row.question, row.answer) for row in read_dataset(folder).rows()} == set(rows)
+
+
+@pytest.mark.parametrize("form", ["chat", "alpaca", "sharegpt", "prompt-completion", "parquet", "datasets"])
+def test_reasoning_has_a_column_of_its_own_only_on_request(ws, settings, teach, tmp_path, form):
+    usual = Canned()
+    teach(Canned(lambda stage, nth, messages: f"<think>Because.</think>{usual.usual(stage, messages)}"))
+    execute_run(ws, settings(keep_reasoning=True))
+    for asked in (False, True):
+        path = tmp_path / f"out-{asked}"
+        export_dataset(ws, path, form, target=ExportTarget(reasoning=asked))
+        if form == "parquet":
+            rows = pd.read_parquet(path).to_dict("records")
+        elif form == "datasets":
+            import datasets
+
+            rows = list(datasets.load_from_disk(str(path))["train"])
+        else:
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert len(rows) == 8 and {row.get("reasoning") for row in rows} == {"Because." if asked else None}
+        assert "think" not in json.dumps([{name: str(value) for name, value in row.items()} for row in rows])
+
+
+def test_the_openai_format_refuses_a_reasoning_column(ws, settings, teach, tmp_path):
+    teach(Canned())
+    execute_run(ws, settings())
+    with pytest.raises(GlanError, match="allows no further columns"):
+        export_dataset(ws, tmp_path / "rows.jsonl", "openai", target=ExportTarget(reasoning=True))
+    assert not (tmp_path / "rows.jsonl").exists()

@@ -63,6 +63,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         values = {"form": form, "snapshot": frozen.name if frozen else None, "choice": choice, "folder": False}
         if place != "hub" and not is_folder(form, split):
             values["folder"] = st.checkbox(key="run_export_folder", **settings_fields.text(ExportSettings, "folder"))
+        if form != "openai":  # which refuses further columns
+            values["reasoning"] = st.checkbox(key="run_export_reasoning", **settings_fields.text(ExportSettings, "reasoning"))
         _deliver(ws, place, values, count, split, busy=busy)
     with right:
         _sample(ws, values, frozen)
@@ -145,7 +147,8 @@ def _download(ws: Workspace, values: dict, count: int, name: str, *, folder: boo
             f"Downloads are limited to {number(row_choice.MOST_DOWNLOADED)} rows. Export to a file on this machine, or use the command."
         )
     st.download_button(
-        f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"], folder=folder),
+        f"Download {plural(count, 'pair')}", partial(export_bytes, ws, values["form"], values["choice"], snapshot=values["snapshot"], folder=folder,
+            reasoning=values.get("reasoning", False)),
         file_name=f"{name}.zip" if folder else name, type="primary", icon=":material/download:",
         key="download", on_click="ignore", disabled=not (fits and count),
         help="ZIP archive with one file per split, the dataset card and statistics." if folder else None,
@@ -210,6 +213,8 @@ def command(ws: Workspace, settings: ExportSettings) -> str:
         parts += ["--split", choice.split, "--validation", f"{choice.validation_share:g}", "--seed", str(choice.seed)]
     if settings.folder:
         parts.append("--folder")
+    if settings.reasoning:
+        parts.append("--reasoning")
     if settings.card:
         parts.append("--card")
     if settings.license:
