@@ -142,7 +142,7 @@ def _export(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     if not args.out and not args.push:
         raise GlanError("Give a destination: --out PATH, --push OWNER/NAME, or both.")
-    values = {name: getattr(args, name) for name in ("form", "snapshot", "folder", "card", "license") if hasattr(args, name)} | {
+    values = {name: getattr(args, name) for name in ("form", "snapshot", "folder", "reasoning", "card", "license") if hasattr(args, name)} | {
         "path": args.out and str(Path(args.out).expanduser().absolute()), "choice": _selection(ws, args), "repo": args.push,
         "private": not args.public,
     }  # fmt: skip
