@@ -10,7 +10,7 @@ from glan_core.cli.disciplines import expand
 from glan_core.cli.output import report, table
 from glan_core.cli.run_start import run_job
 from glan_core.dataset import snapshot_store
-from glan_core.dataset.export_job import ExportTarget, check_export_path, export_dataset, export_message, is_folder, push_to_hub
+from glan_core.dataset.export_job import check_export_path, export_dataset, export_message, is_folder, push_to_hub, target_of
 from glan_core.dataset.settings import ExportSettings, RowSelection, SnapshotSettings
 from glan_core.dataset.snapshot_job import check_name
 from glan_core.dataset.split_estimate import SplitEstimate, check_split
@@ -142,7 +142,8 @@ def _export(args: argparse.Namespace) -> int | None:
     ws = Workspace.open(args.dir)
     if not args.out and not args.push:
         raise GlanError("Give a destination: --out PATH, --push OWNER/NAME, or both.")
-    values = {name: getattr(args, name) for name in ("form", "snapshot", "folder", "reasoning", "card", "license") if hasattr(args, name)} | {
+    names = ("form", "snapshot", "folder", "reasoning", "card", "license")
+    values = {name: getattr(args, name) for name in names if hasattr(args, name)} | {
         "path": args.out and str(Path(args.out).expanduser().absolute()), "choice": _selection(ws, args), "repo": args.push,
         "private": not args.public,
     }  # fmt: skip
@@ -169,7 +170,7 @@ def _export(args: argparse.Namespace) -> int | None:
             settings.form,
             settings.choice,
             snapshot=settings.snapshot,
-            target=ExportTarget(as_folder=settings.folder, card=settings.card, license=settings.license),
+            target=target_of(settings),
         )
         data |= {"rows": done.number, "splits": done.rows, "left_out": done.left_out, "path": settings.path}
         lines.append(export_message(done, args.out, settings.form))

@@ -181,10 +181,7 @@ def export_rows(ws: Workspace, settings: ExportSettings, progress: Progress) -> 
     if settings.path:
         manifest = export_dataset(
             ws, settings.path, settings.form, settings.choice, snapshot=settings.snapshot,
-            target=ExportTarget(
-                as_folder=settings.folder, card=settings.card, license=settings.license, mark=progress.run_id,
-                reasoning=settings.reasoning,
-            ),
+            target=target_of(settings, progress.run_id),
             step=lambda done, planned: progress.step("pairs written", done, planned),
         )  # fmt: skip
         messages.append(export_message(manifest, settings.path, settings.form))
@@ -192,6 +189,13 @@ def export_rows(ws: Workspace, settings: ExportSettings, progress: Progress) -> 
         step = lambda done, planned: progress.step("pairs written for the Hub", done, planned)  # noqa: E731
         messages.append(push_to_hub(ws, settings, step))
     return " ".join(messages)
+
+
+def target_of(settings: ExportSettings, mark: object = None) -> ExportTarget:
+    """Return the options for the output that settings ask for."""
+    return ExportTarget(
+        as_folder=settings.folder, card=settings.card, license=settings.license, mark=mark, reasoning=settings.reasoning
+    )
 
 
 def push_to_hub(ws: Workspace, settings: ExportSettings, step: Step | None = None) -> str:

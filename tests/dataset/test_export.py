@@ -9,6 +9,7 @@ import pytest
 from support.runs import Canned, execute_run
 
 from glan_core import runs
+from glan_core.cli import main
 from glan_core.curriculum import syllabus_editing
 from glan_core.dataset.export_job import ExportTarget, export_bytes, export_dataset, exports_folder, is_folder
 from glan_core.dataset.formats import FORMATS, file_suffix
@@ -371,3 +372,11 @@ def test_the_openai_format_refuses_a_reasoning_column(ws, settings, teach, tmp_p
     with pytest.raises(GlanError, match="allows no further columns"):
         export_dataset(ws, tmp_path / "rows.jsonl", "openai", target=ExportTarget(reasoning=True))
     assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_the_command_writes_the_reasoning_column(ws, settings, teach, tmp_path, capsys):
+    usual = Canned()
+    teach(Canned(lambda stage, nth, messages: f"<think>Because.</think>{usual.usual(stage, messages)}"))
+    execute_run(ws, settings(keep_reasoning=True))
+    assert main(["export", str(ws.folder), "--out", str(tmp_path / "rows.jsonl"), "--reasoning"]) == 0
+    assert {json.loads(line)["reasoning"] for line in (tmp_path / "rows.jsonl").read_text().splitlines()} == {"Because."}
