@@ -150,7 +150,7 @@ def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Pref
         st.caption(escape(reply.message or "Stopped."))
     elif not answer.strip():
         st.caption("The reply has only reasoning and no answer. Increase max new tokens." if reasoning else "Empty reply.")
-    if reply.facts.get("finish") == "length":
+    if reply.facts.get("finish") == "length" and answer.strip():
         st.caption(f"Cut off at {plural(reply.facts['max_tokens'], 'token')}. Increase max new tokens for more.")
     if not letter:
         _figures(ws, shown, reply)

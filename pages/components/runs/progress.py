@@ -6,14 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.figures.runs import cost_curve, request_curve, samples_frame, stored_curve
-from glan_core.formatting import duration, exact, number, plural, short, shorten, span, usd
-from glan_core.generation.failure_causes import REPLY_SHOWN, advice_for
+from glan_core.formatting import duration, exact, number, plural, short, span, usd
 from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.report import DisciplineProgress, by_discipline, compare_with_plan
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import page_frame, url_state
+from pages.components.shared.failure_card import failure_card
 from pages.components.shared.untrusted_text import escape, scripted_badge, snippet
 
 MOST_DISCIPLINES = 12
@@ -159,17 +159,6 @@ def failures(ws: Workspace, run: Run) -> None:
                 )
                 if failure.reply:
                     st.code(failure.reply[:2000], language=None, wrap_lines=True)
-
-
-def failure_card(group: call_rows.FailureGroup) -> None:
-    """Draw the failures of one stage with one cause."""
-    with st.container(border=True, gap="xsmall"):
-        st.markdown(f"**{stage_title(group.stage).capitalize()}: {escape(group.cause)}** · {number(group.count)}")
-        st.markdown(f"The latest: {escape(group.message)}")
-        if advice := advice_for(group.cause, group.stage):
-            st.markdown(f":material/build: {escape(advice)}")
-        if group.reply.strip():
-            st.caption(f"Its reply begins: {escape(shorten(' '.join(group.reply.split()), REPLY_SHOWN))}")
 
 
 def estimate(ws: Workspace, run: Run) -> None:

@@ -14,8 +14,8 @@ from glan_core.generation.preview import Preview
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.homework_rows import Pair
-from pages.components.runs.progress import failure_card
 from pages.components.shared import teacher_form, url_state
+from pages.components.shared.failure_card import failure_card
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 from pages.components.taxonomy import preview_edit
 
