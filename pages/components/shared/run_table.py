@@ -136,8 +136,8 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
                 progress.disciplines(ws, run)
         if state == "finished":
             progress.disciplines(ws, run)
-    progress.charts(ws, run)
     progress.failures(ws, run)
+    progress.charts(ws, run)
     progress.latest_pairs(ws, run, alive=alive)
 
 
