@@ -16,9 +16,9 @@ class Concurrency:
     share of refused ones. If nearly all of the latest results are refusals, the endpoint is closed: no request is sent until its
     Retry-After has passed, then a single one probes it.
 
-    Throughput: the limit doubles per window while the endpoint completes more calls or more tokens per second with it. A server that
-    answers one request at a time completes the same, only later; then the limit returns to the smaller value and is tried again
-    much later. Both are considered because the calls of stages differ in length.
+    Throughput: the limit doubles per window (a small one quadruples) while the endpoint completes more calls or more tokens per second
+    with it. A server that answers one request at a time completes the same, only later; then the limit returns to the smaller value
+    and is tried again much later. Both are considered because the calls of stages differ in length.
 
     Source of the proportional decrease: DCTCP, RFC 8257.
     """
@@ -29,7 +29,8 @@ class Concurrency:
     MIN_PAUSE = 0.05  # seconds, so that 'Retry-After: 0' does not cause a request storm
     RECENT = 16  # latest results that decide whether the endpoint is closed
     CLOSED_SHARE = 0.75  # of refusals among them
-    MIN_WINDOW = 8  # results, because a smaller number tells nothing about throughput
+    MIN_WINDOW = 4  # results, because a smaller number tells nothing about throughput
+    FAST_BELOW = 64  # limit up to which slow start quadruples instead of doubling
     MIN_GAIN = 0.25  # of the throughput that a larger limit should add in proportion; less means that the server is saturated
     RETRY_GROWTH = 40  # windows after which a saturated server is tried with a larger limit again
 
@@ -38,7 +39,7 @@ class Concurrency:
         self.limit = float(min(most, self.LOCAL_START if local else max(self.START, most // 2)))
         self.closed_until = 0.0
         self._clock = clock
-        self._doubling = True  # slow start: double per window until the first refusal, timeout, or saturation
+        self._doubling = True  # slow start: multiply per window until the first refusal, timeout, or saturation
         self._outcomes = self._refused = self._timeouts = 0
         self._recent: deque[bool] = deque(maxlen=self.RECENT)
         self._probing = False  # closed, and one request is sent to see whether it still is
@@ -112,7 +113,7 @@ class Concurrency:
             _, calls, tokens = self._before or (0.0, 0.0, 0.0)
             self._before = (self.limit, max(calls, rates[0]), max(tokens, rates[1])) if clean else None
             if self._doubling:
-                self.limit = min(self.most, self.limit * 2)
+                self.limit = min(self.most, self.limit * (4 if self.limit < self.FAST_BELOW / 2 else 2))
             else:
                 self._grow_slowly(share)
 

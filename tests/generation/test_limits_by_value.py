@@ -49,11 +49,11 @@ def test_growth_per_window_is_one_at_least_and_a_32nd_of_the_maximum():
         limit = Concurrency(most, Clock())
         limit.refused(0.1)
         limit.limit = 2.0
-        for _ in range(7):
-            limit.served()  # ends a window of 8 with 1 refused
-        assert limit.limit == pytest.approx(2.0 * (1 - 1 / 16) + growth * 7 / 8)
+        for _ in range(3):
+            limit.served()  # ends a window of 4 with 1 refused
+        assert limit.limit == pytest.approx(2.0 * (1 - 1 / 8) + growth * 3 / 4)
         limit.limit = 2.0
-        for _ in range(8):
+        for _ in range(4):
             limit.served()
         assert limit.limit == pytest.approx(2.0 + growth)
 
@@ -68,20 +68,20 @@ def test_a_limit_never_falls_below_1_nor_rises_above_the_maximum():
     assert limit.limit == 2
 
 
-def test_slow_start_doubles_per_window_until_the_first_refusal():
+def test_slow_start_multiplies_per_window_until_the_first_refusal():
     limit = Concurrency(1000, clock := Clock(), local=True)
-    for window, expected in ((8, 4), (8, 8), (8, 16), (16, 32)):
+    for window, before, expected in ((4, 2, 8), (8, 8, 32), (32, 32, 64)):
         for nth in range(window):
             clock.now += 0.001 / expected
-            assert limit.limit == expected / 2, (expected, nth)
+            assert limit.limit == before, (expected, nth)
             limit.served()
         assert limit.limit == expected
     limit.refused(0.1)
-    for _ in range(30):
+    for _ in range(62):
         limit.served()
-    assert limit.limit == 32, "the window of 32 results is not full"
+    assert limit.limit == 64, "the window of 64 results is not full"
     limit.served()
-    assert limit.limit == pytest.approx(32 * (1 - 1 / 64) + 1000 / 32 * (1 - 1 / 32))
+    assert limit.limit == pytest.approx(64 * (1 - 1 / 128) + 1000 / 32 * (1 - 1 / 64))
 
 
 def test_12_refusals_among_16_results_close_an_endpoint_until_the_latest_time():
@@ -110,8 +110,8 @@ def test_a_collapse_restarts_with_one_call_and_slow_start():
     assert (limit.limit, limit.closed_until) == (1.0, 1005.0)
     limit.collapse(2)
     assert limit.closed_until == 1005.0
-    for expected in (2, 4, 8):
-        for _ in range(8):
+    for expected in (4, 16, 64):
+        for _ in range(max(4, expected // 4)):
             clock.now += 1 / expected
             limit.served()
         assert limit.limit == expected
@@ -123,11 +123,11 @@ def test_results_before_a_collapse_do_not_count():
     for _ in range(30):
         limit.served()
     limit.collapse(0)
-    for _ in range(7):
+    for _ in range(3):
         limit.served()
     assert limit.limit == 1.0
-    limit.served()  # a window of eight results, none refused
-    assert limit.limit == 2.0
+    limit.served()  # a window of four results, none refused
+    assert limit.limit == 4.0
 
 
 # ---------------------------------------------------------------------------------------------------------------- outage

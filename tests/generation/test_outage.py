@@ -53,7 +53,7 @@ def test_after_a_collapse_one_call_probes_and_replies_bring_the_rest_back():
     assert limit.limit == 1 and limit.closed_until == 5.0
     clock.now = 6.0
     assert limit.allows(0) and not limit.allows(1)
-    for _ in range(3 * 8 + 8 + 16 + 32):
+    for _ in range(4 + 4 + 16):
         clock.now += 0.01 / limit.limit
         limit.served()
     assert limit.limit == 64
