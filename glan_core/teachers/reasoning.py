@@ -7,71 +7,43 @@ Covered: tags such as `<think>`, `[THINK]`, `◁think▷`, `<seed:think>`, `<|be
 
 import re
 
-_STRONG = (
-    r"(?:\w{1,12}[:_.-])?(?:think(?:ing)?|thoughts?(?:[_ ]process)?|reason(?:ing)?(?:[_ ](?:process|content|steps))?"
-    r"|scratch[_ -]?pad|(?:inner|internal)[_ -]?(?:monologue|thoughts?|dialogue|reasoning)|chain[_ -]of[_ -]thought|cot"
-    r"|deliberat(?:ion|e)|ponder(?:ing)?|contemplat(?:ion|e|or)|cogitation)"
+from glan_core.teachers.reasoning_patterns import (
+    ABOUT_TAGS,
+    ANNOUNCING,
+    ANSWER_CLOSING,
+    ANSWER_OPENING,
+    ANSWER_TAG,
+    CHANNEL,
+    CLOSING_MARKS,
+    CODE,
+    EMPTY_TAG,
+    END_TOKENS,
+    HEADER,
+    IS_WEAK,
+    LAYOUT_STARTS,
+    LAYOUTS,
+    NAMING,
+    OPENING,
+    PREAMBLE,
+    STRONG,
+    STRONG_CLOSING,
+    STRONG_OPENING,
+    THOUGHT_FENCES,
+    WHOLE_FENCE,
+    closing,
+    opening,
 )
-# These also name parts of an answer, so they count only where a reply follows the closing tag.
-_WEAK = r"(?:reflection|analysis|planning|plan|rationale|brainstorm(?:ing)?|musings?)"
-_ANSWER = r"(?:final[_ -]?)?(?:answer|response|output|solution|reply|result|final)"
-_LEFT, _RIGHT = r"[<\[◁⟨【«{]{1,2}\|?", r"\|?[>\]▷⟩】»}]{1,2}"
 
-
-def _opening(name: str) -> str:
-    """Pattern of an opening tag: <name>, [NAME], <|begin_of_name|>, <|START_NAME|>, <name_start>, with attributes or without."""
-    return rf"{_LEFT}\s*(?:(?:begin|start)[_ ](?:of[_ ])?)?(?P<name>{name})(?:[_ ](?:start|begin))?(?:\s+[\w-]+=[^<>\]]*)?\s*{_RIGHT}"
-
-
-def _closing(name: str) -> str:
-    """Pattern of a closing tag: </name>, [/NAME], <|end_of_name|>, <|END_NAME|>, <name_end>, <|/name|>."""
-    return rf"{_LEFT}(?:/\|?\s*{name}|\s*end[_ ](?:of[_ ])?{name}|\s*{name}[_ ]end)\s*{_RIGHT}"
-
-
-_HEADER = re.compile(
-    r"(?:\s|\ufeff|<\|im_start\|>|<\|start\|>|<\|start_header_id\|>|<[|｜]Assistant[|｜]>|assistant\b(?=\s*\n\s*<))*"
-)
-_OPENING = re.compile(_opening(f"{_STRONG}|{_WEAK}"), re.IGNORECASE)
-_STRONG_OPENING = re.compile(_opening(_STRONG), re.IGNORECASE)
-_STRONG_CLOSING = re.compile(_closing(_STRONG), re.IGNORECASE)
-_IS_WEAK = re.compile(_WEAK, re.IGNORECASE)
-_ANSWER_OPENING = re.compile(rf"\s*(?:{_opening(_ANSWER)}|\[BEGIN FINAL RESPONSE\])", re.IGNORECASE)
-_ANSWER_CLOSING = re.compile(rf"(?:{_closing(_ANSWER)}|\[END FINAL RESPONSE\])\s*(?:<\|\w+\|>\s*)*\Z", re.IGNORECASE)
-_CODE = re.compile(r"(?P<fence>`{3,}|~{3,}).*?(?P=fence)|`[^`\n]+`", re.DOTALL)
-_CLOSING_MARKS = ("/", "|", "_end", "_END")  # one of these is part of every closing tag
-
-# Layouts that mark reasoning without a pair of tags: (whole text with the groups 'reasoning' and 'reply').
-_LAYOUTS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"(?:(?i:\.{0,3}\s*thinking)\s*(?:\.{3}|…)\s*\n)(?P<reasoning>.*?)(?:\.{3}|…)\s*(?i:done thinking)\.?(?P<reply>.*)",
-        r"(?i:thinking)\s*(?:\.{3}|…)(?P<reasoning>.*?)(?:\.{3}|…|\.)?\s*(?i:done thinking)\b\.?(?P<reply>.*)",
-        r"(?i:thinking)\s*(?:\.{3}|…)[^\S\n]*\n(?P<reasoning>.*)(?P<reply>)",
-        r"(?i:here(?:'s| is) my thought process):?(?P<reasoning>.*?)(?i:\bhere(?:'s| is) my (?:response|answer)):?(?P<reply>.*)",
-        r"(?i:here(?:'s| is) my thought process):(?P<reasoning>.*)(?P<reply>)",
-        r"(?i:here are my reasoning steps):?(?P<reasoning>.*?)(?P<reply>\[BEGIN FINAL RESPONSE\].*)",
-        r"(?i:here are my reasoning steps):(?P<reasoning>.*)(?P<reply>)",
-        r"<unused94>(?:thought\b)?(?P<reasoning>.*?)(?:<unused95>(?P<reply>.*))?",
-        r"<\|channel>\s*(?:thought|analysis|thinking)\b(?P<reasoning>.*?)(?:<channel\|>(?P<reply>.*))?",
-        r"<details(?=[^>]*reasoning)[^>]*>(?P<reasoning>.*?)(?:</details>(?P<reply>.*))?",
-        r"<details[^>]*>\s*<summary>\s*(?i:thought|thinking|reasoning)[^<]*</summary>(?P<reasoning>.*?)(?:</details>(?P<reply>.*))?",
-        # gpt-oss whose special tokens were removed from the text
-        r"analysis(?P<reasoning>(?=[A-Z\"'(]|\s).*?)assistant\s*(?:commentary.*?assistant\s*)?final(?P<reply>.*)",
-        r"analysis(?P<reasoning>(?=[A-Z]).*)(?P<reply>)",
-    )
-)
-_CHANNEL = re.compile(
-    r"<\|channel\|>\s*(?P<channel>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(?P<text>.*?)"
-    r"(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
-    re.DOTALL,
-)
+MAX_DEPTH = 8  # further blocks on the same line, or with other tags
+SHORT = 200  # characters of a sentence that may mention a tag
 
 
 def split_reasoning(text: str, *, closed_only: bool = True) -> tuple[str, str]:
-    """Split a model output into leading reasoning and the reply.
+    """Split a model output into reasoning and the reply.
 
-    Reasoning starts at the beginning of the text. Without an opening tag it ends at the closing one, because some chat templates put
-    the opening tag into the prompt. Tags within code belong to the reply, and so do tags that a sentence mentions.
+    Reasoning starts at the beginning of the text, or is a block whose opening tag begins a line. Without an opening tag it ends at
+    the closing one, because some chat templates put the opening tag into the prompt. Tags within code belong to the reply, and so do
+    tags that a sentence mentions.
 
     Args:
         text: The model output.
@@ -82,85 +54,149 @@ def split_reasoning(text: str, *, closed_only: bool = True) -> tuple[str, str]:
         (reasoning, reply), both stripped; ('', text) unchanged if there is no reasoning. The reply is '' if the reasoning has no
         end.
     """
-    start = _HEADER.match(text)
-    inside = text[start.end() :] if start else text
-    if inside.startswith("<|channel|>"):
+    reasoning, reply = _split(text, closed_only=closed_only)
+    if reply.endswith(">") and (end := END_TOKENS.search(reply)) and end.start():
+        reply = reply[: end.start()]
+    return reasoning, reply
+
+
+def _split(text: str, *, closed_only: bool) -> tuple[str, str]:
+    header = HEADER.match(text)
+    inside = text[header.end() :] if header else text
+    if empty := EMPTY_TAG.match(inside):
+        return "", inside[empty.end() :].strip()
+    if CHANNEL.match(inside):
         return _split_channels(inside)
-    if (opened := _OPENING.match(inside)) and (found := _split_tags(inside, opened)) is not None:
+    if inside.startswith("```") and (found := _split_fence(inside, closed_only=closed_only)) is not None:
         return found
-    for layout in _LAYOUTS if inside[:1] in "<tThHa.…" else ():
+    if (opened := OPENING.match(inside)) and (found := _split_tags(inside, opened)) is not None:
+        return found
+    for layout in LAYOUTS if inside[:1] in LAYOUT_STARTS else ():
         if (found_layout := layout.fullmatch(inside.rstrip())) is not None:
             return found_layout["reasoning"].strip(), _unwrap(found_layout["reply"] or "")
-    if closed_only and any(mark in text for mark in _CLOSING_MARKS) and _STRONG_CLOSING.search(text):
-        return _split_closed_only(text)
+    if any(mark in text for mark in CLOSING_MARKS) and STRONG_CLOSING.search(text):
+        if not opened and (found := _split_later_blocks(text)) is not None:
+            return found
+        if closed_only:
+            return _split_closed_only(text)
     return "", text
 
 
 def _split_channels(text: str) -> tuple[str, str]:
     """Split the channels of gpt-oss (harmony format): the reply is 'final', all others are reasoning."""
-    parts = [(found["channel"].lower(), found["text"].strip()) for found in _CHANNEL.finditer(text)]
+    parts = [(found["channel"].lower(), found["text"].strip()) for found in CHANNEL.finditer(text)]
     reasoning = "\n\n".join(part for channel, part in parts if channel != "final" and part)
     return reasoning, "\n\n".join(part for channel, part in parts if channel == "final" and part)
 
 
-def _split_tags(text: str, opened: re.Match[str]) -> tuple[str, str] | None:
+def _split_fence(text: str, *, closed_only: bool) -> tuple[str, str] | None:
+    """Split a reply that begins with a fence named after thoughts, or that is enclosed in one fence as a whole."""
+    fenced = WHOLE_FENCE.match(text)
+    if fenced is None:
+        return None
+    rest = (fenced["rest"] or "").strip()
+    if fenced["kind"].lower() in THOUGHT_FENCES and rest:
+        return fenced["inside"].strip(), _unwrap(rest)
+    if not rest and not fenced["kind"] and STRONG_OPENING.match(fenced["inside"].lstrip()):
+        found = _split(fenced["inside"], closed_only=closed_only)
+        return found if found[1] else None
+    return None
+
+
+def _split_tags(text: str, opened: re.Match[str], depth: int = 0) -> tuple[str, str] | None:
     """Split text that begins with an opening tag; None if the tag belongs to the reply after all."""
     name = opened["name"]
-    closing = re.compile(_closing(re.escape(name)), re.IGNORECASE)
+    closes = re.compile(closing(re.escape(name)), re.IGNORECASE)
     inside = text[opened.end() :]
-    end = next(closing.finditer(_without_code(inside)), None) or closing.search(inside)
-    weak = _IS_WEAK.fullmatch(name) is not None
+    weak = IS_WEAK.fullmatch(name) is not None
+    end = next(closes.finditer(_without_code(inside)), None) or closes.search(inside)
+    if end is None and not weak:
+        end = STRONG_CLOSING.search(_without_code(inside))  # <think> … </thinking>
     if end is None:
-        return None if weak else (inside.strip(), "")
-    thoughts, reply = [inside[: end.start()].strip()], inside[end.end() :]
+        certain = text.startswith(("<", "◁")) or name.isupper()  # "[Thought] experiments" is a sentence
+        return (inside.strip(), "") if certain and not weak and not inside.startswith(" is ") else None
+    reply = inside[end.end() :]
+    if end.start() < 60 and "\n" not in inside[: end.start()] and ABOUT_TAGS.match(reply):
+        return None  # "<think>.*?</think> is the pattern"
     if weak and not reply.strip():
         return None
+    thoughts = [inside[: end.start()].strip()]
     # A thought may itself contain the closing tag: another one without an opening tag in between is the real end.
-    if (later := _last_closing(reply, closing)) is not None:
+    if (later := _last_closing(reply, closes)) is not None:
         thoughts.append(reply[: later.start()].strip())
         reply = reply[later.end() :]
-    if (again := _OPENING.match(reply.lstrip())) and (more := _split_tags(reply.lstrip(), again)) is not None:
+    blocks, reply = _take_blocks(reply, re.escape(name))
+    thoughts += blocks
+    again = OPENING.match(reply.lstrip()) if depth < MAX_DEPTH else None
+    if again and (more := _split_tags(reply.lstrip(), again, depth + 1)) is not None:
         thoughts.append(more[0])
         reply = more[1]
-    blocks = re.compile(rf"^{_opening(re.escape(name))}.*?{_closing(re.escape(name))}[^\S\n]*\n?", re.I | re.M | re.S)
-    for block in reversed(list(blocks.finditer(_without_code(reply)))):
-        thoughts.append(reply[block.start() : block.end()].strip())
-        reply = reply[: block.start()] + reply[block.end() :]
+    cut = None if weak else re.search(opening(re.escape(name)), _without_code(reply), re.IGNORECASE)
+    if cut and not closes.search(reply, cut.end()) and not NAMING.search(reply[: cut.start()]):
+        thoughts.append(reply[cut.end() :].strip())  # a further thought that was truncated
+        reply = reply[: cut.start()]
     return "\n\n".join(filter(None, thoughts)), _unwrap(reply)
 
 
+def _split_later_blocks(text: str) -> tuple[str, str] | None:
+    """Remove blocks of reasoning that begin a line after the start of the text; None if there are none."""
+    thoughts, reply = _take_blocks(text, STRONG)
+    if not thoughts or not reply.strip():
+        return None
+    before = text[: text.find(thoughts[0])].strip()
+    if len(before) < SHORT and PREAMBLE.fullmatch(before) and reply.strip() != before:
+        thoughts, reply = [before, *thoughts], reply.strip().removeprefix(before)  # "Sure, let me think."
+    return "\n\n".join(thoughts), reply.strip()
+
+
+def _take_blocks(text: str, name: str) -> tuple[list[str], str]:
+    """Return the blocks with a tag of this name that begin a line outside code, and the text without them."""
+    blocks = re.compile(rf"^[^\S\n]*{opening(name)}.*?{closing(name)}[^\S\n]*\n?", re.I | re.M | re.S)
+    thoughts: list[str] = []
+    for block in reversed(list(blocks.finditer(_without_code(text)))):
+        thoughts.insert(0, text[block.start() : block.end()].strip())
+        text = text[: block.start()] + text[block.end() :]
+    return thoughts, text
+
+
 def _split_closed_only(text: str) -> tuple[str, str]:
-    end = _last_closing(text, _STRONG_CLOSING)
+    end = _last_closing(text, STRONG_CLOSING)
     if end is None:
         return "", text
     return text[: end.start()].strip(), _unwrap(text[end.end() :])
 
 
-def _last_closing(text: str, closing: re.Pattern[str]) -> re.Match[str] | None:
+def _last_closing(text: str, closes: re.Pattern[str]) -> re.Match[str] | None:
     """Return the last closing tag that ends reasoning at the start of the text, None if there is none."""
     plain = _without_code(text)
-    opened = _STRONG_OPENING.search(plain)
+    opened = STRONG_OPENING.search(plain)
     limit = opened.start() if opened else len(plain)
-    return next((found for found in reversed(list(closing.finditer(plain, 0, limit))) if not _mentioned(plain, found)), None)
+    return next((found for found in reversed(list(closes.finditer(plain, 0, limit))) if not _mentioned(plain, found)), None)
 
 
 def _mentioned(text: str, tag: re.Match[str]) -> bool:
-    """Whether a sentence mentions the tag: it stands between words or in quotation marks."""
-    before, after = text[: tag.start()][-1:], text[tag.end() :][:2]
-    if before in ('"', "'", "“", "‘", "(") or after[:1] in ('"', "'", "”", "’", ")"):
+    """Whether a sentence mentions the tag: it follows a word that names tags, or stands between words or in quotation marks."""
+    ahead, behind = text[: tag.start()], text[tag.end() :]
+    before, after = ahead[-1:], behind[:2]
+    if (before and before in "\"'“‘(*_>") or (after and after[0] in "\"'”’)*_,.;:!?，。、；："):
         return True
-    return before in (" ", "\t") and (after[:1] in (",", ".", ";", ":", "?", "!") or (after[:1] == " " and after[1:].islower()))
+    short = len(ahead) < SHORT
+    if NAMING.search(ahead) or (short and ANNOUNCING.search(ahead)):
+        return True
+    if short and ahead.strip() and not behind.strip() and "\n" not in ahead:
+        return True
+    return before in (" ", "\t") and after[:1] == " " and after[1:].islower() and short
 
 
 def _unwrap(reply: str) -> str:
     """Strip a reply, and the tags of the reply part (`<answer>`) if they enclose it."""
-    opened = _ANSWER_OPENING.match(reply)
-    if opened is None:
+    opened = ANSWER_OPENING.match(reply)
+    if opened is None or len(ANSWER_TAG.findall(reply)) > 2:  # several parts: <result>4</result> and <result>5</result>
         return reply.strip()
-    closed = _ANSWER_CLOSING.search(reply, opened.end())
+    closed = ANSWER_CLOSING.search(reply, opened.end())
     return reply[opened.end() : closed.start() if closed else len(reply)].strip()
 
 
 def _without_code(text: str) -> str:
-    """Return the text with code blocks and code spans blanked, so that positions stay the same."""
-    return _CODE.sub(lambda code: " " * len(code[0]), text)
+    """Return the text with code blocks, code spans and indented lines blanked, so that positions stay the same."""
+    return CODE.sub(lambda code: " " * len(code[0]), text)
