@@ -7,7 +7,7 @@ from glan_core.formatting import ago, plural, size
 from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
-from pages.components.shared import job_panel, page_frame, url_state
+from pages.components.shared import job_panel, page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import show_error
 
 JOBS = ("merge", "model-export")
@@ -36,10 +36,7 @@ if not found:
     st.stop()
 
 names = [model.name for model in found]
-selected = st.session_state.get("model") or st.query_params.get("model")
-st.session_state.model = selected if selected in names else names[0]
-at, choice = page_frame.single_row_selection(f"models_{len(names)}", names, "model")
-st.query_params["model"] = names[at]
+at, choice = row_selection.single_row_selection(f"models_{len(names)}", names, "model", "model")
 left, right = page_frame.main_and_detail("model")
 with left:
     st.dataframe(

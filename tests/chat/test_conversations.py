@@ -224,6 +224,30 @@ def test_a_blind_turn_is_shuffled_and_the_shuffle_can_be_repeated(models_ws):
     assert orders == {(0, 1), (1, 0)}
 
 
+def end_replies(ws, turn_id: int, state: str = "done", finish: str = "stop", pane: int | None = None) -> None:
+    """Make replies of a turn end in another way; those of the tiny models always end at the token limit."""
+    with ws.write() as db:
+        db.execute(
+            "UPDATE chat_replies SET state = ?, facts = json_set(facts, '$.finish', ?) WHERE turn_id = ? AND (pane = ? OR ? IS NULL)",
+            (state, finish, turn_id, pane, pane),
+        )
+
+
+@pytest.mark.parametrize(
+    ("state", "finish"), [("done", "length"), ("done", "max_tokens"), ("stopped", "stopped"), ("failed", "")]
+)
+@pytest.mark.parametrize("pane", [0, 1])
+def test_votes_on_replies_that_did_not_end_by_themselves_give_no_rows(models_ws, state, finish, pane):
+    """A preference over a cut reply would teach its length."""
+    (shown,) = said(models_ws, ask(models_ws, None, "hello", BOTH))
+    mine = lambda: [row for row in preferences.preference_rows(models_ws) if row["provenance"]["turn"] == shown.turn.id]  # noqa: E731
+    end_replies(models_ws, shown.turn.id)
+    preferences.vote(models_ws, shown.turn.id, 0, "one", 1, "Ada")
+    assert len(mine()) == 1
+    end_replies(models_ws, shown.turn.id, state, finish, pane)
+    assert mine() == []
+
+
 def test_votes_become_preference_rows_that_a_trainer_reads(ws, models_ws, tmp_path):
     settings = BOTH.model_copy(update={"system": "Be brief.", "blind": True})
     id = ask(models_ws, None, conversations.Prompt("hello", "q1", "the answer"), settings)
@@ -236,6 +260,8 @@ def test_votes_become_preference_rows_that_a_trainer_reads(ws, models_ws, tmp_pa
     preferences.vote(models_ws, second.turn.id, 0, "one", 0, "Ada")  # different chat histories give no row
     other = ask(models_ws, None, "tie", settings)
     preferences.vote(models_ws, said(models_ws, other)[0].turn.id, 0, "tie", None, "Bo")
+    for turn in (first, second):
+        end_replies(models_ws, turn.turn.id)
     rows = list(preferences.preference_rows(models_ws))
     assert len(rows) == count + 1
     row = next(row for row in rows if row["provenance"]["turn"] == first.turn.id)

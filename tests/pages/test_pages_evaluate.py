@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.benchmark_rows import put_scores
 from support.model_rows import put_model
 from support.runs import execute_run
 from support.studio_app import Studio, copy_of
@@ -227,3 +228,46 @@ def test_a_read_only_workspace_shows_results_and_offers_no_change(judged, monkey
             for label in shown.labels()
             if label.startswith(("Start judging ·", "Create test", "Import", "Remove", "Start"))
         ]
+
+
+def test_results_of_unfinished_work_are_not_kept(judged):
+    """Every verdict, answer, score and probe that arrives changes what is shown at once, also in a session that saw less."""
+    [match] = [match for match in match_rows.matches(judged.db) if match.id == "mat-student"]
+    verdicts = match_rows.verdicts(judged.db, match.id)
+    with judged.write() as db:
+        db.execute("DELETE FROM verdicts WHERE match = ?", (match.id,))
+    shown = view("Leaderboard", match=match.id)
+    assert shown.table("difference").set_index("title")["difference"].isna()["student"]
+    assert "1 match judged" in shown.said  # the other one; a match without a verdict is not judged
+    with judged.write() as db:
+        for verdict in verdicts[:2]:
+            match_rows.put_verdict(db, verdict)
+    shown.app.run()
+    assert shown.table("difference").set_index("title")["difference"]["student"] == 3.5 and "2 matches judged" in shown.said
+    shown.app.session_state["evaluate_view"] = "Results"
+    shown.app.run()
+    assert f"{1} of " in shown.said
+    with judged.write() as db:
+        for verdict in verdicts[:2]:  # a verdict that is replaced leaves their number as it was
+            match_rows.put_verdict(db, replace(verdict, ours=2.0, other=8.0, at=verdict.at + 1))
+    shown.app.run()
+    assert "-6.00" in shown.said.replace("−", "-")
+    shown.app.session_state["evaluate_view"] = "Leaderboard"
+    shown.app.run()
+    assert shown.table("difference").set_index("title")["difference"]["student"] == -6.0
+
+
+def test_scores_and_probes_that_replace_others_are_shown_at_once(judged):
+    put_scores(judged, "student")
+    shown = view("Leaderboard")
+    before = shown.table("humaneval").set_index("title")["humaneval"]["student"]
+    with judged.write() as db:
+        db.execute("UPDATE benchmark_scores SET weights_hash = ? WHERE model = 'tuned:student'",
+                   (tuned_model_store.read_model(judged, "student").weights_hash,))  # fmt: skip
+    shown.app.run()
+    with judged.write() as db:
+        db.execute(
+            "UPDATE benchmark_scores SET score = 0.9 WHERE benchmark = 'humaneval' AND model = 'tuned:student' AND part = ''"
+        )
+    shown.app.run()
+    assert shown.table("humaneval").set_index("title")["humaneval"]["student"] == 90.0 != before

@@ -194,7 +194,7 @@ def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
             drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
             hint = f"{drawn}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
             st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
-        if answer_text(reply).strip() and page_state.training_snapshot(ws, reply, shown.replies):
+        if answer_text(reply).strip() and page_state.trained_model(ws, reply):
             st.button(
                 "Nearest training examples", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
                 on_click=_look_for_source, args=(reply,),
@@ -238,6 +238,8 @@ def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference
             else {"tie": "You voted for a tie.", "bad": "You voted that all are bad."}[vote.choice]
         )
         blind = " Blind vote." if turn.blind else ""
+        if vote.choice == preferences.ONE and not all(map(preferences.is_complete, replies)):
+            blind += " Not in the preference dataset where a reply was stopped or cut off."
         st.caption(escape(f"{summary}{blind}"), width="content")
         return
     choices = [

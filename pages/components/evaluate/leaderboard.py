@@ -12,7 +12,7 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 LABELS = {
@@ -29,8 +29,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     if not (models or matches or probes or scores):
         _nothing(ws, tree)
         return
-    state = (tuple((m.name, m.created_at) for m in models), tuple((m.id, m.at) for m in matches), len(probes), len(scores),
-             tuple((s.at, s.score) for s in scores[:1]), tuple(test.hash for test in list_tests(ws)))  # fmt: skip
+    state = (
+        tuple((m.name, m.weights_hash, m.created_at) for m in models), tuple(match_rows.result_state(ws.db, m) for m in matches),
+        tuple((p.id, p.at, p.model, p.delta_percent) for p in probes),
+        tuple((s.model, s.benchmark, s.way, s.at, s.score, s.number) for s in scores),
+        tuple((test.name, test.hash) for test in list_tests(ws)),
+    )  # fmt: skip
     frame = _board(ws, str(ws.folder), state)
     paper = st.toggle("Show paper results", key="evaluate_with_paper", help=published_results.MARK)
     left, right = page_frame.main_and_detail("board")
@@ -85,7 +89,7 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         rows = [{"title": f"{PAPER}{name}", **{b: row.get(b) for b in benchmarks}} for name, row in of_paper.iterrows()]
         shown = pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
     names = frame["model"].tolist()
-    at, picking = page_frame.single_row_selection(f"board_{len(names)}_{paper}", names, "evaluate_model")
+    at, picking = row_selection.single_row_selection(f"board_{len(names)}_{paper}", names, "evaluate_model", "model")
     st.dataframe(
         shown, **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",

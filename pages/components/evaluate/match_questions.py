@@ -14,7 +14,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 SHOWN = {
@@ -69,7 +69,7 @@ def _table(frame: pd.DataFrame) -> str:
     """Draw the questions, lowest difference first; returns the selected id."""
     shown = frame.head(PAGE)
     ids = shown["item"].tolist()
-    at, picking = page_frame.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
+    at, picking = row_selection.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item", "question")
     st.dataframe(
         pd.DataFrame({
             "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],

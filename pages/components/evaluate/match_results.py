@@ -22,7 +22,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 COLORED = ("Score difference", "Training pairs")
@@ -131,17 +131,16 @@ def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
     ids = found["discipline"].tolist()
     key = f"evaluate_disciplines_{url_state.focus()}_{len(ids)}"
 
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and ids[rows[0]] in tree:
-            url_state.set_focus(ids[rows[0]])
+    def choose(row: int | None) -> None:
+        if row is not None and ids[row] in tree:
+            url_state.set_focus(ids[row])
 
     st.dataframe(
         pd.DataFrame({
             "name": [_name(tree, id) for id in ids], "difference": found["difference"], "judged": found["judged"],
             "disagreement": found["disagreement"] * 100,
         }),
-        key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(ids) <= 7 else ROWS,
+        **row_selection.clickable_rows(key, None, choose, len(ids)), hide_index=True, height="content" if len(ids) <= 7 else ROWS,
         alt="Score difference by discipline",
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=112),

@@ -65,7 +65,7 @@ def empty_state(explanation: str, icon: str) -> None:
 
 def statistics_of(ws: Workspace, match: Match) -> MatchStatistics | None:
     """Return the statistics of a match, or None after showing the error if its test was removed."""
-    state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at
+    state = str(ws.folder), *match_rows.result_state(ws.db, match)
     try:
         frame, found, gaps = _seen(ws, state)
     except GlanError as error:
@@ -171,13 +171,13 @@ def validity(ws: Workspace, match: Match) -> None:
         given = about.get("given_away", {}).get(stage) or {}
         if given.get("number"):
             st.warning(
-                f"{escape(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of "
-                f"{number(given['rows'])} in {escape(given['snapshot'])}), so its score is inflated. Create a test before the training "
-                "snapshot, or from the snapshot's validation split.", icon=":material/warning:",
+                f"{escape(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of the "
+                f"{plural(given['rows'], 'row')} drawn from {escape(given['snapshot'])}), so its score is inflated. Create a test before "
+                "the training snapshot, or from the snapshot's validation split.", icon=":material/warning:",
             )  # fmt: skip
         elif "number" in given:
             st.caption(
-                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {escape(title(spec))} shares the key "
+                f":green[:material/verified:] None of the {plural(given['rows'], 'row')} that {escape(title(spec))} was trained on shares the key "
                 "concepts of a test question or is a near duplicate of one."
             )
         elif given.get("fault"):
