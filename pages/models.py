@@ -46,7 +46,7 @@ with left:
             "form": ["merged" if model.merged_from else {"full": "full", "adapter": "adapter"}[model.form] for model in found],
             "snapshot": [model.snapshot for model in found],
             "rows": [model.rows for model in found],
-            "loss": [model.losses.get("validation") for model in found],
+            "loss": [model.losses.get("validation") for model in found], "bits": pd.Series([model.bits_per_byte for model in found], dtype=float),
             "size": [model.bytes / 1e6 for model in found],
             "when": [ago(model.created_at) for model in found],
         }),
@@ -58,12 +58,21 @@ with left:
             "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
             "loss": st.column_config.NumberColumn(
                 "Validation loss", format="%.3f", width=75,
-                help="Loss on the validation split in nats/token; lower is better, comparable only for the same snapshot.",
+                help="Loss on the validation split in nats/token; lower is better, comparable only for the same snapshot and "
+                "tokenizer.",
+            ),
+            "bits": st.column_config.NumberColumn(
+                "Bits/byte", format="%.3f", width=65,
+                help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
             "size": st.column_config.NumberColumn("MB", format="%.1f", width=55),
             "when": st.column_config.TextColumn("Created", width=85),
         },
     )  # fmt: skip
+    if len({model.tokenizer for model in found}) > 1:
+        st.caption(
+            ":material/warning: The tokenizers of these models differ, so their losses per token are not comparable: compare bits per byte."
+        )
     detail.lineage(ws, tree, found[at])
 with right:
     detail.panel(ws, found[at])

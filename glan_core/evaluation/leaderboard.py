@@ -11,7 +11,21 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 
 WAYS = ("generated", "probability")  # the paper extracts answers from generated text, so that takes precedence
-COLUMNS = ("model", "title", "kind", "loss", "difference", "low", "high", "judged", "beside", "match", "delta_percent", "probe")
+COLUMNS = (
+    "model",
+    "title",
+    "kind",
+    "loss",
+    "bits",
+    "difference",
+    "low",
+    "high",
+    "judged",
+    "beside",
+    "match",
+    "delta_percent",
+    "probe",
+)
 
 
 def leaderboard(ws: Workspace) -> pd.DataFrame:
@@ -19,14 +33,17 @@ def leaderboard(ws: Workspace) -> pd.DataFrame:
 
     Returns:
         Columns `COLUMNS` and one per benchmark (percent). `loss` is the validation loss on its own snapshot (nats per
-        token). `difference` is the mean score difference of the newest match, with its interval (`low`, `high`), `judged`
-        questions, opponent (`beside`) and match ID. `delta_percent` is the largest delta of its contamination probes, named
-        `probe`. None or NaN if not measured, or measured with other weights than the model has now.
+        token), `bits` the same in bits per byte. `difference` is the mean score difference of the newest match, with its
+        interval (`low`, `high`), `judged` questions, opponent (`beside`) and match ID. `delta_percent` is the largest delta
+        of its contamination probes, named `probe`. None or NaN if not measured, or measured with other weights than the
+        model has now.
     """
     found: dict[str, dict] = {}
     now: dict[str, str] = {}
     for model in list_models(ws):
-        found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {"loss": model.losses.get("validation")}
+        found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {
+            "loss": model.losses.get("validation"), "bits": model.bits_per_byte,
+        }  # fmt: skip
         now[f"tuned:{model.name}"] = model.weights_hash
     matches = [match for match in match_rows.matches(ws.db) if _is_current(match, now)]
     for match in matches:

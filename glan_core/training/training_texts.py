@@ -72,6 +72,7 @@ class TokenCounts:
         dropped: Rows dropped because the question alone fills the limit.
         tokens: Tokens of one epoch.
         trained: Tokens in the loss of one epoch.
+        bytes: UTF-8 bytes of the answers in the loss.
         disciplines: Rows by discipline ID.
         lengths: Tokens of each row.
     """
@@ -81,6 +82,7 @@ class TokenCounts:
     dropped: int = 0
     tokens: int = 0
     trained: int = 0
+    bytes: int = 0
     disciplines: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(default_factory=list)
 
@@ -113,6 +115,7 @@ def encoded_rows(
             counts.cut += encoded.cut
             counts.tokens += len(encoded.ids)
             counts.trained += encoded.trained
+            counts.bytes += encoded.bytes
             counts.disciplines[row["discipline"]] += 1
             counts.lengths.append(len(encoded.ids))
             yield {"input_ids": encoded.ids, "labels": encoded.labels}

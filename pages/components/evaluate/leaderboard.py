@@ -82,7 +82,7 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
     benchmarks = [name for name in LABELS if name in frame or name in of_paper]
     shown = pd.DataFrame({
         "title": frame["title"], "difference": frame["difference"].astype(float), "beside": frame["beside"],
-        "loss": frame["loss"].astype(float), "delta": frame["delta_percent"].astype(float),
+        "loss": frame["loss"].astype(float), "bits": frame["bits"].astype(float), "delta": frame["delta_percent"].astype(float),
         **{name: frame[name].astype(float) if name in frame else None for name in benchmarks},
     })  # fmt: skip
     if paper:
@@ -101,7 +101,12 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
             "beside": st.column_config.TextColumn("vs", width=140),
             "loss": st.column_config.NumberColumn(
                 "Validation loss", format="%.3f", width=75,
-                help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot.",
+                help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot "
+                "and tokenizer.",
+            ),
+            "bits": st.column_config.NumberColumn(
+                "Bits/byte", format="%.3f", width=65,
+                help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
             "delta": st.column_config.NumberColumn(
                 "Probe", format="%+.1f%%", width=72,
