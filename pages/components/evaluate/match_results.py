@@ -42,6 +42,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     seen = match_view.statistics_of(ws, match)
     if seen is None:
         return
+    match_view.headline(ws, seen)
     match_view.figures(seen)
     if not seen.outcome.judged:
         st.info("No question has both verdicts yet.", icon=":material/hourglass_empty:")
