@@ -93,7 +93,7 @@ def rank_models(found: Sequence[Comparison]) -> list[Rating]:
     graph = nx.Graph((one.first, one.second) for one in found)
     if not graph:
         return []
-    models = sorted(max(nx.connected_components(graph), key=len))
+    models = max(map(sorted, nx.connected_components(graph)), key=len)
     rows = [one for one in found if one.first in models]
     index = {model: nth for nth, model in enumerate(models)}
     first, second = (np.array([index[getattr(one, side)] for one in rows]) for side in ("first", "second"))

@@ -111,7 +111,7 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
 def _frame(figure: go.Figure, style: Style, height: int, y: str | None, x: str = "step") -> None:
     figure.update_layout(
         template=style.template, height=height, hovermode="x unified", margin={"l": 56, "r": 64, "t": 8, "b": 32}, uirevision="kept",
-        xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": "~s"},
+        xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": ",~r"},
         yaxis={"title": {"text": y}, "nticks": 6, "automargin": False},
     )  # fmt: skip
 

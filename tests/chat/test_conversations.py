@@ -198,12 +198,12 @@ def test_what_can_not_be_asked_is_refused_with_nothing_stored(ws):
 
 
 def test_a_conversation_can_be_taken_away(models_ws):
-    id = ask(models_ws, None, "hello", BOTH)
+    id = ask(models_ws, None, "take me away", BOTH)
     conversations.regenerate(models_ws, said(models_ws, id)[0].turn.id)
     (turn,) = said(models_ws, id)
     conversation = conversations.get_conversation(models_ws, id)
     text = conversations.to_markdown(models_ws, conversation)
-    assert text.startswith("# hello\n") and "### tuned (base)" in text and turn.replies[1].text in text
+    assert text.startswith("# take me away\n") and "### tuned (base)" in text and turn.replies[1].text in text
     assert f"weights {turn.replies[1].facts['weights_hash'][7:19]}" in text and "seed 4" in text
     rows = [json.loads(line) for line in conversations.to_jsonl(models_ws, conversation)]
     assert [(row["version"], row["model"], row["counts"]) for row in rows] == [
@@ -211,6 +211,15 @@ def test_a_conversation_can_be_taken_away(models_ws):
     ]  # fmt: skip
     assert [message["role"] for message in rows[0]["messages"]] == ["user", "assistant"]
     assert rows[3]["adapter_hash"] and rows[3]["tokens_out"] == 12 and rows[3]["seconds"] > 0
+
+
+def test_no_two_conversations_have_one_name(models_ws):
+    ids = [ask(models_ws, None, "One and the same?", BOTH) for _ in range(3)]
+    names = [conversations.get_conversation(models_ws, id).name for id in ids]
+    assert names == ["One and the same?", "One and the same? (2)", "One and the same? (3)"]
+    with pytest.raises(GlanError, match="Another conversation is named"):
+        conversations.rename_conversation(models_ws, ids[2], " One and the  same? ")
+    conversations.rename_conversation(models_ws, ids[2], "One and the same? (3)")  # its own name
 
 
 # ------------------------------------------------------------------------------------------------------------- votes

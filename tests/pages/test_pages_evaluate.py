@@ -271,3 +271,41 @@ def test_scores_and_probes_that_replace_others_are_shown_at_once(judged):
         )
     shown.app.run()
     assert shown.table("humaneval").set_index("title")["humaneval"]["student"] == 90.0 != before
+
+
+def test_a_score_has_its_number_of_rows_and_few_rows_are_gray(judged):
+    """0 of 4 rows of HumanEval is not 0.0 beside the paper's 48.4."""
+    put_scores(judged, "student")
+    weights = tuned_model_store.read_model(judged, "student").weights_hash
+    with judged.write() as db:
+        db.execute("UPDATE benchmark_scores SET weights_hash = ? WHERE model = 'tuned:student'", (weights,))
+        db.execute(
+            "UPDATE benchmark_scores SET score = 0, number = 4 WHERE benchmark = 'humaneval' AND model = 'tuned:student'"
+        )
+    shown = view("Leaderboard", model="tuned:student")
+    assert "HumanEval: 0.0% (95% interval 0% to 49%, standard error 0.0) on 4 rows. Too few rows to compare." in shown.said
+    board = next(frame for frame in shown.app.dataframe if "difference" in frame.value.columns)
+    styler = board.proto.arrow_data.styler if hasattr(board.proto, "arrow_data") else board.proto.styler
+    assert styler.styles.count("gray") == 1
+    assert "GSM8K: 32.0%" in shown.said and "on 100 rows" in shown.said
+
+
+def test_models_are_ranked_from_all_matches(judged):
+    shown = view("Leaderboard")
+    table = shown.table("rating")
+    groups = ({"student", "student (base)"}, {"Scripted teacher", "Reference answers"})  # without a common scale
+    assert shown.fine and set(table["model"]) in groups and "Not ranked, because not compared" in shown.said
+    assert table["rating"].is_monotonic_decreasing and table["rank"][0] == 1
+
+
+def test_a_correlation_needs_several_disciplines(judged):
+    said = view("Results", match="mat-student").said
+    assert "too few, or too little variation, for a correlation" in said and "Spearman" not in said
+
+
+def test_the_first_thing_read_is_whether_it_helped(judged):
+    shown = view("Results", match="mat-student")
+    lines = shown.said.split("\n")
+    said = next(line for line in lines if "scored higher than" in line or "No detectable" in line or "Too few" in line)
+    assert lines.index(said) < next(n for n, line in enumerate(lines) if line == "Difference")
+    assert "was trained on 3 rows that leak" in shown.said and "Result card" in shown.said

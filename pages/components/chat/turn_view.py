@@ -127,7 +127,8 @@ def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **value
 
 def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Preference | None) -> None:
     """Draw one reply, under `letter` if its model is hidden."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    head = f"reply_head_{reply.turn_id}_{reply.pane}"  # assets/studio.css keeps it in sight over a long reply
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=head):
         st.markdown(f"**{letter or escape(model_title(reply.model))}**", width="content")
         if not letter:
             scripted_badge(reply.model)

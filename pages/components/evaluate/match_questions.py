@@ -1,5 +1,7 @@
 """Questions view: each question of a match with both answers, the reference and both verdicts."""
 
+from functools import partial
+
 import networkx as nx
 import pandas as pd
 import streamlit as st
@@ -9,7 +11,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import NOTHING, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.settings import REFERENCE
-from glan_core.formatting import number, plural, shorten
+from glan_core.formatting import number, plural, shorten, signed
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
@@ -74,13 +76,13 @@ def _table(frame: pd.DataFrame) -> str:
         pd.DataFrame({
             "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
-        }),
+        }).style.format({"difference": partial(signed, digits=1)}),
         **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
         alt="Questions, lowest difference first",
         column_config={
-            "question": st.column_config.TextColumn("Question", width=190),
-            "difference": st.column_config.NumberColumn("Diff.", format="%+.1f", width=56, help="A minus B, mean of both orders; empty: not judged."),
-            "name": st.column_config.TextColumn("Discipline", width=90),
+            "question": st.column_config.TextColumn("Question", width=250),
+            "difference": st.column_config.NumberColumn("Diff.", width=50, help="A minus B, mean of both orders; empty: not judged."),
+            "name": st.column_config.TextColumn("Discipline", width=80),
         },
     )  # fmt: skip
     if len(frame) > PAGE:
