@@ -241,8 +241,8 @@ def test_what_is_missing_is_described_in_singular_and_plural():
         {OURS: Counter({"no reply": 2}), OTHER: Counter(cut=1)}, Counter({"malformed": 3, "not judged": 1}), {}, {}, {}
     )
     assert describe_missing(gaps) == (
-        "3 verdicts could not be parsed, 1 verdict is pending, 2 answers of ours are missing (no reply), "
-        "1 answer of the other model was truncated"
+        "3 verdicts could not be parsed, 1 verdict is pending, 2 answers of A are missing (no reply), "
+        "1 answer of B was truncated"
     )
     none = Missing({OURS: Counter(), OTHER: Counter()}, Counter(), {}, {}, {})
     assert describe_missing(none) == ""

@@ -310,9 +310,9 @@ def describe_included(gaps: Missing, match: Match) -> str:
 
 
 def describe_missing(gaps: Missing) -> str:
-    """Return a phrase such as '3 verdicts could not be parsed, 2 answers of ours are missing (no reply)'; '' if none."""
+    """Return a phrase such as '3 verdicts could not be parsed, 2 answers of A are missing (no reply)'; '' if none."""
     parts = [f"{plural(number, 'verdict')} {_cause(cause, number)}" for cause, number in gaps.verdicts.items()]
-    for stage, who in ((OURS, "ours"), (OTHER, "the other model")):
+    for stage, who in ((OURS, "A"), (OTHER, "B")):
         parts += [
             f"{plural(number, 'answer')} of {who} {_cause(cause, number)}" for cause, number in gaps.answers[stage].items()
         ]

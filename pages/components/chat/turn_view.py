@@ -236,7 +236,7 @@ def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference
         summary = (
             f"You preferred {model_title(best.model)}."
             if best
-            else {"tie": "You voted for a tie.", "bad": "You voted that all are bad."}[vote.choice]
+            else {"tie": "You voted for a tie.", "bad": "You voted that none is good."}[vote.choice]
         )
         blind = " Blind vote." if turn.blind else ""
         if vote.choice == preferences.ONE and not all(map(preferences.is_complete, replies)):
@@ -247,7 +247,7 @@ def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference
         (f"{LETTERS[n] if hidden else model_title(reply.model)} is better", preferences.ONE, reply.pane)
         for n, reply in enumerate(replies)
     ]
-    choices += [("Tie", preferences.TIE, None), ("All are bad", preferences.BAD, None)]
+    choices += [("Tie", preferences.TIE, None), ("Both bad" if len(replies) == 2 else "All bad", preferences.BAD, None)]
     for n, (label, choice, best) in enumerate(choices):
         st.button(
             escape(label), key=f"talk_vote_{turn.id}_{n}", on_click=_deed,
