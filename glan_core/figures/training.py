@@ -38,7 +38,10 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
     _span(figure, frame)
     ends = [
         (data["step"].iloc[-1], data[column].iloc[-1], name, color)
-        for data, column, name, color in ((trained, "smooth", "training", accent), (held, "validation_loss", "validation", amber))
+        for data, column, name, color in (
+            (trained, "smooth", "training", accent),
+            (held, "validation_loss", "validation", amber),
+        )
         if len(data)
     ]
     ends.sort(key=lambda end: end[1])

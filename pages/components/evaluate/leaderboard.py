@@ -157,16 +157,8 @@ def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
         st.markdown(
             f"**{match_view.format_signed(row['difference'])}**{between} vs {escape(row['beside'])}, on {plural(int(row['judged']), 'question')}"
         )
-    for name in LABELS:
-        if pd.notna(row.get(name)):
-            count = int(row[rows_column(name)])
-            low, high = wilson_interval(row[name] / 100 * count, count) or (0.0, 1.0)
-            error = 100 * sqrt(row[name] / 100 * (1 - row[name] / 100) / count)
-            few = " Too few rows to compare." if count < FEWEST else ""
-            st.caption(
-                f"{LABELS[name]}: {row[name]:.1f}% (95% interval {percent(low)} to {percent(high)}, standard error {error:.1f}) on "
-                f"{plural(count, 'row')}.{few}"
-            )
+    if scores := [_score_said(row, name) for name in LABELS if pd.notna(row.get(name))]:
+        st.caption("  \n".join(scores))
     if pd.notna(row["delta_percent"]):
         st.caption(f"Contamination: Δ {row['delta_percent']:+.1f} % on {escape(row['probe'])}, the largest of its probes.")
     mine = [match for match in match_rows.matches(ws.db) if selection in (match.ours, match.other)]
@@ -186,6 +178,18 @@ def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
     if row["kind"] == "tuned" and st.button("Open model", icon=":material/deployed_code:"):
         st.session_state.model = selection.partition(":")[2]
         url_state.open_page("pages/models.py")
+
+
+def _score_said(row: pd.Series, name: str) -> str:
+    """Return a score with its interval, standard error and number of rows."""
+    share, count = row[name] / 100, int(row[rows_column(name)])
+    low, high = wilson_interval(share * count, count) or (0.0, 1.0)
+    error = 100 * sqrt(share * (1 - share) / count) if count else 0.0
+    few = " Too few rows to compare." if count < FEWEST else ""
+    return (
+        f"{LABELS[name]}: {row[name]:.1f}% (95% interval {percent(low)} to {percent(high)}, standard error {error:.1f}) on "
+        f"{plural(count, 'row')}.{few}"
+    )
 
 
 def _open(match_id: str) -> None:
