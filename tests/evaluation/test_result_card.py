@@ -102,3 +102,12 @@ def test_a_preference_is_not_separated_from_length_if_one_side_is_always_longer(
 def test_a_reversed_preference_at_equal_length_is_said():
     length = dataclasses.replace(length_control([1.0], [2], [1]), win_rate=0.3, low=0.2, high=0.4)
     assert "At equal length, the preference is reversed." in result_card.limits(card(outcome(), length=length))
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "said"),
+    [(300, 200, "a|b gave the longer answer on 100%"), (100, 200, "a|b (base) gave the longer answer on 100%"), (200, 200, "")],
+)
+def test_who_always_gives_the_longer_answer_is_said(ours, other, said):
+    limits = result_card.limits(card(outcome(), length=length_control([1.0] * 12, [ours] * 12, [other] * 12)))
+    assert " ".join(limits).startswith(said) and bool(limits) == bool(said)

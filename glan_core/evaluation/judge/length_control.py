@@ -23,12 +23,14 @@ class LengthControl:
 
     Attributes:
         longer: Share of the questions on which our answer is longer.
+        shorter: Share of the questions on which it is shorter.
         win_rate: Win rate at equal length (ties count half), None if it cannot be separated from length.
         low: Lower bound of its 95% bootstrap interval.
         high: Upper bound of its 95% bootstrap interval.
     """
 
     longer: float
+    shorter: float
     win_rate: float | None
     low: float | None
     high: float | None
@@ -49,15 +51,15 @@ def length_control(differences: Sequence[float], ours: Sequence[int], other: Seq
     lengths = np.asarray(ours, float) - np.asarray(other, float)
     if not len(wins):
         return None
-    longer = float((lengths > 0).mean())
+    longer, shorter = float((lengths > 0).mean()), float((lengths < 0).mean())
     if len(wins) < FEWEST or min((lengths > 0).sum(), (lengths < 0).sum()) < FEWEST_EACH:
-        return LengthControl(longer, None, None, None)
+        return LengthControl(longer, shorter, None, None, None)
     scaled = np.tanh(lengths / lengths.std())
     rng = np.random.default_rng(SEED)
     drawn = [rng.integers(len(wins), size=len(wins)) for _ in range(RESAMPLES)]
     rates = [_share(fit_logistic(scaled[rows], wins[rows])[0]) for rows in drawn]
     low, high = np.percentile(rates, [2.5, 97.5])
-    return LengthControl(longer, _share(fit_logistic(scaled, wins)[0]), float(low), float(high))
+    return LengthControl(longer, shorter, _share(fit_logistic(scaled, wins)[0]), float(low), float(high))
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, ridge: float = RIDGE, *, steps: int = 50) -> tuple[float, float]:

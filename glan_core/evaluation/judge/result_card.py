@@ -16,6 +16,7 @@ from glan_core.markdown import plain, table
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
 
+ALWAYS_LONGER = 0.9  # share of the questions from which the preference cannot be told from one for length
 WORST_BIAS = 0.4  # position bias above which the judge looks at the position as much as at the answers
 
 
@@ -69,11 +70,9 @@ def limits(card: ResultCard) -> list[str]:
         if gaps.cut[stage]:
             limit = f" at {number(match.about['tokens'])} tokens" if match.about.get("tokens") else ""
             said.append(f"{plural(gaps.cut[stage], 'answer')} of {title(spec)} were cut off{limit}: raise max new tokens.")
-    if card.length and (card.length.longer > 0.9 or card.length.longer < 0.1):
-        longer = title(match.ours if card.length.longer > 0.5 else match.other)
-        said.append(
-            f"{longer} gave the longer answer on {percent(max(card.length.longer, 1 - card.length.longer))} of the questions."
-        )
+    if card.length and (share := max(card.length.longer, card.length.shorter)) > ALWAYS_LONGER:
+        longer = title(match.ours if card.length.longer == share else match.other)
+        said.append(f"{longer} gave the longer answer on {percent(share)} of the questions.")
     rate = card.length.win_rate if card.length else None
     if rate is not None and found.win_rate is not None and (rate - 0.5) * (_half_ties(found) - 0.5) < 0:
         said.append("At equal length, the preference is reversed.")
