@@ -166,7 +166,7 @@ def test_answers_that_never_come_are_counted_and_their_questions_not_judged(test
     monkeypatch.setattr("glan_core.evaluation.judge.pairwise.open_teacher", lambda spec, base_url=None, **key: shy)
     done, (_, found, gaps) = judged(tested)
     assert done.state == "finished" and (found.questions, found.judged) == (10, 8) and gaps.answers[OURS] == {"refused": 2}
-    assert "2 answers of ours were refused" in match_statistics.describe_missing(gaps)
+    assert "2 answers of A were refused" in match_statistics.describe_missing(gaps)
 
 
 def test_a_run_that_was_cut_short_goes_on_and_asks_nothing_twice(tested, teach):
