@@ -93,6 +93,14 @@ def spent(amount: float, *, unpriced: bool) -> str:
     return usd(amount) if not unpriced else f"{usd(amount)} + price unknown" if amount else "price unknown"
 
 
+def signed(value: float | None, digits: int = 2) -> str:
+    """Format a difference with its sign: '+1.24', '-0.30'; '0.00' without one, '–' for None or NaN."""
+    if value is None or value != value:
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text[1:] if not float(text) else text
+
+
 def percent(share: float) -> str:
     """Format a share: '41%', '0.5%', '99.99%'; never '0%' or '100%' for a share that is not exactly that."""
     if share in (0, 1):

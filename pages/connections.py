@@ -11,7 +11,7 @@ from glan_core.teachers.connections import MARK, Connection, list_connections
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE
 from glan_core.teachers.wire_format import OPENAI_URL
 from pages.components.connections import defaults, form
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, row_selection
 from pages.components.shared.untrusted_text import show_error
 
 ws, tree = page_frame.open_page("Connections")
@@ -30,10 +30,10 @@ if said := st.session_state.pop("connection_said", None):
     st.toast(said, icon=":material/check:")
 
 
-def choose(key: str) -> None:
-    """Select the connection of the selected row; without one, the form is for a new connection."""
-    rows = st.session_state[key].selection.rows
-    st.session_state.connection = names[rows[0]] if rows and rows[0] < len(names) else None
+def choose(row: int | None) -> None:
+    """Select the connection of the clicked row; without one, the form is for a new connection."""
+    st.session_state.connection = None if row is None else names[row]
+    st.query_params.pop("connection", None)
 
 
 def key_words(connection: Connection) -> str:
@@ -47,11 +47,12 @@ def key_words(connection: Connection) -> str:
 names = [connection.name for connection in saved]
 selected = st.session_state.get("connection") or st.query_params.get("connection")
 st.session_state.connection = selected = selected if selected in names else None
+if selected:
+    st.query_params["connection"] = selected
 left, right = page_frame.main_and_detail("connection")
 with left:
     if saved:
-        key = f"connections_{len(names)}"
-        page_frame.select_row(key, names.index(selected) if selected in names else None)
+        at = names.index(selected) if selected in names else None
         st.dataframe(
             pd.DataFrame({
                 "name": [f"{MARK}{connection.name}" for connection in saved],
@@ -59,7 +60,7 @@ with left:
                 "url": [connection.base_url or OPENAI_URL for connection in saved],
                 "key": [key_words(connection) for connection in saved],
             }),
-            key=key, on_select=lambda: choose(key), selection_mode="single-row", hide_index=True, alt="Saved connections",
+            **row_selection.clickable_rows(f"connections_{len(names)}", at, choose, len(names)), hide_index=True, alt="Saved connections",
             height="content" if len(saved) <= 12 else 457,
             column_config={
                 "name": st.column_config.TextColumn("Name", width=110), "model": st.column_config.TextColumn("Model", width=150),
@@ -71,8 +72,7 @@ with left:
         )  # fmt: skip
         if st.session_state.connection:
             st.button(
-                "New connection", icon=":material/add:", key="connection_new", on_click=st.session_state.update,
-                kwargs={"connection": None},
+                "New connection", icon=":material/add:", key="connection_new", on_click=choose, args=(None,),
             )  # fmt: skip
     else:
         st.info(

@@ -27,11 +27,11 @@ VIEWS = {
 }
 
 ws, tree = page_frame.open_page("Evaluate")
-tests, matches = list_tests(ws), match_rows.matches(ws.db)
+tests, judged = list_tests(ws), match_rows.judged_matches(ws.db)
 scored = {score.model for score in benchmark_score_rows.scores(ws.db, parts=False)}
 probed = {probe.name for probe in probe_rows.probes(ws.db)}
 counted = (
-    (tests, "test", "tests"), (matches, "match judged", "matches judged"), (scored, "model benchmarked", "models benchmarked"),
+    (tests, "test", "tests"), (judged, "match judged", "matches judged"), (scored, "model benchmarked", "models benchmarked"),
     (probed, "probe", "probes"),
 )  # fmt: skip
 summary = " · ".join(plural(len(what), one, many) for what, one, many in counted if what)

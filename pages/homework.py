@@ -10,7 +10,7 @@ from glan_core.workspace import curriculum_rows, homework_rows, pair_filter, tax
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter
 from pages.components.homework import filters, reading_view, review_actions
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 PAGE = 50
@@ -71,12 +71,10 @@ def turn(rows: list[Pair], which: PairFilter) -> None:
 def table(rows: list[Pair], at: int | None) -> None:
     """Draw the table of rows with the selected one."""
     key = f"rows_{rows[0].question.seq}"
-    page_frame.select_row(key, at)
 
-    def choose() -> None:
-        picked = st.session_state[key].selection.rows
-        if picked and picked[0] < len(rows):
-            url_state.select(pair=rows[picked[0]].question.id)
+    def choose(row: int | None) -> None:
+        if row is not None:
+            url_state.select(pair=rows[row].question.id)
 
     one = focus is not None and tree.nodes[focus]["node"].kind == "discipline"
     columns = {
@@ -98,7 +96,7 @@ def table(rows: list[Pair], at: int | None) -> None:
         }
     )
     st.dataframe(
-        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, column_config=columns,
+        frame, **row_selection.clickable_rows(key, at, choose, len(rows)), hide_index=True, column_config=columns,
         height="content" if len(rows) <= 13 else 460,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from glan_core.formatting import ago, plural, size
 from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
-from pages.components.shared import job_panel, page_frame, url_state
+from pages.components.shared import job_panel, page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import show_error
 
 JOBS = ("merge", "model-export")
@@ -36,10 +36,7 @@ if not found:
     st.stop()
 
 names = [model.name for model in found]
-selected = st.session_state.get("model") or st.query_params.get("model")
-st.session_state.model = selected if selected in names else names[0]
-at, choice = page_frame.single_row_selection(f"models_{len(names)}", names, "model")
-st.query_params["model"] = names[at]
+at, choice = row_selection.single_row_selection(f"models_{len(names)}", names, "model", "model")
 left, right = page_frame.main_and_detail("model")
 with left:
     st.dataframe(
@@ -49,7 +46,7 @@ with left:
             "form": ["merged" if model.merged_from else {"full": "full", "adapter": "adapter"}[model.form] for model in found],
             "snapshot": [model.snapshot for model in found],
             "rows": [model.rows for model in found],
-            "loss": [model.losses.get("validation") for model in found],
+            "loss": [model.losses.get("validation") for model in found], "bits": pd.Series([model.bits_per_byte for model in found], dtype=float),
             "size": [model.bytes / 1e6 for model in found],
             "when": [ago(model.created_at) for model in found],
         }),
@@ -61,12 +58,21 @@ with left:
             "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
             "loss": st.column_config.NumberColumn(
                 "Validation loss", format="%.3f", width=75,
-                help="Loss on the validation split in nats/token; lower is better, comparable only for the same snapshot.",
+                help="Loss on the validation split in nats/token; lower is better, comparable only for the same snapshot and "
+                "tokenizer.",
+            ),
+            "bits": st.column_config.NumberColumn(
+                "Bits/byte", format="%.3f", width=65,
+                help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
             "size": st.column_config.NumberColumn("MB", format="%.1f", width=55),
             "when": st.column_config.TextColumn("Created", width=85),
         },
     )  # fmt: skip
+    if len({model.tokenizer for model in found}) > 1:
+        st.caption(
+            ":material/warning: The tokenizers of these models differ, so their losses per token are not comparable: compare bits per byte."
+        )
     detail.lineage(ws, tree, found[at])
 with right:
     detail.panel(ws, found[at])

@@ -10,7 +10,7 @@ from glan_core.runs import counter_deltas
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
-from pages.components.shared import page_frame, run_table, url_state
+from pages.components.shared import page_frame, row_selection, run_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
@@ -168,12 +168,12 @@ def _nodes_table(nodes: list, key: str) -> None:
         }
     )
 
-    def choose() -> None:
-        if picked := st.session_state[key].selection.rows:
-            url_state.set_focus(nodes[picked[0]].id)
+    def choose(row: int | None) -> None:
+        if row is not None:
+            url_state.set_focus(nodes[row].id)
 
     st.dataframe(
-        rows, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
+        rows, **row_selection.clickable_rows(key, None, choose, len(nodes)), hide_index=True,
         height="content" if len(rows) <= 8 else 330,
         column_config={
             "name": st.column_config.TextColumn("Name", width=128),

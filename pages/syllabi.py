@@ -8,7 +8,7 @@ from glan_core.ids import syllabus_id
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import curriculum_rows
 from glan_core.workspace.curriculum_rows import SubjectState
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.print_button import NOT_PRINTED
 from pages.components.shared.untrusted_text import escape
 from pages.components.syllabi import syllabus_view
@@ -46,12 +46,10 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
     """Draw the table of subjects with the state of their syllabi; a click selects one."""
     key = f"subjects_{focus}_{words}"
     at = next((n for n, state in enumerate(found) if state.id == picked), None)
-    page_frame.select_row(key, at)
 
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows:
-            url_state.set_subject(found[rows[0]].id, found[rows[0]].discipline_id)
+    def choose(row: int | None) -> None:
+        if row is not None:
+            url_state.set_subject(found[row].id, found[row].discipline_id)
 
     several = len({state.discipline_id for state in found}) > 1
     frame = pd.DataFrame(
@@ -63,7 +61,7 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
         }
     )
     st.dataframe(
-        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
+        frame, **row_selection.clickable_rows(key, at, choose, len(found)), hide_index=True,
         height="content" if len(found) <= 16 else 600, placeholder="–",
         column_config={
             "name": st.column_config.TextColumn("Subject", width=120 if several else 150, help="✎ edited since it was generated"),
@@ -82,9 +80,9 @@ def disciplines() -> None:
         return
     key = f"syllabi_disciplines_{focus}"
 
-    def choose() -> None:
-        if rows := st.session_state[key].selection.rows:
-            url_state.set_focus(ids[rows[0]])
+    def choose(row: int | None) -> None:
+        if row is not None:
+            url_state.set_focus(ids[row])
 
     frame = pd.DataFrame(
         {
@@ -94,7 +92,7 @@ def disciplines() -> None:
         }
     )
     st.dataframe(
-        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True,
+        frame, **row_selection.clickable_rows(key, None, choose, len(ids)), hide_index=True,
         height="content" if len(ids) <= 16 else 600,
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=125),

@@ -7,13 +7,14 @@ All turns and versions are kept. The model server generates and stores replies, 
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from pydantic import AliasChoices, Field
 
 from glan_core.errors import GlanError
-from glan_core.formatting import exact, shorten
+from glan_core.formatting import exact, quoted, shorten
 from glan_core.models import server_client
 from glan_core.models.model_specs import (
     MAX_MODELS,
@@ -142,7 +143,8 @@ def ask(
     server_client.ensure_running()
     with ws.write() as db:
         if conversation_id is None:
-            conversation_id = chat_rows.add_conversation(db, default_name(text), settings.model_dump(mode="json"))
+            name = default_name(text, chat_rows.conversation_names(db))
+            conversation_id = chat_rows.add_conversation(db, name, settings.model_dump(mode="json"))
         parent = prompt.instead_of.parent_id if prompt.instead_of else get_conversation(ws, conversation_id).head
         chat_rows.update_conversation(db, conversation_id, settings=settings.model_dump(mode="json"))
         turn_id = chat_rows.add_turn(
@@ -203,8 +205,11 @@ def rename_conversation(ws: Workspace, id: int, name: str) -> None:
     name = " ".join(storable(name).split())
     if not name:
         raise GlanError("The name is empty. Enter a name.")
+    name = name[:200]
+    if name in chat_rows.conversation_names(ws.db) and name != get_conversation(ws, id).name:
+        raise GlanError(f"Another conversation is named {quoted(name)}. Enter another name.")
     with ws.write() as db:
-        chat_rows.update_conversation(db, id, name=name[:200])
+        chat_rows.update_conversation(db, id, name=name)
 
 
 def remove_conversation(ws: Workspace, id: int) -> None:
@@ -217,9 +222,11 @@ def remove_conversation(ws: Workspace, id: int) -> None:
         chat_rows.remove_conversation(db, id)
 
 
-def default_name(prompt: str) -> str:
-    """Return a conversation name derived from its first prompt."""
-    return shorten(" ".join(prompt.split()), NAME_LENGTH)
+def default_name(prompt: str, taken: Collection[str] = ()) -> str:
+    """Return a conversation name derived from its first prompt, with a number if the name is taken: 'What is a ring? (2)'."""
+    name = shorten(" ".join(prompt.split()), NAME_LENGTH)
+    numbered = (f"{name} ({n})" for n in count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
 
 
 def blind_order(panes: int, turn_id: int, seed: int) -> tuple[int, ...]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from glan_core.chat.conversations import answer_text, chat_history
 from glan_core.errors import GlanError
+from glan_core.reply_parsing import TRUNCATED
 from glan_core.workspace import Workspace, chat_rows
-from glan_core.workspace.chat_rows import DONE, STOPPED, Preference
+from glan_core.workspace.chat_rows import DONE, Preference, Reply
 from glan_core.workspace.output_paths import check_output
 
 ONE, TIE, BAD = "one", "tie", "bad"
@@ -37,11 +38,17 @@ def vote(ws: Workspace, turn_id: int, version: int, choice: str, best: int | Non
         chat_rows.put_preference(db, Preference(turn_id, version, best, choice, who, time.time()))
 
 
+def is_complete(reply: Reply) -> bool:
+    """Return whether a reply ended by itself, with an answer: neither stopped, nor cut at the token limit, nor failed."""
+    return reply.state == DONE and reply.facts.get("finish") not in TRUNCATED and bool(answer_text(reply).strip())
+
+
 def preference_rows(ws: Workspace) -> Iterator[dict]:
     """Yield preference rows for TRL's DPOTrainer, one per reply that another one was preferred to.
 
-    Ties, votes for none and failed replies give no rows, and neither do replies to different chats: after the first turn
-    side by side, each model has its own history.
+    Ties and votes for none give no rows, and neither do replies that were stopped, cut at the token limit or failed: training
+    would learn their length, not their quality. Replies to different chats give none either: after the first turn side by
+    side, each model has its own history.
 
     Yields:
         `prompt`, `chosen` and `rejected` as lists of messages, and `provenance` with voter, time, models and weights.
@@ -54,8 +61,11 @@ def preference_rows(ws: Workspace) -> Iterator[dict]:
         asked = {reply.pane: chat_history(ws, turn, reply.model, reply.pane) for reply in replies}
         best = next(reply for reply in replies if reply.pane == preference.best)
         for other in replies:
-            good = all(reply.state in (DONE, STOPPED) and answer_text(reply).strip() for reply in (best, other))
-            if other.pane == best.pane or not good or asked[other.pane] != asked[best.pane]:
+            if (
+                other.pane == best.pane
+                or not (is_complete(best) and is_complete(other))
+                or asked[other.pane] != asked[best.pane]
+            ):
                 continue
             about = {
                 "who": preference.who, "at": preference.at, "blind": turn.blind is not None, "question_id": turn.question_id,

@@ -1,4 +1,4 @@
-"""Training attribution: the training rows nearest to an answer. Runs in the model server because its imports are slow.
+"""Training attribution: the rows a model was trained on that are nearest to an answer. Runs in the model server because its imports are slow.
 
 Rows are compared as a whole (question and answer) by hashed words (`embedders.WordEmbedder`), which needs no model. For large
 snapshots only candidates are compared: rows whose question is nearest by stored word vectors, or rows that share keywords with
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glan_core.dataset.snapshot_store import Snapshot, read_snapshot
+from glan_core.dataset.snapshot_store import Snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.dataset.text_normalization import placed_words
 from glan_core.diversity import vector_store
@@ -17,6 +17,8 @@ from glan_core.diversity.embedders import WordEmbedder
 from glan_core.diversity.nearest_neighbors import nearest
 from glan_core.diversity.settings import WORDS
 from glan_core.errors import GlanError
+from glan_core.models.tuned_model_store import read_model
+from glan_core.training.training_texts import RowSample, trained_rows
 from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.pair_filter import PairFilter, matching
 
@@ -32,27 +34,27 @@ KEYWORDS = 6  # words of an answer that are looked up in the text index
 COLUMNS = ("id", "prompt", "completion", "taxonomy", "discipline", "subject", "concepts")
 
 
-def nearest_rows(folder: str | Path, snapshot_name: str, prompt: str, answer: str) -> dict:
-    """Find the training rows of a snapshot nearest to a prompt and its answer.
+def nearest_rows(folder: str | Path, model: str, prompt: str, answer: str) -> dict:
+    """Find the rows that a tuned model was trained on nearest to a prompt and its answer.
 
     Returns:
         `rows`, best first, with `similarity` (cosine) and `here` (whether the row is still in the workspace); `measure`, how
-        they were found; `compared`, the number of rows compared; `of`, the number of training rows.
+        they were found; `compared`, the number of rows compared; `of`, the number of rows the model was trained on.
 
     Raises:
-        GlanError: If the snapshot does not exist.
+        GlanError: If the model or its snapshot does not exist.
     """
     ws = Workspace.open(folder)
     try:
-        snapshot = read_snapshot(ws, snapshot_name)
-        number = snapshot.manifest.rows.get(TRAIN, 0)
+        sample = trained_rows(ws, read_model(ws, model))
+        number = sample.number
         words = WordEmbedder()
         asked = words.embed([f"{prompt}\n{answer}"])
         if number <= MOST_WHOLE:
-            rows, how = [{name: row[name] for name in COLUMNS} for _, row in snapshot.rows(TRAIN)], "all training rows"
+            rows, how = [{name: row[name] for name in COLUMNS} for row in sample.rows()], "all training rows"
         else:
             ids, how = _candidates(ws, words, asked, f"{prompt}\n{answer}")
-            rows = _rows(snapshot, ids)
+            rows = _rows(sample.snapshot, _trained(sample, ids))
         if not rows:
             return {"rows": [], "measure": f"Shared words, among {how}.", "compared": 0, "of": number}
         made = words.embed([f"{row['prompt']}\n{row['completion']}" for row in rows])
@@ -89,6 +91,14 @@ def _keywords(text: str) -> list[str]:
     spans = (slice(*span) for span in placed_words(text).spans)
     found = dict.fromkeys(text[span].lower() for span in spans if span.stop - span.start >= LEAST_LETTERS)
     return sorted(found, key=lambda word: -len(word))[:KEYWORDS]
+
+
+def _trained(sample: RowSample, ids: Sequence[str]) -> list[str]:
+    """Return those of some rows that are in a sample; the sample is read only if it is a part of the split."""
+    if sample.number == sample.snapshot.manifest.rows.get(sample.split, 0):
+        return list(ids)
+    wanted = set(ids)
+    return [row["id"] for row in sample.rows() if row["id"] in wanted]
 
 
 def _rows(snapshot: Snapshot, ids: Sequence[str]) -> list[dict]:

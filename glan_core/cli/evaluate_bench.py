@@ -11,6 +11,7 @@ from glan_core.evaluation.benchmarks import readiness
 from glan_core.evaluation.benchmarks.registry import WAY_LABELS
 from glan_core.evaluation.benchmarks.score_frames import interval_of
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
+from glan_core.models.model_specs import model_title
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace, benchmark_score_rows
@@ -56,7 +57,7 @@ def _bench(args: argparse.Namespace) -> int | None:
     if args.plan:
         _plan(args, settings, able)
         return None
-    title = f"Benchmarks of {', '.join(settings.models)}"[:80]
+    title = f"Benchmarks of {', '.join(map(model_title, settings.models))}"[:80]
     scores = lambda: [_score_data(s) for s in benchmark_score_rows.scores(ws.db) if s.model in settings.models]  # noqa: E731
     return run_job(ws, settings, args, title, result=scores)
 

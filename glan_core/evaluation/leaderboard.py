@@ -11,22 +11,39 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 
 WAYS = ("generated", "probability")  # the paper extracts answers from generated text, so that takes precedence
-COLUMNS = ("model", "title", "kind", "loss", "difference", "low", "high", "judged", "beside", "match", "delta_percent", "probe")
+COLUMNS = (
+    "model",
+    "title",
+    "kind",
+    "loss",
+    "bits",
+    "difference",
+    "low",
+    "high",
+    "judged",
+    "beside",
+    "match",
+    "delta_percent",
+    "probe",
+)
 
 
 def leaderboard(ws: Workspace) -> pd.DataFrame:
     """Return one row per model: tuned models of the workspace first, newest first, then other tested models.
 
     Returns:
-        Columns `COLUMNS` and one per benchmark (percent). `loss` is the validation loss on its own snapshot (nats per
-        token). `difference` is the mean score difference of the newest match, with its interval (`low`, `high`), `judged`
-        questions, opponent (`beside`) and match ID. `delta_percent` is the largest delta of its contamination probes, named
-        `probe`. None or NaN if not measured, or measured with other weights than the model has now.
+        Columns `COLUMNS` and two per benchmark: the score in percent, and its number of rows ('gsm8k rows'). `loss` is the
+        validation loss on its own snapshot (nats per token), `bits` the same in bits per byte. `difference` is the mean
+        score difference of the newest match, with its interval (`low`, `high`), `judged` questions, opponent (`beside`) and
+        match ID. `delta_percent` is the largest delta of its contamination probes, named `probe`. None or NaN if not
+        measured, or measured with other weights than the model has now.
     """
     found: dict[str, dict] = {}
     now: dict[str, str] = {}
     for model in list_models(ws):
-        found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {"loss": model.losses.get("validation")}
+        found[f"tuned:{model.name}"] = _row(f"tuned:{model.name}") | {
+            "loss": model.losses.get("validation"), "bits": model.bits_per_byte,
+        }  # fmt: skip
         now[f"tuned:{model.name}"] = model.weights_hash
     matches = [match for match in match_rows.matches(ws.db) if _is_current(match, now)]
     for match in matches:
@@ -75,11 +92,17 @@ def _add_match(ws: Workspace, found: dict[str, dict], match: match_rows.Match) -
         found[match.other] |= common | interval | turned | {"difference": -what.difference, "beside": title(match.ours)}
 
 
+def rows_column(benchmark: str) -> str:
+    """Return the name of the column with the number of rows of a benchmark."""
+    return f"{benchmark} rows"
+
+
 def _benchmarks(ws: Workspace, now: dict[str, str]) -> dict[str, dict[str, float]]:
     """Return the newest score (percent) per model and benchmark for its current weights; generated answers take precedence."""
     found: dict[str, dict[str, float]] = {}
     scores = [s for s in benchmark_score_rows.scores(ws.db, parts=False) if now.get(s.model, "") in s.weights_hash]
     ranked = sorted(scores, key=lambda score: (WAYS.index(score.way), -score.at))
     for score in ranked:
-        found.setdefault(score.model, {}).setdefault(score.benchmark, 100 * score.score)
+        if score.benchmark not in found.setdefault(score.model, {}):
+            found[score.model] |= {score.benchmark: 100 * score.score, rows_column(score.benchmark): score.number}
     return found

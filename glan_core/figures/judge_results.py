@@ -14,6 +14,7 @@ from glan_core.formatting import number, plural, shorten
 from glan_core.taxonomy import hierarchy
 
 ROW, MAX_BARS = 30, 24
+LEGEND_ROW = 19  # pixels
 MIN_SCALE = 1.0  # score points (1 to 10); keeps small differences from looking large
 
 
@@ -47,11 +48,16 @@ def difference_frame(tree: nx.DiGraph, outcomes: pd.DataFrame) -> pd.DataFrame:
 def difference_rings(
     frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = 560
 ) -> go.Figure:
-    """Draw a `difference_frame` as a sunburst: blue where our model scored higher, orange where the other did, gray if untested."""
+    """Draw the tested nodes of a `difference_frame` as a sunburst: blue where our model scored higher, orange where the other did.
+
+    Untested nodes would make a ring of a few disciplines almost all gray.
+    """
+    frame = frame[(frame["judged"] > 0) | (frame["id"] == ALL)]
+    middle = middle if middle in set(frame["id"]) else ALL
     most = scale_of(frame["value"])
     colors = [style.nothing if pd.isna(value) else style.difference(value, most) for value in frame["value"]]
     scale = [(n / (len(style.differences) - 1), color) for n, color in enumerate(style.differences)]
-    bar = color_bar(scale, (f"other +{most:.1f}", f"ours +{most:.1f}"), style)
+    bar = color_bar(scale, (f"B +{most:.1f}", f"A +{most:.1f}"), style)
     return rings(frame, colors, bar, style, middle, picked, height)
 
 
@@ -88,13 +94,14 @@ def difference_bars(
         hovertemplate="<b>%{customdata[0]}</b><br>%{x:+.2f} on %{customdata[1]} questions<br>%{customdata[2]} won, %{customdata[3]} "
                       "tied, %{customdata[4]} lost<extra></extra>",
     ))  # fmt: skip
+    below = LEGEND_ROW * len(published.columns) + 8 if published is not None else 0
     if published is not None:
         _add_published(figure, published[published.index.isin(shown[column])], style)
     figure.update_layout(
-        template=style.template, height=ROW * max(2, len(shown)) + (88 if published is not None else 58),
-        margin={"t": 34 if published is not None else 6, "b": 44},
-        showlegend=published is not None, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 11}},
-        xaxis={"title": {"text": "mean score difference (ours − other)"}, "nticks": 7, "tickformat": "+.1f", "zeroline": True,
+        template=style.template, height=ROW * max(2, len(shown)) + 58 + below, margin={"t": 6, "b": 44 + below},
+        showlegend=published is not None,  # below the axis title, one entry per line: never over bars or markers
+        legend={"orientation": "v", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": 11}},
+        xaxis={"title": {"text": "mean score difference, A − B"}, "nticks": 7, "tickformat": "+.1f", "zeroline": True,
                "zerolinecolor": style.muted, "zerolinewidth": 1.5},
         yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": shown[column].tolist(),
                "ticktext": [escape(label) for label in labels]},

@@ -8,7 +8,7 @@ import networkx as nx
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.figures.style import Style, mix
+from glan_core.figures.style import Style, count_axis, mix
 from glan_core.formatting import shorten
 from glan_core.taxonomy import hierarchy
 
@@ -90,7 +90,7 @@ def histogram_figure(histogram: "Histogram", title: str, style: Style, *, mark: 
         figure.add_vline(x=mark, line={"color": style.failure, "width": 1.5, "dash": "dot"})
     figure.update_layout(
         template=style.template, height=HEIGHT, bargap=0.15 if histogram.names else 0, margin={"b": 36},
-        xaxis={"title": {"text": title}}, yaxis={"title": {"text": "questions"}, "tickformat": "~s", "nticks": 5},
+        xaxis={"title": {"text": title}}, yaxis={"title": {"text": "questions"}, **count_axis(max(histogram.counts, default=0))},
     )  # fmt: skip
     return figure
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.figures.style import Style, mix
+from glan_core.figures.style import Style, count_axis, mix
 from glan_core.formatting import usd
 from glan_core.workspace.run_rows import STALE_AFTER, Sample
 
 HEIGHT = 210
-COUNTS = {"rangemode": "tozero", "tickformat": "~s", "nticks": 5}  # 12k instead of 12,000 for narrow axes
 
 
 def samples_frame(samples: Sequence[Sample]) -> pd.DataFrame:
@@ -47,7 +46,9 @@ def stored_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.
         x=time, y=frame["done"], mode="lines", line={"color": style.accent, "width": 2}, fill="tozeroy",
         fillcolor=_faint(style), name="calls stored", hovertemplate="%{y:,} calls stored<extra></extra>",
     ))  # fmt: skip
-    return _framed(figure, frame, style, unit, height, yaxis={"title": {"text": "calls stored"}, **COUNTS})
+    return _framed(
+        figure, frame, style, unit, height, yaxis={"title": {"text": "calls stored"}, **count_axis(_most(frame["done"]))}
+    )
 
 
 def request_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
@@ -67,8 +68,8 @@ def request_curve(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go
     top = max(1, int((frame["refused"] + frame["faults"]).max())) if len(frame) else 1
     figure = _framed(
         figure, frame, style, unit, height, barmode="stack", bargap=0.1,
-        yaxis={"title": {"text": "requests"}, "domain": [0.42, 1], **COUNTS},
-        yaxis2={"title": {"text": "429, faults"}, "domain": [0, 0.27], **COUNTS, "range": [0, top * 1.05], "nticks": 2},
+        yaxis={"title": {"text": "requests"}, "domain": [0.42, 1], **count_axis(_most(frame["concurrency"], frame["in_flight"]))},
+        yaxis2={"title": {"text": "429, faults"}, "domain": [0, 0.27], **count_axis(top), "range": [0, top * 1.05], "dtick": max(1, top // 2)},
     )  # fmt: skip
     figure.update_xaxes(anchor="y2")
     return figure
@@ -92,6 +93,11 @@ def cost_curve(frame: pd.DataFrame, budget_usd: float | None, style: Style, heig
             annotation_position="top left", annotation_font={"color": style.muted, "size": 12},
         )  # fmt: skip
     return figure
+
+
+def _most(*columns: pd.Series) -> float:
+    """Return the largest value of some columns, 0 without rows."""
+    return max((float(column.max()) for column in columns if len(column)), default=0.0)
 
 
 def _time(frame: pd.DataFrame) -> tuple[pd.Series, str]:

@@ -83,6 +83,12 @@ def style(theme: str | None) -> Style:
     return DARK if theme == "dark" else LIGHT
 
 
+def count_axis(most: float) -> dict:
+    """Return the axis settings of counts up to `most`: whole numbers, abbreviated from ten thousand on ('12k')."""
+    ticks = {"dtick": 1} if most <= 4 else {"nticks": 5}
+    return {"rangemode": "tozero", "tickformat": "~s" if most >= 10_000 else ",d", **ticks}
+
+
 def ink_on(color: str) -> str:
     """Return a dark or white text color, whichever is more readable on a color '#rrggbb'.
 

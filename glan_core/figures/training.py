@@ -32,13 +32,16 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
         go.Scatter(x=trained["step"], y=trained["smooth"], mode="lines", line={"color": accent, "width": 2}, name="training",
                    hovertemplate="%{y:.3f} training<extra></extra>"),
         go.Scatter(x=held["step"], y=held["validation_loss"], mode="lines+markers", line={"color": amber, "width": 2},
-                   marker={"size": 7}, name="held out", hovertemplate="%{y:.3f} held out<extra></extra>"),
+                   marker={"size": 7}, name="validation", hovertemplate="%{y:.3f} validation<extra></extra>"),
     ])  # fmt: skip
     _frame(figure, style, height, "loss, nats per token")
     _span(figure, frame)
     ends = [
         (data["step"].iloc[-1], data[column].iloc[-1], name, color)
-        for data, column, name, color in ((trained, "smooth", "training", accent), (held, "validation_loss", "held out", amber))
+        for data, column, name, color in (
+            (trained, "smooth", "training", accent),
+            (held, "validation_loss", "validation", amber),
+        )
         if len(data)
     ]
     ends.sort(key=lambda end: end[1])
@@ -100,7 +103,7 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
         if len(held):
             figure.add_scatter(
                 x=held[against], y=held["validation_loss"], mode="lines+markers", line={"color": color, "width": 2.5},
-                marker={"size": 7}, name=name, hovertemplate=f"%{{y:.3f}} {name}, held out<extra></extra>",
+                marker={"size": 7}, name=name, hovertemplate=f"%{{y:.3f}} {name}, validation<extra></extra>",
             )  # fmt: skip
     unit = {"step": "step", "tokens": "tokens seen", "seconds": "seconds active"}[against]
     _frame(figure, style, height, "loss, nats per token", unit)
@@ -111,7 +114,7 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
 def _frame(figure: go.Figure, style: Style, height: int, y: str | None, x: str = "step") -> None:
     figure.update_layout(
         template=style.template, height=height, hovermode="x unified", margin={"l": 56, "r": 64, "t": 8, "b": 32}, uirevision="kept",
-        xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": "~s"},
+        xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": ",~r"},
         yaxis={"title": {"text": y}, "nticks": 6, "automargin": False},
     )  # fmt: skip
 

@@ -79,6 +79,7 @@ def _training(model: TunedModel) -> str:
         ("Precision", model.precision), ("Trainable parameters", model.trained_parameters),
         ("Duration", duration(model.seconds)), ("Seed", s.get("seed", "")),
         *((f"{name.capitalize()} loss (nats per token)", f"{loss:.4f}") for name, loss in losses.items()),
+        *([("Validation loss (bits per byte)", f"{model.bits_per_byte:.4f}")] if model.bits_per_byte is not None else []),
     ]  # fmt: skip
     early = "\n\nTraining was ended early by a person." if model.stopped_early else ""
     merged = f"\n\nAdapter `{model.merged_from}` is merged into these weights." if model.merged_from else ""

@@ -198,10 +198,10 @@ def self_test(panes: Sequence[ResolvedModel]) -> dict:
     return _request_json(_here(), "POST", "/self-test", body, seconds=LONG_SECONDS)
 
 
-def nearest_rows(folder: Path, snapshot: str, prompt: str, answer: str) -> dict:
-    """Return the training rows nearest to an answer (`chat.training_attribution`)."""
+def nearest_rows(folder: Path, model: str, prompt: str, answer: str) -> dict:
+    """Return the training rows of a tuned model nearest to an answer (`chat.training_attribution`)."""
     ensure_running()
-    body = {"folder": str(folder), "snapshot_name": snapshot, "prompt": prompt, "answer": answer}
+    body = {"folder": str(folder), "model": model, "prompt": prompt, "answer": answer}
     return _request_json(_here(), "POST", "/nearest", body, seconds=LONG_SECONDS)
 
 

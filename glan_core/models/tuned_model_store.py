@@ -32,6 +32,7 @@ class TunedModel(Settings):
         base: Folder or Hub ID of the base model, '' if it was initialized from scratch (then it is in `base/`).
         disciplines: Training rows by discipline ID.
         losses: Last 'train' and 'validation' loss, mean cross-entropy in nats per token of the answer.
+        bits_per_byte: Validation loss per byte of the answers, comparable between tokenizers; None if unknown.
         template: Whose chat template is used: 'base' or 'alpaca'.
         weights_hash: 'sha256:…' of the safetensors files (`hash_weights`).
         settings: Settings of the run.
@@ -64,6 +65,7 @@ class TunedModel(Settings):
     notes: str = ""
     stopped_early: bool = False
     merged_from: str | None = None
+    bits_per_byte: float | None = None
 
     @field_validator("settings")
     @classmethod
@@ -83,6 +85,14 @@ class TunedModel(Settings):
     def base_name(self) -> str:
         """Public name of the base model: its Hub ID or folder name, '' for none."""
         return Path(self.base).name if self.base.startswith(("/", ".", "~")) else self.base
+
+    @property
+    def tokenizer(self) -> str:
+        """What the tokenizer is known by: the base model, or the data and settings it was trained with."""
+        if self.base:
+            return self.base
+        scratch = self.settings.get("scratch") or {}
+        return f"{self.snapshot_hash}/{scratch.get('vocabulary')}/{self.settings.get('rows')}/{self.settings.get('seed')}"
 
     def base_path(self, ws: Workspace) -> str:
         """Return the folder or Hub ID of the weights before training."""

@@ -31,11 +31,13 @@ class EncodedPair:
         ids: Token IDs, truncated at the length limit; the end token is lost if tokens were cut.
         start: Index of the first trained token.
         full: Number of tokens before truncation.
+        bytes: UTF-8 bytes of the answer within the limit.
     """
 
     ids: list[int]
     start: int
     full: int
+    bytes: int = 0
 
     @property
     def cut(self) -> bool:
@@ -127,10 +129,12 @@ class Encoder:
         prompts = [self.write([{"role": "user", "content": question}], ask=True) for question, _ in pairs]
         texts = [prompt + answer.strip() + self.end for prompt, (_, answer) in zip(prompts, pairs, strict=True)]
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
-        for prompt, encoding in zip(prompts, encodings, strict=True):
+        for prompt, (_, answer), text, encoding in zip(prompts, pairs, texts, encodings, strict=True):
             offsets = encoding.offsets
+            kept = offsets[:max_length]
+            end = min(kept[-1][1] if kept else 0, len(prompt) + len(answer.strip()))
             start = next((n for n, (_, end) in enumerate(offsets) if end > len(prompt)), len(offsets))
-            yield EncodedPair(encoding.ids[:max_length], start, len(encoding.ids))
+            yield EncodedPair(encoding.ids[:max_length], start, len(encoding.ids), len(text[len(prompt) : end].encode()))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Return the text of each token."""

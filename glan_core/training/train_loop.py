@@ -66,11 +66,12 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Tokenized training and validation rows, memory-mapped from files, and the counts of the former."""
+    """Tokenized training and validation rows, memory-mapped from files, and their counts."""
 
     train: "Dataset"
     validation: "Dataset | None"
     counts: TokenCounts
+    validation_counts: TokenCounts
 
 
 def train(run: TrainingRun) -> None:
@@ -93,7 +94,7 @@ def train(run: TrainingRun) -> None:
     if trainer.is_world_process_zero():
         target = tuned_model_store.model_folder(run.ws, run.settings.name)
         with atomic_output(target, folder=True, mark=run.progress.run_id) as new:
-            _store_model(run, loaded, rows.counts, trainer, new)
+            _store_model(run, loaded, rows, trainer, new)
 
 
 def newest_checkpoint(folder: Path) -> str | None:
@@ -146,7 +147,7 @@ def encode_rows(run: TrainingRun, loaded: "LoadedModel") -> EncodedRows:
         run.folder / f"validation-{RANK}.arrow",
         encoded_rows(held_out, loaded.encoder, settings.max_length, validation_counts),
     )
-    return EncodedRows(rows, validation if validation_counts.rows else None, counts)
+    return EncodedRows(rows, validation if validation_counts.rows else None, counts, validation_counts)
 
 
 def _write_rows(file: Path, rows: Iterator[dict]) -> "Dataset":
@@ -186,9 +187,9 @@ def create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -
     return trainer
 
 
-def _store_model(run: TrainingRun, loaded: "LoadedModel", counts: TokenCounts, trainer: "SnapshotTrainer", new: Path) -> None:
+def _store_model(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows, trainer: "SnapshotTrainer", new: Path) -> None:
     """Write weights and model info into the new folder of the model."""
-    settings, manifest, run_id = run.settings, run.snapshot.manifest, run.progress.run_id
+    settings, manifest, run_id, counts = run.settings, run.snapshot.manifest, run.progress.run_id, rows.counts
     if settings.processes > 1:
         loaded.tokenizer.save_pretrained(run.folder / tuned_model_store.WEIGHTS)
         shutil.copytree(
@@ -210,6 +211,7 @@ def _store_model(run: TrainingRun, loaded: "LoadedModel", counts: TokenCounts, t
         disciplines=dict(counts.disciplines.most_common()), rows=counts.rows, held_out=manifest.rows.get(VALIDATION, 0),
         tokens=last.tokens if last else 0, steps=trainer.state.global_step, epochs=round(trainer.state.epoch or 0.0, 2),
         seconds=last.seconds if last else 0.0, losses={name: loss for name, loss in losses.items() if loss is not None},
+        bits_per_byte=bits_per_byte(losses.get("validation"), rows.validation_counts),
         parameters=loaded.parameters, trained_parameters=loaded.trained_parameters, precision=loaded.precision,
         template="base" if loaded.encoder.own_template else "alpaca",
         bytes=tuned_model_store.folder_size(new / tuned_model_store.WEIGHTS),
@@ -217,6 +219,14 @@ def _store_model(run: TrainingRun, loaded: "LoadedModel", counts: TokenCounts, t
         settings=settings.model_dump(mode="json"), stopped_early=run.progress.wish == KEPT,
     )  # fmt: skip
     (new / tuned_model_store.FILE).write_text(model.model_dump_json(indent=1), "utf-8")
+
+
+def bits_per_byte(loss: float | None, counts: TokenCounts) -> float | None:
+    """Return a loss in nats per token as bits per byte of the answers, which tokenizers do not change; None if unknown.
+
+    Source: Gao et al., The Pile, arXiv 2101.00027, section 3.1.
+    """
+    return None if loss is None or not counts.bytes else loss * counts.trained / (counts.bytes * math.log(2))
 
 
 def _save_weights(loaded: "LoadedModel", folder: Path) -> None:

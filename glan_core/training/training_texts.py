@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from glan_core.dataset.snapshot_store import Snapshot
+from glan_core.dataset.snapshot_store import Snapshot, read_snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
+from glan_core.models.tuned_model_store import TunedModel
 from glan_core.training.chat_encoding import Encoder
+from glan_core.workspace import Workspace
 
 MOST_HELD_OUT = 1000  # maximum number of rows for the validation loss
 CHUNK = 256
@@ -41,6 +43,24 @@ class RowSample:
         limit = ranked[-1]
         yield from (row for _, row in self.snapshot.rows(self.split) if _rank(row["id"], self.seed) <= limit)
 
+    @property
+    def number(self) -> int:
+        """Number of rows in the sample."""
+        there = self.snapshot.manifest.rows.get(self.split, 0)
+        return there if self.most is None else min(self.most, there)
+
+
+def trained_rows(ws: Workspace, model: TunedModel) -> RowSample:
+    """Return the rows that a model was trained on: those of its snapshot that its settings selected.
+
+    Raises:
+        GlanError: If the snapshot was removed or replaced.
+    """
+    snapshot = read_snapshot(ws, model.snapshot)
+    if snapshot.manifest.hash != model.snapshot_hash:
+        raise GlanError(f"Snapshot {model.snapshot} was replaced after {model.name} was trained on it.")
+    return RowSample(snapshot, TRAIN, model.settings.get("rows"), model.settings.get("seed") or 0)
+
 
 @dataclass
 class TokenCounts:
@@ -52,6 +72,7 @@ class TokenCounts:
         dropped: Rows dropped because the question alone fills the limit.
         tokens: Tokens of one epoch.
         trained: Tokens in the loss of one epoch.
+        bytes: UTF-8 bytes of the answers in the loss.
         disciplines: Rows by discipline ID.
         lengths: Tokens of each row.
     """
@@ -61,6 +82,7 @@ class TokenCounts:
     dropped: int = 0
     tokens: int = 0
     trained: int = 0
+    bytes: int = 0
     disciplines: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(default_factory=list)
 
@@ -93,6 +115,7 @@ def encoded_rows(
             counts.cut += encoded.cut
             counts.tokens += len(encoded.ids)
             counts.trained += encoded.trained
+            counts.bytes += encoded.bytes
             counts.disciplines[row["discipline"]] += 1
             counts.lengths.append(len(encoded.ids))
             yield {"input_ids": encoded.ids, "labels": encoded.labels}

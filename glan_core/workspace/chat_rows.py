@@ -123,6 +123,11 @@ def conversations(db: apsw.Connection, words: str = "", limit: int = 50) -> list
     return [_conversation(row) for row in rows]
 
 
+def conversation_names(db: apsw.Connection) -> set[str]:
+    """Return the names of all conversations."""
+    return {name for (name,) in db.execute("SELECT name FROM conversations")}
+
+
 def count_conversations(db: apsw.Connection) -> int:
     """Return the number of conversations."""
     return fetch_value(db, "SELECT count(*) FROM conversations")

@@ -160,6 +160,21 @@ def judged(db: apsw.Connection, match: str) -> set[tuple[str, bool]]:
     }
 
 
+def result_state(db: apsw.Connection, match: Match) -> tuple:
+    """Return what the results of a match depend on: its verdicts, answers and failed calls, each as number and newest time."""
+    counted = """SELECT count(*), max(at) FROM verdicts WHERE match = ?1
+        UNION ALL SELECT count(*), max(at) FROM test_answers WHERE test = ?2 AND answerer IN (?3, ?4)
+        UNION ALL SELECT count(*), max(at) FROM failures WHERE stage IN ('answer_ours', 'answer_other', 'verdict')"""
+    rows = db.execute(counted, (match.id, match.test, match.ours_key, match.other_key))
+    return (match.id, match.at, *(tuple(row) for row in rows))
+
+
+def judged_matches(db: apsw.Connection) -> set[str]:
+    """Return the ids of the matches with at least one question judged in both orders."""
+    rows = db.execute("SELECT DISTINCT match FROM verdicts GROUP BY match, item HAVING count(*) = 2")
+    return {match for (match,) in rows}
+
+
 def verdicts(db: apsw.Connection, match: str, items: Collection[str] | None = None) -> list[Verdict]:
     """Return the verdicts of a match, optionally only those of some questions."""
     only = "" if items is None else "AND item IN (SELECT value FROM json_each(?))"

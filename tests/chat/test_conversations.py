@@ -198,12 +198,12 @@ def test_what_can_not_be_asked_is_refused_with_nothing_stored(ws):
 
 
 def test_a_conversation_can_be_taken_away(models_ws):
-    id = ask(models_ws, None, "hello", BOTH)
+    id = ask(models_ws, None, "take me away", BOTH)
     conversations.regenerate(models_ws, said(models_ws, id)[0].turn.id)
     (turn,) = said(models_ws, id)
     conversation = conversations.get_conversation(models_ws, id)
     text = conversations.to_markdown(models_ws, conversation)
-    assert text.startswith("# hello\n") and "### tuned (base)" in text and turn.replies[1].text in text
+    assert text.startswith("# take me away\n") and "### tuned (base)" in text and turn.replies[1].text in text
     assert f"weights {turn.replies[1].facts['weights_hash'][7:19]}" in text and "seed 4" in text
     rows = [json.loads(line) for line in conversations.to_jsonl(models_ws, conversation)]
     assert [(row["version"], row["model"], row["counts"]) for row in rows] == [
@@ -211,6 +211,15 @@ def test_a_conversation_can_be_taken_away(models_ws):
     ]  # fmt: skip
     assert [message["role"] for message in rows[0]["messages"]] == ["user", "assistant"]
     assert rows[3]["adapter_hash"] and rows[3]["tokens_out"] == 12 and rows[3]["seconds"] > 0
+
+
+def test_no_two_conversations_have_one_name(models_ws):
+    ids = [ask(models_ws, None, "One and the same?", BOTH) for _ in range(3)]
+    names = [conversations.get_conversation(models_ws, id).name for id in ids]
+    assert names == ["One and the same?", "One and the same? (2)", "One and the same? (3)"]
+    with pytest.raises(GlanError, match="Another conversation is named"):
+        conversations.rename_conversation(models_ws, ids[2], " One and the  same? ")
+    conversations.rename_conversation(models_ws, ids[2], "One and the same? (3)")  # its own name
 
 
 # ------------------------------------------------------------------------------------------------------------- votes
@@ -222,6 +231,30 @@ def test_a_blind_turn_is_shuffled_and_the_shuffle_can_be_repeated(models_ws):
     assert shown.turn.blind == conversations.blind_order(2, shown.turn.id, 3)
     orders = {conversations.blind_order(2, turn, 3) for turn in range(30)}
     assert orders == {(0, 1), (1, 0)}
+
+
+def end_replies(ws, turn_id: int, state: str = "done", finish: str = "stop", pane: int | None = None) -> None:
+    """Make replies of a turn end in another way; those of the tiny models always end at the token limit."""
+    with ws.write() as db:
+        db.execute(
+            "UPDATE chat_replies SET state = ?, facts = json_set(facts, '$.finish', ?) WHERE turn_id = ? AND (pane = ? OR ? IS NULL)",
+            (state, finish, turn_id, pane, pane),
+        )
+
+
+@pytest.mark.parametrize(
+    ("state", "finish"), [("done", "length"), ("done", "max_tokens"), ("stopped", "stopped"), ("failed", "")]
+)
+@pytest.mark.parametrize("pane", [0, 1])
+def test_votes_on_replies_that_did_not_end_by_themselves_give_no_rows(models_ws, state, finish, pane):
+    """A preference over a cut reply would teach its length."""
+    (shown,) = said(models_ws, ask(models_ws, None, "hello", BOTH))
+    mine = lambda: [row for row in preferences.preference_rows(models_ws) if row["provenance"]["turn"] == shown.turn.id]  # noqa: E731
+    end_replies(models_ws, shown.turn.id)
+    preferences.vote(models_ws, shown.turn.id, 0, "one", 1, "Ada")
+    assert len(mine()) == 1
+    end_replies(models_ws, shown.turn.id, state, finish, pane)
+    assert mine() == []
 
 
 def test_votes_become_preference_rows_that_a_trainer_reads(ws, models_ws, tmp_path):
@@ -236,6 +269,8 @@ def test_votes_become_preference_rows_that_a_trainer_reads(ws, models_ws, tmp_pa
     preferences.vote(models_ws, second.turn.id, 0, "one", 0, "Ada")  # different chat histories give no row
     other = ask(models_ws, None, "tie", settings)
     preferences.vote(models_ws, said(models_ws, other)[0].turn.id, 0, "tie", None, "Bo")
+    for turn in (first, second):
+        end_replies(models_ws, turn.turn.id)
     rows = list(preferences.preference_rows(models_ws))
     assert len(rows) == count + 1
     row = next(row for row in rows if row["provenance"]["turn"] == first.turn.id)

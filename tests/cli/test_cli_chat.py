@@ -88,6 +88,10 @@ def test_preference_rows_are_written(folder, models_ws: Workspace, tmp_path, cap
     while conversations.view_turns(models_ws, conversations.get_conversation(models_ws, id))[0].writing:
         pass
     preferences.vote(models_ws, conversations.get_conversation(models_ws, id).head, 0, "one", 1, "Ada")
+    assert main(["preferences", folder, str(tmp_path / "rows.jsonl")]) == 2  # both replies were cut at 5 tokens
+    assert "no preference rows" in capsys.readouterr().err
+    with models_ws.write() as db:
+        db.execute("UPDATE chat_replies SET facts = json_set(facts, '$.finish', 'stop')")
     assert main(["preferences", folder, str(tmp_path / "rows.jsonl")]) == 0
     assert "Wrote 1 preference row to" in capsys.readouterr().out
     assert json.loads((tmp_path / "rows.jsonl").read_text())["provenance"]["chosen"]["model"] == "tuned:tuned"

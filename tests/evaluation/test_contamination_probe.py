@@ -67,9 +67,9 @@ def test_a_memorised_train_split_shows_a_large_delta_and_one_not_seen_shows_none
     assert verdict.level == "seen" and verdict.said.startswith("crammed appears to have seen the training split")
     for row in (other, fresh):
         low, high = row.about["intervals"]["delta"]
-        assert low < 0 < high and seen_train(row).level == "none"
+        assert low < 0 < high and seen_train(row).level in ("none", "unknown")
     for row in rows.values():
-        assert seen_test(row).level == "none", "nobody saw the test split"
+        assert seen_test(row).level in ("none", "unknown"), "nobody saw the test split"
         assert row.delta_alike == row.loss_test - row.loss_alike
     assert crammed.about["covers"] == "answer" and "given the question" in crammed.about["covers_said"]
     assert crammed.about["splits"]["train"]["rows"] == 32 and crammed.about["splits"]["train"]["tokens"] == 32 * 8

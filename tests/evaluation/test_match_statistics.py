@@ -12,6 +12,7 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.judge import match_statistics
 from glan_core.evaluation.judge.match_setup import CUT, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.judge.match_statistics import Missing, Outcome, describe_missing, outcome, outcomes_by
+from glan_core.formatting import signed
 from glan_core.ids import derive
 from glan_core.workspace import call_rows, match_rows
 from glan_core.workspace.call_rows import Failure
@@ -240,8 +241,8 @@ def test_what_is_missing_is_described_in_singular_and_plural():
         {OURS: Counter({"no reply": 2}), OTHER: Counter(cut=1)}, Counter({"malformed": 3, "not judged": 1}), {}, {}, {}
     )
     assert describe_missing(gaps) == (
-        "3 verdicts could not be parsed, 1 verdict is pending, 2 answers of ours are missing (no reply), "
-        "1 answer of the other model was truncated"
+        "3 verdicts could not be parsed, 1 verdict is pending, 2 answers of A are missing (no reply), "
+        "1 answer of B was truncated"
     )
     none = Missing({OURS: Counter(), OTHER: Counter()}, Counter(), {}, {}, {})
     assert describe_missing(none) == ""
@@ -262,11 +263,12 @@ def test_a_summary_states_difference_interval_and_disagreement(ws, use_items):
     put(ws, *(("i0", True, 4, 2), *((id, swapped, 3, 2) for id in ids[1:5] for swapped in (False, True))))
     put(ws, *((id, swapped, *((4, 5) if swapped else (5, 4))) for id in ids[5:9] for swapped in (False, True)))
     assert match_statistics.match_summary(ws, "mat-1") == (
-        "mine scored +0.67 against theirs on 9 questions: 5 won (27% to 81%), 4 tied, 0 lost; the two orders disagreed on 44%."
+        "Too few questions to compare mine with theirs: +0.67 points on 9 questions; at least 10 are needed. 5 won (27% to 81%), "
+        "4 tied, 0 lost; the two orders disagreed on 44%."
     )
     put(ws, ("i9", True, 1, 2), ("i9", False, 1, 2))
     low, high = match_statistics.bootstrap_interval(np.array([2, 1, 1, 1, 1, 0, 0, 0, 0, -1.0]))
     assert match_statistics.match_summary(ws, "mat-1") == (
-        f"mine scored +0.50 ({low:+.2f} to {high:+.2f}) against theirs on 10 questions: 5 won (24% to 76%), 4 tied, 1 lost; the two orders "
-        "disagreed on 40%."
+        f"No detectable difference between mine and theirs: +0.50 points (95% interval {signed(low)} to {signed(high)}) on 10 questions. "
+        "5 won (24% to 76%), 4 tied, 1 lost; the two orders disagreed on 40%."
     )

@@ -10,6 +10,8 @@ from support.runs import Canned, execute_run, resume_run, tag
 
 from glan_core.cli import main
 from glan_core.dataset import glan_test_store
+from glan_core.dataset.held_out_filter import HeldOutFilter
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.evaluation.judge import match_statistics
 from glan_core.evaluation.judge.match_setup import CUT, NOTHING, OTHER, OURS, match_setup
@@ -18,6 +20,7 @@ from glan_core.evaluation.settings import PairwiseJudgeSettings
 from glan_core.generation.stage_specs import STAGE_SPECS
 from glan_core.taxonomy import coverage
 from glan_core.teachers.contract import Reply, TeacherRefusal
+from glan_core.training.training_texts import RowSample
 from glan_core.workspace import call_rows, match_rows
 
 FIRST, SECOND = "first_answer", "second_answer"
@@ -163,7 +166,7 @@ def test_answers_that_never_come_are_counted_and_their_questions_not_judged(test
     monkeypatch.setattr("glan_core.evaluation.judge.pairwise.open_teacher", lambda spec, base_url=None, **key: shy)
     done, (_, found, gaps) = judged(tested)
     assert done.state == "finished" and (found.questions, found.judged) == (10, 8) and gaps.answers[OURS] == {"refused": 2}
-    assert "2 answers of ours were refused" in match_statistics.describe_missing(gaps)
+    assert "2 answers of A were refused" in match_statistics.describe_missing(gaps)
 
 
 def test_a_run_that_was_cut_short_goes_on_and_asks_nothing_twice(tested, teach):
@@ -255,6 +258,26 @@ def test_a_model_that_was_trained_on_the_test_is_told(tested, teach, tmp_path):
     _, (clean, _, _) = judged(tested, ours="tuned:clean", questions=1)
     assert leaky.about["given_away"][OURS]["number"] >= 2 and clean.about["given_away"][OURS]["number"] == 0
     assert leaky.about["weights"][OURS]["weights"].startswith("sha256:")
+    rows = read_snapshot(tested, "leaky").manifest.rows["train"]
+    assert (leaky.about["given_away"][OURS]["rows"], leaky.about["given_away"][OURS]["of"]) == (rows, rows)
+
+
+def test_only_rows_that_a_model_was_trained_on_count_as_leaks(tested, teach):
+    """The number is that of a scan of the drawn rows: none of a sample of one clean row, one of a sample of one leaking row."""
+    teach(judge(longer_wins))
+    execute_run(tested, {"name": "leaky", "include": ["held_out"], "split": "none"}, "snapshot")
+    snapshot = read_snapshot(tested, "leaky")
+    guard = HeldOutFilter((item, 0.5) for item in glan_test_store.read_items(tested, "first"))
+    leaks: dict[bool, int] = {}
+    for seed in range(60):
+        [row] = RowSample(snapshot, "train", 1, seed).rows()
+        leaks.setdefault(bool(guard.hits(row["prompt"], row["concepts"])), seed)
+    assert set(leaks) == {True, False}
+    for leaking, seed in leaks.items():
+        make_full(tested, f"one-{seed}", "leaky", settings={"rows": 1, "seed": seed})
+        _, (match, _, _) = judged(tested, ours=f"tuned:one-{seed}")
+        given = match.about["given_away"][OURS]
+        assert (given["number"], given["rows"], given["of"]) == (int(leaking), 1, snapshot.manifest.rows["train"])
 
 
 def test_weights_of_this_machine_answer_with_their_own_adapter_and_base(tested, teach, tmp_path):

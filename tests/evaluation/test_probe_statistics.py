@@ -175,6 +175,7 @@ def test_a_probe_stores_losses_counts_and_intervals(ws, probe):
     assert (row.loss_train, row.loss_test, row.loss_alike) == (uniform, uniform, uniform) and row.run_id is None
     assert row.about["splits"]["train"] == {
         "mean": uniform, "token_mean": uniform, "rows": 4, "cut": 0, "left_out": 0, "tokens": 2 + 3 + 4 + 5,
+        "bits_per_byte": pytest.approx(np.log2(50), rel=1e-6),
     }  # fmt: skip
     assert row.about["files"]["test"] | {"sha256": "", "rows_sha256": "", "source": ""} == {
         "source": "", "label": "test", "sha256": "", "rows_sha256": "", "held": 3, "empty": 1, "written_by": [],

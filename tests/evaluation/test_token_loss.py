@@ -57,6 +57,22 @@ def test_a_row_without_an_answer_is_its_question():
 def test_tokens_beyond_the_limit_are_not_covered(limit, expected, cut):
     (one,) = tokenize_rows([ProbeText("Why?", "So.")], Letters(), asked(), limit)
     assert (covered(one), one.cut, len(one.ids), one.full) == (expected, cut, min(limit, 9), 9)
+    assert one.bytes == len(expected)
+
+
+class Bytes(Letters):
+    """A tokenizer with one token per byte; the tokens of a character share its span."""
+
+    def __call__(self, text, **_):
+        spans = [(n, n + 1) for n, letter in enumerate(text) for _ in letter.encode()]
+        return {"input_ids": list(text.encode()), "offset_mapping": spans}
+
+
+@pytest.mark.parametrize("answer", ["So.", "Größe", "\N{GRINNING FACE}!", ""])
+def test_covered_bytes_are_those_of_the_text_with_any_tokenizer(answer):
+    for tokenizer in (Letters(), Bytes()):
+        (one,) = tokenize_rows([ProbeText("Why?", answer)], tokenizer, asked(), 100)
+        assert one.bytes == len(answer.encode())
 
 
 @pytest.mark.parametrize(("full", "cut"), [(299, False), (300, False), (301, True)])

@@ -53,12 +53,12 @@ def test_a_field_shows_the_mean_over_the_questions_below_it(tree, found):
 
 
 @pytest.mark.parametrize("style", [LIGHT, DARK])
-def test_more_is_blue_less_is_orange_and_nothing_is_grey(tree, found, style):
+def test_more_is_blue_less_is_orange_and_what_was_not_tested_is_not_drawn(tree, found, style):
     frame = difference_frame(tree, found)
     trace = difference_rings(frame, style).data[0]
     colors = dict(zip(trace.ids, trace.marker.colors, strict=True))
     assert (colors["music"], colors["dance"]) == (style.differences[-1], style.differences[0])
-    assert colors["maths"] == style.differences[4] and colors["logic"] == style.nothing
+    assert colors["maths"] == style.differences[4] and "logic" not in colors
 
 
 def test_small_differences_do_not_look_large():
@@ -103,3 +103,26 @@ def test_scaling_curves_pass_through_their_points():
     figure = score_figure(found, scaling_job.score_curve(found), DARK)
     assert list(figure.data[1].error_y.arrayminus) == [1.0, None, 1.0] and figure.layout.yaxis.range[0] <= -4
     assert len(loss_figure([], None, LIGHT).data) == 1
+
+
+def test_the_legend_of_published_results_is_below_the_bars():
+    """At half the width of a screen, four names would wrap over the first bars."""
+    table = pd.DataFrame([{"group": f"g{n}", "judged": 5, "difference": n / 10, "low": None, "high": None, "wins": 1, "ties": 1,
+                           "losses": 3} for n in range(4)])  # fmt: skip
+    paper = pd.DataFrame({name: [0.1] * 4 for name in ("one", "two", "three", "four")}, index=table["group"])
+    figure = difference_bars(table, "group", LIGHT, published=paper)
+    legend = figure.layout.legend
+    assert (legend.yref, legend.yanchor, legend.y, legend.orientation) == ("container", "bottom", 0, "v")
+    without = difference_bars(table, "group", LIGHT)
+    plot = lambda one: one.layout.height - one.layout.margin.b - one.layout.margin.t  # noqa: E731
+    assert plot(figure) == plot(without) and figure.layout.margin.b - without.layout.margin.b >= 19 * 4
+
+
+def test_rings_show_only_what_was_tested():
+    frame = pd.DataFrame([
+        {"id": ALL, "parent": "", "name": "All knowledge", "judged": 3, "value": 1.0, "hover": ""},
+        {"id": "a", "parent": ALL, "name": "A", "judged": 3, "value": 1.0, "hover": ""},
+        {"id": "b", "parent": ALL, "name": "B", "judged": 0, "value": None, "hover": ""},
+    ])  # fmt: skip
+    assert list(difference_rings(frame, LIGHT).data[0].ids) == [ALL, "a"]
+    assert difference_rings(frame, LIGHT, middle="b").data[0].level in (None, "", ALL)

@@ -3,7 +3,7 @@
 import pytest
 
 from glan_core.figures.runs import cost_curve, request_curve, samples_frame, stored_curve
-from glan_core.figures.style import DARK, LIGHT
+from glan_core.figures.style import DARK, LIGHT, count_axis
 from glan_core.workspace.run_rows import Sample
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -71,3 +71,12 @@ def test_a_pause_is_marked_where_it_was(theme):
     frame = samples_frame([sample(at, n) for n, at in enumerate((0, 1, 2, 9000, 9001))])
     [line] = stored_curve(frame, theme).layout.shapes
     assert line.x0 == 3
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0, ",d"), (1, ",d"), (4, ",d"), (9_999, ",d"), (10_000, "~s"), (2_000_000, "~s")]
+)
+def test_an_axis_of_counts_has_whole_numbers(most, expected):
+    """A run with one call had '500m' calls on its axis."""
+    axis = count_axis(most)
+    assert axis["tickformat"] == expected and axis.get("dtick") == (1 if most <= 4 else None)

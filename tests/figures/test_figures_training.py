@@ -17,7 +17,7 @@ def test_the_losses_are_those_that_were_logged_and_the_smoothed_one_follows_the_
     each, smooth, held = loss_figure(frame, LIGHT).data
     assert list(each.x) == list(range(1, 9)) and list(each.y) == [step.loss for step in CURVE]
     assert list(held.x) == [4, 8] and list(held.y) == [1.5, 0.75]
-    assert smooth.name == "training" and held.name == "held out"
+    assert smooth.name == "training" and held.name == "validation"
 
 
 def test_smoothing_takes_the_noise_out_and_keeps_the_level():
@@ -32,7 +32,7 @@ def test_smoothing_takes_the_noise_out_and_keeps_the_level():
 def test_each_curve_is_named_where_it_ends():
     figure = loss_figure(steps_frame(CURVE), DARK)
     names = {note.text: (note.x, note.font.color) for note in figure.layout.annotations}
-    assert names["held out"] == (8, DARK.hues[1]) and names["training"] == (8, DARK.accent)
+    assert names["validation"] == (8, DARK.hues[1]) and names["training"] == (8, DARK.accent)
     ends = [note.y for note in figure.layout.annotations]
     assert len(set(ends)) == 2
 
@@ -40,7 +40,7 @@ def test_each_curve_is_named_where_it_ends():
 def test_names_of_curves_that_end_close_together_do_not_cover_each_other():
     close = [Step(n, 0, n, n, 4.0 / n, 4.02 / n if n == 8 else None) for n in range(1, 9)]
     shifts = {note.text: note.yshift or 0 for note in loss_figure(steps_frame(close), LIGHT).layout.annotations}
-    assert abs(shifts["held out"] - shifts["training"]) >= 14, "pixels, a line of text"
+    assert abs(shifts["validation"] - shifts["training"]) >= 14, "pixels, a line of text"
 
 
 @THEMES

@@ -211,11 +211,10 @@ def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_t
     assert shown.fine and shown.app.query_params["pair"] == row["id"]
 
 
-def test_the_training_snapshot_of_a_reply_is_that_of_its_turn(tuned_ws):
-    tuned, removed = SimpleNamespace(model="tuned:tuned"), SimpleNamespace(model="tuned:removed")
-    assert page_state.training_snapshot(tuned_ws, tuned, [tuned, removed]) == "first"
-    assert page_state.training_snapshot(tuned_ws, removed, [removed, tuned]) == "first"
-    assert page_state.training_snapshot(tuned_ws, removed, [removed]) == ""
+def test_only_replies_of_tuned_models_have_training_rows(tuned_ws):
+    of = lambda model: page_state.trained_model(tuned_ws, SimpleNamespace(model=model))  # noqa: E731
+    assert of("tuned:tuned").name == "tuned"
+    assert [of(model) for model in ("base:tuned", "tuned:removed", "scripted", "local:tuned")] == [None] * 4
 
 
 def test_conversations_are_found_renamed_and_deleted(tuned_ws):

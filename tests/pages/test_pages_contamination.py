@@ -1,10 +1,12 @@
 """Evaluate, Contamination, in every state: what will be here, the order that the form gives, what was measured, and faults."""
 
+import pytest
 from support.model_rows import put_model
 from support.probe_fixtures import make_rows, write_rows
 from support.studio_app import Studio
 
 from glan_core.evaluation.contamination.settings import ProbeSettings
+from glan_core.evaluation.contamination.verdict import seen_train
 from glan_core.evaluation.published_results import MARK
 from glan_core.workspace import probe_rows, run_rows
 
@@ -12,10 +14,20 @@ pytest_plugins = ["support.studio_fixtures"]
 
 
 def add_probe(
-    ws, model: str, name: str = "GSM8K", train: float = 1.0, test: float = 1.2, alike=None, ends=(5.0, 22.0), by=()
+    ws,
+    model: str,
+    name: str = "GSM8K",
+    train: float = 1.0,
+    test: float = 1.2,
+    alike=None,
+    ends=(5.0, 22.0),
+    by=(),
+    rows: int = 400,
+    cut: int = 3,
+    bits: float | None = None,
 ) -> None:
     """A probe as a run leaves it."""
-    split = {"mean": 1.0, "token_mean": 1.0, "rows": 400, "cut": 3, "left_out": 0, "tokens": 9000}
+    split = {"mean": 1.0, "token_mean": 1.0, "rows": rows, "cut": cut, "left_out": 0, "tokens": 9000, "bits_per_byte": bits}
     file = {"source": "/data/gsm8k.jsonl", "label": "gsm8k", "sha256": "ab" * 32, "rows_sha256": "cd", "held": 1319, "empty": 0}
     fresh = file | {"written_by": list(by)}
     about = {
@@ -24,7 +36,7 @@ def add_probe(
         "written": "plain", "written_said": "plain text: the question, a line break, the answer",
         "splits": {"train": split, "test": split}, "files": {"train": file, "test": file, **({"alike": fresh} if alike else {})},
         "shared": 0, "limit": 1024,
-        "intervals": {"delta_percent": ends, "delta_alike": (-0.2, 0.1)}, "sample": 400, "seed": 0,
+        "intervals": {"delta_percent": ends, "delta_alike": (-0.05, 0.03)}, "sample": 400, "seed": 0,
     }  # fmt: skip
     with ws.write() as db:
         probe_rows.put_probe(
@@ -114,6 +126,32 @@ def test_what_was_measured_stands_beside_the_papers_numbers_and_is_put_into_word
     table = shown.table("percent")
     assert list(table["model"]) == ["student", "student (base)"] and table["percent"][0] == 16.7 and table["delta"][1] == 0
     assert table["interval"][0] == "+5.0 to +22.0" and table["rows"][0] == "400 + 400, 6 truncated"
+
+
+def test_models_with_other_tokenizers_are_compared_by_bits_per_byte(demo_ws):
+    """A model with few characters per token has a low loss per token that says nothing."""
+    add_probe(demo_ws, "tuned:student", bits=0.8)
+    add_probe(demo_ws, "base:student", bits=0.81)
+    assert "tokenizers of these models differ" not in evaluate().said
+    add_probe(demo_ws, "local:/x/smol", bits=0.4)
+    shown = evaluate()
+    assert "tokenizers of these models differ" in shown.said and sorted(shown.table("bits")["bits"]) == [0.4, 0.8, 0.81]
+
+
+@pytest.mark.parametrize(
+    ("rows", "ends", "level"),
+    [
+        (12, (-34.0, 17.0), "unknown"), (12, (8.0, 40.0), "unknown"), (19, (-2.0, 2.0), "unknown"), (20, (-2.0, 2.0), "none"),
+        (400, (-2.0, 4.9), "none"), (400, (-2.0, 5.0), "unknown"), (400, (0.5, 30.0), "seen"),
+    ],
+)  # fmt: skip
+def test_no_sign_is_claimed_only_if_a_large_delta_is_excluded(demo_ws, rows, ends, level):
+    add_probe(demo_ws, "tuned:student", ends=ends, rows=rows, cut=11)
+    [row] = probe_rows.probes(demo_ws.db)
+    verdict = seen_train(row)
+    assert verdict.level == level and f"n = {rows} and {rows} rows, 22 of them truncated" in verdict.numbers
+    assert ("Too few rows" in verdict.said) == (level == "unknown")
+    assert verdict.said in evaluate().said
 
 
 def test_another_benchmark_stands_alone_and_the_picked_one_stays(demo_ws):

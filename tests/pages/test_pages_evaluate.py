@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.benchmark_rows import put_scores
 from support.model_rows import put_model
 from support.runs import execute_run
 from support.studio_app import Studio, copy_of
@@ -227,3 +228,84 @@ def test_a_read_only_workspace_shows_results_and_offers_no_change(judged, monkey
             for label in shown.labels()
             if label.startswith(("Start judging ·", "Create test", "Import", "Remove", "Start"))
         ]
+
+
+def test_results_of_unfinished_work_are_not_kept(judged):
+    """Every verdict, answer, score and probe that arrives changes what is shown at once, also in a session that saw less."""
+    [match] = [match for match in match_rows.matches(judged.db) if match.id == "mat-student"]
+    verdicts = match_rows.verdicts(judged.db, match.id)
+    with judged.write() as db:
+        db.execute("DELETE FROM verdicts WHERE match = ?", (match.id,))
+    shown = view("Leaderboard", match=match.id)
+    assert shown.table("difference").set_index("title")["difference"].isna()["student"]
+    assert "1 match judged" in shown.said  # the other one; a match without a verdict is not judged
+    with judged.write() as db:
+        for verdict in verdicts[:2]:
+            match_rows.put_verdict(db, verdict)
+    shown.app.run()
+    assert shown.table("difference").set_index("title")["difference"]["student"] == 3.5 and "2 matches judged" in shown.said
+    shown.app.session_state["evaluate_view"] = "Results"
+    shown.app.run()
+    assert f"{1} of " in shown.said
+    with judged.write() as db:
+        for verdict in verdicts[:2]:  # a verdict that is replaced leaves their number as it was
+            match_rows.put_verdict(db, replace(verdict, ours=2.0, other=8.0, at=verdict.at + 1))
+    shown.app.run()
+    assert "-6.00" in shown.said.replace("−", "-")
+    shown.app.session_state["evaluate_view"] = "Leaderboard"
+    shown.app.run()
+    assert shown.table("difference").set_index("title")["difference"]["student"] == -6.0
+
+
+def test_scores_and_probes_that_replace_others_are_shown_at_once(judged):
+    put_scores(judged, "student")
+    shown = view("Leaderboard")
+    before = shown.table("humaneval").set_index("title")["humaneval"]["student"]
+    with judged.write() as db:
+        db.execute("UPDATE benchmark_scores SET weights_hash = ? WHERE model = 'tuned:student'",
+                   (tuned_model_store.read_model(judged, "student").weights_hash,))  # fmt: skip
+    shown.app.run()
+    with judged.write() as db:
+        db.execute(
+            "UPDATE benchmark_scores SET score = 0.9 WHERE benchmark = 'humaneval' AND model = 'tuned:student' AND part = ''"
+        )
+    shown.app.run()
+    assert shown.table("humaneval").set_index("title")["humaneval"]["student"] == 90.0 != before
+
+
+def test_a_score_has_its_number_of_rows_and_few_rows_are_gray(judged):
+    """0 of 4 rows of HumanEval is not 0.0 beside the paper's 48.4."""
+    put_scores(judged, "student")
+    weights = tuned_model_store.read_model(judged, "student").weights_hash
+    with judged.write() as db:
+        db.execute("UPDATE benchmark_scores SET weights_hash = ? WHERE model = 'tuned:student'", (weights,))
+        db.execute(
+            "UPDATE benchmark_scores SET score = 0, number = 4 WHERE benchmark = 'humaneval' AND model = 'tuned:student'"
+        )
+    shown = view("Leaderboard", model="tuned:student")
+    assert "HumanEval: 0.0% (95% interval 0% to 49%, standard error 0.0) on 4 rows. Too few rows to compare." in shown.said
+    board = next(frame for frame in shown.app.dataframe if "difference" in frame.value.columns)
+    styler = board.proto.arrow_data.styler if hasattr(board.proto, "arrow_data") else board.proto.styler
+    assert styler.styles.count("gray") == 1
+    assert "GSM8K: 32.0%" in shown.said and "on 100 rows" in shown.said
+
+
+def test_models_are_ranked_from_all_matches(judged):
+    shown = view("Leaderboard")
+    table = shown.table("rating")
+    groups = ({"student", "student (base)"}, {"Scripted teacher", "Reference answers"})  # without a common scale
+    assert shown.fine and set(table["model"]) in groups and "Not ranked, because not compared" in shown.said
+    assert table["rating"].is_monotonic_decreasing and table["rank"][0] == 1
+
+
+def test_a_correlation_needs_several_disciplines(judged):
+    said = view("Results", match="mat-student").said
+    assert "too few, or too little variation, for a correlation" in said and "Spearman" not in said
+
+
+def test_the_first_thing_read_is_whether_it_helped(judged):
+    shown = view("Results", match="mat-student")
+    lines = shown.said.split("\n")
+    said = next(line for line in lines if "scored higher than" in line or "No detectable" in line or "Too few" in line)
+    assert lines.index(said) < next(n for n, line in enumerate(lines) if line == "Difference")
+    assert "was trained on 3 rows that leak" in shown.said and "Result card" in shown.said

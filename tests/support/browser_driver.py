@@ -139,3 +139,15 @@ def press(page, label: str) -> None:
     """Press the button of this label, and wait until the page has taken it."""
     page.get_by_role("button", name=label).click()
     still(page)
+
+
+def click_row(page, number: int, table: int = 0, *, x: int = 60) -> None:
+    """Click a cell of a row, and wait until the page has taken it; `x=16` is the box before the row.
+
+    Tables are drawn on a canvas, whose rows are all about as high as the head.
+    """
+    frame = page.get_by_test_id("stDataFrame").nth(table)
+    expect(frame.locator("canvas").first).to_be_visible()
+    frame.scroll_into_view_if_needed()
+    frame.click(position={"x": x, "y": 33 * (number + 1.5)})
+    still(page)

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.models.model_specs import SeededDecodingParams
 from glan_core.models.tuned_model_store import TunedModel, hash_weights, write_model
 from glan_core.workspace import Workspace
@@ -65,23 +66,24 @@ def make_adapter(base: Path, folder: Path, seed: int = 1) -> Path:
 def note_model(ws: Workspace, name: str, form: str, base: str, snapshot: str = "", **values) -> TunedModel:
     """Write the model.json of existing weights."""
     weights = ws.folder / "models" / name / "weights"
+    hashes = {manifest.name: manifest.hash for manifest in list_snapshots(ws)}
     size = sum(file.stat().st_size for file in weights.glob("*"))
     model = TunedModel(
-        name=name, form=form, base=base, recipe="demo", snapshot=snapshot, snapshot_hash="sha256:0", disciplines={}, rows=10,
+        name=name, form=form, base=base, recipe="demo", snapshot=snapshot, snapshot_hash=hashes.get(snapshot, "sha256:0"), disciplines={}, rows=10,
         held_out=2, tokens=1000, steps=10, epochs=1.0, seconds=3.0, losses={"train": 1.0, "validation": 1.2}, parameters=20_000,
         trained_parameters=20_000, precision="float32", template="base", bytes=size, weights_hash=hash_weights(weights),
-        run_id=None, created_at=time.time(), settings={}, **values,
+        run_id=None, created_at=time.time(), **{"settings": {}, **values},
     )  # fmt: skip
     write_model(ws, model)
     return model
 
 
-def make_full(ws: Workspace, name: str = "whole", snapshot: str = "") -> TunedModel:
+def make_full(ws: Workspace, name: str = "whole", snapshot: str = "", **values) -> TunedModel:
     """Create a full model with an untrained base."""
     folder = ws.folder / "models" / name
     make_base(folder / "base", seed=3)
     make_base(folder / "weights", seed=4)
-    return note_model(ws, name, "full", "", snapshot)
+    return note_model(ws, name, "full", "", snapshot, **values)
 
 
 def make_tuned(ws: Workspace, base: Path, name: str = "tuned", snapshot: str = "", seed: int = 1) -> TunedModel:

@@ -39,6 +39,16 @@ def test_labels_are_minus_100_before_the_answer(ids, start, full, cut, trained, 
     assert (pair.cut, pair.trained, pair.labels) == (cut, trained, labels)
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(None, 7), (14, 7), (13, 7), (12, 6), (11, 4), (10, 2), (9, 1), (8, 0), (3, 0)]
+)
+def test_the_bytes_of_an_answer_are_those_within_the_limit(limit, expected):
+    """'Größe' has 5 letters and 7 bytes; the end token has none."""
+    encoder = Encoder(letters("</s>"), "{{ messages[0]['content'] }}>>>>", bos=None, eos="</s>")
+    pair = encoder.encode("Why?", " Größe ", limit)
+    assert (pair.bytes, pair.full) == (expected, 14)
+
+
 @pytest.mark.parametrize(("full", "cut"), [(299, False), (300, False), (301, True)])
 def test_a_long_pair_is_cut_if_it_had_more_tokens(full, cut):
     assert EncodedPair(list(range(300)), 1, full).cut is cut

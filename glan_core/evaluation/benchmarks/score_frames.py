@@ -8,6 +8,7 @@ from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABEL
 from glan_core.evaluation.proportions import wilson_interval
 from glan_core.workspace.benchmark_score_rows import Score
 
+FEWEST = 30  # rows below which a score is shown in gray: its 95% interval spans more than a third of the scale
 COLUMNS = ("model", "benchmark", "way", "part", "score", "low", "high", "number")
 
 

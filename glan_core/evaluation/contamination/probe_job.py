@@ -8,6 +8,7 @@ over rows. Results are stored by `workspace.probe_rows`.
 
 import gc
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -54,6 +55,7 @@ class SplitLoss:
         cut: Rows truncated at the length limit.
         left_out: Rows without covered tokens.
         tokens: Covered tokens.
+        bits_per_byte: Loss per UTF-8 byte of the covered text, comparable between tokenizers.
     """
 
     mean: float
@@ -62,6 +64,7 @@ class SplitLoss:
     cut: int
     left_out: int
     tokens: int
+    bits_per_byte: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +239,10 @@ class _ModelProbe:
 
 def _split(rows: Sequence[TokenizedText], losses: Mapping[int, RowLoss]) -> SplitLoss:
     nats, tokens = sum(losses[nth].nats for nth in sorted(losses)), sum(loss.tokens for loss in losses.values())
+    size = sum(rows[nth].bytes for nth in losses)
     return SplitLoss(
         float(_means(losses).mean()), nats / tokens, len(losses), sum(row.cut for row in rows),
-        len(rows) - len(losses), tokens,
+        len(rows) - len(losses), tokens, nats / (size * math.log(2)) if size else None,
     )  # fmt: skip
 
 

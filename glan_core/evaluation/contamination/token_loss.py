@@ -30,11 +30,13 @@ class TokenizedText:
         ids: Token IDs, truncated at the length limit.
         covered: Positions of the covered tokens.
         full: Number of tokens before truncation.
+        bytes: UTF-8 bytes of the covered text.
     """
 
     ids: tuple[int, ...]
     covered: tuple[int, ...]
     full: int
+    bytes: int = 0
 
     @property
     def cut(self) -> bool:
@@ -74,21 +76,32 @@ def tokenize_rows(rows: Sequence[ProbeText], tokenizer: Any, settings: ProbeSett
     if not getattr(tokenizer, "is_fast", False):
         raise GlanError("The tokenizer of this model does not report token offsets, so the model cannot be probed.")
     write = _plain if settings.written == "plain" else _chat
-    return [_covered(*encoding, settings.covers, limit) for encoding in write(rows, tokenizer)]
+    return [_covered(encoding, settings.covers, limit) for encoding in write(rows, tokenizer)]
 
 
 Span = tuple[int, int]
 
 
-def _plain(rows: Sequence[ProbeText], tokenizer: Any) -> Iterator[tuple[list[int], list[Span], Span, Span]]:
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """A tokenized text with the character spans of its tokens, its question and its answer."""
+
+    text: str
+    ids: list[int]
+    offsets: list[Span]
+    question: Span
+    answer: Span
+
+
+def _plain(rows: Sequence[ProbeText], tokenizer: Any) -> Iterator[_Encoding]:
     for row in rows:
         text = f"{row.question}\n{row.answer}" if row.answer else row.question
         encoding = tokenizer(text, return_offsets_mapping=True, truncation=False, verbose=False)
         question, answer = (0, len(row.question)), (len(row.question) + 1, len(text))
-        yield encoding["input_ids"], encoding["offset_mapping"], question, answer
+        yield _Encoding(text, encoding["input_ids"], encoding["offset_mapping"], question, answer)
 
 
-def _chat(rows: Sequence[ProbeText], tokenizer: Any) -> Iterator[tuple[list[int], list[Span], Span, Span]]:
+def _chat(rows: Sequence[ProbeText], tokenizer: Any) -> Iterator[_Encoding]:
     bos, eos = (tokenizer.special_tokens_map.get(name) for name in ("bos_token", "eos_token"))
     encoder = Encoder(tokenizer.backend_tokenizer, template_of(tokenizer.chat_template), bos=bos, eos=eos or "")
     for row in rows:
@@ -97,16 +110,19 @@ def _chat(rows: Sequence[ProbeText], tokenizer: Any) -> Iterator[tuple[list[int]
             raise GlanError("The chat template of this model rewrites questions. Probe it on plain text.")
         text = prompt + (row.answer + encoder.end if row.answer else "")
         encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-        yield encoding.ids, encoding.offsets, (at, at + len(row.question)), (len(prompt), len(text))
+        yield _Encoding(text, encoding.ids, encoding.offsets, (at, at + len(row.question)), (len(prompt), len(text)))
 
 
-def _covered(ids: list[int], offsets: list[Span], question: Span, answer: Span, covers: str, limit: int) -> TokenizedText:
-    spans = {"answer": (answer,), "question": (question,), "both": (question, answer)}[covers]
+def _covered(one: _Encoding, covers: str, limit: int) -> TokenizedText:
+    ids, offsets = one.ids, one.offsets
+    spans = {"answer": (one.answer,), "question": (one.question,), "both": (one.question, one.answer)}[covers]
     places = [
         nth for nth, (start, end) in enumerate(offsets[:limit])
         if nth and end > start and any(end > low and start < high for low, high in spans)
     ]  # fmt: skip
-    return TokenizedText(tuple(ids[:limit]), tuple(places), len(ids))
+    characters = {n for place in places for n in range(*offsets[place]) if any(low <= n < high for low, high in spans)}
+    size = len("".join(one.text[n] for n in sorted(characters)).encode())  # tokens may share a character
+    return TokenizedText(tuple(ids[:limit]), tuple(places), len(ids), size)
 
 
 def loss_key(weights: str, texts: Sequence[TokenizedText]) -> str:

@@ -1,4 +1,7 @@
-"""Probe verdicts in words. The thresholds are ours; the paper shows deltas without one."""
+"""Probe verdicts in words. The thresholds are ours; the paper shows deltas without one.
+
+A probe finds no sign only if its interval excludes a large delta: an interval of -34 to +17% is no evidence of anything.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +11,7 @@ from glan_core.models.model_specs import model_title
 from glan_core.workspace.probe_rows import ProbeRow
 
 LARGE = 5.0  # percent of the test loss above which a significant delta counts as large
+FEWEST = 20  # rows of either split below which bootstrap intervals are too narrow to be trusted
 
 
 LEVELS = ("seen", "hint", "unknown", "none")
@@ -34,7 +38,9 @@ def seen_train(row: ProbeRow) -> Verdict:
     if not ends:
         return Verdict("unknown", f"Too few rows to tell whether {name} saw the training split.")
     low, high = ends
-    numbers = f"Delta {row.delta_percent:+z.1f}%, 95% interval {low:+z.1f} to {high:+z.1f}%."
+    numbers = f"Delta {row.delta_percent:+z.1f}%, 95% interval {low:+z.1f} to {high:+z.1f}%{_rows(row, 'train', 'test')}"
+    if _fewest(row, "train", "test") < FEWEST or (low <= 0 and high >= LARGE):
+        return Verdict("unknown", f"Too few rows to tell whether {name} saw the training split.", numbers)
     if low <= 0:
         why = "it is not easier than the test split" if high < 0 else "the difference is within chance"
         return Verdict("none", f"No sign that {name} saw the training split: {why}.", numbers)
@@ -53,13 +59,43 @@ def seen_test(row: ProbeRow) -> Verdict | None:
     if not ends:
         return Verdict("unknown", f"Too few look-alikes to tell whether {name} saw the test split.")
     low, high = ends
-    numbers = f"Test − look-alikes {row.delta_alike:+z.2f} nats per token, 95% interval {low:+z.2f} to {high:+z.2f}."
+    numbers = (
+        f"Test − look-alikes {row.delta_alike:+z.2f} nats per token, 95% interval {low:+z.2f} to {high:+z.2f}"
+        f"{_rows(row, 'alike', 'test')}"
+    )
+    if _fewest(row, "alike", "test") < FEWEST or (high >= 0 and 100 * -low / row.loss_test >= LARGE):
+        return Verdict("unknown", f"Too few rows to tell whether {name} saw the test split.", numbers)
     if high >= 0:
         why = "look-alikes are even easier" if low > 0 else "the difference from look-alikes is within chance"
         return Verdict("none", f"No sign that {name} saw the test split: {why}.", numbers)
     if 100 * -row.delta_alike / row.loss_test < LARGE:
         return Verdict("hint", f"The test split is slightly easier for {name} than look-alikes.", numbers)
     return Verdict("seen", f"{name} appears to have seen the test split: it is clearly easier than look-alikes.", numbers)
+
+
+def _fewest(row: ProbeRow, *roles: str) -> float:
+    """Return the smallest number of rows of some splits; infinite for probes of releases that did not store it."""
+    return min((split["rows"] for role in roles if (split := row.about.get("splits", {}).get(role))), default=float("inf"))
+
+
+def _rows(row: ProbeRow, *roles: str) -> str:
+    """Return ', n = 40 and 38 rows, 22 of them truncated (raise the max length).' with the numbers of some splits."""
+    splits = [split for role in roles if (split := row.about.get("splits", {}).get(role))]
+    if not splits:
+        return "."
+    cut = sum(split["cut"] for split in splits)
+    counts = " and ".join(f"{split['rows']:,}" for split in splits)
+    return f", n = {counts} rows" + (f", {cut:,} of them truncated (raise the max length)." if cut else ".")
+
+
+def tokenizers_differ(rows: Sequence[ProbeRow]) -> bool:
+    """Return whether the bytes per token of models differ by more than 2%, so that their losses per token are not comparable."""
+    sizes: dict[tuple, list[float]] = {}
+    for row in rows:
+        test = row.about.get("splits", {}).get("test", {})
+        if test.get("bits_per_byte"):
+            sizes.setdefault(row.basis, []).append(test["token_mean"] / test["bits_per_byte"])
+    return any(max(found) > 1.02 * min(found) for found in sizes.values())
 
 
 def verdicts(rows: Sequence[ProbeRow]) -> list[Verdict]:

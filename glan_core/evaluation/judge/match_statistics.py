@@ -7,6 +7,7 @@ verdicts exist; with one alone, the position bias of judges would not cancel out
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import CUT, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.proportions import wilson_interval
 from glan_core.evaluation.settings import REFERENCE
-from glan_core.formatting import number, percent, plural, shorten
+from glan_core.formatting import number, percent, plural, shorten, signed
 from glan_core.ids import derive
 from glan_core.reply_parsing import REFUSAL
 from glan_core.workspace import Workspace, match_rows
@@ -27,6 +28,7 @@ PLACES = ("item", "discipline", "name", "field", "group", "subject", "level", "s
 SCORED = ("ours_1", "other_1", "ours_2", "other_2")
 RESAMPLES, SHUFFLES, SEED = 2000, 5000, 0
 MOST_REFUSAL = 600  # characters; longer replies are not considered refusals, as in `reply_parsing.check_complete`
+Conclusion = Literal["higher", "lower", "no difference", "too few", "none"]
 TRUSTED = 10  # minimum number of questions for a confidence interval
 
 
@@ -154,6 +156,35 @@ def outcome(frame: pd.DataFrame) -> Outcome:
     )  # fmt: skip
 
 
+def conclude(found: Outcome) -> Conclusion:
+    """Return what an outcome shows: a difference only if its interval excludes 0."""
+    if found.difference is None:
+        return "none"
+    if found.low is None or found.high is None:
+        return "too few"
+    return "higher" if found.low > 0 else "lower" if found.high < 0 else "no difference"
+
+
+def result_sentence(ours: str, other: str, found: Outcome) -> str:
+    """Return the result as a sentence that is never more certain than its interval."""
+    conclusion = conclude(found)
+    if found.difference is None:
+        return "No question has both verdicts yet."
+    numbers = f"{signed(found.difference)} points"
+    if found.low is not None and found.high is not None:
+        numbers += f" (95% interval {signed(found.low)} to {signed(found.high)})"
+    numbers += f" on {plural(found.judged, 'question')}"
+    match conclusion:
+        case "higher":
+            return f"{ours} scored higher than {other}: {numbers}."
+        case "lower":
+            return f"{ours} scored lower than {other}: {numbers}."
+        case "too few":
+            return f"Too few questions to compare {ours} with {other}: {numbers}; at least {TRUSTED} are needed."
+        case _:
+            return f"No detectable difference between {ours} and {other}: {numbers}."
+
+
 def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95% bootstrap interval of a mean (percentile method, fixed seed).
 
@@ -243,11 +274,9 @@ def match_summary(ws: Workspace, match_id: str) -> str:
     found, gaps = outcome(frame), missing(ws, match, frame)
     if found.difference is None:
         return f"Nothing could be judged: {describe_missing(gaps) or 'no question was asked'}."
-    between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
     return (
-        f"{title(match.ours)} scored {found.difference:+.2f}{between} against {title(match.other)} on "
-        f"{plural(found.judged, 'question')}: {found.wins} won{_within(found.win_interval)}, {found.ties} tied, {found.losses} lost; "
-        f"the two orders disagreed on {found.disagreement:.0%}."
+        f"{result_sentence(title(match.ours), title(match.other), found)} {found.wins} won{_within(found.win_interval)}, "
+        f"{found.ties} tied, {found.losses} lost; the two orders disagreed on {found.disagreement:.0%}."
         + (f" {describe_missing(gaps).capitalize()}." if describe_missing(gaps) else "")
         + (f" Included: {describe_included(gaps, match)}." if describe_included(gaps, match) else "")
         + (CUT_ADVICE if any(gaps.cut.values()) else "")
@@ -281,9 +310,9 @@ def describe_included(gaps: Missing, match: Match) -> str:
 
 
 def describe_missing(gaps: Missing) -> str:
-    """Return a phrase such as '3 verdicts could not be parsed, 2 answers of ours are missing (no reply)'; '' if none."""
+    """Return a phrase such as '3 verdicts could not be parsed, 2 answers of A are missing (no reply)'; '' if none."""
     parts = [f"{plural(number, 'verdict')} {_cause(cause, number)}" for cause, number in gaps.verdicts.items()]
-    for stage, who in ((OURS, "ours"), (OTHER, "the other model")):
+    for stage, who in ((OURS, "A"), (OTHER, "B")):
         parts += [
             f"{plural(number, 'answer')} of {who} {_cause(cause, number)}" for cause, number in gaps.answers[stage].items()
         ]

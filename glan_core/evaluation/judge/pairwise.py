@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from glan_core.dataset.glan_test_store import GlanTestItem
 from glan_core.dataset.held_out_filter import HeldOutFilter
-from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import AnswerSource
@@ -25,11 +24,13 @@ from glan_core.generation import plan
 from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import Work, ask
 from glan_core.homework.question_parsing import MAX_CHARACTERS
+from glan_core.models.tuned_model_store import read_model
 from glan_core.prompts import prompt
 from glan_core.reply_parsing import TRUNCATED, Line, MalformedReply, json_lines
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import Message
 from glan_core.teachers.prices import price_of
+from glan_core.training.training_texts import trained_rows
 from glan_core.workspace import Workspace, call_rows, match_rows
 from glan_core.workspace.match_rows import ASPECTS, OVERALL, Answer, Match, Verdict
 
@@ -279,20 +280,22 @@ def count_leaks(ws: Workspace, it: MatchSetup, who: AnswerSource) -> dict:
     """Count the training rows of a model that leak a question of the test.
 
     Returns:
-        `number`, `rows` and `snapshot`; empty if the training data is unknown; `fault` if the snapshot cannot be read.
+        `number`, `rows` (those the model was trained on), and `snapshot` with its training rows in `of`; empty if the
+        training data is unknown; `fault` if the snapshot cannot be read.
     """
-    pane = who.pane
-    if not pane or not pane.snapshot or who.spec.startswith("base:"):
+    kind, _, name = who.spec.partition(":")
+    if kind != "tuned" or not (model := read_model(ws, name)).snapshot:
         return {}
     try:
-        snapshot = read_snapshot(ws, pane.snapshot)
-        found = {"snapshot": snapshot.manifest.name, "rows": snapshot.manifest.rows.get(TRAIN, 0)}
-        if it.test.hash in snapshot.manifest.tests.values():
+        sample = trained_rows(ws, model)
+        manifest = sample.snapshot.manifest
+        found = {"snapshot": manifest.name, "rows": sample.number, "of": manifest.rows.get(TRAIN, 0)}
+        if it.test.hash in manifest.tests.values():
             return found | {"number": 0}
         guard = HeldOutFilter((item, it.test.threshold) for item in it.items)
-        hit = (bool(guard.hits(row["prompt"], row["concepts"])) for _, row in snapshot.rows(TRAIN))
+        hit = (bool(guard.hits(row["prompt"], row["concepts"])) for row in sample.rows())
         return found | {"number": sum(hit)}
-    except GlanError as fault:  # the snapshot was removed
+    except GlanError as fault:  # the snapshot was removed or replaced
         return {"fault": str(fault)}
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 from glan_core.chat.conversations import ConversationSettings, get_conversation, settings_of
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model
+from glan_core.models.tuned_model_store import TunedModel, read_model
 from glan_core.workspace import Workspace
 from glan_core.workspace.chat_rows import Conversation, Reply
 
@@ -78,9 +79,16 @@ def first_snapshot(ws: Workspace, specs: Iterable[str]) -> str:
     return ""
 
 
-def training_snapshot(ws: Workspace, reply: Reply, replies: Iterable[Reply]) -> str:
-    """Return the snapshot to search for training examples: of the reply's model, else of another model in the turn, or ''."""
-    return first_snapshot(ws, (reply.model, *(other.model for other in replies)))
+def trained_model(ws: Workspace, reply: Reply) -> TunedModel | None:
+    """Return the tuned model that wrote a reply, whose training rows are known; None for other models."""
+    kind, _, name = reply.model.partition(":")
+    if kind != "tuned":
+        return None
+    try:
+        model = read_model(ws, name)
+    except GlanError:
+        return None
+    return model if model.snapshot else None
 
 
 def _found(ws: Workspace) -> Conversation | None:

@@ -4,9 +4,11 @@ import networkx as nx
 import streamlit as st
 
 from glan_core.chat import conversations, heldout_prompts
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, shorten
 from glan_core.models import server_client
+from glan_core.models.model_specs import model_title
 from glan_core.models.tuned_model_store import read_model
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, chat_rows
@@ -55,7 +57,10 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, 
     focus = url_state.focus()
     seed = st.session_state.setdefault("talk_offer", 0)
     try:
-        offered = _drawn(str(ws.folder), ws, snapshot, tuple(hierarchy.disciplines_under(tree, focus)) if focus else None, seed)
+        hash = read_snapshot(ws, snapshot).manifest.hash
+        offered = _drawn(
+            str(ws.folder), ws, (snapshot, hash), tuple(hierarchy.disciplines_under(tree, focus)) if focus else None, seed
+        )
     except GlanError as error:
         st.caption(escape(str(error)))
         return
@@ -81,8 +86,8 @@ def _questions(ws: Workspace, tree: nx.DiGraph, conversation_id: int | None, *, 
 
 
 @st.cache_data(max_entries=50, ttl="10m", show_spinner=False)
-def _drawn(_folder: str, _ws: Workspace, snapshot: str, disciplines: tuple[str, ...] | None, seed: int) -> list:
-    return heldout_prompts.sample_prompts(_ws, snapshot, disciplines, OFFERED, seed)
+def _drawn(folder: str, _ws: Workspace, snapshot: tuple[str, str], disciplines: tuple[str, ...] | None, seed: int) -> list:
+    return heldout_prompts.sample_prompts(_ws, snapshot[0], disciplines, OFFERED, seed)
 
 
 def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: int) -> None:
@@ -107,18 +112,19 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
     if turn is None or reply is None:
         st.caption("This reply was deleted.")
         return
-    if not (snapshot := page_state.training_snapshot(ws, reply, replies)):
-        st.caption("No tuned model of this turn is in the workspace any more, so its training examples are unknown.")
+    if not (model := page_state.trained_model(ws, reply)):
+        st.caption(f"The training examples of {escape(model_title(reply.model))} are unknown.")
         return
     try:
         with st.spinner("Comparing training examples with the reply …"):
-            found = _nearest(str(ws.folder), snapshot, turn.prompt, conversations.answer_text(reply))
+            found = _nearest(str(ws.folder), model.name, model.weights_hash, turn.prompt, conversations.answer_text(reply))
     except GlanError as error:
         show_error(error)
         return
     st.caption(
         escape(
-            f"{found['measure']} {number(found['compared'])} of {number(found['of'])} compared. Similarity does not prove influence."
+            f"{found['measure']} {number(found['compared'])} of the {number(found['of'])} rows that {model.name} was trained on were "
+            "compared. Similarity does not prove influence."
         )
     )
     if not found["rows"]:
@@ -129,8 +135,8 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _nearest(folder: str, snapshot: str, prompt: str, answer: str) -> dict:
-    return server_client.nearest_rows(folder, snapshot, prompt, answer)
+def _nearest(folder: str, model: str, weights_hash: str, prompt: str, answer: str) -> dict:
+    return server_client.nearest_rows(folder, model, prompt, answer)
 
 
 def _row(tree: nx.DiGraph, row: dict) -> None:

@@ -127,7 +127,8 @@ def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **value
 
 def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Preference | None) -> None:
     """Draw one reply, under `letter` if its model is hidden."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    head = f"reply_head_{reply.turn_id}_{reply.pane}"  # assets/studio.css keeps it in sight over a long reply
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=head):
         st.markdown(f"**{letter or escape(model_title(reply.model))}**", width="content")
         if not letter:
             scripted_badge(reply.model)
@@ -194,7 +195,7 @@ def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
             drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
             hint = f"{drawn}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
             st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
-        if answer_text(reply).strip() and page_state.training_snapshot(ws, reply, shown.replies):
+        if answer_text(reply).strip() and page_state.trained_model(ws, reply):
             st.button(
                 "Nearest training examples", icon=":material/school:", type="tertiary", key=f"talk_source_{reply.turn_id}_{reply.pane}",
                 on_click=_look_for_source, args=(reply,),
@@ -235,16 +236,18 @@ def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference
         summary = (
             f"You preferred {model_title(best.model)}."
             if best
-            else {"tie": "You voted for a tie.", "bad": "You voted that all are bad."}[vote.choice]
+            else {"tie": "You voted for a tie.", "bad": "You voted that none is good."}[vote.choice]
         )
         blind = " Blind vote." if turn.blind else ""
+        if vote.choice == preferences.ONE and not all(map(preferences.is_complete, replies)):
+            blind += " Not in the preference dataset where a reply was stopped or cut off."
         st.caption(escape(f"{summary}{blind}"), width="content")
         return
     choices = [
         (f"{LETTERS[n] if hidden else model_title(reply.model)} is better", preferences.ONE, reply.pane)
         for n, reply in enumerate(replies)
     ]
-    choices += [("Tie", preferences.TIE, None), ("All are bad", preferences.BAD, None)]
+    choices += [("Tie", preferences.TIE, None), ("Both bad" if len(replies) == 2 else "All bad", preferences.BAD, None)]
     for n, (label, choice, best) in enumerate(choices):
         st.button(
             escape(label), key=f"talk_vote_{turn.id}_{n}", on_click=_deed,

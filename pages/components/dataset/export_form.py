@@ -21,7 +21,7 @@ from glan_core.figures.coverage_bars import coverage_figure
 from glan_core.formatting import number, plural, shorten
 from glan_core.io import hub
 from glan_core.settings import read_settings
-from glan_core.workspace import Workspace, homework_rows
+from glan_core.workspace import Workspace, homework_rows, record_rows
 from pages.components.dataset import row_choice
 from pages.components.shared import job_panel, page_frame, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
@@ -280,7 +280,7 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
         if not count:
             st.caption("No rows, so there is no card.")
             return
-        state = (homework_rows.last_seq(ws.db), count)
+        state = (homework_rows.last_seq(ws.db), record_rows.last_event(ws.db), count)
         manifest = frozen or Manifest.model_validate_json(
             _counted(ws, str(ws.folder), values["choice"].model_dump_json(), state)
         )
@@ -307,5 +307,5 @@ def _odd(license: str | None) -> bool:
 
 
 @st.cache_data(max_entries=20, show_spinner="Counting …")
-def _counted(_ws: Workspace, folder: str, choice: str, state: tuple[int, int]) -> str:
+def _counted(_ws: Workspace, folder: str, choice: str, state: tuple[int, int, int]) -> str:
     return selection_manifest(_ws, RowSelection.model_validate_json(choice)).model_dump_json()

@@ -11,7 +11,7 @@ from glan_core.figures.funnel import EXCLUDED, funnel_figure, funnel_frame
 from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, tag_rows
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 
 CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
 NAMES = {
@@ -103,14 +103,13 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
         ("pairs", "Pairs", 52), ("rejected", "Rejected", 70), ("quality", "Filtered", 66), ("duplicate", "Duplicates", 82),
         ("contaminated", "Benchmark", 88), ("kept", "Kept", 50))}  # fmt: skip
 
-    def choose() -> None:
-        selected = st.session_state.funnel_disciplines.selection.rows
-        if selected and selected[0] < len(ids):
-            url_state.set_focus(ids[selected[0]])
+    def choose(row: int | None) -> None:
+        if row is not None:
+            url_state.set_focus(ids[row])
 
     st.dataframe(
         pd.DataFrame(frame), hide_index=True, placeholder="–", height="content" if len(ids) <= 8 else 320,
-        key="funnel_disciplines", on_select=choose, selection_mode="single-row", alt="Kept pairs by discipline",
+        **row_selection.clickable_rows("funnel_disciplines", None, choose, len(ids)), alt="Kept pairs by discipline",
         column_config={
             "discipline": st.column_config.TextColumn("Discipline", width=126), **counted,
             "share": st.column_config.ProgressColumn("Kept", format="%.0f%%", min_value=0, max_value=100, width=80),

@@ -18,7 +18,7 @@ from glan_core.formatting import ago, exact, number, plural, shorten
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, settings_fields
+from pages.components.shared import job_panel, page_frame, row_selection, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 KINDS = ("snapshot", "export")
@@ -55,7 +55,9 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 def _table(found: list[Manifest]) -> Manifest:
     """Draw the table of snapshots, newest first; returns the selected one."""
     names = [one.name for one in found]
-    at, picking = page_frame.single_row_selection(f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED)
+    at, picking = row_selection.single_row_selection(
+        f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED, "snapshot"
+    )
     st.dataframe(
         pd.DataFrame({
             "name": names, "pairs": [one.number for one in found], "train": [one.rows.get("train", 0) for one in found],

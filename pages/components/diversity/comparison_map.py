@@ -22,7 +22,7 @@ from glan_core.formatting import ago, number, plural, quoted, shorten
 from glan_core.workspace import Workspace, homework_rows
 from pages.components.diversity import selection_panel
 from pages.components.homework import review_actions
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 
 AREA, ROW, WINDOW = "compare_area", "compare_row", "compare_window"
@@ -274,10 +274,9 @@ def _gaps(ws: Workspace, one: Comparison) -> None:
         return
     key = f"gaps_{one.name}_{one.made_at}"
 
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(one.gaps):
-            select(ws, -1 - one.gaps[rows[0]].example)
+    def choose(row: int | None) -> None:
+        if row is not None:
+            select(ws, -1 - one.gaps[row].example)
 
     st.caption(f"{'Words' if one.by_words else 'Topics'} without a near question here. Select one for an example.")
     _terms_table(
@@ -292,19 +291,18 @@ def _missing(one: Comparison, shown: Map | None) -> None:
         return
     key = f"missing_{one.name}_{one.made_at}"
 
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(missing) and shown is not None:
-            st.session_state[AREA] = ("cluster", missing[rows[0]].id)
+    def choose(row: int | None) -> None:
+        if row is not None and shown is not None:
+            st.session_state[AREA] = ("cluster", missing[row].id)
 
     st.caption("Clusters without a row of it. Select one for its questions.")
     _terms_table([(share.label, share.ours) for share in missing], key, choose, "Clusters without rows of the other dataset")
 
 
-def _terms_table(rows: list[tuple[str, int]], key: str, choose: Callable[[], None], alt: str) -> None:
+def _terms_table(rows: list[tuple[str, int]], key: str, choose: Callable[[int | None], None], alt: str) -> None:
     st.dataframe(
-        pd.DataFrame({"words": [shorten(words, 90) for words, _ in rows], "rows": [count for _, count in rows]}), key=key,
-        on_select=choose, selection_mode="single-row", hide_index=True, alt=alt, height="content" if len(rows) <= 6 else 248,
+        pd.DataFrame({"words": [shorten(words, 90) for words, _ in rows], "rows": [count for _, count in rows]}),
+        **row_selection.clickable_rows(key, None, choose, len(rows)), hide_index=True, alt=alt, height="content" if len(rows) <= 6 else 248,
         column_config={
             "words": st.column_config.TextColumn("Keywords", width=205),
             "rows": st.column_config.NumberColumn("Rows", format="localized", width=60),
@@ -329,13 +327,12 @@ def _question_table(ws: Workspace, one: Comparison, seqs: list[int], key: str, *
     if whose:
         frame.insert(0, "set", ["there" if seq < 0 else "here" for seq in seqs])
 
-    def choose() -> None:
-        picked = st.session_state[key].selection.rows
-        if picked and picked[0] < len(seqs):
-            select(ws, seqs[picked[0]])
+    def choose(row: int | None) -> None:
+        if row is not None:
+            select(ws, seqs[row])
 
     st.dataframe(
-        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, alt="Questions",
+        frame, **row_selection.clickable_rows(key, None, choose, len(seqs)), hide_index=True, alt="Questions",
         height=height if len(seqs) * 35 + 38 > height else "content",
         column_config={
             "set": st.column_config.TextColumn("Set", width=55), "question": st.column_config.TextColumn("Question", width=260),

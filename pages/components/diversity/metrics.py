@@ -11,7 +11,7 @@ from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.diversity import embedder_form
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 HISTOGRAMS = {
@@ -119,11 +119,11 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
     )  # fmt: skip
     saturated = frame[frame["verdict"] == "little new ground"]
     left, right = page_frame.main_and_detail()
+    selected, picking = row_selection.several_rows("saturation", len(frame))
     with left:
-        _table(frame)
+        _table(frame, picking)
     with right:
-        selected = st.session_state.get("saturation", {}).get("selection", {}).get("rows", [])
-        ids = [frame["id"][row] for row in selected if row < len(frame)][:CURVES] or frame["id"].head(4).tolist()
+        ids = [frame["id"][row] for row in selected][:CURVES] or frame["id"].head(4).tolist()
         names = {id: tree.nodes[id]["node"].name for id in ids}
         curves = {id: measured.curves[id] for id in ids}
         st.plotly_chart(
@@ -146,10 +146,10 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
             )
 
 
-def _table(frame: pd.DataFrame) -> None:
+def _table(frame: pd.DataFrame, picking: dict) -> None:
     st.dataframe(
-        frame[["name", "questions", "curve", "first", "latest", "verdict"]], hide_index=True, key="saturation", on_select="rerun",
-        selection_mode="multi-row", height="content" if len(frame) <= 9 else 352, placeholder="–", alt="Saturation by discipline",
+        frame[["name", "questions", "curve", "first", "latest", "verdict"]], hide_index=True, **picking,
+        height="content" if len(frame) <= 9 else 352, placeholder="–", alt="Saturation by discipline",
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=150),
             "questions": st.column_config.NumberColumn("Questions", format="localized", width=80),

@@ -14,8 +14,8 @@ from glan_core.diversity.map_store import Map, MapInfo, list_maps, read_map
 from glan_core.figures import diversity_map as pictures
 from glan_core.figures.style import Style, style
 from glan_core.formatting import number, plural, quoted
-from glan_core.taxonomy import coverage
-from glan_core.workspace import Workspace, homework_rows
+from glan_core.taxonomy import coverage, hierarchy
+from glan_core.workspace import Workspace, homework_rows, record_rows
 from pages.components.diversity import selection_panel
 from pages.components.shared import page_frame, url_state
 
@@ -84,7 +84,7 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Windo
             seq = seq[0] if isinstance(seq, list) else seq
             url_state.select(pair=next(iter(homework_rows.pair_ids(ws.db, [int(seq)])), None))
 
-    changes = _changes(ws, tree) if by == "state" else None
+    changes = _changes(ws, tree)
     place = (str(ws.folder), shown.info.embedder, shown.info.dims, shown.info.version)
     points, look = _drawn(ws, tree, shown, place, by, focus, window, theme, changes)
     coloring = pictures.Coloring(look["colors"], label=look["label"], ends=look["ends"])
@@ -107,15 +107,16 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Windo
 
 
 def _changes(ws: Workspace, tree: nx.DiGraph) -> tuple:
-    """Return a cache key for the states of rows."""
+    """Return a cache key for the texts, names and states of rows: the last edits, and counts, which checks change."""
     counts = coverage.coverage_by_node(ws, tree)[""].counts
-    return tuple(value for name, value in counts.items() if name.startswith("dropped") or name == "kept")
+    states = tuple(value for name, value in counts.items() if name.startswith("dropped") or name == "kept")
+    return (record_rows.last_event(ws.db), tuple(node.name for node in hierarchy.walk(tree)), states)
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def _drawn(
     _ws: Workspace, _tree: nx.DiGraph, _shown: Map, place: tuple, by: str, focus: str | None, window: Window, theme: str,
-    changes: tuple | None,
+    changes: tuple,
 ) -> tuple[pd.DataFrame, dict]:  # fmt: skip
     """Return the points of a view with colors and texts, and a raster of all rows for a large map."""
     shown, look = _shown, style(theme)

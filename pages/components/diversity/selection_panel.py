@@ -22,7 +22,7 @@ from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter, count_matching
 from pages.components.dataset import row_choice
 from pages.components.homework import reading_view, review_actions
-from pages.components.shared import pair_tags, url_state
+from pages.components.shared import pair_tags, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown
 
 LISTED = 200
@@ -101,14 +101,13 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
     })  # fmt: skip
     key = f"area_{count}_{int(seqs[-1])}"
 
-    def choose() -> None:
-        picked = st.session_state[key].selection.rows
-        if picked and picked[0] < len(listed):
-            ids = homework_rows.pair_ids(ws.db, [int(shown.seqs[listed[picked[0]]])])
+    def choose(row: int | None) -> None:
+        if row is not None:
+            ids = homework_rows.pair_ids(ws.db, [int(shown.seqs[listed[row]])])
             url_state.select(pair=ids[0] if ids else None)
 
     st.dataframe(
-        frame, key=key, on_select=choose, selection_mode="single-row", hide_index=True, height=400,
+        frame, **row_selection.clickable_rows(key, None, choose, len(listed)), hide_index=True, height=400,
         column_config={
             "question": st.column_config.TextColumn("Question", width=230),
             "discipline": st.column_config.TextColumn("Discipline", width=110),
@@ -162,16 +161,15 @@ def _clusters(shown: Map) -> None:
         return
     key = f"clusters_{shown.info.embedder}_{shown.info.dims}_{shown.info.version}"
 
-    def choose() -> None:
-        picked = st.session_state[key].selection.rows
-        if picked and picked[0] < len(clusters):
-            st.session_state.map_area = ("cluster", clusters[picked[0]].id)
+    def choose(row: int | None) -> None:
+        if row is not None:
+            st.session_state.map_area = ("cluster", clusters[row].id)
 
     st.dataframe(
         pd.DataFrame({
             "terms": [shorten(cluster.label, 90) for cluster in clusters], "size": [cluster.size for cluster in clusters],
         }),
-        key=key, on_select=choose, selection_mode="single-row", hide_index=True, height=430 if len(clusters) > 11 else "content",
+        **row_selection.clickable_rows(key, None, choose, len(clusters)), hide_index=True, height=430 if len(clusters) > 11 else "content",
         column_config={
             "terms": st.column_config.TextColumn("Keywords", width=205),
             "size": st.column_config.NumberColumn("Rows", format="localized", width=60),

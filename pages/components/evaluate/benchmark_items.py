@@ -12,7 +12,7 @@ from glan_core.formatting import number, shorten
 from glan_core.models.model_specs import model_title
 from glan_core.workspace import Workspace
 from glan_core.workspace.benchmark_score_rows import Score
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, row_selection
 from pages.components.shared.untrusted_text import escape
 
 LISTED = 50
@@ -96,12 +96,13 @@ def _read(file: str, _changed: int, start: int, *, right: bool | None, part: str
 
 def _list(page: ItemPage, key: str) -> int:
     """Draw the items of this page as a table; returns the selected index."""
-    event = st.dataframe(
+    at, picking = row_selection.optional_row(f"bench_items_{key}_{page.start}", len(page.items))
+    st.dataframe(
         pd.DataFrame({
             "right": ["✓" if item.right >= 1 else "✗" for item in page.items],
             "question": [shorten(" ".join((item.question or item.prompt).split()), 90) for item in page.items],
         }),
-        hide_index=True, key=f"bench_items_{key}_{page.start}", on_select="rerun", selection_mode="single-row",
+        **picking, hide_index=True,
         height=min(530, 38 + 35 * len(page.items)), alt="Questions of the benchmark",
         column_config={
             "right": st.column_config.TextColumn("", width=30), "question": st.column_config.TextColumn(f"{number(page.total)} questions"),
@@ -109,8 +110,7 @@ def _list(page: ItemPage, key: str) -> int:
     )  # fmt: skip
     if page.total > LISTED:
         st.pagination(-(-page.total // LISTED), key="bench_page", max_visible_pages=5)
-    rows = [row for row in event.selection.rows if row < len(page.items)]
-    return rows[0] if rows else 0
+    return at or 0
 
 
 def _detail(item: ScoredItem, score: Score) -> None:

@@ -34,7 +34,13 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         _run(ws, busy=busy)
         return
     view = st.segmented_control(
-        "Benchmarks", VIEWS, key="bench_view", default=VIEWS[0], required=True, label_visibility="collapsed"
+        "Benchmarks",
+        VIEWS,
+        key="bench_view",
+        default=VIEWS[0],
+        required=True,
+        label_visibility="collapsed",
+        bind="query-params",
     )
     if view == "Run":
         _run(ws, busy=busy)

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.evaluation.contamination import probe_frames
-from glan_core.evaluation.contamination.verdict import LARGE, verdicts
+from glan_core.evaluation.contamination.verdict import LARGE, tokenizers_differ, verdicts
 from glan_core.evaluation.published_results import MARK
 from glan_core.figures import contamination as pictures
 from glan_core.formatting import ago, exact, number, plural, shorten
@@ -29,10 +29,14 @@ ICONS = {
     "unknown": ":material/help:",
 }  # fmt: skip
 PICKED = "probe_picked"
+TOKENIZERS_DIFFER = (
+    "The tokenizers of these models differ, so their losses per token are not comparable: compare the deltas, or bits per byte."
+)
 TIPS = {
     "train": "Mean loss on the training split in nats/token, rows weighted equally. Lower: easier for the model. Compare along a row only, "
     "because tokenizers differ.",
     "test": "Mean loss on the test split in nats/token, rows weighted equally. Lower: easier for the model.",
+    "bits": "Loss on the test split in bits per UTF-8 byte of the text. Lower: easier for the model. Comparable between tokenizers.",
     "alike": "Mean loss in nats/token on newly written look-alikes, which no model can have seen.",
     "delta": "Δ = L_test − L_train. Close to 0 is good; clearly above 0 indicates that the training split was seen.",
     "percent": "Δ% = Δ / L_test. Close to 0 is good; 5% and more counts as large.",
@@ -112,7 +116,9 @@ def _table(rows: Sequence[ProbeRow]) -> None:
     frame = probe_frames.probe_frame(rows)
     shown = {
         "model": frame["model"], "train": frame["loss_train"], "test": frame["loss_test"],
-        **({"alike": frame["loss_alike"]} if alike else {}), "delta": _rounded(frame["delta"], 3), "percent": _rounded(frame["delta_percent"], 1),
+        **({"alike": frame["loss_alike"]} if alike else {}),
+        "bits": pd.Series([row.about.get("splits", {}).get("test", {}).get("bits_per_byte") for row in rows], dtype=float),
+        "delta": _rounded(frame["delta"], 3), "percent": _rounded(frame["delta_percent"], 1),
         "interval": [_ends(row.about.get("intervals", {}).get("delta_percent")) for row in rows],
         **({"fresh": _rounded(frame["delta_alike"], 3)} if alike else {}), "rows": [_rows_said(row) for row in rows],
         "when": [ago(row.at) for row in rows],
@@ -124,6 +130,7 @@ def _table(rows: Sequence[ProbeRow]) -> None:
         column_config={
             "model": st.column_config.TextColumn("Model", width=145),
             **{name: st.column_config.NumberColumn(label, format="%.3f", width=72, help=TIPS[name]) for name, label in losses.items()},
+            "bits": st.column_config.NumberColumn("Test, bits/byte", format="%.3f", width=82, help=TIPS["bits"]),
             "delta": st.column_config.NumberColumn("Δ", format="%+.3f", width=70, help=TIPS["delta"]),
             "percent": st.column_config.NumberColumn("Δ%", format="%+.1f", width=68, help=TIPS["percent"]),
             "interval": st.column_config.TextColumn("95% interval", width=105, help=TIPS["interval"], alignment="right"),
@@ -132,6 +139,9 @@ def _table(rows: Sequence[ProbeRow]) -> None:
             "when": st.column_config.TextColumn("Measured", width=95),
         },
     )  # fmt: skip
+
+    if tokenizers_differ(rows):
+        st.warning(TOKENIZERS_DIFFER, icon=":material/warning:")
 
 
 def _rounded(values: pd.Series, digits: int) -> pd.Series:

@@ -1,19 +1,27 @@
 """Leaderboard view: all evaluated models, with the paper's published results."""
 
+from math import sqrt
+from typing import TYPE_CHECKING
+
 import networkx as nx
 import pandas as pd
 import streamlit as st
 
 from glan_core.dataset.glan_test_store import list_tests
 from glan_core.evaluation import published_results
-from glan_core.evaluation.leaderboard import leaderboard
-from glan_core.formatting import plural
+from glan_core.evaluation.benchmarks.score_frames import FEWEST
+from glan_core.evaluation.leaderboard import leaderboard, rows_column
+from glan_core.evaluation.proportions import wilson_interval
+from glan_core.formatting import number, percent, plural, signed
 from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
-from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.evaluate import match_view, ranking
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 LABELS = {
     "gsm8k": "GSM8K", "math": "MATH", "humaneval": "HumanEval", "mbpp": "MBPP", "bbh": "BBH", "arc_easy": "ARC-E",
@@ -29,8 +37,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     if not (models or matches or probes or scores):
         _nothing(ws, tree)
         return
-    state = (tuple((m.name, m.created_at) for m in models), tuple((m.id, m.at) for m in matches), len(probes), len(scores),
-             tuple((s.at, s.score) for s in scores[:1]), tuple(test.hash for test in list_tests(ws)))  # fmt: skip
+    state = (
+        tuple((m.name, m.weights_hash, m.created_at) for m in models), tuple(match_rows.result_state(ws.db, m) for m in matches),
+        tuple((p.id, p.at, p.model, p.delta_percent) for p in probes),
+        tuple((s.model, s.benchmark, s.way, s.at, s.score, s.number) for s in scores),
+        tuple((test.name, test.hash) for test in list_tests(ws)),
+    )  # fmt: skip
     frame = _board(ws, str(ws.folder), state)
     paper = st.toggle("Show paper results", key="evaluate_with_paper", help=published_results.MARK)
     left, right = page_frame.main_and_detail("board")
@@ -38,6 +50,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         selection = _table(frame, paper=paper)
     with right:
         _detail(ws, frame, selection)
+    ranking.panel(ws, state)
 
 
 @st.cache_data(max_entries=10, show_spinner=False)
@@ -78,33 +91,39 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
     benchmarks = [name for name in LABELS if name in frame or name in of_paper]
     shown = pd.DataFrame({
         "title": frame["title"], "difference": frame["difference"].astype(float), "beside": frame["beside"],
-        "loss": frame["loss"].astype(float), "delta": frame["delta_percent"].astype(float),
+        "loss": frame["loss"].astype(float), "bits": frame["bits"].astype(float), "delta": frame["delta_percent"].astype(float),
         **{name: frame[name].astype(float) if name in frame else None for name in benchmarks},
     })  # fmt: skip
     if paper:
         rows = [{"title": f"{PAPER}{name}", **{b: row.get(b) for b in benchmarks}} for name, row in of_paper.iterrows()]
         shown = pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
-    names = frame["model"].tolist()
-    at, picking = page_frame.single_row_selection(f"board_{len(names)}_{paper}", names, "evaluate_model")
+    names, counts = frame["model"].tolist(), {name: frame.get(rows_column(name)) for name in benchmarks}
+    at, picking = row_selection.single_row_selection(f"board_{len(names)}_{paper}", names, "evaluate_model", "model")
     st.dataframe(
-        shown, **picking, hide_index=True, placeholder="–",
+        _styled(shown, counts), **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",
         column_config={
             "title": st.column_config.TextColumn("Model", width=165, pinned=True),
             "difference": st.column_config.NumberColumn(
-                "GLAN-Test", format="%+.2f", width=82, help="Mean score of this model minus that of the other in its newest match; higher is better."
+                "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match; higher is better."
             ),
             "beside": st.column_config.TextColumn("vs", width=140),
             "loss": st.column_config.NumberColumn(
                 "Validation loss", format="%.3f", width=75,
-                help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot.",
+                help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot "
+                "and tokenizer.",
+            ),
+            "bits": st.column_config.NumberColumn(
+                "Bits/byte", format="%.3f", width=65,
+                help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
             "delta": st.column_config.NumberColumn(
                 "Probe", format="%+.1f%%", width=72,
                 help="Largest Δ% of its contamination probes: (L_test − L_train) / L_test. Far above 0: the training split was seen.",
             ),
             **{name: st.column_config.NumberColumn(
-                LABELS[name], format="%.1f", width=78, help="Accuracy or pass@1 in percent, from generated answers if available; higher is better."
+                LABELS[name], width=98, help="Accuracy or pass@1 in percent, from generated answers if available, with the number of "
+                f"rows (n); higher is better. Gray: fewer than {FEWEST} rows, too few to compare."
             ) for name in benchmarks},
         },
     )  # fmt: skip
@@ -113,15 +132,33 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
     return names[at] if names else ""
 
 
+def _styled(shown: pd.DataFrame, counts: dict[str, pd.Series | None]) -> "Styler":
+    """Write scores with their number of rows, in gray if there are few, and differences with a sign."""
+    style = shown.style.format({"difference": signed, "loss": "{:.3f}", "bits": "{:.3f}", "delta": "{:+.1f}%"}, na_rep="–")
+    style = style.format("{:.1f}", subset=list(counts), na_rep="–")
+    for name, rows in counts.items():
+        for at, count in enumerate(() if rows is None else rows):
+            if pd.notna(count) and pd.notna(shown.loc[at, name]):
+                cell = ([at], [name])
+                style = style.format("{:.1f} · n " + number(count), subset=cell)
+                if count < FEWEST:
+                    style = style.set_properties(subset=cell, color="gray")
+    return style
+
+
 def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
     """Draw the selected model with its matches."""
     row = frame.set_index("model").loc[selection]
     st.subheader(escape(row["title"]), anchor=False)
     if pd.notna(row["difference"]):
-        between = f" ({row['low']:+.2f} to {row['high']:+.2f})" if pd.notna(row["low"]) else ""
+        between = f" ({signed(row['low'])} to {signed(row['high'])})" if pd.notna(row["low"]) else ""
+        if pd.isna(row["low"]) or row["low"] <= 0 <= row["high"]:
+            between += ", no detectable difference" if pd.notna(row["low"]) else ", too few questions"
         st.markdown(
             f"**{match_view.format_signed(row['difference'])}**{between} vs {escape(row['beside'])}, on {plural(int(row['judged']), 'question')}"
         )
+    if scores := [_score_said(row, name) for name in LABELS if pd.notna(row.get(name))]:
+        st.caption("  \n".join(scores))
     if pd.notna(row["delta_percent"]):
         st.caption(f"Contamination: Δ {row['delta_percent']:+.1f} % on {escape(row['probe'])}, the largest of its probes.")
     mine = [match for match in match_rows.matches(ws.db) if selection in (match.ours, match.other)]
@@ -141,6 +178,18 @@ def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
     if row["kind"] == "tuned" and st.button("Open model", icon=":material/deployed_code:"):
         st.session_state.model = selection.partition(":")[2]
         url_state.open_page("pages/models.py")
+
+
+def _score_said(row: pd.Series, name: str) -> str:
+    """Return a score with its interval, standard error and number of rows."""
+    share, count = row[name] / 100, int(row[rows_column(name)])
+    low, high = wilson_interval(share * count, count) or (0.0, 1.0)
+    error = 100 * sqrt(share * (1 - share) / count) if count else 0.0
+    few = " Too few rows to compare." if count < FEWEST else ""
+    return (
+        f"{LABELS[name]}: {row[name]:.1f}% (95% interval {percent(low)} to {percent(high)}, standard error {error:.1f}) on "
+        f"{plural(count, 'row')}.{few}"
+    )
 
 
 def _open(match_id: str) -> None:

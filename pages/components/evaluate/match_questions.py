@@ -1,5 +1,7 @@
 """Questions view: each question of a match with both answers, the reference and both verdicts."""
 
+from functools import partial
+
 import networkx as nx
 import pandas as pd
 import streamlit as st
@@ -9,12 +11,12 @@ from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import NOTHING, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.settings import REFERENCE
-from glan_core.formatting import number, plural, shorten
+from glan_core.formatting import number, plural, shorten, signed
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 SHOWN = {
@@ -69,18 +71,18 @@ def _table(frame: pd.DataFrame) -> str:
     """Draw the questions, lowest difference first; returns the selected id."""
     shown = frame.head(PAGE)
     ids = shown["item"].tolist()
-    at, picking = page_frame.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item")
+    at, picking = row_selection.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item", "question")
     st.dataframe(
         pd.DataFrame({
             "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
-        }),
+        }).style.format({"difference": partial(signed, digits=1)}),
         **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
         alt="Questions, lowest difference first",
         column_config={
-            "question": st.column_config.TextColumn("Question", width=190),
-            "difference": st.column_config.NumberColumn("Diff.", format="%+.1f", width=56, help="A minus B, mean of both orders; empty: not judged."),
-            "name": st.column_config.TextColumn("Discipline", width=90),
+            "question": st.column_config.TextColumn("Question", width=250),
+            "difference": st.column_config.NumberColumn("Diff.", width=50, help="A minus B, mean of both orders; empty: not judged."),
+            "name": st.column_config.TextColumn("Discipline", width=80),
         },
     )  # fmt: skip
     if len(frame) > PAGE:

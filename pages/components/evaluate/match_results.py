@@ -16,17 +16,18 @@ from glan_core.figures.judge_results import (
     difference_rings,
     trained_against_difference,
 )
-from glan_core.formatting import number, plural
+from glan_core.formatting import number, plural, signed
 from glan_core.models.tuned_model_store import read_model
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 COLORED = ("Score difference", "Training pairs")
-FEWEST = 3  # disciplines required for a correlation
+FEWEST = 8  # disciplines required for a correlation: with fewer, only |r| > 0.74 would be significant
+CONCLUSIONS = {"no difference": ": no detectable difference", "too few": ": too few to conclude"}
 ROWS = 330  # pixels
 
 
@@ -42,6 +43,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     seen = match_view.statistics_of(ws, match)
     if seen is None:
         return
+    match_view.headline(ws, seen)
     match_view.figures(seen)
     if not seen.outcome.judged:
         st.info("No question has both verdicts yet.", icon=":material/hourglass_empty:")
@@ -82,7 +84,7 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
     style = page_frame.figure_style()
     if colored == COLORED[0]:
         figure = difference_rings(difference_frame(tree, by_discipline), style, middle, focus)
-        explanation = "Blue: A scored higher; orange: B scored higher; gray: not tested."
+        explanation = "Blue: A scored higher; orange: B scored higher. Only tested parts are drawn."
     else:
         figure = sunburst(
             coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs"), "pairs", style, middle, focus, 560
@@ -112,8 +114,11 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: match_view.MatchStatistics) -
     if not found.judged:
         st.caption("No judged questions here.")
     else:
-        between = f" ({found.low:+.2f} to {found.high:+.2f})" if found.low is not None else ""
-        st.markdown(f"**{match_view.format_signed(found.difference)}**{between} on {plural(found.judged, 'question')}")
+        between = f" ({signed(found.low)} to {signed(found.high)})" if found.low is not None else ""
+        st.markdown(
+            f"**{match_view.format_signed(found.difference)}**{between} on {plural(found.judged, 'question')}"
+            f"{CONCLUSIONS.get(match_statistics.conclude(found), '')}"
+        )
         ours, other = (escape(title(spec)) for spec in (seen.match.ours, seen.match.other))
         st.caption(
             f"A ({ours}): mean {found.ours:.2f} · B ({other}): mean {found.other:.2f} · {number(found.wins)} wins, {number(found.ties)} ties, "
@@ -131,24 +136,23 @@ def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
     ids = found["discipline"].tolist()
     key = f"evaluate_disciplines_{url_state.focus()}_{len(ids)}"
 
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and ids[rows[0]] in tree:
-            url_state.set_focus(ids[rows[0]])
+    def choose(row: int | None) -> None:
+        if row is not None and ids[row] in tree:
+            url_state.set_focus(ids[row])
 
     st.dataframe(
         pd.DataFrame({
             "name": [_name(tree, id) for id in ids], "difference": found["difference"], "judged": found["judged"],
             "disagreement": found["disagreement"] * 100,
-        }),
-        key=key, on_select=choose, selection_mode="single-row", hide_index=True, height="content" if len(ids) <= 7 else ROWS,
+        }).style.format({"difference": signed, "disagreement": "{:.0f}%"}),
+        **row_selection.clickable_rows(key, None, choose, len(ids)), hide_index=True, height="content" if len(ids) <= 7 else ROWS,
         alt="Score difference by discipline",
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=112),
-            "difference": st.column_config.NumberColumn("Diff.", format="%+.2f", width=60, help="Mean score of A minus that of B."),
+            "difference": st.column_config.NumberColumn("Diff.", width=60, help="Mean score of A minus that of B."),
             "judged": st.column_config.NumberColumn("Judged", format="localized", width=62),
             "disagreement": st.column_config.NumberColumn(
-                "Bias", format="%.0f%%", width=58, help="Position bias: share of questions whose two orders disagree."
+                "Bias", width=58, help="Position bias: share of questions whose two orders disagree."
             ),
         },
     )  # fmt: skip
@@ -212,10 +216,10 @@ def _correlation(points: pd.DataFrame) -> str:
     if len(points) < FEWEST or points["rows"].nunique() < 2 or points["difference"].nunique() < 2:
         return f"{plural(len(points), 'discipline')}: too few, or too little variation, for a correlation."
     found, chance = match_statistics.rank_correlation(points["rows"], points["difference"])
-    word = "more data, larger gain" if found > 0 else "more data, smaller gain"
-    sure = "" if chance < 0.05 else "; not significant"
+    larger = "more data, larger gain" if found > 0 else "more data, smaller gain"
+    word = larger if chance < 0.05 else "no detectable relation"
     return (
-        f"Spearman correlation over {plural(len(points), 'discipline')}: {found:+.2f} (p = {chance:.2g}): {word}{sure}. Dot size: "
+        f"Spearman correlation over {plural(len(points), 'discipline')}: {found:+.2f} (p = {chance:.2g}): {word}. Dot size: "
         "judged questions; color: taxonomy group."
     )
 

@@ -8,10 +8,10 @@ import streamlit as st
 from glan_core.dataset.glan_test_store import GlanTestItem, read_items
 from glan_core.errors import GlanError
 from glan_core.evaluation.answer_sources import title
-from glan_core.evaluation.judge import match_statistics
+from glan_core.evaluation.judge import match_statistics, result_card
 from glan_core.evaluation.judge.match_setup import OTHER, OURS
-from glan_core.evaluation.judge.match_statistics import Missing, Outcome
-from glan_core.formatting import ago, number, percent, plural, shorten
+from glan_core.evaluation.judge.match_statistics import Missing, Outcome, result_sentence
+from glan_core.formatting import ago, number, percent, plural, shorten, signed
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
 from pages.components.shared.untrusted_text import escape, show_error
@@ -65,7 +65,7 @@ def empty_state(explanation: str, icon: str) -> None:
 
 def statistics_of(ws: Workspace, match: Match) -> MatchStatistics | None:
     """Return the statistics of a match, or None after showing the error if its test was removed."""
-    state = str(ws.folder), match.id, len(match_rows.judged(ws.db, match.id)), match.at
+    state = str(ws.folder), *match_rows.result_state(ws.db, match)
     try:
         frame, found, gaps = _seen(ws, state)
     except GlanError as error:
@@ -118,15 +118,37 @@ def _seen(_ws: Workspace, state: tuple) -> tuple[pd.DataFrame, Outcome, Missing]
     return frame, match_statistics.outcome(frame), match_statistics.missing(_ws, match, frame)
 
 
+def headline(ws: Workspace, seen: MatchStatistics) -> None:
+    """Draw the result as a sentence, what limits it, and the download of the result card."""
+    card = _card(ws, seen.state, seen.frame, seen.outcome, seen.missing)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        said = result_sentence(title(seen.match.ours), title(seen.match.other), seen.outcome)
+        st.markdown(f"**{escape(said)}**", width="stretch")
+        st.download_button(
+            "Result card", result_card.to_markdown(card), file_name=f"{seen.match.id}.md", mime="text/markdown", key="match_card",
+            icon=":material/download:", on_click="ignore",
+            help="Markdown with the result, its intervals, win rates, position bias, cut answers, leaks, and results by discipline.",
+        )  # fmt: skip
+    if found := result_card.limits(card):
+        st.warning("\n".join(f"- {escape(limit)}" for limit in found), icon=":material/warning:")
+
+
+@st.cache_data(max_entries=30, show_spinner=False)
+def _card(
+    _ws: Workspace, state: tuple, _frame: pd.DataFrame, _outcome: Outcome, _missing: Missing
+) -> result_card.ResultCard:  # fmt: skip
+    return result_card.result_card(_ws, match_rows.match(_ws.db, state[1]), _frame, _outcome, _missing)
+
+
 def figures(seen: MatchStatistics) -> None:
     """Draw the outcome in numbers."""
     found, gaps = seen.outcome, seen.missing
-    with st.grid(5, gap="small", min_column_width=120):
+    with st.grid(6, gap="small", min_column_width=120):
         st.metric(
             "Difference", format_signed(found.difference), help="avg_score(A) − avg_score(B), scores from 1 to 10, over both orders of all "
             "judged questions. Above 0, A is better. This is the paper's metric.",
         )  # fmt: skip
-        between = f"{found.low:+.2f} to {found.high:+.2f}" if found.low is not None else "–"
+        between = f"{signed(found.low)} to {signed(found.high)}" if found.low is not None else "–"
         st.metric(
             "95% interval", between, help="Bootstrap over questions (2,000 resamples, percentiles). If it includes 0, the difference is "
             "not significant. Requires 10 judged questions.",
@@ -135,6 +157,11 @@ def figures(seen: MatchStatistics) -> None:
             "Wins · ties · losses", f"{number(found.wins)} · {number(found.ties)} · {number(found.losses)}",
             help="Questions by the sign of the mean difference over both orders, for A."
             + _share("Win rate of A", found.win_rate, found.win_interval),
+        )  # fmt: skip
+        st.metric(
+            "Win rate of A", "–" if found.win_rate is None else percent(found.win_rate),
+            help="Share of the judged questions that A won; ties are not won." + _share("Win rate", found.win_rate, found.win_interval)
+            + " The result card also has the win rate at equal length.",
         )  # fmt: skip
         apart = "–" if found.disagreement is None else f"{found.disagreement:.0%}"
         st.metric(
@@ -160,8 +187,6 @@ def _counted(gaps: Missing, match: Match) -> None:
     parts = filter(None, (match_statistics.describe_missing(gaps), match_statistics.describe_included(gaps, match)))
     if said := "; ".join(parts):
         st.caption(f":material/info: Included: {escape(said)}.")
-    if any(gaps.cut.values()):
-        st.warning("Cut answers score lower. Judge again with a higher limit on new tokens.", icon=":material/content_cut:")
 
 
 def validity(ws: Workspace, match: Match) -> None:
@@ -171,13 +196,13 @@ def validity(ws: Workspace, match: Match) -> None:
         given = about.get("given_away", {}).get(stage) or {}
         if given.get("number"):
             st.warning(
-                f"{escape(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of "
-                f"{number(given['rows'])} in {escape(given['snapshot'])}), so its score is inflated. Create a test before the training "
-                "snapshot, or from the snapshot's validation split.", icon=":material/warning:",
+                f"{escape(title(spec))} was trained on {plural(given['number'], 'row')} that leak questions of this test (of the "
+                f"{plural(given['rows'], 'row')} drawn from {escape(given['snapshot'])}), so its score is inflated. Create a test before "
+                "the training snapshot, or from the snapshot's validation split.", icon=":material/warning:",
             )  # fmt: skip
         elif "number" in given:
             st.caption(
-                f":green[:material/verified:] None of the {number(given['rows'])} training rows of {escape(title(spec))} shares the key "
+                f":green[:material/verified:] None of the {plural(given['rows'], 'row')} that {escape(title(spec))} was trained on shares the key "
                 "concepts of a test question or is a near duplicate of one."
             )
         elif given.get("fault"):
@@ -203,4 +228,4 @@ def validity(ws: Workspace, match: Match) -> None:
 
 def format_signed(value: float | None) -> str:
     """Format a difference with its sign, as '+1.24'; a dash for None."""
-    return "–" if value is None or value != value else f"{value:+.2f}"
+    return signed(value)

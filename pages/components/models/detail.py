@@ -73,8 +73,9 @@ def panel(ws: Workspace, model: TunedModel) -> None:
             )
             url_state.open_page("pages/evaluate.py")
     losses = " · ".join(f"{LOSSES.get(name, name)} {loss:.3f}" for name, loss in model.losses.items())
+    bits = "" if model.bits_per_byte is None else f" nats/token · validation {model.bits_per_byte:.3f} bits/byte"
     facts = {
-        "Loss": losses or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
+        "Loss": losses + bits or "–", "Trained on": f"{number(model.rows)} pairs, {short(model.tokens)} tokens, {model.epochs:g} epochs",
         "Steps": f"{number(model.steps)} in {duration(model.seconds)}",
         "Parameters": f"{short(model.trained_parameters)} trainable of {short(model.parameters)}",
         "Precision": model.precision, "Chat template": "of the base model" if model.template == "base" else "Alpaca",

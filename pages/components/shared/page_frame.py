@@ -1,7 +1,6 @@
 """The frame of every page: workspace, focus and title line."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import networkx as nx
@@ -171,35 +170,6 @@ def main_and_detail(name: str | None = None):
     """
     grid = st.grid(3, gap="medium", min_column_width=300)
     return grid.cell(column_span=2), _third(grid, name)
-
-
-def select_row(key: str, row: int | None) -> None:
-    """Set the selected row of a table before it is drawn.
-
-    The state is written only if it differs, because a write counts as a selection by the user.
-    """
-    rows = [] if row is None else [row]
-    if st.session_state.get(key, {}).get("selection", {}).get("rows") != rows:
-        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
-
-
-def single_row_selection(key: str, names: Sequence[str], picked: str) -> tuple[int, dict]:
-    """Return the selected row of a table and the keyword arguments of `st.dataframe` that keep the selection.
-
-    Args:
-        key: Widget key; it must differ for tables with other rows, or a row would stay selected by its number.
-        names: Names of the rows.
-        picked: Key of the session state that stores the selected name; the first row is the default.
-    """
-    at = names.index(st.session_state.get(picked)) if st.session_state.get(picked) in names else 0
-    select_row(key, at)
-
-    def choose() -> None:
-        rows = st.session_state[key].selection.rows
-        if rows and rows[0] < len(names):
-            st.session_state[picked] = names[rows[0]]
-
-    return at, {"key": key, "on_select": choose, "selection_mode": "single-row"}
 
 
 def list_and_detail(name: str):

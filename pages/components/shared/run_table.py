@@ -19,7 +19,7 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
 from pages.components.runs import form, progress
-from pages.components.shared import job_panel, plan_panel, teacher_form, url_state
+from pages.components.shared import job_panel, plan_panel, row_selection, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 COLORS = {
@@ -61,9 +61,16 @@ def table(rows: Sequence[Run], key: str, *, ws: Workspace | None = None, several
             one and _cost(ws, run, one) for run, one in zip(rows, last, strict=True)
         ]}  # fmt: skip
     columns["message"] = [run.message for run in rows]
-    event = st.dataframe(
-        pd.DataFrame(columns), key=f"{key}_{rows[0].id}_{len(rows)}", on_select="rerun", hide_index=True, placeholder="–",
-        selection_mode="multi-row" if several else "single-row", height="content" if len(rows) <= 10 else 387,
+    key = f"{key}_{rows[0].id}_{len(rows)}"
+    if several:
+        selected, picking = row_selection.several_rows(key, len(rows))
+    else:
+        selected = st.session_state.pop(f"{key}_clicked", [])  # once: it opens another page, which may lead back here
+        picking = row_selection.clickable_rows(
+            key, None, lambda row: st.session_state.update({f"{key}_clicked": [] if row is None else [row]}), len(rows)
+        )
+    st.dataframe(
+        pd.DataFrame(columns), **picking, hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387,
         alt="Runs, newest first",
         column_config={
             "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
@@ -78,7 +85,7 @@ def table(rows: Sequence[Run], key: str, *, ws: Workspace | None = None, several
             "message": st.column_config.TextColumn("Message", width=320),
         },
     )  # fmt: skip
-    picked = [rows[n] for n in event.selection.rows if n < len(rows)]
+    picked = [rows[n] for n in selected]
     return picked if several else picked[0] if picked else None
 
 

@@ -10,7 +10,7 @@ from glan_core.formatting import ago, exact, plural
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import TaxonomyEdit
-from pages.components.shared import url_state
+from pages.components.shared import row_selection, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 UNDONE = "Undone: "
@@ -63,16 +63,17 @@ def panel(ws: Workspace) -> None:
         }
     )
     key = f"changes_{edits[0].first.batch}"  # a new change is a new first row
-    picked = st.dataframe(
-        frame, key=key, on_select="rerun", selection_mode="single-row", hide_index=True,
+    at, picking = row_selection.optional_row(key, len(edits))
+    st.dataframe(
+        frame, **picking, hide_index=True,
         height="content" if len(edits) <= 9 else 350,
         column_config={
             "when": st.column_config.TextColumn("When", width=90), "what": st.column_config.TextColumn("What", width=420),
             "who": st.column_config.TextColumn("Who", width=90), "exactly": st.column_config.TextColumn("Time", width=140),
         },
-    ).selection.rows  # fmt: skip
-    if picked:
-        edit = edits[picked[0]]
+    )  # fmt: skip
+    if at is not None:
+        edit = edits[at]
         if st.button(f"Undo: {escape(describe(edit))}", icon=":material/undo:", key="undo_picked", disabled=ws.read_only):
             apply_edit(ws, f"{UNDONE}{describe(edit)}.", tree_editing.undo, edit.first.batch, url_state.user())
     else:

@@ -9,7 +9,7 @@ import streamlit as st
 from glan_core.records import Node
 from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
-from pages.components.shared import url_state
+from pages.components.shared import row_selection, url_state
 
 MOST = 500  # rows shown at once
 
@@ -27,16 +27,14 @@ def panel(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
         return
     above = {node.id for node in hierarchy.path(tree, focus)} if focus else set()
 
-    def pick() -> None:
-        picked = st.session_state[key].selection.rows
-        url_state.set_focus(nodes[picked[0]].id if picked else tree.nodes[focus]["node"].parent_id)
+    def pick(row: int | None) -> None:
+        url_state.set_focus(tree.nodes[focus]["node"].parent_id if row is None else nodes[row].id)
 
     key = f"outline_{focus}_{search}_{whole}"  # other rows need another key, or a row would stay selected by its number
     at = next((number for number, node in enumerate(nodes) if node.id == focus), None)
     st.dataframe(
-        _frame(tree, standings, nodes, above, whole=whole or bool(search.strip())), key=key, on_select=pick,
-        selection_mode="single-row", hide_index=True, height="content" if len(nodes) <= 17 else 640,
-        selection_default={"selection": {"rows": [] if at is None else [at]}},
+        _frame(tree, standings, nodes, above, whole=whole or bool(search.strip())),
+        **row_selection.clickable_rows(key, at, pick, len(nodes)), hide_index=True, height="content" if len(nodes) <= 17 else 640,
         column_config={
             "name": st.column_config.TextColumn("Field, sub-field, discipline", width=318),
             "disciplines": st.column_config.TextColumn("Disciplines", width=80, alignment="right"),

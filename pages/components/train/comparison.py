@@ -12,7 +12,7 @@ from glan_core.runs.settings_summary import differences
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, row_selection
 from pages.components.shared.run_table import COLORS
 
 MOST = 8
@@ -27,7 +27,8 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     last = {run.id: training_rows.steps(ws.db, run.id, 300) for run in everything[:60]}
     shown = [run for run in everything if run.id in last]
     held_out = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
-    event = st.dataframe(
+    selected, picking = row_selection.several_rows(f"train_compare_{shown[0].id}", len(shown))
+    st.dataframe(
         pd.DataFrame({
             "name": [run.params.get("name") for run in shown], "recipe": [_value(run.params.get("recipe")) for run in shown],
             "snapshot": [run.params.get("snapshot") for run in shown], "state": [[runs.state_of(run)] for run in shown],
@@ -36,7 +37,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
             "took": [duration(last[run.id][-1].seconds) if last[run.id] else None for run in shown],
             "when": [ago(run.started_at or run.created_at) for run in shown],
         }),
-        hide_index=True, key=f"train_compare_{shown[0].id}", on_select="rerun", selection_mode="multi-row", placeholder="–",
+        hide_index=True, **picking, placeholder="–",
         height="content" if len(shown) <= 8 else 317, alt="Fine-tuning runs, newest first",
         column_config={
             "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=75),
@@ -48,7 +49,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
             "when": st.column_config.TextColumn("Started", width=85),
         },
     )  # fmt: skip
-    picked = [shown[n] for n in event.selection.rows if n < len(shown)][:MOST] or [run for run in shown if last[run.id]][:4]
+    picked = [shown[n] for n in selected][:MOST] or [run for run in shown if last[run.id]][:4]
     if not picked:
         return
     against = st.segmented_control("X axis", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",

@@ -67,7 +67,11 @@ def _live(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
         st.progress(*job_panel.job_progress(ws, run))
     if not logged:
         if state in LIVE:
-            st.caption("Loading libraries, weights and data; the first step takes a while.")
+            st.caption(
+                "Queued: loading starts when the run before it has ended."
+                if state == "queued"
+                else "Loading libraries, weights and data; the first step takes a while."
+            )
         return
     _numbers(ws, run, logged, state)
     left, right = page_frame.main_and_detail("said")
