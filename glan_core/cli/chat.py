@@ -81,7 +81,7 @@ def _chat(args: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
     answers = _ask(panes, [_chat_of(args.system, [], prompt)] * len(panes), decoding, quiet=args.json)
     if args.json:
-        report(answers, [], as_json=True)
+        report([_with_reasoning(answer) for answer in answers], [], as_json=True)
     return 1 if any(answer["state"] == FAILED for answer in answers) else 0
 
 
@@ -146,6 +146,12 @@ def _ask(
     if not quiet:
         _print_ends(answers)
     return answers
+
+
+def _with_reasoning(answer: dict) -> dict:
+    """Return an answer whose reasoning has a field of its own."""
+    reasoning, text = split_reasoning(answer["text"])
+    return answer | {"text": text, "reasoning": reasoning}
 
 
 def _print_ends(answers: list[dict]) -> None:

@@ -434,7 +434,9 @@ class Engine:
             await self._store_lost(work, seconds)
         gate.refusals += fault.misdirected
         if not gate.served and gate.refusals >= MAX_REFUSALS:
-            raise TeacherError(f"{fault} Nothing else came in {gate.refusals} responses. Check the URL.") from None
+            raise TeacherError(
+                f"{fault} Nothing else came in {gate.refusals} responses. Check the URL and the log of the server."
+            ) from None
         if gate.outage.gone:
             hint = "It has not replied for a while." if fault.sent else "Check that the server is running and the URL is right."
             raise TeacherError(f"{fault} {hint}") from None

@@ -12,8 +12,9 @@ from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
-from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint
+from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
 from glan_core.teachers.prices import Price, parse_price, price_of
+from glan_core.teachers.wire_format import OPENAI_URL
 
 
 class Target(Settings):
@@ -210,12 +211,14 @@ class TeacherSettings(EndpointSettings):
     def endpoint_of(self, stage: str) -> EndpointSettings:
         """Endpoint settings of a stage.
 
-        A stage with another address gets none of the run's headers, key variable and extra fields, which belong to the run's endpoint.
+        A stage with another address gets none of the run's key, headers and extra fields, which belong to the run's endpoint.
         """
         own = {name: getattr(self, name) for name in EndpointSettings.model_fields}
         special = self.stages.get(stage, StageSettings()).endpoint_values()
         if special.get("base_url") and endpoint(special["base_url"]) != self.base_url:
             own = {name: own[name] for name in ("idle_timeout", "total_timeout")}
+            if endpoint(special["base_url"]) != OPENAI_URL:
+                own["key_variable"] = NO_KEY
         return EndpointSettings(**own | special)
 
     def decoding_of(self, stage: str) -> DecodingParams:

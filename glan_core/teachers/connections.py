@@ -8,7 +8,8 @@ Keys are never stored: the connection names the environment variable that holds 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
 from glan_core.settings import read_settings
 from glan_core.teachers.contract import TeacherError
-from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint
+from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
+from glan_core.teachers.prices import parse_price
+from glan_core.teachers.wire_format import OPENAI_URL
 
 FILE = "connections.json"
 MARK = "@"
@@ -42,6 +45,13 @@ class Connection(EndpointSettings):
             raise TeacherError(
                 f"{value[:60]!r} is not a valid name of a connection. Use up to 40 letters, digits, '-', '_' and '.'."
             )
+        return value
+
+    @field_validator("price")
+    @classmethod
+    def _price(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_price(value)
         return value
 
     @field_validator("base_url")
@@ -127,7 +137,7 @@ def list_connections() -> list[Connection]:
         found = [read_settings(Connection, value) for value in values]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, GlanError) as error:
         raise TeacherError(f"The connections in {path} cannot be read ({error}). Correct or remove the file.") from None
     return sorted(found, key=lambda connection: connection.name.casefold())
 
@@ -163,10 +173,12 @@ def save_connection(connection: Connection, *, replace: bool = False) -> None:
     Raises:
         TeacherError: If the name is taken and `replace` is False.
     """
-    others = [other for other in list_connections() if other.name != connection.name]
-    if not replace and len(others) != len(list_connections()):
-        raise TeacherError(f"A connection {MARK}{connection.name} exists already. Choose another name, or replace it.")
-    _write([*others, connection])
+    with _locked():
+        known = list_connections()
+        others = [other for other in known if other.name != connection.name]
+        if not replace and len(others) != len(known):
+            raise TeacherError(f"A connection {MARK}{connection.name} exists already. Choose another name, or replace it.")
+        _write([*others, connection])
 
 
 def remove_connection(name: str) -> None:
@@ -175,8 +187,28 @@ def remove_connection(name: str) -> None:
     Raises:
         TeacherError: If it does not exist.
     """
-    get_connection(name)
-    _write([connection for connection in list_connections() if connection.name != name])
+    with _locked():
+        get_connection(name)
+        _write([connection for connection in list_connections() if connection.name != name])
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Keep other processes from changing the connections within the block, where the system has file locks."""
+    path = file_path().with_suffix(".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise TeacherError(f"The connections cannot be saved in {path.parent}: {error.strerror or error}.") from None
+    with file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except ImportError:
+            pass
+        yield
 
 
 def _write(connections: list[Connection]) -> None:
@@ -200,7 +232,10 @@ def resolve(teacher: str) -> dict:
     name, _, model = teacher.removeprefix(MARK).partition(":")
     connection = get_connection(name)
     values = connection.model_dump(exclude_defaults=True, exclude={"name", "model"})
-    return values | {"teacher": f"openai:{model.strip() or connection.model}", "base_url": endpoint(connection.base_url)}
+    address = endpoint(connection.base_url)
+    if connection.key_variable is None and address != OPENAI_URL:
+        values["key_variable"] = NO_KEY  # OPENAI_API_KEY belongs to OpenAI
+    return values | {"teacher": f"openai:{model.strip() or connection.model}", "base_url": address}
 
 
 def with_connection(values: Mapping[str, object]) -> dict:

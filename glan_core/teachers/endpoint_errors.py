@@ -14,7 +14,8 @@ from time import time
 
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
 
-SECRET = re.compile(r"\b(sk|rk|key|pk|hf)[-_][\w*.-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{20,}", re.IGNORECASE)
+# Keys have digits: "key_concepts" and "hf-inference" are words.
+SECRET = re.compile(r"\b(?i:sk|rk|key|pk|hf)[-_](?=[\w*.-]*[\d*])[\w*.-]{6,}|\b(?i:Bearer)\s+\S+|\bAIza[\w-]{20,}")
 MAX_RETRY_AFTER = 86_400.0  # seconds
 MESSAGE_LENGTH = 300  # characters shown of a message
 QUOTA = re.compile(
@@ -29,11 +30,14 @@ FILTERED = re.compile(r"moderat|flagged|content.?(?:filter|policy|management)|sa
 _AGAIN_IN = re.compile(
     r"(?:try again|retry)\s+(?:in|after)\s+(?:(\d+)h)?\s*(?:(\d+)m(?!s))?\s*(?:(\d+(?:\.\d+)?)\s*(ms|s)?)?", re.IGNORECASE
 )
+QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits", "quota_exceeded_hard")
 COMPLAINT = re.compile(
-    r"support|permitted|allow|unknown|unrecogni[sz]ed|unexpected|extra (?:fields|inputs)|invalid|cannot both|not both|may only|only be"
-    r"|must be|deprecated|compatible|not accept|reject|too (?:large|high|big)|at most|exceed|less than|greater than|range|no longer",
+    r"support|permitted|allow|unknown|unrecogni[sz]ed|unexpected|extra (?:fields|inputs)|invalid|cannot|not both|may only|only"
+    r"|must|should be|deprecated|compatible|not accept|reject|too (?:large|high|big)|at most|exceed|less than|greater than|range|no longer"
+    r"|instead|please use|exclusive|either|default value|remove|(?:is|are)(?:n't| not) (?:possible|available|valid|recogni[sz]ed)|requested",
     re.IGNORECASE,
 )
+CAMEL_NAMES = {"topP": "top_p", "topK": "top_k", "maxOutputTokens": "max_tokens", "maxTokens": "max_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,17 @@ def read_error(raw: bytes) -> EndpointError:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         return EndpointError(_plain(raw))
-    if isinstance(body, list) and body:
+    if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0]
     if not isinstance(body, dict):
-        return EndpointError(str(body)[:MESSAGE_LENGTH])
+        return EndpointError("" if body is None else redact(str(body))[:MESSAGE_LENGTH])
     errors = body.get("errors")
     error = body.get("error") or (errors[0] if isinstance(errors, list) and errors else None) or body
     if not isinstance(error, dict):
-        return EndpointError(str(error)[:MESSAGE_LENGTH], str(body.get("error_type") or ""))
+        return EndpointError(redact(str(error))[:MESSAGE_LENGTH], str(body.get("error_type") or ""))
+    inner = error.get("inner") or error.get("innererror")
+    if isinstance(inner, dict) and not error.get("param") and inner.get("param"):
+        error = error | {"param": inner["param"]}
     message, param = _message(error)
     code = (
         error.get("code")
@@ -85,7 +92,7 @@ def read_error(raw: bytes) -> EndpointError:
     )
     numbers = [value for value in (error.get("code"), error.get("status"), error.get("status_code")) if type(value) is int]
     return EndpointError(
-        message[:MESSAGE_LENGTH], str(code or "")[:80], str(error.get("param") or param or "")[:80],
+        redact(message)[:MESSAGE_LENGTH], str(code or "")[:80], str(error.get("param") or param or "")[:80],
         next((number for number in numbers if 400 <= number < 600), 0), _wait_in(error, message),
     )  # fmt: skip
 
@@ -114,7 +121,7 @@ def _plain(raw: bytes) -> str:
         title = re.search(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", text, re.IGNORECASE | re.DOTALL)
         found = next(filter(None, title.groups()), "") if title else ""
         text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", found or text, flags=re.IGNORECASE | re.DOTALL)
-    return " ".join(unescape(text).split())[:MESSAGE_LENGTH]
+    return redact(" ".join(unescape(text).split()))[:MESSAGE_LENGTH]
 
 
 def is_html(raw: bytes) -> bool:
@@ -180,7 +187,8 @@ def error_of(
     else:
         said, said_in_body = f"{where} failed with status {status}", False
     wait = header_wait if (header_wait := retry_after(headers)) is not None else error.retry_after
-    if status == 402 or (status in (403, 429) and wait is None and QUOTA.search(f"{error.code} {error.message}")):
+    spent = error.code in QUOTA_CODES or (wait is None and QUOTA.search(f"{error.code} {error.message}"))
+    if status == 402 or (status in (403, 429) and spent):
         return TeacherError(
             f"{where} reports that the quota or credit is exhausted: add credit or raise the limit there, then resume the run.{detail}"
         )
@@ -217,10 +225,15 @@ def rejected_parameter(status: int, raw: bytes, sent: Iterable[str]) -> str | No
     error, sent = read_error(raw), list(sent)
     if error.param in sent:
         return error.param
-    if not COMPLAINT.search(error.message):
+    if not COMPLAINT.search(error.message) or FILTERED.search(error.message):
         return None
-    text = error.message.replace("maxOutputTokens", "max_tokens")
-    named = [name for name in sent if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)]
-    if "top_p" in named and "temperature" in named:
+    text = error.message
+    for camel, name in CAMEL_NAMES.items():
+        text = text.replace(camel, name)
+    found = {name: re.search(rf"(?<![\w.]){re.escape(name).replace('_', '[_ ]')}(?!\w)", text, re.IGNORECASE) for name in sent}
+    places = {name: match.start() for name, match in found.items() if match}
+    if "max_tokens" in sent and "max_tokens" not in places and "max_completion_tokens" in text:
+        return "max_tokens"  # "Please use max_completion_tokens."
+    if "top_p" in places and "temperature" in places:
         return "top_p"  # 'temperature and top_p cannot both be specified': the temperature is the one that people set
-    return min(named, key=text.find, default=None)
+    return min(places, key=places.__getitem__, default=None)

@@ -18,7 +18,9 @@ CHAT_PATH = "/chat/completions"
 FIXED_FIELDS = ("model", "messages", "stream", "n")  # of a request body: the studio depends on them
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_]\w*)\}|(?P<plain>[A-Za-z_]\w*))")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_CREDENTIALS = ("authorization", "api-key", "x-api-key", "x-goog-api-key", "proxy-authorization", "cookie")
+_CREDENTIAL_HEADER = re.compile(r"auth|api-?key|token|secret|password|cookie|credential", re.IGNORECASE)
+_CREDENTIAL_FIELD = re.compile(r"(?:api_?key|auth|token|secret|password|credentials?)\Z", re.IGNORECASE)
+NO_KEY = "none"  # key variable of an endpoint that gets no key
 
 
 class EndpointSettings(Settings):
@@ -31,7 +33,8 @@ class EndpointSettings(Settings):
         json_schema_extra={"metavar": "URL"},
     )  # fmt: skip
     key_variable: str | None = Field(
-        None, title="Key variable", description="Environment variable that holds the API key (default: OPENAI_API_KEY).",
+        None, title="Key variable",
+        description="Environment variable that holds the API key (default: OPENAI_API_KEY); none sends no key.",
         json_schema_extra={"metavar": "NAME"},
     )  # fmt: skip
     headers: dict[str, str] = Field(
@@ -91,7 +94,7 @@ def check_key_variable(name: str) -> str:
     Raises:
         TeacherError: If it is not a valid name, for example because a key was pasted.
     """
-    if not re.fullmatch(r"[A-Za-z_]\w*", name) or SECRET.search(name):
+    if not re.fullmatch(r"[A-Za-z_]\w*", name) or (SECRET.search(name) and name not in os.environ):
         raise TeacherError(
             "The key variable is not the name of an environment variable. Give a name such as OPENAI_API_KEY, not the key itself."
         )
@@ -107,7 +110,7 @@ def check_headers(headers: dict) -> dict[str, str]:
     for name, value in headers.items():
         if not isinstance(value, str) or not _HEADER_NAME.fullmatch(str(name)) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
             raise TeacherError(f"The header {str(name)[:60]!r} is not valid. Use a name and a text value without line breaks.")
-        if (name.lower() in _CREDENTIALS or SECRET.search(value)) and not _VARIABLE.search(value):
+        if (_CREDENTIAL_HEADER.search(name) or SECRET.search(value)) and not _VARIABLE.search(value):
             raise TeacherError(
                 f"The header {name} contains a credential, which would be stored. Put it into an environment variable and write "
                 f"the value as $NAME, or use the key variable."
@@ -124,15 +127,29 @@ def check_extra_body(fields: dict) -> dict:
     for name in fields:
         if name in FIXED_FIELDS:
             raise TeacherError(f"The extra field {name!r} is set by the studio. Remove it.")
-    if SECRET.search(json.dumps(fields, default=str)):
+    if SECRET.search(json.dumps(fields, default=str)) or _has_credential(fields):
         raise TeacherError(
             "The extra fields contain what looks like a key, which would be stored. Use a header with $NAME instead."
         )
     return fields
 
 
+def _has_credential(value: object) -> bool:
+    """Whether a text in nested fields is named like a credential."""
+    if isinstance(value, list):
+        return any(map(_has_credential, value))
+    if not isinstance(value, dict):
+        return False
+    return any(
+        (isinstance(inner, str) and _CREDENTIAL_FIELD.search(str(name))) or _has_credential(inner)
+        for name, inner in value.items()
+    )
+
+
 def key_from_environment(variable: str | None = None) -> str:
-    """Return the API key in an environment variable, or '' if it is not set (vLLM and Ollama need none)."""
+    """Return the API key in an environment variable, or '' if it is not set (vLLM and Ollama need none); 'none' is no variable."""
+    if variable == NO_KEY:
+        return ""
     return os.environ.get(variable or KEY_VARIABLE, "").strip()
 
 
@@ -158,6 +175,12 @@ def header_values(headers: dict[str, str]) -> dict[str, str]:
     return {name: _VARIABLE.sub(value_of, value) for name, value in headers.items()}
 
 
+def header_secrets(headers: dict[str, str]) -> list[str]:
+    """Return the values of the environment variables in headers."""
+    names = [found["braced"] or found["plain"] for value in headers.values() for found in _VARIABLE.finditer(value)]
+    return [value for name in names if (value := os.environ.get(name, "").strip())]
+
+
 def endpoint(base_url: str | None) -> str:
     """Return the endpoint URL: `base_url`, OPENAI_BASE_URL or OpenAI's, without the path of a method.
 
@@ -173,6 +196,8 @@ def endpoint(base_url: str | None) -> str:
     if not port_ok or parts.scheme not in ("http", "https") or not parts.hostname:
         raise TeacherError(f"{redact(url)!r} is not a valid URL. Use a URL such as http://localhost:8000/v1.")
     query = parse_qs(parts.query)
+    if SECRET.search(parts.path):
+        raise TeacherError("The URL contains what looks like a key, which would be stored. Use a header with $NAME instead.")
     if parts.username or parts.password or (parts.query and set(query) != {"api-version"}):
         raise TeacherError(
             f"The URL contains a user name, password or query. Set the key in {KEY_VARIABLE} instead (only ?api-version=… of Azure "

@@ -32,6 +32,7 @@ from glan_core.teachers.endpoint_settings import (
     EndpointSettings,
     chat_url,
     endpoint,
+    header_secrets,
     header_values,
     is_azure,
     key_from_environment,
@@ -70,8 +71,7 @@ class HttpTeacher:
         self.notices: list[str] = []
         self._key = key_from_environment(settings.key_variable) if key is None else key
         self._headers = header_values(settings.headers)
-        from_environment = [value for name, value in self._headers.items() if value != settings.headers[name]]
-        self._secrets = (self._key, *from_environment)
+        self._secrets = tuple(filter(None, (self._key, *header_secrets(settings.headers))))
         self._session: aiohttp.ClientSession | None = None
         self._unsupported: frozenset[str] = frozenset()
         self._new_limit_name = self.url == OPENAI_URL
@@ -126,7 +126,7 @@ class HttpTeacher:
                     text_limit = wire_format.max_bytes(decoding, stream=False)
                     async for some in response.content.iter_any():
                         size += len(some)
-                        if piece := streamed.feed(some):
+                        if piece := streamed.feed(self._without_secrets(some)):
                             text_limit -= len(piece)
                             yield piece
                         if size > limit or text_limit < 0:
@@ -136,7 +136,7 @@ class HttpTeacher:
                     if streamed.error is None:
                         yield replace(streamed.reply(), sent=_parameters(body))
                         return
-                    raw = streamed.error
+                    raw = self._without_secrets(streamed.error)
                     if streamed.started:
                         said = redact(read_error(raw).message, *self._secrets)
                         raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
@@ -175,11 +175,17 @@ class HttpTeacher:
             if size > limit:
                 if not reply:
                     break
-                start = b"".join(parts)[:2000].decode("utf-8", "replace")
+                start = self._without_secrets(b"".join(parts))[:2000].decode("utf-8", "replace")
                 tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
                 lost = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
                 raise self._too_large(decoding, lost)
-        return b"".join(parts)
+        return self._without_secrets(b"".join(parts))
+
+    def _without_secrets(self, raw: bytes) -> bytes:
+        """Replace the key and the values of header variables, which some endpoints quote, before anything is read from a body."""
+        for secret in self._secrets:
+            raw = raw.replace(secret.encode(), b"[key]")
+        return raw
 
     def _too_large(self, decoding: DecodingParams, received: Reply) -> UnusableReply:
         limit = decoding.max_tokens or DEFAULT_LIMIT

@@ -19,7 +19,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 BYTES_PER_TOKEN = 48  # of a JSON body: long tokens, and escapes of six bytes per character
 BYTES_PER_EVENT = 1024  # of a stream, which repeats its envelope with every token
 ENVELOPE = 65_536  # bytes of a response besides the text
-MAX_TOKENS_REPORTED = 100_000_000  # a larger count is an error of the endpoint
+MAX_TOKENS_REPORTED = 4_000_000  # a larger count is an error of the endpoint
+SERVER_PROMPT = 32_768  # tokens that a server may add to a prompt
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")  # DeepSeek, vLLM; OpenRouter, Ollama; others
 REASONING_PARTS = ("thinking", "reasoning", "summary", "text", "content")  # of a typed content part
 
@@ -113,7 +114,8 @@ def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequ
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     details = usage.get("completion_tokens_details")
     thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
-    if tokens_in is not None and tokens_out is not None:
+    most = SERVER_PROMPT + sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    if tokens_in is not None and tokens_out is not None and tokens_in <= most:
         return Reply(text, finish, tokens_in, tokens_out, reasoning=reasoning, tokens_reasoning=thought)
     tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
     tokens_out = estimate_tokens(text + reasoning)
@@ -202,11 +204,15 @@ class StreamParser:
 
 def _content(content: object) -> tuple[str, str]:
     """Return text and reasoning of a message content: a string, None, or a list of typed parts."""
+    if isinstance(content, dict):
+        content = [content]
     if isinstance(content, list):
         texts, thoughts = [], []
         for part in content:
             if isinstance(part, str):
                 texts.append(part)
+            elif part.get("thought") is True:
+                thoughts.append(_text_of(part))
             elif (kind := part.get("type", "text")) in ("text", "output_text"):
                 texts.append(part["text"])
             elif "think" in kind or "reason" in kind:

@@ -1,12 +1,14 @@
 """`glan connections`, `--teacher @NAME` and default teachers from the command line."""
 
 import json
+import subprocess
+import sys
 
 import pytest
-from support.runs import Served
+from support.runs import Canned, Served, completion, stage_of
 
 from glan_core.cli import main
-from glan_core.teachers.connections import PROVIDERS, file_path
+from glan_core.teachers.connections import PROVIDERS, connection_names, file_path, list_connections
 from glan_core.teachers.endpoint_settings import endpoint
 from glan_core.workspace import call_rows, run_rows
 
@@ -88,3 +90,46 @@ def test_every_template_has_a_valid_address_and_a_price_only_for_own_servers(nam
     template = PROVIDERS[name]
     assert endpoint(template.base_url) == template.base_url
     assert (template.price == "0,0") == (template.key_variable is None)
+
+
+def test_processes_that_save_at_once_lose_nothing(tmp_path, monkeypatch):
+    save = (
+        "import sys; from glan_core.teachers.connections import Connection, save_connection\n"
+        "for n in range(15): save_connection(Connection(name=f'{sys.argv[1]}-{n}', model='m', base_url='http://localhost:1/v1'))"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", save, name]) for name in ("a", "b", "c")]
+    assert [child.wait(60) for child in children] == [0, 0, 0]
+    assert len(list_connections()) == 45
+
+
+@pytest.mark.parametrize("text", ['[{"name": "x"}]', "[3]", '{"a": 1}', "[[]]", "\x00"])
+def test_a_damaged_file_is_named_and_lists_stay_empty(run, text):
+    file_path().parent.mkdir(parents=True, exist_ok=True)
+    file_path().write_text(text)
+    code, _, err = run("connections", "list")
+    assert code == 2 and str(file_path()) in err and "cannot be read" in err and connection_names() == []
+
+
+def test_the_key_of_openai_goes_to_no_other_host_of_a_connection_or_a_stage(run, ws, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "a-secret-key")
+    keys = []
+
+    async def handle(request):
+        keys.append(request.headers.get("Authorization"))
+        messages = (await request.json())["messages"]
+        return completion(Canned().usual(stage_of(messages), messages))
+
+    target = ("--disciplines", "mathematics", "--subject-queries", "1", "--max-subjects", "1", "--questions-per-syllabus", "1")
+    with Served(handle) as served:
+        run("connections", "add", "mine", "--model", "m", "--base-url", served.url)
+        assert run("generate", str(ws.folder), *target, "--teacher", "@mine")[0] == 0
+        assert set(keys) == {None}
+        stage = f"answer:teacher=openai:m,base_url={served.url}"
+        assert run("generate", str(ws.folder), *target[:-1], "2", "--stage", stage)[0] == 0
+        assert set(keys) == {None}
+
+
+@pytest.mark.parametrize("price", ["abc", "-1,2", "1"])
+def test_a_price_that_is_none_is_refused_when_it_is_saved(run, price):
+    code, _, err = run("connections", "add", "x", "--model", "m", "--base-url", "http://localhost:1/v1", "--price", price)
+    assert code == 2 and "not a valid price" in err and not list_connections()

@@ -16,6 +16,7 @@ from glan_core.teachers.contract import (
     TeacherRefusal,
     UnusableReply,
 )
+from glan_core.teachers.endpoint_errors import rejected_parameter
 from glan_core.teachers.endpoint_settings import EndpointSettings, chat_url, endpoint, is_local
 from glan_core.teachers.http_teacher import HttpTeacher
 
@@ -402,3 +403,83 @@ def test_the_total_timeout_ends_a_stream_that_never_ends():
 
     error, _ = ask(handle, stream=True, total_timeout=0.5)
     assert isinstance(error, TeacherFault) and error.timed_out
+
+
+# ----------------------------------------------------------------------------------------------------- secrets, found by attack
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, '{"error": {"message": "No: %s and %s"}, "usage": {"prompt_tokens": 5, "completion_tokens": 5}}'),
+        (200, "<html><title>Login %s %s</title></html>"), (200, "no such thing: %s %s"),
+        (200, '{"choices": [{"message": {"content": "%s %s"}, "finish_reason": "stop"}]}'),
+        (400, '{"error": {"message": "' + "x" * 280 + '%s %s"}}'), (401, '{"detail": "bad %s, %s"}'), (500, "%s %s"),
+    ],
+)  # fmt: skip
+def test_no_response_can_bring_back_the_key_or_a_header_value(monkeypatch, status, body):
+    monkeypatch.setenv("MY_SECRET", "plainsecretvalue123")
+    monkeypatch.setenv("OPENAI_API_KEY", "zz9plainkeyvalue777")
+    raw = body.replace("%s", "plainsecretvalue123", 1).replace("%s", "zz9plainkeyvalue777", 1).encode()
+    result, _ = ask(always(status, raw), headers={"X-My": "Token $MY_SECRET"})
+    shown = repr(result) + str(result) + str(getattr(result, "reply", ""))
+    assert not any(part in shown for part in ("plainsecret", "zz9plain")), shown
+
+
+@pytest.mark.parametrize(
+    ("complaint", "name"),
+    [
+        ("Use 'max_completion_tokens' instead of 'max_tokens'.", "max_tokens"), ("Please use max_completion_tokens.", "max_tokens"),
+        ("temperature and top_p are mutually exclusive", "top_p"), ("Specify either temperature or top_p", "top_p"),
+        ("Only temperature=1 works", "temperature"), ("temperature must equal 1", "temperature"),
+        ("`temperature` should be 1", "temperature"), ("Please remove `temperature`", "temperature"),
+        ("temperature isn't possible with thinking mode", "temperature"), ("Parameter topP cannot be used", "top_p"),
+        ("maximum context length is 2048 tokens. However, you requested 4096 max_tokens. Please reduce the length.", "max_tokens"),
+        ("Your prompt about temperature is not allowed by the safety policy", None),
+    ],
+)  # fmt: skip
+def test_further_wordings_of_complaints(complaint, name):
+    raw = json.dumps({"error": {"message": complaint}}).encode()
+    assert rejected_parameter(400, raw, ("temperature", "top_p", "max_tokens")) == name
+
+
+def test_a_parameter_named_with_spaces_or_in_an_inner_error_is_recognized():
+    raw = json.dumps({"error": {"message": "reasoning effort 'low' is not supported"}}).encode()
+    assert rejected_parameter(400, raw, ("reasoning_effort",)) == "reasoning_effort"
+    raw = json.dumps({"error": {"message": "no", "inner": {"param": "top_p"}}}).encode()
+    assert rejected_parameter(400, raw, ("top_p",)) == "top_p"
+
+
+def test_a_quota_code_ends_the_run_even_with_a_retry_after():
+    error, _ = ask(always(429, {"error": {"message": "no", "code": "insufficient_quota"}}, **{"Retry-After": "3600"}))
+    assert isinstance(error, TeacherError)
+
+
+@pytest.mark.parametrize("name", ["HF_API_TOKEN", "KEY_OPENROUTER", "OPENAI_API_KEY", "none"])
+def test_names_of_variables_are_not_taken_for_keys(name):
+    assert EndpointSettings(key_variable=name).key_variable == name
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"headers": {"X-Auth-Token": "abcd1234abcd1234"}}, {"extra_body": {"api_key": "abcd1234abcd1234"}},
+        {"extra_body": {"provider": {"auth": "abcd"}}},
+    ],
+)  # fmt: skip
+def test_pasted_credentials_are_refused(values):
+    with pytest.raises(TeacherError, match="would be stored"):
+        EndpointSettings(**values)
+
+
+def test_ordinary_extra_fields_are_accepted():
+    extra = {"provider": {"only": ["hf-inference"]}, "max_thinking_tokens": 5, "reasoning": {"max_tokens": 100}}
+    assert EndpointSettings(extra_body=extra).extra_body == extra
+
+
+@pytest.mark.parametrize(
+    "content", [{"type": "text", "text": "4"}, [{"type": "text", "text": "Hm", "thought": True}, {"text": "4"}]]
+)
+def test_content_as_an_object_and_parts_marked_as_thoughts(content):
+    reply, _ = ask(always(200, {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}))
+    assert reply.split()[1] == "4"
