@@ -18,7 +18,7 @@ from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 FILE = "glan.sqlite"
 UNFINISHED = ".unfinished"  # subfolder in which the initial content is prepared
 BUSY_MS = 30_000
-DamagedFileError = apsw.CorruptError  # raised by any read of a damaged file
+DatabaseError = apsw.Error  # raised by any use of a damaged, foreign or locked database
 
 
 class WorkspaceError(GlanError):
@@ -148,7 +148,7 @@ class Workspace:
             full = isinstance(error, apsw.FullError)
             why = "the disk is full" if full else "another process is using it. Try again later"
             raise WorkspaceError(f"{path} cannot be migrated: {why}.") from None
-        except (apsw.CorruptError, apsw.NotADBError) as error:
+        except apsw.Error as error:
             ws.close()
             raise WorkspaceError(f"{file} is damaged ({error}). Restore it from a backup.") from None
         return ws
