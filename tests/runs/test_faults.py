@@ -13,6 +13,8 @@ from support.runs import Served, execute_run, wait_for
 from glan_core import runs
 from glan_core.cli import main
 from glan_core.errors import GlanError
+from glan_core.formatting import usd
+from glan_core.generation.rate_limits import Budget
 from glan_core.resources import CHECKOUT
 from glan_core.runs import worker
 from glan_core.runs.heartbeat import Progress, Stopped
@@ -115,3 +117,9 @@ def test_the_budget_of_a_resumed_run_is_checked_before_it_is_stored(ws, settings
             assert "budget" in capsys.readouterr().err.lower()
         run = runs.get(ws, run_id)
         assert run.state == "paused" and "budget_usd" not in {k for k, v in run.params.items() if v is not None}
+
+
+def test_a_small_amount_is_never_shown_as_nothing():
+    shown = [usd(amount) for amount in (0, 0.004, 0.0001, 0.00004, 1.5e-9, 0.1, 3.1, 1204)]
+    assert shown == ["$0.00", "$0.0040", "$0.0001", "$0.000040", "$0.0000000015", "$0.10", "$3.10", "$1,204"]
+    assert "$0.0040" in Budget(0.004).reason() and "$0.00 does" not in Budget(0.004).reason()
