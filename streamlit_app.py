@@ -4,7 +4,7 @@ import streamlit as st
 
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
-from glan_core.workspace import DamagedFileError
+from glan_core.workspace import DatabaseError
 from pages.components.shared.untrusted_text import show_error
 
 st.set_page_config(page_title="GLAN Studio", page_icon=str(ASSETS / "mark.svg"), layout="wide")
@@ -53,5 +53,5 @@ try:
     page.run()
 except GlanError as error:
     show_error(error)
-except DamagedFileError as error:
-    st.error(f"The database of this workspace is damaged ({error}). Restore it from a backup.")
+except DatabaseError as error:
+    show_error(GlanError(f"The database of this workspace is damaged or unusable ({error}). Restore it from a backup."))

@@ -1,6 +1,7 @@
 """Formatting of numbers, prices, times and stages, shared by the CLI and the pages."""
 
 import json
+import math
 import time
 from datetime import datetime
 
@@ -19,7 +20,9 @@ def short(value: float) -> str:
 
 
 def usd(amount: float) -> str:
-    """Format an amount in USD: '$0.0042', '$3.10', '$1,204'."""
+    """Format an amount in USD: '$0.0042', '$3.10', '$1,204'; never '$0.00' for an amount that is not 0."""
+    if 0 < amount < 0.0001:
+        return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
     return f"${amount:,.0f}" if amount >= 1000 else f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 

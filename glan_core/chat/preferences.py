@@ -1,12 +1,14 @@
 """Preferences: votes on replies shown side by side, and the preference dataset they form."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from glan_core.chat.conversations import answer_text, chat_history
 from glan_core.errors import GlanError
+from glan_core.io.atomic import atomic_output
 from glan_core.reply_parsing import TRUNCATED
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, Preference, Reply
@@ -93,7 +95,8 @@ def write_preferences(ws: Workspace, file: Path) -> int:
     rows = to_jsonl(ws)
     if not rows:
         raise GlanError("There are no preference rows. Vote on replies shown side by side first.")
-    file.write_bytes(rows)
+    with atomic_output(file, folder=False, mark=os.getpid()) as new:
+        new.write_bytes(rows)
     return rows.count(b"\n")
 
 

@@ -1,6 +1,7 @@
 """`glan evaluate glan-test`."""
 
 import argparse
+import os
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from glan_core.dataset import glan_test_store
 from glan_core.errors import GlanError
 from glan_core.evaluation.settings import GlanTestSettings
 from glan_core.formatting import exact, quoted
+from glan_core.io.atomic import atomic_output
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace
@@ -57,7 +59,8 @@ def _test(args: argparse.Namespace) -> int | None:
             glan_test_store.read_items(ws, args.name)  # a changed test must not be exported under its old hash
             path = Path(args.file).expanduser()
             check_output(ws, path, glan_test_store.is_test_file)
-            shutil.copyfile(glan_test_store.test_path(ws, args.name), path)
+            with atomic_output(path, folder=False, mark=os.getpid()) as new:
+                shutil.copyfile(glan_test_store.test_path(ws, args.name), new)
             report(
                 {"path": args.file, "hash": test.hash}, [f"Wrote {test.name} to {args.file}: {test.hash}."], as_json=args.json
             )

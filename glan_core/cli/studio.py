@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from glan_core.errors import GlanError
@@ -11,6 +12,7 @@ from glan_core.resources import STUDIO
 from glan_core.workspace.workspace import FILE
 
 DEFAULT_HOME = "workspaces"
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -22,6 +24,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     studio.add_argument("--port", type=int, metavar="N", help="port of the page server (default: 8501, or the next free one)")
     studio.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    studio.add_argument(
+        "--host-name", action="append", default=[], metavar="NAME",
+        help="host name in the browser's address, if a proxy leads to the studio under another name than localhost",
+    )  # fmt: skip
     studio.set_defaults(command=_studio)
 
 
@@ -31,9 +37,20 @@ def _studio(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "streamlit", "run", str(STUDIO / "pages/components/shared/asgi_app.py")]
     command += ["--server.port", str(args.port)] if args.port is not None else []
     command += ["--server.headless", "true"] if args.no_browser else []
+    command += protection(args.host_name)
     sys.stdout.flush()
     os.execve(sys.executable, command, os.environ | studio_environment(args.dir))
     raise AssertionError("not reached")
+
+
+def protection(host_names: Sequence[str] = ()) -> list[str]:
+    """Options of `streamlit run` that refuse pages of other origins, and host names that are not the studio's own.
+
+    Args:
+        host_names: Names under which a proxy leads to the studio, besides those of this machine.
+    """
+    hosts = [word for name in (*LOCAL_HOSTS, *host_names) for word in ("--server.allowedHosts", name)]
+    return [*hosts, "--server.enableCORS", "true", "--server.enableXsrfProtection", "true"]
 
 
 def studio_environment(folder: str | None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`glan taxonomy`: show, edit, import, export and extend the taxonomy."""
 
 import argparse
+import os
 import re
 import sys
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from glan_core.formatting import quoted, shorten
 from glan_core.generation.proposals import ProposalQueue
 from glan_core.generation.run import check
 from glan_core.generation.settings import ProposalSettings
+from glan_core.io.atomic import atomic_output
 from glan_core.records import Node
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, given_values
@@ -109,10 +111,8 @@ def _export(args: argparse.Namespace) -> None:
         raise GlanError(f"{path} must end in .yaml, .yml or .json.")
     check_output(ws, path, _is_taxonomy)
     nodes = taxonomy_rows.nodes(ws.db)
-    try:
-        path.write_text(taxonomy_files.dump(nodes, kind, name=str(ws.metadata("name", "Taxonomy"))), encoding="utf-8")
-    except OSError as error:
-        raise GlanError(f"{path} cannot be written: {error.strerror}.") from None
+    with atomic_output(path, folder=False, mark=os.getpid()) as new:
+        new.write_text(taxonomy_files.dump(nodes, kind, name=str(ws.metadata("name", "Taxonomy"))), encoding="utf-8")
     report({"file": str(path), "nodes": len(nodes)}, [f"Wrote {len(nodes):,} nodes to {path}."], as_json=args.json)
 
 

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from glan_core.formatting import usd
+
 Clock = Callable[[], float]
 
 
@@ -253,4 +255,4 @@ class Budget:
         """Return why no further call is allowed."""
         if self.calls is not None and self.spent_calls >= self.calls:
             return f"The limit of {self.calls:,} calls is reached"
-        return f"The budget of ${self.usd:,.2f} does not cover another call (${self.spent_usd:,.4f} spent)"
+        return f"The budget of {usd(self.usd or 0.0)} does not cover another call ({usd(self.spent_usd)} spent)"

@@ -32,7 +32,7 @@ from glan_core.workspace.run_rows import Run, Sample, StageProgress
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
-    """Execute a claimed run in this process; SIGINT and SIGTERM pause it.
+    """Execute a claimed run in this process; SIGINT, SIGTERM, SIGHUP and SIGQUIT pause it.
 
     Args:
         ws: The workspace.
@@ -88,7 +88,7 @@ async def _drive(
     reporter = ProgressReporter(ws, run.id, claim, engine, commits, watch)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *heartbeat.pausing_signals()):
             loop.add_signal_handler(number, _interrupt, engine)
     beat = asyncio.create_task(reporter.beat())
     try:
@@ -188,6 +188,7 @@ class ProgressReporter:
 
     async def _beat(self) -> None:
         while True:
+            self._ws.check_in_place()
             await self.store()
             row = run_rows.run(self._ws.db, self._run_id)
             if not run_rows.owns_run(self._ws.db, self._run_id, self._claim):
@@ -215,7 +216,10 @@ class ProgressReporter:
 
         await self._commits.store(job)
         if self._watch:
-            self._watch(sample, stages, [*notices, *([waiting] if waiting else [])])
+            try:
+                self._watch(sample, stages, [*notices, *([waiting] if waiting else [])])
+            except OSError:  # the terminal was closed
+                self._watch = None
 
     def _sample(self) -> Sample:
         engine, totals, before = self._engine, self._engine.totals, self._before

@@ -25,8 +25,15 @@ class Stopped(Exception):
     """The user paused or cancelled the run, or another process took it over."""
 
 
+def pausing_signals() -> list[signal.Signals]:
+    """Return the signals that end a process in an orderly way; without SIGHUP where it is ignored, as below `nohup`."""
+    names = ("SIGTERM", "SIGHUP", "SIGQUIT")  # the last two do not exist on Windows
+    found = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+    return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def run_job(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
-    """Run a claimed job in this process; SIGTERM pauses it.
+    """Run a claimed job in this process; SIGTERM, SIGHUP and SIGQUIT pause it.
 
     Args:
         ws: The workspace.
@@ -39,11 +46,14 @@ def run_job(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -
     """
     progress = Progress(ws, run.id, claim, watch)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: progress.stop(PAUSED))
+        for number in pausing_signals():
+            signal.signal(number, lambda *_: progress.stop(PAUSED))
     with progress:
         try:
             message = load_symbol(RUN_KINDS[run.kind].work)(ws, settings_of(run.kind, run.params), progress)
         except Stopped as stopped:
+            if str(stopped) not in (PAUSED, CANCELLED, KEPT, TAKEN_OVER):  # an error of the heartbeat
+                raise GlanError(str(stopped)) from None
             return (
                 ("cancelled", "Cancelled.") if str(stopped) == CANCELLED else ("paused", "Paused. Resume the run to continue.")
             )
@@ -111,11 +121,15 @@ class Progress:
                 for stage in stages:
                     run_rows.set_stage(db, self.run_id, stage)
         if self._watch and stages:
-            self._watch(sample, stages, ())
+            try:
+                self._watch(sample, stages, ())
+            except OSError:  # the terminal was closed
+                self._watch = None
 
     def _beat(self) -> None:
         try:
             while not self._finished.wait(BEAT_SECONDS):
+                self._ws.check_in_place()
                 with self._ws.write() as db:
                     run = run_rows.run(db, self.run_id)
                     if run is None or not run_rows.owns_run(db, self.run_id, self._claim):

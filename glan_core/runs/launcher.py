@@ -143,8 +143,9 @@ def resume(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
         GlanError: If the run is live or finished, or the settings cannot be executed. The run is unchanged.
     """
     run = get(ws, run_id)
+    settings = settings_of(run.kind, run.params if params is None else params)
     if not is_job(run.kind):
-        _check_teachers(settings_of(run.kind, run.params if params is None else params), environment)
+        _check_teachers(settings, environment)
     requeue(ws, run_id, params=params)
     launch(ws, run_id, environment)
 

@@ -1,16 +1,23 @@
 """The worker of a run: waits for its lane, claims the run, executes it and stores the final state."""
 
+import errno
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import apsw
 
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
-from glan_core.runs.heartbeat import Watcher, run_job
+from glan_core.runs.heartbeat import Watcher, pausing_signals, run_job
 from glan_core.runs.registry import RUN_TEACHERS, is_job, lane_of
 from glan_core.runs.states import get, state_of
 from glan_core.teachers.endpoint_errors import redact
@@ -37,6 +44,9 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
         The run in its final state.
     """
     claim, reported = uuid.uuid4().hex, None
+    if threading.current_thread() is threading.main_thread():
+        for number in pausing_signals():
+            signal.signal(number, signal.default_int_handler)
     try:
         while (ahead := _claim(ws, run_id, claim)) is not None:
             if waiting and ahead != reported:
@@ -54,12 +64,23 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
         state, message = "paused", "Paused. Resume the run to continue."
     except GlanError as error:
         state, message = "failed", redact(str(error), *environment_secrets())
+    except (apsw.FullError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            state, message = _unexpected(ws, run_id, error)
+        else:
+            state, message = "failed", f"The disk of {ws.folder} is full. Free some space and resume the run."
     except Exception as error:
-        print(redact(traceback.format_exc(), *environment_secrets()), file=sys.stderr, flush=True)
-        log = f"runs/{run_id}.log"
-        where = f" See {log} for details." if (ws.folder / log).exists() else ""
-        state, message = "failed", f"Unexpected error ({type(error).__name__}).{where}"
+        state, message = _unexpected(ws, run_id, error)
     return _end(ws, run_id, claim, state, message)
+
+
+def _unexpected(ws: Workspace, run_id: int, error: Exception) -> tuple[str, str]:
+    """Print the traceback of an error; return the final state and message."""
+    with suppress(OSError):  # the disk of the log is full, or the terminal was closed
+        print(redact(traceback.format_exc(), *environment_secrets()), file=sys.stderr, flush=True)
+    log = f"runs/{run_id}.log"
+    where = f" See {log} for details." if (ws.folder / log).exists() else ""
+    return "failed", f"Unexpected error ({type(error).__name__}).{where}"
 
 
 def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
@@ -94,9 +115,24 @@ def _claim(ws: Workspace, run_id: int, claim: str) -> int | None:
 
 
 def _end(ws: Workspace, run_id: int, claim: str, state: str, message: str) -> Run:
-    """Store the final state if the run is still owned by this process, or queued and not claimed by another."""
+    """Store the final state if the run is still owned by this process, or queued and not claimed by another.
+
+    If it cannot be stored, the run that is returned has failed with that reason.
+    """
+    try:
+        try:
+            _store_end(ws, run_id, claim, state, message)
+        except GlanError:  # a full disk: the space of the write-ahead log can be used again
+            ws.db.pragma("wal_checkpoint(restart)")
+            _store_end(ws, run_id, claim, state, message)
+    except (GlanError, apsw.Error) as error:
+        reason = message if state == "failed" and message else str(error)
+        return replace(get(ws, run_id), state="failed", message=reason, finished_at=time.time())
+    return get(ws, run_id)
+
+
+def _store_end(ws: Workspace, run_id: int, claim: str, state: str, message: str) -> None:
     with ws.write() as db:
         run = run_rows.require_run(db, run_id)
         if run_rows.owns_run(db, run_id, claim) or (run.state == "queued" and run.claim in (None, claim)):
             run_rows.update_run(db, run_id, state=state, message=message, wish=None, waiting="", finished_at=time.time())
-    return get(ws, run_id)

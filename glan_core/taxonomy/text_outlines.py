@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from glan_core.formatting import quoted
 from glan_core.taxonomy.hierarchy import TaxonomyError
-from glan_core.taxonomy.topics import Topic
+from glan_core.taxonomy.topics import Topic, check_number
 
 TAB = 4  # columns of a tab
 LONGEST_NAME = 120  # characters; a longer line without a mark is prose
@@ -60,6 +60,7 @@ def outline_topics(text: str, source: str) -> tuple[list[Topic], str, list[str]]
         prose = []
     else:
         found, form = marked, "drawn tree" if drawn else "Markdown outline"
+    check_number(len(found), source)
     topics: list[Topic] = []
     above: list[tuple[tuple[int, ...], Topic]] = []
     for line in found:

@@ -42,6 +42,16 @@ class Topic:
     children: list["Topic"] = field(default_factory=list)
 
 
+def check_number(number: int, title: str) -> None:
+    """Check the number of topics of a file.
+
+    Raises:
+        TaxonomyError: If it is larger than MOST_TOPICS.
+    """
+    if number > MOST_TOPICS:
+        raise TaxonomyError(f"{title} contains {number:,} topics; the maximum is {MOST_TOPICS:,}")
+
+
 def nodes_of(
     topics: Sequence[Topic], title: str, existing: Sequence[Node] = (), *, any_root: bool = False
 ) -> tuple[list[Node], list[str]]:
@@ -67,8 +77,7 @@ def nodes_of(
         _without_numbers(siblings)
     if not number:
         raise TaxonomyError(f"{title} contains no topics.")
-    if number > MOST_TOPICS:
-        raise TaxonomyError(f"{title} contains {number:,} topics; the maximum is {MOST_TOPICS:,}.")
+    check_number(number, title)
     _check_names(topics)
     bare = [topic for topic in topics if not topic.children]
     if bare:
@@ -170,11 +179,11 @@ def _with_ids(topics: Sequence[Topic], existing: Sequence[Node]) -> list[Node]:
             taken.add(found.id)
     nodes: list[Node] = []
     ids: dict[int, str] = {}
-    used = set(by_id)
+    used = dict.fromkeys(by_id, 1)
     for n, (topic, above) in enumerate(_paths(topics)):
         old = known.get(n)
         node_id = old.id if old else _free(slug(topic.name), used)
-        used.add(node_id)
+        used.setdefault(node_id, 1)
         ids[id(topic)] = node_id
         kind = "field" if not above else "sub-field" if topic.children else "discipline"
         group = old.group if old and kind == "field" else None
@@ -191,13 +200,20 @@ def _names_above(node: Node, by_id: dict[str, Node]) -> tuple[str, ...]:
     return tuple(reversed(names))
 
 
-def _free(stem: str, used: set[str]) -> str:
-    """Return an id that is not in use, with a number if needed."""
-    node_id, number = stem, 1
+def _free(stem: str, used: dict[str, int]) -> str:
+    """Return an id that is not in use, with a number if needed.
+
+    Args:
+        stem: The id wanted.
+        used: The ids in use, each with the last number that was tried for it as a stem.
+    """
+    node_id, number = stem, used.get(stem, 1)
     while node_id in used:
         number += 1
         end = f"-{number}"
         node_id = stem[: 60 - len(end)].rstrip("-") + end
+    if node_id != stem:
+        used[stem] = number
     return node_id
 
 

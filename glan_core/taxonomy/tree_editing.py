@@ -38,9 +38,11 @@ def import_nodes(ws: Workspace, nodes: Sequence[Node], who: str) -> hierarchy.Ta
         for node in diff.removed:
             _remove(db, batch, node, who)
         old = {node.id: node for node in taxonomy_rows.nodes(db)}
-        for node in nodes:
+        for position, node in enumerate(
+            nodes, start=1
+        ):  # finding the last position for each of many nodes takes quadratic time
             if old.get(node.id) != node:
-                taxonomy_rows.put_node(db, node)
+                taxonomy_rows.put_node(db, node, position=position)
                 taxonomy_rows.add_event(db, batch, node.id, "import", old.get(node.id), node, who)
         taxonomy_rows.order_nodes(db, [node.id for node in nodes])
     return diff

@@ -4,6 +4,6 @@
 open database.
 """
 
-from glan_core.workspace.workspace import DamagedFileError, Workspace, WorkspaceError, find_workspaces
+from glan_core.workspace.workspace import DatabaseError, Workspace, WorkspaceError, find_workspaces
 
-__all__ = ["DamagedFileError", "Workspace", "WorkspaceError", "find_workspaces"]
+__all__ = ["DatabaseError", "Workspace", "WorkspaceError", "find_workspaces"]

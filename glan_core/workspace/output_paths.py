@@ -13,7 +13,7 @@ SQLITE = b"SQLite format 3\0"
 
 
 def check_output(ws: Workspace, path: Path, is_earlier: Callable[[Path], bool] | None = None) -> None:
-    """Check that an output may be written to a path; symbolic links are resolved.
+    """Check that an output may be written to a path. The links of its folders are resolved; the path itself may not be one.
 
     Args:
         ws: The workspace that the output comes from.
@@ -42,6 +42,8 @@ def check_output(ws: Workspace, path: Path, is_earlier: Callable[[Path], bool] |
 
 def _check_replaced(path: Path, is_earlier: Callable[[Path], bool] | None) -> None:
     """Check that an existing path may be replaced."""
+    if path.is_symlink():
+        raise GlanError(f"{path} cannot be written: it is a symbolic link, which is not followed. Choose another name.")
     if path.is_dir():
         empty = not any(path.iterdir())
     elif path.is_file():

@@ -91,14 +91,14 @@ def require_node(db: apsw.Connection, node_id: str) -> Node:
     return found
 
 
-def put_node(db: apsw.Connection, node: Node, *, removed: bool = False) -> None:
-    """Insert or update a node; a new node becomes the last sibling."""
+def put_node(db: apsw.Connection, node: Node, *, removed: bool = False, position: int | None = None) -> None:
+    """Insert or update a node; a new node is displayed at a position, or as the last sibling."""
     db.execute(
         """INSERT INTO nodes (id, name, kind, parent_id, grp, description, removed, position)
-           VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(position), 0) + 1 FROM nodes))
+           VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(?, (SELECT coalesce(max(position), 0) + 1 FROM nodes)))
            ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, parent_id = excluded.parent_id,
            grp = excluded.grp, description = excluded.description, removed = excluded.removed""",
-        (node.id, node.name, node.kind, node.parent_id, node.group, node.description, removed),
+        (node.id, node.name, node.kind, node.parent_id, node.group, node.description, removed, position),
     )
 
 

@@ -18,7 +18,7 @@ from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 FILE = "glan.sqlite"
 UNFINISHED = ".unfinished"  # subfolder in which the initial content is prepared
 BUSY_MS = 30_000
-DamagedFileError = apsw.CorruptError  # raised by any read of a damaged file
+DatabaseError = apsw.Error  # raised by any use of a damaged, foreign or locked database
 
 
 class WorkspaceError(GlanError):
@@ -34,6 +34,7 @@ class Workspace:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder, self.read_only = folder, read_only
+        self._identity: tuple[int, int] | None = None
         self._local = threading.local()
 
     @property
@@ -43,7 +44,20 @@ class Workspace:
         if connection is None:
             connect = _connect_to_read if self.read_only else _connect
             connection = self._local.db = connect(self.folder / FILE)
+            self._identity = self._identity or _identity(self.folder / FILE)
         return connection
+
+    def check_in_place(self) -> None:
+        """Check that the database file is the one that was opened.
+
+        Writes to a file that was deleted or replaced succeed and are lost.
+
+        Raises:
+            WorkspaceError: If the file was deleted, moved or replaced.
+        """
+        if self._identity is not None and (found := _identity(self.folder / FILE)) != self._identity:
+            what = "deleted or moved" if found is None else "replaced by another file"
+            raise WorkspaceError(f"{self.folder / FILE} was {what} while it was in use. Restore it and start again.")
 
     def new_connection(self) -> apsw.Connection:
         """Open a separate connection that the caller must close."""
@@ -148,7 +162,7 @@ class Workspace:
             full = isinstance(error, apsw.FullError)
             why = "the disk is full" if full else "another process is using it. Try again later"
             raise WorkspaceError(f"{path} cannot be migrated: {why}.") from None
-        except (apsw.CorruptError, apsw.NotADBError) as error:
+        except apsw.Error as error:
             ws.close()
             raise WorkspaceError(f"{file} is damaged ({error}). Restore it from a backup.") from None
         return ws
@@ -189,6 +203,15 @@ def find_workspaces(home: Path) -> list[Path]:
 def set_metadata(db: apsw.Connection, key: str, value: object) -> None:
     """Set a metadata value of the workspace, stored as JSON."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return the device and inode of a file; None if there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _check_header(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 
+import apsw
 import pytest
 from support.studio_app import PAGES, Studio, add_run, copy_of
 
@@ -9,7 +10,7 @@ from glan_core.operations import demo_workspace
 from glan_core.records import Node
 from glan_core.taxonomy import taxonomy_files, tree_editing
 from glan_core.workspace import Workspace, taxonomy_rows
-from glan_core.workspace.schema import MIGRATIONS
+from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -162,6 +163,17 @@ def make_newer(file):
     file.write_bytes(content)
 
 
+def without_tables(file):
+    """A database of something else with the header of a workspace."""
+    file.unlink()
+    db = apsw.Connection(str(file))
+    db.execute("CREATE TABLE notes (text)")
+    db.pragma("application_id", APPLICATION_ID)
+    db.pragma("user_version", len(MIGRATIONS))
+    db.pragma("journal_mode", "wal")
+    db.close()
+
+
 def empty_file(file):
     file.write_bytes(b"")
 
@@ -174,6 +186,7 @@ def empty_file(file):
         ("overview", cut_short, "is damaged"), ("overview", make_newer, "was made by a newer release"),
         ("overview", empty_file, "contains no workspace"),
         *((page, damage_header, "is not a GLAN workspace") for page in PAGES if page != "overview"),
+        *((page, without_tables, "damaged or unusable") for page in PAGES),
     ],
 )  # fmt: skip
 def test_a_workspace_that_cannot_be_read_is_told_in_a_sentence(home, demo_made, page, damage, said):
@@ -184,7 +197,7 @@ def test_a_workspace_that_cannot_be_read_is_told_in_a_sentence(home, demo_made, 
     before = (folder / "glan.sqlite").read_bytes()
     shown = Studio(page)
     assert shown.fine
-    assert [said in error.value for error in shown.app.error] == [True]
+    assert [said in error.value for error in shown.app.error] == [True], [error.value for error in shown.app.error]
     assert (folder / "glan.sqlite").read_bytes() == before
 
 

@@ -3,13 +3,14 @@
 import gzip
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from glan_core.records import Node
-from glan_core.taxonomy import taxonomy_files
+from glan_core.taxonomy import taxonomy_files, text_outlines, tree_editing
 from glan_core.taxonomy.hierarchy import TaxonomyError, diff
 from glan_core.taxonomy.taxonomy_import import parse_import, read_import
 from glan_core.taxonomy.topics import merged
@@ -389,3 +390,21 @@ def test_the_example_of_the_page_is_that_of_the_readme():
     found = parse_import(taxonomy_files.EXAMPLE.encode(), "x")
     assert [node.kind for node in found.nodes] == ["field", "sub-field", "discipline"]
     assert taxonomy_files.EXAMPLE in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+
+def test_a_flat_file_is_imported_or_refused_in_linear_work(ws, monkeypatch):
+    """The work per name does not grow with their number: names that share a slug, and positions among the siblings."""
+    alike = ["Topic " + "".join("!?"[(number >> bit) & 1] for bit in range(12)) for number in range(3_000)]
+    begun = time.process_time()
+    found = parse_import("\n".join(alike).encode(), "alike.txt")
+    tree_editing.import_nodes(ws, found.nodes, "test")
+    assert time.process_time() - begun < 4  # 1 s; with a search per name it took longer than this for a third of them
+    assert len(tree_editing.tree(ws).nodes) == 3_001 and len({node.id for node in found.nodes}) == 3_001
+    assert [node.name for node in found.nodes[1:]] == alike
+
+    read = []
+    monkeypatch.setattr(text_outlines, "_name", lambda text: read.append(text) or (text, ""))
+    content = "\n".join(f"Discipline number {number:06}" for number in range(50_001)).encode()
+    with pytest.raises(TaxonomyError, match=r"contains 50,001 topics; the maximum is 50,000"):
+        parse_import(content, "flat.txt")
+    assert not read, "refused before the names are read"

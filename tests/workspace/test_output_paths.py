@@ -117,11 +117,13 @@ def test_a_database_is_never_replaced(ws, outside):
     assert SQLITE == b"SQLite format 3\0"
 
 
-def test_a_pipe_or_a_link_to_nothing_is_no_regular_file(ws, outside):
+def test_a_pipe_or_a_link_is_refused(ws, outside):
     os.mkfifo(outside / "pipe")
     (outside / "nothing").symlink_to(outside / "gone")
-    for name in ("pipe", "nothing"):
-        assert "it is not a regular file" in refused(ws, outside / name, lambda path: True)
+    (outside / "rows").write_text("rows")
+    (outside / "link").symlink_to(outside / "rows")
+    for name, said in (("pipe", "it is not a regular file"), ("nothing", "a symbolic link"), ("link", "a symbolic link")):
+        assert said in refused(ws, outside / name, lambda path: True)
 
 
 def test_a_file_that_cannot_be_read_is_an_error_in_one_line(ws, outside, monkeypatch):

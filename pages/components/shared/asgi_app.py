@@ -2,19 +2,43 @@
 
 Streamlit's front end finds its server by trying each folder of a page's address, which logs two 404s for every page that is opened
 directly. Here the page tells it the address instead (`window.__streamlit.BACKEND_BASE_URL`).
+
+Requests and websockets for another host name than those of `server.allowedHosts` are refused: a page of a stranger whose name was
+made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page.
 """
 
 from pathlib import Path
 
 import streamlit as st
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 STUDIO = Path(__file__).parents[3]
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
+
+
+class AllowedHosts:
+    """Middleware that refuses requests and websockets for a foreign host name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan" or is_host_allowed(Headers(scope=scope).get("host")):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            hint = "This host name is not allowed. Start the studio with: glan studio --host-name NAME\n"
+            await PlainTextResponse(hint, 421)(scope, receive, send)
 
 
 async def index(request: Request) -> HTMLResponse:
@@ -23,4 +47,6 @@ async def index(request: Request) -> HTMLResponse:
     return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}", 1), headers={"Cache-Control": "no-cache"})
 
 
-app = st.App(STUDIO / "streamlit_app.py", routes=[Route(path, index) for path in ("/", *PAGES)])
+app = st.App(
+    STUDIO / "streamlit_app.py", routes=[Route(path, index) for path in ("/", *PAGES)], middleware=[Middleware(AllowedHosts)]
+)

@@ -305,7 +305,8 @@ def _limits(run: Run) -> dict:
     with st.container(horizontal=True):
         if "budget_usd" in given:
             given["budget_usd"] = st.number_input(
-                "Budget (USD)", 0.01, None, float(given["budget_usd"]), format="%.2f", key=f"raise_budget_{run.id}", width=180,
+                "Budget (USD)", min(0.01, given["budget_usd"]), None, float(given["budget_usd"]), format="%g", width=180,
+                key=f"raise_budget_{run.id}",
                 help="For the whole run, including what is already spent.",
             )  # fmt: skip
         if "max_calls" in given:
