@@ -258,7 +258,7 @@ def test_without_limits_everything_is_allowed():
 
 def test_the_reason_names_the_limit_that_is_reached():
     assert Budget(usd=2.5, spent_usd=2.49, calls=3, spent_calls=2).reason() == (
-        "The budget of $2.50 does not cover another call ($2.4900 spent)"
+        "The budget of $2.50 does not cover another call ($2.49 spent)"
     )
     assert Budget(calls=1200, spent_calls=1200).reason() == "The limit of 1,200 calls is reached"
     assert Budget(calls=1, spent_calls=2).reason() == "The limit of 1 calls is reached"

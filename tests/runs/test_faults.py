@@ -96,6 +96,7 @@ def test_a_signal_pauses_a_run_in_the_foreground(ws, settings, number):
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "glan_core", "work", str(ws.folder), str(run_id)],
             env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OPENAI_API_KEY": "x"}, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # it is ignored below nohup, and stays so
         )  # fmt: skip
         try:
             wait_for(lambda: (last := run_rows.last_sample(ws.db, run_id)) and last.done, "the first replies")
