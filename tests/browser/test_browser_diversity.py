@@ -105,7 +105,7 @@ def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(pag
     page.get_by_text("bread.csv · uploaded file").click()
     still(page)
     page.get_by_role("button", name="Compare with bread").click()
-    expect(page.get_by_text("Only in bread", exact=True).first).to_be_visible()  # a process of its own did it
+    expect(page.get_by_text("Wording only in bread", exact=True).first).to_be_visible()  # a process of its own did it
     expect(page.locator(".js-plotly-plot")).to_have_count(2)  # the map, and the taxonomy below
     shown = points(page)
     assert sorted(seq for seq, _, _ in shown if seq < 0) == list(range(-30, 0)) and len(shown) == 66
