@@ -74,7 +74,7 @@ def compare_datasets(ws: Workspace, settings: ComparisonSettings, progress: Prog
     other = open_dataset(ws, settings.path)
     name = settings.name.strip() or other.name
     create_map(ws, MapSettings(embedder=settings.embedder, base_url=settings.base_url), progress)
-    embedder, _ = embed_missing(ws, settings, progress)  # all are embedded now, so nothing is loaded
+    embedder, _ = embed_missing(ws, settings, progress)  # all vectors are stored, so the embedder is not loaded
     ours, drawn = existing_vectors(ws, embedder.name), existing_map(ws, embedder.name, 2)
     folder = comparison_folder(ws, name)
     theirs = _embedded(folder, _taken(folder, other, settings, embedder.name, progress), embedder, progress)

@@ -6,7 +6,7 @@ A call counts as in flight until its reply is on disk. So a kill loses, and a la
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,11 +17,11 @@ from glan_core.formatting import clock_time
 from glan_core.generation.call_records import (
     ReceivedReply,
     StageModel,
-    call_record,
     cost_of,
     largest_reply,
     storable_reply,
 )
+from glan_core.generation.call_store import MAX_KEPT_REPLY, CallStore
 from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates
 from glan_core.generation.failure_causes import retried_within_run
 from glan_core.generation.protocols import Work, WorkQueue, ask
@@ -50,7 +50,6 @@ MAX_FAULTS = 6  # transient errors of one task before it fails
 MAX_REFUSALS = 5  # refused requests without any reply before, after which the run stops
 BACKOFF = 0.5  # seconds, doubled at each error of the same task, at most 30
 EXPECTED_REPLY = 1000  # tokens
-MAX_KEPT_REPLY = 20_000  # characters of a failed reply that are stored for inspection
 PAUSE_SECONDS = 120.0  # for replies in flight when a run is paused or fails
 CANCEL_SECONDS = 8.0  # for replies in flight when a run is cancelled
 LOADING_PAUSE = 5.0  # seconds between attempts while a server is loading its model
@@ -99,7 +98,7 @@ class Engine:
         self.totals = Totals()
         self.in_flight = 0
         self.stop_reason: str | None = None
-        self._keep_reasoning = settings.keep_reasoning
+        self._calls = CallStore(commits, run_id, keep_reasoning=settings.keep_reasoning)
         self._gates = EndpointGates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
         self._fatal: Exception | None = None
         self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
@@ -109,7 +108,6 @@ class Engine:
         self._tasks: set[asyncio.Task] = set()
         self._requesting: set[asyncio.Task] = set()  # those that wait for a reply
         self._drain_until: float | None = None
-        self._known_prompts: set[str] = set()
         self._jitter = random.Random()
 
     def fail(self, error: Exception) -> None:
@@ -180,7 +178,7 @@ class Engine:
         return None
 
     def _reserved(self, work: Work) -> Work | None:
-        """Reserve the maximum price of a task; without enough budget it is parked, and the run ends once nothing is in flight."""
+        """Reserve the maximum price of a task; without enough budget it is parked, and the run ends once no call is in flight."""
         if self.budget.reserve(self._worst(work)):
             return work
         self._gates.park(work, first=True)
@@ -291,9 +289,9 @@ class Engine:
             self.budget.settle(worst, 0.0, paid=False)
             await self._refusal(work, refusal)
             return
-        except asyncio.CancelledError:  # abandoned by `_drain`; the reply may be generated and billed all the same
+        except asyncio.CancelledError:  # abandoned by `_drain`, but the reply may still be generated and billed
             self.budget.settle(worst, worst)
-            await self._store_lost(work, time.monotonic() - start)
+            await self._calls.store_lost(work, self.models[work.stage], time.monotonic() - start)
             return
         except UnusableReply as fault:
             reply, unusable = fault.reply, fault
@@ -351,53 +349,35 @@ class Engine:
 
     async def _handle_reply(self, work: Work, received: ReceivedReply, unusable: UnusableReply | None) -> None:
         """Store the record of a reply, or record why there is none."""
-        stage, decoding = self.queue.stage(work), self.models[work.stage].decoding
+        stage, model = self.queue.stage(work), self.models[work.stage]
         text, reasoning = received.text, received.reasoning
         try:
             if unusable is not None:
                 raise MalformedReply(unusable.cause, str(unusable))
-            parsed = stage.parse(work, checked_text(stage, received, work.messages, decoding))
+            parsed = stage.parse(work, checked_text(stage, received, work.messages, model.decoding))
         except MalformedReply as fault:
-            kept = (text or reasoning)[:MAX_KEPT_REPLY]
-            call = self._call(work, received, fault.cause, kept)
+            call = self._calls.record(work, model, received, fault.cause, (text or reasoning)[:MAX_KEPT_REPLY])
             if fault.repairable and not work.repairs:
-                await self._store(work, call, lambda db: None)
+                await self._calls.store(work, call)
                 self._ask_to_repair(work, text, str(fault))
                 return
             work.failed_tries += 1
             if work.failed_tries < STAGE_SPECS[work.stage].tries and retried_within_run(fault.cause):
-                await self._store(work, call, lambda db: None)
+                await self._calls.store(work, call)
                 self._start_over(work)
             else:
-                await self._give_up(work, fault.cause, str(fault), kept, call)
+                await self._give_up(work, fault.cause, str(fault), call)
             return
-        call = self._call(work, received, "stored", None if stage.record_text(parsed) == text else text)
+        call = self._calls.record(work, model, received, "stored", None if stage.record_text(parsed) == text else text)
 
         def store(db: apsw.Connection) -> object:
             value = stage.store(db, work, parsed, call.teacher)
             call_rows.clear_failure(db, work.id, work.stage, work.discipline_id)
             return value
 
-        value = await self._store(work, call, store)
+        value = await self._calls.store(work, call, store)
         self.totals.done[work.stage] = self.totals.done.get(work.stage, 0) + 1
         self.queue.stored(work, value)
-
-    async def _store(self, work: Work, call: Call, also: Callable[[apsw.Connection], object]) -> object:
-        """Store a call together with its records."""
-
-        def job(db: apsw.Connection) -> object:
-            if work.prompt.version not in self._known_prompts:
-                call_rows.add_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
-            call_rows.add_call(db, call)
-            return also(db)
-
-        value = await self.commits.store(job)
-        self._known_prompts.add(work.prompt.version)
-        return value
-
-    def _call(self, work: Work, received: ReceivedReply, outcome: str, kept: str | None) -> Call:
-        model = self.models[work.stage]
-        return call_record(work, model, received, outcome, kept, run_id=self.run_id, keep_reasoning=self._keep_reasoning)
 
     def _ask_to_repair(self, work: Work, text: str, problem: str) -> None:
         repair = prompt("repair")
@@ -413,11 +393,6 @@ class Engine:
         work.repairs = work.attempts = work.faults = 0
         self._retries.append(work)
 
-    async def _store_lost(self, work: Work, seconds: float) -> None:
-        """Store a call whose reply did not arrive, at its maximum price."""
-        lost = ReceivedReply(largest_reply(work.messages, self.models[work.stage].decoding), "", "", seconds)
-        await self._store(work, self._call(work, lost, "lost", None), lambda db: None)
-
     async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
         """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
 
@@ -431,7 +406,7 @@ class Engine:
         else:
             gate.outage.fault(sent=fault.sent)
         if fault.billed:
-            await self._store_lost(work, seconds)
+            await self._calls.store_lost(work, self.models[work.stage], seconds)
         gate.refusals += fault.misdirected
         if not gate.served and gate.refusals >= MAX_REFUSALS:
             raise TeacherError(
@@ -445,7 +420,7 @@ class Engine:
             gate.concurrency.collapse(max(gate.outage.pause, fault.retry_after or 0.0))
         work.faults += fault.sent and not gate.outage.down  # errors during an outage are not due to the task
         if work.faults >= MAX_FAULTS:
-            await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.", "", None)
+            await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
         else:
             wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
             self._retry(work, max(wait, fault.retry_after or 0.0), str(fault))
@@ -456,23 +431,11 @@ class Engine:
         gate.refusals += 1
         if not gate.served and gate.refusals >= MAX_REFUSALS:
             raise TeacherError(f"{refusal} The first {gate.refusals} requests were all refused.") from None
-        await self._give_up(work, "refused", str(refusal), "", None)
+        await self._give_up(work, "refused", str(refusal))
 
-    async def _give_up(self, work: Work, cause: str, message: str, reply: str, call: Call | None) -> None:
+    async def _give_up(self, work: Work, cause: str, message: str, call: Call | None = None) -> None:
         """Record a task as failed; the next run retries it."""
-
-        def job(db: apsw.Connection) -> None:
-            if call is not None:
-                call_rows.add_call(db, call)
-                call_rows.add_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
-            call_rows.add_failure(
-                db,
-                call_rows.Failure(
-                    work.id, work.stage, work.discipline_id, self.run_id, cause, message, reply[:MAX_KEPT_REPLY], time.time()
-                ),
-            )
-
-        await self.commits.store(job)
+        await self._calls.store_failure(work, cause, message, call)
         self.totals.failed[work.stage] = self.totals.failed.get(work.stage, 0) + 1
         self.queue.failed(work)
 

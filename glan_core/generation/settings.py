@@ -8,12 +8,12 @@ from pydantic import AliasChoices, Field, JsonValue, field_validator, model_vali
 from glan_core.errors import GlanError
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS
 from glan_core.homework.concept_sampling import DrawDistribution
-from glan_core.settings import MOST_SEED, Settings
+from glan_core.settings import MOST_SEED, Settings, read_settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
-from glan_core.teachers.prices import Price, parse_price, price_of
+from glan_core.teachers.prices import Price, price_of
 from glan_core.teachers.wire_format import OPENAI_URL
 
 
@@ -43,6 +43,12 @@ class Target(Settings):
         return tuple(dict.fromkeys(value))
 
 
+def _endpoint_field(name: str) -> Any:
+    """Declare a setting of the endpoint that a stage may have of its own; its values are checked by `EndpointSettings`."""
+    field = EndpointSettings.model_fields[name]
+    return Field(None, title=field.title, description=field.description, json_schema_extra=field.json_schema_extra)
+
+
 NOT_SENT = "none"  # written for a parameter that is not sent, so that the model's own default applies
 
 
@@ -60,22 +66,13 @@ class StageSettings(Settings):
         None, title="Max tokens", description="Longest completion, reasoning included; none sends no limit.",
         json_schema_extra={"unit": "tokens"},
     )  # fmt: skip
-    base_url: str | None = Field(None, title="Base URL", description="Endpoint of this stage.")
-    key_variable: str | None = Field(
-        None, title="Key variable", description="Environment variable with the key of this endpoint."
-    )
-    headers: dict[str, str] | None = Field(None, title="Headers", description="Additional HTTP headers as a JSON object.")
-    extra_body: dict[str, JsonValue] | None = Field(
-        None, title="Extra fields", description='Further fields of the request body, such as {"reasoning_effort": "low"}.'
-    )
-    idle_timeout: float | None = Field(
-        None, gt=0, le=86_400, title="Idle timeout", description="Longest time without any data of a reply.",
-        json_schema_extra={"unit": "seconds"},
-    )  # fmt: skip
-    price: str | None = Field(
-        None, title="Price", description="Prices of prompt and completion tokens of this stage.",
-        json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
-    )  # fmt: skip
+    base_url: str | None = _endpoint_field("base_url")
+    key_variable: str | None = _endpoint_field("key_variable")
+    headers: dict[str, str] | None = _endpoint_field("headers")
+    extra_body: dict[str, JsonValue] | None = _endpoint_field("extra_body")
+    idle_timeout: float | None = _endpoint_field("idle_timeout")
+    total_timeout: float | None = _endpoint_field("total_timeout")
+    price: str | None = _endpoint_field("price")
 
     @model_validator(mode="before")
     @classmethod
@@ -85,13 +82,6 @@ class StageSettings(Settings):
         resolved = with_connection(values)
         return {name: value for name, value in resolved.items() if name in values or name in cls.model_fields}
 
-    @field_validator("price")
-    @classmethod
-    def _price(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_price(value)
-        return value
-
     @field_validator("teacher")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
@@ -99,7 +89,7 @@ class StageSettings(Settings):
 
     @model_validator(mode="after")
     def _endpoint_is_valid(self) -> "StageSettings":
-        EndpointSettings(**self.endpoint_values())
+        read_settings(EndpointSettings, self.endpoint_values())
         if self.base_url:
             endpoint(self.base_url)
         return self
@@ -126,10 +116,6 @@ class TeacherSettings(EndpointSettings):
     stages: dict[str, StageSettings] = Field(
         default_factory=dict, title="Settings per stage", description="Teacher and decoding parameters of single stages."
     )
-    price: str | None = Field(
-        None, title="Price", description="Prices of prompt and completion tokens (default: those of the price table); 0,0 for a free endpoint.",
-        json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
-    )  # fmt: skip
     budget_usd: float | None = Field(
         None, gt=0, title="Budget", description="Hard limit on spending, including in-flight requests.",
         json_schema_extra={"unit": "USD"},
@@ -157,13 +143,6 @@ class TeacherSettings(EndpointSettings):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         return value and check_spec(value)
-
-    @field_validator("price")
-    @classmethod
-    def _price(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_price(value)
-        return value
 
     @model_validator(mode="before")
     @classmethod

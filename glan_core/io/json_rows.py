@@ -25,7 +25,7 @@ def holds_lines(text: TextIO, *, expected: bool) -> bool:
 
     Args:
         text: The text, read from its start.
-        expected: Whether the file is called so; its first line may then be damaged.
+        expected: Whether the name of the file says that it is JSON lines; its first line may then be damaged.
     """
     first, second = (_nonempty(text, CHUNK * 16).strip() for _ in range(2))
     row = _parsed(first)

@@ -28,8 +28,7 @@ class ResolvedModel(Settings):
         tokenizer: Folder of the tokenizer and chat template, '' for that of the base.
         teacher: Teacher specification, '' for local weights.
         base_url: Endpoint of the teacher.
-        endpoint: Headers, extra fields, timeouts and key variable of the endpoint.
-        price: Price of the endpoint as 'IN,OUT', None for that of the price table.
+        endpoint: Headers, extra fields, timeouts, key variable and price of the endpoint.
         snapshot: Snapshot that a tuned model was trained on.
         said_hash: Weights hash recorded after training.
     """
@@ -41,7 +40,6 @@ class ResolvedModel(Settings):
     teacher: str = ""
     base_url: str | None = None
     endpoint: EndpointSettings = EndpointSettings()
-    price: str | None = None
     snapshot: str = ""
     said_hash: str = ""
 
@@ -116,7 +114,7 @@ def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
     if spec.startswith(MARK):
         values = resolve(spec)
         at = EndpointSettings(**{name: value for name, value in values.items() if name in EndpointSettings.model_fields})
-        return ResolvedModel(spec=spec, teacher=values["teacher"], base_url=at.base_url, endpoint=at, price=values.get("price"))
+        return ResolvedModel(spec=spec, teacher=values["teacher"], base_url=at.base_url, endpoint=at)
     if kind == "openai" and name:
         model_name, address = _endpoint(name)
         return ResolvedModel(spec=spec, teacher=f"openai:{model_name}", base_url=endpoint(address or None))

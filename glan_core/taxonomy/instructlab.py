@@ -27,7 +27,7 @@ def topics_of_file(value: Value, path: PurePosixPath) -> list[Topic]:
     """Return the topics of one qna file: those of its folders if its path has them, else of its domain or task.
 
     Raises:
-        TaxonomyError: If it says nothing of its topic.
+        TaxonomyError: If the file does not name its topic.
     """
     if (parts := _below_root(path)) is not None and len(parts) > 1:
         return _tree([(parts, value.place, _description(value))])

@@ -218,7 +218,7 @@ def _free(stem: str, used: dict[str, int]) -> str:
 
 
 def merged(nodes: Sequence[Node], existing: Sequence[Node]) -> list[Node]:
-    """Return the existing taxonomy with the nodes added to it: nothing is removed, moved or renamed.
+    """Return the existing taxonomy with the nodes added to it; no node is removed, moved or renamed.
 
     Args:
         nodes: Nodes of an import, with the ids of existing ones where they are the same.

@@ -20,7 +20,6 @@ from glan_core.io.atomic import atomic_output
 from glan_core.settings import read_settings
 from glan_core.teachers.contract import TeacherError
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
-from glan_core.teachers.prices import parse_price
 from glan_core.teachers.wire_format import OPENAI_URL
 
 FILE = "connections.json"
@@ -33,10 +32,6 @@ class Connection(EndpointSettings):
 
     name: str = Field(title="Name", description="Name of the connection; teachers refer to it as @NAME.")
     model: str = Field(min_length=1, max_length=200, title="Model", description="Name of the model as the endpoint knows it.")
-    price: str | None = Field(
-        None, title="Price", description="Prices of prompt and completion tokens; 0,0 for a free endpoint.",
-        json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
-    )  # fmt: skip
 
     @field_validator("name")
     @classmethod
@@ -45,13 +40,6 @@ class Connection(EndpointSettings):
             raise TeacherError(
                 f"{value[:60]!r} is not a valid name of a connection. Use up to 40 letters, digits, '-', '_' and '.'."
             )
-        return value
-
-    @field_validator("price")
-    @classmethod
-    def _price(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_price(value)
         return value
 
     @field_validator("base_url")

@@ -62,7 +62,7 @@ class Reply:
         estimated: Whether the token counts are estimates because the teacher reported none.
         reasoning: Reasoning that the endpoint sent apart from the text.
         tokens_reasoning: Reasoning tokens that the endpoint reported, None if it did not.
-        sent: Parameters of the request as sent, except model and messages; None where nothing is sent.
+        sent: Parameters of the request as sent, except model and messages; None for a teacher without requests.
     """
 
     text: str

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, field_validator
 from glan_core.settings import Settings
 from glan_core.teachers.contract import TeacherError
 from glan_core.teachers.endpoint_errors import SECRET, redact
+from glan_core.teachers.prices import PriceText
 from glan_core.teachers.wire_format import OPENAI_URL
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -56,6 +57,12 @@ class EndpointSettings(Settings):
     total_timeout: float | None = Field(
         3600.0, gt=0, le=604_800, title="Total timeout", description="Longest time for a whole reply; none for no limit.",
         json_schema_extra={"unit": "seconds"},
+    )  # fmt: skip
+
+    price: PriceText | None = Field(
+        None, title="Price",
+        description="Prices of prompt and completion tokens (default: those of the price table); 0,0 for a free endpoint.",
+        json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
     )  # fmt: skip
 
     @field_validator("key_variable")

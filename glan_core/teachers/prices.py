@@ -7,8 +7,10 @@ that costs ten times as much, and a budget would be exceeded before anyone notic
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import yaml
+from pydantic import AfterValidator
 
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
@@ -68,3 +70,12 @@ def parse_price(text: str) -> Price:
     except ValueError:
         raise GlanError(f"{text!r} is not a valid price. Use USD per million tokens as IN,OUT, such as 2.5,10.") from None
     return Price(amount_in, amount_out)
+
+
+def _checked_price(text: str) -> str:
+    parse_price(text)
+    return text
+
+
+PriceText = Annotated[str, AfterValidator(_checked_price)]
+"""A price as typed, 'IN,OUT' in USD per million prompt and completion tokens."""

@@ -326,7 +326,7 @@ def _stage_model(it: MatchSetup, who: AnswerSource, cache: "WeightsCache", pool:
     model = who.model
     if not model.teacher:
         return StageModel(WeightsTeacher(model, who.teacher, cache, pool), it.decoding, price_of(who.teacher))
-    price = price_of(who.teacher, model.price)
+    price = price_of(who.teacher, model.endpoint.price)
     if price is None and it.settings.budget_usd is not None:
         raise GlanError(
             f"The price of {who.teacher} is unknown, so a budget in USD cannot be enforced. Limit the number of calls instead."
