@@ -122,12 +122,20 @@ def list_connections() -> list[Connection]:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, list):
             raise ValueError("it is not a list")
-        found = [read_settings(Connection, value) for value in values]
+        found = [_read_entry(number, value) for number, value in enumerate(values, start=1)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, GlanError) as error:
         raise TeacherError(f"The connections in {path} cannot be read ({error}). Correct or remove the file.") from None
     return sorted(found, key=lambda connection: connection.name.casefold())
+
+
+def _read_entry(number: int, value: object) -> Connection:
+    """Return one entry of the file; raises ValueError that names it."""
+    try:
+        return read_settings(Connection, value if isinstance(value, dict) else {})
+    except GlanError as error:
+        raise ValueError(f"entry {number}, {str(error).rstrip('.')}") from None
 
 
 def connection_names() -> list[str]:
