@@ -14,7 +14,7 @@ JOBS = ("merge", "model-export")
 
 ws, tree = page_frame.open_page("Models")
 found = list_models(ws)
-total = sum(model.bytes for model in found)
+total = sum(model.disk_bytes for model in found)
 page_frame.title_line(
     "Models",
     tree,
@@ -47,7 +47,7 @@ with left:
             "snapshot": [model.snapshot for model in found],
             "rows": [model.rows for model in found],
             "loss": [model.losses.get("validation") for model in found], "bits": pd.Series([model.bits_per_byte for model in found], dtype=float),
-            "size": [model.bytes / 1e6 for model in found],
+            "size": [model.disk_bytes / 1e6 for model in found],
             "when": [ago(model.created_at) for model in found],
         }),
         **choice, hide_index=True, placeholder="–",

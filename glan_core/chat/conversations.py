@@ -7,7 +7,7 @@ All turns and versions are kept. The model server generates and stores replies, 
 import json
 import random
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -25,7 +25,7 @@ from glan_core.models.model_specs import (
     resolve_model,
 )
 from glan_core.reply_parsing import storable
-from glan_core.settings import Settings
+from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers.contract import Message
 from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import Workspace, chat_rows
@@ -43,13 +43,19 @@ class ConversationSettings(Settings):
         specs: Model specifications.
         system: System prompt.
         decoding: Decoding parameters.
+        own: Decoding parameters of models that do not use `decoding`, by specification; the seed is common to all.
         blind: Whether model names are hidden until a vote.
     """
 
     specs: tuple[str, ...] = ()
     system: str = ""
     decoding: SeededDecodingParams = Field(SeededDecodingParams(), validation_alias=AliasChoices("decoding", "drawing"))
+    own: dict[str, SeededDecodingParams] = Field(default_factory=dict)
     blind: bool = False
+
+    def decoding_of(self, spec: str) -> SeededDecodingParams:
+        """Return the decoding parameters of a model, with the common seed."""
+        return self.own.get(spec, self.decoding).model_copy(update={"seed": self.decoding.seed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +159,37 @@ def ask(
         )  # fmt: skip
         if settings.blind and len(panes) > 1:
             chat_rows.set_blind(db, turn_id, blind_order(len(panes), turn_id, settings.decoding.seed))
-    _begin(ws, _turn(ws, turn_id), 0, panes, settings.decoding, key)
+    _begin(ws, _turn(ws, turn_id), 0, panes, [settings.decoding_of(spec) for spec in settings.specs], key)
     return conversation_id
 
 
-def regenerate(ws: Workspace, turn_id: int, *, key: str = "") -> None:
-    """Regenerate the replies of the last turn as a new current version, with the next seed."""
+def regenerate(
+    ws: Workspace, turn_id: int, settings: ConversationSettings | None = None, *, same_seed: bool = False, key: str = ""
+) -> None:
+    """Regenerate the replies of the last turn as a new current version.
+
+    Args:
+        ws: Workspace.
+        turn_id: Turn.
+        settings: Settings whose decoding parameters are used; None: those of the last version.
+        same_seed: Keep the seed, so that replies with other parameters can be compared; otherwise the next seed is used.
+        key: API key for endpoints.
+    """
     turn = _turn(ws, turn_id)
     last = chat_rows.versions(ws.db, turn_id)[-1]
     old = chat_rows.replies(ws.db, turn_id, last)
     panes = _panes(ws, [reply.model for reply in old])
-    drawn = {name: old[0].facts[name] for name in SeededDecodingParams.model_fields}
+    seed = old[0].facts["seed"] if same_seed else (old[0].facts["seed"] + 1) % MOST_SEED
+    used = [settings.decoding_of(reply.model) if settings else _decoding_of(reply) for reply in old]
     server_client.ensure_running()
-    _begin(ws, turn, last + 1, panes, SeededDecodingParams(**drawn | {"seed": (drawn["seed"] + 1) % 2**31}), key)
+    _begin(ws, turn, last + 1, panes, [decoding.model_copy(update={"seed": seed}) for decoding in used], key)
+
+
+def _decoding_of(reply: Reply) -> SeededDecodingParams:
+    """Return the decoding parameters that a reply was generated with; earlier releases stored fewer of them."""
+    return SeededDecodingParams(
+        **{name: reply.facts[name] for name in SeededDecodingParams.model_fields if name in reply.facts}
+    )
 
 
 def stop_turn(ws: Workspace, turn_id: int) -> None:
@@ -292,11 +316,19 @@ def to_jsonl(ws: Workspace, conversation: Conversation) -> Iterator[str]:
                 yield json.dumps({"messages": chat, **about, **reply.facts}, ensure_ascii=False) + "\n"
 
 
+def decoding_words(facts: Mapping) -> str:
+    """Return the decoding parameters of a reply: 'greedy' or 'temperature 0.7, top-p 0.95, top-k 40, repetition penalty 1.2'."""
+    parts = [f"temperature {facts['temperature']:g}", f"top-p {facts['top_p']:g}"] if facts["temperature"] else ["greedy"]
+    parts += [f"top-k {facts['top_k']}"] if facts["temperature"] and facts.get("top_k") else []
+    parts += [f"repetition penalty {facts['repetition_penalty']:g}"] if facts.get("repetition_penalty", 1) != 1 else []
+    return ", ".join(parts)
+
+
 def _facts_line(reply: Reply) -> str:
     facts = reply.facts
     parts = [reply.model, *(f"{name} {facts[key][7:19]}" for name, key in (("weights", "weights_hash"), ("adapter", "adapter_hash"))
                             if facts.get(key))]  # fmt: skip
-    parts.append(f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}, seed {facts['seed']}")
+    parts.append(f"{decoding_words(facts)}, seed {facts['seed']}")
     parts.append(f"{facts.get('tokens_out', 0):,} tokens in {facts.get('seconds', 0):.1f} s")
     return " · ".join([*parts, *([reply.message] if reply.message else [])])
 
@@ -313,15 +345,17 @@ def _panes(ws: Workspace, specs: Sequence[str]) -> list[ResolvedModel]:
 
 
 def _begin(
-    ws: Workspace, turn: Turn, version: int, panes: Sequence[ResolvedModel], decoding: SeededDecodingParams, key: str
+    ws: Workspace, turn: Turn, version: int, panes: Sequence[ResolvedModel], decodings: Sequence[SeededDecodingParams], key: str
 ) -> None:
     """Store the pending replies and have the model server generate them."""
     settings = server_client.create_turn(
-        panes, [chat_history(ws, turn, pane.spec, n) for n, pane in enumerate(panes)], decoding,
-        ReplyTarget(folder=str(ws.folder), turn_id=turn.id, version=version),
+        panes, [chat_history(ws, turn, pane.spec, n) for n, pane in enumerate(panes)], decodings[0],
+        ReplyTarget(folder=str(ws.folder), turn_id=turn.id, version=version), own=dict(enumerate(decodings)),
     )  # fmt: skip
-    facts = decoding.model_dump()
-    begun = [Reply(turn.id, version, n, p.spec, WRITING, "", "", facts, settings.id, time.time()) for n, p in enumerate(panes)]
+    begun = [
+        Reply(turn.id, version, n, pane.spec, WRITING, "", "", decodings[n].model_dump(), settings.id, time.time())
+        for n, pane in enumerate(panes)
+    ]
     with ws.write() as db:
         for reply in begun:
             chat_rows.put_reply(db, reply)

@@ -11,7 +11,7 @@ from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import durations, exact, short, size
-from glan_core.models import tuned_model_store
+from glan_core.models import checkpoints, tuned_model_store
 from glan_core.models.export_job import check_gguf_export, check_target
 from glan_core.models.merge_job import check_merge
 from glan_core.models.model_card import serving_commands
@@ -48,10 +48,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     tune.set_defaults(command=_finetune)
 
     kept = commands.add_parser(
-        "models", help="list, show, annotate, rename, remove, merge or export tuned models, or print how to serve one"
+        "models",
+        help="list, show, annotate, rename, remove, merge or export tuned models, their checkpoints, or print how to serve one",
     )
     kept.add_argument("dir", metavar="DIR")
-    actions = ("list", "show", "note", "rename", "remove", "merge", "export", "serve")
+    actions = ("list", "show", "note", "rename", "remove", "merge", "export", "serve", "checkpoints")
     kept.add_argument("action", nargs="?", choices=actions, default="list")
     kept.add_argument("name", nargs="?", metavar="NAME")
     kept.add_argument("value", nargs="?", metavar="VALUE", help="new name, or text of the note")
@@ -60,6 +61,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--push", metavar="OWNER/NAME", help="with export: push to the Hugging Face Hub (HF_TOKEN, or your login)"
     )
     kept.add_argument("--public", action="store_true", help="with --push: make the repository public")
+    kept.add_argument("--step", type=int, metavar="N", help="with checkpoints: the step")
+    kept.add_argument("--save-as", metavar="NAME", help="with checkpoints: store this step as a model of its own")
+    kept.add_argument("--remove-step", action="store_true", help="with checkpoints: delete this step permanently")
     for name in ("gguf", "license"):
         add_option(kept, ModelExportSettings, name)
     add_job_options(kept)
@@ -188,6 +192,8 @@ def _models(args: argparse.Namespace) -> int | None:
         case "remove":
             tuned_model_store.remove_model(ws, args.name)
             report({"removed": args.name}, [f"Removed the model {args.name}."], as_json=args.json)
+        case "checkpoints":
+            _checkpoints(ws, args)
         case "serve":
             commands = serving_commands(
                 tuned_model_store.read_model(ws, args.name), str(tuned_model_store.read_model(ws, args.name).weights(ws))
@@ -214,6 +220,31 @@ def _models(args: argparse.Namespace) -> int | None:
             files = lambda: {"path": path, "repo": args.push, "files": sorted(os.listdir(path)) if path else []}  # noqa: E731
             return run_job(ws, wanted, args, f"Export {args.name}", result=files)
     return None
+
+
+def _checkpoints(ws: Workspace, args: argparse.Namespace) -> None:
+    """List the checkpoints of a model, or store or remove one."""
+    if (args.save_as or args.remove_step) and args.step is None:
+        raise GlanError("Give the step of the checkpoint with --step N.")
+    if args.save_as:
+        saved = checkpoints.model_from_checkpoint(ws, args.name, args.step, args.save_as)
+        report(
+            saved.model_dump(mode="json"),
+            [f"Stored step {args.step} of {args.name} as the model {saved.name}."],
+            as_json=args.json,
+        )
+    elif args.remove_step:
+        checkpoints.remove_checkpoint(ws, args.name, args.step)
+        report({"removed": args.step}, [f"Removed the checkpoint of step {args.step} of {args.name}."], as_json=args.json)
+    else:
+        kept = tuned_model_store.read_model(ws, args.name).checkpoints
+        rows = [
+            (one.step, "–" if one.validation_loss is None else f"{one.validation_loss:.3f}", size(one.bytes)) for one in kept
+        ]
+        lines = table(rows, ("step", "validation loss", "size")) if rows else [
+            f"{args.name} has no checkpoints. Train with --keep-checkpoints N to keep them."
+        ]  # fmt: skip
+        report([one.model_dump(mode="json") for one in kept], lines, as_json=args.json)
 
 
 def _model_data(ws: Workspace, name: str) -> dict:

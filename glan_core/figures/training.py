@@ -1,6 +1,8 @@
 """Fine-tuning: losses, learning rate and gradient norm against steps, and comparisons of runs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from math import log10
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,19 +13,25 @@ from glan_core.workspace.training_rows import Step
 HEIGHT = 330
 CLOSE = 0.07  # fraction of the axis within which labels at curve ends would overlap
 MIN_SPAN, SMOOTH = 5, 0.03  # span of the training loss average: minimum steps, and fraction of the points
+MOST_SMOOTH = 0.5
 
 
-def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
-    """Return one row per logged step: the values of `Step` and `smooth`, the exponentially averaged training loss."""
-    names = ("step", "epoch", "tokens", "seconds", "loss", "validation_loss", "lr", "grad_norm", "memory_mb")
+def steps_frame(steps: Sequence[Step], smoothing: float = SMOOTH) -> pd.DataFrame:
+    """Return one row per logged step: the values of `Step` and `smooth`, the exponentially averaged training loss.
+
+    Args:
+        steps: Logged steps, oldest first.
+        smoothing: Span of the average as a fraction of the points, 0 for none.
+    """
+    names = [field.name for field in fields(Step)]
     frame = pd.DataFrame({name: [getattr(step, name) for step in steps] for name in names}).astype("float64")
-    span = max(MIN_SPAN, SMOOTH * len(frame))
+    span = max(MIN_SPAN, smoothing * len(frame)) if smoothing else 1
     frame["smooth"] = frame["loss"].ewm(span=span, ignore_na=True).mean() if len(frame) else frame["loss"]
     return frame
 
 
-def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.Figure:
-    """Draw the training loss, raw and smoothed, and the validation loss against steps."""
+def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT, *, log: bool = False) -> go.Figure:
+    """Draw the training loss, raw and smoothed, and the validation loss against steps, with a logarithmic axis if asked."""
     trained, held = frame.dropna(subset="loss"), frame.dropna(subset="validation_loss")
     accent, amber = style.accent, style.hues[1]
     figure = go.Figure([
@@ -46,9 +54,33 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT) -> go.F
     ]
     ends.sort(key=lambda end: end[1])
     close = len(ends) == 2 and ends[1][1] - ends[0][1] < CLOSE * frame[["loss", "validation_loss"]].max().max()
+    _log_axis(figure, log=log)
     for (x, y, name, color), shift in zip(ends, (-8, 8), strict=False):
         behind = x < 0.9 * frame["step"].max()  # the other curve continues below its label
-        _name(figure, x, y, name, color, 14 if behind else shift if close else 0)
+        _name(figure, x, log10(y) if log and y > 0 else y, name, color, 14 if behind else shift if close else 0)
+    return figure
+
+
+def memory_figure(frame: pd.DataFrame, style: Style, height: int = 150) -> go.Figure:
+    """Draw the memory of the training process, and of the GPU with its utilization where there is one, against steps."""
+    figure = go.Figure()
+    for column, name, unit, color in (
+        ("memory_mb", "process memory", "GB", style.hues[3]), ("gpu_memory_mb", "GPU memory", "GB", style.hues[4]),
+        ("gpu_use", "GPU utilization", "%", style.hues[6]),
+    ):  # fmt: skip
+        rows = frame.dropna(subset=column)
+        if rows.empty:
+            continue
+        figure.add_scatter(
+            x=rows["step"], y=rows[column] / (1000 if unit == "GB" else 1), mode="lines", line={"color": color, "width": 1.5}, name=name,
+            yaxis="y" if unit == "GB" else "y2", hovertemplate=f"%{{y:,.2f}} {unit} {name}<extra></extra>",
+        )  # fmt: skip
+    _frame(figure, style, height, "GB")
+    _span(figure, frame)
+    figure.update_layout(
+        yaxis={"rangemode": "tozero", "nticks": 4}, yaxis2={"overlaying": "y", "side": "right", "range": [0, 100], "title": {"text": "%"}},
+        showlegend=len(figure.data) > 1, legend={"orientation": "h", "y": 1.2, "x": 0},
+    )  # fmt: skip
     return figure
 
 
@@ -83,7 +115,9 @@ def learning_rate_figure(frame: pd.DataFrame, style: Style, height: int = 190) -
     return figure
 
 
-def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style, height: int = HEIGHT) -> go.Figure:
+def compare_figure(
+    runs: Mapping[str, pd.DataFrame], against: str, style: Style, height: int = HEIGHT, *, log: bool = False
+) -> go.Figure:
     """Draw the losses of several runs: validation loss with markers, smoothed training loss as a thin line.
 
     Args:
@@ -91,6 +125,7 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
         against: 'step', 'tokens' or 'seconds'.
         style: The theme.
         height: Height in pixels.
+        log: Whether the loss axis is logarithmic.
     """
     figure = go.Figure()
     for nth, (name, frame) in enumerate(runs.items()):
@@ -107,6 +142,7 @@ def compare_figure(runs: Mapping[str, pd.DataFrame], against: str, style: Style,
             )  # fmt: skip
     unit = {"step": "step", "tokens": "tokens seen", "seconds": "seconds active"}[against]
     _frame(figure, style, height, "loss, nats per token", unit)
+    _log_axis(figure, log=log)
     figure.update_layout(showlegend=len(runs) > 1, legend={"orientation": "h", "y": 1.08, "x": 0})
     return figure
 
@@ -117,6 +153,11 @@ def _frame(figure: go.Figure, style: Style, height: int, y: str | None, x: str =
         xaxis={"title": {"text": x}, "nticks": 7, "rangemode": "tozero", "showgrid": False, "tickformat": ",~r"},
         yaxis={"title": {"text": y}, "nticks": 6, "automargin": False},
     )  # fmt: skip
+
+
+def _log_axis(figure: go.Figure, *, log: bool) -> None:
+    if log:
+        figure.update_yaxes(type="log", dtick="D1", tickformat="~g")
 
 
 def _span(figure: go.Figure, frame: pd.DataFrame) -> None:

@@ -122,12 +122,23 @@ class TokenDispatcher(StoppingCriteria):
 class Sampler:
     """Samples the tokens of one answer with its own random generator; greedy at temperature 0."""
 
-    def __init__(self, seed: int, decoding: SeededDecodingParams) -> None:
-        self._decoding, self._generator = decoding, torch.Generator().manual_seed(seed)
+    def __init__(self, row: DecodingRow) -> None:
+        self._row, self._decoding, self._generator = row, row.decoding, torch.Generator().manual_seed(row.seed)
+
+    @property
+    def changes_logits(self) -> bool:
+        """Whether the next token may differ from the argmax of the logits."""
+        return self._decoding.temperature > 0 or self._decoding.repetition_penalty != 1
 
     def perturbed(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return logits `(vocabulary,)` perturbed so that their argmax is a temperature and top-p sample."""
+        """Return logits `(vocabulary,)` perturbed so that their argmax is a sample by temperature, top-k and top-p."""
+        if self._decoding.repetition_penalty != 1:
+            logits = _penalized(logits, {*self._row.tokens, *self._row.written}, self._decoding.repetition_penalty)
+        if not self._decoding.temperature:
+            return logits
         logits = logits / self._decoding.temperature
+        if 0 < self._decoding.top_k < logits.shape[-1]:
+            logits = logits.masked_fill(logits < logits.topk(self._decoding.top_k).values[-1], -torch.inf)
         if self._decoding.top_p < 1:
             logits = _nucleus(logits, self._decoding.top_p)
         noise = torch.empty(logits.shape[-1]).exponential_(generator=self._generator)
@@ -135,7 +146,17 @@ class Sampler:
 
     def next_token(self, logits: torch.Tensor) -> int:
         """Return the sampled token for logits `(vocabulary,)`."""
-        return int((self.perturbed(logits) if self._decoding.temperature > 0 else logits).argmax())
+        return int(self.perturbed(logits).argmax())
+
+
+def _penalized(logits: torch.Tensor, seen: set[int], penalty: float) -> torch.Tensor:
+    """Lower the logits of tokens that were seen.
+
+    Source: Keskar et al., 2019, arXiv 1909.05858, section 4.1; negative logits are multiplied, as in transformers.
+    """
+    at = torch.tensor(sorted(token for token in seen if token < logits.shape[-1]), device=logits.device)
+    old = logits[at]
+    return logits.scatter(-1, at, torch.where(old < 0, old * penalty, old / penalty))
 
 
 def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
@@ -151,10 +172,15 @@ def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 class GumbelSampler(LogitsProcessor):
-    """Perturbs the logits of a batch so that their argmax is a sample of each row."""
+    """Perturbs the logits of a batch so that their argmax is a sample of each row, by its own decoding parameters."""
 
-    def __init__(self, rows: Sequence[DecodingRow], decoding: SeededDecodingParams) -> None:
-        self._samplers = [Sampler(row.seed, decoding) for row in rows]
+    def __init__(self, rows: Sequence[DecodingRow]) -> None:
+        self._samplers = [Sampler(row) for row in rows]
+
+    @property
+    def changes_logits(self) -> bool:
+        """Whether any row needs it: greedy decoding does not."""
+        return any(sampler.changes_logits for sampler in self._samplers)
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Return the perturbed logits, `(rows, vocabulary)`."""
@@ -162,19 +188,19 @@ class GumbelSampler(LogitsProcessor):
         return perturbed
 
 
-def decode_batch(model: Any, rows: Sequence[DecodingRow], decoding: SeededDecodingParams) -> None:
+def decode_batch(model: Any, rows: Sequence[DecodingRow]) -> None:
     """Generate the answers of all rows as one batch; every row ends, even if generation fails.
 
     Args:
         model: Model; a PEFT model if rows name an adapter ('__base__' selects the base).
         rows: Answers to generate.
-        decoding: Temperature and top-p.
     """
     width = max(len(row.tokens) for row in rows)
     ids = torch.tensor([[0] * (width - len(row.tokens)) + row.tokens for row in rows], device=model.device)
     seen = torch.tensor([[0] * (width - len(row.tokens)) + [1] * len(row.tokens) for row in rows], device=model.device)
     adapters = {} if rows[0].adapter is None else {"adapter_names": [row.adapter for row in rows]}
-    sampler = {"logits_processor": [GumbelSampler(rows, decoding)]} if decoding.temperature > 0 else {}
+    gumbel = GumbelSampler(rows)
+    sampler = {"logits_processor": [gumbel]} if gumbel.changes_logits else {}
     ends = sorted(set().union(*(row.ends for row in rows)))
     try:
         with torch.inference_mode():

@@ -79,7 +79,7 @@ class _RunningBatch:
         ids = torch.tensor([[0] * (width - len(row.tokens)) + row.tokens for row in new], device=device)
         seen = torch.tensor([[0] * (width - len(row.tokens)) + [1] * len(row.tokens) for row in new], device=device)
         places = (seen.cumsum(-1) - 1).clamp(min=0)
-        cache, samplers = DynamicCache(), [Sampler(row.seed, row.decoding) for row in new]
+        cache, samplers = DynamicCache(), [Sampler(row) for row in new]
         logits = self._forward(ids, seen, places, cache, new)
         joining = _RunningBatch(self._model)
         joining.rows, joining.taken, joining._samplers = list(new), list(new), samplers

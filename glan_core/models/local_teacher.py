@@ -83,20 +83,20 @@ class WeightsTeacher:
                 if continuous_decode.can_join(held.model):
                     continuous_decode.decode_continuously(held.model, partial(self._take, held), SLOTS)
                 else:
-                    while rows := self._take(held, SLOTS, same=True):
-                        batched_decode.decode_batch(held.model, rows, rows[0].decoding)
+                    while rows := self._take(held, SLOTS):
+                        batched_decode.decode_batch(held.model, rows)
         except weights_cache.ModelUnavailable as fault:
             raise TeacherError(str(fault)) from None
         except Exception as error:
             raise TeacherError(f"{self.name.removeprefix('local:')}: {describe_error(error)}") from error
 
-    def _take(self, held: "LoadedWeights", most: int, *, same: bool = False) -> "list[DecodingRow]":
+    def _take(self, held: "LoadedWeights", most: int) -> "list[DecodingRow]":
         """Return the rows of waiting requests; a prompt that is too long is refused."""
         from glan_core.models import batched_decode, weights_cache
 
         tokenizer = weights_cache.get_tokenizer(held, self._model)
         rows: list[DecodingRow] = []
-        while not rows and (requests := self._queue.take(most, same=same)):
+        while not rows and (requests := self._queue.take(most)):
             for request in requests:
                 try:
                     row = batched_decode.create_row(

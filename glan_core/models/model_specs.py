@@ -1,4 +1,4 @@
-"""Model specifications: `tuned:NAME`, `base:NAME`, `local:PATH`, `openai:MODEL`, `openai:MODEL@ADDRESS`, `@CONNECTION`, `scripted`."""
+"""Model specifications: `tuned:NAME[@STEP]`, `base:NAME`, `local:PATH`, `openai:MODEL[@ADDRESS]`, `@CONNECTION`, `scripted`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from glan_core.errors import GlanError
-from glan_core.models.tuned_model_store import list_models, read_model
+from glan_core.models.tuned_model_store import checkpoint_folder, list_models, read_model
 from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers.connections import MARK, resolve
 from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint
@@ -15,7 +15,8 @@ from glan_core.workspace import Workspace
 
 MAX_MODELS = 4
 SCRIPTED = "scripted"
-FORMS = "tuned:NAME, base:NAME, local:PATH, openai:MODEL, openai:MODEL@ADDRESS, @CONNECTION or scripted"
+CHECKPOINT = "@"  # tuned:NAME@STEP
+FORMS = "tuned:NAME, tuned:NAME@STEP, base:NAME, local:PATH, openai:MODEL, openai:MODEL@ADDRESS, @CONNECTION or scripted"
 
 
 class ResolvedModel(Settings):
@@ -47,7 +48,8 @@ class ResolvedModel(Settings):
 class SeededDecodingParams(Settings):
     """Decoding parameters.
 
-    Temperature 0 is greedy decoding. The same `seed` reproduces an answer of local weights; endpoints do their own sampling.
+    Temperature 0 is greedy decoding. The same `seed` reproduces an answer of local weights; endpoints do their own sampling, and
+    are sent `top_k` and `repetition_penalty` only if these differ from their defaults, because not all of them know these.
     """
 
     temperature: float = Field(
@@ -60,6 +62,14 @@ class SeededDecodingParams(Settings):
         title="Top-p",
         description="Nucleus sampling: sample from the most likely tokens whose probabilities sum to this.",
     )
+    top_k: int = Field(
+        0, ge=0, le=100_000, title="Top-k", description="Sample from this many of the most likely tokens; 0: from all.",
+    )  # fmt: skip
+    repetition_penalty: float = Field(
+        1.0, ge=1, le=2, title="Repetition penalty",
+        description="Divides the scores of tokens that occur in the prompt or the reply; 1: no penalty. Small models repeat themselves less "
+        "at 1.1 to 1.3.",
+    )  # fmt: skip
     max_tokens: int = Field(
         512, ge=1, le=32_768, title="Max new tokens", description="Longest reply.", json_schema_extra={"unit": "tokens"}
     )
@@ -88,6 +98,7 @@ class TurnSettings(Settings):
         panes: Models.
         chats: Chat of each model.
         decoding: Decoding parameters.
+        own: Decoding parameters of the models that do not use `decoding`, by pane.
         kept: Where replies are stored, None to return them only.
     """
 
@@ -95,8 +106,13 @@ class TurnSettings(Settings):
     panes: tuple[ResolvedModel, ...] = Field(min_length=1, max_length=MAX_MODELS)
     chats: tuple[tuple[dict[Literal["role", "content"], str], ...], ...]
     decoding: SeededDecodingParams = SeededDecodingParams()
+    own: dict[int, SeededDecodingParams] = Field(default_factory=dict)
     kept: ReplyTarget | None = None
     kind: Literal["turn"] = "turn"
+
+    def decoding_of(self, pane: int) -> SeededDecodingParams:
+        """Return the decoding parameters of a model."""
+        return self.own.get(pane, self.decoding)
 
 
 def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
@@ -122,19 +138,41 @@ def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
         return local_model(name)
     if kind not in ("tuned", "base") or not name:
         raise GlanError(f"{spec!r} is not a model specification. Use {FORMS}.")
+    name, _, step = name.partition(CHECKPOINT)
     model = read_model(ws, name)
-    weights, base = str(model.weights(ws)), model.base_path(ws)
+    weights, said_hash, base = str(model.weights(ws)), model.weights_hash, model.base_path(ws)
+    if step:
+        kept = model.checkpoint(int(step) if step.isdecimal() else -1)
+        weights, said_hash = str(checkpoint_folder(ws, name, kept.step)), kept.weights_hash
     known = {"spec": spec, "tokenizer": weights, "snapshot": model.snapshot}
     if kind == "base":
         return ResolvedModel(base=base, **known)
     if model.form == "adapter":
-        return ResolvedModel(base=base, adapter=weights, said_hash=model.weights_hash, **known)
-    return ResolvedModel(base=weights, said_hash=model.weights_hash, **known)
+        return ResolvedModel(base=base, adapter=weights, said_hash=said_hash, **known)
+    return ResolvedModel(base=weights, said_hash=said_hash, **known)
 
 
 def list_specs(ws: Workspace) -> list[str]:
     """Return the specifications of the workspace's models, newest tuned model first, each with its base."""
     return [f"{kind}:{model.name}" for model in list_models(ws) for kind in ("tuned", "base")]
+
+
+def tuned_name(spec: str) -> str | None:
+    """Return the name of the tuned model that a specification or one of its checkpoints belongs to; None for other models."""
+    kind, _, name = spec.partition(":")
+    return name.partition(CHECKPOINT)[0] if kind == "tuned" else None
+
+
+def base_name(ws: Workspace, spec: str) -> str:
+    """Return the name of the base model that a specification `base:NAME` stands for, '' for other models and unknown names."""
+    kind, _, name = spec.partition(":")
+    if kind != "base":
+        return ""
+    try:
+        model = read_model(ws, name)
+    except GlanError:
+        return ""
+    return model.base_name or "initialized from scratch, untrained"
 
 
 def model_title(spec: str) -> str:
@@ -146,7 +184,10 @@ def model_title(spec: str) -> str:
         name = Path(name).name or name
     if kind == "openai":
         name = _endpoint(name)[0]
-    words = {"tuned": name, "base": f"{name} (base)", "local": name, "openai": name}
+    if kind == "tuned":
+        name, _, step = name.partition(CHECKPOINT)
+        return f"{name}, step {step}" if step else name
+    words = {"base": f"{name} (base)", "local": name, "openai": name}
     return words.get(kind, "Scripted teacher")
 
 

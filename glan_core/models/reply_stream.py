@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from glan_core.errors import GlanError
-from glan_core.models.model_specs import MAX_MODELS, ReplyTarget, ResolvedModel, TurnSettings
+from glan_core.models.model_specs import MAX_MODELS, ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import (
     DecodingParams,
@@ -28,7 +28,7 @@ from glan_core.teachers.contract import (
     TeacherRefusal,
     UnusableReply,
 )
-from glan_core.teachers.endpoint_settings import KEY_VARIABLE
+from glan_core.teachers.endpoint_settings import KEY_VARIABLE, EndpointSettings
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING
 
@@ -53,6 +53,8 @@ class ReplyMetadata:
         device: Device of the weights.
         temperature: Sampling temperature.
         top_p: Nucleus sampling threshold.
+        top_k: Number of most likely tokens sampled from, 0 for all.
+        repetition_penalty: Repetition penalty, 1 for none.
         max_tokens: Token limit of the reply.
         seed: Sampling seed.
         tokens_in: Prompt tokens.
@@ -72,6 +74,8 @@ class ReplyMetadata:
     device: str = ""
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
     max_tokens: int = 0
     seed: int = 0
     tokens_in: int = 0
@@ -109,9 +113,10 @@ class Turn:
     """A turn that is being answered. The API key `key` is kept in memory only."""
 
     def __init__(self, settings: TurnSettings, key: str, cache: "WeightsCache | None", pool: ThreadPoolExecutor) -> None:
-        decoding = settings.decoding.model_dump()
         self.settings = settings
-        self.panes = [PaneState(facts=ReplyMetadata(**decoding)) for _ in settings.panes]
+        self.panes = [
+            PaneState(facts=ReplyMetadata(**settings.decoding_of(n).model_dump())) for n in range(len(settings.panes))
+        ]
         self._key, self._cache, self._pool = key, cache, pool
         self._stop = ""
         self._tasks: list[asyncio.Task] = []
@@ -242,7 +247,7 @@ class Turn:
                 attach_adapter(held, pane)
                 tokenizer, on_text = get_tokenizer(held, pane), partial(self._say, n)
                 row = create_row(
-                    held.model, tokenizer, self._chat(n), self.settings.decoding, on_text, lambda: bool(self._stop)
+                    held.model, tokenizer, self._chat(n), self.settings.decoding_of(n), on_text, lambda: bool(self._stop)
                 )
                 now.facts.weights_hash = cached_hash(held.folder)
                 now.facts.adapter_hash = cached_hash(Path(pane.adapter)) if pane.adapter else ""
@@ -280,19 +285,22 @@ class Turn:
 
         for n, row in rows.items():
             row.on_end = partial(ended, n)
-        decode_batch(held.model, list(rows.values()), self.settings.decoding)
+        decode_batch(held.model, list(rows.values()))
 
     # ------------------------------------------------------------------------------------------------------- teachers
 
     async def _ask(self, n: int, pane: ResolvedModel) -> None:
         """Let a teacher answer."""
-        seeded, now, begun = self.settings.decoding, self.panes[n], time.monotonic()
+        seeded, now, begun = self.settings.decoding_of(n), self.panes[n], time.monotonic()
         decoding = DecodingParams(seeded.temperature, seeded.top_p, seeded.max_tokens)
         facts = now.facts
         try:
             usual = pane.endpoint.key_variable in (None, KEY_VARIABLE)
             teacher = open_teacher(
-                pane.teacher, pane.base_url, key=(self._key or None) if usual else None, settings=pane.endpoint
+                pane.teacher,
+                pane.base_url,
+                key=(self._key or None) if usual else None,
+                settings=_with_sampling(pane.endpoint, seeded),
             )
             self._do(n, "Waiting for the first token.")
             try:
@@ -398,6 +406,15 @@ class _Unwanted(Exception):
 
 def _is_out_of_memory(error: Exception) -> bool:
     return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "allocate memory" in str(error)
+
+
+def _with_sampling(at: EndpointSettings, decoding: SeededDecodingParams) -> EndpointSettings:
+    """Return an endpoint that is also sent the sampling parameters of vLLM, Ollama and llama.cpp, where they are set."""
+    usual = SeededDecodingParams()
+    names = [name for name in ("top_k", "repetition_penalty") if getattr(decoding, name) != getattr(usual, name)]
+    if not names:
+        return at
+    return at.model_copy(update={"extra_body": {**{name: getattr(decoding, name) for name in names}, **(at.extra_body or {})}})
 
 
 def describe_error(error: Exception) -> str:

@@ -81,13 +81,11 @@ class RequestQueue:
             self._executor.submit(self._run)
         return await request.future
 
-    def take(self, most: int, *, same: bool = False) -> list[Request]:
-        """Take up to `most` waiting requests, in the thread; with `same`, of the same decoding parameters."""
+    def take(self, most: int) -> list[Request]:
+        """Take up to `most` waiting requests, in the thread."""
         taken: list[Request] = []
         with self._lock:
             while self._waiting and len(taken) < most:
-                if same and taken and self._waiting[0].decoding != taken[0].decoding:
-                    break
                 if not (request := self._waiting.popleft()).is_canceled():
                     taken.append(request)
             self._taken = [request for request in self._taken if not request.future.done()] + taken

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -129,12 +129,13 @@ def create_turn(
     decoding: SeededDecodingParams,
     kept: ReplyTarget | None = None,
     id: str = "",
+    own: Mapping[int, SeededDecodingParams] | None = None,
 ) -> TurnSettings:
-    """Return a request for models to answer, each with its own chat."""
+    """Return a request for models to answer, each with its own chat and, by its pane in `own`, its own decoding parameters."""
     id = id or new_id()
     return TurnSettings.model_validate({
         "id": id, "panes": tuple(panes), "chats": tuple(tuple(dict(m) for m in c) for c in chats), "decoding": decoding,
-        "kept": kept,
+        "kept": kept, "own": dict(own or {}),
     })  # fmt: skip
 
 

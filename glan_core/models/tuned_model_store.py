@@ -3,6 +3,7 @@
 models/<name>/model.json   description and provenance
 models/<name>/weights/     safetensors with tokenizer and chat template: a full model, or a PEFT adapter
 models/<name>/base/        untrained weights of a model initialized from scratch
+models/<name>/checkpoints/ weights of earlier evaluations, where the run was told to keep them (`checkpoints`)
 """
 
 import hashlib
@@ -20,8 +21,23 @@ from glan_core.import_strings import load_symbol
 from glan_core.settings import Settings, current_names
 from glan_core.workspace import Workspace
 
-FOLDER, FILE, WEIGHTS, BASE = "models", "model.json", "weights", "base"
+FOLDER, FILE, WEIGHTS, BASE, CHECKPOINTS = "models", "model.json", "weights", "base", "checkpoints"
 CHUNK = 1 << 20
+
+
+class Checkpoint(Settings):
+    """Weights of an earlier evaluation, kept with the model.
+
+    Attributes:
+        step: Optimizer step.
+        validation_loss: Validation loss at this step in nats per token, None without a validation split.
+        weights_hash: 'sha256:…' of the safetensors files.
+    """
+
+    step: int
+    validation_loss: float | None
+    bytes: int
+    weights_hash: str
 
 
 class TunedModel(Settings):
@@ -31,12 +47,14 @@ class TunedModel(Settings):
         form: 'adapter' if the weights are a LoRA adapter for `base`, 'full' for a full model.
         base: Folder or Hub ID of the base model, '' if it was initialized from scratch (then it is in `base/`).
         disciplines: Training rows by discipline ID.
-        losses: Last 'train' and 'validation' loss, mean cross-entropy in nats per token of the answer.
+        losses: Last 'train' and 'validation' loss, and the validation loss of the 'base' before training; mean cross-entropy in
+            nats per token of the answer.
         bits_per_byte: Validation loss per byte of the answers, comparable between tokenizers; None if unknown.
         template: Whose chat template is used: 'base' or 'alpaca'.
         weights_hash: 'sha256:…' of the safetensors files (`hash_weights`).
         settings: Settings of the run.
         merged_from: Name of the adapter that was merged into this model.
+        checkpoints: Kept weights of earlier evaluations, first steps first.
     """
 
     name: str
@@ -66,6 +84,7 @@ class TunedModel(Settings):
     stopped_early: bool = False
     merged_from: str | None = None
     bits_per_byte: float | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     @field_validator("settings")
     @classmethod
@@ -80,6 +99,24 @@ class TunedModel(Settings):
     def weights(self, ws: Workspace) -> Path:
         """Return the folder of its weights and tokenizer."""
         return self.folder(ws) / WEIGHTS
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """Return the checkpoint of a step.
+
+        Raises:
+            GlanError: If it does not exist.
+        """
+        for kept in self.checkpoints:
+            if kept.step == step:
+                return kept
+        known = ", ".join(str(kept.step) for kept in self.checkpoints)
+        hint = f"Kept steps: {known}." if known else "It has no checkpoints."
+        raise GlanError(f"Model {quoted(self.name)} has no checkpoint of step {step}. {hint}")
+
+    @property
+    def disk_bytes(self) -> int:
+        """Size of its weights and checkpoints."""
+        return self.bytes + sum(kept.bytes for kept in self.checkpoints)
 
     @property
     def base_name(self) -> str:
@@ -108,6 +145,11 @@ def model_folder(ws: Workspace, name: str) -> Path:
     if not name or slug(name) != name:
         raise GlanError(f"{quoted(name)} is not a valid model name. Use lowercase letters, digits and hyphens.")
     return ws.folder / FOLDER / name
+
+
+def checkpoint_folder(ws: Workspace, name: str, step: int) -> Path:
+    """Return the folder of a checkpoint's weights and tokenizer."""
+    return model_folder(ws, name) / CHECKPOINTS / f"step-{step}"
 
 
 def list_models(ws: Workspace) -> list[TunedModel]:

@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from glan_core import text_validation
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
 from glan_core.resources import CHECKOUT
@@ -15,6 +16,8 @@ from glan_core.runs.states import get, state_of
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.run_rows import LIVE
+
+MOST_TAGS = 20
 
 
 def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None = None) -> int:
@@ -84,6 +87,20 @@ def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
     with ws.write() as db:
         if run_rows.require_run(db, run_id).pid is None:
             run_rows.update_run(db, run_id, pid=child.pid, host=socket.gethostname())
+
+
+def label(ws: Workspace, run_id: int, title: str, tags: Iterable[str]) -> None:
+    """Set the title and tags of a run; an empty title keeps the present one.
+
+    Raises:
+        GlanError: If the run does not exist, or a text is too long or cannot be stored.
+    """
+    named = text_validation.name(title or get(ws, run_id).title, "run")
+    kept = dict.fromkeys(text_validation.name(tag, "tag") for tag in tags if tag.strip())
+    if len(kept) > MOST_TAGS:
+        raise GlanError(f"{len(kept)} tags are given. Use at most {MOST_TAGS}.")
+    with ws.write() as db:
+        run_rows.label_run(db, run_id, named, kept)
 
 
 def pause(ws: Workspace, run_id: int) -> None:

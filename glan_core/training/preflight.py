@@ -46,6 +46,7 @@ def check_settings(ws: Workspace, settings: FinetuneSettings, *, reach_hub: bool
     if not snapshot.manifest.rows.get(TRAIN):
         raise GlanError(f"Snapshot {quoted(settings.snapshot)} has no training rows. Create one with more pairs.")
     _check_devices(settings)
+    _check_tracker(settings)
     if settings.base is not None:
         _check_base(settings.base, reach_hub=reach_hub)
     counted, _ = count_rows(str(ws.folder), settings)
@@ -116,6 +117,13 @@ def _check_devices(settings: FinetuneSettings) -> None:
             raise GlanError("QLoRA needs bitsandbytes. Install it with 'pip install bitsandbytes', or use the method LoRA.")
     if found and settings.processes > len(found):
         raise GlanError(f"{settings.processes} processes need as many GPUs, and this machine has {len(found)}. Use fewer.")
+
+
+def _check_tracker(settings: FinetuneSettings) -> None:
+    if settings.report_to and importlib.util.find_spec(settings.report_to) is None:
+        raise GlanError(
+            f"Reporting to {settings.report_to} needs its package. Install it with 'pip install {settings.report_to}', or report to none."
+        )
 
 
 def _check_base(base: str, *, reach_hub: bool) -> None:
@@ -212,13 +220,14 @@ def _is_complete(file: Path) -> bool:
 
 
 def _check_disk(ws: Workspace, settings: FinetuneSettings) -> None:
-    """Check that the weights and two checkpoints with Adam moments fit, and that the folder can be written."""
+    """Check that the weights, the checkpoints with Adam moments and the kept ones fit, and that the folder can be written."""
     if not os.access(ws.folder, os.W_OK):
         raise GlanError(f"{ws.folder} cannot be written, so the model could not be stored.")
     if (shape := model_shape(settings)) is None:
         return
     trained = shape.parameters if settings.method == "full" else shape.adapter(settings.lora_rank)
-    need, free = trained * 4 + 3 * trained * 12, shutil.disk_usage(ws.folder).free
+    checkpoints = trained * 12 * (1 + max(2, settings.keep_checkpoints)) + trained * 4 * settings.keep_checkpoints
+    need, free = trained * 4 + checkpoints, shutil.disk_usage(ws.folder).free
     if need > free:
         raise GlanError(
             f"The run needs about {size(need)} of disk space in {ws.folder}, and {size(free)} are free. Free some space first."

@@ -10,6 +10,7 @@ from glan_core.settings import Settings
 Method = Literal["full", "lora", "qlora"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["cosine", "linear", "constant"]
+Tracker = Literal["tensorboard", "wandb", "trackio"]
 
 
 class Scratch(Settings):
@@ -124,6 +125,16 @@ class FinetuneSettings(Settings):
     keep_best: bool = Field(
         False, title="Load best model at end", description="Keep the weights with the best validation loss, not the last ones."
     )
+    keep_checkpoints: int = Field(
+        0, ge=0, le=100, title="Checkpoints to keep",
+        description="Weights of this many of the last evaluations are kept with the model, to chat with or to make models of (0: only "
+        "the final weights).",
+    )  # fmt: skip
+    report_to: Tracker | None = Field(
+        None, title="Report to",
+        description="Also report the curves to TensorBoard (event files in the folder tensorboard of the workspace), Weights & Biases or "
+        "Trackio; its package must be installed, and Weights & Biases needs a login (WANDB_API_KEY).",
+    )  # fmt: skip
     prompts: tuple[str, ...] = Field(
         (),
         title="Sample prompts",

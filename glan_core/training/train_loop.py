@@ -17,6 +17,7 @@ from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
 from glan_core.models import tuned_model_store
+from glan_core.models.checkpoints import copy_checkpoints, step_of
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress, Stopped
 from glan_core.runs.states import KEPT
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 RANK = int(os.environ.get("RANK", 0))  # of this process in distributed training
 FOLDER = "training"  # workspace folder of checkpoints
+TENSORBOARD = "tensorboard"  # workspace folder of event files, one folder per run
 STATE = "trainer_state.json"  # written last: a checkpoint without it is incomplete
 
 
@@ -105,7 +107,7 @@ def newest_checkpoint(folder: Path) -> str | None:
             found.append(path)
         else:
             shutil.rmtree(path, ignore_errors=True)
-    return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
+    return str(max(found, key=step_of)) if found else None
 
 
 def load_model(run: TrainingRun) -> "LoadedModel":
@@ -175,6 +177,10 @@ def create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -
         settings, loaded, str(run.folder), steps=steps, every=max(1, math.ceil(steps / settings.evaluations)),
         validation=rows.validation is not None, warmup=count_warmup_steps(settings, steps),
     )  # fmt: skip
+    # Read by the TensorBoard callback when the trainer is made.
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.ws.folder / TENSORBOARD / f"{settings.name}-run{run.progress.run_id}")
+    # Evaluated before the first step, the curves show the gain over the base model; a resumed run has this already.
+    args.eval_on_start = rows.validation is not None and newest_checkpoint(run.folder) is None
     prompts = settings.prompts or first_prompts(run.snapshot)
     log = LogCallback(run.ws, run.progress, loaded, prompts, settings.patience)
     trainer = SnapshotTrainer(
@@ -202,9 +208,14 @@ def _store_model(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows, tra
     last = training_rows.last_step(run.ws.db, run_id)
     logged = training_rows.steps(run.ws.db, run_id)
     losses = {"train": next((step.loss for step in reversed(logged) if step.loss is not None), None)}
-    validation = [step.validation_loss for step in logged if step.validation_loss is not None]
+    by_step = {step.step: step.validation_loss for step in logged if step.validation_loss is not None}
+    base_loss = by_step.pop(0, None)
+    validation = list(by_step.values())
     if validation:
-        losses["validation"] = min(validation) if settings.keep_best else validation[-1]
+        losses |= {"validation": min(validation) if settings.keep_best else validation[-1], "base": base_loss}
+    kept = (
+        sorted(run.folder.glob("checkpoint-*"), key=step_of)[-settings.keep_checkpoints :] if settings.keep_checkpoints else []
+    )
     model = TunedModel(
         name=settings.name, form="full" if settings.method == "full" else "adapter", base=settings.base or "",
         recipe=settings.recipe, snapshot=manifest.name, snapshot_hash=manifest.hash,
@@ -217,6 +228,7 @@ def _store_model(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows, tra
         bytes=tuned_model_store.folder_size(new / tuned_model_store.WEIGHTS),
         weights_hash=tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), run_id=run_id, created_at=time.time(),
         settings=settings.model_dump(mode="json"), stopped_early=run.progress.wish == KEPT,
+        checkpoints=copy_checkpoints(kept, new, by_step),
     )  # fmt: skip
     (new / tuned_model_store.FILE).write_text(model.model_dump_json(indent=1), "utf-8")
 

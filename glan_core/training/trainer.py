@@ -274,7 +274,14 @@ def sample_replies(loaded: LoadedModel, prompts: Sequence[str], most: int = SAMP
 
 
 def trainer_arguments(
-    settings: FinetuneSettings, loaded: LoadedModel, folder: str, *, steps: int, every: int, validation: bool, warmup: int
+    settings: FinetuneSettings,
+    loaded: LoadedModel,
+    folder: str,
+    *,
+    steps: int,
+    every: int,
+    validation: bool,
+    warmup: int,
 ) -> SFTConfig:
     """Return the trainer arguments.
 
@@ -300,9 +307,9 @@ def trainer_arguments(
         max_length=settings.max_length if settings.packing else None, packing=settings.packing, eval_packing=False,
         dataset_kwargs=None if settings.packing else {"skip_prepare_dataset": True}, pad_to_multiple_of=8 if cuda else None,
         bf16=loaded.precision == "bf16", fp16=False, use_cpu=not cuda, activation_checkpointing=checkpointing and not sharded,
-        logging_steps=1, logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
+        logging_steps=1, logging_nan_inf_filter=False, report_to=settings.report_to or [], run_name=settings.name, disable_tqdm=True,
         eval_strategy="steps" if validation else "no", eval_steps=every, save_strategy="steps", save_steps=every,
-        save_total_limit=2, save_only_model=False, load_best_model_at_end=settings.keep_best and validation,
+        save_total_limit=max(2, settings.keep_checkpoints), save_only_model=False, load_best_model_at_end=settings.keep_best and validation,
         metric_for_best_model="eval_loss" if validation else None, greater_is_better=False if validation else None,
         seed=settings.seed, data_seed=settings.seed, dataloader_num_workers=0, dataloader_pin_memory=cuda, torch_compile=False,
         remove_unused_columns=False,

@@ -82,6 +82,22 @@ class Verdict:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A person's objection to the verdicts on a question of a match.
+
+    Attributes:
+        reason: Why the verdicts are wrong.
+        who: Name of the person.
+    """
+
+    match: str
+    item: str
+    reason: str
+    who: str
+    at: float
+
+
 def put_answer(db: apsw.Connection, answer: Answer) -> None:
     """Store or replace an answer."""
     a = answer
@@ -181,6 +197,23 @@ def verdicts(db: apsw.Connection, match: str, items: Collection[str] | None = No
     values = (match,) if items is None else (match, json.dumps(list(items)))
     rows = db.execute(f"SELECT * FROM verdicts WHERE match = ? {only} ORDER BY item, swapped", values)
     return [from_row(Verdict, row, swapped=bool, aspects=json.loads) for row in rows]
+
+
+def put_dispute(db: apsw.Connection, dispute: Dispute) -> None:
+    """Store or replace a dispute."""
+    d = dispute
+    db.execute("INSERT OR REPLACE INTO disputed_verdicts VALUES (?, ?, ?, ?, ?)", (d.match, d.item, d.reason, d.who, d.at))
+
+
+def remove_dispute(db: apsw.Connection, match: str, item: str) -> None:
+    """Remove the dispute of a question."""
+    db.execute("DELETE FROM disputed_verdicts WHERE match = ? AND item = ?", (match, item))
+
+
+def disputes(db: apsw.Connection, match: str) -> dict[str, Dispute]:
+    """Return question id -> dispute of a match."""
+    rows = db.execute("SELECT * FROM disputed_verdicts WHERE match = ?", (match,))
+    return {dispute.item: dispute for dispute in (Dispute(*row) for row in rows)}
 
 
 def failed(db: apsw.Connection, stage: str, works: Collection[str]) -> dict[str, tuple[str, str, str]]:

@@ -30,6 +30,7 @@ class Run:
         created_at: Time in seconds since 1970, as are the other times.
         waiting: What a live run waits for and until when, such as a rate limit; empty if nothing.
         notices: What the run learned about its endpoints, in sentences.
+        tags: Tags given by people.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Run:
     finished_at: float | None
     waiting: str = ""
     notices: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +135,22 @@ def live_runs(db: apsw.Connection) -> list[Run]:
 
 
 def _run(row: tuple) -> Run:
-    return from_row(Run, row, params=json.loads, plan=json_or_none, notices=lambda text: tuple(json.loads(text)))
+    return from_row(Run, row, params=json.loads, plan=json_or_none, notices=_json_tuple, tags=_json_tuple)
+
+
+def _json_tuple(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def update_run(db: apsw.Connection, run_id: int, **values: object) -> None:
     """Set columns of a run, such as `state='running'`."""
     columns = ", ".join(f"{name} = ?" for name in values)
     db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))
+
+
+def label_run(db: apsw.Connection, run_id: int, title: str, tags: Iterable[str]) -> None:
+    """Set the title and the tags of a run."""
+    update_run(db, run_id, title=title, tags=json.dumps(list(tags)))
 
 
 def set_params(db: apsw.Connection, run_id: int, params: dict) -> None:

@@ -261,4 +261,18 @@ def version_7(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7]
+def version_8(db: apsw.Connection) -> None:
+    """Add tags of runs, and verdicts that a person disputes.
+
+    `runs.tags` is a JSON list. A disputed question is excluded from the score of its match if the reader asks for it; the
+    verdicts themselves are kept.
+    """
+    db.execute("""
+    ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE disputed_verdicts (
+        match TEXT NOT NULL, item TEXT NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (match, item)) WITHOUT ROWID;
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8]

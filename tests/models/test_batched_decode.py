@@ -47,10 +47,10 @@ def answers(shelf: WeightsCache, panes: list[ResolvedModel], prompt: str, decodi
             attach_adapter(held, pane)
         rows = [
             DecodingRow(prompt_tokens(get_tokenizer(held, pane), [{"role": "user", "content": prompt}]), held.adapter_name(pane.adapter),
-                get_tokenizer(held, pane), frozenset({256}), decoding.max_tokens, decoding.seed, on_text(n))
+                get_tokenizer(held, pane), frozenset({256}), decoding.max_tokens, decoding.seed, on_text(n), decoding=decoding)
             for n, pane in enumerate(panes)
         ]  # fmt: skip
-        decode_batch(held.model, rows, decoding)
+        decode_batch(held.model, rows)
     return texts
 
 
@@ -99,16 +99,50 @@ def test_a_seed_repeats_an_answer_and_another_one_does_not(models_ws):
 
 def test_drawing_follows_the_probabilities_of_the_likeliest():
     def row(seed):
-        return DecodingRow([0], None, None, frozenset(), 1, seed, lambda text: None)
+        decoding = SeededDecodingParams(temperature=2.0, top_p=0.85)
+        return DecodingRow([0], None, None, frozenset(), 1, seed, lambda text: None, decoding=decoding)
 
     draws = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    warm = GumbelSampler([row(0)], SeededDecodingParams(temperature=2.0, top_p=0.85))
+    warm = GumbelSampler([row(0)])
     counts = torch.zeros(4)
     for _ in range(4000):
         counts[warm(None, draws).argmax()] += 1
     shares = (draws[0] / 2).softmax(0)
     kept = shares[:3] / shares[:3].sum()  # 0.46, 0.28, 0.17 add up to 0.85; the fourth is excluded
     assert counts[3] == 0 and torch.allclose(counts[:3] / 4000, kept, atol=0.03)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_top_k_and_the_repetition_penalty_are_those_of_transformers(penalty):
+    from transformers import RepetitionPenaltyLogitsProcessor, TopKLogitsWarper
+
+    logits = torch.randn(1, 50, generator=torch.Generator().manual_seed(1))
+    decoding = SeededDecodingParams(temperature=0.5, top_p=1.0, top_k=7, repetition_penalty=penalty)
+    row = DecodingRow([3, 4], None, None, frozenset(), 1, 0, lambda text: None, decoding=decoding, written=[5])
+    expected = logits.clone()
+    if penalty != 1:
+        expected = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([[3, 4, 5]]), expected)
+    expected = TopKLogitsWarper(7)(None, expected / 0.5)[0]
+    noise = torch.empty(50).exponential_(generator=torch.Generator().manual_seed(0)).log()
+    assert torch.allclose(batched_decode.Sampler(row).perturbed(logits[0]), expected - noise)
+
+
+def test_a_greedy_row_with_a_repetition_penalty_repeats_less_and_its_neighbor_is_unchanged(models_ws):
+    shelf, pane = WeightsCache(), resolve_model(models_ws, "tuned:whole")
+    plain = answers(shelf, [pane], "hello")[0]
+    with shelf.acquire(pane) as held:
+        tokens, tokenizer = (
+            prompt_tokens(get_tokenizer(held, pane), [{"role": "user", "content": "hello"}]),
+            get_tokenizer(held, pane),
+        )
+        rows = [
+            DecodingRow(list(tokens), None, tokenizer, frozenset({256}), GREEDY.max_tokens, 0, None,
+                        decoding=GREEDY.model_copy(update={"repetition_penalty": penalty}))
+            for penalty in (1.0, 2.0)
+        ]  # fmt: skip
+        decode_batch(held.model, rows)
+    assert tokenizer.decode(rows[0].written, skip_special_tokens=True) == plain
+    assert len(set(rows[1].written)) > len(set(rows[0].written))
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
@@ -140,7 +174,7 @@ def test_each_row_ends_by_itself_and_says_so(models_ws):
             DecodingRow(**made, ends=frozenset(), limit=9, should_stop=lambda: len(rows[2].written) == 5, on_end=lambda: ended.append("unwanted")),
             DecodingRow(**made, ends=frozenset(), limit=9, on_end=lambda: ended.append("long")),
         ]  # fmt: skip
-        decode_batch(held.model, rows, GREEDY)
+        decode_batch(held.model, rows)
     assert ended == ["at once", "short", "unwanted", "long"]
     assert [row.finish for row in rows] == ["length", "stop", "stopped", "length"]
     assert [len(row.written) for row in rows] == [3, 0, 5, 9]
@@ -156,7 +190,7 @@ def test_when_the_model_raises_every_row_has_its_end():
     ended = []
     row = DecodingRow([1, 2], None, None, frozenset({0}), 9, 0, lambda text: None, on_end=lambda: ended.append(1))
     with pytest.raises(RuntimeError):
-        decode_batch(Broken(), [row], GREEDY)
+        decode_batch(Broken(), [row])
     assert row.finish == "failed" and ended == [1]
 
 

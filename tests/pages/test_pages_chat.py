@@ -27,7 +27,7 @@ pytest_plugins = ["support.studio_fixtures", "support.chat_fixtures"]
 pytestmark = pytest.mark.usefixtures("talking")
 
 SIDE_BY_SIDE = "base:tuned,tuned:tuned"
-SHORT = {"talk_tokens": 12, "talk_temperature": 2.0}
+SHORT = {"talk_max_tokens": 12, "talk_temperature": 2.0}
 
 
 def freeze(ws: Workspace, name: str) -> None:
@@ -75,8 +75,8 @@ def ask(shown: Studio, prompt: str) -> Studio:
 
 def chat_fields(shown: Studio) -> dict:
     """How the fields say that answers are drawn."""
-    names = {"temperature": "talk_temperature", "top_p": "talk_top_p", "max_tokens": "talk_tokens", "seed": "talk_seed"}
-    fields = {field.key: field.value for field in (*shown.app.slider, *shown.app.number_input)}
+    names = {name: f"talk_{name}" for name in SeededDecodingParams.model_fields}
+    fields = {field.key: field.value for field in shown.app.number_input}
     return {name: fields[key] for name, key in names.items()}
 
 

@@ -10,11 +10,11 @@ from glan_core.formatting import ago, duration, plural, shorten
 from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import slug
 from glan_core.models import server_client
-from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, SeededDecodingParams, list_specs, model_title, resolve_model
+from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, list_specs, model_title, resolve_model, tuned_name
 from glan_core.teachers.connections import connection_names
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation
-from pages.components.chat import page_state
+from pages.components.chat import page_state, sampling
 from pages.components.shared import settings_fields, teacher_form
 from pages.components.shared.untrusted_text import escape, show_error
 
@@ -68,10 +68,7 @@ def _another() -> None:
 
 def _settings() -> None:
     st.text_area("System prompt", key="talk_system", placeholder="none", height=100)
-    st.slider(key="talk_temperature", **settings_fields.number(SeededDecodingParams, "temperature", step=0.05))
-    st.slider(key="talk_top_p", **settings_fields.number(SeededDecodingParams, "top_p", step=0.05))
-    st.number_input(key="talk_tokens", **settings_fields.number(SeededDecodingParams, "max_tokens", step=64))
-    st.number_input(key="talk_seed", **settings_fields.number(SeededDecodingParams, "seed"))
+    sampling.panel()
     many = len(st.session_state.talk_specs) > 1
     hint = "Hides model names and shuffles replies until you vote. Requires two models."
     st.toggle("Blind vote", key="talk_blind", disabled=not many, help=hint)
@@ -131,8 +128,8 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
 def _pairing(ws: Workspace) -> None:
     """Draw the button that adds the base model of a single tuned model."""
     specs = st.session_state.talk_specs
-    if len(specs) == 1 and specs[0].startswith("tuned:"):
-        base = specs[0].replace("tuned:", "base:", 1)
+    if len(specs) == 1 and (name := tuned_name(specs[0])):
+        base = f"base:{name}"
 
         def pair() -> None:
             st.session_state.talk_specs = [base, *specs]

@@ -6,12 +6,13 @@ import streamlit as st
 
 from glan_core.chat.conversations import ConversationSettings, get_conversation, settings_of
 from glan_core.errors import GlanError
-from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model
+from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model, tuned_name
 from glan_core.models.tuned_model_store import TunedModel, read_model
 from glan_core.workspace import Workspace
 from glan_core.workspace.chat_rows import Conversation, Reply
+from pages.components.chat.sampling import KEYS
 
-FIELDS = ("talk_specs", "talk_system", "talk_temperature", "talk_top_p", "talk_tokens", "talk_seed", "talk_blind")
+FIELDS = ("talk_specs", "talk_system", *KEYS.values(), "talk_seed", "talk_own", "talk_blind")
 
 
 def load(ws: Workspace) -> Conversation | None:
@@ -48,13 +49,12 @@ def write_url(conversation: Conversation | None) -> None:
 def settings() -> ConversationSettings:
     """Return the generation settings in the fields."""
     state = st.session_state
-    decoding = SeededDecodingParams(
-        temperature=state.talk_temperature, top_p=state.talk_top_p, max_tokens=state.talk_tokens, seed=state.talk_seed
-    )
+    decoding = SeededDecodingParams(**{name: state[key] for name, key in KEYS.items()}, seed=state.talk_seed)
     return ConversationSettings(
         specs=tuple(state.talk_specs),
         system=state.talk_system,
         decoding=decoding,
+        own={spec: SeededDecodingParams(**values) for spec, values in state.talk_own.items() if spec in state.talk_specs},
         blind=state.talk_blind and len(state.talk_specs) > 1,
     )
 
@@ -81,8 +81,7 @@ def first_snapshot(ws: Workspace, specs: Iterable[str]) -> str:
 
 def trained_model(ws: Workspace, reply: Reply) -> TunedModel | None:
     """Return the tuned model that wrote a reply, whose training rows are known; None for other models."""
-    kind, _, name = reply.model.partition(":")
-    if kind != "tuned":
+    if (name := tuned_name(reply.model)) is None:
         return None
     try:
         model = read_model(ws, name)
@@ -103,16 +102,14 @@ def _found(ws: Workspace) -> Conversation | None:
 
 def _fill(chosen: ConversationSettings) -> None:
     decoding = chosen.decoding
+    own = {spec: {name: getattr(params, name) for name in KEYS} for spec, params in chosen.own.items()}
     values = (
-        list(chosen.specs),
-        chosen.system,
-        decoding.temperature,
-        decoding.top_p,
-        decoding.max_tokens,
-        decoding.seed,
-        chosen.blind,
-    )
+        list(chosen.specs), chosen.system, *(getattr(decoding, name) for name in KEYS), decoding.seed, own, chosen.blind
+    )  # fmt: skip
     st.session_state.update(zip(FIELDS, values, strict=True))
+    for spec in own:  # the fields of a model begin with its own settings
+        for key in KEYS.values():
+            st.session_state.pop(f"{key}_{spec}", None)
 
 
 def _forget() -> None:

@@ -9,11 +9,11 @@ from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import TurnView, answer_text
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
-from glan_core.models.model_specs import model_title
+from glan_core.models.model_specs import base_name, model_title
 from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import FAILED, STOPPED, WRITING, Preference, Reply
-from pages.components.chat import page_state
+from pages.components.chat import page_state, reply_diff
 from pages.components.shared import teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
@@ -131,6 +131,8 @@ def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Pref
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=head):
         st.markdown(f"**{letter or escape(model_title(reply.model))}**", width="content")
         if not letter:
+            if base := base_name(ws, reply.model):
+                st.caption(escape(base), width="content")
             scripted_badge(reply.model)
             _weights(reply)
         if vote and vote.best == reply.pane:
@@ -192,8 +194,9 @@ def _figures(ws: Workspace, shown: TurnView, reply: Reply) -> None:
             about = "about " if facts.get("estimated") else ""
             rate = f" · {facts['tokens_out'] / facts['seconds']:,.0f} tokens/s" if facts.get("seconds") else ""
             first = f" · first token after {1000 * facts['first_token']:,.0f} ms" if facts.get("first_token") else ""
-            drawn = "greedy" if not facts["temperature"] else f"temperature {facts['temperature']:g}, top-p {facts['top_p']:g}"
-            hint = f"{drawn}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
+            hint = (
+                f"{conversations.decoding_words(facts)}, seed {facts['seed']}; prompt of {number(facts['tokens_in'])} tokens."
+            )
             st.caption(f"{about}{plural(facts['tokens_out'], 'token')}{rate}{first}", help=hint, width="content")
         if answer_text(reply).strip() and page_state.trained_model(ws, reply):
             st.button(
@@ -223,10 +226,14 @@ def _below(
         if last and not ws.read_only:
             st.button(
                 "Regenerate", icon=":material/refresh:", type="tertiary", key=f"talk_again_{turn.id}", on_click=_again,
-                args=(ws, turn.id), help="Generates another reply with the next seed. Previous replies are kept.",
+                args=(ws, turn.id), help="Generates another reply with the present sampling settings. Previous replies are kept.",
             )  # fmt: skip
         if len(replies) > 1 and not ws.read_only and not any(reply.state == FAILED for reply in replies):
             _vote(ws, shown, replies, vote, hidden=hidden)
+    if len(replies) > 1:
+        reply_diff.panel(
+            turn.id, replies, [LETTERS[n] if hidden else model_title(reply.model) for n, reply in enumerate(replies)]
+        )
 
 
 def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference | None, *, hidden: bool) -> None:
@@ -256,7 +263,10 @@ def _vote(ws: Workspace, shown: TurnView, replies: list[Reply], vote: Preference
 
 
 def _again(ws: Workspace, turn_id: int) -> None:
-    _deed(conversations.regenerate, ws, turn_id, key=teacher_form.environment().get("OPENAI_API_KEY", ""))
+    _deed(
+        conversations.regenerate, ws, turn_id, page_state.settings(), same_seed=st.session_state.get("talk_same_seed", False),
+        key=teacher_form.environment().get("OPENAI_API_KEY", ""),
+    )  # fmt: skip
 
 
 def _deed(do, *args: object, **values: object) -> None:

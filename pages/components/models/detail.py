@@ -20,11 +20,12 @@ from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace
+from pages.components.models import checkpoints
 from pages.components.shared import job_panel, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 MOST = 12
-LOSSES = {"train": "training", "validation": "validation"}
+LOSSES = {"train": "training", "validation": "validation", "base": "validation before training"}
 
 
 def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
@@ -85,6 +86,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
         for label, words in facts.items():
             st.markdown(f":gray[{label}] {escape(words)}", help=model.weights_hash if label == "Weights" else None)
     _notes(ws, model)
+    checkpoints.panel(ws, model)
     with st.container(horizontal=True, gap="small"):
         if not ws.read_only:
             _rename(ws, model)
@@ -170,7 +172,7 @@ def _export(ws: Workspace, model: TunedModel) -> None:
 
 def _remove(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Remove", icon=":material/delete:", key="remove_model"):
-        st.caption(f"Permanently deletes {size(model.bytes)} of weights; the run and its loss curves are kept.")
+        st.caption(f"Permanently deletes {size(model.disk_bytes)} of weights; the run and its loss curves are kept.")
         sure = st.text_input("Type the model name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
         st.button(f"Remove {model.name} permanently", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
                   args=(tuned_model_store.remove_model, ws, model.name))  # fmt: skip

@@ -1,7 +1,8 @@
 """Form fields declared by settings classes: label, tooltip, bounds, choices and defaults of Streamlit widgets."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -47,7 +48,8 @@ def percent(settings_type: type[Settings], name: str, *, step: float = 1, note: 
 
 def choices(settings_type: type[Settings], name: str) -> list[Any]:
     """Values of a field that is one of several literals; None is not among them."""
-    return list(get_args(field_of(settings_type, name).annotation))
+    parts = get_args(field_of(settings_type, name).annotation)
+    return [value for part in parts for value in (get_args(part) if get_origin(part) else [part]) if value is not NoneType]
 
 
 def default(settings_type: type[Settings], name: str) -> Any:

@@ -14,8 +14,9 @@ from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import page_frame, row_selection
 from pages.components.shared.run_table import COLORS
+from pages.components.train import curves
 
-MOST = 8
+MOST = 12
 AGAINST = {"step": "Steps", "tokens": "Tokens", "seconds": "Time"}
 
 
@@ -30,7 +31,8 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     selected, picking = row_selection.several_rows(f"train_compare_{shown[0].id}", len(shown))
     st.dataframe(
         pd.DataFrame({
-            "name": [run.params.get("name") for run in shown], "recipe": [_value(run.params.get("recipe")) for run in shown],
+            "name": [_own_title(run) or run.params.get("name") for run in shown], "tags": [list(run.tags) for run in shown],
+            "recipe": [_value(run.params.get("recipe")) for run in shown],
             "snapshot": [run.params.get("snapshot") for run in shown], "state": [[runs.state_of(run)] for run in shown],
             "steps": [last[run.id][-1].step if last[run.id] else None for run in shown],
             "best": [min(held_out[run.id], default=None) for run in shown],
@@ -40,7 +42,8 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         hide_index=True, **picking, placeholder="–",
         height="content" if len(shown) <= 8 else 317, alt="Fine-tuning runs, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=110), "recipe": st.column_config.TextColumn("Recipe", width=75),
+            "name": st.column_config.TextColumn("Model", width=110), "tags": st.column_config.ListColumn("Tags", width=85),
+            "recipe": st.column_config.TextColumn("Recipe", width=75),
             "snapshot": st.column_config.TextColumn("Snapshot", width=80),
             "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=90),
             "steps": st.column_config.NumberColumn("Steps", format="localized", width=60),
@@ -52,16 +55,27 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     picked = [shown[n] for n in selected][:MOST] or [run for run in shown if last[run.id]][:4]
     if not picked:
         return
-    against = st.segmented_control("X axis", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
-                                   label_visibility="collapsed")  # fmt: skip
-    frames = {f"{run.params.get('name')} · run {run.id}": pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        against = st.segmented_control("X axis", list(AGAINST), format_func=AGAINST.get, default="step", required=True, key="train_against",
+                                       label_visibility="collapsed", bind="query-params")  # fmt: skip
+        log = curves.log_scale("train_compare_log")
+    frames = {_label(run): pictures.steps_frame(last[run.id]) for run in picked if last[run.id]}
     left, right = page_frame.main_and_detail("differs")
     with left:
-        figure = pictures.compare_figure(frames, against, page_frame.figure_style())
+        figure = pictures.compare_figure(frames, against, page_frame.figure_style(), log=log)
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
         st.caption(f"Dots: validation loss; thin lines: training loss. Select up to {MOST} runs.")
     with right:
         _differences(picked)
+
+
+def _own_title(run: Run) -> str | None:
+    """Return the title that a person gave a run; None for the one that every run begins with."""
+    return None if run.title == f"Fine-tune {run.params.get('name')}" else run.title
+
+
+def _label(run: Run) -> str:
+    return f"{_own_title(run) or run.params.get('name')} · run {run.id}"
 
 
 def _differences(picked: Sequence[Run]) -> None:

@@ -27,7 +27,7 @@ from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.train import row_tokens
 
 MAIN = ("epochs", "learning_rate", "global_batch_size", "per_device_batch_size")
-MORE = ("max_length", "evaluations", "seed", "weight_decay", "adam_beta2", "max_grad_norm", "processes")
+MORE = ("max_length", "evaluations", "keep_checkpoints", "seed", "weight_decay", "adam_beta2", "max_grad_norm", "processes")
 ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout")
 SIZES = ("vocabulary", "hidden", "inner", "layers", "heads")
 CHECKPOINTING = {None: "Auto", True: "On", False: "Off"}
@@ -38,6 +38,7 @@ TIME_BASES = {
     ROUGH: "Rough: estimated from the model size. Measure the speed for a better estimate.",
 }
 SHOWN_SCALE = "train_shown_scale"  # (recipe, base, snapshot) that the values of the form were scaled to
+TRACKERS = {None: "None", "tensorboard": "TensorBoard", "wandb": "Weights & Biases", "trackio": "Trackio"}
 PRECISIONS = {"auto": "Auto", "fp32": "fp32", "bf16": "bf16"}
 
 
@@ -147,6 +148,10 @@ def _numbers(recipe: str, first: dict) -> dict:
         found["gradient_checkpointing"] = st.selectbox(
             options=list(CHECKPOINTING), format_func=CHECKPOINTING.get, key=f"run_train_{recipe}_gradient_checkpointing",
             **settings_fields.text(FinetuneSettings, "gradient_checkpointing"),
+        )  # fmt: skip
+        found["report_to"] = st.selectbox(
+            options=[None, *settings_fields.choices(FinetuneSettings, "report_to")], format_func=lambda name: TRACKERS.get(name, name),
+            key=f"run_train_{recipe}_report_to", **settings_fields.text(FinetuneSettings, "report_to"),
         )  # fmt: skip
         found["patience"] = _optional_number(recipe, "patience", defaults.patience, placeholder="never")
         found["packing"] = st.toggle(
@@ -267,6 +272,7 @@ def fill(values: dict) -> None:
         "patience",
         "schedule",
         "precision",
+        "report_to",
         "packing",
         "gradient_checkpointing",
         "method",

@@ -6,7 +6,6 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.errors import GlanError
-from glan_core.figures import training as pictures
 from glan_core.formatting import duration, number, shorten, size
 from glan_core.models import tuned_model_store
 from glan_core.workspace import Workspace, run_rows, training_rows
@@ -14,9 +13,8 @@ from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.training_rows import SampleReply, Step
 from pages.components.shared import job_panel, page_frame, run_table, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, show_error
-from pages.components.train import form
+from pages.components.train import curves, form, run_label
 
-CHART = {"displayModeBar": False}
 RECENT = 30  # logged steps over which the current speed is measured
 WHAT_TO_DO = {
     "paused": "resume it to continue from its checkpoint",
@@ -60,6 +58,8 @@ def _live(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(escape(run.title), anchor=False, width="content")
         st.badge(state, color=run_table.COLORS[state])
+        for tag in run.tags:
+            st.badge(escape(tag), color="gray", icon=":material/label:")
         st.space("stretch")
         _buttons(ws, run, state)
     _say(run, state, logged)
@@ -75,10 +75,8 @@ def _live(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
         return
     _numbers(ws, run, logged, state)
     left, right = page_frame.main_and_detail("said")
-    frame, style = pictures.steps_frame(logged), page_frame.figure_style()
     with left:
-        st.plotly_chart(pictures.loss_figure(frame, style), width="stretch", config=CHART, key="train_loss")
-        st.plotly_chart(pictures.learning_rate_figure(frame, style), width="stretch", config=CHART, key="train_pace")
+        curves.panel(ws, run, logged)
     with right:
         _said(training_rows.replies(ws.db, run.id))
 
@@ -97,6 +95,7 @@ def _say(run: Run, state: str, logged: Sequence[Step]) -> None:
 def _buttons(ws: Workspace, run: Run, state: str) -> None:
     if ws.read_only:
         return
+    run_label.edit(ws, run)
     if state in LIVE and not run.wish:
         for word, icon, action, explanation in (
             ("Pause", "pause", runs.pause, "Saves a checkpoint and frees the device; resume continues from it."),
@@ -143,10 +142,10 @@ def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> Non
         st.metric(
             "Validation loss",
             f"{held_out[-1]:.3f}" if held_out else "–",
-            f"best {min(held_out):.3f}" if held_out and min(held_out) < held_out[-1] else None,
+            _against_base(logged, held_out),
             delta_color="off",
             delta_arrow="off",
-            help="Mean cross-entropy on the validation split, in nats/token. An increase indicates overfitting.",
+            help="Mean cross-entropy on the validation split, in nats/token; step 0 is the base model. An increase indicates overfitting.",
         )
         st.metric("Tokens/s", number(pace), help=f"Without padding; {number(last.tokens)} tokens processed.")
         if state in LIVE:
@@ -157,6 +156,14 @@ def _numbers(ws: Workspace, run: Run, logged: Sequence[Step], state: str) -> Non
         memory = last.gpu_memory_mb or last.memory_mb
         st.metric("Memory", size(memory * 1e6) if memory else "–",
                   help=f"GPU memory{gpu}." if last.gpu_memory_mb else "Memory of the training process.")  # fmt: skip
+
+
+def _against_base(logged: Sequence[Step], held_out: Sequence[float]) -> str | None:
+    """Return the gain over the base model, evaluated before the first step, and the best loss where it is another one."""
+    before = next((step.validation_loss for step in logged if step.step == 0), None)
+    parts = [f"base {before:.3f}"] if before is not None and len(held_out) > 1 else []
+    parts += [f"best {min(held_out):.3f}"] if held_out and min(held_out) < held_out[-1] else []
+    return " · ".join(parts) or None
 
 
 def _said(replies: Sequence[SampleReply]) -> None:
