@@ -6,6 +6,7 @@ from glan_core.dataset.glan_test_store import list_tests
 from glan_core.formatting import plural
 from glan_core.workspace import benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import (
+    arena,
     benchmarks,
     contamination,
     judge_form,
@@ -21,6 +22,7 @@ VIEWS = {
     "Judge": judge_form.panel,
     "Results": match_results.panel,
     "Questions": match_questions.panel,
+    "Arena": arena.panel,
     "Benchmarks": benchmarks.panel,
     "Contamination": contamination.panel,
     "Scaling": scaling.panel,

@@ -12,7 +12,7 @@ import numpy as np
 
 from glan_core.chat import preferences
 from glan_core.errors import GlanError
-from glan_core.evaluation.judge import match_statistics
+from glan_core.evaluation.judge import arena, match_statistics
 from glan_core.evaluation.settings import REFERENCE
 from glan_core.workspace import Workspace, chat_rows, match_rows
 
@@ -62,11 +62,19 @@ class Rating:
 
 
 def comparisons(ws: Workspace) -> list[Comparison]:
-    """Return all comparisons of the workspace; votes on replies that were stopped or cut are not counted."""
+    """Return all comparisons of the workspace: verdicts, votes of the arena and votes of the chat.
+
+    Votes on replies that were stopped or cut are not counted, and neither are votes that no answer is good.
+    """
     found = []
     for match in match_rows.matches(ws.db):
         if match.ours == match.other or match.about.get("same"):
             continue
+        found += [
+            Comparison(match.ours, match.other, arena.SHARES[vote.choice], "votes")
+            for vote in match_rows.votes(ws.db, match.id)
+            if vote.choice in arena.SHARES
+        ]
         try:
             frame = match_statistics.item_frame(ws, match)
         except GlanError:  # the test was removed

@@ -98,6 +98,22 @@ class Dispute:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ArenaVote:
+    """A person's blind vote on the two answers to a question.
+
+    Attributes:
+        choice: 'ours', 'other', 'tie', or 'bad' if neither is good.
+        who: Name of the voter.
+    """
+
+    match: str
+    item: str
+    choice: str
+    who: str
+    at: float
+
+
 def put_answer(db: apsw.Connection, answer: Answer) -> None:
     """Store or replace an answer."""
     a = answer
@@ -177,9 +193,10 @@ def judged(db: apsw.Connection, match: str) -> set[tuple[str, bool]]:
 
 
 def result_state(db: apsw.Connection, match: Match) -> tuple:
-    """Return what the results of a match depend on: its verdicts, answers and failed calls, each as number and newest time."""
+    """Return what the results of a match depend on: verdicts, answers, disputes and failed calls, each as number and newest time."""
     counted = """SELECT count(*), max(at) FROM verdicts WHERE match = ?1
         UNION ALL SELECT count(*), max(at) FROM test_answers WHERE test = ?2 AND answerer IN (?3, ?4)
+        UNION ALL SELECT count(*), max(at) FROM disputed_verdicts WHERE match = ?1
         UNION ALL SELECT count(*), max(at) FROM failures WHERE stage IN ('answer_ours', 'answer_other', 'verdict')"""
     rows = db.execute(counted, (match.id, match.test, match.ours_key, match.other_key))
     return (match.id, match.at, *(tuple(row) for row in rows))
@@ -214,6 +231,26 @@ def disputes(db: apsw.Connection, match: str) -> dict[str, Dispute]:
     """Return question id -> dispute of a match."""
     rows = db.execute("SELECT * FROM disputed_verdicts WHERE match = ?", (match,))
     return {dispute.item: dispute for dispute in (Dispute(*row) for row in rows)}
+
+
+def put_vote(db: apsw.Connection, vote: ArenaVote) -> None:
+    """Store a vote, instead of an earlier one of the same person on the same question."""
+    v = vote
+    db.execute("INSERT OR REPLACE INTO arena_votes VALUES (?, ?, ?, ?, ?)", (v.match, v.item, v.choice, v.who, v.at))
+
+
+def remove_vote(db: apsw.Connection, vote: ArenaVote) -> None:
+    """Remove a vote."""
+    db.execute("DELETE FROM arena_votes WHERE match = ? AND who = ? AND item = ?", (vote.match, vote.who, vote.item))
+
+
+def votes(db: apsw.Connection, match: str | None = None) -> list[ArenaVote]:
+    """Return the votes on a match, or all votes, oldest first."""
+    only, values = ("", ()) if match is None else ("WHERE match = ?", (match,))
+    return [
+        ArenaVote(*row)
+        for row in db.execute(f"SELECT match, item, choice, who, at FROM arena_votes {only} ORDER BY at, item", values)
+    ]
 
 
 def failed(db: apsw.Connection, stage: str, works: Collection[str]) -> dict[str, tuple[str, str, str]]:

@@ -262,7 +262,7 @@ def version_7(db: apsw.Connection) -> None:
 
 
 def version_8(db: apsw.Connection) -> None:
-    """Add tags of runs, and verdicts that a person disputes.
+    """Add tags of runs, verdicts that a person disputes, and people's blind votes on the answers of a match.
 
     `runs.tags` is a JSON list. A disputed question is excluded from the score of its match if the reader asks for it; the
     verdicts themselves are kept.
@@ -272,6 +272,9 @@ def version_8(db: apsw.Connection) -> None:
     CREATE TABLE disputed_verdicts (
         match TEXT NOT NULL, item TEXT NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (match, item)) WITHOUT ROWID;
+    CREATE TABLE arena_votes (
+        match TEXT NOT NULL, item TEXT NOT NULL, choice TEXT NOT NULL, who TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (match, who, item)) WITHOUT ROWID;
     """).fetchall()
 
 

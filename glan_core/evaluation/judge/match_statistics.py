@@ -102,7 +102,8 @@ def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
 
     Returns:
         Columns for the item (`PLACES`), the scores of both orders (`ours_1`, `other_1`: our answer first; `ours_2`,
-        `other_2`: the other answer first), `difference` (mean over both orders, NaN if one is missing) and `agree`.
+        `other_2`: the other answer first), `difference` (mean over both orders, NaN if one is missing), `agree` and `disputed` (a
+        person considers its verdicts wrong).
 
     Raises:
         GlanError: If the test no longer exists.
@@ -122,7 +123,8 @@ def item_frame(ws: Workspace, match: Match) -> pd.DataFrame:
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[*PLACES, *SCORED])
     first, second = frame["ours_1"] - frame["other_1"], frame["ours_2"] - frame["other_2"]
-    return frame.assign(difference=(first + second) / 2, agree=np.sign(first) == np.sign(second))
+    disputed = frame["item"].isin(list(match_rows.disputes(ws.db, match.id)))
+    return frame.assign(difference=(first + second) / 2, agree=np.sign(first) == np.sign(second), disputed=disputed)
 
 
 def asked_items(ws: Workspace, match: Match) -> list[GlanTestItem]:
@@ -154,6 +156,11 @@ def outcome(frame: pd.DataFrame) -> Outcome:
         len(frame), number, ours, other, float(difference.mean()), low, high, int((difference > 0).sum()),
         int((difference < 0).sum()), int((difference == 0).sum()), float(1 - judged["agree"].mean()),
     )  # fmt: skip
+
+
+def undisputed_outcome(frame: pd.DataFrame) -> Outcome | None:
+    """Return the result without the questions whose verdicts a person disputes; None if there are none."""
+    return outcome(frame[~frame["disputed"]]) if frame["disputed"].any() else None
 
 
 def conclude(found: Outcome) -> Conclusion:

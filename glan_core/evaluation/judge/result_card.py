@@ -30,6 +30,7 @@ class ResultCard:
         missing: What is missing or truncated.
         length: Win rate at equal length, None without judged questions.
         disciplines: Outcome by discipline (`match_statistics.outcomes_by` of 'name').
+        undisputed: Outcome without the questions whose verdicts a person disputes, None if there are none.
     """
 
     match: Match
@@ -37,11 +38,15 @@ class ResultCard:
     missing: Missing
     length: LengthControl | None
     disciplines: pd.DataFrame
+    undisputed: Outcome | None = None
 
 
 def result_card(ws: Workspace, match: Match, frame: pd.DataFrame, found: Outcome, gaps: Missing) -> ResultCard:
     """Return the card of a match from its `item_frame`, outcome and gaps."""
-    return ResultCard(match, found, gaps, _length(ws, match, frame), match_statistics.outcomes_by(frame, "name"))
+    return ResultCard(
+        match, found, gaps, _length(ws, match, frame), match_statistics.outcomes_by(frame, "name"),
+        match_statistics.undisputed_outcome(frame),
+    )  # fmt: skip
 
 
 def _length(ws: Workspace, match: Match, frame: pd.DataFrame) -> LengthControl | None:
@@ -104,6 +109,14 @@ def card_rows(card: ResultCard) -> list[tuple[str, str]]:
         )),
         ("Position bias", _with_interval(found.disagreement, found.disagreement_interval)),
     ]  # fmt: skip
+    if (left := card.undisputed) is not None:
+        between = "" if left.low is None else f" ({signed(left.low)} to {signed(left.high)})"
+        rows.append(
+            (
+                f"A − B without {number(found.questions - left.questions)} disputed",
+                f"{signed(left.difference)}{between}, n {number(left.judged)}",
+            )
+        )
     for stage, side in ((OURS, "A"), (OTHER, "B")):
         rows.append((f"Cut answers of {side}", number(gaps.cut[stage])))
         given = match.about.get("given_away", {}).get(stage) or {}

@@ -15,14 +15,21 @@ from glan_core.formatting import number, plural, shorten, signed
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
-from pages.components.evaluate import match_view
+from pages.components.evaluate import match_view, verdict_dispute
 from pages.components.shared import page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 SHOWN = {
-    "all": "All", "won": "Won", "tied": "Tied", "lost": "Lost", "apart": "Orders disagree", "missing": "Not judged",
+    "all": "All", "won": "Won", "tied": "Tied", "lost": "Lost", "apart": "Orders disagree", "disputed": "Disputed", "missing": "Not judged",
 }  # fmt: skip
 PAGE = 200
+ORDERS = {
+    "low": ("Lowest difference", ["difference"], True), "high": ("Highest difference", ["difference"], False),
+    "discipline": ("Discipline", ["field", "name", "difference"], True), "level": ("Level", ["level", "difference"], True),
+    "strategy": ("Strategy", ["strategy", "difference"], True),
+}  # fmt: skip
+ANY = "Any"
+FILTERS = {"name": "Discipline", "level": "Level", "strategy": "Strategy", "skill": "Skill"}
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
@@ -36,6 +43,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     seen = match_view.statistics_of(ws, match)
     if seen is None:
         return
+    if seen.frame["disputed"].any():
+        match_view.headline(ws, seen)
     frame = _filtered(tree, seen)
     if frame.empty:
         st.info("No questions match this filter.", icon=":material/filter_alt_off:")
@@ -51,10 +60,11 @@ def _filtered(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> pd.DataFram
     frame, focus = seen.frame, url_state.focus()
     if focus:
         frame = frame[frame["discipline"].isin(hierarchy.disciplines_under(tree, focus))]
+    order, frame = _narrowed(frame)
     judged = frame["difference"].notna()
     masks = {
         "all": judged | True, "won": frame["difference"] > 0, "tied": frame["difference"] == 0, "lost": frame["difference"] < 0,
-        "apart": judged & ~frame["agree"], "missing": ~judged,
+        "apart": judged & ~frame["agree"], "disputed": frame["disputed"], "missing": ~judged,
     }  # fmt: skip
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     there = [name for name in SHOWN if counts[name] or name == "all"]
@@ -62,9 +72,37 @@ def _filtered(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> pd.DataFram
         st.session_state.evaluate_shown = "all"
     which = st.segmented_control(
         "Which", there, format_func=lambda name: f"{SHOWN[name]} · {number(counts[name])}", key="evaluate_shown", required=True,
-        label_visibility="collapsed",
+        label_visibility="collapsed", bind="query-params",
     )  # fmt: skip
-    return frame[masks[which]].sort_values("difference", na_position="last", ignore_index=True)
+    _, columns, ascending = ORDERS[order]
+    return frame[masks[which]].sort_values(columns, ascending=ascending, na_position="last", ignore_index=True)
+
+
+def _narrowed(frame: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Draw order and filters; returns the order and the questions that the filters leave."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        order = st.selectbox(
+            "Sort by",
+            list(ORDERS),
+            format_func=lambda key: ORDERS[key][0],
+            key="evaluate_order",
+            width=180,
+            bind="query-params",
+        )
+        for column, label in FILTERS.items():
+            values = sorted({value for value in frame[column] if value})
+            if len(values) < 2:
+                continue
+            words = match_view.STRATEGIES if column == "strategy" else {}
+            if st.session_state.get(key := f"evaluate_of_{column}") not in [ANY, *values]:
+                st.session_state[key] = ANY
+            chosen = st.selectbox(
+                label, [ANY, *values], key=key, width=180, format_func=lambda value, words=words: words.get(value, shorten(value, 40)),
+                bind="query-params",
+            )  # fmt: skip
+            if chosen != ANY:
+                frame = frame[frame[column] == chosen]
+    return order, frame
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -78,7 +116,7 @@ def _table(frame: pd.DataFrame) -> str:
             "name": shown["name"],
         }).style.format({"difference": partial(signed, digits=1)}),
         **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
-        alt="Questions, lowest difference first",
+        alt="Questions of the match",
         column_config={
             "question": st.column_config.TextColumn("Question", width=250),
             "difference": st.column_config.NumberColumn("Diff.", width=50, help="A minus B, mean of both orders; empty: not judged."),
@@ -110,6 +148,7 @@ def _reading(ws: Workspace, match: Match, id: str) -> None:
         with st.expander("Reference answer"):
             st.markdown(model_markdown(item.reference))
     _verdicts(ws, match, item)
+    verdict_dispute.panel(ws, match, item.id)
 
 
 def _answer(ws: Workspace, match: Match, item: GlanTestItem, stage: str, spec: str, key: str) -> None:

@@ -129,6 +129,9 @@ def headline(ws: Workspace, seen: MatchStatistics) -> None:
             icon=":material/download:", on_click="ignore",
             help="Markdown with the result, its intervals, win rates, position bias, cut answers, leaks, and results by discipline.",
         )  # fmt: skip
+    if card.undisputed:
+        without = result_sentence(title(seen.match.ours), title(seen.match.other), card.undisputed)
+        st.markdown(f"Without {plural(int(seen.frame['disputed'].sum()), 'disputed question')}: {escape(without)}")
     if found := result_card.limits(card):
         st.warning("\n".join(f"- {escape(limit)}" for limit in found), icon=":material/warning:")
 

@@ -6,7 +6,7 @@ import streamlit as st
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.model_ranking import FEWEST, Comparison, agreement, comparisons, rank_models
 from glan_core.formatting import number, percent, plural
-from glan_core.workspace import Workspace, chat_rows
+from glan_core.workspace import Workspace, chat_rows, match_rows
 from pages.components.shared.untrusted_text import escape
 
 SOURCES = {"all": "Judges and people", "verdicts": "Judges", "votes": "People"}
@@ -19,7 +19,10 @@ def panel(ws: Workspace, state: tuple) -> None:
         ws: Workspace.
         state: What the verdicts depend on; the votes are added.
     """
-    votes = tuple((vote.turn_id, vote.version, vote.choice, vote.best, vote.at) for vote in chat_rows.preferences(ws.db))
+    votes = (
+        tuple((vote.turn_id, vote.version, vote.choice, vote.best, vote.at) for vote in chat_rows.preferences(ws.db)),
+        tuple(match_rows.votes(ws.db)),
+    )
     found = _comparisons(ws, str(ws.folder), (state, votes))
     there = {one.source for one in found}
     if len({one.first for one in found} | {one.second for one in found}) < 3 and "votes" not in there:
