@@ -10,8 +10,9 @@ from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.errors import GlanError
 from glan_core.evaluation import scaling_job
+from glan_core.evaluation.scaling_plan import plan_study
 from glan_core.evaluation.settings import PairwiseJudgeSettings, ScalingSettings
-from glan_core.formatting import durations
+from glan_core.formatting import durations, money
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option
 from glan_core.training.plan import plan
@@ -53,8 +54,14 @@ def _study(args: argparse.Namespace) -> int | None:
     if args.plan:
         made = [(tune.rows, tune.name, plan(ws, tune)) for tune in runs]
         rows = [(n, name, one.steps, durations(one.seconds) if one.seconds else "unknown") for n, name, one in made]
-        data = [{"rows": n, "model": name, "steps": one.steps, "seconds": one.seconds} for n, name, one in made]
-        report(data, table(rows, ("rows", "model", "steps", "time")), as_json=args.json)
+        models = [{"rows": n, "model": name, "steps": one.steps, "seconds": one.seconds} for n, name, one in made]
+        whole = plan_study(ws, settings)
+        said = f"{whole.steps:,} steps, {whole.calls:,} calls, {money(whole.usd)}"
+        lines = [
+            *table(rows, ("rows", "model", "steps", "time")),
+            f"{said}, {durations(whole.seconds) if whole.seconds else 'time unknown'}.",
+        ]
+        report({"models": models, **asdict(whole), "seconds": whole.seconds}, lines, as_json=args.json)
         return None
     points = lambda: [asdict(point) for point in scaling_job.study_points(ws, settings)]  # noqa: E731
     return run_job(ws, settings, args, f"Scaling study {settings.name}", result=points)

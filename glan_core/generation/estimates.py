@@ -6,8 +6,9 @@ speed multiply.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import apsw
 
@@ -30,6 +31,8 @@ SCRIPTED_TOKENS = {
     "subject_list": (202, 360), "subjects": (660, 190), "syllabus": (266, 950), "sessions": (1100, 600), "question": (1250, 75),
     "answer": (75, 165),
 }  # fmt: skip
+LOCAL = "local:"  # prefix of the names of local weights
+NEARLY_CUT = 0.85  # mean length of replies relative to their limit from which most of them were cut
 SCRIPTED_WORK = 1.8  # time of a call of the in-process scripted teacher relative to `_measured_work`, measured
 
 
@@ -54,12 +57,47 @@ class CallEstimate:
     timed: bool
 
 
-def estimate_call(ws: Workspace, teacher: str, stage: str) -> CallEstimate:
+class TokenLimit(NamedTuple):
+    """Most completion tokens of a call.
+
+    Attributes:
+        most: The limit.
+        earlier: The limit of the earlier calls that averages are taken from, None if unknown.
+    """
+
+    most: int
+    earlier: int | None = None
+
+
+def estimate_call(ws: Workspace, teacher: str, stage: str, limit: TokenLimit | None = None) -> CallEstimate:
     """Estimate a call from the averages of the teacher in the stage, blended with typical values below 20 calls.
 
-    The latency of a stage without calls follows from the speed of the teacher in other stages.
+    The latency of a stage without calls follows from the speed of the teacher in other stages, and that of local weights without
+    any call from the speed of the other local weights of the workspace.
+
+    Args:
+        ws: Workspace.
+        teacher: Teacher of the stage.
+        stage: Stage.
+        limit: Token limit. It shortens the calls; if earlier ones were cut at a lower limit, the typical length is used.
     """
+    found = _estimate_call(ws, teacher, stage)
+    if limit is None:
+        return found
+    typical_out = STAGE_SPECS[stage].typical_tokens[1]
+    tokens_out = found.tokens_out
+    if limit.earlier and limit.most > limit.earlier and tokens_out > NEARLY_CUT * limit.earlier:
+        tokens_out = max(tokens_out, typical_out)
+    tokens_out = min(tokens_out, limit.most)
+    return replace(found, tokens_out=tokens_out, seconds=found.seconds * tokens_out / max(1.0, found.tokens_out))
+
+
+def _estimate_call(ws: Workspace, teacher: str, stage: str) -> CallEstimate:
     averages = call_rows.stage_averages(ws.db, teacher)
+    if not averages and teacher.startswith(LOCAL):
+        averages = {
+            f"{stage} of others": values for stage, values in call_rows.stage_averages(ws.db, LOCAL, prefix=True).items()
+        }
     typical_in, typical_out = STAGE_SPECS[stage].typical_tokens
     if teacher in SCRIPTED:
         typical_in, typical_out = SCRIPTED_TOKENS.get(stage, (typical_in, typical_out))

@@ -18,6 +18,7 @@ from glan_core.generation.estimates import (
     START_SECONDS,
     WIDEST,
     CallEstimate,
+    TokenLimit,
     estimate_call,
     scripted_call_seconds,
     spread,
@@ -99,18 +100,21 @@ def plan(ws: Workspace, settings: GenerationSettings) -> Plan:
     return price(ws, settings, {stage: (low, high) for stage, (low, high) in counts.items()})
 
 
-def price(ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range]) -> Plan:
+def price(
+    ws: Workspace, settings: TeacherSettings, counts: Mapping[str, Range], limits: Mapping[str, TokenLimit] | None = None
+) -> Plan:
     """Price a number of calls per stage.
 
     Args:
         ws: The workspace.
         settings: Settings of the run.
         counts: Number of calls (low, high) by stage.
+        limits: Token limit by stage, where it differs from the usual one.
 
     Raises:
         GlanError: If a budget in USD is set for a teacher without a price.
     """
-    calls = {stage: estimate_call(ws, settings.teacher_of(stage), stage) for stage in counts}
+    calls = {stage: estimate_call(ws, settings.teacher_of(stage), stage, (limits or {}).get(stage)) for stage in counts}
     stages = [_price_stage(settings, stage, counts[stage], calls[stage]) for stage in counts]
     notes = [stage for stage in counts if counts[stage][1] and not calls[stage].known]
     unpriced = sorted({s.teacher for s in stages if s.usd is None and s.calls[1]})

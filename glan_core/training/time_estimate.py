@@ -29,8 +29,12 @@ PEAK_TFLOPS = {  # dense bf16, from the manufacturers' data sheets
     "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 6000 Ada": 364, "RTX 4090": 165, "RTX 3090": 71, "A10": 125, "L4": 121,
     "T4": 65, "V100": 125,
 }  # fmt: skip
-GPU_USE = (0.15, 0.45)  # range of the peak throughput that fine-tuning reaches
-CPU_USE = (0.2, 0.6)  # range of the matrix product throughput that fine-tuning reaches
+# Share of the throughput that fine-tuning reaches: of a GPU's peak, and of a matrix product on a CPU. A rough estimate spans a
+# factor of three around it.
+GPU_USE, CPU_USE = 0.26, 0.35
+ROUGH_MARGIN = 3**0.5
+ROUGH_LOADING, ROUGH_REPLY = 4.0, 0.007  # seconds to load a small model, and per token of the sample replies
+VALIDATION_SHARE = 1 / 3  # of the work of a training token: the forward pass alone
 LIBRARY_SECONDS = 8.0  # to import torch, transformers, TRL and PEFT
 STEP_SECONDS = 0.05  # of the trainer itself, for logging, callbacks and the schedule
 WRITTEN_BYTES = 150e6  # per second, of checkpoints
@@ -91,13 +95,20 @@ def estimate_seconds(
     if (same := _earlier_run(ws, settings)) is not None:
         expected = work.tokens * same.seconds / same.tokens
         return (LEAST * expected, MOST * expected), EARLIER
-    flops = 6 * work.tokens * work.parameters * (1 if settings.method == "full" else 0.7)
+    expected = _expected(_rough_speed(settings, work), work)
+    return (expected / ROUGH_MARGIN, expected * ROUGH_MARGIN), ROUGH
+
+
+def _rough_speed(settings: FinetuneSettings, work: Workload) -> Speed:
+    """Return the speed that follows from the number of parameters: 6 FLOP per parameter and token, 4.2 for an adapter."""
     if found := gpus():
         peak = next((tera for name, tera in PEAK_TFLOPS.items() if name in found[0].name), 100) * 1e12
-        peak, (least, most) = peak * min(settings.processes, len(found)), GPU_USE
+        reached = GPU_USE * peak * min(settings.processes, len(found))
     else:
-        peak, (least, most) = cpu_flops(), CPU_USE
-    return (flops / (most * peak), flops / (least * peak)), ROUGH
+        reached = CPU_USE * cpu_flops()
+    flops = 6 * work.parameters * (1 if settings.method == "full" else 0.7)
+    reply = max(ROUGH_REPLY, 2 * work.parameters / reached)
+    return Speed(ROUGH_LOADING, flops / reached, 0.0, VALIDATION_SHARE * 6 * work.parameters / reached, reply)
 
 
 def _expected(speed: Speed, work: Workload) -> float:

@@ -107,9 +107,20 @@ def kept_reasoning(db: apsw.Connection, work_id: str) -> str | None:
     return row[0] if row else None
 
 
-def stage_averages(db: apsw.Connection, teacher: str) -> dict[str, tuple[float, float, float, int]]:
-    """Return a teacher's averages per stage: mean prompt tokens, completion tokens, seconds, and the number of calls."""
-    rows = db.execute("SELECT stage, tokens_in, tokens_out, latency_ms, calls FROM call_totals WHERE teacher = ?", (teacher,))
+def stage_averages(db: apsw.Connection, teacher: str, *, prefix: bool = False) -> dict[str, tuple[float, float, float, int]]:
+    """Return a teacher's averages per stage: mean prompt tokens, completion tokens, seconds, and the number of calls.
+
+    Args:
+        db: Connection.
+        teacher: Name of the teacher, or with `prefix` the beginning of the names of several.
+        prefix: Average over all teachers whose names begin so.
+    """
+    which = "substr(teacher, 1, length(?1)) = ?1" if prefix else "teacher = ?1"
+    rows = db.execute(
+        f"""SELECT stage, sum(tokens_in), sum(tokens_out), sum(latency_ms), sum(calls) FROM call_totals WHERE {which}
+            GROUP BY stage HAVING sum(calls) > 0""",
+        (teacher,),
+    )
     return {stage: (t_in / n, t_out / n, ms / 1000 / n, n) for stage, t_in, t_out, ms, n in rows}
 
 

@@ -22,6 +22,7 @@ from glan_core.evaluation.judge.match_statistics import match_summary
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
 from glan_core.generation import plan
 from glan_core.generation.call_records import StageModel
+from glan_core.generation.estimates import TokenLimit
 from glan_core.generation.protocols import Work, ask
 from glan_core.homework.question_parsing import MAX_CHARACTERS
 from glan_core.models.tuned_model_store import read_model
@@ -79,7 +80,16 @@ def plan_judging(ws: Workspace, settings: PairwiseJudgeSettings) -> plan.Plan:
     askable = {item.id for item in it.items if REFERENCE not in (it.ours.key, it.other.key) or item.reference}
     counts = {stage: len(items) for stage, items in missing.items()}
     counts[VERDICT] = sum((id, swapped) not in judged for id in askable for swapped in (False, True))
-    return plan.price(ws, settings, {stage: (number, number) for stage, number in counts.items()})
+    limits = {
+        stage: TokenLimit(it.decoding.complete().max_tokens, _earlier_limit(ws, who.spec)) for stage, who in ((OURS, it.ours), (OTHER, it.other))
+    }  # fmt: skip
+    return plan.price(ws, settings, {stage: (number, number) for stage, number in counts.items()}, limits)
+
+
+def _earlier_limit(ws: Workspace, spec: str) -> int | None:
+    """Return the token limit of the newest match that a model took part in."""
+    limits = (match.about.get("tokens") for match in match_rows.matches(ws.db) if spec in (match.ours, match.other))
+    return next((int(limit) for limit in limits if limit), None)
 
 
 def _unanswered(ws: Workspace, it: MatchSetup, who: AnswerSource) -> list[GlanTestItem]:

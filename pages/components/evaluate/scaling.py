@@ -9,9 +9,10 @@ from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.evaluation import scaling_job
 from glan_core.evaluation.scaling_job import Curve, Point
+from glan_core.evaluation.scaling_plan import StudyPlan, plan_study
 from glan_core.evaluation.settings import PairwiseJudgeSettings, ScalingSettings
 from glan_core.figures.scaling import loss_figure, score_figure
-from glan_core.formatting import number, plural, shorten
+from glan_core.formatting import durations, money, number, plural, short, shorten
 from glan_core.ids import slug
 from glan_core.models.tuned_model_store import list_models
 from glan_core.settings import read_settings
@@ -167,15 +168,39 @@ def _form(ws: Workspace, *, busy: bool) -> None:
                   "shares": _shares(shares or SHARES), "judge": judge}  # fmt: skip
         settings = read_settings(ScalingSettings, values)
         finetunes = scaling_job.check_study(ws, settings)
+        made = plan_study(ws, settings)
     except GlanError as error:
         show_error(error)
         return
     sizes = ", ".join(number(tune.rows) for tune in finetunes)
     st.caption(f"{plural(len(finetunes), 'model')} on {sizes} rows, trained one after the other as separate runs.")
+    with st.grid(4, gap="small", min_column_width=90):
+        st.metric(
+            "Steps", short(made.steps), help=f"{number(made.steps)} optimizer steps of {plural(made.models, 'model')} to train."
+        )
+        st.metric("Calls", short(made.calls), help=f"{number(made.calls)} answers and verdicts, if none is stored yet.")
+        st.metric("Price", money(made.usd))
+        st.metric("Time", durations(made.seconds) if made.seconds else "–", help=_time_words(made))
+    label = f"Start study · {plural(len(finetunes), 'model')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
     st.button(
-        f"Start study · {plural(len(finetunes), 'model')}", type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy,
-        on_click=_begin, args=(ws, settings),
+        label, type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy, on_click=_begin, args=(ws, settings)
     )  # fmt: skip
+
+
+def _time_words(made: StudyPlan) -> str:
+    """Return what the time of a study consists of."""
+    parts = [
+        f"training {durations(made.training_seconds)} ({made.basis})"
+        if made.training_seconds
+        else "the time of training is unknown"
+    ]
+    if made.calls:
+        parts.append(
+            f"judging {durations(made.judging_seconds)}"
+            if made.judging_seconds
+            else "the time of judging is known after the first calls"
+        )
+    return "; ".join(parts).capitalize() + "."
 
 
 def _begin(ws: Workspace, settings: ScalingSettings) -> None:
