@@ -3,7 +3,8 @@
 import json
 import re
 
-from glan_core.teachers.scripted.homework import SCAFFOLD, write_answer
+from glan_core.teachers.scripted.answers import write_answer
+from glan_core.teachers.scripted.homework import SCAFFOLD
 
 COURSE_REFERENCE = re.compile(r"\b(?:the|this|your) (?:lecture|lesson|syllabus|class session|textbook)\b", re.IGNORECASE)
 HARD = re.compile(r"\b(?:prove|derive|design|compare|evaluate|justify|why)\b", re.IGNORECASE)

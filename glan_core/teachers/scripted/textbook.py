@@ -1,8 +1,8 @@
 """The scripted teacher's textbook: one human-written file per discipline in `assets/textbook/`.
 
-A textbook contains disciplines, subjects, class sessions and key concepts. Each concept has a definition, its importance, a
-worked example and a common mistake with its correction, from which the scripted teacher builds syllabi, questions and
-answers. `textbook()` returns the bundled one.
+A textbook contains disciplines, subjects, class sessions and key concepts. Each concept has a definition, its significance,
+two worked examples, a true and a false claim with reasons, a common mistake with its correction and its relations to two
+other concepts, from which the scripted teacher builds syllabi, questions and answers. `textbook()` returns the bundled one.
 """
 
 import re
@@ -47,17 +47,31 @@ class Example(_Record):
     analysis: Sentences
 
 
-class Mistake(_Record):
-    """A false claim of a learner and its correction."""
+class Claim(_Record):
+    """A statement about the concept, true or false, and the reason why it is."""
 
-    belief: Sentences
-    correction: Sentences
+    claim: Sentences
+    reason: Sentences
 
     @model_validator(mode="after")
-    def _quotable(self) -> "Mistake":
-        if '"' in self.belief:
-            raise ValueError("the belief is quoted in questions, so it cannot contain double quotes")
+    def _quotable(self) -> "Claim":
+        if '"' in self.claim:
+            raise ValueError("the claim is quoted in questions, so it cannot contain double quotes")
         return self
+
+
+class Mistake(_Record):
+    """What learners often do wrong with the concept, and how to do it right."""
+
+    mistake: Sentences
+    correction: Sentences
+
+
+class Relation(_Record):
+    """How the concept is related to another one of the same subject; the sentence names both."""
+
+    to: Line
+    relation: Sentences
 
 
 class Concept(_Record):
@@ -65,17 +79,25 @@ class Concept(_Record):
 
     name: Line
     definition: Sentences
-    importance: Sentences
-    example: Example
+    significance: Sentences
+    examples: tuple[Example, Example]
+    true_claim: Claim
+    false_claim: Claim
     mistake: Mistake
+    relations: tuple[Relation, Relation]
 
     @model_validator(mode="after")
     def _named_where_it_should_be(self) -> "Concept":
         name = self.name.lower()
         if name not in self.definition.lower():
             raise ValueError(f"the definition does not contain the name {self.name!r}")
-        if _has_phrase(self.example.situation.lower(), name):
-            raise ValueError(f"the situation must not reveal the concept: it contains the name {self.name!r}")
+        for example in self.examples:
+            if _has_phrase(example.situation.lower(), name):
+                raise ValueError(f"the situation must not reveal the concept: it contains the name {self.name!r}")
+        for relation in self.relations:
+            for named in (name, relation.to.lower()):
+                if named not in relation.relation.lower():
+                    raise ValueError(f"the relation to {relation.to!r} does not contain the name {named!r}")
         return self
 
 
@@ -95,7 +117,17 @@ class Subject(_Record):
     subtopics: tuple[Line, ...] = Field(min_length=5, max_length=8)
     introduction: Sentences
     objectives: tuple[Line, ...] = Field(min_length=4, max_length=5)
-    sessions: tuple[Session, ...] = Field(min_length=4)
+    sessions: tuple[Session, ...] = Field(min_length=10)
+
+    @model_validator(mode="after")
+    def _relations_lead_somewhere(self) -> "Subject":
+        concepts = [concept for session in self.sessions for concept in session.concepts]
+        names = {concept.name for concept in concepts}
+        for concept in concepts:
+            for relation in concept.relations:
+                if relation.to not in names or relation.to == concept.name:
+                    raise ValueError(f"{concept.name!r} is related to {relation.to!r}, no other concept of {self.name!r}")
+        return self
 
 
 class Discipline(_Record):
@@ -138,7 +170,7 @@ class Mention:
     """A phrase of the textbook found in a text.
 
     Attributes:
-        kind: 'situation', 'belief', 'concept', 'subject' or 'topic'.
+        kind: 'situation', 'claim', 'concept', 'subject' or 'topic'.
         start: Start offset.
         end: End offset.
         entries: The concepts it may refer to; for a subject or topic, those it contains.
@@ -186,7 +218,7 @@ class Textbook:
     def mentions(self, text: str) -> list[Mention]:
         """Return the textbook phrases in a text from left to right, the longest at each position, without overlaps.
 
-        Situations and beliefs must match exactly, concept and subject names in any case and with a plural 's', session names only in
+        Situations and claims must match exactly, concept and subject names in any case and with a plural 's', session names only in
         double quotes.
         """
         lowered = text.lower()
@@ -249,7 +281,8 @@ def _place(loc: Sequence[int | str]) -> str:
 def _refuse_repeats(path: Path, discipline: Discipline) -> None:
     seen: set[str] = set()
     for concept in (c for subject in discipline.subjects for session in subject.sessions for c in session.concepts):
-        for text in (concept.name, concept.example.situation, concept.mistake.belief):
+        situations = [example.situation for example in concept.examples]
+        for text in (concept.name, *situations, concept.true_claim.claim, concept.false_claim.claim):
             if text.lower() in seen:
                 raise GlanError(f"{path}: under the concept {concept.name!r}: {text!r} occurs twice in this file.")
             seen.add(text.lower())
@@ -291,10 +324,11 @@ def _entries(disciplines: Iterable[Discipline]) -> Iterator[Entry]:
 
 
 def _with_article(term: str, definition: str) -> str:
-    """Return the term with the article that its definition uses, if any."""
-    found = re.search(rf"\b(?:(an?|the)\s+)?{re.escape(term)}", definition, re.IGNORECASE)
-    article = found and found.group(1)
-    return f"{article.lower()} {term}" if article else term
+    """Return the term with the article that its definition uses, if any; 'the momentum of a body' is momentum in general."""
+    found = re.search(rf"\b(?:(an?|the)\s+)?{re.escape(term)}(\s+of\b)?", definition, re.IGNORECASE)
+    if not found or not found.group(1) or (found.group(1).lower() == "the" and found.group(2)):
+        return term
+    return f"{found.group(1).lower()} {term}"
 
 
 class _Capitals:
@@ -333,8 +367,10 @@ def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
     found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         concept = entry.concept
-        found[concept.example.situation.lower(), "situation"].append(entry)
-        found[concept.mistake.belief.lower(), "belief"].append(entry)
+        for example in concept.examples:
+            found[example.situation.lower(), "situation"].append(entry)
+        for claim in (concept.true_claim, concept.false_claim):
+            found[claim.claim.lower(), "claim"].append(entry)
         found[concept.name.lower(), "concept"].append(entry)
         found[entry.subject.name.lower(), "subject"].append(entry)
         # The closing quote makes a topic longer than a concept of the same name, so a quoted name matches the topic.
@@ -343,6 +379,6 @@ def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
     for (phrase, kind), owners in found.items():
         if word := _WORD.search(phrase):
             known_by = phrase[word.start() :]
-            head = known_by[:QUOTATION_HEAD] if kind in ("situation", "belief") else word.group()
+            head = known_by[:QUOTATION_HEAD] if kind in ("situation", "claim") else word.group()
             by_head[head].append((known_by, kind, tuple(owners)))
     return {head: tuple(sorted(phrases, key=lambda p: -len(p[0]))) for head, phrases in by_head.items()}
