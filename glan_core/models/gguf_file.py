@@ -35,7 +35,6 @@ def write_gguf(folder: Path, file: Path, kind: GgufType, name: str) -> None:
     Raises:
         GlanError: If the package `gguf` is missing, or architecture, tokenizer or position encoding are not supported.
     """
-    check_gguf()
     import gguf
     from transformers import AutoConfig, AutoTokenizer
 
@@ -77,18 +76,6 @@ def write_gguf(folder: Path, file: Path, kind: GgufType, name: str) -> None:
     if factors:
         writer.write_tensor_data(np.array(factors, np.float32))
     writer.close()
-
-
-def check_gguf() -> None:
-    """Check that the package `gguf` is installed.
-
-    Raises:
-        GlanError: If it is missing.
-    """
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise GlanError("GGUF export needs the package gguf. Install it with: pip install 'glan-studio[gguf]'") from None
 
 
 def check_architecture(model_type: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted, size
+from glan_core.io import packaged_models
 from glan_core.io.atomic import atomic_output
 from glan_core.models import tuned_model_store
 from glan_core.models.settings import MergeSettings
@@ -60,9 +61,10 @@ def save_merged(ws: Workspace, model: TunedModel, folder: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    packaged_models.convert(model.base)
     try:
         base: Any = AutoModelForCausalLM.from_pretrained(
-            model.base, trust_remote_code=False, use_safetensors=True, dtype="auto"
+            packaged_models.local_place(model.base), trust_remote_code=False, use_safetensors=True, dtype="auto"
         )
     except (OSError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")

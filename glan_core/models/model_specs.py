@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from glan_core.errors import GlanError
+from glan_core.io.packaged_models import available_bases, display_name
 from glan_core.models.tuned_model_store import checkpoint_folder, list_models, read_model
 from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers.connections import MARK, resolve
@@ -32,6 +33,7 @@ class ResolvedModel(Settings):
         endpoint: Headers, extra fields, timeouts, key variable and price of the endpoint.
         snapshot: Snapshot that a tuned model was trained on.
         said_hash: Weights hash recorded after training.
+        base_hash: Weights hash of the base that an adapter was trained on, '' if it was not recorded.
     """
 
     spec: str
@@ -43,6 +45,7 @@ class ResolvedModel(Settings):
     endpoint: EndpointSettings = EndpointSettings()
     snapshot: str = ""
     said_hash: str = ""
+    base_hash: str = ""
 
 
 class SeededDecodingParams(Settings):
@@ -148,7 +151,7 @@ def resolve_model(ws: Workspace, spec: str) -> ResolvedModel:
     if kind == "base":
         return ResolvedModel(base=base, **known)
     if model.form == "adapter":
-        return ResolvedModel(base=base, adapter=weights, said_hash=said_hash, **known)
+        return ResolvedModel(base=base, adapter=weights, said_hash=said_hash, base_hash=model.base_hash, **known)
     return ResolvedModel(base=weights, said_hash=said_hash, **known)
 
 
@@ -175,13 +178,18 @@ def base_name(ws: Workspace, spec: str) -> str:
     return model.base_name or "initialized from scratch, untrained"
 
 
+def packaged_specs() -> list[str]:
+    """Return the specifications of the packaged base models that are installed."""
+    return [f"local:{name}" for name in available_bases()]
+
+
 def model_title(spec: str) -> str:
     """Return the display name of a model."""
     kind, _, name = spec.partition(":")
     if spec.startswith(MARK):
         return spec
     if kind == "local":
-        name = Path(name).name or name
+        name = display_name(Path(name).name or name)
     if kind == "openai":
         name = _endpoint(name)[0]
     if kind == "tuned":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from glan_core.errors import GlanError
+from glan_core.io import packaged_models
 from glan_core.models.model_specs import MAX_MODELS, ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import (
@@ -205,6 +206,7 @@ class Turn:
         try:
             if self._cache is None:
                 raise RuntimeError("local weights need a weights cache")
+            packaged_models.convert(self.settings.panes[group[0]].base, partial(self._do_all, group))
             with self._cache.acquire(self.settings.panes[group[0]]) as held, self._alone(held, group):
                 rows = self._rows(held, group)
                 for n in rows:
@@ -213,7 +215,7 @@ class Turn:
                     self._write_rows(held, rows, groups)
         except _Unwanted:
             self._end_all(group, STOPPED, self._stop)
-        except ModelUnavailable as fault:
+        except (ModelUnavailable, GlanError) as fault:
             self._end_all(group, FAILED, str(fault))
         except Exception as error:
             self._end_all(group, FAILED, describe_error(error))

@@ -18,6 +18,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.ids import slug
 from glan_core.import_strings import load_symbol
+from glan_core.io.packaged_models import display_name
 from glan_core.settings import Settings, current_names
 from glan_core.workspace import Workspace
 
@@ -45,7 +46,7 @@ class TunedModel(Settings):
 
     Attributes:
         form: 'adapter' if the weights are a LoRA adapter for `base`, 'full' for a full model.
-        base: Folder or Hub ID of the base model, '' if it was initialized from scratch (then it is in `base/`).
+        base: Folder, Hub ID or packaged name of the base model, '' if it was initialized from scratch (then it is in `base/`).
         disciplines: Training rows by discipline ID.
         losses: Last 'train' and 'validation' loss, and the validation loss of the 'base' before training; mean cross-entropy in
             nats per token of the answer.
@@ -54,6 +55,7 @@ class TunedModel(Settings):
         weights_hash: 'sha256:…' of the safetensors files (`hash_weights`).
         settings: Settings of the run.
         merged_from: Name of the adapter that was merged into this model.
+        base_hash: Hash of the weights that an adapter was trained on, '' if it was not recorded.
         checkpoints: Kept weights of earlier evaluations, first steps first.
     """
 
@@ -84,6 +86,7 @@ class TunedModel(Settings):
     stopped_early: bool = False
     merged_from: str | None = None
     bits_per_byte: float | None = None
+    base_hash: str = ""
     checkpoints: tuple[Checkpoint, ...] = ()
 
     @field_validator("settings")
@@ -121,7 +124,7 @@ class TunedModel(Settings):
     @property
     def base_name(self) -> str:
         """Public name of the base model: its Hub ID or folder name, '' for none."""
-        return Path(self.base).name if self.base.startswith(("/", ".", "~")) else self.base
+        return Path(self.base).name if self.base.startswith(("/", ".", "~")) else display_name(self.base)
 
     @property
     def tokenizer(self) -> str:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glan_core.errors import GlanError
+from glan_core.io import packaged_models
+from glan_core.io.packaged_models import display_name
 from glan_core.models import memory
 from glan_core.models.model_specs import ResolvedModel
 from glan_core.models.tuned_model_store import hash_weights
@@ -144,6 +147,11 @@ def attach_adapter(held: LoadedWeights, pane: ResolvedModel) -> None:
         return
     from peft import PeftConfig, PeftModel
 
+    if pane.base_hash and cached_hash(held.folder) != pane.base_hash:
+        raise ModelUnavailable(
+            f"The adapter {Path(pane.adapter).parent.name} was trained on other weights of {display_name(Path(pane.base).name)}: their "
+            "hashes differ. Use the base that it was trained on."
+        )
     with _readable_errors(pane.adapter):
         config = PeftConfig.from_pretrained(pane.adapter)
         if config.peft_type != "LORA" or getattr(config, "use_dora", False):
@@ -196,6 +204,11 @@ def find_weights(base: str) -> Path:
     Raises:
         ModelUnavailable: If there are no safetensors weights.
     """
+    try:
+        packaged_models.convert(base)
+    except GlanError as error:
+        raise ModelUnavailable(str(error)) from None
+    base = packaged_models.local_place(base)
     folder = Path(base).expanduser()
     if not folder.is_dir():
         if base.startswith((".", "/", "~")) or base.count("/") > 1:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glan_core.errors import GlanError
+from glan_core.io import packaged_models
 from glan_core.resources import ASSETS
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ def alpaca_template() -> str:
 
 def find_model_file(place: str, name: str) -> Path | None:
     """Return the path of a model file in its folder or the local Hub cache, or None."""
+    place = packaged_models.local_place(place)
     if (folder := Path(place).expanduser()).is_dir():
         return folder / name if (folder / name).is_file() else None
     if place.startswith((".", "/", "~")) or place.count("/") != 1:

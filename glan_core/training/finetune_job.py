@@ -5,6 +5,7 @@ import shutil
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
+from glan_core.io import packaged_models
 from glan_core.models import server_client, tuned_model_store
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress
@@ -37,6 +38,7 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
     folder = ws.folder / FOLDER / str(progress.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(exist_ok=True)
+    packaged_models.convert(settings.base or "", lambda text: progress.step("base model converted", 0, 1))
     server_client.try_release()  # frees the memory of chat models for training
     run = TrainingRun(ws, settings, snapshot, folder, progress)
     prepare_memory(ws, settings)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glan_core.errors import GlanError
+from glan_core.io import packaged_models
 from glan_core.training.chat_encoding import Encoder, template_of
 from glan_core.training.settings import FinetuneSettings
 
@@ -51,10 +52,12 @@ def load_base(settings: FinetuneSettings, precision: str) -> tuple["PreTrainedMo
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    packaged_models.convert(settings.base or "")
+    place = packaged_models.local_place(settings.base or "")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(settings.base or "", trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            settings.base or "",
+            place,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=_storage_dtype(settings, precision),

@@ -14,6 +14,7 @@ from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted, size
+from glan_core.io import packaged_models
 from glan_core.models import server_client, tuned_model_store
 from glan_core.processes import available_memory
 from glan_core.training.chat_encoding import find_model_file, open_encoder
@@ -133,6 +134,8 @@ def _check_base(base: str, *, reach_hub: bool) -> None:
         GlanError: If they are missing, incomplete, of an unknown architecture, or do not belong together.
     """
     folder = Path(base).expanduser()
+    if base in packaged_models.available_bases() and not packaged_models.is_converted(base):
+        return  # the run converts it first
     if find_model_file(base, "config.json") is None:
         _explain_absence(base, folder, reach_hub=reach_hub)
         return
@@ -156,6 +159,8 @@ def _check_base(base: str, *, reach_hub: bool) -> None:
 
 
 def _explain_absence(base: str, folder: Path, *, reach_hub: bool) -> None:
+    if base.startswith(packaged_models.PREFIX):
+        raise GlanError(f"{base} is not installed. Install it with '{packaged_models.INSTALL}'.")
     if (folder / "adapter_config.json").is_file():
         raise GlanError(f"{base} is an adapter. Merge it into its base model first, and use the merged model.")
     if list(folder.glob("*.gguf")) if folder.is_dir() else base.endswith(".gguf"):

@@ -16,11 +16,13 @@ from glan_core.dataset.snapshot_store import Snapshot
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
+from glan_core.io.packaged_models import name_base_in
 from glan_core.models import tuned_model_store
 from glan_core.models.checkpoints import copy_checkpoints, step_of
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress, Stopped
 from glan_core.runs.states import KEPT
+from glan_core.training.chat_encoding import find_model_file
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.training_texts import (
     CHUNK,
@@ -228,9 +230,16 @@ def _store_model(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows, tra
         bytes=tuned_model_store.folder_size(new / tuned_model_store.WEIGHTS),
         weights_hash=tuned_model_store.hash_weights(new / tuned_model_store.WEIGHTS), run_id=run_id, created_at=time.time(),
         settings=settings.model_dump(mode="json"), stopped_early=run.progress.wish == KEPT,
-        checkpoints=copy_checkpoints(kept, new, by_step),
+        checkpoints=copy_checkpoints(kept, new, by_step), base_hash=_base_hash(settings),
     )  # fmt: skip
     (new / tuned_model_store.FILE).write_text(model.model_dump_json(indent=1), "utf-8")
+
+
+def _base_hash(settings: FinetuneSettings) -> str:
+    """Return the hash of the base that an adapter was trained on, '' for other methods and unknown folders."""
+    if settings.method == "full" or settings.base is None or (file := find_model_file(settings.base, "config.json")) is None:
+        return ""
+    return tuned_model_store.hash_weights(file.parent)
 
 
 def bits_per_byte(loss: float | None, counts: TokenCounts) -> float | None:
@@ -248,6 +257,7 @@ def _save_weights(loaded: "LoadedModel", folder: Path) -> None:
     loaded.model.save_pretrained(folder)
     loaded.model.config.use_cache = caching
     loaded.tokenizer.save_pretrained(folder)
+    name_base_in(folder)
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from glan_core.formatting import ago, duration, plural, shorten
 from glan_core.generation.settings import TeacherSettings
 from glan_core.ids import slug
 from glan_core.models import server_client
-from glan_core.models.model_specs import MAX_MODELS, SCRIPTED, list_specs, model_title, resolve_model, tuned_name
+from glan_core.models.model_specs import (
+    MAX_MODELS,
+    SCRIPTED,
+    list_specs,
+    model_title,
+    packaged_specs,
+    resolve_model,
+    tuned_name,
+)
 from glan_core.teachers.connections import connection_names
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation
@@ -25,7 +33,7 @@ OTHERS = {"local": "Local model", "endpoint": "vLLM, Ollama or another endpoint"
 def panel(ws: Workspace, conversation: Conversation | None) -> None:
     """Draw the bar."""
     state = st.session_state
-    options = list(dict.fromkeys([*list_specs(ws), *connection_names(), SCRIPTED, *state.talk_specs]))
+    options = list(dict.fromkeys([*list_specs(ws), *packaged_specs(), *connection_names(), SCRIPTED, *state.talk_specs]))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
             "Models", options, key="talk_specs", format_func=model_title, max_selections=MAX_MODELS, width="stretch",

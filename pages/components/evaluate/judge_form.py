@@ -11,7 +11,7 @@ from glan_core.evaluation.judge.pairwise import plan_judging
 from glan_core.evaluation.settings import REFERENCE, PairwiseJudgeSettings
 from glan_core.formatting import durations, money, number, short
 from glan_core.generation.plan import Plan
-from glan_core.models.model_specs import list_specs
+from glan_core.models.model_specs import list_specs, packaged_specs
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.teachers.connections import connection_names
@@ -65,7 +65,7 @@ def _form(ws: Workspace, tree: nx.DiGraph, tests: list[GlanTest]) -> None:
         **settings_fields.text(PairwiseJudgeSettings, "test"),
     )  # fmt: skip
     test = tests[names.index(st.session_state.run_eval_test)]
-    known = [*list_specs(ws), *connection_names()]
+    known = [*list_specs(ws), *packaged_specs(), *connection_names()]
     with st.grid(2, gap="small", min_column_width=220):
         ours = _model("ours", [*known, "scripted", TYPED], "run_eval_ours", known[0] if known else "scripted")
         beside = known[1] if len(known) > 1 else REFERENCE
