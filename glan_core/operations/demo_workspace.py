@@ -1,38 +1,41 @@
-"""Demo workspace: the starter taxonomy, with pairs of three disciplines by the scripted teacher."""
+"""New workspaces: with the starter taxonomy, or a copy of the demo, which `demo_build` makes and packs."""
 
 import fcntl
 import os
 import shutil
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from glan_core import runs
+import apsw
+
 from glan_core.errors import GlanError
-from glan_core.generation.settings import GenerationSettings, ProposalSettings
 from glan_core.resources import ASSETS
-from glan_core.settings import read_settings
 from glan_core.taxonomy import taxonomy_files, tree_editing
-from glan_core.workspace import Workspace, taxonomy_rows
-from glan_core.workspace.taxonomy_rows import DisciplineTarget
-from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder, set_metadata
+from glan_core.workspace import Workspace
+from glan_core.workspace.workspace import FILE, UNFINISHED, WorkspaceError, new_folder
 
 STARTER_TAXONOMY = ASSETS / "taxonomy.yaml"
-QUESTIONS = {"mathematics": 250, "earth-science": 60, "music": 20}  # questions per syllabus, of a target of 250
+DEMO_ARCHIVE = ASSETS / "demo" / "workspace.tar.xz"
+# Of a workspace, what a copy of it does not need: logs, checkpoints, measured speeds, files of running programs.
+NOT_PACKED = ("runs", "training", "tensorboard", "exports")
 WHO = "GLAN Studio"
 
 
 def create_workspace(folder: str | os.PathLike, *, demo: bool = False) -> Workspace:
-    """Create a workspace with the starter taxonomy.
+    """Create a workspace with the starter taxonomy, or a copy of the demo.
 
     The workspace is assembled in a temporary folder and moved into place when complete, so a kill leaves no partial one.
 
     Args:
         folder: Folder of the workspace.
-        demo: Add pairs and open proposals of the scripted teacher.
+        demo: Copy the demo: pairs, checks, a map, a tuned model and its evaluation.
 
     Raises:
         WorkspaceError: If the folder is in use.
+        GlanError: If the demo is not part of this installation.
     """
     was_there = Path(folder).expanduser().exists()
     path = new_folder(folder)
@@ -40,12 +43,14 @@ def create_workspace(folder: str | os.PathLike, *, demo: bool = False) -> Worksp
     with _alone_in(path):
         shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            ws = Workspace.create(unfinished, "Demo" if demo else path.name)
-            tree_editing.import_nodes(ws, taxonomy_files.read(STARTER_TAXONOMY), WHO)
             if demo:
-                _fill(ws)
-            ws.close()  # closing the last connection checkpoints the WAL into the database file
-            (unfinished / FILE).replace(path / FILE)
+                _unpack(DEMO_ARCHIVE, unfinished)
+            else:
+                ws = Workspace.create(unfinished, path.name)
+                tree_editing.import_nodes(ws, taxonomy_files.read(STARTER_TAXONOMY), WHO)
+                ws.close()  # closing the last connection checkpoints the WAL into the database file
+            for entry in sorted(unfinished.iterdir(), key=lambda entry: entry.name == FILE):  # the database last
+                entry.replace(path / entry.name)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
             if not was_there:
@@ -70,19 +75,50 @@ def _alone_in(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _fill(ws: Workspace) -> None:
-    for discipline_id, questions in QUESTIONS.items():
-        target = {"disciplines": [discipline_id], "subject_queries": 1, "questions_per_syllabus": questions}
-        settings = read_settings(GenerationSettings, {"target": target, "teacher": "scripted"})
-        _run(ws, "generate", f"Demo: {discipline_id.replace('-', ' ')}", settings)
-    _run(ws, "propose", "Demo: proposals for Natural Sciences", ProposalSettings(parent_id="natural-sciences"))
-    with ws.write() as db:
-        for discipline_id in QUESTIONS:
-            taxonomy_rows.put_target(db, discipline_id, DisciplineTarget(1, None, max(QUESTIONS.values())))
-        set_metadata(db, "demo", value=True)
+def _unpack(archive: Path, folder: Path) -> None:
+    if not archive.is_file():
+        raise GlanError(f"{archive} does not exist: this installation has no demo. Create a workspace without it.")
+    folder.mkdir()
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
 
 
-def _run(ws: Workspace, kind: str, title: str, settings: GenerationSettings | ProposalSettings) -> None:
-    run = runs.work(ws, runs.submit(ws, kind, title, settings.model_dump(mode="json")))
-    if run.state != "finished":
-        raise GlanError(f"The demo data could not be created: run {run.id} is {run.state}. {run.message}")
+def pack_demo(folder: Path, archive: Path) -> None:
+    """Pack a workspace into an archive that can be unpacked anywhere: without logs, free pages and paths of this machine."""
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".pack-") as scratch:
+        copy = Path(scratch) / "workspace"
+        shutil.copytree(
+            folder, copy, ignore=lambda _, names: [n for n in names if n in NOT_PACKED or n.startswith((".", FILE))]
+        )
+        whole = apsw.Connection(str(folder / FILE))
+        whole.execute("VACUUM INTO ?", (str(copy / FILE),))
+        whole.close()
+        _remove_paths(copy / FILE, str(folder.absolute()))
+        with tarfile.open(archive.with_suffix(".new"), "w:xz", preset=9) as packed:
+            for entry in sorted(copy.rglob("*")):
+                packed.add(entry, entry.relative_to(copy), recursive=False, filter=_anonymous)
+        archive.with_suffix(".new").replace(archive)
+
+
+def _remove_paths(database: Path, folder: str) -> None:
+    """Make paths within the workspace relative, in the settings and metadata that mention them."""
+    db = apsw.Connection(str(database))
+    with db:
+        for table, column in (
+            ("runs", "params"),
+            ("runs", "message"),
+            ("matches", "about"),
+            ("benchmark_scores", "about"),
+            ("probes", "about"),
+        ):
+            db.execute(f"UPDATE {table} SET {column} = replace({column}, ?, '.') WHERE instr({column}, ?)", (folder, folder))
+    db.execute("VACUUM")
+    db.close()
+
+
+def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return an entry without owner and time, so that the same content gives the same archive."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mtime = 0
+    return entry

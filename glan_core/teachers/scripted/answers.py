@@ -7,6 +7,7 @@ Unknown content gets labeled placeholder text.
 import random
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import networkx as nx
 
@@ -40,7 +41,14 @@ _STYLES = ("bold", "bold", "plain", "plain", "numbered")
 _MAX_QUOTE = 160
 
 _TRUE = ("That is correct.", "The statement is true.", "This is right.", "Yes, that holds.", "The claim is correct.", "True.")
-_FALSE = ("That is wrong.", "The statement is false.", "This is a misconception.", "No, that does not hold.", "The claim is incorrect.", "False.")
+_FALSE = (
+    "That is wrong.",
+    "The statement is false.",
+    "This is a misconception.",
+    "No, that does not hold.",
+    "The claim is incorrect.",
+    "False.",
+)
 _NTH_TRUE = ("The {nth} statement is true.", "The {nth} claim is correct.", "As to the {nth} statement: it holds.")
 _NTH_FALSE = ("The {nth} statement is false.", "The {nth} claim is wrong.", "As to the {nth} statement: it does not hold.")
 _CASE = ("", "In this case the reasoning is as follows.", "Applied to the case:", "Now to the case.", "Here is what follows.")
@@ -89,8 +97,12 @@ class _Answer:
 
     def __init__(self, question: str, mentions: Sequence[Mention], entries: Sequence[Entry]) -> None:
         self._entries, self._draw = entries, random.Random(question)
-        self._cases = [(m.entries[0], case) for m in mentions if m.kind == "situation" if (case := _case(m.entries[0], question, m))]
-        self._claims = [(m.entries[0], claim) for m in mentions if m.kind == "claim" if (claim := _claim(m.entries[0], question, m))]
+        self._cases = [
+            (m.entries[0], case) for m in mentions if m.kind == "situation" if (case := _case(m.entries[0], question, m))
+        ]
+        self._claims = [
+            (m.entries[0], claim) for m in mentions if m.kind == "claim" if (claim := _claim(m.entries[0], question, m))
+        ]
         own_words = _between(question, mentions)
         self._asks = {part for part, pattern in _PATTERNS.items() if pattern.search(own_words)}
         self._solution = solve(question)
@@ -164,7 +176,9 @@ def _case(entry: Entry, question: str, mention: Mention) -> Example | None:
 
 def _claim(entry: Entry, question: str, mention: Mention) -> Claim | None:
     quoted = question[mention.start : mention.end].lower()
-    return next((claim for claim in (entry.concept.true_claim, entry.concept.false_claim) if claim.claim.lower() == quoted), None)
+    return next(
+        (claim for claim in (entry.concept.true_claim, entry.concept.false_claim) if claim.claim.lower() == quoted), None
+    )
 
 
 def _led(lead: str, text: str) -> str:
@@ -187,9 +201,9 @@ def _connection(entries: Sequence[Entry]) -> str:
     sentences: list[str] = []
     for nth, name in enumerate(names[1:], start=1):
         paths = [nx.shortest_path(graph, other, name) for other in names[:nth] if nx.has_path(graph, other, name)]
-        path = min(paths, key=len, default=[])
+        path: list[str] = min(paths, key=len, default=[])
         if 1 < len(path) <= LONGEST_CHAIN + 1:
-            sentences += [graph.edges[edge]["relation"] for edge in zip(path, path[1:], strict=False)]
+            sentences += [graph.edges[edge]["relation"] for edge in pairwise(path)]
     if sentences:
         return " ".join(list(dict.fromkeys(sentences))[:MOST_RELATIONS])
     return " ".join(["There is no direct link between them.", *(entry.concept.relations[0].relation for entry in entries[:2])])

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - formulas and problems are easier to read in one piece
 """Computed exercises of the scripted teacher: problems with varying numbers and their worked solutions.
 
 An exercise belongs to a concept of the textbook. Its numbers are drawn with the question; the answer reads them from the text of
@@ -75,7 +76,7 @@ def _value(number: Rational, digits: int = 2) -> str:
 
 
 def _is(number: Rational, digits: int = 2) -> str:
-    """Return '= 0.5' for a number that is exact in so many digits, '\\approx 0.33' for others."""
+    """Return a number with the sign for equal if it is exact in so many digits, else with the one for approximately equal."""
     rounded = Rational(str(round(float(number), digits)))
     return f"{'=' if rounded == Rational(number) else chr(92) + 'approx'} {_value(number, digits)}"
 
@@ -208,9 +209,7 @@ def _gas(n: Numbers) -> str:
 
 def _binary(n: Numbers) -> str:
     most = n["n"].bit_length()
-    return (
-        f"Every comparison halves the range, and $2^{{{most - 1}}} \\le {n['n']} < 2^{{{most}}}$, so at most {most} comparisons are needed."
-    )
+    return f"Every comparison halves the range, and $2^{{{most - 1}}} \\le {n['n']} < 2^{{{most}}}$, so at most {most} comparisons are needed."
 
 
 def _merge(n: Numbers) -> str:
@@ -326,7 +325,9 @@ def _between(**ranges: tuple[int, int]) -> Callable[[random.Random], Numbers]:
     return lambda draw: {name: draw.randint(*ends) for name, ends in ranges.items()}
 
 
-def _with(first: Callable[[random.Random], Numbers], then: Callable[[random.Random, Numbers], Numbers]) -> Callable[[random.Random], Numbers]:
+def _with(
+    first: Callable[[random.Random], Numbers], then: Callable[[random.Random, Numbers], Numbers]
+) -> Callable[[random.Random], Numbers]:
     """Return a function that draws further numbers that depend on the first ones."""
 
     def draw(rng: random.Random) -> Numbers:
