@@ -24,6 +24,7 @@ from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import ConversationSettings
 from glan_core.dataset.benchmark_store import FOLDER as BENCHMARKS
 from glan_core.dataset.snapshot_store import read_snapshot
+from glan_core.dataset.quality_filter_job import RULES
 from glan_core.diversity.settings import DEFAULT_MODEL
 from glan_core.errors import GlanError
 from glan_core.homework import review
@@ -161,7 +162,7 @@ class DemoBuild:
     def check(self) -> None:
         """Run quality filters, near-duplicates by words and meaning, and decontamination."""
         embedder = f"st:{DEFAULT_MODEL}"
-        self.run("filter", "Quality filters", {})
+        self.run("filter", "Quality filters", {"rules": list(RULES)})
         self.run("embed", "Embed all questions", {"embedder": embedder})
         self.run("dedup", "Near-duplicates by words and meaning", {"semantic": True, "embedder": embedder})
         self.run("decontaminate", "Decontaminate against HumanEval", {"benchmarks": [{"source": str(self._humaneval_file())}]})
