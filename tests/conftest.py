@@ -4,13 +4,9 @@ import pytest
 from support.runs import Canned
 
 from glan_core.generation import engine
-from glan_core.operations import demo_workspace
 from glan_core.records import Node
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace
-
-# Fewer questions than the real demo, for speed.
-demo_workspace.QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}
 
 NODES = [
     Node("formal-sciences", "Formal Sciences", "field", None, "Academic-Formal Science"),

@@ -23,8 +23,8 @@ from glan_core import runs
 from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import ConversationSettings
 from glan_core.dataset.benchmark_store import FOLDER as BENCHMARKS
-from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.dataset.quality_filter_job import RULES
+from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.diversity.settings import DEFAULT_MODEL
 from glan_core.errors import GlanError
 from glan_core.homework import review

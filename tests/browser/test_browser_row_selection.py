@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from support.benchmark_rows import put_scores
 from support.browser_driver import ROOT, chrome, click_row, expect, still, visit
+from support.demo import small_demo
 from support.model_rows import add_training, put_model
 from support.runs import execute_run
 from support.studio_app import add_run, draw_map
 
 from glan_core.evaluation.judge import match_statistics
-from glan_core.operations import demo_workspace
 from glan_core.teachers import connections
 from glan_core.workspace import Workspace, match_rows
 
@@ -25,7 +25,7 @@ def home(tmp_path_factory):
     """The demo workspace with two rows in every table; made before the loop of Playwright runs."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
-    demo_workspace.create_workspace(folder / "demo", demo=True).close()
+    small_demo(folder / "demo").close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLAN_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         for name in ("first", "second"):

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import apsw
 import pytest
+from support.demo import small_demo
 from support.runs import Canned
 
 from glan_core.cli import main
@@ -60,12 +61,11 @@ def test_init_makes_a_workspace_that_every_reporting_command_reads(glan, tmp_pat
     assert Workspace.open(folder).metadata("demo") is None
 
 
-def test_demo_shows_disciplines_finished_under_way_and_begun(glan, tmp_path):
-    code, _, _ = glan("init", tmp_path / "demo", "--demo")
+def test_status_shows_disciplines_finished_under_way_and_begun(glan, tmp_path):
+    small_demo(tmp_path / "demo").close()
     _, out, _ = glan("status", tmp_path / "demo", "--json")
     shares = {id: json.loads(out)[id]["share"] for id in ("mathematics", "earth-science", "music")}
-    assert code == 0 and shares["mathematics"] == 1 and shares["earth-science"] == pytest.approx(2 / 3)
-    assert taxonomy_rows.proposals(Workspace.open(tmp_path / "demo").db)
+    assert shares["mathematics"] == 1 and shares["earth-science"] == pytest.approx(2 / 3)
 
 
 def test_generating_the_textbook_gives_true_pairs_that_lead_back_to_their_concepts(glan, starter):
@@ -300,27 +300,36 @@ def test_what_the_system_refuses_is_one_sentence(glan, starter, monkeypatch, err
     assert code == 2 and len(err.splitlines()) == 1
 
 
-def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_try(tmp_path, monkeypatch):
+def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_try(tmp_path):
     folder = tmp_path / "demo"
-    script = f"import os, glan_core.operations.demo_workspace as d; d._run = lambda *_: os._exit(9); d.create_workspace({str(folder)!r}, demo=True)"
+    script = (
+        "import os, glan_core.operations.demo_workspace as d; unpack = d._unpack\n"
+        "def killed(*paths): unpack(*paths); os._exit(9)\n"
+        f"d._unpack = killed; d.create_workspace({str(folder)!r}, demo=True)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 9
     assert find_workspaces(tmp_path) == [] and list(folder.iterdir())
-    monkeypatch.setattr(demo_workspace, "_fill", lambda ws: None)
-    assert demo_workspace.create_workspace(folder, demo=True).metadata("name") == "Demo"
+    assert demo_workspace.create_workspace(folder, demo=True).metadata("demo")
     assert find_workspaces(tmp_path) == [folder] and not (folder / UNFINISHED).exists()
 
 
 def test_a_demo_that_cannot_be_made_leaves_nothing_behind_and_two_makers_do_not_meet(tmp_path, monkeypatch):
-    def fail(ws):
+    def fail(*_):
         with pytest.raises(GlanError, match="Another process"):
             demo_workspace.create_workspace(tmp_path / "demo")
         raise GlanError("no")
 
-    monkeypatch.setattr(demo_workspace, "_fill", fail)
+    monkeypatch.setattr(demo_workspace, "_unpack", fail)
     with pytest.raises(GlanError, match=r"^no$"):
         demo_workspace.create_workspace(tmp_path / "demo", demo=True)
     assert not (tmp_path / "demo").exists()
+
+
+def test_an_installation_without_the_demo_says_so(glan, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_workspace, "DEMO_ARCHIVE", tmp_path / "none.tar.xz")
+    code, _, err = glan("init", tmp_path / "demo", "--demo")
+    assert code == 2 and "has no demo" in err and not (tmp_path / "demo").exists()
 
 
 def test_proposing_voting_and_deciding_grows_the_tree(glan, starter):

@@ -1,9 +1,9 @@
 """Bad input of commands is explained in one line that names it, with exit code 2."""
 
 import pytest
+from support.demo import small_demo
 
 from glan_core.cli import main
-from glan_core.operations.demo_workspace import create_workspace
 from glan_core.workspace import run_rows
 
 
@@ -51,7 +51,7 @@ def test_an_empty_folder_is_not_the_current_one(tmp_path, monkeypatch, capsys, f
 
 
 def test_names_that_exist_are_refused_before_a_run_starts(tmp_path, capsys):
-    ws = create_workspace(tmp_path / "ws", demo=True)
+    ws = small_demo(tmp_path / "ws")
     folder, number = str(ws.folder), len(run_rows.runs(ws.db))
     assert main(["snapshot", folder, "create", "first"]) == 0 and main(["evaluate", "glan-test", folder, "create", "held"]) == 0
     capsys.readouterr()

@@ -2,10 +2,10 @@
 
 import apsw
 import pytest
+from support.demo import small_demo
 
 from glan_core.chat import preferences
 from glan_core.cli import main
-from glan_core.operations import demo_workspace
 from glan_core.workspace import Workspace, schema
 from glan_core.workspace.workspace import FILE
 
@@ -22,7 +22,7 @@ WRITERS = {
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("places") / "ws"
-    demo_workspace.create_workspace(folder, demo=True).close()
+    small_demo(folder).close()
     assert main(["evaluate", "glan-test", str(folder), "create", "kept", "--questions", "4"]) == 0
     return folder
 

@@ -73,7 +73,7 @@ def test_nothing_lies_outside_the_package(wheel):
 
 def test_a_workspace_is_created_shown_and_opened(installed, tmp_path):
     glan(installed, tmp_path, "init", "d", "--demo")
-    assert "3 of 126 disciplines" in glan(installed, tmp_path, "status", "d")
+    assert "14 of 126 disciplines" in glan(installed, tmp_path, "status", "d")
     where = subprocess.run(
         [installed / "python", "-c", "import glan_core; print(glan_core.__file__)"], cwd=tmp_path, env=environment(),
         capture_output=True, text=True, check=True,

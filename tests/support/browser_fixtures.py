@@ -2,6 +2,7 @@
 
 import pytest
 from support.browser_driver import FLAGS, WAIT, chrome, playwright, studio_server
+from support.demo import small_demo
 
 from glan_core.operations import demo_workspace
 
@@ -20,7 +21,7 @@ def home(tmp_path_factory):
     """The folder of the studio's workspaces: a demo, and a starter taxonomy for runs. Playwright's loop is not there yet."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
-    demo_workspace.create_workspace(folder / "demo", demo=True).close()
+    small_demo(folder / "demo").close()
     demo_workspace.create_workspace(folder / "starter").close()
     return folder
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
+from support.demo import small_demo
 
 from glan_core.cli import build_parser
 from glan_core.cli.generate import _settings
@@ -17,7 +18,6 @@ from glan_core.diversity.map_job import read_facts
 from glan_core.diversity.map_store import Cluster, MapInfo, write_map
 from glan_core.diversity.projection import Projection
 from glan_core.generation.settings import GenerationSettings
-from glan_core.operations import demo_workspace
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 
@@ -128,7 +128,7 @@ def copy_of(folder: Path, home: Path, name: str) -> Path:
 
 def make_demo(folder: Path) -> Path:
     """The demo workspace, closed."""
-    demo_workspace.create_workspace(folder, demo=True).close()
+    small_demo(folder).close()
     return folder
 
 

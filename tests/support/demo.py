@@ -1,0 +1,30 @@
+"""A small workspace of the scripted teacher, marked as a demo: what most tests of pages and commands look at."""
+
+from pathlib import Path
+
+from glan_core import runs
+from glan_core.operations.demo_workspace import create_workspace
+from glan_core.workspace import Workspace, taxonomy_rows
+from glan_core.workspace.taxonomy_rows import DisciplineTarget
+from glan_core.workspace.workspace import set_metadata
+
+QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}  # per syllabus
+
+
+def small_demo(folder: Path) -> Workspace:
+    """Create the workspace: pairs of three disciplines and open proposals."""
+    ws = create_workspace(folder)
+    for discipline, questions in QUESTIONS.items():
+        target = {"disciplines": [discipline], "subject_queries": 1, "questions_per_syllabus": questions}
+        _run(ws, "generate", f"Demo: {discipline.replace('-', ' ')}", {"target": target})
+    _run(ws, "propose", "Demo: proposals for Natural Sciences", {"parent_id": "natural-sciences"})
+    with ws.write() as db:
+        for discipline in QUESTIONS:
+            taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, max(QUESTIONS.values())))
+        set_metadata(db, "demo", value=True)
+        set_metadata(db, "name", "Demo")
+    return ws
+
+
+def _run(ws: Workspace, kind: str, title: str, settings: dict) -> None:
+    assert runs.work(ws, runs.submit(ws, kind, title, settings)).state == "finished"
