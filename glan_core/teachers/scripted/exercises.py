@@ -348,10 +348,10 @@ EXERCISES = (
              "healthy. How likely is it that a person with a positive result is ill?", _between(base=(1, 10), hit=(80, 99), false=(2, 15)), _bayes),
     Exercise("Expected value", "A game costs {stake} dollars and pays {win} dollars with probability 1/{n}, otherwise nothing. What is the expected gain per "
              "game?", _between(stake=(1, 5), win=(10, 60), n=(4, 20)), _expected),
-    Exercise("Handshaking lemma", "Is there a simple graph with {a} vertices of degree {d} and {b} vertices of degree {e}, and if its degrees allow it, how "
+    Exercise("Handshaking lemma", "Is there a graph without loops and parallel edges that has {a} vertices of degree {d} and {b} of degree {e}, and if so, how "
              "many edges does it have?", _between(a=(4, 9), d=(2, 3), b=(4, 9), e=(3, 4)), _handshakes),
     Exercise("Cayley's formula", "How many different trees can be drawn on {n} labeled vertices?", _between(n=(4, 9)), _trees),
-    Exercise("Euler's formula", "A connected planar graph has {v} vertices and {e} edges. Into how many regions does a drawing without crossings divide the plane?",
+    Exercise("Euler's formula", "A connected graph with {v} vertices and {e} edges is drawn without crossings. Into how many regions does the drawing divide the plane?",
              _with(_between(v=(6, 15)), lambda d, n: {"e": n["v"] + d.randint(0, n["v"] - 2)}), _euler),
     Exercise("Uniform acceleration", "A car accelerates uniformly from rest to {v} m/s in {t} s. What are its acceleration and the distance it covers?",
              _between(v=(10, 35), t=(4, 14)), _acceleration),
@@ -393,7 +393,7 @@ EXERCISES = (
     Exercise("Growing degree days", "On each of {days} days the temperature ranges from {low} to {high} degrees Celsius. How much development does a crop with a base "
              "temperature of 10 degrees Celsius gain?", _between(days=(5, 20), low=(8, 16), high=(20, 30)), _degree_days),
     Exercise("Net irrigation depth", "A root zone of {root} cm holds {fc} percent water by volume at its full point and {now} percent now. How many millimeters must be "
-             "added, and how many pumped at an application efficiency of {eff} percent?",
+             "added, and how many pumped if {eff} percent of the water reaches the roots?",
              _with(_between(root=(40, 100), fc=(24, 36), eff=(65, 90)), lambda d, n: {"now": n["fc"] - d.randint(4, 10)}), _irrigation),
     Exercise("Moisture shrink", "A trailer brings {mass} t of grain at {wet} percent moisture, which is dried to {dry} percent. What does it weigh then?",
              _between(mass=(10, 40), wet=(18, 26), dry=(13, 15)), _shrink),
