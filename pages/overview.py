@@ -6,15 +6,18 @@ import streamlit as st
 from glan_core import runs
 from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
 from glan_core.formatting import number, plural, short, usd
+from glan_core.operations.journey import journey
 from glan_core.runs import counter_deltas
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
+from pages.components.overview import made
 from pages.components.shared import page_frame, row_selection, run_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
 EMPTIEST = 12
+WITH_DATA, ALL_NODES = "data", "all"  # which disciplines are drawn
 
 ws, tree = page_frame.open_page("Overview")
 standings = coverage.coverage_by_node(ws, tree)
@@ -28,6 +31,8 @@ def sentence() -> str:
         return "The taxonomy has no disciplines yet"
     counts = standing.counts
     share = f"{standing.share:.1%} of the target reached" if standing.share is not None else "no target yet"
+    if ws.metadata("demo") and standing.disciplines > 1:  # a demo covers few disciplines on purpose
+        share = f"{plural(int(counts['concepts']), 'key concept')}"
     if standing.disciplines == 1:
         return (
             f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} have a syllabus · "
@@ -65,13 +70,24 @@ def picture() -> None:
             "View", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
-    frame = coverage_frame(tree, standings, measure)
+        begun, center = standings[""].begun, middle()
+        shown = ALL_NODES
+        if 0 < begun < standings[""].disciplines:
+            words = {WITH_DATA: "With data", ALL_NODES: "All"}  # labels are part of URLs, so they have no counts
+            shown = st.segmented_control(
+                "Disciplines", list(words), default=WITH_DATA, help=f"{number(begun)} of {number(standings[''].disciplines)} disciplines have data.", format_func=words.get, required=True, key="shown", bind="query-params",
+                label_visibility="collapsed",
+            )  # fmt: skip
+    frame = coverage_frame(tree, standings, measure, only_begun=shown == WITH_DATA)
+    if center not in set(frame["id"]):  # the focus has no data
+        frame = coverage_frame(tree, standings, measure)
     st.plotly_chart(
-        PICTURES[drawn](frame, measure, page_frame.figure_style(), middle(), focus), key="coverage", on_select=pick,
+        PICTURES[drawn](frame, measure, page_frame.figure_style(), center, focus), key="coverage", on_select=pick,
         selection_mode="points", config={"displayModeBar": False},
         alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence()}",
     )  # fmt: skip
-    st.caption(f"{MEASURES[measure].description} Gray: no data. Click a part to zoom in, the center or the frame to zoom out.")
+    gray = " Gray: no data." if shown == ALL_NODES else ""
+    st.caption(f"{MEASURES[measure].description}{gray} Click a part to zoom in, the center or the frame to zoom out.")
 
 
 def detail() -> None:
@@ -81,8 +97,11 @@ def detail() -> None:
     if node and node.description:
         st.markdown(escape(node.description))
     if standing.share is not None:
-        explanation = "" if standing.disciplines == 1 else " (mean over disciplines)"
-        st.progress(standing.share, f"{standing.share:.1%} of the target{explanation}")
+        share, of = standing.share, "" if standing.disciplines == 1 else " (mean over disciplines)"
+        if 0 < standing.begun < standing.disciplines:  # few started disciplines would not show among many
+            share = min(1.0, standing.share * standing.disciplines / standing.begun)
+            of = f" of the {plural(standing.begun, 'started discipline')}"
+        st.progress(share, f"{share:.1%} of the target{of}")
     counts = standing.counts
     if counts["concepts"]:
         asked = f"{number(counts['concepts_asked'])} of {number(counts['concepts'])} key concepts covered by questions"
@@ -204,6 +223,8 @@ live_now = [run.id for run in run_rows.live_runs(ws.db) if runs.state_of(run) in
 st.session_state.overview_live = live_now
 if live_now:
     st.fragment(at_work, run_every="2s")()
+if standings[""].counts["pairs"]:
+    made.strip(journey(ws, standings[""]))
 if standings[""].disciplines:
     left, right = page_frame.main_and_detail("overview")
     with left:

@@ -14,6 +14,7 @@ from glan_core.taxonomy.coverage import Coverage
 
 TILE_LEVELS = 4  # nested levels of tiles
 ALL = "all"  # id of the root
+BEGUN_WIDTH = 3  # width of a discipline with data, of one without 1: its name has room
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,24 @@ MEASURES = {
 }  # fmt: skip
 
 
-def coverage_frame(tree: nx.DiGraph, coverages: Mapping[str, Coverage], measure: str = "share") -> pd.DataFrame:
-    """Return one row per node, the root first: id, parent, name, kind, disciplines, value, shade, hover.
+def coverage_frame(
+    tree: nx.DiGraph, coverages: Mapping[str, Coverage], measure: str = "share", *, only_begun: bool = False
+) -> pd.DataFrame:
+    """Return one row per node, the root first: id, parent, name, kind, disciplines, value, shade, hover, begun.
 
     `value` is the measure (NaN if there is none); `shade` is its position on the color ramp from 0 to 1. Counts are relative to
     the largest node of the same kind, because the count of a field would dominate those of its disciplines.
+
+    Args:
+        tree: The taxonomy.
+        coverages: Coverage by node, that of the whole under ''.
+        measure: Key of `MEASURES`.
+        only_begun: Leave out nodes without any discipline that has subjects.
     """
     rows = [_row(tree, coverages, ALL, measure), *(_row(tree, coverages, node.id, measure) for node in hierarchy.walk(tree))]
     frame = pd.DataFrame(rows)
+    if only_begun:
+        frame = frame[frame["begun"] | (frame["id"] == ALL)].reset_index(drop=True)
     frame["value"] = frame["value"].astype(float)
     frame["shade"] = _shades(frame, MEASURES[measure].shaded)
     return frame
@@ -106,7 +117,7 @@ def _row(tree: nx.DiGraph, coverages: Mapping[str, Coverage], id: str, measure: 
         "id": id, "parent": "" if node is None else node.parent_id or ALL,
         "name": "All knowledge" if node is None else node.name,
         "kind": "all" if node is None else node.kind, "disciplines": max(1, coverage.disciplines),
-        "value": value, "hover": "<br>".join(lines),
+        "value": value, "hover": "<br>".join(lines), "begun": coverage.begun > 0,
     }  # fmt: skip
 
 
@@ -153,7 +164,8 @@ def treemap(
     parts = _parts(frame, shade_colors(frame, style), style, middle, picked)
     headings = _parents_in_sight(frame, middle)
     parts["labels"] = [
-        (_safe if id in headings else _wrapped)(name) for id, name in zip(frame["id"], frame["name"], strict=True)
+        _safe(name) if id in headings else label
+        for id, name, label in zip(frame["id"], frame["name"], parts["labels"], strict=True)
     ]
     parts["marker"]["pad"] = {"t": 20, "l": 3, "r": 3, "b": 3}
     trace = go.Treemap(
@@ -166,7 +178,7 @@ def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str
     """Return the trace properties shared by sunburst and treemap."""
     edges = [(style.text, 2.5) if id == picked != middle else (style.background, 1) for id in frame["id"]]
     return {
-        "ids": frame["id"], "parents": frame["parent"], "labels": frame["name"].map(_wrapped),
+        "ids": frame["id"], "parents": frame["parent"], "labels": _labels(frame),
         "values": _leaf_sums(frame), "branchvalues": "total", "level": middle,
         "customdata": frame[["name", "hover"]], "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         "marker": {
@@ -174,6 +186,14 @@ def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str
         },
         "textfont": {"color": [ink_on(color) for color in colors]},
     }  # fmt: skip
+
+
+def _labels(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the parts; where some disciplines have data, only these and the groups are named."""
+    named = pd.Series([True] * len(frame), index=frame.index)
+    if "begun" in frame and (frame["begun"] & (frame["kind"] == "discipline")).any():
+        named = frame["begun"] | (frame["kind"] != "discipline")
+    return [_wrapped(name) if shown else "" for name, shown in zip(frame["name"], named, strict=True)]
 
 
 def _figure(trace: go.Sunburst | go.Treemap, bar: go.Scatter, style: Style, height: int) -> go.Figure:
@@ -238,11 +258,12 @@ def _safe(name: str) -> str:
 
 
 def _leaf_sums(frame: pd.DataFrame) -> list[int]:
-    """Return sector sizes: 1 for a leaf, otherwise the sum of the children, as 'total' branches require."""
+    """Return sector sizes: 1 for a leaf, 3 for one with data beside leaves without, otherwise the sum of the children."""
     width = dict.fromkeys(frame["id"], 0)
+    begun = set(frame.loc[frame["begun"], "id"]) if "begun" in frame else set()
     children: dict[str, list[str]] = {}
     for id, parent in zip(frame["id"], frame["parent"], strict=True):
         children.setdefault(parent, []).append(id)
     for id in reversed(list(frame["id"])):  # children follow their parent in the frame
-        width[id] = sum(width[child] for child in children.get(id, ())) or 1
+        width[id] = sum(width[child] for child in children.get(id, ())) or (BEGUN_WIDTH if id in begun else 1)
     return [width[id] for id in frame["id"]]

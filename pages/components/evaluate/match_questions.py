@@ -23,6 +23,7 @@ SHOWN = {
     "all": "All", "won": "Won", "tied": "Tied", "lost": "Lost", "apart": "Orders disagree", "disputed": "Disputed", "missing": "Not judged",
 }  # fmt: skip
 PAGE = 200
+WHICH = "which"  # URL parameter
 ORDERS = {
     "low": ("Lowest difference", ["difference"], True), "high": ("Highest difference", ["difference"], False),
     "discipline": ("Discipline", ["field", "name", "difference"], True), "level": ("Level", ["level", "difference"], True),
@@ -68,12 +69,13 @@ def _filtered(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> pd.DataFram
     }  # fmt: skip
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     there = [name for name in SHOWN if counts[name] or name == "all"]
-    if st.session_state.get("evaluate_shown") not in there:
-        st.session_state.evaluate_shown = "all"
+    linked = st.session_state.get("evaluate_shown") or st.query_params.get(WHICH)
+    st.session_state.evaluate_shown = linked if linked in there else "all"
     which = st.segmented_control(
         "Which", there, format_func=lambda name: f"{SHOWN[name]} · {number(counts[name])}", key="evaluate_shown", required=True,
-        label_visibility="collapsed", bind="query-params",
+        label_visibility="collapsed",
     )  # fmt: skip
+    st.query_params[WHICH] = which  # not bound, because the labels have counts
     _, columns, ascending = ORDERS[order]
     return frame[masks[which]].sort_values(columns, ascending=ascending, na_position="last", ignore_index=True)
 

@@ -17,7 +17,7 @@ from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces
 from pages.components.chat import page_state
-from pages.components.shared import url_state
+from pages.components.shared import checklist, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.taxonomy import add_discipline
 
@@ -72,6 +72,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree, subject)
     add_discipline.sidebar_button(ws, tree)
+    checklist.sidebar(ws)
     return ws, tree
 
 
