@@ -75,8 +75,8 @@ def picture() -> None:
         if 0 < begun < standings[""].disciplines:
             words = {WITH_DATA: "With data", ALL_NODES: "All"}  # labels are part of URLs, so they have no counts
             shown = st.segmented_control(
-                "Disciplines", list(words), default=WITH_DATA, help=f"{number(begun)} of {number(standings[''].disciplines)} disciplines have data.", format_func=words.get, required=True, key="shown", bind="query-params",
-                label_visibility="collapsed",
+                "Disciplines", list(words), default=WITH_DATA, format_func=words.get, required=True, key="shown", bind="query-params",
+                help=f"{number(begun)} of {number(standings[''].disciplines)} disciplines have data.", label_visibility="collapsed",
             )  # fmt: skip
     frame = coverage_frame(tree, standings, measure, only_begun=shown == WITH_DATA)
     if center not in set(frame["id"]):  # the focus has no data

@@ -30,7 +30,9 @@ def nobodys_environment(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("GLAN_PACKAGED_MODELS", "off")  # the default embedder would depend on what is installed
     monkeypatch.setenv("GLAN_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("GLAN_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    config = tmp_path_factory.mktemp("config")
+    (config / "tour-seen").touch()
+    monkeypatch.setenv("GLAN_CONFIG_HOME", str(config))
     monkeypatch.setenv("GLAN_RUNTIME", str(tmp_path_factory.getbasetemp() / "runtime"))
 
 

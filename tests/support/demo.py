@@ -8,7 +8,8 @@ from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
 from glan_core.workspace.workspace import set_metadata
 
-QUESTIONS = {"mathematics": 24, "earth-science": 16, "music": 8}  # per syllabus
+QUESTIONS = {"mathematics": 24, "earth-science": 32, "music": 16}  # per syllabus; mathematics has two
+TARGETS = {"mathematics": 24, "earth-science": 48, "music": 48}
 
 
 def small_demo(folder: Path) -> Workspace:
@@ -20,7 +21,7 @@ def small_demo(folder: Path) -> Workspace:
     _run(ws, "propose", "Demo: proposals for Natural Sciences", {"parent_id": "natural-sciences"})
     with ws.write() as db:
         for discipline in QUESTIONS:
-            taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, max(QUESTIONS.values())))
+            taxonomy_rows.put_target(db, discipline, DisciplineTarget(1, None, TARGETS[discipline]))
         set_metadata(db, "demo", value=True)
         set_metadata(db, "name", "Demo")
     return ws

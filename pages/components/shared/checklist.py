@@ -5,7 +5,7 @@ import streamlit as st
 from glan_core.operations.journey import journey, next_step
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace
-from pages.components.shared import url_state
+from pages.components.shared import tour, url_state
 
 
 def sidebar(ws: Workspace) -> None:
@@ -20,6 +20,7 @@ def sidebar(ws: Workspace) -> None:
                 icon=":material/check_circle:" if step.done else ":material/radio_button_unchecked:",
                 on_click=_go, args=(step.page,),
             )  # fmt: skip
+        st.button("Take the tour", key="tour_again", type="tertiary", icon=":material/tour:", on_click=tour.begin)
     if page := st.session_state.pop("step_page", None):
         url_state.open_page(page)
 

@@ -17,7 +17,7 @@ from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces
 from pages.components.chat import page_state
-from pages.components.shared import checklist, url_state
+from pages.components.shared import checklist, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.taxonomy import add_discipline
 
@@ -162,6 +162,7 @@ def title_line(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> Non
         if ws.metadata("demo"):
             st.badge("demo", color="gray", help="Generated offline by the scripted teacher to demonstrate the studio.")
     st.caption(sentence)
+    tour.card(ws, name)
 
 
 def main_and_detail(name: str | None = None):
