@@ -6,6 +6,7 @@ from glan_core import runs
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.generation.plan import plan
+from glan_core.runs.registry import is_job
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE, Run
@@ -20,11 +21,11 @@ arrived = st.session_state.get("page") != "Runs"
 ws, tree = page_frame.open_page("Runs")
 
 
-def choose_view(live: list[Run]) -> str:
+def choose_view(live: list[Run], ended_early: Run | None) -> str:
     """Draw the choice of the view.
 
     Opens Watch for a run just started or selected on another page, Plan if another page filled the form, else Watch if a run is
-    live.
+    live or the newest generation run failed or stopped.
     """
     state = st.session_state
     if state.get("runs_of") != state.workspace and state.get("run") == state.get("run_seen"):
@@ -37,7 +38,9 @@ def choose_view(live: list[Run]) -> str:
     elif state.get("run_disciplines") and state.run_disciplines != state.get("run_planned"):
         asked = "Plan"
     elif state.get("runs_view") is None and "runs_view" not in st.query_params:  # also after Back
-        asked = "Watch" if live else "Plan"
+        asked = "Watch" if live or ended_early else "Plan"
+        if not live and ended_early:
+            state.run = state.run_seen = ended_early.id
     state.runs_of, state.run_seen, state.run_planned = state.workspace, state.get("run"), state.get("run_disciplines")
     if asked:
         state.runs_view = asked
@@ -110,11 +113,16 @@ def at_work(live: list[Run]) -> None:
 
 everything = run_rows.runs(ws.db, MOST)
 live = [run for run in everything if runs.state_of(run) in LIVE]
-sentence = f"{plural(len(everything), 'run')} · {len(live) or 'none'} live"
+asked_teachers = [run for run in everything if not is_job(run.kind)]
+ended_early = next((run for run in asked_teachers if run.kind == "generate"), None)
+if ended_early and runs.state_of(ended_early) not in run_table.ENDED_EARLY:
+    ended_early = None
+jobs = len(everything) - len(asked_teachers)
+sentence = f"{plural(len(asked_teachers), 'run')} with a teacher · {plural(jobs, 'job')} · {len(live) or 'none'} live"
 page_frame.title_line(
     "Runs", tree, sentence if everything else "No runs yet. Runs continue when this page or the browser is closed.", ws
 )
-view = choose_view(live)
+view = choose_view(live, ended_early)
 if view != "Watch":
     st.query_params.pop("run", None)
 match view:

@@ -12,7 +12,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     init = commands.add_parser("init", help="create a workspace with the starter taxonomy")
     init.add_argument("dir", metavar="DIR")
     init.add_argument(
-        "--demo", action="store_true", help="add demo pairs of three disciplines, written by the scripted teacher"
+        "--demo",
+        action="store_true",
+        help="copy the demo: pairs of 14 disciplines, checks, a map, a tuned model and its evaluation",
     )
     init.add_argument("--json", action="store_true")
     init.set_defaults(command=_init)

@@ -15,6 +15,10 @@ STEPS = {
     "duplicate": "No near-duplicate",
     "contaminated": "No benchmark overlap",
 }
+REASON_WORDS = {
+    "questions": "", "pairs": "without answer", "rejected": "rejected", "quality": "by filters", "duplicate": "similar",
+    "contaminated": "in a benchmark",
+}  # fmt: skip
 EXCLUDED = {"rejected": "rejected", "quality": "filtered", "duplicate": "near-duplicates", "contaminated": "contaminated"}
 
 
@@ -38,7 +42,7 @@ def funnel_figure(frame: pd.DataFrame, style: Style) -> go.Figure:
     """Draw the steps as bars from top to bottom, with removed counts in gray."""
     left, out = frame["left"], frame["out"]
     left_labels = [f"<b>{n:,}</b>" for n in left]
-    out_labels = [f"−{n:,}" if n else "" for n in out]
+    out_labels = [f"−{n:,} {REASON_WORDS[step]}" if n else "" for n, step in zip(out, frame["step"], strict=True)]
     figure = go.Figure([
         go.Bar(
             y=frame["words"], x=left, orientation="h", text=left_labels, textposition="auto", insidetextanchor="start", marker={"color": [
@@ -54,6 +58,6 @@ def funnel_figure(frame: pd.DataFrame, style: Style) -> go.Figure:
     most = max(1, int((left + out).max())) if len(frame) else 1
     figure.update_layout(
         template=style.template, height=HEIGHT, barmode="stack", bargap=0.32, hovermode="closest",
-        xaxis={"visible": False, "range": [0, most * 1.12]}, yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 8},
+        xaxis={"visible": False, "range": [0, most * 1.3]}, yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 8},
     )  # fmt: skip
     return figure

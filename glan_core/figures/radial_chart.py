@@ -118,7 +118,7 @@ def _label(row, style: Style, captioned: list[str], level: dict[str, dict]) -> d
     quiet = {} if row.begun or way or not row.leaf else {"color": style.muted}
     gap = _size(row, captioned) / 2 + 4
     if row.leaf and (row.width >= MIN_WIDTH or way or row.kind == MORE):
-        size = round(max(8.5, min(12 if row.near else 9.5, 0.85 * row.width)), 1)
+        size = round(max(10, min(12, 0.85 * row.width)), 1)
         return {
             "formatter": _text(row, int(LABEL / (LETTER * size))),
             "fontSize": size,

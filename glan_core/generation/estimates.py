@@ -33,7 +33,8 @@ SCRIPTED_TOKENS = {
 }  # fmt: skip
 LOCAL = "local:"  # prefix of the names of local weights
 NEARLY_CUT = 0.85  # mean length of replies relative to their limit from which most of them were cut
-SCRIPTED_WORK = 1.8  # time of a call of the in-process scripted teacher relative to `_measured_work`, measured
+SCRIPTED_WORK = 62  # time of a call of the in-process scripted teacher relative to `_measured_work`, measured
+SCRIPTED_START = 1.0  # seconds to read its textbook, measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from glan_core.errors import GlanError
 from glan_core.generation.estimates import (
     ENGINE_FACTOR,
     ENGINE_SECONDS,
+    SCRIPTED_START,
     SPEED_MARGIN,
     START_SECONDS,
     WIDEST,
@@ -235,7 +236,11 @@ def _seconds(
     for end in (0, 1):
         here = sum(s.calls[end] * s.seconds for s in needed if s.teacher == "scripted")
         sent = [s for s in needed if s.teacher != "scripted" and s.calls[end]]
-        ends.append(START_SECONDS + here + max(_sending_seconds(settings, sent, end), _rate_seconds(settings, sent, end)))
+        ends.append(
+            START_SECONDS
+            + (SCRIPTED_START + here if here else 0.0)
+            + max(_sending_seconds(settings, sent, end), _rate_seconds(settings, sent, end))
+        )
     return spread(ends[0], ends[1], SPEED_MARGIN)
 
 

@@ -129,6 +129,12 @@ def runs(db: apsw.Connection, limit: int = 100) -> list[Run]:
     return [_run(row) for row in db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (limit,))]
 
 
+def last_params(db: apsw.Connection, kind: str) -> dict | None:
+    """Return the settings of the newest run of a kind, None if there is none."""
+    row = db.execute("SELECT params FROM runs WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,)).fetchone()
+    return json.loads(row[0]) if row else None
+
+
 def live_runs(db: apsw.Connection) -> list[Run]:
     """Return the queued and running runs, oldest first."""
     return [_run(row) for row in db.execute("SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY id")]

@@ -113,11 +113,20 @@ def write_syllabus(discipline: str, name: str, level: str, subtopics: Sequence[s
 def _textbook_syllabus(subject: Subject) -> str:
     lessons = [Lesson(s.name, s.description, [c.name for c in s.concepts]) for s in subject.sessions]
     outcomes = [
-        f'Given a fresh case that belongs to "{lesson.name}", the student names the concept that governs it, states '
-        "its definition in a full sentence, and draws the right conclusion."
-        for lesson in lessons
+        _OUTCOMES[nth % len(_OUTCOMES)].format(*lesson.concepts[:2], topic=lesson.name) for nth, lesson in enumerate(lessons)
     ]
     return _document(subject.name, subject.level, subject.introduction, subject.objectives, outcomes, lessons)
+
+
+_OUTCOMES = (
+    "Tell {0} from {1} in a case from practice.",
+    "Judge statements about {0} and correct the false ones.",
+    'Work through a problem of "{topic}" with {0} and {1}.',
+    "Explain {1} to somebody outside the field, with an example of their own.",
+    "Recognize the usual mistakes with {0} and avoid them.",
+    "Describe how {0} bears on {1}.",
+    'Choose the right idea of "{topic}" for an unfamiliar case.',
+)
 
 
 def _scaffold_syllabus(discipline: str, name: str, level: str, subtopics: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from glan_core.resources import ASSETS
 
 # Quotations are indexed by this many characters, because dozens of situations start with 'A'.
 QUOTATION_HEAD = 12
+HEAD = 200  # characters of a file that contain the name of its discipline
 FOLDER = ASSETS / "textbook"
 
 # The C loader is ten times as fast; it is missing if PyYAML was built without libyaml.
@@ -242,6 +243,13 @@ class Textbook:
 def textbook() -> Textbook:
     """Return the bundled textbook, loaded once per process; raises as `load` does."""
     return load(FOLDER)
+
+
+@cache
+def discipline_names() -> tuple[str, ...]:
+    """Return the names of the disciplines of the bundled textbook, without reading it whole."""
+    heads = (path.read_text(encoding="utf-8")[:HEAD] for path in sorted(FOLDER.glob("*.yaml")))
+    return tuple(found.group(1).strip() for head in heads if (found := re.search(r"^name: (.+)$", head, re.MULTILINE)))
 
 
 def load(folder: Path) -> Textbook:

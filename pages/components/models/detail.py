@@ -30,7 +30,7 @@ LOSSES = {"train": "training", "validation": "validation", "base": "validation b
 
 def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
     """Draw the lineage of a model and the disciplines in its training data."""
-    base = escape(model.base) if model.base else "initialized from scratch"
+    base = escape(model.base_name) or "initialized from scratch"
     hash_now = {snapshot.name: snapshot.hash for snapshot in list_snapshots(ws)}
     state = {None: "removed", model.snapshot_hash: "unchanged"}.get(hash_now.get(model.snapshot), "replaced")
     recipe = RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe

@@ -15,7 +15,7 @@ from glan_core.ids import slug
 from glan_core.operations import demo_workspace
 from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
-from glan_core.workspace import Workspace, curriculum_rows, find_workspaces
+from glan_core.workspace import Workspace, curriculum_rows, find_workspaces, run_rows
 from pages.components.chat import page_state
 from pages.components.shared import checklist, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
@@ -69,6 +69,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         url_state.write_url()
     st.session_state.page = name
     st.session_state.default_teachers = default_teachers(ws)  # selected first by every form of a teacher
+    st.session_state.last_teacher = run_rows.last_params(ws.db, "generate")
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree, subject)
     add_discipline.sidebar_button(ws, tree)

@@ -3,15 +3,18 @@
 import streamlit as st
 
 from glan_core.errors import GlanError
+from glan_core.formatting import plural
 from glan_core.generation.default_teachers import EVERY_STAGE
 from glan_core.generation.settings import TeacherSettings
 from glan_core.teachers.connections import MARK, Connection, list_connections
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE
+from glan_core.teachers.scripted.textbook import discipline_names
 from glan_core.teachers.wire_format import OPENAI_URL
 from pages.components.shared import settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 TYPED_KEY = "api_key_of_"  # prefix of the widget keys of keys other than OPENAI_API_KEY
+GENERATION = "run"  # key of the form of generation runs
 TEACHERS = {
     "scripted": "Scripted (offline, free)",
     "openai": "OpenAI",
@@ -43,9 +46,11 @@ def fields(key: str, *, answers: bool = False, over_page: bool = False, stage: s
         help="Saved endpoints begin with @; add them on the Connections page.",
     )  # fmt: skip
     if kind == "scripted":
+        names = discipline_names()
         st.caption(
-            "Has textbook content for Mathematics, Earth science and Music; writes labeled placeholder text for everything else."
-        )
+            f"Has textbook content for {plural(len(names), 'discipline')}; writes labeled placeholder text for everything else.",
+            help=f"{', '.join(names[:-1])} and {names[-1]}.",
+        )  # fmt: skip
         return {"teacher": "scripted"}
     if kind in saved:
         return _connection_fields(key, saved[kind], answers=answers, over_page=over_page)
@@ -82,12 +87,29 @@ def _select_default(key: str, stage: str, saved: dict[str, Connection]) -> None:
     """Fill the form of a fresh session with the workspace's default teacher of a stage."""
     defaults = st.session_state.get("default_teachers") or {}
     teacher = defaults.get(stage) or defaults.get(EVERY_STAGE, "")
-    if f"{key}_kind" in st.session_state or not teacher:
+    if f"{key}_kind" in st.session_state:
+        return
+    if not teacher:
+        if key == GENERATION:
+            _select_last(key)
         return
     kind, _, model = teacher.partition(":")
     if teacher in saved or kind in TEACHERS:
         st.session_state[f"{key}_kind"] = teacher if teacher in saved else kind
         st.session_state[f"{key}_model"] = "" if teacher in saved else model
+
+
+def _select_last(key: str) -> None:
+    """Fill the form of a fresh session with the teacher of the workspace's newest generation run, unless that was scripted."""
+    last = st.session_state.get("last_teacher") or {}
+    kind, _, model = str(last.get("teacher") or "").partition(":")
+    if kind == "openai" and last.get("base_url") not in (None, OPENAI_URL):
+        kind = "endpoint"
+    if kind in TEACHERS and kind != "scripted":
+        st.session_state.update({f"{key}_kind": kind, f"{key}_model": model})
+        for name, field in (("base_url", "url"), ("price", "price")):
+            if kind == "endpoint" and last.get(name):
+                st.session_state[f"{key}_{field}"] = str(last[name])
 
 
 def _connection_fields(key: str, connection: Connection, *, answers: bool, over_page: bool) -> dict:

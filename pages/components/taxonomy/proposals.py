@@ -20,6 +20,7 @@ from pages.components.shared.untrusted_text import escape, scripted_badge, show_
 from pages.components.taxonomy import changes, detail
 
 MOST = 40  # proposals drawn at once
+FEW, HEIGHT = 4, 620  # more proposals scroll within this height
 
 
 def panel(ws: Workspace, tree: nx.DiGraph) -> None:
@@ -38,13 +39,14 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
             st.info("No open proposals. Ask a teacher which nodes are missing, then vote on its proposals.")
         near = {node.id for node in hierarchy.walk(tree, url_state.focus())}
         shown = sorted(every, key=lambda p: (p.parent_id not in near, p.parent_id))[:MOST]
-        for parent_id, ones in groupby(shown, key=lambda p: p.parent_id):
-            where = detail.path_name(tree, parent_id) if parent_id in tree else "a removed node"
-            st.caption(f"Under **{escape(where)}**")
-            with st.grid(2, gap="small", min_column_width=290):
-                for proposal in ones:
-                    with st.container(border=True, height="stretch", gap="xsmall"):
-                        _card(ws, proposal, tallies.get(proposal.id, (0, 0)))
+        with st.container(height=HEIGHT if len(shown) > FEW else "content", border=False):
+            for parent_id, ones in groupby(shown, key=lambda p: p.parent_id):
+                where = detail.path_name(tree, parent_id) if parent_id in tree else "a removed node"
+                st.caption(f"Under **{escape(where)}**")
+                with st.grid(2, gap="small", min_column_width=290):
+                    for proposal in ones:
+                        with st.container(border=True, height="stretch", gap="xsmall"):
+                            _card(ws, proposal, tallies.get(proposal.id, (0, 0)))
         if len(every) > MOST:
             st.caption(f"Showing the first {MOST} of {len(every):,}; decide on these to see the rest.")
 
