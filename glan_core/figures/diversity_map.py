@@ -22,7 +22,12 @@ HEIGHT = 540
 PIXELS = (900, 540)  # (width, height) of a raster
 MIN_OPACITY = 0.35  # opacity of a pixel with one row
 STATE_HUES = {"in the dataset": None, "kept by a person": 2, "quality": 1, "near-duplicate": 3, "contaminated": 0}
-LABEL = (0.12, 0.07)  # size of a cluster label, as fractions of the map's width and height
+LABEL_SIZE, LETTER = 12, 6.4  # size of a cluster label and the mean width of its letters, in pixels
+LABEL_GAP = 4  # between a cluster and its label, in pixels
+ANCHORS: dict[str, dict[str, Any]] = {
+    "above": {"xanchor": "center", "yanchor": "bottom"}, "below": {"xanchor": "center", "yanchor": "top"},
+    "right": {"xanchor": "left", "yanchor": "middle"}, "left": {"xanchor": "right", "yanchor": "middle"},
+}  # fmt: skip
 MARGIN = 0.03  # around the points, as a fraction of their extent
 
 
@@ -134,15 +139,17 @@ class MapLayers:
 
     Attributes:
         image: Data URL of a raster of all rows, drawn below smaller points.
-        clusters: Labels with x, y and label.
+        clusters: Labels with x, y, label and anchor, see `placed_labels`.
         picked: `seq` of the highlighted point.
         contours: Column centers, row centers and density, see `density_contours`.
+        outline: Corners of the selected area.
     """
 
     image: str | None = None
     clusters: pd.DataFrame | None = None
     picked: int | None = None
     contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    outline: Sequence[tuple[float, float]] = ()
 
 
 def map_figure(
@@ -186,10 +193,19 @@ def map_figure(
             x=marked["x"], y=marked["y"], mode="markers", hoverinfo="skip", showlegend=False,
             marker={"size": 16, "symbol": "circle-open", "color": style.text, "line": {"width": 2.5, "color": style.text}},
         ))  # fmt: skip
+    if layers.outline:
+        path = " L ".join(f"{x} {y}" for x, y in layers.outline)
+        figure.add_shape(type="path", path=f"M {path} Z", line={"color": style.text, "width": 1.5, "dash": "dot"})
     if (clusters := layers.clusters) is not None:  # as annotations, because plotly draws text traces below points
-        for x, y, label in zip(clusters["x"], clusters["y"], clusters["label"], strict=True):
+        for x, y, label, anchor in zip(clusters["x"], clusters["y"], clusters["label"], clusters["anchor"], strict=True):
             figure.add_annotation(
-                x=x, y=y, text=label, showarrow=False, font={"size": 12, "color": style.text}, bgcolor=_veil(style), borderpad=1
+                x=x,
+                y=y,
+                text=label,
+                showarrow=False,
+                font={"size": LABEL_SIZE, "color": style.text},
+                borderpad=1,
+                **ANCHORS[anchor],
             )
     axis = {"visible": False, "constrain": "domain"}
     figure.update_layout(
@@ -199,16 +215,54 @@ def map_figure(
     return figure
 
 
-def separated_labels(places: pd.DataFrame, window: tuple[float, float, float, float], most: int) -> pd.DataFrame:
-    """Return the first rows (x, y, label) inside a window whose labels do not overlap earlier ones."""
+def placed_labels(
+    places: pd.DataFrame, xy: np.ndarray, window: Window, most: int, pixels: tuple[int, int] = PIXELS
+) -> pd.DataFrame:
+    """Place labels beside their clusters, where they cover neither points nor each other; those without a place are left out.
+
+    Args:
+        places: One row per cluster, the most important first: bounding box (x0, y0, x1, y1) and label.
+        xy: All points, `(n, 2)`.
+        window: (left, right, bottom, top).
+        most: Largest number of labels.
+        pixels: Approximate size of the map on the screen.
+
+    Returns:
+        x, y and label of each placed label, and its anchor: the side of the cluster it is on (key of `ANCHORS`).
+    """
     left, right, low, high = window
-    kept: list[int] = []
-    x, y = (places["x"] - left) / (right - left), (places["y"] - low) / (high - low)
-    for n in range(len(places)):
-        clear = all(abs(x[n] - x[k]) > LABEL[0] or abs(y[n] - y[k]) > LABEL[1] for k in kept)
-        if 0 <= x[n] <= 1 and 0 <= y[n] <= 1 and clear and len(kept) < most:
-            kept.append(n)
-    return places.iloc[kept]
+    to_pixels = np.array([pixels[0] / (right - left), pixels[1] / (high - low)])
+    points = (np.asarray(xy, np.float64) - [left, low]) * to_pixels
+    taken: list[tuple[float, float, float, float]] = []
+    found = []
+    for row in places.itertuples():
+        x0, y0, x1, y1 = (np.array([row.x0, row.y0, row.x1, row.y1]) - [left, low, left, low]) * np.tile(to_pixels, 2)
+        wide, tall = LETTER * len(row.label), 1.4 * LABEL_SIZE
+        middle, center = (x0 + x1) / 2, (y0 + y1) / 2
+        for anchor, (x, y, box) in {
+            "above": (middle, y1 + LABEL_GAP, (middle - wide / 2, y1 + LABEL_GAP, middle + wide / 2, y1 + LABEL_GAP + tall)),
+            "below": (middle, y0 - LABEL_GAP, (middle - wide / 2, y0 - LABEL_GAP - tall, middle + wide / 2, y0 - LABEL_GAP)),
+            "right": (x1 + LABEL_GAP, center, (x1 + LABEL_GAP, center - tall / 2, x1 + LABEL_GAP + wide, center + tall / 2)),
+            "left": (x0 - LABEL_GAP, center, (x0 - LABEL_GAP - wide, center - tall / 2, x0 - LABEL_GAP, center + tall / 2)),
+        }.items():
+            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= pixels[0] and box[3] <= pixels[1]
+            if inside and not any(_overlap(box, other) for other in taken) and not _covers(box, points):
+                taken.append(box)
+                found.append((x / to_pixels[0] + left, y / to_pixels[1] + low, row.label, anchor))
+                break
+        if len(found) == most:
+            break
+    return pd.DataFrame(found, columns=["x", "y", "label", "anchor"])
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _covers(box: tuple[float, float, float, float], points: np.ndarray) -> bool:
+    """Return whether a box covers more than a stray point."""
+    inside = (points[:, 0] > box[0]) & (points[:, 0] < box[2]) & (points[:, 1] > box[1]) & (points[:, 1] < box[3])
+    return int(inside.sum()) > max(2, len(points) // 5000)
 
 
 def map_figure_3d(points: pd.DataFrame, style: Style, coloring: Coloring) -> go.Figure:
@@ -266,11 +320,6 @@ def _traces(
                 shape["line"] = {"width": 1.5, "color": color}
             found.append(trace(rows, {"color": color, **shape}, name=name, showlegend=True))
     return found
-
-
-def _veil(style: Style) -> str:
-    """Return the background color with an opacity that keeps points visible and labels readable."""
-    return f"rgba({', '.join(str(int(style.background[n : n + 2], 16)) for n in (1, 3, 5))}, 0.72)"
 
 
 def _legend(colors: Mapping[str, str] | None) -> dict:

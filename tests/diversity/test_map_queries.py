@@ -1,6 +1,7 @@
 """Tests for map queries: colors, selections, samples and the raster."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,11 @@ import pytest
 from support.runs import Canned, execute_run
 
 from glan_core.diversity import map_queries
+from glan_core.diversity.map_area import MOST_CORNERS, area_mask, area_of, parse_area
 from glan_core.diversity.map_queries import COLORINGS, STATES
 from glan_core.diversity.map_store import Cluster, Map, MapInfo
+from glan_core.diversity.similar_questions import similar_questions
+from glan_core.diversity.vector_store import VectorWriter, vector_folder
 from glan_core.figures import diversity_map as pictures
 from glan_core.figures.style import DARK, LIGHT
 from glan_core.homework import review
@@ -184,10 +188,62 @@ def test_numbers_are_drawn_on_a_ramp_that_a_few_extremes_do_not_stretch():
     assert trace.marker.cmin == low and trace.marker.colorbar.title.text == "Novelty"
 
 
-def test_words_of_clusters_never_cover_one_another():
-    places = pd.DataFrame({"x": [0.5, 0.55, 0.5, 2.0, 0.9], "y": [0.5, 0.52, 0.9, 0.5, 0.5], "label": list("abcde")})
-    assert pictures.separated_labels(places, (0, 1, 0, 1), 10)["label"].tolist() == ["a", "c", "e"]
-    assert pictures.separated_labels(places, (0, 1, 0, 1), 2)["label"].tolist() == ["a", "c"]
+def test_labels_stand_beside_their_clusters_and_cover_neither_points_nor_each_other():
+    rng = np.random.default_rng(0)
+    centers = [(0.5, 0.5), (0.5, 0.62), (0.2, 0.97), (5.0, 5.0)]
+    xy = np.concatenate([rng.uniform(-0.03, 0.03, (200, 2)) + center for center in centers])
+    boxes = [(*xy[200 * n : 200 * n + 200].min(0), *xy[200 * n : 200 * n + 200].max(0)) for n in range(4)]
+    places = pd.DataFrame(boxes, columns=["x0", "y0", "x1", "y1"]).assign(
+        label=["middle", "above it", "at the edge", "outside"]
+    )
+    found = pictures.placed_labels(places, xy, (0, 1, 0, 1), 10)
+    assert found["label"].tolist() == ["middle", "above it", "at the edge"]
+    assert found["anchor"].tolist() == ["above", "above", "below"], "the upper edge leaves no room above the third"
+    for row in found.itertuples():
+        n = ["middle", "above it", "at the edge"].index(row.label)
+        x0, y0, x1, y1 = boxes[n]
+        assert not (x0 <= row.x <= x1 and y0 <= row.y <= y1), "the label stands on its cluster"
+    assert pictures.placed_labels(places, xy, (0, 1, 0, 1), 2)["label"].tolist() == ["middle", "above it"]
+    crowded = np.concatenate([xy, rng.uniform(0, 1, (4000, 2))])
+    assert pictures.placed_labels(places, crowded, (0, 1, 0, 1), 10).empty, "every place would cover points"
+
+
+def test_areas_survive_the_url_and_select_what_they_enclose(ws):
+    seqs = np.arange(1, 6)
+    shown = SimpleNamespace(
+        info=SimpleNamespace(embedder="st:some/model", dims=2), xy=np.array([[0, 0], [1, 1], [2, 2], [3, 3], [9, 0]], float),
+        cluster=np.array([0, 0, 1, 1, -1]), seqs=seqs,
+    )  # fmt: skip
+    box = area_of("box", shown, [2.5, 0.5], [0.5, 2.5])
+    lasso = area_of("lasso", shown, [0.5, 3.5, 3.5, 0.5], [0.5, 0.5, 3.5, 3.5])
+    cluster = area_of("cluster", shown, [1])
+    for area, rows in ((box, [1, 2]), (lasso, [1, 2, 3]), (cluster, [2, 3])):
+        assert parse_area(area.to_text()) == area and np.flatnonzero(area_mask(shown, area)).tolist() == rows
+    other = SimpleNamespace(info=SimpleNamespace(embedder="words", dims=2), xy=shown.xy, cluster=shown.cluster)
+    assert area_mask(other, box) is None
+    long = area_of("lasso", shown, np.cos(np.linspace(0, 6, 500)), np.sin(np.linspace(0, 6, 500)))
+    assert len(long.xs) == MOST_CORNERS and parse_area(long.to_text()).kind == "lasso" and len(long.to_text()) < 1200
+    for wrong in (
+        "",
+        "box",
+        "box~2~x~1,2",
+        "lasso~2~x~1,2;3,4",
+        "lasso~2~x~nan,2;3,4;5,6",
+        "cluster~2~x~one",
+        "disc~2~x~1,2;3,4;5,6",
+        "box~3~x~1,2;3,4",
+    ):
+        assert parse_area(wrong) is None, wrong
+
+
+def test_similar_questions_are_the_nearest_by_cosine(ws):
+    vectors = np.array([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0.8, 0, 0.2]], dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    embedder = SimpleNamespace(name="tiny", dim=3, about="", embed=lambda texts: np.repeat(vectors[:1], len(texts), 0))
+    VectorWriter(vector_folder(ws, "tiny"), embedder).append([3, 5, 8, 9], vectors)
+    found = similar_questions(ws, 3, most=2, embedder="tiny")
+    assert [seq for seq, _ in found] == [5, 9] and found[0][1] == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-3)
+    assert similar_questions(ws, 4, embedder="tiny") == [] and similar_questions(ws, 3) == [], "no vector, no map"
 
 
 def test_the_extent_of_no_points_and_of_one_is_a_window():

@@ -204,7 +204,7 @@ def test_without_rows_in_focus_there_is_nothing_to_take(demo_ws):
 def test_what_is_encircled_on_the_map_can_be_taken_away(tagged, monkeypatch):
     draw_map(tagged)
     shown = Studio("diversity")
-    shown.app.session_state["map_area"] = ("cluster", 0)
+    shown.app.session_state["map_area"] = "cluster~2~words~0"
     shown.app.run()
     assert shown.fine and "91 questions" in shown.said and download(shown).label == "Export 88"
     monkeypatch.setattr(row_choice, "MOST_DOWNLOADED", 10)

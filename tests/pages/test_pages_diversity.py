@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.studio_app import Studio, draw_map
 
+from glan_core.diversity.map_area import Area
 from glan_core.diversity.map_store import read_map
 from glan_core.homework import review
 from glan_core.taxonomy import tree_editing
@@ -15,9 +16,10 @@ from pages.components.diversity import question_map
 pytest_plugins = ["support.studio_fixtures"]
 
 
-def at(shown: Studio, *area) -> Studio:
-    """The page with something encircled, as a selection in the chart leaves it."""
-    shown.app.session_state["map_area"] = area
+def at(shown: Studio, kind: str, xs=(), ys=()) -> Studio:
+    """The page with something selected on the map, as a selection in the chart leaves it."""
+    corners = (xs,) if isinstance(xs, int) else xs
+    shown.app.session_state["map_area"] = Area(kind, "words", 2, tuple(map(float, corners)), tuple(map(float, ys))).to_text()
     shown.app.run()
     return shown
 
@@ -149,3 +151,24 @@ def test_a_job_that_failed_says_why_and_can_go_on(demo_ws):
         run_rows.update_run(db, id, state="failed", message="No space is left on the disk.")
     shown = Studio("diversity")
     assert "No space is left on the disk." in shown.said and "Continue" in shown.labels()
+
+
+def test_the_selection_on_the_map_filters_homework_and_exports_until_it_is_cleared(demo_ws):
+    draw_map(demo_ws)
+    shown = at(Studio("diversity"), "cluster", 1)
+    number = int((np.asarray(read_map(demo_ws, "words", 2).cluster) == 1).sum())
+    assert "filters Homework, snapshots and exports" in shown.said
+    area = "cluster~2~words~1"
+    homework = Studio("homework", area=area)
+    assert f"Map area · {number} questions" in homework.labels() and len(homework.table("question")) == min(50, number)
+    assert Studio("dataset", dataset_view="Export", area=area).said.count(f"Map area · {number} questions") >= 1
+    homework.press(f"Map area · {number} questions")
+    assert f"Map area · {number} questions" not in homework.labels() and homework.fine
+    for wrong in ("nonsense", "cluster~2~other-model~1"):
+        assert Studio("homework", area=wrong).fine
+
+
+def test_words_are_searched_on_the_map(demo_ws):
+    draw_map(demo_ws)
+    shown = Studio("diversity", map_words="music")
+    assert shown.fine and "on the map match" in shown.said

@@ -1,6 +1,7 @@
 """Fields shared by snapshots and exports: row selection and split, and their resulting counts."""
 
 import time
+from dataclasses import replace
 
 import networkx as nx
 import streamlit as st
@@ -17,7 +18,7 @@ from glan_core.workspace import Workspace, homework_rows, run_rows
 from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import REASONS
-from pages.components.shared import settings_fields, url_state
+from pages.components.shared import map_selection, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 SPLITS = {"none": "None", "syllabus": "By syllabus", "combination": "By combination of key concepts"}
@@ -47,6 +48,8 @@ def fields(ws: Workspace, tree: nx.DiGraph, key: str, *, split: str) -> RowSelec
     which = PairFilter(disciplines=tuple(hierarchy.disciplines_under(tree, focus))) if focus else PairFilter()
     if focus:
         st.caption(f":material/filter_alt: Only pairs of {escape(tree.nodes[focus]['node'].name)} (focus).")
+    which = replace(which, seqs=map_selection.seqs(ws))
+    map_selection.chip(ws)
     if tests := list_tests(ws):
         held_out = sum(test.number for test in tests)
         st.caption(

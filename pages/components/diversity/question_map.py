@@ -2,6 +2,7 @@
 
 import html
 import textwrap
+from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.diversity import map_queries
+from glan_core.diversity.map_area import LASSO, Area, area_mask, area_of
 from glan_core.diversity.map_queries import COLORINGS, EVERYTHING, Coloring, Window
 from glan_core.diversity.map_store import Map, MapInfo, list_maps, read_map
 from glan_core.figures import diversity_map as pictures
@@ -16,15 +18,16 @@ from glan_core.figures.style import Style, style
 from glan_core.formatting import number, plural, quoted
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, record_rows
+from glan_core.workspace.pair_filter import PairFilter, matching
 from pages.components.diversity import selection_panel
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import map_selection, page_frame, url_state
 
 POINTS = 9000  # maximum number drawn as points
 SAMPLED = 5000  # points drawn over a raster if there are more
 POINTS_3D = 12_000
 NAMED = 24  # clusters labeled on the map
 CONTOURS_FROM = 2000
-AREA = "map_area"  # selected area: kind and shape
+MOST_FOUND = 20_000  # matches of a search that stand out
 
 
 def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
@@ -45,11 +48,16 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
         left.info("This map is being created.")
         return
     window = _window() if deep == 2 else EVERYTHING
+    area = map_selection.selected()
+    chosen = area and area_mask(shown, area)
     with left:
-        _picture(ws, tree, shown, by, window, named=named, lined=lined)
+        found = _search(ws, shown)
+        _picture(
+            ws, tree, shown, View(by, window, named=named, lined=lined, bright=chosen if found is None else found, area=area)
+        )
         st.caption(_said(shown.info, window))
     with right:
-        selection_panel.panel(ws, tree, shown, _chosen(shown), to_window=_zoom)
+        selection_panel.panel(ws, tree, shown, chosen, to_window=_zoom)
 
 
 def _window() -> Window:
@@ -59,7 +67,6 @@ def _window() -> Window:
 def _zoom(window: Window) -> None:
     """Zoom to a window of the map."""
     st.session_state.map_window = window
-    st.session_state.pop(AREA, None)
 
 
 def _said(info: MapInfo, window: Window) -> str:
@@ -68,8 +75,45 @@ def _said(info: MapInfo, window: Window) -> str:
     return f"{plural(info.rows, 'question')}. {info.about} {fitted}, seed {info.seed}. Close points are similar; axes have no meaning.{part}"
 
 
-def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Window, *, named: bool, lined: bool) -> None:
+@dataclass(frozen=True)
+class View:
+    """How a map is drawn.
+
+    Attributes:
+        by: Coloring.
+        window: Part that is shown.
+        named: Whether clusters are labeled.
+        lined: Whether contours are drawn.
+        bright: Mask of the rows that stand out; None: all.
+        area: Selected area.
+    """
+
+    by: str
+    window: Window
+    named: bool
+    lined: bool
+    bright: np.ndarray | None
+    area: Area | None
+
+
+def _search(ws: Workspace, shown: Map) -> np.ndarray | None:
+    """Draw the search field; returns a mask of the rows that contain its words, None without words."""
+    words = st.text_input(
+        "Search on the map", key="map_words", placeholder="words in question or answer", icon=":material/search:", bind="query-params",
+        label_visibility="collapsed", width=320,
+    ).strip()  # fmt: skip
+    if not words:
+        return None
+    seqs = np.array(matching(ws.db, PairFilter(words=words), limit=MOST_FOUND), dtype=np.int64)
+    found = np.isin(np.asarray(shown.seqs), seqs)
+    more = "at least " if len(seqs) == MOST_FOUND else ""
+    st.caption(f"{more}{plural(int(found.sum()), 'question')} on the map match.".capitalize())
+    return found
+
+
+def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, view: View) -> None:
     focus, theme = url_state.focus(), st.context.theme.type
+    by, window = view.by, view.window
     key = f"map_{shown.info.embedder}_{shown.info.dims}_{shown.info.version}_{by}_{focus}_{window}_{theme}"
 
     def choose() -> None:
@@ -77,26 +121,29 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Windo
         if selection.get("box") or selection.get("lasso"):
             kind = "box" if selection.get("box") else "lasso"
             shape = selection[kind][0]
-            st.session_state[AREA] = (kind, tuple(shape["x"]), tuple(shape["y"]))
+            map_selection.select(area_of(kind, shown, shape["x"], shape["y"]))
             url_state.select(pair=None)
         elif selection["points"] and (seq := selection["points"][0].get("customdata")) is not None:
-            st.session_state.pop(AREA, None)
             seq = seq[0] if isinstance(seq, list) else seq
             url_state.select(pair=next(iter(homework_rows.pair_ids(ws.db, [int(seq)])), None))
 
     changes = _changes(ws, tree)
     place = (str(ws.folder), shown.info.embedder, shown.info.dims, shown.info.version)
     points, look = _drawn(ws, tree, shown, place, by, focus, window, theme, changes)
+    if view.bright is not None:
+        points = _dimmed(points, shown, view.bright)
     coloring = pictures.Coloring(look["colors"], label=look["label"], ends=look["ends"])
     if shown.info.dims == 3:
         figure = pictures.map_figure_3d(points, page_frame.figure_style(), coloring)
         modes = ("points",)
     else:
         here = look["window"]
-        contours = pictures.density_contours(np.asarray(shown.xy), here) if lined and shown.info.rows >= CONTOURS_FROM else None
+        contours = (
+            pictures.density_contours(np.asarray(shown.xy), here) if view.lined and shown.info.rows >= CONTOURS_FROM else None
+        )
         figure = pictures.map_figure(
             points, page_frame.figure_style(), window=here, coloring=coloring,
-            layers=pictures.MapLayers(look["image"], _names(shown, here) if named else None, _picked_seq(ws), contours),
+            layers=pictures.MapLayers(look["image"], _names(shown, here) if view.named else None, _picked_seq(ws), contours, _outline(view.area)),
         )  # fmt: skip
         modes = ("points", "box", "lasso")
     figure.update_layout(uirevision=str((*place, window)))
@@ -104,6 +151,24 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, by: str, window: Windo
         figure, key=key, on_select=choose, selection_mode=modes, width="stretch",
         config={"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "zoom2d"]},
     )  # fmt: skip
+
+
+def _dimmed(points: pd.DataFrame, shown: Map, bright: np.ndarray) -> pd.DataFrame:
+    """Return the points with those outside of a mask faded; points colored by value are left out."""
+    kept = bright[np.searchsorted(np.asarray(shown.seqs), points["seq"].to_numpy())]
+    if "name" not in points:
+        return points[kept]
+    return points.assign(name=np.where(kept, points["name"], ""))
+
+
+def _outline(area: Area | None) -> list[tuple[float, float]]:
+    """Return the corners of a selected box or lasso."""
+    if area is None or not area.ys:
+        return []
+    if area.kind == LASSO:
+        return list(zip(area.xs, area.ys, strict=True))
+    (x0, x1), (y0, y1) = area.xs, area.ys
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
 def _changes(ws: Workspace, tree: nx.DiGraph) -> tuple:
@@ -175,26 +240,17 @@ def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> lis
 def _names(shown: Map, window: Window) -> pd.DataFrame:
     """Return labels of the largest clusters in a window."""
     largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
-    places = pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest]})
-    places["label"] = ["<br>".join(html.escape(term) for term in cluster.terms[:2]) for cluster in largest]
-    return pictures.separated_labels(places, window, NAMED)
+    xy, of = np.asarray(shown.xy)[:, :2], np.asarray(shown.cluster)
+    rows = [
+        np.percentile(xy[of == cluster.id], [1, 99], axis=0).ravel()
+        for cluster in largest[: 2 * NAMED]
+        if (of == cluster.id).any()
+    ]
+    places = pd.DataFrame(rows, columns=["x0", "y0", "x1", "y1"], dtype=float)
+    places["label"] = [html.escape(", ".join(cluster.terms[:2])) for cluster in largest[: len(places)]]
+    return pictures.placed_labels(places, xy, window, NAMED)
 
 
 def _picked_seq(ws: Workspace) -> int | None:
     pair = url_state.selected("pair") and homework_rows.pair(ws.db, url_state.selected("pair"))
     return pair.question.seq if pair else None
-
-
-def _chosen(shown: Map) -> np.ndarray | None:
-    """Return a mask of the rows in the selected area or cluster; None if there is no selection."""
-    kind, *shape = st.session_state.get(AREA, (None,))
-    xy = np.asarray(shown.xy)
-    match kind:
-        case "box" if shown.info.dims == 2:
-            (x0, x1), (y0, y1) = sorted(shape[0]), sorted(shape[1])
-            return map_queries.in_window(xy, (x0, x1, y0, y1))
-        case "lasso" if shown.info.dims == 2:
-            return map_queries.in_polygon(xy, *shape)
-        case "cluster":
-            return np.asarray(shown.cluster) == shape[0]
-    return None

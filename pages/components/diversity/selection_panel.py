@@ -11,6 +11,7 @@ import streamlit as st
 
 from glan_core.dataset.export_job import export_bytes
 from glan_core.dataset.settings import RowSelection
+from glan_core.diversity.map_area import CLUSTER, MOST_ROWS, area_of
 from glan_core.diversity.map_queries import EVERYTHING, Window
 from glan_core.diversity.map_store import Map
 from glan_core.figures.diversity_map import extent_of
@@ -21,8 +22,9 @@ from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter, count_matching
 from pages.components.dataset import row_choice
+from pages.components.diversity import similar_questions
 from pages.components.homework import reading_view, review_actions
-from pages.components.shared import pair_tags, row_selection, url_state
+from pages.components.shared import map_selection, pair_tags, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown
 
 LISTED = 200
@@ -47,7 +49,7 @@ def panel(
 
 
 def _clear() -> None:
-    st.session_state.pop("map_area", None)
+    map_selection.select(None)
     url_state.select(pair=None)
 
 
@@ -73,6 +75,7 @@ def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
             st.caption("No answer yet.")
         else:
             st.markdown(model_markdown(pair.answer))
+    similar_questions.panel(ws, pair.question.seq)
 
 
 def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_window: Callable[[Window], None]) -> None:
@@ -87,6 +90,8 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
                 args=(extent_of(np.asarray(shown.xy)[places]),),
             )  # fmt: skip
         st.button("Clear", icon=":material/close:", type="tertiary", on_click=_clear, key="clear_area")
+    if 0 < count <= MOST_ROWS:
+        st.caption("The selection filters Homework, snapshots and exports until it is cleared.")
     if not count:
         st.caption("No questions in this area.")
         return
@@ -163,7 +168,7 @@ def _clusters(shown: Map) -> None:
 
     def choose(row: int | None) -> None:
         if row is not None:
-            st.session_state.map_area = ("cluster", clusters[row].id)
+            map_selection.select(area_of(CLUSTER, shown, (clusters[row].id,)))
 
     st.dataframe(
         pd.DataFrame({

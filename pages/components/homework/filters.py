@@ -1,6 +1,7 @@
 """Filters of the Homework page, and the chips that show and remove the active ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import networkx as nx
 import streamlit as st
@@ -11,7 +12,7 @@ from glan_core.ids import syllabus_id
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
 from glan_core.workspace.pair_filter import PairFilter
-from pages.components.shared import url_state
+from pages.components.shared import map_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 REVIEWS = {"none": "not reviewed", "keep": "kept", "reject": "rejected"}
@@ -50,13 +51,15 @@ def panel(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callabl
             more = _more(ws, bound)
     failed = more["answered"] == "failed"
     chips(ws, {"words": words, "review": review, **more}, changed)
-    return PairFilter(
+    map_selection.chip(ws)
+    wanted = PairFilter(
         None if url_state.focus() is None else tuple(hierarchy.disciplines_under(tree, url_state.focus())), more["strategy"],
         None if failed or more["answered"] is None else more["answered"] == "answered", words,
         syllabus_id(url_state.subject()) if url_state.subject() else None, url_state.selected("concept"), more["level"],
         more["teacher"], review, bool(more["starred"]), bool(more["edited"]), more["shortest"], more["longest"], failed,
         more["dropped"],
     )  # fmt: skip
+    return replace(wanted, seqs=map_selection.seqs(ws))
 
 
 def _more(ws: Workspace, bound: dict) -> dict:
