@@ -37,14 +37,14 @@ def panel(
 ) -> None:
     """Draw the selected question or area, or the clusters; `to_window` zooms the map."""
     review_actions.undo_bar(ws)
+    if st.session_state.get("map_window", EVERYTHING) != EVERYTHING:
+        st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=to_window, args=(EVERYTHING,))
     pair = url_state.selected("pair") and homework_rows.pair(ws.db, url_state.selected("pair"))
     if pair:
         question(ws, tree, pair, "Clusters" if chosen is None else "Back to list")
     elif chosen is not None:
         _rows(ws, tree, shown, chosen, to_window)
     else:
-        if st.session_state.get("map_window", EVERYTHING) != EVERYTHING:
-            st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=to_window, args=(EVERYTHING,))
         _clusters(shown)
 
 
