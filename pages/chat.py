@@ -9,7 +9,7 @@ from glan_core.formatting import plural, shorten
 from glan_core.models.model_specs import SCRIPTED, list_specs
 from glan_core.workspace import chat_rows
 from pages.components.chat import model_bar, page_state, sources, turn_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import empty_state, page_frame, url_state
 from pages.components.shared.untrusted_text import escape
 
 TRAIN = "pages/train.py"
@@ -50,6 +50,7 @@ def nobody() -> None:
         ):
             url_state.open_page(TRAIN)
         st.button("Chat with scripted teacher", icon=":material/smart_toy:", on_click=scripted)
+    empty_state.still("chat")
 
 
 def ask() -> None:

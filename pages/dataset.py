@@ -13,7 +13,7 @@ from pages.components.dataset import (
     quality_judge,
     snapshots,
 )
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import empty_state, page_frame, url_state
 
 VIEWS = {
     "Funnel": funnel.panel,
@@ -34,6 +34,7 @@ if not pairs and not coverage.coverage_by_node(ws, tree)[""].counts["pairs"]:
     st.info("No answered questions yet. A run generates them.", icon=":material/database:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         url_state.open_page("pages/runs.py")
+    empty_state.still("dataset")
     st.stop()
 view = st.segmented_control(
     "View", list(VIEWS), default="Funnel", key="dataset_view", required=True, bind="query-params", label_visibility="collapsed"

@@ -7,7 +7,7 @@ from glan_core.formatting import number, plural, shorten
 from glan_core.taxonomy import coverage
 from glan_core.workspace import homework_rows
 from pages.components.diversity import comparison, embedder_form, metrics, question_map
-from pages.components.shared import job_panel, page_frame, url_state
+from pages.components.shared import empty_state, job_panel, page_frame, url_state
 
 VIEWS = ("Map", "Metrics", "Compare")
 JOBS = ("embed", "map", "measure", "compare")
@@ -49,6 +49,7 @@ if not questions:
             icon=":material/scatter_plot:")  # fmt: skip
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         url_state.open_page("pages/runs.py")
+    empty_state.still("diversity")
     st.stop()
 if not maps:
     job_panel.show_progress(ws, *JOBS)

@@ -10,7 +10,7 @@ from glan_core.workspace import curriculum_rows, homework_rows, pair_filter, tax
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter
 from pages.components.homework import filters, reading_view, review_actions
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import empty_state, page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 PAGE = 50
@@ -145,6 +145,8 @@ if not questions:
     st.info(f"No questions {what} yet. A run generates questions and answers.", icon=":material/quiz:")
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         url_state.open_page("pages/runs.py")
+    if not focus:
+        empty_state.still("homework")
     st.stop()
 left, right = page_frame.two_halves()
 with left:

@@ -7,7 +7,7 @@ from glan_core.formatting import ago, plural, size
 from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
-from pages.components.shared import job_panel, page_frame, row_selection, url_state
+from pages.components.shared import empty_state, job_panel, page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import show_error
 
 JOBS = ("merge", "model-export")
@@ -33,6 +33,7 @@ if not found:
     )  # fmt: skip
     if st.button("Train a model", type="primary", icon=":material/model_training:"):
         url_state.open_page("pages/train.py")
+    empty_state.still("models")
     st.stop()
 
 names = [model.name for model in found]

@@ -11,7 +11,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from pages.components.runs import form, history
-from pages.components.shared import page_frame, plan_panel, run_table, url_state
+from pages.components.shared import empty_state, page_frame, plan_panel, run_table, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 VIEWS = ("Plan", "Watch", "History")
@@ -90,6 +90,7 @@ def none_yet(summary: str, icon: str) -> None:
         on_click=st.session_state.update,
         kwargs={"runs_view": "Plan"},
     )
+    empty_state.still("runs")
 
 
 def watching(everything: list[Run], live: list[Run]) -> None:

@@ -8,7 +8,7 @@ from glan_core.ids import syllabus_id
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import curriculum_rows
 from glan_core.workspace.curriculum_rows import SubjectState
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import empty_state, page_frame, row_selection, url_state
 from pages.components.shared.print_button import NOT_PRINTED
 from pages.components.shared.untrusted_text import escape
 from pages.components.syllabi import syllabus_view
@@ -117,6 +117,8 @@ if not counts["subjects"]:
     )
     if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
         url_state.open_page("pages/runs.py")
+    if node is None:
+        empty_state.still("syllabi")
     st.stop()
 left, right = page_frame.list_and_detail("syllabi")
 with left, st.container(key=f"{NOT_PRINTED}_list"):

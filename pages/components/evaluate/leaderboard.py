@@ -7,7 +7,7 @@ import networkx as nx
 import pandas as pd
 import streamlit as st
 
-from glan_core.dataset.glan_test_store import list_tests
+from glan_core.dataset.glan_test_store import GlanTest, list_tests
 from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks.score_frames import FEWEST
 from glan_core.evaluation.leaderboard import leaderboard, rows_column
@@ -17,7 +17,7 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view, ranking
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import empty_state, page_frame, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 if TYPE_CHECKING:
@@ -65,8 +65,13 @@ def _nothing(ws: Workspace, tree: nx.DiGraph) -> None:
         "No evaluations yet. Models are ranked here by judged GLAN-Tests, benchmarks and contamination probes, next to the paper's "
         "published results.", icon=":material/leaderboard:",
     )  # fmt: skip
-    if ws.read_only:
-        return
+    if not ws.read_only:
+        _next_step(tests, pairs)
+    empty_state.still("evaluate")
+
+
+def _next_step(tests: list[GlanTest], pairs: float) -> None:
+    """Draw the button of what is needed next for an evaluation."""
     if not pairs:
         st.caption("The first step is to generate questions with a run.")
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):

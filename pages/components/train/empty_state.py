@@ -9,7 +9,7 @@ from glan_core.formatting import number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.pair_filter import PairFilter
-from pages.components.shared import job_panel, url_state
+from pages.components.shared import empty_state, job_panel, url_state
 
 EVERYTHING = "everything"
 
@@ -25,6 +25,7 @@ def first_snapshot(ws: Workspace, tree: nx.DiGraph) -> None:
         )
         if st.button("Plan a run", type="primary", icon=":material/play_circle:"):
             url_state.open_page("pages/runs.py")
+        empty_state.still("train")
         return
     st.info(
         "Training uses a snapshot, a fixed version of the dataset. 10% of the combinations of key concepts are held out as "
