@@ -50,7 +50,7 @@ TARGET = 400
 ENDPOINT_MODEL, ENDPOINT_PRICE = "openai:scripted", "0.5,1.5"
 BUDGET_USD = 0.012
 SNAPSHOT, TEST, MODEL, PROBE = "demo", "demo-test", "smollm2-demo", "Demo snapshot"
-TEST_QUESTIONS, HUMANEVAL_ROWS, ANSWER_TOKENS = 6, 32, 320
+TEST_QUESTIONS, HUMANEVAL_ROWS, ANSWER_TOKENS = 6, 20, 320
 TRAINING = {
     "name": MODEL, "snapshot": SNAPSHOT, "recipe": "lora-small", "base": SMOLLM2_NAME, "method": "lora", "rows": 400, "epochs": 2.0,
     "learning_rate": 1e-3, "warmup_ratio": 0.05, "schedule": "cosine", "global_batch_size": 8, "per_device_batch_size": 2,
@@ -67,7 +67,7 @@ def build(folder: Path, archive: Path) -> None:
     """
     ws = Workspace.open(folder) if (folder / "glan.sqlite").exists() else create_workspace(folder)
     demo = DemoBuild(ws)
-    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out,
+    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.finish,
                   demo.train, demo.judge, demo.probe, demo.benchmark, demo.talk):  # fmt: skip
         began = time.monotonic()
         stage()
@@ -187,6 +187,11 @@ class DemoBuild:
         self.run("glan-test", "Held-out test", {"name": TEST, "questions": TEST_QUESTIONS})
         self.run("snapshot", "Snapshot", {"name": SNAPSHOT, "split": "combination", "validation_share": 0.05, "scripted": True})
 
+    def finish(self) -> None:
+        """Answer the question that the stopped run left open, as a user would."""
+        target = {"disciplines": ["physics"], "subject_queries": 1, "questions_per_syllabus": QUESTIONS["physics"]}
+        self.run("generate", "Answer what the stopped run left", {"target": target, "teacher": "scripted"})
+
     def train(self) -> None:
         """Train the adapter and store it in bf16."""
         self.run("finetune", f"Fine-tune {MODEL}", TRAINING)
@@ -211,7 +216,7 @@ class DemoBuild:
             for role, split in (("train", "train"), ("test", "validation"))
         }
         self.run("probe", "Contamination probe", {
-            "name": PROBE, "models": [f"tuned:{MODEL}", f"base:{MODEL}"], **files, "written": "chat", "sample": 150, "max_length": 512,
+            "name": PROBE, "models": [f"tuned:{MODEL}", f"base:{MODEL}"], **files, "written": "chat", "sample": 60, "max_length": 512,
         })  # fmt: skip
 
     def benchmark(self) -> None:

@@ -86,7 +86,7 @@ vl | Logistics | Moving and storing goods. | Large numbers of people train for i
 av | Banking | Deposits, loans and payments. | A profession with its own law.
 vg | Elder care | Daily support of old people. | It grows with age in every population.
 
-agriculture
+primary industries
 av | Horticulture | Growing fruit, vegetables and ornamental plants. | Gardeners train for it as a whole.
 vl | Beekeeping | Keeping bees for honey and pollination. | An old craft with its own literature.
 ag | Agroforestry | Trees and crops on the same land. | At home in the tropics and often left out.
