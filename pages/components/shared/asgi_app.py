@@ -14,13 +14,15 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 STUDIO = Path(__file__).parents[3]
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
+DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
@@ -47,6 +49,7 @@ async def index(request: Request) -> HTMLResponse:
     return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}", 1), headers={"Cache-Control": "no-cache"})
 
 
-app = st.App(
-    STUDIO / "streamlit_app.py", routes=[Route(path, index) for path in ("/", *PAGES)], middleware=[Middleware(AllowedHosts)]
-)
+routes: list[BaseRoute] = [Route(path, index) for path in ("/", *PAGES)]
+if DOCS_SITE.is_dir():
+    routes.insert(0, Mount("/docs", StaticFiles(directory=DOCS_SITE, html=True)))
+app = st.App(STUDIO / "streamlit_app.py", routes=routes, middleware=[Middleware(AllowedHosts)])

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from glan_core.operations.journey import journey, next_step
+from glan_core.resources import STUDIO
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace
 from pages.components.shared import tour, url_state
@@ -20,6 +21,8 @@ def sidebar(ws: Workspace) -> None:
                 icon=":material/check_circle:" if step.done else ":material/radio_button_unchecked:",
                 on_click=_go, args=(step.page,),
             )  # fmt: skip
+        if (STUDIO / "site" / "index.html").is_file():
+            st.link_button("Documentation", "/docs/index.html", type="tertiary", icon=":material/menu_book:")
         st.button("Take the tour", key="tour_again", type="tertiary", icon=":material/tour:", on_click=tour.begin)
     if page := st.session_state.pop("step_page", None):
         url_state.open_page(page)
