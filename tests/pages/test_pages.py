@@ -105,7 +105,7 @@ def test_a_taxonomy_without_data(starter_ws, page):
 DEMO = {
     "overview": "3 of 126 disciplines started · 96 pairs",
     "taxonomy": "8 fields · 126 disciplines · 18 open proposals",
-    "syllabi": "6 of 6 subjects have a syllabus",
+    "syllabi": "4 of 4 subjects have a syllabus",
     "homework": "96 pairs · 0 questions without an answer",
     "diversity": "96 questions · no map yet",
     "dataset": "96 pairs · 96 kept (100%)",
@@ -113,7 +113,7 @@ DEMO = {
     "models": "No tuned models yet.",
     "chat": "Models fine-tuned on this workspace can be compared here",
     "evaluate": "No evaluations yet",
-    "runs": "4 runs · none live",
+    "runs": "4 runs with a teacher · 0 jobs · none live",
     "connections": "No connections are saved",
 }
 
@@ -254,7 +254,7 @@ def workspace_choice(shown: Studio):
 
 def test_the_focus_goes_along_from_page_to_page_and_is_cleared_by_the_breadcrumb(demo_ws):
     shown = Studio(focus="music")
-    assert "of 2 subjects have a syllabus · 16 pairs · 33.3% of the target reached" in shown.said
+    assert "of 1 subject have a syllabus · 16 pairs · 33.3% of the target reached" in shown.said
     shown.go("homework")
     assert "Homework · Music" in shown.said and shown.app.query_params["focus"] == "music"
     shown.press("The arts")
