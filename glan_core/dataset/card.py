@@ -94,7 +94,9 @@ def field_bars(manifest: Manifest) -> list[FieldBar]:
     return [FieldBar(field, group, count) for (field, group), count in ranked]
 
 
-def card(manifest: Manifest, form: ExportFormat, *, figure: str | None, license: str | None = None, data: str | None = None) -> str:
+def card(
+    manifest: Manifest, form: ExportFormat, *, figure: str | None, license: str | None = None, data: str | None = None
+) -> str:
     """Return the text of the card: front matter for the Hub, then contents, sources and limitations; `figure` None leaves out the figure."""
     title = manifest.name or manifest.workspace or "Instruction pairs"
     parts = [

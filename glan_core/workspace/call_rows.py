@@ -138,7 +138,10 @@ class CallTotal:
 
 def call_totals(db: apsw.Connection) -> list[CallTotal]:
     """Return the totals of all calls by teacher and stage, from counters."""
-    return [CallTotal(*row) for row in db.execute("SELECT teacher, stage, calls, tokens_in, tokens_out, latency_ms FROM call_totals")]
+    return [
+        CallTotal(*row)
+        for row in db.execute("SELECT teacher, stage, calls, tokens_in, tokens_out, latency_ms FROM call_totals")
+    ]
 
 
 def run_cost(db: apsw.Connection, run_id: int) -> tuple[int, float]:

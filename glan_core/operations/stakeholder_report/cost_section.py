@@ -12,7 +12,7 @@ from glan_core.workspace import call_rows, run_rows
 from glan_core.workspace.call_rows import CallTotal
 from glan_core.workspace.run_rows import Run
 
-MOST_RUNS, MOST_ROWS = 20, 40
+MOST_RUNS, MOST_ROWS, MOST_SUMMED = 20, 40, 10_000
 
 
 def cost_section(data: ReportData) -> Section:
@@ -25,15 +25,19 @@ def cost_section(data: ReportData) -> Section:
         priced = not data.counts["unpriced"] and kept
         blocks += [
             tiles([
-                Tile("Cost", data.whole.cost, "calls of generation, at the prices of their time"),
+                Tile("Generation", data.whole.cost, "calls for disciplines, at the prices of their time"),
+                Tile("All runs", _spent(data), "at known prices; judging and proposals included"),
                 Tile("Cost per pair", usd(data.counts["cost_usd"] / kept) if priced else "–", f"of {plural(kept, 'pair')} in the dataset"),
                 Tile("Calls", short(sum(one.calls for one in totals)), "all stages, repeated calls included"),
                 Tile("Tokens", short(tokens_in + tokens_out), f"{short(tokens_in)} prompt, {short(tokens_out)} completion"),
             ]),
-            figure(tokens_figure(tokens_frame(totals), STYLE, {one.stage: stage_title(one.stage) for one in totals}), "Tokens by stage", "Prompt and completion tokens by stage, all teachers."),
+            figure(
+                tokens_figure(tokens_frame(totals), STYLE, {one.stage: stage_title(one.stage) for one in totals}),
+                "Tokens by stage", "Prompt and completion tokens by stage, all teachers.",
+            ),
             table(
-                ("Stage", "Teacher", "Calls", "Prompt tokens", "Completion tokens", "Mean latency", "Cost at list price"), _rows(totals),
-                align="llrrrrr", caption="Counted from every call with a known outcome. The last column applies today's price table to the "
+                ("Stage", "Teacher", "Calls", "Prompt tokens", "Completion tokens", "Mean latency", "Cost at list price"),
+                _rows(totals), align="llrrrrr", caption="Counted from every call with a known outcome. The last column applies today's price table to the "
                 "tokens; the actual cost is above.",
             ),
         ]  # fmt: skip
@@ -42,12 +46,23 @@ def cost_section(data: ReportData) -> Section:
     return Section("cost", "Cost and runs", (*blocks, *_runs(data)))
 
 
+def _spent(data: ReportData) -> str:
+    """Return the cost of all runs at known prices."""
+    last = (run_rows.last_sample(data.ws.db, run.id) for run in run_rows.runs(data.ws.db, MOST_SUMMED) if _paid(run))
+    return usd(sum(sample.cost_usd for sample in last if sample))
+
+
+def _paid(run: Run) -> bool:
+    kind = RUN_KINDS.get(run.kind)
+    return kind is None or kind.asks_teachers
+
+
 def _order(stage: str) -> int:
     return list(STAGE_SPECS).index(stage) if stage in STAGE_SPECS else len(STAGE_SPECS)
 
 
 def _rows(totals: list[CallTotal]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in totals[:MOST_ROWS]:
         price = price_of(one.teacher)
         cost = "price unknown" if price is None else usd(price.of(one.tokens_in, one.tokens_out))
@@ -65,14 +80,13 @@ def _runs(data: ReportData) -> list[Html]:
     rows = [_run(data, run) for run in found[:MOST_RUNS]]
     caption = f"The newest {MOST_RUNS} runs." if len(found) > MOST_RUNS else "All runs."
     head = ("Run", "Title", "Kind", "State", "Started", "Active", "Done", "Cost")
-    return [heading("Run history"), table(head, rows, align="rlllrrrr", caption=caption)]
+    return [heading("Run history"), table(head, rows, align="rllllrrr", caption=caption)]
 
 
 def _run(data: ReportData, run: Run) -> tuple[str, ...]:
     last = run_rows.last_sample(data.ws.db, run.id)
     kind = RUN_KINDS.get(run.kind)
-    paid = kind is None or kind.asks_teachers
-    cost = spent(last.cost_usd, unpriced=call_rows.has_unpriced(data.ws.db, run.id)) if last and paid else "–"
+    cost = spent(last.cost_usd, unpriced=call_rows.has_unpriced(data.ws.db, run.id)) if last and _paid(run) else "–"
     return (
         str(run.id), shorten(run.title, 60), kind.title if kind else run.kind, state_of(run), exact(run.started_at)[:16] or "–",
         duration(run_rows.active_seconds(data.ws.db, run.id)) if last else "–", number(last.done) if last else "–", cost,

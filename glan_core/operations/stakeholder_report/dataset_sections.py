@@ -42,16 +42,16 @@ def coverage_section(data: ReportData) -> Section:
     """Return the coverage of the taxonomy: the sunburst, and the numbers by field and discipline."""
     whole = data.whole
     if not whole.disciplines:
-        return Section("coverage", "Coverage", (missing("The taxonomy has no disciplines yet: add or import one on the Taxonomy page."),))
+        return Section(
+            "coverage", "Coverage", (missing("The taxonomy has no disciplines yet: add or import one on the Taxonomy page."),)
+        )
     covered = len(data.with_pairs)
     lead = (
         f"{plural(covered, 'discipline')} of {number(whole.disciplines)} ({percent(covered / whole.disciplines)}) have pairs; "
         + (f"{percent(whole.share)} of the target is reached." if whole.share is not None else "no target is set yet.")
     )
     fields = [node for node in hierarchy.walk(data.tree) if node.kind == "field"]
-    rows = [
-        (node.name, data.tree.nodes[node.id]["node"].group or "–", *_counts(data.coverages[node.id])) for node in fields
-    ]
+    rows = [(node.name, data.tree.nodes[node.id]["node"].group or "–", *_counts(data.coverages[node.id])) for node in fields]
     head = ("Field", "Group", "Disciplines", "Subjects", "Key concepts", "Pairs", "Target")
     below = [(data.name(id), _field(data, id), *_counts(data.coverages[id])[1:]) for id in data.with_pairs[:MOST_DISCIPLINES]]
     blocks = [
@@ -87,7 +87,9 @@ def funnel_section(data: ReportData) -> Section:
     """Return the funnel from questions to the dataset, the checks and the snapshots."""
     counts = data.counts
     if not counts["questions"]:
-        return Section("dataset", "Dataset", (missing("No questions yet: a run generates subjects, syllabi, questions and answers."),))
+        return Section(
+            "dataset", "Dataset", (missing("No questions yet: a run generates subjects, syllabi, questions and answers."),)
+        )
     frame = funnel_frame(data.whole)
     kept, pairs = data.whole.kept, int(counts["pairs"])
     lead = f"{plural(kept, 'pair')} of {number(pairs)} are in the dataset" + (f" ({percent(kept / pairs)})." if pairs else ".")
@@ -109,7 +111,11 @@ def _checks(data: ReportData) -> Html:
     for check, label in CHECKS.items():
         fact = data.ws.metadata(f"check:{check}")
         since = newest - fact.get("up_to", newest) if fact else 0
-        state = "not run" if not fact else exact(fact.get("at"))[:10] + (f"; about {number(since)} questions are newer" if since > 0 else "")
+        state = (
+            "not run"
+            if not fact
+            else exact(fact.get("at"))[:10] + (f"; about {number(since)} questions are newer" if since > 0 else "")
+        )
         rows.append((label, state))
     found = [
         (EXCLUDED[kind].capitalize(), FINDINGS.get(name, name), number(tagged), number(overruled) if overruled else "–")
@@ -131,8 +137,13 @@ def _snapshots(data: ReportData) -> list[Html]:
     ]  # fmt: skip
     if not rows:
         return [missing("No snapshot yet: a snapshot freezes the dataset for training and release.")]
-    caption = "Frozen datasets; the hash identifies their content." + (f" The newest {len(rows)} of {len(found)}." if len(found) > len(rows) else "")
-    return [heading("Snapshots"), table(("Snapshot", "Created", "Train", "Validation", "SHA-256"), rows, align="llrrl", caption=caption)]
+    caption = "Frozen datasets; the hash identifies their content." + (
+        f" The newest {len(rows)} of {len(found)}." if len(found) > len(rows) else ""
+    )
+    return [
+        heading("Snapshots"),
+        table(("Snapshot", "Created", "Train", "Validation", "SHA-256"), rows, align="llrrl", caption=caption),
+    ]
 
 
 def examples_section(data: ReportData) -> Section:
@@ -164,7 +175,11 @@ def _newest(data: ReportData, field_id: str, most: int) -> list[Pair]:
     for id in (ids * most)[: max(most, 1)]:
         for review in ("keep", None):
             page = homework_rows.pairs_page(data.ws.db, PairFilter((id,), review=review, dropped="in"), limit=40)
-            fresh = [pair for pair in page if pair.answer and pair.question.syllabus_id not in {p.question.syllabus_id for p in found.values()}]
+            fresh = [
+                pair
+                for pair in page
+                if pair.answer and pair.question.syllabus_id not in {p.question.syllabus_id for p in found.values()}
+            ]
             if one := next(iter(fresh), None):
                 found[one.question.id] = one
                 break
@@ -173,7 +188,11 @@ def _newest(data: ReportData, field_id: str, most: int) -> list[Pair]:
 
 def _example(data: ReportData, pair: Pair) -> Html:
     links = provenance.chain(data.ws, pair.question.id)
-    trail = [link.title for link in links if link.what not in ("syllabus", "class session", "key concept", "question", "answer", "judgment")]
+    trail = [
+        link.title
+        for link in links
+        if link.what not in ("syllabus", "class session", "key concept", "question", "answer", "judgment")
+    ]
     sessions = [link.title for link in links if link.what == "class session"]
     concepts = [link.title for link in links if link.what == "key concept"]
     crumbs = Html(' <span class="step">›</span> '.join(text(part) for part in trail))
@@ -188,9 +207,9 @@ def _example(data: ReportData, pair: Pair) -> Html:
     )
     return Html(
         f'<article class="pair"><div class="crumbs">{crumbs}{badges}</div>'
-        f'<div class="question"><div class="who">Question</div>{model_html(pair.question.text, MOST_QUESTION)}</div>'
-        f'<div class="answer"><div class="who">Answer</div>{model_html(pair.answer or "", MOST_ANSWER)}</div>'
-        f'<p class="basis">{text(facts)}</p></article>'
+        f'<div class="columns"><div class="question"><div class="who">Question</div>{model_html(pair.question.text, MOST_QUESTION)}</div>'
+        f'<div class="answer"><div class="who">Answer</div>{model_html(pair.answer or "", MOST_ANSWER)}</div></div>'
+        f'<p class="basis provenance">{text(facts)}</p></article>'
     )
 
 

@@ -10,7 +10,15 @@ import plotly.graph_objects as go
 
 from glan_core.diversity import map_queries
 from glan_core.diversity.map_store import Map, list_maps, read_map
-from glan_core.diversity.metric_store import METRICS, OVERALL, MetricReport, MetricValue, list_metrics, overall_value, read_metrics
+from glan_core.diversity.metric_store import (
+    METRICS,
+    OVERALL,
+    MetricReport,
+    MetricValue,
+    list_metrics,
+    overall_value,
+    read_metrics,
+)
 from glan_core.diversity.saturation import saturation_frame
 from glan_core.errors import GlanError
 from glan_core.figures import diversity_map, metrics
@@ -39,7 +47,11 @@ def _map(data: ReportData) -> list[Html]:
     if shown is None or not len(shown.seqs):
         return [missing("No map yet: 'glan map' or the Diversity page places the questions by similarity.")]
     drawn, size = _drawn(data, shown)
-    sampled = f"A random sample of {number(size)} of {number(len(shown.seqs))} questions (seed {SEED})" if size < len(shown.seqs) else plural(size, "question")
+    sampled = (
+        f"A random sample of {number(size)} of {number(len(shown.seqs))} questions (seed {SEED})"
+        if size < len(shown.seqs)
+        else plural(size, "question")
+    )
     caption = (
         f"{sampled}, colored by field. {shown.info.about} Projected with UMAP, seed {shown.info.seed}; close points are similar, the axes have "
         f"no meaning. Labels: keywords of the {LABELS} largest of {plural(len(shown.info.clusters), 'cluster')}, as far as they find room."
@@ -63,7 +75,9 @@ def _drawn(data: ReportData, shown: Map) -> tuple[go.Figure, int]:
     places["label"] = ["<br>".join(escape(term) for term in cluster.terms[:2]) for cluster in largest]
     layers = diversity_map.MapLayers(clusters=diversity_map.separated_labels(places, window, LABELS))
     drawn = diversity_map.map_figure(points, STYLE, window=window, coloring=diversity_map.Coloring(colors), layers=layers)
-    vector = [go.Scatter({k: v for k, v in trace.to_plotly_json().items() if k not in ("type", "customdata")}) for trace in drawn.data]
+    vector = [
+        go.Scatter({k: v for k, v in trace.to_plotly_json().items() if k not in ("type", "customdata")}) for trace in drawn.data
+    ]
     figure_of_vectors = go.Figure(vector, drawn.layout)  # WebGL is a bitmap on paper, and missing in some viewers
     figure_of_vectors.update_layout(height=HEIGHT, dragmode=False)
     return figure_of_vectors, len(rows)
@@ -89,7 +103,10 @@ def _metrics(data: ReportData) -> list[Html]:
         f"Computed on {plural(measured.number, 'question')} of {which} on {exact(measured.made_at)[:10]}. {measured.about} Intervals: 95%, by "
         f"resampling up to {number(measured.sample)} rows; – where all rows were measured. Comparable only for the same embedder."
     )
-    blocks = [heading("Metrics"), table(("Metric", "Value", "95% interval", "n", "Meaning"), rows, align="lrrrl", caption=caption)]
+    blocks = [
+        heading("Metrics"),
+        table(("Metric", "Value", "95% interval", "n", "Meaning"), rows, align="lrrrl", caption=caption),
+    ]
     return [*blocks, *_by_field(data, measured), *_saturation(data, measured)]
 
 
@@ -101,7 +118,13 @@ def _by_field(data: ReportData, measured: MetricReport) -> list[Html]:
         frame.assign(name=frame["name"].map(escape)), METRICS["mean_distance"], overall_value(measured, "mean_distance"), STYLE
     )
     more = f" The highest {metrics.MAX_ROWS} of {len(frame)} fields." if len(frame) > metrics.MAX_ROWS else ""
-    return [figure(drawn, "Mean distance by field", f"Mean distance of the questions by field, with 95% intervals; higher is more diverse.{more}")]
+    return [
+        figure(
+            drawn,
+            "Mean distance by field",
+            f"Mean distance of the questions by field, with 95% intervals; higher is more diverse.{more}",
+        )
+    ]
 
 
 def _saturation(data: ReportData, measured: MetricReport) -> list[Html]:
@@ -110,12 +133,14 @@ def _saturation(data: ReportData, measured: MetricReport) -> list[Html]:
         return []
     shown = frame.head(30)
     rows = [
-        (row["name"], number(row["questions"]), _two(row["first"]), _two(row["latest"]), row["verdict"]) for row in shown.to_dict("records")
+        (row["name"], number(row["questions"]), _two(row["first"]), _two(row["latest"]), row["verdict"])
+        for row in shown.to_dict("records")
     ]
     said = "; ".join(f"{verdict}: {plural(count, 'discipline')}" for verdict, count in Counter(frame["verdict"]).most_common())
     caption = (
         "Novelty: mean cosine distance of a question to the nearest earlier one of its discipline, of the first and the latest questions. "
-        "Low novelty of the latest means that more questions add little." + (f" {len(shown)} of {len(frame)} disciplines." if len(shown) < len(frame) else "")
+        "Low novelty of the latest means that more questions add little."
+        + (f" {len(shown)} of {len(frame)} disciplines." if len(shown) < len(frame) else "")
     )
     table_of = table(("Discipline", "Questions", "First", "Latest", "Verdict"), rows, align="lrrrl", caption=caption)
     return [heading("Saturation"), paragraph(said[:1].upper() + said[1:] + "."), table_of]
@@ -145,6 +170,6 @@ def headline(data: ReportData) -> str:
         return ""
     between = f" (95% interval {_interval('mean_distance', value)})" if value.low is not None else ""
     return (
-        f"Mean distance between two questions: {_shown('mean_distance', value)}{between}, on {plural(value.n, 'question')} by "
-        f"{shorten(measured.embedder, 60)}; higher is more diverse."
+        f"Mean distance between two questions: {_shown('mean_distance', value)}{between}, on {plural(value.n, 'question')}, by "
+        f"the embedder {shorten(measured.embedder.rpartition('/')[2], 60)}; higher is more diverse."
     )

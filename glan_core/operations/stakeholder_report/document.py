@@ -31,9 +31,7 @@ def document(title: str, lines: Sequence[str], sections: Sequence[Section]) -> s
     drawn = any('class="plot"' in block for section in sections for block in section.blocks)
     scripts = [get_plotlyjs().replace("\r\n", "\n").replace("</script", "<\\/script"), script] if drawn else []
     contents = "".join(f'<li><a href="#{one.id}">{escape(one.title)}</a></li>' for one in sections)
-    body = joined(
-        f'<section id="{one.id}"><h2>{escape(one.title)}</h2>\n{joined(one.blocks)}</section>' for one in sections
-    )
+    body = joined(f'<section id="{one.id}"><h2>{escape(one.title)}</h2>\n{joined(one.blocks)}</section>' for one in sections)
     facts = "".join(f"<li>{escape(line)}</li>" for line in lines)
     inline = "\n".join(f"<script>{one}</script>" for one in scripts)
     return f"""<!DOCTYPE html>
@@ -61,9 +59,13 @@ def document(title: str, lines: Sequence[str], sections: Sequence[Section]) -> s
 
 def _policy(scripts: Sequence[str]) -> str:
     """Return the policy that allows exactly these scripts, inline styles, and images within the file."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
-    return f"default-src 'none'; script-src {hashes or repr('none')}; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'; base-uri 'none'"
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts]
+    allowed = {
+        "default-src": "'none'", "script-src": " ".join(hashes) or "'none'", "style-src": "'unsafe-inline'", "img-src": "data: blob:",
+        "form-action": "'none'", "base-uri": "'none'",
+    }  # fmt: skip
+    return "; ".join(f"{what} {sources}" for what, sources in allowed.items())
 
 
 def _logo() -> Html:
-    return Html((ASSETS / "logo.svg").read_text("utf-8").partition("?>")[2] or (ASSETS / "logo.svg").read_text("utf-8"))
+    return Html((ASSETS / "logo.svg").read_text("utf-8"))

@@ -2,6 +2,8 @@
 
 from html import escape
 
+import pandas as pd
+
 from glan_core.errors import GlanError
 from glan_core.evaluation import scaling_job
 from glan_core.evaluation.answer_sources import title
@@ -33,6 +35,7 @@ from glan_core.workspace.homework_rows import SCRIPTED
 
 DRAWN_MATCHES = 3  # newest matches with figures
 MOST_PARTS = 40
+MOST_COLUMNS = 4  # models beside each other in a table
 METHOD = (
     "A judge scores both answers from 1 to 10, once in each order. A question counts if it has both verdicts. The difference is the mean score "
     "of A minus that of B; its 95% interval is a bootstrap over questions, shares have Wilson intervals. A difference is stated only if the "
@@ -50,7 +53,12 @@ def judge_section(data: ReportData) -> Section:
     for nth, judged in enumerate(data.matches):
         blocks += _match(data, judged, drawn=nth < DRAWN_MATCHES)
     if (more := len(data.all_matches) - len(data.matches)) > 0:
-        blocks.append(paragraph(f"{plural(more, 'further comparison')} not shown: older than the newest {MOST_MATCHES}, or their test was removed.", "basis"))
+        blocks.append(
+            paragraph(
+                f"{plural(more, 'further comparison')} not shown: older than the newest {MOST_MATCHES}, or their test was removed.",
+                "basis",
+            )
+        )
     return Section("judge", "Judged comparisons", tuple(blocks))
 
 
@@ -70,7 +78,9 @@ def _match(data: ReportData, judged: JudgedMatch, *, drawn: bool) -> list[Html]:
     if drawn and len(parts[parts["judged"] > 0]) > 1:
         names = {id: data.name(id) for id in parts["discipline"]} if column == "discipline" else None
         figure_of_parts = judge_results.difference_bars(parts, column, STYLE, names)
-        caption = f"Mean score difference, {ours} − {other}, by {column}, with 95% intervals where there are at least {match_statistics.TRUSTED} questions."
+        caption = (
+            f"Mean score difference, {ours} − {other}, by {column}; 95% intervals from {match_statistics.TRUSTED} questions on."
+        )
         blocks.append(figure(figure_of_parts, f"Score difference by {column}", caption))
     if drawn and (aspects := match_statistics.scores_by_aspect(data.ws, match)):
         caption = f"Mean scores by aspect over the verdicts on {plural(card.outcome.judged, 'question')}, both orders."
@@ -94,19 +104,44 @@ def benchmark_section(data: ReportData) -> Section:
     """Return the scores of all models on all benchmarks, with intervals and settings."""
     found = benchmark_score_rows.scores(data.ws.db, parts=False)
     if not found:
-        return Section("benchmarks", "Benchmarks", (missing("No benchmark scores yet: run benchmarks on the Evaluate page or with 'glan evaluate bench'."),))
+        return Section(
+            "benchmarks",
+            "Benchmarks",
+            (missing("No benchmark scores yet: run benchmarks on the Evaluate page or with 'glan evaluate bench'."),),
+        )
     rows = score_frames.whole_rows(score_frames.scores_frame(found))
     models = sorted(set(rows["model"]), key=lambda model: (model.split(":", 1)[-1], model))
     titles = {model: model_title(model) for model in models}
-    cells = [
-        (row["row"], titles[row["model"]], f"{row['score']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}" if row["low"] == row["low"] else "–",
-         number(row["number"]) + (" (too few)" if row["number"] < score_frames.FEWEST else ""))
-        for row in rows.to_dict("records")
-    ]  # fmt: skip
     drawn = benchmarks.scores_figure(rows, titles, STYLE)
     caption = f"Accuracy or pass@1 in percent with 95% Wilson intervals; higher is better. {_settings(found)}"
-    numbers = table(("Benchmark", "Model", "Score, %", "95% interval", "n"), cells, align="llrrr", caption=f"Fewer than {score_frames.FEWEST} rows are too few to compare.")
-    return Section("benchmarks", "Benchmarks", (figure(drawn, "Benchmark scores", caption), *_mixed(found), numbers))
+    return Section(
+        "benchmarks", "Benchmarks", (figure(drawn, "Benchmark scores", caption), *_mixed(found), _scores(rows, titles))
+    )
+
+
+def _scores(rows: pd.DataFrame, titles: dict[str, str]) -> Html:
+    """Return the scores as a table: a column per model if there are few, else a row per score."""
+    caption = f"Score in percent (95% interval), n rows. Fewer than {score_frames.FEWEST} rows are too few to compare."
+    records = rows.to_dict("records")
+    if len(titles) > MOST_COLUMNS:
+        cells = [(row["row"], titles[row["model"]], _score(row), _number(row)) for row in records]
+        return table(("Benchmark", "Model", "Score", "n"), cells, align="llrr", caption=caption)
+    by_model = {(row["row"], row["model"]): row for row in records}
+    lines = []
+    for label in dict.fromkeys(rows["row"]):
+        own = [by_model.get((label, model)) for model in titles]
+        counts = list(dict.fromkeys(_number(row) for row in own if row))
+        lines.append((label, *(_score(row) if row else "–" for row in own), " / ".join(counts)))
+    return table(("Benchmark", *titles.values(), "n"), lines, align="l" + "r" * len(titles) + "r", caption=caption)
+
+
+def _score(row: dict) -> str:
+    between = f" ({row['low']:.1f} to {row['high']:.1f})" if row["low"] == row["low"] else ""
+    return f"{row['score']:.1f}{between}"
+
+
+def _number(row: dict) -> str:
+    return number(row["number"]) + (" (too few)" if row["number"] < score_frames.FEWEST else "")
 
 
 def _settings(found: list[Score]) -> str:
@@ -123,7 +158,11 @@ def _mixed(found: list[Score]) -> list[Html]:
         settings = {name: value for name, value in score.about.items() if name not in ("base", "max_tokens")}
         compared.setdefault((score.benchmark, score.way), {})[score.model] = benchmark_score_rows.settings_json(settings)
     mixed = sorted({benchmark for (benchmark, _), by_model in compared.items() if len(set(by_model.values())) > 1})
-    return [items([f"{', '.join(mixed)}: scores were computed with different settings or data and are not comparable."], "limits")] if mixed else []
+    return (
+        [items([f"{', '.join(mixed)}: scores were computed with different settings or data and are not comparable."], "limits")]
+        if mixed
+        else []
+    )
 
 
 def contamination_section(data: ReportData) -> Section:
@@ -156,7 +195,9 @@ def contamination_section(data: ReportData) -> Section:
                   caption="Mean loss in nats per token."),
         ]  # fmt: skip
         notes = ["The tokenizers of these models differ: compare deltas, not losses."] if tokenizers_differ(rows) else []
-        if set(SCRIPTED) & {teacher for row in rows for teacher in row.about.get("files", {}).get("alike", {}).get("written_by", ())}:
+        if set(SCRIPTED) & {
+            teacher for row in rows for teacher in row.about.get("files", {}).get("alike", {}).get("written_by", ())
+        }:
             notes.append("The look-alikes were written by the scripted teacher, for demonstration only.")
         blocks.append(items(notes, "limits"))
     return Section("contamination", "Contamination", tuple(blocks))
@@ -179,7 +220,11 @@ def scaling_section(data: ReportData) -> Section | None:
     if not any(point.loss is not None for point in found):
         return None
     curve = scaling_job.loss_curve(found)
-    few = " Too few points for a reliable fit." if sum(point.loss is not None for point in found) < scaling_job.FEWEST_FOR_LAW else ""
+    few = (
+        " Too few points for a reliable fit."
+        if sum(point.loss is not None for point in found) < scaling_job.FEWEST_FOR_LAW
+        else ""
+    )
     fit = f" Fit by least squares: {curve.formula}, R² {curve.r2:.2f}.{few}" if curve else ""
     rows = [
         (number(p.rows), p.model, "–" if p.loss is None else f"{p.loss:.3f}", signed(p.difference),

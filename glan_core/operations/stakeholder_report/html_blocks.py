@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 FONT = '"Source Sans 3", "Source Sans Pro", "Source Sans", "Segoe UI", "Helvetica Neue", Arial, sans-serif'
 INLINE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+SHORT = 14  # rows of a table that is not divided between pages
 
 
 class Html(str):
@@ -96,7 +97,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, align: str, 
         for row in rows
     )
     words = f"<caption>{text(caption)}</caption>" if caption else ""
-    return Html(f'<div class="scroll"><table>{words}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>')
+    short = " short" if len(rows) <= SHORT else ""
+    return Html(f'<div class="scroll{short}"><table>{words}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>')
 
 
 def definitions(rows: Iterable[tuple[str, str]]) -> Html:
@@ -120,10 +122,13 @@ def figure(drawn: go.Figure, label: str, caption: str) -> Html:
     """
     drawn.update_layout(font={"family": FONT}, uirevision=None)
     spec = json.loads(drawn.to_json())
+    for axis in ("xaxis", "yaxis", "xaxis2", "yaxis2"):
+        if spec["layout"].get(axis):
+            spec["layout"][axis]["automargin"] = True  # fonts differ between machines
     height = int(spec["layout"].get("height", 360))
     return Html(
         f'<figure><div class="plot" role="img" aria-label="{escape(label)}" style="min-height:{height}px">'
-        f'<noscript>{text(label)}: enable JavaScript to see the figure; the numbers are in the table.</noscript></div>'
+        f"<noscript>{text(label)}: enable JavaScript to see the figure; the numbers are in the table.</noscript></div>"
         f'<script type="application/json">{script_json(spec)}</script><figcaption>{text(caption)}</figcaption></figure>'
     )
 

@@ -7,11 +7,14 @@ from markdown_it import MarkdownIt
 
 from glan_core.operations.stakeholder_report.html_blocks import Html
 
-_MATH = re.compile(r"\$\$(?P<a>.+?)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|\$(?P<d>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)", re.DOTALL)
+_MATH = re.compile(
+    r"\$\$(?P<a>.+?)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|\$(?P<d>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)", re.DOTALL
+)
 _CODE = re.compile(r"(^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)|(?P<ticks>`+)[^`].*?(?P=ticks)(?!`))",
                    re.DOTALL | re.MULTILINE)  # fmt: skip
 _OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the index of a formula
-_parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable(["link", "image", "autolink", "html_block", "html_inline", "reference", "entity"])  # fmt: skip
+_parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
+_parser.disable(["link", "image", "autolink", "html_block", "html_inline", "reference"])
 
 
 def model_html(text: str, most: int | None = None) -> Html:

@@ -54,7 +54,11 @@ class ReportData:
     @cached_property
     def with_pairs(self) -> list[str]:
         """IDs of the disciplines with pairs, most pairs first."""
-        found = [id for id, data in self.tree.nodes(data=True) if data["node"].kind == "discipline" and self.coverages[id].counts["pairs"]]
+        found = [
+            id
+            for id, data in self.tree.nodes(data=True)
+            if data["node"].kind == "discipline" and self.coverages[id].counts["pairs"]
+        ]
         return sorted(found, key=lambda id: (-self.coverages[id].counts["pairs"], id))
 
     @cached_property

@@ -10,14 +10,12 @@ import apsw
 import plotly
 
 from glan_core import __version__
-from glan_core.dataset import card as cards
-from glan_core.dataset.manifest import Manifest, selection_manifest
-from glan_core.dataset.settings import RowSelection
-from glan_core.dataset.snapshot_store import list_snapshots
+from glan_core.dataset.card import is_card
 from glan_core.errors import GlanError
 from glan_core.formatting import exact, number
 from glan_core.io.atomic import atomic_output
 from glan_core.operations.stakeholder_report.cost_section import cost_section
+from glan_core.operations.stakeholder_report.dataset_card import dataset_card
 from glan_core.operations.stakeholder_report.dataset_sections import coverage_section, examples_section, funnel_section
 from glan_core.operations.stakeholder_report.diversity_section import diversity_section
 from glan_core.operations.stakeholder_report.document import MARK, document
@@ -30,7 +28,6 @@ from glan_core.operations.stakeholder_report.evaluation_sections import (
 from glan_core.operations.stakeholder_report.report_data import ReportData
 from glan_core.operations.stakeholder_report.summary import summary_section
 from glan_core.operations.stakeholder_report.training_sections import replies_section, training_section
-from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace
 from glan_core.workspace.output_paths import EXPORTS, check_output
 
@@ -39,7 +36,6 @@ SECTIONS = (
     judge_section, benchmark_section, contamination_section, scaling_section, cost_section,
 )  # fmt: skip
 MOST_BYTES = 10_000_000
-CARD_PAIRS = 50_000  # pairs above which the card of the current dataset, which reads every row, is not written on a page
 
 
 def build_report(ws: Workspace, at: float | None = None) -> str:
@@ -63,7 +59,9 @@ def build_report(ws: Workspace, at: float | None = None) -> str:
     ]  # fmt: skip
     html = document(title, lines, [section for make in SECTIONS if (section := make(data)) is not None])
     if (size := len(html.encode())) > MOST_BYTES:
-        raise GlanError(f"The report would have {number(size)} bytes, more than {number(MOST_BYTES)}. Please report this with 'glan doctor'.")
+        raise GlanError(
+            f"The report would have {number(size)} bytes, more than {number(MOST_BYTES)}. Please report this with 'glan doctor'."
+        )
     return html
 
 
@@ -96,7 +94,7 @@ def write_report(ws: Workspace, file: Path, *, force: bool = False) -> int:
 
 def write_card(ws: Workspace, file: Path, *, force: bool = False) -> int:
     """Write the dataset card as Markdown; arguments as for `write_report`."""
-    _check(ws, file, cards.is_card, force=force)
+    _check(ws, file, is_card, force=force)
     return _write(ws, file, dataset_card(ws))
 
 
@@ -117,25 +115,3 @@ def _write(ws: Workspace, file: Path, content: str) -> int:
     with atomic_output(file, folder=False, mark=os.getpid()) as new:
         new.write_bytes(encoded)
     return len(encoded)
-
-
-def card_manifest(ws: Workspace) -> Manifest | None:
-    """Return the manifest of the newest snapshot, or without one of the current dataset; None if that is too large to read at once."""
-    if snapshots := list_snapshots(ws):
-        return snapshots[0]
-    counts = coverage.coverage_by_node(ws)[""].counts
-    return selection_manifest(ws, RowSelection()) if counts["pairs"] <= CARD_PAIRS else None
-
-
-def dataset_card(ws: Workspace) -> str:
-    """Return the dataset card of the newest snapshot, or of the current dataset, as Markdown.
-
-    Raises:
-        GlanError: If there is no snapshot and the dataset is empty or too large to read at once.
-    """
-    manifest = card_manifest(ws)
-    if manifest is None:
-        raise GlanError(f"The dataset has more than {number(CARD_PAIRS)} pairs. Create a snapshot first; its card needs no further reading.")
-    if not manifest.number:
-        raise GlanError("The dataset has no pairs yet, so there is no card.")
-    return cards.card(manifest, "chat", figure=None)
