@@ -37,7 +37,8 @@ def cost_section(data: ReportData) -> Section:
             ),
             table(
                 ("Stage", "Teacher", "Calls", "Prompt tokens", "Completion tokens", "Mean latency", "Cost at list price"),
-                _rows(totals), align="llrrrrr", caption="Counted from every call with a known outcome. The last column applies today's price table to the "
+                _rows(totals), align="llrrrrr",
+                caption="Counted from every call with a known outcome. The last column applies today's price table to the "
                 "tokens; the actual cost is above.",
             ),
         ]  # fmt: skip

@@ -21,7 +21,7 @@ def buttons(ws: Workspace, whole: Coverage) -> None:
     name = slug(str(ws.metadata("name", "") or ws.folder.name)) or "workspace"
     with st.container(horizontal=True, gap="small"):
         st.download_button(
-            "Report", partial(_report, ws), f"{name}-report.html", "text/html", key="report", icon=":material/lab_profile:",
+            "Download report", partial(_report, ws), f"{name}-report.html", "text/html", key="report", icon=":material/lab_profile:",
             on_click="ignore", width="stretch",
             help="One HTML file about the whole workspace, offline and printable: coverage, funnel, map, examples, training, evaluation "
             "and cost. It takes a few seconds.",
