@@ -279,7 +279,11 @@ def test_replies_come_from_the_chat_where_no_match_has_them(ws):
         ("[a]: http://e.example\n\n[a]", "[a]: http://e.example"),
         ("$5 and $6", "<p>$5 and $6</p>"),
         ("```\n$x$ </code>\n```", "$x$ &lt;/code&gt;"),
-        ("`open $a_b$ *c*", '<p>`open <span class="tex">a_b</span> <em>c</em></p>'),
+        ("`open $\\odd{a_b}$ *c*", '<p>`open <span class="tex">\\odd{a_b}</span> <em>c</em></p>'),
+        (
+            "so $a_b<1$.",
+            "<p>so <math><mrow><msub><mi>a</mi><mrow><mi>b</mi></mrow></msub><mo>&lt;</mo><mn>1</mn></mrow></math>.</p>",
+        ),
         ("| a | b |\n| --- | --- |\n| 1 | 2 |", "<td>1</td>"),
     ],
 )

@@ -1,10 +1,11 @@
-r"""Markdown of models and users as HTML: no links, no images, no HTML of its own, formulas as TeX source."""
+r"""Markdown of models and users as HTML: no links, no images, no HTML of its own, formulas as MathML or TeX source."""
 
 import re
 from html import escape
 
 from markdown_it import MarkdownIt
 
+from glan_core.operations.stakeholder_report.formula_mathml import mathml
 from glan_core.operations.stakeholder_report.html_blocks import Html
 
 _MATH = re.compile(
@@ -29,8 +30,9 @@ def model_html(text: str, most: int | None = None) -> Html:
     formulas: list[str] = []
 
     def keep(found: re.Match) -> str:
-        body = next(part for part in found.groups() if part is not None)
-        formulas.append(f'<span class="tex">{escape(" ".join(body.split()))}</span>')
+        name, tex = next((name, part) for name, part in found.groupdict().items() if part is not None)
+        drawn = mathml(tex, block=name in "ab")
+        formulas.append(drawn or f'<span class="tex">{escape(" ".join(tex.split()))}</span>')
         return f"{_OPEN}{len(formulas) - 1}{_CLOSE}"
 
     parts, last = [], 0
