@@ -23,7 +23,7 @@ from glan_core.operations.stakeholder_report.model_text import model_html
 from glan_core.operations.stakeholder_report.stakeholder_report import MOST_BYTES, build_report, write_report
 from glan_core.taxonomy import coverage, tree_editing
 from glan_core.workspace import chat_rows, match_rows, probe_rows
-from glan_core.workspace.match_rows import Answer, Match, Verdict
+from glan_core.workspace.match_rows import Answer, ArenaVote, Match, Verdict
 from glan_core.workspace.workspace import set_metadata
 
 EVIL = (
@@ -247,6 +247,15 @@ def test_nothing_is_requested_and_hostile_texts_are_text(filled):
     assert len(html.encode()) < MOST_BYTES
     for figure in page.figures:  # plotly interprets tags in texts, so names are escaped once more
         assert "<b onclick" not in json.dumps(figure)
+
+
+def test_votes_of_people_add_a_ranking_of_the_models(filled):
+    assert "Ranking" not in Parsed(build_report(filled)).sections["judge"]
+    with filled.write() as db:
+        for n in range(4):
+            match_rows.put_vote(db, ArenaVote("mat-1", f"q{n}", "ours", "Ada", 1.0))
+    said = Parsed(build_report(filled)).sections["judge"]
+    assert "Bradley-Terry" in said and "Judges and people prefer the same model in 1 of 1 pair" in said and "(n 12)" in said
 
 
 def test_the_policy_holds_the_hashes_of_the_scripts(filled):

@@ -5,7 +5,7 @@ from html import escape
 import pandas as pd
 
 from glan_core.errors import GlanError
-from glan_core.evaluation import scaling_job
+from glan_core.evaluation import model_ranking, scaling_job
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.benchmarks import score_frames
 from glan_core.evaluation.benchmarks.registry import MAIN
@@ -14,7 +14,7 @@ from glan_core.evaluation.contamination.verdict import LARGE, tokenizers_differ,
 from glan_core.evaluation.judge import match_statistics, result_card
 from glan_core.evaluation.judge.match_statistics import result_sentence
 from glan_core.figures import benchmarks, contamination, judge_results, scaling
-from glan_core.formatting import exact, number, plural, signed
+from glan_core.formatting import exact, number, percent, plural, signed
 from glan_core.models.model_specs import model_title
 from glan_core.operations.stakeholder_report.html_blocks import (
     Html,
@@ -59,7 +59,37 @@ def judge_section(data: ReportData) -> Section:
                 "basis",
             )
         )
-    return Section("judge", "Judged comparisons", tuple(blocks))
+    return Section("judge", "Judged comparisons", (*blocks, *_ranking(data)))
+
+
+def _ranking(data: ReportData) -> list[Html]:
+    """Return the ranking of all compared models; empty for two models without votes of people."""
+    found = model_ranking.comparisons(data.ws)
+    if len({model for one in found for model in (one.first, one.second)}) < 3 and not any(
+        one.source == "votes" for one in found
+    ):
+        return []
+    rows = [
+        (str(row.rank), title(row.model), number(row.rating),
+         "too few" if row.low is None or row.high is None else f"{number(row.low)} to {number(row.high)}", number(row.number))
+        for row in model_ranking.rank_models(found)
+    ]  # fmt: skip
+    caption = (
+        "Bradley-Terry ratings on the Elo scale from all judged questions and blind votes of people; a tie is half a win. Intervals: bootstrap over "
+        "comparisons. Models whose intervals overlap share a rank."
+    )
+    head = ("Rank", "Model", "Rating", "95% interval", "Comparisons")
+    blocks = [heading("Ranking"), table(head, rows, align="rlrrr", caption=caption)]
+    same = model_ranking.agreement(found)
+    if same.pairs:
+        both = plural(len(same.pairs), "pair")
+        parts = [
+            f"{title(first)} vs {title(second)}: {percent(judges)} by judges (n {number(n)}), {percent(people)} by people (n {number(m)})"
+            for first, second, judges, people, n, m in same.pairs[:4]
+        ]
+        said = f"Judges and people prefer the same model in {same.same} of {both} that both compared. Share won by the first model: "
+        blocks.append(paragraph(f"{said}{'; '.join(parts)}.", "basis"))
+    return blocks
 
 
 def _match(data: ReportData, judged: JudgedMatch, *, drawn: bool) -> list[Html]:
