@@ -249,6 +249,15 @@ def test_nothing_is_requested_and_hostile_texts_are_text(filled):
         assert "<b onclick" not in json.dumps(figure)
 
 
+def test_folders_of_local_models_are_not_shown(ws):
+    put_match(ws, judge="local:/home/ada/models/Judge-8B")
+    add_pairs(ws, "music", ("How?", "So."))
+    with ws.write() as db:
+        db.execute("UPDATE answers SET teacher = 'local:/home/ada/models/Teacher-8B'")
+    html = build_report(ws)
+    assert "local:Judge-8B" in html and "local:Teacher-8B" in html and "/home/ada" not in html
+
+
 def test_votes_of_people_add_a_ranking_of_the_models(filled):
     assert "Ranking" not in Parsed(build_report(filled)).sections["judge"]
     with filled.write() as db:

@@ -4,7 +4,7 @@ from glan_core.figures.run_costs import tokens_figure, tokens_frame
 from glan_core.formatting import duration, exact, number, plural, short, shorten, spent, usd
 from glan_core.generation.stage_specs import STAGE_SPECS, stage_title
 from glan_core.operations.stakeholder_report.html_blocks import Html, Section, Tile, figure, heading, missing, table, tiles
-from glan_core.operations.stakeholder_report.report_data import STYLE, ReportData
+from glan_core.operations.stakeholder_report.report_data import STYLE, ReportData, public_name
 from glan_core.runs import state_of
 from glan_core.runs.registry import RUN_KINDS
 from glan_core.teachers.prices import price_of
@@ -68,7 +68,7 @@ def _rows(totals: list[CallTotal]) -> list[tuple[str, ...]]:
         price = price_of(one.teacher)
         cost = "price unknown" if price is None else usd(price.of(one.tokens_in, one.tokens_out))
         rows.append((
-            stage_title(one.stage), shorten(one.teacher, 40), number(one.calls), number(one.tokens_in), number(one.tokens_out),
+            stage_title(one.stage), shorten(public_name(one.teacher), 40), number(one.calls), number(one.tokens_in), number(one.tokens_out),
             f"{one.latency_ms / 1000 / one.calls:.2f} s" if one.calls else "–", cost,
         ))  # fmt: skip
     return rows

@@ -19,7 +19,7 @@ from glan_core.operations.stakeholder_report.html_blocks import (
     text,
 )
 from glan_core.operations.stakeholder_report.model_text import model_html
-from glan_core.operations.stakeholder_report.report_data import STYLE, ReportData
+from glan_core.operations.stakeholder_report.report_data import STYLE, ReportData, public_name
 from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
 from glan_core.workspace import homework_rows, tag_rows
@@ -203,7 +203,7 @@ def _example(data: ReportData, pair: Pair) -> Html:
     badges = "".join(f' <span class="badge">{text(mark)}</span>' for mark in marks)
     facts = (
         f"Class {'sessions' if len(sessions) > 1 else 'session'}: {', '.join(sessions)}. Key concepts: {', '.join(concepts)}. "
-        f"Question by {_model(pair.question.teacher)}, answer by {_model(pair.answer_teacher or '–')}; ID {pair.question.id}."
+        f"Question by {public_name(pair.question.teacher)}, answer by {public_name(pair.answer_teacher or '–')}; ID {pair.question.id}."
     )
     return Html(
         f'<article class="pair"><div class="crumbs">{crumbs}{badges}</div>'
@@ -211,9 +211,3 @@ def _example(data: ReportData, pair: Pair) -> Html:
         f'<div class="answer"><div class="who">Answer</div>{model_html(pair.answer or "", MOST_ANSWER)}</div></div>'
         f'<p class="basis provenance">{text(facts)}</p></article>'
     )
-
-
-def _model(teacher: str) -> str:
-    """Return the name of a teacher without the folder of a local model."""
-    kind, colon, place = teacher.rpartition(":")
-    return f"{kind}{colon}{place.rstrip('/').rpartition('/')[2]}" if place.startswith(("/", "~")) else teacher

@@ -28,7 +28,7 @@ from glan_core.operations.stakeholder_report.html_blocks import (
     paragraph,
     table,
 )
-from glan_core.operations.stakeholder_report.report_data import MOST_MATCHES, STYLE, JudgedMatch, ReportData
+from glan_core.operations.stakeholder_report.report_data import MOST_MATCHES, STYLE, JudgedMatch, ReportData, public_name
 from glan_core.workspace import benchmark_score_rows, probe_rows
 from glan_core.workspace.benchmark_score_rows import Score
 from glan_core.workspace.homework_rows import SCRIPTED
@@ -99,7 +99,7 @@ def _match(data: ReportData, judged: JudgedMatch, *, drawn: bool) -> list[Html]:
         heading(f"{ours} vs {other}"),
         paragraph(result_sentence(ours, other, card.outcome), "result"),
         items(result_card.limits(card), "limits"),
-        definitions([*result_card.card_rows(card), ("Judged on", exact(match.at)[:10])]),
+        definitions([*((label, public_name(value)) for label, value in result_card.card_rows(card)), ("Judged on", exact(match.at)[:10])]),
     ]  # fmt: skip
     if card.undisputed:
         blocks.append(paragraph(f"Without disputed questions: {result_sentence(ours, other, card.undisputed)}", "basis"))

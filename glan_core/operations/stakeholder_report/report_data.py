@@ -20,6 +20,12 @@ MOST_MATCHES = 8
 STYLE: Style = LIGHT
 
 
+def public_name(teacher: str) -> str:
+    """Return the name of a teacher without the folders of a local model, which readers of a report do not need to know."""
+    kind, colon, place = teacher.rpartition(":")
+    return f"{kind}{colon}{place.rstrip('/').rpartition('/')[2]}" if place.startswith(("/", "~")) else teacher
+
+
 @dataclass(frozen=True)
 class JudgedMatch:
     """A match with its questions (`match_statistics.item_frame`) and its result card."""

@@ -6,7 +6,7 @@ from glan_core.evaluation.judge.match_statistics import result_sentence
 from glan_core.formatting import number, percent, plural, short
 from glan_core.operations.stakeholder_report import diversity_section
 from glan_core.operations.stakeholder_report.html_blocks import Html, Section, Tile, items, paragraph, tiles
-from glan_core.operations.stakeholder_report.report_data import ReportData
+from glan_core.operations.stakeholder_report.report_data import ReportData, public_name
 
 PIPELINE = (
     "Instruction pairs are generated from a taxonomy of human knowledge: field, discipline, subject, syllabus, class session, key concept, "
@@ -53,10 +53,8 @@ def _results(data: ReportData) -> list[str]:
     said = [
         result_sentence(title(one.match.ours), title(one.match.other), one.card.outcome) for one in data.matches[:MOST_RESULTS]
     ]
-    return [
-        *filter(None, [diversity_section.headline(data)]),
-        *(f"{sentence} Judge: {one.match.judge}." for sentence, one in zip(said, data.matches, strict=False)),
-    ]
+    compared = [f"{sentence} Judge: {public_name(one.match.judge)}." for sentence, one in zip(said, data.matches, strict=False)]
+    return [*compared, *filter(None, [diversity_section.headline(data)])]
 
 
 def _limits(data: ReportData) -> list[str]:

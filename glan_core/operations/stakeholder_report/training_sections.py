@@ -15,7 +15,7 @@ from glan_core.models.model_specs import model_title, tuned_name
 from glan_core.models.tuned_model_store import TunedModel
 from glan_core.operations.stakeholder_report.html_blocks import Html, Section, details, figure, missing, paragraph, table, text
 from glan_core.operations.stakeholder_report.model_text import model_html
-from glan_core.operations.stakeholder_report.report_data import STYLE, JudgedMatch, ReportData
+from glan_core.operations.stakeholder_report.report_data import STYLE, JudgedMatch, ReportData, public_name
 from glan_core.workspace import chat_rows, match_rows, training_rows
 
 MOST_MODELS, MOST_CURVES = 12, 4
@@ -144,7 +144,8 @@ def _match_replies(data: ReportData, judged: JudgedMatch) -> list[Html]:
             blocks.append(_side_by_side(item.question, sides if not ours_first else sides[::-1], note, item.reference))
     lead = (
         f"Answers of {title(match.ours)} and {title(match.other)} to held-out questions of the test {match.test_name} (n {number(len(frame))}, "
-        f"judge {match.judge}). One question each that the tuned model won, tied and lost, where there is one: the first of the test, not the best."
+        f"judge {public_name(match.judge)}). One question each that the tuned model won, "
+        "tied and lost, where there is one: the first of the test, not the best."
     )
     return [paragraph(lead, "lead"), *blocks] if blocks else []
 
