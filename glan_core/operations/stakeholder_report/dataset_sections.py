@@ -173,7 +173,7 @@ def _newest(data: ReportData, field_id: str, most: int) -> list[Pair]:
     ids.sort(key=lambda id: -data.coverages[id].kept)
     found: dict[str, Pair] = {}
     for id in (ids * most)[: max(most, 1)]:
-        for review in ("keep", None):
+        for review in ("keep", None) if data.coverages[id].counts["kept"] else (None,):
             page = homework_rows.pairs_page(data.ws.db, PairFilter((id,), review=review, dropped="in"), limit=40)
             fresh = [
                 pair

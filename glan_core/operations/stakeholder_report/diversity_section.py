@@ -54,7 +54,7 @@ def _map(data: ReportData) -> list[Html]:
     )
     caption = (
         f"{sampled}, colored by field. {shown.info.about} Projected with UMAP, seed {shown.info.seed}; close points are similar, the axes have "
-        f"no meaning. Labels: keywords of the {LABELS} largest of {plural(len(shown.info.clusters), 'cluster')}, as far as they find room."
+        f"no meaning. Labels: keywords of up to {LABELS} of {plural(len(shown.info.clusters), 'cluster')}, the largest that find room."
     )
     return [figure(drawn, f"Map of {plural(size, 'question')} by similarity", caption)]
 
