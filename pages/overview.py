@@ -11,7 +11,7 @@ from glan_core.runs import counter_deltas
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
-from pages.components.overview import made
+from pages.components.overview import made, report_downloads
 from pages.components.shared import page_frame, row_selection, run_table, url_state
 from pages.components.shared.untrusted_text import escape
 
@@ -111,6 +111,7 @@ def detail() -> None:
         label = "Plan a run" if standing.share == 1 else "Plan a run to fill this"
         if st.button(label, type="primary", icon=":material/play_circle:", width="stretch"):
             plan_for([])
+    report_downloads.buttons(ws, standings[""])
     below = [tree.nodes[child]["node"] for child in (tree.successors(focus) if focus else _tops())]
     if below:
         part_below, part_empty = st.tabs(["Children", "Emptiest"], on_change="rerun", key="overview_tabs")

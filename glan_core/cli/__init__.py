@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         judge,
         setup,
         show,
+        stakeholder_report,
         studio,
         taxonomy,
     )
@@ -83,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         finetune,
         chat,
         evaluate,
+        stakeholder_report,
     ):
         module.add_commands(commands)
     return parser

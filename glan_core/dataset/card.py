@@ -94,13 +94,15 @@ def field_bars(manifest: Manifest) -> list[FieldBar]:
     return [FieldBar(field, group, count) for (field, group), count in ranked]
 
 
-def card(manifest: Manifest, form: ExportFormat, *, figure: str, license: str | None = None, data: str | None = None) -> str:
-    """Return the text of the card: front matter for the Hub, then contents, sources and limitations."""
+def card(
+    manifest: Manifest, form: ExportFormat, *, figure: str | None, license: str | None = None, data: str | None = None
+) -> str:
+    """Return the text of the card: front matter for the Hub, then contents, sources and limitations; `figure` None leaves out the figure."""
     title = manifest.name or manifest.workspace or "Instruction pairs"
     parts = [
         _front_matter(manifest, form, title, license, data),
         f"# {plain(title)}\n\n{_opening(manifest)}",
-        f"## Coverage\n\n![Rows by field of the taxonomy]({figure})\n\n{_coverage(manifest)}",
+        "## Coverage\n\n" + (f"![Rows by field of the taxonomy]({figure})\n\n" if figure else "") + _coverage(manifest),
         f"## Rows\n\n{_rows(manifest)}",
         f"## Teachers and license terms\n\n{_teachers(manifest)}",
         f"## Excluded rows\n\n{_left_out(manifest)}",

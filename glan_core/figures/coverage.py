@@ -180,7 +180,8 @@ def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str
     return {
         "ids": frame["id"], "parents": frame["parent"], "labels": _labels(frame),
         "values": _leaf_sums(frame), "branchvalues": "total", "level": middle,
-        "customdata": frame[["name", "hover"]], "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
+        "customdata": frame.assign(name=frame["name"].map(_safe))[["name", "hover"]],
+        "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         "marker": {
             "colors": colors, "line": {"color": [color for color, _ in edges], "width": [width for _, width in edges]},
         },

@@ -124,6 +124,26 @@ def stage_averages(db: apsw.Connection, teacher: str, *, prefix: bool = False) -
     return {stage: (t_in / n, t_out / n, ms / 1000 / n, n) for stage, t_in, t_out, ms, n in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class CallTotal:
+    """Totals of the calls of one stage to one teacher; `latency_ms` is their sum."""
+
+    teacher: str
+    stage: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    latency_ms: int
+
+
+def call_totals(db: apsw.Connection) -> list[CallTotal]:
+    """Return the totals of all calls by teacher and stage, from counters."""
+    return [
+        CallTotal(*row)
+        for row in db.execute("SELECT teacher, stage, calls, tokens_in, tokens_out, latency_ms FROM call_totals")
+    ]
+
+
 def run_cost(db: apsw.Connection, run_id: int) -> tuple[int, float]:
     """Return the number of calls of a run and their cost in USD."""
     calls, cost = fetch_one(db, "SELECT count(*), coalesce(sum(cost_usd), 0) FROM calls WHERE run_id = ?", (run_id,))

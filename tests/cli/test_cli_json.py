@@ -27,7 +27,7 @@ COMMANDS = [
     ("evaluate probe", "--models", "base:whole", "--train", "{rows}", "--test", "{other}", "--sample", "4"),
     ("evaluate probe", "--show"), ("evaluate lookalikes", "--test", "{rows}", "--number", "2"),
     ("evaluate scaling", "--name", "s", "--snapshot", "first", "--shares", "50", "--plan"),
-    ("chat", "--model", "base:whole", "--prompt", "Why?", "--max-tokens", "4"),
+    ("report", "--out", "{out}/report.html", "--card", "{out}/card.md"), ("chat", "--model", "base:whole", "--prompt", "Why?", "--max-tokens", "4"),
     ("connections", "add", "mine", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"), ("connections", "list"),
     ("connections", "test", "mine"), ("connections default", "all", "scripted"), ("connections", "remove", "mine"),
     ("taxonomy", "show"), ("taxonomy", "export", "{out}/tree.yaml"), ("taxonomy", "import", "{out}/tree.yaml", "--dry-run"),

@@ -16,6 +16,7 @@ WRITERS = {
     "taxonomy": lambda ws, out: ["taxonomy", ws, "export", out],
     "preferences": lambda ws, out: ["preferences", ws, out],
     "held-out test": lambda ws, out: ["evaluate", "glan-test", ws, "export", "kept", "--file", out],
+    "report": lambda ws, out: ["report", ws, "--out", out, "--force"],
 }
 
 

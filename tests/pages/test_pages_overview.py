@@ -1,14 +1,17 @@
 """Tests for the Overview page: totals, charts, the latest run, the emptiest disciplines and failures."""
 
 import pytest
+from support.curriculum import add_pairs
 from support.studio_app import Studio, add_failure, add_run
 
 from glan_core.figures.coverage import MEASURES, coverage_frame, sunburst
 from glan_core.figures.style import LIGHT
 from glan_core.formatting import number
+from glan_core.operations.stakeholder_report import stakeholder_report
 from glan_core.taxonomy import coverage, tree_editing
 from glan_core.workspace import run_rows
 from glan_core.workspace.workspace import set_metadata
+from pages.components.overview import report_downloads
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -100,3 +103,21 @@ def test_failures_are_said_on_the_overview(demo_ws):
     assert "failed" not in Studio(focus="mathematics").said
     add_failure(demo_ws, None, "refused")
     assert "1 call failed; the next run retries it." in Studio(focus="mathematics").said
+
+
+def test_the_report_and_the_card_are_downloads_that_are_built_on_a_click(demo_ws, monkeypatch):
+    built = []
+    monkeypatch.setattr(stakeholder_report, "build_report", lambda ws: built.append(ws) or "<html>")
+    shown = Studio(focus="music")
+    report, card = shown.app.download_button
+    assert (report.label, report.disabled, card.label, card.disabled) == ("Download report", False, "Dataset card", False)
+    assert shown.fine and built == []  # drawing the page builds nothing
+
+
+def test_there_is_no_card_without_pairs_or_of_too_many_without_a_snapshot(starter_ws, monkeypatch):
+    _, card = Studio().app.download_button
+    assert card.disabled and "no pairs yet" in card.help
+    add_pairs(starter_ws, "music", ("How?", "So."), ("Why?", "Because."))
+    monkeypatch.setattr(report_downloads, "MOST_PAIRS", 1)
+    _, card = Studio().app.download_button
+    assert card.disabled and "create a snapshot" in card.help
