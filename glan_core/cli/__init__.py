@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         show,
         studio,
         taxonomy,
+        workspace,
     )
 
     parser = Parser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (
         setup,
         studio,
+        workspace,
         taxonomy,
         connections,
         generate,

@@ -129,6 +129,12 @@ def runs(db: apsw.Connection, limit: int = 100) -> list[Run]:
     return [_run(row) for row in db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (limit,))]
 
 
+def latest_of_kind(db: apsw.Connection, kind: str) -> Run | None:
+    """Return the latest run of a kind, or None."""
+    row = db.execute("SELECT * FROM runs WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,)).fetchone()
+    return _run(row) if row else None
+
+
 def live_runs(db: apsw.Connection) -> list[Run]:
     """Return the queued and running runs, oldest first."""
     return [_run(row) for row in db.execute("SELECT * FROM runs WHERE state IN ('queued', 'running') ORDER BY id")]
