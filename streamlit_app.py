@@ -50,7 +50,7 @@ page = st.navigation({
                 help="Create, rename, duplicate, archive and compare workspaces."),
         st.Page("pages/search.py", title="Search", visibility="hidden"),
     ],
-})  # fmt: skip
+}, expanded=True)  # fmt: skip
 st.session_state.framed = True
 try:
     page.run()

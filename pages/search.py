@@ -14,6 +14,7 @@ from pages.components.shared.untrusted_text import escape
 
 MOST = 8  # results per group
 LONGEST = 150  # characters of a question
+BEFORE = 40  # characters before a match
 
 ws, tree = page_frame.open_page(search_box.PAGE)
 query = search_box.query()
@@ -31,11 +32,13 @@ def results(title: str, icon: str, found: Sequence, draw: Callable, *, everythin
     """
     more = len(found) > MOST
     st.subheader(f"{title} :gray[{f'{MOST}+' if more else len(found) or 'none'}]", anchor=False)
-    with st.container(gap=None):
+    with st.container(gap=None, key=f"found_{title.lower().replace(' ', '_')}"):
         for number, one in enumerate(found[:MOST]):
             label, note, choose, page = draw(one)
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                if st.button(label, icon=icon, type="tertiary", key=f"{title}_{number}_{one_id(one)}"):
+            with st.container(
+                horizontal=title != "Pairs", vertical_alignment="center", gap="small" if title != "Pairs" else None
+            ):
+                if st.button(label, icon=icon, type="tertiary", key=f"found_{title}_{number}_{one_id(one)}"):
                     choose()
                     url_state.open_page(page)
                 if note:
@@ -78,12 +81,26 @@ def pair(one: Pair) -> tuple:
     """Return how a question is shown."""
     id = one.question.discipline_id
     name = tree.nodes[id]["node"].name if id in tree else "removed discipline"
-    text = shorten(" ".join(one.question.text.split()), LONGEST)
+    note = name
+    text = excerpt(one.question.text)
+    if text is None:
+        text = shorten(" ".join(one.question.text.split()), LONGEST)
+        note = f"{name} · answer: {inside}" if (inside := excerpt(one.answer or "")) else name
 
     def choose() -> None:
         url_state.select(focus=id if id in tree else None, pair=one.question.id)
 
-    return escape(text), name, choose, "pages/homework.py"
+    return escape(text), note, choose, "pages/homework.py"
+
+
+def excerpt(text: str) -> str | None:
+    """Return the part of a text around the first word of the query; None if the text does not contain it."""
+    line = " ".join(text.split())
+    at = line.casefold().find(query.split()[0].casefold())
+    if at < 0:
+        return None
+    start = 0 if at < LONGEST - 40 else line.rfind(" ", 0, at - BEFORE) + 1
+    return ("…" if start else "") + shorten(line[start:], LONGEST)
 
 
 def all_pairs() -> None:

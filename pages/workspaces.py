@@ -12,6 +12,7 @@ from pages.components.shared.untrusted_text import show_error
 from pages.components.workspaces import actions, comparison, detail
 
 VIEWS = ("All", "Compare")
+IN_URL = "shown"  # URL parameter of the selected row, where it is not the open workspace
 
 ws, tree = page_frame.open_page("Workspaces")
 home = page_frame.HOME
@@ -27,11 +28,18 @@ def key_of(one: WorkspaceFacts) -> str:
 def table() -> WorkspaceFacts:
     """Draw the table of workspaces; returns the selected one."""
     names = [key_of(one) for one in found]
-    if st.session_state.get(actions.PICKED) is None and "shown" not in st.query_params:
-        st.session_state[actions.PICKED] = ws.folder.name
-    at, picking = row_selection.single_row_selection(
-        f"workspaces_{len(names)}_{hash(tuple(names))}", names, actions.PICKED, "shown"
-    )
+    picked = st.session_state.get(actions.PICKED) or st.query_params.get(IN_URL)
+    at = names.index(picked if picked in names else ws.folder.name)
+    if names[at] == ws.folder.name:
+        st.query_params.pop(IN_URL, None)
+    else:
+        st.query_params[IN_URL] = names[at]
+
+    def choose(row: int | None) -> None:
+        if row is not None:
+            st.session_state[actions.PICKED] = names[row]
+
+    picking = row_selection.clickable_rows(f"workspaces_{len(names)}_{names[0]}", at, choose, len(names))
     st.dataframe(
         pd.DataFrame({
             "name": [one.name for one in found], "title": [one.title for one in found],

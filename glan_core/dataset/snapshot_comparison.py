@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from glan_core.dataset.formats import BATCH
 from glan_core.dataset.manifest import Manifest
 from glan_core.dataset.snapshot_store import EXCLUSION_LABELS, Snapshot, read_snapshot
-from glan_core.dataset.splits import SPLIT_RULES, TRAIN, VALIDATION
+from glan_core.dataset.splits import TRAIN, VALIDATION, SplitRule
 from glan_core.errors import GlanError
 from glan_core.formatting import exact, number, quoted
 from glan_core.workspace import Workspace
 
+SPLITS: dict[SplitRule, str] = {"none": "none", "syllabus": "by syllabus", "combination": "by key concepts"}
 FILTERS = {
     "disciplines": "Disciplines of the filter",
     "seqs": "Rows of the filter",
@@ -165,7 +166,7 @@ def _summary(manifest: Manifest) -> dict[str, str]:
     }
     checks = {f"Check: {name}": exact((check or {}).get("at"))[:16] or "not run" for name, check in manifest.checks.items()}
     return {
-        "Split": SPLIT_RULES[manifest.split], "Validation share": share, "Seed": str(manifest.seed), **asked,
+        "Split": SPLITS[manifest.split], "Validation share": share, "Seed": str(manifest.seed), **asked,
         "Included anyway": ", ".join(manifest.include) or "–", "Scripted rows": "included" if manifest.scripted else "excluded",
         "Held-out tests": ", ".join(sorted(manifest.tests)) or "–", **teachers, **checks,
         "Mean answer length": f"{manifest.characters.get('answer', 0):,.0f} characters",

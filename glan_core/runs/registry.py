@@ -136,7 +136,7 @@ RUN_KINDS: dict[str, RunKind] = {
         "training",
     ),
     "duplicate": RunKind(
-        "Copy of the workspace",
+        "Duplicate",
         "glan_core.operations.duplicate_job:DuplicateSettings",
         "glan_core.operations.duplicate_job:duplicate",
     ),

@@ -154,6 +154,21 @@ def update_run(db: apsw.Connection, run_id: int, **values: object) -> None:
     db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))
 
 
+def add_notice(db: apsw.Connection, run_id: int, sentence: str) -> None:
+    """Add a sentence to the notices of a run, if it is not there yet."""
+    update_run(db, run_id, notices=json.dumps(list(dict.fromkeys([*require_run(db, run_id).notices, sentence]))))
+
+
+def ended_since(db: apsw.Connection, since: float, seconds: float, limit: int = 20) -> list[Run]:
+    """Return the latest runs that ended after a time and lasted at least some seconds, newest first."""
+    rows = db.execute(
+        """SELECT * FROM runs WHERE finished_at > ? AND finished_at - started_at >= ? AND state NOT IN ('queued', 'running')
+           ORDER BY finished_at DESC LIMIT ?""",
+        (since, seconds, limit),
+    )
+    return [_run(row) for row in rows]
+
+
 def label_run(db: apsw.Connection, run_id: int, title: str, tags: Iterable[str]) -> None:
     """Set the title and the tags of a run."""
     update_run(db, run_id, title=title, tags=json.dumps(list(tags)))

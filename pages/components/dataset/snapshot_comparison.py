@@ -25,12 +25,10 @@ def panel(ws: Workspace, found: Sequence[Manifest], selected: Manifest) -> None:
         return
     if st.session_state.get("compare_snapshot") not in others:
         st.session_state.compare_snapshot = None
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.subheader(f"Compare {escape(selected.name)}", anchor=False, width="content")
-        name = st.selectbox(
-            "with", list(others), None, key="compare_snapshot", placeholder="another snapshot", width=280,
-            help=f"Reads all rows of both ({number(selected.number)} of this one).",
-        )  # fmt: skip
+    name = st.selectbox(
+        f"Compare {escape(selected.name)} with", list(others), None, key="compare_snapshot", placeholder="another snapshot",
+        width=300, help=f"Reads all rows of both ({number(selected.number)} of this one).",
+    )  # fmt: skip
     if name is None:
         return
     try:

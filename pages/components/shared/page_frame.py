@@ -18,10 +18,11 @@ from glan_core.workspace import Workspace, curriculum_rows, find_workspaces
 from pages.components.chat import page_state
 from pages.components.shared import search_box, url_state
 from pages.components.shared.untrusted_text import escape, show_error
+from pages.components.shared.workspace_home import workspace_home
 from pages.components.taxonomy import add_discipline
 from pages.components.workspaces import actions, demo_reset
 
-HOME = Path(os.environ.get("GLAN_HOME") or "workspaces").absolute()
+HOME = workspace_home()
 
 
 def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
@@ -78,7 +79,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     add_discipline.sidebar_button(ws, tree)
     if ws.metadata("demo"):
         with st.sidebar:
-            demo_reset.popover(HOME, folder.name, "sidebar", disabled=ws.read_only, width="stretch")
+            demo_reset.popover(HOME, folder.name, "sidebar", disabled=ws.read_only, type="tertiary")
     actions.messages()
     return ws, tree
 

@@ -43,11 +43,11 @@ def panel(opened: Workspace, folders: Sequence[Path]) -> None:
     with left:
         st.markdown("**Pairs by field**")
         _fields(found)
+        st.markdown("**Calls and cost by stage**")
+        _costs(found)
     with right:
         st.markdown("**Counts**")
         _counts(found)
-        st.markdown("**Calls and cost by stage**")
-        _costs(found)
         st.markdown("**Settings that differ**")
         _settings(found)
 
@@ -130,7 +130,7 @@ def _table(rows: Sequence[tuple], names: tuple[str, str], alt: str, *, last: str
     st.dataframe(
         frame, hide_index=True, height="content", alt=alt,
         column_config={
-            "label": st.column_config.TextColumn("", width=150, pinned=True),
+            "label": st.column_config.TextColumn("", width=195, pinned=True),
             "first": kind(names[0], **looks), "second": kind(names[1], **looks),
             "last": st.column_config.TextColumn(last, alignment="right", width=80),
         },
