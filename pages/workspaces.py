@@ -47,7 +47,7 @@ def table() -> WorkspaceFacts:
             "changed": [ago(one.changed_at or None) for one in found], "state": [marks(one) for one in found],
         }),
         **picking, hide_index=True, placeholder="–", height="content" if len(found) <= 14 else 530,
-        alt="Workspaces by name, then the archived ones",
+        alt="Workspaces by name",
         column_config={
             "name": st.column_config.TextColumn("Workspace", width=150, help="Name of the folder."),
             "title": st.column_config.TextColumn("Name", width=140),

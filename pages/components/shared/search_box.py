@@ -10,8 +10,10 @@ WORDS = "search_words"  # key of the field
 
 
 def query() -> str:
-    """Return the query of the Search page."""
-    return st.query_params.get(QUERY, "")[:MOST_LENGTH]
+    """Return the query of the Search page: that of the URL, else the last one, because Back leads to an address without it."""
+    if words := st.query_params.get(QUERY, "")[:MOST_LENGTH]:
+        st.session_state.search_last = words
+    return st.session_state.get("search_last", "")
 
 
 def draw(page: str) -> None:

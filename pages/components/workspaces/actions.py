@@ -23,10 +23,8 @@ def messages() -> None:
 
 def open_workspace(name: str) -> None:
     """Make a workspace the open one, without the selection of the former."""
-    st.session_state.workspace = name
-    st.session_state.update(dict.fromkeys(url_state.PICKS))
-    st.session_state.written = {}
-    st.query_params["workspace"] = name
+    _clear_picks()
+    st.session_state.workspace = st.query_params["workspace"] = name
 
 
 def rename(home: Path, name: str, new_name: str) -> None:
@@ -58,16 +56,22 @@ def reset_demo(home: Path, name: str) -> None:
     """Archive a demo workspace and create a fresh one."""
     if (kept := _done(workspaces.reset_demo, home, name)) is not None:
         if st.session_state.get("workspace") == name:
-            st.session_state.update(dict.fromkeys(url_state.PICKS))
+            _clear_picks()
         st.session_state.workspace_said = f"The demo is as new. The former one is archived as {escape(kept.name)}."
 
 
 def _forget(name: str) -> None:
     """Leave the open workspace, which is no longer there."""
     if st.session_state.get("workspace") == name:
-        st.session_state.update({"workspace": None, **dict.fromkeys(url_state.PICKS)})
-        st.session_state.written = {}
-        st.query_params.pop("workspace", None)
+        _clear_picks()
+        st.session_state.workspace = None
+
+
+def _clear_picks() -> None:
+    """Clear the selection, which belongs to one workspace, also in the URL."""
+    for name in url_state.PICKS:
+        st.session_state[name] = None
+        st.query_params.pop(name, None)
 
 
 def _done(action, *args) -> Path | None:
