@@ -46,8 +46,11 @@ page = st.navigation({
                 help="Plan, price, start and watch runs."),
         st.Page("pages/connections.py", title="Connections", icon=":material/cable:",
                 help="Saved endpoints, their test, and the default teachers of the workspace."),
+        st.Page("pages/workspaces.py", title="Workspaces", icon=":material/folder_copy:",
+                help="Create, rename, duplicate, archive and compare workspaces."),
+        st.Page("pages/search.py", title="Search", visibility="hidden"),
     ],
-})  # fmt: skip
+}, expanded=True)  # fmt: skip
 st.session_state.framed = True
 try:
     page.run()

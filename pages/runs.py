@@ -10,7 +10,7 @@ from glan_core.runs.registry import is_job
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE, Run
-from pages.components.runs import form, history
+from pages.components.runs import form, history, notifications
 from pages.components.shared import empty_state, page_frame, plan_panel, run_table, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
@@ -44,10 +44,12 @@ def choose_view(live: list[Run], ended_early: Run | None) -> str:
     state.runs_of, state.run_seen, state.run_planned = state.workspace, state.get("run"), state.get("run_disciplines")
     if asked:
         state.runs_view = asked
-    return st.segmented_control(
-        "View", VIEWS, key="runs_view", required=True, bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        view = st.segmented_control(
+            "View", VIEWS, key="runs_view", required=True, bind="query-params", label_visibility="collapsed"
+        )
+        notifications.popover(ws)
+    return view
 
 
 def planning() -> None:

@@ -60,11 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
         finetune,
         generate,
         judge,
+        notify,
         setup,
         show,
         stakeholder_report,
         studio,
         taxonomy,
+        workspace,
     )
 
     parser = Parser(prog="glan", description="From a taxonomy of human knowledge to instruction pairs.")
@@ -73,8 +75,10 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (
         setup,
         studio,
+        workspace,
         taxonomy,
         connections,
+        notify,
         generate,
         clean,
         show,

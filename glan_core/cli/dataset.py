@@ -12,6 +12,7 @@ from glan_core.cli.run_start import run_job
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.export_job import check_export_path, export_dataset, export_message, is_folder, push_to_hub, target_of
 from glan_core.dataset.settings import ExportSettings, RowSelection, SnapshotSettings
+from glan_core.dataset.snapshot_comparison import SnapshotComparison, compare_snapshots
 from glan_core.dataset.snapshot_job import check_name
 from glan_core.dataset.split_estimate import SplitEstimate, check_split
 from glan_core.dataset.splits import SPLIT_RULES
@@ -24,11 +25,12 @@ from glan_core.workspace import Workspace
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands of this module."""
-    kept = commands.add_parser("snapshot", help="create, list, show, verify or remove snapshots of the dataset")
+    kept = commands.add_parser("snapshot", help="create, list, show, verify, compare or remove snapshots of the dataset")
     kept.add_argument("dir", metavar="DIR")
-    actions = ("create", "take", "list", "show", "verify", "remove")  # "take": name of "create" in earlier releases
-    kept.add_argument("action", nargs="?", choices=actions, default="list", metavar="{create,list,show,verify,remove}")
+    actions = ("create", "take", "list", "show", "verify", "compare", "remove")  # "take": name of "create" in earlier releases
+    kept.add_argument("action", nargs="?", choices=actions, default="list", metavar="{create,list,show,verify,compare,remove}")
     kept.add_argument("name", nargs="?", metavar="NAME")
+    kept.add_argument("other", nargs="?", metavar="OTHER", help="with compare: name of the second snapshot")
     _add_selection(kept, SnapshotSettings)
     kept.add_argument(
         "--plan", action="store_true", help="with create: show the rows of each split, without creating the snapshot"
@@ -89,6 +91,8 @@ def _snapshot(args: argparse.Namespace) -> int | None:
         return None
     if not args.name:
         raise GlanError(f"Give the name of the snapshot: glan snapshot {args.dir} {args.action} NAME.")
+    if args.other and args.action != "compare":
+        raise GlanError(f"{args.action} takes one name (got {args.name} and {args.other}).")
     match args.action:
         case "create" | "take":
             settings = read_settings(SnapshotSettings, _selection(ws, args) | {"name": args.name})
@@ -107,6 +111,10 @@ def _snapshot(args: argparse.Namespace) -> int | None:
             said = "is intact" if whole else "was changed after it was created"
             report({"name": args.name, "whole": whole}, [f"The snapshot {args.name} {said}."], as_json=args.json)
             return 0 if whole else 1
+        case "compare":
+            if not args.other:
+                raise GlanError(f"Give two snapshots: glan snapshot {args.dir} compare {args.name} OTHER.")
+            _compare(compare_snapshots(ws, args.name, args.other), as_json=args.json)
         case "remove":
             snapshot_store.remove_snapshot(ws, args.name)
             report({"removed": args.name}, [f"Removed the snapshot {args.name}."], as_json=args.json)
@@ -136,6 +144,26 @@ def _show(manifest: snapshot_store.Manifest, *, as_json: bool) -> None:
     rows += [("disciplines", manifest.coverage.disciplines_with_rows)]
     head = f"{manifest.name}, created {exact(manifest.created_at)}, {SPLIT_RULES[manifest.split]}, seed {manifest.seed}"
     report(manifest.model_dump(mode="json"), [head, manifest.hash, "", *table(rows, ("what", "number"))], as_json=as_json)
+
+
+def _compare(found: SnapshotComparison, *, as_json: bool) -> None:
+    shared, (first, second) = found.shared, found.names
+    lines = table([(label, *values) for label, values in found.rows.items()], ("", first, second))
+    rows = [
+        ("rows in both", shared.both), (f"only in {first}", shared.only[0]), (f"only in {second}", shared.only[1]),
+        ("in both, with another text", shared.changed), ("in both, in another split", shared.moved),
+        (f"training in {first}, validation in {second}", shared.leaked[0]),
+        (f"validation in {first}, training in {second}", shared.leaked[1]),
+    ]  # fmt: skip
+    lines += ["", *table(rows, (f"overlap {shared.overlap:.1%}", "number"))]
+    if differ := [(row.name, *row.rows) for row in found.disciplines if row.rows[0] != row.rows[1]]:
+        lines += ["", *table(differ, ("rows by discipline", first, second))]
+    if found.settings:
+        lines += [
+            "",
+            *table([(label, *values) for label, values in found.settings.items()], ("settings that differ", first, second)),
+        ]
+    report(asdict(found) | {"overlap": shared.overlap}, lines, as_json=as_json)
 
 
 def _export(args: argparse.Namespace) -> int | None:

@@ -1,1 +1,1 @@
-"""Installation check and demo workspace."""
+"""Installation check, demo workspace, and the workspaces of a home folder."""

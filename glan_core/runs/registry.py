@@ -135,6 +135,11 @@ RUN_KINDS: dict[str, RunKind] = {
         "glan_core.evaluation.contamination.probe_job:run_probe",
         "training",
     ),
+    "duplicate": RunKind(
+        "Duplicate",
+        "glan_core.operations.duplicate_job:DuplicateSettings",
+        "glan_core.operations.duplicate_job:duplicate",
+    ),
     "bench": RunKind(
         "Benchmarks",
         "glan_core.evaluation.benchmarks.settings:BenchmarkSettings",

@@ -18,12 +18,13 @@ import apsw
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
 from glan_core.runs.heartbeat import Watcher, pausing_signals, run_job
+from glan_core.runs.notifications import notify_end
 from glan_core.runs.registry import RUN_TEACHERS, is_job, lane_of
 from glan_core.runs.states import get, state_of
 from glan_core.teachers.endpoint_errors import redact
 from glan_core.teachers.endpoint_settings import environment_secrets
 from glan_core.workspace import Workspace, run_rows
-from glan_core.workspace.run_rows import Run
+from glan_core.workspace.run_rows import LIVE, Run
 
 TURN_SECONDS = 0.5
 
@@ -71,7 +72,12 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
             state, message = "failed", f"The disk of {ws.folder} is full. Free some space and resume the run."
     except Exception as error:
         state, message = _unexpected(ws, run_id, error)
-    return _end(ws, run_id, claim, state, message)
+    ended = _end(ws, run_id, claim, state, message)
+    if ended.state not in LIVE:  # not taken over by another process
+        with suppress(KeyboardInterrupt):
+            notify_end(ws, run_id)
+            ended = replace(ended, notices=get(ws, run_id).notices)
+    return ended
 
 
 def _unexpected(ws: Workspace, run_id: int, error: Exception) -> tuple[str, str]:

@@ -150,6 +150,23 @@ def run_cost(db: apsw.Connection, run_id: int) -> tuple[int, float]:
     return calls, cost
 
 
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """Calls of a stage, the cost in USD of those with a known price, and the number of the others."""
+
+    calls: int
+    usd: float
+    unpriced: int
+
+
+def stage_costs(db: apsw.Connection) -> dict[str, StageCost]:
+    """Return the cost of all calls by stage; reads every call, so call it only on request."""
+    rows = fetch_all(
+        db, "SELECT stage, count(*), coalesce(sum(cost_usd), 0.0), sum(cost_usd IS NULL) FROM calls GROUP BY stage"
+    )
+    return {stage: StageCost(calls, usd, unpriced) for stage, calls, usd, unpriced in rows}
+
+
 def has_unpriced(db: apsw.Connection, run_id: int) -> bool:
     """Return whether the price of calls of a run is unknown, by its first and last 1,000 calls."""
     some = "SELECT cost_usd FROM calls WHERE run_id = ?1 ORDER BY seq {} LIMIT 1000"

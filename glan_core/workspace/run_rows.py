@@ -129,10 +129,10 @@ def runs(db: apsw.Connection, limit: int = 100) -> list[Run]:
     return [_run(row) for row in db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (limit,))]
 
 
-def last_params(db: apsw.Connection, kind: str) -> dict | None:
-    """Return the settings of the newest run of a kind, None if there is none."""
-    row = db.execute("SELECT params FROM runs WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,)).fetchone()
-    return json.loads(row[0]) if row else None
+def latest_of_kind(db: apsw.Connection, kind: str) -> Run | None:
+    """Return the latest run of a kind, or None."""
+    row = db.execute("SELECT * FROM runs WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,)).fetchone()
+    return _run(row) if row else None
 
 
 def live_runs(db: apsw.Connection) -> list[Run]:
@@ -152,6 +152,21 @@ def update_run(db: apsw.Connection, run_id: int, **values: object) -> None:
     """Set columns of a run, such as `state='running'`."""
     columns = ", ".join(f"{name} = ?" for name in values)
     db.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))
+
+
+def add_notice(db: apsw.Connection, run_id: int, sentence: str) -> None:
+    """Add a sentence to the notices of a run, if it is not there yet."""
+    update_run(db, run_id, notices=json.dumps(list(dict.fromkeys([*require_run(db, run_id).notices, sentence]))))
+
+
+def ended_since(db: apsw.Connection, since: float, seconds: float, limit: int = 20) -> list[Run]:
+    """Return the latest runs that ended after a time and lasted at least some seconds, newest first."""
+    rows = db.execute(
+        """SELECT * FROM runs WHERE finished_at > ? AND finished_at - started_at >= ? AND state NOT IN ('queued', 'running')
+           ORDER BY finished_at DESC LIMIT ?""",
+        (since, seconds, limit),
+    )
+    return [_run(row) for row in rows]
 
 
 def label_run(db: apsw.Connection, run_id: int, title: str, tags: Iterable[str]) -> None:

@@ -42,7 +42,7 @@ class Workspace:
         """The connection of the current thread."""
         connection = getattr(self._local, "db", None)
         if connection is None:
-            connect = _connect_to_read if self.read_only else _connect
+            connect = connect_to_read if self.read_only else _connect
             connection = self._local.db = connect(self.folder / FILE)
             self._identity = self._identity or _identity(self.folder / FILE)
         return connection
@@ -141,12 +141,7 @@ class Workspace:
         """
         path = Path(folder).expanduser().absolute()
         file = path / FILE
-        try:
-            if not file.is_file() or file.stat().st_size == 0:
-                raise WorkspaceError(f"{path} contains no workspace. Create one with 'glan init {folder}'.")
-            _check_header(file)
-        except OSError as error:
-            raise WorkspaceError(f"{path} cannot be opened: {error.strerror}.") from None
+        check_file(file)
         ws = cls(path, read_only=not (os.access(file, os.W_OK) and os.access(path, os.W_OK)))
         try:
             version = ws.db.pragma("user_version")
@@ -196,8 +191,8 @@ def new_folder(folder: str | os.PathLike) -> Path:
 
 
 def find_workspaces(home: Path) -> list[Path]:
-    """Return the workspace folders directly below `home`, by name."""
-    return sorted(file.parent for file in home.glob(f"*/{FILE}")) if home.is_dir() else []
+    """Return the workspace folders directly below `home`, by name; hidden folders hold unfinished and archived ones."""
+    return sorted(file.parent for file in home.glob(f"[!.]*/{FILE}")) if home.is_dir() else []
 
 
 def set_metadata(db: apsw.Connection, key: str, value: object) -> None:
@@ -212,6 +207,20 @@ def _identity(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def check_file(file: Path) -> None:
+    """Check that a file is a workspace database that this release can open, without opening it.
+
+    Raises:
+        WorkspaceError: If there is none, it is something else, or it was made by a newer release.
+    """
+    try:
+        if not file.is_file() or file.stat().st_size == 0:
+            raise WorkspaceError(f"{file.parent} contains no workspace. Create one with 'glan init {file.parent}'.")
+        _check_header(file)
+    except OSError as error:
+        raise WorkspaceError(f"{file.parent} cannot be opened: {error.strerror}.") from None
 
 
 def _check_header(file: Path) -> None:
@@ -243,8 +252,8 @@ def _connect(file: Path) -> apsw.Connection:
     return db
 
 
-def _connect_to_read(file: Path) -> apsw.Connection:
-    """Open a connection that writes nothing, not even files next to the database."""
+def connect_to_read(file: Path) -> apsw.Connection:
+    """Open a connection to a database that writes nothing, not even files next to it."""
     waiting = file.with_name(f"{FILE}-wal")
     # Without a write-ahead log the file is complete, but SQLite would create one unless the file is declared immutable.
     mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "immutable=1"

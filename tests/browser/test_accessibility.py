@@ -6,7 +6,20 @@ from support.browser_driver import titled
 pytest_plugins = ["support.browser_fixtures"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGES = ("Overview", "Taxonomy", "Syllabi", "Homework", "Diversity", "Dataset", "Train", "Models", "Chat", "Evaluate", "Runs")
+PAGES = (
+    "Overview",
+    "Taxonomy",
+    "Syllabi",
+    "Homework",
+    "Diversity",
+    "Dataset",
+    "Train",
+    "Models",
+    "Chat",
+    "Evaluate",
+    "Runs",
+    "Workspaces",
+)
 
 # The accessible name as WCAG 4.1.2 needs it, from the sources that browsers use.
 UNNAMED = """() => {

@@ -28,7 +28,7 @@ def refused(words: list[str], capsys) -> str:
      (["plan", "--disciplines", "music", "--price", "-.5,-2"], ["'-.5,-2' is not a valid price"]),
      (["plan", "--disciplines", "music", "--seed", "-5"], ["seed", "-5"]), (["map", "--seed", "-5"], ["seed", "-5"]),
      (["snapshot", "create", "x", "--include", "bogus"], ["include: ", "'held_out'", "'bogus'"]),
-     (["snapshot", "make", "x"], ["'make' does not exist", "create, list, show, verify, remove"])],
+     (["snapshot", "make", "x"], ["'make' does not exist", "create, list, show, verify, compare, remove"])],
     ids=lambda value: " ".join(value)[:60],
 )  # fmt: skip
 def test_it_names_what_is_wrong(ws, capsys, words, parts):

@@ -42,7 +42,7 @@ def test_a_new_workspace_is_opened_at_once(home):
     assert shown.app.query_params["workspace"] == "my-research"
     shown.app.text_input[0].set_value("my research")
     shown.press("Create workspace")
-    assert "already contains a workspace" in shown.said
+    assert "already exists" in shown.said
     shown.app.text_input[0].set_value("second")
     shown.app.checkbox[0].check()
     shown.press("Create workspace")
@@ -62,6 +62,8 @@ EMPTY = {
     "evaluate": "No evaluations yet",
     "runs": "No disciplines in focus",
     "connections": "No connections are saved",
+    "workspaces": "1 workspace · none archived",
+    "search": "Search finds disciplines",
 }
 
 
@@ -93,6 +95,8 @@ STARTER = {
     "evaluate": "No evaluations yet",
     "runs": "No runs yet.",
     "connections": "No connections are saved",
+    "workspaces": "1 workspace · none archived",
+    "search": "Search finds disciplines",
 }
 
 
@@ -115,6 +119,8 @@ DEMO = {
     "evaluate": "No evaluations yet",
     "runs": "4 runs with a teacher · 0 jobs · none live",
     "connections": "No connections are saved",
+    "workspaces": "1 workspace · none archived",
+    "search": "Type into the search box",
 }
 
 

@@ -35,6 +35,8 @@ PAGES = (
     "evaluate",
     "runs",
     "connections",
+    "workspaces",
+    "search",
 )
 
 

@@ -17,7 +17,7 @@ from glan_core.figures.coverage_bars import coverage_figure
 from glan_core.formatting import ago, exact, number, plural, shorten
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
-from pages.components.dataset import row_choice
+from pages.components.dataset import row_choice, snapshot_comparison
 from pages.components.shared import job_panel, page_frame, row_selection, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
@@ -50,6 +50,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
                 "not change it." + (" This workspace is read-only." if ws.read_only else ""),
                 icon=":material/photo_camera:",
             )  # fmt: skip
+    if selection:
+        snapshot_comparison.panel(ws, found, selection)
 
 
 def _table(found: list[Manifest]) -> Manifest:

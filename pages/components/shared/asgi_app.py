@@ -5,24 +5,35 @@ directly. Here the page tells it the address instead (`window.__streamlit.BACKEN
 
 Requests and websockets for another host name than those of `server.allowedHosts` are refused: a page of a stranger whose name was
 made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page.
+
+It also serves notifications.js, which tells the user of a browser that a long run ended, and the list that this script reads.
 """
 
+import sys
 from pathlib import Path
 
 import streamlit as st
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 STUDIO = Path(__file__).parents[3]
+if str(STUDIO) not in sys.path:
+    sys.path.append(str(STUDIO))  # as Streamlit does for streamlit_app.py, but not for this file
+
+from glan_core.resources import ASSETS  # noqa: E402
+from pages.components.shared import ended_runs  # noqa: E402
+
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
 DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
+NOTIFY = "/glan/notifications.js"
+SCRIPT = f'<script src="{NOTIFY}" defer></script>'
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
@@ -44,12 +55,21 @@ class AllowedHosts:
 
 
 async def index(request: Request) -> HTMLResponse:
-    """Serve Streamlit's index.html with the address of the server."""
+    """Serve Streamlit's index.html with the address of the server and the script of notifications."""
     html = INDEX.read_text("utf-8")
-    return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}", 1), headers={"Cache-Control": "no-cache"})
+    return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}{SCRIPT}", 1), headers={"Cache-Control": "no-cache"})
 
 
-routes: list[BaseRoute] = [Route(path, index) for path in ("/", *PAGES)]
+async def notifications(request: Request) -> FileResponse:
+    """Serve the script of notifications."""
+    return FileResponse(ASSETS / "notifications.js", media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+
+routes: list[BaseRoute] = [
+    *(Route(path, index) for path in ("/", *PAGES)),
+    Route(NOTIFY, notifications),
+    Route("/glan/ended-runs", ended_runs.answer),
+]
 if DOCS_SITE.is_dir():
     routes.insert(0, Mount("/docs", StaticFiles(directory=DOCS_SITE, html=True)))
 app = st.App(STUDIO / "streamlit_app.py", routes=routes, middleware=[Middleware(AllowedHosts)])

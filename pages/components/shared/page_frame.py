@@ -11,17 +11,19 @@ from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.formatting import shorten
 from glan_core.generation.default_teachers import default_teachers
-from glan_core.ids import slug
-from glan_core.operations import demo_workspace
+from glan_core.operations import workspaces
 from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces, run_rows
 from pages.components.chat import page_state
-from pages.components.shared import checklist, tour, url_state
+from pages.components.shared import checklist, search_box, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
+from pages.components.shared.workspace_home import workspace_home
 from pages.components.taxonomy import add_discipline
+from pages.components.workspaces import actions
 
-HOME = Path(os.environ.get("GLAN_HOME") or "workspaces").absolute()
+HOME = workspace_home()
+DEMO = "Built by the studio with its offline teacher. Edit it freely: *Reset demo* on the Workspaces page restores it."
 
 
 def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
@@ -51,11 +53,13 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     if folder is None:
         st.header(name)
         st.info(f"No workspace in {escape(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
+        actions.messages()
         with st.container(width=420):
             _new_workspace()
+        _archived()
         st.stop()
     try:
-        ws = _open(str(folder), folder.stat().st_mtime_ns)
+        ws = open_folder(folder)
         tree = tree_editing.tree(ws)
     except GlanError as error:
         st.header(name)
@@ -69,12 +73,34 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         url_state.write_url()
     st.session_state.page = name
     st.session_state.default_teachers = default_teachers(ws)  # selected first by every form of a teacher
-    st.session_state.last_teacher = run_rows.last_params(ws.db, "generate")
+    newest = run_rows.latest_of_kind(ws.db, "generate")
+    st.session_state.last_teacher = newest.params if newest else None
+    with st.sidebar:
+        search_box.draw(name)
     with st.sidebar, st.container(gap=None):
         _breadcrumb(tree, subject)
     add_discipline.sidebar_button(ws, tree)
     checklist.sidebar(ws)
+    actions.messages()
     return ws, tree
+
+
+def _archived() -> None:
+    """Draw the archived workspaces with buttons that restore them, where there is no other."""
+    for one in (one for one in workspaces.list_workspaces(HOME) if one.archived and not one.problem):
+        st.button(
+            f"Restore {escape(shorten(one.name, 40))}", icon=":material/unarchive:", key=f"restore_{one.name}",
+            on_click=actions.restore, args=(HOME, one.name),
+        )  # fmt: skip
+
+
+def open_folder(folder: Path) -> Workspace:
+    """Return the open workspace of a folder, which sessions share.
+
+    Raises:
+        GlanError: If it cannot be opened.
+    """
+    return _open(str(folder), folder.stat().st_mtime_ns)
 
 
 @st.cache_resource(max_entries=20)
@@ -115,15 +141,15 @@ def _new_workspace() -> None:
         name = st.text_input("Workspace name", placeholder="my-research")
         filled = st.checkbox("Add demo content")
         if st.form_submit_button("Create workspace", type="primary"):
-            folder = slug(name) if name.strip() else ""
             try:
-                if not folder:
+                if not name.strip():
                     raise GlanError("Enter a workspace name.")
-                demo_workspace.create_workspace(HOME / folder, demo=filled)
+                created = workspaces.create(HOME, name, demo=filled)
             except GlanError as error:
                 show_error(error)
             else:
-                st.session_state.workspace = folder
+                st.session_state.workspace = created.folder.name
+                created.close()
                 st.session_state.update(dict.fromkeys(url_state.PICKS))
                 st.rerun()
 
@@ -161,7 +187,7 @@ def title_line(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> Non
                 help="You can view this workspace but not change it: you have no write access to its folder.",
             )
         if ws.metadata("demo"):
-            st.badge("demo", color="gray", help="Generated offline by the scripted teacher to demonstrate the studio.")
+            st.badge("demo", color="gray", help=DEMO)
     st.caption(sentence)
     tour.card(ws, name)
 
