@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 
 from glan_core.diversity.map_store import Map
 from glan_core.taxonomy import hierarchy
@@ -109,6 +110,16 @@ def sample_rows(rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
     if len(places) <= most:
         return places
     return np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
+
+
+def cluster_boxes(shown: Map, most: int) -> pd.DataFrame:
+    """Return the places of the largest clusters: x0, y0, x1, y1, which bound 98 % of their points on each axis, and a label of two terms."""
+    xy, of = np.asarray(shown.xy)[:, :2], np.asarray(shown.cluster)
+    largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
+    there = [cluster for cluster in largest if (of == cluster.id).any()][:most]
+    boxes = [np.percentile(xy[of == cluster.id], [1, 99], axis=0).ravel() for cluster in there]
+    places = pd.DataFrame(boxes, columns=["x0", "y0", "x1", "y1"], dtype=float)
+    return places.assign(label=[", ".join(cluster.terms[:2]) for cluster in there])
 
 
 def _fields(ws: Workspace, tree: nx.DiGraph, shown: Map) -> Coloring:

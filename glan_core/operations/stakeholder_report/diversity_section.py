@@ -28,7 +28,7 @@ from glan_core.operations.stakeholder_report.report_data import STYLE, ReportDat
 from glan_core.workspace import homework_rows
 
 POINTS, LABELS, SEED = 4000, 8, 0
-HEIGHT = 560
+WIDTH, HEIGHT = 1000, 560
 BETTER = {"higher": "higher is more diverse", "lower": "lower is more diverse", None: ""}
 
 
@@ -70,10 +70,9 @@ def _drawn(data: ReportData, shown: Map) -> tuple[go.Figure, int]:
     points["text"] = _hover(data, points["seq"].tolist())
     window = diversity_map.extent_of(xy[:, :2])
     colors = dict(zip(names, diversity_map.palette(coloring.names, coloring.groups, STYLE), strict=True))
-    largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
-    places = pd.DataFrame({"x": [c.x for c in largest], "y": [c.y for c in largest]})
-    places["label"] = ["<br>".join(escape(term) for term in cluster.terms[:2]) for cluster in largest]
-    layers = diversity_map.MapLayers(clusters=diversity_map.separated_labels(places, window, LABELS))
+    places = map_queries.cluster_boxes(shown, 2 * LABELS)
+    places["label"] = places["label"].map(escape)
+    layers = diversity_map.MapLayers(clusters=diversity_map.placed_labels(places, xy[:, :2], window, LABELS, (WIDTH, HEIGHT)))
     drawn = diversity_map.map_figure(points, STYLE, window=window, coloring=diversity_map.Coloring(colors), layers=layers)
     vector = [
         go.Scatter({k: v for k, v in trace.to_plotly_json().items() if k not in ("type", "customdata")}) for trace in drawn.data

@@ -239,16 +239,9 @@ def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> lis
 
 def _names(shown: Map, window: Window) -> pd.DataFrame:
     """Return labels of the largest clusters in a window."""
-    largest = sorted(shown.info.clusters, key=lambda cluster: -cluster.size)
-    xy, of = np.asarray(shown.xy)[:, :2], np.asarray(shown.cluster)
-    rows = [
-        np.percentile(xy[of == cluster.id], [1, 99], axis=0).ravel()
-        for cluster in largest[: 2 * NAMED]
-        if (of == cluster.id).any()
-    ]
-    places = pd.DataFrame(rows, columns=["x0", "y0", "x1", "y1"], dtype=float)
-    places["label"] = [html.escape(", ".join(cluster.terms[:2])) for cluster in largest[: len(places)]]
-    return pictures.placed_labels(places, xy, window, NAMED)
+    places = map_queries.cluster_boxes(shown, 2 * NAMED)
+    places["label"] = places["label"].map(html.escape)
+    return pictures.placed_labels(places, np.asarray(shown.xy)[:, :2], window, NAMED)
 
 
 def _picked_seq(ws: Workspace) -> int | None:
