@@ -24,8 +24,6 @@ WHAT_TO_DO = {
 
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     """Draw the selected run, by default the running or latest one; it refreshes while it is live."""
-    if error := st.session_state.pop("job_error", None):
-        show_error(error)
     if not everything:
         st.info("No training runs yet. Plan a run to watch it here.", icon=":material/monitoring:")
         st.button(
@@ -46,14 +44,17 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     run = names[st.session_state.train_run]
     st.query_params["run"] = str(run.id)
     alive = runs.state_of(run) in LIVE
-    st.fragment(_live, run_every="2s" if alive else None)(ws, run.id, was_alive=alive)
+    st.fragment(_live, run_every="2s" if alive else None)(ws, run, was_alive=alive)
 
 
-def _live(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
-    run = runs.get(ws, run_id)
+def _live(ws: Workspace, listed: Run, *, was_alive: bool) -> None:
+    """Draw a run; what its buttons do redraws this part only, so errors are shown here and a new title redraws the page."""
+    run = runs.get(ws, listed.id)
     state = runs.state_of(run)
-    if (state in LIVE) != was_alive:
+    if (state in LIVE) != was_alive or run.title != listed.title:
         st.rerun()
+    if error := st.session_state.pop("job_error", None):
+        show_error(error)
     logged = training_rows.steps(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(escape(run.title), anchor=False, width="content")
