@@ -89,8 +89,9 @@ def _narrowed(frame: pd.DataFrame) -> tuple[str, pd.DataFrame]:
             width=180,
             bind="query-params",
         )
+        every = frame  # a filter keeps its options while another one narrows the questions
         for column, label in FILTERS.items():
-            values = sorted({value for value in frame[column] if value})
+            values = sorted({value for value in every[column] if value})
             if len(values) < 2:
                 continue
             words = match_view.STRATEGIES if column == "strategy" else {}
