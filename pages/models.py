@@ -8,6 +8,7 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
 from pages.components.shared import job_panel, page_frame, row_selection, url_state
+from pages.components.shared.tokenizers import tokenizers_caption
 from pages.components.shared.untrusted_text import show_error
 
 JOBS = ("merge", "model-export")
@@ -69,10 +70,7 @@ with left:
             "when": st.column_config.TextColumn("Created", width=85),
         },
     )  # fmt: skip
-    if len({model.tokenizer for model in found}) > 1:
-        st.caption(
-            ":material/warning: The tokenizers of these models differ, so their losses per token are not comparable: compare bits per byte."
-        )
+    tokenizers_caption(found)
     detail.lineage(ws, tree, found[at])
 with right:
     detail.panel(ws, found[at])

@@ -221,7 +221,7 @@ def test_a_study_says_steps_calls_price_and_time_before_it_starts(judged):
     alone = {metric.label: metric.value for metric in shown.app.metric}
     assert (alone["Calls"], alone["Steps"]) == ("0", said["Steps"].value) and alone["Time"] != "–"
     assert f"Start study · 5 models · {alone['Time']}" in shown.labels()
-    next(field for field in shown.app.text_input if field.key == "run_scaling_shares").set_value("50, 100").run()
+    next(field for field in shown.app.text_input if field.key == "run_scaling_shares").set_value("10, 100").run()
     fewer = {metric.label: metric.value for metric in shown.app.metric}
     assert int(fewer["Steps"].replace(",", "")) < steps and "Start study · 2 models" in " ".join(shown.labels())
 

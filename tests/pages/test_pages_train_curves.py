@@ -135,6 +135,14 @@ def test_a_title_or_tag_that_cannot_be_kept_is_an_error_and_changes_nothing(snap
     assert (runs.get(snapshot_ws, run_id).title, runs.get(snapshot_ws, run_id).tags) == (before.title, before.tags)
 
 
+def test_runs_with_other_base_models_are_not_compared_by_loss_without_a_warning(snapshot_ws):
+    add_training(snapshot_ws, "finished", "one", settings={"base": "/models/one"})
+    add_training(snapshot_ws, "finished", "two", settings={"base": "/models/one"})
+    assert "tokenizers of these runs may differ" not in compare().said
+    add_training(snapshot_ws, "finished", "three", settings={"base": "/models/three"})
+    assert "tokenizers of these runs may differ" in compare().said
+
+
 def test_runs_are_compared_by_title_and_tags_on_a_logarithmic_axis(snapshot_ws):
     first = add_training(snapshot_ws, "finished", "one")
     second = add_training(snapshot_ws, "finished", "two")

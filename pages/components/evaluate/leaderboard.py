@@ -18,6 +18,7 @@ from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view, ranking
 from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared.tokenizers import tokenizers_caption
 from pages.components.shared.untrusted_text import escape
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     left, right = page_frame.main_and_detail("board")
     with left:
         selection = _table(frame, paper=paper)
+        tokenizers_caption(models)
     with right:
         _detail(ws, frame, selection)
     ranking.panel(ws, state)

@@ -65,8 +65,19 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         figure = pictures.compare_figure(frames, against, page_frame.figure_style(), log=log)
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
         st.caption(f"Dots: validation loss; thin lines: training loss. Select up to {MOST} runs.")
+        if len({_tokenizer(run) for run in picked}) > 1:
+            st.caption(
+                ":material/warning: The tokenizers of these runs may differ, because their base models do, so their losses per token are not "
+                "comparable: compare bits per byte on the Models page."
+            )
     with right:
         _differences(picked)
+
+
+def _tokenizer(run: Run) -> str:
+    """Return what the tokenizer of a run is known by: its base model, or the snapshot and vocabulary of a model from scratch."""
+    scratch = run.params.get("scratch") or {}
+    return str(run.params.get("base") or (run.params.get("snapshot"), scratch.get("vocabulary"), run.params.get("rows")))
 
 
 def _own_title(run: Run) -> str | None:
