@@ -37,9 +37,9 @@ pytest_plugins = ["support.training_fixtures"]
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 ACTIONS, SEED = 50, 13
-MOMENTS = ("started", "claimed", "claimed", "working")  # at which trouble comes
+MOMENTS = ("started", "started", "claimed", "working")  # at which trouble comes
 MOST_LIVE = 3  # runs at once, queued ones included
-SECONDS_TO_END, SECONDS_TO_CANCEL, SECONDS_TO_ANSWER = 90.0, 20.0, 45.0
+SECONDS_TO_END, SECONDS_TO_CANCEL, SECONDS_TO_ANSWER = 120.0, 30.0, 60.0
 ENDED = ("finished", "paused", "failed", "lost", "cancelled")
 
 # A parent of runs and model server that never reaps: each line is a request, each printed line its result.

@@ -18,7 +18,7 @@ from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view, ranking
 from pages.components.shared import page_frame, row_selection, url_state
-from pages.components.shared.tokenizers import tokenizers_caption
+from pages.components.shared.tokenizer_caption import tokenizers_caption
 from pages.components.shared.untrusted_text import escape
 
 if TYPE_CHECKING:
@@ -105,18 +105,18 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         _styled(shown, counts), **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",
         column_config={
-            "title": st.column_config.TextColumn("Model", width=165, pinned=True),
+            "title": st.column_config.TextColumn("Model", width=215, pinned=True),
             "difference": st.column_config.NumberColumn(
                 "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match; higher is better."
             ),
-            "beside": st.column_config.TextColumn("vs", width=140),
+            "beside": st.column_config.TextColumn("vs", width=215),
             "loss": st.column_config.NumberColumn(
-                "Validation loss", format="%.3f", width=75,
+                "Validation loss", format="%.3f", width=102,
                 help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot "
                 "and tokenizer.",
             ),
             "bits": st.column_config.NumberColumn(
-                "Bits/byte", format="%.3f", width=65,
+                "Bits/byte", format="%.3f", width=72,
                 help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
             "delta": st.column_config.NumberColumn(

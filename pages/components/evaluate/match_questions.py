@@ -23,6 +23,7 @@ SHOWN = {
     "all": "All", "won": "Won", "tied": "Tied", "lost": "Lost", "apart": "Orders disagree", "disputed": "Disputed", "missing": "Not judged",
 }  # fmt: skip
 PAGE = 200
+LINES = 62  # pixels of a row: the question takes up to three lines
 ORDERS = {
     "low": ("Lowest difference", ["difference"], True), "high": ("Highest difference", ["difference"], False),
     "discipline": ("Discipline", ["field", "name", "difference"], True), "level": ("Level", ["level", "difference"], True),
@@ -113,11 +114,11 @@ def _table(frame: pd.DataFrame) -> str:
     at, picking = row_selection.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item", "question")
     st.dataframe(
         pd.DataFrame({
-            "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
+            "question": [shorten(" ".join(text.split()), 150) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
         }).style.format({"difference": partial(signed, digits=1)}),
-        **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
-        alt="Questions of the match",
+        **picking, hide_index=True, placeholder="–", height=620 if len(ids) > 9 else "content",
+        alt="Questions of the match", row_height=LINES,
         column_config={
             "question": st.column_config.TextColumn("Question", width=250),
             "difference": st.column_config.NumberColumn("Diff.", width=50, help="A minus B, mean of both orders; empty: not judged."),
