@@ -176,5 +176,5 @@ def test_a_queued_run_ends_at_once_and_its_worker_leaves_it_alone(ws, settings, 
     run = runs.get(ws, run_id)
     assert run.state == state and "before it started" in run.message and run.finished_at
     assert runs.work(ws, run_id) == run, "a worker that starts late does nothing"
-    runs.requeue(ws, run_id)
+    launcher.requeue(ws, run_id)
     assert runs.work(ws, run_id).state == "finished"

@@ -148,6 +148,7 @@ def click_row(page, number: int, table: int | str = 0, *, x: int = 60) -> None:
     """
     tables = page.get_by_test_id("stDataFrame")
     frame = tables.nth(table) if isinstance(table, int) else tables.filter(has=page.locator(f'[aria-label="{table}"]'))
+    expect(frame).to_have_count(1)  # while a page is drawn anew, the old one may still be there
     expect(frame.locator("canvas").first).to_be_visible()
     frame.scroll_into_view_if_needed()
     frame.click(position={"x": x, "y": 33 * (number + 1.5)})

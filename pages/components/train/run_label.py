@@ -18,9 +18,16 @@ def edit(ws: Workspace, run: Run) -> None:
         st.button("Save", key=f"save_label_{run.id}", on_click=_save, args=(ws, run.id))
 
 
+def renamed() -> str:
+    """Return a suffix of widget keys that changes when a run is renamed, because browsers keep the labels of options."""
+    return str(st.session_state.get("runs_renamed", ""))
+
+
 def _save(ws: Workspace, run_id: int) -> None:
     """Store the fields; they are read here because a click may come before the page has taken what was typed."""
     try:
         runs.label(ws, run_id, st.session_state[f"run_title_{run_id}"], st.session_state[f"run_tags_{run_id}"].split(","))
     except GlanError as error:
         st.session_state.job_error = error
+    else:
+        st.session_state.runs_renamed = st.session_state.get("runs_renamed", 0) + 1

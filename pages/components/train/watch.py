@@ -33,15 +33,16 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         return
     names = {run.id: run for run in everything}
     first = next((run.id for run in everything if runs.state_of(run) == "running"), everything[0].id)
-    if st.session_state.get("train_run") not in names:
+    key = f"train_run{run_label.renamed()}"
+    if st.session_state.get(key) not in names:
         linked = st.query_params.get("run", "")
-        st.session_state.train_run = int(linked) if linked.isdecimal() and int(linked) in names else first
+        st.session_state[key] = int(linked) if linked.isdecimal() and int(linked) in names else first
     if len(everything) > 1:
         st.selectbox(
-            "Run", list(names), key="train_run", width=420, label_visibility="collapsed",
+            "Run", list(names), key=key, width=420, label_visibility="collapsed",
             format_func=lambda id: f"Run {id} · {shorten(names[id].title, 50)}",  # no state: the browser caches option labels
         )  # fmt: skip
-    run = names[st.session_state.train_run]
+    run = names[st.session_state[key]]
     st.query_params["run"] = str(run.id)
     alive = runs.state_of(run) in LIVE
     st.fragment(_live, run_every="2s" if alive else None)(ws, run, was_alive=alive)
