@@ -11,7 +11,7 @@ from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks import score_frames
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS
 from glan_core.figures import benchmarks as pictures
-from glan_core.formatting import ago, number
+from glan_core.formatting import ago, number, shorten_title
 from glan_core.models.model_specs import list_specs, model_title
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
@@ -122,7 +122,7 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
             "row": st.column_config.TextColumn("Accuracy or pass@1, %", width=172, pinned=True),
             **{
                 model: st.column_config.NumberColumn(
-                    titles[model], format="%.1f", width=110,
+                    shorten_title(titles[model], 20), width=135,
                     help=f"{escape(titles[model])}: higher is better. Gray: fewer than {score_frames.FEWEST} rows (n), too few to compare.",
                 )
                 for model in models

@@ -12,7 +12,7 @@ from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks.score_frames import FEWEST
 from glan_core.evaluation.leaderboard import leaderboard, rows_column
 from glan_core.evaluation.proportions import wilson_interval
-from glan_core.formatting import number, percent, plural, signed
+from glan_core.formatting import number, percent, plural, shorten_title, signed
 from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
@@ -92,7 +92,8 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
     of_paper = published_results.main_results() if paper else pd.DataFrame()
     benchmarks = [name for name in LABELS if name in frame or name in of_paper]
     shown = pd.DataFrame({
-        "title": frame["title"], "difference": frame["difference"].astype(float), "beside": frame["beside"],
+        "title": [shorten_title(title, 31) for title in frame["title"]], "difference": frame["difference"].astype(float),
+        "beside": [None if pd.isna(title) else shorten_title(title, 31) for title in frame["beside"]],
         "loss": frame["loss"].astype(float), "bits": frame["bits"].astype(float), "delta": frame["delta_percent"].astype(float),
         **{name: frame[name].astype(float) if name in frame else None for name in benchmarks},
     })  # fmt: skip
