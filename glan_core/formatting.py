@@ -56,6 +56,14 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
+def shorten_title(title: str, most: int) -> str:
+    """Truncate the title of a model to at most `most` characters, keeping a suffix such as ' (base)' that tells it from another."""
+    start, mark, suffix = title.rpartition(" (")
+    if len(title) <= most or not mark or len(suffix) + 2 > most // 2:
+        return shorten(title, most)
+    return shorten(start, most - len(suffix) - 2) + mark + suffix
+
+
 def ago(at: float | None, now: float | None = None) -> str:
     """Format a timestamp relative to now: 'just now', '3 min ago'; '' for None."""
     if at is None:

@@ -8,6 +8,7 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
 from pages.components.shared import empty_state, job_panel, page_frame, row_selection, url_state
+from pages.components.shared.tokenizer_caption import tokenizers_caption
 from pages.components.shared.untrusted_text import show_error
 
 JOBS = ("merge", "model-export")
@@ -54,26 +55,23 @@ with left:
         **choice, hide_index=True, placeholder="–",
         height="content" if len(found) <= 12 else 457, alt="Tuned models, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=97), "recipe": st.column_config.TextColumn("Recipe", width=80),
-            "form": st.column_config.TextColumn("Weights", width=80), "snapshot": st.column_config.TextColumn("Snapshot", width=88),
-            "rows": st.column_config.NumberColumn("Pairs", format="localized", width=60),
+            "name": st.column_config.TextColumn("Model", width=150), "recipe": st.column_config.TextColumn("Recipe", width=100),
+            "form": st.column_config.TextColumn("Weights", width=62), "snapshot": st.column_config.TextColumn("Snapshot", width=70),
+            "rows": st.column_config.NumberColumn("Pairs", format="localized", width=52),
             "loss": st.column_config.NumberColumn(
-                "Validation loss", format="%.3f", width=75,
+                "Validation loss", format="%.3f", width=102,
                 help="Loss on the validation split in nats/token; lower is better, comparable only for the same snapshot and "
                 "tokenizer.",
             ),
             "bits": st.column_config.NumberColumn(
-                "Bits/byte", format="%.3f", width=65,
+                "Bits/byte", format="%.3f", width=70,
                 help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
-            "size": st.column_config.NumberColumn("MB", format="%.1f", width=55),
+            "size": st.column_config.NumberColumn("MB", format="%.1f", width=48),
             "when": st.column_config.TextColumn("Created", width=85),
         },
     )  # fmt: skip
-    if len({model.tokenizer for model in found}) > 1:
-        st.caption(
-            ":material/warning: The tokenizers of these models differ, so their losses per token are not comparable: compare bits per byte."
-        )
+    tokenizers_caption(found)
     detail.lineage(ws, tree, found[at])
 with right:
     detail.panel(ws, found[at])

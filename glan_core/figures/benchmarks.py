@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from glan_core.figures.style import Style, mix
-from glan_core.formatting import number, shorten
+from glan_core.formatting import number, shorten, shorten_title
 
 BAR, GAP = 15, 14  # pixels per bar and between rows
 PALE = 0.45
@@ -42,7 +42,7 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
     for model in models:
         own, title = rows[rows["model"] == model], escape(titles[model])
         figure.add_bar(
-            y=own["row"], x=own["score"], orientation="h", name=shorten(title, 30), marker={"color": colors[model], "line": {"width": 0}},
+            y=own["row"], x=own["score"], orientation="h", name=shorten_title(title, 30), marker={"color": colors[model], "line": {"width": 0}},
             error_x={
                 "type": "data", "array": own["high"] - own["score"], "arrayminus": own["score"] - own["low"], "symmetric": False,
                 "color": style.muted, "thickness": 1, "width": 3,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from glan_core.figures.coverage import ALL, color_bar, rings
 from glan_core.figures.style import Style
-from glan_core.formatting import number, plural, shorten
+from glan_core.formatting import number, plural, shorten, shorten_title, signed
 from glan_core.taxonomy import hierarchy
 
 ROW, MAX_BARS = 30, 24
@@ -39,7 +39,7 @@ def difference_frame(tree: nx.DiGraph, outcomes: pd.DataFrame) -> pd.DataFrame:
         {
             "id": id, "parent": parent, "name": name, "judged": judged[id],
             "value": total[id] / judged[id] if judged[id] else np.nan,
-            "hover": f"{total[id] / judged[id]:+.2f} on {plural(int(judged[id]), 'question')}" if judged[id] else "not tested",
+            "hover": f"{signed(total[id] / judged[id])} on {plural(int(judged[id]), 'question')}" if judged[id] else "not tested",
         }
         for id, parent, name in rows
     ])  # fmt: skip
@@ -90,8 +90,8 @@ def difference_bars(
         error_x={"type": "data", "symmetric": False, "array": ends["high"], "arrayminus": ends["low"],
                  "color": style.muted, "thickness": 1.2, "width": 3},
         customdata=np.stack([[escape(label) for label in labels], [number(n) for n in shown["judged"]], shown["wins"], shown["ties"],
-                             shown["losses"]], axis=-1),
-        hovertemplate="<b>%{customdata[0]}</b><br>%{x:+.2f} on %{customdata[1]} questions<br>%{customdata[2]} won, %{customdata[3]} "
+                             shown["losses"], [signed(value) for value in shown["difference"]]], axis=-1),
+        hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[5]} on %{customdata[1]} questions<br>%{customdata[2]} won, %{customdata[3]} "
                       "tied, %{customdata[4]} lost<extra></extra>",
     ))  # fmt: skip
     below = LEGEND_ROW * len(published.columns) + 8 if published is not None else 0
@@ -101,7 +101,7 @@ def difference_bars(
         template=style.template, height=ROW * max(2, len(shown)) + 58 + below, margin={"t": 6, "b": 44 + below},
         showlegend=published is not None,  # below the axis title, one entry per line: never over bars or markers
         legend={"orientation": "v", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "font": {"size": 11}},
-        xaxis={"title": {"text": "mean score difference, A − B"}, "nticks": 7, "tickformat": "+.1f", "zeroline": True,
+        xaxis={"title": {"text": "mean score difference, A − B"}, "nticks": 7, "tickformat": ".1f", "zeroline": True,
                "zerolinecolor": style.muted, "zerolinewidth": 1.5},
         yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": shown[column].tolist(),
                "ticktext": [escape(label) for label in labels]},
@@ -134,13 +134,14 @@ def trained_against_difference(points: pd.DataFrame, style: Style, height: int =
         marker={"color": [style.groups.get(group, style.muted) for group in points["group"]],
                 "size": 8 + 10 * np.sqrt(points["judged"] / max(1, points["judged"].max())), "opacity": 0.85,
                 "line": {"color": style.background, "width": 1}},
-        customdata=np.stack([points["name"].map(escape), points["judged"]], axis=-1) if len(points) else None,
-        hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} training rows<br>%{y:+.2f} on %{customdata[1]} questions<extra></extra>",
+        customdata=np.stack([points["name"].map(escape), points["judged"], [signed(value) for value in points["difference"]]], axis=-1)
+        if len(points) else None,
+        hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} training rows<br>%{customdata[2]} on %{customdata[1]} questions<extra></extra>",
     ))  # fmt: skip
     figure.update_layout(
         template=style.template, height=height, margin={"t": 10, "b": 44, "l": 52},
         xaxis={"title": {"text": "training rows of the discipline"}, "range": [-0.04 * most, 1.06 * most], "nticks": 6, "tickformat": ",d"},
-        yaxis={"title": {"text": "score difference"}, "tickformat": "+.1f", "nticks": 6, "zeroline": True, "zerolinecolor": style.muted,
+        yaxis={"title": {"text": "score difference"}, "tickformat": ".1f", "nticks": 6, "zeroline": True, "zerolinecolor": style.muted,
                "zerolinewidth": 1.5},
     )  # fmt: skip
     return figure
@@ -155,8 +156,8 @@ def aspect_figure(aspects: Mapping[str, tuple[float, float]], ours: str, other: 
                                     hoverinfo="skip", showlegend=False))  # fmt: skip
     for side, who, color in ((1, other, style.hues[1]), (0, ours, style.accent)):
         figure.add_trace(go.Scatter(
-            x=[aspects[name][side] for name in names], y=names, mode="markers", name=escape(shorten(who, 34)),
-            marker={"color": color, "size": 11}, hovertemplate="%{y}: %{x:.2f}<extra>" + escape(shorten(who, 34)) + "</extra>",
+            x=[aspects[name][side] for name in names], y=names, mode="markers", name=escape(shorten_title(who, 34)),
+            marker={"color": color, "size": 11}, hovertemplate="%{y}: %{x:.2f}<extra>" + escape(shorten_title(who, 34)) + "</extra>",
         ))  # fmt: skip
     figure.update_layout(
         template=style.template, height=42 * max(2, len(names)) + 70, margin={"t": 30, "b": 40}, showlegend=True,

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from glan_core.figures.style import Style
+from glan_core.formatting import signed
 
 if TYPE_CHECKING:
     from glan_core.evaluation.scaling_job import Curve, Point
@@ -42,13 +43,13 @@ def score_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style)
         marker={"color": style.accent, "size": 10, "line": {"color": style.background, "width": 1}},
         error_y={"type": "data", "symmetric": False, "array": [up for up, _ in ends], "arrayminus": [down for _, down in ends],
                  "color": style.muted, "thickness": 1.2, "width": 4},
-        customdata=[[escape(point.model), point.judged] for point in known],
-        hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} rows<br>%{y:+.2f} on %{customdata[1]} questions<extra></extra>",
+        customdata=[[escape(point.model), point.judged, signed(value)] for point, value in zip(known, values, strict=True)],
+        hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} rows<br>%{customdata[2]} on %{customdata[1]} questions<extra></extra>",
     ))  # fmt: skip
     if known:
         middle, reach = (min(values) + max(values)) / 2, max(0.6, 0.7 * (max(values) - min(values)))
         wide = [value for point in known for value in (point.low, point.high) if value is not None]
-        figure.update_yaxes(tickformat="+.1f", range=[min([middle - reach, *wide]), max([middle + reach, *wide])])
+        figure.update_yaxes(tickformat=".1f", range=[min([middle - reach, *wide]), max([middle + reach, *wide])])
     return figure
 
 

@@ -139,6 +139,21 @@ class TunedModel(Settings):
         return self.base or str(self.folder(ws) / BASE)
 
 
+def typed_model_name(typed: str) -> str:
+    """Return the model name for what a person typed: 'Early Bird' gives 'early-bird'.
+
+    Raises:
+        GlanError: If it has no letter or digit.
+    """
+    if not any(letter.isalnum() for letter in typed):
+        raise GlanError(
+            f"The model name {quoted(typed)} has no letter or digit. Enter another name."
+            if typed.strip()
+            else "The model name is empty."
+        )
+    return slug(typed)
+
+
 def model_folder(ws: Workspace, name: str) -> Path:
     """Return the folder of a model.
 

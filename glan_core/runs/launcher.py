@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
+import apsw
+
 from glan_core import text_validation
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
@@ -106,13 +108,24 @@ def label(ws: Workspace, run_id: int, title: str, tags: Iterable[str]) -> None:
 def pause(ws: Workspace, run_id: int) -> None:
     """Request that a live run stops sending, stores what is in flight and ends; `resume` continues it.
 
+    A queued run is paused at once.
+
     Raises:
         GlanError: If the run is not live.
     """
     with ws.write() as db:
-        if (state := state_of(get(ws, run_id))) not in LIVE:
+        state = state_of(get(ws, run_id))
+        if state == "queued":
+            _end_queued(db, run_id, "paused", "Paused before it started. Resume the run to continue.")
+        elif state in LIVE:
+            run_rows.update_run(db, run_id, wish="pause")
+        else:
             raise GlanError(f"Run {run_id} is {state}. Only queued or running runs can be paused.")
-        run_rows.update_run(db, run_id, wish="pause")
+
+
+def _end_queued(db: apsw.Connection, run_id: int, state: str, message: str) -> None:
+    """End a queued run: its worker, which may take long to start, finds it ended and without its claim, and exits."""
+    run_rows.update_run(db, run_id, state=state, message=message, wish=None, claim=None, finished_at=time.time())
 
 
 def keep(ws: Workspace, run_id: int) -> None:
@@ -131,14 +144,16 @@ def keep(ws: Workspace, run_id: int) -> None:
 
 
 def cancel(ws: Workspace, run_id: int) -> None:
-    """Request that a live run ends; paused and lost runs are cancelled directly. Stored results are kept.
+    """Request that a running run ends; queued, paused and lost runs are cancelled directly. Stored results are kept.
 
     Raises:
         GlanError: If the run has already ended.
     """
     with ws.write() as db:
         state = state_of(get(ws, run_id))
-        if state in LIVE:
+        if state == "queued":
+            _end_queued(db, run_id, "cancelled", "Cancelled before it started.")
+        elif state in LIVE:
             run_rows.update_run(db, run_id, wish="cancel")
         elif state in ("paused", "lost"):  # without its claim, a stalled worker stops when it continues
             message = "Cancelled. Stored results are kept."

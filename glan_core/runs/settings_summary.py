@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from glan_core.formatting import number, usd
 from glan_core.import_strings import load_symbol
+from glan_core.io.packaged_models import display_name
 from glan_core.runs.registry import RUN_KINDS
 from glan_core.settings import Settings, current_names, field_of, title_of_field, unit_of_field
 from glan_core.workspace.run_rows import Run
@@ -66,6 +67,8 @@ def _text(value: object, *, name: str = "", unit: str = "") -> str:
             return number(len(value))
         case list() | tuple():
             return ", ".join(map(str, value)) or "–"
+        case str() if name == "base":
+            return display_name(value)
         case _:
             return str(value)
 

@@ -137,9 +137,15 @@ def test_the_interval_is_the_percentile_bootstrap_with_2000_resamples():
     means = np.concatenate([values[rng.integers(37, size=(200, 37))].mean(axis=1) for _ in range(10)])
     low, high = match_statistics.bootstrap_interval(values)
     assert (low, high) == pytest.approx((np.quantile(means, 0.025), np.quantile(means, 0.975)))
-    peer = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
-    assert (low, high) == pytest.approx((peer.low, peer.high), abs=0.12)
     assert match_statistics.bootstrap_interval(np.full(12, 0.5)) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("number", [10, 37, 250])
+def test_the_interval_equals_that_of_scipy_on_the_same_resamples(number):
+    values = np.random.default_rng(number).integers(-9, 10, number) / 2
+    peer = stats.bootstrap((values,), np.mean, n_resamples=2000, batch=200, method="percentile", rng=np.random.default_rng(0))
+    low, high = match_statistics.bootstrap_interval(values)
+    assert (low, high) == pytest.approx((peer.confidence_interval.low, peer.confidence_interval.high), abs=1e-12)
 
 
 def test_outcomes_are_listed_with_most_questions_first_then_by_name():

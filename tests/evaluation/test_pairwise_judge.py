@@ -102,7 +102,7 @@ def test_cut_answers_are_reported_with_their_limit_and_advice(tested, teach, cap
     words = ["evaluate", "judge", str(tested.folder), "--test", "first", "--ours", "scripted", "--answer-tokens", "20"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "10 answers of Scripted teacher cut off at 20 tokens" in said and "raise --answer-tokens" in said
+    assert "10 answers of Scripted teacher cut off at 20 tokens" in said and "raise max new tokens (--answer-tokens)" in said
     assert main([*words, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["answers"]["cut"]["answer_ours"] == 10 and data["max_tokens"] == 20

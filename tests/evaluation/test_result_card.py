@@ -77,6 +77,20 @@ def test_the_logistic_fit_equals_that_of_scikit_learn():
     assert (intercept, slope) == pytest.approx((model.intercept_[0], model.coef_[0, 0]), abs=1e-4)
 
 
+def test_the_win_rate_at_equal_length_equals_that_of_scikit_learn():
+    """Ties count half a win: for scikit-learn, a won and a lost question of half the weight each."""
+    ours, other = RNG.integers(100, 900, 200), RNG.integers(100, 700, 200)
+    differences = RNG.integers(-2, 3, 200) + np.sign(ours - other)
+    scaled = np.tanh((ours - other) / (ours - other).std())[:, None]
+    wins, ties = np.sign(differences), differences == 0
+    x = np.concatenate([scaled, scaled[ties]])
+    y = np.concatenate([wins >= 0, np.zeros(ties.sum(), bool)])
+    weights = np.concatenate([np.where(ties, 0.5, 1.0), np.full(ties.sum(), 0.5)])
+    model = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(x, y, weights)
+    found = length_control(differences, ours, other)
+    assert ties.any() and found.win_rate == pytest.approx(1 / (1 + np.exp(-model.intercept_[0])), abs=1e-4)
+
+
 def test_a_model_that_wins_by_length_wins_half_at_equal_length():
     ours, other = RNG.integers(100, 900, 300), RNG.integers(100, 500, 300)
     found = length_control(np.sign(ours - other), ours, other)

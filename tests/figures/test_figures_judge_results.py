@@ -126,3 +126,11 @@ def test_rings_show_only_what_was_tested():
     ])  # fmt: skip
     assert list(difference_rings(frame, LIGHT).data[0].ids) == [ALL, "a"]
     assert difference_rings(frame, LIGHT, middle="b").data[0].level in (None, "", ALL)
+
+
+def test_a_short_title_keeps_what_tells_the_base_from_the_tuned_model():
+    from glan_core.formatting import shorten_title
+
+    assert shorten_title("smollm2-135m-lora-mathematics (base)", 24) == "smollm2-135m-lor… (base)"
+    assert shorten_title("a (base)", 24) == "a (base)" and shorten_title("a" * 30, 10) == "a" * 9 + "…"
+    assert shorten_title("x (a long remark in brackets)", 12) == "x (a long r…"

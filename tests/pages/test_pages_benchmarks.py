@@ -163,3 +163,21 @@ def test_questions_that_are_gone_are_said_to_be(ws):
         file.unlink()
     shown = view(bench(), "Questions")
     assert shown.fine and "were deleted; the score is kept" in shown.said
+
+
+def test_scores_of_few_rows_are_gray_with_their_number(demo_ws):
+    put_model(demo_ws, "student")
+    put_scores(demo_ws, "student")
+
+    def styles() -> str:
+        shown = Studio("evaluate", evaluate_view="Benchmarks")
+        assert shown.fine
+        board = next(frame for frame in shown.app.dataframe if "row" in frame.value.columns)
+        return (board.proto.arrow_data.styler if hasattr(board.proto, "arrow_data") else board.proto.styler).styles
+
+    assert "gray" not in styles()
+    with demo_ws.write() as db:
+        db.execute(
+            "UPDATE benchmark_scores SET score = 0, number = 4 WHERE benchmark = 'humaneval' AND model = 'tuned:student' AND part = ''"
+        )
+    assert styles().count("gray") == 1

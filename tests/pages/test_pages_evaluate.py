@@ -209,6 +209,23 @@ def test_a_study_is_planned_started_and_drawn(judged, launched):
     assert json.loads(shown.app.get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]["type"] == "log"
 
 
+def test_a_study_says_steps_calls_price_and_time_before_it_starts(judged):
+    shown = view("Scaling")
+    said = {metric.label: metric for metric in shown.app.metric}
+    assert set(said) == {"Steps", "Calls", "Price", "Time"} and said["Price"].value == "free"
+    questions = glan_test_store.read_test(judged, "first").number
+    assert said["Calls"].value == str(5 * 3 * questions), "an answer and two verdicts per question and model"
+    steps = int(said["Steps"].value.replace(",", ""))
+    assert steps > 0 and "raining" in said["Time"].help
+    next(box for box in shown.app.selectbox if box.key == "run_scaling_test").set_value("validation loss only").run()
+    alone = {metric.label: metric.value for metric in shown.app.metric}
+    assert (alone["Calls"], alone["Steps"]) == ("0", said["Steps"].value) and alone["Time"] != "–"
+    assert f"Start study · 5 models · {alone['Time']}" in shown.labels()
+    next(field for field in shown.app.text_input if field.key == "run_scaling_shares").set_value("10, 100").run()
+    fewer = {metric.label: metric.value for metric in shown.app.metric}
+    assert int(fewer["Steps"].replace(",", "")) < steps and "Start study · 2 models" in " ".join(shown.labels())
+
+
 def test_parts_that_are_no_numbers_are_refused_in_words(judged):
     shown = view("Scaling")
     next(field for field in shown.app.text_input if field.key == "run_scaling_shares").set_value("a, b").run()

@@ -167,3 +167,14 @@ def test_a_child_keeps_the_folder_of_its_caller_and_finds_the_package_wherever_t
     run = wait_for(lambda: (r := runs.get(ws, run_id)).state == "finished" and r, "the run ends")
     assert run.pid != os.getpid() and "cwd" not in seen[0]
     assert str(CHECKOUT) in seen[0]["env"]["PYTHONPATH"].split(os.pathsep)
+
+
+@pytest.mark.parametrize(("end", "state"), [(runs.cancel, "cancelled"), (runs.pause, "paused")])
+def test_a_queued_run_ends_at_once_and_its_worker_leaves_it_alone(ws, settings, end, state):
+    run_id = runs.submit(ws, "generate", "test", settings())
+    end(ws, run_id)
+    run = runs.get(ws, run_id)
+    assert run.state == state and "before it started" in run.message and run.finished_at
+    assert runs.work(ws, run_id) == run, "a worker that starts late does nothing"
+    launcher.requeue(ws, run_id)
+    assert runs.work(ws, run_id).state == "finished"

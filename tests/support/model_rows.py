@@ -1,12 +1,14 @@
 """Stored models and fine-tuning runs for tests of their display."""
 
 import json
+import shutil
 import socket
 import time
+from collections.abc import Iterable
 
 from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.models import tuned_model_store
-from glan_core.models.tuned_model_store import TunedModel
+from glan_core.models.tuned_model_store import Checkpoint, TunedModel, checkpoint_folder
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace, run_rows, training_rows
@@ -44,6 +46,21 @@ def put_model(ws: Workspace, name: str, **values) -> TunedModel:
     model = model.model_copy(
         update={"bytes": tuned_model_store.folder_size(weights), "weights_hash": tuned_model_store.hash_weights(weights)}
     )
+    tuned_model_store.write_model(ws, model)
+    return model
+
+
+def put_checkpoints(ws: Workspace, name: str, steps: Iterable[int] = (40, 80)) -> TunedModel:
+    """Store checkpoints with dummy weights for a stored model."""
+    model, kept = tuned_model_store.read_model(ws, name), []
+    for step in steps:
+        folder = checkpoint_folder(ws, name, step)
+        shutil.copytree(model.weights(ws), folder)
+        (folder / "tokenizer.json").write_text(f'{{"step": {step}}}')
+        kept.append(Checkpoint(
+            step=step, validation_loss=100 / step, bytes=tuned_model_store.folder_size(folder), weights_hash=f"sha256:{step:012}"
+        ))  # fmt: skip
+    model = model.model_copy(update={"checkpoints": tuple(kept)})
     tuned_model_store.write_model(ws, model)
     return model
 

@@ -18,7 +18,7 @@ from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge.match_setup import CUT, OTHER, OURS, VERDICT, verdict_work
 from glan_core.evaluation.proportions import wilson_interval
 from glan_core.evaluation.settings import REFERENCE
-from glan_core.formatting import number, percent, plural, shorten, signed
+from glan_core.formatting import number, percent, plural, shorten_title, signed
 from glan_core.ids import derive
 from glan_core.reply_parsing import REFUSAL
 from glan_core.workspace import Workspace, match_rows
@@ -295,7 +295,7 @@ def _within(interval: tuple[float, float] | None) -> str:
     return f" ({percent(interval[0])} to {percent(interval[1])})" if interval else ""
 
 
-CUT_ADVICE = " Cut answers score lower: raise --answer-tokens."
+CUT_ADVICE = " Cut answers score lower: raise max new tokens (--answer-tokens)."
 CAUSES = {
     "malformed": ("could not be parsed", "could not be parsed"), "refused": ("was refused", "were refused"),
     "cut": ("was truncated", "were truncated"), "empty": ("was empty", "were empty"),
@@ -312,7 +312,7 @@ def describe_included(gaps: Missing, match: Match) -> str:
     for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
         for count, what in ((gaps.refusals[stage], "refused"), (gaps.empty[stage], "empty"), (gaps.cut[stage], f"cut off{at}")):
             if count:
-                parts.append(f"{plural(count, 'answer')} of {shorten(title(spec), 40)} {what}")
+                parts.append(f"{plural(count, 'answer')} of {shorten_title(title(spec), 40)} {what}")
     return "; ".join(parts)
 
 

@@ -28,7 +28,8 @@ def panel(turn_id: int, replies: Sequence[Reply], titles: Sequence[str]) -> None
 
 
 def _marked(span: Span) -> str:
+    """Return a span as Markdown; each line is marked by itself, because a mark ends with its paragraph."""
     text, alone = span
-    words = escape(text.strip())
-    lead = " " if text[:1].isspace() else ""
-    return f"{lead}:orange-background[{words}]" if alone else lead + words
+    lead = "" if not text[:1].isspace() else "\n\n" if "\n" in text[: len(text) - len(text.lstrip())] else " "
+    lines = (escape(" ".join(line.split())) for line in text.splitlines() if line.strip())
+    return lead + "\n\n".join(f":orange-background[{line}]" if alone else line for line in lines)

@@ -13,11 +13,11 @@ KEYS = {name: f"talk_{name}" for name in STEPS}  # of the session state, for all
 def panel() -> None:
     """Draw the settings; those of one model are kept in `talk_own` by its specification."""
     state = st.session_state
-    specs, of = state.talk_specs, ALL
+    specs, own, of = state.talk_specs, dict(state.talk_own), ALL
     if len(specs) > 1:
         of = st.selectbox(
             "Sampling of", [ALL, *specs], key="talk_sampling_of",
-            format_func=lambda spec: "All models" if spec == ALL else model_title(spec) + (" (own settings)" if spec in state.talk_own else ""),
+            format_func=lambda spec: "All models" if spec == ALL else model_title(spec) + (" (own settings)" if spec in own else ""),
         )  # fmt: skip
     if of != ALL:
         st.toggle("Own settings", value=of in state.talk_own, key=f"talk_has_own_{of}", on_change=_switch, args=(of,))

@@ -11,6 +11,7 @@ from glan_core.models import server_client
 from glan_core.models.model_specs import model_title
 from glan_core.models.tuned_model_store import read_model
 from glan_core.taxonomy import hierarchy
+from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace, chat_rows
 from pages.components.chat import page_state, turn_view
 from pages.components.shared import url_state
@@ -39,7 +40,7 @@ def _about(ws: Workspace) -> None:
             show_error(error)
             continue
         learned = f"{plural(model.rows, 'pair')} of snapshot {model.snapshot}" if model.snapshot else plural(model.rows, "pair")
-        what = f"**{escape(model.name)}** · {escape(model.recipe)} · {escape(learned)}"
+        what = f"**{escape(model.name)}** · {escape(RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe)} · {escape(learned)}"
         st.markdown(what)
         if model.recipe == "demo":
             st.caption(

@@ -258,8 +258,11 @@ def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
             help=f"Share of questions without a neighbor in {where} at a similarity of {one.similarity:.2f} or more. "
             f"On {plural(value.n, 'question')}.",
         )  # fmt: skip
-    side = st.segmented_control("Side", list(sides), default="theirs", format_func=sides.get, key="compare_side", required=True,
+    if "compare_side" not in st.session_state:  # the control was not drawn while a question was read
+        st.session_state.compare_side = st.session_state.get("compare_side_kept", "theirs")
+    side = st.segmented_control("Side", list(sides), format_func=sides.get, key="compare_side", required=True,
                                 label_visibility="collapsed")  # fmt: skip
+    st.session_state.compare_side_kept = side
     if side == "theirs":
         _gaps(ws, one)
         _far(ws, one, [-1 - row for row in one.far_theirs], "Least similar to this workspace")

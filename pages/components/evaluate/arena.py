@@ -47,6 +47,8 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
         st.progress(len(mine) / len(found), f"{number(len(mine))} of {plural(len(found), 'question')} voted on by you")
         if pairing is None:
             st.success("You have voted on all questions.", icon=":material/done_all:")
+            if not ws.read_only:
+                _undo_button(ws, match, mine)
         else:
             _question(ws, match, pairing, mine)
     with right:
@@ -79,26 +81,18 @@ def _buttons(ws: Workspace, match: Match, pairing: Pairing, chosen: str | None, 
                 label, key=f"arena_vote_{key}", shortcut=key, type="primary" if chosen == choice else "secondary",
                 on_click=_vote, args=(ws, match, pairing.item.id, choice),
             )  # fmt: skip
-        st.button(
-            "Undo",
-            key="arena_undo",
-            shortcut="u",
-            icon=":material/undo:",
-            type="tertiary",
-            disabled=not mine,
-            on_click=_undo,
-            args=(ws, match),
-        )
+        _undo_button(ws, match, mine)
         if chosen:
             st.button(
-                "Next",
-                key="arena_next",
-                shortcut="n",
-                icon=":material/arrow_forward:",
-                type="tertiary",
-                on_click=_look,
-                args=(None,),
-            )
+                "Next", key="arena_next", shortcut="n", icon=":material/arrow_forward:", type="tertiary", on_click=_look, args=(None,)
+            )  # fmt: skip
+
+
+def _undo_button(ws: Workspace, match: Match, mine: dict[str, str]) -> None:
+    st.button(
+        "Undo", key="arena_undo", shortcut="u", icon=":material/undo:", type="tertiary", disabled=not mine, on_click=_undo,
+        args=(ws, match), help="Removes your newest vote.",
+    )  # fmt: skip
 
 
 def _vote(ws: Workspace, match: Match, item: str, choice: str) -> None:

@@ -1,5 +1,7 @@
 """Benchmarks view: scores of tuned and base models, their items, and the form of a new run."""
 
+from typing import TYPE_CHECKING
+
 import networkx as nx
 import pandas as pd
 import streamlit as st
@@ -9,13 +11,16 @@ from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks import score_frames
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS
 from glan_core.figures import benchmarks as pictures
-from glan_core.formatting import ago, number
+from glan_core.formatting import ago, number, shorten_title
 from glan_core.models.model_specs import list_specs, model_title
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 from pages.components.evaluate import benchmark_form, benchmark_items
 from pages.components.shared import job_panel, page_frame
 from pages.components.shared.untrusted_text import escape, show_error
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 VIEWS = ("Scores", "Questions", "Run")
 EVERYTHING = "all"
@@ -105,22 +110,38 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
         shown = shown.assign(
             row=[row.replace(WAY_LABELS[way], way) for row, way in zip(shown["row"], shown["way"], strict=True)]
         )
-    wide = shown.pivot_table(index="row", columns="model", values="score", sort=False).reset_index()
+    wide, counts = (
+        shown.pivot_table(index="row", columns="model", values=values, sort=False).reset_index()
+        for values in ("score", "number")
+    )
     models = [model for model in titles if model in wide.columns]
     st.dataframe(
-        wide[["row", *models]], hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
+        _with_few_rows(wide[["row", *models]], counts), hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
         alt="Scores by benchmark and model",
         column_config={
             "row": st.column_config.TextColumn("Accuracy or pass@1, %", width=172, pinned=True),
             **{
                 model: st.column_config.NumberColumn(
-                    titles[model], format="%.1f", width=72, help=f"{escape(titles[model])}: higher is better."
+                    shorten_title(titles[model], 20), width=135,
+                    help=f"{escape(titles[model])}: higher is better. Gray: fewer than {score_frames.FEWEST} rows (n), too few to compare.",
                 )
                 for model in models
             },
         },
     )  # fmt: skip
     _how(found, chosen)
+
+
+def _with_few_rows(wide: pd.DataFrame, counts: pd.DataFrame) -> "Styler":
+    """Write scores of few rows in gray, with the number of rows."""
+    models = list(wide.columns[1:])
+    style = wide.style.format("{:.1f}", subset=models, na_rep="–")
+    for model in models:
+        for at, count in enumerate(counts[model]):
+            if count < score_frames.FEWEST:
+                cell = ([at], [model])
+                style = style.format("{:.1f} · n " + number(count), subset=cell).set_properties(subset=cell, color="gray")
+    return style
 
 
 def _all_parts(frame: pd.DataFrame, benchmark: str) -> pd.DataFrame:

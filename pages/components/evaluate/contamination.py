@@ -130,12 +130,12 @@ def _table(rows: Sequence[ProbeRow]) -> None:
         column_config={
             "model": st.column_config.TextColumn("Model", width=145),
             **{name: st.column_config.NumberColumn(label, format="%.3f", width=72, help=TIPS[name]) for name, label in losses.items()},
-            "bits": st.column_config.NumberColumn("Test, bits/byte", format="%.3f", width=82, help=TIPS["bits"]),
+            "bits": st.column_config.NumberColumn("Test, bits/byte", format="%.3f", width=100, help=TIPS["bits"]),
             "delta": st.column_config.NumberColumn("Δ", format="%+.3f", width=70, help=TIPS["delta"]),
             "percent": st.column_config.NumberColumn("Δ%", format="%+.1f", width=68, help=TIPS["percent"]),
             "interval": st.column_config.TextColumn("95% interval", width=105, help=TIPS["interval"], alignment="right"),
             "fresh": st.column_config.NumberColumn("Test − look-alikes", format="%+.3f", width=88, help=TIPS["fresh"]),
-            "rows": st.column_config.TextColumn("Rows", width=90, help="Rows scored of the training and test split, and how many were truncated."),
+            "rows": st.column_config.TextColumn("Rows", width=150, help="Rows scored of the training and test split, and how many were truncated."),
             "when": st.column_config.TextColumn("Measured", width=95),
         },
     )  # fmt: skip

@@ -12,12 +12,13 @@ from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks.score_frames import FEWEST
 from glan_core.evaluation.leaderboard import leaderboard, rows_column
 from glan_core.evaluation.proportions import wilson_interval
-from glan_core.formatting import number, percent, plural, signed
+from glan_core.formatting import number, percent, plural, shorten_title, signed
 from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view, ranking
 from pages.components.shared import empty_state, page_frame, row_selection, url_state
+from pages.components.shared.tokenizer_caption import tokenizers_caption
 from pages.components.shared.untrusted_text import escape
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     left, right = page_frame.main_and_detail("board")
     with left:
         selection = _table(frame, paper=paper)
+        tokenizers_caption(models)
     with right:
         _detail(ws, frame, selection)
     ranking.panel(ws, state)
@@ -95,7 +97,8 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
     of_paper = published_results.main_results() if paper else pd.DataFrame()
     benchmarks = [name for name in LABELS if name in frame or name in of_paper]
     shown = pd.DataFrame({
-        "title": frame["title"], "difference": frame["difference"].astype(float), "beside": frame["beside"],
+        "title": [shorten_title(title, 31) for title in frame["title"]], "difference": frame["difference"].astype(float),
+        "beside": [None if pd.isna(title) else shorten_title(title, 31) for title in frame["beside"]],
         "loss": frame["loss"].astype(float), "bits": frame["bits"].astype(float), "delta": frame["delta_percent"].astype(float),
         **{name: frame[name].astype(float) if name in frame else None for name in benchmarks},
     })  # fmt: skip
@@ -108,18 +111,18 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         _styled(shown, counts), **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",
         column_config={
-            "title": st.column_config.TextColumn("Model", width=165, pinned=True),
+            "title": st.column_config.TextColumn("Model", width=215, pinned=True),
             "difference": st.column_config.NumberColumn(
                 "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match; higher is better."
             ),
-            "beside": st.column_config.TextColumn("vs", width=140),
+            "beside": st.column_config.TextColumn("vs", width=215),
             "loss": st.column_config.NumberColumn(
-                "Validation loss", format="%.3f", width=75,
+                "Validation loss", format="%.3f", width=102,
                 help="Loss on the validation split of its snapshot, in nats/token; lower is better, comparable only for the same snapshot "
                 "and tokenizer.",
             ),
             "bits": st.column_config.NumberColumn(
-                "Bits/byte", format="%.3f", width=65,
+                "Bits/byte", format="%.3f", width=72,
                 help="Validation loss per UTF-8 byte of the answers; lower is better, comparable between tokenizers for the same snapshot.",
             ),
             "delta": st.column_config.NumberColumn(

@@ -24,6 +24,7 @@ SHOWN = {
 }  # fmt: skip
 PAGE = 200
 WHICH = "which"  # URL parameter
+LINES = 62  # pixels of a row: the question takes up to three lines
 ORDERS = {
     "low": ("Lowest difference", ["difference"], True), "high": ("Highest difference", ["difference"], False),
     "discipline": ("Discipline", ["field", "name", "difference"], True), "level": ("Level", ["level", "difference"], True),
@@ -91,8 +92,9 @@ def _narrowed(frame: pd.DataFrame) -> tuple[str, pd.DataFrame]:
             width=180,
             bind="query-params",
         )
+        every = frame  # a filter keeps its options while another one narrows the questions
         for column, label in FILTERS.items():
-            values = sorted({value for value in frame[column] if value})
+            values = sorted({value for value in every[column] if value})
             if len(values) < 2:
                 continue
             words = match_view.STRATEGIES if column == "strategy" else {}
@@ -114,11 +116,11 @@ def _table(frame: pd.DataFrame) -> str:
     at, picking = row_selection.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item", "question")
     st.dataframe(
         pd.DataFrame({
-            "question": [shorten(" ".join(text.split()), 90) for text in shown["question"]], "difference": shown["difference"],
+            "question": [shorten(" ".join(text.split()), 150) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
         }).style.format({"difference": partial(signed, digits=1)}),
-        **picking, hide_index=True, placeholder="–", height=560 if len(ids) > 14 else "content",
-        alt="Questions of the match",
+        **picking, hide_index=True, placeholder="–", height=620 if len(ids) > 9 else "content",
+        alt="Questions of the match", row_height=LINES,
         column_config={
             "question": st.column_config.TextColumn("Question", width=250),
             "difference": st.column_config.NumberColumn("Diff.", width=50, help="A minus B, mean of both orders; empty: not judged."),

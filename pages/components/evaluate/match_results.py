@@ -121,8 +121,8 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: match_view.MatchStatistics) -
         )
         ours, other = (escape(title(spec)) for spec in (seen.match.ours, seen.match.other))
         st.caption(
-            f"A ({ours}): mean {found.ours:.2f} · B ({other}): mean {found.other:.2f} · {number(found.wins)} wins, {number(found.ties)} ties, "
-            f"{number(found.losses)} losses"
+            f"A ({ours}): mean {found.ours:.2f} · B ({other}): mean {found.other:.2f} · {plural(found.wins, 'win')}, {plural(found.ties, 'tie')}, "
+            f"{plural(found.losses, 'loss', 'losses')}"
         )
         if st.button("Read questions", icon=":material/quiz:", width="stretch"):
             st.session_state.evaluate_asked = "Questions"

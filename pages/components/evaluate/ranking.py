@@ -40,7 +40,7 @@ def panel(ws: Workspace, state: tuple) -> None:
     rows = rank_models([one for one in found if chosen in ("all", one.source)])
     st.dataframe(
         pd.DataFrame({
-            "rank": [row.rank for row in rows], "model": [title(row.model) for row in rows], "rating": [row.rating for row in rows],
+            "rank": [row.rank for row in rows], "model": [title(row.model) for row in rows], "rating": [round(row.rating) for row in rows],
             "interval": ["too few" if row.low is None or row.high is None else f"{number(row.low)} to {number(row.high)}" for row in rows],
             "number": [row.number for row in rows],
         }),
@@ -48,7 +48,7 @@ def panel(ws: Workspace, state: tuple) -> None:
         column_config={
             "rank": st.column_config.NumberColumn("Rank", width=50, help="Models whose intervals overlap share a rank."),
             "model": st.column_config.TextColumn("Model", width=220),
-            "rating": st.column_config.NumberColumn("Rating", format="%.0f", width=70),
+            "rating": st.column_config.NumberColumn("Rating", format="localized", width=70),
             "interval": st.column_config.TextColumn("95% interval", width=110, alignment="right", help="Bootstrap over comparisons (200 resamples)."),
             "number": st.column_config.NumberColumn(
                 "Comparisons", format="localized", width=95, help=f"Judged questions and votes; at least {FEWEST} for an interval."

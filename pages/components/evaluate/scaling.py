@@ -180,11 +180,18 @@ def _form(ws: Workspace, *, busy: bool) -> None:
         )
         st.metric("Calls", short(made.calls), help=f"{number(made.calls)} answers and verdicts, if none is stored yet.")
         st.metric("Price", money(made.usd))
-        st.metric("Time", durations(made.seconds) if made.seconds else "–", help=_time_words(made))
-    label = f"Start study · {plural(len(finetunes), 'model')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
+        st.metric("Time", _time(made) or "–", help=_time_words(made))
+    label = f"Start study · {plural(len(finetunes), 'model')}" + (f" · {_time(made)}" if _time(made) else "")
     st.button(
         label, type="primary", icon=":material/stacked_line_chart:", key="start_scaling", disabled=busy, on_click=_begin, args=(ws, settings)
     )  # fmt: skip
+
+
+def _time(made: StudyPlan) -> str:
+    """Return the time of a study, '40 s to 2 min + judging' if only that of training is known, '' if neither is."""
+    if made.seconds:
+        return durations(made.seconds)
+    return f"{durations(made.training_seconds)} + judging" if made.training_seconds else ""
 
 
 def _time_words(made: StudyPlan) -> str:

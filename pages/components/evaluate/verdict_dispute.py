@@ -30,13 +30,13 @@ def panel(ws: Workspace, match: Match, item: str) -> None:
     if ws.read_only:
         return
     with st.popover("Mark verdict as wrong", icon=":material/flag:", key=f"dispute_{item}"):
-        reason = st.text_input("Reason", key=f"dispute_reason_{item}", placeholder="The judge missed a wrong unit in answer A.")
+        st.text_input("Reason", key=f"dispute_reason_{item}", placeholder="The judge missed a wrong unit in answer A.")
         st.caption("The verdicts are kept. Results show the score with and without disputed questions.")
-        st.button("Mark as wrong", key=f"dispute_now_{item}", on_click=_dispute, args=(ws, match.id, item, reason))
+        st.button("Mark as wrong", key=f"dispute_now_{item}", on_click=_dispute, args=(ws, match.id, item))
 
 
-def _dispute(ws: Workspace, match: str, item: str, reason: str) -> None:
+def _dispute(ws: Workspace, match: str, item: str) -> None:
     try:
-        dispute(ws, match, item, reason, url_state.user())
+        dispute(ws, match, item, st.session_state[f"dispute_reason_{item}"], url_state.user())
     except GlanError as error:
         st.session_state.dispute_error = error

@@ -1,15 +1,12 @@
 """Checkpoints of a tuned model: their losses and sizes, and what can be done with the selected one."""
 
-from functools import partial
-
 import pandas as pd
 import streamlit as st
 
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, size
-from glan_core.ids import slug
 from glan_core.models.checkpoints import model_from_checkpoint, remove_checkpoint
-from glan_core.models.tuned_model_store import TunedModel
+from glan_core.models.tuned_model_store import TunedModel, typed_model_name
 from glan_core.workspace import Workspace
 from pages.components.shared import row_selection, url_state
 
@@ -51,29 +48,29 @@ def _actions(ws: Workspace, model: TunedModel, step: int) -> None:
             return
         with st.popover("Save as model", icon=":material/deployed_code:", key="save_checkpoint"):
             st.caption("A model of its own can be judged, benchmarked, merged and exported. The checkpoint is kept.")
-            name = slug(
-                st.text_input("Model name", f"{model.name}-step-{step}", key=f"checkpoint_name_{model.name}_{step}") or " "
-            )
-            st.button(
-                "Save",
-                key="save_checkpoint_now",
-                on_click=_do,
-                args=(partial(model_from_checkpoint, ws, model.name, step), name),
-            )
+            st.text_input("Model name", f"{model.name}-step-{step}", key=f"checkpoint_name_{model.name}_{step}")
+            st.button("Save", key="save_checkpoint_now", on_click=_save, args=(ws, model.name, step))
         with st.popover("Delete", icon=":material/delete:", key="delete_checkpoint"):
             st.button(
-                f"Delete step {number(step)} · {size(model.checkpoint(step).bytes)}", key="delete_checkpoint_now", on_click=_do,
-                args=(partial(remove_checkpoint, ws, model.name), step),
+                f"Delete step {number(step)} · {size(model.checkpoint(step).bytes)}", key="delete_checkpoint_now", on_click=_delete,
+                args=(ws, model.name, step),
                 help=f"Permanently; {plural(len(model.checkpoints) - 1, 'checkpoint')} and the final weights are kept.",
             )  # fmt: skip
 
 
-def _do(act, value: object) -> None:
-    """Apply an action in a callback; the page shows an error."""
+def _save(ws: Workspace, name: str, step: int) -> None:
+    """Store a checkpoint as a model of the typed name and select it; the page shows an error."""
     try:
-        done = act(value)
+        new_name = typed_model_name(st.session_state[f"checkpoint_name_{name}_{step}"])
+        made = model_from_checkpoint(ws, name, step, new_name)
     except GlanError as error:
         st.session_state.model_error = error
-        return
-    if isinstance(done, TunedModel):
-        st.session_state.update(model=done.name, model_said=f"Saved as {done.name}.")
+    else:
+        st.session_state.update(model=made.name, model_said=f"Saved as {made.name}.")
+
+
+def _delete(ws: Workspace, name: str, step: int) -> None:
+    try:
+        remove_checkpoint(ws, name, step)
+    except GlanError as error:
+        st.session_state.model_error = error

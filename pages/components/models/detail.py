@@ -1,5 +1,6 @@
 """Lineage, facts and actions of a tuned model."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import networkx as nx
@@ -10,12 +11,11 @@ from glan_core.dataset.export_job import exports_folder
 from glan_core.dataset.snapshot_store import list_snapshots
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, exact, number, short, size
-from glan_core.ids import slug
 from glan_core.models import tuned_model_store
 from glan_core.models.export_job import check_gguf_export, check_target
 from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
-from glan_core.models.tuned_model_store import TunedModel
+from glan_core.models.tuned_model_store import TunedModel, typed_model_name
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.training.recipes import RECIPES
@@ -120,24 +120,27 @@ def _note(ws: Workspace, name: str) -> None:
 def _rename(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Rename", icon=":material/edit:", key="rename_model"):
         new = st.text_input("New name", model.name, key=f"new_name_{model.name}")
-        st.button("Rename", key="rename_now", disabled=slug(new or " ") == model.name or not new.strip(),
-                  on_click=_renamed, args=(ws, model.name, slug(new or " ")))  # fmt: skip
+        st.button(
+            "Rename", key="rename_now", disabled=new.strip() in ("", model.name), on_click=_rename_to, args=(ws, model.name)
+        )
 
 
-def _renamed(ws: Workspace, name: str, new_name: str) -> None:
-    if _do(tuned_model_store.rename_model, ws, name, new_name):
-        st.session_state.model = new_name
+def _rename_to(ws: Workspace, name: str) -> None:
+    typed = st.session_state[f"new_name_{name}"]
+    if _do(lambda: tuned_model_store.rename_model(ws, name, typed_model_name(typed))):
+        st.session_state.model = typed_model_name(typed)
 
 
 def _merge(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Merge", icon=":material/merge:", key="merge_model"):
         st.caption("Merges base model and adapter into one model that needs no PEFT. The adapter is kept.")
-        new = st.text_input(
-            value=f"{model.name}-merged", key=f"merge_name_{model.name}", **settings_fields.text(MergeSettings, "name")
-        )
-        st.button(
-            "Merge", key="merge_now", on_click=_begin, args=(ws, MergeSettings, {"model": model.name, "name": slug(new or " ")})
-        )
+        key = f"merge_name_{model.name}"
+        st.text_input(value=f"{model.name}-merged", key=key, **settings_fields.text(MergeSettings, "name"))
+
+        def merge() -> None:  # a click may come before the page has taken what was typed
+            _begin(ws, MergeSettings, lambda: {"model": model.name, "name": typed_model_name(st.session_state[key])})
+
+        st.button("Merge", key="merge_now", on_click=merge)
 
 
 def _export(ws: Workspace, model: TunedModel) -> None:
@@ -167,7 +170,7 @@ def _export(ws: Workspace, model: TunedModel) -> None:
             else "Safetensors weights, tokenizer with chat template, and a model card."
         )
         st.button("Upload to Hub" if repo.strip() else "Export to folder", key="export_now", on_click=_begin,
-                  args=(ws, ModelExportSettings, values))  # fmt: skip
+                  args=(ws, ModelExportSettings, lambda: values))  # fmt: skip
 
 
 def _remove(ws: Workspace, model: TunedModel) -> None:
@@ -178,9 +181,9 @@ def _remove(ws: Workspace, model: TunedModel) -> None:
                   args=(tuned_model_store.remove_model, ws, model.name))  # fmt: skip
 
 
-def _begin(ws: Workspace, kind: type, values: dict) -> None:
+def _begin(ws: Workspace, kind: type, values: Callable[[], dict]) -> None:
     try:
-        settings = read_settings(kind, values)
+        settings = read_settings(kind, values())
         if isinstance(settings, ModelExportSettings) and settings.path:
             exports_folder(ws).mkdir(exist_ok=True)
             check_target(ws, Path(settings.path).expanduser())

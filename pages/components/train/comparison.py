@@ -42,12 +42,12 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         hide_index=True, **picking, placeholder="–",
         height="content" if len(shown) <= 8 else 317, alt="Fine-tuning runs, newest first",
         column_config={
-            "name": st.column_config.TextColumn("Model", width=110), "tags": st.column_config.ListColumn("Tags", width=85),
+            "name": st.column_config.TextColumn("Model", width=130), "tags": st.column_config.ListColumn("Tags", width=130),
             "recipe": st.column_config.TextColumn("Recipe", width=75),
             "snapshot": st.column_config.TextColumn("Snapshot", width=80),
             "state": st.column_config.MultiselectColumn("State", options=list(COLORS), color=list(COLORS.values()), width=90),
             "steps": st.column_config.NumberColumn("Steps", format="localized", width=60),
-            "best": st.column_config.NumberColumn("Validation loss", format="%.3f", width=75, help="Lowest validation loss, in nats/token."),
+            "best": st.column_config.NumberColumn("Validation loss", format="%.3f", width=95, help="Lowest validation loss, in nats/token."),
             "took": st.column_config.TextColumn("Duration", width=65, alignment="right"),
             "when": st.column_config.TextColumn("Started", width=85),
         },
@@ -65,8 +65,19 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         figure = pictures.compare_figure(frames, against, page_frame.figure_style(), log=log)
         st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
         st.caption(f"Dots: validation loss; thin lines: training loss. Select up to {MOST} runs.")
+        if len({_tokenizer(run) for run in picked}) > 1:
+            st.caption(
+                ":material/warning: The tokenizers of these runs may differ, because their base models do, so their losses per token are not "
+                "comparable: compare bits per byte on the Models page."
+            )
     with right:
         _differences(picked)
+
+
+def _tokenizer(run: Run) -> str:
+    """Return what the tokenizer of a run is known by: its base model, or the snapshot and vocabulary of a model from scratch."""
+    scratch = run.params.get("scratch") or {}
+    return str(run.params.get("base") or (run.params.get("snapshot"), scratch.get("vocabulary"), run.params.get("rows")))
 
 
 def _own_title(run: Run) -> str | None:

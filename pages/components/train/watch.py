@@ -24,8 +24,6 @@ WHAT_TO_DO = {
 
 def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     """Draw the selected run, by default the running or latest one; it refreshes while it is live."""
-    if error := st.session_state.pop("job_error", None):
-        show_error(error)
     if not everything:
         st.info("No training runs yet. Plan a run to watch it here.", icon=":material/monitoring:")
         st.button(
@@ -35,25 +33,29 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
         return
     names = {run.id: run for run in everything}
     first = next((run.id for run in everything if runs.state_of(run) == "running"), everything[0].id)
-    if st.session_state.get("train_run") not in names:
+    key = f"train_run{run_label.renamed()}"
+    if st.session_state.get(key) not in names:
         linked = st.query_params.get("run", "")
-        st.session_state.train_run = int(linked) if linked.isdecimal() and int(linked) in names else first
+        st.session_state[key] = int(linked) if linked.isdecimal() and int(linked) in names else first
     if len(everything) > 1:
         st.selectbox(
-            "Run", list(names), key="train_run", width=420, label_visibility="collapsed",
+            "Run", list(names), key=key, width=420, label_visibility="collapsed",
             format_func=lambda id: f"Run {id} · {shorten(names[id].title, 50)}",  # no state: the browser caches option labels
         )  # fmt: skip
-    run = names[st.session_state.train_run]
+    run = names[st.session_state[key]]
     st.query_params["run"] = str(run.id)
     alive = runs.state_of(run) in LIVE
-    st.fragment(_live, run_every="2s" if alive else None)(ws, run.id, was_alive=alive)
+    st.fragment(_live, run_every="2s" if alive else None)(ws, run, was_alive=alive)
 
 
-def _live(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
-    run = runs.get(ws, run_id)
+def _live(ws: Workspace, listed: Run, *, was_alive: bool) -> None:
+    """Draw a run; what its buttons do redraws this part only, so errors are shown here and a new title redraws the page."""
+    run = runs.get(ws, listed.id)
     state = runs.state_of(run)
-    if (state in LIVE) != was_alive:
+    if (state in LIVE) != was_alive or run.title != listed.title:
         st.rerun()
+    if error := st.session_state.pop("job_error", None):
+        show_error(error)
     logged = training_rows.steps(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(escape(run.title), anchor=False, width="content")
