@@ -55,6 +55,16 @@ def test_a_page_opened_by_its_address_logs_no_error(page, server):
     assert failed == [] and logged == []
 
 
+def test_a_page_opened_from_the_foot_of_another_begins_at_its_top(page, server):
+    page.set_viewport_size({"width": 1280, "height": 480})
+    visit(page, server, "/homework?workspace=demo&focus=music", "Homework · Music")
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("main => (main.scrollTo(0, main.scrollHeight), main.scrollTop)") > 0
+    page.get_by_role("link", name="Syllabi").click()
+    titled(page, "Syllabi · Music")
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
+
+
 def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
     visit(page, server, "/", "Overview")
     expect(page).to_have_url(re.compile(r"workspace=demo"))

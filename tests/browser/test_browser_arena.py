@@ -4,13 +4,13 @@ import re
 
 import pytest
 from support.browser_driver import chrome, enter, expect, press, still, titled, visit
+from support.demo import small_demo
 from support.model_rows import add_training
 from support.runs import execute_run
 
 from glan_core import runs
 from glan_core.evaluation.judge import arena
 from glan_core.evaluation.judge.arena import BAD, TIE
-from glan_core.operations import demo_workspace
 from glan_core.workspace import Workspace, match_rows
 
 pytest_plugins = ["support.browser_fixtures"]
@@ -22,7 +22,7 @@ def home(tmp_path_factory):
     """The demo workspace with a judged match and two training runs."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
-    demo_workspace.create_workspace(folder / "demo", demo=True).close()
+    small_demo(folder / "demo").close()
     ws = Workspace.open(folder / "demo")
     assert execute_run(ws, {"name": "exam", "questions": 4}, "glan-test").state == "finished"
     judged = {"test": "exam", "ours": "scripted", "other": "reference", "answer_tokens": 30}

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from support.browser_driver import chrome, click_row, expect, press, visit
+from support.demo import small_demo
 from support.diversity_rows import BREAD, Steps, add_topics, compare
 from support.model_rows import add_training, put_checkpoints, put_model
 from support.runs import execute_run
@@ -23,7 +24,7 @@ def home(tmp_path_factory):
     """A demo workspace with edits, runs, checkpoints and metrics, and one that is compared with a dataset about bread."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
-    demo_workspace.create_workspace(folder / "demo", demo=True).close()
+    small_demo(folder / "demo").close()
     ws = Workspace.open(folder / "demo")
     for name in ("First", "Second"):
         tree_editing.rename(ws, "music", name, "Ada")

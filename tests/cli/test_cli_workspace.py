@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from support.demo import small_demo
 from support.runs import execute_run
 
 from glan_core.cli import main
-from glan_core.operations import demo_workspace
 from glan_core.workspace import Workspace, find_workspaces
 
 
@@ -23,7 +23,7 @@ def run(capsys):
 
 @pytest.fixture
 def home(tmp_path):
-    demo_workspace.create_workspace(tmp_path / "home" / "demo", demo=True).close()
+    small_demo(tmp_path / "home" / "demo").close()
     return tmp_path / "home"
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from support.demo import small_demo
 from support.runs import content, execute_run
 from support.studio_app import add_run
 
@@ -26,7 +27,7 @@ def home(tmp_path):
 @pytest.fixture(scope="module")
 def demo_made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "demo"
-    demo_workspace.create_workspace(folder, demo=True).close()
+    small_demo(folder).close()
     return folder
 
 

@@ -1,6 +1,5 @@
 """Tests for the Workspaces page and the sidebar: list, actions, reset of the demo, comparison; comparison of snapshots."""
 
-import pytest
 from support.runs import execute_run
 from support.studio_app import Studio, add_run, choose, copy_of, field
 
@@ -91,12 +90,11 @@ def test_a_copy_under_a_name_that_exists_is_refused_before_it_starts(home, demo_
     assert "already exists" in shown.said and launched == []
 
 
-@pytest.mark.parametrize("where", ["sidebar", "detail"])
-def test_the_demo_is_reset(home, demo_ws, where):
+def test_the_demo_is_reset(home, demo_ws):
     with demo_ws.write() as db:
         set_metadata(db, "mark", "mine")
     demo_ws.close()
-    shown = click(Studio("workspaces", focus="music"), f"{where}_reset_now")
+    shown = click(Studio("workspaces", focus="music"), "detail_reset_now")
     assert names(home) == ["demo"] and Workspace.open(home / "demo").metadata("mark") is None
     assert "focus" not in shown.app.query_params and "1 archived" in shown.said
     [kept] = find_workspaces(home / ".archive")

@@ -16,7 +16,7 @@ from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces, run_rows
 from pages.components.chat import page_state
-from pages.components.shared import checklist, search_box, tour, url_state
+from pages.components.shared import checklist, scroll_top, search_box, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.shared.workspace_home import workspace_home
 from pages.components.taxonomy import add_discipline
@@ -81,6 +81,8 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         _breadcrumb(tree, subject)
     add_discipline.sidebar_button(ws, tree)
     checklist.sidebar(ws)
+    with st.sidebar:
+        scroll_top.on_opening(name)
     actions.messages()
     return ws, tree
 
