@@ -14,6 +14,7 @@ from support.studio_app import add_run, draw_map
 from glan_core.evaluation.judge import match_statistics
 from glan_core.teachers import connections
 from glan_core.workspace import Workspace, match_rows
+from pages.components.evaluate import match_questions
 
 pytest_plugins = ["support.browser_fixtures"]
 pytestmark = pytest.mark.browser
@@ -98,7 +99,7 @@ def test_the_second_model_of_the_leaderboard_and_question_of_a_match(page, serve
     [match] = match_rows.matches(ws.db)
     frame = match_statistics.item_frame(ws, match).sort_values("difference", na_position="last", ignore_index=True)
     visit(page, server, "/evaluate?workspace=demo&evaluate_view=Questions", "Evaluate")
-    click_row(page, 1)
+    click_row(page, 1, height=match_questions.LINES)
     follows(page, "question", frame["item"][1])
     expect(page.locator(".st-key-question")).to_contain_text(frame["question"][1].split("\n")[0][:30])
     assert chosen

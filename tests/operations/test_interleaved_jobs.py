@@ -266,9 +266,10 @@ def test_50_jobs_in_random_order_with_kills_leave_nothing_that_hangs(jobs):
         {k: round(v, 1) for k, v in jobs.slowest.items()},
     )
     assert not any("Unexpected error" in message for _, message in failed), failed
-    assert {kind for kind, state in states if state == "finished"} >= {"finetune", "probe", "bench", "judge-models"}
-    one = jobs.ask({"kind": "judge-models", "settings": {"test": "exam", "ours": "scripted", "other": "reference"}})
-    within(SECONDS_TO_END, lambda: jobs.state(one) == "finished", "a run after all of it finishes")
+    for start in (jobs.train, jobs.probe, jobs.bench, jobs.judge):
+        id = start()
+        jobs.timed("a run after all of it", within(SECONDS_TO_END, lambda id=id: jobs.state(id) in ENDED, f"run {id} ends"))
+        assert jobs.state(id) == "finished", runs.get(ws, id).message
 
 
 def unfinished(ws) -> list:

@@ -141,15 +141,16 @@ def press(page, label: str) -> None:
     still(page)
 
 
-def click_row(page, number: int, table: int | str = 0, *, x: int = 60) -> None:
+def click_row(page, number: int, table: int | str = 0, *, x: int = 60, height: int = 33) -> None:
     """Click a cell of a row, and wait until the page has taken it; `x=16` is the box before the row.
 
-    Tables are drawn on a canvas, whose rows are all about as high as the head. A table is given by its place or its accessible name.
+    Tables are drawn on a canvas, whose rows are about as high as the head unless `height` says so. A table is given by its place
+    or its accessible name.
     """
     tables = page.get_by_test_id("stDataFrame")
     frame = tables.nth(table) if isinstance(table, int) else tables.filter(has=page.locator(f'[aria-label="{table}"]'))
     expect(frame).to_have_count(1)  # while a page is drawn anew, the old one may still be there
     expect(frame.locator("canvas").first).to_be_visible()
     frame.scroll_into_view_if_needed()
-    frame.click(position={"x": x, "y": 33 * (number + 1.5)})
+    frame.click(position={"x": x, "y": 33 + height * (number + 0.5)})
     still(page)

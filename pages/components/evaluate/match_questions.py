@@ -116,7 +116,7 @@ def _table(frame: pd.DataFrame) -> str:
     at, picking = row_selection.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item", "question")
     st.dataframe(
         pd.DataFrame({
-            "question": [shorten(" ".join(text.split()), 150) for text in shown["question"]], "difference": shown["difference"],
+            "question": [shorten(" ".join(text.split()), 96) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
         }).style.format({"difference": partial(signed, digits=1)}),
         **picking, hide_index=True, placeholder="–", height=620 if len(ids) > 9 else "content",
