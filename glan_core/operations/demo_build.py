@@ -204,7 +204,7 @@ class DemoBuild:
         self.run("judge-models", "Tuned vs reference answers", common | {"other": "reference"})
 
     def probe(self) -> None:
-        """Compare the loss on rows that the model was trained on with the loss on held-out rows."""
+        """Compare the loss on training rows of the snapshot, some of which the model was trained on, with that on held-out rows."""
         folder = read_snapshot(self.ws, SNAPSHOT).folder
         files = {
             role: {"source": str(next(folder.glob(f"{split}*")))}
@@ -234,7 +234,8 @@ class DemoBuild:
             )
             id = conversations.ask(self.ws, None, settings, question)
             turn = self._wait(id)
-            preferences.vote(self.ws, turn.id, turn.version, preferences.ONE, best, REVIEWER)
+            choice = preferences.BAD if best is None else preferences.ONE
+            preferences.vote(self.ws, turn.id, turn.version, choice, best, REVIEWER)
 
     def _wait(self, conversation_id: int) -> chat_rows.Turn:
         """Return the last turn of a conversation when all its replies are written."""
@@ -273,12 +274,12 @@ BAD_QUESTIONS = (
     "Refer to the diagram in the textbook.", "Submit your answer as a PDF by Friday.", "Use the method discussed in the last lecture.",
     "Upload your solution to the course page.",
 )  # fmt: skip
-# Prompt, and the pane of the reply that was preferred when the demo was built and the replies were read: 0 base, 1 tuned.
-CHATS = (
+# Prompt, and the vote of the builder, who read both replies: pane of the better one (0 base, 1 tuned), None if both are bad.
+CHATS: tuple[tuple[str, int | None], ...] = (
     ("In general physics, what is meant by torque, and what mistake is often made with it?", 1),
-    ("Explain to a beginner in fundamentals of nursing care what informed consent is.", 1),
-    ("True or false? \"A public good is whatever the government provides.\" Explain your answer.", 1),
-    ("What is a binary heap, and what is it good for?", 1),
+    ("Explain to a beginner in fundamentals of nursing care what informed consent is.", 0),
+    ("True or false? \"A public good is whatever the government provides.\" Explain your answer.", 0),
+    ("What is a binary heap, and what is it good for?", None),
 )  # fmt: skip
 
 
