@@ -32,7 +32,7 @@ VIEWS = {
     "homework": ("homework", "Provenance"), "diversity": ("diversity", "clusters"), "metrics": ("diversity?diversity_view=Metrics", "Vendi"),
     "dataset": ("dataset", "Checks"), "train": ("train?train_view=Watch", "Validation loss"), "models": ("models", "Weights"),
     "chat": ("chat?chat=1", "preferred"), "evaluate": ("evaluate?evaluate_view=Results", "95% interval"),
-    "questions": ("evaluate?evaluate_view=Questions", "A shown first"), "runs": ("runs?runs_view=History", "Calls"),
+    "questions": ("evaluate?evaluate_view=Questions", "A shown first"), "runs": ("runs?runs_view=History", "History"),
 }  # fmt: skip
 EMPTY = (
     "syllabi",

@@ -94,6 +94,9 @@ def pack_demo(folder: Path, archive: Path) -> None:
         whole.execute("VACUUM INTO ?", (str(copy / FILE),))
         whole.close()
         _remove_paths(copy / FILE, str(folder.absolute()))
+        for file in copy.rglob("*.json"):
+            if (text := file.read_text("utf-8")) != (relative := text.replace(str(folder.absolute()), ".")):
+                file.write_text(relative, "utf-8")
         with tarfile.open(archive.with_suffix(".new"), "w:xz", preset=9) as packed:
             for entry in sorted(copy.rglob("*")):
                 packed.add(entry, entry.relative_to(copy), recursive=False, filter=_anonymous)
@@ -105,6 +108,7 @@ def _remove_paths(database: Path, folder: str) -> None:
     db = apsw.Connection(str(database))
     with db:
         for table, column in (
+            ("meta", "value"),
             ("runs", "params"),
             ("runs", "message"),
             ("matches", "about"),
