@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from glan_core.errors import GlanError
+from glan_core.io.packaged_models import SMOLLM2_NAME, display_name, local_place
 from glan_core.resources import ASSETS
 from glan_core.taxonomy import taxonomy_files, tree_editing
 from glan_core.workspace import Workspace
@@ -94,9 +95,11 @@ def pack_demo(folder: Path, archive: Path) -> None:
         whole.execute("VACUUM INTO ?", (str(copy / FILE),))
         whole.close()
         _remove_paths(copy / FILE, str(folder.absolute()))
-        for file in copy.rglob("*.json"):
-            if (text := file.read_text("utf-8")) != (relative := text.replace(str(folder.absolute()), ".")):
-                file.write_text(relative, "utf-8")
+        for file in (*copy.rglob("*.json"), *copy.rglob("*.md")):
+            text = file.read_text("utf-8")
+            portable = text.replace(str(folder.absolute()), ".").replace(local_place(SMOLLM2_NAME), display_name(SMOLLM2_NAME))
+            if portable != text:
+                file.write_text(portable, "utf-8")
         with tarfile.open(archive.with_suffix(".new"), "w:xz", preset=9) as packed:
             for entry in sorted(copy.rglob("*")):
                 packed.add(entry, entry.relative_to(copy), recursive=False, filter=_anonymous)
