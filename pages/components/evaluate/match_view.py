@@ -11,6 +11,7 @@ from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge import match_statistics, result_card
 from glan_core.evaluation.judge.match_setup import OTHER, OURS
 from glan_core.evaluation.judge.match_statistics import Missing, Outcome, result_sentence
+from glan_core.evaluation.settings import REFERENCE
 from glan_core.formatting import ago, number, percent, plural, shorten, signed
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
@@ -46,7 +47,10 @@ def choose(ws: Workspace) -> Match | None:
     if not found:
         return None
     selection = st.session_state.get(PICKED) or st.query_params.get(PICKED)
-    selection = selection if selection in found else next(iter(found))
+    against_models = (
+        id for id, match in found.items() if REFERENCE not in (match.ours, match.other)
+    )  # "did tuning help?" comes first
+    selection = selection if selection in found else next(against_models, next(iter(found)))
     chosen = st.selectbox(
         "Match", list(found), index=list(found).index(selection), width=620, label_visibility="collapsed",
         format_func=lambda id: shorten(label(found[id]), 110),
