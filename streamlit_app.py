@@ -56,5 +56,5 @@ try:
     page.run()
 except GlanError as error:
     show_error(error)
-except DatabaseError as error:
+except (DatabaseError, UnicodeDecodeError) as error:  # damaged text is not UTF-8
     show_error(GlanError(f"The database of this workspace is damaged or unusable ({error}). Restore it from a backup."))

@@ -181,13 +181,12 @@ def test_a_connection_that_was_open_during_a_move_does_not_harm_the_workspace_th
 def test_a_demo_is_reset_and_the_former_one_kept(home, demo):
     with demo.write() as db:
         set_metadata(db, "mark", "mine")
-    number = homework_rows.last_seq(demo.db)
     demo.close()
     kept = workspaces.reset_demo(home, "demo")
     assert kept.parent == home / ".archive" and kept.name.startswith("demo-20")
     assert Workspace.open(kept).metadata("mark") == "mine"
     fresh = Workspace.open(home / "demo")
-    assert fresh.metadata("mark") is None and fresh.metadata("demo") and homework_rows.last_seq(fresh.db) == number
+    assert fresh.metadata("mark") is None and fresh.metadata("demo") and homework_rows.last_seq(fresh.db) > 4000
 
 
 def test_a_demo_that_cannot_be_created_anew_stays(home, demo, monkeypatch):

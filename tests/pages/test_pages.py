@@ -46,7 +46,7 @@ def test_a_new_workspace_is_opened_at_once(home):
     shown.app.text_input[0].set_value("second")
     shown.app.checkbox[0].check()
     shown.press("Create workspace")
-    assert shown.app.query_params["workspace"] == "second" and "3 of 126 disciplines started" in shown.said
+    assert shown.app.query_params["workspace"] == "second" and "14 of 126 disciplines started" in shown.said
 
 
 EMPTY = {

@@ -199,7 +199,7 @@ def test_a_study_is_planned_started_and_drawn(judged, launched):
     shown.press("Start study ·")
     run = newest(judged)
     assert launched == [run.id] and run.kind == "scaling" and run.params["judge"]["test"] == "first"
-    for rows, loss in ((1, 6.0), (2, 5.0), (7, 4.0), (20, 3.5), (66, 3.2)):
+    for rows, loss in ((1, 6.0), (2, 5.0), (6, 4.0), (19, 3.5), (62, 3.2)):
         put_model(judged, f"study-1-{rows}", losses={"validation": loss}, rows=rows)
     with judged.write() as db:
         run_rows.update_run(db, run.id, state="finished", message="done")
