@@ -12,7 +12,7 @@ from pages.components.shared.untrusted_text import show_error
 from pages.components.workspaces import actions, comparison, detail
 
 VIEWS = ("All", "Compare")
-IN_URL = "shown"  # URL parameter of the selected row, where it is not the open workspace
+IN_URL = "selected_workspace"  # URL parameter of the selected row, where it is not the open workspace
 
 ws, tree = page_frame.open_page("Workspaces")
 home = page_frame.HOME

@@ -34,6 +34,10 @@ COMMANDS = [
     ("taxonomy", "add", "Arts / Dance"), ("taxonomy", "rename", "dance", "Ballet"), ("taxonomy", "move", "dance", "crafts"),
     ("taxonomy", "remove", "dance"), ("taxonomy", "restore", "dance"), ("taxonomy", "history"), ("taxonomy", "propose", "--under", "arts"),
     ("taxonomy", "proposals"), ("taxonomy", "vote", "music", "keep"), ("taxonomy", "decide"), ("init", "{out}/new"),
+    ("workspace", "create", "one"), ("workspace", "create", "demo", "--demo"), ("workspace", "list"), ("workspace", "rename", "one", "two"),
+    ("workspace", "duplicate", "two", "three"), ("workspace", "compare", "two", "three"), ("workspace", "archive", "three"),
+    ("workspace", "restore", "three"), ("workspace", "reset-demo"), ("notify", "set", "http://127.0.0.1:9/hook"), ("notify", "show"),
+    ("notify", "off"),
 ]  # fmt: skip
 
 
@@ -47,13 +51,17 @@ def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> dict
 
 def names(words: tuple[str, ...]) -> tuple[str, ...]:
     first, second = words[0].split(), words[1:2]
-    return (*first, *second) if first in (["taxonomy"], ["connections"]) else tuple(first)
+    return (*first, *second) if first in (["taxonomy"], ["connections"], ["workspace"], ["notify"]) else tuple(first)
 
 
 def test_every_command_has_json_and_is_tried_here():
     known = leaves(build_parser())
     assert {words for words, parser in known.items() if "--json" not in parser._option_string_actions} == SERVERS
-    tried = {names(words) for words in COMMANDS} | {("taxonomy", "undo"), ("preferences",)}  # these need a change or votes
+    tried = {names(words) for words in COMMANDS} | {
+        ("taxonomy", "undo"),
+        ("preferences",),
+        ("notify", "test"),
+    }  # these need a change, votes or a server
     assert set(known) - SERVERS == tried
 
 
@@ -72,7 +80,8 @@ def test_every_command_prints_its_result(ws, tmp_path, capsys, monkeypatch):
     paths = {"rows": tmp_path / "rows.jsonl", "other": tmp_path / "other.jsonl", "out": out}
     for words in COMMANDS:
         first, rest = words[0].split(), [word.format(**paths) for word in words[1:]]
-        folder = [] if first[0] in ("doctor", "init") or first == ["connections"] else [str(ws.folder)]
+        folder = [] if first[0] in ("doctor", "init", "notify") or first == ["connections"] else [str(ws.folder)]
+        folder = [str(out)] if first == ["workspace"] else folder
         capsys.readouterr()
         code = main([*first, *folder, *rest, "--json"])
         said = capsys.readouterr()

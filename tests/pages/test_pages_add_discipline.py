@@ -1,6 +1,7 @@
 """Adding a discipline by the guided dialog: describe, preview, accept, plan, start; nothing enters before it is accepted."""
 
 import json
+import time
 
 import pytest
 from support.runs import Canned, content, number, stage_of
@@ -148,6 +149,10 @@ def test_text_is_shown_while_it_is_written(demo_ws, never):
         shown.app.run()
         assert dialog_says(shown, *sees)
     assert "- \\*Capsids\\*\n ▌" in [text.value for text in shown.app.markdown]
+    previewed = Workspace.open(preview.folder_of(demo_ws, "virology"))
+    with previewed.write() as db:
+        run_rows.update_run(db, run_rows.runs(db, 1)[0].id, state="running", heartbeat_at=time.time(), host="elsewhere")
+    previewed.close()
     shown.press("Stop")
     assert dialog_says(shown, "Stopping after in-flight requests are stored.") and "Stop" not in shown.labels()
 

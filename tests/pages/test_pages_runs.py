@@ -220,7 +220,7 @@ def test_history_lists_every_run_and_shows_the_picked_one(starter_ws):
     table = shown.table("state")
     assert list(table["id"]) == [lost, *sorted(titles, reverse=True)]
     assert [state for (state,) in table["state"]] == ["lost", "cancelled", "paused", "failed", "finished"]
-    assert "5 runs · none live" in shown.said
+    assert "5 runs with a teacher · 0 jobs · none live" in shown.said
     assert "Part lost" in Studio("overview").said
 
 

@@ -60,7 +60,7 @@ def test_a_workspace_is_archived_and_restored(home, demo_ws, starter_ws):
     shown = Studio("workspaces", workspace="demo")
     click(shown, "archive_workspace_now")
     assert names(home) == ["starter"] and shown.app.query_params["workspace"] == "starter"
-    assert shown.app.query_params["shown"] == ".archive/demo"
+    assert shown.app.query_params["selected_workspace"] == ".archive/demo"
     click(shown, "restore_workspace")
     assert names(home) == ["demo", "starter"]
 
@@ -106,11 +106,11 @@ def test_only_a_demo_offers_the_reset(starter_ws):
 
 
 def test_another_workspace_is_selected_opened_and_compared(home, demo_ws, starter_ws):
-    shown = Studio("workspaces", workspace="demo", shown="starter")
+    shown = Studio("workspaces", workspace="demo", selected_workspace="starter")
     assert "starter" in [one.value for one in shown.app.subheader]
     click(shown, "compare_workspace")
     assert field(shown, "compare_other").value == "starter"
-    shown = click(Studio("workspaces", workspace="demo", shown="starter"), "open_workspace")
+    shown = click(Studio("workspaces", workspace="demo", selected_workspace="starter"), "open_workspace")
     assert shown.app.query_params["workspace"] == "starter"
 
 
@@ -131,7 +131,7 @@ def test_one_workspace_cannot_be_compared(demo_ws):
 def test_a_workspace_that_cannot_be_read_is_listed_with_its_reason(home, demo_ws, demo_made):
     broken = copy_of(demo_made, home, "broken")
     (broken / "glan.sqlite").write_bytes(b"nothing" * 100)
-    shown = Studio("workspaces", workspace="demo", shown="broken")
+    shown = Studio("workspaces", workspace="demo", selected_workspace="broken")
     assert shown.fine and "is not a GLAN workspace" in shown.said and "cannot be read" in shown.table("state")["state"].tolist()
 
 
