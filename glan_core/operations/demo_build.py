@@ -67,7 +67,7 @@ def build(folder: Path, archive: Path) -> None:
     """
     ws = Workspace.open(folder) if (folder / "glan.sqlite").exists() else create_workspace(folder)
     demo = DemoBuild(ws)
-    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.train,
+    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.finish, demo.train,
                   demo.judge, demo.probe, demo.benchmark, demo.talk):  # fmt: skip
         began = time.monotonic()
         stage()
@@ -186,6 +186,11 @@ class DemoBuild:
         """Create the held-out test, then the snapshot without its questions."""
         self.run("glan-test", "Held-out test", {"name": TEST, "questions": TEST_QUESTIONS})
         self.run("snapshot", "Snapshot", {"name": SNAPSHOT, "split": "combination", "validation_share": 0.05, "scripted": True})
+
+    def finish(self) -> None:
+        """Answer the question that the stopped run left open, as a user would."""
+        target = {"disciplines": ["physics"], "subject_queries": 1, "questions_per_syllabus": QUESTIONS["physics"]}
+        self.run("generate", "Answer what the stopped run left", {"target": target, "teacher": "scripted"})
 
     def train(self) -> None:
         """Train the adapter and store it in bf16."""

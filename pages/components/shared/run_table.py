@@ -75,7 +75,7 @@ def table(rows: Sequence[Run], key: str, *, ws: Workspace | None = None, several
         column_config={
             "id": st.column_config.NumberColumn("Run", width=50, format="%d"),
             "title": st.column_config.TextColumn("Title", width=230),
-            "kind": st.column_config.TextColumn("Kind", width=95),
+            "kind": st.column_config.TextColumn("Kind", width=140),
             "state": st.column_config.MultiselectColumn(
                 "State", options=list(COLORS), color=list(COLORS.values()), width=95
             ),
