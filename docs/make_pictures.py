@@ -111,7 +111,9 @@ def _take(page: Page, address: str, theme: str) -> None:
         page.get_by_text(words).first.wait_for(timeout=90_000)
         page.locator('[data-testid="stStatusWidget"]').wait_for(state="detached", timeout=90_000)
         page.wait_for_timeout(2500)  # charts draw after their data has arrived
-        page.evaluate("document.querySelectorAll('*').forEach(e => { if (e.scrollTop) e.scrollTop = 0 })")  # chats open at their end
+        page.evaluate(
+            "document.querySelectorAll('*').forEach(e => { if (e.scrollTop) e.scrollTop = 0 })"
+        )  # chats open at their end
         page.wait_for_timeout(300)
         image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         if theme == "light":

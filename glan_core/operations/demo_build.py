@@ -67,8 +67,10 @@ def build(folder: Path, archive: Path) -> None:
     """
     ws = Workspace.open(folder) if (folder / "glan.sqlite").exists() else create_workspace(folder)
     demo = DemoBuild(ws)
-    for stage in (demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.finish, demo.train,
-                  demo.judge, demo.probe, demo.benchmark, demo.talk):  # fmt: skip
+    for stage in (
+        demo.generate, demo.stop_and_fail, demo.review, demo.plant_faults, demo.check, demo.diversity, demo.hold_out, demo.finish,
+        demo.train, demo.judge, demo.probe, demo.benchmark, demo.talk,
+    ):  # fmt: skip
         began = time.monotonic()
         stage()
         print(f"{stage.__name__}: {time.monotonic() - began:.0f} s", flush=True)

@@ -78,7 +78,7 @@ def plan(ws: Workspace, settings: FinetuneSettings) -> TrainingPlan:
     shape = model_shape(settings)
     parameters = shape.parameters if shape else None
     trained = parameters if settings.method == "full" else shape.adapter(settings.lora_rank) if shape else None
-    passes, held_out = steps / per_epoch, snapshot.manifest.rows.get(VALIDATION, 0)
+    passes, held_out = count_passes(settings, counted, steps), snapshot.manifest.rows.get(VALIDATION, 0)
     seconds, time_basis = None, ""
     if parameters:
         validation_tokens = min(held_out, MOST_HELD_OUT) * counted.tokens / max(1, counted.rows)
@@ -102,10 +102,24 @@ def longest_row(settings: FinetuneSettings, counted: TokenCounts) -> int:
     return min(settings.max_length, 2 * counted.tokens // max(1, counted.rows))  # without a tokenizer
 
 
+def count_passes(settings: FinetuneSettings, counted: TokenCounts, steps: int) -> float:
+    """Return how often the rows are read: the last step of an epoch is smaller than those of an epoch that stops early."""
+    whole, rest = divmod(steps, steps_per_epoch(settings, counted))
+    return whole + min(1.0, rest * settings.accumulation * _batch_rows(settings) / max(1, _epoch_rows(settings, counted)))
+
+
+def _epoch_rows(settings: FinetuneSettings, counted: TokenCounts) -> int:
+    """Return the rows per epoch; with packing there are fewer, longer ones."""
+    return ceil(counted.tokens / settings.max_length) if settings.packing else counted.rows
+
+
+def _batch_rows(settings: FinetuneSettings) -> int:
+    return min(settings.per_device_batch_size, settings.global_batch_size) * settings.processes
+
+
 def steps_per_epoch(settings: FinetuneSettings, counted: TokenCounts) -> int:
-    """Return the optimizer steps per epoch; with packing there are fewer, longer rows."""
-    rows = ceil(counted.tokens / settings.max_length) if settings.packing else counted.rows
-    batches = ceil(rows / (min(settings.per_device_batch_size, settings.global_batch_size) * settings.processes))
+    """Return the optimizer steps per epoch."""
+    batches = ceil(_epoch_rows(settings, counted) / _batch_rows(settings))
     return max(1, ceil(batches / settings.accumulation))
 
 

@@ -104,7 +104,7 @@ def test_filters_and_order_of_questions_are_in_the_address(page, server, ws):
     page.get_by_role("option", name="Music").click()
     still(page)
     page.get_by_test_id("stMain").get_by_text(re.compile("^Lost · ")).click()
-    for name in ("evaluate_order", "evaluate_of_name", "evaluate_shown", "question"):
+    for name in ("evaluate_order", "evaluate_of_name", "which", "question"):
         expect(page).to_have_url(re.compile(rf"[?&]{name}="))
     still(page)
     question = page.locator(".st-key-question").inner_text()

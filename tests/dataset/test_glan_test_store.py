@@ -19,7 +19,7 @@ from glan_core.workspace import Workspace
 @pytest.fixture
 def filled(ws, settings):
     """Workspace with scripted pairs of two disciplines."""
-    execute_run(ws, settings("mathematics", "music", questions_per_syllabus=25))
+    execute_run(ws, settings("mathematics", "music", questions_per_syllabus=50))
     return ws
 
 

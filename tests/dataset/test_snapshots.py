@@ -159,17 +159,17 @@ def test_the_command_line_takes_lists_exports_verifies_and_removes(filled, tmp_p
         return code, out or err
 
     assert glan("snapshot") == (0, "There are no snapshots.\n")
-    said = glan("snapshot", "take", "v1", "--validation", "0.3")[1]
-    assert 'Created snapshot "v1" with 100 pairs: 40 for train and 60 for validation.' in said
-    assert "The validation share is 60% instead of 30%" in said
+    said = glan("snapshot", "take", "v1", "--validation", "0.05")[1]
+    assert 'Created snapshot "v1" with 90 pairs: 80 for train and 10 for validation.' in said
+    assert "The validation share is 11% instead of 5%" in said
     (listed,) = json.loads(glan("snapshot", "list", "--json")[1])
-    assert (listed["name"], sum(listed["rows"].values()), listed["split"]) == ("v1", 100, "syllabus")
+    assert (listed["name"], sum(listed["rows"].values()), listed["split"]) == ("v1", 90, "syllabus")
     assert "held out" in glan("snapshot", "show", "v1")[1] and glan("snapshot", "verify", "v1")[0] == 0
     out = tmp_path / "out"
     code, said = glan("export", "--snapshot", "v1", "--format", "parquet", "--out", out, "--json")
     assert code == 0 and json.loads(said)["splits"] == listed["rows"] and (out / "README.md").is_file()
     code, said = glan("export", "--disciplines", "arts", "--strategy", "pair", "--out", tmp_path / "few.jsonl", "--json")
-    assert code == 0 and 0 < json.loads(said)["rows"] < 100
+    assert code == 0 and 0 < json.loads(said)["rows"] < 90
     assert glan("export")[0] == 2 and glan("export", "--out", tmp_path / "x", "--snapshot", "v2")[0] == 2
     code, said = glan("export", "--out", tmp_path / "x", "--include", "boredom")
     assert code == 2 and "'contaminated' or 'held_out'" in said

@@ -15,7 +15,7 @@ from glan_core.workspace import homework_rows
 
 @pytest.fixture
 def filled(ws, settings):
-    """Workspace with pairs of ten syllabi."""
+    """Workspace with pairs of nine syllabi."""
     execute_run(ws, settings("mathematics", "music", "bell-founding", questions_per_syllabus=12))
     return ws
 
@@ -56,7 +56,7 @@ def test_the_cli_says_the_share_before_it_writes(filled, capsys):
     number = len(list(homework_rows.all_pairs(filled.db)))
     assert main([*words, "--seed", str(far), "--plan", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["rows"] == number and data["share"] == data["held_out"] / number and data["groups"] == 10
+    assert data["rows"] == number and data["share"] == data["held_out"] / number and data["groups"] == 9
     assert main([*words, "--seed", str(far)]) == 0
     assert "Held out: " in capsys.readouterr().err.splitlines()[0]
     assert main([*words, "--json"]) == 2 and "already exists" in capsys.readouterr().err
@@ -69,7 +69,7 @@ def test_a_split_without_training_rows_is_refused(filled, tmp_path, capsys):
                   ["export", str(filled.folder), "--out", str(tmp_path / "out"), *all_of_them]):  # fmt: skip
         assert main(words) == 2
         said = capsys.readouterr().err
-        assert said.count("\n") == 1 and "holds out all 120 pairs" in said and "lower validation share" in said
+        assert said.count("\n") == 1 and "holds out all 108 pairs" in said and "lower validation share" in said
     done = execute_run(filled, {"name": "x", "split": "syllabus", "validation_share": 0.9999}, "snapshot")
     assert done.state == "failed" and "no rows remain for training" in done.message
     settings = {"path": str(tmp_path / "out"), "choice": {"split": "syllabus", "validation_share": 0.9999}}

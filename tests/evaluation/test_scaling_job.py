@@ -1,5 +1,7 @@
 """Tests for the scaling study: nested samples, curves, pausing and resuming."""
 
+import time
+
 import numpy as np
 import pytest
 from support.model_rows import put_model
@@ -83,8 +85,9 @@ def test_a_study_whose_run_failed_says_which_and_goes_on_from_there(taught, inli
     assert resume_run(taught, done.id).state == "finished" and numbers == [inline[-1]]
 
 
-@pytest.mark.parametrize(("wish", "left"), [("pause", "pause"), ("cancel", "cancel")])
-def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkeypatch, wish, left):
+@pytest.mark.parametrize(("wish", "state"), [("pause", "paused"), ("cancel", "cancelled")])
+@pytest.mark.parametrize("at_work", [True, False], ids=["running", "queued"])
+def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkeypatch, wish, state, at_work):
     """A stop request to the study stops the run it waits for."""
     begun = []
 
@@ -93,11 +96,14 @@ def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkey
         with ws.write() as db:
             mine = next(run.id for run in run_rows.live_runs(db) if run.kind == "scaling")
             run_rows.update_run(db, mine, wish=wish)
+            if at_work:
+                run_rows.update_run(db, run_id, state="running", heartbeat_at=time.time(), host="elsewhere")
 
     monkeypatch.setattr("glan_core.runs.launcher.launch", launch)
-    done = execute_run(taught, study(f"stopped-{wish}"), "scaling")
-    assert done.state == {"pause": "paused", "cancel": "cancelled"}[wish]
-    assert runs.get(taught, begun[0]).wish == left and len(begun) == 1
+    done = execute_run(taught, study(f"stopped-{wish}-{'at-work' if at_work else 'queued'}"), "scaling")
+    assert done.state == state and len(begun) == 1
+    left = runs.get(taught, begun[0])
+    assert left.wish == wish if at_work else (left.state, left.wish) == (state, None)
     with taught.write() as db:  # must not block other tests
         run_rows.update_run(db, begun[0], state="cancelled", wish=None)
 

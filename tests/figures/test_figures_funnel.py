@@ -15,7 +15,9 @@ def test_every_step_leaves_what_the_one_before_left_less_what_it_takes_away(ws):
     assert frame["left"].tolist() == [12, 10, 9, 7, 7, 4] and frame["out"].tolist() == [0, 2, 1, 2, 0, 3]
     assert frame["left"].iloc[-1] == coverage.coverage_by_node(ws)["mathematics"].kept
     left, out = funnel_figure(frame, LIGHT).data
-    assert list(left.x) == frame["left"].tolist() and list(out.text) == ["", "−2", "−1", "−2", "", "−3"]
+    assert list(left.x) == frame["left"].tolist() and list(out.text) == [
+        "", "−2 without answer", "−1 rejected", "−2 by filters", "", "−3 in a benchmark"
+    ]  # fmt: skip
 
 
 def test_a_funnel_of_nothing_is_drawn(ws):

@@ -293,10 +293,11 @@ def without_later_versions(db) -> None:
         DROP TABLE training_steps; DROP TABLE training_replies;
         DROP TABLE conversations; DROP TABLE chat_turns; DROP TABLE chat_replies; DROP TABLE preferences;
         DROP TABLE test_answers; DROP TABLE matches; DROP TABLE verdicts; DROP TABLE benchmark_scores; DROP TABLE probes;
+        DROP TABLE disputed_verdicts; DROP TABLE arena_votes;
         DELETE FROM counters WHERE measure = 'dropped_rejected';
         CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
     for table, columns in {
-        "calls": ("tokens_reasoning", "reasoning", "sent"), "run_samples": ("tokens_reasoning",), "runs": ("waiting", "notices"),
+        "calls": ("tokens_reasoning", "reasoning", "sent"), "run_samples": ("tokens_reasoning",), "runs": ("waiting", "notices", "tags"),
     }.items():  # fmt: skip
         for column in columns:
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

@@ -65,23 +65,23 @@ def test_a_base_beside_its_adapter_answers_as_it_does_alone(models_ws, decoding)
     assert [answers(shelf, [tuned, base], prompt, decoding) for prompt in PROMPTS] == [pair[::-1] for pair in beside]
 
 
-def test_an_adapter_answers_as_it_does_when_it_is_loaded_the_ordinary_way(models_ws, base):
+def test_an_adapter_answers_as_it_does_when_it_is_loaded_the_ordinary_way(models_ws, chat_base):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     tuned = resolve_model(models_ws, "tuned:tuned")
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tuned.adapter).eval()
-    tokenizer = get_tokenizer(type("", (), {"tokenizers": {}, "folder": base}), tuned)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(chat_base), tuned.adapter).eval()
+    tokenizer = get_tokenizer(type("", (), {"tokenizers": {}, "folder": chat_base}), tuned)
     for prompt in PROMPTS:
         tokens = prompt_tokens(tokenizer, [{"role": "user", "content": prompt}])
         whole = model.generate(torch.tensor([tokens]), max_new_tokens=24, do_sample=False)[0, len(tokens) :]
         assert answers(WeightsCache(), [tuned], prompt) == [tokenizer.decode(whole)]
 
 
-def test_two_adapters_share_one_copy_of_their_base(models_ws, base, tmp_path):
+def test_two_adapters_share_one_copy_of_their_base(models_ws, chat_base, tmp_path):
     ws = Workspace.create(tmp_path / "ws")
-    make_tuned(ws, base, "first", seed=1)
-    make_tuned(ws, base, "second", seed=2)
+    make_tuned(ws, chat_base, "first", seed=1)
+    make_tuned(ws, chat_base, "second", seed=2)
     shelf = WeightsCache()
     panes = [resolve_model(ws, spec) for spec in ("tuned:first", "tuned:second", "base:first")]
     together = answers(shelf, panes, "hello")
@@ -195,10 +195,10 @@ def test_when_the_model_raises_every_row_has_its_end():
 
 
 @pytest.mark.parametrize("text", ["Ring and ideal.", "naïve 日本語 – 🎻!", "a\n\n  b\n"])
-def test_pieces_of_text_join_to_the_whole_and_hold_no_half_characters(base, text):
+def test_pieces_of_text_join_to_the_whole_and_hold_no_half_characters(chat_base, text):
     from transformers import AutoTokenizer
 
-    tokenizer, pieces = AutoTokenizer.from_pretrained(base), []
+    tokenizer, pieces = AutoTokenizer.from_pretrained(chat_base), []
     end = len(tokenizer)  # no token of the text, whatever was learned
     row = DecodingRow([0], None, tokenizer, frozenset({end}), 999, 0, pieces.append)
     for token in [*tokenizer(text)["input_ids"], end]:
@@ -207,10 +207,10 @@ def test_pieces_of_text_join_to_the_whole_and_hold_no_half_characters(base, text
     assert not any("\ufffd" in piece for piece in pieces)
 
 
-def test_a_system_prompt_that_a_template_does_not_know_goes_into_the_first_question(base):
+def test_a_system_prompt_that_a_template_does_not_know_goes_into_the_first_question(chat_base):
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(chat_base)
     tokenizer.chat_template = (
         "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
         "[{{ m['content'] }}]{% endfor %}"
@@ -258,11 +258,11 @@ def test_weights_that_were_written_anew_are_loaded_anew(tmp_path):
     assert cached_hash(folder) == hash_weights(folder)
 
 
-def test_what_can_not_be_loaded_is_a_sentence(tmp_path, base, monkeypatch):
+def test_what_can_not_be_loaded_is_a_sentence(tmp_path, chat_base, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     pickled, damaged = tmp_path / "pickled", tmp_path / "damaged"
     for folder in (pickled, damaged):
-        shutil.copytree(base, folder)
+        shutil.copytree(chat_base, folder)
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     (damaged / "model.safetensors").write_bytes(b"no weights")
     for where, said in (
@@ -273,11 +273,11 @@ def test_what_can_not_be_loaded_is_a_sentence(tmp_path, base, monkeypatch):
             pass
 
 
-def test_an_adapter_that_is_no_plain_lora_is_refused(base, tmp_path):
-    folder = make_adapter(base, tmp_path / "dora")
+def test_an_adapter_that_is_no_plain_lora_is_refused(chat_base, tmp_path):
+    folder = make_adapter(chat_base, tmp_path / "dora")
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
-    pane = ResolvedModel(spec="local:x", base=str(base), adapter=str(folder))
+    pane = ResolvedModel(spec="local:x", base=str(chat_base), adapter=str(folder))
     with WeightsCache().acquire(pane) as held, pytest.raises(ModelUnavailable, match="not a plain LoRA"):
         attach_adapter(held, pane)
 
@@ -327,10 +327,10 @@ def test_without_memory_for_a_second_copy_panes_are_compared_with_one_another(mo
     assert "memory does not suffice for a second copy" in found["said"]
 
 
-def test_the_self_test_fails_where_files_are_no_longer_those_that_training_wrote(base, tmp_path):
+def test_the_self_test_fails_where_files_are_no_longer_those_that_training_wrote(chat_base, tmp_path):
     ws = Workspace.create(tmp_path / "ws")
-    weights = make_tuned(ws, base).weights(ws)
+    weights = make_tuned(ws, chat_base).weights(ws)
     shutil.rmtree(weights)
-    make_adapter(base, weights, seed=5)
+    make_adapter(chat_base, weights, seed=5)
     found = self_test(WeightsCache(), [resolve_model(ws, "tuned:tuned")])
     assert not found["passed"] and "not those written by its training" in found["said"]

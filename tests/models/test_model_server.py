@@ -94,7 +94,7 @@ def test_two_that_start_it_at_the_same_time_get_the_same_one(talking):
 # ------------------------------------------------------------------------------------------------------------- replies
 
 
-def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, models_ws, base):
+def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, models_ws, chat_base):
     specs = ("base:tuned", "tuned:tuned", "base:whole", "tuned:whole")
     events = list(server_client.stream_turn(settings(models_ws, *specs)))
     texts, ends = texts_of(events), {event["pane"]: event for event in events if "state" in event}
@@ -102,7 +102,7 @@ def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, 
     facts = [ends[n]["facts"] for n in range(4)]
     folder = models_ws.folder / "models"
     assert [f["weights_hash"] for f in facts] == [
-        hash_weights(base), hash_weights(base), hash_weights(folder / "whole" / "base"), hash_weights(folder / "whole" / "weights")
+        hash_weights(chat_base), hash_weights(chat_base), hash_weights(folder / "whole" / "base"), hash_weights(folder / "whole" / "weights")
     ]  # fmt: skip
     assert [f["adapter_hash"] for f in facts] == ["", hash_weights(folder / "tuned" / "weights"), "", ""]
     assert [f["adapter"] for f in facts] == ["off", "on", "none", "none"]

@@ -40,7 +40,7 @@ def freeze(ws: Workspace, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def tuned_made(demo_made, base, tmp_path_factory):
+def tuned_made(demo_made, chat_base, tmp_path_factory):
     """The demo workspace with a snapshot, an adapter and a whole model that learned from it."""
     import shutil
 
@@ -49,7 +49,7 @@ def tuned_made(demo_made, base, tmp_path_factory):
     ws = Workspace.open(folder)
     freeze(ws, "first")
     make_full(ws, snapshot="first")
-    make_tuned(ws, base, snapshot="first")
+    make_tuned(ws, chat_base, snapshot="first")
     ws.close()
     return folder
 

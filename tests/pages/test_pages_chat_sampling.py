@@ -19,11 +19,11 @@ OWN = "tuned:tuned"
 
 
 @pytest.fixture(scope="module")
-def tuned_made(demo_made, base, tmp_path_factory):
+def tuned_made(demo_made, chat_base, tmp_path_factory):
     folder = copy_of(demo_made, tmp_path_factory.mktemp("tuned"), "demo")
     ws = Workspace.open(folder)
     make_full(ws)
-    make_tuned(ws, base)
+    make_tuned(ws, chat_base)
     ws.close()
     return folder
 

@@ -25,15 +25,15 @@ def talking(runtime, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
+def chat_base(tmp_path_factory):
     return make_base(tmp_path_factory.mktemp("models") / "base")
 
 
 @pytest.fixture(scope="module")
-def models_ws(tmp_path_factory, base):
+def models_ws(tmp_path_factory, chat_base):
     """Workspace with an adapter 'tuned' and a full model 'whole'."""
     ws = Workspace.create(tmp_path_factory.mktemp("models") / "ws")
-    make_tuned(ws, base)
+    make_tuned(ws, chat_base)
     make_full(ws)
     yield ws
     ws.close()

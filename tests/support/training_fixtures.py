@@ -19,7 +19,7 @@ def taught_folder(tmp_path_factory):
 
     ws = Workspace.create(tmp_path_factory.mktemp("taught") / "ws")
     tree_editing.import_nodes(ws, NODES, "test")
-    target = {"disciplines": ["music"], "subject_queries": 1, "questions_per_syllabus": 14}
+    target = {"disciplines": ["music"], "subject_queries": 1, "questions_per_syllabus": 28}
     assert execute_run(ws, {"target": target}).state == "finished"
     choice = {"split": "combination", "validation_share": 0.2}
     assert execute_run(ws, {"name": "first", **choice}, kind="snapshot").state == "finished"

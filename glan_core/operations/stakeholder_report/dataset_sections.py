@@ -175,12 +175,9 @@ def _newest(data: ReportData, field_id: str, most: int) -> list[Pair]:
     for id in (ids * most)[: max(most, 1)]:
         for review in ("keep", None) if data.coverages[id].counts["kept"] else (None,):
             page = homework_rows.pairs_page(data.ws.db, PairFilter((id,), review=review, dropped="in"), limit=40)
-            fresh = [
-                pair
-                for pair in page
-                if pair.answer and pair.question.syllabus_id not in {p.question.syllabus_id for p in found.values()}
-            ]
-            if one := next(iter(fresh), None):
+            fresh = [pair for pair in page if pair.answer and pair.question.id not in found]
+            used = {pair.question.syllabus_id for pair in found.values()}
+            if one := min(fresh, key=lambda pair: pair.question.syllabus_id in used, default=None):
                 found[one.question.id] = one
                 break
     return list(found.values())
