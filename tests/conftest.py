@@ -22,18 +22,34 @@ NODES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def nobodys_environment(monkeypatch, tmp_path_factory):
-    """Remove keys, endpoints and proxies from the environment, and give each session a model server of its own."""
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setenv("GLAN_PACKAGED_MODELS", "off")  # the default embedder would depend on what is installed
-    monkeypatch.setenv("GLAN_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+def new_configuration(tmp_path_factory) -> str:
+    """Return a configuration folder of somebody who has seen the tour."""
     config = tmp_path_factory.mktemp("config")
     (config / "tour-seen").touch()
-    monkeypatch.setenv("GLAN_CONFIG_HOME", str(config))
-    monkeypatch.setenv("GLAN_RUNTIME", str(tmp_path_factory.getbasetemp() / "runtime"))
+    return str(config)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobodys_environment(tmp_path_factory):
+    """Remove keys, endpoints and proxies from the environment, and give each session a model server of its own.
+
+    Of the session, because servers of browser tests start before the fixtures of a test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        patch.setenv("GLAN_PACKAGED_MODELS", "off")  # the default embedder would depend on what is installed
+        patch.setenv("GLAN_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("GLAN_CONFIG_HOME", new_configuration(tmp_path_factory))
+        patch.setenv("GLAN_RUNTIME", str(tmp_path_factory.getbasetemp() / "runtime"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def configuration_of_its_own(nobodys_environment, monkeypatch, tmp_path_factory):
+    """Keep what a test stores in the configuration folder from the others."""
+    monkeypatch.setenv("GLAN_CONFIG_HOME", new_configuration(tmp_path_factory))
 
 
 @pytest.fixture

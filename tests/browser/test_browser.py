@@ -66,7 +66,7 @@ def test_a_page_opened_from_the_foot_of_another_begins_at_its_top(page, server):
 
 
 def test_the_sunburst_leads_down_and_up_and_back_works(page, server):
-    visit(page, server, "/?shown=all", "Overview")  # with all disciplines: a lone sector is a ring around the center
+    visit(page, server, "/?shown=All", "Overview")  # with all disciplines: a lone sector is a ring around the center
     expect(page).to_have_url(re.compile(r"workspace=demo"))
     press_sector(page, "Humanities", "All knowledge")
     titled(page, "Overview · Humanities")
@@ -163,9 +163,9 @@ def test_a_run_with_the_scripted_teacher_from_plan_to_pairs(page, server):
     expect(page.get_by_text("4 pairs · 0 questions without an answer")).to_be_visible()
 
 
-def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(page, browser, server, home, tmp_path):
+def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(page, browser, server, studio_home, tmp_path):
     teacher = teacher_server(tmp_path, latency_ms=150)
-    ws = Workspace.open(home / "starter")
+    ws = Workspace.open(studio_home / "starter")
     try:
         visit(page, server, "/runs?workspace=starter&focus=mathematics", "Runs · Mathematics")
         page.get_by_role("combobox", name=re.compile("Teacher")).click()

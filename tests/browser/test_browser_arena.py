@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def studio_home(tmp_path_factory):
     """The demo workspace with a judged match and two training runs."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
@@ -34,8 +34,8 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ws(home):
-    opened = Workspace.open(home / "demo")
+def ws(studio_home):
+    opened = Workspace.open(studio_home / "demo")
     yield opened
     opened.close()
 

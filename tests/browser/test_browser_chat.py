@@ -14,11 +14,11 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def models(home, tmp_path_factory):
+def models(studio_home, tmp_path_factory):
     """A tuned model in the demo workspace, and a model process that only the studio's server talks to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLAN_RUNTIME", str(tmp_path_factory.mktemp("runtime")))
-        ws = Workspace.open(home / "demo")
+        ws = Workspace.open(studio_home / "demo")
         make_tuned(ws, make_base(tmp_path_factory.mktemp("weights") / "base"))
         yield ws
         server_client.release()
@@ -26,10 +26,10 @@ def models(home, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(models, home, tmp_path_factory):
+def server(models, studio_home, tmp_path_factory):
     from support.browser_driver import studio_server
 
-    served = studio_server(home)
+    served = studio_server(studio_home)
     yield served
     served.stop()
 

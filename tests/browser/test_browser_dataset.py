@@ -15,9 +15,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def ws(home):
+def ws(studio_home):
     """The demo workspace, as the studio changes it."""
-    opened = Workspace.open(home / "demo")
+    opened = Workspace.open(studio_home / "demo")
     yield opened
     opened.close()
 

@@ -28,9 +28,9 @@ POINTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def ws(home):
+def ws(studio_home):
     """The demo workspace with a map of its questions."""
-    opened = Workspace.open(home / "demo")
+    opened = Workspace.open(studio_home / "demo")
     draw_map(opened)
     yield opened
     opened.close()
@@ -92,10 +92,10 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
 
 
 @pytest.mark.slow
-def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, home):
-    ws = demo_workspace.create_workspace(home / "compared")
+def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, studio_home):
+    ws = demo_workspace.create_workspace(studio_home / "compared")
     add_topics(ws, 12)
-    file = home.parent / "bread.csv"
+    file = studio_home.parent / "bread.csv"
     file.write_text("prompt,response\n" + "".join(f'"{text}",So.\n' for text in BREAD))
     with file.open("rb") as data:
         store_dataset(ws, "bread.csv", data)

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def models(home):
+def models(studio_home):
     """Two models in the demo workspace, the newer one first in the table."""
-    ws = Workspace.open(home / "demo")
+    ws = Workspace.open(studio_home / "demo")
     put_model(ws, "older", created_at=5.0)
     put_model(ws, "newer")
     ws.close()

@@ -22,8 +22,8 @@ def teacher(tmp_path):
 
 
 @pytest.fixture
-def starter(home):
-    ws = Workspace.open(home / "starter")
+def starter(studio_home):
+    ws = Workspace.open(studio_home / "starter")
     yield ws
     ws.close()
 

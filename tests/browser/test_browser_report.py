@@ -13,10 +13,10 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def report(home, tmp_path_factory):
+def report(studio_home, tmp_path_factory):
     """The report of the demo workspace, as the command writes it."""
     file = tmp_path_factory.mktemp("report") / "report.html"
-    ws = Workspace.open(home / "demo")
+    ws = Workspace.open(studio_home / "demo")
     write_report(ws, file)
     ws.close()
     return file

@@ -22,7 +22,7 @@ TABLE = re.compile(r"selection_mode=\"(single|multi)-row")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def studio_home(tmp_path_factory):
     """The demo workspace with two rows in every table; made before the loop of Playwright runs."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
@@ -49,8 +49,8 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ws(home):
-    opened = Workspace.open(home / "demo")
+def ws(studio_home):
+    opened = Workspace.open(studio_home / "demo")
     yield opened
     opened.close()
 

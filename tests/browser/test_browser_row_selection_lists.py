@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def studio_home(tmp_path_factory):
     """A demo workspace with edits, runs, checkpoints and metrics, and one that is compared with a dataset about bread."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
@@ -46,7 +46,7 @@ def home(tmp_path_factory):
     return folder
 
 
-def test_the_second_edit_of_the_taxonomy_is_offered_for_undo(page, server, home):
+def test_the_second_edit_of_the_taxonomy_is_offered_for_undo(page, server, studio_home):
     visit(page, server, "/taxonomy?workspace=demo&view=Outline", "Taxonomy")
     page.get_by_role("tab", name="Changes").click()
     expect(page.get_by_text("Select an edit to undo it.", exact=False)).to_be_visible()
@@ -90,7 +90,7 @@ def test_disciplines_of_the_saturation_are_added_row_by_row(page, server):
     assert number != 1
 
 
-def test_the_second_question_of_a_cluster_is_read(page, server, home):
+def test_the_second_question_of_a_cluster_is_read(page, server, studio_home):
     visit(page, server, "/diversity?workspace=demo", "Diversity")
     click_row(page, 1)
     expect(page.get_by_role("button", name="Zoom to selection")).to_be_visible()

@@ -71,7 +71,7 @@ def test_a_subject_leads_to_its_syllabus(page, server):
 
 
 @pytest.mark.slow
-def test_a_removal_is_undone(page, server, home):
+def test_a_removal_is_undone(page, server, studio_home):
     visit(page, server, "/taxonomy?workspace=starter&focus=the-arts", "Taxonomy · The arts")
     page.get_by_role("button", name="Remove", exact=True).or_(
         page.get_by_test_id("stPopoverButton").filter(has_text="Remove")
@@ -79,7 +79,7 @@ def test_a_removal_is_undone(page, server, home):
     page.get_by_role("button", name=re.compile(r"Remove \d+ nodes")).click()
     titled(page, "Taxonomy · Humanities")
     expect(page.get_by_text(re.compile(r"Removed The arts with \d+ nodes below it\."))).to_be_visible()
-    ws = Workspace.open(home / "starter")
+    ws = Workspace.open(studio_home / "starter")
     assert "music" not in [node.id for node in taxonomy_rows.nodes(ws.db)]
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Undone: Removed The arts")).to_be_visible()
@@ -101,12 +101,12 @@ def test_the_outline_searches_picks_and_unpicks(page, server):
 
 
 @pytest.mark.slow
-def test_a_node_is_voted_on(page, server, home):
+def test_a_node_is_voted_on(page, server, studio_home):
     visit(page, server, "/taxonomy?workspace=demo&focus=natural-sciences", "Taxonomy · Natural Sciences")
     page.get_by_role("button", name="Keep · 0").first.click()
     expect(page.get_by_role("button", name="Keep · 1")).to_be_visible()
     still(page)
-    ws = Workspace.open(home / "demo")
+    ws = Workspace.open(studio_home / "demo")
     assert taxonomy_rows.vote_counts(ws.db)["natural-sciences"] == (1, 0)
     ws.close()
 

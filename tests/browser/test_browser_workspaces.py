@@ -33,13 +33,13 @@ def test_a_search_leads_from_the_sidebar_to_a_result_and_back(page, server):
     expect(page.locator('input[aria-label="Search"]')).to_have_value("music")
 
 
-def test_a_workspace_is_copied_archived_and_restored(page, server, home):
+def test_a_workspace_is_copied_archived_and_restored(page, server, studio_home):
     visit(page, server, "/workspaces?workspace=starter", "Workspaces")
     page.get_by_role("button", name="Duplicate", exact=True).click()
     page.get_by_role("button", name=re.compile(r"Duplicate \(")).click()
     expect(page.get_by_text("3 workspaces")).to_be_visible(timeout=WAIT)
     still(page)
-    assert [folder.name for folder in find_workspaces(home)] == ["demo", "starter", "starter-copy"]
+    assert [folder.name for folder in find_workspaces(studio_home)] == ["demo", "starter", "starter-copy"]
     page.keyboard.press("Escape")
     click_row(page, 2)
     expect(page.get_by_role("heading", name="starter-copy")).to_be_visible()
@@ -51,7 +51,7 @@ def test_a_workspace_is_copied_archived_and_restored(page, server, home):
     expect(page.get_by_text("3 workspaces · none archived")).to_be_visible(timeout=WAIT)
 
 
-def test_a_browser_that_was_asked_shows_the_end_of_a_long_run_once(browser, server, home):
+def test_a_browser_that_was_asked_shows_the_end_of_a_long_run_once(browser, server, studio_home):
     context = browser.new_context()
     context.add_init_script(RECORDER)
     page = context.new_page()
@@ -61,7 +61,7 @@ def test_a_browser_that_was_asked_shows_the_end_of_a_long_run_once(browser, serv
     page.get_by_label("Notify me in this browser").check()
     page.wait_for_function("localStorage.getItem('glan.notified.demo')", timeout=WAIT)
     assert page.evaluate("window.asked") and page.evaluate("window.shown") == []
-    ws, now = Workspace.open(home / "demo"), time.time()
+    ws, now = Workspace.open(studio_home / "demo"), time.time()
     id = add_run(ws, "failed", "Long one", message="No credit left.", started_at=now - 600, finished_at=now - 1)
     add_run(ws, "finished", "Short one", started_at=now - 10, finished_at=now - 1)
     ws.close()

@@ -8,7 +8,7 @@ from glan_core.operations import demo_workspace
 
 
 @pytest.fixture(scope="module")
-def browser(home):
+def browser(studio_home):
     executable = chrome()
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=executable, args=list(FLAGS))
@@ -17,7 +17,7 @@ def browser(home):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def studio_home(tmp_path_factory):
     """The folder of the studio's workspaces: a demo, and a starter taxonomy for runs. Playwright's loop is not there yet."""
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
@@ -27,9 +27,9 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(home):
+def server(studio_home):
     """The studio as `streamlit run` starts it."""
-    served = studio_server(home)
+    served = studio_server(studio_home)
     yield served
     served.stop()
 
