@@ -282,6 +282,14 @@ def test_what_the_textbook_does_not_know_is_labelled(question):
     assert question[:60] in reply
 
 
+def test_a_text_that_names_a_whole_syllabus_is_no_question_about_its_concepts():
+    names = [concept.name for _, subject in SUBJECTS[:1] for session in subject.sessions for concept in session.concepts]
+    assert len(names) > 12 and answer(chat(f"Summarize a course on {SUBJECT_NAMES[0]}: {listed(names)}")).startswith(
+        "[scaffold]"
+    )
+    assert not answer(chat(f"Explain these terms of {SUBJECT_NAMES[0]}: {listed(names[:12])}")).startswith("[scaffold]")
+
+
 # ---------------------------------------------------------------------------------------------------------- scaffolding
 
 

@@ -35,6 +35,7 @@ _PATTERNS = {part: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for part, word
 _QUOTED = re.compile(r'"([^"]+)"')
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _MAX_WORDS_BY_NAME = 30
+_MOST_ASKED = 12  # a text that names more concepts, such as a syllabus, is no question about them
 LONGEST_CHAIN, MOST_RELATIONS = 2, 3
 NAME_WITHIN = 90  # characters from the beginning of a paragraph that names its concept
 _STYLES = ("bold", "bold", "plain", "plain", "numbered")
@@ -89,7 +90,7 @@ def _asked_about(question: str, mentions: Sequence[Mention]) -> list[Entry]:
                 subjects = subjects or {entry.subject.name}
                 if entry.subject.name in subjects:
                     found.setdefault(entry.order, entry)
-    return list(found.values())
+    return list(found.values()) if len(found) <= _MOST_ASKED else []
 
 
 class _Answer:
