@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         generate,
         judge,
         notify,
+        removed,
         setup,
         show,
         stakeholder_report,
@@ -89,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         chat,
         evaluate,
         stakeholder_report,
+        removed,
     ):
         module.add_commands(commands)
     return parser

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from glan_core.access import READ_ONLY
 from glan_core.errors import GlanError
 from glan_core.resources import STUDIO
 from glan_core.workspace.workspace import FILE
@@ -28,6 +29,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--host-name", action="append", default=[], metavar="NAME",
         help="host name in the browser's address, if a proxy leads to the studio under another name than localhost",
     )  # fmt: skip
+    studio.add_argument(
+        "--read-only", action="store_true", help="show the workspaces: nothing can be changed, started or spent in this studio"
+    )
     studio.set_defaults(command=_studio)
 
 
@@ -38,8 +42,9 @@ def _studio(args: argparse.Namespace) -> int:
     command += ["--server.port", str(args.port)] if args.port is not None else []
     command += ["--server.headless", "true"] if args.no_browser else []
     command += protection(args.host_name)
+    environment = studio_environment(args.dir) | ({READ_ONLY: "1"} if args.read_only else {})
     sys.stdout.flush()
-    os.execve(sys.executable, command, os.environ | studio_environment(args.dir))
+    os.execve(sys.executable, command, os.environ | environment)
     raise AssertionError("not reached")
 
 

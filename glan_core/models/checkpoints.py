@@ -25,6 +25,9 @@ from glan_core.models.tuned_model_store import (
     write_model,
 )
 from glan_core.workspace import Workspace
+from glan_core.workspace.removed import Removed, put_back, set_aside
+
+CHECKPOINT = "checkpoint"  # kind of a removed one
 
 # The state of the optimizer, which only a resumed run needs, and formats other than safetensors.
 NOT_KEPT = ("*.pt", "*.pth", "*.bin", "trainer_state.json", "README.md")
@@ -65,15 +68,28 @@ def step_of(folder: Path) -> int:
 
 
 def remove_checkpoint(ws: Workspace, name: str, step: int) -> None:
-    """Delete a checkpoint of a model permanently.
+    """Remove a checkpoint of a model so that it can be restored.
 
     Raises:
         GlanError: If the model has no such checkpoint.
     """
     model = read_model(ws, name)
-    model.checkpoint(step)
+    gone = model.checkpoint(step)
+    facts = {"model": name, "checkpoint": gone.model_dump(mode="json")}
+    set_aside(ws, checkpoint_folder(ws, name, step), CHECKPOINT, f"{name}, step {step}", **facts)
     write_model(ws, model.model_copy(update={"checkpoints": tuple(kept for kept in model.checkpoints if kept.step != step)}))
-    shutil.rmtree(checkpoint_folder(ws, name, step), ignore_errors=True)
+
+
+def return_checkpoint(ws: Workspace, one: Removed) -> None:
+    """Restore a removed checkpoint of a model.
+
+    Raises:
+        GlanError: If the model no longer exists under its name, or has a checkpoint of this step.
+    """
+    model = read_model(ws, one.facts["model"])
+    put_back(ws, one)
+    kept = sorted((*model.checkpoints, Checkpoint.model_validate(one.facts["checkpoint"])), key=lambda each: each.step)
+    write_model(ws, model.model_copy(update={"checkpoints": tuple(kept)}))
 
 
 def model_from_checkpoint(ws: Workspace, name: str, step: int, new_name: str) -> TunedModel:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from glan_core import __version__
+from glan_core import __version__, access
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
 from glan_core.processes import command_has, wait_until_ended
@@ -105,8 +105,9 @@ def ensure_running() -> None:
     """Start a model server of this release if none is running.
 
     Raises:
-        GlanError: If it cannot be started.
+        GlanError: If it cannot be started, or nothing may be started here.
     """
+    access.check_may_change()
     address = _address()
     if address and status() is not None:
         if address.source == source():
@@ -183,6 +184,7 @@ def turn_state(id: str) -> dict | None:
 
 def stop_turn(id: str) -> None:
     """Stop a turn, keeping its text."""
+    access.check_may_change()
     if address := _address():
         with suppress(ServerLost):
             _request_json(address, "POST", f"/turns/{id}/stop", {})
@@ -213,8 +215,9 @@ def release() -> bool:
         Whether a server was running.
 
     Raises:
-        GlanError: If it cannot be killed.
+        GlanError: If it cannot be killed, or nothing may be stopped here.
     """
+    access.check_may_change()
     address = _address()
     if address is None or not command_has(address.pid, COMMAND):  # the PID may have been reused
         return False

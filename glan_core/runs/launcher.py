@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import apsw
 
-from glan_core import text_validation
+from glan_core import access, text_validation
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
 from glan_core.resources import CHECKOUT
@@ -75,7 +75,11 @@ def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
         ws: The workspace.
         run_id: The run.
         environment: Additional environment variables, such as an API key entered by the user.
+
+    Raises:
+        GlanError: If nothing may be started here.
     """
+    access.check_may_change()
     variables = {**os.environ, **(environment or {})}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), variables.get("PYTHONPATH"))))
     folder = ws.folder / "runs"

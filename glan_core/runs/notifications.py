@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, quoted
 from glan_core.io.atomic import atomic_output
@@ -95,8 +96,9 @@ def set_webhook(url: str | None, scope: str = EVERYWHERE) -> None:
     """Set the webhook of a scope, or remove it with None.
 
     Raises:
-        WebhookError: If the address is not valid, there is none to remove, or the file cannot be written.
+        GlanError: If the address is not valid, there is none to remove, the file cannot be written, or nothing may be changed here.
     """
+    access.check_may_change()
     known = webhooks()
     if url is not None:
         known[scope] = checked_url(url)
@@ -141,8 +143,9 @@ def send(url: str, content: dict) -> None:
     """Send JSON to a webhook: `TRIES` times at most, each of `TIMEOUT_SECONDS`; redirects are refused.
 
     Raises:
-        WebhookError: If it does not answer with a status of 200 to 299.
+        GlanError: If it does not answer with a status of 200 to 299, or nothing may be sent here.
     """
+    access.check_may_change()
     asyncio.run(_send(checked_url(url), content))
 
 

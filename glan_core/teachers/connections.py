@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
 from glan_core.settings import read_settings
@@ -191,6 +192,7 @@ def remove_connection(name: str) -> None:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Keep other processes from changing the connections within the block, where the system has file locks."""
+    access.check_may_change()
     path = file_path().with_suffix(".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

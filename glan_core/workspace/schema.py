@@ -278,4 +278,9 @@ def version_8(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8]
+def version_9(db: apsw.Connection) -> None:
+    """Add the time at which a conversation was removed; it can be restored until it is deleted permanently."""
+    db.execute("ALTER TABLE conversations ADD COLUMN removed_at REAL").fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9]

@@ -12,6 +12,7 @@ from typing import Any
 
 import apsw
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 
@@ -42,8 +43,7 @@ class Workspace:
         """The connection of the current thread."""
         connection = getattr(self._local, "db", None)
         if connection is None:
-            connect = connect_to_read if self.read_only else _connect
-            connection = self._local.db = connect(self.folder / FILE)
+            connection = self._local.db = self._connect()
             self._identity = self._identity or _identity(self.folder / FILE)
         return connection
 
@@ -60,14 +60,22 @@ class Workspace:
             raise WorkspaceError(f"{self.folder / FILE} was {what} while it was in use. Restore it and start again.")
 
     def new_connection(self) -> apsw.Connection:
-        """Open a separate connection that the caller must close."""
-        return _connect(self.folder / FILE)
+        """Open a separate connection that the caller must close; without the right to write if the workspace is read-only."""
+        return self._connect()
+
+    def _connect(self) -> apsw.Connection:
+        file = self.folder / FILE
+        return connect_to_read(file, writable=_writable(file)) if self.read_only else _connect(file)
+
+    def _check_writable(self) -> None:
+        access.check_may_change()
+        if self.read_only:
+            raise WorkspaceError(_locked(self.folder))
 
     @contextmanager
     def write(self) -> Iterator[apsw.Connection]:
         """Run a transaction that excludes other writers and is rolled back on an exception."""
-        if self.read_only:
-            raise WorkspaceError(_locked(self.folder))
+        self._check_writable()
         db = self.db
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -88,10 +96,9 @@ class Workspace:
         """Return a subfolder of the workspace for writing.
 
         Raises:
-            WorkspaceError: If the workspace is read-only.
+            GlanError: If the workspace is read-only.
         """
-        if self.read_only:
-            raise WorkspaceError(_locked(self.folder))
+        self._check_writable()
         return self.folder / name
 
     def roll_back(self, db: apsw.Connection, error: BaseException) -> None:
@@ -133,7 +140,7 @@ class Workspace:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "Workspace":
-        """Open an existing workspace and migrate an older schema; read-only if the folder is not writable.
+        """Open an existing workspace and migrate an older schema; read-only if the folder is not writable or changes are refused.
 
         Raises:
             WorkspaceError: If the folder has no workspace, the file is not a workspace, it was made by a newer release, or it needs
@@ -142,13 +149,14 @@ class Workspace:
         path = Path(folder).expanduser().absolute()
         file = path / FILE
         check_file(file)
-        ws = cls(path, read_only=not (os.access(file, os.W_OK) and os.access(path, os.W_OK)))
+        ws = cls(path, read_only=not _writable(file) or access.refusal() is not None)
         try:
             version = ws.db.pragma("user_version")
             _refuse_newer(file, version)
             if ws.read_only and version < len(MIGRATIONS):
                 raise WorkspaceError(f"The workspace was made by an older release and must be migrated. {_locked(path)}")
-            _migrate(ws.db)
+            if not ws.read_only:
+                _migrate(ws.db)
         except apsw.CantOpenError:
             ws.close()
             raise WorkspaceError(f"Another process is using the workspace. {_locked(path)}") from None
@@ -176,6 +184,7 @@ def new_folder(folder: str | os.PathLike) -> Path:
     Raises:
         WorkspaceError: If the folder is not empty or cannot be created.
     """
+    access.check_may_change()
     path = Path(folder).expanduser().absolute()
     try:
         if path.exists() and not path.is_dir():
@@ -252,15 +261,30 @@ def _connect(file: Path) -> apsw.Connection:
     return db
 
 
-def connect_to_read(file: Path) -> apsw.Connection:
-    """Open a connection to a database that writes nothing, not even files next to it."""
+def connect_to_read(file: Path, *, writable: bool = False) -> apsw.Connection:
+    """Open a connection to a database that writes nothing to it.
+
+    Args:
+        file: The database.
+        writable: Whether others may be writing meanwhile and SQLite may create its files next to it; otherwise nothing is created.
+    """
+    if writable:
+        db = apsw.Connection(f"{file.as_uri()}?mode=ro", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        db.set_busy_timeout(BUSY_MS)
+        return db
     waiting = file.with_name(f"{FILE}-wal")
     # Without a write-ahead log the file is complete, but SQLite would create one unless the file is declared immutable.
     mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "immutable=1"
     return apsw.Connection(f"{file.as_uri()}?{mode}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
+def _writable(file: Path) -> bool:
+    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+
+
 def _locked(folder: Path) -> str:
+    if why := access.refusal():
+        return why
     return f"{folder} is read-only. Get write permission, or copy it to a writable folder."
 
 

@@ -162,7 +162,8 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
         if not ws.read_only:
             with st.popover("Remove", icon=":material/delete:", key="remove_snapshot"):
                 st.markdown(
-                    f"Remove **{escape(one.name)}** permanently? Models trained on it can no longer be traced to their rows."
+                    f"Remove **{escape(one.name)}**? Models trained on it can no longer be traced to their rows. It can be restored on the "
+                    "Workspaces page."
                 )
                 st.button(
                     f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key="remove_it", on_click=_remove,

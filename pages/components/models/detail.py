@@ -175,9 +175,10 @@ def _export(ws: Workspace, model: TunedModel) -> None:
 
 def _remove(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Remove", icon=":material/delete:", key="remove_model"):
-        st.caption(f"Permanently deletes {size(model.disk_bytes)} of weights; the run and its loss curves are kept.")
-        sure = st.text_input("Type the model name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
-        st.button(f"Remove {model.name} permanently", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
+        st.caption(
+            f"It can be restored on the Workspaces page; its {size(model.disk_bytes)} stay on disk until you purge it there."
+        )
+        st.button(f"Remove {model.name}", key="remove_now", on_click=_do,
                   args=(tuned_model_store.remove_model, ws, model.name))  # fmt: skip
 
 

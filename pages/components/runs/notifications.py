@@ -4,6 +4,7 @@ import time
 
 import streamlit as st
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.runs import notifications
 from glan_core.workspace import Workspace
@@ -44,7 +45,8 @@ def popover(ws: Workspace) -> None:
     """Draw the button with both kinds of notifications."""
     with st.popover("Notifications", icon=":material/notifications:", key="notifications"):
         _COMPONENT(key="notify_browser", height="content")
-        _webhook(ws)
+        if access.refusal() is None:
+            _webhook(ws)
 
 
 def _webhook(ws: Workspace) -> None:

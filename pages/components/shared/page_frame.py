@@ -7,6 +7,7 @@ import networkx as nx
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.formatting import shorten
@@ -54,9 +55,10 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         st.header(name)
         st.info(f"No workspace in {escape(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
         actions.messages()
-        with st.container(width=420):
-            _new_workspace()
-        _archived()
+        if access.refusal() is None:
+            with st.container(width=420):
+                _new_workspace()
+            _archived()
         st.stop()
     try:
         ws = open_folder(folder)
@@ -102,11 +104,12 @@ def open_folder(folder: Path) -> Workspace:
     Raises:
         GlanError: If it cannot be opened.
     """
-    return _open(str(folder), folder.stat().st_mtime_ns)
+    return _open(str(folder), folder.stat().st_mtime_ns, refused=access.refusal() is not None)
 
 
 @st.cache_resource(max_entries=20)
-def _open(folder: str, _made_at: int) -> Workspace:
+def _open(folder: str, made_at: int, *, refused: bool) -> Workspace:
+    """Open a workspace once for the sessions that have the same rights to it; it decides by itself whether it may be changed."""
     return Workspace.open(folder)
 
 
@@ -125,8 +128,9 @@ def _choose_workspace(in_url: str | None) -> Path | None:
         name = st.selectbox(
             "Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch"
         )
-        with st.popover("", icon=":material/add:", help="New workspace"):
-            _new_workspace()
+        if access.refusal() is None:
+            with st.popover("", icon=":material/add:", help="New workspace"):
+                _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
         st.session_state.update(dict.fromkeys(url_state.PICKS))
     st.session_state.workspace = name
@@ -183,11 +187,8 @@ def title_line(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> Non
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(f"{name}{of}", anchor=False, width="content")
         if ws.read_only:
-            st.badge(
-                "read-only",
-                color="orange",
-                help="You can view this workspace but not change it: you have no write access to its folder.",
-            )
+            why = access.refusal() or "You can view this workspace but not change it: you have no write access to its folder."
+            st.badge("read-only", color="orange", help=why)
         if ws.metadata("demo"):
             st.badge("demo", color="gray", help=DEMO)
     st.caption(sentence)

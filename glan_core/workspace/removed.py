@@ -1,0 +1,138 @@
+"""Removed files of a workspace: models, snapshots, tests and comparisons are set aside when they are removed, and can be restored.
+
+`DIR/.removed/ID/` holds one of them: `content`, the file or folder itself, and `about.json`. They take space until they are purged.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glan_core.errors import GlanError
+from glan_core.formatting import quoted
+from glan_core.workspace.workspace import Workspace
+
+FOLDER = ".removed"
+ABOUT, CONTENT = "about.json", "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A removed file or folder.
+
+    Attributes:
+        id: Its number among the removed ones of the workspace.
+        kind: What it is, such as 'snapshot'.
+        name: Its name.
+        place: Where it was, relative to the workspace folder.
+        at: When it was removed, in seconds since 1970.
+        facts: What its kind needs to restore it.
+    """
+
+    id: int
+    kind: str
+    name: str
+    place: str
+    at: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def content(self, ws: Workspace) -> Path:
+        """Path of the removed file or folder."""
+        return ws.folder / FOLDER / str(self.id) / CONTENT
+
+
+def set_aside(ws: Workspace, path: Path, kind: str, name: str, **facts: Any) -> Removed:
+    """Remove a file or folder of the workspace so that it can be restored; readers never see half of it.
+
+    Raises:
+        GlanError: If the workspace is read-only or the file cannot be moved.
+    """
+    home = ws.writable_folder(FOLDER)
+    try:
+        home.mkdir(exist_ok=True)
+        number = _reserve(home)
+        one = Removed(number, kind, name, path.relative_to(ws.folder).as_posix(), time.time(), facts)
+        (home / str(number) / ABOUT).write_text(json.dumps(asdict(one)), "utf-8")
+        try:
+            path.rename(one.content(ws))
+        except OSError:
+            shutil.rmtree(home / str(number), ignore_errors=True)
+            raise
+    except OSError as error:
+        raise GlanError(f"{kind.capitalize()} {quoted(name)} cannot be removed: {error.strerror or error}.") from None
+    return one
+
+
+def _reserve(home: Path) -> int:
+    """Create the folder with the next free number."""
+    while True:
+        number = 1 + max((int(entry.name) for entry in home.iterdir() if entry.name.isdecimal()), default=0)
+        with suppress(FileExistsError):
+            (home / str(number)).mkdir()
+            return number
+
+
+def list_removed(ws: Workspace) -> list[Removed]:
+    """Return what can be restored, newest first."""
+    home = ws.folder / FOLDER
+    found = [_read(ws, entry) for entry in home.iterdir() if entry.name.isdecimal()] if home.is_dir() else []
+    return sorted((one for one in found if one), key=lambda one: -one.id)
+
+
+def _read(ws: Workspace, folder: Path) -> Removed | None:
+    try:
+        one = Removed(**json.loads((folder / ABOUT).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    usable = isinstance(one.place, str) and re.fullmatch(r"[^./\0][^/\0]*(/[^./\0][^/\0]*)*", one.place)
+    return one if usable and str(one.id) == folder.name and os.path.lexists(one.content(ws)) else None
+
+
+def get_removed(ws: Workspace, id: int) -> Removed:
+    """Return a removed file or folder.
+
+    Raises:
+        GlanError: If there is none of this number.
+    """
+    one = next((one for one in list_removed(ws) if one.id == id), None)
+    if one is None:
+        raise GlanError(f"Nothing with the number {id} can be restored. List what can: glan removed {ws.folder} list.")
+    return one
+
+
+def put_back(ws: Workspace, one: Removed) -> Path:
+    """Move a removed file or folder back to its place; return the path.
+
+    Raises:
+        GlanError: If its place is taken, or the workspace is read-only.
+    """
+    ws.writable_folder(FOLDER)
+    target = ws.folder / one.place
+    if os.path.lexists(target):
+        raise GlanError(f"{one.kind.capitalize()} {quoted(one.name)} exists again. Rename or remove that one first.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        one.content(ws).rename(target)
+    except OSError as error:
+        raise GlanError(f"{one.kind.capitalize()} {quoted(one.name)} cannot be restored: {error.strerror or error}.") from None
+    shutil.rmtree(one.content(ws).parent, ignore_errors=True)
+    return target
+
+
+def purge(ws: Workspace, one: Removed) -> None:
+    """Delete a removed file or folder permanently.
+
+    Raises:
+        GlanError: If the workspace is read-only or it cannot be deleted.
+    """
+    ws.writable_folder(FOLDER)
+    (one.content(ws).parent / ABOUT).unlink(missing_ok=True)  # first, so that half of it is never restored
+    try:
+        shutil.rmtree(one.content(ws).parent)
+    except OSError as error:
+        raise GlanError(f"{one.kind.capitalize()} {quoted(one.name)} cannot be deleted: {error.strerror or error}.") from None
