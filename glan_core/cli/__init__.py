@@ -51,6 +51,7 @@ def _refuse(sentence: str) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from glan_core.cli import (
+        backup,
         chat,
         clean,
         connections,
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate,
         stakeholder_report,
         removed,
+        backup,
     ):
         module.add_commands(commands)
     return parser
