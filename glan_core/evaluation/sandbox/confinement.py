@@ -50,6 +50,8 @@ def confine(limits: dict, readable: list[str], parent: int) -> None:
         Unlocked: If this machine lacks a restriction.
     """
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+            score.write("1000")  # where memory ends, the kernel ends this process first
         bounded = _drop_privileges()
         _limit(limits, threads=bounded)
         _call(LIBC.prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
@@ -83,7 +85,7 @@ def _drop_privileges() -> bool:
 
 def _limit(limits: dict, *, threads: bool) -> None:
     wanted = {
-        resource.RLIMIT_AS: limits["memory"], resource.RLIMIT_DATA: limits["memory"], resource.RLIMIT_CPU: limits["cpu_seconds"],
+        resource.RLIMIT_AS: limits["memory"], resource.RLIMIT_DATA: limits["memory"],
         resource.RLIMIT_FSIZE: limits["file_bytes"], resource.RLIMIT_NOFILE: 64, resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0, resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_SIGPENDING: 64,
         resource.RLIMIT_NICE: 0, resource.RLIMIT_RTPRIO: 0,
@@ -91,9 +93,14 @@ def _limit(limits: dict, *, threads: bool) -> None:
     if threads:
         wanted[resource.RLIMIT_NPROC] = limits["threads"]
     for what, most in wanted.items():
-        hard = resource.getrlimit(what)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
+        _set_limit(what, most, most)
+    _set_limit(resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1)  # a signal that tells why, then SIGKILL
+
+
+def _set_limit(what: int, soft: int, hard: int) -> None:
+    now = resource.getrlimit(what)[1]
+    soft, hard = (most if now == resource.RLIM_INFINITY else min(most, now) for most in (soft, hard))
+    resource.setrlimit(what, (soft, hard))
 
 
 def restrict_files(readable: list[str], writable: str) -> None:

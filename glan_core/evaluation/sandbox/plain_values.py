@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
 MOST_BYTES = 1 << 24  # of a message
+MOST_VALUES = 1 << 20
 MOST_DEPTH = 100
 SIZE = 4  # bytes of a length
 FLATTENED = (int, float, str, tuple, list, set, frozenset, dict, bytes, bytearray)  # bases of subclasses
@@ -123,6 +124,8 @@ def decode(data: bytes, resolve: Callable[[str, Any], Any] | None = None) -> Any
 
 
 def _write(value: Any, refer: Callable[[Any], tuple[str, Any]], parts: list[bytes], depth: int) -> None:
+    if len(parts) > MOST_VALUES:
+        raise NotPlain(f"more than {MOST_VALUES:,} values")
     if depth > MOST_DEPTH:
         raise NotPlain(f"data nested more than {MOST_DEPTH} levels deep")
     kind = type(value)
@@ -157,7 +160,7 @@ def _write(value: Any, refer: Callable[[Any], tuple[str, Any]], parts: list[byte
 def _write_sized(letter: bytes, content: bytes, parts: list[bytes]) -> None:
     if len(content) > MOST_BYTES:
         raise NotPlain(f"more than {MOST_BYTES >> 20} MiB of data")
-    parts += (letter, len(content).to_bytes(SIZE, "big"), content)
+    parts.append(letter + len(content).to_bytes(SIZE, "big") + content)
 
 
 def _object(value: Any) -> tuple[str, Any] | None:

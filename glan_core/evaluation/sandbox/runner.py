@@ -46,6 +46,7 @@ CRASHES = {
     signal.SIGSEGV: "a crash", signal.SIGABRT: "a crash", signal.SIGBUS: "a crash", signal.SIGILL: "a crash",
     signal.SIGSYS: "a forbidden call",
 }  # fmt: skip
+MOST_SOURCE = 1 << 20  # characters of a program
 MOST_TOLD = 1 << 16  # bytes of a report
 
 
@@ -134,7 +135,9 @@ def prove() -> None:
 
 
 def _run(program: str, tests: str, prompt: str, limits: Limits) -> Outcome:
-    helpers, known = find_helpers(prompt) if prompt and program.startswith(prompt) else ("", frozenset())
+    if max(len(program), len(tests), len(prompt)) > MOST_SOURCE:
+        return Outcome(passed=False, why=f"it is longer than {MOST_SOURCE:,} characters")
+    helpers, known = find_helpers(prompt)
     try:
         names = find_names(tests, known)
     except ValueError as error:
@@ -165,7 +168,7 @@ def _run(program: str, tests: str, prompt: str, limits: Limits) -> Outcome:
         if kind == "unsupported":
             return _unsupported(why)
         if kind == "ended":  # one of the two closed its pipes: usually a signal ended it
-            why = next((signal for part in parts if (signal := part.ending())), why)
+            why = next((ending for part in parts if (ending := part.ending())), why)
         return Outcome(passed=False, why=why)
 
 
@@ -176,8 +179,10 @@ def _unsupported(why: str) -> Outcome:
 def _watch(parts: tuple["_Part", ...], report: IO[bytes], limits: Limits) -> tuple[str, str]:
     """Wait until the tests report or a limit is reached; return what happened and why."""
     end, told = time.monotonic() + limits.seconds, b""
+    ready = select.poll()  # select() knows only descriptors below 1024
+    ready.register(report, select.POLLIN | select.POLLHUP)
     while time.monotonic() < end:
-        if select.select([report], [], [], LOOK_SECONDS)[0]:
+        if ready.poll(LOOK_SECONDS * 1000):
             chunk = report.read(MOST_TOLD)
             told += chunk
             if not chunk or len(told) >= MOST_TOLD:
@@ -224,6 +229,7 @@ class _Part:
         if self._process.stdin is not None:
             with suppress(OSError):  # the process may have ended already
                 self._process.stdin.write(encode(self._request))
+            with suppress(OSError):
                 self._process.stdin.close()
 
     def excess(self) -> str:
@@ -241,8 +247,10 @@ class _Part:
             code = self._process.wait(END_SECONDS if self._role == "program" else 0)
         except subprocess.TimeoutExpired:
             return ""
-        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        if code == -signal.SIGXCPU:
             return f"stopped after {self.limits.cpu_seconds} CPU seconds"
+        if code == -signal.SIGKILL:
+            return "stopped at its limit of memory or CPU seconds"
         names = {int(number): text for number, text in CRASHES.items()}
         return "" if code >= 0 else f"ended by {names.get(-code, f'signal {-code}')}"
 
