@@ -119,10 +119,10 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
         _with_few_rows(wide[["row", *models]], counts), hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
         alt="Scores by benchmark and model",
         column_config={
-            "row": st.column_config.TextColumn("Accuracy or pass@1, %", width=150, pinned=True),
+            "row": st.column_config.TextColumn("Score, %", width=108, pinned=True, help="Accuracy or pass@1, in percent."),
             **{
                 model: st.column_config.NumberColumn(
-                    shorten_title(titles[model], 15), width=100,
+                    shorten_title(titles[model], 13), width=98,
                     help=f"{escape(titles[model])}: higher is better. Gray: fewer than {score_frames.FEWEST} rows (n), too few to compare.",
                 )
                 for model in models

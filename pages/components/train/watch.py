@@ -184,6 +184,6 @@ def _said(replies: Sequence[SampleReply]) -> None:
     if len(steps) > 1:
         key = f"train_said_{nth}_{len(steps)}"
         shown = st.select_slider("Step", steps, value=steps[-1], key=key, format_func=number)
-    st.caption(escape(prompts[nth]))
+    st.caption(model_markdown(prompts[nth]))
     with st.container(border=True):
         st.markdown(model_markdown(at[shown]) or "*(empty reply)*")
