@@ -34,9 +34,9 @@ def leaderboard(ws: Workspace) -> pd.DataFrame:
     Returns:
         Columns `COLUMNS` and two per benchmark: the score in percent, and its number of rows ('gsm8k rows'). `loss` is the
         validation loss on its own snapshot (nats per token), `bits` the same in bits per byte. `difference` is the mean
-        score difference of the newest match with another model, else with the reference answers, with its interval (`low`,
-        `high`), `judged` questions, opponent (`beside`) and match ID. `delta_percent` is the largest delta of its contamination probes, named `probe`. None or NaN if not
-        measured, or measured with other weights than the model has now.
+        score difference of the newest match with another model, else with the reference answers; `low` and `high` are its
+        interval, `judged` its questions, `beside` the opponent, and `match` its ID. `delta_percent` is the largest delta of its
+        contamination probes, named `probe`. None or NaN if not measured, or measured with other weights than the model has now.
     """
     found: dict[str, dict] = {}
     now: dict[str, str] = {}

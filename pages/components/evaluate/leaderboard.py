@@ -113,8 +113,8 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         column_config={
             "title": st.column_config.TextColumn("Model", width=215, pinned=True),
             "difference": st.column_config.NumberColumn(
-                "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match, with another model if there is one. "
-                "Higher is better."
+                "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match, with another model if there "
+                "is one. Higher is better."
             ),
             "beside": st.column_config.TextColumn("vs", width=215),
             "loss": st.column_config.NumberColumn(
