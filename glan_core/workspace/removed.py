@@ -65,7 +65,8 @@ def set_aside(ws: Workspace, path: Path, kind: str, name: str, **facts: Any) -> 
             raise
     except OSError as error:
         raise GlanError(f"{kind.capitalize()} {quoted(name)} cannot be removed: {error.strerror or error}.") from None
-    return one
+    with ws.write(f"{kind} {name}"):  # for the audit log
+        return one
 
 
 def _reserve(home: Path) -> int:
@@ -121,7 +122,8 @@ def put_back(ws: Workspace, one: Removed) -> Path:
     except OSError as error:
         raise GlanError(f"{one.kind.capitalize()} {quoted(one.name)} cannot be restored: {error.strerror or error}.") from None
     shutil.rmtree(one.content(ws).parent, ignore_errors=True)
-    return target
+    with ws.write(f"{one.kind} {one.name}"):
+        return target
 
 
 def purge(ws: Workspace, one: Removed) -> None:
@@ -130,7 +132,8 @@ def purge(ws: Workspace, one: Removed) -> None:
     Raises:
         GlanError: If the workspace is read-only or it cannot be deleted.
     """
-    ws.writable_folder(FOLDER)
+    with ws.write(f"{one.kind} {one.name}"):
+        pass
     (one.content(ws).parent / ABOUT).unlink(missing_ok=True)  # first, so that half of it is never restored
     try:
         shutil.rmtree(one.content(ws).parent)

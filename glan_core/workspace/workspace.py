@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import time
 import uuid
@@ -14,6 +15,7 @@ import apsw
 
 from glan_core import access
 from glan_core.errors import GlanError
+from glan_core.workspace import audit_rows
 from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 
 FILE = "glan.sqlite"
@@ -73,8 +75,12 @@ class Workspace:
             raise WorkspaceError(_locked(self.folder))
 
     @contextmanager
-    def write(self) -> Iterator[apsw.Connection]:
-        """Run a transaction that excludes other writers and is rolled back on an exception."""
+    def write(self, detail: str = "") -> Iterator[apsw.Connection]:
+        """Run a transaction that excludes other writers and is rolled back on an exception.
+
+        Args:
+            detail: What it is about, for the audit log of signed-in users.
+        """
         self._check_writable()
         db = self.db
         try:
@@ -87,6 +93,9 @@ class Workspace:
             ) from None
         try:
             yield db
+            if (visitor := access.visitor_name()) is not None:
+                caller = sys._getframe(2)  # behind contextlib
+                audit_rows.add_entry(db, time.time(), visitor, audit_rows.action_of(caller), detail)
             db.execute("COMMIT")
         except BaseException as error:
             self.roll_back(db, error)

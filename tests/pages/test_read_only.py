@@ -103,7 +103,7 @@ def test_nothing_of_the_core_changes_spends_or_starts(shown_home, tmp_path):
 def test_a_role_is_asked_for_at_each_check(demo_ws):
     folder = demo_ws.folder
     reason = [None]
-    access.decide_by(lambda: reason[0])
+    access.decide_by(lambda: access.Visitor("eve@example.org", reason[0]))
     try:
         ws = Workspace.open(folder)
         with ws.write():

@@ -43,8 +43,10 @@ def chrome() -> str:
 class Server:
     """A child process in a group of its own that serves on a free port."""
 
-    def __init__(self, words: list[str], health: str, log: Path, environment: dict[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, words: list[str], health: str, log: Path, environment: dict[str, str] | None = None, port: int = 0
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._words = [sys.executable, "-m", *(word.format(port=self.port) for word in words)]
         self._health, self._log = health, log

@@ -51,7 +51,7 @@ def test_a_record_that_leads_elsewhere_is_ignored(ws, place):
 
 
 def test_nothing_is_removed_where_nothing_may_change(ws):
-    access.decide_by(lambda: "Not you.")
+    access.decide_by(lambda: access.Visitor("", "Not you."))
     try:
         with pytest.raises(GlanError, match="Not you"):
             removed.set_aside(ws, ws.folder / "models" / "one", "model", "one")

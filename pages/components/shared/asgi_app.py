@@ -26,8 +26,9 @@ STUDIO = Path(__file__).parents[3]
 if str(STUDIO) not in sys.path:
     sys.path.append(str(STUDIO))  # as Streamlit does for streamlit_app.py, but not for this file
 
+from glan_core import access  # noqa: E402
 from glan_core.resources import ASSETS  # noqa: E402
-from pages.components.shared import ended_runs  # noqa: E402
+from pages.components.shared import ended_runs, sign_in  # noqa: E402
 
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
@@ -72,4 +73,6 @@ routes: list[BaseRoute] = [
 ]
 if DOCS_SITE.is_dir():
     routes.insert(0, Mount("/docs", StaticFiles(directory=DOCS_SITE, html=True)))
+if sign_in.is_required():  # also before the first session, and for requests outside of sessions
+    access.decide_by(sign_in.current_visitor)
 app = st.App(STUDIO / "streamlit_app.py", routes=routes, middleware=[Middleware(AllowedHosts)])

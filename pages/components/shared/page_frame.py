@@ -17,7 +17,7 @@ from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces, run_rows
 from pages.components.chat import page_state
-from pages.components.shared import checklist, scroll_top, search_box, tour, url_state
+from pages.components.shared import checklist, scroll_top, search_box, sign_in, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.shared.workspace_home import workspace_home
 from pages.components.taxonomy import add_discipline
@@ -43,6 +43,8 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         # without streamlit_app.py. Calling st.navigation turns this off, but only once it has run.
         PagesManager.uses_pages_directory = False
         st.rerun()
+    if not sign_in.is_admitted():  # streamlit_app.py has stopped before
+        st.stop()
     for key in st.session_state:  # Streamlit drops the state of widgets that the current page does not draw
         if str(key).startswith(("run_", "grow_", "adding_", "api_key", *page_state.FIELDS)):
             st.session_state[key] = st.session_state[key]

@@ -73,4 +73,4 @@ def adopt_url(tree: nx.DiGraph, summary: dict[str, str]) -> None:
 
 def user() -> str:
     """Return the name recorded with changes, reviews and votes."""
-    return st.session_state.get("who") or tree_editing.default_user()
+    return tree_editing.default_user()

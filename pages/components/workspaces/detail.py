@@ -12,7 +12,7 @@ from glan_core.operations.workspaces import WorkspaceFacts
 from glan_core.workspace import Workspace
 from pages.components.shared import job_panel, page_frame
 from pages.components.shared.untrusted_text import escape, show_error
-from pages.components.workspaces import actions, demo_reset, removals
+from pages.components.workspaces import actions, audit_log, demo_reset, removals
 
 
 def panel(home: Path, one: WorkspaceFacts, opened: Workspace) -> None:
@@ -67,6 +67,7 @@ def _actions(home: Path, one: WorkspaceFacts, ws: Workspace, *, is_open: bool) -
     elif one.live:
         st.caption(f"{plural(one.live, 'live run')}: it can be copied, and renamed or archived once no run is live.")
     removals.panel(ws)
+    audit_log.panel(ws)
 
 
 def _rename(home: Path, one: WorkspaceFacts, *, disabled: bool) -> None:
