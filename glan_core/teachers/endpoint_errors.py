@@ -59,10 +59,18 @@ class EndpointError:
     retry_after: float | None = None
 
 
+def is_secret(value: str) -> bool:
+    """Return whether the value of a key variable is a key, and not one of the words that servers without keys are given.
+
+    Words such as 'EMPTY', 'none', 'ollama' or 'lm-studio' occur in ordinary text, which must not be changed.
+    """
+    return len(value) >= 16 or (len(value) >= 8 and any(map(str.isdigit, value)))
+
+
 def redact(text: str, *secrets: str) -> str:
     """Replace secrets, and anything that looks like a key, because endpoints quote keys in errors."""
     for secret in secrets:
-        if secret:
+        if is_secret(secret):
             text = text.replace(secret, "[key]")
     return SECRET.sub("[key]", text)
 
