@@ -222,11 +222,11 @@ def trainer_killed(one: Round) -> None:
 
 
 def train(ws: Workspace, run_id: int) -> subprocess.Popen:
-    """Start the worker of a fine-tuning run; sums of floats depend on the number of threads."""
+    """Start the worker of a fine-tuning run: with one thread, on which sums depend, and without the model server of other rounds."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "glan_core", "work", str(ws.folder), str(run_id)], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "GLAN_RUNTIME": str(ws.folder / "runtime")},
     )  # fmt: skip
 
 
