@@ -3,7 +3,6 @@
 import math
 import os
 import random
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from glan_core.workspace import Workspace
 IN_FLIGHT = 8
 ALLOWANCE = math.ceil(IN_FLIGHT / 4)  # replies that are received and not yet stored
 LATENCY_MS = 15
+# Ignored signals stay ignored in children; `preexec_fn` could deadlock in a process with threads.
+DEFAULT_SIGNALS = ("env", "--default-signal=HUP,INT,QUIT")
 WORKER = Path(__file__).with_name("faulty_worker.py")
 NODES = [
     Node("natural", "Natural sciences", "field"), Node("caves", "Cave mapping", "discipline", "natural"),
@@ -76,9 +77,9 @@ class Round:
             self.run_id = runs.submit(self.ws, "generate", "test", {**SETTINGS, "base_url": self.url})
         words = [str(WORKER), *wrapper] if wrapper else ["-m", "glan_core", "work"]
         return subprocess.Popen(
-            [sys.executable, "-P", *words, str(self.ws.folder), str(self.run_id)], start_new_session=True, stdin=subprocess.DEVNULL,
+            [*DEFAULT_SIGNALS, sys.executable, "-P", *words, str(self.ws.folder), str(self.run_id)], start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OPENAI_API_KEY": "x"}, preexec_fn=_default_signals,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OPENAI_API_KEY": "x"},
         )  # fmt: skip
 
     def calls(self) -> int:
@@ -115,11 +116,6 @@ class Round:
 
 
 TOTAL: dict = {}  # calls and content of the undisturbed run
-
-
-def _default_signals() -> None:
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def same_content(one: Round, ws: Workspace) -> None:
