@@ -6,11 +6,12 @@ Connect provider); `[roles]` lists email addresses, or patterns such as '*@examp
     [roles]
     editor = ["ada@example.org"]
     viewer = ["*@example.org"]
+    unverified = false        # true for providers that never state email_verified and let nobody choose an address
 """
 
+import re
 import tomllib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -29,18 +30,24 @@ class Roles:
     """Email addresses and patterns by role, and the host name at which the studio is reached (`redirect_uri`)."""
 
     host: str = ""
+    unverified: bool = False  # whether addresses count that the provider does not call verified
     editor: tuple[str, ...] = ()
     viewer: tuple[str, ...] = ()
 
     def role_of(self, email: str) -> Role | None:
         """Return the role of a user, the higher one if both apply; None if neither does."""
-        address = email.strip().lower()
-        if not address or address.count("@") != 1:
+        address = email.strip()
+        if not address.isascii() or not re.fullmatch(r"[^@\s]+@[^@\s]+", address):
             return None
         for role, patterns in ((EDITOR, self.editor), (VIEWER, self.viewer)):
-            if any(fnmatchcase(address, pattern) for pattern in patterns):
+            if any(_matches(address.lower(), pattern) for pattern in patterns):
                 return role  # type: ignore[return-value]
         return None
+
+
+def _matches(address: str, pattern: str) -> bool:
+    """Return whether an address fits a pattern, in which '*' stands for any characters."""
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), address) is not None
 
 
 def read_roles(path: Path) -> Roles:
@@ -55,7 +62,7 @@ def read_roles(path: Path) -> Roles:
     except OSError as error:
         raise GlanError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise GlanError(f"{path} is not valid TOML. See 'Sign-in' in the guide for an example.") from None
+        raise GlanError(f"{path} is not valid TOML. docs/start/sharing.md has an example.") from None
     if mode & 0o077:
         raise GlanError(f"{path} holds secrets and can be read by others. Run: chmod 600 {path}")
     auth, roles = values.get("auth"), values.get("roles")
@@ -65,12 +72,14 @@ def read_roles(path: Path) -> Roles:
         raise GlanError(f"{path} lacks {', '.join(missing)} in [auth].")
     if len(auth["cookie_secret"]) < SHORTEST_SECRET:
         raise GlanError(f"The cookie_secret of {path} is shorter than {SHORTEST_SECRET} characters. Use a random one.")
-    if unknown := [name for name in roles if name not in (EDITOR, VIEWER)]:
+    if unknown := [name for name in roles if name not in (EDITOR, VIEWER, "unverified")]:
         raise GlanError(f"{path} has the unknown role {unknown[0]!r}. The roles are {EDITOR} and {VIEWER}.")
     lists = {name: _patterns(path, name, roles.get(name, [])) for name in (EDITOR, VIEWER)}
     if not lists[EDITOR] and not lists[VIEWER]:
         raise GlanError(f"{path} gives nobody a role. List email addresses in [roles].")
-    return Roles(host=urlsplit(auth["redirect_uri"]).hostname or "", **lists)
+    if not isinstance(unverified := roles.get("unverified", False), bool):
+        raise GlanError(f"unverified in [roles] of {path} is neither true nor false.")
+    return Roles(unverified=unverified, host=urlsplit(auth["redirect_uri"]).hostname or "", **lists)
 
 
 def _patterns(path: Path, role: str, values: object) -> tuple[str, ...]:

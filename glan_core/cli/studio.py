@@ -56,8 +56,8 @@ def _studio(args: argparse.Namespace) -> int:
         environment |= {AUTH_FILE: str(file)}
     elif args.host not in LOCAL_HOSTS:
         raise GlanError(
-            f"Listening on {args.host} would let everybody in the network spend your money. Add the sign-in with --auth FILE (see "
-            "'Sign-in' in the guide)."
+            f"Listening on {args.host} would let everybody in the network spend your money. Add the sign-in with --auth FILE "
+            "(docs/start/sharing.md)."
         )
     command += ["--server.address", args.host, *protection(names)]
     sys.stdout.flush()

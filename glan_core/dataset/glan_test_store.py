@@ -132,6 +132,7 @@ def write_test(ws: Workspace, test: dict, items: Sequence[GlanTestItem]) -> Glan
     Raises:
         GlanError: If the name is invalid or already exists.
     """
+    ws.writable_folder(FOLDER)
     counts = Counter(item.discipline for item in items if item.discipline)
     head = GlanTest(**test, hash=hash_items(items), number=len(items), disciplines=dict(sorted(counts.items())))
     file = test_path(ws, head.name)

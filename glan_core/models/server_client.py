@@ -68,6 +68,8 @@ def runtime_folder() -> Path:
         below = os.environ.get("XDG_RUNTIME_DIR")
         folder = Path(below) / "glan-studio" if below and Path(below).is_dir() else (
             Path(tempfile.gettempdir()) / f"glan-studio-{os.getuid()}")  # fmt: skip
+    if not folder.exists():
+        access.check_may_change()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     what = folder.lstat()
     if folder.is_symlink() or what.st_uid != os.getuid() or what.st_mode & 0o077:
@@ -273,6 +275,10 @@ def _address() -> Address | None:
         return Address.model_validate_json((runtime_folder() / ADDRESS).read_text("utf-8"))
     except (OSError, ValueError):
         return None
+    except GlanError:
+        if access.refusal():  # there is no folder, and none may be created
+            return None
+        raise
 
 
 def _here() -> Address:

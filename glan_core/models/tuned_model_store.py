@@ -192,10 +192,13 @@ def read_model(ws: Workspace, name: str) -> TunedModel:
 
 def write_model(ws: Workspace, model: TunedModel) -> None:
     """Store the description of a model; it exists from then on."""
+    ws.writable_folder(FOLDER)
     file = model.folder(ws) / FILE
     new = file.with_suffix(".new")
     new.write_text(model.model_dump_json(indent=1), "utf-8")
     os.replace(new, file)
+    with ws.write(f"model {model.name}"):  # for the audit log
+        pass
 
 
 def set_notes(ws: Workspace, name: str, notes: str) -> None:

@@ -29,7 +29,7 @@ from glan_core.runs.heartbeat import Progress
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace, WorkspaceError, workspace_facts
 from glan_core.workspace.output_paths import check_output
-from glan_core.workspace.workspace import FILE, check_file
+from glan_core.workspace.workspace import FILE, check_file, refuse_program
 from glan_core.workspace.workspace_copy import copy_database, mark_as_backup
 
 ABOUT, SUFFIX = "backup.json", ".tar.zst"
@@ -54,6 +54,8 @@ def check_backup(ws: Workspace, path: Path) -> None:
     if not path.parent.is_dir():
         raise GlanError(f"{path.parent} does not exist. Create the folder of the backup first.")
     check_output(ws, path)
+    if link := next((file for file, _ in files_to_copy(ws, whole=True) if file.is_symlink()), None):
+        raise GlanError(f"{link} is a symbolic link, which a backup cannot hold. Put the file itself in its place.")
     needed, free = workspace_facts.disk_bytes(ws.folder), shutil.disk_usage(path.parent).free
     if needed + RESERVE > free:
         raise GlanError(
@@ -80,7 +82,7 @@ def back_up(ws: Workspace, settings: BackupSettings, progress: Progress) -> str:
     }  # fmt: skip
     with atomic_output(path, folder=False, mark=progress.run_id) as new, _packed(new) as tar:
         _add(tar, ABOUT, json.dumps(about).encode())
-        files = files_to_copy(ws)
+        files = files_to_copy(ws, whole=True)
         total, done = sum(number for _, number in files), 0
         step = f"{plural(len(files), 'file')}, MB"
         for file, number in files:
@@ -118,10 +120,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _add_file(tar: tarfile.TarFile, file: Path, name: str, step: Callable[[], None]) -> None:
-    """Add a file with the length it has now: logs may grow meanwhile. Links stay links."""
-    if file.is_symlink():
-        tar.add(file, name, recursive=False)
-        return
+    """Add a file with the length it has now: logs may grow meanwhile."""
     with file.open("rb") as opened:
         entry = tar.gettarinfo(arcname=name, fileobj=opened)
         entry.uid = entry.gid = 0
@@ -145,6 +144,22 @@ class _Stepping(io.RawIOBase):
         return self._file.read(size)
 
 
+class _Entry(tarfile.TarInfo):
+    """An entry whose extended header is bounded: tarfile reads it into memory before anything can be checked."""
+
+    def _proc_member(self, tar):  # type: ignore[no-untyped-def]
+        extended = (
+            tarfile.XHDTYPE,
+            tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE,
+            tarfile.GNUTYPE_LONGNAME,
+            tarfile.GNUTYPE_LONGLINK,
+        )
+        if self.type in extended and self.size > CHUNK:
+            raise tarfile.ReadError("a header is too long")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
 def read_about(path: Path) -> dict | None:
     """Return the facts of a backup: id, name and release of its workspace, and when it was made; None if the file is none."""
     try:
@@ -153,7 +168,7 @@ def read_about(path: Path) -> dict | None:
             if first is None or first.name != ABOUT or first.size > CHUNK or (content := tar.extractfile(first)) is None:
                 return None
             about = json.loads(content.read())
-    except (OSError, ValueError, tarfile.TarError):
+    except (OSError, ValueError, RecursionError, tarfile.TarError):
         return None
     return about if isinstance(about, dict) else None
 
@@ -165,7 +180,7 @@ def _unpacked(path: Path) -> Iterator[tarfile.TarFile]:
     with (
         path.open("rb") as raw,
         pa.CompressedInputStream(raw, "zstd") as stream,
-        tarfile.open(fileobj=stream, mode="r|") as tar,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as tar,
     ):
         yield tar
 
@@ -199,6 +214,10 @@ def _unpack(file: Path, new: Path, watch: Callable[[int], None] | None) -> None:
     try:
         with _unpacked(file) as tar:
             for entry in tar:
+                if not entry.isfile():
+                    raise ValueError(f"{entry.name!r} is not a regular file")
+                if entry.size + RESERVE > shutil.disk_usage(new).free:
+                    raise GlanError(f"The disk of {new.parent} is too small for {file}. Free some space first.")
                 tar.extract(entry, new, filter="data")  # refuses paths and links that lead outside
                 done += entry.size
                 if watch:
@@ -216,6 +235,7 @@ def _check(new: Path, file: Path) -> None:
         check_file(new / FILE)
         db = apsw.Connection(str(new / FILE))
         found = db.pragma("integrity_check")
+        refuse_program(file, db)
         db.close()
     except (apsw.Error, GlanError) as error:
         raise GlanError(f"{file} is damaged: its database cannot be used ({error}). Use another backup.") from None

@@ -13,10 +13,13 @@ from pydantic import Field
 
 from glan_core.errors import GlanError
 from glan_core.formatting import plural, quoted, size
+from glan_core.generation import preview
 from glan_core.operations.workspaces import folder_name, new_place
 from glan_core.runs.heartbeat import Progress
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace, WorkspaceError, run_rows, workspace_facts
+from glan_core.workspace.removed import FOLDER as REMOVED
+from glan_core.workspace.run_rows import LIVE
 from glan_core.workspace.workspace import FILE
 from glan_core.workspace.workspace_copy import copied_by, copy_database, mark_as_copy
 
@@ -87,11 +90,20 @@ def _message(ws: Workspace, place: Path) -> str:
     return f"Copied {quoted(ws.folder.name)} to {quoted(place.name)}."
 
 
-def files_to_copy(ws: Workspace) -> list[tuple[Path, int]]:
-    """Return the files of a workspace with their size, without its database, previews, and what live runs are writing."""
+def files_to_copy(ws: Workspace, *, whole: bool = False) -> list[tuple[Path, int]]:
+    """Return the files of a workspace with their size, without its database and what live runs are writing.
+
+    Args:
+        ws: The workspace.
+        whole: Whether to include removed files, and previews that are not being generated.
+    """
     skipped = {ws.folder / name for name in (FILE, *BESIDE, "previews")}
     skipped |= {ws.folder / "training" / str(run.id) for run in run_rows.live_runs(ws.db)}  # half-written checkpoints
-    return list(_files(ws.folder, skipped))
+    found = list(_files(ws.folder, skipped))
+    if whole:
+        idle = [preview.folder_of(ws, one.node.id) for one in preview.pending(ws) if one.state not in LIVE]
+        found += [file for folder in (*idle, ws.folder / REMOVED) if folder.is_dir() for file in _files(folder, set())]
+    return found
 
 
 def _copy_files(ws: Workspace, new: Path, progress: Progress) -> None:

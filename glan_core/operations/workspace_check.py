@@ -3,12 +3,14 @@
 Nothing that a run paid for is deleted: rows that belong to nothing are written to `.removed/` first.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, size
 from glan_core.models import tuned_model_store
@@ -52,6 +54,7 @@ def repair(ws: Workspace, finding: Finding) -> None:
     Raises:
         GlanError: If a run is live, whose work the repair could disturb, or the workspace is read-only.
     """
+    access.check_may_change()
     if finding.repair is None:
         raise GlanError(finding.advice)
     if live := _live(ws):
@@ -136,7 +139,14 @@ def _clear(paths: list[Path]) -> None:
 def _removed(ws: Workspace) -> Iterator[Finding]:
     home = ws.folder / removed.FOLDER
     known = {str(one.id) for one in removed.list_removed(ws)}
-    broken = [entry for entry in home.iterdir() if entry.is_dir() and entry.name not in known] if home.is_dir() else []
+    unknown = [entry for entry in home.iterdir() if entry.is_dir() and entry.name not in known] if home.is_dir() else []
+    for entry in unknown:
+        if os.path.lexists(entry / removed.CONTENT):
+            yield Finding(
+                f"{entry} holds something that was removed, and its {removed.ABOUT} cannot be read.",
+                advice="Move its content back by hand, or delete the folder.",
+            )
+    broken = [entry for entry in unknown if not os.path.lexists(entry / removed.CONTENT)]
     if broken:
         yield Finding(f"{plural(len(broken), 'half-removed item')} in {removed.FOLDER}/.", lambda: _delete(broken))
 

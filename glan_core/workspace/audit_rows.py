@@ -1,6 +1,7 @@
 """Audit log: what the signed-in users of a studio changed in a workspace.
 
-Every transaction of a signed-in user adds a row (`Workspace.write`), so that no change can be left out.
+Every transaction of a signed-in user adds a row (`Workspace.write`). Uploads, saved connections and requests to test an endpoint are
+no transactions and are not in it.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from glan_core.formatting import quoted
 from glan_core.workspace.workspace import Workspace
 
 FOLDER = ".removed"
+# Folders of the workspace by the kind of what they hold.
+PLACES = {
+    "model": "models", "checkpoint": "models", "snapshot": "snapshots", "held-out test": "glan_tests", "comparison": "compare",
+}  # fmt: skip
 ABOUT, CONTENT = "about.json", "content"
 
 
@@ -57,7 +61,10 @@ def set_aside(ws: Workspace, path: Path, kind: str, name: str, **facts: Any) -> 
         home.mkdir(exist_ok=True)
         number = _reserve(home)
         one = Removed(number, kind, name, path.relative_to(ws.folder).as_posix(), time.time(), facts)
-        (home / str(number) / ABOUT).write_text(json.dumps(asdict(one)), "utf-8")
+        with (home / str(number) / ABOUT).open("w", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(one)))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             path.rename(one.content(ws))
         except OSError:
@@ -90,8 +97,17 @@ def _read(ws: Workspace, folder: Path) -> Removed | None:
         one = Removed(**json.loads((folder / ABOUT).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    usable = isinstance(one.place, str) and re.fullmatch(r"[^./\0][^/\0]*(/[^./\0][^/\0]*)*", one.place)
-    return one if usable and str(one.id) == folder.name and os.path.lexists(one.content(ws)) else None
+    if not (str(one.id) == folder.name and isinstance(one.name, str) and isinstance(one.facts, dict) and _is_place(one)):
+        return None
+    if not isinstance(one.at, int | float) or not os.path.lexists(one.content(ws)):
+        return None
+    return replace(one, name="".join(c if c.isprintable() else "\ufffd" for c in one.name))
+
+
+def _is_place(one: Removed) -> bool:
+    """Return whether a record names a place that its kind can have; a record may come from a stranger's backup."""
+    found = re.fullmatch(r"([^./\0][^/\0]*)(/[^./\0][^/\0]*)+", one.place) if isinstance(one.place, str) else None
+    return found is not None and PLACES.get(str(one.kind)) == found[1]
 
 
 def get_removed(ws: Workspace, id: int) -> Removed:
@@ -114,6 +130,8 @@ def put_back(ws: Workspace, one: Removed) -> Path:
     """
     ws.writable_folder(FOLDER)
     target = ws.folder / one.place
+    if not target.parent.resolve().is_relative_to(ws.folder.resolve()):
+        raise GlanError(f"{target.parent} is a link that leads out of the workspace. Restore {quoted(one.name)} by hand.")
     if os.path.lexists(target):
         raise GlanError(f"{one.kind.capitalize()} {quoted(one.name)} exists again. Rename or remove that one first.")
     try:

@@ -164,6 +164,7 @@ class Workspace:
             _refuse_newer(file, version)
             if ws.read_only and version < len(MIGRATIONS):
                 raise WorkspaceError(f"The workspace was made by an older release and must be migrated. {_locked(path)}")
+            refuse_program(file, ws.db)
             if not ws.read_only:
                 _migrate(ws.db)
         except apsw.CantOpenError:
@@ -250,6 +251,13 @@ def _check_header(file: Path) -> None:
     _refuse_newer(file, int.from_bytes(header[60:64], "big"))
 
 
+def refuse_program(file: Path, db: apsw.Connection) -> None:
+    """Refuse a database with triggers or views, which could change what is stored or where runs send their key."""
+    found = db.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1").fetchone()
+    if found:
+        raise WorkspaceError(f"{file} contains a {found[0]}, which the studio never makes. Do not use this file.")
+
+
 def _refuse_newer(file: Path, version: int) -> None:
     if version > (known := len(MIGRATIONS)):
         raise WorkspaceError(
@@ -263,6 +271,7 @@ def _connect(file: Path) -> apsw.Connection:
         db.set_busy_timeout(BUSY_MS)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")
+        db.pragma("trusted_schema", 0)
         db.pragma("cache_size", -16_000)
     except apsw.Error:
         db.close()  # removes SQLite's temporary files

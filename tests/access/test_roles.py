@@ -38,7 +38,8 @@ def file(tmp_path):
     ("email", "role"),
     [("ada@example.org", "editor"), ("ADA@EXAMPLE.ORG ", "editor"), ("eve@example.org", "viewer"), ("bob@else.net", "viewer"),
      ("ada@example.org.evil.net", None), ("eve@sub.example.org", None), ("evil@x.net@example.org", None), ("", None), ("ada", None),
-     ("bob@elseXnet", None)],
+     ("bob@elseXnet", None), ("eve@example.org\n", "viewer"), ("@example.org", None), ("\u212aim@example.org", None),
+     ("ada @example.org", None)],
 )  # fmt: skip
 def test_a_role_belongs_to_an_address(file, email, role):
     roles = read_roles(file)
@@ -122,3 +123,10 @@ def test_a_change_that_fails_is_not_logged(tmp_path, signed_in):
 
 def test_roles_without_patterns_admit_nobody():
     assert Roles().role_of("ada@example.org") is None
+
+
+def test_patterns_know_no_sign_but_the_star():
+    roles = Roles(editor=("ada[1]@example.org", "b?b@example.org"), viewer=("*@lab.org",))
+    assert [roles.role_of(email) for email in ("ada1@example.org", "bob@example.org", "ada[1]@example.org", "x@lab.org")] == [
+        None, None, "editor", "viewer",
+    ]  # fmt: skip

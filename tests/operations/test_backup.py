@@ -13,8 +13,10 @@ from support.runs import execute_run, wait_for
 
 from glan_core.cli import main
 from glan_core.errors import GlanError
+from glan_core.generation import preview
+from glan_core.generation.settings import TeacherSettings
 from glan_core.operations import backup_job
-from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace import Workspace, removed, run_rows
 from glan_core.workspace.workspace import FILE
 
 
@@ -129,8 +131,9 @@ ABOUT = (entry("backup.json"), json.dumps({"id": "x"}).encode())
     "bad",
     [(entry("../out.txt"), b"x"), (entry("/tmp/glan-out.txt"), b"x"), (entry("a/../../out.txt"), b"x"),
      (entry("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), b""), (entry("dev", type=tarfile.CHRTYPE), b""),
+     (entry("glan.sqlite", type=tarfile.SYMTYPE, linkname="other"), b""), (entry("kept", type=tarfile.LNKTYPE, linkname="backup.json"), b""),
      (entry("glan.sqlite"), b"no database"), (entry("other.txt"), b"no database at all")],
-    ids=lambda bad: bad[0].name,
+    ids=lambda bad: f"{bad[0].name}-{bad[0].type.decode()}",
 )  # fmt: skip
 def test_a_hostile_or_broken_archive_leaves_nothing(tmp_path, bad):
     file = packed(tmp_path / "bad.tar.zst", [ABOUT, bad])
@@ -155,3 +158,41 @@ def test_an_existing_folder_is_kept(ws, tmp_path, capsys):
     execute_run(ws, {"path": str(file)}, kind="backup")
     assert main(["restore", str(file), str(ws.folder)]) == 2
     assert "already exists" in capsys.readouterr().err and Workspace.open(ws.folder)
+
+
+def test_previews_and_removed_files_are_part_of_a_backup(ws, tmp_path):
+    (ws.folder / "models" / "gone").mkdir(parents=True)
+    (ws.folder / "models" / "gone" / "weights.bin").write_bytes(b"123")
+    removed.set_aside(ws, ws.folder / "models" / "gone", "model", "gone")
+    preview.create(ws, "astronomy", TeacherSettings())
+    assert execute_run(ws, {"path": str(tmp_path / "kept.tar.zst")}, kind="backup").state == "finished"
+    back = backup_job.restore_backup(tmp_path / "kept.tar.zst", tmp_path / "again")
+    assert [one.node.id for one in preview.pending(back)] == ["astronomy"]
+    (one,) = removed.list_removed(back)
+    assert (removed.put_back(back, one) / "weights.bin").read_bytes() == b"123"
+
+
+def test_a_link_is_refused_when_it_is_backed_up(ws, tmp_path, capsys):
+    (ws.folder / "maps" / "link").symlink_to(tmp_path)
+    assert main(["backup", str(ws.folder), str(tmp_path / "kept.tar.zst")]) == 2
+    assert "maps/link is a symbolic link" in capsys.readouterr().err and not (tmp_path / "kept.tar.zst").exists()
+
+
+@pytest.mark.parametrize(
+    "program", ["TRIGGER t AFTER INSERT ON runs BEGIN UPDATE runs SET params = '{}'; END", "VIEW v AS SELECT 1"]
+)
+def test_a_database_with_a_program_is_refused(ws, tmp_path, capsys, program):
+    """A trigger could send the key of the next run to another endpoint."""
+    ws.db.execute(f"CREATE {program}")
+    ws.db.pragma("wal_checkpoint(truncate)")
+    ws.close()
+    file = packed(tmp_path / "kept.tar.zst", [ABOUT, (entry(FILE), (ws.folder / FILE).read_bytes())])
+    for words in (["restore", str(file), str(tmp_path / "again")], ["status", str(ws.folder)]):
+        assert main(words) == 2 and "which the studio never makes" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_header_is_not_read_into_memory(tmp_path):
+    file = packed(tmp_path / "bad.tar.zst", [ABOUT, (entry("x", pax_headers={"comment": "y" * (2 << 20)}), b"")])
+    with pytest.raises(GlanError, match="damaged or incomplete"):
+        backup_job.restore_backup(file, tmp_path / "again")

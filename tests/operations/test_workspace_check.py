@@ -65,7 +65,7 @@ PLANTED = {
     "lost run": (lambda ws: add_run(ws, "running", "Gone", pid=DEAD, host=socket.gethostname()), "1 run without a worker"),
     "partial file": (partial_file, "exports/.rows.jsonl.unfinished-7"),
     "replaced file": (replaced_file, "maps/.one.replaced-7"),
-    "half removal": (lambda ws: (ws.folder / removed.FOLDER / "3" / "content").mkdir(parents=True), "1 half-removed item"),
+    "half removal": (lambda ws: (ws.folder / removed.FOLDER / "3").mkdir(parents=True), "1 half-removed item"),
 }  # fmt: skip
 
 
@@ -123,3 +123,14 @@ def test_a_damaged_file_is_named_and_not_touched(ws, capsys):
     said = capsys.readouterr()
     assert code in (1, 2) and "damaged" in said.out + said.err + " unusable" and path.read_bytes() == bytes(content)
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("about", ["", '{"new_field": 1}', None])
+def test_what_was_removed_is_never_deleted_by_a_repair(ws, capsys, about):
+    place = ws.folder / "models" / "one"
+    place.mkdir(parents=True)
+    one = removed.set_aside(ws, place, "model", "one")
+    record = one.content(ws).parent / removed.ABOUT
+    record.unlink() if about is None else record.write_text(about)
+    code, out = checked(ws, capsys, "--repair")
+    assert code == 1 and "holds something that was removed" in out and one.content(ws).is_dir()

@@ -42,7 +42,21 @@ def test_the_newest_is_first_and_names_may_repeat(ws):
         removed.get_removed(ws, 9)
 
 
-@pytest.mark.parametrize("place", ["../outside", "/etc/x", "models/../../x", ".removed/1", "", "models//x"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "../outside",
+        "/etc/x",
+        "models/../../x",
+        ".removed/1",
+        "",
+        "models//x",
+        "models",
+        "glan.sqlite-journal",
+        "snapshots/x",
+        7,
+    ],
+)
 def test_a_record_that_leads_elsewhere_is_ignored(ws, place):
     one = removed.set_aside(ws, ws.folder / "models" / "one", "model", "one")
     about = ws.folder / removed.FOLDER / str(one.id) / removed.ABOUT
@@ -58,3 +72,28 @@ def test_nothing_is_removed_where_nothing_may_change(ws):
     finally:
         access.decide_by(None)
     assert (ws.folder / "models" / "one").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"at": "now"}, {"facts": 1}, {"kind": "conversation"}, {"name": None}, {"id": 9}, {"other": 1}]
+)
+def test_a_record_that_cannot_be_right_is_ignored(ws, change):
+    one = removed.set_aside(ws, ws.folder / "models" / "one", "model", "one")
+    about = ws.folder / removed.FOLDER / str(one.id) / removed.ABOUT
+    about.write_text(json.dumps(json.loads(about.read_text()) | change))
+    assert removed.list_removed(ws) == []
+
+
+def test_a_name_has_no_control_characters(ws):
+    one = removed.set_aside(ws, ws.folder / "models" / "one", "model", "one\x1b[2J")
+    assert removed.list_removed(ws)[0].name == "one\ufffd[2J" and one.kind == "model"
+
+
+def test_nothing_is_restored_through_a_link(ws, tmp_path):
+    one = removed.set_aside(ws, ws.folder / "models" / "one", "model", "one")
+    (ws.folder / "models").rmdir()
+    (tmp_path / "outside").mkdir()
+    (ws.folder / "models").symlink_to(tmp_path / "outside")
+    with pytest.raises(GlanError, match="leads out of the workspace"):
+        removed.put_back(ws, one)
+    assert not list((tmp_path / "outside").iterdir())

@@ -186,7 +186,7 @@ def _begin(ws: Workspace, kind: type, values: Callable[[], dict]) -> None:
     try:
         settings = read_settings(kind, values())
         if isinstance(settings, ModelExportSettings) and settings.path:
-            exports_folder(ws).mkdir(exist_ok=True)
+            ws.writable_folder("exports").mkdir(exist_ok=True)
             check_target(ws, Path(settings.path).expanduser())
         if isinstance(settings, ModelExportSettings) and settings.gguf:
             check_gguf_export(ws, tuned_model_store.read_model(ws, settings.model))

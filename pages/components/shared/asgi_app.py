@@ -38,6 +38,13 @@ SCRIPT = f'<script src="{NOTIFY}" defer></script>'
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
+def _is_closed(scope: Scope) -> bool:
+    """Return whether a request outside of sessions is refused: uploads and metrics of those who are not signed in."""
+    path = scope.get("path", "")
+    guarded = scope["type"] == "http" and path.startswith(("/_stcore/upload_file", "/_stcore/metrics"))
+    return guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope))
+
+
 class AllowedHosts:
     """Middleware that refuses requests and websockets for a foreign host name."""
 
@@ -47,7 +54,10 @@ class AllowedHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
         if scope["type"] == "lifespan" or is_host_allowed(Headers(scope=scope).get("host")):
-            await self._app(scope, receive, send)
+            if _is_closed(scope):
+                await PlainTextResponse("Sign in first.\n", 401)(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:

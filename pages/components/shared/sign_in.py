@@ -1,10 +1,16 @@
 """Sign-in: the page for those who are not signed in, and the current user as `glan_core.access` asks for it."""
 
+import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import streamlit as st
+from starlette.requests import Request
+from streamlit.auth_util import get_cookie_with_chunks
+from streamlit.web.server.starlette.starlette_auth_routes import _get_signed_cookie_from_request
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from glan_core import access
 from glan_core.access import Visitor
@@ -35,9 +41,24 @@ def current_visitor() -> Visitor:
 
 def _email() -> str:
     """Return the verified address of the signed-in user, '' if there is none."""
-    if not st.user.get("is_logged_in") or st.user.get("email_verified") is False:
-        return ""
-    return str(st.user.get("email") or "")
+    return verified_email(st.user) if st.user.get("is_logged_in") else ""
+
+
+def verified_email(claims: Mapping) -> str:
+    """Return the address among the claims of an account if the provider has verified it, else ''."""
+    email = claims.get("email")
+    trusted = claims.get("email_verified") is True or _roles().unverified
+    return email if trusted and isinstance(email, str) else ""
+
+
+def is_admitted_request(request: Request) -> bool:
+    """Return whether a request outside of a session carries the cookie of a user with a role."""
+    cookie = get_cookie_with_chunks(lambda name: _get_signed_cookie_from_request(request, name), USER_COOKIE_NAME)
+    try:
+        claims = json.loads(cookie or b"{}")
+    except ValueError:
+        return False
+    return isinstance(claims, dict) and _roles().role_of(verified_email(claims)) is not None
 
 
 def is_admitted() -> bool:
