@@ -24,26 +24,35 @@ from glan_core.dataset import benchmark_files, quality_rules, text_spans
 from glan_core.dataset.quality_filter_job import RULES
 from glan_core.dataset.settings import BenchmarkSource
 from glan_core.diversity.openai_embedder import parse_embeddings
+from glan_core.errors import GlanError
 from glan_core.evaluation.contamination.lookalikes import Lookalike, LookalikeQueue
 from glan_core.evaluation.judge.pairwise import ParsedVerdict
 from glan_core.generation.proposals import ProposalLine
 from glan_core.generation.quality_judge import Verdict
 from glan_core.io.dataset_reader import read_dataset
 from glan_core.io.text_decoding import decode
-from glan_core.reply_parsing import check_complete, json_lines
+from glan_core.reply_parsing import MalformedReply, check_complete, json_lines
 from glan_core.runs.notifications import checked_url
 from glan_core.taxonomy.located_values import json_document, yaml_document
 from glan_core.taxonomy.taxonomy_import import parse_import
-from glan_core.teachers import endpoint_errors
+from glan_core.teachers import contract, endpoint_errors
 from glan_core.teachers.reasoning import split_reasoning
 from glan_core.teachers.wire_format import StreamParser, read_reply
 
+EXPECTED = (
+    GlanError,
+    MalformedReply,
+    contract.TeacherFault,
+    contract.TeacherRefusal,
+    contract.UnusableReply,
+)  # of readers, to their callers
 TEXT_PARAMETERS = ("text", "tex", "query", "raw")
 MESSAGES = [{"role": "user", "content": "Hello"}]
 # Functions of a text that the collection leaves out, with the reason.
 NOT_READERS = {
     "show": "draws on a page",
     "json_tuple": "reads what this program stored",
+    "parse_json": "raises ValueError to the parsers that use it",
     "json_or_none": "reads what this program stored",
 }
 
