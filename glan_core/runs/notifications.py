@@ -15,6 +15,7 @@ from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, quoted
 from glan_core.io.atomic import atomic_output
+from glan_core.json_text import parse_json
 from glan_core.runs.report import results_of
 from glan_core.runs.states import get
 from glan_core.teachers.connections import file_path
@@ -75,7 +76,7 @@ def webhooks() -> dict[str, str]:
     """
     path = settings_path()
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = parse_json(path.read_text("utf-8"))
         if not isinstance(values, dict) or not all(isinstance(url, str) for url in values.values()):
             raise ValueError("it is not a mapping of folders to addresses")
         return {scope: checked_url(url) for scope, url in values.items()}

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
+from glan_core.json_text import parse_json
 from glan_core.settings import read_settings
 from glan_core.teachers.contract import TeacherError
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
@@ -120,7 +121,7 @@ def list_connections() -> list[Connection]:
     """
     path = file_path()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(values, list):
             raise ValueError("it is not a list")
         found = [_read_entry(number, value) for number, value in enumerate(values, start=1)]

@@ -1,11 +1,14 @@
 """Check of an endpoint: does it list models, is the key accepted, does the model answer, and how fast."""
 
 import asyncio
-import json
 import time
 from dataclasses import dataclass
 
+<<<<<<< HEAD
 from glan_core import access
+=======
+from glan_core.json_text import parse_json
+>>>>>>> 7409efa
 from glan_core.teachers.contract import (
     DecodingParams,
     TeacherBusy,
@@ -84,7 +87,7 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
                 ok=True,
                 state="ready",
                 text=f"{url} answers.",
-                models=tuple(str(entry["id"]) for entry in json.loads(raw)["data"]),
+                models=tuple(str(entry["id"]) for entry in parse_json(raw)["data"]),
             )
         if status in (401, 403):
             name = teacher.settings.key_variable or KEY_VARIABLE

@@ -11,6 +11,7 @@ from glan_core.models.tuned_model_store import TunedModel, read_model
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation, Reply
 from pages.components.chat.sampling import KEYS
+from pages.components.shared import url_state
 
 FIELDS = ("talk_specs", "talk_system", *KEYS.values(), "talk_seed", "talk_own", "talk_blind")
 
@@ -31,7 +32,8 @@ def load(ws: Workspace) -> Conversation | None:
         state.talk_specs, state.talk_chat = list(asked), None
     summary, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
     if (chat := summary.get("chat")) and chat != wrote.get("chat"):
-        state.talk_chat = int(chat) if chat.isdecimal() else -1
+        linked = url_state.number_in_url("chat")
+        state.talk_chat = -1 if linked is None else linked
         _fill(settings_of(_found(ws)))
     if (models := summary.get("models")) and models != wrote.get("models"):
         state.talk_specs = models.split(",")[:MAX_MODELS]
