@@ -4,11 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-<<<<<<< HEAD
 from glan_core import access
-=======
 from glan_core.json_text import parse_json
->>>>>>> 7409efa
 from glan_core.teachers.contract import (
     DecodingParams,
     TeacherBusy,
