@@ -93,7 +93,7 @@ def picture() -> None:
 def detail() -> None:
     """Draw the focus: counts, and the nodes below it."""
     node = tree.nodes[focus]["node"] if focus else None
-    st.subheader(escape(node.name) if node else "All knowledge", anchor=False)
+    st.header(escape(node.name) if node else "All knowledge", anchor=False)
     if node and node.description:
         st.markdown(escape(node.description))
     if standing.share is not None:
@@ -240,7 +240,7 @@ else:
     if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
         url_state.open_page("pages/taxonomy.py")
 
-st.subheader("Recent runs", anchor=False)
+st.header("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
     if picked := run_table.table(recent, key="recent", ws=ws):
         st.session_state.run = picked.id

@@ -23,7 +23,7 @@ from pages.components.shared.untrusted_text import escape
 
 def metrics_panel(one: Comparison) -> None:
     """Draw the metrics of both datasets with their difference."""
-    st.subheader("Metrics", anchor=False)
+    st.header("Metrics", anchor=False)
     rows = metric_table(one)
     verdict = {"ours": "this workspace", "theirs": shorten(one.name, 24), "": "–"}
     st.dataframe(
@@ -55,7 +55,7 @@ def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
         return
     ours, focus = kept_rows_by_discipline(shown), url_state.focus()
     frame = taxonomy_table(tree, ours, one.disciplines, focus)
-    st.subheader(
+    st.header(
         "Taxonomy coverage", anchor=False,
         help=f"A question of {escape(one.name)} counts for the discipline of its nearest question in this workspace if their similarity "
         f"is at least {one.similarity:.2f}.",
@@ -93,7 +93,7 @@ def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
 
 def comparison_table(found: list[Comparison]) -> None:
     """Draw a table of all comparisons with one embedder, newest first."""
-    st.subheader("All comparisons", anchor=False)
+    st.header("All comparisons", anchor=False)
     by_words = "Wording only" if found and found[0].by_words else "Only"
     st.dataframe(
         pd.DataFrame({

@@ -112,7 +112,7 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
     frame = saturation_frame(measured, tree, focus)
     if frame.empty:
         return
-    st.subheader(
+    st.header(
         "Saturation", anchor=False,
         help="Novelty of a question: cosine distance to the nearest earlier question of its discipline. Low novelty of recent questions "
         "means that more questions add little.",

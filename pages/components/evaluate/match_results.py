@@ -110,7 +110,7 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: match_view.MatchStatistics) -
     below = set(hierarchy.disciplines_under(tree, focus))
     frame = seen.frame[seen.frame["discipline"].isin(below)] if focus else seen.frame
     found = match_statistics.outcome(frame)
-    st.subheader(escape(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
+    st.header(escape(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
     if not found.judged:
         st.caption("No judged questions here.")
     else:

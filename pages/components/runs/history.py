@@ -56,7 +56,7 @@ def _choice(label: str, options: list[str], words) -> list[str]:
 
 def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
     """Draw results and differing settings of several runs side by side."""
-    st.subheader(f"{plural(len(chosen), 'run')} compared", anchor=False)
+    st.header(f"{plural(len(chosen), 'run')} compared", anchor=False)
     outcomes = [results_of(ws, run) for run in chosen]
     rows = {"State": [runs.state_of(run) for run in chosen]}
     names = list(dict.fromkeys(name for one in outcomes for name in _said(one)))

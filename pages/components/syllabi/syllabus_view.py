@@ -30,7 +30,7 @@ KIND_WORDS = {"sub": "the subject", "syl": "the syllabus", "ses": "a class sessi
 def panel(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: Syllabus | None) -> None:
     """Draw a subject with its syllabus, or the empty state."""
     discipline = tree.nodes[subject.discipline_id]["node"].name
-    st.subheader(escape(subject.name), anchor=False)
+    st.header(escape(subject.name), anchor=False)
     badges(subject, syllabus)
     if subject.subtopics:
         st.caption(escape(", ".join(subject.subtopics)))
