@@ -12,7 +12,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components.overview import made, report_downloads
-from pages.components.shared import page_frame, row_selection, run_table, url_state
+from pages.components.shared import page_frame, picture_table, row_selection, run_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
@@ -88,6 +88,18 @@ def picture() -> None:
     )  # fmt: skip
     gray = " Gray: no data." if shown == ALL_NODES else ""
     st.caption(f"{MEASURES[measure].description}{gray} Click a part to zoom in, the center or the frame to zoom out.")
+    picture_table.button(
+        "coverage", f"Taxonomy by {MEASURES[measure].title.lower()}", lambda: _parts(frame, measure),
+        {"name": "Part", "kind": "Level", "above": "Part of", "value": MEASURES[measure].title},
+    )  # fmt: skip
+
+
+def _parts(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return the parts of the picture with the part above each and the written value."""
+    names, written = dict(zip(frame["id"], frame["name"], strict=True)), MEASURES[measure].written
+    return frame.assign(
+        above=frame["parent"].map(names), value=[None if pd.isna(value) else written(value) for value in frame["value"]]
+    )
 
 
 def detail() -> None:
@@ -194,7 +206,7 @@ def _nodes_table(nodes: list, key: str) -> None:
 
     st.dataframe(
         rows, **row_selection.clickable_rows(key, None, choose, len(nodes)), hide_index=True,
-        height="content" if len(rows) <= 8 else 330,
+        alt="Coverage by node", height="content" if len(rows) <= 8 else 330,
         column_config={
             "name": st.column_config.TextColumn("Name", width=128),
             "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=70),

@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 
 from glan_core.taxonomy.hierarchy import GROUPS
 
+READABLE = 4.5  # contrast of text, WCAG 1.4.3
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
@@ -41,6 +43,11 @@ class Style:
     def difference(self, value: float, most: float) -> str:
         """Return the color of a difference on a diverging ramp that ends at `most` in both directions."""
         return at(self.differences, 0.5 + value / (2 * most) if most else 0.5)
+
+    def as_text(self, color: str) -> str:
+        """Return a hue as a text color: mixed with the color of text as far as it must be to be readable."""
+        shades = (mix(color, self.text, share / 10) for share in range(11))
+        return next(shade for shade in shades if contrast(shade, self.background) >= READABLE)
 
     @property
     def scale(self) -> list[tuple[float, str]]:
@@ -90,14 +97,23 @@ def count_axis(most: float) -> dict:
 
 
 def ink_on(color: str) -> str:
-    """Return a dark or white text color, whichever is more readable on a color '#rrggbb'.
+    """Return the text color for a color '#rrggbb' behind it: dark or white where that is readable, else black."""
+    return next(ink for ink in ("#1D2733", "#FFFFFF", "#000000") if contrast(ink, color) >= READABLE or ink == "#000000")
 
-    Source: WCAG relative luminance.
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colors, 1 to 21.
+
+    Source: WCAG 2.1, relative luminance and contrast ratio.
     """
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
     channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#1D2733" if luminance > 0.22 else "#FFFFFF"
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def at(ramp: tuple[str, ...], share: float) -> str:

@@ -168,7 +168,11 @@ def _order(run: Run) -> None:
     if run.kind != "generate":
         return
     with st.popover("Settings", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
-        st.table({name: escape(value) for name, value in settings_summary(run).items()}, border="horizontal")
+        st.table(
+            {name: escape(value) for name, value in settings_summary(run).items()},
+            border="horizontal",
+            alt="Settings of the run",
+        )
 
 
 def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:
