@@ -6,8 +6,9 @@ directly. Here the page tells it the address instead (`window.__streamlit.BACKEN
 Requests and websockets for another host name than those of `server.allowedHosts` are refused: a page of a stranger whose name was
 made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page.
 
-It also serves two scripts with the page: accessibility.js, which completes Streamlit's own elements for screen readers and the
-keyboard, and notifications.js, which tells the user of a browser that a long run ended, and the list that the latter reads.
+It also serves scripts with the page: accessibility.js, which completes Streamlit's own elements for screen readers and the
+keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
+a long run ended, with the list that it reads.
 """
 
 import sys
@@ -33,7 +34,7 @@ from pages.components.shared import ended_runs  # noqa: E402
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
 DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
-SCRIPTS = ("accessibility.js", "notifications.js")  # of the assets
+SCRIPTS = ("accessibility.js", "notifications.js", "table_keyboard.js")  # of the assets
 TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS)
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
