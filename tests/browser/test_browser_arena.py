@@ -122,7 +122,7 @@ def test_a_run_is_renamed_and_errors_are_shown_without_a_reload(page, server, ws
     page.get_by_role("button", name="label icon").click()
     enter(page, "Title", "Low rate")
     press(page, "Save")
-    expect(page.get_by_role("heading", level=3, name="Low rate")).to_be_visible()
+    expect(page.get_by_role("heading", level=2, name="Low rate")).to_be_visible()
     expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("Low rate"))  # the list of runs follows
     assert "Low rate" in {run.title for run in ws_runs(ws)}
     page.reload()

@@ -121,8 +121,8 @@ def test_the_second_row_of_every_table_of_a_comparison_is_shown(page, server):
 def test_a_second_run_of_the_history_is_compared_with_the_first(page, server):
     visit(page, server, "/runs?workspace=demo&runs_view=History", "Runs")
     click_row(page, 1)
-    expect(page.get_by_role("heading", level=3, name=re.compile("^Run "))).to_be_visible()
+    expect(page.get_by_role("heading", level=2, name=re.compile("^Run "))).to_be_visible()
     click_row(page, 2)
-    expect(page.get_by_role("heading", level=3, name="2 runs compared")).to_be_visible()
+    expect(page.get_by_role("heading", level=2, name="2 runs compared")).to_be_visible()
     click_row(page, 1)
-    expect(page.get_by_role("heading", level=3, name="2 runs compared")).to_have_count(0)
+    expect(page.get_by_role("heading", level=2, name="2 runs compared")).to_have_count(0)

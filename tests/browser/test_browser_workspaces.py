@@ -28,7 +28,7 @@ def test_a_search_leads_from_the_sidebar_to_a_result_and_back(page, server):
     page.go_back()  # to the address of the page before it wrote the selection
     still(page)
     page.go_back()
-    expect(page.get_by_role("heading", level=2, name=re.compile("^Search"))).to_be_visible()  # with the focus or without
+    expect(page.get_by_role("heading", level=1, name=re.compile("^Search"))).to_be_visible()  # with the focus or without
     expect(page.get_by_text("Results for “music”")).to_be_visible()
     expect(page.locator('input[aria-label="Search this workspace"]')).to_have_value("music")
 

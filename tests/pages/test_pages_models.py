@@ -14,7 +14,7 @@ pytest_plugins = ["support.studio_fixtures"]
 
 
 def heads(shown: Studio) -> list[str]:
-    return [one.value.replace("\\", "") for one in (*shown.app.header, *shown.app.subheader)]
+    return [one.value.replace("\\", "") for one in (*shown.app.title, *shown.app.header)]
 
 
 def test_without_models_the_page_says_what_makes_one(snapshot_ws):

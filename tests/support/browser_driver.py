@@ -118,7 +118,7 @@ def visit(page, server: Server, path: str, title: str) -> None:
 
 def titled(page, title: str) -> None:
     """Wait until the page of this title is drawn."""
-    expect(page.get_by_role("heading", level=2, name=title, exact=True)).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("heading", level=1, name=title, exact=True)).to_be_visible(timeout=WAIT)
     still(page)
 
 

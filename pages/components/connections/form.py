@@ -30,7 +30,7 @@ HINTS = {
 
 def panel(selected: str | None) -> None:
     """Draw the form of the selected connection, or of a new one."""
-    st.subheader(f"{MARK}{selected}" if selected else "New connection", anchor=False)
+    st.header(f"{MARK}{selected}" if selected else "New connection", anchor=False)
     if st.session_state.get("connection_filled") != (selected or ""):
         _fill(get_connection(selected) if selected else None)
         st.session_state.connection_filled = selected or ""

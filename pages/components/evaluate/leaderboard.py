@@ -158,7 +158,7 @@ def _styled(shown: pd.DataFrame, counts: dict[str, pd.Series | None]) -> "Styler
 def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
     """Draw the selected model with its matches."""
     row = frame.set_index("model").loc[selection]
-    st.subheader(escape(row["title"]), anchor=False)
+    st.header(escape(row["title"]), anchor=False)
     if pd.notna(row["difference"]):
         between = f" ({signed(row['low'])} to {signed(row['high'])})" if pd.notna(row["low"]) else ""
         if pd.isna(row["low"]) or row["low"] <= 0 <= row["high"]:

@@ -57,7 +57,7 @@ def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
 def panel(ws: Workspace, model: TunedModel) -> None:
     """Draw facts, notes and actions of a model."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(escape(model.name), anchor=False, width="content")
+        st.header(escape(model.name), anchor=False, width="content")
         if model.stopped_early:
             st.badge("stopped early", color="orange")
         if not model.base:

@@ -54,7 +54,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     )  # to the history entry before this page set its URL
     folder = _choose_workspace(summary.get("workspace"))
     if folder is None:
-        st.header(name)
+        st.title(name)
         st.info(f"No workspace in {escape(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
         actions.messages()
         if access.refusal() is None:
@@ -66,7 +66,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         ws = open_folder(folder)
         tree = tree_editing.tree(ws)
     except GlanError as error:
-        st.header(name)
+        st.title(name)
         show_error(error)
         st.stop()
     url_state.adopt_url(tree, summary)
@@ -187,7 +187,7 @@ def title_line(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> Non
     picked = url_state.focus()
     of = f" · {escape(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.header(f"{name}{of}", anchor=False, width="content")
+        st.title(f"{name}{of}", anchor=False, width="content")
         if ws.read_only:
             why = access.refusal() or "You can view this workspace but not change it: you have no write access to its folder."
             st.badge("read-only", color="orange", help=why)

@@ -9,6 +9,7 @@ from glan_core.errors import GlanError
 from glan_core.markdown_parts import FENCE, MathSign, code_parts, math_signs
 from glan_core.workspace.homework_rows import SCRIPTED
 
+TOP_HEADING = 3  # level of the highest heading in a text; above it are the page's title and a section
 JOINER = "\u2060"  # zero-width; separates characters that would form markup together
 _OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the index of a protected part
 
@@ -23,7 +24,7 @@ _ICON = re.compile(r":(?=material/|streamlit:)")
 def model_markdown(text: str) -> str:
     r"""Convert untrusted Markdown to Markdown that is safe to pass to Streamlit.
 
-    Images are disabled (the browser would fetch them from any URL in the text), headings are reduced, TeX in \( \) and \[ \]
+    Images are disabled (the browser would fetch them from any URL in the text), headings go below those of the page, TeX in \( \) and \[ \]
     is delimited by dollars, and dollars outside of formulas and Streamlit's directives for colors and icons are escaped.
     Code is unchanged. Streamlit itself escapes HTML.
     """
@@ -41,12 +42,26 @@ def model_markdown(text: str) -> str:
     text = replaced(text, code_parts(text), keep)
     text = _without_math(text, keep)
     text = _LINK.sub(lambda found: keep(found.group()), text)
-    text = _HEADING.sub(lambda found: found.group(1) + "#" * min(6, len(found.group(2)) + 3), text)
+    text = _below_section(text)
     text = _UNDERLINE.sub(lambda found: f"{found[1]}\\{found[2]}" if "=" in found[2] else f"\n{found[0]}", text)
     text = re.sub(r":(?=[A-Za-z:])", r"\\:", _ICON.sub(f":{JOINER}", text))
     while _OPEN in text:
         text = re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: kept[int(found.group(1))], text)
     return text
+
+
+def _below_section(text: str) -> str:
+    """Return a text whose headings begin at `TOP_HEADING` and skip no level, as readers of headings by ear expect."""
+    above: list[int] = []  # levels of the text's headings that the current one is under
+
+    def level(found: re.Match) -> str:
+        written = len(found[2])
+        while above and above[-1] >= written:
+            above.pop()
+        above.append(written)
+        return found[1] + "#" * min(6, TOP_HEADING + len(above) - 1)
+
+    return _HEADING.sub(level, text)
 
 
 def _without_math(text: str, keep) -> str:

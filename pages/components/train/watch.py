@@ -58,7 +58,7 @@ def _live(ws: Workspace, listed: Run, *, was_alive: bool) -> None:
         show_error(error)
     logged = training_rows.steps(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(escape(run.title), anchor=False, width="content")
+        st.header(escape(run.title), anchor=False, width="content")
         st.badge(state, color=run_table.COLORS[state])
         for tag in run.tags:
             st.badge(escape(tag), color="gray", icon=":material/label:")

@@ -19,7 +19,7 @@ def panel(home: Path, one: WorkspaceFacts, opened: Workspace) -> None:
     """Draw facts and actions of a workspace; `opened` is the one that the studio shows."""
     is_open = not one.archived and one.folder == opened.folder
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(escape(one.name), anchor=False, width="content")
+        st.header(escape(one.name), anchor=False, width="content")
         for label, shown in (("open", is_open), ("demo", one.demo), ("archived", one.archived)):
             if shown:
                 st.badge(label, color="blue" if label == "open" else "gray")
