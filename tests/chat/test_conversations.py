@@ -129,14 +129,15 @@ def test_a_removed_conversation_is_restored_or_deleted_with_turns_replies_and_vo
     id = ask(models_ws, None, "hello", BOTH)
     (turn,) = said(models_ws, id)
     preferences.vote(models_ws, turn.turn.id, 0, "one", 1, "Ada")
+    name = conversations.get_conversation(models_ws, id).name
     conversations.remove_conversation(models_ws, id)
     with pytest.raises(GlanError, match="does not exist in this workspace"):
         conversations.get_conversation(models_ws, id)
     assert not chat_rows.count_preferences(models_ws.db) and not list(preferences.preference_rows(models_ws))
     (removal,) = [one for one in removals.list_removals(models_ws) if one.key == f"chat-{id}"]
-    assert (removal.kind, removal.name, removal.bytes) == ("conversation", "hello", 0)
+    assert (removal.kind, removal.name, removal.bytes) == ("conversation", name, 0)
     removals.restore(models_ws, removal.key)
-    assert conversations.get_conversation(models_ws, id).name == "hello" and chat_rows.count_preferences(models_ws.db) == {
+    assert conversations.get_conversation(models_ws, id).name == name and chat_rows.count_preferences(models_ws.db) == {
         "one": 1
     }
     conversations.remove_conversation(models_ws, id)

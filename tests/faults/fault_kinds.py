@@ -56,7 +56,7 @@ def _signal(number: signal.Signals) -> Callable[[Round], None]:
 
 def _machine(fault: str, states: tuple[str, ...]) -> Callable[[Round], None]:
     def break_it(one: Round) -> None:
-        child = one.start(fault, f"{one.rng.uniform(0.5, 3.5):.2f}")
+        child = one.start(fault, str(one.rng.randrange(3, 50)))
         child.wait(120)
         if one.calls() < one.served_calls():
             one.kills += 1  # what was in flight could not be stored
