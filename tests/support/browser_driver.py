@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,21 @@ def enter(page, label: str, text: str) -> None:
 def press(page, label: str) -> None:
     """Press the button of this label, and wait until the page has taken it."""
     page.get_by_role("button", name=label).click()
+    still(page)
+
+
+def press_key(page, key: str, wait: Callable[[int], object]) -> None:
+    """Press a key until `wait(milliseconds)` returns, as a person would: a page that has just been drawn listens a moment later."""
+    for _ in range(4):
+        still(page)
+        page.keyboard.press(key)
+        try:
+            wait(WAIT // 3)
+            break
+        except playwright.TimeoutError:
+            continue
+    else:
+        pytest.fail(f"The key {key} did nothing.")
     still(page)
 
 
