@@ -35,9 +35,9 @@ RUN = """async ([tags, rules, part]) => {
 # A page is settled once nothing changes for a moment; what changes all the time is not waited for.
 SETTLED = """() => new Promise(resolve => {
     const done = () => { watcher.disconnect(); clearTimeout(last); resolve(); };
-    let quiet = setTimeout(done, 350);
+    let quiet = setTimeout(done, 250);
     const last = setTimeout(done, 5000);
-    const watcher = new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(done, 350); });
+    const watcher = new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(done, 250); });
     watcher.observe(document.body, {subtree: true, childList: true, characterData: true});
 })"""
 
@@ -171,10 +171,10 @@ def opened_parts(page, place: Place, *, dark: bool) -> Iterator[str]:
 
 
 def open_expanders(page) -> None:
-    page.evaluate(
-        "document.querySelectorAll('[data-testid=stMain] details:not([open]) > summary').forEach(head => head.click())"
-    )
-    settle(page)
+    closed = page.locator("[data-testid=stMain] details:not([open]) > summary")
+    if closed.count():
+        closed.evaluate_all("heads => heads.forEach(head => head.click())")
+        settle(page)
 
 
 @pytest.mark.parametrize(("workspace", "group"), GROUPS)
