@@ -22,7 +22,7 @@ from glan_core.formatting import ago, number, plural, quoted, shorten
 from glan_core.workspace import Workspace, homework_rows
 from pages.components.diversity import selection_panel
 from pages.components.homework import review_actions
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, row_selection, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 
 AREA, ROW, WINDOW = "compare_area", "compare_row", "compare_window"
@@ -188,9 +188,11 @@ def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, ba
     nearest = homework_rows.question_texts(ws.db, [seq]).get(seq)
     long = len(text.question) + len(text.answer or "") > 900
     with st.container(height=330 if long else "content", border=False):
+        unseen_heading.draw("Question")
         st.markdown(model_markdown(text.question[:20_000]))
         if text.answer:
             st.divider()
+            unseen_heading.draw("Answer")
             st.markdown(model_markdown(text.answer[:20_000]))
     if nearest:
         word = "Nearest question here" if similarity >= one.similarity else "No near question; the nearest here"

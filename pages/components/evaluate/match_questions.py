@@ -16,7 +16,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
 from pages.components.evaluate import match_view, verdict_dispute
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, row_selection, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 SHOWN = {
@@ -142,8 +142,10 @@ def _reading(ws: Workspace, match: Match, id: str) -> None:
         return
     place = " › ".join(escape(shorten(name, 40)) for name in (*item.taxonomy, item.subject) if name) or escape(item.skill)
     st.caption(" · ".join(part for part in (place, escape(item.level)) if part))
+    unseen_heading.draw("Question")
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(item.question))
+    unseen_heading.draw("Answers")
     with st.grid(2, gap="small", min_column_width=300):
         for stage, spec, key in ((OURS, match.ours, match.ours_key), (OTHER, match.other, match.other_key)):
             with st.container(border=True):

@@ -13,7 +13,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from glan_core.workspace.homework_rows import Pair
 from pages.components.homework import review_actions
-from pages.components.shared import pair_tags, url_state
+from pages.components.shared import pair_tags, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, snippet
 
 FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred": "star", "teacher": "teacher"}
@@ -24,6 +24,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     links = provenance.chain(ws, pair.question.id)
     above = [link.title for link in links if link.what in hierarchy.KINDS or link.what == "subject"]
     st.caption(" › ".join(escape(shorten(name, 40)) for name in above))
+    unseen_heading.draw("Question")
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(pair.question.text))
     if pair.answer is None:
@@ -31,6 +32,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     else:
         if review.answered_older_text(ws, pair.question.id):
             st.warning("The answer belongs to an earlier version of the question. Edit or regenerate it.")
+        unseen_heading.draw("Answer")
         with st.container(key="answer"):
             st.markdown(model_markdown(pair.answer))
     badges(pair)
