@@ -35,9 +35,9 @@ CHAINED = frozenset((
     "mathbf", "cancel",
 ))  # fmt: skip
 _TOKEN = re.compile(r"\\(?P<name>[A-Za-z@]+)\*?|\\(?P<sign>.)|(?P<brace>[{}])|[^\\{}]+|\\", re.DOTALL)
-_ARGUMENT = re.compile(r"\s*\{[^{}\\]*\}")
-_LENGTH = re.compile(r"\s*(?:\{\s*)?[+-]?[\d.]*\s*(?:em|ex|mu|pt|mm|cm|in|bp|pc|dd|cc|sp|px)(?:\s*\})?|\s*\{[^{}]*\}")
-_ROW_SPACE = re.compile(r"\s*\[\s*(?P<number>[+-]?[\d.]*)\s*(?P<unit>[a-z]*)\s*\]")
+_ARGUMENT = re.compile(r"\s*+\{[^{}\\]*+\}")
+_LENGTH = re.compile(r"\s*+(?:\{\s*+)?[+-]?[\d.]*+\s*+(?:em|ex|mu|pt|mm|cm|in|bp|pc|dd|cc|sp|px)(?:\s*+\})?|\s*+\{[^{}]*+\}")
+_ROW_SPACE = re.compile(r"\s*+\[\s*+(?P<number>[+-]?[\d.]*+)\s*+(?P<unit>[a-z]*+)\s*+\]")
 _EM = {"em": 1.0, "ex": 0.45, "mu": 1 / 18, "pt": 0.1, "mm": 0.28, "cm": 2.8, "in": 7.2, "bp": 0.1, "pc": 1.2, "px": 0.06}
 
 
