@@ -1,6 +1,7 @@
 """The async engine: takes tasks from a work queue, calls teachers, and stores each reply with its records in one transaction.
 
-A call counts as in flight until its reply is on disk. So a kill loses, and a later run repeats, at most the calls in flight.
+A call gives its place to the next one when its reply arrives, unless more than a quarter of `max_in_flight` replies wait to be stored.
+So a kill loses, and a later run repeats, at most the calls in flight and this store allowance.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 import apsw
 
@@ -46,6 +46,7 @@ from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
 
+STORE_ALLOWANCE = 4  # replies that may wait to be stored while calls are sent: `max_in_flight` divided by this
 MAX_FAULTS = 6  # transient errors of one task before it fails
 MAX_REFUSALS = 5  # refused requests without any reply before, after which the run stops
 BACKOFF = 0.5  # seconds, doubled at each error of the same task, at most 30
@@ -96,10 +97,10 @@ class Engine:
     ) -> None:  # fmt: skip
         self.queue, self.models, self.commits, self.run_id, self.budget = queue, models, commits, run_id, budget
         self.totals = Totals()
-        self.in_flight = 0
         self.stop_reason: str | None = None
         self._calls = CallStore(commits, run_id, keep_reasoning=settings.keep_reasoning)
         self._gates = EndpointGates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
+        self._most_unstored = settings.max_in_flight // STORE_ALLOWANCE
         self._fatal: Exception | None = None
         self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
         self._retries: list[Work] = []
@@ -136,7 +137,7 @@ class Engine:
             if (work := self._take()) is not None:
                 self._start(work)
             elif self.stop_reason is None:
-                if not self.in_flight and not self._delayed and not self._gates.parked():
+                if not self._tasks and not self._delayed and not self._gates.parked():
                     break
                 await self._sleep(self._wait())
         await self._drain()
@@ -161,7 +162,7 @@ class Engine:
 
         Tasks of endpoints that may not be called are parked, so that those of other endpoints can go on.
         """
-        may_call = not self._rate_wait()
+        may_call = not self._rate_wait() and len(self._tasks) - self.in_flight <= self._most_unstored
         while self._retries:
             self._gates.park(self._retries.pop(), first=True)
         if may_call and (parked := self._gates.next_parked()) is not None:
@@ -182,7 +183,7 @@ class Engine:
         if self.budget.reserve(self._worst(work)):
             return work
         self._gates.park(work, first=True)
-        if not self.in_flight and not self._delayed:
+        if not self._tasks and not self._delayed:
             self.stop(self.budget.reason())
         return None
 
@@ -193,6 +194,11 @@ class Engine:
     def _wait(self) -> float | None:
         """Return the seconds until the next call may be allowed, None if that depends on a call in flight."""
         return self._rate_wait() or self._gates.seconds_closed()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait for a reply, over all endpoints."""
+        return sum(gate.in_flight for gate in self._gates.all())
 
     @property
     def concurrency(self) -> int:
@@ -214,7 +220,7 @@ class Engine:
                 return f"Waiting for calls in flight, at most until {until}; stopping again ends at once."
             return ""
         closed = [(gate.closed_for, gate.reason) for gate in self._gates.all() if gate.closed_for > SHOWN_WAIT]
-        delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self.in_flight else []
+        delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self._tasks else []
         soonest = min((entry for entry in (*closed, *delayed) if entry[1]), default=None)
         if soonest is None or soonest[0] <= SHOWN_WAIT:
             recent = now - self.totals.last_fault_at < SHOWN_FAULT
@@ -239,26 +245,21 @@ class Engine:
         return model.price.of(largest.tokens_in, largest.tokens_out)
 
     def _start(self, work: Work) -> None:
-        gate = self._gates.of(work) if work.messages else None
-        if gate is not None:
+        if work.messages:
             self._requests.take(1)
             self._tokens.take(self._expected_tokens(work))
-            gate.in_flight += 1
-        self.in_flight += 1
+            self._gates.of(work).in_flight += 1
         task = asyncio.create_task(self._perform(work))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._finished, gate))
+        task.add_done_callback(self._finished)
 
     def _expected_tokens(self, work: Work) -> int:
         """Return the estimated tokens of a call for the rate limit, until its reply is known."""
         reply = min(self.models[work.stage].decoding.max_tokens or DEFAULT_LIMIT, EXPECTED_REPLY)
         return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 
-    def _finished(self, gate: EndpointGate | None, task: asyncio.Task) -> None:
+    def _finished(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
-        self.in_flight -= 1
-        if gate is not None:
-            gate.in_flight -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._wake.set()
@@ -301,7 +302,7 @@ class Engine:
         reply = storable_reply(reply)
         gate.served, gate.reason, gate.loading_since = True, "", None
         gate.outage.end()
-        gate.concurrency.served(reply.tokens_out, gate.in_flight)
+        gate.concurrency.served(reply.tokens_out, gate.in_flight + 1)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
         cost = cost_of(self.models[work.stage], reply) or 0.0
         self.budget.settle(worst, cost)
@@ -323,6 +324,8 @@ class Engine:
             return await model.teacher.reply(work.messages, model.decoding)
         finally:
             self._requesting.discard(task)
+            self._gates.of(work).in_flight -= 1
+            self._wake.set()
 
     def _busy(self, work: Work, gate: EndpointGate, busy: TeacherBusy) -> None:
         """Handle a rate limit or a server that is loading its model: the task is sent again later.
