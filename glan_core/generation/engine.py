@@ -406,7 +406,7 @@ class Engine:
         self.totals.last_fault, self.totals.last_fault_at = str(fault), time.monotonic()
         if fault.timed_out:
             gate.concurrency.timed_out()  # a slow server is not an unavailable one
-        else:
+        elif not fault.sender_lost:
             gate.outage.fault(sent=fault.sent)
         if fault.billed:
             await self._calls.store_lost(work, self.models[work.stage], seconds)
@@ -421,7 +421,8 @@ class Engine:
         if gate.outage.down:
             gate.reason = str(fault)
             gate.concurrency.collapse(max(gate.outage.pause, fault.retry_after or 0.0))
-        work.faults += fault.sent and not gate.outage.down  # errors during an outage are not due to the task
+        # Errors during an outage, and of a sender that ended, are not due to the task.
+        work.faults += fault.sent and not gate.outage.down and not fault.sender_lost
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
         else:

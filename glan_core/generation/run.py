@@ -26,6 +26,8 @@ from glan_core.runs.states import CANCELLED, PAUSED, TAKEN_OVER
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import Teacher
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE
+from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.teachers.ray_teacher import RayTeacher
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import Run, Sample, StageProgress
@@ -136,9 +138,18 @@ def open_stage_models(
         same = (spec, at.model_dump_json())
         if same not in teachers:
             typed = (environment or {}).get(at.key_variable or KEY_VARIABLE)
-            teachers[same] = open_teacher(spec, at.base_url, key=typed, settings=at)
+            teachers[same] = _on_engine(settings, open_teacher(spec, at.base_url, key=typed, settings=at))
         models[stage] = StageModel(teachers[same], decoding, price)
     return models
+
+
+def _on_engine(settings: TeacherSettings, teacher: Teacher) -> Teacher:
+    """Return what calls a teacher on the chosen engine."""
+    if settings.engine == "local":
+        return teacher
+    if not isinstance(teacher, HttpTeacher):
+        raise GlanError(f"The Ray engine calls endpoints, and {teacher.name} has none. Use the local engine.")
+    return RayTeacher(teacher, settings.ray_workers, settings.ray_address)
 
 
 def check(settings: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:

@@ -14,6 +14,7 @@ from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
 from glan_core.teachers.prices import Price, price_of
+from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.teachers.wire_format import OPENAI_URL
 
 
@@ -131,6 +132,15 @@ class TeacherSettings(EndpointSettings):
     tokens_per_minute: int | None = Field(
         None, ge=1, title="Tokens per minute", description="Rate limit on prompt plus completion tokens."
     )
+    engine: Literal["local", "ray"] = Field(
+        "local", title="Engine", description="What sends the requests to an endpoint: this process, or actors of a Ray cluster."
+    )
+    ray_address: str = Field(
+        LOCAL, min_length=1, max_length=300, title="Ray address",
+        description="Address of a running Ray cluster, such as auto or ray://host:10001; local starts one on this machine.",
+        json_schema_extra={"metavar": "ADDRESS"},
+    )  # fmt: skip
+    ray_workers: int = Field(2, ge=1, le=1000, title="Ray workers", description="Actors of the Ray cluster that send requests.")
     keep_reasoning: bool = Field(
         False, title="Keep reasoning",
         description="Store the reasoning of each reply in a column of its own. It is never part of a question or an answer.",

@@ -69,14 +69,14 @@ class HttpTeacher:
         self.name = f"openai:{model}"
         self.url = endpoint(base_url or settings.base_url)
         self.notices: list[str] = []
-        self._key = key_from_environment(settings.key_variable) if key is None else key
+        self.key = key_from_environment(settings.key_variable) if key is None else key
         self._headers = header_values(settings.headers)
-        self._secrets = tuple(filter(is_secret, (self._key or "", *header_secrets(settings.headers))))
+        self._secrets = tuple(filter(is_secret, (self.key or "", *header_secrets(settings.headers))))
         self._session: aiohttp.ClientSession | None = None
         self._unsupported: frozenset[str] = frozenset()
         self._new_limit_name = self.url == OPENAI_URL
         self._streaming = False
-        if self.url == OPENAI_URL and not self._key:
+        if self.url == OPENAI_URL and not self.key:
             variable = settings.key_variable or KEY_VARIABLE
             raise TeacherError(
                 f"{variable} is not set. Set it, use the URL of a vLLM or Ollama endpoint, or use the scripted teacher."
@@ -263,8 +263,8 @@ class HttpTeacher:
 
     def _open_session(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers |= {"api-key": self._key} if is_azure(self.url) else {"Authorization": f"Bearer {self._key}"}
+        if self.key:
+            headers |= {"api-key": self.key} if is_azure(self.url) else {"Authorization": f"Bearer {self.key}"}
         limits = aiohttp.ClientTimeout(
             total=self.settings.total_timeout, sock_read=self.settings.idle_timeout, sock_connect=CONNECT_SECONDS
         )
