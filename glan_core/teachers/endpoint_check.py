@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 
 from glan_core import access
-from glan_core.json_text import parse_json
 from glan_core.teachers.contract import (
     DecodingParams,
     TeacherBusy,
@@ -15,12 +14,11 @@ from glan_core.teachers.contract import (
     UnusableReply,
 )
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE, EndpointSettings, chat_url
-from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.teachers.http_teacher import LIST_SECONDS, MAX_LIST_BYTES, HttpTeacher
+from glan_core.teachers.wire_format import listed_models
 
-LIST_SECONDS = 10.0  # for the list of models
 REPLY_SECONDS = 60.0  # for one token
 SLOW_SECONDS = 10.0  # from which an endpoint is called slow
-MAX_LIST_BYTES = 4_000_000
 MODELS_SHOWN = 5
 
 
@@ -79,13 +77,10 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
     try:
         async with asyncio.timeout(LIST_SECONDS):
             status, raw = await teacher.get(chat_url(url, teacher.model, "/models"), MAX_LIST_BYTES)
+        if status == 200 and (models := listed_models(raw)) is not None:
+            return EndpointCheck(ok=True, state="ready", text=f"{url} answers.", models=models)
         if status == 200:
-            return EndpointCheck(
-                ok=True,
-                state="ready",
-                text=f"{url} answers.",
-                models=tuple(str(entry["id"]) for entry in parse_json(raw)["data"]),
-            )
+            return EndpointCheck(ok=False, state="no model list", text=f"{url} does not return a list of models. {hint}")
         if status in (401, 403):
             name = teacher.settings.key_variable or KEY_VARIABLE
             return EndpointCheck(ok=False, state="wrong key", text=f"{url} is reachable but rejects the key in {name}.")
@@ -106,8 +101,6 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
                 ok=False, state="slow", text=f"{url} does not return a list of models within {LIST_SECONDS:g} s. {hint}"
             )
         return EndpointCheck(ok=False, state="absent" if not fault.sent else "no model list", text=str(fault))
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return EndpointCheck(ok=False, state="no model list", text=f"{url} does not return a list of models. {hint}")
 
 
 async def _ask_one_token(teacher: HttpTeacher, listed: EndpointCheck) -> EndpointCheck:

@@ -22,7 +22,7 @@ def sample(table: str, name: str, kind: str, number: int) -> object:
         return "{}" if name != "sizes" else "[1]"
     if name in ("value",) and table == "meta":
         return '"kept"'
-    if name in ("subtopics", "subjects", "sessions", "concepts", "prompts", "tags", "notices", "blind"):
+    if name in ("subtopics", "subjects", "sessions", "concepts", "prompts", "tags", "notices", "blind", "endpoints"):
         return "[]"
     return {"INTEGER": number, "REAL": number + 0.5, "TEXT": f"{table}-{name}-{number}"}[kind]
 
