@@ -77,11 +77,6 @@ class EndpointGate:
         return self.in_use and not self.closed_for
 
     @property
-    def unavailable(self) -> bool:
-        """Whether it failed so often in a row that a fault is not due to the task."""
-        return self.out if self.replicated else self.outage.down
-
-    @property
     def closed_for(self) -> float:
         """Seconds until the next call or probe may be sent, 0 if it depends on calls in flight."""
         return max(0.0, self.concurrency.closed_until - self.clock())

@@ -459,7 +459,7 @@ class Engine:
         if self._gates.elsewhere(work, gate):
             self._retry(work, 0.0, str(fault))
             return
-        work.faults += fault.sent and not gate.unavailable  # errors during an outage are not due to the task
+        work.faults += fault.sent and not gate.outage.down  # errors during an outage are not due to the task
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
         else:

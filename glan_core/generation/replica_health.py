@@ -3,7 +3,7 @@
 Bounds: an endpoint that serves the same model as others is taken out of use when a connection to it cannot be opened, after
 `FAULTS_IN_A_ROW` transient errors without a reply in between, or at the first error after it was put back. A probe, which requests
 the list of models, follows after a pause of 1 to 30 seconds that grows with the time since its first error. Once it answers, it is in
-use again with one call in flight, and with more as they succeed. The run ends if no endpoint of a model has answered for
+use again with one call in flight, and with more as they succeed. The run ends if no endpoint of a model has replied for
 `Outage.GONE_SECONDS`.
 """
 
@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from glan_core.formatting import plural
 from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates
 from glan_core.generation.rate_limits import Outage
 from glan_core.teachers.contract import TeacherError, TeacherFault
@@ -65,8 +64,13 @@ class ReplicaHealth:
                 )
 
     def fault(self, gate: EndpointGate, fault: TeacherFault) -> None:
-        """Record a transient error of a replica, which may take it out of use."""
+        """Record a transient error of a replica, which may take it out of use.
+
+        Raises:
+            TeacherError: If no endpoint of a model has replied for too long.
+        """
         gate.outage.fault(sent=fault.sent)
+        self._check_gone(gate, fault)
         if gate.in_use and (not fault.sent or gate.returning or gate.outage.in_a_row >= FAULTS_IN_A_ROW):
             self._take_out(gate, fault)
 
@@ -117,10 +121,7 @@ class ReplicaHealth:
         if isinstance(answer, TeacherFault):
             gate.outage.fault(sent=answer.sent)
             gate.reason = str(answer)
-            for group in self._gates.groups_of(gate):
-                since = [other.outage.seconds for other in group.gates if not other.excluded]
-                if not any(other.in_use for other in group.gates) and min(since) > Outage.GONE_SECONDS:
-                    raise TeacherError(f"{answer} None of its {plural(len(group.gates), 'endpoint')} has replied for a while.")
+            self._check_gone(gate, answer)
             gate.concurrency.close(gate.outage.pause)
             return False
         if error := self._wrong_model(gate, answer):
@@ -130,6 +131,13 @@ class ReplicaHealth:
         gate.out, gate.returning, gate.reason = False, True, ""
         self._wake()
         return True
+
+    def _check_gone(self, gate: EndpointGate, fault: TeacherFault) -> None:
+        for group in self._gates.groups_of(gate):
+            remaining = [other for other in group.gates if not other.excluded]
+            failing = all(other.out or other.returning for other in remaining)
+            if remaining and failing and min(other.outage.seconds for other in remaining) > Outage.GONE_SECONDS:
+                raise TeacherError(f"{fault} None of the {len(group.gates)} endpoints of the model has replied for a while.")
 
     async def _models_or_fault(self, gate: EndpointGate) -> tuple[str, ...] | TeacherFault | None:
         teacher: Any = self._gates.teachers_of(gate)[0]
