@@ -320,7 +320,7 @@ class Engine:
             self.budget.settle(worst, 0.0, paid=False)
             raise
         reply = storable_reply(reply)
-        gate.served, gate.returning, gate.reason, gate.loading_since = True, False, "", None
+        gate.served, gate.returning, gate.reason, gate.loading_since = True, False, "" if gate.in_use else gate.reason, None
         gate.answered += 1
         gate.outage.end()
         gate.concurrency.served(reply.tokens_out, gate.in_flight)
@@ -439,12 +439,12 @@ class Engine:
         self.totals.last_fault, self.totals.last_fault_at = str(fault), time.monotonic()
         if fault.timed_out:
             gate.concurrency.timed_out()
-        if gate.replicated:
-            self._health.fault(gate, fault)
-        elif not fault.timed_out:  # a slow server is not an unavailable one
+        elif not gate.replicated:  # a slow server is not an unavailable one
             gate.outage.fault(sent=fault.sent)
         if fault.billed:
             await self._calls.store_lost(work, self.models[work.stage], seconds)
+        if gate.replicated:
+            self._health.fault(gate, fault)
         gate.refusals += fault.misdirected
         if not gate.served and gate.refusals >= MAX_REFUSALS:
             hint = f"Nothing else came in {gate.refusals} responses. Check the URL and the log of the server."

@@ -10,9 +10,10 @@ that follows its URL after '#'.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from glan_core.teachers.contract import DecodingParams, Message, Reply
-from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, same_host, split_replica
+from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError
+from glan_core.teachers.endpoint_settings import KEY_VARIABLE, NO_KEY, EndpointSettings, same_host, split_replica
 from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.teachers.wire_format import OPENAI_URL
 
 
 class ReplicatedTeacher:
@@ -68,6 +69,10 @@ def with_replicas(
     for url, variable in further.items():
         shared = same_host(url, first.url)
         own = {"base_url": url, "replicas": (), "key_variable": variable or (settings.key_variable if shared else NO_KEY)}
+        if url == OPENAI_URL and not (variable or shared):
+            raise TeacherError(
+                f"The replica {url} needs a key. Append the name of its environment variable: {url}#{KEY_VARIABLE}."
+            )
         at = settings.model_copy(update=own | ({} if shared else {"headers": {}}))
         given = (environment or {}).get(variable) if variable else key if shared else None
         teachers.append(HttpTeacher(first.model, settings=at, key=given))

@@ -11,6 +11,7 @@ from glan_core.generation.rate_limits import Outage
 from glan_core.generation.replica_health import FAULTS_IN_A_ROW, ReplicaHealth
 from glan_core.generation.settings import GenerationSettings
 from glan_core.settings import read_settings
+from glan_core.teachers import open_teacher
 from glan_core.teachers.connections import Connection, resolve, save_connection, with_connection
 from glan_core.teachers.contract import TeacherError, TeacherFault
 from glan_core.teachers.endpoint_settings import EndpointSettings, same_host
@@ -233,6 +234,18 @@ def test_replicas_are_read_from_a_text_or_a_list_in_one_form(given, read):
 def test_replicas_that_cannot_be_called_are_refused(given, words):
     with pytest.raises(GlanError, match=words):
         read_settings(EndpointSettings, {"replicas": given})
+
+
+def test_a_replica_that_needs_a_key_says_how_to_give_it(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "first-key-1234")
+    at = EndpointSettings(base_url="http://a/v1", replicas="https://api.openai.com/v1")
+    with pytest.raises(TeacherError, match="#OPENAI_API_KEY"):
+        open_teacher("openai:x", settings=at)
+    named = EndpointSettings(base_url="http://a/v1", replicas="https://api.openai.com/v1#OPENAI_API_KEY")
+    assert [one.url for one in open_teacher("openai:x", settings=named).replicas] == [
+        "http://a/v1",
+        "https://api.openai.com/v1",
+    ]
 
 
 def test_replicas_of_a_run_hold_for_the_stages_at_its_address_only(settings):

@@ -65,7 +65,7 @@ def endpoints(run: Run) -> None:
         }),
         hide_index=True, height="content" if len(rows) <= 8 else 317, alt="Progress by endpoint", placeholder="–",
         column_config={
-            "name": st.column_config.TextColumn("Endpoint", width=180),
+            "name": st.column_config.TextColumn("Endpoint", width=130),
             "state": st.column_config.MultiselectColumn(
                 "State", options=list(ENDPOINT_COLORS), color=list(ENDPOINT_COLORS.values()), width=95,
                 help="Waiting: a rate limit, or a server that is loading. Out of use: errors in a row; it is used again once it answers. "

@@ -142,9 +142,11 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
                 progress.estimate(ws, run)
             else:
                 progress.disciplines(ws, run)
+            progress.endpoints(run)
         if state == "finished":
             progress.disciplines(ws, run)
-    progress.endpoints(run)
+    else:
+        progress.endpoints(run)
     progress.failures(ws, run)
     progress.charts(ws, run)
     progress.latest_pairs(ws, run, alive=alive)
