@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
-from support.runs import Canned, Served, completion, content, execute_run, number, rows, stage_of
+from support.runs import Canned, Served, completion, content, execute_run, number, resume_run, rows, stage_of
 
 from glan_core.generation import engine as engines
 from glan_core.generation.rate_limits import Outage
@@ -146,6 +146,19 @@ def test_streamed_replies_are_distributed_too(ws, settings):
         run = execute_run(ws, settings(teacher="openai:scripted", base_url=first.url, replicas=second.url, live=True))
         assert first.tells("/stats")["served"] and second.tells("/stats")["served"]
     assert run.message == "" and all(one.answered for one in run.endpoints)
+
+
+def test_a_resumed_run_adds_to_the_totals_and_keeps_endpoints_that_it_no_longer_uses(ws, settings):
+    with Server().served() as first, Server().served() as second, Server().served() as third:
+        wanted = settings(teacher="openai:x", base_url=first.url, questions_per_syllabus=40, price="0,0")
+        run = execute_run(ws, {**wanted, "replicas": second.url, "max_calls": 30})
+        assert run.state == "paused" and sum(one.answered for one in run.endpoints) == 30
+        before = {one.name: one.answered for one in run.endpoints}
+        run = resume_run(ws, run.id, {**wanted, "replicas": (third.url,)})
+    assert run.state == "finished" and [one.state for one in run.endpoints] == ["in use", "in use", "not used"]
+    assert endpoint(run, first.url).answered > before[urlsplit(first.url).netloc]
+    assert endpoint(run, second.url).answered == before[urlsplit(second.url).netloc]
+    assert sum(one.answered for one in run.endpoints) == number(ws, "SELECT count(*) FROM calls")
 
 
 def test_a_run_with_one_endpoint_reports_none(ws, settings):

@@ -51,7 +51,7 @@ def stages(rows: Sequence[run_rows.StageProgress]) -> None:
     )  # fmt: skip
 
 
-def endpoints(run: Run) -> None:
+def endpoints(run: Run, *, alive: bool) -> None:
     """Draw what each endpoint of the run does or did; nothing if there is only one."""
     if not run.endpoints:
         return
@@ -60,7 +60,7 @@ def endpoints(run: Run) -> None:
     plain_table.draw(
         pd.DataFrame({
             "name": [one.name for one in rows], "state": [[one.state] for one in rows],
-            "in_flight": [one.in_flight for one in rows], "answered": [one.answered for one in rows],
+            "in_flight": [one.in_flight if alive else None for one in rows], "answered": [one.answered for one in rows],
             "faults": [one.faults or None for one in rows], "outages": [one.outages or None for one in rows],
         }),
         hide_index=True, height="content" if len(rows) <= 8 else 317, alt="Progress by endpoint", placeholder="–",
