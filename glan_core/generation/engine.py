@@ -22,10 +22,11 @@ from glan_core.generation.call_records import (
     storable_reply,
 )
 from glan_core.generation.call_store import MAX_KEPT_REPLY, CallStore
-from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates
+from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates, Route
 from glan_core.generation.failure_causes import retried_within_run
 from glan_core.generation.protocols import Work, WorkQueue, ask
 from glan_core.generation.rate_limits import Budget, Rate
+from glan_core.generation.replica_health import ReplicaHealth
 from glan_core.generation.reply_checks import checked_text
 from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import STAGE_SPECS
@@ -45,6 +46,7 @@ from glan_core.teachers.endpoint_errors import MAX_RETRY_AFTER
 from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
+from glan_core.workspace.run_rows import EndpointProgress
 
 STORE_ALLOWANCE = 4  # replies that may wait to be stored while calls are sent: `max_in_flight` divided by this
 MAX_FAULTS = 6  # transient errors of one task before it fails
@@ -106,6 +108,7 @@ class Engine:
         self._retries: list[Work] = []
         self._delayed: dict[int, tuple[float, str]] = {}  # when a task is due (monotonic clock), and why it waits
         self._wake = asyncio.Event()
+        self._health = ReplicaHealth(self._gates, self._wake.set, self.fail)
         self._tasks: set[asyncio.Task] = set()
         self._requesting: set[asyncio.Task] = set()  # those that wait for a reply
         self._drain_until: float | None = None
@@ -133,14 +136,18 @@ class Engine:
             TeacherError: If a teacher fails permanently.
             Exception: Whatever storing raises, after everything in flight is stored.
         """
-        while self.stop_reason is None and self._fatal is None:
-            if (work := self._take()) is not None:
-                self._start(work)
-            elif self.stop_reason is None:
-                if not self._tasks and not self._delayed and not self._gates.parked():
-                    break
-                await self._sleep(self._wait())
-        await self._drain()
+        try:
+            await self._health.check()
+            while self.stop_reason is None and self._fatal is None:
+                if (work := self._take()) is not None:
+                    self._start(work)
+                elif self.stop_reason is None:
+                    if not self._tasks and not self._delayed and not self._gates.parked():
+                        break
+                    await self._sleep(self._wait())
+            await self._drain()
+        finally:
+            self._health.close()
         if self._fatal is not None:
             raise self._fatal
 
@@ -173,7 +180,7 @@ class Engine:
                 return None
             if not work.messages:
                 return work
-            if may_call and self._gates.of(work).open:
+            if may_call and self._gates.open(work):
                 return self._reserved(work)
             self._gates.park(work)
         return None
@@ -209,7 +216,23 @@ class Engine:
     def notices(self) -> tuple[str, ...]:
         """What was learned about the endpoints, in sentences."""
         teachers = {id(model.teacher): model.teacher for model in self.models.values()}
-        return tuple(dict.fromkeys(notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ())))
+        learned = (notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ()))
+        return tuple(dict.fromkeys([*self._health.notices, *learned]))
+
+    @property
+    def endpoints(self) -> list[EndpointProgress]:
+        """What each endpoint does, the base URL first, and each worker of a Ray cluster; empty if there is only one endpoint."""
+        found = [gate.progress() for gate in self._gates.all()]
+        teachers = {id(teacher): teacher for gate in self._gates.all() for teacher in self._gates.teachers_of(gate)}
+        found += [
+            EndpointProgress(
+                worker.name, "in use" if worker.alive.is_set() else "out of use", worker.in_flight, worker.answered, worker.lost,
+                worker.restarts,
+            )
+            for teacher in teachers.values()
+            for worker in getattr(teacher, "workers", ())
+        ]  # fmt: skip
+        return found if len(found) > 1 else []
 
     def waiting(self) -> str:
         """Return what the run waits for and until when, '' if it is not waiting."""
@@ -219,7 +242,7 @@ class Engine:
                 until = clock_time(time.time() + max(0.0, self._drain_until - now))
                 return f"Waiting for calls in flight, at most until {until}; stopping again ends at once."
             return ""
-        closed = [(gate.closed_for, gate.reason) for gate in self._gates.all() if gate.closed_for > SHOWN_WAIT]
+        closed = [wait for group in self._gates.groups() if (wait := group.waits)[0] > SHOWN_WAIT]
         delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self._tasks else []
         soonest = min((entry for entry in (*closed, *delayed) if entry[1]), default=None)
         if soonest is None or soonest[0] <= SHOWN_WAIT:
@@ -245,11 +268,13 @@ class Engine:
         return model.price.of(largest.tokens_in, largest.tokens_out)
 
     def _start(self, work: Work) -> None:
-        if work.messages:
+        route = self._gates.choose(work) if work.messages else None
+        if route is not None:
+            work.endpoint = route.gate.host if route.gate.replicated else None
             self._requests.take(1)
             self._tokens.take(self._expected_tokens(work))
-            self._gates.of(work).in_flight += 1
-        task = asyncio.create_task(self._perform(work))
+            route.gate.in_flight += 1
+        task = asyncio.create_task(self._perform(work, route))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
@@ -264,19 +289,19 @@ class Engine:
             self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._wake.set()
 
-    async def _perform(self, work: Work) -> None:
-        """Execute one task, from the request to the transaction; tasks without messages are only stored."""
-        if not work.messages:
+    async def _perform(self, work: Work, route: Route | None) -> None:
+        """Execute one task, from the request to the transaction; tasks without messages, which have no route, are only stored."""
+        if route is None:
             value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
             self.queue.stored(work, value)
             return
-        gate, worst = self._gates.of(work), self._worst(work)
+        gate, worst = route.gate, self._worst(work)
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()
         unusable: UnusableReply | None = None
         try:
-            reply = await self._request(work)
+            reply = await self._request(work, route)
         except TeacherBusy as busy:
             self._tokens.take(-self._expected_tokens(work))
             self.budget.settle(worst, 0.0, paid=False)
@@ -284,11 +309,15 @@ class Engine:
             return
         except TeacherFault as fault:
             self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
-            await self._fault(work, fault, time.monotonic() - start)
+            await self._fault(work, gate, fault, time.monotonic() - start)
             return
         except TeacherRefusal as refusal:
             self.budget.settle(worst, 0.0, paid=False)
-            await self._refusal(work, refusal)
+            await self._refusal(work, gate, refusal)
+            return
+        except TeacherError as error:
+            self.budget.settle(worst, 0.0, paid=False)
+            self._unusable(work, gate, error)
             return
         except asyncio.CancelledError:  # abandoned by `_drain`, but the reply may still be generated and billed
             self.budget.settle(worst, worst)
@@ -300,7 +329,8 @@ class Engine:
             self.budget.settle(worst, 0.0, paid=False)
             raise
         reply = storable_reply(reply)
-        gate.served, gate.reason, gate.loading_since = True, "", None
+        gate.served, gate.returning, gate.reason, gate.loading_since = True, False, "" if gate.in_use else gate.reason, None
+        gate.answered += 1
         gate.outage.end()
         gate.concurrency.served(reply.tokens_out, gate.in_flight + 1)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
@@ -315,40 +345,52 @@ class Engine:
         self.totals.tokens_reasoning += reply.reasoning_tokens(reasoning)
         await self._handle_reply(work, ReceivedReply(reply, reasoning, text, time.monotonic() - start), unusable)
 
-    async def _request(self, work: Work) -> Reply:
+    async def _request(self, work: Work, route: Route) -> Reply:
         """Send the request of a task; only this part of a task is abandoned when the run is stopped."""
-        model, task = self.models[work.stage], asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
         self._requesting.add(task)
         try:
-            return await model.teacher.reply(work.messages, model.decoding)
+            return await route.teacher.reply(work.messages, self.models[work.stage].decoding)
         finally:
             self._requesting.discard(task)
-            self._gates.of(work).in_flight -= 1
+            route.gate.in_flight -= 1
             self._wake.set()
 
     def _busy(self, work: Work, gate: EndpointGate, busy: TeacherBusy) -> None:
-        """Handle a rate limit or a server that is loading its model: the task is sent again later.
+        """Handle a rate limit or a server that is loading its model: the task is sent again later, or at once to another endpoint.
 
         Raises:
-            TeacherError: If the wait would be too long to be useful.
+            TeacherError: If the wait would be too long to be useful, and no other endpoint serves the model.
         """
+        now = time.monotonic()
         if busy.retry_after is not None and busy.retry_after >= MAX_RETRY_AFTER:
-            raise TeacherError(f"{busy} It asks to wait a day or longer. Resume the run after that.")
+            hint = "It asks to wait a day or longer. Resume the run after that."
+            self._unusable(work, gate, TeacherError(f"{busy} {hint}"))
+            return
         if not busy.loading:
             self.totals.throttled += 1
             wait = gate.concurrency.refused(busy.retry_after)
-            gate.reason = str(busy)
-            self._retry(work, wait, str(busy))
-            return
-        now = time.monotonic()
-        gate.loading_since = gate.loading_since or now
-        if now - gate.loading_since > LOADING_SECONDS:
-            raise TeacherError(f"{busy} It has not finished for {LOADING_SECONDS // 60} minutes. See the log of the server.")
-        wait = LOADING_PAUSE if busy.retry_after is None else max(busy.retry_after, 1.0)
+        else:
+            gate.loading_since = gate.loading_since or now
+            if now - gate.loading_since > LOADING_SECONDS:
+                hint = f"It has not finished for {LOADING_SECONDS // 60} minutes. See the log of the server."
+                self._unusable(work, gate, TeacherError(f"{busy} {hint}"))
+                return
+            wait = LOADING_PAUSE if busy.retry_after is None else max(busy.retry_after, 1.0)
+            gate.concurrency.close(wait)
         gate.reason = str(busy)
-        gate.concurrency.close(wait)
-        self._retry(work, wait, str(busy))
+        self._retry(work, 0.0 if self._gates.elsewhere(work, gate) else wait, str(busy))
+
+    def _unusable(self, work: Work, gate: EndpointGate, error: TeacherError) -> None:
+        """Handle an endpoint that cannot be used as configured: the task goes to another one that serves the same model.
+
+        Raises:
+            TeacherError: If there is no other.
+        """
+        if not self._health.exclude(gate, error):
+            raise error
+        self._retry(work, 0.0, str(error))
 
     async def _handle_reply(self, work: Work, received: ReceivedReply, unusable: UnusableReply | None) -> None:
         """Store the record of a reply, or record why there is none."""
@@ -396,31 +438,38 @@ class Engine:
         work.repairs = work.attempts = work.faults = 0
         self._retries.append(work)
 
-    async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
+    async def _fault(self, work: Work, gate: EndpointGate, fault: TeacherFault, seconds: float) -> None:
         """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
+
+        Where another endpoint serves the same model, the task is sent there at once, and the error is not counted against the task.
 
         A reply that was generated but lost in transit is recorded as a call at its maximum price.
         """
-        gate = self._gates.of(work)
         self.totals.faults += 1
+        gate.faults += 1
         self.totals.last_fault, self.totals.last_fault_at = str(fault), time.monotonic()
         if fault.timed_out:
-            gate.concurrency.timed_out()  # a slow server is not an unavailable one
-        elif not fault.sender_lost:
+            gate.concurrency.timed_out()
+        elif not gate.replicated and not fault.sender_lost:  # a slow server, or a sender that ended, is no unavailable endpoint
             gate.outage.fault(sent=fault.sent)
         if fault.billed:
             await self._calls.store_lost(work, self.models[work.stage], seconds)
+        if gate.replicated and not fault.sender_lost:
+            self._health.fault(gate, fault)
         gate.refusals += fault.misdirected
         if not gate.served and gate.refusals >= MAX_REFUSALS:
-            raise TeacherError(
-                f"{fault} Nothing else came in {gate.refusals} responses. Check the URL and the log of the server."
-            ) from None
-        if gate.outage.gone:
+            hint = f"Nothing else came in {gate.refusals} responses. Check the URL and the log of the server."
+            self._unusable(work, gate, TeacherError(f"{fault} {hint}"))
+            return
+        if not gate.replicated and gate.outage.gone:
             hint = "It has not replied for a while." if fault.sent else "Check that the server is running and the URL is right."
             raise TeacherError(f"{fault} {hint}") from None
-        if gate.outage.down:
+        if not gate.replicated and gate.outage.down:
             gate.reason = str(fault)
             gate.concurrency.collapse(max(gate.outage.pause, fault.retry_after or 0.0))
+        if self._gates.elsewhere(work, gate):
+            self._retry(work, 0.0, str(fault))
+            return
         # Errors during an outage, and of a sender that ended, are not due to the task.
         work.faults += fault.sent and not gate.outage.down and not fault.sender_lost
         if work.faults >= MAX_FAULTS:
@@ -429,12 +478,13 @@ class Engine:
             wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
             self._retry(work, max(wait, fault.retry_after or 0.0), str(fault))
 
-    async def _refusal(self, work: Work, refusal: TeacherRefusal) -> None:
-        """Handle a refused request: the task fails; if the first requests are all refused, the run stops."""
-        gate = self._gates.of(work)
+    async def _refusal(self, work: Work, gate: EndpointGate, refusal: TeacherRefusal) -> None:
+        """Handle a refused request: the task fails; if the first requests are all refused, the endpoint cannot be used."""
         gate.refusals += 1
         if not gate.served and gate.refusals >= MAX_REFUSALS:
-            raise TeacherError(f"{refusal} The first {gate.refusals} requests were all refused.") from None
+            hint = f"The first {gate.refusals} requests were all refused."
+            self._unusable(work, gate, TeacherError(f"{refusal} {hint}"))
+            return
         await self._give_up(work, "refused", str(refusal))
 
     async def _give_up(self, work: Work, cause: str, message: str, call: Call | None = None) -> None:

@@ -12,7 +12,7 @@ from glan_core.settings import MOST_SEED, Settings, read_settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
-from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
+from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, check_replicas, endpoint
 from glan_core.teachers.prices import Price, price_of
 from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.teachers.wire_format import OPENAI_URL
@@ -68,6 +68,7 @@ class StageSettings(Settings):
         json_schema_extra={"unit": "tokens"},
     )  # fmt: skip
     base_url: str | None = _endpoint_field("base_url")
+    replicas: tuple[str, ...] | None = _endpoint_field("replicas")
     key_variable: str | None = _endpoint_field("key_variable")
     headers: dict[str, str] | None = _endpoint_field("headers")
     extra_body: dict[str, JsonValue] | None = _endpoint_field("extra_body")
@@ -87,6 +88,11 @@ class StageSettings(Settings):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         return value and check_spec(value)
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _replica_urls(cls, value: object) -> object:
+        return value and check_replicas(value)
 
     @model_validator(mode="after")
     def _endpoint_is_valid(self) -> "StageSettings":

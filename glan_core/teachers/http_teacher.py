@@ -4,6 +4,7 @@ Uses aiohttp instead of the openai package, which needs ten times the CPU per ca
 second to import, and silently retries refused requests.
 """
 
+import asyncio
 import errno
 import json
 import re
@@ -41,6 +42,9 @@ from glan_core.teachers.wire_format import OPENAI_URL
 
 CONNECT_SECONDS = 15
 MAX_ERROR_BYTES = 262_144  # of a response that is not a reply
+LIST_SECONDS = 10.0  # for the list of models
+MAX_LIST_BYTES = 4_000_000
+UNAVAILABLE = (502, 503, 504)  # other errors say that the list fails, and nothing about chats: transformers serve answers 500
 MAX_REJECTED = 8  # parameters that one request may lose
 LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 TOO_LARGE = re.compile(r"too (?:large|high|big)|at most|exceed|greater than|less than|maximum|context", re.IGNORECASE)
@@ -224,6 +228,21 @@ class HttpTeacher:
     def _notice(self, text: str) -> None:
         if text not in self.notices:
             self.notices.append(text)
+
+    async def list_models(self) -> tuple[str, ...] | None:
+        """Return the names of the models that the endpoint lists, None if it answers without a list.
+
+        Raises:
+            TeacherFault: If it cannot be reached, does not answer in time or says that it is unavailable.
+        """
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                status, raw = await self.get(chat_url(self.url, self.model, "/models"), MAX_LIST_BYTES)
+        except TimeoutError:
+            raise TeacherFault(f"{self.url} did not answer within {LIST_SECONDS:g} s.", timed_out=True) from None
+        if status in UNAVAILABLE:
+            raise TeacherFault(f"{self.url} failed with status {status}.")
+        return wire_format.listed_models(raw) if status == 200 else None
 
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""

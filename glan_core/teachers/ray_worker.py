@@ -1,6 +1,5 @@
 """The actor of the Ray engine: sends the requests of one run from a node of the cluster, and returns what came of each."""
 
-import os
 import socket
 from collections.abc import Sequence
 
@@ -32,9 +31,9 @@ class RayWorker:
     def __init__(self, model: str, settings: EndpointSettings, key: str) -> None:
         self._teacher = HttpTeacher(model, settings=settings, key=key)
 
-    async def place(self) -> str:
-        """Return where this worker is, such as 'node-1, process 4711'."""
-        return f"{socket.gethostname()}, process {os.getpid()}"
+    async def host(self) -> str:
+        """Return the host of this worker."""
+        return socket.gethostname()
 
     async def reply(self, messages: Sequence[Message], decoding: DecodingParams) -> tuple[Outcome, list[str]]:
         """Return the reply or the error of a request, and what was learned about the endpoint so far."""

@@ -95,6 +95,9 @@ def test_a_worker_that_is_killed_costs_the_calls_in_flight_and_rows_are_those_of
     lost = number(ws, "SELECT count(*) FROM calls WHERE outcome = 'lost'")
     assert served(endpoint) - before - total <= lost <= IN_FLIGHT
     assert calls(ws) == total + lost  # what a dead worker may have cost is counted
+    _, *workers = get(ws, run_id).endpoints
+    assert sorted(worker.outages for worker in workers) == [0, 1] and sum(worker.faults for worker in workers) == lost
+    assert sum(worker.answered for worker in workers) == total
 
 
 def test_a_driver_that_is_killed_takes_its_actors_with_it_and_the_run_continues(new_workspace, wanted, endpoint):
@@ -130,13 +133,13 @@ def test_errors_cross_the_processes_whole_and_keys_do_not_show(endpoint):
         )
         try:
             found = await asyncio.gather(*(teacher.reply(CHAT, DecodingParams()) for _ in range(6)), return_exceptions=True)
-            return found, teacher.workers()
+            return found, [(one.alive.is_set(), one.in_flight, one.answered, one.lost) for one in teacher.workers]
         finally:
             await teacher.close()
 
     replies, workers = asyncio.run(ask(endpoint.url))
     assert all(isinstance(reply, Reply) for reply in replies)
-    assert [(one["state"], one["in_flight"], one["replies"], one["lost"]) for one in workers] == [("alive", 0, 3, 0)] * 2
+    assert workers == [(True, 0, 3, 0)] * 2
     faults, _ = asyncio.run(ask("http://127.0.0.1:9/v1"))
     assert all(isinstance(fault, TeacherFault) and not fault.sent and not fault.sender_lost for fault in faults)
     assert "sk-own" not in repr(faults)
@@ -157,6 +160,14 @@ def test_a_cluster_that_is_not_there_is_one_sentence(new_workspace, wanted):
     run = execute_run(ws, wanted(ray_address="127.0.0.1:9"))
     assert run.state == "failed" and "Ray cluster 127.0.0.1:9" in run.message and "\n" not in run.message
     assert not call_rows.failure_groups(ws.db, run.id)
+
+
+def test_replicas_are_called_through_the_cluster_too(new_workspace, wanted, endpoint):
+    with Served(latency_ms=40, record=True) as other:
+        ws = new_workspace()
+        run = execute_run(ws, wanted(questions_per_syllabus=4, replicas=(other.url,), ray_workers=1))
+        assert run.state == "finished" and served(other) > 20
+    assert [one.name.partition(" on ")[0] for one in get(ws, run.id).endpoints][2:] == ["Ray worker 1", "Ray worker 2"]
 
 
 def test_teachers_without_an_endpoint_are_refused():

@@ -265,6 +265,7 @@ def _teacher_values(settings: GenerationSettings) -> dict:
     return {
         "run_kind": kind, "run_model": model, "run_answer": answer, "run_url": settings.base_url or "" if kind == "endpoint" else "",
         "run_price": settings.price or "", "run_stages": stages, "run_keyvar": settings.key_variable or "",
+        "run_replicas": ", ".join(settings.replicas),
         "run_extra": json.dumps(settings.extra_body) if settings.extra_body else "",
         "run_headers": json.dumps(settings.headers) if settings.headers else "",
         "run_idle_timeout": settings.idle_timeout, "run_total_timeout": settings.total_timeout,
@@ -292,10 +293,16 @@ def command(ws: Workspace, tree: nx.DiGraph, settings: GenerationSettings) -> st
             parts += [f"--{name.replace('_', '-')}", str(value)]
     for name in type(settings).model_fields:
         if name not in ("target", "kind", "stages", "live") and (value := getattr(settings, name)) != getattr(defaults, name):
-            words = json.dumps(value) if isinstance(value, dict) else NOT_SENT if value is None else str(value)
+            words = NOT_SENT if value is None else _words(value)
             parts += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", words]
     for stage, stage_settings in settings.stages.items():
         values = stage_settings.model_dump(exclude_none=True)
-        words = (f"{name}={json.dumps(value) if isinstance(value, dict) else value}" for name, value in values.items())
-        parts += ["--stage", f"{stage}:{','.join(words)}"]
+        parts += ["--stage", f"{stage}:{','.join(f'{name}={_words(value)}' for name, value in values.items())}"]
     return shlex.join(parts)
+
+
+def _words(value: object) -> str:
+    """Return a value as it is typed in a command."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
