@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from glan_core import runs
 from glan_core.cli.output import library_output, report, table
 from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.dataset.snapshot_store import read_snapshot
@@ -18,6 +19,7 @@ from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, add_options, given_values
+from glan_core.training import bundle_import
 from glan_core.training.model_shape import base_shape
 from glan_core.training.plan import TrainingPlan, plan
 from glan_core.training.preflight import check_settings, find_obstacle, prepare_memory
@@ -49,18 +51,21 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
     kept = commands.add_parser(
         "models",
-        help="list, show, annotate, rename, remove, merge or export tuned models, their checkpoints, or print how to serve one",
+        help="list, show, annotate, rename, remove, merge, export or import tuned models, their checkpoints, or print how to serve one",
     )
     kept.add_argument("dir", metavar="DIR")
-    actions = ("list", "show", "note", "rename", "remove", "merge", "export", "serve", "checkpoints")
+    actions = ("list", "show", "note", "rename", "remove", "merge", "export", "import", "serve", "checkpoints")
     kept.add_argument("action", nargs="?", choices=actions, default="list")
-    kept.add_argument("name", nargs="?", metavar="NAME")
+    kept.add_argument("name", nargs="?", metavar="NAME", help="name of the model; with import: folder of a trained bundle")
     kept.add_argument("value", nargs="?", metavar="VALUE", help="new name, or text of the note")
     kept.add_argument("--out", metavar="FOLDER", help="with export: new folder to write")
     kept.add_argument(
         "--push", metavar="OWNER/NAME", help="with export: push to the Hugging Face Hub (HF_TOKEN, or your login)"
     )
     kept.add_argument("--public", action="store_true", help="with --push: make the repository public")
+    kept.add_argument(
+        "--name", dest="new_name", metavar="NAME", help="with import: name of the model (default: that of the bundle)"
+    )
     kept.add_argument("--step", type=int, metavar="N", help="with checkpoints: the step")
     kept.add_argument("--save-as", metavar="NAME", help="with checkpoints: store this step as a model of its own")
     kept.add_argument("--remove-step", action="store_true", help="with checkpoints: delete this step permanently")
@@ -171,6 +176,9 @@ def _models(args: argparse.Namespace) -> int | None:
         )
         report([m.model_dump(mode="json") for m in found], lines, as_json=args.json)
         return None
+    if args.action == "import":
+        _import(ws, args)
+        return None
     if not args.name:
         raise GlanError(f"Give the name of the model: glan models {args.dir} {args.action} NAME.")
     if args.action in ("note", "rename", "merge") and args.value is None:
@@ -220,6 +228,16 @@ def _models(args: argparse.Namespace) -> int | None:
             files = lambda: {"path": path, "repo": args.push, "files": sorted(os.listdir(path)) if path else []}  # noqa: E731
             return run_job(ws, wanted, args, f"Export {args.name}", result=files)
     return None
+
+
+def _import(ws: Workspace, args: argparse.Namespace) -> None:
+    """Import the model of a trained bundle."""
+    if not args.name:
+        raise GlanError(f"Give the folder of the bundle: glan models {args.dir} import FOLDER.")
+    made = bundle_import.import_result(ws, Path(args.name), args.new_name)
+    data = {"model": made.model.model_dump(mode="json"), "run": made.run_id, "notices": made.notices}
+    lines = [f"Imported {made.model.name} as run {made.run_id}: {runs.get(ws, made.run_id).message}", *made.notices]
+    report(data, lines, as_json=args.json)
 
 
 def _checkpoints(ws: Workspace, args: argparse.Namespace) -> None:

@@ -185,3 +185,14 @@ class SpeedSettings(Settings):
 
     finetune: FinetuneSettings
     kind: Literal["training-speed"] = "training-speed"
+
+
+class BundleSettings(Settings):
+    """Settings of a bundle: a folder that trains on another machine without the workspace."""
+
+    finetune: FinetuneSettings
+    path: str = Field(title="Folder", description="New folder to write the bundle to.", json_schema_extra={"metavar": "FOLDER"})
+    with_base: bool = Field(
+        False, title="Include base model", description="Copy weights and tokenizer of the base model into the bundle."
+    )
+    kind: Literal["bundle"] = "bundle"
