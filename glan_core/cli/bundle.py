@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.cli.finetune import add_recipe_options, finetune_settings
+from glan_core.cli.finetune import add_node_rank, add_recipe_options, finetune_settings
 from glan_core.cli.output import report
 from glan_core.cli.run_start import add_job_options, run_job, work_here
 from glan_core.settings_options import add_option, given_values
 from glan_core.training import bundle_training
-from glan_core.training.bundle import MACHINE, RESULT, BundleResult, read_bundle, verify_bundle
+from glan_core.training.bundle import MACHINE, RESULT, WORK, BundleResult, read_bundle, verify_bundle
 from glan_core.training.bundle_export import check_bundle
+from glan_core.training.distributed import join
 from glan_core.training.finetune_job import result_sentence
 from glan_core.training.settings import BundleSettings, FinetuneSettings
 from glan_core.workspace import Workspace
@@ -35,6 +36,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     group = train.add_argument_group("settings that suit this machine, over those of the bundle")
     for name in MACHINE:
         add_option(group, FinetuneSettings, name)
+    add_node_rank(train)
     train.add_argument("--json", action="store_true")
     train.set_defaults(command=_train_bundle)
 
@@ -58,6 +60,8 @@ def _train_bundle(args: argparse.Namespace) -> int:
         args, FinetuneSettings, skip=tuple(name for name in FinetuneSettings.model_fields if name not in MACHINE)
     )
     settings = bundle_training.machine_settings(bundle, settings, folder, given)
+    if args.node_rank:
+        return join(folder / WORK, settings, args.node_rank)
     ws = bundle_training.open_work(folder, bundle)
     run_id = bundle_training.submit_training(ws, settings)
     run = runs.get(ws, run_id)

@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.cli.output import library_output, report, table
+from glan_core.cli.output import library_output, report, say, table
 from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
@@ -20,6 +21,7 @@ from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, add_options, given_values
 from glan_core.training import bundle_import
+from glan_core.training.distributed import join, torchrun_lines
 from glan_core.training.model_shape import base_shape
 from glan_core.training.plan import TrainingPlan, plan
 from glan_core.training.preflight import check_settings, find_obstacle, prepare_memory
@@ -45,7 +47,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     tune.add_argument("--name", required=True, metavar="NAME", help="name of the model")
     add_recipe_options(tune)
-    tune.add_argument("--plan", action="store_true", help="estimate steps, memory and time without training")
+    tune.add_argument(
+        "--plan", action="store_true",
+        help="estimate steps, memory and time without training, and print the torchrun command of several processes",
+    )  # fmt: skip
+    add_node_rank(tune)
     add_job_options(tune)
     tune.set_defaults(command=_finetune)
 
@@ -89,6 +95,14 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     add_options(group, Scratch)
 
 
+def add_node_rank(parser: argparse.ArgumentParser) -> None:
+    """Add the option that tells the machines of a distributed run apart."""
+    parser.add_argument(
+        "--node-rank", type=int, default=0, metavar="R",
+        help="number of this machine, with --nodes (default: 0, which stores the run; the others join it)",
+    )  # fmt: skip
+
+
 def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None) -> FinetuneSettings:
     """Settings from the options of `add_recipe_options`, a name and a snapshot; scaled to the base model with a workspace."""
     given = given_values(args, FinetuneSettings, skip=RECIPE_SKIP)
@@ -108,6 +122,8 @@ def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None) -> 
 
 
 def _finetune(args: argparse.Namespace) -> int | None:
+    if args.node_rank:
+        return join(Path(args.dir).expanduser().absolute(), finetune_settings(args), args.node_rank)
     ws = Workspace.open(args.dir)
     settings = finetune_settings(args, ws)
     if args.plan:
@@ -116,10 +132,16 @@ def _finetune(args: argparse.Namespace) -> int | None:
         if not obstacle:
             _measure_speed(ws, settings, quiet=args.json)
         made = plan(ws, settings)
-        lines = plan_lines(made) + ([f"This run cannot start: {obstacle}"] if obstacle else [])
-        report(asdict(made) | {"obstacle": obstacle or None}, lines, as_json=args.json)
+        commands = torchrun_lines(str(ws.folder), settings)
+        lines = plan_lines(made)
+        lines += [f"torchrun, machine {rank}: {line}" if settings.nodes > 1 else line for rank, line in enumerate(commands)]
+        lines += [f"This run cannot start: {obstacle}"] if obstacle else []
+        report(asdict(made) | {"obstacle": obstacle or None, "torchrun": commands}, lines, as_json=args.json)
         return None
     check_settings(ws, settings)
+    if not args.json:
+        for line in torchrun_lines(str(ws.folder), settings)[:1]:
+            say(f"Running {line}", file=sys.stderr)
     return run_job(ws, settings, args, f"Fine-tune {settings.name}", result=partial(_model_data, ws, settings.name))
 
 
@@ -136,7 +158,7 @@ def check_base(base: str | None) -> None:
 def _measure_speed(ws: Workspace, settings: FinetuneSettings, *, quiet: bool) -> None:
     """Time a few steps of a run, unless that was done before or the base model must be downloaded first."""
     known = settings.base is None or base_shape(settings.base)
-    if ws.read_only or settings.processes > 1 or not known or read_speed(ws, settings, read_snapshot(ws, settings.snapshot)):
+    if ws.read_only or settings.world_size > 1 or not known or read_speed(ws, settings, read_snapshot(ws, settings.snapshot)):
         return
     from glan_core.training.speed_probe import time_steps
 

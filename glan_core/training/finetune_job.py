@@ -43,7 +43,7 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
     run = TrainingRun(ws, settings, snapshot, folder, progress)
     prepare_memory(ws, settings)
     with readable_errors(run):
-        if settings.processes > 1:
+        if settings.world_size > 1:
             train_distributed(run)
         else:
             train(run)

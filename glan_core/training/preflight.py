@@ -105,7 +105,7 @@ def prepare_memory(ws: Workspace, settings: FinetuneSettings) -> None:
     counted, _ = count_rows(str(ws.folder), settings)
     need = estimate_memory(settings, shape, longest_row(settings, counted))
     check_memory(settings, need)
-    if settings.processes == 1:
+    if settings.world_size == 1:
         set_up_heap(maps_tensors=need.maps_tensors)
 
 

@@ -246,7 +246,7 @@ def _start_buttons(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan
             label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start,
             args=(ws, settings, made), disabled=bool(obstacle),
         )  # fmt: skip
-        if made.seconds and made.time_basis != MEASURED and settings.processes == 1 and not obstacle:
+        if made.seconds and made.time_basis != MEASURED and settings.world_size == 1 and not obstacle:
             st.button(
                 "Measure speed", icon=":material/speed:", type="tertiary", key="measure_speed", disabled=measuring,
                 on_click=job_panel.start_jobs, args=(ws, SpeedSettings(finetune=settings)),
