@@ -68,6 +68,17 @@ def test_two_processes_have_the_loss_curve_of_one_over_epochs_that_do_not_divide
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adapter", "packed"])
+def test_two_processes_have_the_loss_curve_of_one_with_an_adapter_and_with_packing(taught, base, kind):
+    values = {"base": str(base), "method": "lora", "lora_rank": 4, "global_batch_size": 6} if kind == "adapter" else {
+        "packing": True, "global_batch_size": 2,
+    }  # fmt: skip
+    same = {"epochs": 1.5, "per_device_batch_size": 1, "evaluations": 2, **values}
+    alone, both = tuned(taught, f"{kind}-alone", **same), tuned(taught, f"{kind}-both", processes=2, **same)
+    assert_same_curve(curve(taught, alone.run_id), curve(taught, both.run_id))
+
+
+@pytest.mark.slow
 def test_two_processes_resume_on_the_curve_of_one(taught):
     same = {"epochs": 1.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 2, "precision": "fp32"}
     alone = tuned(taught, "not-stopped", **same)
