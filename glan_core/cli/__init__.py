@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from glan_core.cli import (
         backup,
+        bundle,
         chat,
         clean,
         connections,
@@ -89,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         dataset,
         judge,
         finetune,
+        bundle,
         chat,
         evaluate,
         stakeholder_report,
