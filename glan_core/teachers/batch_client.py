@@ -71,13 +71,13 @@ class BatchClient:
                 "/openai/v1, or turn the Batch API off."
             )
 
-    async def upload(self, path: Path) -> str:
-        """Upload a request file; return its id."""
+    async def upload(self, path: Path, name: str) -> str:
+        """Upload a request file under a name; return its id."""
         with path.open("rb") as file:
             form = aiohttp.MultipartWriter("form-data")
             form.append("batch").set_content_disposition("form-data", name="purpose")
             part = form.append(file, {"Content-Type": "application/jsonl"})  # type: ignore[arg-type]
-            part.set_content_disposition("form-data", name="file", filename=path.name)
+            part.set_content_disposition("form-data", name="file", filename=name)
             answer = await self._call("POST", "/files", form, {"Content-Type": form.headers["Content-Type"]})
         return self._text(answer, "id")
 
