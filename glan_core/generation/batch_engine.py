@@ -79,6 +79,8 @@ class BatchEngine:
         self._wake = asyncio.Event()
         self._cancel_until: float | None = None
         self._reached = False
+        # An offline run is resumed for each file of results, which must not repeat what has failed; a new run does.
+        self._failed = call_rows.failed_tasks(run.ws.db, run.id) if self.offline else set()
 
     # ------------------------------------------------------------------------------------- what reporters and requests use
 
@@ -150,6 +152,8 @@ class BatchEngine:
         """
         try:
             await self._restore()
+            for batch in [batch for batch in self._open.values() if batch.row.step == "fetched"]:
+                await self._advance(batch)  # so that what follows from it is part of the next files
             while self._running:
                 await self._submit_ready()
                 if not self._open:
@@ -274,9 +278,14 @@ class BatchEngine:
         """Return the next task that is ready, None if there is none; tasks without a call are stored on the way."""
         while True:
             work = self._retries.pop() if self._retries else self._spool.take() or self.queue.next()
-            if work is None or work.messages:
+            if work is not None and (work.stage, work.id) in self._failed:
+                self._failed.remove((work.stage, work.id))
+                self.totals.failed[work.stage] = self.totals.failed.get(work.stage, 0) + 1
+                self.queue.failed(work)
+            elif work is None or work.messages:
                 return work
-            await self._merge(work)
+            else:
+                await self._merge(work)
 
     async def _merge(self, work: Work) -> None:
         """Store a task without a call."""

@@ -171,7 +171,7 @@ class BatchClient:
         first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
         metadata = entry.get("metadata")
         return RemoteBatch(
-            self._text(entry, "id"), self._text(entry, "status"), str(entry.get("input_file_id") or ""),
+            self._text(entry, "id"), self._text(entry, "status")[:40], str(entry.get("input_file_id") or ""),
             metadata if isinstance(metadata, dict) else {}, _count(counts.get("completed")), _count(counts.get("failed")),
             _id(entry.get("output_file_id")), _id(entry.get("error_file_id")), str(first.get("code") or "")[:80],
             redact(str(first.get("message") or ""))[:500],

@@ -262,6 +262,11 @@ def failures(db: apsw.Connection, run_id: int | None = None, limit: int = 200) -
     return [Failure(*row) for row in rows]
 
 
+def failed_tasks(db: apsw.Connection, run_id: int) -> set[tuple[str, str]]:
+    """Return (stage, record id) of the open failures of a run."""
+    return set(fetch_all(db, "SELECT stage, work_id FROM failures WHERE run_id = ?", (run_id,)))
+
+
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
     """The open failures of one stage with one cause, with the message and the reply of the latest."""
