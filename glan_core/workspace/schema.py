@@ -312,6 +312,4 @@ def version_10(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [
-    version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9, version_10,
-]  # fmt: skip
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9, version_10]

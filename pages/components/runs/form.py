@@ -143,8 +143,10 @@ def _more_fields() -> dict:
         flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
         reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
+        endpoint = st.session_state.get("run_kind") not in ("scripted", "local")
+        batch = st.toggle(key="run_batch", disabled=not endpoint, **settings_fields.text(GenerationSettings, "batch"))
     return {
-        "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
+        "batch": batch and endpoint, "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, "stages": _stage_fields(),
     }  # fmt: skip
 
@@ -223,6 +225,7 @@ def fill(settings: GenerationSettings) -> None:
         run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
+        run_batch=settings.batch,
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
     )  # fmt: skip
 
