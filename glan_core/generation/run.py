@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import apsw
 
@@ -33,6 +34,10 @@ from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.workspace import Workspace, batch_rows, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import Run, Sample, StageProgress
+
+IDLE_SECONDS = (
+    10.0  # between samples of a run in which nothing changes, as while it waits for a batch; below `run_rows.STALE_AFTER`
+)
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
@@ -206,6 +211,7 @@ class ProgressReporter:
         self._ws, self._run_id, self._claim = ws, run_id, claim
         self._engine, self._commits, self._watch = engine, commits, watch
         self._before = run_rows.last_sample(ws.db, run_id)
+        self._last: Sample | None = None
         self._done_before = call_rows.stored_by_stage(ws.db, run_id)
 
     async def beat(self) -> None:
@@ -238,12 +244,16 @@ class ProgressReporter:
         """Store heartbeat, totals and progress if this process still owns the run."""
         sample, stages = self._sample(), self._stages()
         waiting, notices = self._engine.waiting(), self._engine.notices
+        last = self._last
+        changed = last is None or replace(sample, at=last.at) != last or sample.at - last.at >= IDLE_SECONDS
+        self._last = sample if changed else last
 
         def job(db: apsw.Connection) -> None:
             if not run_rows.owns_run(db, self._run_id, self._claim):
                 return
             run_rows.update_run(db, self._run_id, heartbeat_at=sample.at, waiting=waiting, notices=json.dumps(notices))
-            run_rows.add_sample(db, self._run_id, sample)
+            if changed:
+                run_rows.add_sample(db, self._run_id, sample)
             for progress in stages:
                 run_rows.set_stage(db, self._run_id, progress)
 

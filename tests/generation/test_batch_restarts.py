@@ -1,12 +1,14 @@
 """Runs in batches that are killed: nothing is submitted or paid for twice, and no reply is lost."""
 
+import os
 import random
+import signal
 from contextlib import suppress
 
 import pytest
 from support.batch_server import BatchServer
 from support.kill_points import Killed, KillPoints
-from support.runs import content, execute_run, number, resume_run, rows
+from support.runs import content, execute_run, number, resume_run, rows, wait_for
 
 from glan_core import runs
 from glan_core.generation import batch_engine
@@ -163,3 +165,18 @@ def test_an_edited_question_whose_answer_is_at_the_endpoint_is_asked_for_again_a
     outcomes = rows(ws, "SELECT outcome, count(*) FROM calls WHERE stage = 'answer' GROUP BY 1 ORDER BY 1")
     assert outcomes == [("discarded", 1), ("stored", 3)]
     assert "What is a group?" in server.lines(len(server.batches))[-1]["body"]["messages"][0]["content"]
+
+
+@pytest.mark.processes
+def test_a_worker_process_that_is_killed_while_its_batch_is_at_the_endpoint(new_workspace, settings, server, expected):
+    ws = new_workspace()
+    with server.serving() as served:
+        wanted = settings(**WANTED, teacher="openai:scripted", base_url=served.url, batch=True)
+        run_id = runs.submit(ws, "generate", "test", wanted)
+        runs.launch(ws, run_id)
+        wait_for(lambda: [b for b in batch_rows.batches(ws.db, run_id) if b.step == "submitted"], "a batch is submitted")
+        pid = wait_for(lambda: runs.get(ws, run_id).pid, "the worker is known")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: runs.state_of(runs.get(ws, run_id)) == "lost", "the worker is gone")
+        assert resume_run(ws, run_id).state == "finished"
+    check(ws, server, expected)
