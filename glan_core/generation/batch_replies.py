@@ -232,7 +232,7 @@ class BatchReplies:
         self.storage.retries.extend(returned)
         if missing and not cancelled:
             self.notices.append(
-                f"{plural(missing, 'request')} of batch {row.id} had no result ({row.status or 'ended'}) and were sent again."
+                f"{plural(missing, 'request')} of batch {row.id} had no result ({row.status or 'ended'}). The next batch repeats what is missing."
             )
 
     async def end(self, batch: OpenBatch) -> None:

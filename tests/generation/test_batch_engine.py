@@ -1,10 +1,13 @@
 """Runs in batches against a double of the Batch API: rows, partial failures, expiry, faults, cancellation and budget."""
 
+import json
+
 import pytest
 from support.batch_server import LOST, BatchServer
 from support.runs import content, execute_run, latest_run, number, resume_run, rows
 
 from glan_core import runs
+from glan_core.cli import main
 from glan_core.errors import GlanError
 from glan_core.generation import batch_engine
 from glan_core.generation.batch_engine import Timing
@@ -325,3 +328,30 @@ def test_an_answer_to_a_question_that_was_edited_meanwhile_is_discarded_and_aske
     assert outcomes == [("discarded", 1), ("stored", 8)]
     [last] = server.lines(len(server.batches))
     assert last["body"]["messages"][0]["content"].endswith("What is a group?")
+
+
+def test_the_commands_plan_at_half_price_and_list_the_batches(ws, in_batches, server, capsys):
+    url = in_batches()["base_url"]
+    options = [
+        "--disciplines",
+        "mathematics",
+        "--subject-queries",
+        "1",
+        "--questions-per-syllabus",
+        "2",
+        "--teacher",
+        "openai:m",
+    ]
+    options += ["--base-url", url, "--price", "2,8"]
+    assert main(["plan", str(ws.folder), *options, "--json"]) == 0
+    usual = json.loads(capsys.readouterr().out)
+    assert main(["plan", str(ws.folder), *options, "--batch", "--json"]) == 0
+    half = json.loads(capsys.readouterr().out)
+    assert half["usd"] == pytest.approx([amount / 2 for amount in usual["usd"]])
+    assert main(["generate", str(ws.folder), *options, "--batch"]) == 0
+    capsys.readouterr()
+    assert main(["runs", str(ws.folder), "show", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "batch  requests  status     completed  failed  at the endpoint" in shown and shown.count("completed ") >= 6
+    assert main(["plan", str(ws.folder), "--disciplines", "music", "--batch"]) == 2
+    assert "The Batch API needs a teacher with an OpenAI-compatible endpoint" in capsys.readouterr().err

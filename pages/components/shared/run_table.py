@@ -240,7 +240,7 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
     explanation = f"{requests} · {sample.throttled:,} rate-limited (429) · {plural(sample.faults, 'error')}"
     if state == "running":
         sent = (
-            f"{plural(sample.in_flight, 'request')} in batches"
+            f"{plural(sample.in_flight, 'request')} in open batches"
             if _in_batches(run)
             else (f"{sample.in_flight} of {sample.concurrency} concurrent requests in flight")
         )
