@@ -17,11 +17,14 @@ from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import Work, WorkQueue
 from glan_core.generation.rate_limits import Budget
 from glan_core.teachers.batch_client import BatchClient, BatchUnknown, RemoteBatch
+from glan_core.teachers.batch_format import read_result
 from glan_core.teachers.contract import TeacherFault, TeacherRefusal
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.workspace import Workspace, batch_rows
 from glan_core.workspace.batch_rows import UNSENT, Batch, BatchRequest
 from glan_core.workspace.group_commit import GroupCommit
+
+MAX_INCOMPLETE = 4  # downloads of a file that has fewer replies than the endpoint counted
 
 
 class Clock:
@@ -197,11 +200,27 @@ class BatchSteps:
             new = path.with_name(f".{path.name}{batch_files.UNFINISHED}{os.getpid()}")
             try:
                 await client.download(file_id, new)
+                self._check_complete(batch, file_id, new)
                 os.replace(new, path)
             finally:
                 new.unlink(missing_ok=True)
             self._step_done("fetched")
         await self.store(batch, step="fetched")
+
+    @staticmethod
+    def _check_complete(batch: OpenBatch, file_id: str, path: Path) -> None:
+        """Check that a file of replies has as many lines as the endpoint counted; after some attempts its count is not believed.
+
+        Raises:
+            TeacherFault: If it has fewer, such as a file that was truncated on its way.
+        """
+        if file_id == batch.row.output_file_id and batch.faults < MAX_INCOMPLETE:
+            with path.open("rb") as file:
+                found = sum(line.endswith(b"\n") or read_result(line) is not None for line in file if line.strip())
+            if found < batch.row.completed:
+                raise TeacherFault(
+                    f"{batch.teacher.url} sent {found:,} of {batch.row.completed:,} replies of batch {batch.row.id}."
+                )
 
     async def cancel(self, batch: OpenBatch) -> bool:
         """Ask the endpoint to cancel a batch; return False if there is nothing to wait for."""

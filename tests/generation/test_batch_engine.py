@@ -1,5 +1,6 @@
 """Runs in batches against a double of the Batch API: rows, partial failures, expiry, faults, cancellation and budget."""
 
+import asyncio
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from glan_core.cli import main
 from glan_core.errors import GlanError
 from glan_core.generation import batch_engine
 from glan_core.generation.batch_engine import Timing
+from glan_core.generation.batch_steps import Clock
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.homework import review
@@ -355,3 +357,32 @@ def test_the_commands_plan_at_half_price_and_list_the_batches(ws, in_batches, se
     assert "batch  requests  status     completed  failed  at the endpoint" in shown and shown.count("completed ") >= 6
     assert main(["plan", str(ws.folder), "--disciplines", "music", "--batch"]) == 2
     assert "The Batch API needs a teacher with an OpenAI-compatible endpoint" in capsys.readouterr().err
+
+
+def test_a_truncated_file_of_results_is_downloaded_again(new_workspace, settings, in_batches, server):
+    expected = online(new_workspace("online"), settings)
+    server.cuts, ws = [30, 1000, 30], new_workspace()
+    run = execute_run(ws, in_batches())
+    assert run.state == "finished" and content(ws, teachers=False) == expected
+    assert server.requests["GET /files/ID/content"] == 9 and server.submitted["batches"] == 6
+
+
+def test_batches_are_polled_less_and_less_often_and_the_clock_can_be_replaced(ws, in_batches, server, monkeypatch):
+    time, waits = [1000.0], []
+
+    async def wait(clock, event, seconds):
+        waits.append(seconds)
+        time[0] += seconds
+        server.held = time[0] < 10_000
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(batch_engine, "TIMING", Timing())
+    monkeypatch.setattr(Clock, "wait", wait)
+    monkeypatch.setattr(Clock, "steady", lambda clock: time[0])
+    server.held = True
+    server.faults["GET /batches/ID"] = [500, 500, 500]
+    run = execute_run(ws, in_batches(questions_per_syllabus=0))
+    assert run.state == "finished"
+    assert waits[:4] == [10, 5, 10, 20], "after the first interval, errors are repeated with growing waits"
+    assert [round(seconds, 1) for seconds in waits[4:8]] == [15, 22.5, 33.8, 50.6] and max(waits) == 300
+    assert len(waits) < 80

@@ -44,6 +44,7 @@ class BatchServer:
         self.submitted: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
+        self.cuts: list[int] = []  # bytes that the next downloads lack
         self.held = False  # batches stay in progress
         self._random = random.Random(seed)
 
@@ -78,7 +79,9 @@ class BatchServer:
             case "GET /files":
                 return _page(list(self.files.values()), request)
             case "GET /files/ID/content":
-                return web.Response(body=self.files[parts[1]]["content"])
+                content = self.files[parts[1]]["content"]
+                cut = self.cuts.pop() if self.cuts else 0
+                return web.Response(body=content[: len(content) - cut])
             case "POST /batches":
                 return self._create(await request.json())
             case "GET /batches":
