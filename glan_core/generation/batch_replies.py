@@ -106,8 +106,9 @@ class BatchReplies:
         work = self._task(batch, request, body)
         unusable: UnusableReply | None = None
         try:
-            raw = json.dumps(result.body).encode()
-            reply = batch.teacher.read_response(result.status, raw, body, self._models[request.stage].decoding)
+            reply = batch.teacher.read_response(
+                result.status, _encoded(result.body), body, self._models[request.stage].decoding
+            )
         except UnusableReply as fault:
             reply, unusable = fault.reply, fault
         except (TeacherBusy, TeacherFault) as fault:
@@ -251,3 +252,11 @@ class BatchReplies:
             self._budget.settle(request.worst_usd, 0.0, paid=False)
         await self.end(batch)
         self.storage.retries.extend(work for work in works if work is not None)
+
+
+def _encoded(body: dict) -> bytes:
+    """Return the body of a response as it was sent; b'' if it is nested too deeply to be one."""
+    try:
+        return json.dumps(body).encode()
+    except RecursionError:
+        return b""

@@ -17,6 +17,7 @@ from glan_core.cli import main
 from glan_core.errors import GlanError
 from glan_core.generation import batch_offline
 from glan_core.runs import launcher
+from glan_core.teachers.batch_format import read_result
 from glan_core.workspace import batch_rows
 
 NUMBERS = itertools.count(1)
@@ -221,3 +222,42 @@ def test_what_is_attached_does_not_depend_on_the_order_of_the_lines(new_workspac
         launcher.requeue(ws, read.run_id)
         runs.work(ws, read.run_id)
     assert content(ws, teachers=False) == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "error", "code", "usage", "status_code", "body"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@checks(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    response=JSON,
+    error=JSON,
+    status=st.sampled_from([200, 200, 400, 404, 429, 500, "200", None]),
+    body=JSON,
+    whole=st.booleans(),
+)
+def test_results_of_any_shape_end_in_a_known_state(new_workspace, settings, response, error, status, body, whole):
+    ws = new_workspace(f"any{next(NUMBERS)}")
+    execute_run(ws, settings(teacher="openai:m", batch_files=True, questions_per_syllabus=0))
+    custom_id = json.loads(batch_offline.waiting_files(ws)[0][1].read_text())["custom_id"]
+    result = {"custom_id": custom_id, "response": response if whole else {"status_code": status, "body": body}, "error": error}
+    read = batch_offline.read_results(ws, write(ws.folder / "r.jsonl", [result]))
+    launcher.requeue(ws, read.run_id)
+    run = runs.work(ws, read.run_id)
+    assert run.state in ("paused", "finished", "failed") and "Unexpected" not in run.message
+    assert number(ws, "SELECT count(*) FROM batch_requests WHERE batch = 1 AND outcome IS NULL") == 0
+
+
+@given(line=st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_lines_of_any_content_are_results_or_not(line):
+    assert read_result(line) is None or isinstance(json.loads(line)["custom_id"], str)
