@@ -11,16 +11,13 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-import apsw
 
 from glan_core.errors import GlanError
 from glan_core.formatting import clock_time, plural
 from glan_core.generation import batch_files
-from glan_core.generation.batch_files import RequestFile
 from glan_core.generation.batch_replies import BatchReplies
 from glan_core.generation.batch_steps import BatchRejected, BatchRun, BatchSteps, OpenBatch
+from glan_core.generation.batch_writer import BatchWriter
 from glan_core.generation.call_records import largest_reply
 from glan_core.generation.protocols import Work, fingerprint
 from glan_core.generation.settings import GenerationSettings
@@ -74,7 +71,7 @@ class BatchEngine:
         self._spool = WorkSpool(run.ws.folder)
         self._open: dict[int, OpenBatch] = {}
         self._unclaimed: dict[tuple[str, str], BatchRequest] = {}  # requests of an earlier process without their tasks
-        self._max_open, self._max_requests = MAX_OPEN, batch_files.MAX_REQUESTS
+        self._writer, self._max_open = BatchWriter(run, self._take_over), MAX_OPEN
         self._fatal: Exception | None = None
         self._wake = asyncio.Event()
         self._cancel_until: float | None = None
@@ -249,30 +246,27 @@ class BatchEngine:
 
     async def _submit_ready(self) -> None:
         """Write the tasks that are ready to request files, as far as the budget reaches."""
-        drafts: dict[int, Draft] = {}
-        short = False
+        writer, short = self._writer, False
+        may_open = lambda: len(self._open) + len(writer) < self._max_open  # noqa: E731
         try:
-            while self.stop_reason is None and len(self._open) + len(drafts) <= self._max_open:
-                work = await self._next()
-                if work is None:
-                    break
+            while self.stop_reason is None and (writer or may_open()) and (work := await self._next()) is not None:
                 worst = self._worst(work)
-                if not self.budget.reserve(worst):
-                    self._retries.append(work)
-                    short = True
-                    break
-                if not await self._draft(drafts, work, worst):
-                    self.budget.settle(worst, 0.0, paid=False)
+                short = not self.budget.reserve(worst)
+                if short or not await writer.add(work, worst, may_open=may_open):
+                    if not short:
+                        self.budget.settle(worst, 0.0, paid=False)
                     self._retries.append(work)
                     break
-            for teacher, draft in list(drafts.items()):
-                await self._finish(draft)
-                del drafts[teacher]
+            await writer.finish()
         finally:
-            for draft in drafts.values():
-                draft.file.discard()
+            writer.discard()
         if short and not self._open:
             self.stop(self.budget.reason())
+
+    def _take_over(self, batch: OpenBatch) -> None:
+        """Add a batch whose request file is complete."""
+        self._open[batch.row.id] = batch
+        self.totals.requests += batch.row.requests
 
     async def _next(self) -> Work | None:
         """Return the next task that is ready, None if there is none; tasks without a call are stored on the way."""
@@ -300,54 +294,6 @@ class BatchEngine:
             return 0.0
         largest = largest_reply(work.messages, model.decoding)
         return model.price.of(largest.tokens_in, largest.tokens_out)
-
-    async def _draft(self, drafts: dict[int, "Draft"], work: Work, worst: float) -> bool:
-        """Add a task to the request file of its teacher; return False if no further file may be opened."""
-        model = self.models[work.stage]
-        teacher = model.teacher
-        assert isinstance(teacher, HttpTeacher)
-        work.attempts += 1
-        for _ in range(2):
-            draft = drafts.get(id(teacher))
-            if draft is None:
-                if len(self._open) + len(drafts) >= self._max_open:
-                    work.attempts -= 1
-                    return False
-                draft = drafts[id(teacher)] = await self._open_draft(teacher)
-            if draft.add(work, teacher.body(work.messages, model.decoding), worst):
-                return True
-            await self._finish(drafts.pop(id(teacher)))
-        raise AssertionError("an empty request file takes any request")
-
-    async def _open_draft(self, teacher: HttpTeacher) -> "Draft":
-        now = self._clock.now()
-        batch = await self._commits.store(
-            lambda db: batch_rows.add_batch(db, self.run_id, teacher.name, teacher.url, now)
-        )  # fmt: skip
-        assert isinstance(batch, int)
-        path = batch_files.request_path(self._ws.folder, self.run_id, batch)
-        return Draft(batch, teacher, RequestFile(path, self._max_requests), self._ws.folder)
-
-    async def _finish(self, draft: "Draft") -> None:
-        """Put a request file in its place and store its requests."""
-        file_hash = draft.file.finish()
-        values = {"step": "written", "file": draft.name, "file_hash": file_hash, "requests": draft.file.count}
-
-        def job(db: apsw.Connection) -> Batch:
-            for used in draft.prompts.values():
-                call_rows.add_prompt(db, used.version, used.name, used.text)
-            batch_rows.add_requests(db, draft.requests.values())
-            batch_rows.update_batch(db, draft.batch, **values)
-            row = batch_rows.batch(db, draft.batch)
-            assert row is not None
-            return row
-
-        row = await self._commits.store(job)
-        assert isinstance(row, Batch)
-        for work in draft.works.values():
-            work.messages = []  # they are in the file
-        self.totals.requests += draft.file.count
-        self._open[draft.batch] = OpenBatch(row, draft.teacher, draft.requests, draft.works)
 
     # ------------------------------------------------------------------------------------------------------------ endpoint
 
@@ -408,10 +354,10 @@ class BatchEngine:
         del self._open[batch.row.id]
         if rejected.code != TOKEN_LIMIT or batch.row.requests == 1:
             raise TeacherError(f"{batch.row.url} rejected batch {batch.row.id}: {rejected} None of its requests was processed.")
-        self._max_open, self._max_requests = 1, max(1, batch.row.requests // 2)
+        self._max_open, self._writer.most_requests = 1, max(1, batch.row.requests // 2)
         self._attached.notices.append(
             f"{batch.row.url} accepts fewer tokens at a time than batch {batch.row.id} had. Batches are sent one by one, with at most "
-            f"{plural(self._max_requests, 'request')}."
+            f"{plural(self._writer.most_requests, 'request')}."
         )
 
     async def _cancel(self) -> None:
@@ -449,28 +395,3 @@ class BatchEngine:
                 self._wake.clear()
                 with suppress(TimeoutError):
                     await self._clock.wait(self._wake, max(0.0, batch.due - self._clock.steady()))
-
-
-class Draft:
-    """A batch that is being written."""
-
-    def __init__(self, batch: int, teacher: HttpTeacher, file: RequestFile, folder: Path) -> None:
-        self.batch, self.teacher, self.file = batch, teacher, file
-        self.name = file.path.relative_to(folder).as_posix()
-        self.requests: dict[str, BatchRequest] = {}
-        self.works: dict[str, Work] = {}
-        self.prompts: dict[str, Prompt] = {}
-
-    def add(self, work: Work, body: dict, worst: float) -> bool:
-        """Add a task; return False if the file is full."""
-        sha = fingerprint(work.messages)
-        custom_id = f"{self.batch}-{work.stage}-{work.id}-{sha[:8]}"
-        if not self.file.add(custom_id, body):
-            return False
-        self.prompts[work.prompt.version] = work.prompt
-        self.works[custom_id] = work
-        self.requests[custom_id] = BatchRequest(
-            self.batch, custom_id, work.stage, work.id, work.discipline_id, work.prompt.version, sha, work.repairs,
-            work.failed_tries, work.faults, worst,
-        )  # fmt: skip
-        return True
