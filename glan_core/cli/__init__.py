@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from glan_core.cli import (
         backup,
+        batch,
         bundle,
         chat,
         clean,
@@ -84,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         connections,
         notify,
         generate,
+        batch,
         clean,
         show,
         diversity,

@@ -14,6 +14,7 @@ COMMANDS = [
     ("doctor",), ("plan", "--disciplines", "music"),
     ("generate", "--disciplines", "music,mathematics", "--subject-queries", "1", "--questions-per-syllabus", "20"),
     ("preview", "--discipline", "cave-mapping"), ("preview", "--discipline", "cave-mapping", "--accept"),
+    ("generate", "--disciplines", "earth-science", "--teacher", "openai:m", "--batch-files"), ("batch", "next"),
     ("status",), ("runs",), ("runs", "show", "1"), ("show", "music"), ("dedup",), ("dedup", "--show"), ("filter",), ("filter", "--list"),
     ("filter", "--preview"), ("decontaminate", "{other}"), ("decontaminate", "--show"), ("embed", "--embedder", "words"),
     ("map", "--embedder", "words"), ("measure", "--embedder", "words"), ("measure", "--embedder", "words", "--show"),

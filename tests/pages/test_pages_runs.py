@@ -16,7 +16,7 @@ from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES
 from glan_core.settings import read_settings
 from glan_core.taxonomy import tree_editing
-from glan_core.workspace import call_rows, homework_rows, pair_filter, run_rows
+from glan_core.workspace import batch_rows, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import EndpointProgress, StageProgress
 
 pytest_plugins = ["support.studio_fixtures"]
@@ -427,3 +427,38 @@ def test_replicas_are_typed_planned_and_loaded_again(starter_ws):
     run = add_run(starter_ws, "finished", "Algebra", settings=settings.model_dump(mode="json"))
     again = Studio("runs", runs_view="Watch", run=str(run)).press("Run again")
     assert again.app.text_input(key="run_replicas").value == "http://b/v1, http://c/v1#KEY_C"
+
+
+# ------------------------------------------------------------------------------------------------------------- batches
+
+
+def test_batches_of_a_run_are_listed(starter_ws):
+    run = add_run(starter_ws, "running", "Algebra", pid=os.getpid())
+    with starter_ws.write() as db:
+        run_rows.update_run(db, run, params='{"batch": true}')
+        batch = batch_rows.add_batch(db, run, "openai:m", "http://127.0.0.1:9/v1", 1.0)
+        batch_rows.update_batch(
+            db,
+            batch,
+            step="submitted",
+            requests=1200,
+            status="in_progress",
+            completed=500,
+            failed=3,
+            remote_id="batch_<b>7</b>",
+        )
+    shown = Studio("runs", runs_view="Watch")
+    assert shown.fine and "**Batches**" in shown.said
+    [frame] = [table.value for table in shown.app.dataframe if "remote" in table.value.columns]
+    assert frame.iloc[0][["id", "requests", "state", "completed", "failed"]].tolist() == [1, 1200, "In progress", 500, 3]
+
+
+def test_the_batch_api_halves_the_price_of_the_plan_and_needs_an_endpoint(starter_ws):
+    shown = Studio("runs", runs_view="Plan", focus="mathematics")
+    toggle = next(one for one in shown.app.toggle if one.key == "run_batch")
+    assert toggle.disabled, "the scripted teacher has no Batch API"
+    shown = fill(shown, run_kind="openai")
+    shown = fill(shown, run_model="gpt-4o-mini", api_key="sk-test-0000000000000000")
+    shown = fill(shown, run_batch=True)
+    assert shown.fine and "half of the usual ones (Batch API)" in shown.said
+    assert any("--batch" in code.value for code in shown.app.code)

@@ -147,8 +147,10 @@ def _more_fields() -> dict:
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
         reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
         engine = _engine_fields()
+        endpoint = st.session_state.get("run_kind") not in ("scripted", "local")
+        batch = st.toggle(key="run_batch", disabled=not endpoint, **settings_fields.text(GenerationSettings, "batch"))
     return {
-        "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
+        "batch": batch and endpoint, "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, **engine,
         "stages": _stage_fields(),
     }  # fmt: skip
@@ -242,7 +244,7 @@ def fill(settings: GenerationSettings) -> None:
         run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
-        run_engine=settings.engine, run_ray=settings.ray_address, run_workers=settings.ray_workers,
+        run_engine=settings.engine, run_ray=settings.ray_address, run_workers=settings.ray_workers, run_batch=settings.batch,
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
     )  # fmt: skip
 
