@@ -300,14 +300,13 @@ AGAIN = {
     "target": {"disciplines": ["physics", "music"], "subject_queries": 3, "max_subjects": 4, "questions_per_syllabus": 9},
     "teacher": "openai:m", "answer_teacher": "openai:n", "base_url": "http://localhost:1/v1", "price": "0.5,1.5",
     "budget_usd": 2.5, "max_calls": 600, "max_in_flight": 6, "requests_per_minute": 70, "tokens_per_minute": 9000, "seed": 8,
-    "engine": "ray", "ray_address": "ray://head:10001", "ray_workers": 3,
     "pair_share": 0.35, "draw_law": "uniform", "stages": {"question": {"temperature": 0.7, "max_tokens": 999}},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
+    [{}, {"answer_teacher": None, "engine": "ray", "ray_address": "ray://head:10001", "ray_workers": 3}, {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
      {"answer_teacher": None, "base_url": None, "price": None, "budget_usd": None}],
 )  # fmt: skip
 def test_running_again_puts_the_order_into_the_form_and_spends_nothing(demo_ws, changes):

@@ -146,8 +146,8 @@ def _more_fields() -> dict:
         flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
         reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
-        engine = _engine_fields()
         endpoint = st.session_state.get("run_kind") not in ("scripted", "local")
+        engine = _engine_fields(endpoint=endpoint)
         batch = st.toggle(key="run_batch", disabled=not endpoint, **settings_fields.text(GenerationSettings, "batch"))
     return {
         "batch": batch and endpoint, "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
@@ -156,15 +156,14 @@ def _more_fields() -> dict:
     }  # fmt: skip
 
 
-def _engine_fields() -> dict[str, str | int]:
-    """Draw the engine, and the cluster if there is one."""
+def _engine_fields(*, endpoint: bool) -> dict[str, str | int]:
+    """Draw the engine, and the cluster if there is one; only endpoints can be called from a cluster."""
     engine = st.selectbox(
-        options=settings_fields.choices(TeacherSettings, "engine"),
-        key="run_engine",
+        options=settings_fields.choices(TeacherSettings, "engine"), key="run_engine", disabled=not endpoint,
         **settings_fields.text(TeacherSettings, "engine"),
-    )
-    if engine != "ray":
-        return {"engine": engine}
+    )  # fmt: skip
+    if not endpoint or engine != "ray":
+        return {}
     address = st.text_input(key="run_ray", **settings_fields.text(TeacherSettings, "ray_address"))
     workers = st.number_input(key="run_workers", **settings_fields.number(TeacherSettings, "ray_workers"))
     return {"engine": engine, "ray_address": address or LOCAL, "ray_workers": workers}
