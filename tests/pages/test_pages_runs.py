@@ -306,7 +306,8 @@ AGAIN = {
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"answer_teacher": None, "engine": "ray", "ray_address": "ray://head:10001", "ray_workers": 3}, {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
+    [{}, {"answer_teacher": None, "engine": "ray", "ray_address": "ray://head:10001", "ray_workers": 3},
+     {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
      {"answer_teacher": None, "base_url": None, "price": None, "budget_usd": None}],
 )  # fmt: skip
 def test_running_again_puts_the_order_into_the_form_and_spends_nothing(demo_ws, changes):
