@@ -183,10 +183,13 @@ class RayTeacher:
 
         with _connecting:  # the teachers of a run share one connection
             if not ray.is_initialized():
-                own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if self._address == LOCAL else {}
+                own: dict[str, Any] = (
+                    {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if self._address == LOCAL else {}
+                )
                 ray.init(address=self._address, log_to_driver=False, configure_logging=False, **own)
         # No CPU is reserved: a worker waits for the network most of the time. Restarts are without limit, calls are never repeated.
-        actor = ray.remote(
+        options: Any = ray.remote  # its types lack max_concurrency
+        actor = options(
             num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=10_000, scheduling_strategy="SPREAD"
         )(RayWorker)  # fmt: skip
         teacher = self._teacher
