@@ -15,6 +15,8 @@ from glan_core.runs import launcher
 from glan_core.workspace import Workspace
 from glan_core.workspace.batch_rows import UNSENT
 
+MOST_DIGITS = 15  # of an ID
+
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands of this module."""
@@ -69,7 +71,7 @@ def _read(ws: Workspace, args: argparse.Namespace) -> int:
 
 
 def _discard(ws: Workspace, args: argparse.Namespace) -> int:
-    if not args.what or not args.what.isdecimal():
+    if not args.what or not args.what.isdecimal() or len(args.what) > MOST_DIGITS:
         raise GlanError(
             f"Give the ID of the batch: 'glan batch {args.dir} discard ID'. 'glan runs {args.dir} show RUN' lists them."
         )

@@ -8,6 +8,7 @@ continues when their results are given.
 
 import asyncio
 import json
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -138,10 +139,11 @@ class BatchEngine:
             for batch in self._open.values()
         ]
         first = next(iter(self._open.values()))
-        command = f"python -m vllm.entrypoints.openai.run_batch -i {self.steps.path(first)} -o results.jsonl --model {first.teacher.model}"
+        path, model, folder = map(shlex.quote, (str(self.steps.path(first)), first.teacher.model, str(self._ws.folder)))
+        command = f"python -m vllm.entrypoints.openai.run_batch -i {path} -o results.jsonl --model {model}"
         return (
             f"Requests are written to {', '.join(files)}. Answer them, for example with '{command}', then continue with "
-            f"'glan batch {self._ws.folder} read results.jsonl'."
+            f"'glan batch {folder} read results.jsonl'."
         )
 
     # ----------------------------------------------------------------------------------------------------------- the loop

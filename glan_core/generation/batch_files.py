@@ -5,12 +5,16 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from glan_core.errors import GlanError
+from glan_core.json_text import parse_json
 from glan_core.teachers.batch_format import MAX_BYTES, MAX_REQUESTS, ResultLine, read_result, request_line
 
 FOLDER = "batches"
 UNFINISHED = ".unfinished-"
+MOST_LINE = 1 << 26  # bytes of a result: more than a reply of a million tokens has
+TOO_LONG = b"too long"  # no result
 
 
 def request_path(folder: Path, run_id: int, batch: int) -> Path:
@@ -95,7 +99,7 @@ class RequestIndex:
             for line in self._file:
                 found.update(line)
                 try:
-                    self._places[json.loads(line)["custom_id"]] = place
+                    self._places[parse_json(line)["custom_id"]] = place
                 except (ValueError, KeyError, TypeError):
                     break  # the hash differs
                 place += len(line)
@@ -115,7 +119,7 @@ class RequestIndex:
         self._file.close()
 
 
-_ADVICE = "Restore it from a backup, or give the batch up with 'glan batch DIR discard'."
+_ADVICE = "Restore it from a backup, or give the batch up with 'glan batch DIR discard ID'."
 
 
 def check_unchanged(path: Path, file_hash: str) -> None:
@@ -127,12 +131,27 @@ def check_unchanged(path: Path, file_hash: str) -> None:
     RequestIndex(path, file_hash).close()
 
 
+def lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the place and content of each line; one with more than `MOST_LINE` bytes is skipped, and `TOO_LONG` stands for it."""
+    place = 0
+    while line := file.readline(MOST_LINE):
+        at, place = place, place + len(line)
+        if len(line) == MOST_LINE and not line.endswith(b"\n"):
+            line = TOO_LONG
+            while rest := file.readline(MOST_LINE):
+                place += len(rest)
+                if rest.endswith(b"\n"):
+                    line += b"\n"
+                    break
+        yield at, line
+
+
 def results(paths: Iterable[Path]) -> Iterator[ResultLine | None]:
     """Yield the lines of files of results, None for each that is not a result; files that do not exist are skipped."""
     for path in paths:
         if not path.exists():
             continue
         with path.open("rb") as file:
-            for line in file:
+            for _, line in lines(file):
                 if line.strip():
                     yield read_result(line)

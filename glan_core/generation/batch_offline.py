@@ -103,10 +103,9 @@ def read_results(ws: Workspace, path: Path) -> ReadResults:
 
 
 def _scan(path: Path, batches: dict[int, Batch], open_ids: dict[int, set[str]]) -> _Scan:
-    scan, place, foreign = _Scan(), 0, Counter[tuple[str, str]]()
+    scan, foreign = _Scan(), Counter[tuple[str, str]]()
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            at, place = place, place + len(line)
+        for number, (at, line) in enumerate(batch_files.lines(file), start=1):
             if not line.strip():
                 continue
             result = read_result(line.removeprefix(BOM))

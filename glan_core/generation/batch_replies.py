@@ -31,7 +31,7 @@ from glan_core.workspace import batch_rows, call_rows
 from glan_core.workspace.batch_rows import BatchRequest
 
 MAX_ROUNDS = 5  # batches in which a request may go without a reply before its task fails
-CHUNK = 256  # results that are stored concurrently
+CHUNK, CHUNK_BYTES = 256, 1 << 26  # results that are stored concurrently, and their size as JSON
 
 
 class BatchReplies:
@@ -65,7 +65,7 @@ class BatchReplies:
         try:
             seen: set[str] = set()
             again: dict[str, str] = {}  # custom id -> why the request has to be sent again
-            unread = unknown = 0
+            unread = unknown = size = 0
             chunk: list[ResultLine] = []
             for result in batch_files.results(batch_files.result_paths(path)):
                 if result is None:
@@ -75,9 +75,10 @@ class BatchReplies:
                 else:
                     seen.add(result.custom_id)
                     chunk.append(result)
-                if len(chunk) == CHUNK:
+                    size += result.size
+                if len(chunk) == CHUNK or size > CHUNK_BYTES:
                     await self._attach_all(batch, chunk, index, again)
-                    chunk = []
+                    chunk, size = [], 0
             await self._attach_all(batch, chunk, index, again)
             self._tell(batch, unread, unknown)
             await self._end(batch, index, again)

@@ -216,7 +216,9 @@ class BatchSteps:
         """
         if file_id == batch.row.output_file_id and batch.faults < MAX_INCOMPLETE:
             with path.open("rb") as file:
-                found = sum(line.endswith(b"\n") or read_result(line) is not None for line in file if line.strip())
+                found = sum(
+                    line.endswith(b"\n") or read_result(line) is not None for _, line in batch_files.lines(file) if line.strip()
+                )
             if found < batch.row.completed:
                 raise TeacherFault(
                     f"{batch.teacher.url} sent {found:,} of {batch.row.completed:,} replies of batch {batch.row.id}."

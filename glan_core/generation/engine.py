@@ -372,8 +372,8 @@ class Engine:
         if self._gates.elsewhere(work, gate):
             self._retry(work, 0.0, str(fault))
             return
-        # Errors during an outage, and of a sender that ended, are not due to the task.
-        work.faults += fault.sent and not gate.outage.down and not fault.sender_lost
+        # Errors during an outage are not due to the task. A sender that ended may be: a task whose senders all end is not repeated forever.
+        work.faults += fault.sent and not gate.outage.down
         if work.faults >= MAX_FAULTS:
             await self._replies.give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
         else:

@@ -14,6 +14,7 @@ from glan_core.teachers.batch_format import CHAT_URL
 from glan_core.teachers.contract import TeacherError, TeacherFault
 from glan_core.teachers.endpoint_errors import read_error, redact
 from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.untrusted import clean_line
 
 COMPLETION_WINDOW = "24h"
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -22,6 +23,8 @@ MAX_BYTES = 4_000_000  # of a response that is not a file of results
 MAX_RESULTS = 4_000_000_000  # bytes of a file of results
 PAGE = 100  # entries of a list
 MOST_PAGES = 100
+MOST_ID = 300  # characters of an ID
+MOST_COUNT = 10_000_000  # requests; a file of OpenAI has at most 50,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,11 @@ class BatchClient:
         """Download a file of results."""
         url = f"{self._teacher.url}/files/{quote(file_id, safe='')}/content"
         status, raw = await self._teacher.download(url, path, MAX_RESULTS)
+        if status == 404:
+            raise TeacherError(
+                f"{self._teacher.url} does not have the file {file_id} with the results of a batch. If it was deleted there, give the batch "
+                "up with 'glan batch DIR discard ID'."
+            )
         if status != 200:
             raise self._teacher.error(status, raw, {})
 
@@ -147,7 +155,7 @@ class BatchClient:
         if status == 404 and unknown:
             raise BatchUnknown(
                 f"{teacher.url} does not know the batch {unknown}. Check that the key belongs to the same project. If the batch was deleted "
-                "there, give it up with 'glan batch DIR discard'."
+                "there, give it up with 'glan batch DIR discard ID'."
             )
         if status in (404, 405, 501) and not read_error(raw).code.startswith("model"):
             raise TeacherError(
@@ -173,20 +181,21 @@ class BatchClient:
         return RemoteBatch(
             self._text(entry, "id"), self._text(entry, "status")[:40], str(entry.get("input_file_id") or ""),
             metadata if isinstance(metadata, dict) else {}, _count(counts.get("completed")), _count(counts.get("failed")),
-            _id(entry.get("output_file_id")), _id(entry.get("error_file_id")), str(first.get("code") or "")[:80],
-            redact(str(first.get("message") or ""))[:500],
+            _id(entry.get("output_file_id")), _id(entry.get("error_file_id")), clean_line(str(first.get("code") or ""))[:80],
+            clean_line(redact(str(first.get("message") or "")))[:500],
         )  # fmt: skip
 
     def _text(self, entry: dict, name: str) -> str:
-        value = entry.get(name)
-        if not isinstance(value, str) or not value:
+        if (value := _id(entry.get(name))) is None:
             raise TeacherFault(f"The response of {self._teacher.url} has no {name}.")
         return value
 
 
 def _count(value: object) -> int:
-    return value if type(value) is int and value >= 0 else 0
+    """Return a number of requests; 0 for what can be none."""
+    return value if type(value) is int and 0 <= value <= MOST_COUNT else 0
 
 
 def _id(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Return what can be an ID or a status: one line of limited length without control characters."""
+    return value if isinstance(value, str) and 0 < len(value) <= MOST_ID and clean_line(value) == value else None

@@ -21,12 +21,14 @@ class ResultLine:
         status: HTTP status of the response; that of the error, or 500, if there is no response.
         body: Body of the response, or the error in the form of an error response.
         code: Code of the error, '' if there is none.
+        size: Bytes of the line.
     """
 
     custom_id: str
     status: int
     body: dict[str, Any]
     code: str = ""
+    size: int = 0
 
     @property
     def ok(self) -> bool:
@@ -67,5 +69,5 @@ def read_result(line: bytes) -> ResultLine | None:
         error = error if isinstance(error, dict) else {"message": str(error)}
         code = str(error.get("code") or error.get("type") or "")
         numbers = [value for value in (error.get("code"), status) if type(value) is int and 400 <= value < 600]
-        return ResultLine(row["custom_id"], numbers[0] if numbers else 500, {"error": error}, code)
-    return ResultLine(row["custom_id"], status or (200 if body.get("choices") else 500), body)
+        return ResultLine(row["custom_id"], numbers[0] if numbers else 500, {"error": error}, code, len(line))
+    return ResultLine(row["custom_id"], status or (200 if body.get("choices") else 500), body, size=len(line))

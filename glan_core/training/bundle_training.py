@@ -125,9 +125,11 @@ def open_work(folder: Path, bundle: Bundle) -> Workspace:
     """Open the workspace of the training, with the snapshot of the bundle; it is created at the first start.
 
     Raises:
-        GlanError: If it cannot be written.
+        GlanError: If it cannot be written, or has links, which a training never makes and by which files elsewhere would be changed.
     """
     place = folder / WORK
+    if link := next((file for file in (place, *place.rglob("*")) if file.is_symlink()), None):
+        raise GlanError(f"{link} is a link, which is not followed. Remove {place} and start again.")
     database = place / DATABASE
     ws = Workspace.open(place) if database.is_file() and database.stat().st_size else Workspace.create(place, "bundle")
     if ws.read_only:

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from aiohttp import web
 from support.batch_server import LOST, BatchServer
 from support.runs import content, execute_run, latest_run, number, resume_run, rows
 
@@ -193,6 +194,45 @@ def test_errors_of_each_endpoint_are_repeated_and_nothing_is_submitted_twice(
     assert (run.state, server.faults[step]) == ("finished", [])
     assert content(ws, teachers=False) == expected and set(server.served.values()) == {1}
     assert server.submitted == {"files": 6, "batches": 6}
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\x00b", "\x1b[31mred", "line\nbreak", "x" * 1000, ["a"], 5])
+@pytest.mark.parametrize(("name", "field"), [("POST /files", "id"), ("POST /batches", "id"), ("GET /batches/ID", "status")])
+def test_ids_and_statuses_that_are_none_end_in_a_sentence(ws, in_batches, server, monkeypatch, name, field, value):
+    respond = server._respond
+
+    async def strange(asked, parts, request):
+        response = await respond(asked, parts, request)
+        return web.json_response(json.loads(response.body) | {field: value}) if asked == name else response
+
+    monkeypatch.setattr(server, "_respond", strange)
+    run = execute_run(ws, in_batches("cave-mapping", subject_queries=1, questions_per_syllabus=0))
+    if name == "GET /batches/ID":
+        assert run.state == "failed" and "has no status." in run.message
+    else:  # what was made is found in the list of the endpoint
+        assert run.state == "finished" and server.submitted["files"] == server.submitted["batches"] == len(server.batches)
+
+
+@pytest.mark.parametrize("counts", [{"completed": 10**30, "failed": -1}, {"completed": "9", "failed": 1e300}, [1], "many"])
+def test_counts_that_are_none_are_ignored(ws, in_batches, server, monkeypatch, counts):
+    respond = server._respond
+
+    async def strange(asked, parts, request):
+        response = await respond(asked, parts, request)
+        return (
+            web.json_response(json.loads(response.body) | {"request_counts": counts})
+            if asked == "GET /batches/ID"
+            else response
+        )
+
+    monkeypatch.setattr(server, "_respond", strange)
+    assert execute_run(ws, in_batches("cave-mapping", subject_queries=1, questions_per_syllabus=0)).state == "finished"
+
+
+def test_results_that_the_endpoint_does_not_have_are_named(ws, in_batches, server):
+    server.faults["GET /files/ID/content"] = [404]
+    run = execute_run(ws, in_batches("cave-mapping", subject_queries=1))
+    assert run.state == "failed" and "does not have the file file-" in run.message and "discard ID" in run.message
 
 
 @pytest.mark.parametrize("step", ["POST /files", "POST /batches", "GET /batches/ID", "GET /files/ID/content"])

@@ -3,6 +3,8 @@
 import itertools
 import json
 import random
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from support.runs import content, execute_run, latest_run, number, rows
 from glan_core import runs
 from glan_core.cli import main
 from glan_core.errors import GlanError
-from glan_core.generation import batch_offline
+from glan_core.generation import batch_files, batch_offline, batch_replies
 from glan_core.runs import launcher
 from glan_core.teachers.batch_format import read_result
 from glan_core.workspace import batch_rows
@@ -34,6 +36,11 @@ def answered(line: str, **changes) -> dict:
 def write(path: Path, results) -> Path:
     """Write results to a file."""
     path.write_text("".join(json.dumps(result) + "\n" for result in results))
+    return path
+
+
+def write_lines(path: Path, lines) -> Path:
+    path.write_text("\n".join(lines))
     return path
 
 
@@ -133,6 +140,41 @@ def test_a_truncated_last_line_is_named_and_its_request_is_in_the_next_file(ws, 
     assert until_done(offline, change)[1].state == "finished" and content(ws, teachers=False) == expected
 
 
+def test_lines_of_any_size_are_read_in_bounded_memory(ws, offline, expected, monkeypatch):
+    def change(results):
+        lines = [json.dumps(result) for result in results]
+        huge = json.dumps(results[0] | {"padding": "x" * 20_000})
+        return write_lines(ws.folder / "r.jsonl", [lines[0], huge, "y" * 5000, *lines[1:], "z" * 12_000])
+
+    with monkeypatch.context() as small:
+        small.setattr(batch_files, "MOST_LINE", 5000)
+        small.setattr(batch_replies, "CHUNK_BYTES", 1000)
+        read, run = offline(change)
+    assert read.missing == 0 and "cannot be read, the first of them is line 2" in " ".join(read.notices)
+    while run.state == "paused":
+        _, run = offline()
+    assert run.state == "finished" and content(ws, teachers=False) == expected
+
+
+def test_the_lines_of_a_file_are_found_whatever_their_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_files, "MOST_LINE", 8)
+    parts = [b"short\n", b"1234567\n", b"12345678\n", b"x" * 30 + b"\n", b"\n", b"y" * 16 + b"\n", b"end"]
+    (tmp_path / "f").write_bytes(b"".join(parts))
+    with (tmp_path / "f").open("rb") as file:
+        found = list(batch_files.lines(file))
+    assert [at for at, _ in found] == [sum(map(len, parts[:n])) for n in range(len(parts))]
+    long = batch_files.TOO_LONG + b"\n"
+    assert [line for _, line in found] == [b"short\n", b"1234567\n", long, long, b"\n", long, b"end"]
+
+
+def test_the_commands_that_a_run_names_can_be_typed_whatever_its_folder_is_called(new_workspace, settings):
+    ws = new_workspace("a folder's name")
+    run = execute_run(ws, settings(teacher="openai:m; ls", batch_files=True, questions_per_syllabus=0))
+    vllm, read = re.findall(r"'((?:python|glan) .*?)'[,.](?: |$)", run.message)
+    assert shlex.split(vllm)[-1] == "m; ls" and Path(shlex.split(vllm)[4]).is_file()
+    assert shlex.split(read)[:3] == ["glan", "batch", str(ws.folder)]
+
+
 def test_replies_of_another_model_are_refused_as_a_whole(ws, offline):
     with pytest.raises(GlanError, match=r'1 reply of the model "other", and the requests are for "m".*--served-model-name m'):
         offline(
@@ -184,6 +226,13 @@ def test_a_changed_request_file_is_refused_and_a_batch_can_be_given_up(ws, offli
     launcher.requeue(ws, run.id)
     assert runs.work(ws, run.id).state == "paused" and batch_offline.waiting_files(ws)[0][0].id == batch.id + 1
     assert main(["batch", str(ws.folder), "discard", str(batch.id)]) == 2 and "has ended" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["x", "-1", "9" * 15, "9" * 5000, "٣", "1.5"])
+def test_what_is_no_id_of_a_batch_is_one_line(ws, capsys, word):
+    assert main(["batch", str(ws.folder), "discard", "--", word]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("glan: ") and told.count("\n") == 1
 
 
 def test_a_cancelled_run_has_no_files_that_wait(ws, offline):

@@ -169,7 +169,7 @@ def test_a_missing_file_a_plain_folder_and_a_taken_place_are_refused(exported, t
     assert "is not a folder" in refused(capsys, "train-bundle", tmp_path / "none")
     words = ["bundle", taught.folder, "--snapshot", "first", "--name", "other", *SCRATCH, *FAST, "--out"]
     assert "already exists" in refused(capsys, *words, exported)
-    assert "inside a workspace" in refused(capsys, *words, taught.folder / "models" / "out")
+    assert "inside a workspace" in refused(capsys, *words, taught.folder / "snapshots" / "out")
     assert "from scratch" in refused(capsys, *words, tmp_path / "x", "--with-base") and not (tmp_path / "x").exists()
     assert "has no result" in refused(capsys, "models", taught.folder, "import", exported, "--name", "none")
 
@@ -194,6 +194,20 @@ def test_an_adapter_is_trained_on_the_base_of_the_bundle_and_refers_to_the_one_a
     config = json.loads((model.weights(taught) / "adapter_config.json").read_text())
     assert model.form == "adapter" and model.base == str(base) == config["base_model_name_or_path"]
     assert model.base_hash == tuned_model_store.hash_weights(base) and model.settings["base"] == str(base)
+
+
+@pytest.mark.parametrize("inside", [None, "glan.sqlite", "training"])
+def test_links_to_a_workspace_elsewhere_are_refused(exported, taught, tmp_path, capsys, inside):
+    folder = shutil.copytree(exported, tmp_path / "received")
+    before = [run.id for run in run_rows.runs(taught.db, 100)]
+    place = folder / "work"
+    if inside:
+        place.mkdir()
+        (place / inside).symlink_to(taught.folder / inside)
+    else:
+        place.symlink_to(taught.folder)
+    assert "is a link, which is not followed" in refused(capsys, "train-bundle", folder)
+    assert [run.id for run in run_rows.runs(taught.db, 100)] == before
 
 
 def test_unknown_lineage_is_stated(trained, tmp_path, capsys):
