@@ -74,6 +74,8 @@ def read_results(ws: Workspace, path: Path) -> ReadResults:
     batches = {batch.id: batch for batch, _ in waiting_files(ws)}
     if not batches:
         raise GlanError("No request file waits for results. Write one with 'glan generate DIR … --batch-files'.")
+    if path.exists() and not path.is_file():
+        raise GlanError(f"{path} is not a regular file, and results are read twice. Write them to a file first.")
     try:
         scan = _scan(path, batches, open_ids)
     except OSError as error:

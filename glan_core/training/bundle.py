@@ -14,7 +14,7 @@ import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -101,7 +101,7 @@ class BundleResult(_Versions):
 
     bundle: str
     host: str = Field(max_length=300)
-    devices: tuple[str, ...] = Field(max_length=64)
+    devices: tuple[Annotated[str, Field(max_length=300)], ...] = Field(max_length=64)
     started_at: float = Field(ge=0, lt=2**40)
     finished_at: float = Field(ge=0, lt=2**40)
     base_hash: str = ""

@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from glan_core import __version__
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
@@ -143,7 +144,7 @@ def _readme(settings: FinetuneSettings, snapshot: snapshot_store.Snapshot, base:
     return (
         f"# Fine-tuning bundle: {plain(settings.name)}\n\n"
         f"Snapshot {plain(snapshot.manifest.name)} ({rows}); model {model}.\n\n"
-        "On the machine that trains, with GLAN Studio installed (`pip install glan-studio`), in the folder that contains this one:\n\n"
+        f"On the machine that trains, with GLAN Studio {__version__} or later installed, in the folder that contains this one:\n\n"
         f"```sh\n{start}\n```\n\n"
         f"or `python -m glan_core train-bundle {shlex.quote(name)}`. All files are checked first. After an interruption the same command resumes "
         f"from the last checkpoint. `--processes N` trains on N GPUs.\n\n"

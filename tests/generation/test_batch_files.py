@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import random
 import re
 import shlex
@@ -192,6 +193,10 @@ def test_a_file_of_nothing_that_waits_is_refused(ws, offline, tmp_path):
     for results in (first, [], [{"custom_id": "1"}]):
         with pytest.raises(GlanError, match="has no result of a request that waits for one"):
             batch_offline.read_results(ws, write(tmp_path / "again.jsonl", results))
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(GlanError, match="is not a regular file"):
+            batch_offline.read_results(ws, place)
     with pytest.raises(GlanError, match="cannot be read: No such file"):
         batch_offline.read_results(ws, tmp_path / "missing.jsonl")
 
