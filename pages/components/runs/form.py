@@ -157,12 +157,15 @@ def _more_fields() -> dict:
 
 
 def _engine_fields(*, endpoint: bool) -> dict[str, str | int]:
-    """Draw the engine, and the cluster if there is one; only endpoints can be called from a cluster."""
+    """Draw the engine, and the cluster if there is one; nothing unless an endpoint is called."""
+    if not endpoint:
+        return {}
     engine = st.selectbox(
-        options=settings_fields.choices(TeacherSettings, "engine"), key="run_engine", disabled=not endpoint,
+        options=settings_fields.choices(TeacherSettings, "engine"),
+        key="run_engine",
         **settings_fields.text(TeacherSettings, "engine"),
-    )  # fmt: skip
-    if not endpoint or engine != "ray":
+    )
+    if engine != "ray":
         return {}
     address = st.text_input(key="run_ray", **settings_fields.text(TeacherSettings, "ray_address"))
     workers = st.number_input(key="run_workers", **settings_fields.number(TeacherSettings, "ray_workers"))
