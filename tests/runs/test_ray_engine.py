@@ -24,7 +24,7 @@ from glan_core.teachers.ray_teacher import RayTeacher
 from glan_core.teachers.ray_worker import RayWorker
 from glan_core.workspace import call_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 pytest.importorskip("ray")
 IN_FLIGHT = 8
 BOUND = IN_FLIGHT + IN_FLIGHT // STORE_ALLOWANCE  # calls that one kill may repeat
