@@ -19,8 +19,8 @@ from glan_core.generation import batch_files
 from glan_core.generation.batch_replies import BatchReplies
 from glan_core.generation.batch_steps import BatchRejected, BatchRun, BatchSteps, OpenBatch
 from glan_core.generation.batch_writer import BatchWriter
-from glan_core.generation.call_records import largest_reply
 from glan_core.generation.protocols import Work, fingerprint
+from glan_core.generation.reply_storage import maximum_price
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.work_spool import WorkSpool
 from glan_core.prompts import Prompt, prompt
@@ -258,7 +258,7 @@ class BatchEngine:
         may_open = lambda: len(self._open) + len(writer) < self._max_open  # noqa: E731
         try:
             while self.stop_reason is None and (writer or may_open()) and (work := await self._next()) is not None:
-                worst = self._worst(work)
+                worst = maximum_price(self.budget, self.models[work.stage], work)
                 short = not self.budget.reserve(worst)
                 if short or not await writer.add(work, worst, may_open=may_open):
                     if not short:
@@ -294,14 +294,6 @@ class BatchEngine:
         name = self.models["subjects"].teacher.name
         value = await self._commits.store(lambda db: self.queue.stage(work).store(db, work, None, name))
         self.queue.stored(work, value)
-
-    def _worst(self, work: Work) -> float:
-        """Return the maximum price of a call in USD, given by `max_tokens`."""
-        model = self.models[work.stage]
-        if model.price is None or self.budget.usd is None:
-            return 0.0
-        largest = largest_reply(work.messages, model.decoding)
-        return model.price.of(largest.tokens_in, largest.tokens_out)
 
     # ------------------------------------------------------------------------------------------------------------ endpoint
 
@@ -392,7 +384,7 @@ class BatchEngine:
             )
 
     async def _cancel_one(self, batch: OpenBatch, deadline: float) -> bool:
-        """Ask for the cancellation of a batch until the endpoint has answered; return False if nothing of it is there."""
+        """Ask for the cancellation of a batch until the endpoint has answered; return False if the endpoint does not have it."""
         while True:
             try:
                 return await self.steps.cancel(batch)

@@ -69,7 +69,7 @@ class RequestFile:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete a request file of which nothing was sent, finished or not."""
+    """Delete a request file that was not submitted, complete or not."""
     for found in (path, *path.parent.glob(f".{path.name}{UNFINISHED}*")):
         found.unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """Results of a batch: each reply is attached to its task by custom id, whatever the order of the lines.
 
-A request is closed in the transaction that stores what came of it, so that results can be read again after a kill.
+A request is closed in the transaction that stores its reply or failure, so that results can be read again after a kill.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class BatchReplies:
         self._sent: dict[int, tuple[int, str]] = {}  # batch and custom id of the tasks that are being stored
 
     def _close(self, db: apsw.Connection, work: Work) -> None:
-        """Close the request of a task, within the transaction that stores what came of it."""
+        """Close the request of a task, within the transaction that stores its reply or failure."""
         if (sent := self._sent.get(id(work))) is not None:
             batch_rows.close_request(db, *sent)
 
@@ -142,7 +142,7 @@ class BatchReplies:
             await self._closing(batch, request, work, lambda task: self.storage.store(task, reply, unusable, self._age(batch)))
 
     async def _closing(self, batch: OpenBatch, request: BatchRequest, work: Work, store: Callable) -> None:
-        """Store what came of a request and close it."""
+        """Store the reply or failure of a request and close it."""
         self._sent[id(work)] = (request.batch, request.custom_id)
         try:
             await store(work)
@@ -243,7 +243,7 @@ class BatchReplies:
         await self._commits.store(lambda db: batch_rows.end_batch(db, batch.row.id, now, learned))
 
     async def return_all(self, batch: OpenBatch) -> None:
-        """End a batch of which nothing was processed; all its tasks are sent again."""
+        """End a batch without results; all its tasks are sent again."""
         index = RequestIndex(self._ws.folder / batch.row.file, batch.row.file_hash)
         try:
             works = [self._task(batch, request, index.body(id)) for id, request in batch.requests.items()]

@@ -1,7 +1,7 @@
 """The steps of one batch at an endpoint: upload, creation, polling, download and cancellation.
 
 Each step that changes something at the endpoint is stored before and after it. A process that finds a step begun looks at the endpoint
-for what came of it before it repeats it, so that no file of requests is submitted twice.
+for its effect before it repeats it, so that no file of requests is submitted twice.
 """
 
 import asyncio

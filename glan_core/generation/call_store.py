@@ -21,7 +21,7 @@ class CallStore:
         commits: Group commits of the run.
         run_id: The run.
         keep_reasoning: Whether the reasoning of replies is stored.
-        close: For requests of batches: writes, in the transaction that stores what came of a request, that it is answered.
+        close: For requests of batches: marks the request as closed, in the transaction that stores its reply or failure.
     """
 
     def __init__(

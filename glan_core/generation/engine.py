@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from glan_core.formatting import clock_time
-from glan_core.generation.call_records import StageModel, largest_reply
+from glan_core.generation.call_records import StageModel
 from glan_core.generation.call_store import CallStore
 from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates, Route
 from glan_core.generation.protocols import Work, WorkQueue
 from glan_core.generation.rate_limits import Budget, Rate
 from glan_core.generation.replica_health import ReplicaHealth
-from glan_core.generation.reply_storage import ReplyStorage, settle_reply
+from glan_core.generation.reply_storage import ReplyStorage, maximum_price, settle_reply
 from glan_core.generation.settings import TeacherSettings
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
@@ -143,7 +143,7 @@ class Engine:
 
     def _reserved(self, work: Work) -> Work | None:
         """Reserve the maximum price of a task; without enough budget it is parked, and the run ends once no call is in flight."""
-        if self.budget.reserve(self._worst(work)):
+        if self.budget.reserve(maximum_price(self.budget, self.models[work.stage], work)):
             return work
         self._gates.park(work, first=True)
         if not self._tasks and not self._delayed:
@@ -215,14 +215,6 @@ class Engine:
                 await asyncio.wait_for(self._wake.wait(), seconds)
         self._wake.clear()
 
-    def _worst(self, work: Work) -> float:
-        """Return the maximum price of a call in USD, given by `max_tokens`."""
-        model = self.models[work.stage]
-        if model.price is None or self.budget.usd is None:
-            return 0.0
-        largest = largest_reply(work.messages, model.decoding)
-        return model.price.of(largest.tokens_in, largest.tokens_out)
-
     def _start(self, work: Work) -> None:
         route = self._gates.choose(work) if work.messages else None
         if route is not None:
@@ -251,7 +243,7 @@ class Engine:
             value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
             self.queue.stored(work, value)
             return
-        gate, worst = route.gate, self._worst(work)
+        gate, worst = route.gate, maximum_price(self.budget, self.models[work.stage], work)
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()

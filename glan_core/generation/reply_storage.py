@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from glan_core.generation.call_records import ReceivedReply, StageModel, cost_of, storable_reply
+from glan_core.generation.call_records import ReceivedReply, StageModel, cost_of, largest_reply, storable_reply
 from glan_core.generation.call_store import MAX_KEPT_REPLY, CallStore
 from glan_core.generation.failure_causes import retried_within_run
 from glan_core.generation.protocols import Work, WorkQueue, ask
@@ -49,6 +49,14 @@ class Totals:
     tokens_reasoning: int = 0
     last_fault: str = ""
     last_fault_at: float = float("-inf")
+
+
+def maximum_price(budget: Budget, model: StageModel, work: Work) -> float:
+    """Return the price in USD to reserve for a call, given by `max_tokens`; 0 if no amount or no price is known."""
+    if model.price is None or budget.usd is None:
+        return 0.0
+    largest = largest_reply(work.messages, model.decoding)
+    return model.price.of(largest.tokens_in, largest.tokens_out)
 
 
 def settle_reply(budget: Budget, model: StageModel, reply: Reply, worst: float) -> str | None:

@@ -1,4 +1,4 @@
-"""The actor of the Ray engine: sends the requests of one run from a node of the cluster, and returns what came of each."""
+"""The actor of the Ray engine: sends the requests of one run from a node of the cluster, and returns their replies and errors."""
 
 import os
 import socket

@@ -103,7 +103,7 @@ def add_batch(db: apsw.Connection, run_id: int, teacher: str, url: str, at: floa
 
 
 def remove_batch(db: apsw.Connection, batch: int) -> None:
-    """Delete a batch of which nothing was sent."""
+    """Delete a batch that was not submitted."""
     db.execute("DELETE FROM batch_requests WHERE batch = ?", (batch,))
     db.execute("DELETE FROM batches WHERE id = ?", (batch,))
 
@@ -148,7 +148,7 @@ def open_requests(db: apsw.Connection, batch_id: int) -> list[BatchRequest]:
 
 
 def close_request(db: apsw.Connection, batch_id: int, custom_id: str) -> None:
-    """Record that what came of a request is stored."""
+    """Record that the reply or failure of a request is stored."""
     db.execute("UPDATE batch_requests SET outcome = 'answered' WHERE batch = ? AND custom_id = ?", (batch_id, custom_id))
 
 
