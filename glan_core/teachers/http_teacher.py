@@ -154,7 +154,7 @@ class HttpTeacher:
                 reply = wire_format.read_reply(raw, messages)
                 if reply is not None:
                     reply = replace(reply, sent=_parameters(body))
-                    yield f"<think>{reply.reasoning}</think>\n\n{reply.text}" if reply.reasoning else reply.text
+                    yield reply.streamed
                     yield reply
                     return
             raw = wire_format.error_in(raw)

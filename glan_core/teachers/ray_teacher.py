@@ -118,7 +118,7 @@ class RayTeacher:
     async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Yield the whole text as one piece, then the reply: actors do not stream."""
         reply = await self.reply(messages, decoding)
-        yield f"<think>{reply.reasoning}</think>\n\n{reply.text}" if reply.reasoning else reply.text
+        yield reply.streamed
         yield reply
 
     async def list_models(self) -> tuple[str, ...] | None:
@@ -225,7 +225,7 @@ class RayTeacher:
         for task in (self._starting, *self._restarts):
             if task is not None:
                 task.cancel()
-        if any(worker.alive.is_set() for worker in self.workers):
+        if self._starting is not None:
             import ray
 
             await asyncio.to_thread(ray.shutdown)
