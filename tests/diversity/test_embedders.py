@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -44,10 +43,9 @@ def test_without_a_hub_the_automatic_one_falls_back_to_words_and_says_so(monkeyp
 ])  # fmt: skip
 def test_a_model_that_cannot_be_had_is_said_at_once(monkeypatch, spec, why):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    began = time.monotonic()
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("A connection was attempted."))
     with pytest.raises(GlanError, match=why):
         open_embedder(spec)
-    assert time.monotonic() - began < 5
 
 
 def test_a_hub_that_is_not_reached_is_not_waited_for(monkeypatch):

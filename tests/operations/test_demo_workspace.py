@@ -2,9 +2,10 @@
 
 import re
 import tarfile
-import time
+from itertools import count
 
 import pytest
+from support import time_growth
 
 from glan_core.chat import preferences
 from glan_core.dataset.glan_test_store import list_tests
@@ -41,9 +42,9 @@ def demo(tmp_path_factory):
 
 def test_it_is_small_and_opens_in_two_seconds(tmp_path):
     assert DEMO_ARCHIVE.stat().st_size < 40e6
-    started = time.process_time()
-    create_workspace(tmp_path / "demo", demo=True).close()
-    assert time.process_time() - started < 2.0
+    copies = count()
+    opening = time_growth.least_seconds(lambda _: create_workspace(tmp_path / f"demo-{next(copies)}", demo=True).close(), "", 2)
+    assert opening < 2 and (tmp_path / "demo-0/glan.sqlite").is_file()
 
 
 def test_it_has_no_path_of_the_machine_that_built_it():
