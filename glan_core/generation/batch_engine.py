@@ -10,7 +10,6 @@ import asyncio
 import json
 import shlex
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from glan_core.errors import GlanError
@@ -393,5 +392,4 @@ class BatchEngine:
                 if self._clock.steady() >= deadline or self._cancel_until is not None:
                     return True
                 self._wake.clear()
-                with suppress(TimeoutError):
-                    await self._clock.wait(self._wake, max(0.0, batch.due - self._clock.steady()))
+                await self._clock.wait(self._wake, max(0.0, batch.due - self._clock.steady()))
