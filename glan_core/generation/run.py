@@ -17,7 +17,7 @@ from glan_core.formatting import plural
 from glan_core.generation import batch_engine, failure_causes, streaming_state
 from glan_core.generation.batch_engine import BatchEngine
 from glan_core.generation.batch_steps import BatchRun
-from glan_core.generation.call_records import StageModel
+from glan_core.generation.call_records import StageModel, distinct_teachers
 from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine
 from glan_core.generation.protocols import WorkQueue
 from glan_core.generation.rate_limits import Budget
@@ -38,9 +38,8 @@ from glan_core.workspace import Workspace, batch_rows, call_rows, homework_rows,
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import EndpointProgress, Run, Sample, StageProgress
 
-IDLE_SECONDS = (
-    10.0  # between samples of a run in which nothing changes, as while it waits for a batch; below `run_rows.STALE_AFTER`
-)
+# Seconds between samples of a run in which nothing changes, such as while it waits for a batch; below `run_rows.STALE_AFTER`.
+IDLE_SECONDS = 10.0
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
@@ -131,7 +130,7 @@ async def _drive(
     finally:
         beat.cancel()
         await asyncio.gather(beat, return_exceptions=True)
-        await _close({id(model.teacher): model.teacher for model in models.values()}.values())
+        await _close(distinct_teachers(models))
         try:
             await reporter.store()
             while await commits.store(homework_rows.index_text):
@@ -214,8 +213,7 @@ def check(settings: TeacherSettings, environment: Mapping[str, str] | None = Non
         for model in models.values():
             if isinstance(model.teacher, HttpTeacher):
                 BatchClient(model.teacher)  # checks the address
-    teachers = {id(model.teacher): model.teacher for model in models.values()}
-    asyncio.run(_close(teachers.values()))
+    asyncio.run(_close(distinct_teachers(models)))
 
 
 async def _close(teachers: Iterable[Teacher]) -> None:
