@@ -20,7 +20,7 @@ from glan_core.generation.batch_writer import BatchWriter
 from glan_core.generation.call_records import distinct_teachers, teacher_notices
 from glan_core.generation.protocols import Work, fingerprint
 from glan_core.generation.reply_storage import maximum_price
-from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.work_spool import WorkSpool
 from glan_core.prompts import Prompt, prompt
 from glan_core.runs.states import CANCELLED
@@ -61,9 +61,9 @@ TIMING = Timing()
 class BatchEngine:
     """Processes a work queue in batches until it is empty, the engine is stopped, or the budget is reached."""
 
-    def __init__(self, run: BatchRun, settings: GenerationSettings) -> None:
+    def __init__(self, run: BatchRun, settings: TeacherSettings) -> None:
         self.queue, self.models, self.budget, self.run_id = run.queue, run.models, run.budget, run.id
-        self.offline = settings.batch_files
+        self.offline = settings.batch_mode == "files"
         self.stop_reason: str | None = None
         self.steps = BatchSteps(run)
         self._ws, self._commits, self._clock, self._timing = run.ws, run.commits, run.clock, TIMING

@@ -65,8 +65,8 @@ def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None
     if hasattr(queue, "stage_models"):
         models = queue.stage_models(models)
     _check_open_batches(ws, run, settings)
-    batches = isinstance(settings, GenerationSettings) and settings.in_batches
-    streamed = streaming_state.stream_to_file(ws.folder, models) if settings.live and not batches else nullcontext(models)
+    live = settings.live and settings.batch_mode is None
+    streamed = streaming_state.stream_to_file(ws.folder, models) if live else nullcontext(models)
     with _record_counters(ws, run, claim, settings), streamed as models:
         outcome = asyncio.run(_drive(ws, run, claim, settings, models, queue, watch))
     return queue.finish(outcome) if hasattr(queue, "finish") else outcome
@@ -115,7 +115,7 @@ async def _drive(
     calls, usd = call_rows.run_cost(ws.db, run.id)
     budget = Budget(settings.budget_usd, settings.max_calls, usd, calls)
     engine: Engine | BatchEngine
-    if isinstance(settings, GenerationSettings) and settings.in_batches:
+    if settings.batch_mode:
         engine = BatchEngine(BatchRun(ws, run.id, queue, models, commits, budget), settings)
     else:
         engine = Engine(queue, models, settings, commits, run.id, budget)
@@ -170,7 +170,7 @@ def open_stage_models(
         same = (spec, at.model_dump_json())
         if same not in teachers:
             typed = (environment or {}).get(at.key_variable or KEY_VARIABLE)
-            if isinstance(settings, GenerationSettings) and settings.batch_files:
+            if settings.batch_mode == "files":
                 typed = ""  # nothing is sent
             opened = open_teacher(spec, at.base_url, key=typed, settings=at, environment=environment)
             teachers[same] = _on_engine(settings, opened)
@@ -209,7 +209,7 @@ def check(settings: TeacherSettings, environment: Mapping[str, str] | None = Non
         GlanError: If something is missing.
     """
     models = open_stage_models(settings, settings.asked, environment)
-    if isinstance(settings, GenerationSettings) and settings.batch:
+    if settings.batch_mode == "api":
         for model in models.values():
             if isinstance(model.teacher, HttpTeacher):
                 BatchClient(model.teacher)  # checks the address
