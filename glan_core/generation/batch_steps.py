@@ -16,6 +16,7 @@ from glan_core.generation import batch_files
 from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import Work, WorkQueue
 from glan_core.generation.rate_limits import Budget
+from glan_core.io.atomic import unfinished_path
 from glan_core.teachers.batch_client import BatchClient, BatchUnknown, RemoteBatch
 from glan_core.teachers.batch_format import read_result
 from glan_core.teachers.contract import TeacherFault, TeacherRefusal
@@ -192,7 +193,7 @@ class BatchSteps:
         for file_id, path in files:
             if file_id is None or path.exists():
                 continue
-            new = path.with_name(f".{path.name}{batch_files.UNFINISHED}{os.getpid()}")
+            new = unfinished_path(path, os.getpid())
             try:
                 await client.download(file_id, new)
                 self._check_complete(batch, file_id, new)
