@@ -4,6 +4,8 @@ Plotly interprets some HTML in every text, and `%{…}` in templates of tooltips
 tooltips and labels.
 """
 
+from html import escape
+
 from glan_core.formatting import shorten
 from glan_core.untrusted import clean_line
 
@@ -17,7 +19,7 @@ def label(text: str, most: int | None = None) -> str:
     """
     line = clean_line(text)
     line = line if most is None else shorten(line, most)
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "&#37;{")
+    return escape(line, quote=False).replace("%{", "&#37;{")
 
 
 def label_lines(*lines: str) -> str:
@@ -33,15 +35,4 @@ def chart_text(text: str, most: int | None = None) -> str:
 
 def chart_html(text: str) -> str:
     """Return a text for a tooltip of ECharts, in one line."""
-    line = clean_line(text)
-    for sign, safe in (
-        ("&", "&amp;"),
-        ("<", "&lt;"),
-        (">", "&gt;"),
-        ('"', "&quot;"),
-        ("'", "&#39;"),
-        ("{", "&#123;"),
-        ("}", "&#125;"),
-    ):
-        line = line.replace(sign, safe)
-    return line
+    return escape(clean_line(text)).replace("{", "&#123;").replace("}", "&#125;")

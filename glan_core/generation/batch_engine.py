@@ -9,8 +9,6 @@ continues when their results are given.
 import asyncio
 import json
 import shlex
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from glan_core.errors import GlanError
@@ -19,9 +17,10 @@ from glan_core.generation import batch_files
 from glan_core.generation.batch_replies import BatchReplies
 from glan_core.generation.batch_steps import BatchRejected, BatchRun, BatchSteps, OpenBatch
 from glan_core.generation.batch_writer import BatchWriter
+from glan_core.generation.call_records import distinct_teachers, teacher_notices
 from glan_core.generation.protocols import Work, fingerprint
 from glan_core.generation.reply_storage import maximum_price
-from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.work_spool import WorkSpool
 from glan_core.prompts import Prompt, prompt
 from glan_core.runs.states import CANCELLED
@@ -62,9 +61,9 @@ TIMING = Timing()
 class BatchEngine:
     """Processes a work queue in batches until it is empty, the engine is stopped, or the budget is reached."""
 
-    def __init__(self, run: BatchRun, settings: GenerationSettings) -> None:
+    def __init__(self, run: BatchRun, settings: TeacherSettings) -> None:
         self.queue, self.models, self.budget, self.run_id = run.queue, run.models, run.budget, run.id
-        self.offline = settings.batch_files
+        self.offline = settings.batch_mode == "files"
         self.stop_reason: str | None = None
         self.steps = BatchSteps(run)
         self._ws, self._commits, self._clock, self._timing = run.ws, run.commits, run.clock, TIMING
@@ -100,10 +99,8 @@ class BatchEngine:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What was learned about the endpoints and their results, in sentences."""
-        teachers = {id(model.teacher): model.teacher for model in self.models.values()}
-        learned = [notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ())]
-        return tuple(dict.fromkeys([*learned, *self._attached.notices]))
+        """Sentences about the endpoints and their results."""
+        return tuple(dict.fromkeys([*teacher_notices(self.models), *self._attached.notices]))
 
     def fail(self, error: Exception) -> None:
         """Stop; `run` raises this error after the results at hand were stored."""
@@ -213,10 +210,8 @@ class BatchEngine:
                 self._spool.add(work)
         self._unclaimed.clear()  # their tasks exist no longer: the replies are stored as discarded
 
-    def _teachers(self) -> Iterable[HttpTeacher]:
-        """Return the teachers of the run once each."""
-        found = {id(model.teacher): model.teacher for model in self.models.values()}
-        return [teacher for teacher in found.values() if isinstance(teacher, HttpTeacher)]
+    def _teachers(self) -> list[HttpTeacher]:
+        return [teacher for teacher in distinct_teachers(self.models) if isinstance(teacher, HttpTeacher)]
 
     def _teacher_of(self, row: Batch) -> HttpTeacher:
         for teacher in self._teachers():
@@ -393,5 +388,4 @@ class BatchEngine:
                 if self._clock.steady() >= deadline or self._cancel_until is not None:
                     return True
                 self._wake.clear()
-                with suppress(TimeoutError):
-                    await self._clock.wait(self._wake, max(0.0, batch.due - self._clock.steady()))
+                await self._clock.wait(self._wake, max(0.0, batch.due - self._clock.steady()))

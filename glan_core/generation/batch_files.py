@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glan_core.errors import GlanError
+from glan_core.io.atomic import unfinished_path
 from glan_core.json_text import parse_json
 from glan_core.teachers.batch_format import MAX_BYTES, MAX_REQUESTS, ResultLine, read_result, request_line
 
 FOLDER = "batches"
-UNFINISHED = ".unfinished-"
 MOST_LINE = 1 << 26  # bytes of a result: more than a reply of a million tokens has
 TOO_LONG = b"too long"  # no result
 
@@ -39,7 +39,7 @@ class RequestFile:
         self.path, self._most = path, min(most, MAX_REQUESTS)
         self.count = self.size = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._new = path.with_name(f".{path.name}{UNFINISHED}{os.getpid()}")
+        self._new = unfinished_path(path, os.getpid())
         self._file = self._new.open("wb")
         self._hash = hashlib.sha256()
 
@@ -70,7 +70,7 @@ class RequestFile:
 
 def remove_leftovers(path: Path) -> None:
     """Delete a request file that was not submitted, complete or not."""
-    for found in (path, *path.parent.glob(f".{path.name}{UNFINISHED}*")):
+    for found in (path, *path.parent.glob(unfinished_path(path, "*").name)):
         found.unlink(missing_ok=True)
 
 

@@ -68,10 +68,9 @@ def read_results(ws: Workspace, path: Path) -> ReadResults:
     Raises:
         GlanError: If the file belongs to no request file that waits for results, or its replies are of another model. Nothing is read.
     """
-    open_ids = {
-        batch.id: {request.custom_id for request in batch_rows.open_requests(ws.db, batch.id)} for batch, _ in waiting_files(ws)
-    }
-    batches = {batch.id: batch for batch, _ in waiting_files(ws)}
+    waiting = waiting_files(ws)
+    batches = {batch.id: batch for batch, _ in waiting}
+    open_ids = {id: {request.custom_id for request in batch_rows.open_requests(ws.db, id)} for id in batches}
     if not batches:
         raise GlanError("No request file waits for results. Write one with 'glan generate DIR … --batch-files'.")
     if path.exists() and not path.is_file():
@@ -81,7 +80,7 @@ def read_results(ws: Workspace, path: Path) -> ReadResults:
     except OSError as error:
         raise GlanError(f"{path} cannot be read: {error.strerror}.") from None
     if not scan.chosen:
-        known = ", ".join(str(file) for _, file in waiting_files(ws))
+        known = ", ".join(str(file) for _, file in waiting)
         raise GlanError(f"{path} has no result of a request that waits for one. The request files are {known}.")
     run_ids = {batches[id].run_id for id in scan.chosen}
     if len(run_ids) > 1:

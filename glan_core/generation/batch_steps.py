@@ -7,7 +7,7 @@ for its effect before it repeats it, so that no file of requests is submitted tw
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from glan_core.generation import batch_files
 from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import Work, WorkQueue
 from glan_core.generation.rate_limits import Budget
+from glan_core.io.atomic import unfinished_path
 from glan_core.teachers.batch_client import BatchClient, BatchUnknown, RemoteBatch
 from glan_core.teachers.batch_format import read_result
 from glan_core.teachers.contract import TeacherFault, TeacherRefusal
@@ -99,11 +100,10 @@ class BatchSteps:
 
     Args:
         run: The run.
-        step_done: Called after each request to the endpoint and each stored step; tests end the process there.
     """
 
-    def __init__(self, run: BatchRun, step_done: Callable[[str], None] = lambda _: None) -> None:
-        self._ws, self._commits, self._clock, self._step_done = run.ws, run.commits, run.clock, step_done
+    def __init__(self, run: BatchRun) -> None:
+        self._ws, self._commits, self._clock = run.ws, run.commits, run.clock
 
     def path(self, batch: OpenBatch) -> Path:
         """Return the path of the request file."""
@@ -113,7 +113,6 @@ class BatchSteps:
         """Set columns of a batch durably."""
         await self._commits.store(lambda db: batch_rows.update_batch(db, batch.row.id, **values))
         batch.row = replace(batch.row, **values)  # type: ignore[arg-type]
-        self._step_done("stored")
 
     async def advance(self, batch: OpenBatch) -> bool:
         """Take the next step of a batch; return whether another one may follow at once.
@@ -144,7 +143,6 @@ class BatchSteps:
             if not begun:
                 await self.store(batch, step="uploading")
             file_id = await client.upload(path, self._upload_name(batch))
-            self._step_done("uploaded")
         await self.store(batch, step="uploaded", input_file_id=file_id)
 
     def _upload_name(self, batch: OpenBatch) -> str:
@@ -162,7 +160,6 @@ class BatchSteps:
                 "file_sha256": batch.row.file_hash,
             }  # fmt: skip
             remote = await client.create(str(batch.row.input_file_id), metadata)
-            self._step_done("created")
         await self.store(
             batch, step="submitted", remote_id=remote.id, status=remote.status, submitted_at=self._clock.now()
         )  # fmt: skip
@@ -173,7 +170,6 @@ class BatchSteps:
 
     async def _poll(self, client: BatchClient, batch: OpenBatch) -> bool:
         remote = await client.get(str(batch.row.remote_id))
-        self._step_done("polled")
         seen = {
             "status": remote.status, "completed": remote.completed, "failed": remote.failed, "message": remote.message,
             "output_file_id": remote.output_file_id, "error_file_id": remote.error_file_id,
@@ -197,14 +193,13 @@ class BatchSteps:
         for file_id, path in files:
             if file_id is None or path.exists():
                 continue
-            new = path.with_name(f".{path.name}{batch_files.UNFINISHED}{os.getpid()}")
+            new = unfinished_path(path, os.getpid())
             try:
                 await client.download(file_id, new)
                 self._check_complete(batch, file_id, new)
                 os.replace(new, path)
             finally:
                 new.unlink(missing_ok=True)
-            self._step_done("fetched")
         await self.store(batch, step="fetched")
 
     @staticmethod

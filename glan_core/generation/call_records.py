@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from glan_core.generation.protocols import Work, fingerprint
@@ -19,6 +19,16 @@ class StageModel:
     teacher: Teacher
     decoding: DecodingParams
     price: Price | None
+
+
+def distinct_teachers(models: Mapping[str, StageModel]) -> list[Teacher]:
+    """Return the teachers of the stages once each."""
+    return list({id(model.teacher): model.teacher for model in models.values()}.values())
+
+
+def teacher_notices(models: Mapping[str, StageModel]) -> list[str]:
+    """Return what the teachers of the stages reported about their endpoints, in sentences."""
+    return [notice for teacher in distinct_teachers(models) for notice in getattr(teacher, "notices", ())]
 
 
 def cost_of(model: StageModel, reply: Reply) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from glan_core.formatting import clock_time
-from glan_core.generation.call_records import StageModel
+from glan_core.generation.call_records import StageModel, teacher_notices
 from glan_core.generation.call_store import CallStore
 from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates, Route
 from glan_core.generation.protocols import Work, WorkQueue
@@ -170,10 +170,8 @@ class Engine:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What was learned about the endpoints, in sentences."""
-        teachers = {id(model.teacher): model.teacher for model in self.models.values()}
-        learned = (notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ()))
-        return tuple(dict.fromkeys([*self._health.notices, *learned]))
+        """Sentences about the endpoints."""
+        return tuple(dict.fromkeys([*self._health.notices, *teacher_notices(self.models)]))
 
     @property
     def endpoints(self) -> list[EndpointProgress]:

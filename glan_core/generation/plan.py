@@ -230,7 +230,7 @@ def _seconds(
     needed = [s for s in stages if s.calls[1]]
     if not needed:
         return 0.0, 0.0
-    if in_batches(settings) or any(s.teacher != "scripted" and not calls[s.stage].timed for s in needed):
+    if settings.batch_mode or any(s.teacher != "scripted" and not calls[s.stage].timed for s in needed):
         return None
     ends = []
     for end in (0, 1):
@@ -274,11 +274,6 @@ def _sum(ranges: Iterable[Range]) -> Range:
     return sum(low for low, _ in pairs), sum(high for _, high in pairs)
 
 
-def in_batches(settings: TeacherSettings) -> bool:
-    """Whether a run collects its requests in files (see `GenerationSettings.in_batches`)."""
-    return isinstance(settings, GenerationSettings) and settings.in_batches
-
-
 def _basis(
     settings: TeacherSettings, counts: Mapping[str, Range], typical: list[str], unpriced: list[str], *, timed: bool
 ) -> str:  # fmt: skip
@@ -292,9 +287,9 @@ def _basis(
     )  # fmt: skip
     if unpriced:
         parts.append(f"the price of {', '.join(unpriced)} is unknown")
-    if isinstance(settings, GenerationSettings) and settings.batch:
+    if settings.batch_mode == "api":
         parts.append("prices are half of the usual ones (Batch API); each stage takes up to 24 hours")
-    elif in_batches(settings):
+    elif settings.batch_mode == "files":
         parts.append("the time depends on the offline engine")
     elif not timed:
         parts.append("the time is known after the first calls of a model")

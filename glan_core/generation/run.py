@@ -17,7 +17,7 @@ from glan_core.formatting import plural
 from glan_core.generation import batch_engine, failure_causes, streaming_state
 from glan_core.generation.batch_engine import BatchEngine
 from glan_core.generation.batch_steps import BatchRun
-from glan_core.generation.call_records import StageModel
+from glan_core.generation.call_records import StageModel, distinct_teachers
 from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine
 from glan_core.generation.protocols import WorkQueue
 from glan_core.generation.rate_limits import Budget
@@ -38,9 +38,8 @@ from glan_core.workspace import Workspace, batch_rows, call_rows, homework_rows,
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import EndpointProgress, Run, Sample, StageProgress
 
-IDLE_SECONDS = (
-    10.0  # between samples of a run in which nothing changes, as while it waits for a batch; below `run_rows.STALE_AFTER`
-)
+# Seconds between samples of a run in which nothing changes, such as while it waits for a batch; below `run_rows.STALE_AFTER`.
+IDLE_SECONDS = 10.0
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
@@ -66,8 +65,8 @@ def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None
     if hasattr(queue, "stage_models"):
         models = queue.stage_models(models)
     _check_open_batches(ws, run, settings)
-    batches = isinstance(settings, GenerationSettings) and settings.in_batches
-    streamed = streaming_state.stream_to_file(ws.folder, models) if settings.live and not batches else nullcontext(models)
+    live = settings.live and settings.batch_mode is None
+    streamed = streaming_state.stream_to_file(ws.folder, models) if live else nullcontext(models)
     with _record_counters(ws, run, claim, settings), streamed as models:
         outcome = asyncio.run(_drive(ws, run, claim, settings, models, queue, watch))
     return queue.finish(outcome) if hasattr(queue, "finish") else outcome
@@ -116,7 +115,7 @@ async def _drive(
     calls, usd = call_rows.run_cost(ws.db, run.id)
     budget = Budget(settings.budget_usd, settings.max_calls, usd, calls)
     engine: Engine | BatchEngine
-    if isinstance(settings, GenerationSettings) and settings.in_batches:
+    if settings.batch_mode:
         engine = BatchEngine(BatchRun(ws, run.id, queue, models, commits, budget), settings)
     else:
         engine = Engine(queue, models, settings, commits, run.id, budget)
@@ -131,7 +130,7 @@ async def _drive(
     finally:
         beat.cancel()
         await asyncio.gather(beat, return_exceptions=True)
-        await _close({id(model.teacher): model.teacher for model in models.values()}.values())
+        await _close(distinct_teachers(models))
         try:
             await reporter.store()
             while await commits.store(homework_rows.index_text):
@@ -171,7 +170,7 @@ def open_stage_models(
         same = (spec, at.model_dump_json())
         if same not in teachers:
             typed = (environment or {}).get(at.key_variable or KEY_VARIABLE)
-            if isinstance(settings, GenerationSettings) and settings.batch_files:
+            if settings.batch_mode == "files":
                 typed = ""  # nothing is sent
             opened = open_teacher(spec, at.base_url, key=typed, settings=at, environment=environment)
             teachers[same] = _on_engine(settings, opened)
@@ -210,12 +209,11 @@ def check(settings: TeacherSettings, environment: Mapping[str, str] | None = Non
         GlanError: If something is missing.
     """
     models = open_stage_models(settings, settings.asked, environment)
-    if isinstance(settings, GenerationSettings) and settings.batch:
+    if settings.batch_mode == "api":
         for model in models.values():
             if isinstance(model.teacher, HttpTeacher):
                 BatchClient(model.teacher)  # checks the address
-    teachers = {id(model.teacher): model.teacher for model in models.values()}
-    asyncio.run(_close(teachers.values()))
+    asyncio.run(_close(distinct_teachers(models)))
 
 
 async def _close(teachers: Iterable[Teacher]) -> None:

@@ -195,6 +195,11 @@ class TeacherSettings(EndpointSettings):
         """Stages at which the teachers of these settings are called."""
         return ()
 
+    @property
+    def batch_mode(self) -> Literal["api", "files"] | None:
+        """'api' for the Batch API, 'files' for request files of an offline engine, None if requests are sent one by one."""
+        return None
+
     def teacher_of(self, stage: str) -> str:
         """Teacher of a stage."""
         special = self.stages.get(stage)
@@ -269,7 +274,7 @@ class GenerationSettings(TeacherSettings):
 
     @model_validator(mode="after")
     def _batches_need_endpoints(self) -> "GenerationSettings":
-        if not self.in_batches:
+        if self.batch_mode is None:
             return self
         what = "The Batch API" if self.batch else "Batch files"
         if self.batch and self.batch_files:
@@ -288,9 +293,9 @@ class GenerationSettings(TeacherSettings):
         return self
 
     @property
-    def in_batches(self) -> bool:
-        """Whether requests are collected in files instead of being sent one by one."""
-        return self.batch or self.batch_files
+    def batch_mode(self) -> Literal["api", "files"] | None:
+        """See `TeacherSettings.batch_mode`."""
+        return "api" if self.batch else "files" if self.batch_files else None
 
     def price_of(self, stage: str) -> Price | None:
         """See `TeacherSettings.price_of`: the price in effect, which is half the usual one with the Batch API."""

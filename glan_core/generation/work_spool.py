@@ -17,9 +17,6 @@ class WorkSpool:
         self._read_at = 0
         self._waiting = 0
 
-    def __len__(self) -> int:
-        return self._waiting
-
     def add(self, work: Work) -> None:
         """Add a task at the end."""
         if self._file is None:

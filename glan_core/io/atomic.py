@@ -10,6 +10,13 @@ from pathlib import Path
 from glan_core import access
 from glan_core.errors import GlanError
 
+UNFINISHED, REPLACED = ".unfinished-", ".replaced-"  # between the name of an output and a mark, in temporary names
+
+
+def unfinished_path(path: Path, mark: object) -> Path:
+    """Return the temporary path, next to an output, at which it is written."""
+    return path.parent / f".{path.name}{UNFINISHED}{mark}"
+
 
 @contextmanager
 def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
@@ -27,8 +34,8 @@ def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
         GlanError: If the path cannot be written, or nothing may be changed here.
     """
     access.check_may_change()
-    new = path.parent / f".{path.name}.unfinished-{mark}"
-    old = path.parent / f".{path.name}.replaced-{mark}"
+    new = unfinished_path(path, mark)
+    old = path.parent / f".{path.name}{REPLACED}{mark}"
     try:
         _remove(new)
         new.mkdir()  # also for a file: shows the permissions of new folders, without changing the umask of other threads

@@ -14,6 +14,7 @@ from pydantic import Field
 from glan_core.errors import GlanError
 from glan_core.formatting import plural, quoted, size
 from glan_core.generation import preview
+from glan_core.io.atomic import unfinished_path
 from glan_core.operations.workspaces import folder_name, new_place
 from glan_core.runs.heartbeat import Progress
 from glan_core.settings import Settings
@@ -69,7 +70,7 @@ def duplicate(ws: Workspace, settings: DuplicateSettings, progress: Progress) ->
             return _message(ws, place)
         raise
     place = new_place(ws.folder.parent, settings.name)
-    new = place.parent / f".{place.name}.unfinished-{progress.run_id}"
+    new = unfinished_path(place, progress.run_id)
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir()

@@ -13,13 +13,13 @@ from pathlib import Path
 from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, size
+from glan_core.io.atomic import REPLACED, UNFINISHED
 from glan_core.models import tuned_model_store
 from glan_core.runs.states import state_of
 from glan_core.workspace import Workspace, consistency, removed, run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.workspace import FILE, set_metadata
 
-UNFINISHED, REPLACED = ".unfinished-", ".replaced-"  # of `io.atomic`
 LARGE_LOG = 256 << 20  # bytes of write-ahead log that SQLite should have written back
 SHOWN = 3
 

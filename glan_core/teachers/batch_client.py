@@ -13,7 +13,7 @@ from glan_core.json_text import parse_json
 from glan_core.teachers.batch_format import CHAT_URL
 from glan_core.teachers.contract import TeacherError, TeacherFault
 from glan_core.teachers.endpoint_errors import read_error, redact
-from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.teachers.http_teacher import HttpTeacher, read_up_to
 from glan_core.untrusted import clean_line
 
 COMPLETION_WINDOW = "24h"
@@ -21,7 +21,7 @@ ENDED = ("completed", "failed", "expired", "cancelled")
 TOKEN_LIMIT = "token_limit_exceeded"  # too many tokens wait in the batches of the organization
 MAX_BYTES = 4_000_000  # of a response that is not a file of results
 MAX_RESULTS = 4_000_000_000  # bytes of a file of results
-PAGE = 100  # entries of a list
+PAGE = 100  # entries that one request for a list returns
 MOST_PAGES = 100
 MOST_ID = 300  # characters of an ID
 MOST_COUNT = 10_000_000  # requests; a file of OpenAI has at most 50,000
@@ -86,7 +86,7 @@ class BatchClient:
 
     async def find_file(self, name: str, size: int) -> str | None:
         """Return the id of an uploaded request file with this name and size, None if there is none."""
-        async for entry in self._list("/files?purpose=batch&limit=100"):
+        async for entry in self._list(f"/files?purpose=batch&limit={PAGE}"):
             if entry.get("filename") == name and entry.get("bytes") in (None, size) and entry.get("status") != "error":
                 return self._text(entry, "id")
         return None
@@ -146,12 +146,10 @@ class BatchClient:
         """Send a request and return the JSON object of the response."""
         teacher = self._teacher
         async with teacher.send(method, teacher.url + path, data, headers) as response:
-            parts, size = [], 0
-            async for some in response.content.iter_any():
-                parts.append(some)
-                if (size := size + len(some)) > MAX_BYTES:
-                    raise TeacherFault(f"The response of {teacher.url} is too large.")
-            status, raw, answered = response.status, teacher.without_secrets(b"".join(parts)), response.headers
+            received = await read_up_to(response, MAX_BYTES)
+            if len(received) > MAX_BYTES:
+                raise TeacherFault(f"The response of {teacher.url} is too large.")
+            status, raw, answered = response.status, teacher.without_secrets(received), response.headers
         if status == 404 and unknown:
             raise BatchUnknown(
                 f"{teacher.url} does not know the batch {unknown}. Check that the key belongs to the same project. If the batch was deleted "

@@ -60,6 +60,16 @@ def proxy_of(url: str) -> str | None:
     return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
+async def read_up_to(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of a response; of one with more than `most` bytes, its beginning, which is longer than `most`."""
+    parts, size = [], 0
+    async for some in response.content.iter_any():
+        parts.append(some)
+        if (size := size + len(some)) > most:
+            break
+    return b"".join(parts)
+
+
 class HttpTeacher:
     """Client for one model of one endpoint; use it from one event loop only. Connections are reused.
 
@@ -95,7 +105,7 @@ class HttpTeacher:
         if self._streaming:
             return await self._streamed(messages, decoding)
         for _ in range(MAX_REJECTED):
-            body = self._body(messages, decoding)
+            body = self.body(messages, decoding)
             try:
                 async with self._post(body) as response:
                     raw = await self._read(response, messages, decoding)
@@ -112,7 +122,7 @@ class HttpTeacher:
             raw = wire_format.error_in(raw)
             if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
                 break
-        raise self._error(response, raw)
+        raise self.error(response.status, raw, response.headers)
 
     async def _streamed(self, messages: Sequence[Message], decoding: DecodingParams) -> Reply:
         """Return the complete reply of a stream."""
@@ -125,7 +135,7 @@ class HttpTeacher:
     async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Stream the reply; an endpoint without streaming yields the whole text as one piece."""
         for _ in range(MAX_REJECTED):
-            body = self._body(messages, decoding, stream=True)
+            body = self.body(messages, decoding, stream=True)
             raw = b""
             async with self._post(body) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":
@@ -160,9 +170,10 @@ class HttpTeacher:
             raw = wire_format.error_in(raw)
             if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
                 break
-        raise self._error(response, raw)
+        raise self.error(response.status, raw, response.headers)
 
-    def _body(self, messages: Sequence[Message], decoding: DecodingParams, *, stream: bool = False) -> dict:
+    def body(self, messages: Sequence[Message], decoding: DecodingParams, *, stream: bool = False) -> dict:
+        """Return the body of a request, without the parameters that the endpoint rejects."""
         return wire_format.chat_body(
             self.model, messages, decoding, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream,
             extra=self.settings.extra_body,
@@ -176,18 +187,11 @@ class HttpTeacher:
         """
         reply = response.status == 200
         limit = wire_format.max_bytes(decoding, stream=False) if reply else MAX_ERROR_BYTES
-        parts, size = [], 0
-        async for some in response.content.iter_any():
-            parts.append(some)
-            size += len(some)
-            if size > limit:
-                if not reply:
-                    break
-                start = self.without_secrets(b"".join(parts))[:2000].decode("utf-8", "replace")
-                tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
-                lost = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
-                raise self._too_large(decoding, lost)
-        return self.without_secrets(b"".join(parts))
+        received = await read_up_to(response, limit)
+        raw = self.without_secrets(received)
+        if reply and len(received) > limit:
+            raise self._oversized(raw, messages, decoding)
+        return raw
 
     def without_secrets(self, raw: bytes) -> bytes:
         """Replace the key and the values of header variables, which some endpoints quote, before anything is read from a body."""
@@ -195,14 +199,18 @@ class HttpTeacher:
             raw = raw.replace(secret.encode(), b"[key]")
         return raw
 
+    def _oversized(self, raw: bytes, messages: Sequence[Message], decoding: DecodingParams) -> UnusableReply:
+        """Return the error for a response that is larger than `max_tokens` allows, with its beginning."""
+        start = raw[:2000].decode("utf-8", "replace")
+        tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
+        received = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
+        return self._too_large(decoding, received)
+
     def _too_large(self, decoding: DecodingParams, received: Reply) -> UnusableReply:
         limit = decoding.max_tokens or DEFAULT_LIMIT
         return UnusableReply(
             "too large", f"{self.url} sent more than a reply of {limit:,} tokens can have; it may ignore max_tokens.", received
         )
-
-    def _error(self, response: aiohttp.ClientResponse, raw: bytes) -> Exception:
-        return self.error(response.status, raw, response.headers)
 
     def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> Exception:
         """Return the exception for an error response; see `error_of`."""
@@ -210,10 +218,6 @@ class HttpTeacher:
             status, raw, headers, where=self.url, model=self.model, key_variable=self.settings.key_variable or KEY_VARIABLE,
             secrets=self._secrets,
         )  # fmt: skip
-
-    def body(self, messages: Sequence[Message], decoding: DecodingParams) -> dict:
-        """Return the body of a request without streaming, as a line of a batch contains it."""
-        return self._body(messages, decoding)
 
     def read_response(self, status: int, raw: bytes, body: dict, decoding: DecodingParams) -> Reply:
         """Return the reply in a response that was stored in a file of results.
@@ -232,10 +236,7 @@ class HttpTeacher:
         messages = body["messages"]
         if status == 200:
             if len(raw) > wire_format.max_bytes(decoding, stream=False):
-                start = raw[:2000].decode("utf-8", "replace")
-                tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
-                lost = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
-                raise self._too_large(decoding, lost)
+                raise self._oversized(raw, messages, decoding)
             if (reply := wire_format.read_reply(raw, messages)) is not None:
                 return replace(reply, sent=_parameters(body))
         raw = wire_format.error_in(raw)
@@ -322,12 +323,7 @@ class HttpTeacher:
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""
         async with self.send("GET", url) as response:
-            parts, size = [], 0
-            async for some in response.content.iter_any():
-                parts.append(some)
-                if (size := size + len(some)) > most:
-                    break
-            return response.status, b"".join(parts)
+            return response.status, await read_up_to(response, most)
 
     def _post(self, body: dict) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self.send("POST", chat_url(self.url, self.model), json.dumps(body).encode())

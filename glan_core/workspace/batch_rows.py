@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import apsw
 
 from glan_core.errors import GlanError
-from glan_core.workspace.sql import fetch_all, fetch_value
+from glan_core.workspace.sql import fetch_all
 
 STEPS = ("planned", "written", "uploading", "uploaded", "creating", "submitted", "fetched", "ended")
 UNSENT = ("planned", "written", "uploading", "uploaded")  # no batch can exist at the endpoint yet
@@ -152,12 +152,10 @@ def close_request(db: apsw.Connection, batch_id: int, custom_id: str) -> None:
     db.execute("UPDATE batch_requests SET outcome = 'answered' WHERE batch = ? AND custom_id = ?", (batch_id, custom_id))
 
 
-def end_batch(db: apsw.Connection, batch_id: int, at: float, adaptations: str = "{}") -> int:
-    """End a batch and return its open requests to the run; return their number."""
+def end_batch(db: apsw.Connection, batch_id: int, at: float, adaptations: str = "{}") -> None:
+    """End a batch and return its open requests to the run."""
     db.execute("UPDATE batch_requests SET outcome = 'returned' WHERE batch = ? AND outcome IS NULL", (batch_id,))
-    returned = db.changes()
     update_batch(db, batch_id, step="ended", ended_at=at, adaptations=adaptations)
-    return returned
 
 
 def latest_adaptations(db: apsw.Connection, teacher: str, url: str) -> str:
@@ -187,16 +185,10 @@ def discard_unsent(db: apsw.Connection, run_id: int, at: float) -> None:
 
 def run_with_open_requests(db: apsw.Connection, run_id: int, disciplines: Sequence[str]) -> int | None:
     """Return another run with requests in open batches about one of these disciplines, None if there is none."""
-    for (other,) in fetch_all(db, "SELECT DISTINCT run_id FROM batches WHERE step != 'ended' AND run_id != ?", (run_id,)):
-        for batch in open_batches(db, other):
-            found = fetch_all(
-                db, "SELECT DISTINCT discipline_id FROM batch_requests WHERE batch = ? AND outcome IS NULL", (batch.id,)
-            )
-            if {id for (id,) in found} & set(disciplines):
-                return other
-    return None
-
-
-def count_answered(db: apsw.Connection, batch_id: int) -> int:
-    """Return the number of requests of a batch of which the outcome is stored."""
-    return fetch_value(db, "SELECT count(*) FROM batch_requests WHERE batch = ? AND outcome = 'answered'", (batch_id,))
+    found = fetch_all(
+        db,
+        """SELECT DISTINCT batches.run_id, discipline_id FROM batches JOIN batch_requests ON batch_requests.batch = batches.id
+           WHERE step != 'ended' AND outcome IS NULL AND batches.run_id != ?""",
+        (run_id,),
+    )
+    return next((other for other, discipline in found if discipline in disciplines), None)
