@@ -7,7 +7,6 @@ from support.browser_driver import expect, still, visit
 from support.diversity_rows import BREAD, Steps, add_topics
 from support.studio_app import draw_map
 
-from glan_core.diversity.comparison_sources import store_dataset
 from glan_core.diversity.map_job import create_map
 from glan_core.diversity.settings import MapSettings
 from glan_core.operations import demo_workspace
@@ -97,13 +96,9 @@ def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(pag
     add_topics(ws, 12)
     file = studio_home.parent / "bread.csv"
     file.write_text("prompt,response\n" + "".join(f'"{text}",So.\n' for text in BREAD))
-    with file.open("rb") as data:
-        store_dataset(ws, "bread.csv", data)
     create_map(ws, MapSettings(embedder="words"), Steps())
     visit(page, server, "/diversity?workspace=compared&diversity_view=Compare", "Diversity")
-    page.get_by_role("combobox", name="Other dataset").click()
-    page.get_by_text("bread.csv · uploaded file").click()
-    still(page)
+    page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Compare with bread").click()
     expect(page.get_by_text("Wording only in bread", exact=True).first).to_be_visible()  # a process of its own did it
     expect(page.locator(".js-plotly-plot")).to_have_count(2)  # the map, and the taxonomy below

@@ -1,6 +1,7 @@
 """The Compare view of the Diversity page: how a comparison is asked for, what it says, what can be picked in it."""
 
 import os
+from pathlib import Path
 
 import pytest
 from support.diversity_rows import BREAD, Steps, compare
@@ -65,6 +66,20 @@ def test_without_a_comparison_it_says_what_will_be_here_and_takes_a_file(mapped,
         "compare", "Comparison with bakery", kept, "words",
     )  # fmt: skip
     assert launched == [run.id] and shown.fine and "Comparison with bakery: starting" in shown.said
+
+
+def test_an_uploaded_file_is_selected_at_once(mapped, bakery, launched):
+    shown = compare_page()
+    shown.app.file_uploader[0].set_value(("bakery.jsonl", bakery.read_bytes(), "application/octet-stream")).run()
+    shown.press("Compare with bakery")
+    [run] = run_rows.runs(mapped.db, 5)
+    assert launched == [run.id] and Path(run.params["path"]).read_bytes() == bakery.read_bytes()
+
+
+def test_an_uploaded_file_without_questions_is_refused(mapped, launched):
+    shown = compare_page()
+    shown.app.file_uploader[0].set_value(("notes.csv", b"color,size\nred,3\n", "text/csv")).run()
+    assert "notes.csv" in shown.said and not any(label.startswith("Compare with") for label in shown.labels())
 
 
 def test_a_path_that_is_not_there_cannot_be_compared(mapped):

@@ -85,8 +85,7 @@ def _form(ws: Workspace, embedder: str, found: list[Comparison]) -> None:
         options=options, index=None, format_func=lambda path: summary.get(path, path), key=path_key,
         accept_new_options=True, placeholder="Select, or enter a file or folder path", **settings_fields.text(ComparisonSettings, "path"),
     )  # fmt: skip
-    with st.popover("Add file", icon=":material/upload_file:"):
-        _upload(ws)
+    _upload(ws)
     path = (path or "").strip()
     there = _is_there(ws, path)
     hint = default_name(ws, path) if there else ""
@@ -139,10 +138,13 @@ def _again(ws: Workspace, one: Comparison) -> None:
 
 
 def _upload(ws: Workspace) -> None:
-    """Draw the upload of a dataset, which is stored in the workspace."""
-    st.caption(f"{FORMATS}, with one question per row. The file is stored in the workspace.")
-    file = st.file_uploader("File", key=f"set_{st.session_state.get(FORM, 0)}", label_visibility="collapsed")
-    if file and st.button("Add", width="stretch", key="add_set"):
+    """Draw the upload of a dataset, which is stored in the workspace and selected."""
+    file = st.file_uploader(
+        "Or upload a file",
+        key=f"set_{st.session_state.get(FORM, 0)}",
+        help=f"{FORMATS}, with one question per row. The file is stored in the workspace.",
+    )
+    if file:
         try:
             path, skipped = store_dataset(ws, file.name, file)
         except GlanError as error:
