@@ -13,7 +13,7 @@ from glan_core.workspace import Workspace
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands of this module."""
     removed = commands.add_parser(
-        "removed", help="list, restore or permanently delete removed models, snapshots, tests and chats"
+        "removed", help="list, restore or permanently delete removed models, snapshots, tests, chats and rows"
     )
     removed.add_argument("dir", metavar="DIR", help="workspace folder")
     removed.add_argument("action", choices=("list", "restore", "purge"), help="purge deletes permanently")

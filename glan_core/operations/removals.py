@@ -1,18 +1,20 @@
 """Removals: what was removed from a workspace, restored or deleted permanently by its key.
 
-Files and folders are set aside (`workspace.removed`), conversations are marked. Removed nodes of the taxonomy have a history of
-their own (`taxonomy.tree_editing`).
+Files and folders are set aside (`workspace.removed`), as are rows that a repair removed (`workspace.removed_rows`); conversations are
+marked. Removed nodes of the taxonomy have a history of their own (`taxonomy.tree_editing`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.models.checkpoints import CHECKPOINT, return_checkpoint
-from glan_core.workspace import Workspace, chat_rows, removed
+from glan_core.operations.workspace_check import check_idle
+from glan_core.workspace import Workspace, chat_rows, removed, removed_rows
 from glan_core.workspace.workspace_facts import disk_bytes
 
 CONVERSATION = "conversation"
+ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Removal:
     """Something that was removed and can be restored.
 
     Attributes:
-        key: Names it: a number, or `chat-N` for a conversation.
+        key: Names it: a number, `chat-N` for a conversation, or `rows-N` for rows that a repair removed.
         kind: What it is, such as 'model' or 'snapshot'.
         name: Its name.
         at: When it was removed, in seconds since 1970.
@@ -38,7 +40,8 @@ def list_removals(ws: Workspace) -> list[Removal]:
     """Return what can be restored, newest first."""
     files = [Removal(str(one.id), one.kind, one.name, one.at, _bytes(ws, one)) for one in removed.list_removed(ws)]
     chats = [Removal(f"chat-{id}", CONVERSATION, name, at, 0) for id, name, at in chat_rows.removed_conversations(ws.db)]
-    return sorted(files + chats, key=lambda one: -one.at)
+    rows = [Removal(one.key, ROWS, one.name, one.at, one.bytes) for one in removed_rows.list_rows(ws)]
+    return sorted(files + chats + rows, key=lambda one: -one.at)
 
 
 def get_removal(ws: Workspace, key: str) -> Removal:
@@ -61,9 +64,13 @@ def restore(ws: Workspace, key: str) -> Removal:
     """Restore something that was removed.
 
     Raises:
-        GlanError: If there is none of this key, something else has its name now, or the workspace is read-only.
+        GlanError: If there is none of this key, something else has its name now, the workspace is read-only, or rows are to be
+            restored while a run is live.
     """
     one = get_removal(ws, key)
+    if one.kind == ROWS:
+        check_idle(ws, "rows are restored")
+        return replace(one, name=removed_rows.restore_rows(ws, key))
     if one.kind == CONVERSATION:
         with ws.write() as db:
             chat_rows.restore_conversation(db, int(key.removeprefix("chat-")))
@@ -83,6 +90,8 @@ def purge(ws: Workspace, key: str) -> Removal:
     if one.kind == CONVERSATION:
         with ws.write() as db:
             chat_rows.delete_conversation(db, int(key.removeprefix("chat-")))
+    elif one.kind == ROWS:
+        removed_rows.purge_rows(ws, key)
     else:
         removed.purge(ws, removed.get_removed(ws, int(key)))
     return one

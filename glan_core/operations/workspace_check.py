@@ -1,6 +1,6 @@
 """Check of a workspace: `glan doctor --workspace DIR` finds what is inconsistent in it and repairs what can be repaired.
 
-Nothing that a run paid for is deleted: rows that belong to nothing are written to `.removed/` first.
+Nothing that a run paid for is deleted: rows that belong to nothing are set aside, and `removals` restores them.
 """
 
 import os
@@ -16,7 +16,7 @@ from glan_core.formatting import number, plural, size
 from glan_core.io.atomic import REPLACED, UNFINISHED
 from glan_core.models import tuned_model_store
 from glan_core.runs.states import state_of
-from glan_core.workspace import Workspace, consistency, removed, run_rows
+from glan_core.workspace import Workspace, consistency, removed, removed_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.workspace import FILE, set_metadata
 
@@ -44,7 +44,7 @@ def find_faults(ws: Workspace) -> Iterator[Finding]:
     if broken := consistency.integrity(ws.db):
         yield Finding(f"The database is damaged: {broken[0]}", advice="Restore the workspace from a backup.")
         return
-    for find in (_runs, _orphans, _questions, _counters, _partial_files, _removed, _models, _log):
+    for find in (_runs, _orphans, _questions, _syllabi, _counters, _partial_files, _removed, _models, _log):
         yield from find(ws)
 
 
@@ -57,9 +57,18 @@ def repair(ws: Workspace, finding: Finding) -> None:
     access.check_may_change()
     if finding.repair is None:
         raise GlanError(finding.advice)
-    if live := _live(ws):
-        raise GlanError(f"Run {live[0].id} ({live[0].title}) is live. Pause or cancel it before a repair.")
+    check_idle(ws, "a repair")
     finding.repair()
+
+
+def check_idle(ws: Workspace, what: str) -> None:
+    """Check that no run is live.
+
+    Raises:
+        GlanError: If one is; `what` must wait for its end.
+    """
+    if live := _live(ws):
+        raise GlanError(f"Run {live[0].id} ({live[0].title}) is live. Pause or cancel it before {what}.")
 
 
 def _live(ws: Workspace) -> list[Run]:
@@ -83,17 +92,11 @@ def _runs(ws: Workspace) -> Iterator[Finding]:
 def _orphans(ws: Workspace) -> Iterator[Finding]:
     found = consistency.count_orphans(ws.db)
 
-    def take() -> None:
-        with ws.write() as db:
-            lines = consistency.take_orphans(db)
-            folder = ws.folder / removed.FOLDER
-            folder.mkdir(exist_ok=True)
-            (folder / f"rows-{time.time_ns()}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-
     if found:
         tables = ", ".join(f"{number(rows)} of {table}" for table, rows in found.items())
         yield Finding(
-            f"Rows that belong to nothing: {tables}. A repair writes them to {removed.FOLDER}/ and deletes them.", take
+            f"Rows that belong to nothing: {tables}. A repair removes them; 'glan removed {ws.folder} restore KEY' restores them.",
+            lambda: removed_rows.take_orphans(ws),
         )
 
 
@@ -104,6 +107,15 @@ def _questions(ws: Workspace) -> Iterator[Finding]:
 
     if wrong := consistency.count_wrong_questions(ws.db):
         yield Finding(f"{plural(wrong, 'question')} with facts about the answer that differ from it.", write)
+
+
+def _syllabi(ws: Workspace) -> Iterator[Finding]:
+    def write() -> None:
+        with ws.write() as db:
+            consistency.repair_syllabi(db)
+
+    if wrong := consistency.count_wrong_syllabi(ws.db):
+        yield Finding(f"{plural(wrong, 'syllabus', 'syllabi')} with a number of questions that differs from a recount.", write)
 
 
 def _counters(ws: Workspace) -> Iterator[Finding]:

@@ -1,11 +1,13 @@
 """Consistency of a workspace database: counters against a recount, derived columns, and rows whose owner is missing."""
 
-import json
+from typing import Any
 
 import apsw
 
+from glan_core.workspace.homework_rows import LAST_SEQ
 from glan_core.workspace.sql import fetch_all, fetch_value
 from glan_core.workspace.tag_rows import REASONS
+from glan_core.workspace.workspace import set_metadata
 
 _LIVE_CONCEPTS = """concepts c JOIN sessions s ON s.id = c.session_id JOIN syllabi y ON y.id = c.syllabus_id
     WHERE c.retired = 0 AND s.retired = 0"""
@@ -52,6 +54,11 @@ ORPHANS = {
 # What `questions` repeats of its answer, so that lists need not join it.
 _DERIVED = """FROM questions q LEFT JOIN answers a ON a.question_id = q.id WHERE q.answered != (a.id IS NOT NULL)
     OR q.answer_length IS NOT length(a.text) OR q.answer_teacher IS NOT a.teacher"""
+# Questions of a syllabus that count towards its target: those without a retired session.
+_SYLLABI = """SELECT y.id, y.questions AS stored, CASE WHEN EXISTS (SELECT 1 FROM sessions WHERE syllabus_id = y.id AND retired = 1) THEN (
+        SELECT count(*) FROM questions q WHERE q.syllabus_id = y.id AND NOT EXISTS (
+            SELECT 1 FROM json_each(q.sessions) JOIN sessions s ON s.id = value WHERE s.retired = 1))
+    ELSE (SELECT count(*) FROM questions q WHERE q.syllabus_id = y.id) END AS counted FROM syllabi y"""
 TOLERANCE = 1e-6  # of sums of costs, relative
 
 
@@ -86,16 +93,34 @@ def count_orphans(db: apsw.Connection) -> dict[str, int]:
     return {table: number for table, number in found.items() if number}
 
 
-def take_orphans(db: apsw.Connection) -> list[str]:
-    """Delete the rows that belong to nothing; return them as lines of JSON. Rows that belonged to them go, too."""
-    lines: list[str] = []
+def take_orphans(db: apsw.Connection) -> list[tuple[str, dict[str, Any]]]:
+    """Delete the rows that belong to nothing; return them as (table, row). Rows that belonged to them go, too."""
+    taken: list[tuple[str, dict[str, Any]]] = []
+    last = fetch_value(db, f"SELECT {LAST_SEQ}")
     while count_orphans(db):
         for table, condition in ORPHANS.items():
             names = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-            for row in fetch_all(db, f"SELECT * FROM {table} WHERE {condition}"):
-                lines.append(json.dumps({"table": table, "row": dict(zip(names, row, strict=True))}, ensure_ascii=False))
+            rows = fetch_all(db, f"SELECT * FROM {table} WHERE {condition}")
+            taken += [(table, dict(zip(names, row, strict=True))) for row in rows]
             db.execute(f"DELETE FROM {table} WHERE {condition}")
-    return lines
+    set_metadata(db, "last_question", last)
+    gone = [(row["seq"],) for table, row in taken if table == "questions"]
+    db.executemany("DELETE FROM pair_text WHERE rowid = ?", gone)
+    indexed, newest = "SELECT value + 0 FROM meta WHERE key = 'indexed_answer'", "SELECT coalesce(max(seq), 0) FROM answers"
+    for (up_to,) in fetch_all(db, indexed):  # the next answers may have the `seq` of removed ones
+        set_metadata(db, "indexed_answer", min(up_to, fetch_value(db, newest)))
+    return taken
+
+
+def count_wrong_syllabi(db: apsw.Connection) -> int:
+    """Return the number of syllabi whose number of questions, from which runs plan, differs from a recount."""
+    return fetch_value(db, f"SELECT count(*) FROM ({_SYLLABI}) WHERE stored != counted")
+
+
+def repair_syllabi(db: apsw.Connection) -> None:
+    """Set the numbers of questions of syllabi from the questions."""
+    wrong = fetch_all(db, f"SELECT counted, id FROM ({_SYLLABI}) WHERE stored != counted")
+    db.executemany("UPDATE syllabi SET questions = ? WHERE id = ?", wrong)
 
 
 def count_wrong_questions(db: apsw.Connection) -> int:

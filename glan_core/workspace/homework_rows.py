@@ -103,14 +103,20 @@ class Text:
     review: str | None
 
 
+# Largest `seq` that a question has or had. Those of removed questions are not used again: vectors, tags and the full-text index name
+# questions by `seq`.
+LAST_SEQ = """(SELECT max(coalesce((SELECT max(seq) FROM questions), 0),
+    coalesce((SELECT value + 0 FROM meta WHERE key = 'last_question'), 0)))"""
+
+
 def add_question(db: apsw.Connection, question: Question) -> None:
-    """Store a question and update the counters of its discipline; the database assigns `seq`.
+    """Store a question with the next `seq` and update the counters of its discipline.
 
     Sessions and concepts that were retired while the question was being written are not counted.
     """
     db.execute(
-        """INSERT OR IGNORE INTO questions (id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts,
-           text, teacher, level) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        f"""INSERT OR IGNORE INTO questions (seq, id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts,
+           text, teacher, level) VALUES ({LAST_SEQ} + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
            coalesce((SELECT s.level FROM syllabi y JOIN subjects s ON s.id = y.subject_id WHERE y.id = ?), ''))""",
         (question.id, question.syllabus_id, question.discipline_id, question.strategy, question.draw_law, question.seed,
          question.draw, json.dumps(question.sessions), json.dumps(question.concepts), question.text, question.teacher,
@@ -332,7 +338,8 @@ def index_text(db: apsw.Connection, up_to_rows: int = 2000) -> int:
         (start, up_to_rows),
     )
     if rows:
-        db.executemany("INSERT INTO pair_text (rowid, question, answer) VALUES (?, ?, ?)", [row[1:] for row in rows])
+        # Replacing, because a lost answer that was generated again is in the index with its earlier text.
+        db.executemany("INSERT OR REPLACE INTO pair_text (rowid, question, answer) VALUES (?, ?, ?)", [row[1:] for row in rows])
         set_metadata(db, "indexed_answer", rows[-1][0])
     return len(rows)
 

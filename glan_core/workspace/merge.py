@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import apsw
 
+from glan_core.workspace.homework_rows import LAST_SEQ
 from glan_core.workspace.workspace import FILE, Workspace, WorkspaceError
 
 _OF_SYLLABUS = "syllabus_id IN (SELECT id FROM other.syllabi WHERE discipline_id = ?1)"
@@ -61,9 +62,11 @@ def _copy(db: apsw.Connection, discipline_id: str, run_id: int, *, content: bool
         raise WorkspaceError(f"Discipline {discipline_id} was generated in the meantime: discard the preview.")
     if content:
         for table, condition in _CONTENT.items():
-            columns = _columns(db, table)
+            columns = values = _columns(db, table)
+            if table == "questions":
+                columns, values = f"seq, {columns}", f"{LAST_SEQ} + row_number() OVER (ORDER BY seq), {columns}"
             db.execute(
-                f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM other.{table} WHERE {condition}", (discipline_id,)
+                f"INSERT INTO main.{table} ({columns}) SELECT {values} FROM other.{table} WHERE {condition}", (discipline_id,)
             )
         _copy_edits(db)
     columns = _columns(db, "calls")

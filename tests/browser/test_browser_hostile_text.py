@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from support.browser_driver import Server, expect, playwright, still, studio_server
+from support.browser_driver import expect, playwright, still, studio_server
+from support.child_servers import Server
 from support.hostile_workspace import hostile_demo, hostile_texts
 
 from glan_core.operations.stakeholder_report.stakeholder_report import write_report

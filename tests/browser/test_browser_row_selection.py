@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from support.benchmark_rows import put_scores
-from support.browser_driver import ROOT, chrome, click_row, expect, still, visit
+from support.browser_driver import chrome, click_row, expect, still, visit
+from support.child_servers import ROOT
 from support.demo import small_demo
 from support.model_rows import add_training, put_model
 from support.runs import execute_run

@@ -6,7 +6,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from support.browser_driver import WAIT, Server, expect, free_port, titled
+from support.browser_driver import WAIT, expect, titled
+from support.child_servers import Server, free_port
 from support.identity_provider import IdentityProvider
 
 from glan_core.cli.studio import protection

@@ -119,7 +119,8 @@ this machine with up to {in_flight} requests at a time, lets it meet one fault a
 A round holds if SQLite's integrity check is clean and `glan doctor --workspace` finds no fault; no stored row was lost, changed or
 stored twice; all content equals that of an undisturbed run with the same seed, so no question has another's answer; and the endpoint
 served at most {bound} calls more than were stored per process that was killed without warning. This bound is `--max-in-flight` plus a
-store allowance of a quarter of it: replies that were received and not yet stored.
+store allowance of a quarter of it: replies that were received and not yet stored. A page server that is killed is not counted: runs are
+processes of their own, so no call may be served again after it.
 
 | fault | rounds | held | killed without warning | calls served again, mean | most |
 | --- | ---: | ---: | ---: | ---: | ---: |
@@ -129,7 +130,9 @@ store allowance of a quarter of it: replies that were received and not yet store
 
 How the faults are made: signals are sent to the process of the run; a full disk and a read-only file system are reported by SQLite itself
 (`max_page_count`, `query_only`); clocks jump by up to a day; the database is locked by another process; folders and files are moved,
-replaced and deleted; endpoints fail by 30 % or end. `tests/faults/campaign.py` has all of them.
+replaced and deleted; endpoints fail by 30 % or end. Two studios are two processes of `glan studio` on one workspace: over their websockets,
+as browsers do, sessions open the Runs page of each and press *Start*; then `kill -9` ends one server, while its run goes on or at the
+moment of the start, and the other one's page cancels, pauses or continues a run. `tests/faults/fault_kinds.py` has all faults.
 """
 
 

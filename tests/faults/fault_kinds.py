@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import apsw
 from faults.rounds import ALLOWANCE, ENDED, IN_FLIGHT, LATENCY_MS, SETTINGS, TOTAL, TRAINING, Round, same_content
+from faults.studio_faults import killed_at_start, two_studios
 from support.runs import Served, execute_run, wait_for
 
 from glan_core import runs
@@ -292,6 +293,7 @@ FAULTS: dict[str, Callable[[Round], None]] = {
     "clock jumps": _machine("clock jumps", ("finished", "lost", "paused", "failed")),
     "database locked": locked, "workspace moved": moved, "database swapped": swapped, "workspace deleted": deleted,
     "backup while written": copied, "two runs, one killed": two_runs, "starter killed": starter_killed,
+    "two studios, one killed": two_studios, "studio killed at start": killed_at_start,
     "kill -9 of the trainer": trainer_killed, "kill -9 of the model server": model_server_killed,
     "endpoint faults": endpoint, "endpoint gone": outage,
 }  # fmt: skip

@@ -146,7 +146,7 @@ def test_a_pane_that_can_not_answer_says_why_and_the_others_answer(talking, mode
 def test_a_key_reaches_the_endpoint_and_nothing_else(talking, monkeypatch):
     from contextlib import ExitStack
 
-    from support.browser_driver import free_port
+    from support.child_servers import free_port
 
     secret, port = "sk-very-secret-0123456789", free_port()
     code = f"from glan_core.teachers.scripted.http_server import run; run(port={port}, api_key={secret!r})"

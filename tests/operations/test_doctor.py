@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from aiohttp import web
-from support.browser_driver import free_port
+from support.child_servers import free_port
 from support.runs import Served, completion
 
 from glan_core.operations import doctor

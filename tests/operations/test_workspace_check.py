@@ -61,6 +61,7 @@ PLANTED = {
     "lost counter": (lambda ws: change(ws, "DELETE FROM counters WHERE measure = 'concepts_asked'"), "concepts_asked of"),
     "cost": (lambda ws: change(ws, "INSERT OR REPLACE INTO counters VALUES ('mathematics', 'cost_usd', 0.5)"), "cost_usd of mathematics"),
     "derived": (lambda ws: change(ws, "UPDATE questions SET answer_length = 1, answered = 0 WHERE seq = 2"), "1 question with facts"),
+    "syllabus": (lambda ws: change(ws, "UPDATE syllabi SET questions = questions + 2"), "syllabi with a number of questions that differs"),
     "orphan": (lambda ws: change(ws, "DELETE FROM questions WHERE seq = 2"), "1 of answers"),
     "lost run": (lambda ws: add_run(ws, "running", "Gone", pid=DEAD, host=socket.gethostname()), "1 run without a worker"),
     "partial file": (partial_file, "exports/.rows.jsonl.unfinished-7"),
@@ -88,7 +89,8 @@ def test_orphans_are_kept_as_lines_with_all_that_belonged_to_them(ws, capsys):
     change(ws, "DELETE FROM questions WHERE seq = 2")
     checked(ws, capsys, "--repair")
     (file,) = (ws.folder / removed.FOLDER).glob("rows-*.jsonl")
-    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    head, *lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert sum(head["rows"].values()) == len(lines)
     assert [line["row"]["text"] for line in lines if line["table"] == "answers"] == [answer[0]]
     assert {line["table"] for line in lines} >= {"answers", "question_concepts"}
 

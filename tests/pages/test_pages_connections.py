@@ -1,7 +1,7 @@
 """Tests for the Connections page: saving, testing and removing endpoints, and default teachers in forms."""
 
 import pytest
-from support.browser_driver import free_port
+from support.child_servers import free_port
 from support.runs import Served
 from support.studio_app import Studio, choose
 

@@ -3,7 +3,7 @@
 from support.runs import execute_run
 from support.studio_app import Studio, add_run, choose, copy_of, field
 
-from glan_core.operations import workspaces
+from glan_core.operations import workspace_check, workspaces
 from glan_core.workspace import Workspace, find_workspaces, run_rows
 from glan_core.workspace.workspace import set_metadata
 
@@ -143,3 +143,17 @@ def test_two_snapshots_are_compared(snapshot_ws):
     metrics = {one.label: one.value for one in shown.app.metric}
     assert metrics["Rows in both"] == "16" and metrics["Only in first"] == "80" and metrics["Only in second"] == "0"
     assert "Settings that differ" in shown.said and "validation rows of" not in shown.said
+
+
+def test_rows_that_a_repair_removed_are_restored(home, demo_ws):
+    with demo_ws.write() as db:
+        db.execute("DELETE FROM syllabi WHERE discipline_id = 'music'")
+    for finding in workspace_check.find_faults(demo_ws):
+        workspace_check.repair(demo_ws, finding)
+    shown = Studio("workspaces", workspace="demo")
+    assert "Removed: 1 item" in shown.said and shown.table("at")["kind"].tolist() == ["rows"]
+    assert shown.table("at")["name"].tolist()[0].startswith("16 of questions, ")
+    shown.press("Restore")
+    assert shown.fine and "Removed:" not in shown.said
+    assert any(one.value.startswith("Restored: rows 16 of questions, ") for one in shown.app.toast)
+    assert demo_ws.db.execute("SELECT count(*) FROM questions WHERE discipline_id = 'music'").fetchone() == (16,)

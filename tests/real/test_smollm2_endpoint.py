@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 import pytest
-from support.browser_driver import free_port
+from support.child_servers import free_port
 from support.smollm2 import smollm2_folder
 
 from glan_core.cli import main

@@ -63,7 +63,7 @@ def _table(found: list[Removal]) -> Removal:
 
 def _do(act, ws: Workspace, one: Removal) -> None:
     try:
-        act(ws, one.key)
+        one = act(ws, one.key)
     except GlanError as error:
         st.session_state.removal_error = error
     else:
