@@ -188,7 +188,7 @@ def _put_back(db: apsw.Connection, table: str, row: dict[str, Any], questions: d
 def _update(db: apsw.Connection, rows: list[dict[str, Any]]) -> None:
     """Update what is derived from restored questions and answers: columns about answers, exclusions, counters, full-text index."""
     consistency.repair_questions(db)
-    ids = {id for row in rows for id in (row.get("question_id", row.get("id")),)}
+    ids = {str(row.get("question_id", row.get("id"))) for row in rows}
     seqs = [seq for id in ids for (seq,) in db.execute("SELECT seq FROM questions WHERE id = ?", (id,))]
     tag_rows.update_dropped(db, seqs)
     consistency.repair_syllabi(db)
