@@ -159,7 +159,7 @@ class StreamParser:
     def __init__(self, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> None:
         self._messages, self._secrets, self._shown = messages, secrets, secrets.stream()
         self._rest, self._text, self._reasoning, self._finish, self._usage = b"", "", "", "", None
-        self._thinking = False
+        self._thinking, self._index = False, None
         self.error: bytes | None = None
 
     def feed(self, raw: bytes) -> str:
@@ -191,7 +191,8 @@ class StreamParser:
             self._usage = event.get("usage") or self._usage
             if not event.get("choices"):
                 return ""
-            choice = event["choices"][0]
+            if (choice := self._own_choice(event["choices"])) is None:
+                return ""
             if choice.get("error"):
                 self.error = json.dumps({"error": choice["error"]}).encode()
                 return ""
@@ -201,6 +202,15 @@ class StreamParser:
             return self._add(text, in_parts or _reasoning(delta))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
             raise TeacherFault("The response is truncated or not a chat completion.", billed=True) from None
+
+    def _own_choice(self, choices: Sequence[dict]) -> dict | None:
+        """Return the choice of the one reply that is read: the first, or the one of the same index as before.
+
+        A server may send several replies at once (`n` in the further fields of the body), whose pieces must not be mixed.
+        """
+        if self._index is None:
+            self._index = min((choice["index"] for choice in choices if type(choice.get("index")) is int), default=None)
+        return next((choice for choice in choices if choice.get("index") in (None, self._index) or self._index is None), None)
 
     def _add(self, text: str, reasoning: str) -> str:
         """Collect new text and reasoning and return them as one text."""
