@@ -13,6 +13,7 @@ from html import unescape
 from time import time
 
 from glan_core.delimited_spans import NextPlaces, replaced, spans
+from glan_core.reply_parsing import storable
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
 from glan_core.teachers.secret_filter import MARK, SecretFilter
 
@@ -69,8 +70,8 @@ class EndpointError:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Replace secrets, and anything that looks like a key, because endpoints quote keys in errors."""
-    return SECRET.sub(MARK, SecretFilter(secrets).text(text))
+    """Replace secrets, anything that looks like a key, and what cannot be stored: endpoints quote keys, and send any characters."""
+    return SECRET.sub(MARK, SecretFilter(secrets).text(storable(text)))
 
 
 def read_error(raw: bytes, *secrets: str) -> EndpointError:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glan_core.json_text import parse_json
+from glan_core.reply_parsing import storable
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
     DecodingParams,
@@ -57,7 +58,7 @@ def chat_body(
 def listed_models(raw: bytes) -> tuple[str, ...] | None:
     """Return the names in a list of models, None if the body is no such list."""
     try:
-        return tuple(str(entry["id"]) for entry in parse_json(raw)["data"])
+        return tuple(storable(str(entry["id"])) for entry in parse_json(raw)["data"])
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
 
@@ -127,11 +128,12 @@ def _raise_if_paid(body: object, raw: bytes, messages: Sequence[Message], secret
 
 def _finish_reason(choice: dict) -> str:
     """Return the finish reason of a choice, '' if it has none; some servers send other values than text."""
-    return str(choice.get("finish_reason") or "")[:FINISH_LENGTH]
+    return storable(str(choice.get("finish_reason") or "")[:FINISH_LENGTH])
 
 
 def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
     """Build a reply with the endpoint's token counts, or estimates if it reported none or impossible ones."""
+    text, reasoning = storable(text), storable(reasoning)
     usage = usage if isinstance(usage, dict) else {}
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     details = usage.get("completion_tokens_details")
@@ -214,6 +216,7 @@ class StreamParser:
 
     def _add(self, text: str, reasoning: str) -> str:
         """Collect new text and reasoning and return them as one text."""
+        text, reasoning = storable(text), storable(reasoning)
         self._text += text
         self._reasoning += reasoning
         shown = ""
