@@ -17,6 +17,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.ids import MAX_SLUG, slug
 from glan_core.io.dataset_reader import stored_rows
+from glan_core.reply_parsing import storable
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace
 from glan_core.workspace.removed import set_aside
@@ -273,4 +274,4 @@ def _foreign_items(file: Path) -> list[GlanTestItem]:
 
 def _text(row: dict, names: Sequence[str]) -> str:
     value = next((row[name] for name in names if row.get(name)), "")
-    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return storable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).strip()

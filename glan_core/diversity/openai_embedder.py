@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from glan_core.errors import GlanError
+from glan_core.formatting import plural
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
 from glan_core.teachers.endpoint_errors import error_of, redact
 from glan_core.teachers.endpoint_settings import endpoint, key_from_environment
-from glan_core.teachers.http_teacher import proxy_of
-from glan_core.teachers.wire_format import OPENAI_URL
+from glan_core.teachers.http_teacher import proxy_of, read_up_to
+from glan_core.teachers.wire_format import ENVELOPE, OPENAI_URL
 
 if TYPE_CHECKING:
     import aiohttp
@@ -21,6 +22,7 @@ BATCH = 64  # texts per request
 IN_FLIGHT = 8
 TRIES = 7
 LONGEST = 20_000  # characters per text: fits 8,192 tokens in most languages
+VECTOR_BYTES = 524_288  # of the JSON of one vector: 16,384 numbers of 32 characters
 SECONDS = 600  # of a request
 MAX_WAIT = 300.0  # seconds that a request waits as the endpoint asks; after that the job ends and can be started again
 BACKOFF = 0.5  # seconds before the first retry if the endpoint does not state a wait
@@ -40,16 +42,27 @@ class OpenAIEmbedder:
         self.url, self._key = endpoint(base_url), key_from_environment()
         if self.url == OPENAI_URL and not self._key:
             raise TeacherError("OPENAI_API_KEY is not set. Set it, or use an endpoint that needs no key.")
+        self.dim = 0  # not known yet
         self.dim = len(self.embed(["Embedding dimension probe"])[0])
         self.about = f"Embedded with {model} at {self.url}: it measures similarity of meaning as this model sees it."
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
-        """Embed texts, truncated to 20,000 characters."""
+        """Embed texts, truncated to 20,000 characters.
+
+        Raises:
+            GlanError: If the endpoint fails, or returns vectors of another dimension than before.
+        """
         import numpy as np
 
         from glan_core.diversity.embedders import unit_rows
 
         rows = asyncio.run(self._all([text[:LONGEST] or " " for text in texts]))
+        dims = {len(row) for row in rows} | ({self.dim} if self.dim else set())
+        if len(dims) > 1:
+            raise GlanError(
+                f"{self.url} returns vectors of different dimensions ({', '.join(map(str, sorted(dims)))}) for {self.model}. Check that "
+                "all of its replicas serve the same model."
+            )
         return unit_rows(np.array(rows, dtype=np.float32))
 
     async def _all(self, texts: list[str]) -> list[list[float]]:
@@ -86,9 +99,12 @@ class OpenAIEmbedder:
         body = json.dumps({"model": self.model, "input": texts, "encoding_format": "float"}).encode()
         try:
             async with session.post(f"{self.url}/embeddings", data=body, allow_redirects=False) as response:
-                raw, status = await response.read(), response.status
+                most = ENVELOPE + VECTOR_BYTES * len(texts)
+                raw, status = await read_up_to(response, most), response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise TeacherFault(f"{self.url} cannot be reached: {redact(str(error) or 'no answer', self._key)}.") from None
+        if len(raw) > most:
+            raise TeacherFault(f"{self.url} sent more than {plural(len(texts), 'vector')} can have.")
         if status != 200:
             raise error_of(status, raw, response.headers, where=self.url, model=self.model, secrets=(self._key,))
         return parse_embeddings(raw, len(texts))

@@ -149,7 +149,7 @@ class BatchClient:
             received = await read_up_to(response, MAX_BYTES)
             if len(received) > MAX_BYTES:
                 raise TeacherFault(f"The response of {teacher.url} is too large.")
-            status, raw, answered = response.status, teacher.without_secrets(received), response.headers
+            status, raw, answered = response.status, teacher.secrets.raw(received), response.headers
         if status == 404 and unknown:
             raise BatchUnknown(
                 f"{teacher.url} does not know the batch {unknown}. Check that the key belongs to the same project. If the batch was deleted "

@@ -13,7 +13,9 @@ from html import unescape
 from time import time
 
 from glan_core.delimited_spans import NextPlaces, replaced, spans
+from glan_core.reply_parsing import storable
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
+from glan_core.teachers.secret_filter import MARK, SecretFilter
 
 # Keys have digits: "key_concepts" and "hf-inference" are words.
 SECRET = re.compile(
@@ -67,36 +69,30 @@ class EndpointError:
     retry_after: float | None = None
 
 
-def is_secret(value: str) -> bool:
-    """Return whether the value of a key variable is a key, and not one of the words that servers without keys are given.
-
-    Words such as 'EMPTY', 'none', 'ollama' or 'lm-studio' occur in ordinary text, which must not be changed.
-    """
-    return len(value) >= 16 or (len(value) >= 8 and any(map(str.isdigit, value)))
-
-
 def redact(text: str, *secrets: str) -> str:
-    """Replace secrets, and anything that looks like a key, because endpoints quote keys in errors."""
-    for secret in secrets:
-        if is_secret(secret):
-            text = text.replace(secret, "[key]")
-    return SECRET.sub("[key]", text)
+    """Replace secrets, anything that looks like a key, and what cannot be stored: endpoints quote keys, and send any characters."""
+    return SECRET.sub(MARK, SecretFilter(secrets).text(storable(text)))
 
 
-def read_error(raw: bytes) -> EndpointError:
-    """Return what a body says about an error, in any of the known forms; plain text and HTML give a message only."""
+def read_error(raw: bytes, *secrets: str) -> EndpointError:
+    """Return what a body says about an error, in any of the known forms; plain text and HTML give a message only.
+
+    Args:
+        raw: The body.
+        secrets: Texts that its message must not have.
+    """
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        return EndpointError(_plain(raw))
+        return EndpointError(_shown(_plain(raw), secrets))
     if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0]
     if not isinstance(body, dict):
-        return EndpointError("" if body is None else redact(str(body))[:MESSAGE_LENGTH])
+        return EndpointError("" if body is None else _shown(str(body), secrets))
     errors = body.get("errors")
     error = body.get("error") or (errors[0] if isinstance(errors, list) and errors else None) or body
     if not isinstance(error, dict):
-        return EndpointError(redact(str(error))[:MESSAGE_LENGTH], str(body.get("error_type") or ""))
+        return EndpointError(_shown(str(error), secrets), str(body.get("error_type") or ""))
     inner = error.get("inner") or error.get("innererror")
     if isinstance(inner, dict) and not error.get("param") and inner.get("param"):
         error = error | {"param": inner["param"]}
@@ -108,9 +104,13 @@ def read_error(raw: bytes) -> EndpointError:
     )
     numbers = [value for value in (error.get("code"), error.get("status"), error.get("status_code")) if type(value) is int]
     return EndpointError(
-        redact(message)[:MESSAGE_LENGTH], str(code or "")[:80], str(error.get("param") or param or "")[:80],
+        _shown(message, secrets), str(code or "")[:80], str(error.get("param") or param or "")[:80],
         next((number for number in numbers if 400 <= number < 600), 0), _wait_in(error, message),
     )  # fmt: skip
+
+
+def _shown(message: str, secrets: Iterable[str]) -> str:
+    return redact(message, *secrets)[:MESSAGE_LENGTH]
 
 
 def _message(error: dict) -> tuple[str, str]:
@@ -135,7 +135,7 @@ def _plain(raw: bytes) -> str:
     text = raw[:20_000].decode("utf-8", "replace")
     if is_html(raw):
         text = _without_tags(_title(text) or text)
-    return redact(" ".join(unescape(text).split()))[:MESSAGE_LENGTH]
+    return " ".join(unescape(text).split())
 
 
 def _title(text: str) -> str:
@@ -216,8 +216,8 @@ def error_of(
         that is being loaded, TeacherFault for 3xx, 408, 409, 425 and 5xx, TeacherRefusal for errors of a single request (400, 413,
         422, filtered content).
     """
-    error = read_error(raw)
-    shown = redact(error.message, *secrets)
+    error = read_error(raw, *secrets)
+    shown = error.message
     detail = f" Message: {shown}{'' if shown.endswith(('.', '!', '?')) else '.'}" if shown else ""
     if status == 200:
         said, said_in_body = f"{where} reports an error in a response with status 200", not error.status

@@ -10,8 +10,9 @@ from pydantic import Field, JsonValue, field_validator
 
 from glan_core.settings import Settings
 from glan_core.teachers.contract import TeacherError
-from glan_core.teachers.endpoint_errors import SECRET, is_secret, redact
+from glan_core.teachers.endpoint_errors import SECRET, redact
 from glan_core.teachers.prices import PriceText
+from glan_core.teachers.secret_filter import is_secret
 from glan_core.teachers.wire_format import OPENAI_URL
 
 KEY_VARIABLE = "OPENAI_API_KEY"

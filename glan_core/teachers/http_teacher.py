@@ -31,7 +31,7 @@ from glan_core.teachers.contract import (
     UnusableReply,
     estimate_tokens,
 )
-from glan_core.teachers.endpoint_errors import error_of, is_secret, read_error, redact, rejected_parameter
+from glan_core.teachers.endpoint_errors import error_of, read_error, redact, rejected_parameter
 from glan_core.teachers.endpoint_settings import (
     KEY_VARIABLE,
     EndpointSettings,
@@ -42,6 +42,7 @@ from glan_core.teachers.endpoint_settings import (
     is_azure,
     key_from_environment,
 )
+from glan_core.teachers.secret_filter import SecretFilter
 from glan_core.teachers.wire_format import OPENAI_URL
 
 CONNECT_SECONDS = 15
@@ -77,6 +78,7 @@ class HttpTeacher:
         name: Name of the teacher.
         url: URL of the endpoint.
         notices: What was learned about the endpoint, in sentences; a notice appears once.
+        secrets: Removes the key and the values of header variables from what the endpoint sends.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class HttpTeacher:
         self.notices: list[str] = []
         self.key = key_from_environment(settings.key_variable) if key is None else key
         self._headers = header_values(settings.headers)
-        self._secrets = tuple(filter(is_secret, (self.key or "", *header_secrets(settings.headers))))
+        self.secrets = SecretFilter((self.key or "", *header_secrets(settings.headers)))
         self._session: aiohttp.ClientSession | None = None
         self._unsupported: frozenset[str] = frozenset()
         self._new_limit_name = self.url == OPENAI_URL
@@ -117,7 +119,7 @@ class HttpTeacher:
                         "idle timeout applies between tokens."
                     )
                 raise
-            if response.status == 200 and (reply := wire_format.read_reply(raw, messages)) is not None:
+            if response.status == 200 and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
                 return replace(reply, sent=_parameters(body))
             raw = wire_format.error_in(raw)
             if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
@@ -139,12 +141,12 @@ class HttpTeacher:
             raw = b""
             async with self._post(body) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":
-                    streamed, size = wire_format.StreamParser(messages), 0
+                    streamed, size = wire_format.StreamParser(messages, self.secrets), 0
                     limit = wire_format.max_bytes(decoding, stream=True)
                     text_limit = wire_format.max_bytes(decoding, stream=False)
                     async for some in response.content.iter_any():
                         size += len(some)
-                        if piece := streamed.feed(self.without_secrets(some)):
+                        if piece := streamed.feed(some):
                             text_limit -= len(piece)
                             yield piece
                         if size > limit or text_limit < 0:
@@ -152,16 +154,18 @@ class HttpTeacher:
                         if streamed.error is not None:
                             break
                     if streamed.error is None:
+                        if piece := streamed.rest():
+                            yield piece
                         yield replace(streamed.reply(), sent=_parameters(body))
                         return
-                    raw = self.without_secrets(streamed.error)
+                    raw = streamed.error
                     if streamed.started:
-                        said = redact(read_error(raw).message, *self._secrets)
+                        said = read_error(raw, *self.secrets.secrets).message
                         raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
                 else:
                     raw = await self._read(response, messages, decoding)
             if response.status == 200 and response.content_type != "text/event-stream":
-                reply = wire_format.read_reply(raw, messages)
+                reply = wire_format.read_reply(raw, messages, self.secrets)
                 if reply is not None:
                     reply = replace(reply, sent=_parameters(body))
                     yield reply.streamed
@@ -188,15 +192,9 @@ class HttpTeacher:
         reply = response.status == 200
         limit = wire_format.max_bytes(decoding, stream=False) if reply else MAX_ERROR_BYTES
         received = await read_up_to(response, limit)
-        raw = self.without_secrets(received)
+        raw = self.secrets.raw(received)
         if reply and len(received) > limit:
             raise self._oversized(raw, messages, decoding)
-        return raw
-
-    def without_secrets(self, raw: bytes) -> bytes:
-        """Replace the key and the values of header variables, which some endpoints quote, before anything is read from a body."""
-        for secret in self._secrets:
-            raw = raw.replace(secret.encode(), b"[key]")
         return raw
 
     def _oversized(self, raw: bytes, messages: Sequence[Message], decoding: DecodingParams) -> UnusableReply:
@@ -216,7 +214,7 @@ class HttpTeacher:
         """Return the exception for an error response; see `error_of`."""
         return error_of(
             status, raw, headers, where=self.url, model=self.model, key_variable=self.settings.key_variable or KEY_VARIABLE,
-            secrets=self._secrets,
+            secrets=self.secrets.secrets,
         )  # fmt: skip
 
     def read_response(self, status: int, raw: bytes, body: dict, decoding: DecodingParams) -> Reply:
@@ -232,12 +230,12 @@ class HttpTeacher:
             TeacherBusy: If the endpoint rejects a parameter; the request should be sent again, without it.
             Exception: As `reply` does.
         """
-        raw = self.without_secrets(raw)
+        raw = self.secrets.raw(raw)
         messages = body["messages"]
         if status == 200:
             if len(raw) > wire_format.max_bytes(decoding, stream=False):
                 raise self._oversized(raw, messages, decoding)
-            if (reply := wire_format.read_reply(raw, messages)) is not None:
+            if (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
                 return replace(reply, sent=_parameters(body))
         raw = wire_format.error_in(raw)
         if self._learn(rejected_parameter(status, raw, _parameters(body)), body, raw):
@@ -262,16 +260,16 @@ class HttpTeacher:
             TeacherError: If the file is larger than `most` bytes.
             Exception: As `reply` does.
         """
-        overlap = max((len(secret.encode()) for secret in self._secrets), default=0)
+        overlap = self.secrets.longest
         async with self.send("GET", url) as response:
             if response.status != 200:
-                return response.status, self.without_secrets(await response.content.read(MAX_ERROR_BYTES))
+                return response.status, self.secrets.raw(await response.content.read(MAX_ERROR_BYTES))
             size, rest = 0, b""
             with path.open("wb") as file:
                 async for some in response.content.iter_any():
                     if (size := size + len(some)) > most:
                         raise TeacherError(f"{self.url} sent a file of more than {most:,} bytes.")
-                    rest = self.without_secrets(rest + some)  # a secret may lie in two pieces
+                    rest = self.secrets.raw(rest + some)  # a secret may lie in two pieces
                     file.write(rest[: len(rest) - overlap] if len(rest) > overlap else b"")
                     rest = rest[len(rest) - overlap :] if len(rest) > overlap else rest
                 file.write(rest)
@@ -323,7 +321,7 @@ class HttpTeacher:
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""
         async with self.send("GET", url) as response:
-            return response.status, await read_up_to(response, most)
+            return response.status, self.secrets.raw(await read_up_to(response, most))
 
     def _post(self, body: dict) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self.send("POST", chat_url(self.url, self.model), json.dumps(body).encode())
@@ -341,7 +339,7 @@ class HttpTeacher:
                 status = response.status
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            why = redact(_connection_problem(error), *self._secrets)
+            why = redact(_connection_problem(error), *self.secrets.secrets)
             raise TeacherFault(f"{self.url} cannot be reached: {why}.", sent=False) from None
         except TimeoutError as error:
             idle = isinstance(error, aiohttp.SocketTimeoutError)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glan_core.json_text import parse_json
+from glan_core.reply_parsing import storable
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
     DecodingParams,
@@ -15,6 +16,7 @@ from glan_core.teachers.contract import (
     estimate_tokens,
 )
 from glan_core.teachers.endpoint_errors import is_html, read_error
+from glan_core.teachers.secret_filter import SecretFilter
 
 OPENAI_URL = "https://api.openai.com/v1"
 BYTES_PER_TOKEN = 48  # of a JSON body: long tokens, and escapes of six bytes per character
@@ -22,6 +24,8 @@ BYTES_PER_EVENT = 1024  # of a stream, which repeats its envelope with every tok
 ENVELOPE = 65_536  # bytes of a response besides the text
 MAX_TOKENS_REPORTED = 4_000_000  # a larger count is an error of the endpoint
 SERVER_PROMPT = 32_768  # tokens that a server may add to a prompt
+FINISH_LENGTH = 80  # characters of a finish reason; those of the common servers are single words
+NO_SECRETS = SecretFilter()
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")  # DeepSeek, vLLM; OpenRouter, Ollama; others
 REASONING_PARTS = ("thinking", "reasoning", "summary", "text", "content")  # of a typed content part
 
@@ -54,7 +58,7 @@ def chat_body(
 def listed_models(raw: bytes) -> tuple[str, ...] | None:
     """Return the names in a list of models, None if the body is no such list."""
     try:
-        return tuple(str(entry["id"]) for entry in parse_json(raw)["data"])
+        return tuple(storable(str(entry["id"])) for entry in parse_json(raw)["data"])
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
 
@@ -64,8 +68,13 @@ def max_bytes(decoding: DecodingParams, *, stream: bool) -> int:
     return ENVELOPE + (decoding.max_tokens or DEFAULT_LIMIT) * (BYTES_PER_EVENT if stream else BYTES_PER_TOKEN)
 
 
-def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply | None:
+def read_reply(raw: bytes, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> Reply | None:
     """Parse the body of a successful response; None if it reports an error instead of a reply.
+
+    Args:
+        raw: The body.
+        messages: The chat.
+        secrets: Removes keys from the texts of the reply and of exceptions.
 
     Raises:
         TeacherFault: If the body is truncated or not a chat completion.
@@ -74,18 +83,18 @@ def read_reply(raw: bytes, messages: Sequence[Message]) -> Reply | None:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        raise _no_completion(raw) from None
+        raise _no_completion(raw, secrets) from None
     choices = body.get("choices") if isinstance(body, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
     if choice is None or body.get("error") or choice.get("error"):
-        _raise_if_paid(body, raw, messages)
+        _raise_if_paid(body, raw, messages, secrets)
         return None
     message: Any = choice.get("message")
     try:
         text, in_parts = _content(message.get("content"))
-        finish = "refusal" if message.get("refusal") else choice.get("finish_reason") or "stop"
-        return _reply(text, in_parts or _reasoning(message), str(finish), body.get("usage"), messages)
-    except (KeyError, TypeError, AttributeError):
+        finish = "refusal" if message.get("refusal") else _finish_reason(choice) or "stop"
+        return secrets.reply(_reply(text, in_parts or _reasoning(message), finish, body.get("usage"), messages))
+    except (KeyError, TypeError, AttributeError, RecursionError):
         raise TeacherFault("The response is not a chat completion.", billed=True) from None
 
 
@@ -98,27 +107,33 @@ def error_in(raw: bytes) -> bytes:
         return raw
 
 
-def _no_completion(raw: bytes) -> TeacherFault:
+def _no_completion(raw: bytes, secrets: SecretFilter) -> TeacherFault:
     """Return the fault of a body that is not JSON: truncated JSON may have been paid for, a page was not generated."""
     if raw.lstrip()[:1] in (b"{", b"["):
         return TeacherFault("The response is truncated.", billed=True)
     what = "an HTML page" if is_html(raw) else "text" if raw.strip() else "an empty body"
-    shown = read_error(raw).message
+    shown = read_error(raw, *secrets.secrets).message
     said = f": “{shown}”" if shown else ""
     return TeacherFault(f"The response is {what} instead of a chat completion{said}.", misdirected=True)
 
 
-def _raise_if_paid(body: object, raw: bytes, messages: Sequence[Message]) -> None:
+def _raise_if_paid(body: object, raw: bytes, messages: Sequence[Message], secrets: SecretFilter) -> None:
     """Raise UnusableReply if a response with an error reports tokens."""
     usage = body.get("usage") if isinstance(body, dict) else None
     counted = _reply("", "", "error", usage, messages)
     if not counted.estimated and counted.tokens_in + counted.tokens_out:
-        said = read_error(error_in(raw)).message or "It has no choices."
+        said = read_error(error_in(raw), *secrets.secrets).message or "It has no choices."
         raise UnusableReply("endpoint error", f"The response reports an error after a paid call. Message: {said}", counted)
+
+
+def _finish_reason(choice: dict) -> str:
+    """Return the finish reason of a choice, '' if it has none; some servers send other values than text."""
+    return storable(str(choice.get("finish_reason") or "")[:FINISH_LENGTH])
 
 
 def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
     """Build a reply with the endpoint's token counts, or estimates if it reported none or impossible ones."""
+    text, reasoning = storable(text), storable(reasoning)
     usage = usage if isinstance(usage, dict) else {}
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     details = usage.get("completion_tokens_details")
@@ -136,24 +151,35 @@ def _count(value: object) -> int | None:
 
 
 class StreamParser:
-    """Parser of a streamed chat completion from the bytes of its server-sent events."""
+    """Parser of a streamed chat completion from the bytes of its server-sent events.
 
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self._messages = messages
+    Args:
+        messages: The chat.
+        secrets: Removes keys from all texts.
+    """
+
+    def __init__(self, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> None:
+        self._messages, self._secrets, self._shown = messages, secrets, secrets.stream()
         self._rest, self._text, self._reasoning, self._finish, self._usage = b"", "", "", "", None
-        self._thinking = False
+        self._thinking, self._index = False, None
         self.error: bytes | None = None
 
     def feed(self, raw: bytes) -> str:
         """Return the text in the next bytes; reasoning that is sent apart stands between <think> and </think>.
 
-        After an event with an error, `error` holds it and no more text is returned.
+        An end that may be the beginning of a key is withheld until the next bytes, or until `rest`. After an event with an error,
+        `error` holds it and no more text is returned.
 
         Raises:
             TeacherFault: If they are not a chat completion.
         """
         *lines, self._rest = (self._rest + raw).split(b"\n")
-        return "".join(self._piece(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:"))
+        pieces = (self._piece(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:"))
+        return self._shown.feed("".join(pieces))
+
+    def rest(self) -> str:
+        """Return the text that was withheld, after all bytes were fed."""
+        return self._shown.rest()
 
     def _piece(self, data: bytes) -> str:
         """Return the text of one event."""
@@ -167,19 +193,30 @@ class StreamParser:
             self._usage = event.get("usage") or self._usage
             if not event.get("choices"):
                 return ""
-            choice = event["choices"][0]
+            if (choice := self._own_choice(event["choices"])) is None:
+                return ""
             if choice.get("error"):
                 self.error = json.dumps({"error": choice["error"]}).encode()
                 return ""
             delta = choice.get("delta") or {}
-            self._finish = "refusal" if delta.get("refusal") else self._finish or choice.get("finish_reason") or ""
+            self._finish = "refusal" if delta.get("refusal") else self._finish or _finish_reason(choice)
             text, in_parts = _content(delta.get("content"))
             return self._add(text, in_parts or _reasoning(delta))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
             raise TeacherFault("The response is truncated or not a chat completion.", billed=True) from None
 
+    def _own_choice(self, choices: Sequence[dict]) -> dict | None:
+        """Return the choice of the one reply that is read: the first, or the one of the same index as before.
+
+        A server may send several replies at once (`n` in the further fields of the body), whose pieces must not be mixed.
+        """
+        if self._index is None:
+            self._index = min((choice["index"] for choice in choices if type(choice.get("index")) is int), default=None)
+        return next((choice for choice in choices if choice.get("index") in (None, self._index) or self._index is None), None)
+
     def _add(self, text: str, reasoning: str) -> str:
         """Collect new text and reasoning and return them as one text."""
+        text, reasoning = storable(text), storable(reasoning)
         self._text += text
         self._reasoning += reasoning
         shown = ""
@@ -208,7 +245,7 @@ class StreamParser:
 
     def partial(self, finish: str) -> Reply:
         """Return what was received so far as a reply with this finish reason."""
-        return _reply(self._text, self._reasoning, finish, self._usage, self._messages)
+        return self._secrets.reply(_reply(self._text, self._reasoning, finish, self._usage, self._messages))
 
 
 def _content(content: object) -> tuple[str, str]:

@@ -127,6 +127,13 @@ def test_prompts_that_others_collected_become_a_test_with_skills(ws):
     ]  # fmt: skip
 
 
+def test_prompts_of_others_may_have_characters_that_no_file_can_hold(ws):
+    row = {"question": "Q \ud800?", "skill": "\udfff", "answer": ["a\0", {"\ud800": 1}]}
+    taken = glan_test_store.import_test(ws, io.BytesIO(json.dumps(row).encode()), None, 5.0, "odd.jsonl")
+    (item,) = glan_test_store.read_items(ws, taken.name)
+    assert (item.question, item.skill, item.reference) == ("Q ??", "?", '["a\\u0000", {"?": 1}]')
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

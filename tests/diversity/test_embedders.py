@@ -149,3 +149,24 @@ def test_an_endpoint_that_stays_away_is_given_up(endpoint):
         open_embedder("openai:small", endpoint.url)
     with pytest.raises(GlanError, match="OPENAI_API_KEY is not set"):
         open_embedder("openai:small")
+
+
+def test_an_endpoint_that_changes_the_dimension_is_refused(endpoint):
+    embedder = open_embedder("openai:small", endpoint.url)
+
+    def longer(nth, texts):
+        return 200, {"data": [{"index": n, "embedding": [1.0] * (3 if len(texts) == 1 else 2)} for n in range(len(texts))]}
+
+    endpoint.say = longer
+    for texts in (["x"], ["x"] * (openai_embedder.BATCH + 1)):  # in all batches, and in one of them
+        with pytest.raises(GlanError, match=r"different dimensions \(2, 3\)"):
+            embedder.embed(texts)
+
+
+def test_a_body_larger_than_its_vectors_is_not_read_to_its_end(endpoint, monkeypatch):
+    monkeypatch.setattr(openai_embedder, "TRIES", 1)
+    monkeypatch.setattr(openai_embedder, "VECTOR_BYTES", 100)
+    monkeypatch.setattr(openai_embedder, "ENVELOPE", 1000)
+    endpoint.say = lambda nth, texts: (200, vectors(texts) | {"padding": "x" * 50_000_000})
+    with pytest.raises(GlanError, match="more than 1 vector can have"):
+        open_embedder("openai:small", endpoint.url)

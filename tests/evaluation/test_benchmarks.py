@@ -9,7 +9,7 @@ from support.chat_models import make_base, make_full, make_tuned
 from support.runs import execute_run, resume_run
 
 from glan_core.evaluation.benchmarks import benchmark_job
-from glan_core.evaluation.benchmarks.item_store import items_file, read_items
+from glan_core.evaluation.benchmarks.item_store import ScoredItem, items_file, read_items, write_items
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, IFEVAL, LAST_ANSWER, MMLU_GROUPS
 from glan_core.evaluation.benchmarks.settings import BenchmarkSettings
 from glan_core.evaluation.sandbox import runner
@@ -350,3 +350,11 @@ def test_rows_that_lm_eval_cannot_take_end_the_run_with_a_sentence(tmp_path, bas
     run = execute_run(ws, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
     assert run.state == "failed" and "cannot use the rows of MATH" in run.message
     ws.close()
+
+
+def test_an_item_is_stored_whatever_characters_a_program_puts_into_it(tmp_path):
+    """A program may raise an exception with a lone surrogate, which UTF-8 cannot express."""
+    odd = "odd \ud800\x00\x1b[31m\u202e\udfff"
+    write_items(tmp_path / "items.jsonl", [ScoredItem(odd, odd, odd, odd, odd, 0.0, odd, ((odd, 0.5),), odd)])
+    (item,) = read_items(tmp_path / "items.jsonl").items
+    assert item.note == item.output == "odd ?\x00\x1b[31m\u202e?"

@@ -68,6 +68,16 @@ def test_a_websocket_of_a_stranger_is_refused(server):
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"LOCALHOST:{port}"):
         assert opened(port, host, f"http://{host}") and health(port, host) == 200
         assert not opened(port, host, "http://attacker.example"), "a page of another origin"
+        for other in (
+            f"localhost:{port + 1}",
+            "localhost",
+            f"127.0.0.1:{port - 1}",
+            "127.0.0.1",
+            "0.0.0.0:80",
+            f"{host}.attacker.example",
+        ):
+            assert not opened(port, host, f"http://{other}"), "a page of another server of this machine"
+        assert opened(port, host, None), "a program"
     for host in (
         f"attacker.example:{port}",
         "attacker.example",

@@ -5,9 +5,10 @@ import json
 
 import pytest
 from aiohttp import web
-from support.endpoints import always, ask
+from support.endpoints import CHAT, always, ask
 from support.runs import completion
 
+from glan_core.reply_parsing import storable
 from glan_core.teachers.contract import (
     Reply,
     TeacherBusy,
@@ -16,6 +17,8 @@ from glan_core.teachers.contract import (
     TeacherRefusal,
     UnusableReply,
 )
+from glan_core.teachers.endpoint_errors import error_of
+from glan_core.teachers.wire_format import StreamParser, listed_models, read_reply
 
 # --------------------------------------------------------------------------------------------------------------- reasoning
 
@@ -216,3 +219,24 @@ def test_a_key_in_a_reply_is_replaced(monkeypatch):
             return completion(f"Your key is {key}.")
 
         assert ask(handle)[0].text == "Your key is [key]."
+
+
+ODD = "odd \ud800 \0 \udfff"
+
+
+def test_texts_of_an_endpoint_can_be_stored_whatever_characters_they_have():
+    """Lone surrogates and NULs are refused by the database, by files and by pages."""
+    choice = {"message": {"content": ODD, "reasoning": ODD}, "finish_reason": ODD}
+    sent = {"choices": [choice], "data": [{"id": ODD}]}
+    delta = {"choices": [{"delta": {"content": ODD, "reasoning": ODD}, "finish_reason": ODD}]}
+    parser = StreamParser(CHAT)
+    shown = parser.feed(b"data: " + json.dumps(delta).encode() + b"\n\n")
+    replies = [read_reply(json.dumps(sent).encode(), CHAT), parser.reply()]
+    texts = [shown, *listed_models(json.dumps(sent).encode())]
+    texts += [text for reply in replies for text in (reply.text, reply.reasoning, reply.finish_reason)]
+    for form in ({"error": {"message": ODD}}, {"error": ODD}, {"detail": ODD}, [ODD], ODD):
+        raw = json.dumps(form).encode()
+        texts += [
+            str(error_of(status, raw, {"location": "http://\udcff/"}, where="u", model="m")) for status in (200, 302, 400, 500)
+        ]
+    assert all(storable(text) == text for text in texts)

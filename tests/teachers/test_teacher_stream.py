@@ -80,6 +80,26 @@ def test_events_are_read_however_the_network_cuts_them():
         assert text == "Täg zwei" and stream.reply() == Reply("Täg zwei", "stop", 7, 3)
 
 
+def indexed(number: object, content: str, finish: str | None = None) -> dict:
+    return {"index": number, "delta": {"content": content}, "finish_reason": finish}
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_pieces_of_another_reply_in_the_stream_are_not_mixed_in(own):
+    sent = [[indexed(5, "X"), indexed(own, "One ")], [indexed(own, "reply")], [indexed(5, "X", "length")]]
+    sent += [[indexed(own, ".")], [indexed(None, "", "stop")]]
+    stream = StreamParser(QUESTION)
+    text = stream.feed(events(*({"choices": choices} for choices in sent)))
+    assert (text, stream.reply().text, stream.reply().finish_reason) == ("One reply.", "One reply.", "stop")
+
+
+@pytest.mark.parametrize("index", [None, "0", {}])
+def test_a_stream_may_have_no_numbers_of_replies(index):
+    stream = StreamParser(QUESTION)
+    pieces = [{"choices": [indexed(index, "One ")]}, {"choices": [indexed(index, "reply", "stop")]}]
+    assert stream.feed(events(*pieces)) == stream.reply().text == "One reply"
+
+
 def test_without_counts_they_are_estimated():
     with Served(sends(events(chunk("Some words"), chunk(None, "stop")))) as endpoint:
         _, reply = streamed(endpoint.url, "any")

@@ -59,10 +59,10 @@ def items_file(ws: Workspace, weights_hash: str, benchmark: str, way: str, about
 
 
 def write_items(file: Path, items: Iterable[ScoredItem]) -> None:
-    """Write items atomically."""
+    """Write items atomically; lone surrogates, which a program can put into its exceptions, become question marks."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as opened:
+    with new.open("w", encoding="utf-8", errors="replace") as opened:
         for item in items:
             opened.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")
     os.replace(new, file)

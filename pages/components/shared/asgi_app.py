@@ -4,7 +4,8 @@ Streamlit's front end finds its server by trying each folder of a page's address
 directly. Here the page tells it the address instead (`window.__streamlit.BACKEND_BASE_URL`).
 
 Requests and websockets for another host name than those of `server.allowedHosts` are refused: a page of a stranger whose name was
-made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page.
+made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page. So would a page of another
+server of this machine, which Streamlit takes for its own whatever its port: websockets of such pages are refused too.
 
 It also serves scripts with the page: accessibility.js, which completes Streamlit's own elements for screen readers and the
 keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
@@ -47,15 +48,24 @@ def _is_closed(scope: Scope) -> bool:
     return guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope))
 
 
+def _is_own_page(headers: Headers) -> bool:
+    """Return whether a websocket comes from a page of the studio, or from a program, which names no origin."""
+    origin = headers.get("origin")
+    return origin is None or origin.lower().partition("://")[2] == headers.get("host", "").lower()
+
+
 class AllowedHosts:
-    """Middleware that refuses requests and websockets for a foreign host name."""
+    """Middleware that refuses requests and websockets for a foreign host name, and websockets of pages of other servers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
-        if scope["type"] == "lifespan" or is_host_allowed(Headers(scope=scope).get("host")):
+        headers = Headers(scope=scope) if scope["type"] != "lifespan" else Headers()
+        if scope["type"] == "websocket" and not _is_own_page(headers):
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "lifespan" or is_host_allowed(headers.get("host")):
             if _is_closed(scope):
                 await PlainTextResponse("Sign in first.\n", 401)(scope, receive, send)
             else:
