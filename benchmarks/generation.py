@@ -2,6 +2,7 @@
 
     python benchmarks/generation.py                 # 5,000 calls each
     python benchmarks/generation.py --large 50000   # also the engine with more calls
+    python benchmarks/generation.py --curator PATH/bin/python   # also bespokelabs-curator, installed in an environment of its own
 
 The endpoint is the scripted teacher in its own process with a latency of 200 ms. The engine fills a workspace on disk through `runs.work`, as `glan`
 does, with every record, heartbeat and the full-text index; the curriculum is created before the measurement, so that only questions and
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=5000)
     parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--large", type=int, default=0, metavar="N", help="also run the engine with N calls, for its memory")
+    parser.add_argument("--curator", metavar="PYTHON", help="also bespokelabs-curator, with the Python of its environment")
     parser.add_argument("--rounds", type=int, default=1, help="repeat all, and show each contender's best round")
     parser.add_argument("--child", choices=[*CONTENDERS.values(), "prepare"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -58,6 +60,8 @@ def main() -> None:
             _run("prepare", args, url, place, args.calls)
             for name, child in CONTENDERS.items():
                 results.append({"contender": name, **_run(child, args, url, place, args.calls)})
+            if args.curator:
+                results.append({"contender": "bespokelabs-curator", **_run_curator(args, url, place)})
         if args.large:
             place = Path(folder) / "large"
             _run("prepare", args, url, place, args.large)
@@ -110,6 +114,13 @@ class _Endpoint:
 def _run(child: str, args: argparse.Namespace, url: str, folder: Path, calls: int) -> dict:
     command = [sys.executable, __file__, "--child", child, "--url", url, "--folder", str(folder), "--calls", str(calls),
                "--in-flight", str(args.in_flight)]  # fmt: skip
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _run_curator(args: argparse.Namespace, url: str, folder: Path) -> dict:
+    script = Path(__file__).with_name("curator_loop.py")
+    command = [args.curator, str(script), url, str(folder / "chats.json"), str(args.calls), str(args.in_flight)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
