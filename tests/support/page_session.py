@@ -26,7 +26,9 @@ class PageSession:
         self._ids: dict[str, str] = {}
         self._query, self._script = query, ""
         host = url.partition("//")[2]
-        self._socket = connect(f"ws://{host}/_stcore/stream", origin=url, subprotocols=["streamlit"], max_size=None)
+        address = f"ws://{host}/_stcore/stream"
+        # Without pings: their timeout would end the session on a busy machine.
+        self._socket = connect(address, origin=url, subprotocols=["streamlit"], max_size=None, ping_interval=None)
         self._run(ClientState(page_name=page, query_string=query))
 
     def __enter__(self) -> "PageSession":
