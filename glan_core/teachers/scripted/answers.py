@@ -162,8 +162,8 @@ class _Answer:
         """Return the terms of several concepts in one of several shapes."""
         if not self._several:
             return [self._terms(entries[0])]
-        both = contrast(*entries) if len(entries) == 2 and len(self._reading.about("relation")) == 2 else ""
-        if both and not self._reading.asked["significance"]:
+        compared = len(entries) == len(self._reading.about("relation")) == 2 and not self._reading.asked["significance"]
+        if compared and (both := contrast(*entries)) and self._draw.random() < 1 / 2:
             return [both]
         shape = self._draw.choice(_GLOSSARIES)
         lead = self._phrases.pick("terms_last" if last else "terms") if len(entries) > 1 else ""

@@ -6,6 +6,7 @@ question in any order and process. Unknown content gets labeled placeholder text
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations, product
 
 from glan_core.teachers.scripted.exercises import exercise_text
@@ -25,12 +26,41 @@ _SCAFFOLD_SEVERAL = (
     '{tag} How do {all} differ, as they are understood in "{subject}" ({discipline})?',
 )
 
-
+# The concepts that a field of a form quotes; an exercise does not tell to which concept it belongs.
 _CONCEPTS_OF = {
-    "any": "all", "case_a": "a", "claim_a": "a", "claims_a": "a", "case_b": "b", "claim_b": "b", "claims_b": "b", "exercise_a": "none",
-    "exercise_b": "none",
-}  # fmt: skip  # the concepts that a field of a form quotes
+    "any": "all", "case_a": "a", "claim_a": "a", "claims_a": "a", "case_b": "b", "claim_b": "b", "claims_b": "b", "exercise_a": "",
+    "exercise_b": "",
+}  # fmt: skip
 RELATED_SHARE = 0.7  # of the questions about concepts of which some are related directly; two of these then lead
+
+
+@dataclass(frozen=True)
+class FormFields:
+    """The fields of forms for some concepts.
+
+    Attributes:
+        count: 'one', 'joint' or 'across', as in `QuestionForm`.
+        groups: The concepts of the fields that list concepts.
+        values: The text of every field; '' if it is not available.
+    """
+
+    count: str
+    groups: Mapping[str, Sequence[Entry]]
+    values: Mapping[str, str]
+
+    def suit(self, form: QuestionForm) -> bool:
+        """Return whether a form names all concepts, has all its fields, and asks for a relation only where there is one."""
+        named = {entry.order for field in form.fields for entry in self.groups.get(_CONCEPTS_OF.get(field, field), ())}
+        if len(named) < len(self.groups["all"]) or not all(self.values[field] for field in form.fields):
+            return False
+        if form.joins == "ab":
+            return related(*self.groups["ab"])
+        return not form.joins or connected(self.groups[form.joins])
+
+    def question(self, form: QuestionForm) -> str:
+        """Return the question in a form."""
+        text = form.text.format(**self.values)
+        return text[0].upper() + text[1:]
 
 
 def write_question(discipline: str, subject: str, concepts: Sequence[str], *, pair: bool) -> str:
@@ -40,6 +70,14 @@ def write_question(discipline: str, subject: str, concepts: Sequence[str], *, pa
         return _scaffold_question(discipline, subject, concepts)
     entries.sort(key=lambda entry: entry.order)
     draw = random.Random("|".join([subject.lower(), *(entry.term.lower() for entry in entries)]))
+    fields = form_fields(entries, draw, pair=pair)
+    return fields.question(
+        draw.choice([form for form in forms_for(fields.count, entries[0].subject.level) if fields.suit(form)])
+    )
+
+
+def form_fields(entries: Sequence[Entry], draw: random.Random, *, pair: bool) -> FormFields:
+    """Draw the leading concepts, cases, claims and exercises for a question about concepts in teaching order."""
     first = [entry for entry in entries if entry.topic == entries[0].topic]
     second = [entry for entry in entries if entry.topic != entries[0].topic]
     if len(entries) == 1:
@@ -60,25 +98,13 @@ def write_question(discipline: str, subject: str, concepts: Sequence[str], *, pa
         "topic_1": a.session.name,
         "topic_2": b.session.name,
     }
-    forms = [form for form in forms_for(count, a.subject.level) if _suits(form, groups, values)]
-    text = draw.choice(forms).text.format(**values)
-    return text[0].upper() + text[1:]
+    return FormFields(count, groups, values)
 
 
 def _leaders(pairs: Sequence[tuple[Entry, Entry]], draw: random.Random) -> tuple[Entry, Entry]:
     """Draw the two leading concepts, more often than not related ones."""
     close = [pair for pair in pairs if related(*pair)]
     return draw.choice(close if close and draw.random() < RELATED_SHARE else pairs)
-
-
-def _suits(form: QuestionForm, groups: Mapping[str, Sequence[Entry]], values: Mapping[str, str]) -> bool:
-    """Return whether a form names all concepts, has all its fields, and asks for a relation only where there is one."""
-    named = {entry.order for field in form.fields for entry in groups.get(_CONCEPTS_OF.get(field, field), ())}
-    if len(named) < len(groups["all"]) or not all(values[field] for field in form.fields):
-        return False
-    if form.joins == "ab":
-        return related(*groups["ab"])
-    return not form.joins or connected(groups[form.joins])
 
 
 def _without(entries: Sequence[Entry], *excluded: Entry) -> list[Entry]:
