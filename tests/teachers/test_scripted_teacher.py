@@ -153,7 +153,8 @@ def test_answers_say_what_the_textbook_says_of_just_these_concepts(name):
 def said_of(concept) -> list[str]:
     """Return what an answer may say of a concept: the end of its definition, an analysis, a verdict or a correction."""
     return [
-        end_of(concept.definition), concept.significance, *(example.analysis for example in concept.examples), concept.true_claim.reason, concept.false_claim.reason,
+        end_of(concept.definition), concept.significance, *(example.analysis for example in concept.examples),
+        concept.true_claim.reason, concept.false_claim.reason,
         concept.mistake.correction,
     ]  # fmt: skip
 
