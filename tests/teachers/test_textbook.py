@@ -72,6 +72,12 @@ def test_no_case_refers_to_another_one():
             )
 
 
+def test_no_analysis_begins_with_a_pronoun_for_somebody_in_the_case():
+    # The scripted teacher names the concept before the analysis: 'What explains the case is a binary heap. It keeps ...' would mislead.
+    analyses = [example.analysis for entry in textbook().entries() for example in entry.concept.examples]
+    assert not [analysis for analysis in analyses if re.match(r"(?:It|Its|They|Their|He|His|She|Her) ", analysis)]
+
+
 def spoil(tmp_path, old: str, new: str):
     text = (FOLDER / "music.yaml").read_text(encoding="utf-8")
     assert text.count(old) >= 1
