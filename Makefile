@@ -23,6 +23,10 @@ test-all: test test-rest
 test-rest: .venv/installed-dev
 	$(PYTEST) -m "slow or real"
 
+# The long fault campaign: 200 rounds, some 20 minutes on 2 cores; writes docs/reliability.md.
+faults: .venv/installed-dev
+	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/faults/campaign.py
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -73,4 +77,4 @@ wheel: .venv/installed-dev
 clean:
 	rm -rf .venv dist *.egg-info
 
-.PHONY: run test test-fast test-all test-rest lint coverage docs docs-site pictures demo wheel clean
+.PHONY: run test test-fast test-all test-rest lint coverage faults docs docs-site pictures demo wheel clean

@@ -5,6 +5,7 @@ import streamlit as st
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
 from glan_core.workspace import DatabaseError
+from pages.components.shared import sign_in
 from pages.components.shared.untrusted_text import show_error
 
 st.set_page_config(page_title="GLAN Studio", page_icon=str(ASSETS / "mark.svg"), layout="wide")
@@ -14,6 +15,7 @@ st.logo(
 )
 st.html(ASSETS / "studio.css")
 
+admitted = sign_in.is_admitted()
 page = st.navigation({
     "Explore": [
         st.Page("pages/overview.py", title="Overview", icon=":material/donut_large:", default=True,
@@ -50,8 +52,12 @@ page = st.navigation({
                 help="Create, rename, duplicate, archive and compare workspaces."),
         st.Page("pages/search.py", title="Search", visibility="hidden"),
     ],
-}, expanded=True)  # fmt: skip
+}, expanded=True, position="sidebar" if admitted else "hidden")  # fmt: skip
+if not admitted:
+    sign_in.draw_page()
+    st.stop()
 st.session_state.framed = True
+sign_in.account()
 try:
     page.run()
 except GlanError as error:

@@ -8,6 +8,8 @@ import hashlib
 import re
 import unicodedata
 
+from glan_core.unicode_text import normalized
+
 
 def derive(kind: str, parent: str, part: str | int) -> str:
     """Derive a record id such as 'qst-6f1c…' (64 bits of SHA-256).
@@ -55,7 +57,7 @@ def slug(name: str) -> str:
     names get different ids: 'Chemical Engineering' gives 'chemical-engineering', '物理学' gives 'node-' and eight hex digits.
     Names that differ only in accents, case or punctuation share a slug.
     """
-    plain = unicodedata.normalize("NFKD", name.casefold().translate(_LETTERS_WITHOUT_DECOMPOSITION))
+    plain = normalized("NFKD", name.casefold().translate(_LETTERS_WITHOUT_DECOMPOSITION))
     readable = "-".join(re.findall(r"[a-z0-9]+", "".join(c for c in plain if not unicodedata.combining(c))))
     letters_lost = any(c.isalnum() and not c.isascii() for c in plain)
     if readable and not letters_lost and len(readable) <= MAX_SLUG:
@@ -67,4 +69,4 @@ def slug(name: str) -> str:
 
 def name_key(name: str) -> str:
     """Return the form in which names are compared: NFKC, case-folded, white space collapsed."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return " ".join(normalized("NFKC", name).casefold().split())

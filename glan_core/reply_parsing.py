@@ -36,6 +36,7 @@ REFUSAL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_EMPTY = re.compile(r"\{\s*\}")  # the only object that begins with neither a quotation mark nor a name
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -124,13 +125,16 @@ def _objects(text: str, row_type: type[BaseModel]) -> Iterator[object]:
     """Yield every outermost JSON object in the text; an object that wraps a list of objects is replaced by the list."""
     decoder = json.JSONDecoder(strict=False)
     like_a_row = re.compile(rf"""\{{\s*(?:["'“]|(?:{"|".join(row_type.model_fields)})\s*:)""")
-    at, found = 0, False
+    at, found, last = 0, False, text.rfind("}")
     while (at := text.find("{", at)) >= 0:
+        if found and at < last and not (like_a_row.match(text, at) or _EMPTY.match(text, at)):
+            at += 1  # a brace in prose
+            continue
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):  # ValueError also covers integers above Python's digit limit
-            if found and text.find("}", at) > 0 and not like_a_row.match(text, at):
-                at += 1  # a brace in prose
+            if found and at < last and not like_a_row.match(text, at):
+                at += 1
                 continue
             line = text.count("\n", 0, at) + 1
             raise MalformedReply(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from glan_core.json_text import parse_json
 from glan_core.settings import Settings, earlier_names, field_of
 
 NONE = "none"  # typed for an optional setting that is to be unset
@@ -129,7 +130,7 @@ def _reader(kind: Any, *, optional: bool) -> Callable[[str], object]:
 
 def _read_json(text: str) -> dict:
     """Read a JSON object; argparse reports a ValueError as an invalid value of the option."""
-    value = json.loads(text)
+    value = parse_json(text)
     if not isinstance(value, dict):
         raise ValueError
     return value

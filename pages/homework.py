@@ -78,7 +78,9 @@ def table(rows: list[Pair], at: int | None) -> None:
 
     one = focus is not None and tree.nodes[focus]["node"].kind == "discipline"
     columns = {
-        "review": st.column_config.TextColumn("", width=30, help="✓ kept, ✗ rejected, ⊘ excluded by a check, ★ starred"),
+        "review": st.column_config.TextColumn(
+            "✓", width=30, help="Review: ✓ kept, ✗ rejected, ⊘ excluded by a check, ★ starred"
+        ),
         "question": st.column_config.TextColumn("Question", width=304 if one else 210),
         "discipline": None if one else st.column_config.TextColumn("Discipline", width=94),
         "strategy": st.column_config.TextColumn("Strategy", width=62),
@@ -96,7 +98,7 @@ def table(rows: list[Pair], at: int | None) -> None:
         }
     )
     st.dataframe(
-        frame, **row_selection.clickable_rows(key, at, choose, len(rows)), hide_index=True, column_config=columns,
+        frame, **row_selection.clickable_rows(key, at, choose, len(rows)), hide_index=True, column_config=columns, alt="Pairs, newest first",
         height="content" if len(rows) <= 13 else 460,
     )  # fmt: skip
 

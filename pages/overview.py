@@ -12,7 +12,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components.overview import made, report_downloads
-from pages.components.shared import page_frame, row_selection, run_table, url_state
+from pages.components.shared import page_frame, picture_table, row_selection, run_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
@@ -88,12 +88,24 @@ def picture() -> None:
     )  # fmt: skip
     gray = " Gray: no data." if shown == ALL_NODES else ""
     st.caption(f"{MEASURES[measure].description}{gray} Click a part to zoom in, the center or the frame to zoom out.")
+    picture_table.button(
+        "coverage", f"Taxonomy by {MEASURES[measure].title.lower()}", lambda: _parts(frame, measure),
+        {"name": "Part", "kind": "Level", "above": "Part of", "value": MEASURES[measure].title},
+    )  # fmt: skip
+
+
+def _parts(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return the parts of the picture with the part above each and the written value."""
+    names, written = dict(zip(frame["id"], frame["name"], strict=True)), MEASURES[measure].written
+    return frame.assign(
+        above=frame["parent"].map(names), value=[None if pd.isna(value) else written(value) for value in frame["value"]]
+    )
 
 
 def detail() -> None:
     """Draw the focus: counts, and the nodes below it."""
     node = tree.nodes[focus]["node"] if focus else None
-    st.subheader(escape(node.name) if node else "All knowledge", anchor=False)
+    st.header(escape(node.name) if node else "All knowledge", anchor=False)
     if node and node.description:
         st.markdown(escape(node.description))
     if standing.share is not None:
@@ -194,7 +206,7 @@ def _nodes_table(nodes: list, key: str) -> None:
 
     st.dataframe(
         rows, **row_selection.clickable_rows(key, None, choose, len(nodes)), hide_index=True,
-        height="content" if len(rows) <= 8 else 330,
+        alt="Coverage by node", height="content" if len(rows) <= 8 else 330,
         column_config={
             "name": st.column_config.TextColumn("Name", width=128),
             "share": st.column_config.ProgressColumn("Target", format="%.0f%%", min_value=0, max_value=100, width=70),
@@ -240,7 +252,7 @@ else:
     if st.button("Open taxonomy", type="primary", icon=":material/account_tree:"):
         url_state.open_page("pages/taxonomy.py")
 
-st.subheader("Recent runs", anchor=False)
+st.header("Recent runs", anchor=False)
 if recent := run_rows.runs(ws.db, 5):
     if picked := run_table.table(recent, key="recent", ws=ws):
         st.session_state.run = picked.id

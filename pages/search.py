@@ -31,7 +31,7 @@ def results(title: str, icon: str, found: Sequence, draw: Callable, *, everythin
         everything: Opens all results; drawn where there are more.
     """
     more = len(found) > MOST
-    st.subheader(f"{title} :gray[{f'{MOST}+' if more else len(found) or 'none'}]", anchor=False)
+    st.header(f"{title} :gray[{f'{MOST}+' if more else len(found) or 'none'}]", anchor=False)
     with st.container(gap=None, key=f"found_{title.lower().replace(' ', '_')}"):
         for number, one in enumerate(found[:MOST]):
             label, note, choose, page = draw(one)

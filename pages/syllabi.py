@@ -61,7 +61,7 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
         }
     )
     st.dataframe(
-        frame, **row_selection.clickable_rows(key, at, choose, len(found)), hide_index=True,
+        frame, **row_selection.clickable_rows(key, at, choose, len(found)), hide_index=True, alt="Subjects",
         height="content" if len(found) <= 16 else 600, placeholder="–",
         column_config={
             "name": st.column_config.TextColumn("Subject", width=120 if several else 150, help="✎ edited since it was generated"),
@@ -92,7 +92,7 @@ def disciplines() -> None:
         }
     )
     st.dataframe(
-        frame, **row_selection.clickable_rows(key, None, choose, len(ids)), hide_index=True,
+        frame, **row_selection.clickable_rows(key, None, choose, len(ids)), hide_index=True, alt="Disciplines with subjects",
         height="content" if len(ids) <= 16 else 600,
         column_config={
             "name": st.column_config.TextColumn("Discipline", width=125),

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import ago, plural, size
 from glan_core.operations import workspaces
@@ -100,6 +101,7 @@ else:
     left, right = page_frame.main_and_detail("workspace")
     with left:
         selected = table()
-        new_workspace()
+        if access.refusal() is None:
+            new_workspace()
     with right:
         detail.panel(home, selected, ws)

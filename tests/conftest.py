@@ -117,6 +117,8 @@ MARKERS = {
     "models": "training",
     "test_kill.py": "processes",
     "test_sandbox.py": "processes",
+    "test_sandbox_values.py": "processes",
+    "test_sandbox_verdict.py": "processes",
     "test_processes.py": "processes",
     "test_hash_seed.py": "processes",
     "test_preview.py": "processes",

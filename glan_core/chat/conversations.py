@@ -237,7 +237,7 @@ def rename_conversation(ws: Workspace, id: int, name: str) -> None:
 
 
 def remove_conversation(ws: Workspace, id: int) -> None:
-    """Delete a conversation and its votes permanently; replies in progress are stopped."""
+    """Remove a conversation, with its votes, so that it can be restored; replies in progress are stopped."""
     conversation = get_conversation(ws, id)
     for shown in view_turns(ws, conversation)[-1:]:
         if shown.writing:

@@ -51,6 +51,7 @@ def _refuse(sentence: str) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from glan_core.cli import (
+        backup,
         chat,
         clean,
         connections,
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         generate,
         judge,
         notify,
+        removed,
         setup,
         show,
         stakeholder_report,
@@ -89,6 +91,8 @@ def build_parser() -> argparse.ArgumentParser:
         chat,
         evaluate,
         stakeholder_report,
+        removed,
+        backup,
     ):
         module.add_commands(commands)
     return parser

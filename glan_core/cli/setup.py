@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from glan_core.cli.output import report
 from glan_core.errors import GlanError
+from glan_core.workspace import Workspace
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -19,7 +20,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     init.add_argument("--json", action="store_true")
     init.set_defaults(command=_init)
 
-    doctor = commands.add_parser("doctor", help="check versions, SQLite, disk space and the endpoint")
+    doctor = commands.add_parser("doctor", help="check versions, SQLite, disk space and the endpoint, or a workspace")
+    doctor.add_argument("--workspace", metavar="DIR", help="check this workspace instead: database, counters, runs and files")
+    doctor.add_argument("--repair", action="store_true", help="repair what is found in the workspace")
     doctor.add_argument("--base-url", help="OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI)")
     doctor.add_argument("--model", default="", help="model that is asked for one token (default: the first that is listed)")
     doctor.add_argument("--connection", default="", metavar="NAME", help="check this saved connection")
@@ -48,6 +51,10 @@ def _init(args: argparse.Namespace) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    if args.workspace:
+        return _check_workspace(args)
+    if args.repair:
+        raise GlanError("Name the workspace to repair: glan doctor --workspace DIR --repair.")
     from glan_core.operations.doctor import run_checks
 
     checks = []
@@ -59,6 +66,29 @@ def _doctor(args: argparse.Namespace) -> int:
     if args.json:
         report([asdict(check) for check in checks], [], as_json=True)
     return 1 if any(check.ok is False for check in checks) else 0
+
+
+def _check_workspace(args: argparse.Namespace) -> int:
+    """Check a workspace, and repair it on request; return 1 if something stays wrong."""
+    from glan_core.operations import workspace_check
+
+    ws = Workspace.open(args.workspace)
+    found: list[dict] = []
+    for finding in workspace_check.find_faults(ws):
+        state = "found"
+        if args.repair and finding.repair:
+            workspace_check.repair(ws, finding)
+            state = "repaired"
+        found.append({"what": finding.what, "state": state, "repairable": finding.repair is not None, "advice": finding.advice})
+    marks = {"found": "FAIL", "repaired": "ok  "}
+    lines = [f"{marks[one['state']]}  {one['what']} {one['advice']}".rstrip() for one in found]
+    open_ones = [one for one in found if one["state"] == "found"]
+    if not found:
+        lines = [f"ok    {ws.folder} is consistent."]
+    elif any(one["repairable"] for one in open_ones):
+        lines.append(f"Repair with: glan doctor --workspace {args.workspace} --repair")
+    report(found, lines, as_json=args.json)
+    return 1 if open_ones else 0
 
 
 def _serve(args: argparse.Namespace) -> None:

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from glan_core.access import READ_ONLY
 from glan_core.errors import GlanError
 from glan_core.resources import STUDIO
+from glan_core.roles import AUTH_FILE, Roles, read_roles
 from glan_core.workspace.workspace import FILE
 
 DEFAULT_HOME = "workspaces"
@@ -28,6 +30,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--host-name", action="append", default=[], metavar="NAME",
         help="host name in the browser's address, if a proxy leads to the studio under another name than localhost",
     )  # fmt: skip
+    studio.add_argument(
+        "--read-only", action="store_true", help="show the workspaces: nothing can be changed, started or spent in this studio"
+    )
+    studio.add_argument(
+        "--host", metavar="ADDRESS", default="localhost",
+        help="address to listen on; others than this machine's own need --auth (default: %(default)s)",
+    )  # fmt: skip
+    studio.add_argument("--auth", metavar="FILE", help="TOML file with the settings of the sign-in and the roles of users")
     studio.set_defaults(command=_studio)
 
 
@@ -37,10 +47,34 @@ def _studio(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "streamlit", "run", str(STUDIO / "pages/components/shared/asgi_app.py")]
     command += ["--server.port", str(args.port)] if args.port is not None else []
     command += ["--server.headless", "true"] if args.no_browser else []
-    command += protection(args.host_name)
+    names = args.host_name
+    environment = studio_environment(args.dir) | ({READ_ONLY: "1"} if args.read_only else {})
+    if args.auth:
+        file = Path(args.auth).expanduser().absolute()
+        names = [*args.host_name, check_sign_in(file).host]
+        command += ["--secrets.files", str(file)]
+        environment |= {AUTH_FILE: str(file)}
+    elif args.host not in LOCAL_HOSTS:
+        raise GlanError(
+            f"Listening on {args.host} would let everybody in the network spend your money. Add the sign-in with --auth FILE "
+            "(docs/start/sharing.md)."
+        )
+    command += ["--server.address", args.host, *protection(names)]
     sys.stdout.flush()
-    os.execve(sys.executable, command, os.environ | studio_environment(args.dir))
+    os.execve(sys.executable, command, os.environ | environment)
     raise AssertionError("not reached")
+
+
+def check_sign_in(file: Path) -> Roles:
+    """Check the settings of the sign-in, and that its library is installed; return the roles.
+
+    Raises:
+        GlanError: If a setting is missing or wrong, or Authlib is not installed.
+    """
+    roles = read_roles(file)
+    if importlib.util.find_spec("authlib") is None:
+        raise GlanError("The sign-in needs Authlib. Install it with: pip install 'glan-studio[auth]'")
+    return roles
 
 
 def protection(host_names: Sequence[str] = ()) -> list[str]:

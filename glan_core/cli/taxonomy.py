@@ -125,7 +125,7 @@ def _is_taxonomy(path: Path) -> bool:
 
 def _add(args: argparse.Namespace) -> None:
     ws = Workspace.open(args.dir)
-    *parents, name = re.split(r"\s+/\s+", args.path.strip())
+    *parents, name = map(str.strip, re.split(r"(?<=\s)/(?=\s)", args.path))
     if bool(parents) == (args.kind == "field"):
         raise GlanError(
             "A field is at the top level: give its name only." if parents else

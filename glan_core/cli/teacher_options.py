@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 
+from glan_core.delimited_spans import NextPlaces
 from glan_core.errors import GlanError
 from glan_core.generation.default_teachers import with_default_teachers
 from glan_core.generation.settings import StageSettings, TeacherSettings
@@ -12,7 +13,7 @@ from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.workspace import Workspace
 
-_PARTS = re.compile(r",(?=\s*[\w-]+=)(?![^{]*\})")  # commas between settings, not those within a JSON object
+_COMMA = re.compile(r",(?=\s*[\w-]+=)")
 NOT_TYPED = ("stages", "live")
 STAGE_HELP = (
     "settings of one stage, such as question:teacher=openai:gpt-4o,temperature=0.8 (also top_p, max_tokens, base_url, key_variable, "
@@ -35,7 +36,7 @@ def teacher_values(ws: Workspace, args: argparse.Namespace) -> dict:
 
 def _stage(text: str) -> tuple[str, dict]:
     stage, _, values = text.partition(":")
-    pairs = [part.partition("=") for part in _PARTS.split(values)]
+    pairs = [part.partition("=") for part in _parts(values)]
     if not values or any(not separator for _, separator, _ in pairs):
         raise GlanError(f"--stage {text!r}: write it as STAGE:KEY=VALUE,KEY=VALUE, for example question:temperature=0.8.")
     stage, given = (
@@ -53,6 +54,17 @@ def _stage(text: str) -> tuple[str, dict]:
     except GlanError as error:
         raise GlanError(f"--stage {text!r}: {error}") from None
     return stage, given
+
+
+def _parts(values: str) -> list[str]:
+    """Split settings at the commas between them, not at those within a JSON object."""
+    places, parts, last = NextPlaces(values), [], 0
+    for comma in _COMMA.finditer(values):
+        closing, opening = places.find("}", comma.end()), places.find("{", comma.end())
+        if closing is None or (opening is not None and opening < closing):
+            parts.append(values[last : comma.start()])
+            last = comma.end()
+    return [*parts, values[last:]]
 
 
 def _value(text: str, key: str, value: str) -> object:

@@ -14,8 +14,9 @@ MAX_SUBTOPICS = 20  # per merged subject; enough to plan 30 sessions while bound
 
 
 # A line that starts the list of sessions: "## Class sessions", "**4. Class Schedule:**", "Session 1: ...".
+_LINE_MARKS = re.compile(r"^[\s#*>]*+", re.MULTILINE)
 _SESSIONS_BEGIN = re.compile(
-    r"^[\s#*>]*(?:\d+[.)]\s*)?(?:(?:class|course|teaching)\s+)?(?:sessions?|schedule|outline|lectures?|weeks?)\b[^\n]{0,60}$",
+    r"(?:\d+[.)]\s*)?(?:(?:class|course|teaching)\s+)?(?:sessions?|schedule|outline|lectures?|weeks?)\b[^\n]{0,60}$",
     re.IGNORECASE | re.MULTILINE,
 )
 _TITLE = re.compile(r"\A\s*#\s[^\n]*\n(?:\s*\**Level\**:[^\n]*\n)?")
@@ -78,8 +79,8 @@ def parse_sessions(text: str) -> list[SessionDraft]:
 
 def before_sessions(text: str) -> str:
     """Return the part of a syllabus before its class sessions, without the title; all of it if no sessions are found."""
-    found = _SESSIONS_BEGIN.search(text)
-    front = text[: found.start()] if found else text
+    begun = next((marks.start() for marks in _LINE_MARKS.finditer(text) if _SESSIONS_BEGIN.match(text, marks.end())), len(text))
+    front = text[:begun]
     return _TITLE.sub("", front, count=1).strip()
 
 

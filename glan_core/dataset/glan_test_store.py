@@ -19,6 +19,7 @@ from glan_core.ids import MAX_SLUG, slug
 from glan_core.io.dataset_reader import stored_rows
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace
+from glan_core.workspace.removed import set_aside
 
 FOLDER = "glan_tests"
 FORMAT = "glan-test 1"
@@ -131,6 +132,7 @@ def write_test(ws: Workspace, test: dict, items: Sequence[GlanTestItem]) -> Glan
     Raises:
         GlanError: If the name is invalid or already exists.
     """
+    ws.writable_folder(FOLDER)
     counts = Counter(item.discipline for item in items if item.discipline)
     head = GlanTest(**test, hash=hash_items(items), number=len(items), disciplines=dict(sorted(counts.items())))
     file = test_path(ws, head.name)
@@ -175,9 +177,7 @@ def import_test(
     Raises:
         GlanError: If the file cannot be read, does not match its hash, or the name already exists.
     """
-    if ws.read_only:
-        raise GlanError("The workspace is read-only. Open it with write access to import a test.")
-    folder = ws.folder / FOLDER
+    folder = ws.writable_folder(FOLDER)
     folder.mkdir(exist_ok=True)
     suffix = Path(filename).suffix.lower() or ".jsonl"
     copy = folder / f".{os.getpid()}-import{suffix}"
@@ -198,9 +198,9 @@ def import_test(
 
 
 def remove_test(ws: Workspace, name: str) -> None:
-    """Delete a test. Stored answers and judgments are kept; its questions are no longer excluded from training."""
+    """Remove a test so that it can be restored. Answers and verdicts are kept; its questions are no longer excluded from training."""
     read_test(ws, name)
-    test_path(ws, name).unlink()
+    set_aside(ws, test_path(ws, name), "held-out test", name)
 
 
 def hash_items(items: Iterable[GlanTestItem]) -> str:

@@ -10,31 +10,73 @@ The rules for refusals, self-references, missing material and submission instruc
 import re
 import unicodedata
 import zlib
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from glan_core.dataset.text_normalization import words, words_and_signs
+from glan_core.delimited_spans import NextPlaces, Span, replaced, spans
+from glan_core.phrase_patterns import PhrasePatterns
 from glan_core.reply_parsing import REFUSAL
 
 SHOWN = 80  # characters of the matched text shown
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|^(?: {4}|\t).*$", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$|\\\[.+?\\\]|\\\(.+?\\\)|https?://\S+", re.DOTALL)
-_TABLE = re.compile(r"^\s*\|.*\|\s*$", re.MULTILINE)
-_QUOTED = re.compile(r"“[^”]*”|(?<!\w)\"[^\"\n]*\"|(?<!\w)'[^'\n]{12,}'(?!\w)|^\s*>.*$", re.MULTILINE)
+_FORMULA_OPENING = re.compile(r"\$|\\[\[(]|https?://(?=\S)")
+_DOLLARS = re.compile(r"\$[^$\n]+\$")
+_NOT_SPACE = re.compile(r"\S+")
+_TABLE = re.compile(r"^[^\S\n]*\|.*\|[^\S\n]*$", re.MULTILINE)
+_QUOTE_OPENING = re.compile(r"“|(?<!\w)[\"']|^(?:\s++>?|>)", re.MULTILINE)  # blank lines before a line are read once
+_DOUBLE_QUOTES, _SINGLE_QUOTES = re.compile(r"\"[^\"\n]*\""), re.compile(r"'[^'\n]{12,}'(?!\w)")
+
+
+def _formulas(text: str) -> Iterator[Span]:
+    """Yield the spans of formulas and URLs."""
+    places = NextPlaces(text)
+
+    def end_of(found: re.Match[str]) -> int | None:
+        at, sign = found.start(), found.group()
+        if sign[0] == "h":
+            return match.end() if (match := _NOT_SPACE.match(text, found.end())) else None
+        if sign[0] == "\\":
+            closing = places.find("\\]" if sign[1] == "[" else "\\)", at + 3)
+        else:
+            closing = places.find("$$", at + 3) if text.startswith("$$", at) else None
+            if closing is None and (match := _DOLLARS.match(text, at)):
+                return match.end()
+        return closing[1] if closing else None
+
+    return spans(text, _FORMULA_OPENING, end_of)
+
+
+def _quotations(text: str) -> Iterator[Span]:
+    """Yield the spans of text in quotation marks and of quoted lines."""
+    places = NextPlaces(text)
+
+    def end_of(found: re.Match[str]) -> int | None:
+        match found.group()[-1]:
+            case "“":
+                return closing[1] if (closing := places.find("”", found.end())) else None
+            case ">":
+                return line[0] if (line := places.find("\n", found.end())) else len(text)
+            case '"':
+                closed = _DOUBLE_QUOTES.match(text, found.start())
+            case "'":
+                closed = _SINGLE_QUOTES.match(text, found.start())
+            case _:
+                closed = None
+        return closed.end() if closed else None
+
+    return spans(text, _QUOTE_OPENING, end_of)
 
 
 def _own(text: str) -> str:
     """Return the text without code and quotations."""
-    return _QUOTED.sub(" ", _FENCED.sub(" ", text)).replace("’", "'")
-
-
-def _mentions(text: str, signs: tuple[str, ...]) -> bool:
-    """Return whether a text contains any of the given substrings; a cheap check before the regular expression."""
-    low = text.lower()
-    return any(sign in low for sign in signs)
+    prose = _FENCED.sub(" ", text)
+    return replaced(prose, _quotations(prose)).replace("’", "'")
 
 
 def _shown(match: re.Match | None) -> str | None:
@@ -62,26 +104,27 @@ def refusal(question: str, answer: str) -> str | None:
 
 # As an AI
 
-_AS_AN_AI = re.compile(
-    r"""\bas\san?\s(?:ai|artificial\sintelligence|(?:large\s)?language\smodel)\b
-        (?:\s(?:language\s)?(?:model|assistant|chatbot|program))?(?:\s(?:developed|trained|created)\sby\s\w+)?
-        \s?,?\s(?:i|my)\b
-      | \bi(?:'m|\sam)\s(?:just\s|only\s|merely\s)?an?\s(?:ai|artificial\sintelligence|(?:large\s)?language\smodel)\b
-        (?!\s(?:engineer|researcher|developer|scientist|student|expert|specialist|consultant|ethicist|enthusiast))
-      | \bmy\s(?:training\sdata|knowledge\scut-?off|last\s(?:knowledge\s)?update)\b
-      | \bi\s(?:don't|do\snot)\shave\s(?:personal\s(?:opinions|beliefs|experiences?|feelings|emotions)
-        |access\sto\s(?:real-?time|the\sinternet|current\sdata|up-to-date))""",
-    re.IGNORECASE | re.VERBOSE,
+_AI = r"an?\s(?:ai|artificial\sintelligence|(?:large\s)?language\smodel)\b"
+_AS_AN_AI = PhrasePatterns(
+    (
+        (" ai", "\nai", "\tai", "artificial", "language"),
+        rf"""\bas\s{_AI}(?:\s(?:language\s)?(?:model|assistant|chatbot|program))?(?:\s(?:developed|trained|created)\sby\s\w+)?
+            \s?,?\s(?:i|my)\b
+          | \bi(?:'m|\sam)\s(?:just\s|only\s|merely\s)?{_AI}
+            (?!\s(?:engineer|researcher|developer|scientist|student|expert|specialist|consultant|ethicist|enthusiast))""",
+    ),
+    (("training", "knowledge", "update"), r"\bmy\s(?:training\sdata|knowledge\scut-?off|last\s(?:knowledge\s)?update)\b"),
+    (
+        ("personal", "access"),
+        r"""\bi\s(?:don't|do\snot)\shave\s(?:personal\s(?:opinions|beliefs|experiences?|feelings|emotions)
+            |access\sto\s(?:real-?time|the\sinternet|current\sdata|up-to-date))""",
+    ),
 )
-
-
-_AI_SIGNS = ("an ai", "artificial intelligence", "language model", "training data", "cutoff", "cut-off", "last update",
-             "last knowledge update", "i don", "i do not have")  # fmt: skip
 
 
 def as_an_ai(question: str, answer: str) -> str | None:
     """Flag texts in which the model refers to itself as an AI."""
-    suspects = (text for text in (answer, question) if _mentions(text, _AI_SIGNS))
+    suspects = (text for text in (answer, question) if _AS_AN_AI.may_match(text))
     return next((_shown(match) for text in suspects if (match := _AS_AN_AI.search(_own(text)))), None)
 
 
@@ -104,7 +147,7 @@ def cut(question: str, answer: str) -> str | None:
         return None
     last = text.rsplit("\n", 1)[-1].strip()
     tail = f"“…{last[-60:]}”"
-    if len(last) >= 20 and _OPEN_END.search(last[-20:]) and not _FORMULA.search(last):
+    if len(last) >= 20 and _OPEN_END.search(last[-20:]) and next(_formulas(last), None) is None:
         return f"it ends with {tail}"
     whole = not _ends_in_letter(last) or _LIST_ITEM.match(last) or _looks_technical(last)
     if not whole and len(last) >= 60 and len(_SENTENCE_END.findall(text)) >= 3:
@@ -125,7 +168,7 @@ def _looks_technical(line: str) -> bool:
 # Empty or too short
 
 ENOUGH = 5  # an answer with this many words is never a placeholder
-_NOTHING = re.compile(r"\W*(?:n/?a|none|null|nil|todo|tbd|undefined|nan|\[?answer\]?|\[?response\]?)?\W*", re.IGNORECASE)
+_NOTHING = re.compile(r"\W*+(?:n/?a|none|null|nil|todo|tbd|undefined|nan|\[?answer\]?|\[?response\]?)?\W*+", re.IGNORECASE)
 
 
 def short(question: str, answer: str, min_question_words: int = 2, min_answer_words: int = 2) -> str | None:
@@ -153,46 +196,86 @@ def _words(number: int) -> str:
 # Questions that are not self-contained
 
 _LESSON = r"(?:class|lecture|lesson|session|course|module|unit|chapter|seminar|workshop|syllabus|textbook|readings?|slides)"
-_DEPENDS = re.compile(
-    rf"""\b(?:the|this)\s{_LESSON}(?:\smaterials?|\snotes)?\s(?:above|below)\b
-      | \b(?:above|previous|preceding|earlier|last)\s(?:question|exercise|problem)s?\b(?=[^.?!]*\b(?:you|your|we|our)\b)
-      | \b(?:as\s)?(?:we|you)(?:'ve|\shave)?\s(?:just\s|previously\s|already\s)?
-        (?:discuss|cover|learn|stud|see|saw|explor|introduc|examin|encounter|talk)\w*\s(?:[\w'-]+\s){{0,8}}?
-        (?:in|during|from)\s(?:class|(?:the|this|our|your|that|today's|last\sweek's|a\sprevious|previous|earlier)\s
-        (?:\w+\s){{0,2}}{_LESSON}s?)\b
-      | \bas\s(?:was\s)?(?:discussed|covered|taught|introduced|presented|seen|shown|learned|learnt|outlined|described|explained)
-        \s(?:\w+\s)?(?:in|during)\s(?:class|(?:the|this|our|your|today's|previous|earlier|session|module|unit|chapter)\b)
-      | \b(?:discussed|covered|taught|introduced|presented|learned|learnt)\sin\s
-        (?:class|(?:this|our|your)\s{_LESSON}|(?:the|these|those)\s(?:class\ssessions?|syllabus|previous\s{_LESSON}s?))\b
-      | \b(?:in|from|during)\s(?:today's|yesterday's|last\sweek's|this\sweek's|your|our)\s
-        (?:class|lecture|lesson|session|seminar|syllabus|course\smaterials?|lecture\snotes|class\snotes|textbook|readings)\b
-        (?!\s(?:of\s)?(?:students|plan|size|room|design))
-      | \b(?:class\s)?sessions?\s\d+\b | \b(?:given|provided|selected)\ssyllabus\b
-      | \b(?:the|your)\s(?:lecture|class|course)\s(?:notes|slides|materials|readings)\b(?=[^.?!]*\b(?:you|your|refer|see|using)\b)
-      | \b(?:selected|given)\s(?:class\ssessions?|key\sconcepts)\b""",
-    re.IGNORECASE | re.VERBOSE,
+_LESSONS = ("class", "lecture", "lesson", "session", "course", "module", "unit", "chapter", "seminar", "workshop", "syllabus", "textbook",
+            "reading", "slides")  # fmt: skip
+_ADDRESSED = r"(?=[^.?!]{0,400}\b(?:you|your|we|our)\b)"  # in the rest of the sentence
+_DEPENDS = PhrasePatterns(
+    (("above", "below"), rf"\b(?:the|this)\s{_LESSON}(?:\smaterials?|\snotes)?\s(?:above|below)\b"),
+    (
+        ("question", "exercise", "problem"),
+        rf"\b(?:above|previous|preceding|earlier|last)\s(?:question|exercise|problem)s?\b{_ADDRESSED}",
+    ),
+    (
+        ("discuss", "cover", "learn", "stud", "see", "saw", "explor", "introduc", "examin", "encounter", "talk"),
+        rf"""\b(?:as\s)?(?:we|you)(?:'ve|\shave)?\s(?:just\s|previously\s|already\s)?
+            (?:discuss|cover|learn|stud|see|saw|explor|introduc|examin|encounter|talk)\w*\s(?:[\w'-]+\s){{0,8}}?
+            (?:in|during|from)\s(?:class|(?:the|this|our|your|that|today's|last\sweek's|a\sprevious|previous|earlier)\s
+            (?:\w+\s){{0,2}}{_LESSON}s?)\b""",
+    ),
+    (
+        (
+            "discussed",
+            "covered",
+            "taught",
+            "introduced",
+            "presented",
+            "seen",
+            "shown",
+            "learned",
+            "learnt",
+            "outlined",
+            "described",
+            "explained",
+        ),
+        r"""\bas\s(?:was\s)?(?:discussed|covered|taught|introduced|presented|seen|shown|learned|learnt|outlined|described|explained)
+            \s(?:\w+\s)?(?:in|during)\s(?:class|(?:the|this|our|your|today's|previous|earlier|session|module|unit|chapter)\b)""",
+    ),
+    (
+        ("discussed", "covered", "taught", "introduced", "presented", "learned", "learnt"),
+        rf"""\b(?:discussed|covered|taught|introduced|presented|learned|learnt)\sin\s
+            (?:class|(?:this|our|your)\s{_LESSON}|(?:the|these|those)\s(?:class\ssessions?|syllabus|previous\s{_LESSON}s?))\b""",
+    ),
+    (
+        _LESSONS,
+        r"""\b(?:in|from|during)\s(?:today's|yesterday's|last\sweek's|this\sweek's|your|our)\s
+            (?:class|lecture|lesson|session|seminar|syllabus|course\smaterials?|lecture\snotes|class\snotes|textbook|readings)\b
+            (?!\s(?:of\s)?(?:students|plan|size|room|design))""",
+    ),
+    (("session", "syllabus"), r"\b(?:class\s)?sessions?\s\d+\b | \b(?:given|provided|selected)\ssyllabus\b"),
+    (
+        ("notes", "slides", "materials", "reading"),
+        r"""\b(?:the|your)\s(?:lecture|class|course)\s(?:notes|slides|materials|readings)\b
+            (?=[^.?!]{0,400}\b(?:you|your|refer|see|using)\b)""",
+    ),
+    (("session", "concepts"), r"\b(?:selected|given)\s(?:class\ssessions?|key\sconcepts)\b"),
 )
-_SHOWN_ELSEWHERE = re.compile(
-    r"""\b(?:see|refer\sto|shown\sin|in|from|using|on|of)\s(?:the\s)?(?:attached\s)?(?:fig(?:ure|\.)|exhibit|diagram|appendix|table)
-        \s?(?:\d+(?:\.\d+)*|[A-Z]\b)(?!\s*(?:skating|of\s(?:eight|merit|speech)))
-      | \bthe\s(?:attached|accompanying|enclosed)\s(?:\w+\s)?
-        (?:figure|diagram|table|graph|image|picture|chart|map|file|document|article|spreadsheet|worksheet|handout|dataset)\b
-      | \bthe\s(?:figure|diagram|graph|image|picture|photo(?:graph)?|chart|map|article|video|handout|worksheet|passage|table|text|
-        excerpt|code|snippet|data)\s(?:above|below|(?:shown|given|provided|attached|depicted)(?:\s(?:above|below|here))?(?=[\s,.?;:]))
-      | \bthe\s(?:above|following)\s(?:figure|diagram|graph|image|picture|photo|chart|map|video|handout|worksheet)\b""",
-    re.IGNORECASE | re.VERBOSE,
+_SHOWN_ELSEWHERE = PhrasePatterns(
+    (
+        ("fig", "exhibit", "diagram", "appendix", "table"),
+        r"""\b(?:see|refer\sto|shown\sin|in|from|using|on|of)\s(?:the\s)?(?:attached\s)?(?:fig(?:ure|\.)|exhibit|diagram|appendix|table)
+            \s?(?:\d+(?:\.\d+)*|[A-Z]\b)(?!\s*(?:skating|of\s(?:eight|merit|speech)))""",
+    ),
+    (
+        ("attached", "accompanying", "enclosed"),
+        r"""\bthe\s(?:attached|accompanying|enclosed)\s(?:\w+\s)?
+            (?:figure|diagram|table|graph|image|picture|chart|map|file|document|article|spreadsheet|worksheet|handout|dataset)\b""",
+    ),
+    (
+        ("above", "below", "shown", "given", "provided", "attached", "depicted"),
+        r"""\bthe\s(?:figure|diagram|graph|image|picture|photo(?:graph)?|chart|map|article|video|handout|worksheet|passage|table|text|
+            excerpt|code|snippet|data)\s(?:above|below|(?:shown|given|provided|attached|depicted)(?:\s(?:above|below|here))?(?=[\s,.?;:]))""",
+    ),
+    (
+        ("above", "following"),
+        r"\bthe\s(?:above|following)\s(?:figure|diagram|graph|image|picture|photo|chart|map|video|handout|worksheet)\b",
+    ),
 )
-_DEPENDS_SIGNS = (
-    "class", "lecture", "lesson", "session", "course", "module", "unit", "chapter", "seminar", "workshop", "syllabus",
-    "textbook", "reading", "slides", "question", "exercise", "problem", "concept", "fig", "exhibit", "diagram", "appendix",
-    "table", "attached", "accompanying", "enclosed", "above", "below", "shown", "given", "provided", "depicted", "following",
-)  # fmt: skip
 _TEXT_SHOWN = re.compile(r"table|text|passage|excerpt|code|snippet|data|article|chart|graph", re.IGNORECASE)
 
 
 def depends(question: str, answer: str) -> str | None:
     """Flag questions that refer to a lecture, an earlier exercise, a figure or a text they do not contain."""
-    if not _mentions(question, _DEPENDS_SIGNS):
+    if not (_DEPENDS.may_match(question) or _SHOWN_ELSEWHERE.may_match(question)):
         return None
     own = _own(question)
     if match := _DEPENDS.search(own):
@@ -206,8 +289,9 @@ def depends(question: str, answer: str) -> str | None:
 def _brings_text(question: str) -> bool:
     """Return whether the question itself contains a table, code, or a quoted or indented passage."""
     return bool(
-        _TABLE.search(question) or _CODE.search(question) or len("".join(_QUOTED.findall(question))) > 60
-        or "<svg" in question or re.search(r":\s*\n.{40,}", question) or len(re.findall(r"^\s*[-*\d].*\d", question, re.M)) > 2
+        _TABLE.search(question) or _CODE.search(question) or sum(end - start for start, end in _quotations(question)) > 60
+        or "<svg" in question or re.search(r":\s*\n.{40,}", question)
+        or len(re.findall(r"^[^\S\n]*[-*\d].*\d", question, re.MULTILINE)) > 2
     )  # fmt: skip
 
 
@@ -217,24 +301,44 @@ _WORK = (
     r"(?:assignment|homework|report|essay|paper|solutions?|answers?|work|code|project|analysis|response|write-?up|results|"
     r"findings|presentation|portfolio|submission|document|file|pdf|notebook|spreadsheet|deliverables?|exercise|reflection)s?"
 )
-_AT_CLAUSE = r"(?:^|[.!?;:\n]\s*(?:[-*\d.)]+\s*)?|\b(?:please|then|and|must|should|will|are\sto|finally,?)\s)"
-_HAND_IN = re.compile(
-    rf"""{_AT_CLAUSE}(?:submit|upload|hand\sin|turn\sin|e-?mail)\s(?:your|this|the|a|an|one|both|all)\s(?:[\w-]+\s){{0,3}}?{_WORK}\b
-        (?!\s(?:to|for)\s(?:a|an|the)\s(?:journal|conference|court|regulator|agency|board|client|bank|irs|committee|publisher))
-      | {_AT_CLAUSE}submit\s(?:it|them)\s(?:as|in|to|via|by|on)\b
-      | \byour\s(?:submission|assignment|report|essay|paper|answer|response)\s(?:is\sdue|(?:should|must)\sbe\s
-        (?:submitted|uploaded|double-spaced|typed|handed\sin|turned\sin|in\s(?:pdf|word|docx)))\b
-      | \b(?:due|submitted|handed\sin)\s(?:by|before|on|at)\s(?:the\s)?(?:next\sclass|midnight|11:59|end\sof\s(?:the\sweek|class)
-        |(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b(?=[^.?!]*(?:\.|!|$))
-      | \b(?:bring|be\sprepared\sto\spresent)\s(?:your|a)\s(?:[\w-]+\s){{0,4}}?(?:to|in)\s(?:the\snext\s|our\snext\s)?class\b
-      | \b(?:double-spaced|12-point|times\snew\sroman)\b(?=[^.?!]*\b(?:page|pages|font|format|submit|paper|report|essay)\b)
-      | \b(?:your|this)\s(?:work|assignment|answer|response|essay|report|project)\swill\sbe\s(?:graded|marked|assessed)\b
-      | \b(?:submit|upload|post)\b[^.?!\n]{{0,60}}\b(?:to|on|via|through)\s(?:canvas|moodle|blackboard|turnitin|gradescope|
-        the\s(?:course|class)\s(?:website|portal|page|forum)|your\s(?:instructor|professor|teacher|ta)\b)""",
-    re.IGNORECASE | re.VERBOSE,
+_AT_CLAUSE = r"(?:^|[.!?;:\n]\s{0,20}(?:[-*\d.)]{1,20}\s{0,20})?|\b(?:please|then|and|must|should|will|are\sto|finally,?)\s)"
+_HAND_IN = PhrasePatterns(
+    (
+        ("submit", "upload", "hand", "turn", "mail"),
+        rf"""{_AT_CLAUSE}(?:submit|upload|hand\sin|turn\sin|e-?mail)\s(?:your|this|the|a|an|one|both|all)\s(?:[\w-]+\s){{0,3}}?{_WORK}\b
+            (?!\s(?:to|for)\s(?:a|an|the)\s(?:journal|conference|court|regulator|agency|board|client|bank|irs|committee|publisher))""",
+    ),
+    (("submit",), rf"{_AT_CLAUSE}submit\s(?:it|them)\s(?:as|in|to|via|by|on)\b"),
+    (
+        ("due", "submitted", "uploaded", "spaced", "typed", "handed", "turned", "in pdf", "in word", "in docx", "in\n", "in\t"),
+        r"""\byour\s(?:submission|assignment|report|essay|paper|answer|response)\s(?:is\sdue|(?:should|must)\sbe\s
+            (?:submitted|uploaded|double-spaced|typed|handed\sin|turned\sin|in\s(?:pdf|word|docx)))\b""",
+    ),
+    (
+        ("due", "submitted", "handed"),
+        r"""\b(?:due|submitted|handed\sin)\s(?:by|before|on|at)\s(?:the\s)?(?:next\sclass|midnight|11:59|end\sof\s(?:the\sweek|class)
+            |(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b(?=[^.?!]{0,400}(?:\.|!|$))""",
+    ),
+    (
+        ("class",),
+        r"\b(?:bring|be\sprepared\sto\spresent)\s(?:your|a)\s(?:[\w-]+\s){0,4}?(?:to|in)\s(?:the\snext\s|our\snext\s)?class\b",
+    ),
+    (
+        ("spaced", "12-point", "roman"),
+        r"""\b(?:double-spaced|12-point|times\snew\sroman)\b
+            (?=[^.?!]{0,400}\b(?:page|pages|font|format|submit|paper|report|essay)\b)""",
+    ),
+    (
+        ("graded", "marked", "assessed"),
+        r"\b(?:your|this)\s(?:work|assignment|answer|response|essay|report|project)\swill\sbe\s(?:graded|marked|assessed)\b",
+    ),
+    (
+        ("submit", "upload", "post"),
+        r"""\b(?:submit|upload|post)\b[^.?!\n]{0,60}\b(?:to|on|via|through)\s(?:canvas|moodle|blackboard|turnitin|gradescope|
+            the\s(?:course|class)\s(?:website|portal|page|forum)|your\s(?:instructor|professor|teacher|ta)\b)""",
+    ),
 )
-_HAND_IN_SIGNS = ("submi", "upload", "post", "hand in", "handed in", "turn in", "turned in", "mail", " due ", "bring", "present your",
-                  "spaced", "12-point", "roman", "graded", "marked", "assessed", "typed", "must be in", "should be in")  # fmt: skip
+_CLAUSE_END = re.compile(r"[.!?\n]")
 _ABOUT_OTHERS = re.compile(
     r"\b(?:students?|users?|they|he|she|pupils?|learners?|customers?|how\s(?:do|can|should)\s(?:i|you))\b", re.I
 )
@@ -242,11 +346,12 @@ _ABOUT_OTHERS = re.compile(
 
 def hand_in(question: str, answer: str) -> str | None:
     """Flag questions that say how to submit work."""
-    if not _mentions(question, _HAND_IN_SIGNS):
+    if not _HAND_IN.may_match(question):
         return None
     own = _own(question)
+    clauses = [0, *(end.end() for end in _CLAUSE_END.finditer(own))]
     for match in _HAND_IN.finditer(own):
-        before = re.split(r"[.!?\n]", own[: match.start() + 1])[-1]
+        before = own[clauses[bisect_right(clauses, match.start() + 1) - 1] : match.start() + 1]
         if not _ABOUT_OTHERS.search(before) and not _ABOUT_OTHERS.search(match.group()):
             return _shown(match)
     return None
@@ -268,7 +373,7 @@ def loop(question: str, answer: str) -> str | None:
     lines = Counter(line for line in (each.strip() for each in prose.splitlines()) if len(line) >= 25)
     if lines and (most := lines.most_common(1)[0])[1] >= 6 and 2 * most[1] > sum(lines.values()):
         return f"the line “{most[0][:SHOWN]}” occurs {most[1]:,} times"
-    said = words(_FORMULA.sub(" ", prose))
+    said = words(replaced(prose, _formulas(prose)))
     runs = [tuple(said[at : at + 4]) for at in range(len(said) - 3)]
     if len(runs) >= 100 and len(set(runs)) < 0.3 * len(runs) and sum(word[0].isalpha() for word in said) > 0.7 * len(said):
         return f"only {len(set(runs)) / len(runs):.0%} of its 4-word phrases are distinct"
@@ -284,8 +389,9 @@ def _tail_phrase(answer: str) -> str | None:
             run += 1
         phrase = tail[len(tail) - period :]
         if run >= max(REPEATED, 3 * period) and any(_is_text(word) for word in phrase):
-            prose = words(_FORMULA.sub(" ", _TABLE.sub(" ", _CODE.sub(" ", answer))))
-            return " ".join(phrase) if prose[-run:] == tail[-run:] else None
+            prose = _TABLE.sub(" ", _CODE.sub(" ", answer))
+            said = words(replaced(prose, _formulas(prose)))
+            return " ".join(phrase) if said[-run:] == tail[-run:] else None
     return None
 
 
@@ -332,7 +438,9 @@ def language(question: str, answer: str, expected: str = "en") -> str | None:
 def _other_language(text: str, expected: str) -> str | None:
     if expected == "en" and _has_english(text[:_LOOKED_AT].lower().split()):
         return None
-    prose = _FORMULA.sub(" ", _CODE.sub(" ", _QUOTED.sub(" ", text[: 3 * _LOOKED_AT])))[:_LOOKED_AT]
+    opening = text[: 3 * _LOOKED_AT]
+    prose = _CODE.sub(" ", replaced(opening, _quotations(opening)))
+    prose = replaced(prose, _formulas(prose))[:_LOOKED_AT]
     own = [word for word in words(prose) if not word.isnumeric()]
     if len(own) < _LEAST_WORDS or (expected == "en" and _has_english(own)):
         return None

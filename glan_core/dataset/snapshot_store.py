@@ -6,7 +6,6 @@ rows, so later changes to the workspace do not affect it.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from glan_core.dataset.splits import TRAIN, VALIDATION
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.workspace import Workspace
+from glan_core.workspace.removed import set_aside
 
 FOLDER = "snapshots"
 EXCLUSION_LABELS = {
@@ -99,21 +99,15 @@ def verify_snapshot(ws: Workspace, name: str) -> bool:
 
 
 def remove_snapshot(ws: Workspace, name: str) -> None:
-    """Delete a snapshot permanently.
+    """Remove a snapshot so that it can be restored (`workspace.removed`).
 
     Raises:
-        GlanError: If the snapshot does not exist or cannot be deleted.
+        GlanError: If the snapshot does not exist or cannot be removed.
     """
     folder = snapshot_folder(ws, name)
     if not folder.is_dir():
         raise GlanError(f"Snapshot {quoted(name)} does not exist.")
-    gone = folder.with_name(f".{name}.removed")
-    try:
-        shutil.rmtree(gone, ignore_errors=True)
-        folder.rename(gone)  # atomic: readers never see half a snapshot
-        shutil.rmtree(gone)
-    except OSError as error:
-        raise GlanError(f"Snapshot {quoted(name)} cannot be removed: {error.strerror}.") from None
+    set_aside(ws, folder, "snapshot", name)
 
 
 def exclusion_summary(excluded: dict[str, int]) -> str:

@@ -10,7 +10,6 @@ Source: Unicode Standard Annex 29 (grapheme clusters) and the character properti
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +17,8 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 import regex
+
+from glan_core.unicode_text import normalized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +58,8 @@ def normalize(text: str) -> str:
     """Return the text in NFKC form and case-folded."""
     if text.isascii():
         return text.lower()
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", folded)  # folding may leave letters and marks apart, as in 'ǰ'
+    folded = normalized("NFKC", text).casefold()
+    return normalized("NFKC", folded)  # folding may leave letters and marks apart, as in 'ǰ'
 
 
 def words(text: str) -> list[str]:

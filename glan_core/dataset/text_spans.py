@@ -7,13 +7,14 @@ from difflib import SequenceMatcher
 from glan_core.dataset.text_normalization import placed_words
 
 Span = tuple[int, int]  # (start, end) in characters
+MOST_WORDS = 2000  # of each text are compared; matching takes time with the product of both numbers
 ALIKE = 0.3  # minimum share of common words for differences to be worth highlighting
 
 
 def differing_spans(one: str, other: str) -> tuple[list[Span], list[Span]]:
-    """Return the spans of the words that differ between two texts, in each; empty if the texts have little in common."""
+    """Return the spans of the words that differ between the first 2,000 words of two texts; empty if these have little in common."""
     first, second = placed_words(one), placed_words(other)
-    matcher = SequenceMatcher(None, first.words, second.words, autojunk=False)
+    matcher = SequenceMatcher(None, first.words[:MOST_WORDS], second.words[:MOST_WORDS], autojunk=False)
     spans: tuple[list[Span], list[Span]] = ([], [])
     if matcher.ratio() < ALIKE:
         return spans
@@ -29,8 +30,7 @@ def differing_spans(one: str, other: str) -> tuple[list[Span], list[Span]]:
 
 def quoted_spans(text: str, found: str) -> list[Span]:
     """Return the span of the text that a filter quotes (“…”); empty if it quotes nothing or the text does not contain it."""
-    quoted = re.search(r"“…?(.+?)…?”", found, re.DOTALL)
-    phrase = quoted[1] if quoted else ""
+    phrase = _quoted(found)
     words = re.split(r"\s+", phrase.strip())
     if not any(words):
         return []
@@ -42,6 +42,17 @@ def quoted_spans(text: str, found: str) -> list[Span]:
         if not found.startswith("it ends"):
             break
     return [last.span()] if last else []
+
+
+def _quoted(found: str) -> str:
+    """Return the first text in quotation marks, without an ellipsis at either end."""
+    start = found.find("“")
+    end = found.find("”", start + 2)
+    if start < 0 or end < 0:
+        return ""
+    inside = found[start + 1 : end]
+    inside = inside.removeprefix("…") or inside
+    return inside.removesuffix("…") or inside
 
 
 def excerpt(text: str, spans: Sequence[Span], most: int) -> tuple[str, list[Span]]:

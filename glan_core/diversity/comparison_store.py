@@ -7,7 +7,6 @@ compare/<name>/comparison.json           results; its absence marks an unfinishe
 """
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from glan_core.errors import GlanError
 from glan_core.ids import slug
 from glan_core.io.dataset_reader import ExternalRow
 from glan_core.workspace import Workspace
+from glan_core.workspace.removed import set_aside
 
 FOLDER = "compare"
 INFO, ROWS, OFFSETS, VECTORS = "comparison.json", "rows.jsonl", "offsets.npy", "vectors"
@@ -179,8 +179,9 @@ def write_comparison(ws: Workspace, comparison: Comparison, columns: dict[str, n
 
 
 def remove_comparison(ws: Workspace, name: str) -> None:
-    """Delete a comparison and its copy of the other dataset; does nothing if it does not exist."""
-    shutil.rmtree(comparison_folder(ws, name), ignore_errors=True)
+    """Remove a comparison and its copy of the other dataset so that it can be restored; does nothing if it does not exist."""
+    if (folder := comparison_folder(ws, name)).is_dir():
+        set_aside(ws, folder, "comparison", name)
 
 
 def read_points(ws: Workspace, name: str) -> Points:

@@ -55,7 +55,7 @@ def parse_area(text: str) -> Area | None:
             return Area(kind, embedder, int(dims), (float(int(corners)),))
         points = [tuple(map(float, corner.split(","))) for corner in corners.split(";")]
         xs, ys = zip(*points, strict=True)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     fewest = {BOX: 2, LASSO: 3}.get(kind)
     good = fewest is not None and fewest <= len(xs) <= MOST_CORNERS and np.isfinite([*xs, *ys]).all()

@@ -159,6 +159,7 @@ def list_metrics(ws: Workspace) -> list[str]:
 
 def write_metrics(ws: Workspace, measured: MetricReport) -> None:
     """Store metrics in place of earlier ones."""
+    ws.writable_folder(FOLDER)
     file = _file(ws, measured.embedder)
     file.parent.mkdir(exist_ok=True)
     write_json(file, asdict(measured))

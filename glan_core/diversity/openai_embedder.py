@@ -103,7 +103,7 @@ def parse_embeddings(raw: bytes, number: int) -> list[list[float]]:
     try:
         items = {int(item["index"]): [float(value) for value in item["embedding"]] for item in json.loads(raw)["data"]}
         rows = [items[n] for n in range(number)]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         raise TeacherFault("The response was truncated or contains no embeddings.") from None
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise TeacherFault("The response contains embeddings of different dimensions.")

@@ -34,9 +34,9 @@ def leaderboard(ws: Workspace) -> pd.DataFrame:
     Returns:
         Columns `COLUMNS` and two per benchmark: the score in percent, and its number of rows ('gsm8k rows'). `loss` is the
         validation loss on its own snapshot (nats per token), `bits` the same in bits per byte. `difference` is the mean
-        score difference of the newest match, with its interval (`low`, `high`), `judged` questions, opponent (`beside`) and
-        match ID. `delta_percent` is the largest delta of its contamination probes, named `probe`. None or NaN if not
-        measured, or measured with other weights than the model has now.
+        score difference of the newest match with another model, else with the reference answers; `low` and `high` are its
+        interval, `judged` its questions, `beside` the opponent, and `match` its ID. `delta_percent` is the largest delta of its
+        contamination probes, named `probe`. None or NaN if not measured, or measured with other weights than the model has now.
     """
     found: dict[str, dict] = {}
     now: dict[str, str] = {}
@@ -54,7 +54,10 @@ def leaderboard(ws: Workspace) -> pd.DataFrame:
     probes = [probe for probe in probe_rows.probes(ws.db) if now.get(probe.model, "") in probe.weights_hash]
     for spec in [*scores, *(probe.model for probe in probes)]:
         found.setdefault(spec, _row(spec))
-    for match in reversed(matches):  # the newest match wins
+    with_models_last = sorted(reversed(matches), key=lambda match: REFERENCE not in (match.ours, match.other))
+    for (
+        match
+    ) in with_models_last:  # later ones win: the newest, but a match with another model before one with reference answers
         _add_match(ws, found, match)
     for probe in probes:
         row = found[probe.model]

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.figures.style import Style, mix
+from glan_core.figures.style import Style, ink_on, mix
 from glan_core.taxonomy.coverage import Coverage
 from glan_core.workspace.tag_rows import REASONS
 
@@ -43,10 +43,12 @@ def funnel_figure(frame: pd.DataFrame, style: Style) -> go.Figure:
     left, out = frame["left"], frame["out"]
     left_labels = [f"<b>{n:,}</b>" for n in left]
     out_labels = [f"−{n:,} {REASON_WORDS[step]}" if n else "" for n, step in zip(out, frame["step"], strict=True)]
+    colors = [*[style.accent] * (len(frame) - 1), style.hues[2]]
     figure = go.Figure([
         go.Bar(
-            y=frame["words"], x=left, orientation="h", text=left_labels, textposition="auto", insidetextanchor="start", marker={"color": [
-                *[style.accent] * (len(frame) - 1), style.hues[2]], "line": {"width": 0}}, customdata=frame["step"],
+            y=frame["words"], x=left, orientation="h", text=left_labels, textposition="auto", insidetextanchor="start",
+            marker={"color": colors, "line": {"width": 0}}, customdata=frame["step"],
+            insidetextfont={"color": [ink_on(color) for color in colors]},
             hovertemplate="%{y}: %{x:,} remaining<extra></extra>", textfont={"size": 14},
         ),
         go.Bar(

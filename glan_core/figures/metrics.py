@@ -70,6 +70,13 @@ def metric_figure(
     return figure
 
 
+def histogram_frame(histogram: "Histogram") -> pd.DataFrame:
+    """Return the counts of a histogram by name, or by interval: name, or from and to, and count."""
+    if histogram.names:
+        return pd.DataFrame({"name": histogram.names, "count": histogram.counts})
+    return pd.DataFrame({"from": histogram.edges[:-1], "to": histogram.edges[1:], "count": histogram.counts})
+
+
 def histogram_figure(histogram: "Histogram", title: str, style: Style, *, mark: float | None = None) -> go.Figure:
     """Draw the count per bin or category, with a line at `mark`."""
     if histogram.names:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from glan_core.figures.style import Style, mix
@@ -18,6 +19,12 @@ class PairedBar:
     label: str
     group: str
     counts: tuple[int | None, int | None]
+
+
+def paired_bars_frame(bars: Sequence[PairedBar]) -> pd.DataFrame:
+    """Return the bars as rows: label, group, first and second count."""
+    frame = pd.DataFrame([(bar.label, bar.group, *bar.counts) for bar in bars], columns=["label", "group", "first", "second"])
+    return frame.astype({"first": "Int64", "second": "Int64"})
 
 
 def paired_bars_figure(bars: Sequence[PairedBar], names: tuple[str, str], style: Style) -> go.Figure:

@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 
 from glan_core.taxonomy.hierarchy import GROUPS
 
+READABLE = 4.5  # contrast of text, WCAG 1.4.3
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
@@ -42,6 +44,11 @@ class Style:
         """Return the color of a difference on a diverging ramp that ends at `most` in both directions."""
         return at(self.differences, 0.5 + value / (2 * most) if most else 0.5)
 
+    def as_text(self, color: str) -> str:
+        """Return a hue as a text color: mixed with the color of text as far as it must be to be readable."""
+        shades = (mix(color, self.text, share / 10) for share in range(11))
+        return next(shade for shade in shades if contrast(shade, self.background) >= READABLE)
+
     @property
     def scale(self) -> list[tuple[float, str]]:
         """The ramp as a plotly color scale."""
@@ -71,7 +78,7 @@ LIGHT = Style(
     ("#8C4A0B", "#BF7A2E", "#DDB27C", "#EFE0CC", "#EEF1F4", "#CBDFEE", "#8FBBDD", "#4A8DC0", "#1D5F94"),
 )  # fmt: skip
 DARK = Style(
-    "dark", "#11171D", "#E3E8ED", "#93A1AF", "#2C3742", "#27313B", "#2F7DB1", "#F2857C",
+    "dark", "#11171D", "#E3E8ED", "#93A1AF", "#2C3742", "#27313B", "#2D7AAE", "#F2857C",
     ("#C66DB8", "#E3B34B", "#4FAE7C", "#6F9FD0", "#5CC4EE", "#B0937A", "#62C4B3", "#B5B554"),
     ("#22314A", "#27416A", "#2A5583", "#2B6C93", "#30859C", "#41A0A0", "#63B9A2", "#8FD0A9", "#BFE3B8", "#EDF5D0"),
     ("#F0B36A", "#C98A45", "#94673A", "#5C4A38", "#2F3944", "#35536E", "#3F76A3", "#5B9FD3", "#97CBF2"),
@@ -90,14 +97,23 @@ def count_axis(most: float) -> dict:
 
 
 def ink_on(color: str) -> str:
-    """Return a dark or white text color, whichever is more readable on a color '#rrggbb'.
+    """Return the text color for a color '#rrggbb' behind it: dark or white where that is readable, else black."""
+    return next(ink for ink in ("#1D2733", "#FFFFFF", "#000000") if contrast(ink, color) >= READABLE or ink == "#000000")
 
-    Source: WCAG relative luminance.
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colors, 1 to 21.
+
+    Source: WCAG 2.1, relative luminance and contrast ratio.
     """
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
     channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#1D2733" if luminance > 0.22 else "#FFFFFF"
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def at(ramp: tuple[str, ...], share: float) -> str:

@@ -57,7 +57,7 @@ def loss_figure(frame: pd.DataFrame, style: Style, height: int = HEIGHT, *, log:
     _log_axis(figure, log=log)
     for (x, y, name, color), shift in zip(ends, (-8, 8), strict=False):
         behind = x < 0.9 * frame["step"].max()  # the other curve continues below its label
-        _name(figure, x, log10(y) if log and y > 0 else y, name, color, 14 if behind else shift if close else 0)
+        _name(figure, x, log10(y) if log and y > 0 else y, name, style.as_text(color), 14 if behind else shift if close else 0)
     return figure
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from glan_core import runs
+from glan_core import access, runs
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.generation import streaming_state
@@ -282,6 +282,7 @@ def _settings(discipline_id: str, terms: TeacherSettings) -> GenerationSettings:
 
 def _prepare(ws: Workspace, node: Node, settings: GenerationSettings) -> tuple[Workspace, int]:
     """Create a small workspace with a queued run."""
+    access.check_may_change()
     if not can_preview(ws, node.id):
         raise GlanError(
             f"{quoted(node.name)} already has subjects in the workspace. Only disciplines without subjects can be previewed."

@@ -151,6 +151,8 @@ class TeacherSettings(EndpointSettings):
         if not isinstance(values, dict):
             return values
         values = with_connection(values)
+        if not isinstance(values.get("stages") or {}, dict) or not isinstance(values.get("base_url") or "", str):
+            return values  # refused by the types of the fields
         answer = str(values.get("answer_teacher") or "")
         if answer.startswith("@"):
             stages = dict(values.get("stages") or {})

@@ -2,48 +2,77 @@
 
 import re
 
+from glan_core.phrase_patterns import PhrasePatterns
 from glan_core.reply_parsing import MalformedReply
 
 # The reader of a question attends no class and submits no coursework. Each pattern is a phrase that requires one; harmless
 # uses of the same words ("submit a bid", "the lecture hall") do not match.
-COURSE_REFERENCE = re.compile(
-    r"""
-    \b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus(?!\sof\b)|class\ssessions?|coursework)\b
-    | \b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b
-      (?!\s(?:hall|theat|of|from|learn|to\sbe)\w*)
-    | \b(?:discussed|covered|learned|learnt|studied|taught|introduced|seen|presented|mentioned)\s
-      (?:earlier\s|previously\s)?(?:in|during)\s
-      (?:(?:the\s|this\s|our\s|your\s|today'?s\s)?(?:class|course(?!\sof\b)|lectures?|lessons?|sessions?)
-        |(?:this|our|your)\s(?:unit|module|week))\b
-    | \b(?:in|from|during)\s(?:session|lecture|lesson)\s\d+\b
-    | \b(?:the\sselected|key)\s(?:class\s)?(?:key\s)?(?:sessions|concepts)\s(?:above|below|listed|given|selected)\b
-    | \b(?:the|your)\stextbook\b(?!\s(?:case|example)) | \bassigned\sreadings?\b
-    | \b(?:figure|table|passage|text|diagram|graph|code|excerpt)\sin\sthe\s(?:textbook|handout|slides)\b
-    | \bthe\sattached\s(?:file|data|document|table|figure|image|sheet|spreadsheet|pdf|code|text)\b
-    | \b(?:post|attach|e-?mail|upload)\syour\b | \bupload\sit\sto\b
-    | \be-?mail\s(?:\w+\s){1,4}?to\sme\b | \byour\s(?:\w+,?\s){0,3}?student\s(?:id|number)\b
-    | \byou(?:'ll|\swill|\sare)?\s(?:be\s)?(?:\w+ly\s)?graded\b
-    | \byour\s(?:\w+\s){1,2}?(?:is|are|will\sbe|gets?)\s(?:\w+ly\s)?graded\b
-    | \bas\swe(?:'ve|\shave)?\s(?:saw|seen|discussed|learned|learnt|studied|covered)\b
-      (?!\s(?:above|here|in\s(?:part|step|question|the\sexample))\b)
-    | \b(?:we|you)\s(?:\w+\s){1,3}?(?<!the\s)last\stime\b | \b(?:since|from)\slast\stime\b | ^last\stime,?\s(?:we|you)\b
-    | \b(?:assignment|homework|essay|submission|coursework)s?\s(?:is|are)\sdue\b
-    | \bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b
-      (?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*[.!]?\s*$)
-    | (?:^|(?<=[.!?\n]))(?:(?!\b(?:would\syou|you\swould)\b)[^.!?\n])*?
-      \b(?<!if\s)(?<!imagine\s)(?<!imagine\sthat\s)(?<!suppose\s)(?<!suppose\sthat\s)(your\s(?:instructor|professor|classmates?|teacher|peers?))\b
-    | \bin\snext\sclass\b
-    | \bdiscuss\s(?:\w+\s){0,3}?(?:in|with)\syour\s(?:\w+\s)?(?:group|partner)s?\b
-    | \b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
+COURSE_REFERENCE = PhrasePatterns(
+    (
+        ("syllabus", "session", "coursework"),
+        r"\b(?:the|this|our|your|last|previous|today'?s)\s(?:\w+\s)?(?:syllabus(?!\sof\b)|class\ssessions?|coursework)\b",
+    ),
+    (
+        ("lecture", "lesson"),
+        r"""\b(?:the|this|our|your|last|previous|earlier|today'?s)\s(?:lectures?|lessons?)\b
+            (?!\s(?:hall|theat|of|from|learn|to\sbe)\w*)""",
+    ),
+    (
+        ("discussed", "covered", "learned", "learnt", "studied", "taught", "introduced", "seen", "presented", "mentioned"),
+        r"""\b(?:discussed|covered|learned|learnt|studied|taught|introduced|seen|presented|mentioned)\s
+            (?:earlier\s|previously\s)?(?:in|during)\s
+            (?:(?:the\s|this\s|our\s|your\s|today'?s\s)?(?:class|course(?!\sof\b)|lectures?|lessons?|sessions?)
+              |(?:this|our|your)\s(?:unit|module|week))\b""",
+    ),
+    (("session", "lecture", "lesson"), r"\b(?:in|from|during)\s(?:session|lecture|lesson)\s\d+\b"),
+    (
+        ("sessions", "concepts"),
+        r"\b(?:the\sselected|key)\s(?:class\s)?(?:key\s)?(?:sessions|concepts)\s(?:above|below|listed|given|selected)\b",
+    ),
+    (("textbook",), r"\b(?:the|your)\stextbook\b(?!\s(?:case|example))"),
+    (("assigned",), r"\bassigned\sreadings?\b"),
+    (
+        ("textbook", "handout", "slides"),
+        r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\sin\sthe\s(?:textbook|handout|slides)\b",
+    ),
+    (("attached",), r"\bthe\sattached\s(?:file|data|document|table|figure|image|sheet|spreadsheet|pdf|code|text)\b"),
+    (("post", "attach", "mail", "upload"), r"\b(?:post|attach|e-?mail|upload)\syour\b | \bupload\sit\sto\b"),
+    (("mail",), r"\be-?mail\s(?:\w+\s){1,4}?to\sme\b"),
+    (("student",), r"\byour\s(?:\w+,?\s){0,3}?student\s(?:id|number)\b"),
+    (
+        ("graded",),
+        r"""\byou(?:'ll|\swill|\sare)?\s(?:be\s)?(?:\w+ly\s)?graded\b
+          | \byour\s(?:\w+\s){1,2}?(?:is|are|will\sbe|gets?)\s(?:\w+ly\s)?graded\b""",
+    ),
+    (
+        ("saw", "seen", "discussed", "learned", "learnt", "studied", "covered"),
+        r"""\bas\swe(?:'ve|\shave)?\s(?:saw|seen|discussed|learned|learnt|studied|covered)\b
+            (?!\s(?:above|here|in\s(?:part|step|question|the\sexample))\b)""",
+    ),
+    (
+        ("last",),
+        r"""\b(?:we|you)\s(?:\w+\s){1,3}?(?<!the\s)last\stime\b | \b(?:since|from)\slast\stime\b
+          | ^last\stime,?\s(?:we|you)\b""",
+    ),
+    (
+        ("assignment", "homework", "essay", "submission", "coursework"),
+        r"\b(?:assignment|homework|essay|submission|coursework)s?\s(?:is|are)\sdue\b",
+    ),
+    (
+        ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
+        r"""\bby\s(?:next\s)?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b
+            (?=[^.]{0,40}\b(?:submi|hand|turn|upload|pdf)|\s*+[.!]?\s*+$)""",
+    ),
+    (
+        ("instructor", "professor", "classmate", "teacher", "peer"),
+        r"""(?:^|(?<=[.!?\n]))(?:(?!\b(?:would\syou|you\swould)\b)[^.!?\n])*?
+            \b(?<!if\s)(?<!imagine\s)(?<!imagine\sthat\s)(?<!suppose\s)(?<!suppose\sthat\s)
+            (your\s(?:instructor|professor|classmates?|teacher|peers?))\b""",
+    ),
+    (("next",), r"\bin\snext\sclass\b"),
+    (("discuss",), r"\bdiscuss\s(?:\w+\s){0,3}?(?:in|with)\syour\s(?:\w+\s)?(?:group|partner)s?\b"),
+    (("class",), r"\b(?:bring|present)\s(?:it|this|them|your\s\w+)\sto\s(?:the\s)?(?:next\s)?class\b"),
 )
-# Every match of the pattern contains one of these; looking for them first costs a tenth of the pattern.
-COURSE_WORDS = (
-    "syllabus", "class", "course", "lecture", "lesson", "session", "unit", "module", "week", "concepts", "textbook", "reading",
-    "handout", "slides", "attach", "post", "mail", "upload", "student", "graded", "last", "due", "day", "saw", "seen", "discussed",
-    "learn", "studied", "covered", "instructor", "professor", "teacher", "peer", "group", "partner",
-)  # fmt: skip
 # "Submit a report" is coursework if it instructs the reader; a contractor who must submit one is part of a scenario.
 SUBMISSION_INSTRUCTION = re.compile(
     r"""
@@ -61,11 +90,11 @@ SUBMISSION_INSTRUCTION = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-SUBMISSION_WORDS = ("submit", "hand", "turn")  # as COURSE_WORDS
+SUBMISSION = re.compile(r"\b(?:submit|(?:hand|turn)\s(?:\w+\s){0,2}in)\b", re.IGNORECASE)  # a part of every such instruction
 # "The table above" may refer to the question itself, but not near its beginning.
 MISSING_CONTEXT = re.compile(r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:shown\s)?above\b", re.IGNORECASE)
 MIN_CONTEXT = 60  # characters
-PREAMBLE = re.compile(r"^\s*(?:\*\*|#+\s*)?(?:homework\s+)?question\s*(?:\d+)?\s*[:.](?:\*\*)?\s*", re.IGNORECASE)
+PREAMBLE = re.compile(r"^\s*(?:\*\*|#+\s*)?(?:homework\s+)?question\s*+(?:\d+)?\s*+[:.](?:\*\*)?\s*", re.IGNORECASE)
 MAX_CHARACTERS = 20_000
 
 
@@ -81,8 +110,8 @@ def parse_question(text: str) -> str:
     if len(question) > MAX_CHARACTERS:
         raise MalformedReply("malformed", f"the question is longer than {MAX_CHARACTERS:,} characters", repairable=True)
     if found := (
-        _search(COURSE_REFERENCE, COURSE_WORDS, question)
-        or _search(SUBMISSION_INSTRUCTION, SUBMISSION_WORDS, question)
+        COURSE_REFERENCE.search(question)
+        or (SUBMISSION.search(question) and SUBMISSION_INSTRUCTION.search(question))
         or MISSING_CONTEXT.search(question[:MIN_CONTEXT])
     ):
         phrase = " ".join(found[found.lastindex or 0].split())  # without the words that only lead up to it
@@ -92,9 +121,3 @@ def parse_question(text: str) -> str:
             repairable=True,
         )
     return question
-
-
-def _search(pattern: re.Pattern[str], words: tuple[str, ...], text: str) -> re.Match[str] | None:
-    """Search a pattern whose every match contains one of these words."""
-    folded = text.casefold()
-    return pattern.search(text) if any(word in folded for word in words) else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from glan_core import access
 from glan_core.errors import GlanError
 
 
@@ -23,8 +24,9 @@ def atomic_output(path: Path, *, folder: bool, mark: object) -> Iterator[Path]:
         mark: Run id or process id in the temporary name; leftovers with the same mark are removed first.
 
     Raises:
-        GlanError: If the path cannot be written.
+        GlanError: If the path cannot be written, or nothing may be changed here.
     """
+    access.check_may_change()
     new = path.parent / f".{path.name}.unfinished-{mark}"
     old = path.parent / f".{path.name}.replaced-{mark}"
     try:

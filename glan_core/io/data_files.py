@@ -1,6 +1,5 @@
 """Data files of a dataset: one file, a folder, a zip archive, or what Hugging Face `datasets` saved to disk."""
 
-import json
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import BinaryIO, cast
 
 from glan_core.errors import GlanError
 from glan_core.io import compression
+from glan_core.json_text import parse_json
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 COLUMNAR = (".parquet", ".arrow")
@@ -173,10 +173,10 @@ def _saved(known: set[str], read: Callable[[str], bytes], title: str) -> list[st
         for top in sorted(tops):
             splits = [""]
             if (all_splits := f"{top}dataset_dict.json") in known:
-                splits = [f"{split}/" for split in json.loads(read(all_splits))["splits"]]
+                splits = [f"{split}/" for split in parse_json(read(all_splits))["splits"]]
             for split in splits:
                 found += [
-                    f"{top}{split}{part['filename']}" for part in json.loads(read(f"{top}{split}state.json"))["_data_files"]
+                    f"{top}{split}{part['filename']}" for part in parse_json(read(f"{top}{split}state.json"))["_data_files"]
                 ]
         if missing := [name for name in found if name not in known]:
             raise GlanError(f"The dataset saved in {title} lacks {missing[0]}. Save it again.")

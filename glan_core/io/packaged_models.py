@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
 
@@ -149,6 +150,7 @@ def convert(name: str, say: Callable[[str], None] = lambda text: None) -> None:
     """
     if not name.startswith(PREFIX) or is_converted(name):
         return
+    access.check_may_change()
     base = _base(name)
     target = _folder(base)
     with _alone(target):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.io import compression
 from glan_core.io.data_files import ARCHIVE, SUFFIXES, data_suffix, is_data_file
@@ -31,8 +32,9 @@ def store_upload(folder: Path, name: str, data: BinaryIO, check: Callable[[Path]
         check: Function that raises GlanError if the file is not usable.
 
     Raises:
-        GlanError: If `check` raises it. The file is not stored.
+        GlanError: If `check` raises it, or nothing may be changed here. The file is not stored.
     """
+    access.check_may_change()
     plain = _plain_name(name)
     folder.mkdir(exist_ok=True)
     new = folder / f".{os.getpid()}-{plain}"

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from glan_core.errors import GlanError
@@ -20,11 +21,15 @@ from glan_core.models.tuned_model_store import (
     checkpoint_folder,
     folder_size,
     hash_weights,
+    list_models,
     model_folder,
     read_model,
     write_model,
 )
 from glan_core.workspace import Workspace
+from glan_core.workspace.removed import Removed, put_back, set_aside
+
+CHECKPOINT = "checkpoint"  # kind of a removed one
 
 # The state of the optimizer, which only a resumed run needs, and formats other than safetensors.
 NOT_KEPT = ("*.pt", "*.pth", "*.bin", "trainer_state.json", "README.md")
@@ -65,15 +70,35 @@ def step_of(folder: Path) -> int:
 
 
 def remove_checkpoint(ws: Workspace, name: str, step: int) -> None:
-    """Delete a checkpoint of a model permanently.
+    """Remove a checkpoint of a model so that it can be restored.
 
     Raises:
         GlanError: If the model has no such checkpoint.
     """
     model = read_model(ws, name)
-    model.checkpoint(step)
+    gone = model.checkpoint(step)
+    facts = {"weights": model.weights_hash, "checkpoint": gone.model_dump(mode="json")}
+    set_aside(ws, checkpoint_folder(ws, name, step), CHECKPOINT, f"{name}, step {step}", **facts)
     write_model(ws, model.model_copy(update={"checkpoints": tuple(kept for kept in model.checkpoints if kept.step != step)}))
-    shutil.rmtree(checkpoint_folder(ws, name, step), ignore_errors=True)
+
+
+def return_checkpoint(ws: Workspace, one: Removed) -> None:
+    """Restore a removed checkpoint of a model.
+
+    Raises:
+        GlanError: If the model no longer exists, has a checkpoint of this step, or the record cannot be read.
+    """
+    try:
+        checkpoint = Checkpoint.model_validate(one.facts.get("checkpoint"))
+    except ValueError:
+        raise GlanError(f"The record of the checkpoint {quoted(one.name)} cannot be read. Restore it by hand.") from None
+    model = next((model for model in list_models(ws) if model.weights_hash == one.facts.get("weights")), None)
+    if model is None:
+        raise GlanError(f"The model of the checkpoint {quoted(one.name)} no longer exists. Restore the model first.")
+    place = checkpoint_folder(ws, model.name, checkpoint.step).relative_to(ws.folder).as_posix()  # it may have been renamed
+    put_back(ws, replace(one, place=place))
+    kept = sorted((*model.checkpoints, checkpoint), key=lambda each: each.step)
+    write_model(ws, model.model_copy(update={"checkpoints": tuple(kept)}))
 
 
 def model_from_checkpoint(ws: Workspace, name: str, step: int, new_name: str) -> TunedModel:

@@ -4,12 +4,12 @@ llama.cpp has its own tokenizers and knows pre-tokenizers by name, so a tokenize
 else would be tokenized differently from training without any error.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glan_core.errors import GlanError
+from glan_core.json_text import parse_json
 
 _CASED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -53,7 +53,7 @@ def read_vocabulary(file: Path, size: int) -> GgufVocabulary:
     from gguf import TokenType
 
     try:
-        content = json.loads(file.read_text("utf-8"))
+        content = parse_json(file.read_text("utf-8"))
         model = content["model"]
         vocabulary: dict[str, int] = model["vocab"]
         merges = [part if isinstance(part, str) else " ".join(part) for part in model["merges"]]

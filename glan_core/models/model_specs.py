@@ -1,6 +1,5 @@
 """Model specifications: `tuned:NAME[@STEP]`, `base:NAME`, `local:PATH`, `openai:MODEL[@ADDRESS]`, `@CONNECTION`, `scripted`."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +7,7 @@ from pydantic import Field
 
 from glan_core.errors import GlanError
 from glan_core.io.packaged_models import available_bases, display_name
+from glan_core.json_text import parse_json
 from glan_core.models.tuned_model_store import checkpoint_folder, list_models, read_model
 from glan_core.settings import MOST_SEED, Settings
 from glan_core.teachers.connections import MARK, resolve
@@ -216,7 +216,7 @@ def local_model(name: str) -> ResolvedModel:
     if not about.is_file():
         return ResolvedModel(spec=spec, base=str(folder.absolute()) if folder.is_dir() else name)
     try:
-        base = json.loads(about.read_text("utf-8"))["base_model_name_or_path"]
+        base = parse_json(about.read_text("utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):
         base = None
     if not base:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from glan_core import __version__
+from glan_core import __version__, access
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
 from glan_core.processes import command_has, wait_until_ended
@@ -68,6 +68,8 @@ def runtime_folder() -> Path:
         below = os.environ.get("XDG_RUNTIME_DIR")
         folder = Path(below) / "glan-studio" if below and Path(below).is_dir() else (
             Path(tempfile.gettempdir()) / f"glan-studio-{os.getuid()}")  # fmt: skip
+    if not folder.exists():
+        access.check_may_change()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     what = folder.lstat()
     if folder.is_symlink() or what.st_uid != os.getuid() or what.st_mode & 0o077:
@@ -105,8 +107,9 @@ def ensure_running() -> None:
     """Start a model server of this release if none is running.
 
     Raises:
-        GlanError: If it cannot be started.
+        GlanError: If it cannot be started, or nothing may be started here.
     """
+    access.check_may_change()
     address = _address()
     if address and status() is not None:
         if address.source == source():
@@ -183,6 +186,7 @@ def turn_state(id: str) -> dict | None:
 
 def stop_turn(id: str) -> None:
     """Stop a turn, keeping its text."""
+    access.check_may_change()
     if address := _address():
         with suppress(ServerLost):
             _request_json(address, "POST", f"/turns/{id}/stop", {})
@@ -213,8 +217,9 @@ def release() -> bool:
         Whether a server was running.
 
     Raises:
-        GlanError: If it cannot be killed.
+        GlanError: If it cannot be killed, or nothing may be stopped here.
     """
+    access.check_may_change()
     address = _address()
     if address is None or not command_has(address.pid, COMMAND):  # the PID may have been reused
         return False
@@ -270,6 +275,10 @@ def _address() -> Address | None:
         return Address.model_validate_json((runtime_folder() / ADDRESS).read_text("utf-8"))
     except (OSError, ValueError):
         return None
+    except GlanError:
+        if access.refusal():  # there is no folder, and none may be created
+            return None
+        raise
 
 
 def _here() -> Address:

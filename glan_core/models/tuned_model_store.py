@@ -8,7 +8,6 @@ models/<name>/checkpoints/ weights of earlier evaluations, where the run was tol
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,7 @@ from glan_core.import_strings import load_symbol
 from glan_core.io.packaged_models import display_name
 from glan_core.settings import Settings, current_names
 from glan_core.workspace import Workspace
+from glan_core.workspace.removed import set_aside
 
 FOLDER, FILE, WEIGHTS, BASE, CHECKPOINTS = "models", "model.json", "weights", "base", "checkpoints"
 CHUNK = 1 << 20
@@ -192,10 +192,13 @@ def read_model(ws: Workspace, name: str) -> TunedModel:
 
 def write_model(ws: Workspace, model: TunedModel) -> None:
     """Store the description of a model; it exists from then on."""
+    ws.writable_folder(FOLDER)
     file = model.folder(ws) / FILE
     new = file.with_suffix(".new")
     new.write_text(model.model_dump_json(indent=1), "utf-8")
     os.replace(new, file)
+    with ws.write(f"model {model.name}"):  # for the audit log
+        pass
 
 
 def set_notes(ws: Workspace, name: str, notes: str) -> None:
@@ -213,6 +216,7 @@ def rename_model(ws: Workspace, name: str, new_name: str) -> TunedModel:
     _check_unused(ws, model)
     if target.exists():
         raise GlanError(f"Model {quoted(new_name)} already exists. Choose another name.")
+    ws.writable_folder(FOLDER)
     model.folder(ws).rename(target)
     renamed = model.model_copy(update={"name": new_name})
     write_model(ws, renamed)
@@ -220,17 +224,14 @@ def rename_model(ws: Workspace, name: str, new_name: str) -> TunedModel:
 
 
 def remove_model(ws: Workspace, name: str) -> None:
-    """Delete a model and its weights permanently.
+    """Remove a model and its weights so that it can be restored (`workspace.removed`).
 
     Raises:
         GlanError: If the model does not exist, or another model uses it as its base.
     """
     model = read_model(ws, name)
     _check_unused(ws, model)
-    gone = model.folder(ws).with_name(f".{name}.removed")
-    shutil.rmtree(gone, ignore_errors=True)
-    model.folder(ws).rename(gone)  # atomic: readers never see half a model
-    shutil.rmtree(gone, ignore_errors=True)
+    set_aside(ws, model.folder(ws), "model", name)
 
 
 def _check_unused(ws: Workspace, model: TunedModel) -> None:

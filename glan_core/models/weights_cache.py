@@ -1,7 +1,6 @@
 """Weights cache: one copy of each base model for itself and all its adapters, with LRU eviction. Used in the model server only."""
 
 import gc
-import json
 import struct
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from glan_core.errors import GlanError
 from glan_core.io import packaged_models
 from glan_core.io.packaged_models import display_name
+from glan_core.json_text import parse_json
 from glan_core.models import memory
 from glan_core.models.model_specs import ResolvedModel
 from glan_core.models.tuned_model_store import hash_weights
@@ -250,7 +250,7 @@ def _size(folder: Path) -> tuple[int, int]:
     kinds = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
     with suppress(OSError, ValueError, struct.error), files[0].open("rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
-        head = json.loads(file.read(min(length, MOST_HEAD)))
+        head = parse_json(file.read(min(length, MOST_HEAD)))
         stored = [kinds.get(entry["dtype"], 1) for name, entry in head.items() if name != "__metadata__"]
         return sum(file.stat().st_size for file in files), max(stored, default=4)
     return sum(file.stat().st_size for file in files), 4

@@ -13,10 +13,13 @@ from pydantic import Field
 
 from glan_core.errors import GlanError
 from glan_core.formatting import plural, quoted, size
+from glan_core.generation import preview
 from glan_core.operations.workspaces import folder_name, new_place
 from glan_core.runs.heartbeat import Progress
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace, WorkspaceError, run_rows, workspace_facts
+from glan_core.workspace.removed import FOLDER as REMOVED
+from glan_core.workspace.run_rows import LIVE
 from glan_core.workspace.workspace import FILE
 from glan_core.workspace.workspace_copy import copied_by, copy_database, mark_as_copy
 
@@ -71,7 +74,7 @@ def duplicate(ws: Workspace, settings: DuplicateSettings, progress: Progress) ->
     try:
         new.mkdir()
         _copy_files(ws, new, progress)
-        copy_database(ws, new / FILE, lambda done, of: _report(progress, "database, MB", done, of))
+        copy_database(ws, new / FILE, lambda done, of: report_bytes(progress, "database, MB", done, of))
         mark_as_copy(new, settings.name, title, progress.run_id)
         if place.exists():
             raise WorkspaceError(f"{quoted(place.name)} was created in {place.parent} meanwhile. Choose another name.")
@@ -87,11 +90,25 @@ def _message(ws: Workspace, place: Path) -> str:
     return f"Copied {quoted(ws.folder.name)} to {quoted(place.name)}."
 
 
-def _copy_files(ws: Workspace, new: Path, progress: Progress) -> None:
-    """Copy everything but the database and previews; links stay links, and files that are removed meanwhile are skipped."""
+def files_to_copy(ws: Workspace, *, whole: bool = False) -> list[tuple[Path, int]]:
+    """Return the files of a workspace with their size, without its database and what live runs are writing.
+
+    Args:
+        ws: The workspace.
+        whole: Whether to include removed files, and previews that are not being generated.
+    """
     skipped = {ws.folder / name for name in (FILE, *BESIDE, "previews")}
     skipped |= {ws.folder / "training" / str(run.id) for run in run_rows.live_runs(ws.db)}  # half-written checkpoints
-    files = list(_files(ws.folder, skipped))
+    found = list(_files(ws.folder, skipped))
+    if whole:
+        idle = [preview.folder_of(ws, one.node.id) for one in preview.pending(ws) if one.state not in LIVE]
+        found += [file for folder in (*idle, ws.folder / REMOVED) if folder.is_dir() for file in _files(folder, set())]
+    return found
+
+
+def _copy_files(ws: Workspace, new: Path, progress: Progress) -> None:
+    """Copy the files; links stay links, and files that are removed meanwhile are skipped."""
+    files = files_to_copy(ws)
     total, done = sum(number for _, number in files), 0
     for file, number in files:
         target = new / file.relative_to(ws.folder)
@@ -101,10 +118,10 @@ def _copy_files(ws: Workspace, new: Path, progress: Progress) -> None:
         except FileNotFoundError:
             target.unlink(missing_ok=True)
         done += number
-        _report(progress, f"{plural(len(files), 'file')}, MB", done, total)
+        report_bytes(progress, f"{plural(len(files), 'file')}, MB", done, total)
 
 
-def _report(progress: Progress, what: str, done: int, of: int) -> None:
+def report_bytes(progress: Progress, what: str, done: int, of: int) -> None:
     """Report bytes as megabytes, so that small copies are complete as well."""
     if of:
         progress.step(what, -(-done // MEGABYTE), -(-of // MEGABYTE))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from glan_core import access
 from glan_core.teachers.connections import file_path
 
 SEEN = "tour-seen"  # empty file in the user's configuration folder
@@ -63,6 +64,8 @@ def is_seen() -> bool:
 
 def set_seen() -> None:
     """Remember that the user has seen or dismissed the tour; without a writable folder it is offered again."""
+    if access.refusal():
+        return
     try:
         file_path().parent.mkdir(parents=True, exist_ok=True)
         (file_path().parent / SEEN).touch()

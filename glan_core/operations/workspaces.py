@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from glan_core import text_validation
+from glan_core import access, text_validation
 from glan_core.formatting import plural, quoted
 from glan_core.ids import slug
 from glan_core.operations import demo_workspace
@@ -149,6 +149,7 @@ def archive(home: Path, name: str, as_name: str = "") -> Path:
     Raises:
         GlanError: If a run is live, or the workspace is read-only.
     """
+    access.check_may_change()
     folder = find_workspace(home, name)
     place = _free(home / ARCHIVE, as_name or folder.name)
     place.parent.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import apsw
 
-from glan_core import text_validation
+from glan_core import access, text_validation
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
 from glan_core.resources import CHECKOUT
@@ -27,7 +27,7 @@ def submit(ws: Workspace, kind: str, title: str, params: dict, plan: dict | None
 
     API keys are not part of `params`: a worker receives them through its environment.
     """
-    with ws.write() as db:
+    with ws.write(title) as db:
         return run_rows.add_run(db, kind, title, params, plan)
 
 
@@ -75,7 +75,11 @@ def launch(ws: Workspace, run_id: int, environment: Mapping[str, str] | None = N
         ws: The workspace.
         run_id: The run.
         environment: Additional environment variables, such as an API key entered by the user.
+
+    Raises:
+        GlanError: If nothing may be started here.
     """
+    access.check_may_change()
     variables = {**os.environ, **(environment or {})}
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), variables.get("PYTHONPATH"))))
     folder = ws.folder / "runs"
@@ -101,7 +105,7 @@ def label(ws: Workspace, run_id: int, title: str, tags: Iterable[str]) -> None:
     kept = dict.fromkeys(text_validation.name(tag, "tag") for tag in tags if tag.strip())
     if len(kept) > MOST_TAGS:
         raise GlanError(f"{len(kept)} tags are given. Use at most {MOST_TAGS}.")
-    with ws.write() as db:
+    with ws.write(f"run {run_id}") as db:
         run_rows.label_run(db, run_id, named, kept)
 
 
@@ -113,7 +117,7 @@ def pause(ws: Workspace, run_id: int) -> None:
     Raises:
         GlanError: If the run is not live.
     """
-    with ws.write() as db:
+    with ws.write(f"run {run_id}") as db:
         state = state_of(get(ws, run_id))
         if state == "queued":
             _end_queued(db, run_id, "paused", "Paused before it started. Resume the run to continue.")
@@ -134,7 +138,7 @@ def keep(ws: Workspace, run_id: int) -> None:
     Raises:
         GlanError: If the run is not running, or its kind has no partial result.
     """
-    with ws.write() as db:
+    with ws.write(f"run {run_id}") as db:
         run = get(ws, run_id)
         if run.kind not in RUN_KINDS or not RUN_KINDS[run.kind].keeps_partial:
             raise GlanError(f"Run {run_id} has no partial result to keep. Pause or cancel it.")
@@ -149,7 +153,7 @@ def cancel(ws: Workspace, run_id: int) -> None:
     Raises:
         GlanError: If the run has already ended.
     """
-    with ws.write() as db:
+    with ws.write(f"run {run_id}") as db:
         state = state_of(get(ws, run_id))
         if state == "queued":
             _end_queued(db, run_id, "cancelled", "Cancelled before it started.")
@@ -188,7 +192,9 @@ def requeue(ws: Workspace, run_id: int, *, params: dict | None = None) -> None:
     Raises:
         GlanError: If the run is live or finished.
     """
-    with ws.write() as db:  # check and update in one transaction, so that only one of two concurrent callers succeeds
+    with ws.write(
+        f"run {run_id}"
+    ) as db:  # check and update in one transaction, so that only one of two concurrent callers succeeds
         if (state := state_of(get(ws, run_id))) not in ("paused", "lost", "cancelled", "failed"):
             hint = "Pause or cancel it first." if state in LIVE else "Start a new run to continue."
             raise GlanError(f"Run {run_id} is {state} and cannot be resumed. {hint}")

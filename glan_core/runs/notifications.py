@@ -11,9 +11,11 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, quoted
 from glan_core.io.atomic import atomic_output
+from glan_core.json_text import parse_json
 from glan_core.runs.report import results_of
 from glan_core.runs.states import get
 from glan_core.teachers.connections import file_path
@@ -74,7 +76,7 @@ def webhooks() -> dict[str, str]:
     """
     path = settings_path()
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = parse_json(path.read_text("utf-8"))
         if not isinstance(values, dict) or not all(isinstance(url, str) for url in values.values()):
             raise ValueError("it is not a mapping of folders to addresses")
         return {scope: checked_url(url) for scope, url in values.items()}
@@ -95,8 +97,9 @@ def set_webhook(url: str | None, scope: str = EVERYWHERE) -> None:
     """Set the webhook of a scope, or remove it with None.
 
     Raises:
-        WebhookError: If the address is not valid, there is none to remove, or the file cannot be written.
+        GlanError: If the address is not valid, there is none to remove, the file cannot be written, or nothing may be changed here.
     """
+    access.check_may_change()
     known = webhooks()
     if url is not None:
         known[scope] = checked_url(url)
@@ -141,8 +144,9 @@ def send(url: str, content: dict) -> None:
     """Send JSON to a webhook: `TRIES` times at most, each of `TIMEOUT_SECONDS`; redirects are refused.
 
     Raises:
-        WebhookError: If it does not answer with a status of 200 to 299.
+        GlanError: If it does not answer with a status of 200 to 299, or nothing may be sent here.
     """
+    access.check_may_change()
     asyncio.run(_send(checked_url(url), content))
 
 

@@ -140,6 +140,11 @@ RUN_KINDS: dict[str, RunKind] = {
         "glan_core.operations.duplicate_job:DuplicateSettings",
         "glan_core.operations.duplicate_job:duplicate",
     ),
+    "backup": RunKind(
+        "Backup",
+        "glan_core.operations.backup_job:BackupSettings",
+        "glan_core.operations.backup_job:back_up",
+    ),
     "bench": RunKind(
         "Benchmarks",
         "glan_core.evaluation.benchmarks.settings:BenchmarkSettings",

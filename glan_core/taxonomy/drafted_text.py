@@ -3,8 +3,11 @@
 import json
 import re
 
-_FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*(\w*)[^\n`]*$", re.MULTILINE)
-_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+from glan_core.delimited_spans import NextPlaces, replaced, spans
+
+_FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*+(\w*+)[^\n`]*+$", re.MULTILINE)
+_STRING_OR_COMMENT = re.compile(r'"|//|/\*')
+_STRING, _REST_OF_LINE = re.compile(r'"(?:\\.|[^"\\\n])*+', re.DOTALL), re.compile(r"[^\n]*")
 _JSON_START = re.compile(r"^[ \t]*(?:[\w.]{1,40}\s*=\s*)?(?P<value>\{\s*(?:[\"'}]|$)|\[\s*(?:[\[{\"']|$))", re.MULTILINE)
 
 
@@ -48,4 +51,21 @@ def _only(text: str, start: int, end: int) -> str:
 
 def without_comments(text: str) -> str:
     """Return JSON without the comments of JavaScript; line numbers are kept."""
-    return _COMMENT.sub(lambda match: match[0] if match[0][0] == '"' else "\n" * match[0].count("\n"), text)
+    places, unclosed = NextPlaces(text), -1
+
+    def end_of(found: re.Match[str]) -> int | None:
+        nonlocal unclosed
+        if found[0] == "//":
+            return _REST_OF_LINE.match(text, found.end()).end()  # type: ignore[union-attr]
+        if found[0] == "/*":
+            return closing[1] if (closing := places.find("*/", found.end())) else None
+        if found.start() < unclosed:
+            return None  # within a string that does not end, where every quotation mark is escaped
+        end = _STRING.match(text, found.start()).end()  # type: ignore[union-attr]
+        if text.startswith('"', end):
+            return end + 1
+        unclosed = end
+        return None
+
+    found = spans(text, _STRING_OR_COMMENT, end_of)
+    return replaced(text, found, lambda part: part if part[0] == '"' else "\n" * part.count("\n"))

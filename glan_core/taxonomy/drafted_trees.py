@@ -7,12 +7,13 @@
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 from glan_core.formatting import quoted
 from glan_core.taxonomy.hierarchy import TaxonomyError
 from glan_core.taxonomy.located_values import Value
-from glan_core.taxonomy.topics import Topic
+from glan_core.taxonomy.topics import Topic, Trees
 
 # Keys without case and punctuation, most specific first.
 NAMES = ("name", "title", "topic", "label", "fieldname", "subfieldname", "disciplinename", "field", "subfield", "discipline", "subject",
@@ -172,7 +173,8 @@ def _below(entry: Value) -> list[Topic]:
         return list(_of_list(entry))
     if entry.reads_as == "nothing" or not entry.data.strip():
         return []
-    return [Topic(part, entry.place) for part in re.split(r"\s*[;,]\s+", entry.data.strip()) if part]
+    parts = map(str.rstrip, re.split(r"[;,]\s+", entry.data.strip()))
+    return [Topic(part, entry.place) for part in parts if part]
 
 
 def _is_graph(value: Value) -> bool:
@@ -206,9 +208,9 @@ def _of_graph(value: Value) -> list[Topic]:
     if not _is_name(root):
         raise TaxonomyError(f'{root.place}: "root_id" must be the id of a node')
     top = topic_of(root.data, root.place)
-    pending = [root.data]
+    pending = deque([root.data])
     while pending:
-        node_id = pending.pop(0)
+        node_id = pending.popleft()
         children = entries[node_id].data.get("children")
         for child in children.data if children is not None and isinstance(children.data, list) else ():
             if isinstance(child.data, str) and child.data not in topics:
@@ -237,17 +239,14 @@ def _of_edges(nodes: Value, edges: Value) -> list[Topic]:
             raise TaxonomyError(f"{node.place}: the node has no name")
         own = entry.get("id", name)
         topics[own.data if isinstance(own.data, str) else name.data] = Topic(name.data, node.place)
-    above: dict[str, str] = {}
+    trees, below = Trees(), set()
     for edge in edges.data:
         entry = edge.data if isinstance(edge.data, dict) else {}
         ends = [entry.get(key) for key in (("source", "target") if "source" in entry else ("from", "to"))]
         if not all(end is not None and isinstance(end.data, str) and end.data in topics for end in ends):
             raise TaxonomyError(f"{edge.place}: the edge must have a source and a target that are ids of nodes")
         parent, child = (end.data for end in ends if end is not None)
-        at: str | None = parent
-        while at is not None and at != child:
-            at = above.get(at)
-        if child not in above and at is None:
-            above[child] = parent
+        if child not in below and trees.join(child, parent):
+            below.add(child)
             topics[parent].children.append(topics[child])
-    return [topic for node_id, topic in topics.items() if node_id not in above]
+    return [topic for node_id, topic in topics.items() if node_id not in below]

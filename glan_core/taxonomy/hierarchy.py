@@ -23,6 +23,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import quoted
 from glan_core.ids import MAX_SLUG, slug
 from glan_core.records import Node
+from glan_core.unicode_text import normalized
 
 KINDS = ("field", "sub-field", "discipline")
 
@@ -174,7 +175,7 @@ def _check_siblings(nodes: Iterable[Node], place: Callable[[str], str]) -> None:
     """Check that no two siblings have the same name, ignoring case."""
     seen: dict[tuple[str | None, str], Node] = {}
     for node in nodes:
-        key = node.parent_id, unicodedata.normalize("NFKC", node.name).casefold()
+        key = node.parent_id, normalized("NFKC", node.name).casefold()
         if key in seen:
             raise TaxonomyError(
                 f"{place(node.id)}: the name {quoted(node.name)} is used twice under the same parent "
@@ -291,7 +292,7 @@ def similar(name: str, names: Iterable[str]) -> list[tuple[str, float]]:
 
 def _words(name: str) -> list[str]:
     """Return the case-folded words of a name, without punctuation, in the singular."""
-    text = unicodedata.normalize("NFKC", name).casefold().replace("&", " and ")
+    text = normalized("NFKC", name).casefold().replace("&", " and ")
     words = "".join(" " if unicodedata.category(c).startswith("P") else c for c in text).split()
     return [_singular(word) for word in words] or [text]
 

@@ -35,11 +35,11 @@ MOST_FILES = 20_000
 MOST_PACKED = 10 * MAX_BYTES  # bytes of an archive, and of the files read from it
 _MARKUP = re.compile(r"\s*<(?:\?xml|!doctype|html|opml|ul|ol|rdf|svg|map)\b", re.IGNORECASE)
 _YAML_KEY = re.compile(
-    r"^\s*(?:-\s+)?[\"']?(?:name|title|topic|label|children|sub-?_?(?:topics|fields|categories|disciplines)|disciplines|seed_examples"
+    r"^[^\S\n]*(?:-\s+)?[\"']?(?:name|title|topic|label|children|sub-?_?(?:topics|fields|categories|disciplines)|disciplines|seed_examples"
     r"|nodes|format)[\"']?\s*:(?:\s|$)",
     re.MULTILINE | re.IGNORECASE,
 )
-_ANCHOR = re.compile(r"^\s*(?:-\s+)?[\w \"']+:\s+[&*]\w+\s*(?:[\[{]|$)", re.MULTILINE)
+_ANCHOR = re.compile(r"^[^\S\n]*+(?:-\s++)?(?:[\w \"']++|(?<= )):\s+[&*]\w+\s*(?:[\[{]|$)", re.MULTILINE)
 _MAPPING_LINE = re.compile(r"\s*(?:-\s+)?[^\s#*>|-][^#\n]*:|\s*-\s+\S.*|\s*(?:-\s+)?[^\s#*>|-][^\n]*:\s+\S.*|\s*#.*|---\s*|\s*")
 
 
@@ -192,7 +192,7 @@ def _yaml(text: str, name: str) -> Value | None:
             raise
         if certain and re.search(r"^(?:format|nodes|seed_examples|created_by|version)\s*:", text, re.MULTILINE):
             raise
-        if certain and not re.search(r"^\s*(?:#{1,6}|[*+•]|\d+[.)])\s", text, re.MULTILINE):
+        if certain and not re.search(r"^[^\S\n]*(?:#{1,6}|[*+•]|\d+[.)])\s", text, re.MULTILINE):
             raise
         return None
     if value is None or isinstance(value.data, str):
@@ -214,7 +214,7 @@ def _continues_scalar(lines: Sequence[str]) -> bool:
     full = [line for line in lines if line.strip()]
     return any(
         not one.rstrip().endswith(":") and len(other) - len(other.lstrip()) > len(one) - len(one.lstrip())
-        and not re.fullmatch(r"\s*-\s+[^:]+:\s.*", one)
+        and not re.fullmatch(r"\s*-\s[^:]+:\s.*", one)
         for one, other in pairwise(full)
     )  # fmt: skip
 

@@ -9,26 +9,28 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from glan_core.delimited_spans import NextPlaces, replaced, spans
 from glan_core.formatting import quoted
 from glan_core.taxonomy.hierarchy import TaxonomyError
 from glan_core.taxonomy.topics import Topic, check_number
 
 TAB = 4  # columns of a tab
 LONGEST_NAME = 120  # characters; a longer line without a mark is prose
-_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*")
+# Line patterns match from the start; what follows a mark is read as the rest of the line, so that they need no backtracking.
+_HEADING = re.compile(r"\s{0,3}(#{1,6})\s")
 _UNDERLINE = re.compile(r"\s{0,3}(=+|-{2,})\s*")
-_BULLET = re.compile(r"(\s*)(?:[-*+•◦▪●○■‣–—·]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)])(\s+)(.*\S)\s*")
-_DECIMAL = re.compile(r"(\s*)(\d{1,3}(?:\.\d{1,3})+)[.)]?\s+(.*\S)\s*")
-_BRANCH = re.compile(r"([\s│┃|║]*)(?:[├└┣┗╠╚]|\|(?=--|__)|[`+\\](?=--))[─━═_-]*\s*(.*\S)\s*")
+_BULLET = re.compile(r"(\s*)(?:[-*+•◦▪●○■‣–—·]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)])\s++(\S.*)")
+_DECIMAL = re.compile(r"\s*(\d{1,3}(?:\.\d{1,3})+)[.)]?\s++(\S.*)")
+_BRANCH = re.compile(r"[\s│┃|║]*(?:[├└┣┗╠╚]|\|(?=--|__)|[`+\\](?=--))(?P<line>[─━═_-]*+)\s*+")
 _RULE = re.compile(r"\s*(?:[-*_=]\s*){3,}|\s*[│|]\s*")
-_BOLD_LINE = re.compile(r"\s*(?:\*\*|__)(.+?)(?:\*\*|__)\s*:?\s*")
+_BOLD_LINE = re.compile(r"\s*(?:\*\*|__)(.+?)(?:\*\*|__)\s*+:?\s*+")
 _BOLD_START = re.compile(r"(?:\*\*|__)(.+?)(?:\*\*|__)\s*(.*)")
-_DESCRIBED = re.compile(r"(.{2,80}?)\s*(?::\s+|\s[–—-]\s+|\s*[–—]\s+)(\S.*)")
+_DESCRIBED = re.compile(r"(.{2,80}?)(?:\s*+[:–—]|\s++-)\s++(\S.*)")
 _DECORATION = re.compile(r"^\[[ xX]?\]\s+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}(?!\w)|`")
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_HTML = re.compile(r"<!--.*?-->|</?[a-z][^>]*>", re.DOTALL | re.IGNORECASE)
+_LINK_OPENING = re.compile(r"!?\[")
+_HTML_OPENING = re.compile(r"<!--|</?[a-z]", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---\n(?:[\w-]+:[ \t]+\S.*\n)+---\n")
-_STARS = re.compile(r"(\*{1,6})\s+(.*\S)\s*")  # of Org mode
+_STARS = re.compile(r"(\*{1,6})\s++(\S.*)")  # of Org mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,10 @@ def outline_topics(text: str, source: str) -> tuple[list[Topic], str, list[str]]
         TaxonomyError: If the text is no outline, or its indentation is inconsistent; the message names the line.
     """
     text = _FRONT_MATTER.sub(lambda match: "\n" * match.group().count("\n"), text)
-    text = _HTML.sub(lambda match: "\n" * match.group().count("\n"), text)
+    text = _without_html(text)
     lines = text.split("\n")
     marked, prose = _marked(lines)
-    drawn = any(_BRANCH.fullmatch(line) for line in lines)
+    drawn = any(map(_branch, lines))
     if not marked:
         found, form = _indented(lines, source), "indented outline"
         prose = []
@@ -88,18 +90,20 @@ def _marked(lines: Sequence[str]) -> tuple[list[_Line], list[int]]:
         line = line.expandtabs(TAB)
         if not line.strip():
             continue
-        if (match := _HEADING.fullmatch(line)) or (stars and (match := _STARS.fullmatch(line))):
-            found.append(_Line((0, len(match[1])), match[2], number))
-        elif branch := _BRANCH.fullmatch(line):
-            found.append(_Line((2, branch.start(2)), branch[2], number))
+        if match := _HEADING.match(line):
+            found.append(_Line((0, len(match[1])), line[match.end() :].strip().rstrip("#").rstrip(), number))
+        elif stars and (match := _STARS.fullmatch(line)):
+            found.append(_Line((0, len(match[1])), match[2].rstrip(), number))
+        elif branch := _branch(line):
+            found.append(_Line((2, branch[0]), branch[1], number))
         elif line.strip() and _UNDERLINE.fullmatch(following) and not _BULLET.fullmatch(line) and not _RULE.fullmatch(line):
             found.append(_Line((0, 1 if following.strip()[0] == "=" else 2), line.strip(), number))
         elif _RULE.fullmatch(line):
             continue
         elif decimal := _DECIMAL.fullmatch(line):
-            found.append(_Line((2, decimal[2].count(".") * TAB), decimal[3], number))
+            found.append(_Line((2, decimal[1].count(".") * TAB), decimal[2].rstrip(), number))
         elif bullet := _BULLET.fullmatch(line):
-            found.append(_Line((2, len(bullet[1])), bullet[3], number))
+            found.append(_Line((2, len(bullet[1])), bullet[2].rstrip(), number))
         elif bold := _BOLD_LINE.fullmatch(line):
             found.append(_Line((1, len(line) - len(line.lstrip())), bold[1], number))
         else:
@@ -107,7 +111,7 @@ def _marked(lines: Sequence[str]) -> tuple[list[_Line], list[int]]:
             prose.append(number)
     drawn_root = next((line for line in unmarked if found and line.number < found[0].number), None)
     is_drawing = any(line.rank[0] == 2 for line in found) and all(
-        _BRANCH.fullmatch(lines[line.number - 1].expandtabs(TAB)) for line in found
+        _branch(lines[line.number - 1].expandtabs(TAB)) for line in found
     )
     if is_drawing and drawn_root is not None:  # names without a branch are roots of the drawing
         roots = [line for line in unmarked if len(line.text) <= LONGEST_NAME]
@@ -122,6 +126,40 @@ def _marked(lines: Sequence[str]) -> tuple[list[_Line], list[int]]:
         found = sorted([*found, *(_Line((1, 0), line.text, line.number) for line in heads)], key=lambda line: line.number)
         prose = [number for number in prose if number not in {line.number for line in heads}]
     return found, prose
+
+
+def _branch(line: str) -> tuple[int, str] | None:
+    """Return the column and the name of a topic behind the branch of a drawn tree, or None for another line."""
+    found = _BRANCH.match(line)
+    if found is None:
+        return None
+    if name := line[found.end() :].rstrip():
+        return found.end(), name
+    return (found.end("line") - 1, found["line"][-1]) if found["line"] else None  # a branch without a name
+
+
+def _without_html(text: str) -> str:
+    """Return the text without tags and comments of HTML; line numbers are kept."""
+    places = NextPlaces(text)
+
+    def end_of(found: re.Match[str]) -> int | None:
+        closing = places.find("-->" if found[0] == "<!--" else ">", found.end())
+        return closing[1] if closing else None
+
+    return replaced(text, spans(text, _HTML_OPENING, end_of), lambda part: "\n" * part.count("\n"))
+
+
+def _without_links(text: str) -> str:
+    """Return the text with the words of links and images in their place."""
+    places = NextPlaces(text)
+
+    def end_of(found: re.Match[str]) -> int | None:
+        words = places.find("]", found.end())
+        if words is None or not text.startswith("(", words[1]):
+            return None
+        return closing[1] if (closing := places.find(")", words[1] + 1)) else None
+
+    return replaced(text, spans(text, _LINK_OPENING, end_of), lambda part: part[part.index("[") + 1 : part.index("]")])
 
 
 def _is_head(text: str) -> bool:
@@ -174,7 +212,7 @@ def _indented(lines: Sequence[str], source: str) -> list[_Line]:
 
 def _name(text: str) -> tuple[str, str]:
     """Return the name of a topic without Markdown, and the description behind it."""
-    text = _LINK.sub(r"\1", re.sub(r"^\[[ xX]?\]\s+", "", text))
+    text = _without_links(re.sub(r"^\[[ xX]?\]\s+", "", text))
     text = re.sub(
         r"^(?:(?:\d{1,3}(?:\.\d{1,3})*[.)]|[IVX]{1,5}[.)])\s+|[一二三四五六七八九十]+[、.．]\s*)", "", text
     )  # a number in a heading

@@ -16,7 +16,7 @@ from typing import Any
 from glan_core.formatting import quoted
 from glan_core.ids import name_key
 from glan_core.taxonomy.hierarchy import TaxonomyError
-from glan_core.taxonomy.topics import Topic
+from glan_core.taxonomy.topics import Topic, Trees
 
 SEPARATORS = (" > ", ">>", "›", "»", "→", "->", "::", " / ", " | ", " \\ ", ">", "|", "/")
 DELIMITERS = ",;\t|"
@@ -110,7 +110,7 @@ def topics_of_parents(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[Topic]
             )
         known[key] = topic
     top: list[Topic] = []
-    above: dict[int, Topic] = {}
+    trees = Trees()
     for topic, (place, row) in zip(topics, rows, strict=True):
         of = _word(row.get(parent))
         if not of:
@@ -122,11 +122,7 @@ def topics_of_parents(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[Topic]
             top.append(found)
         if found is None:
             raise TaxonomyError(f"{place}: the parent {quoted(of)} does not exist")
-        above[id(topic)] = found
-        at, steps = found, 0
-        while id(at) in above and at is not topic and steps <= len(topics):
-            at, steps = above[id(at)], steps + 1
-        if at is topic:
+        if not trees.join(id(topic), id(found)):
             raise TaxonomyError(f"{place}: the parents of {quoted(topic.name)} form a cycle")
         found.children.append(topic)
     return top

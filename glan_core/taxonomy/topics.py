@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from glan_core.formatting import plural, quoted
@@ -16,10 +16,10 @@ MOST_TOPICS = 50_000
 MOST_DESCRIPTION = 2000  # characters; longer ones are cut
 # Names of a root that stands for the whole file.
 _WHOLE = re.compile(
-    r"""\W*(?:(?:an?|the|my|our|complete|full|proposed)\s)*
+    r"""\W*+(?:(?:an?|the|my|our|complete|full|proposed)\s)*+
     (?:root|all|everything|taxonomy|tree|outline|topics?|topic\stree|topic\s?graph|fields?|disciplines?|subjects?|knowledge|
       (?:all\s)?human\sknowledge(?:\sand\scapabilities)?|fields\sof\s(?:study|knowledge)|table\sof\scontents|
-      .*\btaxonomy\b.*|taxonomy\sof\b.*)\W*""",
+      (?=.*\btaxonomy\b).*+)\W*+""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NUMBER = re.compile(r"\s*(\d{1,3}(?:\.\d{1,3})*)([.)]?)\s+(\S.*)", re.DOTALL)
@@ -40,6 +40,34 @@ class Topic:
     place: str
     description: str = ""
     children: list["Topic"] = field(default_factory=list)
+
+
+class Trees:
+    """Which topics are in one tree, while each is put below another."""
+
+    def __init__(self) -> None:
+        self._above: dict[Hashable, Hashable] = {}
+
+    def join(self, child: Hashable, parent: Hashable) -> bool:
+        """Put the root of a tree below a topic; False, without a change, if the topic is in that tree.
+
+        Args:
+            child: A topic that is below no other.
+            parent: The topic above it.
+        """
+        root = self._root(parent)
+        if root == child:
+            return False
+        self._above[child] = root
+        return True
+
+    def _root(self, topic: Hashable) -> Hashable:
+        path = []
+        while topic in self._above:
+            path.append(topic)
+            topic = self._above[topic]
+        self._above.update(dict.fromkeys(path, topic))  # so that no path is walked twice
+        return topic
 
 
 def check_number(number: int, title: str) -> None:
@@ -111,7 +139,7 @@ def _rooted(topics: list[Topic], title: str, *, any_root: bool) -> tuple[list[To
 
 def _inline_lists(topics: list[Topic]) -> None:
     """Turn descriptions that list names ('Physics, Chemistry') into children, where the file has no other levels."""
-    lists = [re.split(r"\s*[,;]\s+", topic.description.strip(" .")) for topic in topics]
+    lists = [[part.rstrip() for part in re.split(r"[,;]\s+", topic.description.strip(" ."))] for topic in topics]
     if topics and all(len(parts) > 1 and max(map(len, parts)) <= 60 for parts in lists):
         for topic, parts in zip(topics, lists, strict=True):
             topic.children = [Topic(re.sub(r"^(?:and|or)\s+", "", part), topic.place) for part in parts]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import apsw
 import networkx as nx
 
+from glan_core import access
 from glan_core.formatting import quoted
 from glan_core.ids import name_key, slug
 from glan_core.records import Node
@@ -430,7 +431,9 @@ def _batch() -> str:
 
 
 def default_user() -> str:
-    """Return the login name, used to record changes and votes."""
+    """Return the name that is recorded with changes and votes: that of the signed-in user, else the login name."""
+    if visitor := access.visitor_name():
+        return visitor
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a user entry

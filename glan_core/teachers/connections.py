@@ -15,8 +15,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.io.atomic import atomic_output
+from glan_core.json_text import parse_json
 from glan_core.settings import read_settings
 from glan_core.teachers.contract import TeacherError
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
@@ -119,7 +121,7 @@ def list_connections() -> list[Connection]:
     """
     path = file_path()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(values, list):
             raise ValueError("it is not a list")
         found = [_read_entry(number, value) for number, value in enumerate(values, start=1)]
@@ -191,6 +193,7 @@ def remove_connection(name: str) -> None:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Keep other processes from changing the connections within the block, where the system has file locks."""
+    access.check_may_change()
     path = file_path().with_suffix(".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

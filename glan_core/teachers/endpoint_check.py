@@ -1,10 +1,11 @@
 """Check of an endpoint: does it list models, is the key accepted, does the model answer, and how fast."""
 
 import asyncio
-import json
 import time
 from dataclasses import dataclass
 
+from glan_core import access
+from glan_core.json_text import parse_json
 from glan_core.teachers.contract import (
     DecodingParams,
     TeacherBusy,
@@ -51,8 +52,9 @@ def check_endpoint(model: str = "", settings: EndpointSettings | None = None, *,
         key: API key, None for the one in the key variable.
 
     Raises:
-        TeacherError: If the settings are not valid, or OpenAI is used without a key.
+        GlanError: If the settings are not valid, OpenAI is used without a key, or nothing may be spent here.
     """
+    access.check_may_change()
     settings = settings or EndpointSettings()
     patient = settings.model_copy(update={"idle_timeout": REPLY_SECONDS, "total_timeout": REPLY_SECONDS})
     return asyncio.run(_check(model, patient, key))
@@ -82,7 +84,7 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
                 ok=True,
                 state="ready",
                 text=f"{url} answers.",
-                models=tuple(str(entry["id"]) for entry in json.loads(raw)["data"]),
+                models=tuple(str(entry["id"]) for entry in parse_json(raw)["data"]),
             )
         if status in (401, 403):
             name = teacher.settings.key_variable or KEY_VARIABLE

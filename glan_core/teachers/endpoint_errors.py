@@ -12,10 +12,13 @@ from email.utils import parsedate_to_datetime
 from html import unescape
 from time import time
 
+from glan_core.delimited_spans import NextPlaces, replaced, spans
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
 
 # Keys have digits: "key_concepts" and "hf-inference" are words.
-SECRET = re.compile(r"\b(?i:sk|rk|key|pk|hf)[-_](?=[\w*.-]*[\d*])[\w*.-]{6,}|\b(?i:Bearer)\s+\S+|\bAIza[\w-]{20,}")
+SECRET = re.compile(
+    r"\b(?i:sk|rk|key|pk|hf)[-_](?=[\w*.-]{0,200}[\d*]|[\w*.-]{200})[\w*.-]{6,}|\b(?i:Bearer)\s+\S+|\bAIza[\w-]{20,}"
+)
 MAX_RETRY_AFTER = 86_400.0  # seconds
 MESSAGE_LENGTH = 300  # characters shown of a message
 QUOTA = re.compile(
@@ -30,6 +33,9 @@ FILTERED = re.compile(r"moderat|flagged|content.?(?:filter|policy|management)|sa
 _AGAIN_IN = re.compile(
     r"(?:try again|retry)\s+(?:in|after)\s+(?:(\d+)h)?\s*(?:(\d+)m(?!s))?\s*(?:(\d+(?:\.\d+)?)\s*(ms|s)?)?", re.IGNORECASE
 )
+_TITLE_OPENING, _TAG_OPENING = re.compile(r"<(title|h1)", re.IGNORECASE), re.compile("<")
+_HIDDEN = re.compile(r"(script|style)\b", re.IGNORECASE)
+_CLOSINGS = {name: re.compile(f"</{name}>", re.IGNORECASE) for name in ("title", "h1", "script", "style")}
 QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits", "quota_exceeded_hard")
 COMPLAINT = re.compile(
     r"support|permitted|allow|unknown|unrecogni[sz]ed|unexpected|extra (?:fields|inputs)|invalid|cannot|not both|may only|only"
@@ -59,10 +65,18 @@ class EndpointError:
     retry_after: float | None = None
 
 
+def is_secret(value: str) -> bool:
+    """Return whether the value of a key variable is a key, and not one of the words that servers without keys are given.
+
+    Words such as 'EMPTY', 'none', 'ollama' or 'lm-studio' occur in ordinary text, which must not be changed.
+    """
+    return len(value) >= 16 or (len(value) >= 8 and any(map(str.isdigit, value)))
+
+
 def redact(text: str, *secrets: str) -> str:
     """Replace secrets, and anything that looks like a key, because endpoints quote keys in errors."""
     for secret in secrets:
-        if secret:
+        if is_secret(secret):
             text = text.replace(secret, "[key]")
     return SECRET.sub("[key]", text)
 
@@ -118,15 +132,37 @@ def _plain(raw: bytes) -> str:
     """Return the message of a body that is not JSON: the title or the text of a page, or the text itself."""
     text = raw[:20_000].decode("utf-8", "replace")
     if is_html(raw):
-        title = re.search(r"<title[^>]*>(.*?)</title>|<h1[^>]*>(.*?)</h1>", text, re.IGNORECASE | re.DOTALL)
-        found = next(filter(None, title.groups()), "") if title else ""
-        text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", found or text, flags=re.IGNORECASE | re.DOTALL)
+        text = _without_tags(_title(text) or text)
     return redact(" ".join(unescape(text).split()))[:MESSAGE_LENGTH]
+
+
+def _title(text: str) -> str:
+    """Return the content of the first title or top heading of a page, '' if there is none."""
+    places = NextPlaces(text)
+    for opened in _TITLE_OPENING.finditer(text):
+        begun = places.find(">", opened.end())
+        closed = places.find(_CLOSINGS[opened[1].lower()], begun[1]) if begun else None
+        if begun and closed:
+            return text[begun[1] : closed[0]]
+    return ""
+
+
+def _without_tags(text: str) -> str:
+    """Return the text of a page without tags, scripts and styles."""
+    places = NextPlaces(text)
+
+    def end_of(found: re.Match[str]) -> int | None:
+        hidden = _HIDDEN.match(text, found.end())
+        closing = places.find(_CLOSINGS[hidden[1].lower()], hidden.end()) if hidden else None
+        closing = closing or places.find(">", found.end())
+        return closing[1] if closing else None
+
+    return replaced(text, spans(text, _TAG_OPENING, end_of))
 
 
 def is_html(raw: bytes) -> bool:
     """Whether a body is an HTML page, such as that of a proxy or a login."""
-    return re.match(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)\b", raw[:400], re.IGNORECASE) is not None
+    return re.match(rb"\s*+(?:\xef\xbb\xbf)?\s*+<(?:!doctype\s+html|html|head|body)\b", raw[:400], re.IGNORECASE) is not None
 
 
 def _wait_in(error: dict, message: str) -> float | None:

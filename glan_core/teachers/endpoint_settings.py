@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from glan_core.settings import Settings
 from glan_core.teachers.contract import TeacherError
-from glan_core.teachers.endpoint_errors import SECRET, redact
+from glan_core.teachers.endpoint_errors import SECRET, is_secret, redact
 from glan_core.teachers.prices import PriceText
 from glan_core.teachers.wire_format import OPENAI_URL
 
@@ -163,7 +163,7 @@ def key_from_environment(variable: str | None = None) -> str:
 def environment_secrets() -> tuple[str, ...]:
     """Return the values of all environment variables that are named like keys; texts that are stored must not contain them."""
     named = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
-    return tuple(value.strip() for name, value in os.environ.items() if named.search(name) and len(value.strip()) >= 8)
+    return tuple(value.strip() for name, value in os.environ.items() if named.search(name) and is_secret(value.strip()))
 
 
 def header_values(headers: dict[str, str]) -> dict[str, str]:
@@ -185,7 +185,7 @@ def header_values(headers: dict[str, str]) -> dict[str, str]:
 def header_secrets(headers: dict[str, str]) -> list[str]:
     """Return the values of the environment variables in headers."""
     names = [found["braced"] or found["plain"] for value in headers.values() for found in _VARIABLE.finditer(value)]
-    return [value for name in names if (value := os.environ.get(name, "").strip())]
+    return [value for name in names if is_secret(value := os.environ.get(name, "").strip())]
 
 
 def endpoint(base_url: str | None) -> str:

@@ -26,7 +26,7 @@ from glan_core.teachers.contract import (
     UnusableReply,
     estimate_tokens,
 )
-from glan_core.teachers.endpoint_errors import error_of, read_error, redact, rejected_parameter
+from glan_core.teachers.endpoint_errors import error_of, is_secret, read_error, redact, rejected_parameter
 from glan_core.teachers.endpoint_settings import (
     KEY_VARIABLE,
     EndpointSettings,
@@ -71,7 +71,7 @@ class HttpTeacher:
         self.notices: list[str] = []
         self._key = key_from_environment(settings.key_variable) if key is None else key
         self._headers = header_values(settings.headers)
-        self._secrets = tuple(filter(None, (self._key, *header_secrets(settings.headers))))
+        self._secrets = tuple(filter(is_secret, (self._key or "", *header_secrets(settings.headers))))
         self._session: aiohttp.ClientSession | None = None
         self._unsupported: frozenset[str] = frozenset()
         self._new_limit_name = self.url == OPENAI_URL

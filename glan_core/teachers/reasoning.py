@@ -6,7 +6,11 @@ Covered: tags such as `<think>`, `[THINK]`, `◁think▷`, `<seed:think>`, `<|be
 """
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 
+from glan_core.delimited_spans import NextPlaces, Span, replaced, spans
 from glan_core.teachers.reasoning_patterns import (
     ABOUT_TAGS,
     ANNOUNCING,
@@ -15,7 +19,8 @@ from glan_core.teachers.reasoning_patterns import (
     ANSWER_TAG,
     CHANNEL,
     CLOSING_MARKS,
-    CODE,
+    CODE_OPENING,
+    CODE_SPAN,
     EMPTY_TAG,
     END_TOKENS,
     HEADER,
@@ -36,6 +41,8 @@ from glan_core.teachers.reasoning_patterns import (
 
 MAX_DEPTH = 8  # further blocks on the same line, or with other tags
 SHORT = 200  # characters of a sentence that may mention a tag
+FENCE = 3  # signs of a fence, at least
+_REST_OF_LINE = re.compile(r"[^\S\n]*\n?")
 
 
 def split_reasoning(text: str, *, closed_only: bool = True) -> tuple[str, str]:
@@ -55,9 +62,17 @@ def split_reasoning(text: str, *, closed_only: bool = True) -> tuple[str, str]:
         end.
     """
     reasoning, reply = _split(text, closed_only=closed_only)
-    if reply.endswith(">") and (end := END_TOKENS.search(reply)) and end.start():
-        reply = reply[: end.start()]
-    return reasoning, reply
+    return reasoning, _without_end_tokens(reply)
+
+
+def _without_end_tokens(reply: str) -> str:
+    """Return a reply without the end tokens behind it, and the white space before these; unchanged if there is nothing else."""
+    end = len(reply)
+    while token := next((token for token in END_TOKENS if reply.endswith(token, 0, end)), ""):
+        end -= len(token)
+        while end and reply[end - 1].isspace():
+            end -= 1
+    return reply[:end] or reply
 
 
 def _split(text: str, *, closed_only: bool) -> tuple[str, str]:
@@ -151,12 +166,17 @@ def _split_later_blocks(text: str) -> tuple[str, str] | None:
 
 def _take_blocks(text: str, name: str) -> tuple[list[str], str]:
     """Return the blocks with a tag of this name that begin a line outside code, and the text without them."""
-    blocks = re.compile(rf"^[^\S\n]*{opening(name)}.*?{closing(name)}[^\S\n]*\n?", re.I | re.M | re.S)
-    thoughts: list[str] = []
-    for block in reversed(list(blocks.finditer(_without_code(text)))):
-        thoughts.insert(0, text[block.start() : block.end()].strip())
-        text = text[: block.start()] + text[block.end() :]
-    return thoughts, text
+    opens = re.compile(rf"^[^\S\n]*+{opening(name)}", re.IGNORECASE | re.MULTILINE)
+    closes = re.compile(closing(name), re.IGNORECASE)
+    plain = _without_code(text)
+    places = NextPlaces(plain)
+
+    def end_of(opened: re.Match[str]) -> int | None:
+        closed = places.find(closes, opened.end())
+        return _REST_OF_LINE.match(plain, closed[1]).end() if closed else None  # type: ignore[union-attr]
+
+    blocks = list(spans(plain, opens, end_of))
+    return [text[start:end].strip() for start, end in blocks], replaced(text, blocks, "")
 
 
 def _split_closed_only(text: str) -> tuple[str, str]:
@@ -176,14 +196,14 @@ def _last_closing(text: str, closes: re.Pattern[str]) -> re.Match[str] | None:
 
 def _mentioned(text: str, tag: re.Match[str]) -> bool:
     """Whether a sentence mentions the tag: it follows a word that names tags, or stands between words or in quotation marks."""
-    ahead, behind = text[: tag.start()], text[tag.end() :]
-    before, after = ahead[-1:], behind[:2]
+    start, end = tag.span()
+    before, after = text[max(0, start - 1) : start], text[end : end + 2]
     if (before and before in "\"'“‘(*_>") or (after and after[0] in "\"'”’)*_,.;:!?，。、；："):
         return True
-    short = len(ahead) < SHORT
-    if NAMING.search(ahead) or (short and ANNOUNCING.search(ahead)):
+    short = start < SHORT
+    if NAMING.search(text, max(0, start - SHORT), start) or (short and ANNOUNCING.search(text, 0, start)):
         return True
-    if short and ahead.strip() and not behind.strip() and "\n" not in ahead:
+    if short and text[:start].strip() and not text[end:].strip() and "\n" not in text[:start]:
         return True
     return before in (" ", "\t") and after[:1] == " " and after[1:].islower() and short
 
@@ -199,4 +219,37 @@ def _unwrap(reply: str) -> str:
 
 def _without_code(text: str) -> str:
     """Return the text with code blocks, code spans and indented lines blanked, so that positions stay the same."""
-    return CODE.sub(lambda code: " " * len(code[0]), text)
+    return replaced(text, _code(text), lambda code: " " * len(code))
+
+
+def _code(text: str) -> Iterator[Span]:
+    """Yield the spans of code: between fences, between backticks on one line, and indented lines."""
+    places = NextPlaces(text)
+    longest = {sign: _LongestRuns(text, sign) for sign in "`~"}
+
+    def end_of(found: re.Match[str]) -> int | None:
+        sign, end = found.group()[0], found.end()
+        if sign not in longest:
+            return end
+        # A shorter fence than the opening one closes it if there is no other.
+        size = min(len(found.group()), longest[sign].after(end))
+        if size >= FENCE and (closing := places.find(sign * size, end)):
+            return closing[1]
+        closed = CODE_SPAN.match(text, end - 1) if sign == "`" else None
+        return closed.end() if closed else None
+
+    return spans(text, CODE_OPENING, end_of)
+
+
+class _LongestRuns:
+    """The length of the longest run of a character after a position."""
+
+    def __init__(self, text: str, sign: str) -> None:
+        runs = [run.span() for run in re.finditer(f"{sign}{{{FENCE},}}", text)]
+        self._starts = [start for start, _ in runs]
+        sizes = (end - start for start, end in reversed(runs))
+        self._longest = [*reversed(list(accumulate(sizes, max))), 0]
+
+    def after(self, position: int) -> int:
+        """Return the length of the longest run that begins at a position or later, 0 if there is none of a fence's length."""
+        return self._longest[bisect_left(self._starts, position)]

@@ -11,30 +11,31 @@ STRONG = (
 # These also name parts of an answer, so they count only where a reply follows the closing tag.
 WEAK = r"(?:reflection|analysis|planning|plan|rationale|brainstorm(?:ing)?|musings?)"
 _ANSWER = r"(?:final[_ -]?)?(?:answer|response|output|solution|reply|result|final)"
-_LEFT, _RIGHT = r"[<\[◁⟨【«{]{1,2}\s*[|｜]?", r"[|｜]?[>\]▷⟩】»}]{1,2}"
+_LEFT, _RIGHT = r"[<\[◁⟨【«{]{1,2}\s*+[|｜]?", r"[|｜]?[>\]▷⟩】»}]{1,2}"
 
 
 def opening(name: str) -> str:
     """Pattern of an opening tag: <name>, [NAME], <|begin_of_name|>, <|START_NAME|>, <name_start>, with attributes or without."""
     return (
-        rf"{_LEFT}\s*(?:(?:begin|start)[_ ▁](?:of[_ ▁])?)?(?P<name>{name})(?:[_ ](?:start|begin))?"
-        rf"(?:\s+[\w-]+=[^<>\]]*)?\s*{_RIGHT}"
+        rf"{_LEFT}\s*+(?:(?:begin|start)[_ ▁](?:of[_ ▁])?)?(?P<name>{name})(?:[_ ](?:start|begin))?"
+        rf"(?:\s++[\w-]++=[^<>\]]{{0,300}}|\s*+){_RIGHT}"
     )
 
 
 def closing(name: str) -> str:
     """Pattern of a closing tag: </name>, [/NAME], <|end_of_name|>, <|END_NAME|>, <name_end>, <|/name|>."""
-    return rf"{_LEFT}(?:/\s*[|｜]?\s*{name}|\s*end[_ ▁](?:of[_ ▁])?{name}|\s*{name}[_ ]end)\s*{_RIGHT}"
+    return rf"{_LEFT}(?:/\s*+[|｜]?\s*+{name}|\s*+end[_ ▁](?:of[_ ▁])?{name}|\s*+{name}[_ ]end)\s*+{_RIGHT}"
 
 
 HEADER = re.compile(
     r"(?:[\s\ufeff\u200b-\u200d\u2060]|<\|im_start\|>|<\|start\|>|<\|start_header_id\|>|<\|end_header_id\|>|<[|｜]Assistant[|｜]>"
-    r"|<\|START_OF_TURN_TOKEN\|>|<\|CHATBOT_TOKEN\|>|<role>ASSISTANT</role>|assistant\b(?=\s*\n\s*<|<\|channel\|>))*"
+    r"|<\|START_OF_TURN_TOKEN\|>|<\|CHATBOT_TOKEN\|>|<role>ASSISTANT</role>|assistant\b(?=[^\S\n]*+\n\s*+<|<\|channel\|>))*"
 )
 EMPTY_TAG = re.compile(r"<think\s*/>\s*")
-END_TOKENS = re.compile(
-    r"\s*(?:(?:<\|(?:im_end|eot_id|end|return|endoftext|end_of_text|end_of_box)\|>|</s>|<｜end▁of▁sentence｜>)\s*)+\Z"
-)
+END_TOKENS = (
+    "<|im_end|>", "<|eot_id|>", "<|end|>", "<|return|>", "<|endoftext|>", "<|end_of_text|>", "<|end_of_box|>", "</s>",
+    "<｜end▁of▁sentence｜>",
+)  # fmt: skip
 OPENING = re.compile(opening(f"{STRONG}|{WEAK}"), re.IGNORECASE)
 STRONG_OPENING = re.compile(opening(STRONG), re.IGNORECASE)
 STRONG_CLOSING = re.compile(closing(STRONG), re.IGNORECASE)
@@ -43,7 +44,9 @@ CLOSING_MARKS = ("/", "|", "｜", "_end", "_END")  # one of these is part of eve
 ANSWER_OPENING = re.compile(rf"\s*(?:{opening(_ANSWER)}|\[BEGIN FINAL RESPONSE\])", re.IGNORECASE)
 ANSWER_CLOSING = re.compile(rf"(?:{closing(_ANSWER)}|\[END FINAL RESPONSE\])\s*(?:<\|\w+\|>\s*)*\Z", re.IGNORECASE)
 ANSWER_TAG = re.compile(f"{opening(_ANSWER)}|{closing(_ANSWER)}", re.IGNORECASE)
-CODE = re.compile(r"(?P<fence>`{3,}|~{3,}).*?(?P=fence)|`[^`\n]+`|^(?: {4}|\t)[^\n]*", re.DOTALL | re.MULTILINE)
+# What may begin code: backticks, a fence of tildes, or an indented line, which is code as a whole.
+CODE_OPENING = re.compile(r"`+|~{3,}|^(?: {4}|\t)[^\n]*", re.MULTILINE)
+CODE_SPAN = re.compile(r"`[^`\n]+`")
 WHOLE_FENCE = re.compile(r"(`{3,})(?P<kind>\w*)[^\S\n]*\n(?P<inside>.*?)\n\1[^\S\n]*(?:\n(?P<rest>.*))?\Z", re.DOTALL)
 THOUGHT_FENCES = ("think", "thinking", "thought", "thoughts", "reasoning")
 PREAMBLE = re.compile(r"[^\n]{0,120}\b(?:think|reason|consider|sure|okay|ok|hmm|let me|let's)\b[^\n]{0,120}", re.IGNORECASE)
@@ -63,8 +66,8 @@ ABOUT_TAGS = re.compile(
 LAYOUTS = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
-        r"(?:(?i:\.{0,3}\s*thinking)\s*(?:\.{3}|…)\s*\n)(?P<reasoning>.*?)(?:\.{3}|…)\s*(?i:done thinking)\.?(?P<reply>.*)",
-        r"(?i:thinking)\s*(?:\.{3}|…)(?P<reasoning>.*?)(?:\.{3}|…|\.)?\s*(?i:done thinking)\b\.?(?P<reply>.*)",
+        r"(?:(?i:\.{0,3}\s*thinking)\s*(?:\.{3}|…)[^\S\n]*+\n)(?P<reasoning>.*?)(?:\.{3}|…)\s*(?i:done thinking)\.?(?P<reply>.*)",
+        r"(?i:thinking)\s*(?:\.{3}|…)(?P<reasoning>.*?)(?:(?:\.{3}|…|\.)\s*+|(?<!\s)\s*+)(?i:done thinking)\b\.?(?P<reply>.*)",
         r"(?i:here(?:'s| is) my thought process):?(?P<reasoning>.*?)(?i:\bhere(?:'s| is) my (?:response|answer)):?(?P<reply>.*)",
         r"(?i:here are my reasoning steps):?(?P<reasoning>.*?)(?P<reply>\[BEGIN FINAL RESPONSE\].*)",
         r"<unused94>(?:thought\b)?(?P<reasoning>.*?)<unused95>(?P<reply>.*)",
@@ -74,15 +77,15 @@ LAYOUTS = tuple(
         r"<details(?=[^>]*reasoning)[^>]*>(?P<reasoning>.*?)(?:</details>(?P<reply>.*))?",
         r"<details[^>]*>\s*<summary>\s*(?i:thought for|thinking)[^<]*</summary>(?P<reasoning>.*?)(?:</details>(?P<reply>.*))?",
         r"(?:\*\*|#{1,6}\s*)(?i:thinking|thoughts?|thought process):?(?:\*\*)?:?(?P<reasoning>.*?)"
-        r"\n\s*(?:\*\*|#{1,6}\s*)(?i:(?:final )?(?:answer|response|reply|output)):?(?:\*\*)?:?(?P<reply>.*)",
+        r"\n[^\S\n]*+(?:\*\*|#{1,6}\s*)(?i:(?:final )?(?:answer|response|reply|output)):?(?:\*\*)?:?(?P<reply>.*)",
         # gpt-oss whose special tokens were removed from the text
-        r"analysis(?P<reasoning>.*?)assistant\s*(?:commentary.*?assistant\s*)?final(?P<reply>.*)",
+        r"analysis(?=.*?assistant\s*final)(?P<reasoning>.*?)assistant\s*(?:commentary.*?assistant\s*)?final(?P<reply>.*)",
         r"analysis(?P<reasoning>(?=[A-Z]).*)(?P<reply>)",
     )
 )
 LAYOUT_STARTS = "<tThHa.…*#"
 CHANNEL = re.compile(
-    r"<\|channel\|>\s*(?P<channel>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>(?P<text>.*?)"
+    r"<\|channel\|>\s*(?P<channel>\w++)[^<]*+(?:<\|constrain\|>[^<]*+)?<\|message\|>(?P<text>.*?)"
     r"(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
     re.DOTALL,
 )

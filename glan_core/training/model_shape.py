@@ -1,8 +1,8 @@
 """Model shape: parameters and layer sizes of a base model from its configuration, without loading weights or torch."""
 
-import json
 from dataclasses import dataclass
 
+from glan_core.json_text import parse_json
 from glan_core.training.chat_encoding import find_model_file
 from glan_core.training.recipes import PAPER_BASE
 from glan_core.training.settings import FinetuneSettings, Scratch
@@ -84,7 +84,7 @@ def read_config(base: str) -> dict | None:
     """Return the configuration of a base model, or None if it is not stored locally or cannot be read."""
     file = find_model_file(base, "config.json")
     try:
-        config = json.loads(file.read_text("utf-8")) if file else None
+        config = parse_json(file.read_text("utf-8")) if file else None
     except (OSError, ValueError):
         return None
     return config if isinstance(config, dict) else None

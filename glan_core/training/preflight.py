@@ -4,7 +4,6 @@ The page shows the first obstacle beside its disabled button; the command refuse
 """
 
 import importlib.util
-import json
 import os
 import shutil
 import struct
@@ -15,6 +14,7 @@ from glan_core.dataset.splits import TRAIN
 from glan_core.errors import GlanError
 from glan_core.formatting import quoted, size
 from glan_core.io import packaged_models
+from glan_core.json_text import parse_json
 from glan_core.models import server_client, tuned_model_store
 from glan_core.processes import available_memory
 from glan_core.training.chat_encoding import find_model_file, open_encoder
@@ -196,7 +196,7 @@ def _check_weights(base: str) -> None:
     names = [SINGLE]
     if index is not None:
         try:
-            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+            names = sorted(set(parse_json(index.read_text("utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, AttributeError):
             raise GlanError(f"{INDEX} of {base} cannot be read. Copy or download the model again.") from None
     for name in names:
@@ -217,7 +217,7 @@ def _is_complete(file: Path) -> bool:
             length = struct.unpack("<Q", opened.read(8))[0]
             if length > MOST_HEAD:
                 return False
-            head = json.loads(opened.read(length))
+            head = parse_json(opened.read(length))
         ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
         return file.stat().st_size == 8 + length + max(ends, default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error):

@@ -160,7 +160,7 @@ def read_speed(ws: Workspace, settings: FinetuneSettings, snapshot: Snapshot) ->
 
 def write_speed(ws: Workspace, settings: FinetuneSettings, snapshot: Snapshot, speed: Speed) -> None:
     """Store a measured speed."""
-    file = ws.folder / FILE
+    file = ws.writable_folder(FILE)
     file.parent.mkdir(exist_ok=True)
     stored = _stored(file) | {speed_key(settings, snapshot): asdict(speed)}
     with atomic_output(file, folder=False, mark=os.getpid()) as new:

@@ -13,6 +13,10 @@ WRITING, DONE, STOPPED, FAILED = "writing", "done", "stopped", "failed"
 MAX_TURNS = 2000  # of one path through a conversation
 
 
+# Votes of conversations that were not removed.
+_KEPT = "turn_id IN (SELECT t.id FROM chat_turns t JOIN conversations c ON c.id = t.conversation_id WHERE c.removed_at IS NULL)"
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """A conversation.
@@ -20,6 +24,7 @@ class Conversation:
     Attributes:
         settings: Settings of the next turn (`chat.conversations.Settings` as plain values).
         head: Id of the last turn of the displayed path.
+        removed_at: When it was removed, in seconds since 1970; None if it was not.
     """
 
     id: int
@@ -28,6 +33,7 @@ class Conversation:
     head: int | None
     created_at: float
     changed_at: float
+    removed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def add_conversation(db: apsw.Connection, name: str, settings: Mapping) -> int:
 
 def conversation(db: apsw.Connection, id: int) -> Conversation | None:
     """Return a conversation, or None."""
-    row = db.execute("SELECT * FROM conversations WHERE id = ?", (id,)).fetchone()
+    row = db.execute("SELECT * FROM conversations WHERE id = ? AND removed_at IS NULL", (id,)).fetchone()
     return _conversation(row) if row else None
 
 
@@ -114,9 +120,9 @@ def conversations(db: apsw.Connection, words: str = "", limit: int = 50) -> list
     """Return conversations, most recently changed first; `words` filters by a substring of the name, prompts or replies."""
     pattern = "%" + words.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
     rows = db.execute(
-        r"""SELECT c.* FROM conversations c WHERE ?2 = '' OR c.name LIKE ?1 ESCAPE '\' OR EXISTS (
+        r"""SELECT c.* FROM conversations c WHERE c.removed_at IS NULL AND (?2 = '' OR c.name LIKE ?1 ESCAPE '\' OR EXISTS (
                 SELECT 1 FROM chat_turns t LEFT JOIN chat_replies r ON r.turn_id = t.id
-                WHERE t.conversation_id = c.id AND (t.prompt LIKE ?1 ESCAPE '\' OR r.text LIKE ?1 ESCAPE '\'))
+                WHERE t.conversation_id = c.id AND (t.prompt LIKE ?1 ESCAPE '\' OR r.text LIKE ?1 ESCAPE '\')))
             ORDER BY c.changed_at DESC, c.id DESC LIMIT ?3""",
         (pattern, words, limit),
     )
@@ -124,13 +130,13 @@ def conversations(db: apsw.Connection, words: str = "", limit: int = 50) -> list
 
 
 def conversation_names(db: apsw.Connection) -> set[str]:
-    """Return the names of all conversations."""
+    """Return the names of all conversations, also of removed ones, which may be restored."""
     return {name for (name,) in db.execute("SELECT name FROM conversations")}
 
 
 def count_conversations(db: apsw.Connection) -> int:
     """Return the number of conversations."""
-    return fetch_value(db, "SELECT count(*) FROM conversations")
+    return fetch_value(db, "SELECT count(*) FROM conversations WHERE removed_at IS NULL")
 
 
 def update_conversation(db: apsw.Connection, id: int, **values: object) -> None:
@@ -142,7 +148,22 @@ def update_conversation(db: apsw.Connection, id: int, **values: object) -> None:
 
 
 def remove_conversation(db: apsw.Connection, id: int) -> None:
-    """Remove a conversation with its turns, replies and votes."""
+    """Mark a conversation as removed."""
+    db.execute("UPDATE conversations SET removed_at = ? WHERE id = ?", (time.time(), id))
+
+
+def restore_conversation(db: apsw.Connection, id: int) -> None:
+    """Restore a removed conversation."""
+    db.execute("UPDATE conversations SET removed_at = NULL WHERE id = ?", (id,))
+
+
+def removed_conversations(db: apsw.Connection) -> list[tuple[int, str, float]]:
+    """Return id, name and time of removal of the removed conversations."""
+    return list(db.execute("SELECT id, name, removed_at FROM conversations WHERE removed_at IS NOT NULL"))
+
+
+def delete_conversation(db: apsw.Connection, id: int) -> None:
+    """Delete a conversation with its turns, replies and votes permanently."""
     of = "turn_id IN (SELECT id FROM chat_turns WHERE conversation_id = ?)"
     db.execute(f"DELETE FROM preferences WHERE {of}", (id,))
     db.execute(f"DELETE FROM chat_replies WHERE {of}", (id,))
@@ -255,7 +276,7 @@ def preference(db: apsw.Connection, turn_id: int, version: int) -> Preference | 
 def preferences(db: apsw.Connection, page: int = 500) -> Iterator[Preference]:
     """Iterate over all votes, by turn."""
     after = (-1, -1)
-    query = "SELECT * FROM preferences WHERE (turn_id, version) > (?, ?) ORDER BY turn_id, version LIMIT ?"
+    query = f"SELECT * FROM preferences WHERE (turn_id, version) > (?, ?) AND {_KEPT} ORDER BY turn_id, version LIMIT ?"
     while rows := fetch_all(db, query, (*after, page)):
         after = (rows[-1][0], rows[-1][1])
         yield from (Preference(*row) for row in rows)
@@ -263,7 +284,7 @@ def preferences(db: apsw.Connection, page: int = 500) -> Iterator[Preference]:
 
 def count_preferences(db: apsw.Connection) -> dict[str, int]:
     """Return the number of votes by choice."""
-    return dict(db.execute("SELECT choice, count(*) FROM preferences GROUP BY choice"))
+    return dict(db.execute(f"SELECT choice, count(*) FROM preferences WHERE {_KEPT} GROUP BY choice"))
 
 
 def _conversation(row: tuple) -> Conversation:

@@ -278,4 +278,16 @@ def version_8(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8]
+def version_9(db: apsw.Connection) -> None:
+    """Add the time at which a conversation was removed, and the audit log of studios with sign-in.
+
+    A removed conversation can be restored until it is deleted permanently.
+    """
+    db.execute("""
+    ALTER TABLE conversations ADD COLUMN removed_at REAL;
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '');
+    """).fetchall()
+
+
+MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9]

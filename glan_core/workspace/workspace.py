@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import time
 import uuid
@@ -12,7 +13,9 @@ from typing import Any
 
 import apsw
 
+from glan_core import access
 from glan_core.errors import GlanError
+from glan_core.workspace import audit_rows
 from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 
 FILE = "glan.sqlite"
@@ -42,8 +45,7 @@ class Workspace:
         """The connection of the current thread."""
         connection = getattr(self._local, "db", None)
         if connection is None:
-            connect = connect_to_read if self.read_only else _connect
-            connection = self._local.db = connect(self.folder / FILE)
+            connection = self._local.db = self._connect()
             self._identity = self._identity or _identity(self.folder / FILE)
         return connection
 
@@ -60,14 +62,26 @@ class Workspace:
             raise WorkspaceError(f"{self.folder / FILE} was {what} while it was in use. Restore it and start again.")
 
     def new_connection(self) -> apsw.Connection:
-        """Open a separate connection that the caller must close."""
-        return _connect(self.folder / FILE)
+        """Open a separate connection that the caller must close; without the right to write if the workspace is read-only."""
+        return self._connect()
 
-    @contextmanager
-    def write(self) -> Iterator[apsw.Connection]:
-        """Run a transaction that excludes other writers and is rolled back on an exception."""
+    def _connect(self) -> apsw.Connection:
+        file = self.folder / FILE
+        return connect_to_read(file, writable=_writable(file)) if self.read_only else _connect(file)
+
+    def _check_writable(self) -> None:
+        access.check_may_change()
         if self.read_only:
             raise WorkspaceError(_locked(self.folder))
+
+    @contextmanager
+    def write(self, detail: str = "") -> Iterator[apsw.Connection]:
+        """Run a transaction that excludes other writers and is rolled back on an exception.
+
+        Args:
+            detail: What it is about, for the audit log of signed-in users.
+        """
+        self._check_writable()
         db = self.db
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -79,6 +93,9 @@ class Workspace:
             ) from None
         try:
             yield db
+            if (visitor := access.visitor_name()) is not None:
+                caller = sys._getframe(2)  # behind contextlib
+                audit_rows.add_entry(db, time.time(), visitor, audit_rows.action_of(caller), detail)
             db.execute("COMMIT")
         except BaseException as error:
             self.roll_back(db, error)
@@ -88,10 +105,9 @@ class Workspace:
         """Return a subfolder of the workspace for writing.
 
         Raises:
-            WorkspaceError: If the workspace is read-only.
+            GlanError: If the workspace is read-only.
         """
-        if self.read_only:
-            raise WorkspaceError(_locked(self.folder))
+        self._check_writable()
         return self.folder / name
 
     def roll_back(self, db: apsw.Connection, error: BaseException) -> None:
@@ -133,7 +149,7 @@ class Workspace:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "Workspace":
-        """Open an existing workspace and migrate an older schema; read-only if the folder is not writable.
+        """Open an existing workspace and migrate an older schema; read-only if the folder is not writable or changes are refused.
 
         Raises:
             WorkspaceError: If the folder has no workspace, the file is not a workspace, it was made by a newer release, or it needs
@@ -142,13 +158,15 @@ class Workspace:
         path = Path(folder).expanduser().absolute()
         file = path / FILE
         check_file(file)
-        ws = cls(path, read_only=not (os.access(file, os.W_OK) and os.access(path, os.W_OK)))
+        ws = cls(path, read_only=not _writable(file) or access.refusal() is not None)
         try:
             version = ws.db.pragma("user_version")
             _refuse_newer(file, version)
             if ws.read_only and version < len(MIGRATIONS):
                 raise WorkspaceError(f"The workspace was made by an older release and must be migrated. {_locked(path)}")
-            _migrate(ws.db)
+            refuse_program(file, ws.db)
+            if not ws.read_only:
+                _migrate(ws.db)
         except apsw.CantOpenError:
             ws.close()
             raise WorkspaceError(f"Another process is using the workspace. {_locked(path)}") from None
@@ -176,6 +194,7 @@ def new_folder(folder: str | os.PathLike) -> Path:
     Raises:
         WorkspaceError: If the folder is not empty or cannot be created.
     """
+    access.check_may_change()
     path = Path(folder).expanduser().absolute()
     try:
         if path.exists() and not path.is_dir():
@@ -232,6 +251,13 @@ def _check_header(file: Path) -> None:
     _refuse_newer(file, int.from_bytes(header[60:64], "big"))
 
 
+def refuse_program(file: Path, db: apsw.Connection) -> None:
+    """Refuse a database with triggers or views, which could change what is stored or where runs send their key."""
+    found = db.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') LIMIT 1").fetchone()
+    if found:
+        raise WorkspaceError(f"{file} contains a {found[0]}, which the studio never makes. Do not use this file.")
+
+
 def _refuse_newer(file: Path, version: int) -> None:
     if version > (known := len(MIGRATIONS)):
         raise WorkspaceError(
@@ -245,6 +271,7 @@ def _connect(file: Path) -> apsw.Connection:
         db.set_busy_timeout(BUSY_MS)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")
+        db.pragma("trusted_schema", 0)
         db.pragma("cache_size", -16_000)
     except apsw.Error:
         db.close()  # removes SQLite's temporary files
@@ -252,15 +279,30 @@ def _connect(file: Path) -> apsw.Connection:
     return db
 
 
-def connect_to_read(file: Path) -> apsw.Connection:
-    """Open a connection to a database that writes nothing, not even files next to it."""
+def connect_to_read(file: Path, *, writable: bool = False) -> apsw.Connection:
+    """Open a connection to a database that writes nothing to it.
+
+    Args:
+        file: The database.
+        writable: Whether others may be writing meanwhile and SQLite may create its files next to it; otherwise nothing is created.
+    """
+    if writable:
+        db = apsw.Connection(f"{file.as_uri()}?mode=ro", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        db.set_busy_timeout(BUSY_MS)
+        return db
     waiting = file.with_name(f"{FILE}-wal")
     # Without a write-ahead log the file is complete, but SQLite would create one unless the file is declared immutable.
     mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "immutable=1"
     return apsw.Connection(f"{file.as_uri()}?{mode}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
+def _writable(file: Path) -> bool:
+    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+
+
 def _locked(folder: Path) -> str:
+    if why := access.refusal():
+        return why
     return f"{folder} is read-only. Get write permission, or copy it to a writable folder."
 
 

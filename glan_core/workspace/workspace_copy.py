@@ -53,16 +53,40 @@ def mark_as_copy(folder: Path, name: str, source: str, run_id: int) -> None:
         facts = {"id": uuid.uuid4().hex, "name": name, "created_at": now, COPY_OF: {"name": source, "run": run_id}}
         for key, value in facts.items():
             set_metadata(db, key, value)
-        ended = "claim = NULL, pid = NULL, wish = NULL, waiting = '', finished_at = :now"
-        db.execute(
-            f"UPDATE runs SET state = 'finished', message = :message, {ended} WHERE id = :id",
-            {"message": f"This workspace is a copy of {source}.", "now": now, "id": run_id},
-        )
-        db.execute(
-            f"UPDATE runs SET state = 'paused', message = :message, {ended} WHERE state IN ('queued', 'running')",
-            {"message": "Copied while the run was live in the source. Resume it to continue here.", "now": now},
-        )
-    ws.db.pragma("journal_mode", "delete")  # the file is complete, without a write-ahead log beside it
+        _end_runs(db, run_id, f"This workspace is a copy of {source}.", "Copied while the run was live in the source")
+    _complete(ws)
+
+
+def mark_as_backup(folder: Path, run_id: int) -> None:
+    """End the runs in a database that was copied for a backup: the run that makes it, and those that were live.
+
+    Args:
+        folder: Folder of the copied database.
+        run_id: Run that makes the backup; it is finished in it.
+    """
+    ws = Workspace(folder)
+    with ws.write() as db:
+        _end_runs(db, run_id, "This workspace was restored from the backup of this run.", "Live when the backup was made")
+    _complete(ws)
+
+
+def _end_runs(db: apsw.Connection, run_id: int, finished: str, live: str) -> None:
+    """Finish a run with a message, and pause those that are live."""
+    ended = "claim = NULL, pid = NULL, wish = NULL, waiting = '', finished_at = :now"
+    now = time.time()
+    db.execute(
+        f"UPDATE runs SET state = 'finished', message = :message, {ended} WHERE id = :id",
+        {"message": finished, "now": now, "id": run_id},
+    )
+    db.execute(
+        f"UPDATE runs SET state = 'paused', message = :message, {ended} WHERE state IN ('queued', 'running')",
+        {"message": f"{live}. Resume it to continue here.", "now": now},
+    )
+
+
+def _complete(ws: Workspace) -> None:
+    """Close a database so that its file is complete, without a write-ahead log beside it."""
+    ws.db.pragma("journal_mode", "delete")
     ws.close()
 
 

@@ -40,7 +40,7 @@ def test_every_control_and_image_has_a_name_and_the_page_one_title(page, server,
     page.goto(server.url + ("/" if title == "Overview" else f"/{title.lower()}") + "?workspace=demo")
     titled(page, title)
     assert page.evaluate(UNNAMED) == []
-    assert page.get_by_role("heading", level=2, name=title, exact=True).count() == 1
+    assert page.get_by_role("heading", level=1, name=title, exact=True).count() == 1
 
 
 def test_a_page_is_reached_by_the_keyboard(page, server):

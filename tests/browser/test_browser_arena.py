@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.browser_driver import chrome, enter, expect, press, still, titled, visit
+from support.browser_driver import chrome, enter, expect, press, press_key, still, titled, visit
 from support.demo import small_demo
 from support.model_rows import add_training
 from support.runs import execute_run
@@ -42,9 +42,19 @@ def ws(studio_home):
 
 def at(page, item: str) -> None:
     """Wait until a question is the one to vote on."""
-    expect(page).to_have_url(re.compile(rf"[?&]item={item}(&|$)"))
+    expect(page).to_have_url(of(item))
     expect(page.locator(".st-key-arena_side_1")).to_be_visible()
     still(page)
+
+
+def of(item: str) -> re.Pattern[str]:
+    return re.compile(rf"[?&]item={item}(&|$)")
+
+
+def press_on(page, key: str, item: str) -> None:
+    """Press a key that leads to this question."""
+    press_key(page, key, lambda timeout: page.wait_for_url(of(item), timeout=timeout))
+    at(page, item)
 
 
 def test_votes_by_keyboard_are_undone_and_changed(page, server, ws):
@@ -56,27 +66,22 @@ def test_votes_by_keyboard_are_undone_and_changed(page, server, ws):
     expect(page.locator("[class*=st-key-arena_side]").first).to_contain_text("Left")
     expect(page.get_by_text("Left · ", exact=False)).to_have_count(0)  # blind
     for nth, key in enumerate("1234"):
-        page.keyboard.press(key)
-        at(page, items[nth + 1])
+        press_on(page, key, items[nth + 1])
 
     def votes() -> dict[str, str]:
         return {vote.item: vote.choice for vote in match_rows.votes(ws.db, match.id)}
 
     assert list(votes().values()) == [found[0].choice(0), found[1].choice(1), TIE, BAD]
-    page.keyboard.press("u")
-    at(page, items[3])
+    press_on(page, "u", items[3])
     assert list(votes()) == items[:3]
-    page.keyboard.press("3")
-    at(page, items[4])
+    press_on(page, "3", items[4])
     page.locator(f".st-key-arena_open_{items[0]} button").click()
     at(page, items[0])
     expect(page.get_by_text("Left · ", exact=False).first).to_be_visible()  # it was voted on
-    page.keyboard.press("n")
-    at(page, items[4])
+    press_on(page, "n", items[4])
     page.locator(f".st-key-arena_open_{items[0]} button").click()
     at(page, items[0])
-    page.keyboard.press("4")
-    at(page, items[4])
+    press_on(page, "4", items[4])
     assert votes() == {items[0]: BAD, items[1]: found[1].choice(1), items[2]: TIE, items[3]: TIE}
     page.reload()
     titled(page, "Evaluate")
@@ -122,7 +127,7 @@ def test_a_run_is_renamed_and_errors_are_shown_without_a_reload(page, server, ws
     page.get_by_role("button", name="label icon").click()
     enter(page, "Title", "Low rate")
     press(page, "Save")
-    expect(page.get_by_role("heading", level=3, name="Low rate")).to_be_visible()
+    expect(page.get_by_role("heading", level=2, name="Low rate")).to_be_visible()
     expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("Low rate"))  # the list of runs follows
     assert "Low rate" in {run.title for run in ws_runs(ws)}
     page.reload()

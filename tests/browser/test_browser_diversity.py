@@ -64,7 +64,7 @@ def test_a_click_on_a_point_opens_its_question_and_leads_to_the_whole_of_it(page
     [id] = homework_rows.pair_ids(ws.db, [seq])
     page.wait_for_url(lambda url: f"pair={id}" in url)
     page.get_by_role("button", name="Open in Homework").click()
-    expect(page.get_by_role("heading", level=2, name=re.compile("^Homework"))).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name=re.compile("^Homework"))).to_be_visible()
     page.wait_for_url(lambda url: f"pair={id}" in url)
 
 

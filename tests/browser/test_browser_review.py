@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.browser_driver import enter, expect, playwright, still, titled, visit
+from support.browser_driver import enter, expect, press_key, still, titled, visit
 
 from glan_core.ids import syllabus_id
 from glan_core.workspace import Workspace, curriculum_rows, edit_batch, homework_rows
@@ -41,27 +41,15 @@ def press(page, key: str) -> None:
 
 
 def wake(page) -> None:
-    """To the next row and back by keys: a page that has just been drawn listens a moment later."""
-    for _ in range(10):
-        press(page, "j")
-        try:
-            page.wait_for_url(re.compile("pair="), timeout=3000)
-            break
-        except playwright.TimeoutError:
-            continue
+    """To the next row and back by keys, so that the page listens to the next key."""
+    press_key(page, "j", lambda timeout: page.wait_for_url(re.compile("pair="), timeout=timeout))
     press(page, "p")
 
 
 def open_by_key(page, key: str):
-    """The dialog that a key opens; pressed again where the page was not listening yet."""
+    """The dialog that a key opens."""
     dialog = page.get_by_role("dialog")
-    for _ in range(10):
-        press(page, key)
-        try:
-            dialog.wait_for(timeout=3000)
-            break
-        except playwright.TimeoutError:
-            continue
+    press_key(page, key, lambda timeout: dialog.wait_for(timeout=timeout))
     return dialog
 
 

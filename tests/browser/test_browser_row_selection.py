@@ -81,7 +81,7 @@ def test_the_second_row_is_what_the_panel_and_the_address_show(page, server, pat
     click_row(page, 1, x=x)
     follows(page, name, second)
     if heading:
-        expect(page.get_by_role("heading", level=3, name=heading, exact=True)).to_be_visible()
+        expect(page.get_by_role("heading", level=2, name=heading, exact=True)).to_be_visible()
     else:
         expect(page.get_by_test_id("stMain").get_by_text(second, exact=True).locator("visible=true").first).to_be_visible()
     click_row(page, 0, x=x)
@@ -92,9 +92,9 @@ def test_the_second_row_is_what_the_panel_and_the_address_show(page, server, pat
 
 def test_the_second_model_of_the_leaderboard_and_question_of_a_match(page, server, ws):
     visit(page, server, "/evaluate?workspace=demo&evaluate_view=Leaderboard", "Evaluate")
-    before = page.get_by_role("heading", level=3).first.inner_text()
+    before = page.get_by_role("heading", level=2).first.inner_text()
     click_row(page, 1)
-    expect(page.get_by_role("heading", level=3).first).not_to_have_text(before)
+    expect(page.get_by_role("heading", level=2).first).not_to_have_text(before)
     chosen = parameter(page, "model")
     [match] = match_rows.matches(ws.db)
     frame = match_statistics.item_frame(ws, match).sort_values("difference", na_position="last", ignore_index=True)
@@ -144,7 +144,7 @@ def test_the_second_row_of_lists_without_an_address_is_what_is_shown(page, serve
     visit(page, server, "/", "Overview")
     recent = page.get_by_test_id("stDataFrame").count() - 1
     click_row(page, 1, recent)
-    expect(page.get_by_role("heading", level=2, name="Runs", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="Runs", exact=True)).to_be_visible()
     follows(page, "run", str(max(run for (run,) in ws.db.execute("SELECT id FROM runs")) - 1))
 
 

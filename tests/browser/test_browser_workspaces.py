@@ -19,7 +19,7 @@ window.Notification = class { constructor(title, options) { window.shown.push({t
 
 def test_a_search_leads_from_the_sidebar_to_a_result_and_back(page, server):
     visit(page, server, "/?workspace=demo", "Overview")
-    enter(page, "Search", "music")
+    enter(page, "Search this workspace", "music")
     titled(page, "Search")
     expect(page).to_have_url(re.compile(r"[?&]q=music(&|$)"))
     page.get_by_role("button", name="Music", exact=True).first.click()
@@ -28,9 +28,9 @@ def test_a_search_leads_from_the_sidebar_to_a_result_and_back(page, server):
     page.go_back()  # to the address of the page before it wrote the selection
     still(page)
     page.go_back()
-    expect(page.get_by_role("heading", level=2, name=re.compile("^Search"))).to_be_visible()  # with the focus or without
+    expect(page.get_by_role("heading", level=1, name=re.compile("^Search"))).to_be_visible()  # with the focus or without
     expect(page.get_by_text("Results for “music”")).to_be_visible()
-    expect(page.locator('input[aria-label="Search"]')).to_have_value("music")
+    expect(page.locator('input[aria-label="Search this workspace"]')).to_have_value("music")
 
 
 def test_a_workspace_is_copied_archived_and_restored(page, server, studio_home):

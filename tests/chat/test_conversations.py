@@ -12,6 +12,7 @@ from glan_core.chat.conversations import ConversationSettings
 from glan_core.errors import GlanError
 from glan_core.models import server_client
 from glan_core.models.model_specs import SeededDecodingParams
+from glan_core.operations import removals
 from glan_core.workspace import Workspace, chat_rows
 
 pytest_plugins = ["support.chat_fixtures"]
@@ -123,21 +124,31 @@ def test_conversations_are_found_by_name_prompt_and_answer(ws):
         conversations.rename_conversation(ws, ids["Tides"], "  ")
 
 
-def test_deleting_removes_turns_replies_and_votes(models_ws):
+def test_a_removed_conversation_is_restored_or_deleted_with_turns_replies_and_votes(models_ws):
     before = [models_ws.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES]
     id = ask(models_ws, None, "hello", BOTH)
     (turn,) = said(models_ws, id)
     preferences.vote(models_ws, turn.turn.id, 0, "one", 1, "Ada")
+    name = conversations.get_conversation(models_ws, id).name
     conversations.remove_conversation(models_ws, id)
-    assert [models_ws.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == before
     with pytest.raises(GlanError, match="does not exist in this workspace"):
         conversations.get_conversation(models_ws, id)
+    assert not chat_rows.count_preferences(models_ws.db) and not list(preferences.preference_rows(models_ws))
+    (removal,) = [one for one in removals.list_removals(models_ws) if one.key == f"chat-{id}"]
+    assert (removal.kind, removal.name, removal.bytes) == ("conversation", name, 0)
+    removals.restore(models_ws, removal.key)
+    assert conversations.get_conversation(models_ws, id).name == name and chat_rows.count_preferences(models_ws.db) == {
+        "one": 1
+    }
+    conversations.remove_conversation(models_ws, id)
+    removals.purge(models_ws, removal.key)
+    assert [models_ws.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == before
 
 
 TABLES = ("conversations", "chat_turns", "chat_replies", "preferences")
 
 
-def test_deleting_while_it_is_written_leaves_nothing(models_ws):
+def test_removing_while_it_is_written_stops_it(models_ws):
     long = BOTH.model_copy(update={"decoding": SeededDecodingParams(temperature=0, max_tokens=4000)})
     id = conversations.ask(models_ws, None, long, "hello")
     turn = conversations.get_conversation(models_ws, id).head
@@ -146,7 +157,7 @@ def test_deleting_while_it_is_written_leaves_nothing(models_ws):
     while server_client.status()["writing"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert chat_rows.replies(models_ws.db, turn, 0) == []
+    assert {reply.state for reply in chat_rows.replies(models_ws.db, turn, 0)} == {"stopped"}
 
 
 def test_stopping_keeps_what_was_written(models_ws):

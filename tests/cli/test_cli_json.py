@@ -37,7 +37,8 @@ COMMANDS = [
     ("workspace", "create", "one"), ("workspace", "create", "demo", "--demo"), ("workspace", "list"), ("workspace", "rename", "one", "two"),
     ("workspace", "duplicate", "two", "three"), ("workspace", "compare", "two", "three"), ("workspace", "archive", "three"),
     ("workspace", "restore", "three"), ("workspace", "reset-demo"), ("notify", "set", "http://127.0.0.1:9/hook"), ("notify", "show"),
-    ("notify", "off"),
+    ("notify", "off"), ("backup", "{out}/kept.tar.zst"), ("restore", "{out}/kept.tar.zst", "{out}/again"), ("models", "remove", "whole"),
+    ("removed", "list"),
 ]  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def test_every_command_prints_its_result(ws, tmp_path, capsys, monkeypatch):
     paths = {"rows": tmp_path / "rows.jsonl", "other": tmp_path / "other.jsonl", "out": out}
     for words in COMMANDS:
         first, rest = words[0].split(), [word.format(**paths) for word in words[1:]]
-        folder = [] if first[0] in ("doctor", "init", "notify") or first == ["connections"] else [str(ws.folder)]
+        folder = [] if first[0] in ("doctor", "init", "notify", "restore") or first == ["connections"] else [str(ws.folder)]
         folder = [str(out)] if first == ["workspace"] else folder
         capsys.readouterr()
         code = main([*first, *folder, *rest, "--json"])

@@ -14,6 +14,7 @@ from glan_core.dataset.snapshot_job import create_snapshot
 from glan_core.dataset.snapshot_store import ContentHash, exclusion_summary, snapshot_folder, split_warning
 from glan_core.errors import GlanError
 from glan_core.homework.review import review
+from glan_core.operations import removals
 from glan_core.settings import read_settings
 from glan_core.workspace import homework_rows
 
@@ -250,16 +251,17 @@ def test_a_hash_that_is_smaller_or_larger_does_not_match(filled, digit):
     assert snapshot_store.verify_snapshot(filled, "v1") is False
 
 
-def test_removing_leaves_nothing_and_replaces_an_unfinished_removal(filled):
+def test_a_removed_snapshot_can_be_restored(filled):
     create(filled)
     create(filled, "v2")
-    left = filled.folder / "snapshots" / ".v1.removed"
-    left.mkdir()
-    (left / "old").write_text("x")
     snapshot_store.remove_snapshot(filled, "v1")
     assert [path.name for path in (filled.folder / "snapshots").iterdir()] == ["v2"]
     with pytest.raises(GlanError, match=r'^Snapshot "v1" does not exist\.$'):
         snapshot_store.remove_snapshot(filled, "v1")
+    (removal,) = removals.list_removals(filled)
+    assert (removal.kind, removal.name) == ("snapshot", "v1") and removal.bytes > 1000
+    removals.restore(filled, removal.key)
+    assert snapshot_store.verify_snapshot(filled, "v1") and removals.list_removals(filled) == []
 
 
 def test_a_snapshot_that_cannot_be_removed_stays(filled, monkeypatch):

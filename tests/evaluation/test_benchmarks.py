@@ -258,6 +258,25 @@ def test_a_limit_is_spread_over_the_parts(asked, data):
     assert {i.part for i in items_of(asked, "mmlu", "probability", "tuned:whole")} == {"anatomy", "philosophy", "virology"}
 
 
+def test_programs_that_cannot_be_judged_are_counted(asked, data, monkeypatch):
+    from glan_core.evaluation.benchmarks import code_eval
+
+    monkeypatch.setattr(
+        code_eval, "run_code", lambda *_: runner.Outcome(passed=False, why="not supported: a reason", unsupported=True)
+    )
+    values = {
+        "models": ("tuned:whole",),
+        "benchmarks": ("mbpp",),
+        "limit": 1,
+        "data": str(data[0]),
+        "max_tokens": 4,
+        "run_code": True,
+    }
+    run = execute_run(asked, BenchmarkSettings(**values).model_dump(mode="json"), kind="bench")
+    assert run.state == "finished" and "1 program could not be judged and counted as failed" in run.message
+    assert [item.note for item in items_of(asked, "mbpp", model="tuned:whole")] == ["not supported: a reason"]
+
+
 @pytest.mark.slow
 def test_programs_that_are_right_pass_and_harmful_ones_fail_while_the_run_goes_on(monkeypatch, data):
     """Programs are scored with lm-eval's own functions."""

@@ -7,7 +7,7 @@ import pytest
 
 from glan_core.figures.concepts import concept_frames, concept_graph
 from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
-from glan_core.figures.style import DARK, LIGHT, at, ink_on, mix, style
+from glan_core.figures.style import DARK, LIGHT, READABLE, at, contrast, ink_on, mix, style
 from glan_core.records import Node
 from glan_core.taxonomy import coverage, tree_editing
 from glan_core.taxonomy.coverage import Coverage
@@ -187,27 +187,19 @@ def test_themes_by_name():
     assert style("dark") is DARK and style("light") is LIGHT and style(None) is LIGHT
 
 
-def luminance(color: str) -> float:
-    channels = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
 @THEMES
 def test_ink_can_be_read_on_every_shade(theme):
     shades = [at(theme.ramp, n / 50) for n in range(51)] + [theme.nothing]
-    assert min(contrast(ink_on(color), color) for color in shades) >= 3.5
-    assert contrast(theme.text, theme.background) >= 7 and contrast(theme.muted, theme.background) >= 4.5
+    assert min(contrast(ink_on(color), color) for color in shades) >= READABLE
+    assert contrast(theme.text, theme.background) >= 7 and contrast(theme.muted, theme.background) >= READABLE
+    assert min(contrast(theme.as_text(hue), theme.background) for hue in (*theme.hues, theme.accent)) >= READABLE
+    tints = [mix(theme.background, hue, 0.13) for hue in theme.hues]  # of the fields behind the radial tree
+    assert min(contrast(theme.muted, tint) for tint in tints) >= READABLE
 
 
 @THEMES
 def test_the_ramp_goes_one_way(theme):
-    lights = [luminance(at(theme.ramp, n / 50)) for n in range(51)]
+    lights = [contrast(at(theme.ramp, n / 50), "#000000") for n in range(51)]
     assert lights == sorted(lights, reverse=theme is LIGHT)
     assert (at(theme.ramp, 0), at(theme.ramp, 1)) == (theme.ramp[0], theme.ramp[-1])
     assert at(theme.ramp, -1) == theme.ramp[0] and at(theme.ramp, 9) == theme.ramp[-1]

@@ -32,7 +32,7 @@ def test_smoothing_takes_the_noise_out_and_keeps_the_level():
 def test_each_curve_is_named_where_it_ends():
     figure = loss_figure(steps_frame(CURVE), DARK)
     names = {note.text: (note.x, note.font.color) for note in figure.layout.annotations}
-    assert names["validation"] == (8, DARK.hues[1]) and names["training"] == (8, DARK.accent)
+    assert names["validation"] == (8, DARK.hues[1]) and names["training"] == (8, DARK.as_text(DARK.accent))
     ends = [note.y for note in figure.layout.annotations]
     assert len(set(ends)) == 2
 

@@ -227,7 +227,7 @@ def test_names_that_hold_markup_are_shown_as_they_are(home):
         shown = Studio(page, focus="odder", workspace="odd")
         assert shown.fine
         app = shown.app
-        told = [text.value for texts in (app.header, app.subheader, app.markdown, app.caption, app.error) for text in texts]
+        told = [text.value for texts in (app.title, app.header, app.markdown, app.caption, app.error) for text in texts]
         told += [button.label for button in app.button]
         for text in told:
             for sign in ("*b*", "$x$", ":red[", "<b>", "](http", "*no*", "*or*"):
@@ -275,7 +275,7 @@ def test_a_focus_that_is_no_longer_there_is_dropped(demo_ws, focus, pages):
     for page in pages:
         shown = Studio(page, focus=focus)
         assert shown.fine and "focus" not in shown.app.query_params
-        assert page.capitalize() in [header.value for header in shown.app.header]
+        assert page.capitalize() in [title.value for title in shown.app.title]
 
 
 def test_another_workspace_forgets_the_focus(demo_ws, starter_ws):

@@ -10,6 +10,7 @@ from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge import arena, match_statistics
 from glan_core.evaluation.judge.arena import BAD, OTHER, OURS, TIE
 from glan_core.evaluation.judge.disputes import dispute
+from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace, match_rows
 
 pytest_plugins = ["support.studio_fixtures"]
@@ -125,12 +126,11 @@ def test_a_link_opens_its_question_and_all_votes_end_with_a_sentence(judged, mat
     assert sides(shown) == ["**Left**", "**Right**"]
 
 
-def test_two_people_vote_for_themselves_and_are_counted_together(judged, match):
+def test_two_people_vote_for_themselves_and_are_counted_together(judged, match, monkeypatch):
     first = arena.pairings(judged, match)[0].item.id
     click(view("Arena"), "arena_vote_3")
+    monkeypatch.setattr(tree_editing, "default_user", lambda: "Bob")
     shown = Studio("evaluate", evaluate_view="Arena")
-    shown.app.session_state["who"] = "Bob"
-    shown.app.run()
     assert "0 of" in shown.said and sides(shown) == ["**Left**", "**Right**"]
     shown.app.query_params["item"] = first
     shown.app.run()

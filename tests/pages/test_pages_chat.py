@@ -217,7 +217,7 @@ def test_only_replies_of_tuned_models_have_training_rows(tuned_ws):
     assert [of(model) for model in ("base:tuned", "tuned:removed", "scripted", "local:tuned")] == [None] * 4
 
 
-def test_conversations_are_found_renamed_and_deleted(tuned_ws):
+def test_conversations_are_found_renamed_and_removed(tuned_ws):
     shown = ask(Studio("chat", models="tuned:tuned"), "about rings")
     press(shown, "talk_new")
     assert "New conversation · 1 conversation stored" in shown.said
@@ -230,10 +230,11 @@ def test_conversations_are_found_renamed_and_deleted(tuned_ws):
     next(field for field in shown.app.text_input if field.label == "Name").set_value("Algebra")
     shown.press("Rename")
     assert "Algebra · 1 turn" in shown.said
-    next(box for box in shown.app.checkbox if box.label.startswith("Delete permanently")).check().run()
-    shown.press("Delete · 1 turn")
+    shown.press("Remove · 1 turn")
     assert shown.fine and [c.name for c in chat_rows.conversations(tuned_ws.db)] == ["about tides"]
     assert "New conversation" in shown.said
+    assert "about tides · 1 turn" in Studio("chat").said, "the page opens on the newest conversation"
+    assert "New conversation" in Studio("chat", models="tuned:tuned").said
 
 
 # ------------------------------------------------------------------------------------------------------------- when it fails

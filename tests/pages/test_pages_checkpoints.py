@@ -7,6 +7,7 @@ from support.model_rows import put_checkpoints, put_model
 from support.studio_app import Studio, field
 
 from glan_core.models.tuned_model_store import checkpoint_folder, list_models, read_model
+from glan_core.operations import removals
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -41,7 +42,7 @@ def test_checkpoints_are_listed_with_loss_and_size(kept):
 
 def test_a_link_selects_a_checkpoint(kept):
     shown = Studio("models", model="student", step="80")
-    assert shown.fine and any(label.startswith("Delete step 80 · ") for label in shown.labels())
+    assert shown.fine and any(label.startswith("Remove step 80 · ") for label in shown.labels())
     assert Studio("models", model="student", step="81").app.query_params["step"] == "40", "what is no checkpoint is passed over"
 
 
@@ -87,6 +88,10 @@ def test_a_checkpoint_is_deleted_and_the_rest_is_kept(kept):
     assert checkpoints_of(shown)["step"].tolist() == [40] and shown.app.query_params["step"] == "40"
     click(shown, "delete_checkpoint_now")
     assert checkpoints_of(shown) is None and "Checkpoints" not in shown.said
+    for removal in removals.list_removals(kept):
+        removals.restore(kept, removal.key)
+    assert [one.step for one in read_model(kept, "student").checkpoints] == [40, 80]
+    assert checkpoint_folder(kept, "student", 80).is_dir() and removals.list_removals(kept) == []
 
 
 def test_a_checkpoint_deleted_elsewhere_is_an_error_and_no_exception(kept):

@@ -182,7 +182,7 @@ def test_a_test_is_frozen_from_the_page(demo_ws, launched):
 
 
 def test_a_removed_test_leaves_a_sentence_in_the_place_of_its_results(judged):
-    view("Judge").press("Remove first permanently")
+    view("Judge").press("Remove first")
     shown = view("Results")
     assert shown.fine and 'Test "first" does not exist' in shown.said
 

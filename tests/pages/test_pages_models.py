@@ -8,12 +8,13 @@ from support.studio_app import Studio, choose, field
 from glan_core import runs
 from glan_core.dataset.snapshot_store import remove_snapshot
 from glan_core.models import tuned_model_store
+from glan_core.operations import removals
 
 pytest_plugins = ["support.studio_fixtures"]
 
 
 def heads(shown: Studio) -> list[str]:
-    return [one.value.replace("\\", "") for one in (*shown.app.header, *shown.app.subheader)]
+    return [one.value.replace("\\", "") for one in (*shown.app.title, *shown.app.header)]
 
 
 def test_without_models_the_page_says_what_makes_one(snapshot_ws):
@@ -77,20 +78,24 @@ def test_a_model_is_renamed_and_stays_picked(snapshot_ws):
     assert "pupil" in heads(shown)
 
 
-def test_a_model_is_removed_only_when_its_name_was_typed(snapshot_ws):
+def test_a_removed_model_is_restored_on_the_workspaces_page(snapshot_ws):
     put_model(snapshot_ws, "student")
-    shown = Studio("models")
-    label = "Remove student permanently"
-    assert label not in shown.labels()
-    assert label not in choose(shown, remove_name_student="studen").labels()
-    choose(shown, remove_name_student="student").press(label)
+    shown = Studio("models").press("Remove student")
     assert shown.fine and not tuned_model_store.list_models(snapshot_ws) and "No tuned models yet" in shown.said
+    shown.go("workspaces")
+    assert "Removed: 1 item" in shown.said and shown.table("at")["name"].tolist() == ["student"]
+    shown.press("Restore")
+    assert [model.name for model in tuned_model_store.list_models(snapshot_ws)] == ["student"]
+    assert "Restored: model student." in [one.value for one in shown.app.toast] and "Removed:" not in shown.said
+    tuned_model_store.remove_model(snapshot_ws, "student")
+    Studio("workspaces").press("Delete permanently")
+    assert removals.list_removals(snapshot_ws) == [] and not list((snapshot_ws.folder / ".removed").iterdir())
 
 
 def test_what_another_model_stands_on_is_not_removed(snapshot_ws):
     base = put_model(snapshot_ws, "ground", created_at=1.7e9)
     put_model(snapshot_ws, "storey", form="adapter", base=str(base.weights(snapshot_ws)))
-    shown = choose(Studio("models", model="ground"), remove_name_ground="ground").press("Remove ground permanently")
+    shown = Studio("models", model="ground").press("Remove ground")
     assert shown.fine and "is the base of storey" in shown.said and len(tuned_model_store.list_models(snapshot_ws)) == 2
 
 

@@ -349,7 +349,7 @@ def test_runs_are_compared_side_by_side(starter_ws, monkeypatch):
     monkeypatch.setattr("pages.components.shared.run_table.table", lambda *args, **settings: picked)
     shown = Studio("runs", runs_view="History")
     assert shown.fine and "2 runs compared" in shown.said
-    came_to, orders = (frame.value.set_index("") for frame in shown.app.dataframe)
+    came_to, orders = (shown.table(what).set_index(what) for what in ("Result", "Setting"))
     assert list(came_to.columns) == ["Run 1", "Run 2"]
     assert list(came_to.loc["Calls stored"]) == ["10", "10"] and list(came_to.loc["Open failures"]) == ["0", "1"]
     assert list(came_to.loc["Duration"]) == ["50 s", "50 s"] and list(came_to.loc["Cost"]) == ["$1.25", "$1.25"]

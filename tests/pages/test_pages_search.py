@@ -18,7 +18,7 @@ def first(shown: Studio, group: str):
 
 
 def heads(shown: Studio) -> list[str]:
-    return [one.value for one in shown.app.header]
+    return [one.value for one in shown.app.title]
 
 
 @pytest.mark.parametrize("page", ["overview", "homework", "search"])

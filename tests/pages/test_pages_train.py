@@ -32,7 +32,7 @@ def ordered(shown: Studio) -> FinetuneSettings:
 
 
 def heads(shown: Studio) -> list[str]:
-    return [one.value.replace("\\", "") for one in (*shown.app.header, *shown.app.subheader)]
+    return [one.value.replace("\\", "") for one in (*shown.app.title, *shown.app.header)]
 
 
 def metrics(shown: Studio) -> dict[str, str]:

@@ -113,7 +113,7 @@ def test_a_run_is_renamed_and_tagged(snapshot_ws):
     run = runs.get(snapshot_ws, run_id)
     assert (run.title, run.tags) == ("Low <b>rate</b>", ("baseline", "low rate"))
     assert shown.fine and "Low <b>rate</b>" in shown.said and "baseline" in shown.said
-    assert not any("<b>" in one.value for one in (*shown.app.subheader, *shown.app.markdown)), "what people write stays text"
+    assert not any("<b>" in one.value for one in (*shown.app.header, *shown.app.markdown)), "what people write stays text"
     label(shown, run_id, "", "")
     assert (runs.get(snapshot_ws, run_id).title, runs.get(snapshot_ws, run_id).tags) == ("Low <b>rate</b>", ())
 

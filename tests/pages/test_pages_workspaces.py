@@ -107,7 +107,7 @@ def test_only_a_demo_offers_the_reset(starter_ws):
 
 def test_another_workspace_is_selected_opened_and_compared(home, demo_ws, starter_ws):
     shown = Studio("workspaces", workspace="demo", selected_workspace="starter")
-    assert "starter" in [one.value for one in shown.app.subheader]
+    assert "starter" in [one.value for one in shown.app.header]
     click(shown, "compare_workspace")
     assert field(shown, "compare_other").value == "starter"
     shown = click(Studio("workspaces", workspace="demo", selected_workspace="starter"), "open_workspace")

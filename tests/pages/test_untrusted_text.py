@@ -42,12 +42,13 @@ def test_html_is_left_to_streamlit_which_shows_it_as_text():
 @pytest.mark.parametrize(
     ("text", "made"),
     [
-        ("# One\n## Two\ntext", "#### One\n##### Two\ntext"), ("###### Six", "###### Six"), ("> # Quoted", "> #### Quoted"),
-        ("- # In a list", "- #### In a list"), ("#hashtag", "#hashtag"), ("a `b` # c", "a `b` # c"),
+        ("# One\n## Two\ntext", "### One\n#### Two\ntext"), ("###### Six", "### Six"), ("> # Quoted", "> ### Quoted"),
+        ("## A\n#### B\n### C\n# D\n## E", "### A\n#### B\n#### C\n### D\n#### E"), ("- # In a list", "- ### In a list"),
+        ("# 1\n## 2\n### 3\n#### 4\n##### 5", "### 1\n#### 2\n##### 3\n###### 4\n###### 5"), ("#hashtag", "#hashtag"), ("a `b` # c", "a `b` # c"),
         ("Title\n=====", "Title\n\\====="), ("text\n---\nmore", "text\n\n---\nmore"),
     ],
 )  # fmt: skip
-def test_headings_are_small(text, made):
+def test_headings_go_below_a_section_and_skip_no_level(text, made):
     assert model_markdown(text) == made
 
 

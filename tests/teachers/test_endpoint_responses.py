@@ -6,6 +6,7 @@ import json
 import pytest
 from aiohttp import web
 from support.endpoints import always, ask
+from support.runs import completion
 
 from glan_core.teachers.contract import (
     Reply,
@@ -191,3 +192,27 @@ def test_the_total_timeout_ends_a_stream_that_never_ends():
 
     error, _ = ask(handle, stream=True, total_timeout=0.5)
     assert isinstance(error, TeacherFault) and error.timed_out
+
+
+@pytest.mark.parametrize("key", ["x", "EMPTY", "none", "ollama", "lm-studio", "not-needed", "text"])
+def test_a_word_in_place_of_a_key_leaves_replies_as_they_are(monkeypatch, key):
+    """Servers without keys are given any word, which may occur in every text."""
+    said = f"An example text: the set {key} is EMPTY, none of its texts was written by ollama."
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+
+    async def handle(request):
+        return completion(said)
+
+    for stream in (False, True):
+        found, _ = ask(handle, stream=stream)
+        assert found.text == said
+
+
+def test_a_key_in_a_reply_is_replaced(monkeypatch):
+    for key in ("sk-0123456789", "token-abc123", "correct-horse-battery"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+
+        async def handle(request, key=key):
+            return completion(f"Your key is {key}.")
+
+        assert ask(handle)[0].text == "Your key is [key]."

@@ -15,6 +15,7 @@ from glan_core.generation import preview, provenance
 from glan_core.generation.settings import TeacherSettings
 from glan_core.homework import review
 from glan_core.ids import answer_id
+from glan_core.operations.workspace_check import find_faults
 from glan_core.workspace import call_rows, curriculum_rows, edit_batch, homework_rows, record_rows, tag_rows
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.tag_rows import REASONS, Tag
@@ -275,6 +276,7 @@ def test_counters_match_a_recount_after_random_actions(ws, settings, teach, monk
         if step % 5 == 0:
             check(user)
     check(user)
+    assert [finding.what for finding in find_faults(ws)] == []
     assert len(rows(ws, "SELECT DISTINCT batch FROM record_events")) > 60
     assert user.done["undone"] > 5 and user.done["refused"] > 1 and user.done["edit_syllabus"] > 10
     check_prompts(ws)

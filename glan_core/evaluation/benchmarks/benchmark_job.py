@@ -64,16 +64,17 @@ def run_benchmarks(ws: Workspace, settings: BenchmarkSettings, progress: Progres
         f"{plural(len(settings.models), 'model')} evaluated on {plural(len(able), 'benchmark')}"
         + (f", {plural(left, 'benchmark')} skipped because something is missing" if left else "")
         + (f"; {plural(counted.cut, 'prompt')} exceeded the context and lost their start" if counted.cut else "")
+        + (f"; {plural(counted.unjudged, 'program')} could not be judged and counted as failed" if counted.unjudged else "")
         + "."
     )
 
 
 class _BenchmarkProgress:
-    """Progress in benchmarks and questions; `cut` counts truncated prompts."""
+    """Progress in benchmarks and questions; `cut` counts truncated prompts, `unjudged` programs that the sandbox could not judge."""
 
     def __init__(self, progress: Progress, rows: list[int]) -> None:
         self.run_id, self._progress, self._rows = progress.run_id, progress, rows
-        self._nth = self._programs = self.cut = 0
+        self._nth = self._programs = self.cut = self.unjudged = 0
         self.step(0, 1)
 
     def step(self, done: int, of: int) -> None:
@@ -152,12 +153,14 @@ class _EvaluatedModel:
             raise GlanError(f"lm-eval cannot use the rows of {benchmark.title} in {data.folder}: {first}.") from None
         limit = ceil(self.settings.limit / len(made)) if self.settings.limit else None
         random.seed(self.settings.seed)
-        with self.model.keeping(kept, counted.step), code_eval.on_each_run(counted.program):
+        prompts = [row["prompt"] for part in rows.values() for row in part if "entry_point" in row]  # HumanEval's
+        with self.model.keeping(kept, counted.step), code_eval.on_each_run(counted.program, prompts):
             results = evaluate(
                 self.model, {"tasks": {task.task_name: task for task in made.values()}, "groups": {}}, limit=limit,
                 apply_chat_template=self.chat, fewshot_as_multiturn=True, confirm_run_unsafe_code=self.settings.run_code,
             )  # fmt: skip
         counted.cut += len(self.model.cut)
+        counted.unjudged += sum(outcome.unsupported for outcome in code_eval.outcomes.values()) if benchmark.runs_code else 0
         return scoring.score_parts(benchmark, way, made, results), scoring.scored_items(
             benchmark, way, made, results, self.model.cut
         )

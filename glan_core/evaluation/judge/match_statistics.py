@@ -304,13 +304,23 @@ CAUSES = {
 }  # fmt: skip
 
 
-def describe_included(gaps: Missing, match: Match) -> str:
-    """Return a phrase such as '3 answers of maths cut off at 512 tokens'; '' if no judged answer was refused, empty or cut off."""
+def describe_included(gaps: Missing, match: Match, *, cut: bool = True) -> str:
+    """Return a phrase such as '3 answers of maths cut off at 512 tokens'; '' if no judged answer was refused, empty or cut off.
+
+    Args:
+        gaps: Counts of the match.
+        match: The match.
+        cut: Whether to name answers that were cut off.
+    """
     limit = match.about.get("tokens")
     at = f" at {number(limit)} tokens" if limit else ""
     parts = []
     for stage, spec in ((OURS, match.ours), (OTHER, match.other)):
-        for count, what in ((gaps.refusals[stage], "refused"), (gaps.empty[stage], "empty"), (gaps.cut[stage], f"cut off{at}")):
+        for count, what in (
+            (gaps.refusals[stage], "refused"),
+            (gaps.empty[stage], "empty"),
+            (gaps.cut[stage] * cut, f"cut off{at}"),
+        ):
             if count:
                 parts.append(f"{plural(count, 'answer')} of {shorten_title(title(spec), 40)} {what}")
     return "; ".join(parts)

@@ -5,20 +5,17 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
+from glan_core.markdown_parts import code_parts, math_signs
 from glan_core.operations.stakeholder_report.formula_mathml import mathml
 from glan_core.operations.stakeholder_report.html_blocks import Html
 
-_MATH = re.compile(
-    r"\$\$(?P<a>.+?)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|\$(?P<d>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)", re.DOTALL
-)
-_CODE = re.compile(r"(^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)|(?P<ticks>`+)[^`].*?(?P=ticks)(?!`))",
-                   re.DOTALL | re.MULTILINE)  # fmt: skip
+MOST = 20_000  # characters of a text that are rendered at most; Markdown takes time with the square of some texts
 _OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the index of a formula
 _parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
 _parser.disable(["link", "image", "autolink", "html_block", "html_inline", "reference"])
 
 
-def model_html(text: str, most: int | None = None) -> Html:
+def model_html(text: str, most: int = MOST) -> Html:
     """Render untrusted Markdown.
 
     Args:
@@ -26,20 +23,25 @@ def model_html(text: str, most: int | None = None) -> Html:
         most: Characters to render at most; a longer text ends at a line or word, with its full length stated.
     """
     text = "".join(c for c in text if c >= " " or c in "\n\t").replace(_OPEN, "").replace(_CLOSE, "")
-    shown = text if most is None or len(text) <= most else _cut(text, most)
+    shown = text if len(text) <= most else _cut(text, most)
     formulas: list[str] = []
 
-    def keep(found: re.Match) -> str:
-        name, tex = next((name, part) for name, part in found.groupdict().items() if part is not None)
-        drawn = mathml(tex, block=name in "ab")
-        formulas.append(drawn or f'<span class="tex">{escape(" ".join(tex.split()))}</span>')
-        return f"{_OPEN}{len(formulas) - 1}{_CLOSE}"
+    def without_math(prose: str) -> str:
+        parts, last = [], 0
+        for sign in math_signs(prose):
+            if not sign.tex:
+                continue
+            drawn = mathml(sign.tex, block=sign.display)
+            formulas.append(drawn or f'<span class="tex">{escape(" ".join(sign.tex.split()))}</span>')
+            parts += [prose[last : sign.start], f"{_OPEN}{len(formulas) - 1}{_CLOSE}"]
+            last = sign.end
+        return "".join([*parts, prose[last:]])
 
     parts, last = [], 0
-    for code in _CODE.finditer(shown):
-        parts += [_MATH.sub(keep, shown[last : code.start()]), code.group()]
-        last = code.end()
-    tokens = _parser.parse("".join([*parts, _MATH.sub(keep, shown[last:])]))
+    for start, end in code_parts(shown):
+        parts += [without_math(shown[last:start]), shown[start:end]]
+        last = end
+    tokens = _parser.parse("".join([*parts, without_math(shown[last:])]))
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):  # the outline of the report is its own
             token.tag = "h6"

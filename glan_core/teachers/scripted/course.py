@@ -197,7 +197,7 @@ _NUMBERED_SESSION = re.compile(
     rf"^{_DECORATION}(?:class\s+)?(?:session|lesson|lecture|unit|module|week|class)\s+\d+\s*[:.)–—-]*\s*(.+)$",
     re.IGNORECASE,
 )
-_NUMBERED_LINE = re.compile(r"^(?:#{2,6}\s*)?\**\s*\d{1,2}[.)]\s+(.+)$")
+_NUMBERED_LINE = re.compile(r"^(?:#{2,6}\s*+)?\**+\s*+\d{1,2}[.)]\s+(.+)$")
 _SUBHEADING = re.compile(r"^#{3,6}\s+(.+)$")
 _CONCEPTS_LABEL = re.compile(rf"^{_DECORATION}(?:key\s+)?concepts{_DECORATION}[:.]{_DECORATION}(.*)$", re.IGNORECASE)
 _DESCRIPTION_LABEL = re.compile(rf"^{_DECORATION}description{_DECORATION}[:.]{_DECORATION}", re.IGNORECASE)

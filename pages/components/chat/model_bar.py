@@ -123,14 +123,15 @@ def _deeds(ws: Workspace, conversation: Conversation) -> None:
                 show_error(error)
             else:
                 st.rerun()
-    if st.checkbox("Delete permanently, including votes", key=f"talk_sure_{conversation.id}"):
+    with st.popover("Remove", icon=":material/delete:", key=f"talk_sure_{conversation.id}"):
+        st.caption("With its votes. It can be restored on the Workspaces page.")
         turns = len(chat_rows.path_to(ws.db, conversation.head))
 
         def delete() -> None:
             conversations.remove_conversation(ws, conversation.id)
             page_state.open_conversation(None)
 
-        st.button(f"Delete · {plural(turns, 'turn')}", icon=":material/delete:", key="talk_delete", on_click=delete)
+        st.button(f"Remove · {plural(turns, 'turn')}", icon=":material/delete:", key="talk_delete", on_click=delete)
 
 
 def _pairing(ws: Workspace) -> None:

@@ -8,30 +8,37 @@ from glan_core.chat.conversations import ConversationSettings, get_conversation,
 from glan_core.errors import GlanError
 from glan_core.models.model_specs import MAX_MODELS, SeededDecodingParams, list_specs, resolve_model, tuned_name
 from glan_core.models.tuned_model_store import TunedModel, read_model
-from glan_core.workspace import Workspace
+from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import Conversation, Reply
 from pages.components.chat.sampling import KEYS
+from pages.components.shared import url_state
 
 FIELDS = ("talk_specs", "talk_system", *KEYS.values(), "talk_seed", "talk_own", "talk_blind")
 
 
 def load(ws: Workspace) -> Conversation | None:
-    """Return the open conversation after adopting URL parameters that this session did not write."""
+    """Return the open conversation, at first the newest one, after adopting URL parameters that this session did not write."""
     state = st.session_state
     if state.get("talk_workspace") != ws.folder.name:
         if "talk_workspace" in state:
             _forget()
         state.talk_workspace = ws.folder.name
     if any(name not in state for name in FIELDS):
-        _fill(ConversationSettings(specs=tuple(list_specs(ws)[:1])))
+        newest = chat_rows.conversations(ws.db, limit=1)
+        open_conversation(newest[0] if newest else None)
+        if not newest:
+            _fill(ConversationSettings(specs=tuple(list_specs(ws)[:1])))
     if asked := state.pop("chat_asked", None):  # set by another page to open its model
         state.talk_specs, state.talk_chat = list(asked), None
     summary, wrote = st.query_params.to_dict(), state.get("talk_wrote", {})
     if (chat := summary.get("chat")) and chat != wrote.get("chat"):
-        state.talk_chat = int(chat) if chat.isdecimal() else -1
+        linked = url_state.number_in_url("chat")
+        state.talk_chat = -1 if linked is None else linked
         _fill(settings_of(_found(ws)))
     if (models := summary.get("models")) and models != wrote.get("models"):
         state.talk_specs = models.split(",")[:MAX_MODELS]
+        if not chat:
+            state.talk_chat = None
     return _found(ws)
 
 

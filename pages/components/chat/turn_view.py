@@ -143,7 +143,7 @@ def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Pref
         st.markdown(model_markdown(answer) + (CURSOR if reply.state == WRITING else ""))
     if reply.state == WRITING:
         if doing := shown.doing.get(reply.pane, "" if reply.text else "Queued."):
-            st.markdown(f":primary[:material/hourglass_top: {escape(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
+            st.markdown(f":blue[:material/hourglass_top: {escape(doing)}] :gray[{max(0, time.time() - reply.at):.0f} s]")
             if not reply.text:
                 st.skeleton(height=72)
         return

@@ -24,7 +24,7 @@ def panel(ws: Workspace, saved: list[Connection]) -> None:
             "stage": ["All stages" if stage == EVERY_STAGE else stage_title(stage).capitalize() for stage in STAGES],
             "teacher": pd.Series([defaults.get(stage) for stage in STAGES], dtype="string"),
         }),
-        key=f"default_teachers_of_{ws.folder.name}", hide_index=True, placeholder="–", width="content",
+        key=f"default_teachers_of_{ws.folder.name}", hide_index=True, placeholder="–", width="content", alt="Default teachers by stage",
         disabled=True if ws.read_only else ["stage"],
         column_config={
             "stage": st.column_config.TextColumn("Stage", width=160),

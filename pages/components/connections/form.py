@@ -4,6 +4,7 @@ import json
 
 import streamlit as st
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.settings import read_settings
 from glan_core.teachers.connections import (
@@ -29,7 +30,7 @@ HINTS = {
 
 def panel(selected: str | None) -> None:
     """Draw the form of the selected connection, or of a new one."""
-    st.subheader(f"{MARK}{selected}" if selected else "New connection", anchor=False)
+    st.header(f"{MARK}{selected}" if selected else "New connection", anchor=False)
     if st.session_state.get("connection_filled") != (selected or ""):
         _fill(get_connection(selected) if selected else None)
         st.session_state.connection_filled = selected or ""
@@ -113,12 +114,19 @@ def _typed() -> Connection:
 
 
 def _actions(selected: str | None) -> None:
+    refused = access.refusal() is not None
     with st.container(horizontal=True):
-        if st.button("Save connection", type="primary", icon=":material/save:", key="connection_save"):
+        if st.button("Save connection", type="primary", icon=":material/save:", key="connection_save", disabled=refused):
             _save(selected)
-        if st.button("Test", icon=":material/network_check:", key="connection_test", help="Requests one token from the model."):
+        if st.button(
+            "Test",
+            icon=":material/network_check:",
+            key="connection_test",
+            help="Requests one token from the model.",
+            disabled=refused,
+        ):
             _test()
-        if selected:
+        if selected and not refused:
             with st.popover("Remove", icon=":material/delete:", key="connection_remove"):
                 st.caption("Runs that use it keep their own copy of its settings.")
                 st.button("Remove connection", key="connection_remove_sure", on_click=_remove, args=(selected,))

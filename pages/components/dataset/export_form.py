@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import networkx as nx
+import pandas as pd
 import streamlit as st
 
 from glan_core.dataset import snapshot_store
@@ -23,7 +24,7 @@ from glan_core.io import hub
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, settings_fields, url_state
+from pages.components.shared import job_panel, page_frame, picture_table, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 READ_BY = {
@@ -289,10 +290,14 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
         _, front, body = text.split("---\n", 2)
         before, _, after = re.split(r"(!\[Rows by field of the taxonomy\]\(coverage\.svg\))", body, maxsplit=1)
         st.markdown(model_markdown(before))
+        bars = field_bars(manifest)
         st.plotly_chart(
-            coverage_figure(field_bars(manifest), page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
-            key="card_coverage",
+            coverage_figure(bars, page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
+            key="card_coverage", alt=f"Rows of {plural(len(bars), 'field')} of the taxonomy",
         )  # fmt: skip
+        picture_table.button(
+            "card_fields", "Rows by field", lambda: pd.DataFrame(bars), {"field": "Field", "group": "Group", "rows": "Rows"}
+        )
         st.markdown(model_markdown(after))
         st.caption("YAML front matter")
         st.code(front.strip(), language="yaml")

@@ -11,7 +11,7 @@ from glan_core.figures.funnel import EXCLUDED, funnel_figure, funnel_frame
 from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, tag_rows
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, row_selection, url_state
 
 CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
 NAMES = {
@@ -26,9 +26,12 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
     standing = standings[url_state.focus() or ""]
     left, right = page_frame.main_and_detail()
     with left:
+        frame = funnel_frame(standing)
         st.plotly_chart(
-            funnel_figure(funnel_frame(standing), page_frame.figure_style()), width="stretch", config={"displayModeBar": False}
-        )
+            funnel_figure(frame, page_frame.figure_style()), width="stretch", config={"displayModeBar": False}, key="funnel_figure",
+            alt=f"{number(frame['left'].iloc[-1])} of {plural(int(frame['left'].iloc[0]), 'question')} pass all steps",
+        )  # fmt: skip
+        picture_table.button("funnel", "Rows by step", lambda: frame, {"words": "Step", "left": "Remaining", "out": "Removed"})
         _disciplines(tree, standings)
     with right:
         _checks(ws)

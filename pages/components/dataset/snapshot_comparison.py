@@ -9,10 +9,10 @@ from glan_core.dataset import snapshot_comparison
 from glan_core.dataset.manifest import Manifest
 from glan_core.dataset.snapshot_comparison import SharedRows, SnapshotComparison
 from glan_core.errors import GlanError
-from glan_core.figures.paired_bars import PairedBar, paired_bars_figure
+from glan_core.figures.paired_bars import PairedBar, paired_bars_figure, paired_bars_frame
 from glan_core.formatting import number, percent, plural
 from glan_core.workspace import Workspace
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, picture_table
 from pages.components.shared.untrusted_text import escape, show_error
 
 MOST_BARS = 12  # disciplines drawn
@@ -61,16 +61,28 @@ def _show(found: SnapshotComparison, groups: dict[str, str]) -> None:
         )
         st.plotly_chart(
             paired_bars_figure(bars, found.names, page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
-            key="snapshot_disciplines",
+            key="snapshot_disciplines", alt=f"Rows of {plural(len(bars), 'discipline')} in both snapshots",
         )  # fmt: skip
         if len(differ) > len(bars):
             st.caption(f"and {plural(len(differ) - len(bars), 'more discipline')} with different counts")
+        picture_table.button(
+            "snapshots_rows", "Rows by discipline",
+            lambda: paired_bars_frame([PairedBar(row.name, groups.get(row.name, ""), row.rows) for row in found.disciplines]),
+            {"label": "Discipline", "group": "Group", "first": found.names[0], "second": found.names[1]},
+        )  # fmt: skip
     with right:
         st.markdown("**Rows**")
-        _table([(label, *map(number, values)) for label, values in found.rows.items()], found.names, "Rows of the snapshots")
+        _table(
+            [(label, *map(number, values)) for label, values in found.rows.items()],
+            found.names,
+            "Rows",
+            "Rows of the snapshots",
+        )
         st.markdown("**Settings that differ**")
         if found.settings:
-            _table([(label, *values) for label, values in found.settings.items()], found.names, "Settings that differ")
+            _table(
+                [(label, *values) for label, values in found.settings.items()], found.names, "Setting", "Settings that differ"
+            )
         else:
             st.caption("Split, seed, filters, teachers and checks are the same.")
 
@@ -93,11 +105,11 @@ def _shared(shared: SharedRows, names: tuple[str, str]) -> None:
             )
 
 
-def _table(rows: Sequence[tuple[str, ...]], names: tuple[str, str], alt: str) -> None:
+def _table(rows: Sequence[tuple[str, ...]], names: tuple[str, str], what: str, alt: str) -> None:
     st.dataframe(
         pd.DataFrame(rows, columns=["label", "first", "second"]), hide_index=True, height="content", alt=alt,
         column_config={
-            "label": st.column_config.TextColumn("", width=150, pinned=True),
+            "label": st.column_config.TextColumn(what, width=150, pinned=True),
             "first": st.column_config.TextColumn(names[0], alignment="right"),
             "second": st.column_config.TextColumn(names[1], alignment="right"),
         },

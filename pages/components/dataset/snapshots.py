@@ -18,7 +18,7 @@ from glan_core.formatting import ago, exact, number, plural, shorten
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice, snapshot_comparison
-from pages.components.shared import job_panel, page_frame, row_selection, settings_fields
+from pages.components.shared import job_panel, page_frame, picture_table, row_selection, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 KINDS = ("snapshot", "export")
@@ -162,7 +162,8 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
         if not ws.read_only:
             with st.popover("Remove", icon=":material/delete:", key="remove_snapshot"):
                 st.markdown(
-                    f"Remove **{escape(one.name)}** permanently? Models trained on it can no longer be traced to their rows."
+                    f"Remove **{escape(one.name)}**? Models trained on it can no longer be traced to their rows. It can be restored on the "
+                    "Workspaces page."
                 )
                 st.button(
                     f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key="remove_it", on_click=_remove,
@@ -177,10 +178,13 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
     bars = field_bars(one)
     st.plotly_chart(
         coverage_figure(bars[:MOST_FIELDS], page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
-        key="snapshot_coverage",
+        key="snapshot_coverage", alt=f"Pairs of {plural(len(bars), 'field')}",
     )  # fmt: skip
     if len(bars) > MOST_FIELDS:
         st.caption(f"and {plural(len(bars) - MOST_FIELDS, 'more field')}")
+    picture_table.button(
+        "snapshot_fields", "Pairs by field", lambda: pd.DataFrame(bars), {"field": "Field", "group": "Group", "rows": "Pairs"}
+    )
     with st.container(gap="xsmall"):
         for label, words in _facts(tree, one):
             st.markdown(f":gray[{label}] {words}")

@@ -157,7 +157,7 @@ def _upload(ws: Workspace) -> None:
 
 def _removal(ws: Workspace, one: Comparison) -> None:
     st.markdown(
-        f"Remove the comparison with **{escape(one.name)}**? The dataset itself is kept; its copy in this workspace is deleted."
+        f"Remove the comparison with **{escape(one.name)}**? The dataset itself is kept; its copy here can be restored on the Workspaces page."
     )
     st.button(
         f"Remove {plural(one.rows, 'copied question')}", icon=":material/delete:", key="remove_it", on_click=_remove, args=(ws, one)

@@ -97,6 +97,7 @@ def _picture(ws: Workspace, shown: Map, one: Comparison, points: Points) -> None
     figure.update_layout(uirevision=str((*place, window)))
     st.plotly_chart(
         figure, key=key, on_select=choose, selection_mode=("points", "box", "lasso"), width="stretch",
+        alt=f"Map of the questions here and in {one.name}. The tables beside it list what only one of both covers.",
         config={"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "zoom2d"]},
     )  # fmt: skip
 

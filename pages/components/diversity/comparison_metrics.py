@@ -17,13 +17,13 @@ from glan_core.diversity.metric_store import METRICS
 from glan_core.figures import comparison as pictures
 from glan_core.formatting import ago, number, plural, shorten
 from glan_core.workspace import Workspace
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, picture_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 
 def metrics_panel(one: Comparison) -> None:
     """Draw the metrics of both datasets with their difference."""
-    st.subheader("Metrics", anchor=False)
+    st.header("Metrics", anchor=False)
     rows = metric_table(one)
     verdict = {"ours": "this workspace", "theirs": shorten(one.name, 24), "": "–"}
     st.dataframe(
@@ -55,7 +55,7 @@ def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
         return
     ours, focus = kept_rows_by_discipline(shown), url_state.focus()
     frame = taxonomy_table(tree, ours, one.disciplines, focus)
-    st.subheader(
+    st.header(
         "Taxonomy coverage", anchor=False,
         help=f"A question of {escape(one.name)} counts for the discipline of its nearest question in this workspace if their similarity "
         f"is at least {one.similarity:.2f}.",
@@ -69,9 +69,15 @@ def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
             st.plotly_chart(
                 pictures.spread_figure(frame, shorten(one.name, 30), page_frame.figure_style(), focus), width="stretch",
                 config={"displayModeBar": False}, key="compare_spread",
+                alt=f"Share of the questions of both datasets in {plural(len(frame), 'part')} of the taxonomy",
             )  # fmt: skip
             if len(frame) > pictures.MAX_ROWS:
                 st.caption(f"Showing the {pictures.MAX_ROWS} disciplines with most of its questions, of {number(len(frame))}.")
+            picture_table.button(
+                "spread", "Taxonomy coverage of both datasets", lambda: frame,
+                {"name": "Part", "our_rows": "Questions here", "ours": "Share here", "their_rows": "Questions there", "theirs": "Share there"},
+                {"ours": "%.1f %%", "theirs": "%.1f %%"},
+            )  # fmt: skip
     with right:
         here, there = st.columns(2)
         here.metric("Disciplines here", number(covered_disciplines(tree, ours)))
@@ -93,7 +99,7 @@ def taxonomy_coverage(ws: Workspace, tree: nx.DiGraph, one: Comparison) -> None:
 
 def comparison_table(found: list[Comparison]) -> None:
     """Draw a table of all comparisons with one embedder, newest first."""
-    st.subheader("All comparisons", anchor=False)
+    st.header("All comparisons", anchor=False)
     by_words = "Wording only" if found and found[0].by_words else "Only"
     st.dataframe(
         pd.DataFrame({

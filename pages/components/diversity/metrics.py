@@ -11,7 +11,7 @@ from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.diversity import embedder_form
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 HISTOGRAMS = {
@@ -44,9 +44,19 @@ def panel(ws: Workspace, tree: nx.DiGraph, embedder: str) -> None:
             figure = pictures.metric_figure(
                 frame, METRICS[measure], overall_value(measured, measure), page_frame.figure_style(), focus
             )
-            st.plotly_chart(figure, width="stretch", config={"displayModeBar": False})
+            about = METRICS[measure]
+            st.plotly_chart(
+                figure, width="stretch", config={"displayModeBar": False}, key="metric_figure",
+                alt=f"{about.label} of {plural(len(frame), 'part')} of the taxonomy",
+            )  # fmt: skip
             if len(frame) > pictures.MAX_ROWS:
                 st.caption(f"Showing the highest {pictures.MAX_ROWS} of {number(len(frame))}.")
+            form = f"%.{about.digits}f"
+            picture_table.button(
+                "metric", about.label, lambda: frame.astype({"low": float, "high": float}),
+                {"name": "Part", "value": about.label, "low": "Low (95%)", "high": "High (95%)", "n": "Rows"},
+                {"value": form, "low": form, "high": form},
+            )  # fmt: skip
         _histogram(measured, scope)
     with right:
         _numbers(measured, tree, scope)
@@ -104,7 +114,13 @@ def _histogram(measured: MetricReport, scope: str) -> None:
     )  # fmt: skip
     mark = 0.9 if which == "nearest" else None
     figure = pictures.histogram_figure(measured.histograms[which][scope], there[which][1], page_frame.figure_style(), mark=mark)
-    st.plotly_chart(figure, width="stretch", config={"displayModeBar": False})
+    st.plotly_chart(
+        figure, width="stretch", config={"displayModeBar": False}, key="histogram_figure", alt=f"Questions by {there[which][1]}"
+    )
+    picture_table.button(
+        "histogram", f"Questions by {there[which][1]}", lambda: pictures.histogram_frame(measured.histograms[which][scope]),
+        {"name": there[which][0], "from": "From", "to": "To", "count": "Questions"}, {"from": "%.4g", "to": "%.4g"},
+    )  # fmt: skip
 
 
 def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> None:
@@ -112,7 +128,7 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
     frame = saturation_frame(measured, tree, focus)
     if frame.empty:
         return
-    st.subheader(
+    st.header(
         "Saturation", anchor=False,
         help="Novelty of a question: cosine distance to the nearest earlier question of its discipline. Low novelty of recent questions "
         "means that more questions add little.",
@@ -127,11 +143,17 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
         names = {id: tree.nodes[id]["node"].name for id in ids}
         curves = {id: measured.curves[id] for id in ids}
         st.plotly_chart(
-            pictures.curves_figure(curves, names, page_frame.figure_style()), width="stretch", config={"displayModeBar": False}
-        )
+            pictures.curves_figure(curves, names, page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
+            key="curves_figure", alt=f"Novelty of the latest questions against the number of questions: {', '.join(names.values())}",
+        )  # fmt: skip
         st.caption(
             f"Novelty of the latest questions against the number of questions. Select up to {CURVES} disciplines to compare."
         )
+        picture_table.button(
+            "curves", "Novelty by number of questions",
+            lambda: pd.DataFrame([(names[id], *point) for id in ids for point in curves[id]], columns=["name", "n", "novelty"]),
+            {"name": "Discipline", "n": "Questions", "novelty": "Novelty"}, {"novelty": "%.3f"},
+        )  # fmt: skip
         fresh = frame[frame["verdict"].isin(["new ground", "slowing"])]["id"].tolist()
         if fresh and len(saturated):
             if st.button(

@@ -149,6 +149,8 @@ def _picture(ws: Workspace, tree: nx.DiGraph, shown: Map, view: View) -> None:
     figure.update_layout(uirevision=str((*place, window)))
     st.plotly_chart(
         figure, key=key, on_select=choose, selection_mode=modes, width="stretch",
+        alt=f"Map of {plural(shown.info.rows, 'question')}, colored by {COLORINGS[by].lower()}. The table beside it lists the clusters and, once "
+        "one is selected, its questions.",
         config={"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["autoScale2d", "zoom2d"]},
     )  # fmt: skip
 

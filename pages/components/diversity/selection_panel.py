@@ -112,7 +112,7 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
             url_state.select(pair=ids[0] if ids else None)
 
     st.dataframe(
-        frame, **row_selection.clickable_rows(key, None, choose, len(listed)), hide_index=True, height=400,
+        frame, **row_selection.clickable_rows(key, None, choose, len(listed)), hide_index=True, height=400, alt="Questions of the selection",
         column_config={
             "question": st.column_config.TextColumn("Question", width=230),
             "discipline": st.column_config.TextColumn("Discipline", width=110),
@@ -174,7 +174,8 @@ def _clusters(shown: Map) -> None:
         pd.DataFrame({
             "terms": [shorten(cluster.label, 90) for cluster in clusters], "size": [cluster.size for cluster in clusters],
         }),
-        **row_selection.clickable_rows(key, None, choose, len(clusters)), hide_index=True, height=430 if len(clusters) > 11 else "content",
+        **row_selection.clickable_rows(key, None, choose, len(clusters)), hide_index=True, alt="Clusters, largest first",
+        height=430 if len(clusters) > 11 else "content",
         column_config={
             "terms": st.column_config.TextColumn("Keywords", width=205),
             "size": st.column_config.NumberColumn("Rows", format="localized", width=60),

@@ -105,7 +105,8 @@ def _list(page: ItemPage, key: str) -> int:
         **picking, hide_index=True,
         height=min(530, 38 + 35 * len(page.items)), alt="Questions of the benchmark",
         column_config={
-            "right": st.column_config.TextColumn("", width=30), "question": st.column_config.TextColumn(f"{number(page.total)} questions"),
+            "right": st.column_config.TextColumn("✓", width=30, help="✓ correct, ✗ wrong"),
+            "question": st.column_config.TextColumn(f"{number(page.total)} questions"),
         },
     )  # fmt: skip
     if page.total > LISTED:

@@ -11,12 +11,12 @@ from glan_core.evaluation import published_results
 from glan_core.evaluation.benchmarks import score_frames
 from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABELS
 from glan_core.figures import benchmarks as pictures
-from glan_core.formatting import ago, number, shorten_title
+from glan_core.formatting import ago, number, plural, shorten_title
 from glan_core.models.model_specs import list_specs, model_title
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 from pages.components.evaluate import benchmark_form, benchmark_items
-from pages.components.shared import job_panel, page_frame
+from pages.components.shared import job_panel, page_frame, picture_table
 from pages.components.shared.untrusted_text import escape, show_error
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ def _scores(found: list[Score]) -> None:
         _picture(frame, chosen, titles, of_paper)
         if paper:
             st.caption(f"Diamonds: {published_results.MARK[0].lower()}{published_results.MARK[1:]}")
+            picture_table.button(
+                "paper_scores", "Published scores", published_results.benchmark_scores,
+                {"model": "Model", "benchmark": "Benchmark", "part": "Part", "score": "Score"}, {"score": "%.1f %%"},
+            )  # fmt: skip
     with right:
         _numbers(frame, found, chosen, titles)
 
@@ -93,14 +97,19 @@ def _picture(frame: pd.DataFrame, chosen: str, titles: dict[str, str], of_paper:
     style = page_frame.figure_style()
     if chosen == EVERYTHING:
         figure = pictures.scores_figure(score_frames.whole_rows(frame), titles, style, of_paper)
-        st.plotly_chart(figure, width="stretch", config=CHART, key="bench_all")
+        st.plotly_chart(
+            figure, width="stretch", config=CHART, key="bench_all", alt=f"Benchmark scores of {plural(len(titles), 'model')}"
+        )
         return
     for way in BENCHMARKS[chosen].ways:
         rows = score_frames.part_rows(frame, chosen, way)
         if len(rows):
             st.markdown(f"**{BENCHMARKS[chosen].title}** {WAY_LABELS[way]}")
             figure = pictures.scores_figure(rows, titles, style, of_paper)
-            st.plotly_chart(figure, width="stretch", config=CHART, key=f"bench_{chosen}_{way}")
+            st.plotly_chart(
+                figure, width="stretch", config=CHART, key=f"bench_{chosen}_{way}",
+                alt=f"{BENCHMARKS[chosen].title} {WAY_LABELS[way]}: scores of {plural(len(titles), 'model')}",
+            )  # fmt: skip
 
 
 def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[str, str]) -> None:
@@ -119,10 +128,10 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
         _with_few_rows(wide[["row", *models]], counts), hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
         alt="Scores by benchmark and model",
         column_config={
-            "row": st.column_config.TextColumn("Accuracy or pass@1, %", width=150, pinned=True),
+            "row": st.column_config.TextColumn("Score, %", width=108, pinned=True, help="Accuracy or pass@1, in percent."),
             **{
                 model: st.column_config.NumberColumn(
-                    shorten_title(titles[model], 15), width=100,
+                    shorten_title(titles[model], 13), width=98,
                     help=f"{escape(titles[model])}: higher is better. Gray: fewer than {score_frames.FEWEST} rows (n), too few to compare.",
                 )
                 for model in models

@@ -15,7 +15,7 @@ from glan_core.workspace import Workspace, probe_rows
 from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.probe_rows import ProbeRow
 from pages.components.evaluate import contamination_form
-from pages.components.shared import job_panel, page_frame
+from pages.components.shared import job_panel, page_frame, picture_table
 from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
@@ -103,12 +103,20 @@ def _picture(rows: Sequence[ProbeRow]) -> None:
         width="stretch",
         config={"displayModeBar": False},
         key="probe_figure",
+        alt=f"Loss by split, and delta, of {plural(len(rows), 'model')}",
     )
     for covers, written in dict.fromkeys((row.about.get("covers_said", ""), row.about.get("written_said", "")) for row in rows):
         st.caption(f"Loss on {escape(covers)}. Texts are formatted as {escape(written)}.")
     if len(published):
         summary = "The paper does not state which tokens its loss covers, so only the deltas are comparable."
         st.caption(f":material/article: Gray: {escape(MARK)} {summary}")
+    picture_table.button(
+        "probe", "Losses and deltas",
+        lambda: frame.assign(published=["published" if published else "measured" for published in frame["published"]]),
+        {"model": "Model", "published": "Source", "loss_train": "Train", "loss_test": "Test", "loss_alike": "Look-alikes",
+         "delta_percent": "Delta", "low": "Low (95%)", "high": "High (95%)"},
+        dict.fromkeys(("loss_train", "loss_test", "loss_alike"), "%.3f") | dict.fromkeys(("delta_percent", "low", "high"), "%+.1f %%"),
+    )  # fmt: skip
 
 
 def _table(rows: Sequence[ProbeRow]) -> None:

@@ -77,10 +77,11 @@ def _detail(ws: Workspace, tree: nx.DiGraph, test: GlanTest) -> None:
         if not ws.read_only:
             with st.popover("Remove", icon=":material/delete:"):
                 st.caption(
-                    "Its questions can then be used for training. Answers and verdicts are kept but cannot be read without the test."
+                    "Its questions can then be used for training. Answers and verdicts are kept but cannot be read without the test. "
+                    "It can be restored on the Workspaces page."
                 )
                 st.button(
-                    f"Remove {escape(test.name)} permanently",
+                    f"Remove {escape(test.name)}",
                     key="remove_test",
                     on_click=_do,
                     args=(remove_test, ws, test.name),

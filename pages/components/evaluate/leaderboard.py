@@ -113,7 +113,8 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         column_config={
             "title": st.column_config.TextColumn("Model", width=215, pinned=True),
             "difference": st.column_config.NumberColumn(
-                "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match; higher is better."
+                "GLAN-Test", width=82, help="Mean score of this model minus that of the other in its newest match, with another model if there "
+                "is one. Higher is better."
             ),
             "beside": st.column_config.TextColumn("vs", width=215),
             "loss": st.column_config.NumberColumn(
@@ -157,7 +158,7 @@ def _styled(shown: pd.DataFrame, counts: dict[str, pd.Series | None]) -> "Styler
 def _detail(ws: Workspace, frame: pd.DataFrame, selection: str) -> None:
     """Draw the selected model with its matches."""
     row = frame.set_index("model").loc[selection]
-    st.subheader(escape(row["title"]), anchor=False)
+    st.header(escape(row["title"]), anchor=False)
     if pd.notna(row["difference"]):
         between = f" ({signed(row['low'])} to {signed(row['high'])})" if pd.notna(row["low"]) else ""
         if pd.isna(row["low"]) or row["low"] <= 0 <= row["high"]:

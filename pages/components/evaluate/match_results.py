@@ -22,7 +22,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 COLORED = ("Score difference", "Training pairs")
@@ -83,18 +83,29 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
 
     style = page_frame.figure_style()
     if colored == COLORED[0]:
-        figure = difference_rings(difference_frame(tree, by_discipline), style, middle, focus)
+        frame = difference_frame(tree, by_discipline)
+        figure = difference_rings(frame, style, middle, focus)
+        table = lambda: _named(frame[frame["judged"] > 0])  # noqa: E731
+        columns = {"name": "Part", "above": "Part of", "value": "Difference", "judged": "Judged"}
         explanation = "Blue: A scored higher; orange: B scored higher. Only tested parts are drawn."
     else:
-        figure = sunburst(
-            coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs"), "pairs", style, middle, focus, 560
-        )
+        frame = coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs")
+        figure = sunburst(frame, "pairs", style, middle, focus, 560)
+        table = lambda: _named(frame).astype({"value": "Int64"})  # noqa: E731
+        columns = {"name": "Part", "above": "Part of", "value": "Pairs"}
         explanation = "Darker: more answered questions; gray: none."
     st.plotly_chart(
         figure, key="evaluate_rings", on_select=pick, selection_mode="points", config={"displayModeBar": False},
         alt=f"Taxonomy as rings, colored by {colored.lower()}",
     )  # fmt: skip
     st.caption(f"{explanation} Click a part to zoom in, the center to zoom out.")
+    formats = {"value": "%+.2f"} if colored == COLORED[0] else {}
+    picture_table.button("rings", f"Taxonomy by {colored.lower()}", table, columns, formats)
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the nodes with the name of the part above each."""
+    return frame.assign(above=frame["parent"].map(dict(zip(frame["id"], frame["name"], strict=True))))
 
 
 def _middle(tree: nx.DiGraph, focus: str | None) -> str:
@@ -110,7 +121,7 @@ def _picked(ws: Workspace, tree: nx.DiGraph, seen: match_view.MatchStatistics) -
     below = set(hierarchy.disciplines_under(tree, focus))
     frame = seen.frame[seen.frame["discipline"].isin(below)] if focus else seen.frame
     found = match_statistics.outcome(frame)
-    st.subheader(escape(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
+    st.header(escape(tree.nodes[focus]["node"].name) if focus else "All knowledge", anchor=False)
     if not found.judged:
         st.caption("No judged questions here.")
     else:
@@ -187,6 +198,15 @@ def _bars(tree: nx.DiGraph, seen: match_view.MatchStatistics) -> None:
     )  # fmt: skip
     explanation = "Whiskers: 95% interval, for at least 10 judged questions."
     st.caption(f"{explanation} {published_results.MARK}" if paper else explanation)
+    judged = table[table["judged"] > 0]
+    picture_table.button(
+        "bars", f"Score difference by {part}",
+        lambda: (judged if of_paper is None else judged.join(of_paper, on=part)).replace({part: names.get(part, {})}),
+        {part: match_view.PARTS[part], "difference": "Difference", "low": "Low (95%)", "high": "High (95%)", "judged": "Judged",
+         "wins": "Wins", "ties": "Ties", "losses": "Losses",
+         **({} if of_paper is None else {other: f"Paper: GLAN − {other}" for other in of_paper})},
+        dict.fromkeys(("difference", "low", "high", *([] if of_paper is None else of_paper)), "%+.2f"),
+    )  # fmt: skip
 
 
 def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: pd.DataFrame) -> None:
@@ -210,6 +230,11 @@ def _did_it_help(ws: Workspace, tree: nx.DiGraph, match: Match, by_discipline: p
         alt="Training pairs against score difference by discipline",
     )
     st.caption(_correlation(points))
+    picture_table.button(
+        "helped", "Training rows and score difference", lambda: points,
+        {"name": "Discipline", "group": "Group", "rows": "Training rows", "difference": "Difference", "judged": "Judged"},
+        {"difference": "%+.2f"},
+    )  # fmt: skip
 
 
 def _correlation(points: pd.DataFrame) -> str:
@@ -243,6 +268,11 @@ def _aspects(ws: Workspace, seen: match_view.MatchStatistics) -> None:
     st.plotly_chart(
         aspect_figure({name.capitalize(): pair for name, pair in aspects.items()}, title(match.ours), title(match.other), page_frame.figure_style()),
         key="evaluate_aspects", config={"displayModeBar": False}, alt="Mean scores of both models by aspect",
+    )  # fmt: skip
+    picture_table.button(
+        "aspects", "Scores by aspect",
+        lambda: pd.DataFrame([(name.capitalize(), *pair) for name, pair in aspects.items()], columns=["aspect", "ours", "other"]),
+        {"aspect": "Aspect", "ours": title(match.ours), "other": title(match.other)}, {"ours": "%.2f", "other": "%.2f"},
     )  # fmt: skip
     if match.judge == "scripted":
         st.caption(

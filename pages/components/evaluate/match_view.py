@@ -190,8 +190,8 @@ def _share(what: str, share: float | None, interval: tuple[float, float] | None)
 
 
 def _counted(gaps: Missing, match: Match) -> None:
-    """Draw the number of answers that were refused, empty or cut off, and of unparsed verdicts."""
-    parts = filter(None, (match_statistics.describe_missing(gaps), match_statistics.describe_included(gaps, match)))
+    """Draw the number of answers that were refused or empty, and of unparsed verdicts; a warning names those that were cut off."""
+    parts = filter(None, (match_statistics.describe_missing(gaps), match_statistics.describe_included(gaps, match, cut=False)))
     if said := "; ".join(parts):
         st.caption(f":material/info: Included: {escape(said)}.")
 

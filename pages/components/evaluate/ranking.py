@@ -27,7 +27,7 @@ def panel(ws: Workspace, state: tuple) -> None:
     there = {one.source for one in found}
     if len({one.first for one in found} | {one.second for one in found}) < 3 and "votes" not in there:
         return
-    st.subheader(
+    st.header(
         "Ranking", anchor=False, help="Bradley-Terry ratings on the Elo scale from pairwise comparisons: 400 points are ten wins per loss. "
         "A tie is half a win. Unlike the table above, it uses all matches.",
     )  # fmt: skip

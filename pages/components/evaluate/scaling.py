@@ -81,7 +81,7 @@ def _picture(what: str, found: list[Point], curve: Curve | None, *, there: bool)
         draw = loss_figure if what == "loss" else score_figure
         st.plotly_chart(
             draw(found, curve, page_frame.figure_style()), key=f"scaling_{what}", config={"displayModeBar": False},
-            alt=f"{what.capitalize()} against training rows",
+            alt=f"{what.capitalize()} against training rows; the values are in the table Results by subset",
         )  # fmt: skip
         if curve:
             few = (

@@ -57,7 +57,7 @@ def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
 def panel(ws: Workspace, model: TunedModel) -> None:
     """Draw facts, notes and actions of a model."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(escape(model.name), anchor=False, width="content")
+        st.header(escape(model.name), anchor=False, width="content")
         if model.stopped_early:
             st.badge("stopped early", color="orange")
         if not model.base:
@@ -175,9 +175,10 @@ def _export(ws: Workspace, model: TunedModel) -> None:
 
 def _remove(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Remove", icon=":material/delete:", key="remove_model"):
-        st.caption(f"Permanently deletes {size(model.disk_bytes)} of weights; the run and its loss curves are kept.")
-        sure = st.text_input("Type the model name to confirm", key=f"remove_name_{model.name}", placeholder=model.name)
-        st.button(f"Remove {model.name} permanently", key="remove_now", disabled=sure.strip() != model.name, on_click=_do,
+        st.caption(
+            f"It can be restored on the Workspaces page; its {size(model.disk_bytes)} stay on disk until you purge it there."
+        )
+        st.button(f"Remove {model.name}", key="remove_now", on_click=_do,
                   args=(tuned_model_store.remove_model, ws, model.name))  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def _begin(ws: Workspace, kind: type, values: Callable[[], dict]) -> None:
     try:
         settings = read_settings(kind, values())
         if isinstance(settings, ModelExportSettings) and settings.path:
-            exports_folder(ws).mkdir(exist_ok=True)
+            ws.writable_folder("exports").mkdir(exist_ok=True)
             check_target(ws, Path(settings.path).expanduser())
         if isinstance(settings, ModelExportSettings) and settings.gguf:
             check_gguf_export(ws, tuned_model_store.read_model(ws, settings.model))

@@ -169,6 +169,7 @@ def _stage_fields() -> dict[str, dict]:
     ]  # fmt: skip
     edited = st.data_editor(
         pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
+        alt="Settings by stage",
         column_config={
             "name": st.column_config.TextColumn("Stage", width=95),
             "teacher": st.column_config.TextColumn(

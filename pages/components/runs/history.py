@@ -56,7 +56,7 @@ def _choice(label: str, options: list[str], words) -> list[str]:
 
 def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
     """Draw results and differing settings of several runs side by side."""
-    st.subheader(f"{plural(len(chosen), 'run')} compared", anchor=False)
+    st.header(f"{plural(len(chosen), 'run')} compared", anchor=False)
     outcomes = [results_of(ws, run) for run in chosen]
     rows = {"State": [runs.state_of(run) for run in chosen]}
     names = list(dict.fromkeys(name for one in outcomes for name in _said(one)))
@@ -64,12 +64,12 @@ def comparison(ws: Workspace, chosen: Sequence[Run]) -> None:
     generated = [run.kind == "generate" for run in chosen]
     with st.container(gap="xsmall"):
         st.markdown("**Results**")
-        _table(rows, chosen, "Results of the runs")
+        _table(rows, chosen, "Result", "Results of the runs")
     st.markdown("**Settings that differ**")
     if not all(generated):
         st.caption("Only settings of generation runs can be compared.")
     elif changed := differences(chosen):
-        _table(changed, chosen, "Settings that differ between the runs")
+        _table(changed, chosen, "Setting", "Settings that differ between the runs")
     else:
         st.caption("The runs have the same settings.")
 
@@ -89,14 +89,14 @@ def _said(outcome: RunResults | None) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _table(rows: dict[str, list[str]], chosen: Sequence[Run], alt: str) -> None:
+def _table(rows: dict[str, list[str]], chosen: Sequence[Run], what: str, alt: str) -> None:
     """Draw a table with one row per figure and one column per run."""
     columns = [f"Run {run.id}" for run in chosen]
-    frame = pd.DataFrame([[name, *values] for name, values in rows.items()], columns=["", *columns])
+    frame = pd.DataFrame([[name, *values] for name, values in rows.items()], columns=[what, *columns])
     st.dataframe(
         frame, hide_index=True, height="content", alt=alt,
         column_config={
-            "": st.column_config.TextColumn("", width=150, pinned=True),
+            what: st.column_config.TextColumn(what, width=150, pinned=True),
             **{
                 name: st.column_config.TextColumn(name, alignment="right", help=escape(run.title))
                 for name, run in zip(columns, chosen, strict=True)

@@ -4,9 +4,11 @@ import time
 
 import streamlit as st
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.runs import notifications
 from glan_core.workspace import Workspace
+from pages.components.shared import sign_in
 from pages.components.shared.untrusted_text import escape, show_error
 
 # The permission is asked for on the user's click only, as browsers demand. notifications.js does the rest.
@@ -42,9 +44,12 @@ _COMPONENT = st.components.v2.component(
 
 def popover(ws: Workspace) -> None:
     """Draw the button with both kinds of notifications."""
+    if sign_in.is_required():
+        return
     with st.popover("Notifications", icon=":material/notifications:", key="notifications"):
         _COMPONENT(key="notify_browser", height="content")
-        _webhook(ws)
+        if access.refusal() is None:
+            _webhook(ws)
 
 
 def _webhook(ws: Workspace) -> None:

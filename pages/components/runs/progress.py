@@ -12,7 +12,7 @@ from glan_core.runs.report import DisciplineProgress, by_discipline, compare_wit
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, picture_table, url_state
 from pages.components.shared.failure_card import failure_card
 from pages.components.shared.untrusted_text import escape, scripted_badge, snippet
 
@@ -104,6 +104,12 @@ def charts(ws: Workspace, run: Run) -> None:
         )  # fmt: skip
         if last["usd"] or budget:
             _chart("Cost", cost_curve(frame, budget, style), f"money_{run.id}", f"Cost over time: {usd(last['usd'])}.")
+    picture_table.button(
+        f"samples_{run.id}", "Progress over the running time", lambda: frame,
+        {"seconds": "Seconds", "done": "Calls stored", "in_flight": "In flight", "concurrency": "Limit", "refused": "Rate-limited",
+         "faults": "Errors", "usd": "Cost"},
+        {"seconds": "%.0f", "usd": "$%.4f"},
+    )  # fmt: skip
 
 
 def _chart(title: str, figure, key: str, alt: str, help: str | None = None) -> None:
@@ -177,10 +183,10 @@ def estimate(ws: Workspace, run: Run) -> None:
         }),
         hide_index=True, alt="Estimate and actual",
         column_config={
-            "measure": st.column_config.TextColumn("", width=95),
+            "measure": st.column_config.TextColumn("Figure", width=95),
             "estimate": st.column_config.TextColumn("Estimate", width=140, alignment="right"),
             "actual": st.column_config.TextColumn("Actual", width=90, alignment="right"),
-            "verdict": st.column_config.TextColumn("", width=90),
+            "verdict": st.column_config.TextColumn("Deviation", width=90),
         },
     )  # fmt: skip
 

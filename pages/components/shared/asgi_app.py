@@ -6,7 +6,9 @@ directly. Here the page tells it the address instead (`window.__streamlit.BACKEN
 Requests and websockets for another host name than those of `server.allowedHosts` are refused: a page of a stranger whose name was
 made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page.
 
-It also serves notifications.js, which tells the user of a browser that a long run ended, and the list that this script reads.
+It also serves scripts with the page: accessibility.js, which completes Streamlit's own elements for screen readers and the
+keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
+a long run ended, with the list that it reads.
 """
 
 import sys
@@ -26,15 +28,23 @@ STUDIO = Path(__file__).parents[3]
 if str(STUDIO) not in sys.path:
     sys.path.append(str(STUDIO))  # as Streamlit does for streamlit_app.py, but not for this file
 
+from glan_core import access  # noqa: E402
 from glan_core.resources import ASSETS  # noqa: E402
-from pages.components.shared import ended_runs  # noqa: E402
+from pages.components.shared import ended_runs, sign_in  # noqa: E402
 
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
 DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
-NOTIFY = "/glan/notifications.js"
-SCRIPT = f'<script src="{NOTIFY}" defer></script>'
+SCRIPTS = ("accessibility.js", "notifications.js", "table_keyboard.js")  # of the assets
+TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS)
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
+
+
+def _is_closed(scope: Scope) -> bool:
+    """Return whether a request outside of sessions is refused: uploads and metrics of those who are not signed in."""
+    path = scope.get("path", "")
+    guarded = scope["type"] == "http" and path.startswith(("/_stcore/upload_file", "/_stcore/metrics"))
+    return guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope))
 
 
 class AllowedHosts:
@@ -46,7 +56,10 @@ class AllowedHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
         if scope["type"] == "lifespan" or is_host_allowed(Headers(scope=scope).get("host")):
-            await self._app(scope, receive, send)
+            if _is_closed(scope):
+                await PlainTextResponse("Sign in first.\n", 401)(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -55,21 +68,25 @@ class AllowedHosts:
 
 
 async def index(request: Request) -> HTMLResponse:
-    """Serve Streamlit's index.html with the address of the server and the script of notifications."""
+    """Serve Streamlit's index.html with the address of the server and the scripts of the studio."""
     html = INDEX.read_text("utf-8")
-    return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}{SCRIPT}", 1), headers={"Cache-Control": "no-cache"})
+    return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}{TAGS}", 1), headers={"Cache-Control": "no-cache"})
 
 
-async def notifications(request: Request) -> FileResponse:
-    """Serve the script of notifications."""
-    return FileResponse(ASSETS / "notifications.js", media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+async def script(request: Request) -> FileResponse:
+    """Serve a script of the studio."""
+    return FileResponse(
+        ASSETS / request.url.path.rpartition("/")[2], media_type="text/javascript", headers={"Cache-Control": "no-cache"}
+    )
 
 
 routes: list[BaseRoute] = [
     *(Route(path, index) for path in ("/", *PAGES)),
-    Route(NOTIFY, notifications),
+    *(Route(f"/glan/{name}", script) for name in SCRIPTS),
     Route("/glan/ended-runs", ended_runs.answer),
 ]
 if DOCS_SITE.is_dir():
     routes.insert(0, Mount("/docs", StaticFiles(directory=DOCS_SITE, html=True)))
+if sign_in.is_required():  # also before the first session, and for requests outside of sessions
+    access.decide_by(sign_in.current_visitor)
 app = st.App(STUDIO / "streamlit_app.py", routes=routes, middleware=[Middleware(AllowedHosts)])

@@ -5,6 +5,7 @@ import streamlit as st
 from glan_core.resources import ASSETS
 
 STILLS = ASSETS / "stills"
+CAPTION = "What this page shows in the demo workspace."
 
 
 def still(page: str) -> None:
@@ -16,4 +17,4 @@ def still(page: str) -> None:
     file = STILLS / f"{page}-{'dark' if st.context.theme.type == 'dark' else 'light'}.webp"
     if file.is_file():
         with st.container(key="still"):
-            st.image(str(file), caption="What this page shows in the demo workspace.", width=760)
+            st.image(str(file), caption=CAPTION, width=760, alt=f"Screenshot of the {page} page with demo content")

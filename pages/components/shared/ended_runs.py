@@ -12,6 +12,7 @@ from glan_core.runs.notifications import LONG_SECONDS
 from glan_core.runs.states import state_of
 from glan_core.workspace import DatabaseError, Workspace, find_workspaces, run_rows
 from glan_core.workspace.run_rows import Run
+from pages.components.shared import sign_in
 from pages.components.shared.workspace_home import workspace_home
 
 RECENT = 3600.0  # seconds; a browser that looks less often is not told
@@ -35,7 +36,9 @@ def _was_long(run: Run) -> bool:
 
 
 async def answer(request: Request) -> JSONResponse:
-    """Answer the request of notifications.js for a workspace of the home folder."""
+    """Answer the request of notifications.js for a workspace of the home folder; with sign-in nobody is answered here."""
+    if sign_in.is_required():
+        return JSONResponse({"now": time.time(), "runs": []}, 403)
     return await run_in_threadpool(_answer, workspace_home(), request.query_params.get("workspace", ""))
 
 

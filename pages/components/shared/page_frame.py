@@ -7,6 +7,7 @@ import networkx as nx
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
 from glan_core.formatting import shorten
@@ -16,7 +17,7 @@ from glan_core.records import Subject
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, curriculum_rows, find_workspaces, run_rows
 from pages.components.chat import page_state
-from pages.components.shared import checklist, scroll_top, search_box, tour, url_state
+from pages.components.shared import checklist, scroll_top, search_box, sign_in, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.shared.workspace_home import workspace_home
 from pages.components.taxonomy import add_discipline
@@ -42,6 +43,8 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         # without streamlit_app.py. Calling st.navigation turns this off, but only once it has run.
         PagesManager.uses_pages_directory = False
         st.rerun()
+    if not sign_in.is_admitted():  # streamlit_app.py has stopped before
+        st.stop()
     for key in st.session_state:  # Streamlit drops the state of widgets that the current page does not draw
         if str(key).startswith(("run_", "grow_", "adding_", "api_key", *page_state.FIELDS)):
             st.session_state[key] = st.session_state[key]
@@ -51,18 +54,19 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     )  # to the history entry before this page set its URL
     folder = _choose_workspace(summary.get("workspace"))
     if folder is None:
-        st.header(name)
+        st.title(name)
         st.info(f"No workspace in {escape(str(HOME))} yet. A workspace holds a taxonomy and the data generated from it.")
         actions.messages()
-        with st.container(width=420):
-            _new_workspace()
-        _archived()
+        if access.refusal() is None:
+            with st.container(width=420):
+                _new_workspace()
+            _archived()
         st.stop()
     try:
         ws = open_folder(folder)
         tree = tree_editing.tree(ws)
     except GlanError as error:
-        st.header(name)
+        st.title(name)
         show_error(error)
         st.stop()
     url_state.adopt_url(tree, summary)
@@ -102,11 +106,12 @@ def open_folder(folder: Path) -> Workspace:
     Raises:
         GlanError: If it cannot be opened.
     """
-    return _open(str(folder), folder.stat().st_mtime_ns)
+    return _open(str(folder), folder.stat().st_mtime_ns, refused=access.refusal() is not None)
 
 
 @st.cache_resource(max_entries=20)
-def _open(folder: str, _made_at: int) -> Workspace:
+def _open(folder: str, made_at: int, *, refused: bool) -> Workspace:
+    """Open a workspace once for the sessions that have the same rights to it; it decides by itself whether it may be changed."""
     return Workspace.open(folder)
 
 
@@ -125,8 +130,9 @@ def _choose_workspace(in_url: str | None) -> Path | None:
         name = st.selectbox(
             "Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch"
         )
-        with st.popover("", icon=":material/add:", help="New workspace"):
-            _new_workspace()
+        if access.refusal() is None:
+            with st.popover("", icon=":material/add:", help="New workspace"):
+                _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
         st.session_state.update(dict.fromkeys(url_state.PICKS))
     st.session_state.workspace = name
@@ -181,13 +187,10 @@ def title_line(name: str, tree: nx.DiGraph, sentence: str, ws: Workspace) -> Non
     picked = url_state.focus()
     of = f" · {escape(shorten(tree.nodes[picked]['node'].name, 60))}" if picked else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.header(f"{name}{of}", anchor=False, width="content")
+        st.title(f"{name}{of}", anchor=False, width="content")
         if ws.read_only:
-            st.badge(
-                "read-only",
-                color="orange",
-                help="You can view this workspace but not change it: you have no write access to its folder.",
-            )
+            why = access.refusal() or "You can view this workspace but not change it: you have no write access to its folder."
+            st.badge("read-only", color="orange", help=why)
         if ws.metadata("demo"):
             st.badge("demo", color="gray", help=DEMO)
     st.caption(sentence)

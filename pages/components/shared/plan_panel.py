@@ -32,7 +32,7 @@ def show_plan(made: Plan) -> None:
             "stage": [stage_title(s.stage).capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
             "tokens": [f"{number(s.tokens_in)} + {number(s.tokens_out)}" for s in rows], "price": [_cents(s.usd) for s in rows],
         }),
-        hide_index=True,
+        hide_index=True, alt="Plan by stage",
         column_config={
             "stage": st.column_config.TextColumn("Stage", width=104),
             "calls": st.column_config.TextColumn("Calls", width=140, alignment="right"),

@@ -119,7 +119,7 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
     )
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
+        st.header(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
         _order(run)
     _say(ws, run, state, sample)
@@ -151,7 +151,7 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
 def _job(ws: Workspace, run: Run, state: str) -> None:
     """Show the panel of a run that calls no teacher."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
+        st.header(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
         st.badge(state, color=COLORS[state])
     _say(ws, run, state, run_rows.last_sample(ws.db, run.id))
     if state in LIVE:
@@ -168,7 +168,11 @@ def _order(run: Run) -> None:
     if run.kind != "generate":
         return
     with st.popover("Settings", icon=":material/receipt_long:", key=f"order_{run.id}", type="tertiary"):
-        st.table({name: escape(value) for name, value in settings_summary(run).items()}, border="horizontal")
+        st.table(
+            {name: escape(value) for name, value in settings_summary(run).items()},
+            border="horizontal",
+            alt="Settings of the run",
+        )
 
 
 def _say(ws: Workspace, run: Run, state: str, sample: Sample | None) -> None:

@@ -27,7 +27,7 @@ def draw(page: str) -> None:
         st.session_state.search_shown = page, wanted
         st.session_state[WORDS] = wanted
     st.text_input(
-        "Search", key=WORDS, placeholder="disciplines, concepts, pairs", icon=":material/search:", max_chars=MOST_LENGTH,
+        "Search this workspace", key=WORDS, placeholder="disciplines, concepts, pairs", icon=":material/search:", max_chars=MOST_LENGTH,
         on_change=_ask, label_visibility="collapsed",
     )  # fmt: skip
     if (asked := st.session_state.pop("search_asked", None)) is not None:

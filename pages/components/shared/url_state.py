@@ -5,6 +5,7 @@ import streamlit as st
 
 from glan_core.taxonomy import tree_editing
 
+MOST_DIGITS = 15  # of an id
 PICKS = ("focus", "subject", "concept", "pair")  # from general to specific; selecting one clears those after it
 
 
@@ -21,6 +22,12 @@ def set_focus(node_id: str | None) -> None:
 def subject() -> str | None:
     """Return the id of the subject selected below the focus, or None."""
     return selected("subject")
+
+
+def number_in_url(name: str) -> int | None:
+    """Return the id that a URL parameter gives, or None if it is not a number that the database can store."""
+    text = st.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def set_subject(subject_id: str | None, discipline_id: str | None = None) -> None:
@@ -73,4 +80,4 @@ def adopt_url(tree: nx.DiGraph, summary: dict[str, str]) -> None:
 
 def user() -> str:
     """Return the name recorded with changes, reviews and votes."""
-    return st.session_state.get("who") or tree_editing.default_user()
+    return tree_editing.default_user()

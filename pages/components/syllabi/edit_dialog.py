@@ -53,7 +53,8 @@ def session_table(sessions: Sequence[Session]) -> list[SessionEdit]:
         }
     )  # fmt: skip
     edited = st.data_editor(
-        frame, num_rows="dynamic", hide_index=True, key="edit_sessions", height=300, column_order=["name", "description", "concepts"],
+        frame, num_rows="dynamic", hide_index=True, alt="Class sessions", key="edit_sessions", height=300,
+        column_order=["name", "description", "concepts"],
         column_config={
             "name": st.column_config.TextColumn("Session", width=170, required=True),
             "description": st.column_config.TextColumn("Description", width=220),

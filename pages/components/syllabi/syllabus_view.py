@@ -15,7 +15,7 @@ from glan_core.records import Subject
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows
 from glan_core.workspace.curriculum_rows import Session, Syllabus
 from pages.components.homework import review_actions
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, picture_table, url_state
 from pages.components.shared.print_button import NOT_PRINTED, print_button
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge
 from pages.components.syllabi import edit_dialog
@@ -30,7 +30,7 @@ KIND_WORDS = {"sub": "the subject", "syl": "the syllabus", "ses": "a class sessi
 def panel(ws: Workspace, tree: nx.DiGraph, subject: Subject, syllabus: Syllabus | None) -> None:
     """Draw a subject with its syllabus, or the empty state."""
     discipline = tree.nodes[subject.discipline_id]["node"].name
-    st.subheader(escape(subject.name), anchor=False)
+    st.header(escape(subject.name), anchor=False)
     badges(subject, syllabus)
     if subject.subtopics:
         st.caption(escape(", ".join(subject.subtopics)))
@@ -137,6 +137,12 @@ def graph(ws: Workspace, syllabus: Syllabus, sessions: list[Session], asked: dic
         "Sessions run around the circle in order, from light to dark. Point size: number of questions; gray: none. "
         "Edge: a two-session question combines both concepts."
     )
+    names = dict(zip(nodes["id"], nodes["name"], strict=True))
+    picture_table.button(
+        "concepts", "Key concepts combined by questions",
+        lambda: edges.assign(source=edges["source"].map(names), target=edges["target"].map(names)).sort_values("source"),
+        {"source": "Key concept", "target": "Combined with", "questions": "Questions"},
+    )  # fmt: skip
 
 
 def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> None:
@@ -167,7 +173,7 @@ def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
         }
     )  # fmt: skip
     st.dataframe(
-        frame, hide_index=True,
+        frame, hide_index=True, alt="Edits, newest first",
         column_config={
             "when": st.column_config.TextColumn("When", width=80), "who": st.column_config.TextColumn("Who", width=80),
             "what": st.column_config.TextColumn("What", width=150), "before": st.column_config.TextColumn("Before"),

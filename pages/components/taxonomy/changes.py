@@ -65,7 +65,7 @@ def panel(ws: Workspace) -> None:
     key = f"changes_{edits[0].first.batch}"  # a new change is a new first row
     at, picking = row_selection.optional_row(key, len(edits))
     st.dataframe(
-        frame, **picking, hide_index=True,
+        frame, **picking, hide_index=True, alt="Changes, newest first",
         height="content" if len(edits) <= 9 else 350,
         column_config={
             "when": st.column_config.TextColumn("When", width=90), "what": st.column_config.TextColumn("What", width=420),

@@ -29,7 +29,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, standings: Mapping[str, Coverage], su
 
 
 def _everything(ws: Workspace, standing: Coverage) -> None:
-    st.subheader("All knowledge", anchor=False)
+    st.header("All knowledge", anchor=False)
     st.caption(f"{plural(standing.disciplines, 'discipline')}, {number(standing.begun)} started")
     _numbers(standing)
     st.markdown("Select a node to see its description, edit it or expand it.")
@@ -47,7 +47,7 @@ def _numbers(standing: Coverage) -> None:
 
 
 def _node(ws: Workspace, tree: nx.DiGraph, node: Node, standing: Coverage) -> None:
-    st.subheader(escape(node.name), anchor=False)
+    st.header(escape(node.name), anchor=False)
     st.caption(f"{node.kind.capitalize()} · {hierarchy.group_of(tree, node.id) or 'no group'}")
     st.markdown(escape(node.description) or ":gray[No description yet: prompts contain only the name.]")
     _numbers(standing)
@@ -144,7 +144,7 @@ def path_name(tree: nx.DiGraph, id: str) -> str:
 
 def _subject(ws: Workspace, tree: nx.DiGraph, subject: Subject) -> None:
     """Draw the selected subject and the key concept selected below it."""
-    st.subheader(escape(subject.name), anchor=False)
+    st.header(escape(subject.name), anchor=False)
     st.caption(f"Subject of {escape(tree.nodes[subject.discipline_id]['node'].name)} · {escape(subject.level) or 'no level'}")
     if subject.subtopics:
         st.markdown("\n".join(f"- {escape(topic)}" for topic in subject.subtopics[:12]))

@@ -107,4 +107,5 @@ def _told(tree: nx.DiGraph, standings: Mapping[str, Coverage], twigs: list[Expan
         f"{number(whole.begun)} started"
         + (f"; {tree.nodes[focus]['node'].name} is selected" if focus else "")
         + (f" and expanded: {below}." if below else ".")
+        + " The view Outline lists the same nodes as a table."
     )

@@ -85,7 +85,7 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
                 st.badge(f"{count:,} {part}", color=COLORS[part])
     frame = difference_frame(diff, old, nodes)
     st.dataframe(
-        frame, hide_index=True, height="content" if len(frame) <= 10 else 390, key="difference",
+        frame, hide_index=True, height="content" if len(frame) <= 10 else 390, key="difference", alt="Changes of the import",
         column_config={
             "what": st.column_config.TextColumn("What", width=75), "name": st.column_config.TextColumn("Name", width=125),
             "where": st.column_config.TextColumn("Where", width=215), "before": st.column_config.TextColumn("From", width=110),

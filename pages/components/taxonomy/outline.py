@@ -34,7 +34,8 @@ def panel(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
     at = next((number for number, node in enumerate(nodes) if node.id == focus), None)
     st.dataframe(
         _frame(tree, standings, nodes, above, whole=whole or bool(search.strip())),
-        **row_selection.clickable_rows(key, at, pick, len(nodes)), hide_index=True, height="content" if len(nodes) <= 17 else 640,
+        **row_selection.clickable_rows(key, at, pick, len(nodes)), hide_index=True, alt="Taxonomy as an outline",
+        height="content" if len(nodes) <= 17 else 640,
         column_config={
             "name": st.column_config.TextColumn("Field, sub-field, discipline", width=318),
             "disciplines": st.column_config.TextColumn("Disciplines", width=80, alignment="right"),

@@ -43,7 +43,7 @@ def _subjects(shown: Preview) -> pd.DataFrame:
     st.markdown("**Subjects**")
     rows = [(subject.id, subject.name, subject.level, list(subject.subtopics)) for subject in shown.subjects]
     return st.data_editor(
-        pd.DataFrame(rows, columns=["id", "name", "level", "subtopics"]), key="preview_subjects", hide_index=True, height=180,
+        pd.DataFrame(rows, columns=["id", "name", "level", "subtopics"]), key="preview_subjects", hide_index=True, alt="Subjects", height=180,
         column_order=["name", "level", "subtopics"],
         column_config={
             "name": st.column_config.TextColumn("Subject", width=170, required=True),
@@ -61,7 +61,7 @@ def _syllabus(shown: Preview) -> tuple[str, pd.DataFrame | None]:
     rows = [(s.id, s.name, [name for _, name in s.concepts], s.description) for s in shown.sessions]
     edited = st.data_editor(
         pd.DataFrame(rows, columns=["id", "name", "concepts", "description"]), key="preview_sessions", hide_index=True,
-        height=220, num_rows="dynamic", column_order=["name", "concepts", "description"],
+        height=220, alt="Class sessions", num_rows="dynamic", column_order=["name", "concepts", "description"],
         column_config={
             "name": st.column_config.TextColumn("Class session", width=170, required=True),
             "concepts": st.column_config.ListColumn("Key concepts", width=250),

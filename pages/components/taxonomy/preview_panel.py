@@ -63,7 +63,7 @@ def _headline(tree: nx.DiGraph, shown: Preview) -> None:
         for teacher in sorted({shown.terms.teacher_of(stage) for stage in preview.CALLS}):
             scripted_badge(teacher)
         if shown.alive:
-            st.markdown(f":primary[:material/edit_note: {_now(shown)}]", width="content")
+            st.markdown(f":blue[:material/edit_note: {_now(shown)}]", width="content")
     if shown.alive:
         return
     if shown.state == "lost":
@@ -173,7 +173,7 @@ def _concepts(shown: Preview, pair: Pair) -> list[str]:
 
 def _markdown(text: str) -> str:
     """Return safe Markdown with bold lines for headings, which a dialog would set smaller than the text."""
-    return re.sub(r"(?m)^#{4,6}[ \t]+(.+)$", lambda found: f"**{found[1].replace('*', '').strip()}**", model_markdown(text))
+    return re.sub(r"(?m)^#{3,6}[ \t]+(.+)$", lambda found: f"**{found[1].replace('*', '').strip()}**", model_markdown(text))
 
 
 def _to_come(shown: Preview, what: str) -> None:

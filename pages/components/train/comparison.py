@@ -7,12 +7,12 @@ import streamlit as st
 
 from glan_core import runs
 from glan_core.figures import training as pictures
-from glan_core.formatting import ago, duration, number
+from glan_core.formatting import ago, duration, number, plural
 from glan_core.runs.settings_summary import differences
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
-from pages.components.shared import page_frame, row_selection
+from pages.components.shared import page_frame, picture_table, row_selection
 from pages.components.shared.run_table import COLORS
 from pages.components.train import curves
 
@@ -63,8 +63,21 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     left, right = page_frame.main_and_detail("differs")
     with left:
         figure = pictures.compare_figure(frames, against, page_frame.figure_style(), log=log)
-        st.plotly_chart(figure, width="stretch", config={"displayModeBar": False}, key="train_curves")
+        st.plotly_chart(
+            figure,
+            width="stretch",
+            config={"displayModeBar": False},
+            key="train_curves",
+            alt=f"Losses of {plural(len(frames), 'run')} against {AGAINST[against].lower()}",
+        )
         st.caption(f"Dots: validation loss; thin lines: training loss. Select up to {MOST} runs.")
+        picture_table.button(
+            "train_curves", "Losses of the runs",
+            lambda: pd.concat([steps.assign(run=name) for name, steps in frames.items()]).astype({"step": int, "tokens": int}),
+            {"run": "Run", "step": "Step", "tokens": "Tokens", "seconds": "Seconds", "smooth": "Training loss",
+             "validation_loss": "Validation loss"},
+            {"seconds": "%.0f", "smooth": "%.3f", "validation_loss": "%.3f"},
+        )  # fmt: skip
         if len({_tokenizer(run) for run in picked}) > 1:
             st.caption(
                 ":material/warning: The tokenizers of these runs may differ, because their base models do, so their losses per token are not "
@@ -96,7 +109,11 @@ def _differences(picked: Sequence[Run]) -> None:
         st.caption("Their settings are equal." if len(picked) > 1 else "Select another run to compare settings.")
         return
     st.markdown("**Differing settings**")
-    st.table(pd.DataFrame(differing, index=[f"Run {run.id}" for run in picked]).T, border="horizontal")
+    st.table(
+        pd.DataFrame(differing, index=[f"Run {run.id}" for run in picked]).T,
+        border="horizontal",
+        alt="Settings that differ between the runs",
+    )
 
 
 def _value(value: object) -> str:

@@ -10,7 +10,7 @@ from glan_core.ids import slug
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
 from glan_core.workspace.training_rows import Step
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, picture_table
 
 CHART = {"displayModeBar": False}
 EVERY_ROW = 10_000_000  # of the log, for the CSV file
@@ -37,10 +37,36 @@ def panel(ws: Workspace, run: Run, logged: Sequence[Step]) -> None:
             help="Every logged step: losses in nats/token, learning rate, gradient norm, tokens, seconds, memory in MB, GPU utilization.",
         )  # fmt: skip
     frame, style = pictures.steps_frame(logged, smoothing), page_frame.figure_style()
-    st.plotly_chart(pictures.loss_figure(frame, style, log=log), width="stretch", config=CHART, key="train_loss")
-    st.plotly_chart(pictures.learning_rate_figure(frame, style), width="stretch", config=CHART, key="train_pace")
+    st.plotly_chart(
+        pictures.loss_figure(frame, style, log=log),
+        width="stretch",
+        config=CHART,
+        key="train_loss",
+        alt="Training and validation loss against steps",
+    )
+    st.plotly_chart(
+        pictures.learning_rate_figure(frame, style),
+        width="stretch",
+        config=CHART,
+        key="train_pace",
+        alt="Learning rate and gradient norm against steps",
+    )
     if frame["memory_mb"].notna().any() or frame["gpu_memory_mb"].notna().any():
-        st.plotly_chart(pictures.memory_figure(frame, style), width="stretch", config=CHART, key="train_memory")
+        st.plotly_chart(
+            pictures.memory_figure(frame, style),
+            width="stretch",
+            config=CHART,
+            key="train_memory",
+            alt="Memory and utilization of the GPU against steps",
+        )
+    picture_table.button(
+        "train", "Logged steps", lambda: frame.astype({"step": int, "tokens": int}),
+        {"step": "Step", "tokens": "Tokens", "seconds": "Seconds", "loss": "Loss", "smooth": "Smoothed loss",
+         "validation_loss": "Validation loss", "lr": "Learning rate", "grad_norm": "Gradient norm", "memory_mb": "Memory, MB",
+         "gpu_memory_mb": "GPU memory, MB", "gpu_use": "GPU, %"},
+        dict.fromkeys(("loss", "smooth", "validation_loss", "grad_norm"), "%.3f")
+        | {"seconds": "%.0f", "lr": "%.2e", "memory_mb": "%.0f", "gpu_memory_mb": "%.0f", "gpu_use": "%.0f"},
+    )  # fmt: skip
 
 
 def csv(ws: Workspace, run: Run) -> str:

@@ -22,7 +22,7 @@ SPACE = "\u200b\u00a0"  # Markdown drops a plain space at the edge of a highligh
 
 def panel(ws: Workspace, settings: FinetuneSettings) -> None:
     """Draw the choice of a row and its tokens."""
-    st.subheader(
+    st.header(
         "Tokenized row", anchor=False,
         help="The question in the chat template, then the answer. The loss covers only the highlighted tokens, including the end "
         "token.",

@@ -58,7 +58,7 @@ def _live(ws: Workspace, listed: Run, *, was_alive: bool) -> None:
         show_error(error)
     logged = training_rows.steps(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(escape(run.title), anchor=False, width="content")
+        st.header(escape(run.title), anchor=False, width="content")
         st.badge(state, color=run_table.COLORS[state])
         for tag in run.tags:
             st.badge(escape(tag), color="gray", icon=":material/label:")
@@ -184,6 +184,6 @@ def _said(replies: Sequence[SampleReply]) -> None:
     if len(steps) > 1:
         key = f"train_said_{nth}_{len(steps)}"
         shown = st.select_slider("Step", steps, value=steps[-1], key=key, format_func=number)
-    st.caption(escape(prompts[nth]))
+    st.caption(model_markdown(prompts[nth]))
     with st.container(border=True):
         st.markdown(model_markdown(at[shown]) or "*(empty reply)*")

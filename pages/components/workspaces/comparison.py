@@ -7,12 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.errors import GlanError
-from glan_core.figures.paired_bars import PairedBar, paired_bars_figure
+from glan_core.figures.paired_bars import PairedBar, paired_bars_figure, paired_bars_frame
 from glan_core.formatting import number, plural
 from glan_core.operations import workspace_comparison
 from glan_core.operations.workspace_comparison import WorkspaceComparison
 from glan_core.workspace import Workspace, workspace_facts
-from pages.components.shared import page_frame
+from pages.components.shared import page_frame, picture_table
 from pages.components.shared.untrusted_text import escape, show_error
 
 MOST_FIELDS = 14  # pairs of bars drawn
@@ -85,15 +85,19 @@ def _fields(found: WorkspaceComparison) -> None:
     st.caption(f"Upper, lighter bar: {escape(found.names[0])}. Lower bar: {escape(found.names[1])}.")
     st.plotly_chart(
         paired_bars_figure(bars, found.names, page_frame.figure_style()), width="stretch", config={"displayModeBar": False},
-        key="workspace_fields",
+        key="workspace_fields", alt=f"Pairs of {plural(len(bars), 'field')} in both workspaces",
     )  # fmt: skip
     if more := len(found.fields) - len(bars):
         st.caption(f"and {plural(more, 'field')} with fewer or no pairs")
+    picture_table.button(
+        "fields", "Pairs by field", lambda: paired_bars_frame([PairedBar(row.field, row.group, row.pairs) for row in rows]),
+        {"label": "Field", "group": "Group", "first": found.names[0], "second": found.names[1]},
+    )  # fmt: skip
 
 
 def _counts(found: WorkspaceComparison) -> None:
     rows = [(label, *values, workspace_comparison.change(values)) for label, values in found.counts.items()]
-    _table(rows, found.names, "Counts of the workspaces", last="Change")
+    _table(rows, found.names, "Count", "Counts of the workspaces", last="Change")
 
 
 def _costs(found: WorkspaceComparison) -> None:
@@ -104,7 +108,7 @@ def _costs(found: WorkspaceComparison) -> None:
         (row.stage.capitalize(), *(f"{number(calls)} · {cost}" if calls else "–" for calls, cost in zip(row.calls, row.cost, strict=True)))
         for row in found.stages
     ]  # fmt: skip
-    _table(rows, found.names, "Calls and cost by stage")
+    _table(rows, found.names, "Stage", "Calls and cost by stage")
 
 
 def _settings(found: WorkspaceComparison) -> None:
@@ -116,10 +120,10 @@ def _settings(found: WorkspaceComparison) -> None:
         st.caption(f"{said} Their settings are the same.")
         return
     st.caption(said)
-    _table([(label, *values) for label, values in found.settings.items()], found.names, "Settings that differ")
+    _table([(label, *values) for label, values in found.settings.items()], found.names, "Setting", "Settings that differ")
 
 
-def _table(rows: Sequence[tuple], names: tuple[str, str], alt: str, *, last: str = "") -> None:
+def _table(rows: Sequence[tuple], names: tuple[str, str], what: str, alt: str, *, last: str = "") -> None:
     """Draw a table with a row per figure and a column per workspace."""
     columns = ["label", "first", "second", *(["last"] if last else [])]
     frame = pd.DataFrame(rows, columns=columns)
@@ -130,7 +134,7 @@ def _table(rows: Sequence[tuple], names: tuple[str, str], alt: str, *, last: str
     st.dataframe(
         frame, hide_index=True, height="content", alt=alt,
         column_config={
-            "label": st.column_config.TextColumn("", width=195, pinned=True),
+            "label": st.column_config.TextColumn(what, width=195, pinned=True),
             "first": kind(names[0], **looks), "second": kind(names[1], **looks),
             "last": st.column_config.TextColumn(last, alignment="right", width=80),
         },

@@ -12,14 +12,14 @@ from glan_core.operations.workspaces import WorkspaceFacts
 from glan_core.workspace import Workspace
 from pages.components.shared import job_panel, page_frame
 from pages.components.shared.untrusted_text import escape, show_error
-from pages.components.workspaces import actions, demo_reset
+from pages.components.workspaces import actions, audit_log, demo_reset, removals
 
 
 def panel(home: Path, one: WorkspaceFacts, opened: Workspace) -> None:
     """Draw facts and actions of a workspace; `opened` is the one that the studio shows."""
     is_open = not one.archived and one.folder == opened.folder
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(escape(one.name), anchor=False, width="content")
+        st.header(escape(one.name), anchor=False, width="content")
         for label, shown in (("open", is_open), ("demo", one.demo), ("archived", one.archived)):
             if shown:
                 st.badge(label, color="blue" if label == "open" else "gray")
@@ -66,6 +66,8 @@ def _actions(home: Path, one: WorkspaceFacts, ws: Workspace, *, is_open: bool) -
         st.caption("This workspace is read-only: you cannot rename, copy or archive it.")
     elif one.live:
         st.caption(f"{plural(one.live, 'live run')}: it can be copied, and renamed or archived once no run is live.")
+    removals.panel(ws)
+    audit_log.panel(ws)
 
 
 def _rename(home: Path, one: WorkspaceFacts, *, disabled: bool) -> None:

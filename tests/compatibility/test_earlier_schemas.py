@@ -1,0 +1,95 @@
+"""Databases of every earlier schema, with a row in each of their tables, are migrated and keep their rows."""
+
+import apsw
+import pytest
+
+from glan_core.cli import main
+from glan_core.errors import GlanError
+from glan_core.workspace import Workspace, consistency, schema
+from glan_core.workspace.workspace import FILE
+
+VIRTUAL = "pair_text"  # full-text index, whose columns cannot be read
+
+
+def tables(db: apsw.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    return [name for (name,) in db.execute(query) if not name.startswith(VIRTUAL)]
+
+
+def sample(table: str, name: str, kind: str, number: int) -> object:
+    """A value that fits a column: what is JSON in the schema is JSON here."""
+    if name in ("params", "settings", "detail", "facts", "about", "aspects", "plan", "counters", "before", "after", "sizes"):
+        return "{}" if name != "sizes" else "[1]"
+    if name in ("value",) and table == "meta":
+        return '"kept"'
+    if name in ("subtopics", "subjects", "sessions", "concepts", "prompts", "tags", "notices", "blind"):
+        return "[]"
+    return {"INTEGER": number, "REAL": number + 0.5, "TEXT": f"{table}-{name}-{number}"}[kind]
+
+
+def make(folder, version: int) -> dict[str, tuple[str, list[tuple]]]:
+    """Create a database of a schema version with two rows per table; return its rows by table."""
+    folder.mkdir()
+    db = apsw.Connection(str(folder / FILE))
+    for migration in schema.MIGRATIONS[:version]:
+        migration(db)
+    kept = {}
+    for table in tables(db):
+        columns = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
+        for number in (1, 2):
+            values = [sample(table, name, kind, number) for name, kind in columns]
+            db.execute(
+                f"INSERT INTO {table} ({', '.join(name for name, _ in columns)}) VALUES ({', '.join('?' * len(values))})",
+                values,
+            )
+        names = ", ".join(name for name, _ in columns)
+        kept[table] = (names, sorted(db.execute(f"SELECT {names} FROM {table}"), key=repr))
+    db.pragma("application_id", schema.APPLICATION_ID)
+    db.pragma("user_version", version)
+    db.close()
+    return kept
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS) + 1))
+def test_a_database_of_each_version_is_migrated_with_its_rows(tmp_path, version):
+    kept = make(tmp_path / "ws", version)
+    ws = Workspace.open(tmp_path / "ws")
+    assert ws.db.pragma("user_version") == len(schema.MIGRATIONS) and consistency.integrity(ws.db) == []
+    for table, (names, rows) in kept.items():
+        found = sorted(ws.db.execute(f"SELECT {names} FROM {table}"), key=repr)
+        assert found == rows or (table == "counters" and set(rows) < set(found)), f"{table}: a migration may add counters only"
+    fresh = Workspace.create(tmp_path / "fresh")
+    assert shape(ws.db) == shape(fresh.db), "a migrated database has the tables and columns of a new one"
+
+
+def shape(db: apsw.Connection) -> dict[str, set]:
+    """Columns by table, and the indexes."""
+    found = {table: {tuple(row[1:4]) for row in db.execute(f"PRAGMA table_info({table})")} for table in tables(db)}
+    return found | {
+        "indexes": set(db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite%'"))
+    }
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
+def test_a_migration_that_is_interrupted_changes_nothing(tmp_path, version, monkeypatch):
+    make(tmp_path / "ws", version)
+
+    def stop(db: apsw.Connection) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glan_core.workspace.workspace.MIGRATIONS", [*schema.MIGRATIONS[:-1], stop])
+    with pytest.raises(KeyboardInterrupt):
+        Workspace.open(tmp_path / "ws")
+    db = apsw.Connection(str(tmp_path / "ws" / FILE))
+    assert db.pragma("user_version") == version
+    assert "audit" not in tables(db)
+
+
+def test_a_newer_database_is_refused(tmp_path, capsys):
+    make(tmp_path / "ws", 1)
+    db = apsw.Connection(str(tmp_path / "ws" / FILE))
+    db.pragma("user_version", len(schema.MIGRATIONS) + 1)
+    db.close()
+    with pytest.raises(GlanError, match="newer release"):
+        Workspace.open(tmp_path / "ws")
+    assert main(["status", str(tmp_path / "ws")]) == 2 and "newer release" in capsys.readouterr().err
