@@ -18,9 +18,10 @@
     // A name needs a role that may have one.
     each('[data-testid="stFileUploaderDropzone"][role="presentation"]', (zone) => set(zone, "role", "group"));
     each("span[data-tag][aria-label]:not([role])", (tag) => set(tag, "role", "group"));
-    // What scrolls must be reachable by the keyboard.
+    // The part of a code block that scrolls takes the place among the tab stops of the frame around it.
     each('[data-testid="stCode"] pre:not([tabindex])', (code) => {
-      if (code.scrollHeight > code.clientHeight || code.scrollWidth > code.clientWidth) code.tabIndex = 0;
+      code.tabIndex = 0;
+      code.closest('[data-testid="stCode"]').tabIndex = -1;
     });
   };
 
@@ -31,6 +32,5 @@
     setTimeout(() => { waiting = false; complete(); }, 100);
   };
   new MutationObserver(soon).observe(document.documentElement, { childList: true, subtree: true });
-  window.addEventListener("resize", soon);
   soon();
 })();

@@ -5,6 +5,8 @@ import math
 import time
 from datetime import datetime
 
+from glan_core.untrusted import clean
+
 
 def number(value: float) -> str:
     """Format a number rounded to an integer: '1,204'."""
@@ -52,7 +54,8 @@ def size(bytes: float) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Truncate text to at most `most` characters, ending in an ellipsis if anything was cut."""
+    """Truncate text to at most `most` characters, ending in an ellipsis if anything was cut; the result is clean for display."""
+    text = clean(text)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 

@@ -1,6 +1,7 @@
 """Markdown building blocks: tables and escaped text."""
 
 from glan_core.formatting import number
+from glan_core.untrusted import clean_line
 
 
 class Verbatim(str):
@@ -17,5 +18,5 @@ def table(head: tuple[str, ...], rows: list[tuple]) -> str:
 
 def plain(text: object) -> str:
     """Escape text and join its lines, so that Markdown renders it verbatim on one line."""
-    line = " ".join(str(text).split())
+    line = clean_line(str(text))
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~$" else c for c in line)

@@ -7,6 +7,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from glan_core.untrusted import clean
+
 Row = TypeVar("Row", bound=BaseModel)
 
 # Finish reasons of complete replies; '' for endpoints that report none.
@@ -37,12 +39,18 @@ REFUSAL = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _EMPTY = re.compile(r"\{\s*\}")  # the only object that begins with neither a quotation mark nor a name
+_SURROGATE = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def one_line(value: object) -> object:
-    """Replace each run of control characters and line breaks by one space; return non-strings unchanged."""
-    return CONTROL.sub(" ", value) if isinstance(value, str) else value
+    """Replace each run of line breaks and tabs by one space, and remove what `clean` removes; return non-strings unchanged.
+
+    Lone surrogates are kept, so that a name with half a character is malformed rather than shortened.
+    """
+    if not isinstance(value, str):
+        return value
+    return CONTROL.sub(" ", value if _SURROGATE.search(value) else clean(value))
 
 
 Line = Annotated[str, BeforeValidator(one_line)]

@@ -11,7 +11,7 @@ from glan_core.teachers.connections import MARK, Connection, list_connections
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE
 from glan_core.teachers.wire_format import OPENAI_URL
 from pages.components.connections import defaults, form
-from pages.components.shared import page_frame, row_selection
+from pages.components.shared import page_frame, plain_table, row_selection
 from pages.components.shared.untrusted_text import show_error
 
 ws, tree = page_frame.open_page("Connections")
@@ -53,7 +53,7 @@ left, right = page_frame.main_and_detail("connection")
 with left:
     if saved:
         at = names.index(selected) if selected in names else None
-        st.dataframe(
+        plain_table.draw(
             pd.DataFrame({
                 "name": [f"{MARK}{connection.name}" for connection in saved],
                 "model": [connection.model for connection in saved],

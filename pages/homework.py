@@ -10,7 +10,7 @@ from glan_core.workspace import curriculum_rows, homework_rows, pair_filter, tax
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.pair_filter import PairFilter
 from pages.components.homework import filters, reading_view, review_actions
-from pages.components.shared import empty_state, page_frame, row_selection, url_state
+from pages.components.shared import empty_state, page_frame, plain_table, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 PAGE = 50
@@ -97,7 +97,7 @@ def table(rows: list[Pair], at: int | None) -> None:
             "answer": [0 if row.answer is None else len(row.answer) for row in rows],
         }
     )
-    st.dataframe(
+    plain_table.draw(
         frame, **row_selection.clickable_rows(key, at, choose, len(rows)), hide_index=True, column_config=columns, alt="Pairs, newest first",
         height="content" if len(rows) <= 13 else 460,
     )  # fmt: skip

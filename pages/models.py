@@ -7,7 +7,7 @@ from glan_core.formatting import ago, plural, size
 from glan_core.models.tuned_model_store import list_models
 from glan_core.training.recipes import RECIPES
 from pages.components.models import detail
-from pages.components.shared import empty_state, job_panel, page_frame, row_selection, url_state
+from pages.components.shared import empty_state, job_panel, page_frame, plain_table, row_selection, url_state
 from pages.components.shared.tokenizer_caption import tokenizers_caption
 from pages.components.shared.untrusted_text import show_error
 
@@ -41,7 +41,7 @@ names = [model.name for model in found]
 at, choice = row_selection.single_row_selection(f"models_{len(names)}", names, "model", "model")
 left, right = page_frame.main_and_detail("model")
 with left:
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": names,
             "recipe": [RECIPES[model.recipe].label if model.recipe in RECIPES else model.recipe for model in found],

@@ -12,7 +12,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components.overview import made, report_downloads
-from pages.components.shared import page_frame, picture_table, row_selection, run_table, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, row_selection, run_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 PICTURES = {"Rings": sunburst, "Tiles": treemap}
@@ -204,7 +204,7 @@ def _nodes_table(nodes: list, key: str) -> None:
         if row is not None:
             url_state.set_focus(nodes[row].id)
 
-    st.dataframe(
+    plain_table.draw(
         rows, **row_selection.clickable_rows(key, None, choose, len(nodes)), hide_index=True,
         alt="Coverage by node", height="content" if len(rows) <= 8 else 330,
         column_config={

@@ -30,8 +30,8 @@ def choose_view(live: list[Run], ended_early: Run | None) -> str:
     state = st.session_state
     if state.get("runs_of") != state.workspace and state.get("run") == state.get("run_seen"):
         state.run = None  # the id belongs to another workspace
-    if arrived and (linked := st.query_params.get("run", "")).isdecimal():
-        state.run = state.run_seen = int(linked)
+    if arrived and (linked := url_state.number_in_url("run")) is not None:
+        state.run = state.run_seen = linked
     asked = None
     if state.get("run") not in (None, state.get("run_seen")):
         asked = "Watch"

@@ -8,7 +8,7 @@ from glan_core.ids import syllabus_id
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import curriculum_rows
 from glan_core.workspace.curriculum_rows import SubjectState
-from pages.components.shared import empty_state, page_frame, row_selection, url_state
+from pages.components.shared import empty_state, page_frame, plain_table, row_selection, url_state
 from pages.components.shared.print_button import NOT_PRINTED
 from pages.components.shared.untrusted_text import escape
 from pages.components.syllabi import syllabus_view
@@ -60,7 +60,7 @@ def table(found: list[SubjectState], picked: str | None, words: str) -> None:
             "questions": [state.questions if state.has_syllabus else None for state in found],
         }
     )
-    st.dataframe(
+    plain_table.draw(
         frame, **row_selection.clickable_rows(key, at, choose, len(found)), hide_index=True, alt="Subjects",
         height="content" if len(found) <= 16 else 600, placeholder="–",
         column_config={
@@ -91,7 +91,7 @@ def disciplines() -> None:
             "syllabi": [int(standings[id].counts["syllabi"]) for id in ids],
         }
     )
-    st.dataframe(
+    plain_table.draw(
         frame, **row_selection.clickable_rows(key, None, choose, len(ids)), hide_index=True, alt="Disciplines with subjects",
         height="content" if len(ids) <= 16 else 600,
         column_config={

@@ -8,7 +8,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import ago, plural, size
 from glan_core.operations import workspaces
 from glan_core.operations.workspaces import WorkspaceFacts
-from pages.components.shared import page_frame, row_selection
+from pages.components.shared import page_frame, plain_table, row_selection
 from pages.components.shared.untrusted_text import show_error
 from pages.components.workspaces import actions, comparison, detail
 
@@ -41,7 +41,7 @@ def table() -> WorkspaceFacts:
             st.session_state[actions.PICKED] = names[row]
 
     picking = row_selection.clickable_rows(f"workspaces_{len(names)}_{names[0]}", at, choose, len(names))
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": [one.name for one in found], "title": [one.title for one in found],
             "pairs": pd.Series([one.pairs for one in found], dtype="Int64"), "size": [size(one.bytes) for one in found],

@@ -14,6 +14,7 @@ from glan_core import __version__
 from glan_core.cli.parser import Parser
 from glan_core.errors import GlanError
 from glan_core.processes import set_library_variables
+from glan_core.untrusted import clean_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"glan: {sentence}", file=sys.stderr)
+    print(f"glan: {clean_line(sentence)}", file=sys.stderr)
     return 2
 
 

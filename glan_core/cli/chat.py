@@ -1,12 +1,11 @@
 """`glan chat`, `glan preferences` and `glan serve-models`."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from glan_core.cli.output import report
+from glan_core.cli.output import report, say, to_json
 from glan_core.errors import GlanError
 from glan_core.models import server_client
 from glan_core.models.model_specs import (
@@ -91,7 +90,7 @@ def _dialogue(panes: Sequence[ResolvedModel], system: str, decoding: SeededDecod
     for prompt in _typed():
         answers = _ask(panes, [_chat_of(system, said, prompt) for said in told], decoding, quiet=as_json)
         if as_json:
-            print(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False), flush=True)
+            print(to_json({"prompt": prompt, "answers": answers}), flush=True)
         for said, answer in zip(told, answers, strict=True):
             _, text = split_reasoning(answer["text"])
             if text.strip() and answer["state"] != FAILED:
@@ -131,14 +130,14 @@ def _ask(
     ]
     events = server_client.stream_turn(server_client.create_turn(panes, chats, decoding))
     if len(panes) > 1 and not quiet:
-        print(f"== {model_title(panes[0].spec)}")
+        say(f"== {model_title(panes[0].spec)}")
     try:
         for event in events:
             answer = answers[event["pane"]]
             if "text" in event:
                 answer["text"] += event["text"]
                 if event["pane"] == 0 and not quiet:
-                    print(event["text"], end="", flush=True)
+                    say(event["text"], end="")
             elif "state" in event:
                 answer |= {name: event[name] for name in ("state", "message", "facts")}
     except KeyboardInterrupt:
@@ -156,9 +155,9 @@ def _with_reasoning(answer: dict) -> dict:
 
 def _print_ends(answers: list[dict]) -> None:
     for n, answer in enumerate(answers):
-        print(f"\n\n== {model_title(answer['model'])}\n{answer['text']}" if n else "")
+        say(f"\n\n== {model_title(answer['model'])}\n{answer['text']}" if n else "")
         if answer["message"]:
-            print(answer["message"], file=sys.stderr)
+            say(answer["message"], file=sys.stderr)
         facts = answer["facts"]
         if facts.get("tokens_out"):
             hashes = [facts[name].removeprefix("sha256:")[:12] for name in ("weights_hash", "adapter_hash") if facts[name]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from glan_core.cli.disciplines import expand
-from glan_core.cli.output import report, table
+from glan_core.cli.output import report, say, table
 from glan_core.cli.run_start import run_job
 from glan_core.dataset import snapshot_store
 from glan_core.dataset.export_job import check_export_path, export_dataset, export_message, is_folder, push_to_hub, target_of
@@ -129,7 +129,7 @@ def _say_split(ws: Workspace, choice: RowSelection, *, quiet: bool) -> SplitEsti
     """
     found = check_split(ws, choice)
     if found and found.rows and not quiet:
-        print(found, file=sys.stderr, flush=True)
+        say(found, file=sys.stderr)
     return found
 
 

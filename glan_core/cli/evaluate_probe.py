@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from glan_core.cli.output import report, table
+from glan_core.cli.output import report, say, table
 from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.cli.teacher_run import RunEnd, add_plan_options, report_end, run_planned
@@ -122,9 +122,7 @@ def _lookalikes(args: argparse.Namespace) -> int:
     title = f"{number(made.calls[1])} look-alikes by {settings.teacher_of('lookalike')}"
     code = run_planned(ws, settings, made, args, RunEnd(title, "every sampled row has a look-alike", report_end))
     if not (args.json or args.detach or args.plan):
-        print(
-            f"The look-alikes are in {lookalikes_path(ws, settings.name)}: pass this file to 'glan evaluate probe' as --alike."
-        )
+        say(f"The look-alikes are in {lookalikes_path(ws, settings.name)}: pass this file to 'glan evaluate probe' as --alike.")
     return code
 
 

@@ -11,23 +11,40 @@ from typing import TextIO
 
 from glan_core.formatting import usd
 from glan_core.generation.stage_specs import stage_title
+from glan_core.untrusted import ascii_escapes, clean, clean_line
 from glan_core.workspace.run_rows import Sample, StageProgress
 
 PLAIN_SECONDS = 60.0  # between lines of progress without a terminal
 
 
+def say(text: object, *, file: TextIO | None = None, end: str = "\n") -> None:
+    """Print text without characters that a terminal obeys; names and replies may contain them.
+
+    Args:
+        text: The text.
+        file: Stream; stdout by default.
+        end: What follows the text.
+    """
+    print(clean(str(text)), file=file or sys.stdout, end=end, flush=True)
+
+
+def to_json(data: object, *, indent: int | None = None) -> str:
+    """Return data as JSON, with characters that a terminal obeys as escapes."""
+    return ascii_escapes(json.dumps(data, ensure_ascii=False, indent=indent, default=list))
+
+
 def report(data: object, lines: Iterable[str], *, as_json: bool) -> None:
     """Print `data` as JSON, or the lines as text."""
     if as_json:
-        print(json.dumps(data, ensure_ascii=False, indent=2, default=list))
+        print(to_json(data, indent=2))
     else:
         for line in lines:
-            print(line)
+            say(line)
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> list[str]:
     """Format rows as lines with aligned columns, numbers to the right."""
-    texts = [[*head], *[[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]]
+    texts = [[*head], *[[f"{cell:,}" if isinstance(cell, int) else clean_line(str(cell)) for cell in row] for row in rows]]
     widths = [max(len(row[n]) for row in texts) for n in range(len(head))]
     right = [all(isinstance(row[n], int) for row in rows) and bool(rows) for n in range(len(head))]
     return [
@@ -102,7 +119,7 @@ def _bars(stream: TextIO):
             for note in notes:
                 if note not in said:
                     said.add(note)
-                    bars.console.print(note, markup=False, highlight=False)
+                    bars.console.print(clean(note), markup=False, highlight=False)
             for stage in stages:
                 if stage.planned and stage.stage not in tasks:
                     tasks[stage.stage] = bars.add_task(stage_title(stage.stage), note="")
@@ -125,17 +142,17 @@ def plain_progress(stream: TextIO, clock: Callable[[], float] = time.monotonic):
         for note in notes:
             if note not in said:
                 said.add(note)
-                print(note, file=stream, flush=True)
+                say(note, file=stream)
         parts = [f"{stage_title(s.stage)} {s.done:,}/{s.planned:,}" for s in stages if s.planned]
         line = ", ".join(parts) or "nothing to do"
         if sample.cost_usd:  # 0 where the price is unknown
             line += f"; {usd(sample.cost_usd)}"
         if clock() - last >= PLAIN_SECONDS:
             last, latest = clock(), ""
-            print(line, file=stream, flush=True)
+            say(line, file=stream)
         else:
             latest = line
 
     yield watch
     if latest:
-        print(latest, file=stream, flush=True)
+        say(latest, file=stream)

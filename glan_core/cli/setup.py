@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from glan_core.cli.output import report
+from glan_core.cli.output import report, say
 from glan_core.errors import GlanError
 from glan_core.workspace import Workspace
 
@@ -62,7 +62,7 @@ def _doctor(args: argparse.Namespace) -> int:
         checks.append(check)
         if not args.json:
             mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
-            print(f"{mark}  {check.name:<13} {check.text}", flush=True)
+            say(f"{mark}  {check.name:<13} {check.text}")
     if args.json:
         report([asdict(check) for check in checks], [], as_json=True)
     return 1 if any(check.ok is False for check in checks) else 0

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from glan_core import runs
-from glan_core.cli.output import report, table
+from glan_core.cli.output import report, say, table
 from glan_core.cli.run_start import work_here
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.cli.teacher_run import failure_lines, report_end
@@ -191,7 +191,7 @@ def _propose(args: argparse.Namespace) -> int:
         return report_end(ws, run, as_json=args.json)
     _proposals(args)
     for line in (failed := failure_lines(call_rows.failure_groups(ws.db, run.id))):
-        print(line, file=sys.stderr)
+        say(line, file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -1,13 +1,13 @@
 """Benchmark scores as grouped bars, one bar per model, with published scores in gray."""
 
 from collections.abc import Sequence
-from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, mix
-from glan_core.formatting import number, shorten, shorten_title
+from glan_core.formatting import number, shorten_title
 
 BAR, GAP = 15, 14  # pixels per bar and between rows
 PALE = 0.45
@@ -40,9 +40,10 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
     colors = model_colors(models, style)
     figure = go.Figure()
     for model in models:
-        own, title = rows[rows["model"] == model], escape(titles[model])
+        own, title = rows[rows["model"] == model], label(titles[model])
         figure.add_bar(
-            y=own["row"], x=own["score"], orientation="h", name=shorten_title(title, 30), marker={"color": colors[model], "line": {"width": 0}},
+            y=own["row"], x=own["score"], orientation="h", name=label(shorten_title(titles[model], 30)),
+            marker={"color": colors[model], "line": {"width": 0}},
             error_x={
                 "type": "data", "array": own["high"] - own["score"], "arrayminus": own["score"] - own["low"], "symmetric": False,
                 "color": style.muted, "thickness": 1, "width": 3,
@@ -62,7 +63,7 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
             y=first.loc[shown.index], x=shown["score"], mode="markers", name="published (full: GLAN)",
             marker={"symbol": ["diamond" if str(name).startswith("GLAN") else "diamond-open" for name in shown["model"]], "size": 8,
                     "color": style.muted},
-            customdata=[escape(str(name)) for name in shown["model"]],
+            customdata=[label(str(name)) for name in shown["model"]],
             hovertemplate="%{customdata}: %{x:.1f} % (published, with the paper's protocol)<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
@@ -72,7 +73,7 @@ def scores_figure(rows: pd.DataFrame, titles: dict[str, str], style: Style, publ
         xaxis={"title": {"text": "correct answers, %"}, "range": [0, 100], "tickvals": list(range(0, 101, 20))},
         yaxis={
             "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": labels, "automargin": False,
-            "ticktext": [escape(shorten(label, 40)) for label in labels], "categoryorder": "array", "categoryarray": labels,
+            "ticktext": [label(name, 40) for name in labels], "categoryorder": "array", "categoryarray": labels,
         },
     )  # fmt: skip
     return figure

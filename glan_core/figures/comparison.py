@@ -5,13 +5,13 @@ of the other dataset are diamonds, open if shared, so that they do not hide rows
 """
 
 from collections.abc import Mapping
-from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, mix
-from glan_core.formatting import number, shorten
+from glan_core.formatting import number
 
 BLUE, ORANGE = 3, 1  # indexes of hues
 PALE = 0.5
@@ -43,7 +43,7 @@ def legend_labels(
     Returns:
         The points, colors and symbols by legend label.
     """
-    other = escape(other)  # plotly interprets HTML tags
+    other = label(other)
     words = {
         SHARED_HERE: "here, with a neighbor there", SHARED_THERE: f"{other}, with a neighbor here", ONLY_HERE: "only here",
         ONLY_THERE: f"only in {other}",
@@ -56,15 +56,15 @@ def legend_labels(
 
 def spread_figure(frame: pd.DataFrame, other: str, style: Style, picked: str | None = None) -> go.Figure:
     """Draw the distribution of both datasets over parts of the taxonomy (`comparison_queries.taxonomy_table`) as bars."""
-    shown, other = frame.head(MAX_ROWS), escape(other)
-    names = [f"<b>{shorten(name, 30)}</b>" if id == picked else shorten(name, 30)
+    shown, other = frame.head(MAX_ROWS), label(other)
+    names = [f"<b>{label(name, 30)}</b>" if id == picked else label(name, 30)
              for id, name in zip(shown["id"], shown["name"], strict=True)]  # fmt: skip
     figure = go.Figure()
-    for label, share, rows, hue in ((other, "theirs", "their_rows", ORANGE), ("here", "ours", "our_rows", BLUE)):
+    for title, share, rows, hue in ((other, "theirs", "their_rows", ORANGE), ("here", "ours", "our_rows", BLUE)):
         figure.add_trace(go.Bar(
-            y=shown["id"], x=shown[share], orientation="h", name=label, customdata=[number(count) for count in shown[rows]],
+            y=shown["id"], x=shown[share], orientation="h", name=title, customdata=[number(count) for count in shown[rows]],
             marker={"color": style.hues[hue], "line": {"width": 0}},
-            hovertemplate=f"{label}: %{{x:.1f}} %, %{{customdata}} questions<extra></extra>",
+            hovertemplate=f"{title}: %{{x:.1f}} %, %{{customdata}} questions<extra></extra>",
         ))  # fmt: skip
     figure.update_layout(
         template=style.template, barmode="group", bargap=0.28, bargroupgap=0.05, height=80 + ROW * max(3, len(shown)),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from glan_core.figures.labels import chart_html, chart_text
 from glan_core.figures.style import Style, at
-from glan_core.formatting import plural, shorten
+from glan_core.formatting import plural
 from glan_core.workspace.curriculum_rows import Session
 
 MAX_LABELS = 110  # with more, labels would overlap; tooltips still show the names
@@ -63,7 +64,7 @@ def concept_graph(nodes: pd.DataFrame, edges: pd.DataFrame, style: Style) -> dic
             "emphasis": {"focus": "adjacency", "label": {"fontWeight": "bold"}},
             "data": [
                 {
-                    "id": row.id, "name": shorten(row.name, 26), "value": row.asked,
+                    "id": row.id, "name": chart_text(row.name, 26), "value": row.asked,
                     "symbolSize": 7 + 2.2 * min(row.asked, 12) ** 0.8,
                     "itemStyle": {
                         "color": at(style.ramp, 0.25 + 0.75 * row.number / last) if row.asked else style.nothing,
@@ -77,7 +78,7 @@ def concept_graph(nodes: pd.DataFrame, edges: pd.DataFrame, style: Style) -> dic
                 {
                     "source": row.source, "target": row.target, "value": row.questions,
                     "lineStyle": {"width": 0.8 + 2.2 * row.questions / most, "opacity": 0.35, "curveness": 0.35, "color": style.accent},
-                    "tooltip": {"formatter": f"{escape(names[row.source])} and {escape(names[row.target])}: "
+                    "tooltip": {"formatter": f"{chart_html(names[row.source])} and {chart_html(names[row.target])}: "
                                              f"{plural(row.questions, 'question')}"},
                 }
                 for row in edges.itertuples()
@@ -89,11 +90,4 @@ def concept_graph(nodes: pd.DataFrame, edges: pd.DataFrame, style: Style) -> dic
 def hover(row: Any) -> str:
     """Return the tooltip of a concept."""
     asked = f"used in {plural(row.asked, 'question')}" if row.asked else "not used yet"
-    return f"<b>{escape(row.name)}</b><br/>{escape(row.session)}<br/>{asked}"
-
-
-def escape(text: str) -> str:
-    """Escape text for an ECharts tooltip, which interprets HTML and braces."""
-    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("{", "&#123;"), ("}", "&#125;")):
-        text = text.replace(sign, safe)
-    return text
+    return f"<b>{chart_html(row.name)}</b><br/>{chart_html(row.session)}<br/>{asked}"

@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style
 
 ROW, HEAD = 34, 104  # pixels per model, and for axes and legend
@@ -21,7 +22,7 @@ def probe_figure(frame: pd.DataFrame, style: Style, large_percent: float) -> go.
         style: The theme.
         large_percent: Threshold of a large delta in percent, drawn as a dotted line.
     """
-    names = [f"{row.model} · published" if row.published else str(row.model) for row in frame.itertuples()]
+    names = [label(f"{row.model} · published" if row.published else str(row.model)) for row in frame.itertuples()]
     figure = go.Figure()
     _losses(figure, frame, names, style)
     _deltas(figure, frame, names, style, large_percent)
@@ -51,17 +52,17 @@ def _losses(figure: go.Figure, frame: pd.DataFrame, names: list[str], style: Sty
             showlegend=False,
         )  # fmt: skip
     hues = dict(zip(MARKS, (style.accent, style.hues[1], style.hues[2]), strict=True))
-    for column, (label, symbol) in MARKS.items():
+    for column, (mark, symbol) in MARKS.items():
         if frame[column].isna().all():
             continue
         colors = [style.muted if published else hues[column] for published in frame["published"]]
         figure.add_scatter(
-            x=frame[column], y=names, mode="markers", name=label, showlegend=False, cliponaxis=False,
+            x=frame[column], y=names, mode="markers", name=mark, showlegend=False, cliponaxis=False,
             marker={"symbol": symbol, "size": 10, "color": colors},
-            hovertemplate=f"<b>%{{y}}</b><br>%{{x:.3f}} nats per token, {label}<extra></extra>",
+            hovertemplate=f"<b>%{{y}}</b><br>%{{x:.3f}} nats per token, {mark}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(  # legend entry in the color of measured rows
-            x=[None], y=[None], mode="markers", name=label, marker={"symbol": symbol, "size": 10, "color": hues[column]}
+            x=[None], y=[None], mode="markers", name=mark, marker={"symbol": symbol, "size": 10, "color": hues[column]}
         )
 
 

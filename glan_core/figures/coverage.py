@@ -7,10 +7,12 @@ import networkx as nx
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, at, ink_on
 from glan_core.formatting import ago, number, shorten, usd
 from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
+from glan_core.untrusted import clean_line
 
 TILE_LEVELS = 4  # nested levels of tiles
 ALL = "all"  # id of the root
@@ -164,8 +166,8 @@ def treemap(
     parts = _parts(frame, shade_colors(frame, style), style, middle, picked)
     headings = _parents_in_sight(frame, middle)
     parts["labels"] = [
-        _safe(name) if id in headings else label
-        for id, name, label in zip(frame["id"], frame["name"], parts["labels"], strict=True)
+        label(name) if id in headings else wrapped
+        for id, name, wrapped in zip(frame["id"], frame["name"], parts["labels"], strict=True)
     ]
     parts["marker"]["pad"] = {"t": 20, "l": 3, "r": 3, "b": 3}
     trace = go.Treemap(
@@ -180,7 +182,7 @@ def _parts(frame: pd.DataFrame, colors: Sequence[str], style: Style, middle: str
     return {
         "ids": frame["id"], "parents": frame["parent"], "labels": _labels(frame),
         "values": _leaf_sums(frame), "branchvalues": "total", "level": middle,
-        "customdata": frame.assign(name=frame["name"].map(_safe))[["name", "hover"]],
+        "customdata": frame.assign(name=frame["name"].map(label))[["name", "hover"]],
         "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
         "marker": {
             "colors": colors, "line": {"color": [color for color, _ in edges], "width": [width for _, width in edges]},
@@ -246,16 +248,11 @@ def _parents_in_sight(frame: pd.DataFrame, middle: str) -> set[str]:
 
 def _wrapped(name: str) -> str:
     """Wrap a long name to two lines and truncate it; names are escaped."""
-    name = shorten(name, 44)
+    name = shorten(clean_line(name), 44)
     blanks = [n for n, letter in enumerate(name) if letter == " "]
     middle = min(blanks, key=lambda n: abs(n - len(name) / 2)) if blanks and len(name) > 11 else len(name)
     lines = [shorten(line, 24) for line in (name[:middle], name[middle + 1 :]) if line]
-    return "<br>".join(map(_safe, lines))
-
-
-def _safe(name: str) -> str:
-    """Escape a name for plotly, which interprets HTML tags."""
-    return name.replace("&", "&amp;").replace("<", "&lt;")
+    return "<br>".join(map(label, lines))
 
 
 def _leaf_sums(frame: pd.DataFrame) -> list[int]:

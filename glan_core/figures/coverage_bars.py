@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style
 from glan_core.formatting import number, shorten
+from glan_core.untrusted import clean_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -30,18 +32,18 @@ def coverage_figure(bars: Sequence[FieldBar], style: Style) -> "go.Figure":
     most = max((bar.rows for bar in bars), default=0) or 1
     figure = go.Figure(
         go.Bar(
-            y=[bar.field for bar in bars], x=[bar.rows for bar in bars], orientation="h", cliponaxis=False,
+            y=[label(bar.field) for bar in bars], x=[bar.rows for bar in bars], orientation="h", cliponaxis=False,
             text=[number(bar.rows) for bar in bars], textposition="outside", textfont={"color": style.muted},
             marker={"color": [_hue(bar.group, style) for bar in bars], "line": {"width": 0}},
-            customdata=[bar.group or "no group" for bar in bars],
+            customdata=[label(bar.group) or "no group" for bar in bars],
             hovertemplate="%{y}: %{x:,} rows<br>%{customdata}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_layout(
         template=style.template, height=24 * len(bars) + 20, bargap=0.3, xaxis={"visible": False, "range": [0, most * 1.18]},
         yaxis={
-            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": [bar.field for bar in bars],
-            "ticktext": [shorten(bar.field, 30) for bar in bars],
+            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": [label(bar.field) for bar in bars],
+            "ticktext": [label(bar.field, 30) for bar in bars],
         },
     )  # fmt: skip
     return figure
@@ -54,10 +56,10 @@ def coverage_svg(bars: Sequence[FieldBar], style: Style) -> str:
     parts = []
     for nth, bar in enumerate(bars):
         y, length = TOP + nth * ROW, max(2.0, bar.rows / most * room)
-        parts.append(_text(LEFT - 10, y + BAR - 3, shorten(bar.field, 34), style.text, "end"))
+        parts.append(_text(LEFT - 10, y + BAR - 3, shorten(clean_line(bar.field), 34), style.text, "end"))
         parts.append(
             f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2" fill="{_hue(bar.group, style)}">'
-            f"<title>{escape(bar.field)}: {number(bar.rows)} rows</title></rect>"
+            f"<title>{escape(clean_line(bar.field))}: {number(bar.rows)} rows</title></rect>"
         )
         parts.append(_text(LEFT + length + 8, y + BAR - 3, number(bar.rows), style.muted, "start"))
     groups = list(dict.fromkeys(bar.group for bar in bars))

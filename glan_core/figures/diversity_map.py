@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, at, mix
 
 Window = tuple[float, float, float, float]  # (left, right, bottom, top) in map coordinates
@@ -197,11 +198,11 @@ def map_figure(
         path = " L ".join(f"{x} {y}" for x, y in layers.outline)
         figure.add_shape(type="path", path=f"M {path} Z", line={"color": style.text, "width": 1.5, "dash": "dot"})
     if (clusters := layers.clusters) is not None:  # as annotations, because plotly draws text traces below points
-        for x, y, label, anchor in zip(clusters["x"], clusters["y"], clusters["label"], clusters["anchor"], strict=True):
+        for x, y, name, anchor in zip(clusters["x"], clusters["y"], clusters["label"], clusters["anchor"], strict=True):
             figure.add_annotation(
                 x=x,
                 y=y,
-                text=label,
+                text=label(name),
                 showarrow=False,
                 font={"size": LABEL_SIZE, "color": style.text},
                 borderpad=1,
@@ -305,7 +306,7 @@ def _traces(
 
     if coloring.ends is not None:
         low, high = coloring.ends
-        bar = {"title": {"text": coloring.label, "side": "right"}, "thickness": 10, "len": 0.6, "outlinewidth": 0}
+        bar = {"title": {"text": label(coloring.label), "side": "right"}, "thickness": 10, "len": 0.6, "outlinewidth": 0}
         marker = {"color": points["value"], "colorscale": style.scale, "cmin": low, "cmax": high, "colorbar": bar}
         return [trace(points, marker, showlegend=False)]
     found = []
@@ -318,7 +319,7 @@ def _traces(
             shape: dict[str, Any] = {"symbol": symbol} if symbol else {}
             if symbol and symbol.endswith("-open"):  # invisible without a line
                 shape["line"] = {"width": 1.5, "color": color}
-            found.append(trace(rows, {"color": color, **shape}, name=name, showlegend=True))
+            found.append(trace(rows, {"color": color, **shape}, name=label(name), showlegend=True))
     return found
 
 

@@ -1,7 +1,6 @@
 """Results of a match: score differences on the taxonomy, as bars, and against the amount of training data."""
 
 from collections.abc import Mapping
-from html import escape
 
 import networkx as nx
 import numpy as np
@@ -9,8 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from glan_core.figures.coverage import ALL, color_bar, rings
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style
-from glan_core.formatting import number, plural, shorten, shorten_title, signed
+from glan_core.formatting import number, plural, shorten_title, signed
 from glan_core.taxonomy import hierarchy
 
 ROW, MAX_BARS = 30, 24
@@ -80,7 +80,7 @@ def difference_bars(
         published: Published differences by part (index) against other models (columns), as gray markers.
     """
     shown = outcomes[outcomes["judged"] > 0].head(MAX_BARS)
-    labels = [shorten((names or {}).get(value, value), 34) for value in shown[column]]
+    labels = [label((names or {}).get(value, value), 34) for value in shown[column]]
     most = scale_of(shown["difference"])
     ends = {name: [None if pd.isna(end) else abs(end - mean) for end, mean in zip(shown[name], shown["difference"], strict=True)]
             for name in ("low", "high")}  # fmt: skip
@@ -89,7 +89,7 @@ def difference_bars(
         marker={"color": [style.difference(value, most) for value in shown["difference"]], "line": {"color": style.muted, "width": 0.5}},
         error_x={"type": "data", "symmetric": False, "array": ends["high"], "arrayminus": ends["low"],
                  "color": style.muted, "thickness": 1.2, "width": 3},
-        customdata=np.stack([[escape(label) for label in labels], [number(n) for n in shown["judged"]], shown["wins"], shown["ties"],
+        customdata=np.stack([labels, [number(n) for n in shown["judged"]], shown["wins"], shown["ties"],
                              shown["losses"], [signed(value) for value in shown["difference"]]], axis=-1),
         hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[5]} on %{customdata[1]} questions<br>%{customdata[2]} won, %{customdata[3]} "
                       "tied, %{customdata[4]} lost<extra></extra>",
@@ -104,7 +104,7 @@ def difference_bars(
         xaxis={"title": {"text": "mean score difference, A − B"}, "nticks": 7, "tickformat": ".1f", "zeroline": True,
                "zerolinecolor": style.muted, "zerolinewidth": 1.5},
         yaxis={"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": shown[column].tolist(),
-               "ticktext": [escape(label) for label in labels]},
+               "ticktext": labels},
     )  # fmt: skip
     figure.data[0].showlegend = False
     return figure
@@ -134,7 +134,7 @@ def trained_against_difference(points: pd.DataFrame, style: Style, height: int =
         marker={"color": [style.groups.get(group, style.muted) for group in points["group"]],
                 "size": 8 + 10 * np.sqrt(points["judged"] / max(1, points["judged"].max())), "opacity": 0.85,
                 "line": {"color": style.background, "width": 1}},
-        customdata=np.stack([points["name"].map(escape), points["judged"], [signed(value) for value in points["difference"]]], axis=-1)
+        customdata=np.stack([points["name"].map(label), points["judged"], [signed(value) for value in points["difference"]]], axis=-1)
         if len(points) else None,
         hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} training rows<br>%{customdata[2]} on %{customdata[1]} questions<extra></extra>",
     ))  # fmt: skip
@@ -156,8 +156,8 @@ def aspect_figure(aspects: Mapping[str, tuple[float, float]], ours: str, other: 
                                     hoverinfo="skip", showlegend=False))  # fmt: skip
     for side, who, color in ((1, other, style.hues[1]), (0, ours, style.accent)):
         figure.add_trace(go.Scatter(
-            x=[aspects[name][side] for name in names], y=names, mode="markers", name=escape(shorten_title(who, 34)),
-            marker={"color": color, "size": 11}, hovertemplate="%{y}: %{x:.2f}<extra>" + escape(shorten_title(who, 34)) + "</extra>",
+            x=[aspects[name][side] for name in names], y=names, mode="markers", name=label(shorten_title(who, 34)),
+            marker={"color": color, "size": 11}, hovertemplate="%{y}: %{x:.2f}<extra>" + label(shorten_title(who, 34)) + "</extra>",
         ))  # fmt: skip
     figure.update_layout(
         template=style.template, height=42 * max(2, len(names)) + 70, margin={"t": 30, "b": 40}, showlegend=True,

@@ -8,8 +8,8 @@ import networkx as nx
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, count_axis, mix
-from glan_core.formatting import shorten
 from glan_core.taxonomy import hierarchy
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def metric_figure(
     above = (shown["high"].astype(float) - shown["value"]).fillna(0).clip(lower=0)
     below = (shown["value"] - shown["low"].astype(float)).fillna(0).clip(lower=0)
     figure = go.Figure(go.Scatter(
-        x=shown["value"], y=[shorten(name, 30) for name in shown["name"]], mode="markers", customdata=shown[["id", "n"]],
+        x=shown["value"], y=[label(name, 30) for name in shown["name"]], mode="markers", customdata=shown[["id", "n"]],
         marker={
             "size": [14 if id == picked else 10 for id in shown["id"]],
             "color": [style.groups.get(group, style.muted) for group in shown["group"]],
@@ -81,7 +81,7 @@ def histogram_figure(histogram: "Histogram", title: str, style: Style, *, mark: 
     """Draw the count per bin or category, with a line at `mark`."""
     if histogram.names:
         figure = go.Figure(go.Bar(
-            x=[shorten(name, 24) for name in histogram.names], y=histogram.counts, marker={"color": style.accent},
+            x=[label(name, 24) for name in histogram.names], y=histogram.counts, marker={"color": style.accent},
             hovertemplate="%{x}: %{y:,}<extra></extra>",
         ))  # fmt: skip
     else:
@@ -108,9 +108,9 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[int, float]]], names: Mapp
     for place, (id, curve) in enumerate(curves.items()):
         color = style.accent if len(curves) == 1 else style.hues[(3, 1, 2, 0, 4, 5, 6, 7)[place % 8]]
         figure.add_trace(go.Scatter(
-            x=[n for n, _ in curve], y=[value for _, value in curve], mode="lines+markers", name=shorten(names[id], 26),
+            x=[n for n, _ in curve], y=[value for _, value in curve], mode="lines+markers", name=label(names[id], 26),
             line={"color": color, "width": 2}, marker={"size": 5}, showlegend=len(curves) > 1,
-            hovertemplate=f"{shorten(names[id], 40)}: %{{y:.2f}} after %{{x:,}}<extra></extra>",
+            hovertemplate=f"{label(names[id], 40)}: %{{y:.2f}} after %{{x:,}}<extra></extra>",
         ))  # fmt: skip
     figure.update_layout(
         template=style.template, height=HEIGHT + 40, margin={"b": 36}, showlegend=len(curves) > 1, hovermode="closest",

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, mix
-from glan_core.formatting import number, shorten
+from glan_core.formatting import number
 
 LIGHTER = 0.55  # how far the hue of the first bar is mixed with the background
 
@@ -39,12 +40,12 @@ def paired_bars_figure(bars: Sequence[PairedBar], names: tuple[str, str], style:
     hues = [style.groups.get(bar.group, style.muted) for bar in bars]
     figure = go.Figure([
         go.Bar(
-            name=name, y=[bar.label for bar in bars], x=[bar.counts[at] or 0 for bar in bars], orientation="h", cliponaxis=False,
+            name=label(name), y=[label(bar.label) for bar in bars], x=[bar.counts[at] or 0 for bar in bars], orientation="h", cliponaxis=False,
             text=["–" if bar.counts[at] is None else number(bar.counts[at] or 0) for bar in bars], textposition="outside",
             textfont={"color": style.muted, "size": 12},
             marker={"color": [mix(hue, style.background, LIGHTER) if at == 0 else hue for hue in hues], "line": {"width": 0}},
-            customdata=[bar.group or "no group" for bar in bars],
-            hovertemplate=f"{shorten(name, 40)}: %{{x:,}} pairs<br>%{{y}}, %{{customdata}}<extra></extra>",
+            customdata=[label(bar.group) or "no group" for bar in bars],
+            hovertemplate=f"{label(name, 40)}: %{{x:,}} pairs<br>%{{y}}, %{{customdata}}<extra></extra>",
         )
         for at, name in enumerate(names)
     ])  # fmt: skip
@@ -52,8 +53,8 @@ def paired_bars_figure(bars: Sequence[PairedBar], names: tuple[str, str], style:
         template=style.template, height=44 * len(bars) + 20, barmode="group", bargap=0.28, bargroupgap=0.05,
         xaxis={"visible": False, "range": [0, most * 1.18]},
         yaxis={
-            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": [bar.label for bar in bars],
-            "ticktext": [shorten(bar.label, 30) for bar in bars],
+            "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6, "tickvals": [label(bar.label) for bar in bars],
+            "ticktext": [label(bar.label, 30) for bar in bars],
         },
     )  # fmt: skip
     return figure

@@ -1,13 +1,12 @@
 """The radial tree as an ECharts option, drawn from a `radial.radial_frame`."""
 
-import html
 from math import degrees, hypot
 
 import pandas as pd
 
+from glan_core.figures.labels import chart_html, chart_text
 from glan_core.figures.radial import ALL, MORE, RADIUS
 from glan_core.figures.style import Style, mix
-from glan_core.formatting import shorten
 
 SIZES = {"all": 20, "field": 16, "sub-field": 8, "discipline": 6, "subject": 7, "session": 9, "concept": 6, MORE: 8}
 MIN_WIDTH = 7.3  # minimum pixels along the ring for a label
@@ -185,7 +184,7 @@ def _along(angle: float, gap: float) -> dict:
 
 
 def _text(row, letters: int) -> str:
-    return shorten(row.name, letters).replace("{", "\u2774").replace("}", "\u2775")  # ECharts interprets braces as templates
+    return chart_text(row.name, letters)
 
 
 def _caption(row, frame: pd.DataFrame, style: Style) -> dict:
@@ -213,6 +212,5 @@ def _curve(parent, row) -> float:
 
 
 def _hover(row) -> str:
-    """Return a tooltip as HTML; braces are escaped because ECharts interprets them."""
-    lines = [f"<b>{html.escape(row.name)}</b>", *map(html.escape, row.told)]
-    return "<br>".join(lines).replace("{", "&#123;").replace("}", "&#125;")
+    """Return a tooltip as HTML."""
+    return "<br>".join([f"<b>{chart_html(row.name)}</b>", *map(chart_html, row.told)])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, count_axis, mix
 from glan_core.workspace.call_rows import CallTotal
 
@@ -20,7 +21,7 @@ def tokens_frame(totals: Sequence[CallTotal]) -> pd.DataFrame:
 
 def tokens_figure(frame: pd.DataFrame, style: Style, titles: dict[str, str] | None = None) -> go.Figure:
     """Draw prompt and completion tokens as stacked bars, one per stage; `titles` are display names by stage."""
-    labels = [(titles or {}).get(stage, stage) for stage in frame["stage"]]
+    labels = [label((titles or {}).get(stage, stage)) for stage in frame["stage"]]
     figure = go.Figure([
         go.Bar(
             y=labels, x=frame[column], orientation="h", name=name, marker={"color": color, "line": {"width": 0}},

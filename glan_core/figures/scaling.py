@@ -1,12 +1,12 @@
 """Scaling studies: loss and score difference against the number of training rows, with fitted curves."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style
 from glan_core.formatting import signed
 
@@ -23,7 +23,7 @@ def loss_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style) 
     figure.add_trace(go.Scatter(
         x=[point.rows for point in known], y=[point.loss for point in known], mode="markers", cliponaxis=False,
         marker={"color": style.hues[1], "size": 10, "line": {"color": style.background, "width": 1}},
-        customdata=[escape(point.model) for point in known],
+        customdata=[label(point.model) for point in known],
         hovertemplate="<b>%{customdata}</b><br>%{x:,} rows<br>loss %{y:.3f}<extra></extra>",
     ))  # fmt: skip
     return figure
@@ -43,7 +43,7 @@ def score_figure(points: "Sequence[Point]", curve: "Curve | None", style: Style)
         marker={"color": style.accent, "size": 10, "line": {"color": style.background, "width": 1}},
         error_y={"type": "data", "symmetric": False, "array": [up for up, _ in ends], "arrayminus": [down for _, down in ends],
                  "color": style.muted, "thickness": 1.2, "width": 4},
-        customdata=[[escape(point.model), point.judged, signed(value)] for point, value in zip(known, values, strict=True)],
+        customdata=[[label(point.model), point.judged, signed(value)] for point, value in zip(known, values, strict=True)],
         hovertemplate="<b>%{customdata[0]}</b><br>%{x:,} rows<br>%{customdata[2]} on %{customdata[1]} questions<extra></extra>",
     ))  # fmt: skip
     if known:

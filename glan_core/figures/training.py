@@ -7,6 +7,7 @@ from math import log10
 import pandas as pd
 import plotly.graph_objects as go
 
+from glan_core.figures.labels import label
 from glan_core.figures.style import Style, mix
 from glan_core.workspace.training_rows import Step
 
@@ -128,7 +129,8 @@ def compare_figure(
         log: Whether the loss axis is logarithmic.
     """
     figure = go.Figure()
-    for nth, (name, frame) in enumerate(runs.items()):
+    for nth, (run, frame) in enumerate(runs.items()):
+        name = label(run, 60)
         color = style.hues[nth % len(style.hues)]
         trained, held = frame.dropna(subset="loss"), frame.dropna(subset="validation_loss")
         figure.add_scatter(

@@ -105,7 +105,7 @@ def test_the_table_of_what_lies_below_leads_down(page, server):
 
 def test_a_shared_address_opens_the_same_view(page, browser, server):
     visit(page, server, "/homework?workspace=demo&focus=the-arts", "Homework · The arts")
-    page.get_by_role("button", name=re.compile("tune")).click()  # more filters
+    page.get_by_role("button", name="More filters").click()
     page.get_by_role("radio", name="pair").or_(page.get_by_role("button", name="pair", exact=True)).first.click()
     expect(page).to_have_url(re.compile("strategy=pair"))
     other = browser.new_context().new_page()

@@ -132,7 +132,7 @@ def test_names_are_text_wrapped_and_cut():
     labels = list(
         sunburst(coverage_frame(tree, {"": standing} | {node.id: standing for node in nodes}), "share", LIGHT).data[0].labels
     )
-    assert labels[:4] == ["All<br>knowledge", "A &amp; B", "&lt;b>x&lt;/b>", "Medicine<br>and health"]
+    assert labels[:4] == ["All<br>knowledge", "A &amp; B", "&lt;b&gt;x&lt;/b&gt;", "Medicine<br>and health"]
     assert all(len(line) <= 24 for label in labels[4:] for line in label.split("<br>")) and labels[5].endswith("…")
 
 

@@ -20,6 +20,7 @@ from glan_core.dataset.snapshot_job import create_snapshot
 from glan_core.models import server_client
 from glan_core.models.model_specs import SeededDecodingParams
 from glan_core.runs.heartbeat import Progress
+from glan_core.untrusted import clean
 from glan_core.workspace import Workspace, chat_rows, run_rows
 from pages.components.chat import page_state
 
@@ -134,7 +135,8 @@ def test_base_and_tuned_answer_side_by_side_with_their_weights(tuned_ws):
     shown = ask(Studio("chat", models=SIDE_BY_SIDE), "hello")
     conversation = conversations.get_conversation(tuned_ws, int(shown.app.query_params["chat"]))
     replies = chat_rows.replies(tuned_ws.db, conversation.head, 0)
-    assert replies[0].text in shown.said and replies[1].text in shown.said and replies[0].text != replies[1].text
+    said = [clean(reply.text).strip() for reply in replies]
+    assert said[0] in shown.said and said[1] in shown.said and said[0] != said[1]
     assert "blue-badge[adapter on]" in shown.said and "gray-badge[adapter off]" in shown.said
     assert replies[1].facts["adapter_hash"][7:15] in shown.said and replies[0].facts["weights_hash"][7:15] in shown.said
     assert "12 tokens" in shown.said and "first token after" in shown.said

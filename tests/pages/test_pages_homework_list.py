@@ -4,6 +4,7 @@ from support.studio_app import Studio
 
 from glan_core.records import Node
 from glan_core.taxonomy import tree_editing
+from glan_core.untrusted import clean_line
 from glan_core.workspace import Workspace, call_rows, homework_rows, taxonomy_rows
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -18,7 +19,7 @@ def questions(shown: Studio) -> list[str]:
 
 
 def short_text(text: str) -> str:
-    return text.replace("\n", " ")[:160]
+    return clean_line(text.replace("\n", " ")[:160])
 
 
 def page_texts(ws, which: PairFilter = EVERYTHING, **place) -> list[str]:

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections import Counter
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,11 @@ from glan_core.diversity.metric_store import (
 from glan_core.diversity.saturation import saturation_frame
 from glan_core.errors import GlanError
 from glan_core.figures import diversity_map, metrics
+from glan_core.figures.labels import label_lines
 from glan_core.formatting import exact, number, plural, shorten
 from glan_core.operations.stakeholder_report.html_blocks import Html, Section, figure, heading, missing, paragraph, table
 from glan_core.operations.stakeholder_report.report_data import STYLE, ReportData
+from glan_core.untrusted import clean_line
 from glan_core.workspace import homework_rows
 
 POINTS, LABELS, SEED = 4000, 8, 0
@@ -63,7 +64,7 @@ def _drawn(data: ReportData, shown: Map) -> tuple[go.Figure, int]:
     coloring = map_queries.color_rows(data.ws, data.tree, shown, "field")
     rows = map_queries.sample_rows(np.ones(len(shown.seqs), dtype=bool), POINTS, SEED)
     xy = np.asarray(shown.xy)
-    names = [escape(name) for name in coloring.names]
+    names = list(coloring.names)
     points = pd.DataFrame({"seq": shown.seqs[rows], "x": xy[rows, 0], "y": xy[rows, 1]}).round(4)
     codes = coloring.codes[rows] if coloring.codes is not None else np.zeros(len(rows), dtype=int)
     points["name"] = np.array(names, dtype=object)[codes]
@@ -71,7 +72,6 @@ def _drawn(data: ReportData, shown: Map) -> tuple[go.Figure, int]:
     window = diversity_map.extent_of(xy[:, :2])
     colors = dict(zip(names, diversity_map.palette(coloring.names, coloring.groups, STYLE), strict=True))
     places = map_queries.cluster_boxes(shown, 2 * LABELS)
-    places["label"] = places["label"].map(escape)
     layers = diversity_map.MapLayers(clusters=diversity_map.placed_labels(places, xy[:, :2], window, LABELS, (WIDTH, HEIGHT)))
     drawn = diversity_map.map_figure(points, STYLE, window=window, coloring=diversity_map.Coloring(colors), layers=layers)
     vector = [
@@ -84,7 +84,7 @@ def _drawn(data: ReportData, shown: Map) -> tuple[go.Figure, int]:
 
 def _hover(data: ReportData, seqs: list[int]) -> list[str]:
     starts = homework_rows.question_starts(data.ws.db, seqs, 100)
-    return ["<br>".join(map(escape, textwrap.wrap(" ".join(starts.get(seq, "").split()), 56) or ["(deleted)"])) for seq in seqs]
+    return [label_lines(*(textwrap.wrap(clean_line(starts.get(seq, "")), 56) or ["(deleted)"])) for seq in seqs]
 
 
 def _metrics(data: ReportData) -> list[Html]:
@@ -113,9 +113,7 @@ def _by_field(data: ReportData, measured: MetricReport) -> list[Html]:
     frame = metrics.metric_frame(measured, data.tree, "mean_distance")
     if len(frame) < 2:
         return []
-    drawn = metrics.metric_figure(
-        frame.assign(name=frame["name"].map(escape)), METRICS["mean_distance"], overall_value(measured, "mean_distance"), STYLE
-    )
+    drawn = metrics.metric_figure(frame, METRICS["mean_distance"], overall_value(measured, "mean_distance"), STYLE)
     more = f" The highest {metrics.MAX_ROWS} of {len(frame)} fields." if len(frame) > metrics.MAX_ROWS else ""
     return [
         figure(

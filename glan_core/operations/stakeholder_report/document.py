@@ -6,12 +6,11 @@ A Content-Security-Policy with the hashes of the two scripts forbids every reque
 import base64
 import hashlib
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
-from glan_core.operations.stakeholder_report.html_blocks import Html, Section, joined
+from glan_core.operations.stakeholder_report.html_blocks import Html, Section, joined, text
 from glan_core.resources import ASSETS
 
 GENERATOR = "GLAN Studio report"
@@ -30,9 +29,9 @@ def document(title: str, lines: Sequence[str], sections: Sequence[Section]) -> s
     style, script = (here.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
     drawn = any('class="plot"' in block for section in sections for block in section.blocks)
     scripts = [get_plotlyjs().replace("\r\n", "\n").replace("</script", "<\\/script"), script] if drawn else []
-    contents = "".join(f'<li><a href="#{one.id}">{escape(one.title)}</a></li>' for one in sections)
-    body = joined(f'<section id="{one.id}"><h2>{escape(one.title)}</h2>\n{joined(one.blocks)}</section>' for one in sections)
-    facts = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    contents = "".join(f'<li><a href="#{one.id}">{text(one.title)}</a></li>' for one in sections)
+    body = joined(f'<section id="{one.id}"><h2>{text(one.title)}</h2>\n{joined(one.blocks)}</section>' for one in sections)
+    facts = "".join(f"<li>{text(line)}</li>" for line in lines)
     inline = "\n".join(f"<script>{one}</script>" for one in scripts)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -41,13 +40,13 @@ def document(title: str, lines: Sequence[str], sections: Sequence[Section]) -> s
 <meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {MARK}
-<title>{escape(title)}: report</title>
+<title>{text(title)}: report</title>
 <style>{style}</style>
 </head>
 <body>
 <nav aria-label="Contents"><div class="brand">{_logo()}</div><ol>{contents}</ol></nav>
 <main>
-<header><p class="kind">Report</p><h1>{escape(title)}</h1><ul class="facts-line">{facts}</ul></header>
+<header><p class="kind">Report</p><h1>{text(title)}</h1><ul class="facts-line">{facts}</ul></header>
 {body}
 <footer>Written by GLAN Studio. The file contains everything it shows and requests nothing.</footer>
 </main>

@@ -1,7 +1,5 @@
 """Sections on the evaluation: judged comparisons with result cards, benchmarks, contamination probes and scaling studies."""
 
-from html import escape
-
 import pandas as pd
 
 from glan_core.errors import GlanError
@@ -215,7 +213,7 @@ def contamination_section(data: ReportData) -> Section:
              f"{row.delta_percent:+z.1f}", f"{row.low:+z.1f} to {row.high:+z.1f}" if row.low == row.low else "too few", _split_rows(probe))
             for row, probe in zip(frame.itertuples(), rows, strict=True)
         ]  # fmt: skip
-        drawn = frame.assign(model=frame["model"].map(escape))
+        drawn = frame
         blocks += [
             heading(name),
             items([f"{one.said} {one.numbers}".strip() for one in said], "verdicts"),

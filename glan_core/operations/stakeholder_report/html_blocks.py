@@ -7,6 +7,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from glan_core.untrusted import clean
+
 FONT = '"Source Sans 3", "Source Sans Pro", "Source Sans", "Segoe UI", "Helvetica Neue", Arial, sans-serif'
 INLINE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 SHORT = 14  # rows of a table that is not divided between pages
@@ -42,7 +44,7 @@ class Tile:
 
 def text(value: object) -> Html:
     """Escape a text, unless it is trusted HTML."""
-    return value if isinstance(value, Html) else Html(escape(str(value)))
+    return value if isinstance(value, Html) else Html(escape(clean(str(value))))
 
 
 def joined(blocks: Iterable[str]) -> Html:
@@ -116,7 +118,7 @@ def figure(drawn: go.Figure, label: str, caption: str) -> Html:
     """Return a figure; the script of the report draws it from its JSON.
 
     Args:
-        drawn: The figure. Names in it must be escaped, because plotly interprets HTML tags.
+        drawn: The figure.
         label: Description for screen readers.
         caption: What is shown and how it was measured.
     """
@@ -127,7 +129,7 @@ def figure(drawn: go.Figure, label: str, caption: str) -> Html:
             spec["layout"][axis]["automargin"] = True  # fonts differ between machines
     height = int(spec["layout"].get("height", 360))
     return Html(
-        f'<figure><div class="plot" role="img" aria-label="{escape(label)}" style="min-height:{height}px">'
+        f'<figure><div class="plot" role="img" aria-label="{text(label)}" style="min-height:{height}px">'
         f"<noscript>{text(label)}: enable JavaScript to see the figure; the numbers are in the table.</noscript></div>"
         f'<script type="application/json">{script_json(spec)}</script><figcaption>{text(caption)}</figcaption></figure>'
     )

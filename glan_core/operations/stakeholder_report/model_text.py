@@ -8,6 +8,8 @@ from markdown_it import MarkdownIt
 from glan_core.markdown_parts import code_parts, math_signs
 from glan_core.operations.stakeholder_report.formula_mathml import mathml
 from glan_core.operations.stakeholder_report.html_blocks import Html
+from glan_core.tex_formulas import drawable
+from glan_core.untrusted import clean
 
 MOST = 20_000  # characters of a text that are rendered at most; Markdown takes time with the square of some texts
 _OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the index of a formula
@@ -22,7 +24,7 @@ def model_html(text: str, most: int = MOST) -> Html:
         text: The text.
         most: Characters to render at most; a longer text ends at a line or word, with its full length stated.
     """
-    text = "".join(c for c in text if c >= " " or c in "\n\t").replace(_OPEN, "").replace(_CLOSE, "")
+    text = clean(text).replace(_OPEN, "").replace(_CLOSE, "")
     shown = text if len(text) <= most else _cut(text, most)
     formulas: list[str] = []
 
@@ -31,7 +33,8 @@ def model_html(text: str, most: int = MOST) -> Html:
         for sign in math_signs(prose):
             if not sign.tex:
                 continue
-            drawn = mathml(sign.tex, block=sign.display)
+            tex = drawable(sign.tex)
+            drawn = mathml(tex, block=sign.display) if tex is not None else None
             formulas.append(drawn or f'<span class="tex">{escape(" ".join(sign.tex.split()))}</span>')
             parts += [prose[last : sign.start], f"{_OPEN}{len(formulas) - 1}{_CLOSE}"]
             last = sign.end

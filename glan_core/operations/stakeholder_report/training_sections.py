@@ -1,6 +1,5 @@
 """Sections on the models: training runs with loss curves, and replies of base and tuned models side by side."""
 
-from html import escape
 from typing import NamedTuple
 
 import pandas as pd
@@ -87,7 +86,7 @@ def _curves(data: ReportData) -> list[Html]:
     for model in data.models:
         steps = training_rows.steps(data.ws.db, model.run_id, 400) if model.run_id is not None else []
         if steps and len(frames) < MOST_CURVES:
-            frames[escape(model.name)] = steps_frame(steps)
+            frames[model.name] = steps_frame(steps)
     if not frames:
         return [missing("No training log is stored for these models.")]
     smoothed = "thin: training, exponentially averaged"

@@ -39,15 +39,17 @@ def panel(ws: Workspace, conversation: Conversation | None) -> None:
             "Models", options, key="talk_specs", format_func=model_title, max_selections=MAX_MODELS, width="stretch",
             placeholder="Select up to four models",
         )  # fmt: skip
-        with st.popover("", icon=":material/add:", key="talk_another", help="Add a local model or endpoint"):
+        with st.popover("Add model", icon=":material/add:", key="talk_another", help="Add a local model or endpoint"):
             _another()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         with st.popover("Conversations", icon=":material/forum:", key="talk_others_kept"):
             _conversations(ws, conversation)
-        with st.popover("", icon=":material/tune:", key="talk_settings", help="System prompt, sampling, seed, blind vote"):
+        with st.popover(
+            "Chat settings", icon=":material/tune:", key="talk_settings", help="System prompt, sampling, seed, blind vote"
+        ):
             _settings()
         if conversation:
-            with st.popover("", icon=":material/more_vert:", key="talk_more", help="Rename, export, delete"):
+            with st.popover("Conversation", icon=":material/more_vert:", key="talk_more", help="Rename, export, delete"):
                 _deeds(ws, conversation)
         _pairing(ws)
         _self_test(ws)

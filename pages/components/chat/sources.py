@@ -99,7 +99,7 @@ def _taught(ws: Workspace, tree: nx.DiGraph, turn_id: int, version: int, pane: i
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "",
+            "Back to validation questions",
             icon=":material/arrow_back:",
             type="tertiary",
             key="talk_back",

@@ -14,7 +14,7 @@ from glan_core.teachers.reasoning import split_reasoning
 from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import FAILED, STOPPED, WRITING, Preference, Reply
 from pages.components.chat import page_state, reply_diff
-from pages.components.shared import teacher_form, url_state
+from pages.components.shared import teacher_form, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 CURSOR = " ▌"
@@ -64,6 +64,7 @@ def _prompt(ws: Workspace, shown: TurnView) -> None:
     if st.session_state.get("talk_editing") == turn.id and not shown.writing:
         _edit(ws, shown)
         return
+    unseen_heading.draw("Prompt")
     if turn.question_id:
         st.caption("Question of the validation split")
     with st.container(horizontal=True, vertical_alignment="top", gap="xsmall"):
@@ -85,7 +86,7 @@ def _ways(ws: Workspace, shown: TurnView) -> None:
         )  # fmt: skip
     if not ws.read_only:
         st.button(
-            "", icon=":material/edit:", type="tertiary", key=f"talk_edit_{turn.id}", on_click=_start_editing, args=(turn.id,),
+            "Edit and resend", icon=":material/edit:", type="tertiary", key=f"talk_edit_{turn.id}", on_click=_start_editing, args=(turn.id,),
             help="Edit and resend. The previous prompt and its replies are kept as another branch.",
         )  # fmt: skip
 
@@ -127,6 +128,7 @@ def send_prompt(ws: Workspace, conversation_id: int | None, prompt: str, **value
 
 def _reply(ws: Workspace, shown: TurnView, reply: Reply, letter: str, vote: Preference | None) -> None:
     """Draw one reply, under `letter` if its model is hidden."""
+    unseen_heading.draw(f"Reply of {letter or model_title(reply.model)}")
     head = f"reply_head_{reply.turn_id}_{reply.pane}"  # assets/studio.css keeps it in sight over a long reply
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=head):
         st.markdown(f"**{letter or escape(model_title(reply.model))}**", width="content")
@@ -280,10 +282,10 @@ def _deed(do, *args: object, **values: object) -> None:
 def _switch(key: str, at: int, number: int, what: str, go, *, locked: bool) -> None:
     """Draw the buttons to the previous and next version."""
     before = {"icon": ":material/chevron_left:", "key": f"talk_{key}_before", "help": f"Previous {what}"}
-    st.button("", type="tertiary", disabled=locked or at == 0, on_click=go, args=(at - 1,), **before)
+    st.button(f"Previous {what}", type="tertiary", disabled=locked or at == 0, on_click=go, args=(at - 1,), **before)
     st.caption(f"{at + 1} of {number}", width="content")
     after = {"icon": ":material/chevron_right:", "key": f"talk_{key}_after", "help": f"Next {what}"}
-    st.button("", type="tertiary", disabled=locked or at == number - 1, on_click=go, args=(at + 1,), **after)
+    st.button(f"Next {what}", type="tertiary", disabled=locked or at == number - 1, on_click=go, args=(at + 1,), **after)
 
 
 def show_last_error() -> None:

@@ -11,7 +11,7 @@ from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.homework_rows import Pair
 from glan_core.workspace.tag_rows import Tag
 from pages.components.shared import highlighted_text, pair_tags, url_state
-from pages.components.shared.untrusted_text import escape, show_error
+from pages.components.shared.untrusted_text import badge_label, show_error
 
 PAGE = 10  # rows per page
 SHOWN = {None: "All", False: "Excluded", True: "Overruled"}
@@ -130,7 +130,7 @@ def tag_actions(ws: Workspace, tree: nx.DiGraph, tag: Tag, pair: Pair, summary: 
     """Show the finding of a tag with the buttons that open its pair and overrule it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if tag.overruled_by:
-            st.badge(f"included anyway by {escape(tag.overruled_by)}", color="gray", icon=":material/check:")
+            st.badge(f"included anyway by {badge_label(tag.overruled_by)}", color="gray", icon=":material/check:")
         if summary:
             st.caption(summary, width="stretch")
         open_button(tree, pair, f"{tag.kind}_{tag.name}")

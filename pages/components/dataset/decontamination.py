@@ -15,7 +15,7 @@ from glan_core.io.data_files import FORMATS
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
-from pages.components.shared import job_panel, settings_fields
+from pages.components.shared import job_panel, plain_table, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 ABOUT = (
@@ -120,7 +120,7 @@ def _report(ws: Workspace, tree: nx.DiGraph) -> None:
     splits = decontamination_job.split_reports(ws)
     counts = {name: both for (kind, name), both in tag_rows.tag_counts(ws.db).items() if kind == decontamination_job.KIND}
     newest = homework_rows.last_seq(ws.db)
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "benchmark": [split.benchmark for split in splits], "split": [split.split or None for split in splits],
             "items": [split.items for split in splits], "hit": [split.items_hit for split in splits],

@@ -24,7 +24,7 @@ from glan_core.io import hub
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, picture_table, settings_fields, url_state
+from pages.components.shared import job_panel, page_frame, picture_table, settings_fields, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 READ_BY = {
@@ -289,6 +289,7 @@ def _card(ws: Workspace, values: dict, frozen: Manifest | None, count: int, data
         text = card(manifest, values["form"], figure="coverage.svg", license=None if _odd(license) else license, data=data)
         _, front, body = text.split("---\n", 2)
         before, _, after = re.split(r"(!\[Rows by field of the taxonomy\]\(coverage\.svg\))", body, maxsplit=1)
+        unseen_heading.draw("Dataset card")
         st.markdown(model_markdown(before))
         bars = field_bars(manifest)
         st.plotly_chart(

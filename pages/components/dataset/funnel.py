@@ -11,7 +11,7 @@ from glan_core.figures.funnel import EXCLUDED, funnel_figure, funnel_frame
 from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace, homework_rows, tag_rows
-from pages.components.shared import page_frame, picture_table, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, row_selection, url_state
 
 CHECKS = {"filter": "Filters", "judge": "Judge", "dedup": "Duplicates", "decontaminate": "Benchmarks"}
 NAMES = {
@@ -71,7 +71,7 @@ def _reasons(ws: Workspace, standing: coverage.Coverage) -> None:
         st.caption("No check has found anything.")
         return
     rows = sorted(counts.items(), key=lambda item: (-tag_rows.REASONS.index(item[0][0]), item[1][0]), reverse=True)
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "why": [EXCLUDED[kind].capitalize() for (kind, _), _ in rows],
             "what": [NAMES.get(name, name) for (_, name), _ in rows],
@@ -110,7 +110,7 @@ def _disciplines(tree: nx.DiGraph, standings: Mapping[str, coverage.Coverage]) -
         if row is not None:
             url_state.set_focus(ids[row])
 
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame(frame), hide_index=True, placeholder="–", height="content" if len(ids) <= 8 else 320,
         **row_selection.clickable_rows("funnel_disciplines", None, choose, len(ids)), alt="Kept pairs by discipline",
         column_config={

@@ -18,7 +18,7 @@ from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.judgment_rows import SCORES
 from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks, row_choice
-from pages.components.shared import page_frame, plan_panel, run_table, settings_fields, teacher_form, url_state
+from pages.components.shared import page_frame, plain_table, plan_panel, run_table, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 SCORE_LABELS = {"correct": "Correct", "clear": "Clear", "self_contained": "Self-contained", "difficulty": "Difficulty"}
@@ -58,7 +58,7 @@ def _judged(ws: Workspace) -> None:
         return
     counts = _score_counts(ws, str(ws.folder), fact["at"])
     least = fact.get("settings", {})
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "what": [SCORE_LABELS[name] for name in SCORES],
             **{str(score): [counts[name].get(score) for name in SCORES] for score in range(1, 6)},

@@ -12,7 +12,7 @@ from glan_core.errors import GlanError
 from glan_core.figures.paired_bars import PairedBar, paired_bars_figure, paired_bars_frame
 from glan_core.formatting import number, percent, plural
 from glan_core.workspace import Workspace
-from pages.components.shared import page_frame, picture_table
+from pages.components.shared import page_frame, picture_table, plain_table
 from pages.components.shared.untrusted_text import escape, show_error
 
 MOST_BARS = 12  # disciplines drawn
@@ -106,7 +106,7 @@ def _shared(shared: SharedRows, names: tuple[str, str]) -> None:
 
 
 def _table(rows: Sequence[tuple[str, ...]], names: tuple[str, str], what: str, alt: str) -> None:
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame(rows, columns=["label", "first", "second"]), hide_index=True, height="content", alt=alt,
         column_config={
             "label": st.column_config.TextColumn(what, width=150, pinned=True),

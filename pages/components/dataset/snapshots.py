@@ -18,7 +18,7 @@ from glan_core.formatting import ago, exact, number, plural, shorten
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice, snapshot_comparison
-from pages.components.shared import job_panel, page_frame, picture_table, row_selection, settings_fields
+from pages.components.shared import job_panel, page_frame, picture_table, plain_table, row_selection, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 KINDS = ("snapshot", "export")
@@ -60,7 +60,7 @@ def _table(found: list[Manifest]) -> Manifest:
     at, picking = row_selection.single_row_selection(
         f"snapshots_{len(found)}_{int(found[0].created_at)}", names, PICKED, "snapshot"
     )
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": names, "pairs": [one.number for one in found], "train": [one.rows.get("train", 0) for one in found],
             "validation": [one.rows.get("validation", 0) for one in found], "split": [_split(one) for one in found],

@@ -1,6 +1,5 @@
 """Joint map of two datasets, with the selected question, the selected area, or what only one dataset covers."""
 
-import html
 import textwrap
 from collections.abc import Callable
 
@@ -17,12 +16,14 @@ from glan_core.diversity.map_store import Map, read_map
 from glan_core.errors import GlanError
 from glan_core.figures import comparison as pictures
 from glan_core.figures import diversity_map as map_pictures
+from glan_core.figures.labels import label, label_lines
 from glan_core.figures.style import style
-from glan_core.formatting import ago, number, plural, quoted, shorten
+from glan_core.formatting import ago, number, plural, shorten
+from glan_core.untrusted import clean_line
 from glan_core.workspace import Workspace, homework_rows
 from pages.components.diversity import selection_panel
 from pages.components.homework import review_actions
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, plain_table, row_selection, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 
 AREA, ROW, WINDOW = "compare_area", "compare_row", "compare_window"
@@ -133,9 +134,9 @@ def _hover(ws: Workspace, one: Comparison, rows: pd.DataFrame) -> list[str]:
     texts = []
     for seq, similarity in zip(seqs.tolist(), rows["similarity"], strict=True):
         text, whose = (theirs[-1 - seq].question, one.name) if seq < 0 else (starts.get(seq, "(deleted)"), "this workspace")
-        lines = textwrap.wrap(quoted(text[:240], 110)[1:-1], 56) or ["(empty)"]
+        lines = textwrap.wrap(shorten(clean_line(text[:240]), 110), 56) or ["(empty)"]
         summary = f"{shorten(whose, 40)}; nearest in the other dataset: {similarity:.2f}"
-        texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(summary)}</i>"]))
+        texts.append(f"{label_lines(*lines)}<br><i>{label(summary)}</i>")
     return texts
 
 
@@ -188,9 +189,11 @@ def _their_question(ws: Workspace, one: Comparison, points: Points, row: int, ba
     nearest = homework_rows.question_texts(ws.db, [seq]).get(seq)
     long = len(text.question) + len(text.answer or "") > 900
     with st.container(height=330 if long else "content", border=False):
+        unseen_heading.draw("Question")
         st.markdown(model_markdown(text.question[:20_000]))
         if text.answer:
             st.divider()
+            unseen_heading.draw("Answer")
             st.markdown(model_markdown(text.answer[:20_000]))
     if nearest:
         word = "Nearest question here" if similarity >= one.similarity else "No near question; the nearest here"
@@ -250,12 +253,12 @@ def _only(ws: Workspace, one: Comparison, shown: Map | None) -> None:
             ":material/info: Compared by words: a question on the same topic in other words counts as absent. Compare with an embedder for "
             "a statement about topics."
         )  # fmt: skip
-    for column, label, value, where in zip(
+    for column, title, value, where in zip(
         st.columns(2), (sides["ours"], sides["theirs"]), (one.only_ours, one.only_theirs), (name, "this workspace"), strict=True
     ):
         spread = f"{value.low:.1f} to {value.high:.1f} %" if value.low is not None else None
         column.metric(
-            label, f"{value.value:.1f} %", spread, delta_color="off", delta_arrow="off",
+            title, f"{value.value:.1f} %", spread, delta_color="off", delta_arrow="off",
             help=f"Share of questions without a neighbor in {where} at a similarity of {one.similarity:.2f} or more. "
             f"On {plural(value.n, 'question')}.",
         )  # fmt: skip
@@ -304,7 +307,7 @@ def _missing(one: Comparison, shown: Map | None) -> None:
 
 
 def _terms_table(rows: list[tuple[str, int]], key: str, choose: Callable[[int | None], None], alt: str) -> None:
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({"words": [shorten(words, 90) for words, _ in rows], "rows": [count for _, count in rows]}),
         **row_selection.clickable_rows(key, None, choose, len(rows)), hide_index=True, alt=alt, height="content" if len(rows) <= 6 else 248,
         column_config={
@@ -335,7 +338,7 @@ def _question_table(ws: Workspace, one: Comparison, seqs: list[int], key: str, *
         if row is not None:
             select(ws, seqs[row])
 
-    st.dataframe(
+    plain_table.draw(
         frame, **row_selection.clickable_rows(key, None, choose, len(seqs)), hide_index=True, alt="Questions",
         height=height if len(seqs) * 35 + 38 > height else "content",
         column_config={

@@ -17,7 +17,7 @@ from glan_core.diversity.metric_store import METRICS
 from glan_core.figures import comparison as pictures
 from glan_core.formatting import ago, number, plural, shorten
 from glan_core.workspace import Workspace
-from pages.components.shared import page_frame, picture_table, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, url_state
 from pages.components.shared.untrusted_text import escape
 
 
@@ -26,7 +26,7 @@ def metrics_panel(one: Comparison) -> None:
     st.header("Metrics", anchor=False)
     rows = metric_table(one)
     verdict = {"ours": "this workspace", "theirs": shorten(one.name, 24), "": "–"}
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "measure": [METRICS[name].label for name in rows["measure"]], "ours": rows["ours"], "theirs": rows["theirs"],
             "difference": rows["difference"], "more": [verdict[more] for more in rows["more"]],
@@ -101,7 +101,7 @@ def comparison_table(found: list[Comparison]) -> None:
     """Draw a table of all comparisons with one embedder, newest first."""
     st.header("All comparisons", anchor=False)
     by_words = "Wording only" if found and found[0].by_words else "Only"
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": [one.name for one in found], "form": [one.form for one in found], "rows": [one.rows for one in found],
             "theirs": [one.only_theirs.value for one in found], "ours": [one.only_ours.value for one in found],

@@ -107,7 +107,7 @@ def update_button(ws: Workspace, info: MapInfo, new: int, *, busy: bool) -> None
             f"Add {number(new)} new", icon=":material/refresh:", type="primary", disabled=busy, key="update_map",
             on_click=start_maps, args=(ws, mine, *dims), help="Adds them to the map without moving existing points, and recomputes the metrics.",
         )  # fmt: skip
-    with st.popover("", icon=":material/settings:", help="Map settings: refit, 3-D, embedder", key="map_settings"):
+    with st.popover("Map settings", icon=":material/settings:", help="Map settings: refit, 3-D, embedder", key="map_settings"):
         st.caption(f"{info.about} Fitted {ago(info.drawn_at)} on {number(info.landmarks)} questions, seed {info.seed}.")
         if 3 not in dims:
             st.button("Create 3-D map", on_click=start_maps, args=(ws, mine, 3), disabled=busy, width="stretch")

@@ -11,7 +11,7 @@ from glan_core.formatting import ago, number, plural
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.diversity import embedder_form
-from pages.components.shared import page_frame, picture_table, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 HISTOGRAMS = {
@@ -169,7 +169,7 @@ def _saturation(measured: MetricReport, tree: nx.DiGraph, focus: str | None) -> 
 
 
 def _table(frame: pd.DataFrame, picking: dict) -> None:
-    st.dataframe(
+    plain_table.draw(
         frame[["name", "questions", "curve", "first", "latest", "verdict"]], hide_index=True, **picking,
         height="content" if len(frame) <= 9 else 352, placeholder="–", alt="Saturation by discipline",
         column_config={

@@ -1,6 +1,5 @@
 """Map view: all questions by similarity, with the selected area, question or cluster."""
 
-import html
 import textwrap
 from dataclasses import dataclass
 
@@ -14,9 +13,11 @@ from glan_core.diversity.map_area import LASSO, Area, area_mask, area_of
 from glan_core.diversity.map_queries import COLORINGS, EVERYTHING, Coloring, Window
 from glan_core.diversity.map_store import Map, MapInfo, list_maps, read_map
 from glan_core.figures import diversity_map as pictures
+from glan_core.figures.labels import label, label_lines
 from glan_core.figures.style import Style, style
-from glan_core.formatting import number, plural, quoted
+from glan_core.formatting import number, plural, shorten
 from glan_core.taxonomy import coverage, hierarchy
+from glan_core.untrusted import clean_line
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from glan_core.workspace.pair_filter import PairFilter, matching
 from pages.components.diversity import selection_panel
@@ -234,15 +235,14 @@ def _hover(ws: Workspace, tree: nx.DiGraph, shown: Map, rows: np.ndarray) -> lis
     names = [tree.nodes[id]["node"].name if id in tree else "removed" for id in shown.info.disciplines]
     texts = []
     for seq, discipline in zip(shown.seqs[rows].tolist(), shown.discipline[rows].tolist(), strict=True):
-        lines = textwrap.wrap(quoted(starts.get(seq, ""), 110)[1:-1], 56) or ["(deleted)"]
-        texts.append("<br>".join([*map(html.escape, lines), f"<i>{html.escape(names[discipline])}</i>"]))
+        lines = textwrap.wrap(shorten(clean_line(starts.get(seq, "")), 110), 56) or ["(deleted)"]
+        texts.append(f"{label_lines(*lines)}<br><i>{label(names[discipline])}</i>")
     return texts
 
 
 def _names(shown: Map, window: Window) -> pd.DataFrame:
     """Return labels of the largest clusters in a window."""
     places = map_queries.cluster_boxes(shown, 2 * NAMED)
-    places["label"] = places["label"].map(html.escape)
     return pictures.placed_labels(places, np.asarray(shown.xy)[:, :2], window, NAMED)
 
 

@@ -24,7 +24,7 @@ from glan_core.workspace.pair_filter import PairFilter, count_matching
 from pages.components.dataset import row_choice
 from pages.components.diversity import similar_questions
 from pages.components.homework import reading_view, review_actions
-from pages.components.shared import map_selection, pair_tags, row_selection, url_state
+from pages.components.shared import map_selection, pair_tags, plain_table, row_selection, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown
 
 LISTED = 200
@@ -69,11 +69,13 @@ def question(ws: Workspace, tree: nx.DiGraph, pair: Pair, back: str) -> None:
     reading_view.badges(pair)
     pair_tags.panel(ws, pair.question.seq)
     with st.container(height=470, border=False):
+        unseen_heading.draw("Question")
         st.markdown(model_markdown(pair.question.text))
         st.divider()
         if pair.answer is None:
             st.caption("No answer yet.")
         else:
+            unseen_heading.draw("Answer")
             st.markdown(model_markdown(pair.answer))
     similar_questions.panel(ws, pair.question.seq)
 
@@ -111,7 +113,7 @@ def _rows(ws: Workspace, tree: nx.DiGraph, shown: Map, chosen: np.ndarray, to_wi
             ids = homework_rows.pair_ids(ws.db, [int(shown.seqs[listed[row]])])
             url_state.select(pair=ids[0] if ids else None)
 
-    st.dataframe(
+    plain_table.draw(
         frame, **row_selection.clickable_rows(key, None, choose, len(listed)), hide_index=True, height=400, alt="Questions of the selection",
         column_config={
             "question": st.column_config.TextColumn("Question", width=230),
@@ -170,7 +172,7 @@ def _clusters(shown: Map) -> None:
         if row is not None:
             map_selection.select(area_of(CLUSTER, shown, (clusters[row].id,)))
 
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "terms": [shorten(cluster.label, 90) for cluster in clusters], "size": [cluster.size for cluster in clusters],
         }),

@@ -11,7 +11,7 @@ from glan_core.formatting import number, percent, plural, shorten
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, show_error
 
 AT = "arena_item"  # the question that is looked at again; without it, the first one without a vote
@@ -58,12 +58,14 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> None:
 def _question(ws: Workspace, match: Match, pairing: Pairing, mine: dict[str, str]) -> None:
     item, chosen = pairing.item, mine.get(pairing.item.id)
     st.query_params["item"] = item.id
+    unseen_heading.draw("Question")
     with st.container(border=True):
         st.markdown(model_markdown(item.question))
     if not ws.read_only:
         _buttons(ws, match, pairing, chosen, mine)
     if pairing.cut:
         st.caption(":material/content_cut: An answer was cut off at its token limit.")
+    unseen_heading.draw("Answers")
     with st.grid(2, gap="small", min_column_width=300):
         for side, text in enumerate(pairing.shown):
             with st.container(border=True, key=f"arena_side_{side}"):

@@ -14,7 +14,7 @@ from glan_core.formatting import plural
 from glan_core.models.model_specs import list_specs, model_title
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
-from pages.components.shared import job_panel, page_frame, settings_fields
+from pages.components.shared import job_panel, page_frame, plain_table, settings_fields
 from pages.components.shared.untrusted_text import escape
 
 FEW = 100  # suggested rows per benchmark; the setting's default is all
@@ -120,7 +120,7 @@ def _start(ws: Workspace, values: dict, here: dict[str, Readiness], *, busy: boo
 
 def _data(ws: Workspace, here: dict[str, Readiness]) -> None:
     """Draw which benchmark data is on this machine, and the commands that download the rest."""
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "title": [one.benchmark.title for one in here.values()],
             "shots": [", ".join(sorted({f"{way.shots}-shot" for way in one.benchmark.ways.values()})) for one in here.values()],

@@ -10,9 +10,10 @@ from glan_core.evaluation.benchmarks.registry import BENCHMARKS, MAIN, WAY_LABEL
 from glan_core.evaluation.benchmarks.score_frames import part_title
 from glan_core.formatting import number, shorten
 from glan_core.models.model_specs import model_title
+from glan_core.untrusted import clean
 from glan_core.workspace import Workspace
 from glan_core.workspace.benchmark_score_rows import Score
-from pages.components.shared import page_frame, row_selection
+from pages.components.shared import page_frame, plain_table, row_selection
 from pages.components.shared.untrusted_text import escape
 
 LISTED = 50
@@ -97,7 +98,7 @@ def _read(file: str, _changed: int, start: int, *, right: bool | None, part: str
 def _list(page: ItemPage, key: str) -> int:
     """Draw the items of this page as a table; returns the selected index."""
     at, picking = row_selection.optional_row(f"bench_items_{key}_{page.start}", len(page.items))
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "right": ["✓" if item.right >= 1 else "✗" for item in page.items],
             "question": [shorten(" ".join((item.question or item.prompt).split()), 90) for item in page.items],
@@ -122,7 +123,7 @@ def _detail(item: ScoredItem, score: Score) -> None:
     _block("Prompt", item.prompt)
     if item.options:
         st.caption("Option probabilities")
-        st.dataframe(
+        plain_table.draw(
             pd.DataFrame({
                 "option": [text for text, _ in item.options], "chance": [exp(chance) for _, chance in item.options],
                 "log": [chance for _, chance in item.options],
@@ -147,7 +148,7 @@ def _detail(item: ScoredItem, score: Score) -> None:
 
 def _block(title: str, text: str) -> None:
     st.caption(title)
-    st.code(text or "(empty)", language=None, wrap_lines=True, height=320 if len(text) > 1500 else "content")
+    st.code(clean(text) or "(empty)", language=None, wrap_lines=True, height=320 if len(text) > 1500 else "content")
 
 
 def _title(benchmark: str) -> str:

@@ -16,7 +16,7 @@ from glan_core.models.model_specs import list_specs, model_title
 from glan_core.workspace import Workspace, benchmark_score_rows
 from glan_core.workspace.benchmark_score_rows import Score
 from pages.components.evaluate import benchmark_form, benchmark_items
-from pages.components.shared import job_panel, page_frame, picture_table
+from pages.components.shared import job_panel, page_frame, picture_table, plain_table
 from pages.components.shared.untrusted_text import escape, show_error
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _numbers(frame: pd.DataFrame, found: list[Score], chosen: str, titles: dict[
         for values in ("score", "number")
     )
     models = [model for model in titles if model in wide.columns]
-    st.dataframe(
+    plain_table.draw(
         _with_few_rows(wide[["row", *models]], counts), hide_index=True, height="content" if len(wide) <= 14 else 525, placeholder="–",
         alt="Scores by benchmark and model",
         column_config={

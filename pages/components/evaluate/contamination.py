@@ -15,7 +15,7 @@ from glan_core.workspace import Workspace, probe_rows
 from glan_core.workspace.homework_rows import SCRIPTED
 from glan_core.workspace.probe_rows import ProbeRow
 from pages.components.evaluate import contamination_form
-from pages.components.shared import job_panel, page_frame, picture_table
+from pages.components.shared import job_panel, page_frame, picture_table, plain_table
 from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
@@ -132,7 +132,7 @@ def _table(rows: Sequence[ProbeRow]) -> None:
         "when": [ago(row.at) for row in rows],
     }  # fmt: skip
     losses = {"train": "Train", "test": "Test", "alike": "Look-alikes"}
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame(shown), hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387,
         alt="Loss of each model by split",
         column_config={

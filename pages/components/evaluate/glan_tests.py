@@ -15,7 +15,7 @@ from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, row_selection, settings_fields, url_state
+from pages.components.shared import job_panel, plain_table, row_selection, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 WORKSPACE = "workspace"
@@ -47,7 +47,7 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> list[GlanTest]:
 def _table(found: list[GlanTest]) -> GlanTest:
     names = [test.name for test in found]
     at, picking = row_selection.single_row_selection(f"tests_{len(found)}_{int(found[0].created_at)}", names, PICKED, "test")
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": names, "questions": [test.number for test in found], "disciplines": [len(test.disciplines) for test in found],
             "made": [ago(test.created_at) for test in found],

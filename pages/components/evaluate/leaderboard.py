@@ -17,7 +17,7 @@ from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, benchmark_score_rows, match_rows, probe_rows
 from pages.components.evaluate import match_view, ranking
-from pages.components.shared import empty_state, page_frame, row_selection, url_state
+from pages.components.shared import empty_state, page_frame, plain_table, row_selection, url_state
 from pages.components.shared.tokenizer_caption import tokenizers_caption
 from pages.components.shared.untrusted_text import escape
 
@@ -107,7 +107,7 @@ def _table(frame: pd.DataFrame, *, paper: bool) -> str:
         shown = pd.concat([shown, pd.DataFrame(rows)], ignore_index=True)
     names, counts = frame["model"].tolist(), {name: frame.get(rows_column(name)) for name in benchmarks}
     at, picking = row_selection.single_row_selection(f"board_{len(names)}_{paper}", names, "evaluate_model", "model")
-    st.dataframe(
+    plain_table.draw(
         _styled(shown, counts), **picking, hide_index=True, placeholder="–",
         height="content" if len(shown) <= 16 else 600, alt="Models, highest score difference first",
         column_config={

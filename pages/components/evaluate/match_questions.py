@@ -13,10 +13,11 @@ from glan_core.evaluation.judge.match_setup import NOTHING, OTHER, OURS, VERDICT
 from glan_core.evaluation.settings import REFERENCE
 from glan_core.formatting import number, plural, shorten, signed
 from glan_core.taxonomy import hierarchy
+from glan_core.untrusted import clean
 from glan_core.workspace import Workspace, match_rows
 from glan_core.workspace.match_rows import Match, Verdict
 from pages.components.evaluate import match_view, verdict_dispute
-from pages.components.shared import page_frame, row_selection, url_state
+from pages.components.shared import page_frame, plain_table, row_selection, unseen_heading, url_state
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 SHOWN = {
@@ -114,7 +115,7 @@ def _table(frame: pd.DataFrame) -> str:
     shown = frame.head(PAGE)
     ids = shown["item"].tolist()
     at, picking = row_selection.single_row_selection(f"evaluate_items_{ids[0]}_{len(ids)}", ids, "evaluate_item", "question")
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "question": [shorten(" ".join(text.split()), 96) for text in shown["question"]], "difference": shown["difference"],
             "name": shown["name"],
@@ -142,8 +143,10 @@ def _reading(ws: Workspace, match: Match, id: str) -> None:
         return
     place = " › ".join(escape(shorten(name, 40)) for name in (*item.taxonomy, item.subject) if name) or escape(item.skill)
     st.caption(" · ".join(part for part in (place, escape(item.level)) if part))
+    unseen_heading.draw("Question")
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(item.question))
+    unseen_heading.draw("Answers")
     with st.grid(2, gap="small", min_column_width=300):
         for stage, spec, key in ((OURS, match.ours, match.ours_key), (OTHER, match.other, match.other_key)):
             with st.container(border=True):
@@ -181,7 +184,7 @@ def _verdicts(ws: Workspace, match: Match, item: GlanTestItem) -> None:
                 st.markdown(f"**{settings}** · no verdict")
                 st.caption(f"{escape(failed[1])}" if failed else "Not judged yet.")
                 if failed and failed[2]:
-                    st.code(failed[2][:2000], language=None, wrap_lines=True)
+                    st.code(clean(failed[2][:2000]), language=None, wrap_lines=True)
 
 
 def _verdict(verdict: Verdict, settings: str) -> None:

@@ -22,7 +22,7 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, picture_table, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, row_selection, url_state
 from pages.components.shared.untrusted_text import escape
 
 COLORED = ("Score difference", "Training pairs")
@@ -151,7 +151,7 @@ def _disciplines(tree: nx.DiGraph, found: pd.DataFrame) -> None:
         if row is not None and ids[row] in tree:
             url_state.set_focus(ids[row])
 
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": [_name(tree, id) for id in ids], "difference": found["difference"], "judged": found["judged"],
             "disagreement": found["disagreement"] * 100,

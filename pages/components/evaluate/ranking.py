@@ -7,6 +7,7 @@ from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.model_ranking import FEWEST, Comparison, agreement, comparisons, rank_models
 from glan_core.formatting import number, percent, plural
 from glan_core.workspace import Workspace, chat_rows, match_rows
+from pages.components.shared import plain_table
 from pages.components.shared.untrusted_text import escape
 
 SOURCES = {"all": "Judges and people", "verdicts": "Judges", "votes": "People"}
@@ -38,7 +39,7 @@ def panel(ws: Workspace, state: tuple) -> None:
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
     rows = rank_models([one for one in found if chosen in ("all", one.source)])
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "rank": [row.rank for row in rows], "model": [title(row.model) for row in rows], "rating": [round(row.rating) for row in rows],
             "interval": ["too few" if row.low is None or row.high is None else f"{number(row.low)} to {number(row.high)}" for row in rows],

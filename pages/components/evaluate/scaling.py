@@ -20,7 +20,7 @@ from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
 from glan_core.workspace import Workspace
 from pages.components.dataset import row_choice
-from pages.components.shared import job_panel, page_frame, settings_fields, teacher_form, url_state
+from pages.components.shared import job_panel, page_frame, plain_table, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 SHARES = ", ".join(f"{100 * share:g}" for share in settings_fields.default(ScalingSettings, "shares"))
@@ -96,7 +96,7 @@ def _picture(what: str, found: list[Point], curve: Curve | None, *, there: bool)
 
 
 def _table(found: list[Point]) -> None:
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "rows": [p.rows for p in found], "model": [p.model for p in found], "loss": [p.loss for p in found],
             "difference": [p.difference for p in found],

@@ -47,7 +47,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, bar: DeltaGenerator, changed: Callabl
             "Review", list(REVIEWS), None, format_func=lambda name: REVIEWS[name].capitalize(), key="review", width=150,
             placeholder="All", **bound,
         )  # fmt: skip
-        with st.popover("", icon=":material/tune:", help="More filters"):
+        with st.popover("More filters", icon=":material/tune:", help="More filters", key="icon_more_filters"):
             more = _more(ws, bound)
     failed = more["answered"] == "failed"
     chips(ws, {"words": words, "review": review, **more}, changed)

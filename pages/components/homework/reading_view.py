@@ -10,11 +10,12 @@ from glan_core.generation.stage_specs import stage_title
 from glan_core.homework import review
 from glan_core.ids import answer_id
 from glan_core.taxonomy import hierarchy
+from glan_core.untrusted import clean
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from glan_core.workspace.homework_rows import Pair
 from pages.components.homework import review_actions
-from pages.components.shared import pair_tags, url_state
-from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, snippet
+from pages.components.shared import pair_tags, unseen_heading, url_state
+from pages.components.shared.untrusted_text import badge_label, escape, model_markdown, scripted_badge, snippet
 
 FIELD_WORDS = {"text": "text", "review": "verdict", "reason": "reason", "starred": "star", "teacher": "teacher"}
 
@@ -24,6 +25,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     links = provenance.chain(ws, pair.question.id)
     above = [link.title for link in links if link.what in hierarchy.KINDS or link.what == "subject"]
     st.caption(" › ".join(escape(shorten(name, 40)) for name in above))
+    unseen_heading.draw("Question")
     with st.container(border=True, key="question"):
         st.markdown(model_markdown(pair.question.text))
     if pair.answer is None:
@@ -31,6 +33,7 @@ def panel(ws: Workspace, tree: nx.DiGraph, pair: Pair) -> None:
     else:
         if review.answered_older_text(ws, pair.question.id):
             st.warning("The answer belongs to an earlier version of the question. Edit or regenerate it.")
+        unseen_heading.draw("Answer")
         with st.container(key="answer"):
             st.markdown(model_markdown(pair.answer))
     badges(pair)
@@ -61,13 +64,13 @@ def badges(pair: Pair) -> None:
         if pair.review:
             why = f": {shorten(pair.reason, 40)}" if pair.reason else ""
             word, color, icon, _ = review_actions.REVIEWED[pair.review]
-            st.badge(f"{word}{escape(why)}", color=color, icon=icon)
+            st.badge(f"{word}{badge_label(why)}", color=color, icon=icon)
         if pair.starred:
             st.badge("starred", color="orange", icon=":material/star:")
         if pair.edited:
             st.badge("edited", color="violet", icon=":material/edit:", help="Changed since it was generated; see History.")
         if pair.level:
-            st.badge(escape(shorten(pair.level, 30)), color="gray", help="Level of the subject")
+            st.badge(badge_label(shorten(pair.level, 30)), color="gray", help="Level of the subject")
         st.badge(
             pair.question.strategy, color="gray",
             help="single: concepts of one class session; pair: concepts of two sessions, for harder questions.",
@@ -133,8 +136,8 @@ def prompts(ws: Workspace, links: list[Link]) -> None:
                     "The prompt cannot be reconstructed: a record it was built from has changed, or the call produced no record."
                 )
             for message in messages or ():
-                st.code(message["content"], language=None, wrap_lines=True, height=260)
-            st.code(provenance.reply_of(ws, call, link.id, link.text), language=None, wrap_lines=True, height=180)
+                st.code(clean(message["content"]), language=None, wrap_lines=True, height=260)
+            st.code(clean(provenance.reply_of(ws, call, link.id, link.text)), language=None, wrap_lines=True, height=180)
 
 
 def history(events: list[record_rows.RecordEvent]) -> None:
@@ -145,7 +148,7 @@ def history(events: list[record_rows.RecordEvent]) -> None:
             f"{escape(event.who)} changed the {FIELD_WORDS[event.field]} of the {what} · {ago(event.at)} · {exact(event.at)}"
         )
         if event.field == "text":
-            st.code(str(event.before), language=None, wrap_lines=True, height=120)
+            st.code(clean(str(event.before)), language=None, wrap_lines=True, height=120)
         else:
             st.markdown(f"{_shown(event.before)} → {_shown(event.after)}")
 

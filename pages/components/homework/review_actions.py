@@ -53,9 +53,17 @@ def review_bar(ws: Workspace, pair: Pair, go_on: Callable[[int], None]) -> None:
             disabled=ws.read_only,
         )  # fmt: skip
         st.button(
-            "", icon=":material/arrow_upward:", shortcut="P", help="Previous row", on_click=go_on, args=(-1,), key="previous"
+            "Previous row",
+            icon=":material/arrow_upward:",
+            shortcut="P",
+            help="Previous row",
+            on_click=go_on,
+            args=(-1,),
+            key="previous",
         )
-        st.button("", icon=":material/arrow_downward:", shortcut="J", help="Next row", on_click=go_on, args=(1,), key="next")
+        st.button(
+            "Next row", icon=":material/arrow_downward:", shortcut="J", help="Next row", on_click=go_on, args=(1,), key="next"
+        )
     st.selectbox(
         "Rejection reason", review.REASONS, None, key="reject_reason", placeholder="Rejection reason",
         accept_new_options=True, label_visibility="collapsed", width=240, disabled=ws.read_only,
@@ -107,7 +115,12 @@ def bulk_verdicts(ws: Workspace, which: PairFilter, changed: Callable[[], None])
     """Draw the popover that applies one verdict to all rows of a filter, with their number."""
     explanation = "Apply a verdict to all rows that match the filters"
     with st.popover(
-        "", icon=":material/done_all:", help=explanation, on_change="rerun", key="bulk", disabled=ws.read_only
+        "Apply a verdict to all",
+        icon=":material/done_all:",
+        help=explanation,
+        on_change="rerun",
+        key="bulk",
+        disabled=ws.read_only,
     ) as opened:
         if not opened.open:
             return

@@ -8,7 +8,7 @@ from glan_core.formatting import number, plural, size
 from glan_core.models.checkpoints import model_from_checkpoint, remove_checkpoint
 from glan_core.models.tuned_model_store import TunedModel, typed_model_name
 from glan_core.workspace import Workspace
-from pages.components.shared import row_selection, url_state
+from pages.components.shared import plain_table, row_selection, url_state
 
 
 def panel(ws: Workspace, model: TunedModel) -> None:
@@ -22,7 +22,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
     )
     steps = [str(one.step) for one in kept]
     at, choice = row_selection.single_row_selection(f"checkpoints_{model.name}_{len(kept)}", steps, "model_step", "step")
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "step": [one.step for one in kept], "loss": [one.validation_loss for one in kept],
             "size": [one.bytes / 1e6 for one in kept],

@@ -21,7 +21,7 @@ from glan_core.taxonomy import hierarchy
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace
 from pages.components.models import checkpoints
-from pages.components.shared import job_panel, settings_fields, url_state
+from pages.components.shared import job_panel, plain_table, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 MOST = 12
@@ -42,7 +42,7 @@ def lineage(ws: Workspace, tree: nx.DiGraph, model: TunedModel) -> None:
     for id, count in list(model.disciplines.items())[:MOST]:
         path = hierarchy.path(tree, id) if id in tree else []
         rows.append((path[0].name if path else "", path[-1].name if path else id, count))
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame(rows, columns=["field", "discipline", "rows"]), hide_index=True, alt="Disciplines in the training data",
         height="content",
         column_config={

@@ -11,7 +11,7 @@ from glan_core.runs.report import RunResults, results_of
 from glan_core.runs.settings_summary import differences
 from glan_core.workspace import Workspace
 from glan_core.workspace.run_rows import Run
-from pages.components.shared import run_table
+from pages.components.shared import plain_table, run_table
 from pages.components.shared.untrusted_text import escape
 
 GAINS = {"pairs": "New pairs", "questions": "New questions", "syllabi": "New syllabi", "subjects": "New subjects"}
@@ -93,7 +93,7 @@ def _table(rows: dict[str, list[str]], chosen: Sequence[Run], what: str, alt: st
     """Draw a table with one row per figure and one column per run."""
     columns = [f"Run {run.id}" for run in chosen]
     frame = pd.DataFrame([[name, *values] for name, values in rows.items()], columns=[what, *columns])
-    st.dataframe(
+    plain_table.draw(
         frame, hide_index=True, height="content", alt=alt,
         column_config={
             what: st.column_config.TextColumn(what, width=150, pinned=True),

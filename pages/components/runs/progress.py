@@ -10,9 +10,10 @@ from glan_core.formatting import duration, exact, number, plural, short, span, u
 from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.report import DisciplineProgress, by_discipline, compare_with_plan
 from glan_core.taxonomy import hierarchy, tree_editing
+from glan_core.untrusted import clean
 from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
-from pages.components.shared import page_frame, picture_table, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, url_state
 from pages.components.shared.failure_card import failure_card
 from pages.components.shared.untrusted_text import escape, scripted_badge, snippet
 
@@ -28,7 +29,7 @@ def stages(rows: Sequence[run_rows.StageProgress]) -> None:
     """Draw the progress by stage."""
     rows = [s for s in rows if s.planned]
     st.markdown("**By stage**")
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "stage": [stage_title(s.stage).capitalize() for s in rows],
             "share": [min(100.0, 100 * s.done / s.planned) for s in rows],
@@ -55,7 +56,7 @@ def disciplines(ws: Workspace, run: Run) -> None:
     tree = tree_editing.tree(ws)
     shown = rows[:MOST_DISCIPLINES]
     st.markdown("**By discipline**")
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": [tree.nodes[r.discipline_id]["node"].name if r.discipline_id in tree else "(removed)" for r in shown],
             "share": [100 * r.share for r in shown],
@@ -164,7 +165,7 @@ def failures(ws: Workspace, run: Run) -> None:
                     f"{stage_title(failure.stage)} · {escape(failure.cause)} · {exact(failure.at)} · {escape(failure.message)}"
                 )
                 if failure.reply:
-                    st.code(failure.reply[:2000], language=None, wrap_lines=True)
+                    st.code(clean(failure.reply[:2000]), language=None, wrap_lines=True)
 
 
 def estimate(ws: Workspace, run: Run) -> None:
@@ -174,7 +175,7 @@ def estimate(ws: Workspace, run: Run) -> None:
         return
     st.markdown("**Estimate and actual**")
     summary = [MEASURES[row.measure] for row in rows]
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "measure": [name for name, _ in summary],
             "estimate": [span((write(row.low), write(row.high))) for row, (_, write) in zip(rows, summary, strict=True)],

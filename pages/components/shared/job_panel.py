@@ -79,7 +79,7 @@ def job_progress(ws: Workspace, run: Run) -> tuple[float, str]:
 def _buttons(ws: Workspace, run: Run) -> None:
     for word, icon, action in (("Pause", "pause", runs.pause), ("Cancel", "stop", runs.cancel)):
         st.button(
-            "", icon=f":material/{icon}:", help=word, key=f"{word.lower()}_{run.id}", on_click=run_action, args=(action, ws, run.id),
+            word, icon=f":material/{icon}:", help=word, key=f"icon_{word.lower()}_{run.id}", on_click=run_action, args=(action, ws, run.id),
             type="tertiary",
         )  # fmt: skip
 

@@ -38,10 +38,11 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     Returns:
         The open workspace and its current taxonomy.
     """
-    if "framed" not in st.session_state and PagesManager.uses_pages_directory:
-        # If the first request to a server is for a page's URL, Streamlit runs that file as an old-style multipage script,
+    if not {"framed", "unframed"} & set(st.session_state):
+        # If the first requests to a server are for a page's URL, Streamlit runs that file as an old-style multipage script,
         # without streamlit_app.py. Calling st.navigation turns this off, but only once it has run.
         PagesManager.uses_pages_directory = False
+        st.session_state.unframed = True  # tried once: without streamlit_app.py there is no end of it
         st.rerun()
     if not sign_in.is_admitted():  # streamlit_app.py has stopped before
         st.stop()
@@ -131,7 +132,7 @@ def _choose_workspace(in_url: str | None) -> Path | None:
             "Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch"
         )
         if access.refusal() is None:
-            with st.popover("", icon=":material/add:", help="New workspace"):
+            with st.popover("New workspace", icon=":material/add:", help="New workspace", key="icon_new_workspace"):
                 _new_workspace()
     if st.session_state.get("workspace") not in (None, name):
         st.session_state.update(dict.fromkeys(url_state.PICKS))

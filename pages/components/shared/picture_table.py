@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
+from pages.components.shared import plain_table
+
 TALL = 11  # rows, from which on the table scrolls
 
 
@@ -33,7 +35,7 @@ def button(
             st.caption("No values.")
             return
         formats = {name: "localized" for name in frame if pd.api.types.is_integer_dtype(frame[name])} | dict(formats or {})
-        st.dataframe(
+        plain_table.draw(
             frame, hide_index=True, placeholder="–", alt=title, width="content", height="content" if len(frame) <= TALL else 400,
             column_config={
                 name: st.column_config.NumberColumn(columns[name], format=formats[name]) if name in formats else columns[name]

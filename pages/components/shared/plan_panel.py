@@ -10,7 +10,7 @@ from glan_core.generation.plan import Plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import stage_title
 from glan_core.workspace import Workspace
-from pages.components.shared import teacher_form
+from pages.components.shared import plain_table, teacher_form
 from pages.components.shared.untrusted_text import escape, show_error
 
 
@@ -27,7 +27,7 @@ def show_plan(made: Plan) -> None:
             help="Duration at the maximum concurrency, from the measured speed of the models. Unknown before their first calls.",
         )  # fmt: skip
     rows = [stage for stage in made.stages if stage.calls[1]]
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "stage": [stage_title(s.stage).capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
             "tokens": [f"{number(s.tokens_in)} + {number(s.tokens_out)}" for s in rows], "price": [_cents(s.usd) for s in rows],

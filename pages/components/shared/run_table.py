@@ -19,7 +19,7 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE, Run, Sample, StageProgress
 from pages.components.runs import form, progress
-from pages.components.shared import job_panel, plan_panel, row_selection, teacher_form, url_state
+from pages.components.shared import job_panel, plain_table, plan_panel, row_selection, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 COLORS = {
@@ -69,7 +69,7 @@ def table(rows: Sequence[Run], key: str, *, ws: Workspace | None = None, several
         picking = row_selection.clickable_rows(
             key, None, lambda row: st.session_state.update({f"{key}_clicked": [] if row is None else [row]}), len(rows)
         )
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame(columns), **picking, hide_index=True, placeholder="–", height="content" if len(rows) <= 10 else 387,
         alt="Runs, newest first",
         column_config={

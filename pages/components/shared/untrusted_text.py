@@ -7,13 +7,21 @@ import streamlit as st
 from glan_core.delimited_spans import replaced
 from glan_core.errors import GlanError
 from glan_core.markdown_parts import FENCE, MathSign, code_parts, math_signs
+from glan_core.tex_formulas import drawable
+from glan_core.untrusted import clean
 from glan_core.workspace.homework_rows import SCRIPTED
 
 TOP_HEADING = 3  # level of the highest heading in a text; above it are the page's title and a section
 JOINER = "\u2060"  # zero-width; separates characters that would form markup together
 _OPEN, _CLOSE = "\ue000", "\ue001"  # enclose the index of a protected part
 
-_LINK = re.compile(r"<[a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*>|https?://[^\s<>\[\](){}\"'`\\$\ue000]*")
+_LINK = re.compile(r"<(?:https?|mailto):[^\s<>]*>|https?://[^\s<>\[\](){}\"'`\\$\ue000]*", re.IGNORECASE)
+# What would become a link to anything but an address of the web or of a person: destinations, definitions, and addresses in brackets.
+_OTHER_LINK = re.compile(
+    r"\](?=\((?!\s*<?(?:https?://|mailto:)))|\](?=:(?!\s*<?(?:https?://|mailto:)))|<(?=(?!https?://|mailto:)[a-z][a-z0-9+.-]{1,31}:)"
+    r"|\b(?:xmpp|ftp)(?=:)", re.IGNORECASE,
+)  # fmt: skip
+_EMOJI = re.compile(r":(?=(?:[a-z][\w+-]*|[+-]1|100|1234|8ball):)", re.IGNORECASE)
 _HEADING = re.compile(r"^([ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?)(#{1,6})(?=[ \t]|$)", re.MULTILINE)
 _UNDERLINE = re.compile(r"^( {0,3})(=+|-+)(?=[ \t]*$)", re.MULTILINE)
 _ADDRESS = re.compile(r"(?i)\b(?:https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)|@(?=[\w-]+\.)")
@@ -24,9 +32,11 @@ _ICON = re.compile(r":(?=material/|streamlit:)")
 def model_markdown(text: str) -> str:
     r"""Convert untrusted Markdown to Markdown that is safe to pass to Streamlit.
 
-    Images are disabled (the browser would fetch them from any URL in the text), headings go below those of the page, TeX in \( \) and \[ \]
-    is delimited by dollars, and dollars outside of formulas and Streamlit's directives for colors and icons are escaped.
-    Code is unchanged. Streamlit itself escapes HTML.
+    Images are disabled (the browser would fetch them from any URL in the text), and so are links to anything but http, https and
+    mailto. Headings go below those of the page, TeX in \( \) and \[ \] is delimited by dollars, formulas that could reach beyond
+    their place are shown as source, and dollars outside of formulas and Streamlit's directives for colors, icons and emoji mean
+    nothing. Code is unchanged, and characters that act on their surroundings are removed (`glan_core.untrusted`). Streamlit itself
+    escapes HTML.
     """
     kept: list[str] = []
 
@@ -34,17 +44,17 @@ def model_markdown(text: str) -> str:
         kept.append(part)
         return f"{_OPEN}{len(kept) - 1}{_CLOSE}"
 
-    text = text.replace(_OPEN, "").replace(_CLOSE, "")
+    text = clean(text).replace(_OPEN, "").replace(_CLOSE, "")
     if re.search(
         r"\][(\[:]", text
     ):  # an image needs one of these; where one occurs, detection of code is not reliable enough to exempt it
         text = text.replace("![", f"!{JOINER}[")
     text = replaced(text, code_parts(text), keep)
     text = _without_math(text, keep)
-    text = _LINK.sub(lambda found: keep(found.group()), text)
+    text = _LINK.sub(lambda found: keep(found.group()), _OTHER_LINK.sub(lambda found: f"{found.group()}{JOINER}", text))
     text = _below_section(text)
     text = _UNDERLINE.sub(lambda found: f"{found[1]}\\{found[2]}" if "=" in found[2] else f"\n{found[0]}", text)
-    text = re.sub(r":(?=[A-Za-z:])", r"\\:", _ICON.sub(f":{JOINER}", text))
+    text = re.sub(r":(?=[A-Za-z:])", r"\\:", _EMOJI.sub(f":{JOINER}", _ICON.sub(f":{JOINER}", text)))
     while _OPEN in text:
         text = re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: kept[int(found.group(1))], text)
     return text
@@ -74,8 +84,11 @@ def _without_math(text: str, keep) -> str:
 
 
 def _formula(text: str, found: MathSign) -> str:
-    """Return a formula in dollars, as a block if it has its own lines."""
-    inside = found.tex.replace(r"\$", r"\text{\textdollar}")
+    """Return a formula in dollars, as a block if it has its own lines; as code if it must not be drawn."""
+    tex = drawable(found.tex)
+    if tex is None:
+        return _source(found.tex)
+    inside = tex.replace(r"\$", r"\text{\textdollar}")
     if not found.display:
         return f"${inside}$"
     before = text[text.rfind("\n", 0, found.start) + 1 : found.start]
@@ -84,6 +97,13 @@ def _formula(text: str, found: MathSign) -> str:
     if before.strip(" \t>") or after.strip():
         return f"$${inside}$$"
     return f"$$\n{before}{inside}\n{before}$$"
+
+
+def _source(tex: str) -> str:
+    """Return the source of a formula as a code span."""
+    line = " ".join(tex.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{ticks} {line} {ticks}"
 
 
 def snippet(text: str, most: int) -> str:
@@ -107,8 +127,14 @@ def snippet(text: str, most: int) -> str:
 
 def escape(text: str) -> str:
     """Escape all Markdown in a text and break up URLs, which would become links."""
-    text = _ADDRESS.sub(lambda found: f"{found.group()}{JOINER}", text)
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", _ICON.sub(f":{JOINER}", text))
+    text = _ADDRESS.sub(lambda found: f"{found.group()}{JOINER}", clean(text))
+    text = _EMOJI.sub(f":{JOINER}", _ICON.sub(f":{JOINER}", text))
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", text)
+
+
+def badge_label(text: str) -> str:
+    """Escape a text for `st.badge`, which escapes brackets itself."""
+    return escape(text).replace("\\[", "[").replace("\\]", "]")
 
 
 def show_error(error: GlanError) -> None:

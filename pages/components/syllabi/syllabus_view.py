@@ -12,12 +12,13 @@ from glan_core.generation import provenance
 from glan_core.generation.stage_specs import stage_title
 from glan_core.ids import slug
 from glan_core.records import Subject
+from glan_core.untrusted import clean
 from glan_core.workspace import Workspace, call_rows, curriculum_rows, homework_rows, record_rows
 from glan_core.workspace.curriculum_rows import Session, Syllabus
 from pages.components.homework import review_actions
-from pages.components.shared import page_frame, picture_table, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, url_state
 from pages.components.shared.print_button import NOT_PRINTED, print_button
-from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge
+from pages.components.shared.untrusted_text import badge_label, escape, model_markdown, scripted_badge
 from pages.components.syllabi import edit_dialog
 
 FIELD_WORDS = {
@@ -77,7 +78,7 @@ def badges(subject: Subject, syllabus: Syllabus | None) -> None:
     """Draw badges for level and origin."""
     with st.container(horizontal=True, gap="small"):
         if subject.level:
-            st.badge(escape(shorten(subject.level, 40)), color="blue", help="Level")
+            st.badge(badge_label(shorten(subject.level, 40)), color="blue", help="Level")
         if syllabus:
             if syllabus.edited:
                 st.badge("edited", color="violet", icon=":material/edit:", help="Changed since it was generated; see History.")
@@ -157,9 +158,9 @@ def prompts(ws: Workspace, syllabus: Syllabus, calls: list[call_rows.Call]) -> N
         if messages is None:
             st.caption("The prompt cannot be reconstructed: a record it was built from has changed.")
         for message in messages or ():
-            st.code(message["content"], language=None, wrap_lines=True, height=240)
+            st.code(clean(message["content"]), language=None, wrap_lines=True, height=240)
         kept = call.reply if call.stage == "sessions" else provenance.reply_of(ws, call, syllabus.id, syllabus.text)
-        st.code(kept or "", language=None, wrap_lines=True, height=240)
+        st.code(clean(kept or ""), language=None, wrap_lines=True, height=240)
 
 
 def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
@@ -172,7 +173,7 @@ def history(ws: Workspace, events: list[record_rows.RecordEvent]) -> None:
             "before": [_shown(event, event.before) for event in events], "after": [_shown(event, event.after) for event in events],
         }
     )  # fmt: skip
-    st.dataframe(
+    plain_table.draw(
         frame, hide_index=True, alt="Edits, newest first",
         column_config={
             "when": st.column_config.TextColumn("When", width=80), "who": st.column_config.TextColumn("Who", width=80),

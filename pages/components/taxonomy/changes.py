@@ -10,7 +10,7 @@ from glan_core.formatting import ago, exact, plural
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace, taxonomy_rows
 from glan_core.workspace.taxonomy_rows import TaxonomyEdit
-from pages.components.shared import row_selection, url_state
+from pages.components.shared import plain_table, row_selection, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 UNDONE = "Undone: "
@@ -64,7 +64,7 @@ def panel(ws: Workspace) -> None:
     )
     key = f"changes_{edits[0].first.batch}"  # a new change is a new first row
     at, picking = row_selection.optional_row(key, len(edits))
-    st.dataframe(
+    plain_table.draw(
         frame, **picking, hide_index=True, alt="Changes, newest first",
         height="content" if len(edits) <= 9 else 350,
         column_config={

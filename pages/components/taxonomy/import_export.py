@@ -14,7 +14,7 @@ from glan_core.taxonomy import hierarchy, taxonomy_changes, taxonomy_files, taxo
 from glan_core.taxonomy.hierarchy import TaxonomyDiff
 from glan_core.taxonomy.topics import merged
 from glan_core.workspace import Workspace, taxonomy_rows
-from pages.components.shared import page_frame, url_state
+from pages.components.shared import page_frame, plain_table, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.taxonomy import changes
 
@@ -84,7 +84,7 @@ def _difference(ws: Workspace, nodes: Sequence[Node], name: str) -> None:
             if count:
                 st.badge(f"{count:,} {part}", color=COLORS[part])
     frame = difference_frame(diff, old, nodes)
-    st.dataframe(
+    plain_table.draw(
         frame, hide_index=True, height="content" if len(frame) <= 10 else 390, key="difference", alt="Changes of the import",
         column_config={
             "what": st.column_config.TextColumn("What", width=75), "name": st.column_config.TextColumn("Name", width=125),

@@ -9,7 +9,7 @@ import streamlit as st
 from glan_core.records import Node
 from glan_core.taxonomy import hierarchy
 from glan_core.taxonomy.coverage import Coverage
-from pages.components.shared import row_selection, url_state
+from pages.components.shared import plain_table, row_selection, url_state
 
 MOST = 500  # rows shown at once
 
@@ -32,7 +32,7 @@ def panel(tree: nx.DiGraph, standings: Mapping[str, Coverage]) -> None:
 
     key = f"outline_{focus}_{search}_{whole}"  # other rows need another key, or a row would stay selected by its number
     at = next((number for number, node in enumerate(nodes) if node.id == focus), None)
-    st.dataframe(
+    plain_table.draw(
         _frame(tree, standings, nodes, above, whole=whole or bool(search.strip())),
         **row_selection.clickable_rows(key, at, pick, len(nodes)), hide_index=True, alt="Taxonomy as an outline",
         height="content" if len(nodes) <= 17 else 640,

@@ -12,7 +12,7 @@ from glan_core.runs.settings_summary import differences
 from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace, training_rows
 from glan_core.workspace.run_rows import Run
-from pages.components.shared import page_frame, picture_table, row_selection
+from pages.components.shared import page_frame, picture_table, plain_table, row_selection
 from pages.components.shared.run_table import COLORS
 from pages.components.train import curves
 
@@ -29,7 +29,7 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     shown = [run for run in everything if run.id in last]
     held_out = {id: [step.validation_loss for step in steps if step.validation_loss is not None] for id, steps in last.items()}
     selected, picking = row_selection.several_rows(f"train_compare_{shown[0].id}", len(shown))
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "name": [_own_title(run) or run.params.get("name") for run in shown], "tags": [list(run.tags) for run in shown],
             "recipe": [_value(run.params.get("recipe")) for run in shown],

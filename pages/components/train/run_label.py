@@ -10,7 +10,9 @@ from glan_core.workspace.run_rows import Run
 
 def edit(ws: Workspace, run: Run) -> None:
     """Draw the fields for title and tags."""
-    with st.popover("", icon=":material/label:", key=f"label_run_{run.id}", type="tertiary", help="Rename run, edit tags"):
+    with st.popover(
+        "Rename run", icon=":material/label:", key=f"label_run_{run.id}", type="tertiary", help="Rename run, edit tags"
+    ):
         st.text_input("Title", run.title, key=f"run_title_{run.id}")
         st.text_input(
             "Tags", ", ".join(run.tags), key=f"run_tags_{run.id}", placeholder="baseline, low rate", help="Separated by commas."

@@ -12,7 +12,7 @@ from glan_core.workspace import Workspace, run_rows, training_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.training_rows import SampleReply, Step
 from pages.components.shared import job_panel, page_frame, run_table, url_state
-from pages.components.shared.untrusted_text import escape, model_markdown, show_error
+from pages.components.shared.untrusted_text import badge_label, escape, model_markdown, show_error
 from pages.components.train import curves, form, run_label
 
 RECENT = 30  # logged steps over which the current speed is measured
@@ -35,8 +35,8 @@ def panel(ws: Workspace, everything: Sequence[Run]) -> None:
     first = next((run.id for run in everything if runs.state_of(run) == "running"), everything[0].id)
     key = f"train_run{run_label.renamed()}"
     if st.session_state.get(key) not in names:
-        linked = st.query_params.get("run", "")
-        st.session_state[key] = int(linked) if linked.isdecimal() and int(linked) in names else first
+        linked = url_state.number_in_url("run")
+        st.session_state[key] = linked if linked in names else first
     if len(everything) > 1:
         st.selectbox(
             "Run", list(names), key=key, width=420, label_visibility="collapsed",
@@ -61,7 +61,7 @@ def _live(ws: Workspace, listed: Run, *, was_alive: bool) -> None:
         st.header(escape(run.title), anchor=False, width="content")
         st.badge(state, color=run_table.COLORS[state])
         for tag in run.tags:
-            st.badge(escape(tag), color="gray", icon=":material/label:")
+            st.badge(badge_label(tag), color="gray", icon=":material/label:")
         st.space("stretch")
         _buttons(ws, run, state)
     _say(run, state, logged)

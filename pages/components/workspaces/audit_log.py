@@ -5,6 +5,7 @@ import streamlit as st
 
 from glan_core.formatting import exact
 from glan_core.workspace import Workspace, audit_rows
+from pages.components.shared import plain_table
 
 SHOWN = 500  # newest entries
 
@@ -15,7 +16,7 @@ def panel(ws: Workspace) -> None:
     if not found:
         return
     with st.expander("Audit log", icon=":material/policy:"):
-        st.dataframe(
+        plain_table.draw(
             pd.DataFrame({
                 "at": [exact(one.at) for one in found], "who": [one.who for one in found],
                 "action": [one.action for one in found], "detail": [one.detail for one in found],

@@ -12,7 +12,7 @@ from glan_core.formatting import number, plural
 from glan_core.operations import workspace_comparison
 from glan_core.operations.workspace_comparison import WorkspaceComparison
 from glan_core.workspace import Workspace, workspace_facts
-from pages.components.shared import page_frame, picture_table
+from pages.components.shared import page_frame, picture_table, plain_table
 from pages.components.shared.untrusted_text import escape, show_error
 
 MOST_FIELDS = 14  # pairs of bars drawn
@@ -131,7 +131,7 @@ def _table(rows: Sequence[tuple], names: tuple[str, str], what: str, alt: str, *
         frame = frame.astype(str)
     kind = st.column_config.NumberColumn if last else st.column_config.TextColumn
     looks = {"format": "localized"} if last else {"alignment": "right"}
-    st.dataframe(
+    plain_table.draw(
         frame, hide_index=True, height="content", alt=alt,
         column_config={
             "label": st.column_config.TextColumn(what, width=195, pinned=True),

@@ -8,7 +8,7 @@ from glan_core.formatting import ago, plural, size
 from glan_core.operations import removals
 from glan_core.operations.removals import Removal
 from glan_core.workspace import Workspace
-from pages.components.shared import row_selection
+from pages.components.shared import plain_table, row_selection
 from pages.components.shared.untrusted_text import escape, show_error
 
 PICKED = "picked_removal"  # key of the selected row
@@ -45,7 +45,7 @@ def _table(found: list[Removal]) -> Removal:
         if row is not None:
             st.session_state[PICKED] = keys[row]
 
-    st.dataframe(
+    plain_table.draw(
         pd.DataFrame({
             "kind": [one.kind for one in found], "name": [one.name for one in found],
             "size": [size(one.bytes) if one.bytes else None for one in found], "at": [ago(one.at) for one in found],
