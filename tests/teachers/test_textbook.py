@@ -78,6 +78,12 @@ def test_no_analysis_begins_with_a_pronoun_for_somebody_in_the_case():
     assert not [analysis for analysis in analyses if re.match(r"(?:It|Its|They|Their|He|His|She|Her) ", analysis)]
 
 
+def test_no_reason_begins_with_a_pronoun_for_something_in_the_claim():
+    # The answer does not repeat the claim: 'The claim is false. It minimizes ...' would be about the claim.
+    reasons = [claim.reason for e in textbook().entries() for claim in (e.concept.true_claim, e.concept.false_claim)]
+    assert not [reason for reason in reasons if re.match(r"(?:It|Its|They|Their|He|His|She|Her) ", reason)]
+
+
 def spoil(tmp_path, old: str, new: str):
     text = (FOLDER / "music.yaml").read_text(encoding="utf-8")
     assert text.count(old) >= 1

@@ -56,6 +56,7 @@ class _Answer:
         self._reading, self._draw = reading, random.Random(question)
         self._phrases = Phrases(self._draw)
         self._solution = solve(question)
+        self._headed = False
         self._several = len(reading.entries) > 1
         self._named = self._several and self._draw.random() < _NAMED
         unasked = [entry for entry in reading.entries if not reading.asks("meaning", entry)]
@@ -90,6 +91,7 @@ class _Answer:
     def _per_concept(self, *, first: bool) -> list[str]:
         """Return all that is asked about one concept after the other."""
         style = self._draw.choice(_HEADED)
+        self._headed = style != "plain"
         paragraphs: list[str] = []
         for nth, entry in enumerate(self._reading.entries, start=1):
             named = style == "plain" and not self._has_terms(entry)
@@ -166,7 +168,8 @@ class _Answer:
         if compared and (both := contrast(*entries)) and self._draw.random() < 1 / 2:
             return [both]
         shape = self._draw.choice(_GLOSSARIES)
-        lead = self._phrases.pick("terms_last" if last else "terms") if len(entries) > 1 else ""
+        defined = len(entries) > 1 and all(entry in self._defined for entry in entries)
+        lead = self._phrases.pick("terms_last" if last else "terms") if defined else ""
         if shape in ("bullets", "numbered") and len(entries) > 1:
             marks = ["-"] * len(entries) if shape == "bullets" else [f"{nth}." for nth in range(1, len(entries) + 1)]
             lines = [f"{mark} {self._terms(entry, labeled=True)}" for mark, entry in zip(marks, entries, strict=True)]
@@ -180,29 +183,39 @@ class _Answer:
 
     def _unnamed(self, entry: Entry, text: str) -> bool:
         """Return whether neither a text nor a definition names a concept."""
-        return not self._has_terms(entry) and entry.concept.name.lower() not in text.lower()
+        return not self._headed and not self._has_terms(entry) and entry.concept.name.lower() not in text.lower()
+
+    def _needs_name(self, entry: Entry) -> bool:
+        """Return whether neither a heading nor a definition names a concept."""
+        return not self._headed and not self._has_terms(entry)
 
     def _quoted(self, item: Claim | Example, of: Entry, *, named: bool, first: bool) -> str:
         named = named or self._unnamed(of, item.reason if isinstance(item, Claim) else item.analysis)
         return (
-            self._verdict(item, of, named=named)
+            self._verdict(item, of, named=named, first=first)
             if isinstance(item, Claim)
             else self._analysis(item, of, named=named, first=first)
         )
 
-    def _verdict(self, claim: Claim, of: Entry, *, named: bool) -> str:
+    def _verdict(self, claim: Claim, of: Entry, *, named: bool, first: bool) -> str:
         """Return the verdict on a quoted claim with the reason."""
         claims = [other for _, other in self._reading.claims]
         true = claim is of.concept.true_claim
         fields = {"phrase": of.phrase, "nth": _ORDINALS[claims.index(claim) % len(_ORDINALS)], "n": claims.index(claim) + 1}
         if len(claims) > 1:
-            apart = named and (self._unnamed(of, claim.reason) or len({entry.order for entry, _ in self._reading.claims}) > 1)
-            pattern = self._phrases.pattern("claim_nth_named" if apart else "claim_nth", 0 if true else 1)
+            apart = len({entry.order for entry, _ in self._reading.claims}) > 1
+            about = not apart and claim is claims[0] and all(self._unnamed(of, other.reason) for other in claims)
+            kind = "claim_nth_about" if about else "claim_nth_named" if apart and named else "claim_nth"
+            pattern = self._phrases.pattern(kind, 0 if true else 1)
             return f"{pattern.format(**fields)} {claim.reason}"
         kind = "claim_true" if true else "claim_false"
         if not named and not _REFERS_BACK.match(claim.reason) and self._draw.random() < _REASON_FIRST:
             return f"{claim.reason} {self._phrases.pick(f'{kind}_after')}"
-        return f"{self._phrases.pick(f'{kind}_named' if named else kind, **fields)} {claim.reason}"
+        if named:
+            kind = f"{kind}_named"
+        elif first:
+            kind = self._draw.choice([kind, f"{kind}_first"])
+        return f"{self._phrases.pick(kind, **fields)} {claim.reason}"
 
     def _two_claims(self) -> list[str]:
         """Return the verdict on both of two claims at once with the reasons, sometimes; else nothing."""
@@ -221,7 +234,7 @@ class _Answer:
         cases = [other for _, other in self._reading.cases]
         chosen = self._reading.asks("choice", of)
         nth = cases.index(case)
-        fields = {"phrase": of.phrase, "nth": _ORDINALS[nth % len(_ORDINALS)], "n": nth + 1}
+        fields = {"phrase": of.phrase, "term": of.term, "nth": _ORDINALS[nth % len(_ORDINALS)], "n": nth + 1}
         if len(cases) > 1:
             apart = named and (self._unnamed(of, case.analysis) or len({entry.order for entry, _ in self._reading.cases}) > 1)
             kind = "case_nth_choice" if chosen else "case_nth_named" if apart else "case_nth"
@@ -234,7 +247,7 @@ class _Answer:
 
     def _example(self, entry: Entry, *, named: bool) -> str:
         """Return an example of a concept that the question does not quote."""
-        named = named or not self._has_terms(entry)
+        named = named or self._needs_name(entry)
         quoted = [case for _, case in self._reading.cases]
         example = self._draw.choice([case for case in entry.concept.examples if case not in quoted] or entry.concept.examples)
         lead = self._phrases.pick("example_named" if named else "example", phrase=entry.phrase)
@@ -242,7 +255,7 @@ class _Answer:
 
     def _mistake(self, entry: Entry, *, named: bool) -> str:
         """Return a common mistake and its correction; the textbook has it as a sentence or as a gerund phrase."""
-        named = named or not self._has_terms(entry)
+        named = named or self._needs_name(entry)
         mistake, correction = entry.concept.mistake.mistake, entry.concept.mistake.correction
         kind = "_named" if named else ""
         if mistake.split(maxsplit=1)[0].endswith("ing"):
