@@ -90,4 +90,7 @@ def purge(ws: Workspace, key: str) -> Removal:
 
 def _bytes(ws: Workspace, one: removed.Removed) -> int:
     content = one.content(ws)
-    return disk_bytes(content) if content.is_dir() else content.stat().st_size
+    try:
+        return disk_bytes(content) if content.is_dir() else content.stat().st_size
+    except FileNotFoundError:  # restored or purged by someone else at this moment
+        return 0

@@ -18,6 +18,8 @@ from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault,
 # Keys have digits: "key_concepts" and "hf-inference" are words.
 SECRET = re.compile(
     r"\b(?i:sk|rk|key|pk|hf)[-_](?=[\w*.-]{0,200}[\d*]|[\w*.-]{200})[\w*.-]{6,}|\b(?i:Bearer)\s+\S+|\bAIza[\w-]{20,}"
+    r"|\b(?:gsk|xai|csk|fw|r8|nvapi|pplx|tgp|gh[opsu]|github_pat|glpat)[-_](?=\w{0,20}\d)[\w-]{20,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\beyJ[\w-]{10,2000}\.[\w-]{10,2000}\.[\w-]{10,}"
 )
 MAX_RETRY_AFTER = 86_400.0  # seconds
 MESSAGE_LENGTH = 300  # characters shown of a message

@@ -320,8 +320,20 @@ def test_keys_and_what_looks_like_one_are_blotted_out(text):
     assert not any(part in shown for part in ("abcdef", "abc.def", "AbCdEf", "s3cret"))
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "gsk_4fT9aBcDeFgHiJkLmNoPqRsT", "xai-7Zb1aBcDeFgHiJkLmNoPqRsT", "csk-9aBcDeFgHiJkLmNoPqRsTuVw", "nvapi-Q1_aBcDeFgHiJkLmNoPqRs",
+        "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "github_pat_11ABCDEFG0aBcDeFgHiJkLm", "AKIAIOSFODNN7EXAMPLE",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
+    ],
+)  # fmt: skip
+def test_keys_of_other_services_are_blotted_out(key):
+    assert endpoint_errors.redact(f"Incorrect API key provided: {key}.") == "Incorrect API key provided: [key]."
+
+
 def test_ordinary_words_are_not_blotted_out():
-    text = "The task-key pair of the risk-averse keyboard; a sky-blue pk was asked."
+    text = "The task-key pair of the risk-averse keyboard; a sky-blue pk was asked: fw_cross_entropy_of_level, eyJ, AKIAN, gsk_short1."
     assert endpoint_errors.redact(text, "") == text
 
 

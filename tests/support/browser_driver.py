@@ -127,6 +127,7 @@ def still(page) -> None:
     """Wait until the page is drawn whole."""
     expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_have_count(1, timeout=WAIT)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=WAIT)  # stands for a widget whose code is loaded
 
 
 def enter(page, label: str, text: str) -> None:

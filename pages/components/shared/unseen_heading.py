@@ -5,6 +5,6 @@ from html import escape
 import streamlit as st
 
 
-def draw(text: str) -> None:
+def draw(heading: str) -> None:
     """Draw a heading of the second level that is not seen; texts of models, whose headings begin at the third, follow it."""
-    st.html(f'<h2 class="glan-unseen">{escape(text)}</h2>')
+    st.html(f'<h2 class="glan-unseen">{escape(heading)}</h2>')
