@@ -199,6 +199,9 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
     rows = [(stage_title(s.stage), s.done, s.planned, s.failed) for s in stages if s.planned]
     lines = [f"Run {run.id} ({run.kind}): {run.title}. State: {state}. {run.message}".rstrip()]
     lines += table(rows, ("stage", "done", "of", "failed"))
+    if run.endpoints:
+        found = [(one.name, one.state, one.in_flight, one.answered, one.faults, one.outages) for one in run.endpoints]
+        lines += ["", *table(found, ("endpoint", "state", "in flight", "answered", "errors", "outages")), ""]
     if sample:
         seconds = (run.finished_at or time.time()) - (run.started_at or run.created_at)
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} rate-limited, {sample.faults:,} faults, "

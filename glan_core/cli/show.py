@@ -32,9 +32,10 @@ def _show(args: argparse.Namespace) -> None:
             before = f", before: {quoted(change.before, 200)}" if isinstance(change.before, str) else ""
             lines.append(f"  {change.field} changed by {change.who} on {exact(change.at)}{before}")
         for call, stored in zip(link.calls, entry["calls"], strict=True):
+            at = f" at {call.endpoint}" if call.endpoint else ""
             price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
             lines.append(
-                f"  by {call.teacher}, prompt {call.prompt_version}, temperature {call.temperature:g}, top-p {call.top_p:g}: "
+                f"  by {call.teacher}{at}, prompt {call.prompt_version}, temperature {call.temperature:g}, top-p {call.top_p:g}: "
                 f"{call.tokens_in:,} tokens in, {call.tokens_out:,} out, {price}, {call.latency_ms:,} ms, {call.outcome}"
             )
             if changes and call.work_id == link.id and call.stage != "sessions":

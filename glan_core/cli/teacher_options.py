@@ -16,8 +16,8 @@ from glan_core.workspace import Workspace
 _COMMA = re.compile(r",(?=\s*[\w-]+=)")
 NOT_TYPED = ("stages", "live")
 STAGE_HELP = (
-    "settings of one stage, such as question:teacher=openai:gpt-4o,temperature=0.8 (also top_p, max_tokens, base_url, key_variable, "
-    "headers, extra_body, idle_timeout, price; none sends no value; objects as JSON); repeatable"
+    "settings of one stage, such as question:teacher=openai:gpt-4o,temperature=0.8 (also top_p, max_tokens, base_url, replicas, "
+    "key_variable, headers, extra_body, idle_timeout, price; none sends no value; objects as JSON); repeatable"
 )
 
 

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from glan_core.figures.labels import label
 from glan_core.figures.style import Style, mix
 from glan_core.formatting import number
+from glan_core.untrusted import clean_line
 
 BLUE, ORANGE = 3, 1  # indexes of hues
 PALE = 0.5
@@ -43,7 +44,7 @@ def legend_labels(
     Returns:
         The points, colors and symbols by legend label.
     """
-    other = label(other)
+    other = clean_line(other)  # the map escapes its legend
     words = {
         SHARED_HERE: "here, with a neighbor there", SHARED_THERE: f"{other}, with a neighbor here", ONLY_HERE: "only here",
         ONLY_THERE: f"only in {other}",

@@ -53,7 +53,7 @@ def call_record(
         work.id, run_id, work.stage, work.discipline_id, model.teacher.name, work.prompt.version, fingerprint(work.messages),
         temperature, top_p, max_tokens, reply.tokens_in, reply.tokens_out, reply.estimated, cost_of(model, reply),
         round(received.seconds * 1000), work.attempts, outcome, kept, time.time(), reply.reasoning_tokens(received.reasoning),
-        received.reasoning or None if keep_reasoning else None, others,
+        received.reasoning or None if keep_reasoning else None, others, work.endpoint,
     )  # fmt: skip
 
 

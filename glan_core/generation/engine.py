@@ -1,6 +1,7 @@
 """The async engine: takes tasks from a work queue, calls teachers, and stores each reply with its records in one transaction.
 
-A call counts as in flight until its reply is on disk. So a kill loses, and a later run repeats, at most the calls in flight.
+A call gives its place to the next one when its reply arrives, unless more than a quarter of `max_in_flight` replies wait to be stored.
+So a kill loses, and a later run repeats, at most the calls in flight and this store allowance.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 import apsw
 
@@ -22,10 +22,11 @@ from glan_core.generation.call_records import (
     storable_reply,
 )
 from glan_core.generation.call_store import MAX_KEPT_REPLY, CallStore
-from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates
+from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates, Route
 from glan_core.generation.failure_causes import retried_within_run
 from glan_core.generation.protocols import Work, WorkQueue, ask
 from glan_core.generation.rate_limits import Budget, Rate
+from glan_core.generation.replica_health import ReplicaHealth
 from glan_core.generation.reply_checks import checked_text
 from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import STAGE_SPECS
@@ -45,7 +46,9 @@ from glan_core.teachers.endpoint_errors import MAX_RETRY_AFTER
 from glan_core.workspace import call_rows
 from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
+from glan_core.workspace.run_rows import EndpointProgress
 
+STORE_ALLOWANCE = 4  # replies that may wait to be stored while calls are sent: `max_in_flight` divided by this
 MAX_FAULTS = 6  # transient errors of one task before it fails
 MAX_REFUSALS = 5  # refused requests without any reply before, after which the run stops
 BACKOFF = 0.5  # seconds, doubled at each error of the same task, at most 30
@@ -96,15 +99,16 @@ class Engine:
     ) -> None:  # fmt: skip
         self.queue, self.models, self.commits, self.run_id, self.budget = queue, models, commits, run_id, budget
         self.totals = Totals()
-        self.in_flight = 0
         self.stop_reason: str | None = None
         self._calls = CallStore(commits, run_id, keep_reasoning=settings.keep_reasoning)
         self._gates = EndpointGates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
+        self._most_unstored = settings.max_in_flight // STORE_ALLOWANCE
         self._fatal: Exception | None = None
         self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
         self._retries: list[Work] = []
         self._delayed: dict[int, tuple[float, str]] = {}  # when a task is due (monotonic clock), and why it waits
         self._wake = asyncio.Event()
+        self._health = ReplicaHealth(self._gates, self._wake.set, self.fail)
         self._tasks: set[asyncio.Task] = set()
         self._requesting: set[asyncio.Task] = set()  # those that wait for a reply
         self._drain_until: float | None = None
@@ -132,14 +136,18 @@ class Engine:
             TeacherError: If a teacher fails permanently.
             Exception: Whatever storing raises, after everything in flight is stored.
         """
-        while self.stop_reason is None and self._fatal is None:
-            if (work := self._take()) is not None:
-                self._start(work)
-            elif self.stop_reason is None:
-                if not self.in_flight and not self._delayed and not self._gates.parked():
-                    break
-                await self._sleep(self._wait())
-        await self._drain()
+        try:
+            await self._health.check()
+            while self.stop_reason is None and self._fatal is None:
+                if (work := self._take()) is not None:
+                    self._start(work)
+                elif self.stop_reason is None:
+                    if not self._tasks and not self._delayed and not self._gates.parked():
+                        break
+                    await self._sleep(self._wait())
+            await self._drain()
+        finally:
+            self._health.close()
         if self._fatal is not None:
             raise self._fatal
 
@@ -161,7 +169,7 @@ class Engine:
 
         Tasks of endpoints that may not be called are parked, so that those of other endpoints can go on.
         """
-        may_call = not self._rate_wait()
+        may_call = not self._rate_wait() and len(self._tasks) - self.in_flight <= self._most_unstored
         while self._retries:
             self._gates.park(self._retries.pop(), first=True)
         if may_call and (parked := self._gates.next_parked()) is not None:
@@ -172,7 +180,7 @@ class Engine:
                 return None
             if not work.messages:
                 return work
-            if may_call and self._gates.of(work).open:
+            if may_call and self._gates.open(work):
                 return self._reserved(work)
             self._gates.park(work)
         return None
@@ -182,7 +190,7 @@ class Engine:
         if self.budget.reserve(self._worst(work)):
             return work
         self._gates.park(work, first=True)
-        if not self.in_flight and not self._delayed:
+        if not self._tasks and not self._delayed:
             self.stop(self.budget.reason())
         return None
 
@@ -195,6 +203,11 @@ class Engine:
         return self._rate_wait() or self._gates.seconds_closed()
 
     @property
+    def in_flight(self) -> int:
+        """Calls that wait for a reply, over all endpoints."""
+        return sum(gate.in_flight for gate in self._gates.all())
+
+    @property
     def concurrency(self) -> int:
         """Calls that may be in flight at the moment, over all endpoints."""
         return self._gates.limit()
@@ -203,7 +216,23 @@ class Engine:
     def notices(self) -> tuple[str, ...]:
         """What was learned about the endpoints, in sentences."""
         teachers = {id(model.teacher): model.teacher for model in self.models.values()}
-        return tuple(dict.fromkeys(notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ())))
+        learned = (notice for teacher in teachers.values() for notice in getattr(teacher, "notices", ()))
+        return tuple(dict.fromkeys([*self._health.notices, *learned]))
+
+    @property
+    def endpoints(self) -> list[EndpointProgress]:
+        """What each endpoint does, the base URL first, and each worker of a Ray cluster; empty if there is only one endpoint."""
+        found = [gate.progress() for gate in self._gates.all()]
+        teachers = {id(teacher): teacher for gate in self._gates.all() for teacher in self._gates.teachers_of(gate)}
+        found += [
+            EndpointProgress(
+                worker.name, "in use" if worker.alive.is_set() else "out of use", worker.in_flight, worker.answered, worker.lost,
+                worker.restarts,
+            )
+            for teacher in teachers.values()
+            for worker in getattr(teacher, "workers", ())
+        ]  # fmt: skip
+        return found if len(found) > 1 else []
 
     def waiting(self) -> str:
         """Return what the run waits for and until when, '' if it is not waiting."""
@@ -213,8 +242,8 @@ class Engine:
                 until = clock_time(time.time() + max(0.0, self._drain_until - now))
                 return f"Waiting for calls in flight, at most until {until}; stopping again ends at once."
             return ""
-        closed = [(gate.closed_for, gate.reason) for gate in self._gates.all() if gate.closed_for > SHOWN_WAIT]
-        delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self.in_flight else []
+        closed = [wait for group in self._gates.groups() if (wait := group.waits)[0] > SHOWN_WAIT]
+        delayed = [(due - now, reason) for due, reason in self._delayed.values()] if not self._tasks else []
         soonest = min((entry for entry in (*closed, *delayed) if entry[1]), default=None)
         if soonest is None or soonest[0] <= SHOWN_WAIT:
             recent = now - self.totals.last_fault_at < SHOWN_FAULT
@@ -239,43 +268,40 @@ class Engine:
         return model.price.of(largest.tokens_in, largest.tokens_out)
 
     def _start(self, work: Work) -> None:
-        gate = self._gates.of(work) if work.messages else None
-        if gate is not None:
+        route = self._gates.choose(work) if work.messages else None
+        if route is not None:
+            work.endpoint = route.gate.host if route.gate.replicated else None
             self._requests.take(1)
             self._tokens.take(self._expected_tokens(work))
-            gate.in_flight += 1
-        self.in_flight += 1
-        task = asyncio.create_task(self._perform(work))
+            route.gate.in_flight += 1
+        task = asyncio.create_task(self._perform(work, route))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._finished, gate))
+        task.add_done_callback(self._finished)
 
     def _expected_tokens(self, work: Work) -> int:
         """Return the estimated tokens of a call for the rate limit, until its reply is known."""
         reply = min(self.models[work.stage].decoding.max_tokens or DEFAULT_LIMIT, EXPECTED_REPLY)
         return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 
-    def _finished(self, gate: EndpointGate | None, task: asyncio.Task) -> None:
+    def _finished(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
-        self.in_flight -= 1
-        if gate is not None:
-            gate.in_flight -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._wake.set()
 
-    async def _perform(self, work: Work) -> None:
-        """Execute one task, from the request to the transaction; tasks without messages are only stored."""
-        if not work.messages:
+    async def _perform(self, work: Work, route: Route | None) -> None:
+        """Execute one task, from the request to the transaction; tasks without messages, which have no route, are only stored."""
+        if route is None:
             value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
             self.queue.stored(work, value)
             return
-        gate, worst = self._gates.of(work), self._worst(work)
+        gate, worst = route.gate, self._worst(work)
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()
         unusable: UnusableReply | None = None
         try:
-            reply = await self._request(work)
+            reply = await self._request(work, route)
         except TeacherBusy as busy:
             self._tokens.take(-self._expected_tokens(work))
             self.budget.settle(worst, 0.0, paid=False)
@@ -283,11 +309,15 @@ class Engine:
             return
         except TeacherFault as fault:
             self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
-            await self._fault(work, fault, time.monotonic() - start)
+            await self._fault(work, gate, fault, time.monotonic() - start)
             return
         except TeacherRefusal as refusal:
             self.budget.settle(worst, 0.0, paid=False)
-            await self._refusal(work, refusal)
+            await self._refusal(work, gate, refusal)
+            return
+        except TeacherError as error:
+            self.budget.settle(worst, 0.0, paid=False)
+            self._unusable(work, gate, error)
             return
         except asyncio.CancelledError:  # abandoned by `_drain`, but the reply may still be generated and billed
             self.budget.settle(worst, worst)
@@ -299,9 +329,10 @@ class Engine:
             self.budget.settle(worst, 0.0, paid=False)
             raise
         reply = storable_reply(reply)
-        gate.served, gate.reason, gate.loading_since = True, "", None
+        gate.served, gate.returning, gate.reason, gate.loading_since = True, False, "" if gate.in_use else gate.reason, None
+        gate.answered += 1
         gate.outage.end()
-        gate.concurrency.served(reply.tokens_out, gate.in_flight)
+        gate.concurrency.served(reply.tokens_out, gate.in_flight + 1)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
         cost = cost_of(self.models[work.stage], reply) or 0.0
         self.budget.settle(worst, cost)
@@ -314,38 +345,52 @@ class Engine:
         self.totals.tokens_reasoning += reply.reasoning_tokens(reasoning)
         await self._handle_reply(work, ReceivedReply(reply, reasoning, text, time.monotonic() - start), unusable)
 
-    async def _request(self, work: Work) -> Reply:
+    async def _request(self, work: Work, route: Route) -> Reply:
         """Send the request of a task; only this part of a task is abandoned when the run is stopped."""
-        model, task = self.models[work.stage], asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
         self._requesting.add(task)
         try:
-            return await model.teacher.reply(work.messages, model.decoding)
+            return await route.teacher.reply(work.messages, self.models[work.stage].decoding)
         finally:
             self._requesting.discard(task)
+            route.gate.in_flight -= 1
+            self._wake.set()
 
     def _busy(self, work: Work, gate: EndpointGate, busy: TeacherBusy) -> None:
-        """Handle a rate limit or a server that is loading its model: the task is sent again later.
+        """Handle a rate limit or a server that is loading its model: the task is sent again later, or at once to another endpoint.
 
         Raises:
-            TeacherError: If the wait would be too long to be useful.
+            TeacherError: If the wait would be too long to be useful, and no other endpoint serves the model.
         """
+        now = time.monotonic()
         if busy.retry_after is not None and busy.retry_after >= MAX_RETRY_AFTER:
-            raise TeacherError(f"{busy} It asks to wait a day or longer. Resume the run after that.")
+            hint = "It asks to wait a day or longer. Resume the run after that."
+            self._unusable(work, gate, TeacherError(f"{busy} {hint}"))
+            return
         if not busy.loading:
             self.totals.throttled += 1
             wait = gate.concurrency.refused(busy.retry_after)
-            gate.reason = str(busy)
-            self._retry(work, wait, str(busy))
-            return
-        now = time.monotonic()
-        gate.loading_since = gate.loading_since or now
-        if now - gate.loading_since > LOADING_SECONDS:
-            raise TeacherError(f"{busy} It has not finished for {LOADING_SECONDS // 60} minutes. See the log of the server.")
-        wait = LOADING_PAUSE if busy.retry_after is None else max(busy.retry_after, 1.0)
+        else:
+            gate.loading_since = gate.loading_since or now
+            if now - gate.loading_since > LOADING_SECONDS:
+                hint = f"It has not finished for {LOADING_SECONDS // 60} minutes. See the log of the server."
+                self._unusable(work, gate, TeacherError(f"{busy} {hint}"))
+                return
+            wait = LOADING_PAUSE if busy.retry_after is None else max(busy.retry_after, 1.0)
+            gate.concurrency.close(wait)
         gate.reason = str(busy)
-        gate.concurrency.close(wait)
-        self._retry(work, wait, str(busy))
+        self._retry(work, 0.0 if self._gates.elsewhere(work, gate) else wait, str(busy))
+
+    def _unusable(self, work: Work, gate: EndpointGate, error: TeacherError) -> None:
+        """Handle an endpoint that cannot be used as configured: the task goes to another one that serves the same model.
+
+        Raises:
+            TeacherError: If there is no other.
+        """
+        if not self._health.exclude(gate, error):
+            raise error
+        self._retry(work, 0.0, str(error))
 
     async def _handle_reply(self, work: Work, received: ReceivedReply, unusable: UnusableReply | None) -> None:
         """Store the record of a reply, or record why there is none."""
@@ -393,44 +438,53 @@ class Engine:
         work.repairs = work.attempts = work.faults = 0
         self._retries.append(work)
 
-    async def _fault(self, work: Work, fault: TeacherFault, seconds: float) -> None:
+    async def _fault(self, work: Work, gate: EndpointGate, fault: TeacherFault, seconds: float) -> None:
         """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
+
+        Where another endpoint serves the same model, the task is sent there at once, and the error is not counted against the task.
 
         A reply that was generated but lost in transit is recorded as a call at its maximum price.
         """
-        gate = self._gates.of(work)
         self.totals.faults += 1
+        gate.faults += 1
         self.totals.last_fault, self.totals.last_fault_at = str(fault), time.monotonic()
         if fault.timed_out:
-            gate.concurrency.timed_out()  # a slow server is not an unavailable one
-        else:
+            gate.concurrency.timed_out()
+        elif not gate.replicated and not fault.sender_lost:  # a slow server, or a sender that ended, is no unavailable endpoint
             gate.outage.fault(sent=fault.sent)
         if fault.billed:
             await self._calls.store_lost(work, self.models[work.stage], seconds)
+        if gate.replicated and not fault.sender_lost:
+            self._health.fault(gate, fault)
         gate.refusals += fault.misdirected
         if not gate.served and gate.refusals >= MAX_REFUSALS:
-            raise TeacherError(
-                f"{fault} Nothing else came in {gate.refusals} responses. Check the URL and the log of the server."
-            ) from None
-        if gate.outage.gone:
+            hint = f"Nothing else came in {gate.refusals} responses. Check the URL and the log of the server."
+            self._unusable(work, gate, TeacherError(f"{fault} {hint}"))
+            return
+        if not gate.replicated and gate.outage.gone:
             hint = "It has not replied for a while." if fault.sent else "Check that the server is running and the URL is right."
             raise TeacherError(f"{fault} {hint}") from None
-        if gate.outage.down:
+        if not gate.replicated and gate.outage.down:
             gate.reason = str(fault)
             gate.concurrency.collapse(max(gate.outage.pause, fault.retry_after or 0.0))
-        work.faults += fault.sent and not gate.outage.down  # errors during an outage are not due to the task
+        if self._gates.elsewhere(work, gate):
+            self._retry(work, 0.0, str(fault))
+            return
+        # Errors during an outage, and of a sender that ended, are not due to the task.
+        work.faults += fault.sent and not gate.outage.down and not fault.sender_lost
         if work.faults >= MAX_FAULTS:
             await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
         else:
             wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
             self._retry(work, max(wait, fault.retry_after or 0.0), str(fault))
 
-    async def _refusal(self, work: Work, refusal: TeacherRefusal) -> None:
-        """Handle a refused request: the task fails; if the first requests are all refused, the run stops."""
-        gate = self._gates.of(work)
+    async def _refusal(self, work: Work, gate: EndpointGate, refusal: TeacherRefusal) -> None:
+        """Handle a refused request: the task fails; if the first requests are all refused, the endpoint cannot be used."""
         gate.refusals += 1
         if not gate.served and gate.refusals >= MAX_REFUSALS:
-            raise TeacherError(f"{refusal} The first {gate.refusals} requests were all refused.") from None
+            hint = f"The first {gate.refusals} requests were all refused."
+            self._unusable(work, gate, TeacherError(f"{refusal} {hint}"))
+            return
         await self._give_up(work, "refused", str(refusal))
 
     async def _give_up(self, work: Work, cause: str, message: str, call: Call | None = None) -> None:

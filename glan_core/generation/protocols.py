@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import apsw
@@ -28,6 +28,8 @@ class Work:
         repairs: Repair turns.
         failed_tries: Replies in this run that could not be used, repair turns included.
         first: Prompt and chat without repair turns, while there is one.
+        endpoint: Endpoint of the latest request if its model has several, None otherwise.
+        failed_at: Endpoints at which it failed since its last wait.
     """
 
     stage: str
@@ -41,6 +43,8 @@ class Work:
     repairs: int = 0
     failed_tries: int = 0
     first: tuple[Prompt, list[Message]] | None = None
+    endpoint: str | None = None
+    failed_at: set[str] = field(default_factory=set)
 
     def require_discipline(self) -> str:
         """Return the id of the discipline.

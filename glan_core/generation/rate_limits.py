@@ -179,6 +179,16 @@ class Outage:
         self._reached = self._reached or sent
 
     @property
+    def in_a_row(self) -> int:
+        """Errors without a reply in between."""
+        return self._faults
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first of the errors in a row, 0 without any."""
+        return self._clock() - self._since if self._faults else 0.0
+
+    @property
     def down(self) -> bool:
         """Whether the endpoint is unavailable."""
         return self._faults >= self.IN_A_ROW

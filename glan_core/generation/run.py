@@ -1,12 +1,14 @@
 """Execution of runs with teachers: opens the teachers, drives the engine, reports progress and determines the final state."""
 
 import asyncio
+import itertools
 import json
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import apsw
 
@@ -26,9 +28,12 @@ from glan_core.runs.states import CANCELLED, PAUSED, TAKEN_OVER
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import Teacher
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE
+from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.teachers.ray_teacher import RayTeacher
+from glan_core.teachers.replicas import ReplicatedTeacher
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
-from glan_core.workspace.run_rows import Run, Sample, StageProgress
+from glan_core.workspace.run_rows import EndpointProgress, Run, Sample, StageProgress
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
@@ -136,9 +141,30 @@ def open_stage_models(
         same = (spec, at.model_dump_json())
         if same not in teachers:
             typed = (environment or {}).get(at.key_variable or KEY_VARIABLE)
-            teachers[same] = open_teacher(spec, at.base_url, key=typed, settings=at)
+            opened = open_teacher(spec, at.base_url, key=typed, settings=at, environment=environment)
+            teachers[same] = _on_engine(settings, opened)
         models[stage] = StageModel(teachers[same], decoding, price)
     return models
+
+
+def _on_engine(settings: TeacherSettings, teacher: Teacher) -> Teacher:
+    """Return what calls a teacher on the chosen engine.
+
+    Raises:
+        GlanError: If the Ray engine cannot call this teacher.
+    """
+    if settings.engine == "local":
+        return teacher
+    if isinstance(teacher, ReplicatedTeacher):
+        first = itertools.count(1, settings.ray_workers)
+        return ReplicatedTeacher([_on_ray(settings, replica, next(first)) for replica in teacher.replicas])
+    return _on_ray(settings, teacher)
+
+
+def _on_ray(settings: TeacherSettings, teacher: Teacher, first: int = 1) -> RayTeacher:
+    if not isinstance(teacher, HttpTeacher):
+        raise GlanError(f"The Ray engine calls endpoints, and {teacher.name} has none. Use the local engine.")
+    return RayTeacher(teacher, settings.ray_workers, settings.ray_address, first)
 
 
 def check(settings: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
@@ -174,6 +200,7 @@ class ProgressReporter:
         self._engine, self._commits, self._watch = engine, commits, watch
         self._before = run_rows.last_sample(ws.db, run_id)
         self._done_before = call_rows.stored_by_stage(ws.db, run_id)
+        self._endpoints_before = {endpoint.name: endpoint for endpoint in run_rows.require_run(ws.db, run_id).endpoints}
 
     async def beat(self) -> None:
         """Report progress every second until cancelled.
@@ -204,12 +231,13 @@ class ProgressReporter:
     async def store(self) -> None:
         """Store heartbeat, totals and progress if this process still owns the run."""
         sample, stages = self._sample(), self._stages()
-        waiting, notices = self._engine.waiting(), self._engine.notices
+        waiting, notices, endpoints = self._engine.waiting(), self._engine.notices, self._endpoints()
 
         def job(db: apsw.Connection) -> None:
             if not run_rows.owns_run(db, self._run_id, self._claim):
                 return
             run_rows.update_run(db, self._run_id, heartbeat_at=sample.at, waiting=waiting, notices=json.dumps(notices))
+            run_rows.set_endpoints(db, self._run_id, endpoints)
             run_rows.add_sample(db, self._run_id, sample)
             for progress in stages:
                 run_rows.set_stage(db, self._run_id, progress)
@@ -231,6 +259,13 @@ class ProgressReporter:
             engine.budget.spent_usd, totals.tokens_reasoning + (before.tokens_reasoning if before else 0),
         )  # fmt: skip
 
+    def _endpoints(self) -> list[EndpointProgress]:
+        """Return what the endpoints do, with the totals of an earlier process of the run."""
+        now, before = self._engine.endpoints, self._endpoints_before
+        names = {one.name for one in now}
+        gone = [replace(one, state="not used", in_flight=0) for one in before.values() if one.name not in names]
+        return [_continued(one, before.get(one.name)) for one in now] + gone
+
     def _stages(self) -> list[StageProgress]:
         totals = self._engine.totals
         return [
@@ -240,6 +275,15 @@ class ProgressReporter:
             )
             for stage, number in self._engine.queue.planned().items()
         ]  # fmt: skip
+
+
+def _continued(now: EndpointProgress, before: EndpointProgress | None) -> EndpointProgress:
+    """Return what an endpoint does, with its totals before the run was resumed."""
+    if before is None:
+        return now
+    return replace(
+        now, answered=now.answered + before.answered, faults=now.faults + before.faults, outages=now.outages + before.outages
+    )  # fmt: skip
 
 
 def _ending(engine: Engine, settings: TeacherSettings, failures: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from glan_core.settings import MOST_SEED, Settings, read_settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
-from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, endpoint
+from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, check_replicas, endpoint
 from glan_core.teachers.prices import Price, price_of
+from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.teachers.wire_format import OPENAI_URL
 
 
@@ -67,6 +68,7 @@ class StageSettings(Settings):
         json_schema_extra={"unit": "tokens"},
     )  # fmt: skip
     base_url: str | None = _endpoint_field("base_url")
+    replicas: tuple[str, ...] | None = _endpoint_field("replicas")
     key_variable: str | None = _endpoint_field("key_variable")
     headers: dict[str, str] | None = _endpoint_field("headers")
     extra_body: dict[str, JsonValue] | None = _endpoint_field("extra_body")
@@ -86,6 +88,11 @@ class StageSettings(Settings):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         return value and check_spec(value)
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _replica_urls(cls, value: object) -> object:
+        return value and check_replicas(value)
 
     @model_validator(mode="after")
     def _endpoint_is_valid(self) -> "StageSettings":
@@ -131,6 +138,15 @@ class TeacherSettings(EndpointSettings):
     tokens_per_minute: int | None = Field(
         None, ge=1, title="Tokens per minute", description="Rate limit on prompt plus completion tokens."
     )
+    engine: Literal["local", "ray"] = Field(
+        "local", title="Engine", description="What sends the requests to an endpoint: this process, or actors of a Ray cluster."
+    )
+    ray_address: str = Field(
+        LOCAL, min_length=1, max_length=300, title="Ray address",
+        description="Address of a running Ray cluster, such as auto or ray://host:10001; local starts one on this machine.",
+        json_schema_extra={"metavar": "ADDRESS"},
+    )  # fmt: skip
+    ray_workers: int = Field(2, ge=1, le=1000, title="Ray workers", description="Actors of the Ray cluster that send requests.")
     keep_reasoning: bool = Field(
         False, title="Keep reasoning",
         description="Store the reasoning of each reply in a column of its own. It is never part of a question or an answer.",

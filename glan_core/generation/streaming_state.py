@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from glan_core.generation.call_records import StageModel
 from glan_core.generation.protocols import fingerprint
@@ -92,6 +93,12 @@ class StreamingTeacher:
     def __init__(self, teacher: Teacher, stage: str, state: StateFile) -> None:
         self.name, self.url = teacher.name, getattr(teacher, "url", None)
         self._teacher, self._stage, self._state = teacher, stage, state
+        self.replicas = tuple(StreamingTeacher(replica, stage, state) for replica in getattr(teacher, "replicas", ()))
+
+    async def list_models(self) -> tuple[str, ...] | None:
+        """See `HttpTeacher`; only teachers of endpoints are asked for it."""
+        teacher: Any = self._teacher
+        return await teacher.list_models()
 
     @property
     def notices(self) -> Sequence[str]:

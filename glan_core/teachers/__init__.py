@@ -1,5 +1,6 @@
 """Teachers: the models that answer prompts, opened by name (`openai:MODEL`, `local:PATH_OR_NAME`, `scripted`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from glan_core.import_strings import load_symbol
@@ -28,6 +29,8 @@ TEACHERS = {
     "scripted": TeacherKind("glan_core.teachers.scripted.scripted_teacher:ScriptedTeacher", "scripted"),
 }
 
+WITH_REPLICAS = "glan_core.teachers.replicas:with_replicas"  # not imported here, because aiohttp takes a while
+
 
 def check_spec(spec: str) -> str:
     """Return the teacher's name if its form is valid.
@@ -44,15 +47,17 @@ def check_spec(spec: str) -> str:
 
 
 def open_teacher(
-    spec: str, base_url: str | None = None, *, key: str | None = None, settings: EndpointSettings | None = None
-) -> Teacher:
+    spec: str, base_url: str | None = None, *, key: str | None = None, settings: EndpointSettings | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Teacher:  # fmt: skip
     """Create the teacher with this name; local weights are loaded on first use.
 
     Args:
         spec: Name in one of the forms of `TEACHERS`.
         base_url: URL of an OpenAI-compatible endpoint, None for that of the settings.
         key: API key, None for the one in the key variable.
-        settings: Headers, extra fields, timeouts and key variable of the endpoint.
+        settings: Headers, extra fields, timeouts and key variable of the endpoint, and its replicas.
+        environment: Keys that a user typed, by variable, for replicas with a key of their own.
 
     Raises:
         TeacherError: If the name or URL is not valid, or OpenAI is used without a key.
@@ -61,5 +66,8 @@ def open_teacher(
     entry = TEACHERS[kind]
     teacher = load_symbol(entry.teacher)
     if entry.endpoint:
-        return teacher(model, base_url, key=key, settings=settings)
+        first = teacher(model, base_url, key=key, settings=settings)
+        if settings is None or not settings.replicas:
+            return first
+        return load_symbol(WITH_REPLICAS)(first, settings, key=key, environment=environment)
     return teacher(model) if ":" in entry.form else teacher()

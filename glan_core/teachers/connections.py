@@ -242,5 +242,8 @@ def with_connection(values: Mapping[str, object]) -> dict:
     teacher = str(values.get("teacher") or "")
     if not teacher.startswith(MARK):
         return dict(values)
-    given = {name: value for name, value in values.items() if value not in (None, {}, "")}
-    return {**values, **resolve(teacher), **{name: value for name, value in given.items() if name != "teacher"}}
+    given = {name: value for name, value in values.items() if value not in (None, {}, "", (), []) and name != "teacher"}
+    resolved = resolve(teacher)
+    if given.get("base_url") and str(given["base_url"]).rstrip("/") != resolved["base_url"]:
+        resolved.pop("replicas", None)  # they serve the model of the connection's own address
+    return {**values, **resolved, **given}

@@ -114,14 +114,15 @@ class TeacherFault(Exception):
         timed_out: Whether the teacher did not reply in time, which fewer concurrent requests may prevent.
         misdirected: Whether something else than a teacher may have responded, such as a login page; if nothing else ever comes, the
             address is wrong.
+        sender_lost: Whether the process that sent the request ended, which says nothing about the endpoint.
     """
 
     def __init__(
         self, message: str, *, sent: bool = True, billed: bool = False, retry_after: float | None = None, timed_out: bool = False,
-        misdirected: bool = False,
+        misdirected: bool = False, sender_lost: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(message)
-        self.misdirected = misdirected
+        self.misdirected, self.sender_lost = misdirected, sender_lost
         self.sent, self.billed, self.retry_after, self.timed_out = sent, billed, retry_after, timed_out
 
 
@@ -136,6 +137,10 @@ class UnusableReply(Exception):
     def __init__(self, cause: str, message: str, reply: Reply) -> None:
         super().__init__(message)
         self.cause, self.reply = cause, reply
+
+    def __reduce__(self) -> tuple:
+        """Return what another process needs to rebuild the error."""
+        return UnusableReply, (self.cause, str(self), self.reply)
 
 
 class TeacherRefusal(Exception):

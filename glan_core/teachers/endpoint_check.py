@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glan_core import access
-from glan_core.json_text import parse_json
+from glan_core.formatting import plural
 from glan_core.teachers.contract import (
     DecodingParams,
     TeacherBusy,
@@ -15,12 +15,12 @@ from glan_core.teachers.contract import (
     UnusableReply,
 )
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE, EndpointSettings, chat_url
-from glan_core.teachers.http_teacher import HttpTeacher
+from glan_core.teachers.http_teacher import LIST_SECONDS, MAX_LIST_BYTES, HttpTeacher
+from glan_core.teachers.replicas import with_replicas
+from glan_core.teachers.wire_format import listed_models
 
-LIST_SECONDS = 10.0  # for the list of models
 REPLY_SECONDS = 60.0  # for one token
 SLOW_SECONDS = 10.0  # from which an endpoint is called slow
-MAX_LIST_BYTES = 4_000_000
 MODELS_SHOWN = 5
 
 
@@ -30,7 +30,7 @@ class EndpointCheck:
 
     Attributes:
         ok: Whether the endpoint can be used.
-        state: 'ready', 'slow', 'loading', 'absent', 'wrong key', 'no model list', 'no model', 'busy' or 'error'.
+        state: 'ready', 'slow', 'loading', 'absent', 'wrong key', 'no model list', 'no model', 'busy', 'error' or 'replica absent'.
         text: The result in one or two sentences.
         models: Names of the listed models; empty if it lists none.
         seconds: Seconds until the reply, None if there was none.
@@ -45,6 +45,8 @@ class EndpointCheck:
 
 def check_endpoint(model: str = "", settings: EndpointSettings | None = None, *, key: str | None = None) -> EndpointCheck:
     """List the models of an endpoint and request one token from one of them; it costs at most that token and its prompt.
+
+    Replicas are asked for their lists of models only.
 
     Args:
         model: Model to ask; empty for the first of the list.
@@ -68,7 +70,8 @@ async def _check(model: str, settings: EndpointSettings, key: str | None) -> End
             return listed
         teacher.model = model or listed.models[0]
         await teacher.close()  # some servers close the connection after an error without saying so
-        return await _ask_one_token(teacher, listed)
+        found = await _ask_one_token(teacher, listed)
+        return await _with_replicas(teacher, settings, key, found) if found.ok and settings.replicas else found
     finally:
         await teacher.close()
 
@@ -79,13 +82,10 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
     try:
         async with asyncio.timeout(LIST_SECONDS):
             status, raw = await teacher.get(chat_url(url, teacher.model, "/models"), MAX_LIST_BYTES)
+        if status == 200 and (models := listed_models(raw)) is not None:
+            return EndpointCheck(ok=True, state="ready", text=f"{url} answers.", models=models)
         if status == 200:
-            return EndpointCheck(
-                ok=True,
-                state="ready",
-                text=f"{url} answers.",
-                models=tuple(str(entry["id"]) for entry in parse_json(raw)["data"]),
-            )
+            return EndpointCheck(ok=False, state="no model list", text=f"{url} does not return a list of models. {hint}")
         if status in (401, 403):
             name = teacher.settings.key_variable or KEY_VARIABLE
             return EndpointCheck(ok=False, state="wrong key", text=f"{url} is reachable but rejects the key in {name}.")
@@ -106,8 +106,6 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
                 ok=False, state="slow", text=f"{url} does not return a list of models within {LIST_SECONDS:g} s. {hint}"
             )
         return EndpointCheck(ok=False, state="absent" if not fault.sent else "no model list", text=str(fault))
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return EndpointCheck(ok=False, state="no model list", text=f"{url} does not return a list of models. {hint}")
 
 
 async def _ask_one_token(teacher: HttpTeacher, listed: EndpointCheck) -> EndpointCheck:
@@ -141,6 +139,32 @@ async def _ask_one_token(teacher: HttpTeacher, listed: EndpointCheck) -> Endpoin
     return EndpointCheck(
         ok=True, state="ready" if seconds < SLOW_SECONDS else "slow", text=text, models=models, seconds=seconds
     )
+
+
+async def _with_replicas(
+    first: HttpTeacher, settings: EndpointSettings, key: str | None, found: EndpointCheck
+) -> EndpointCheck:  # fmt: skip
+    """Add what the replicas answer to the result of the base URL."""
+    teacher = with_replicas(first, settings, key=key)
+    if isinstance(teacher, HttpTeacher):
+        return found
+    replicas, state, said = teacher.replicas[1:], found.state, []
+    try:
+        for replica in replicas:
+            try:
+                listed = await replica.list_models()
+            except TeacherFault as fault:
+                state = state if state == "no model" else "replica absent"
+                said.append(str(fault))
+                continue
+            if listed is not None and first.model in found.models and first.model not in listed:
+                state = "no model"
+                said.append(f"{replica.url} does not serve {first.model}. Models there: {_shown(listed) or 'none'}.")
+    finally:
+        for replica in replicas:
+            await replica.close()
+    good = f"{len(replicas) - len(said)} of {plural(len(replicas), 'replica')} can be used."
+    return replace(found, ok=state != "no model", state=state, text=" ".join([found.text, good, *said]))
 
 
 def _shown(models: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_]\w*)\}|(?P<plain>[A-Za-z_]\w
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _CREDENTIAL_HEADER = re.compile(r"auth|api-?key|token|secret|password|cookie|credential", re.IGNORECASE)
 _CREDENTIAL_FIELD = re.compile(r"(?:api_?key|auth|token|secret|password|credentials?)\Z", re.IGNORECASE)
+MAX_REPLICAS = 64
 NO_KEY = "none"  # key variable of an endpoint that gets no key
 
 
@@ -32,6 +33,13 @@ class EndpointSettings(Settings):
         description="Address of an OpenAI-compatible endpoint (default: OPENAI_BASE_URL, or else OpenAI). An Azure address has "
         "?api-version=… at its end.",
         json_schema_extra={"metavar": "URL"},
+    )  # fmt: skip
+    replicas: tuple[str, ...] = Field(
+        (), max_length=MAX_REPLICAS, title="Replicas",
+        description="Base URLs of further endpoints that serve the same model, separated by commas; a run distributes its calls over all. "
+        "A replica on the host of the base URL gets the same key and headers. Another one gets none, unless the variable of its key follows "
+        "its URL as in https://host/v1#NAME.",
+        json_schema_extra={"metavar": "URL,URL"},
     )  # fmt: skip
     key_variable: str | None = Field(
         None, title="Key variable",
@@ -64,6 +72,11 @@ class EndpointSettings(Settings):
         description="Prices of prompt and completion tokens (default: those of the price table); 0,0 for a free endpoint.",
         json_schema_extra={"metavar": "IN,OUT", "unit": "USD per million tokens"},
     )  # fmt: skip
+
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _replica_urls(cls, value: object) -> object:
+        return () if value is None else check_replicas(value)
 
     @field_validator("key_variable")
     @classmethod
@@ -213,6 +226,37 @@ def endpoint(base_url: str | None) -> str:
     path = parts.path.rstrip("/").removesuffix(CHAT_PATH).rstrip("/")
     version = f"?api-version={query['api-version'][0]}" if query else ""
     return f"{parts.scheme}://{parts.netloc}{path}{version}"
+
+
+def check_replicas(value: object) -> object:
+    """Return the URLs of replicas in one form, each once; a text has them separated by commas.
+
+    Raises:
+        TeacherError: If a URL, or the name of a key variable after it, is not valid.
+    """
+    if isinstance(value, str):
+        value = tuple(part for part in map(str.strip, value.split(",")) if part)
+    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+        return value  # refused by the type of the field
+    return tuple(dict.fromkeys("#".join(filter(None, split_replica(part))) for part in value))
+
+
+def split_replica(text: str) -> tuple[str, str]:
+    """Return the endpoint URL of a replica and its own key variable, '' if none follows the URL after '#'.
+
+    Raises:
+        TeacherError: If the URL or the name is not valid.
+    """
+    url, _, variable = text.strip().partition("#")
+    if not url:
+        raise TeacherError("A replica has no URL. Use a URL such as http://localhost:8001/v1.")
+    return endpoint(url), check_key_variable(variable) if variable else ""
+
+
+def same_host(url: str, base_url: str) -> bool:
+    """Whether what is sent to `base_url` in confidence may be sent to `url`: the same host, and not without the base's encryption."""
+    to, base = urlsplit(url), urlsplit(base_url)
+    return to.hostname == base.hostname and (to.scheme == base.scheme or to.scheme == "https")
 
 
 def chat_url(url: str, model: str, method: str = CHAT_PATH) -> str:

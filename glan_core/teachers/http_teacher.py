@@ -4,6 +4,7 @@ Uses aiohttp instead of the openai package, which needs ten times the CPU per ca
 second to import, and silently retries refused requests.
 """
 
+import asyncio
 import errno
 import json
 import re
@@ -41,6 +42,9 @@ from glan_core.teachers.wire_format import OPENAI_URL
 
 CONNECT_SECONDS = 15
 MAX_ERROR_BYTES = 262_144  # of a response that is not a reply
+LIST_SECONDS = 10.0  # for the list of models
+MAX_LIST_BYTES = 4_000_000
+UNAVAILABLE = (502, 503, 504)  # other errors say that the list fails, and nothing about chats: transformers serve answers 500
 MAX_REJECTED = 8  # parameters that one request may lose
 LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 TOO_LARGE = re.compile(r"too (?:large|high|big)|at most|exceed|greater than|less than|maximum|context", re.IGNORECASE)
@@ -69,14 +73,14 @@ class HttpTeacher:
         self.name = f"openai:{model}"
         self.url = endpoint(base_url or settings.base_url)
         self.notices: list[str] = []
-        self._key = key_from_environment(settings.key_variable) if key is None else key
+        self.key = key_from_environment(settings.key_variable) if key is None else key
         self._headers = header_values(settings.headers)
-        self._secrets = tuple(filter(is_secret, (self._key or "", *header_secrets(settings.headers))))
+        self._secrets = tuple(filter(is_secret, (self.key or "", *header_secrets(settings.headers))))
         self._session: aiohttp.ClientSession | None = None
         self._unsupported: frozenset[str] = frozenset()
         self._new_limit_name = self.url == OPENAI_URL
         self._streaming = False
-        if self.url == OPENAI_URL and not self._key:
+        if self.url == OPENAI_URL and not self.key:
             variable = settings.key_variable or KEY_VARIABLE
             raise TeacherError(
                 f"{variable} is not set. Set it, use the URL of a vLLM or Ollama endpoint, or use the scripted teacher."
@@ -225,6 +229,21 @@ class HttpTeacher:
         if text not in self.notices:
             self.notices.append(text)
 
+    async def list_models(self) -> tuple[str, ...] | None:
+        """Return the names of the models that the endpoint lists, None if it answers without a list.
+
+        Raises:
+            TeacherFault: If it cannot be reached, does not answer in time or says that it is unavailable.
+        """
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                status, raw = await self.get(chat_url(self.url, self.model, "/models"), MAX_LIST_BYTES)
+        except TimeoutError:
+            raise TeacherFault(f"{self.url} did not answer within {LIST_SECONDS:g} s.", timed_out=True) from None
+        if status in UNAVAILABLE:
+            raise TeacherFault(f"{self.url} failed with status {status}.")
+        return wire_format.listed_models(raw) if status == 200 else None
+
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""
         async with self._send("GET", url) as response:
@@ -263,8 +282,8 @@ class HttpTeacher:
 
     def _open_session(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers |= {"api-key": self._key} if is_azure(self.url) else {"Authorization": f"Bearer {self._key}"}
+        if self.key:
+            headers |= {"api-key": self.key} if is_azure(self.url) else {"Authorization": f"Bearer {self.key}"}
         limits = aiohttp.ClientTimeout(
             total=self.settings.total_timeout, sock_read=self.settings.idle_timeout, sock_connect=CONNECT_SECONDS
         )

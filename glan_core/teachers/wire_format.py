@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from glan_core.json_text import parse_json
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
     DecodingParams,
@@ -48,6 +49,14 @@ def chat_body(
         fields["stream_options"] = {"include_usage": True}
     fields |= extra or {}
     return body | {name: value for name, value in fields.items() if name not in unsupported and value is not None}
+
+
+def listed_models(raw: bytes) -> tuple[str, ...] | None:
+    """Return the names in a list of models, None if the body is no such list."""
+    try:
+        return tuple(str(entry["id"]) for entry in parse_json(raw)["data"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
 
 
 def max_bytes(decoding: DecodingParams, *, stream: bool) -> int:

@@ -25,6 +25,7 @@ class Call:
         tokens_reasoning: Completion tokens of the reasoning.
         reasoning: The reasoning, None if the run does not keep it.
         sent: Further parameters of the request as a JSON object, None if there were none.
+        endpoint: Host of the endpoint that answered if several serve the model, None otherwise.
     """
 
     work_id: str
@@ -49,6 +50,7 @@ class Call:
     tokens_reasoning: int = 0
     reasoning: str | None = None
     sent: str | None = None
+    endpoint: str | None = None
 
 
 COLUMNS = ", ".join(Call.__dataclass_fields__)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import apsw
 
@@ -31,6 +31,7 @@ class Run:
         waiting: What a live run waits for and until when, such as a rate limit; empty if nothing.
         notices: What the run learned about its endpoints, in sentences.
         tags: Tags given by people.
+        endpoints: What each endpoint of the run does or did; empty if the run has only one.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Run:
     waiting: str = ""
     notices: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    endpoints: tuple["EndpointProgress", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,28 @@ class StageProgress:
     planned: int
     done: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointProgress:
+    """What one endpoint of a run does.
+
+    Attributes:
+        name: Host and port, or the name of a teacher without a URL.
+        state: 'in use', 'waiting' (rate limit, loading or an outage), 'out of use' until it answers a probe, 'excluded' for the rest of the
+            run, or 'not used' by the settings with which the run was resumed.
+        in_flight: Requests in flight.
+        answered: Replies.
+        faults: Failed requests.
+        outages: How often it was taken out of use.
+    """
+
+    name: str
+    state: str
+    in_flight: int
+    answered: int
+    faults: int
+    outages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +165,20 @@ def live_runs(db: apsw.Connection) -> list[Run]:
 
 
 def _run(row: tuple) -> Run:
-    return from_row(Run, row, params=json.loads, plan=json_or_none, notices=_json_tuple, tags=_json_tuple)
+    return from_row(Run, row, params=json.loads, plan=json_or_none, notices=_json_tuple, tags=_json_tuple, endpoints=_endpoints)
 
 
 def _json_tuple(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
+
+
+def _endpoints(text: str) -> tuple[EndpointProgress, ...]:
+    return tuple(EndpointProgress(**values) for values in json.loads(text))
+
+
+def set_endpoints(db: apsw.Connection, run_id: int, endpoints: Iterable[EndpointProgress]) -> None:
+    """Store what the endpoints of a run do."""
+    update_run(db, run_id, endpoints=json.dumps([asdict(endpoint) for endpoint in endpoints]))
 
 
 def update_run(db: apsw.Connection, run_id: int, **values: object) -> None:

@@ -290,4 +290,17 @@ def version_9(db: apsw.Connection) -> None:
     """).fetchall()
 
 
-MIGRATIONS = [version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9]
+def version_10(db: apsw.Connection) -> None:
+    """Add the endpoints of a run that has several, and the one that answered a call.
+
+    `runs.endpoints` is a JSON list. `calls.endpoint` is NULL where a single endpoint serves the model.
+    """
+    db.execute("""
+    ALTER TABLE runs ADD COLUMN endpoints TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE calls ADD COLUMN endpoint TEXT;
+    """).fetchall()
+
+
+MIGRATIONS = [
+    version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9, version_10,
+]  # fmt: skip

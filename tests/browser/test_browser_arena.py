@@ -124,7 +124,7 @@ def test_filters_and_order_of_questions_are_in_the_address(page, server, ws):
 
 def test_a_run_is_renamed_and_errors_are_shown_without_a_reload(page, server, ws):
     visit(page, server, "/train?workspace=demo&train_view=Watch", "Train")
-    page.get_by_role("button", name="label icon").click()
+    page.get_by_role("button", name="Rename run").click()
     enter(page, "Title", "Low rate")
     press(page, "Save")
     expect(page.get_by_role("heading", level=2, name="Low rate")).to_be_visible()
@@ -132,7 +132,7 @@ def test_a_run_is_renamed_and_errors_are_shown_without_a_reload(page, server, ws
     assert "Low rate" in {run.title for run in ws_runs(ws)}
     page.reload()
     titled(page, "Train")
-    page.get_by_role("button", name="label icon").click()
+    page.get_by_role("button", name="Rename run").click()
     enter(page, "Title", "x" * 300)
     press(page, "Save")
     expect(page.get_by_text("is longer than 200 characters")).to_be_visible()

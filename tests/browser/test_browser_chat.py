@@ -38,7 +38,7 @@ def test_a_prompt_to_base_and_tuned_streams_side_by_side_and_is_voted_on(models,
     visit(page, server, "/chat?workspace=demo&models=tuned:tuned", "Chat")
     page.get_by_role("button", name="Compare with base model").click()
     still(page)
-    page.get_by_role("button", name="tune icon").click()
+    page.get_by_role("button", name="Chat settings").click()
     enter(page, "Max new tokens", "4000")
     page.keyboard.press("Escape")
     field = page.get_by_role("textbox", name="Message")

@@ -297,7 +297,8 @@ def without_later_versions(db) -> None:
         DELETE FROM counters WHERE measure = 'dropped_rejected';
         CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
     for table, columns in {
-        "calls": ("tokens_reasoning", "reasoning", "sent"), "run_samples": ("tokens_reasoning",), "runs": ("waiting", "notices", "tags"),
+        "calls": ("tokens_reasoning", "reasoning", "sent", "endpoint"), "run_samples": ("tokens_reasoning",), 
+        "runs": ("waiting", "notices", "tags", "endpoints"),
     }.items():  # fmt: skip
         for column in columns:
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

@@ -143,3 +143,28 @@ def test_the_state_of_an_endpoint_follows_from_what_it_says(status, error, state
     with Served(chat_endpoint(None, refuse), everything=True) as endpoint:
         found = check_endpoint("mine", EndpointSettings(base_url=endpoint.url))
     assert (found.state, found.ok) == (state, ok)
+
+
+def lists(*names: str) -> web.Response:
+    """Return a list of models."""
+    return web.json_response({"data": [{"id": name} for name in names]})
+
+
+def test_a_test_states_which_replicas_can_be_used():
+    absent = "http://127.0.0.1:9/v1"
+    with (
+        Served(chat_endpoint(lists("mine"), one_token), everything=True) as first,
+        Served(chat_endpoint(None, one_token), everything=True) as unlisted,
+    ):
+        found = check_endpoint("mine", EndpointSettings(base_url=first.url, replicas=(unlisted.url, absent)))
+    assert (found.ok, found.state) == (True, "replica absent") and "1 of 2 replicas can be used." in found.text
+    assert f"{absent} cannot be reached" in found.text
+
+
+def test_a_replica_that_serves_another_model_fails_the_test():
+    with (
+        Served(chat_endpoint(lists("mine"), one_token), everything=True) as first,
+        Served(chat_endpoint(lists("other"), one_token), everything=True) as wrong,
+    ):
+        found = check_endpoint("mine", EndpointSettings(base_url=first.url, replicas=(wrong.url,)))
+    assert (found.ok, found.state) == (False, "no model") and f"{wrong.url} does not serve mine" in found.text

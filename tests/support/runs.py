@@ -209,13 +209,13 @@ class Served:
 
 
 @asynccontextmanager
-async def _serving(handle: Callable, *, everything: bool = False) -> AsyncIterator[str]:
+async def _serving(handle: Callable, *, everything: bool = False, port: int = 0) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_route("*" if everything else "POST", "/{path:.*}" if everything else "/v1/chat/completions", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     finally:
         await runner.cleanup()

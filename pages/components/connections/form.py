@@ -20,10 +20,21 @@ from glan_core.teachers.endpoint_settings import KEY_VARIABLE, key_from_environm
 from pages.components.shared import settings_fields, teacher_form
 from pages.components.shared.untrusted_text import escape, show_error
 
-FIELDS = ("name", "model", "base_url", "key_variable", "price", "extra_body", "headers", "idle_timeout", "total_timeout")
+FIELDS = (
+    "name",
+    "model",
+    "base_url",
+    "key_variable",
+    "price",
+    "replicas",
+    "extra_body",
+    "headers",
+    "idle_timeout",
+    "total_timeout",
+)
 HINTS = {
     "name": "my-endpoint", "model": "model as the endpoint names it", "base_url": "http://localhost:8000/v1",
-    "key_variable": KEY_VARIABLE, "price": "PROMPT,COMPLETION", "extra_body": '{"reasoning_effort": "low"}',
+    "key_variable": KEY_VARIABLE, "price": "PROMPT,COMPLETION", "replicas": "http://localhost:8001/v1", "extra_body": '{"reasoning_effort": "low"}',
     "headers": '{"X-Title": "GLAN Studio"}',
 }  # fmt: skip
 
@@ -39,11 +50,11 @@ def panel(selected: str | None) -> None:
     with st.grid(2, gap="small", min_column_width=180):
         for name in FIELDS[:5]:
             _text(name, disabled=bool(selected) and name == "name")
-    with st.expander("Extra fields, headers and timeouts"):
-        for name in FIELDS[5:7]:
+    with st.expander("Replicas, extra fields, headers and timeouts"):
+        for name in FIELDS[5:8]:
             _text(name)
         with st.grid(2, gap="small", min_column_width=150):
-            for name in FIELDS[7:]:
+            for name in FIELDS[8:]:
                 st.number_input(
                     key=f"connection_{name}", placeholder="no limit", **settings_fields.number(Connection, name, step=10)
                 )
@@ -94,6 +105,8 @@ def _fill(connection: Connection | None) -> None:
         )
         if isinstance(value, dict):
             value = json.dumps(value, ensure_ascii=False) if value else ""
+        elif isinstance(value, tuple):
+            value = ", ".join(value)
         st.session_state[f"connection_{name}"] = value if "timeout" in name else value or ""
     st.session_state.pop("connection_result", None)
 

@@ -99,8 +99,9 @@ def provenance_chain(links: list[Link]) -> None:
         st.markdown(f"{link.what.capitalize()}{title}")
         for call in link.calls:
             price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
+            at = f" at {escape(call.endpoint)}" if call.endpoint else ""
             st.caption(
-                f"{stage_title(call.stage).capitalize()} by {escape(call.teacher)} · {number(call.tokens_in)} + "
+                f"{stage_title(call.stage).capitalize()} by {escape(call.teacher)}{at} · {number(call.tokens_in)} + "
                 f"{number(call.tokens_out)} tokens · {escape(price)} · {call.latency_ms:,} ms · {call.outcome} · {exact(call.at)}"
             )
 

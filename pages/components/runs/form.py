@@ -15,6 +15,7 @@ from glan_core.generation.settings import NOT_SENT, GenerationSettings, StageSet
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS, stage_title
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
+from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.workspace import Workspace
 from pages.components.shared import settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
@@ -24,6 +25,8 @@ DEFAULTS = {
     "run_share": round(100 * settings_fields.default(GenerationSettings, "pair_share")),
     "run_law": settings_fields.default(GenerationSettings, "draw_distribution"), "run_seed": settings_fields.default(GenerationSettings, "seed"),
     "run_flight": settings_fields.default(TeacherSettings, "max_in_flight"),
+    "run_engine": settings_fields.default(TeacherSettings, "engine"), "run_ray": settings_fields.default(TeacherSettings, "ray_address"),
+    "run_workers": settings_fields.default(TeacherSettings, "ray_workers"),
 }  # fmt: skip
 EMPTY = "Empty: no value is sent."
 AMOUNTS = ("run_queries", "run_most", "run_per")
@@ -143,10 +146,26 @@ def _more_fields() -> dict:
         flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
         reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
+        engine = _engine_fields()
     return {
         "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
-        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, "stages": _stage_fields(),
+        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, **engine,
+        "stages": _stage_fields(),
     }  # fmt: skip
+
+
+def _engine_fields() -> dict[str, str | int]:
+    """Draw the engine, and the cluster if there is one."""
+    engine = st.selectbox(
+        options=settings_fields.choices(TeacherSettings, "engine"),
+        key="run_engine",
+        **settings_fields.text(TeacherSettings, "engine"),
+    )
+    if engine != "ray":
+        return {"engine": engine}
+    address = st.text_input(key="run_ray", **settings_fields.text(TeacherSettings, "ray_address"))
+    workers = st.number_input(key="run_workers", **settings_fields.number(TeacherSettings, "ray_workers"))
+    return {"engine": engine, "ray_address": address or LOCAL, "ray_workers": workers}
 
 
 def _limit(key: str, name: str) -> int | None:
@@ -223,6 +242,7 @@ def fill(settings: GenerationSettings) -> None:
         run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
+        run_engine=settings.engine, run_ray=settings.ray_address, run_workers=settings.ray_workers,
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
     )  # fmt: skip
 
@@ -245,6 +265,7 @@ def _teacher_values(settings: GenerationSettings) -> dict:
     return {
         "run_kind": kind, "run_model": model, "run_answer": answer, "run_url": settings.base_url or "" if kind == "endpoint" else "",
         "run_price": settings.price or "", "run_stages": stages, "run_keyvar": settings.key_variable or "",
+        "run_replicas": ", ".join(settings.replicas),
         "run_extra": json.dumps(settings.extra_body) if settings.extra_body else "",
         "run_headers": json.dumps(settings.headers) if settings.headers else "",
         "run_idle_timeout": settings.idle_timeout, "run_total_timeout": settings.total_timeout,
@@ -272,10 +293,16 @@ def command(ws: Workspace, tree: nx.DiGraph, settings: GenerationSettings) -> st
             parts += [f"--{name.replace('_', '-')}", str(value)]
     for name in type(settings).model_fields:
         if name not in ("target", "kind", "stages", "live") and (value := getattr(settings, name)) != getattr(defaults, name):
-            words = json.dumps(value) if isinstance(value, dict) else NOT_SENT if value is None else str(value)
+            words = NOT_SENT if value is None else _words(value)
             parts += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", words]
     for stage, stage_settings in settings.stages.items():
         values = stage_settings.model_dump(exclude_none=True)
-        words = (f"{name}={json.dumps(value) if isinstance(value, dict) else value}" for name, value in values.items())
-        parts += ["--stage", f"{stage}:{','.join(words)}"]
+        parts += ["--stage", f"{stage}:{','.join(f'{name}={_words(value)}' for name, value in values.items())}"]
     return shlex.join(parts)
+
+
+def _words(value: object) -> str:
+    """Return a value as it is typed in a command."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -19,6 +19,9 @@ from pages.components.shared.untrusted_text import escape, scripted_badge, snipp
 
 MOST_DISCIPLINES = 12
 MOST_SAMPLES = 240
+ENDPOINT_COLORS = {
+    "in use": "green", "waiting": "orange", "out of use": "red", "excluded": "red", "not used": "gray"
+}  # fmt: skip
 MEASURES = {
     "calls": ("Calls", number), "pairs": ("Pairs", number), "tokens": ("Tokens", number), "usd": ("Cost", usd),
     "seconds": ("Duration", duration),
@@ -44,6 +47,38 @@ def stages(rows: Sequence[run_rows.StageProgress]) -> None:
                 "Planned", format="localized", width=70, help="An estimate until the previous stages are complete."
             ),
             "failed": st.column_config.NumberColumn("Failed", format="localized", width=60),
+        },
+    )  # fmt: skip
+
+
+def endpoints(run: Run, *, alive: bool) -> None:
+    """Draw what each endpoint of the run does or did; nothing if there is only one."""
+    if not run.endpoints:
+        return
+    st.markdown("**By endpoint**")
+    rows = run.endpoints
+    plain_table.draw(
+        pd.DataFrame({
+            "name": [one.name for one in rows], "state": [[one.state] for one in rows],
+            "in_flight": [one.in_flight if alive else None for one in rows], "answered": [one.answered for one in rows],
+            "faults": [one.faults or None for one in rows], "outages": [one.outages or None for one in rows],
+        }),
+        hide_index=True, height="content" if len(rows) <= 8 else 317, alt="Progress by endpoint", placeholder="–",
+        column_config={
+            "name": st.column_config.TextColumn("Endpoint", width=130),
+            "state": st.column_config.MultiselectColumn(
+                "State", options=list(ENDPOINT_COLORS), color=list(ENDPOINT_COLORS.values()), width=95,
+                help="Waiting: a rate limit, or a server that is loading. Out of use: errors in a row; it is used again once it answers. "
+                "Excluded: it cannot be used as configured; see the message above.",
+            ),
+            "in_flight": st.column_config.NumberColumn("In flight", format="localized", width=70, help="Requests in flight."),
+            "answered": st.column_config.NumberColumn("Answered", format="localized", width=75, help="Replies received."),
+            "faults": st.column_config.NumberColumn(
+                "Errors", format="localized", width=60, help="Failed requests, which were sent again."
+            ),
+            "outages": st.column_config.NumberColumn(
+                "Outages", format="localized", width=65, help="How often it was taken out of use."
+            ),
         },
     )  # fmt: skip
 

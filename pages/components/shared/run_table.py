@@ -131,6 +131,7 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
         _figures(ws, run, sample, sum(max(0, s.planned - s.done - s.failed) for s in stages), state)
     _controls(ws, run, state)
     if not (stages and sample):
+        progress.endpoints(run, alive=alive)
         return
     if planned:
         halves = st.grid(2, gap="medium", min_column_width=390)
@@ -141,8 +142,11 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
                 progress.estimate(ws, run)
             else:
                 progress.disciplines(ws, run)
+            progress.endpoints(run, alive=alive)
         if state == "finished":
             progress.disciplines(ws, run)
+    else:
+        progress.endpoints(run, alive=alive)
     progress.failures(ws, run)
     progress.charts(ws, run)
     progress.latest_pairs(ws, run, alive=alive)

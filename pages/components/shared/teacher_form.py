@@ -141,9 +141,10 @@ def _text(key: str, name: str, placeholder: str = "") -> str | None:
 
 
 def _endpoint_options(key: str) -> dict:
-    """Draw key variable, extra fields, headers and timeouts of an endpoint in a popover; returns those that were changed."""
+    """Draw replicas, key variable, extra fields, headers and timeouts of an endpoint in a popover; returns those that were changed."""
     with st.popover("Endpoint options", icon=":material/settings_ethernet:", key=f"{key}_options"):
         values: dict = {
+            "replicas": _text(f"{key}_replicas", "replicas", "http://localhost:8001/v1"),
             "key_variable": _text(f"{key}_keyvar", "key_variable", "OPENAI_API_KEY"),
             "extra_body": _text(f"{key}_extra", "extra_body", '{"reasoning_effort": "low"}'),
             "headers": _text(f"{key}_headers", "headers", '{"X-Title": "GLAN Studio"}'),
