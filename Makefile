@@ -21,7 +21,8 @@ test-fast: .venv/installed-dev
 test-all: test test-rest
 
 test-rest: .venv/installed-dev
-	$(PYTEST) -m "slow or real"
+	$(PYTEST) -m "(slow or real) and not ray"
+	$(BIN)/python -m pytest -n 0 -m ray
 
 # The long fault campaign: 200 rounds, some 20 minutes on 2 cores; writes docs/reliability.md.
 faults: .venv/installed-dev

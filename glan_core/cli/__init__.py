@@ -53,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from glan_core.cli import (
         backup,
+        batch,
+        bundle,
         chat,
         clean,
         connections,
@@ -83,12 +85,14 @@ def build_parser() -> argparse.ArgumentParser:
         connections,
         notify,
         generate,
+        batch,
         clean,
         show,
         diversity,
         dataset,
         judge,
         finetune,
+        bundle,
         chat,
         evaluate,
         stakeholder_report,

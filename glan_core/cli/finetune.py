@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from glan_core.cli.output import library_output, report, table
+from glan_core import runs
+from glan_core.cli.output import library_output, report, say, table
 from glan_core.cli.run_start import add_job_options, run_job
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
@@ -18,6 +20,8 @@ from glan_core.models.model_card import serving_commands
 from glan_core.models.settings import MergeSettings, ModelExportSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option, add_options, given_values
+from glan_core.training import bundle_import
+from glan_core.training.distributed import join, torchrun_lines
 from glan_core.training.model_shape import base_shape
 from glan_core.training.plan import TrainingPlan, plan
 from glan_core.training.preflight import check_settings, find_obstacle, prepare_memory
@@ -43,24 +47,31 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     tune.add_argument("--name", required=True, metavar="NAME", help="name of the model")
     add_recipe_options(tune)
-    tune.add_argument("--plan", action="store_true", help="estimate steps, memory and time without training")
+    tune.add_argument(
+        "--plan", action="store_true",
+        help="estimate steps, memory and time without training, and print the torchrun command of several processes",
+    )  # fmt: skip
+    add_node_rank(tune)
     add_job_options(tune)
     tune.set_defaults(command=_finetune)
 
     kept = commands.add_parser(
         "models",
-        help="list, show, annotate, rename, remove, merge or export tuned models, their checkpoints, or print how to serve one",
+        help="list, show, annotate, rename, remove, merge, export or import tuned models, their checkpoints, or print how to serve one",
     )
     kept.add_argument("dir", metavar="DIR")
-    actions = ("list", "show", "note", "rename", "remove", "merge", "export", "serve", "checkpoints")
+    actions = ("list", "show", "note", "rename", "remove", "merge", "export", "import", "serve", "checkpoints")
     kept.add_argument("action", nargs="?", choices=actions, default="list")
-    kept.add_argument("name", nargs="?", metavar="NAME")
+    kept.add_argument("name", nargs="?", metavar="NAME", help="name of the model; with import: folder of a trained bundle")
     kept.add_argument("value", nargs="?", metavar="VALUE", help="new name, or text of the note")
     kept.add_argument("--out", metavar="FOLDER", help="with export: new folder to write")
     kept.add_argument(
         "--push", metavar="OWNER/NAME", help="with export: push to the Hugging Face Hub (HF_TOKEN, or your login)"
     )
     kept.add_argument("--public", action="store_true", help="with --push: make the repository public")
+    kept.add_argument(
+        "--name", dest="new_name", metavar="NAME", help="with import: name of the model (default: that of the bundle)"
+    )
     kept.add_argument("--step", type=int, metavar="N", help="with checkpoints: the step")
     kept.add_argument("--save-as", metavar="NAME", help="with checkpoints: store this step as a model of its own")
     kept.add_argument("--remove-step", action="store_true", help="with checkpoints: delete this step permanently")
@@ -84,6 +95,14 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     add_options(group, Scratch)
 
 
+def add_node_rank(parser: argparse.ArgumentParser) -> None:
+    """Add the option that tells the machines of a distributed run apart."""
+    parser.add_argument(
+        "--node-rank", type=int, default=0, metavar="R",
+        help="number of this machine, with --nodes (default: 0, which stores the run; the others join it)",
+    )  # fmt: skip
+
+
 def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None) -> FinetuneSettings:
     """Settings from the options of `add_recipe_options`, a name and a snapshot; scaled to the base model with a workspace."""
     given = given_values(args, FinetuneSettings, skip=RECIPE_SKIP)
@@ -103,6 +122,8 @@ def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None) -> 
 
 
 def _finetune(args: argparse.Namespace) -> int | None:
+    if args.node_rank:
+        return join(Path(args.dir).expanduser().absolute(), finetune_settings(args), args.node_rank)
     ws = Workspace.open(args.dir)
     settings = finetune_settings(args, ws)
     if args.plan:
@@ -111,10 +132,16 @@ def _finetune(args: argparse.Namespace) -> int | None:
         if not obstacle:
             _measure_speed(ws, settings, quiet=args.json)
         made = plan(ws, settings)
-        lines = plan_lines(made) + ([f"This run cannot start: {obstacle}"] if obstacle else [])
-        report(asdict(made) | {"obstacle": obstacle or None}, lines, as_json=args.json)
+        commands = torchrun_lines(str(ws.folder), settings)
+        lines = plan_lines(made)
+        lines += [f"torchrun, machine {rank}: {line}" if settings.nodes > 1 else line for rank, line in enumerate(commands)]
+        lines += [f"This run cannot start: {obstacle}"] if obstacle else []
+        report(asdict(made) | {"obstacle": obstacle or None, "torchrun": commands}, lines, as_json=args.json)
         return None
     check_settings(ws, settings)
+    if not args.json:
+        for line in torchrun_lines(str(ws.folder), settings)[:1]:
+            say(f"Running {line}", file=sys.stderr)
     return run_job(ws, settings, args, f"Fine-tune {settings.name}", result=partial(_model_data, ws, settings.name))
 
 
@@ -131,7 +158,7 @@ def check_base(base: str | None) -> None:
 def _measure_speed(ws: Workspace, settings: FinetuneSettings, *, quiet: bool) -> None:
     """Time a few steps of a run, unless that was done before or the base model must be downloaded first."""
     known = settings.base is None or base_shape(settings.base)
-    if ws.read_only or settings.processes > 1 or not known or read_speed(ws, settings, read_snapshot(ws, settings.snapshot)):
+    if ws.read_only or settings.world_size > 1 or not known or read_speed(ws, settings, read_snapshot(ws, settings.snapshot)):
         return
     from glan_core.training.speed_probe import time_steps
 
@@ -170,6 +197,9 @@ def _models(args: argparse.Namespace) -> int | None:
             else [f"No models yet. Train one with: glan finetune {args.dir} --snapshot NAME --name NAME."]
         )
         report([m.model_dump(mode="json") for m in found], lines, as_json=args.json)
+        return None
+    if args.action == "import":
+        _import(ws, args)
         return None
     if not args.name:
         raise GlanError(f"Give the name of the model: glan models {args.dir} {args.action} NAME.")
@@ -220,6 +250,16 @@ def _models(args: argparse.Namespace) -> int | None:
             files = lambda: {"path": path, "repo": args.push, "files": sorted(os.listdir(path)) if path else []}  # noqa: E731
             return run_job(ws, wanted, args, f"Export {args.name}", result=files)
     return None
+
+
+def _import(ws: Workspace, args: argparse.Namespace) -> None:
+    """Import the model of a trained bundle."""
+    if not args.name:
+        raise GlanError(f"Give the folder of the bundle: glan models {args.dir} import FOLDER.")
+    made = bundle_import.import_result(ws, Path(args.name), args.new_name)
+    data = {"model": made.model.model_dump(mode="json"), "run": made.run_id, "notices": made.notices}
+    lines = [f"Imported {made.model.name} as run {made.run_id}: {runs.get(ws, made.run_id).message}", *made.notices]
+    report(data, lines, as_json=args.json)
 
 
 def _checkpoints(ws: Workspace, args: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from glan_core.generation.stage_specs import stage_title
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.taxonomy import coverage, hierarchy, tree_editing
-from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace import Workspace, batch_rows, call_rows, run_rows
 from glan_core.workspace.run_rows import LIVE
 
 
@@ -209,10 +209,13 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
         if sample.tokens_reasoning:
             lines.append(f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning.")
     lines += [*filter(None, [run.waiting]), *run.notices, *failure_lines(call_rows.failure_groups(ws.db, run.id))]
+    if batches := batch_rows.batches(ws.db, run.id):
+        cells = [(b.id, b.requests, b.state.replace("_", " "), b.completed, b.failed, b.remote_id or b.file) for b in batches]
+        lines += ["", *table(cells, ("batch", "requests", "status", "completed", "failed", "at the endpoint"))]
     failures = call_rows.failures(ws.db, run.id, 20)
     data = asdict(run) | {
         "state": state, "stages": [asdict(s) for s in stages], "totals": sample and asdict(sample),
-        "failures": [asdict(f) for f in failures],
+        "failures": [asdict(f) for f in failures], "batches": [asdict(b) for b in batches],
     }  # fmt: skip
     report(data, lines, as_json=args.json)
     return 1 if state in ("failed", "lost") else 0

@@ -15,7 +15,7 @@ from glan_core.generation.settings import TeacherSettings
 from glan_core.generation.stage_specs import stage_title
 from glan_core.reply_parsing import one_line
 from glan_core.runs.registry import kind_of
-from glan_core.workspace import Workspace, call_rows, run_rows
+from glan_core.workspace import Workspace, batch_rows, call_rows, run_rows
 from glan_core.workspace.call_rows import FailureGroup
 from glan_core.workspace.run_rows import Run
 
@@ -38,7 +38,7 @@ def plan_lines(made: Plan) -> list[str]:
 
 
 def report_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
-    """Report the result of a run; the exit code is 0 if everything was done."""
+    """Report the result of a run; the exit code is 0 if everything was done, or request files wait for their results."""
     sample = run_rows.last_sample(ws.db, run.id)
     causes = call_rows.failure_groups(ws.db, run.id)
     cost = spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id)) if sample else ""
@@ -50,7 +50,8 @@ def report_end(ws: Workspace, run: Run, *, as_json: bool) -> int:
     lines += [*failure_lines(causes), *run.notices]
     data = asdict(run) | {"state": state, "totals": sample and asdict(sample), "failures": [asdict(group) for group in causes]}
     report(data, lines, as_json=as_json)
-    return 0 if run.state == "finished" and not causes else 1
+    waits = run.state == "paused" and bool(run.params.get("batch_files")) and bool(batch_rows.open_batches(ws.db, run.id))
+    return 0 if waits or (run.state == "finished" and not causes) else 1
 
 
 def failure_lines(groups: Iterable[FailureGroup]) -> list[str]:

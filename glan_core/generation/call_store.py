@@ -21,10 +21,14 @@ class CallStore:
         commits: Group commits of the run.
         run_id: The run.
         keep_reasoning: Whether the reasoning of replies is stored.
+        close: For requests of batches: marks the request as closed, in the transaction that stores its reply or failure.
     """
 
-    def __init__(self, commits: GroupCommit, run_id: int | None, *, keep_reasoning: bool) -> None:
-        self._commits, self._run_id, self._keep_reasoning = commits, run_id, keep_reasoning
+    def __init__(
+        self, commits: GroupCommit, run_id: int | None, *, keep_reasoning: bool,
+        close: Callable[[apsw.Connection, Work], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._commits, self._run_id, self._keep_reasoning, self._close = commits, run_id, keep_reasoning, close
         self._known_prompts: set[str] = set()
 
     def record(self, work: Work, model: StageModel, received: ReceivedReply, outcome: str, kept: str | None) -> Call:
@@ -37,7 +41,9 @@ class CallStore:
         def job(db: apsw.Connection) -> object:
             if work.prompt.version not in self._known_prompts:
                 call_rows.add_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
-            call_rows.add_call(db, call)
+            call_rows.add_call(db, call, timed=self._close is None)
+            if self._close:
+                self._close(db, work)
             return also(db) if also else None
 
         value = await self._commits.store(job)
@@ -56,6 +62,12 @@ class CallStore:
             work.id, work.stage, work.discipline_id, self._run_id, cause, message, reply[:MAX_KEPT_REPLY], time.time()
         )
         if call is None:
-            await self._commits.store(lambda db: call_rows.add_failure(db, failure))
+
+            def job(db: apsw.Connection) -> None:
+                call_rows.add_failure(db, failure)
+                if self._close:
+                    self._close(db, work)
+
+            await self._commits.store(job)
         else:
             await self.store(work, call, lambda db: call_rows.add_failure(db, failure))

@@ -9,29 +9,16 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-
-import apsw
 
 from glan_core.formatting import clock_time
-from glan_core.generation.call_records import (
-    ReceivedReply,
-    StageModel,
-    cost_of,
-    largest_reply,
-    storable_reply,
-)
-from glan_core.generation.call_store import MAX_KEPT_REPLY, CallStore
+from glan_core.generation.call_records import StageModel
+from glan_core.generation.call_store import CallStore
 from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates, Route
-from glan_core.generation.failure_causes import retried_within_run
-from glan_core.generation.protocols import Work, WorkQueue, ask
+from glan_core.generation.protocols import Work, WorkQueue
 from glan_core.generation.rate_limits import Budget, Rate
 from glan_core.generation.replica_health import ReplicaHealth
-from glan_core.generation.reply_checks import checked_text
+from glan_core.generation.reply_storage import ReplyStorage, maximum_price, settle_reply
 from glan_core.generation.settings import TeacherSettings
-from glan_core.generation.stage_specs import STAGE_SPECS
-from glan_core.prompts import prompt
-from glan_core.reply_parsing import MalformedReply
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
     Reply,
@@ -43,8 +30,6 @@ from glan_core.teachers.contract import (
     estimate_tokens,
 )
 from glan_core.teachers.endpoint_errors import MAX_RETRY_AFTER
-from glan_core.workspace import call_rows
-from glan_core.workspace.call_rows import Call
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import EndpointProgress
 
@@ -61,35 +46,6 @@ SHOWN_WAIT = 3.0  # seconds; shorter waits are not reported
 SHOWN_FAULT = 5.0  # seconds for which the latest transient error is reported
 
 
-@dataclass(slots=True)
-class Totals:
-    """Totals of a run.
-
-    Attributes:
-        done: Completed tasks by stage.
-        failed: Failed tasks by stage.
-        requests: HTTP requests sent.
-        throttled: Requests answered with status 429.
-        faults: Transient errors.
-        tokens_in: Prompt tokens.
-        tokens_out: Completion tokens, reasoning included.
-        tokens_reasoning: Completion tokens of reasoning.
-        last_fault: Message of the latest transient error.
-        last_fault_at: Its time by the monotonic clock.
-    """
-
-    done: dict[str, int] = field(default_factory=dict)
-    failed: dict[str, int] = field(default_factory=dict)
-    requests: int = 0
-    throttled: int = 0
-    faults: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_reasoning: int = 0
-    last_fault: str = ""
-    last_fault_at: float = float("-inf")
-
-
 class Engine:
     """Processes a work queue until it is empty, the engine is stopped, the budget is reached, or a teacher fails permanently."""
 
@@ -98,14 +54,14 @@ class Engine:
         budget: Budget,
     ) -> None:  # fmt: skip
         self.queue, self.models, self.commits, self.run_id, self.budget = queue, models, commits, run_id, budget
-        self.totals = Totals()
         self.stop_reason: str | None = None
         self._calls = CallStore(commits, run_id, keep_reasoning=settings.keep_reasoning)
+        self._replies = ReplyStorage(queue, models, self._calls)
+        self.totals, self._retries = self._replies.totals, self._replies.retries
         self._gates = EndpointGates({stage: model.teacher for stage, model in models.items()}, settings.max_in_flight)
         self._most_unstored = settings.max_in_flight // STORE_ALLOWANCE
         self._fatal: Exception | None = None
         self._requests, self._tokens = Rate(settings.requests_per_minute), Rate(settings.tokens_per_minute)
-        self._retries: list[Work] = []
         self._delayed: dict[int, tuple[float, str]] = {}  # when a task is due (monotonic clock), and why it waits
         self._wake = asyncio.Event()
         self._health = ReplicaHealth(self._gates, self._wake.set, self.fail)
@@ -187,7 +143,7 @@ class Engine:
 
     def _reserved(self, work: Work) -> Work | None:
         """Reserve the maximum price of a task; without enough budget it is parked, and the run ends once no call is in flight."""
-        if self.budget.reserve(self._worst(work)):
+        if self.budget.reserve(maximum_price(self.budget, self.models[work.stage], work)):
             return work
         self._gates.park(work, first=True)
         if not self._tasks and not self._delayed:
@@ -259,14 +215,6 @@ class Engine:
                 await asyncio.wait_for(self._wake.wait(), seconds)
         self._wake.clear()
 
-    def _worst(self, work: Work) -> float:
-        """Return the maximum price of a call in USD, given by `max_tokens`."""
-        model = self.models[work.stage]
-        if model.price is None or self.budget.usd is None:
-            return 0.0
-        largest = largest_reply(work.messages, model.decoding)
-        return model.price.of(largest.tokens_in, largest.tokens_out)
-
     def _start(self, work: Work) -> None:
         route = self._gates.choose(work) if work.messages else None
         if route is not None:
@@ -295,7 +243,7 @@ class Engine:
             value = await self.commits.store(lambda db: self.queue.stage(work).store(db, work, None, self._teacher_name()))
             self.queue.stored(work, value)
             return
-        gate, worst = route.gate, self._worst(work)
+        gate, worst = route.gate, maximum_price(self.budget, self.models[work.stage], work)
         work.attempts += 1
         self.totals.requests += 1
         start = time.monotonic()
@@ -328,22 +276,14 @@ class Engine:
         except BaseException:
             self.budget.settle(worst, 0.0, paid=False)
             raise
-        reply = storable_reply(reply)
         gate.served, gate.returning, gate.reason, gate.loading_since = True, False, "" if gate.in_use else gate.reason, None
         gate.answered += 1
         gate.outage.end()
         gate.concurrency.served(reply.tokens_out, gate.in_flight + 1)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
-        cost = cost_of(self.models[work.stage], reply) or 0.0
-        self.budget.settle(worst, cost)
-        if self.budget.usd is not None and cost > worst:
-            name = self.models[work.stage].teacher.name
-            self.stop(f"{name} charged more than the maximum price of the request (it may ignore max_tokens)")
-        self.totals.tokens_in += reply.tokens_in
-        self.totals.tokens_out += reply.tokens_out
-        reasoning, text = reply.split() if unusable is None else ("", reply.text)
-        self.totals.tokens_reasoning += reply.reasoning_tokens(reasoning)
-        await self._handle_reply(work, ReceivedReply(reply, reasoning, text, time.monotonic() - start), unusable)
+        if (overcharge := settle_reply(self.budget, self.models[work.stage], reply, worst)) is not None:
+            self.stop(overcharge)
+        await self._replies.store(work, reply, unusable, time.monotonic() - start)
 
     async def _request(self, work: Work, route: Route) -> Reply:
         """Send the request of a task; only this part of a task is abandoned when the run is stopped."""
@@ -392,52 +332,6 @@ class Engine:
             raise error
         self._retry(work, 0.0, str(error))
 
-    async def _handle_reply(self, work: Work, received: ReceivedReply, unusable: UnusableReply | None) -> None:
-        """Store the record of a reply, or record why there is none."""
-        stage, model = self.queue.stage(work), self.models[work.stage]
-        text, reasoning = received.text, received.reasoning
-        try:
-            if unusable is not None:
-                raise MalformedReply(unusable.cause, str(unusable))
-            parsed = stage.parse(work, checked_text(stage, received, work.messages, model.decoding))
-        except MalformedReply as fault:
-            call = self._calls.record(work, model, received, fault.cause, (text or reasoning)[:MAX_KEPT_REPLY])
-            if fault.repairable and not work.repairs:
-                await self._calls.store(work, call)
-                self._ask_to_repair(work, text, str(fault))
-                return
-            work.failed_tries += 1
-            if work.failed_tries < STAGE_SPECS[work.stage].tries and retried_within_run(fault.cause):
-                await self._calls.store(work, call)
-                self._start_over(work)
-            else:
-                await self._give_up(work, fault.cause, str(fault), call)
-            return
-        call = self._calls.record(work, model, received, "stored", None if stage.record_text(parsed) == text else text)
-
-        def store(db: apsw.Connection) -> object:
-            value = stage.store(db, work, parsed, call.teacher)
-            call_rows.clear_failure(db, work.id, work.stage, work.discipline_id)
-            return value
-
-        value = await self._calls.store(work, call, store)
-        self.totals.done[work.stage] = self.totals.done.get(work.stage, 0) + 1
-        self.queue.stored(work, value)
-
-    def _ask_to_repair(self, work: Work, text: str, problem: str) -> None:
-        repair = prompt("repair")
-        work.first = work.first or (work.prompt, work.messages)
-        work.messages = [*work.messages, {"role": "assistant", "content": text}, *ask(repair, problem=problem)]
-        work.prompt, work.repairs, work.attempts, work.faults = repair, 1, 0, 0
-        self._retries.append(work)
-
-    def _start_over(self, work: Work) -> None:
-        """Request another reply to the original chat."""
-        if work.first is not None:
-            work.prompt, work.messages = work.first
-        work.repairs = work.attempts = work.faults = 0
-        self._retries.append(work)
-
     async def _fault(self, work: Work, gate: EndpointGate, fault: TeacherFault, seconds: float) -> None:
         """Handle a transient error: retry the task unless it reached its limit or the endpoint is unavailable.
 
@@ -470,10 +364,10 @@ class Engine:
         if self._gates.elsewhere(work, gate):
             self._retry(work, 0.0, str(fault))
             return
-        # Errors during an outage, and of a sender that ended, are not due to the task.
-        work.faults += fault.sent and not gate.outage.down and not fault.sender_lost
+        # Errors during an outage are not due to the task. A sender that ended may be: a task whose senders all end is not repeated forever.
+        work.faults += fault.sent and not gate.outage.down
         if work.faults >= MAX_FAULTS:
-            await self._give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
+            await self._replies.give_up(work, "no reply", f"{fault} Tried {work.faults} times.")
         else:
             wait = min(30.0, BACKOFF * 2 ** max(0, work.faults - 1)) * self._jitter.uniform(0.5, 1.0)
             self._retry(work, max(wait, fault.retry_after or 0.0), str(fault))
@@ -485,13 +379,7 @@ class Engine:
             hint = f"The first {gate.refusals} requests were all refused."
             self._unusable(work, gate, TeacherError(f"{refusal} {hint}"))
             return
-        await self._give_up(work, "refused", str(refusal))
-
-    async def _give_up(self, work: Work, cause: str, message: str, call: Call | None = None) -> None:
-        """Record a task as failed; the next run retries it."""
-        await self._calls.store_failure(work, cause, message, call)
-        self.totals.failed[work.stage] = self.totals.failed.get(work.stage, 0) + 1
-        self.queue.failed(work)
+        await self._replies.give_up(work, "refused", str(refusal))
 
     def _retry(self, work: Work, seconds: float, reason: str) -> None:
         """Retry a task after a delay, during which it does not count as in flight."""

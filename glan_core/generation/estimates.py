@@ -102,17 +102,22 @@ def _estimate_call(ws: Workspace, teacher: str, stage: str) -> CallEstimate:
     typical_in, typical_out = STAGE_SPECS[stage].typical_tokens
     if teacher in SCRIPTED:
         typical_in, typical_out = SCRIPTED_TOKENS.get(stage, (typical_in, typical_out))
-    measured_out, measured_seconds = (sum(values[n] * values[3] for values in averages.values()) for n in (1, 2))
+    timed = [values for values in averages.values() if values[2]]  # calls in batches have no latency of their own
+    measured_out, measured_seconds = (sum(values[n] * values[3] for values in timed) for n in (1, 2))
     speed = measured_out / measured_seconds if measured_out and measured_seconds else None
     if stage not in averages:
         seconds = typical_out / speed if speed else 0.5 + typical_out / TOKENS_PER_SECOND
         return CallEstimate(typical_in, typical_out, seconds, TYPICAL_MARGIN, known=False, timed=speed is not None)
     tokens_in, tokens_out, seconds, calls = averages[stage]
+    measured = teacher in SCRIPTED or seconds > 0
+    if not measured:
+        seconds = tokens_out / speed if speed else 0.5 + tokens_out / TOKENS_PER_SECOND
+    is_timed = measured or speed is not None
     if calls >= MIN_CALLS:
-        return CallEstimate(tokens_in, tokens_out, seconds, OWN_MARGIN, known=True, timed=True)
+        return CallEstimate(tokens_in, tokens_out, seconds, OWN_MARGIN, known=True, timed=is_timed)
     blend = lambda own, typical: (own * calls + typical * PRIOR_CALLS) / (calls + PRIOR_CALLS)  # noqa: E731
     return CallEstimate(
-        blend(tokens_in, typical_in), blend(tokens_out, typical_out), seconds, FEW_MARGIN, known=False, timed=True
+        blend(tokens_in, typical_in), blend(tokens_out, typical_out), seconds, FEW_MARGIN, known=False, timed=is_timed
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def price(
         None if unpriced else (sum(low for low, _ in costs), sum(high for _, high in costs)),
         seconds,
         counts.get("answer", (0, 0)),
-        _basis(counts, notes, unpriced, timed=seconds is not None),
+        _basis(settings, counts, notes, unpriced, timed=seconds is not None),
     )  # fmt: skip
 
 
@@ -225,13 +225,13 @@ def _seconds(
 ) -> tuple[float, float] | None:
     """Estimate the duration; None if the speed of a teacher was never measured.
 
-    The in-process scripted teacher has no concurrency.
+    The in-process scripted teacher has no concurrency. The time of batches is up to the endpoint, and unknown.
     """
     needed = [s for s in stages if s.calls[1]]
-    if any(s.teacher != "scripted" and not calls[s.stage].timed for s in needed):
-        return None
     if not needed:
         return 0.0, 0.0
+    if in_batches(settings) or any(s.teacher != "scripted" and not calls[s.stage].timed for s in needed):
+        return None
     ends = []
     for end in (0, 1):
         here = sum(s.calls[end] * s.seconds for s in needed if s.teacher == "scripted")
@@ -274,7 +274,14 @@ def _sum(ranges: Iterable[Range]) -> Range:
     return sum(low for low, _ in pairs), sum(high for _, high in pairs)
 
 
-def _basis(counts: Mapping[str, Range], typical: list[str], unpriced: list[str], *, timed: bool) -> str:
+def in_batches(settings: TeacherSettings) -> bool:
+    """Whether a run collects its requests in files (see `GenerationSettings.in_batches`)."""
+    return isinstance(settings, GenerationSettings) and settings.in_batches
+
+
+def _basis(
+    settings: TeacherSettings, counts: Mapping[str, Range], typical: list[str], unpriced: list[str], *, timed: bool
+) -> str:  # fmt: skip
     """Describe how the estimate was made."""
     parts = []
     if len(set(counts.get("syllabus", ()))) > 1:
@@ -285,6 +292,10 @@ def _basis(counts: Mapping[str, Range], typical: list[str], unpriced: list[str],
     )  # fmt: skip
     if unpriced:
         parts.append(f"the price of {', '.join(unpriced)} is unknown")
-    if not timed:
+    if isinstance(settings, GenerationSettings) and settings.batch:
+        parts.append("prices are half of the usual ones (Batch API); each stage takes up to 24 hours")
+    elif in_batches(settings):
+        parts.append("the time depends on the offline engine")
+    elif not timed:
         parts.append("the time is known after the first calls of a model")
     return "; ".join(parts) + "."

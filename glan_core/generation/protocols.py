@@ -89,8 +89,10 @@ class Stage(Protocol):
 class WorkQueue(Protocol):
     """The pending tasks of a run, given what is already stored.
 
-    It may define `stage_models(models)`, which adds the models of further stages to those of the settings, and
-    `finish(outcome)`, which completes the run after its last call and returns its final state and message.
+    It may define `stage_models(models)`, which adds the models of further stages to those of the settings,
+    `finish(outcome)`, which completes the run after its last call and returns its final state and message, and
+    `renewed(work)`, which returns a task as it is now: itself, another one if the text that it is about was edited while it
+    waited for its reply, or None if that was removed.
     """
 
     def next(self) -> Work | None:

@@ -14,7 +14,9 @@ import apsw
 
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
-from glan_core.generation import failure_causes, streaming_state
+from glan_core.generation import batch_engine, failure_causes, streaming_state
+from glan_core.generation.batch_engine import BatchEngine
+from glan_core.generation.batch_steps import BatchRun
 from glan_core.generation.call_records import StageModel
 from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine
 from glan_core.generation.protocols import WorkQueue
@@ -26,14 +28,19 @@ from glan_core.runs.heartbeat import Watcher
 from glan_core.runs.registry import RUN_KINDS, settings_of
 from glan_core.runs.states import CANCELLED, PAUSED, TAKEN_OVER
 from glan_core.teachers import open_teacher
+from glan_core.teachers.batch_client import BatchClient
 from glan_core.teachers.contract import Teacher
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.ray_teacher import RayTeacher
 from glan_core.teachers.replicas import ReplicatedTeacher
-from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
+from glan_core.workspace import Workspace, batch_rows, call_rows, homework_rows, run_rows
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.run_rows import EndpointProgress, Run, Sample, StageProgress
+
+IDLE_SECONDS = (
+    10.0  # between samples of a run in which nothing changes, as while it waits for a batch; below `run_rows.STALE_AFTER`
+)
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
@@ -58,10 +65,28 @@ def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None
     models = open_stage_models(settings, settings.asked)
     if hasattr(queue, "stage_models"):
         models = queue.stage_models(models)
-    streamed = streaming_state.stream_to_file(ws.folder, models) if settings.live else nullcontext(models)
+    _check_open_batches(ws, run, settings)
+    batches = isinstance(settings, GenerationSettings) and settings.in_batches
+    streamed = streaming_state.stream_to_file(ws.folder, models) if settings.live and not batches else nullcontext(models)
     with _record_counters(ws, run, claim, settings), streamed as models:
         outcome = asyncio.run(_drive(ws, run, claim, settings, models, queue, watch))
     return queue.finish(outcome) if hasattr(queue, "finish") else outcome
+
+
+def _check_open_batches(ws: Workspace, run: Run, settings: TeacherSettings) -> None:
+    """Check that no other run has requests for the same disciplines in open batches.
+
+    Raises:
+        GlanError: If one has; they would be paid for twice.
+    """
+    if not isinstance(settings, GenerationSettings):
+        return
+    other = batch_rows.run_with_open_requests(ws.db, run.id, settings.target.disciplines)
+    if other is not None:
+        raise GlanError(
+            f"Run {other} has open batches with requests for the same disciplines, which would be paid for twice. Resume that run, or "
+            "cancel it, first."
+        )
 
 
 @contextmanager
@@ -89,7 +114,12 @@ async def _drive(
 ) -> tuple[str, str]:
     commits = GroupCommit(ws)
     calls, usd = call_rows.run_cost(ws.db, run.id)
-    engine = Engine(queue, models, settings, commits, run.id, Budget(settings.budget_usd, settings.max_calls, usd, calls))
+    budget = Budget(settings.budget_usd, settings.max_calls, usd, calls)
+    engine: Engine | BatchEngine
+    if isinstance(settings, GenerationSettings) and settings.in_batches:
+        engine = BatchEngine(BatchRun(ws, run.id, queue, models, commits, budget), settings)
+    else:
+        engine = Engine(queue, models, settings, commits, run.id, budget)
     reporter = ProgressReporter(ws, run.id, claim, engine, commits, watch)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
@@ -111,7 +141,7 @@ async def _drive(
     return _ending(engine, settings, failure_causes.summary(call_rows.failure_groups(ws.db, run.id)))
 
 
-def _interrupt(engine: Engine) -> None:
+def _interrupt(engine: Engine | BatchEngine) -> None:
     """Handle Ctrl-C or SIGTERM: the first one pauses the run, the second one abandons the calls in flight."""
     engine.stop(PAUSED, PAUSE_SECONDS if engine.stop_reason is None else 0.0)
 
@@ -141,6 +171,8 @@ def open_stage_models(
         same = (spec, at.model_dump_json())
         if same not in teachers:
             typed = (environment or {}).get(at.key_variable or KEY_VARIABLE)
+            if isinstance(settings, GenerationSettings) and settings.batch_files:
+                typed = ""  # nothing is sent
             opened = open_teacher(spec, at.base_url, key=typed, settings=at, environment=environment)
             teachers[same] = _on_engine(settings, opened)
         models[stage] = StageModel(teachers[same], decoding, price)
@@ -178,6 +210,10 @@ def check(settings: TeacherSettings, environment: Mapping[str, str] | None = Non
         GlanError: If something is missing.
     """
     models = open_stage_models(settings, settings.asked, environment)
+    if isinstance(settings, GenerationSettings) and settings.batch:
+        for model in models.values():
+            if isinstance(model.teacher, HttpTeacher):
+                BatchClient(model.teacher)  # checks the address
     teachers = {id(model.teacher): model.teacher for model in models.values()}
     asyncio.run(_close(teachers.values()))
 
@@ -194,11 +230,12 @@ class ProgressReporter:
     """
 
     def __init__(
-        self, ws: Workspace, run_id: int, claim: str, engine: Engine, commits: GroupCommit, watch: Watcher | None
+        self, ws: Workspace, run_id: int, claim: str, engine: Engine | BatchEngine, commits: GroupCommit, watch: Watcher | None
     ) -> None:
         self._ws, self._run_id, self._claim = ws, run_id, claim
         self._engine, self._commits, self._watch = engine, commits, watch
         self._before = run_rows.last_sample(ws.db, run_id)
+        self._last: Sample | None = None
         self._done_before = call_rows.stored_by_stage(ws.db, run_id)
         self._endpoints_before = {endpoint.name: endpoint for endpoint in run_rows.require_run(ws.db, run_id).endpoints}
 
@@ -232,13 +269,17 @@ class ProgressReporter:
         """Store heartbeat, totals and progress if this process still owns the run."""
         sample, stages = self._sample(), self._stages()
         waiting, notices, endpoints = self._engine.waiting(), self._engine.notices, self._endpoints()
+        last = self._last
+        changed = last is None or replace(sample, at=last.at) != last or sample.at - last.at >= IDLE_SECONDS
+        self._last = sample if changed else last
 
         def job(db: apsw.Connection) -> None:
             if not run_rows.owns_run(db, self._run_id, self._claim):
                 return
             run_rows.update_run(db, self._run_id, heartbeat_at=sample.at, waiting=waiting, notices=json.dumps(notices))
             run_rows.set_endpoints(db, self._run_id, endpoints)
-            run_rows.add_sample(db, self._run_id, sample)
+            if changed:
+                run_rows.add_sample(db, self._run_id, sample)
             for progress in stages:
                 run_rows.set_stage(db, self._run_id, progress)
 
@@ -286,7 +327,7 @@ def _continued(now: EndpointProgress, before: EndpointProgress | None) -> Endpoi
     )  # fmt: skip
 
 
-def _ending(engine: Engine, settings: TeacherSettings, failures: str) -> tuple[str, str]:
+def _ending(engine: Engine | BatchEngine, settings: TeacherSettings, failures: str) -> tuple[str, str]:
     """Return the final state of a run and a message, given what failed in it."""
     failed = sum(engine.totals.failed.values())
     match engine.stop_reason:
@@ -296,6 +337,10 @@ def _ending(engine: Engine, settings: TeacherSettings, failures: str) -> tuple[s
             return "finished", failures or f"{plural(failed, 'call')} failed."
         case None:
             return "finished", ""
+        case "Paused" if engine.in_flight and isinstance(engine, BatchEngine):
+            return "paused", "Paused. Its batches go on at the endpoint; resume the run to store their replies."
+        case batch_engine.WRITTEN if isinstance(engine, BatchEngine):
+            return "paused", engine.instructions()
         case "Paused":
             return "paused", "Paused. Resume the run to continue."
         case "Cancelled":

@@ -13,9 +13,11 @@ from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, check_replicas, endpoint
-from glan_core.teachers.prices import Price, price_of
+from glan_core.teachers.prices import BATCH_SHARE, Price, price_of
 from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.teachers.wire_format import OPENAI_URL
+
+OFFLINE_URL = "http://localhost:8000/v1"
 
 
 class Target(Settings):
@@ -247,7 +249,53 @@ class GenerationSettings(TeacherSettings):
         "coverage", validation_alias=AliasChoices("draw_distribution", "draw_law"), title="Concept sampling",
         description="'coverage' prefers the key concepts sampled least so far; 'uniform' samples every combination alike.",
     )  # fmt: skip
+    batch: bool = Field(
+        False, title="Batch API",
+        description="Send requests with the endpoint's Batch API, at half the price and within 24 hours per stage, instead of one by one.",
+    )  # fmt: skip
+    batch_files: bool = Field(
+        False, title="Batch files",
+        description="Write requests to files for an offline engine such as vLLM's run_batch, instead of sending them.",
+    )  # fmt: skip
     kind: Literal["generate"] = "generate"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offline_address(cls, values: object) -> object:
+        """Offline engines have no address; that of a local vLLM stands for them, whose requests are the same."""
+        if isinstance(values, dict) and values.get("batch_files") is True and not values.get("base_url"):
+            return values | {"base_url": OFFLINE_URL}
+        return values
+
+    @model_validator(mode="after")
+    def _batches_need_endpoints(self) -> "GenerationSettings":
+        if not self.in_batches:
+            return self
+        what = "The Batch API" if self.batch else "Batch files"
+        if self.batch and self.batch_files:
+            raise GlanError("Batch API and batch files exclude each other. Choose one of them.")
+        if self.engine != "local":
+            raise GlanError(f"{what} and the Ray engine exclude each other. Choose one of them.")
+        if any(self.endpoint_of(stage).replicas for stage in GENERATION_STAGES):
+            raise GlanError(f"{what} {'has' if self.batch else 'have'} one endpoint per teacher. Remove the replicas.")
+        for stage in GENERATION_STAGES:
+            if not (teacher := self.teacher_of(stage)).startswith("openai:"):
+                verb = "needs" if self.batch else "need"
+                raise GlanError(
+                    f"{what} {verb} a teacher with an OpenAI-compatible endpoint in every stage, and the teacher of {stage} is {teacher}. "
+                    "Use openai:MODEL, or turn this setting off."
+                )
+        return self
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether requests are collected in files instead of being sent one by one."""
+        return self.batch or self.batch_files
+
+    def price_of(self, stage: str) -> Price | None:
+        """See `TeacherSettings.price_of`: the price in effect, which is half the usual one with the Batch API."""
+        usual = super().price_of(stage)
+        return usual.times(BATCH_SHARE) if usual and self.batch else usual
 
     @property
     def asked(self) -> Sequence[str]:

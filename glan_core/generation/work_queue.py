@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from glan_core.errors import GlanError
 from glan_core.generation.protocols import Stage, Work
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stages import (
@@ -173,6 +174,20 @@ class GenerationQueue:
                 seed=settings.seed,
                 law=settings.draw_distribution,
             )
+
+    def renewed(self, work: Work) -> Work | None:
+        """See WorkQueue."""
+        try:
+            if work.stage == "answer":
+                fresh = self._answer_work(work.facts, work.require_discipline())
+            elif work.stage == "sessions":
+                fresh = self._sessions_work(work.facts, work.id)
+            else:
+                return work
+        except (LookupError, GlanError):  # removed
+            return None
+        sent = work.first[1] if work.first else work.messages
+        return work if fresh.messages == sent else fresh
 
     def stage(self, work: Work) -> Stage:
         """See WorkQueue."""

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import apsw
+
 from glan_core.errors import GlanError
 from glan_core.import_strings import load_symbol
 from glan_core.runs.registry import RUN_KINDS, settings_of
@@ -138,7 +140,7 @@ class Progress:
                         run_rows.update_run(db, self.run_id, heartbeat_at=time.time())
                         if run.wish:
                             self.stop({"pause": PAUSED, "keep": KEPT}.get(run.wish, CANCELLED))
-        except (GlanError, OSError) as error:  # a run without a heartbeat must not continue
+        except (GlanError, OSError, apsw.Error) as error:  # a run without a heartbeat must not continue
             self.stop(str(error))
         finally:
             self._ws.close()  # closes the connection of this thread

@@ -16,7 +16,7 @@ from glan_core.resources import CHECKOUT
 from glan_core.runs.registry import CHECK_TEACHERS, RUN_KINDS, is_job, settings_of
 from glan_core.runs.states import get, state_of
 from glan_core.settings import Settings
-from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace import Workspace, batch_rows, run_rows
 from glan_core.workspace.run_rows import LIVE
 
 MOST_TAGS = 20
@@ -151,7 +151,7 @@ def cancel(ws: Workspace, run_id: int) -> None:
     """Request that a running run ends; queued, paused and lost runs are cancelled directly. Stored results are kept.
 
     Raises:
-        GlanError: If the run has already ended.
+        GlanError: If the run has already ended, or is not live and has batches at an endpoint.
     """
     with ws.write(f"run {run_id}") as db:
         state = state_of(get(ws, run_id))
@@ -161,6 +161,7 @@ def cancel(ws: Workspace, run_id: int) -> None:
             run_rows.update_run(db, run_id, wish="cancel")
         elif state in ("paused", "lost"):  # without its claim, a stalled worker stops when it continues
             message = "Cancelled. Stored results are kept."
+            batch_rows.discard_unsent(db, run_id, time.time())
             run_rows.update_run(db, run_id, state="cancelled", claim=None, message=message, finished_at=time.time())
         else:
             raise GlanError(f"Run {run_id} is {state}. Only live, paused or lost runs can be cancelled.")

@@ -106,6 +106,11 @@ RUN_KINDS: dict[str, RunKind] = {
         "training",
         keeps_partial=True,
     ),
+    "bundle": RunKind(
+        "Training bundle",
+        "glan_core.training.settings:BundleSettings",
+        "glan_core.training.bundle_export:export_bundle",
+    ),
     "training-speed": RunKind(
         "Training speed",
         "glan_core.training.settings:SpeedSettings",

@@ -81,7 +81,13 @@ def work(ws: Workspace, run_id: int, watch: Watcher | None = None, waiting: Call
 
 
 def _unexpected(ws: Workspace, run_id: int, error: Exception) -> tuple[str, str]:
-    """Print the traceback of an error; return the final state and message."""
+    """Print the traceback of an error; return the final state and message. What a newer release's schema causes has a message of its own."""
+    try:
+        ws.check_in_place()
+    except GlanError as reason:
+        return "failed", str(reason)
+    except apsw.Error:
+        pass  # a damaged database: the error itself is shown
     with suppress(OSError):  # the disk of the log is full, or the terminal was closed
         print(redact(traceback.format_exc(), *environment_secrets()), file=sys.stderr, flush=True)
     log = f"runs/{run_id}.log"

@@ -79,6 +79,11 @@ class Reply:
         in_text, reply = split_reasoning(self.text, closed_only=not self.reasoning)
         return "\n\n".join(filter(None, (self.reasoning.strip(), in_text))), reply
 
+    @property
+    def streamed(self) -> str:
+        """The text as `Teacher.stream` yields it: reasoning that was sent apart comes first, in tags."""
+        return f"<think>{self.reasoning}</think>\n\n{self.text}" if self.reasoning else self.text
+
     def reasoning_tokens(self, reasoning: str) -> int:
         """Return the reasoning tokens: as reported, or estimated from the share of the reasoning in the characters."""
         if self.tokens_reasoning is not None or not reasoning:

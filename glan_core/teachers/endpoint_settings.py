@@ -195,10 +195,15 @@ def header_values(headers: dict[str, str]) -> dict[str, str]:
     return {name: _VARIABLE.sub(value_of, value) for name, value in headers.items()}
 
 
+def header_variables(headers: dict[str, str]) -> dict[str, str]:
+    """Return the environment variables that headers name, with their values; those that are not set are left out."""
+    names = [found["braced"] or found["plain"] for value in headers.values() for found in _VARIABLE.finditer(value)]
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def header_secrets(headers: dict[str, str]) -> list[str]:
     """Return the values of the environment variables in headers."""
-    names = [found["braced"] or found["plain"] for value in headers.values() for found in _VARIABLE.finditer(value)]
-    return [value for name in names if is_secret(value := os.environ.get(name, "").strip())]
+    return [value for value in map(str.strip, header_variables(headers).values()) if is_secret(value)]
 
 
 def endpoint(base_url: str | None) -> str:

@@ -7,10 +7,13 @@ second to import, and silently retries refused requests.
 import asyncio
 import errno
 import json
+import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -22,6 +25,7 @@ from glan_core.teachers.contract import (
     DecodingParams,
     Message,
     Reply,
+    TeacherBusy,
     TeacherError,
     TeacherFault,
     UnusableReply,
@@ -130,7 +134,7 @@ class HttpTeacher:
                     text_limit = wire_format.max_bytes(decoding, stream=False)
                     async for some in response.content.iter_any():
                         size += len(some)
-                        if piece := streamed.feed(self._without_secrets(some)):
+                        if piece := streamed.feed(self.without_secrets(some)):
                             text_limit -= len(piece)
                             yield piece
                         if size > limit or text_limit < 0:
@@ -140,7 +144,7 @@ class HttpTeacher:
                     if streamed.error is None:
                         yield replace(streamed.reply(), sent=_parameters(body))
                         return
-                    raw = self._without_secrets(streamed.error)
+                    raw = self.without_secrets(streamed.error)
                     if streamed.started:
                         said = redact(read_error(raw).message, *self._secrets)
                         raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
@@ -150,7 +154,7 @@ class HttpTeacher:
                 reply = wire_format.read_reply(raw, messages)
                 if reply is not None:
                     reply = replace(reply, sent=_parameters(body))
-                    yield f"<think>{reply.reasoning}</think>\n\n{reply.text}" if reply.reasoning else reply.text
+                    yield reply.streamed
                     yield reply
                     return
             raw = wire_format.error_in(raw)
@@ -179,13 +183,13 @@ class HttpTeacher:
             if size > limit:
                 if not reply:
                     break
-                start = self._without_secrets(b"".join(parts))[:2000].decode("utf-8", "replace")
+                start = self.without_secrets(b"".join(parts))[:2000].decode("utf-8", "replace")
                 tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
                 lost = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
                 raise self._too_large(decoding, lost)
-        return self._without_secrets(b"".join(parts))
+        return self.without_secrets(b"".join(parts))
 
-    def _without_secrets(self, raw: bytes) -> bytes:
+    def without_secrets(self, raw: bytes) -> bytes:
         """Replace the key and the values of header variables, which some endpoints quote, before anything is read from a body."""
         for secret in self._secrets:
             raw = raw.replace(secret.encode(), b"[key]")
@@ -198,10 +202,81 @@ class HttpTeacher:
         )
 
     def _error(self, response: aiohttp.ClientResponse, raw: bytes) -> Exception:
+        return self.error(response.status, raw, response.headers)
+
+    def error(self, status: int, raw: bytes, headers: Mapping[str, str]) -> Exception:
+        """Return the exception for an error response; see `error_of`."""
         return error_of(
-            response.status, raw, response.headers, where=self.url, model=self.model,
-            key_variable=self.settings.key_variable or KEY_VARIABLE, secrets=self._secrets,
+            status, raw, headers, where=self.url, model=self.model, key_variable=self.settings.key_variable or KEY_VARIABLE,
+            secrets=self._secrets,
         )  # fmt: skip
+
+    def body(self, messages: Sequence[Message], decoding: DecodingParams) -> dict:
+        """Return the body of a request without streaming, as a line of a batch contains it."""
+        return self._body(messages, decoding)
+
+    def read_response(self, status: int, raw: bytes, body: dict, decoding: DecodingParams) -> Reply:
+        """Return the reply in a response that was stored in a file of results.
+
+        Args:
+            status: Status of the response.
+            raw: Its body.
+            body: Body of the request.
+            decoding: Decoding parameters of the request.
+
+        Raises:
+            TeacherBusy: If the endpoint rejects a parameter; the request should be sent again, without it.
+            Exception: As `reply` does.
+        """
+        raw = self.without_secrets(raw)
+        messages = body["messages"]
+        if status == 200:
+            if len(raw) > wire_format.max_bytes(decoding, stream=False):
+                start = raw[:2000].decode("utf-8", "replace")
+                tokens_in = sum(estimate_tokens(message["content"]) for message in messages)
+                lost = Reply(start, "length", tokens_in, decoding.max_tokens or DEFAULT_LIMIT, estimated=True)
+                raise self._too_large(decoding, lost)
+            if (reply := wire_format.read_reply(raw, messages)) is not None:
+                return replace(reply, sent=_parameters(body))
+        raw = wire_format.error_in(raw)
+        if self._learn(rejected_parameter(status, raw, _parameters(body)), body, raw):
+            raise TeacherBusy(f"{self.url} rejects a parameter of the request.")
+        raise self.error(status, raw, {})
+
+    @property
+    def adaptations(self) -> dict:
+        """What was learned about the endpoint, as plain values: rejected parameters, and the name of the token limit."""
+        return {"unsupported": sorted(self._unsupported), "new_limit_name": self._new_limit_name} if self._unsupported else {}
+
+    def adapt(self, learned: Mapping[str, Any]) -> None:
+        """Take over what an earlier process learned (see `adaptations`)."""
+        if learned:
+            self._unsupported |= {str(name) for name in learned.get("unsupported", ())}
+            self._new_limit_name = bool(learned.get("new_limit_name"))
+
+    async def download(self, url: str, path: Path, most: int) -> tuple[int, bytes]:
+        """Download a file without the secrets in it; return the status and, if it is not 200, the body.
+
+        Raises:
+            TeacherError: If the file is larger than `most` bytes.
+            Exception: As `reply` does.
+        """
+        overlap = max((len(secret.encode()) for secret in self._secrets), default=0)
+        async with self.send("GET", url) as response:
+            if response.status != 200:
+                return response.status, self.without_secrets(await response.content.read(MAX_ERROR_BYTES))
+            size, rest = 0, b""
+            with path.open("wb") as file:
+                async for some in response.content.iter_any():
+                    if (size := size + len(some)) > most:
+                        raise TeacherError(f"{self.url} sent a file of more than {most:,} bytes.")
+                    rest = self.without_secrets(rest + some)  # a secret may lie in two pieces
+                    file.write(rest[: len(rest) - overlap] if len(rest) > overlap else b"")
+                    rest = rest[len(rest) - overlap :] if len(rest) > overlap else rest
+                file.write(rest)
+                file.flush()
+                os.fsync(file.fileno())
+            return 200, b""
 
     def _learn(self, parameter: str | None, body: dict, raw: bytes) -> bool:
         """Adapt to a rejected parameter of this body; return False if there is nothing to adapt.
@@ -246,7 +321,7 @@ class HttpTeacher:
 
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""
-        async with self._send("GET", url) as response:
+        async with self.send("GET", url) as response:
             parts, size = [], 0
             async for some in response.content.iter_any():
                 parts.append(some)
@@ -255,16 +330,18 @@ class HttpTeacher:
             return response.status, b"".join(parts)
 
     def _post(self, body: dict) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._send("POST", chat_url(self.url, self.model), json.dumps(body).encode())
+        return self.send("POST", chat_url(self.url, self.model), json.dumps(body).encode())
 
     @asynccontextmanager
-    async def _send(self, method: str, url: str, data: bytes | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def send(
+        self, method: str, url: str, data: bytes | aiohttp.Payload | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and yield the response; connection errors become TeacherFault."""
         if self._session is None:
             self._session = self._open_session()
         status = None
         try:
-            async with self._session.request(method, url, data=data, allow_redirects=False) as response:
+            async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 status = response.status
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

@@ -29,10 +29,15 @@ class Price:
         """Return the price of a call in USD."""
         return (tokens_in * self.per_million_in + tokens_out * self.per_million_out) / 1e6
 
+    def times(self, share: float) -> "Price":
+        """Return a share of this price."""
+        return Price(share * self.per_million_in, share * self.per_million_out)
+
 
 SNAPSHOT = re.compile(r"-20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")  # the date in gpt-5-2025-08-07
 
 FREE = Price(0.0, 0.0)
+BATCH_SHARE = 0.5  # price of a request in the Batch API, relative to one that is answered at once
 
 
 @cache

@@ -17,8 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError, TeacherFault
+from glan_core.teachers.endpoint_settings import header_variables
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.ray_worker import RayWorker
+from glan_core.untrusted import clean_line
 
 LOCAL = "local"  # a cluster of this machine, which ends with the run
 CONNECT_SECONDS = 120.0
@@ -96,6 +98,8 @@ class RayTeacher:
             worker.lost += 1
             self._restart(worker)
             raise TeacherFault(f"{worker.name} ended. Its requests are sent again.", billed=True, sender_lost=True) from None
+        except ray.exceptions.RayTaskError:  # an unexpected error, which ends a run on the local engine as well
+            raise
         except ray.exceptions.RayError as error:
             raise TeacherFault(
                 f"Ray could not pass a request on: {type(error).__name__}.", billed=True, sender_lost=True
@@ -114,7 +118,7 @@ class RayTeacher:
     async def stream(self, messages: Sequence[Message], decoding: DecodingParams) -> AsyncGenerator[str | Reply, None]:
         """Yield the whole text as one piece, then the reply: actors do not stream."""
         reply = await self.reply(messages, decoding)
-        yield f"<think>{reply.reasoning}</think>\n\n{reply.text}" if reply.reasoning else reply.text
+        yield reply.streamed
         yield reply
 
     async def list_models(self) -> tuple[str, ...] | None:
@@ -143,6 +147,8 @@ class RayTeacher:
 
     async def _start(self) -> None:
         """Connect to the cluster and start the workers."""
+        import ray.exceptions
+
         try:
             await self._check_address()
             actors = await asyncio.wait_for(asyncio.to_thread(self._connect), CONNECT_SECONDS)
@@ -155,6 +161,11 @@ class RayTeacher:
         except (OSError, RuntimeError, ValueError) as error:
             raise TeacherError(
                 f"The Ray cluster {self._address} cannot be used: {str(error).strip() or type(error).__name__}"
+            ) from None
+        except ray.exceptions.RayError as error:
+            raise TeacherError(
+                f"A worker of the Ray cluster {self._address} cannot start: {_cause(error)}. Install this release of the studio and its "
+                "packages on every node, then resume the run."
             ) from None
 
     async def _check_address(self) -> None:
@@ -172,14 +183,18 @@ class RayTeacher:
 
         with _connecting:  # the teachers of a run share one connection
             if not ray.is_initialized():
-                own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if self._address == LOCAL else {}
+                own: dict[str, Any] = (
+                    {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if self._address == LOCAL else {}
+                )
                 ray.init(address=self._address, log_to_driver=False, configure_logging=False, **own)
         # No CPU is reserved: a worker waits for the network most of the time. Restarts are without limit, calls are never repeated.
-        actor = ray.remote(
+        options: Any = ray.remote  # its types lack max_concurrency
+        actor = options(
             num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=10_000, scheduling_strategy="SPREAD"
         )(RayWorker)  # fmt: skip
         teacher = self._teacher
-        return [actor.remote(teacher.model, teacher.settings, teacher.key) for _ in self._numbers]
+        variables = header_variables(teacher.settings.headers)
+        return [actor.remote(teacher.model, teacher.settings, teacher.key, variables) for _ in self._numbers]
 
     async def _locate(self, worker: Worker) -> None:
         worker.host = await worker.actor.host.remote()
@@ -210,8 +225,14 @@ class RayTeacher:
         for task in (self._starting, *self._restarts):
             if task is not None:
                 task.cancel()
-        if any(worker.alive.is_set() for worker in self.workers):
+        if self._starting is not None:
             import ray
 
             await asyncio.to_thread(ray.shutdown)
         await self._teacher.close()
+
+
+def _cause(error: Exception) -> str:
+    """Return the last line of an error of Ray, whose text is a traceback with what the node raised at its end."""
+    lines = [line for line in map(clean_line, str(error).splitlines()) if line]
+    return lines[-1].rstrip(".")[:300] if lines else type(error).__name__

@@ -1,7 +1,8 @@
-"""The actor of the Ray engine: sends the requests of one run from a node of the cluster, and returns what came of each."""
+"""The actor of the Ray engine: sends the requests of one run from a node of the cluster, and returns their replies and errors."""
 
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from glan_core.teachers.contract import (
     DecodingParams,
@@ -26,9 +27,11 @@ class RayWorker:
         model: Model of the endpoint.
         settings: The endpoint.
         key: API key. It travels in the actor's creation task, which stays in the memory of the cluster.
+        variables: Environment variables that the headers name, with their values; they travel as the key does.
     """
 
-    def __init__(self, model: str, settings: EndpointSettings, key: str) -> None:
+    def __init__(self, model: str, settings: EndpointSettings, key: str, variables: Mapping[str, str]) -> None:
+        os.environ.update(variables)  # the process is this actor's own
         self._teacher = HttpTeacher(model, settings=settings, key=key)
 
     async def host(self) -> str:

@@ -1,13 +1,13 @@
 """Distributed fine-tuning: one worker per device, started by torchrun, with FSDP2 sharding (DDP on CPUs).
 
-The process of the run relays stop requests to the workers and reports their progress. To use several machines that share
-the workspace folder, start the workers on each with
-
-    torchrun --nnodes N --nproc-per-node M --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m glan_core.training.distributed DIR RUN
+The process of the run starts the workers of its machine, relays stop requests to them and reports their progress. Workers of further
+machines are started by the same command there (`join`). Their folder is shared; they get run and settings from the first worker and never
+open the database, which network file systems do not support.
 """
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -15,33 +15,56 @@ from pathlib import Path
 
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
+from glan_core.processes import cores
 from glan_core.resources import CHECKOUT
 from glan_core.runs.heartbeat import Stopped
 from glan_core.runs.registry import settings_of
 from glan_core.runs.states import KEPT, get
+from glan_core.training.memory_estimate import gpus
 from glan_core.training.settings import FinetuneSettings
-from glan_core.training.train_loop import FOLDER, TrainingRun, readable_errors, train
+from glan_core.training.train_loop import FOLDER, TrainingRun, newest_checkpoint, readable_errors, train
 from glan_core.workspace import Workspace
 
 DONE, WISH, FAULT = "done.json", "wish", "fault"  # files for communication between the run's process and its workers
 LOOK_SECONDS = 0.5
+MODULE = "glan_core.training.distributed"
+JOINING = 0  # in place of the run's ID for workers that get it from the first one
+
+
+def torchrun_words(settings: FinetuneSettings, node_rank: int = 0) -> list[str]:
+    """Return the torchrun command that starts the workers of a machine, without its arguments."""
+    count = f"--nproc-per-node={settings.processes}"
+    if settings.nodes == 1:
+        return ["torchrun", "--standalone", count, "-m", MODULE]
+    host, _, port = str(settings.main_address).rpartition(":")
+    place = [
+        f"--nnodes={settings.nodes}",
+        f"--node-rank={node_rank}",
+        f"--master-addr={host.strip('[]')}",
+        f"--master-port={port}",
+    ]
+    return ["torchrun", *place, count, "-m", MODULE]
+
+
+def torchrun_lines(folder: str, settings: FinetuneSettings) -> list[str]:
+    """Return the torchrun command of each machine as shell lines, with RUN for the number of the run; [] for a single process."""
+    if settings.world_size == 1:
+        return []
+    runs = ["RUN", *[str(JOINING)] * (settings.nodes - 1)]
+    return [shlex.join([*torchrun_words(settings, rank), folder, run]) for rank, run in enumerate(runs)]
 
 
 def train_distributed(run: TrainingRun) -> None:
-    """Start the workers and wait until they end.
+    """Start the workers of this machine, the first or only one, and wait until they end.
 
     Raises:
         GlanError: If a worker failed.
         Stopped: If the run was paused or canceled.
     """
-    settings, progress, folder = run.settings, run.progress, run.folder
+    progress, folder = run.progress, run.folder
     for name in (DONE, WISH, FAULT):
         (folder / name).unlink(missing_ok=True)
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))}
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={settings.processes}"]
-    workers = subprocess.Popen(
-        [*words, "-m", __name__, str(run.ws.folder), str(progress.run_id)], stdin=subprocess.DEVNULL, env=variables
-    )
+    workers = _start(run.settings, 0, str(run.ws.folder), progress.run_id)
     try:
         while workers.poll() is None:
             if progress.wish and not (folder / WISH).exists():
@@ -58,6 +81,40 @@ def train_distributed(run: TrainingRun) -> None:
         raise GlanError(f"A worker exited with code {workers.returncode}. See runs/{progress.run_id}.log.")
     if progress.wish and progress.wish != KEPT:
         raise Stopped(progress.wish)
+
+
+def join(folder: Path, settings: FinetuneSettings, node_rank: int) -> int:
+    """Run the workers of a further machine until the run ends or pauses; return their exit code.
+
+    Args:
+        folder: Shared folder of the workspace, which is not opened here.
+        settings: Settings with the processes, nodes and main address; all others come from the first machine.
+        node_rank: Number of this machine, from 1.
+
+    Raises:
+        GlanError: If there is no such machine in the settings.
+    """
+    if not 0 < node_rank < settings.nodes:
+        raise GlanError(
+            f"Node rank {node_rank} is not between 1 and {settings.nodes - 1}. Give --nodes, and a --node-rank below it."
+        )
+    if (found := gpus()) and settings.processes > len(found):
+        raise GlanError(f"{settings.processes} processes need as many GPUs, and this machine has {len(found)}. Use fewer.")
+    workers = _start(settings, node_rank, str(folder), JOINING)
+    try:
+        return workers.wait()
+    finally:
+        if workers.poll() is None:
+            workers.terminate()
+
+
+def _start(settings: FinetuneSettings, node_rank: int, folder: str, run_id: int) -> subprocess.Popen:
+    """Start torchrun with the workers of this machine, which share its cores."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))}
+    if variables.get("OMP_NUM_THREADS") in (None, str(cores())):  # not set by the user
+        variables["OMP_NUM_THREADS"] = str(max(1, cores() // settings.processes))
+    words = [sys.executable, "-m", "torch.distributed.run", *torchrun_words(settings, node_rank)[1:], folder, str(run_id)]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, env=variables)
 
 
 class WorkerProgress:
@@ -101,14 +158,22 @@ class WorkerProgress:
 
 def main(folder: str, run_id: int) -> int:
     """Run one worker; a known error is written to a file for the run's process to report."""
-    ws = Workspace.open(folder)
+    ws = Workspace(Path(folder).absolute(), read_only=True)  # not opened
+    params: dict = {}
+    if run_id != JOINING:
+        ws = Workspace.open(folder)
+        params = get(ws, run_id).params
+    if run_id == JOINING or params.get("nodes", 1) > 1:
+        run_id, params = _from_first((run_id, params))
     place = ws.folder / FOLDER / str(run_id)
-    settings = settings_of("finetune", get(ws, run_id).params)
+    settings = settings_of("finetune", params)
     if not isinstance(settings, FinetuneSettings):
         raise TypeError(f"run {run_id} is not a fine-tuning run")
-    progress = WorkerProgress(place, run_id)
-    run = TrainingRun(ws, settings, read_snapshot(ws, settings.snapshot), place, progress)
     try:
+        place.mkdir(parents=True, exist_ok=True)
+        run = TrainingRun(ws, settings, read_snapshot(ws, settings.snapshot), place, WorkerProgress(place, run_id))
+        if settings.nodes > 1:
+            _check_shared(place)
         with readable_errors(run):
             train(run)
     except Stopped:
@@ -117,6 +182,33 @@ def main(folder: str, run_id: int) -> int:
         (place / FAULT).write_text(str(error), "utf-8")
         return 1
     return 0
+
+
+def _from_first(value: tuple[int, dict]) -> tuple[int, dict]:
+    """Return the value of the first worker."""
+    import torch
+    import torch.distributed as dist
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available())  # connects the workers
+    given = [value]
+    dist.broadcast_object_list(given, src=0)
+    return given[0]
+
+
+def _check_shared(place: Path) -> None:
+    """Check that this machine has the checkpoint that the first one resumes from.
+
+    Raises:
+        GlanError: If it does not: the workers would not train the same weights.
+    """
+    import torch.distributed as dist
+
+    newest = [newest_checkpoint(place) if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(newest, src=0)
+    name = Path(newest[0]).name if newest[0] else ""
+    if name and not (place / name / "trainer_state.json").is_file():
+        raise GlanError(f"{place / name} is not on this machine. All machines need the same folder, on shared storage.")
 
 
 def _read(file: Path) -> list | None:

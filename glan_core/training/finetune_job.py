@@ -33,7 +33,7 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
     if (target := tuned_model_store.model_folder(ws, settings.name)).exists():
         existing = tuned_model_store.read_model(ws, settings.name)
         if existing.run_id == progress.run_id:  # this run was killed after it had finished its work
-            return _message(existing)
+            return result_sentence(existing)
         raise GlanError(f"Model {quoted(settings.name)} already exists. Choose another name.")
     folder = ws.folder / FOLDER / str(progress.run_id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,15 +43,16 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
     run = TrainingRun(ws, settings, snapshot, folder, progress)
     prepare_memory(ws, settings)
     with readable_errors(run):
-        if settings.processes > 1:
+        if settings.world_size > 1:
             train_distributed(run)
         else:
             train(run)
     shutil.rmtree(folder, ignore_errors=True)
-    return _message(tuned_model_store.read_model(ws, settings.name))
+    return result_sentence(tuned_model_store.read_model(ws, settings.name))
 
 
-def _message(model: TunedModel) -> str:
+def result_sentence(model: TunedModel) -> str:
+    """Return the sentence about a finished run."""
     loss = model.losses.get("validation")
     early = ", ended early" if model.stopped_early else ""
     return (

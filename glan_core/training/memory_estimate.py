@@ -67,9 +67,7 @@ def estimate_memory(settings: FinetuneSettings, shape: ModelShape, longest: int,
         room: Memory of the machine in bytes, None for that of this one.
     """
     gpu = bool(gpus())
-    tokens = min(settings.per_device_batch_size, settings.global_batch_size) * (
-        settings.max_length if settings.packing else min(longest, settings.max_length)
-    )
+    tokens = settings.device_batch_size * (settings.max_length if settings.packing else min(longest, settings.max_length))
     fixed, transient = _tensors(settings, shape, tokens, gpu=gpu)
     if gpu:
         return MemoryEstimate(round(CUDA_CONTEXT + fixed + transient), maps_tensors=False)
@@ -91,7 +89,7 @@ def _tensors(settings: FinetuneSettings, shape: ModelShape, tokens: int, *, gpu:
     trained = shape.parameters if full else shape.adapter(settings.lora_rank)
     half = settings.precision == "bf16" or (gpu and settings.precision == "auto")
     frozen = 0 if full else shape.parameters * (0.6 if settings.method == "qlora" else 2 if half else 4)
-    shards = settings.processes if gpu else 1
+    shards = settings.world_size if gpu else 1
     per_token = 4 * shape.heads + 4 * shape.inner + (6 if full else 4) * shape.hidden + (0 if full else 7 * settings.lora_rank)
     per_token *= 2 if half else 4
     if checkpoints(settings, gpu=gpu):
@@ -99,7 +97,7 @@ def _tensors(settings: FinetuneSettings, shape: ModelShape, tokens: int, *, gpu:
     else:
         activations = tokens * (shape.layers + 1) * per_token
     logits = LOGIT_COPIES * 4 * tokens * shape.vocabulary
-    if not gpu and settings.processes == 1:
+    if not gpu and settings.world_size == 1:
         logits = min(logits, LOGIT_COPIES * LOGIT_BYTES)
     head = 8 * shape.vocabulary * shape.hidden if full else 0  # two gradients of the output layer while they are added
     weights, moments, gradients = frozen + 4 * trained, 8 * trained, 4 * trained + head

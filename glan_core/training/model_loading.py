@@ -69,7 +69,7 @@ def load_base(settings: FinetuneSettings, precision: str) -> tuple["PreTrainedMo
             f"Base model {settings.base} cannot be loaded: {first}. Use a folder with config, tokenizer and safetensors "
             f"weights, or run 'hf download {settings.base}'."
         ) from None
-    if torch.cuda.is_available() and settings.method != "qlora" and settings.processes == 1:
+    if torch.cuda.is_available() and settings.method != "qlora" and settings.world_size == 1:
         model = model.to("cuda")
     return model, tokenizer
 

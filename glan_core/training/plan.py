@@ -114,7 +114,7 @@ def _epoch_rows(settings: FinetuneSettings, counted: TokenCounts) -> int:
 
 
 def _batch_rows(settings: FinetuneSettings) -> int:
-    return min(settings.per_device_batch_size, settings.global_batch_size) * settings.processes
+    return settings.device_batch_size * settings.world_size
 
 
 def steps_per_epoch(settings: FinetuneSettings, counted: TokenCounts) -> int:

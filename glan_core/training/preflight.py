@@ -49,7 +49,7 @@ def check_settings(ws: Workspace, settings: FinetuneSettings, *, reach_hub: bool
     _check_devices(settings)
     _check_tracker(settings)
     if settings.base is not None:
-        _check_base(settings.base, reach_hub=reach_hub)
+        check_base_model(settings.base, reach_hub=reach_hub)
     counted, _ = count_rows(str(ws.folder), settings)
     check_rows(counted, settings.max_length)
     if (shape := model_shape(settings)) is not None:
@@ -105,7 +105,7 @@ def prepare_memory(ws: Workspace, settings: FinetuneSettings) -> None:
     counted, _ = count_rows(str(ws.folder), settings)
     need = estimate_memory(settings, shape, longest_row(settings, counted))
     check_memory(settings, need)
-    if settings.processes == 1:
+    if settings.world_size == 1:
         set_up_heap(maps_tensors=need.maps_tensors)
 
 
@@ -127,7 +127,7 @@ def _check_tracker(settings: FinetuneSettings) -> None:
         )
 
 
-def _check_base(base: str, *, reach_hub: bool) -> None:
+def check_base_model(base: str, *, reach_hub: bool) -> None:
     """Check configuration, weights and tokenizer of a base model.
 
     Raises:
@@ -206,11 +206,11 @@ def _check_weights(base: str) -> None:
                 f"{base} has no {name}. Only safetensors weights are loaded, since other formats can execute code; copy or "
                 "download the missing file."
             )
-        if not _is_complete(file):
+        if not is_complete_safetensors(file):
             raise GlanError(f"{name} of {base} is truncated or damaged. Copy or download it again.")
 
 
-def _is_complete(file: Path) -> bool:
+def is_complete_safetensors(file: Path) -> bool:
     """Return whether a safetensors file is as long as its header says."""
     try:
         with file.open("rb") as opened:

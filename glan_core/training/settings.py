@@ -1,5 +1,6 @@
 """Settings of a fine-tuning run."""
 
+import re
 from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -11,6 +12,7 @@ Method = Literal["full", "lora", "qlora"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["cosine", "linear", "constant"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
+ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\]")  # name, IPv4 address, or IPv6 address in brackets
 
 
 class Scratch(Settings):
@@ -146,9 +148,18 @@ class FinetuneSettings(Settings):
         ge=1,
         le=1024,
         title="Processes",
-        description="Data-parallel processes, one per device. On CPUs each holds the whole model. On GPUs weights are sharded "
-        "(FSDP), which is not tested on this hardware.",
+        description="Data-parallel processes on each machine, one per device; they share the global batch. On CPUs each holds the whole "
+        "model. On GPUs weights are sharded (FSDP), which is not tested on this hardware.",
     )
+    nodes: int = Field(
+        1, ge=1, le=1024, title="Nodes",
+        description="Machines that train together, with the same number of processes each. They share the folder of the workspace, and the same "
+        "command is started on each with its --node-rank. Tested with two nodes on one machine only.",
+    )  # fmt: skip
+    main_address: str | None = Field(
+        None, title="Main address", description="Address of the first of several machines and a free port on it, which the others connect to.",
+        json_schema_extra={"metavar": "HOST:PORT"},
+    )  # fmt: skip
     kind: Literal["finetune"] = "finetune"
 
     @field_validator("name")
@@ -167,17 +178,41 @@ class FinetuneSettings(Settings):
     def _fits(self) -> "FinetuneSettings":
         if self.base is None and self.method != "full":
             raise ValueError("an adapter needs a base model: give one, or choose method full")
-        if self.global_batch_size % min(self.global_batch_size, self.per_device_batch_size * self.processes):
+        if self.global_batch_size % self.world_size:
+            raise ValueError(
+                f"the global batch size {self.global_batch_size} cannot be divided over {self.world_size} processes"
+            )
+        if self.global_batch_size % (self.device_batch_size * self.world_size):
             raise ValueError(
                 f"the global batch size {self.global_batch_size} is not a multiple of {self.per_device_batch_size} per device on "
-                f"{self.processes} devices"
+                f"{self.world_size} devices"
             )
+        if (self.nodes > 1) != (self.main_address is not None):
+            raise ValueError("several nodes need a main address, and one node has none: give both, or neither")
         return self
+
+    @field_validator("main_address")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        host, _, port = (value or "").rpartition(":")
+        if value is not None and not (ADDRESS.fullmatch(host) and port.isdecimal() and 0 < int(port) < 2**16):
+            raise ValueError("give the main address as HOST:PORT, such as 10.0.0.1:29500")
+        return value
+
+    @property
+    def world_size(self) -> int:
+        """Processes on all machines together."""
+        return self.processes * self.nodes
+
+    @property
+    def device_batch_size(self) -> int:
+        """Pairs per forward pass of each process: the per-device batch size, or the share of the global batch if that is smaller."""
+        return min(self.per_device_batch_size, self.global_batch_size // self.world_size)
 
     @property
     def accumulation(self) -> int:
         """Gradient accumulation steps."""
-        return max(1, self.global_batch_size // (self.per_device_batch_size * self.processes))
+        return self.global_batch_size // (self.device_batch_size * self.world_size)
 
 
 class SpeedSettings(Settings):
@@ -185,3 +220,14 @@ class SpeedSettings(Settings):
 
     finetune: FinetuneSettings
     kind: Literal["training-speed"] = "training-speed"
+
+
+class BundleSettings(Settings):
+    """Settings of a bundle: a folder that trains on another machine without the workspace."""
+
+    finetune: FinetuneSettings
+    path: str = Field(title="Folder", description="New folder to write the bundle to.", json_schema_extra={"metavar": "FOLDER"})
+    with_base: bool = Field(
+        False, title="Include base model", description="Copy weights and tokenizer of the base model into the bundle."
+    )
+    kind: Literal["bundle"] = "bundle"

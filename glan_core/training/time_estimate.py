@@ -103,7 +103,7 @@ def _rough_speed(settings: FinetuneSettings, work: Workload) -> Speed:
     """Return the speed that follows from the number of parameters: 6 FLOP per parameter and token, 4.2 for an adapter."""
     if found := gpus():
         peak = next((tera for name, tera in PEAK_TFLOPS.items() if name in found[0].name), 100) * 1e12
-        reached = GPU_USE * peak * min(settings.processes, len(found))
+        reached = GPU_USE * peak * min(settings.processes, len(found)) * settings.nodes
     else:
         reached = CPU_USE * cpu_flops()
     flops = 6 * work.parameters * (1 if settings.method == "full" else 0.7)
@@ -149,7 +149,7 @@ def speed_key(settings: FinetuneSettings, snapshot: Snapshot) -> str:
 
 def read_speed(ws: Workspace, settings: FinetuneSettings, snapshot: Snapshot) -> Speed | None:
     """Return the measured speed of a run, None if it was not measured or several processes share the work."""
-    if settings.processes > 1:
+    if settings.world_size > 1:
         return None
     stored = _stored(ws.folder / FILE).get(speed_key(settings, snapshot))
     try:

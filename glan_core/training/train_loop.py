@@ -87,13 +87,13 @@ def train(run: TrainingRun) -> None:
     loaded = load_model(run)
     rows = encode_rows(run, loaded)
     trainer = create_trainer(run, loaded, rows)
-    if run.settings.processes > 1 and RANK == 0:
+    if run.settings.world_size > 1 and RANK == 0:
         kind = trainer.accelerator.distributed_type.value
-        print(f"{run.settings.processes} processes, {kind}.", flush=True)  # in the log of the run
+        print(f"{run.settings.world_size} processes, {kind}.", flush=True)  # in the log of the run
     trainer.train(resume_from_checkpoint=newest_checkpoint(run.folder))
     if run.progress.wish and run.progress.wish != KEPT:
         raise Stopped(run.progress.wish)
-    if run.settings.processes > 1:  # every process holds a shard of the weights
+    if run.settings.world_size > 1:  # every process holds a shard of the weights
         trainer.save_model(str(run.folder / tuned_model_store.WEIGHTS))
     if trainer.is_world_process_zero():
         target = tuned_model_store.model_folder(run.ws, run.settings.name)
@@ -188,6 +188,7 @@ def create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -
     trainer = SnapshotTrainer(
         model=loaded.model, args=args, train_dataset=rows.train, eval_dataset=rows.validation,
         processing_class=loaded.tokenizer, callbacks=[log], lengths=rows.counts.lengths,
+        bucket=min(settings.per_device_batch_size, settings.global_batch_size),
     )  # fmt: skip
     log.trainer = trainer
     for callback in (PrinterCallback, ProgressCallback):
@@ -198,7 +199,7 @@ def create_trainer(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows) -
 def _store_model(run: TrainingRun, loaded: "LoadedModel", rows: EncodedRows, trainer: "SnapshotTrainer", new: Path) -> None:
     """Write weights and model info into the new folder of the model."""
     settings, manifest, run_id, counts = run.settings, run.snapshot.manifest, run.progress.run_id, rows.counts
-    if settings.processes > 1:
+    if settings.world_size > 1:
         loaded.tokenizer.save_pretrained(run.folder / tuned_model_store.WEIGHTS)
         shutil.copytree(
             run.folder / tuned_model_store.WEIGHTS, new / tuned_model_store.WEIGHTS, ignore=shutil.ignore_patterns("*.bin")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psutil
 import torch
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -33,14 +33,25 @@ class LengthBuckets(Sampler[int]):
     """Samples the rows of an epoch in an order that depends only on seed and epoch, so that resuming reproduces it.
 
     Rows are shuffled; the rows of `REACH` steps are sorted by length and split into batches, and the batches are shuffled.
-    A batch therefore contains rows of similar length, which minimizes padding.
+    A batch therefore contains rows of similar length, which minimizes padding. The order is the same for every number of processes.
     """
 
-    def __init__(self, lengths: Sequence[int], batch: int, step: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], batch: int, step: int, seed: int, together: int = 1) -> None:
+        """Make a sampler.
+
+        Args:
+            lengths: Tokens of each row.
+            batch: Rows that are kept together.
+            step: Rows per optimizer step.
+            seed: Seed of the order.
+            together: Rows that all processes read at once. The last ones of an epoch are filled up to it with the index after the
+                last row (`FilledRows`), so that all processes read the same number of batches.
+        """
         self._lengths, self._batch, self._reach, self._seed, self.epoch = lengths, batch, REACH * step, seed, 0
+        self._fill = -len(lengths) % together
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._lengths) + self._fill
 
     def set_epoch(self, epoch: int) -> None:
         """Select the epoch to iterate next."""
@@ -48,7 +59,7 @@ class LengthBuckets(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed * 100_003 + self.epoch)
-        rows = torch.randperm(len(self), generator=generator).tolist()
+        rows = torch.randperm(len(self._lengths), generator=generator).tolist()
         batches = []
         for start in range(0, len(rows), self._reach):
             near = sorted(rows[start : start + self._reach], key=self._lengths.__getitem__)
@@ -58,35 +69,86 @@ class LengthBuckets(Sampler[int]):
         short = [n for n in order if len(batches[n]) < self._batch]  # last, so that all other batches stay aligned
         for n in whole + short:
             yield from batches[n]
+        yield from [len(self._lengths)] * self._fill
+
+
+class FilledRows(Dataset[dict]):
+    """Rows, and after the last one a row without trained tokens, which changes neither loss nor gradients.
+
+    Several processes need the same number of batches. Repeated rows, which accelerate would add, would count twice.
+    """
+
+    def __init__(self, rows: Any, filler: int = 0) -> None:
+        """Wrap rows; the one at `filler` is read in place of a missing one."""
+        self._rows, self._filler = rows, filler
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict:
+        if index < len(self._rows):
+            return self._rows[index]
+        row = self._rows[self._filler]
+        return {**row, "labels": [-100] * len(row["labels"])}
 
 
 class SnapshotTrainer(SFTTrainer):
-    """SFTTrainer that samples with `LengthBuckets`.
+    """SFTTrainer that samples with `LengthBuckets`, with the same rows in every step for each number of processes.
 
     On one CPU process the output layer is applied only to trained tokens, without SFTTrainer's per-token statistics.
 
     Attributes:
-        tokens: Tokens processed, without padding.
+        tokens: Tokens processed by this process, without padding; on the first process of a resumed run with those of all processes
+            before.
+        all_tokens: Tokens processed by all processes.
     """
 
-    def __init__(self, *args: Any, lengths: Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lengths: Sequence[int], bucket: int, **kwargs: Any) -> None:
+        """Make a trainer.
+
+        Args:
+            *args: See SFTTrainer.
+            lengths: Tokens of each row.
+            bucket: Rows of similar length that are kept together.
+            **kwargs: See SFTTrainer.
+        """
         super().__init__(*args, **kwargs)
         number = len(kwargs["train_dataset"]) if self.train_dataset is None else len(cast("Sized", self.train_dataset))
         packed = number != len(lengths)  # packed rows all have about the same length
-        self._lengths, self.tokens = [1] * number if packed else lengths, 0
+        self._lengths, self._bucket = [1] * number if packed else lengths, bucket
+        self.tokens = self.all_tokens = 0
         alone = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
         self._lean = alone and _computes_plain_logits(cast("Any", self.model).config)
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
         # rows per optimizer step over all devices, so that the order does not depend on their number
-        step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return LengthBuckets(self._lengths, args.train_batch_size, step, args.seed)
+        together = args.train_batch_size * args.world_size
+        step = together * args.gradient_accumulation_steps
+        return LengthBuckets(self._lengths, self._bucket, step, args.seed, together if args.world_size > 1 else 1)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
+        args = self.args
+        if args.world_size == 1:
+            return super()._get_eval_sampler(eval_dataset)
+        return _InOrder(len(eval_dataset), args.eval_batch_size * args.world_size)
+
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.args.world_size > 1:
+            dataset = FilledRows(dataset)
+        return super()._get_dataloader(dataset, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log metrics, after adding up the tokens of all processes."""
+        number = torch.tensor(self.tokens, device=self.accelerator.device)
+        self.all_tokens = int(cast("Any", self.accelerator.reduce(number, "sum")))
+        super().log(logs, start_time)
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the mean cross-entropy of the trained tokens of a step."""
         if model.training:
-            self.tokens += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else inputs["input_ids"].numel()
+            mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
+            self.tokens += int(mask[(inputs["labels"] != -100).any(1)].sum())  # without filled rows
         if not self._lean or args or kwargs.get("return_outputs"):
             return super().compute_loss(model, inputs, *args, **kwargs)
         loss, trained = self._token_loss(model, inputs)
@@ -101,9 +163,12 @@ class SnapshotTrainer(SFTTrainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple:
         """Return the validation loss of a batch; on one CPU process without the logits of untrained tokens."""
-        if not self._lean or not prediction_loss_only:
+        if not prediction_loss_only or (not self._lean and self.args.world_size == 1):
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         inputs = self._prepare_inputs(inputs)
+        if not self._lean:  # the mean over this process's batch, as on one process
+            with torch.no_grad(), self.compute_loss_context_manager():
+                return super().compute_loss(model, inputs).detach(), None, None
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, trained = self._token_loss(model, inputs)
         return (loss / trained.clamp(min=1)).detach(), None, None
@@ -140,6 +205,20 @@ def summed_cross_entropy(head: torch.nn.Module, hidden: torch.Tensor, labels: to
     parts = zip(hidden.split(most), labels.split(most), strict=True)
     losses: list[Any] = [checkpoint(loss, some, ids, use_reentrant=False) for some, ids in parts]
     return torch.stack(losses).sum()
+
+
+class _InOrder(Sampler[int]):
+    """Samples rows in order, filled up to a multiple of the rows that all processes read at once; see `LengthBuckets`."""
+
+    def __init__(self, number: int, together: int) -> None:
+        self._number, self._fill = number, -number % together
+
+    def __len__(self) -> int:
+        return self._number + self._fill
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(self._number)
+        yield from [self._number] * self._fill
 
 
 def _computes_plain_logits(config: Any) -> bool:
@@ -203,7 +282,7 @@ class LogCallback(TrainerCallback):
             )
         self._waiting.append(
             Step(
-                state.global_step, round(state.epoch or 0.0, 4), self.trainer.tokens if self.trainer else 0,
+                state.global_step, round(state.epoch or 0.0, 4), self.trainer.all_tokens if self.trainer else 0,
                 self._before + time.monotonic() - self._started, loss, held_out, logs.get("learning_rate"), logs.get("grad_norm"),
                 _memory_mb(), *_gpu(),
             )
@@ -296,11 +375,11 @@ def trainer_arguments(
     """
     cuda = torch.cuda.is_available()
     checkpointing = checkpoints(settings, gpu=cuda)
-    sharded = cuda and settings.processes > 1  # accelerate shards on GPUs only
+    sharded = cuda and settings.world_size > 1  # accelerate shards on GPUs only
     fsdp: Any = {"fsdp": True, "fsdp_config": {"activation_gradient_checkpointing": checkpointing}} if sharded else {}
     return SFTConfig(
         **fsdp,
-        output_dir=folder, max_steps=steps, per_device_train_batch_size=min(settings.per_device_batch_size, settings.global_batch_size),
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=settings.device_batch_size,
         per_device_eval_batch_size=settings.per_device_batch_size, gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate, lr_scheduler_type=settings.schedule, warmup_steps=warmup,
         weight_decay=settings.weight_decay, adam_beta2=settings.adam_beta2, max_grad_norm=settings.max_grad_norm, optim="adamw_torch",

@@ -58,15 +58,24 @@ _FIELDS = tuple(Call.__dataclass_fields__)
 _INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
 
 
-def add_call(db: apsw.Connection, call: Call) -> None:
-    """Store a call and add it to the counters of its discipline and the totals of its teacher."""
+def add_call(db: apsw.Connection, call: Call, *, timed: bool = True) -> None:
+    """Store a call and add it to the counters of its discipline and the totals of its teacher.
+
+    Args:
+        db: Connection.
+        call: The call.
+        timed: Whether its latency is that of the teacher; that of a call in a batch, which waits for others, does not count.
+    """
     db.execute(_INSERT, tuple(getattr(call, name) for name in _FIELDS))
     if call.outcome != "lost":  # their tokens and latency are unknown
+        mean = "latency_ms / calls"  # of a call without a latency of its own, so that the mean remains
+        first = "excluded.latency_ms * CASE WHEN latency_ms = 0 THEN calls + 1 ELSE 1 END"
+        latency = first if timed else mean
         db.execute(
-            """INSERT INTO call_totals VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + 1,
-               tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
-               latency_ms = latency_ms + excluded.latency_ms""",
-            (call.teacher, call.stage, call.tokens_in, call.tokens_out, call.latency_ms),
+            f"""INSERT INTO call_totals VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + 1,
+                tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
+                latency_ms = latency_ms + {latency}""",
+            (call.teacher, call.stage, call.tokens_in, call.tokens_out, call.latency_ms if timed else 0),
         )
     if call.discipline_id is not None:
         count(
@@ -253,6 +262,11 @@ def failures(db: apsw.Connection, run_id: int | None = None, limit: int = 200) -
     """
     rows = db.execute("SELECT * FROM failures WHERE ?1 IS NULL OR run_id = ?1 ORDER BY at DESC LIMIT ?2", (run_id, limit))
     return [Failure(*row) for row in rows]
+
+
+def failed_tasks(db: apsw.Connection, run_id: int) -> set[tuple[str, str]]:
+    """Return (stage, record id) of the open failures of a run."""
+    return set(fetch_all(db, "SELECT stage, work_id FROM failures WHERE run_id = ?", (run_id,)))
 
 
 @dataclass(frozen=True, slots=True)

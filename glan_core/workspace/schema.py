@@ -301,6 +301,28 @@ def version_10(db: apsw.Connection) -> None:
     """).fetchall()
 
 
+def version_11(db: apsw.Connection) -> None:
+    """Add batches of requests: files of the Batch API or of an offline engine, and the task of each request.
+
+    `batches.step` is what this side has done, `batches.status` what the endpoint reported last. `batch_requests.outcome` is NULL until
+    the reply was stored or the request was returned to the queue of the run.
+    """
+    db.execute("""
+    CREATE TABLE batches (
+        id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, teacher TEXT NOT NULL, url TEXT NOT NULL, step TEXT NOT NULL,
+        requests INTEGER NOT NULL DEFAULT 0, file TEXT NOT NULL DEFAULT '', file_hash TEXT NOT NULL DEFAULT '', input_file_id TEXT, remote_id TEXT,
+        status TEXT NOT NULL DEFAULT '', completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+        output_file_id TEXT, error_file_id TEXT, message TEXT NOT NULL DEFAULT '', adaptations TEXT NOT NULL DEFAULT '{}',
+        created_at REAL NOT NULL, submitted_at REAL, ended_at REAL);
+    CREATE INDEX batches_by_run ON batches (run_id, id);
+    CREATE TABLE batch_requests (
+        batch INTEGER NOT NULL, custom_id TEXT NOT NULL, stage TEXT NOT NULL, work_id TEXT NOT NULL, discipline_id TEXT,
+        prompt_version TEXT NOT NULL, prompt_sha TEXT NOT NULL, repairs INTEGER NOT NULL, failed_tries INTEGER NOT NULL,
+        faults INTEGER NOT NULL, worst_usd REAL NOT NULL, outcome TEXT,
+        PRIMARY KEY (batch, custom_id)) WITHOUT ROWID;
+    """).fetchall()
+
+
 MIGRATIONS = [
-    version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9, version_10,
+    version_1, version_2, version_3, version_4, version_5, version_6, version_7, version_8, version_9, version_10, version_11,
 ]  # fmt: skip

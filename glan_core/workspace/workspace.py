@@ -50,16 +50,20 @@ class Workspace:
         return connection
 
     def check_in_place(self) -> None:
-        """Check that the database file is the one that was opened.
+        """Check that the database file is the one that was opened, with a schema that this release knows.
 
         Writes to a file that was deleted or replaced succeed and are lost.
 
         Raises:
-            WorkspaceError: If the file was deleted, moved or replaced.
+            WorkspaceError: If the file was deleted, moved or replaced, or a newer release has migrated it.
         """
         if self._identity is not None and (found := _identity(self.folder / FILE)) != self._identity:
             what = "deleted or moved" if found is None else "replaced by another file"
             raise WorkspaceError(f"{self.folder / FILE} was {what} while it was in use. Restore it and start again.")
+        if self.db.pragma("user_version") > len(MIGRATIONS):
+            raise WorkspaceError(
+                f"A newer release of GLAN Studio migrated {self.folder} while it was in use. Update this installation, then resume the run."
+            )
 
     def new_connection(self) -> apsw.Connection:
         """Open a separate connection that the caller must close; without the right to write if the workspace is read-only."""

@@ -163,6 +163,7 @@ def test_a_run_with_the_scripted_teacher_from_plan_to_pairs(page, server):
     expect(page.get_by_text("4 pairs · 0 questions without an answer")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(page, browser, server, studio_home, tmp_path):
     teacher = teacher_server(tmp_path, latency_ms=150)
     ws = Workspace.open(studio_home / "starter")

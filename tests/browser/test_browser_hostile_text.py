@@ -98,7 +98,7 @@ LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "http://localhost", "data:", "blo
 
 def arrived(page, title: str) -> None:
     """Wait until a page is drawn; its title line also names the focus."""
-    expect(page.get_by_role("heading", level=2, name=re.compile(f"^{title}"))).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile(f"^{title}")).first).to_be_visible()
     still(page)
 
 

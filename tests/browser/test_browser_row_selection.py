@@ -66,6 +66,7 @@ def follows(page, parameter_name: str, value: str) -> None:
     still(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x", [16, 60], ids=["box", "cell"])
 @pytest.mark.parametrize(
     ("path", "name", "second", "heading"),
@@ -90,6 +91,7 @@ def test_the_second_row_is_what_the_panel_and_the_address_show(page, server, pat
     follows(page, name, second)  # a link opens the same selection
 
 
+@pytest.mark.slow
 def test_the_second_model_of_the_leaderboard_and_question_of_a_match(page, server, ws):
     visit(page, server, "/evaluate?workspace=demo&evaluate_view=Leaderboard", "Evaluate")
     before = page.get_by_role("heading", level=2).first.inner_text()
@@ -126,6 +128,7 @@ def test_the_second_row_of_a_table_is_the_selection_in_the_address(page, server,
     page.wait_for_function("([name, before]) => new URL(location).searchParams.get(name) != before", arg=[name, before])
 
 
+@pytest.mark.slow
 def test_the_second_row_of_lists_without_an_address_is_what_is_shown(page, server, ws):
     visit(page, server, "/runs?workspace=demo&runs_view=History", "Runs")
     click_row(page, 1)

@@ -16,7 +16,7 @@ from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ COMMANDS = [
     ("doctor",), ("plan", "--disciplines", "music"),
     ("generate", "--disciplines", "music,mathematics", "--subject-queries", "1", "--questions-per-syllabus", "20"),
     ("preview", "--discipline", "cave-mapping"), ("preview", "--discipline", "cave-mapping", "--accept"),
+    ("generate", "--disciplines", "earth-science", "--teacher", "openai:m", "--batch-files"), ("batch", "next"),
     ("status",), ("runs",), ("runs", "show", "1"), ("show", "music"), ("dedup",), ("dedup", "--show"), ("filter",), ("filter", "--list"),
     ("filter", "--preview"), ("decontaminate", "{other}"), ("decontaminate", "--show"), ("embed", "--embedder", "words"),
     ("map", "--embedder", "words"), ("measure", "--embedder", "words"), ("measure", "--embedder", "words", "--show"),
@@ -21,7 +22,11 @@ COMMANDS = [
     ("evaluate glan-test", "create", "held", "--questions", "2"), ("evaluate glan-test",), ("evaluate glan-test", "show", "held"),
     ("snapshot", "create", "first", "--plan"), ("snapshot", "create", "first", "--split", "none"), ("snapshot",),
     ("snapshot", "show", "first"), ("snapshot", "verify", "first"), ("export", "--out", "{out}/rows.jsonl"),
-    ("finetune", "--snapshot", "first", "--name", "new", "--plan"), ("models",), ("models", "show", "whole"), ("models", "serve", "whole"),
+    ("finetune", "--snapshot", "first", "--name", "new", "--plan"),
+    ("bundle", "--snapshot", "first", "--name", "far", "--vocabulary", "600", "--hidden", "32", "--inner", "64", "--layers", "1", "--heads", "2",
+     "--max-length", "256", "--epochs", "1", "--evaluations", "1", "--out", "{out}/bundle"),
+    ("train-bundle", "{out}/bundle", "--precision", "fp32"), ("models", "import", "{out}/bundle"),
+    ("models",), ("models", "show", "whole"), ("models", "serve", "whole"),
     ("models", "note", "whole", "a note"), ("models", "merge", "tuned", "merged"), ("models", "export", "whole", "--out", "{out}/model"),
     ("evaluate judge", "--test", "held", "--ours", "scripted"), ("evaluate judge",), ("evaluate bench", "--list"),
     ("evaluate probe", "--models", "base:whole", "--train", "{rows}", "--test", "{other}", "--sample", "4"),
@@ -81,7 +86,11 @@ def test_every_command_prints_its_result(ws, tmp_path, capsys, monkeypatch):
     paths = {"rows": tmp_path / "rows.jsonl", "other": tmp_path / "other.jsonl", "out": out}
     for words in COMMANDS:
         first, rest = words[0].split(), [word.format(**paths) for word in words[1:]]
-        folder = [] if first[0] in ("doctor", "init", "notify", "restore") or first == ["connections"] else [str(ws.folder)]
+        folder = (
+            []
+            if first[0] in ("doctor", "init", "notify", "restore", "train-bundle") or first == ["connections"]
+            else [str(ws.folder)]
+        )
         folder = [str(out)] if first == ["workspace"] else folder
         capsys.readouterr()
         code = main([*first, *folder, *rest, "--json"])
@@ -90,6 +99,7 @@ def test_every_command_prints_its_result(ws, tmp_path, capsys, monkeypatch):
         data = json.loads(said.out)
         assert data or data == 0, words
         if isinstance(data, dict) and "state" in data and data.get("kind") in (
-            "dedup", "filter", "decontaminate", "embed", "map", "measure", "compare", "snapshot", "glan-test", "merge", "model-export", "probe"
+            "dedup", "filter", "decontaminate", "embed", "map", "measure", "compare", "snapshot", "glan-test", "merge", "model-export", "probe",
+            "bundle",
         ):  # fmt: skip
             assert data["result"], words

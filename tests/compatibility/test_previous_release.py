@@ -34,6 +34,7 @@ def old(home) -> Workspace:
 def test_it_holds_runs_of_every_kind(old):
     assert {run.kind for run in run_rows.runs(old.db)} == set(registry.RUN_KINDS) - {
         "training-speed",
+        "bundle",
         "duplicate",
         "backup",
     }  # newer than that release

@@ -64,6 +64,7 @@ def test_judging_twice_as_many_tokens_takes_longer(tested):
     assert short.calls == long.calls and short.stages[0].tokens_out <= 9 and long.stages[0].tokens_out > 100
 
 
+@pytest.mark.slow
 def test_a_study_is_planned_with_steps_calls_and_time_and_without_the_models_that_exist(tested):
     tune = {name: value for name, value in tiny_order("x").items() if name not in ("name", "rows", "kind")}
     settings = ScalingSettings(name="study", finetune=tune, shares=(0.5, 1.0), judge={"test": "exam"})

@@ -8,6 +8,7 @@ import pytest
 from support.runs import Canned, content, execute_run, latest_run, number, resume_run, rows, stage_of
 
 from glan_core import runs
+from glan_core.generation.engine import MAX_FAULTS
 from glan_core.generation.stage_specs import STAGE_SPECS
 from glan_core.teachers.contract import Reply, TeacherBusy, TeacherError, TeacherFault
 from glan_core.workspace import call_rows, homework_rows, run_rows
@@ -163,6 +164,14 @@ def test_work_whose_every_request_fails_is_listed_with_the_reason_and_tried_by_t
     teach(Canned())
     execute_run(ws, settings())
     assert number(ws, "SELECT count(*) FROM answers") == 8 and not call_rows.failures(ws.db)
+
+
+def test_a_request_whose_every_sender_ends_is_not_sent_and_paid_for_forever(ws, settings, teach):
+    broken = TeacherFault("Ray worker 1 ended.", billed=True, sender_lost=True)
+    teacher = teach(Canned(lambda stage, nth, messages: broken if stage == "subject_list" else None))
+    run = execute_run(ws, settings("cave-mapping", subject_queries=1, max_calls=50))
+    assert run.state == "finished" and len(teacher.asked) == MAX_FAULTS
+    assert number(ws, "SELECT count(*) FROM calls WHERE outcome = 'lost'") == MAX_FAULTS
 
 
 def test_being_refused_as_too_many_does_not_use_up_the_patience_for_faults(ws, settings, teach):

@@ -29,7 +29,7 @@ def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_wor
     wanted = settings("cave-mapping", "bell-founding", "music", questions_per_syllabus=34, max_in_flight=32, seed=9)
     undisturbed, ws = new_workspace("undisturbed"), new_workspace()
     execute_run(undisturbed, wanted)
-    with Served(faults=FAULTS, latency_ms=5, record=True) as endpoint:
+    with Served(faults=FAULTS, latency_ms=50, record=True) as endpoint:
         run = execute_run(ws, {**wanted, "teacher": "openai:scripted", "base_url": endpoint.url})
         stats, served = endpoint.tells("/stats"), endpoint.tells("/requests")
     assert (run.state, run.message) == ("finished", "")

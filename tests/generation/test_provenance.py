@@ -49,7 +49,7 @@ def reword(monkeypatch):
             text = f"{lead}\n{original(name).text}"
             return prompts.Prompt(name, text, hashlib.sha256(text.encode()).hexdigest()[:12])
 
-        for module in ("glan_core.prompts", "glan_core.generation.stages", "glan_core.generation.engine"):
+        for module in ("glan_core.prompts", "glan_core.generation.stages", "glan_core.generation.reply_storage"):
             monkeypatch.setattr(f"{module}.prompt", worded)
 
     original = prompts.prompt

@@ -293,7 +293,7 @@ def without_later_versions(db) -> None:
         DROP TABLE training_steps; DROP TABLE training_replies;
         DROP TABLE conversations; DROP TABLE chat_turns; DROP TABLE chat_replies; DROP TABLE preferences;
         DROP TABLE test_answers; DROP TABLE matches; DROP TABLE verdicts; DROP TABLE benchmark_scores; DROP TABLE probes;
-        DROP TABLE disputed_verdicts; DROP TABLE arena_votes; DROP TABLE audit;
+        DROP TABLE disputed_verdicts; DROP TABLE arena_votes; DROP TABLE audit; DROP TABLE batches; DROP TABLE batch_requests;
         DELETE FROM counters WHERE measure = 'dropped_rejected';
         CREATE INDEX questions_by_discipline ON questions (discipline_id, seq);""").fetchall()
     for table, columns in {

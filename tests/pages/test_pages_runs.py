@@ -1,23 +1,20 @@
 """The Runs page: what it starts, shows and compares, and what it says of runs in every state."""
 
-import json
 import os
 import time
-from dataclasses import asdict
 
 import pytest
 from support.runs import Served
 from support.studio_app import ORDER, Studio, add_failure, add_run, fill, ordered
 
 from glan_core import runs
-from glan_core.cli import main
 from glan_core.formatting import short
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES
 from glan_core.settings import read_settings
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import call_rows, homework_rows, pair_filter, run_rows
-from glan_core.workspace.run_rows import EndpointProgress, StageProgress
+from glan_core.workspace.run_rows import StageProgress
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -300,14 +297,14 @@ AGAIN = {
     "target": {"disciplines": ["physics", "music"], "subject_queries": 3, "max_subjects": 4, "questions_per_syllabus": 9},
     "teacher": "openai:m", "answer_teacher": "openai:n", "base_url": "http://localhost:1/v1", "price": "0.5,1.5",
     "budget_usd": 2.5, "max_calls": 600, "max_in_flight": 6, "requests_per_minute": 70, "tokens_per_minute": 9000, "seed": 8,
-    "engine": "ray", "ray_address": "ray://head:10001", "ray_workers": 3,
     "pair_share": 0.35, "draw_law": "uniform", "stages": {"question": {"temperature": 0.7, "max_tokens": 999}},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
+    [{}, {"answer_teacher": None, "engine": "ray", "ray_address": "ray://head:10001", "ray_workers": 3},
+     {"answer_teacher": "scripted"}, {"teacher": "local:w", "answer_teacher": None, "base_url": None, "price": None, "budget_usd": None},
      {"answer_teacher": None, "base_url": None, "price": None, "budget_usd": None}],
 )  # fmt: skip
 def test_running_again_puts_the_order_into_the_form_and_spends_nothing(demo_ws, changes):
@@ -386,44 +383,3 @@ def test_a_run_with_nothing_left_to_do_is_not_gone_on_with(demo_ws):
     shown = Studio("runs", runs_view="Watch", run=str(add_run(demo_ws, "cancelled", "All there")))
     assert "nothing left to run" in shown.said and "Run again" in shown.labels()
     assert not [label for label in shown.labels() if label.startswith("Continue")]
-
-
-# ----------------------------------------------------------------------------------------------------------- endpoints
-
-
-ENDPOINTS = (
-    EndpointProgress("gpu1:8000", "in use", 6, 1200, 0, 0), EndpointProgress("gpu2:8000", "out of use", 0, 310, 9, 2),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("state", ["running", "finished"])
-def test_the_endpoints_of_a_run_are_listed_while_it_runs_and_in_the_history(starter_ws, state, capsys):
-    run = add_run(starter_ws, state, "Algebra", pid=os.getpid())
-    with starter_ws.write() as db:
-        run_rows.set_endpoints(db, run, ENDPOINTS)
-    shown = Studio("runs", runs_view="Watch", run=str(run))
-    assert shown.fine and "By endpoint" in shown.said
-    rows = shown.table("outages")
-    assert list(rows["name"]) == ["gpu1:8000", "gpu2:8000"] and list(rows["answered"]) == [1200, 310]
-    assert [list(cell) for cell in rows["state"]] == [["in use"], ["out of use"]]
-    main(["runs", str(starter_ws.folder), "show", str(run)])
-    assert "gpu2:8000  out of use" in capsys.readouterr().out
-    main(["runs", str(starter_ws.folder), "show", str(run), "--json"])
-    assert json.loads(capsys.readouterr().out)["endpoints"] == [asdict(one) for one in ENDPOINTS]
-
-
-def test_a_run_with_one_endpoint_has_no_list_of_endpoints(starter_ws):
-    add_run(starter_ws, "finished", "Algebra")
-    assert "By endpoint" not in Studio("runs", runs_view="Watch").said
-
-
-def test_replicas_are_typed_planned_and_loaded_again(starter_ws):
-    shown = fill(
-        Studio("runs", focus="mathematics"), run_kind="endpoint", run_model="x", run_url="http://a/v1",
-        run_replicas="http://b/v1, http://c/v1#KEY_C",
-    )  # fmt: skip
-    settings = ordered(shown, starter_ws)
-    assert settings.replicas == ("http://b/v1", "http://c/v1#KEY_C")
-    run = add_run(starter_ws, "finished", "Algebra", settings=settings.model_dump(mode="json"))
-    again = Studio("runs", runs_view="Watch", run=str(run)).press("Run again")
-    assert again.app.text_input(key="run_replicas").value == "http://b/v1, http://c/v1#KEY_C"

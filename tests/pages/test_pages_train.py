@@ -12,6 +12,7 @@ from glan_core import runs
 from glan_core.cli import build_parser
 from glan_core.cli.finetune import finetune_settings
 from glan_core.dataset.snapshot_store import list_snapshots, read_snapshot, remove_snapshot
+from glan_core.training.bundle import read_bundle
 from glan_core.training.recipes import RECIPES
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.time_estimate import Speed, write_speed
@@ -192,6 +193,18 @@ def test_the_speed_is_measured_on_request_and_shown(snapshot_ws, launched):
     shown = Studio("train")
     assert "Measure speed" not in shown.labels()
     assert "steps measured" in next(metric.help for metric in shown.app.metric if metric.label == "Time")
+
+
+def test_a_bundle_of_the_planned_run_is_exported_beside_start(snapshot_ws, monkeypatch):
+    monkeypatch.setattr("glan_core.runs.launcher.launch", lambda ws, run_id, environment=None: runs.work(ws, run_id))
+    shown = Studio("train")
+    settings = ordered(shown)
+    shown.press("Export bundle")
+    assert shown.fine and "glan train-bundle demo-bundle" in shown.said
+    _, written = read_bundle(snapshot_ws.folder / "exports" / "demo-bundle")
+    assert written == settings
+    shown.press("Export bundle")
+    assert shown.fine and "already exists" in shown.said
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from glan_core.teachers.endpoint_check import check_endpoint
 from glan_core.teachers.endpoint_settings import EndpointSettings
 from glan_core.workspace import Workspace, call_rows
 
+pytestmark = pytest.mark.real
 CURRICULUM = ("subject_list", "subjects", "syllabus", "sessions")
 
 

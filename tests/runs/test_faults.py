@@ -19,6 +19,7 @@ from glan_core.resources import CHECKOUT
 from glan_core.runs import worker
 from glan_core.runs.heartbeat import Progress, Stopped
 from glan_core.workspace import run_rows
+from glan_core.workspace.schema import MIGRATIONS
 from glan_core.workspace.workspace import FILE
 
 
@@ -63,6 +64,50 @@ def test_a_job_stops_when_its_workspace_is_no_longer_there(ws):
         wait_for(lambda: progress.wish, "the heartbeat to notice")
         with pytest.raises(Stopped, match="was deleted or moved"):
             progress.step("rows", 1, 2)
+
+
+def migrate_as_a_newer_release(ws) -> None:
+    """Give tables that runs write to the schema of a later version, from another process's connection."""
+    db = apsw.Connection(str(ws.folder / FILE))
+    db.set_busy_timeout(5000)
+    db.execute("ALTER TABLE run_samples ADD COLUMN later TEXT; ALTER TABLE failures ADD COLUMN later TEXT;").fetchall()
+    db.pragma("user_version", len(MIGRATIONS) + 1)
+    db.close()
+
+
+def test_a_run_whose_workspace_a_newer_release_migrates_ends_with_a_sentence(ws, settings, capsys):
+    migrated: list[int] = []
+
+    def watch(sample, stages, notes):
+        if sample.done and not migrated:
+            migrated.append(sample.done)
+            migrate_as_a_newer_release(ws)
+
+    with Served(latency_ms=30) as served:
+        order = settings(
+            "mathematics", teacher="openai:scripted", base_url=served.url, max_in_flight=2, questions_per_syllabus=400
+        )
+        run = execute_run(ws, order, watch=watch)
+    assert migrated and run.state == "failed" and "A newer release of GLAN Studio migrated" in run.message
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before_the_next_step", [True, False])
+def test_a_job_whose_workspace_a_newer_release_migrates_ends_with_a_sentence(ws, monkeypatch, capsys, before_the_next_step):
+    def job(ws, settings, progress):
+        progress.step("rows", 0, 10)
+        migrate_as_a_newer_release(ws)
+        if before_the_next_step:
+            wait_for(lambda: progress.wish, "the heartbeat to notice")
+        for done in range(10):
+            progress.step("rows", done + 1, 10)
+        return "Done."
+
+    monkeypatch.setattr("glan_core.runs.heartbeat.load_symbol", lambda name: job)
+    monkeypatch.setattr("glan_core.runs.heartbeat.settings_of", lambda kind, params: None)
+    run = worker.work(ws, runs.submit(ws, "filter", "test", {}))
+    assert run.state == "failed" and "A newer release of GLAN Studio migrated" in run.message
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("still_full", [False, True])

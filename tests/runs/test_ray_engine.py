@@ -21,9 +21,10 @@ from glan_core.teachers.contract import DecodingParams, Reply, TeacherBusy, Teac
 from glan_core.teachers.endpoint_settings import EndpointSettings
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.ray_teacher import RayTeacher
+from glan_core.teachers.ray_worker import RayWorker
 from glan_core.workspace import call_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 pytest.importorskip("ray")
 IN_FLIGHT = 8
 BOUND = IN_FLIGHT + IN_FLIGHT // STORE_ALLOWANCE  # calls that one kill may repeat
@@ -143,6 +144,42 @@ def test_errors_cross_the_processes_whole_and_keys_do_not_show(endpoint):
     faults, _ = asyncio.run(ask("http://127.0.0.1:9/v1"))
     assert all(isinstance(fault, TeacherFault) and not fault.sent and not fault.sender_lost for fault in faults)
     assert "sk-own" not in repr(faults)
+
+
+def test_variables_of_headers_reach_workers_whose_node_does_not_have_them(monkeypatch, endpoint):
+    monkeypatch.setenv("HEADER_TOKEN", "a-token-of-the-driver")
+    settings = EndpointSettings(base_url=endpoint.url, headers={"X-Token": "$HEADER_TOKEN"})
+
+    async def ask() -> Reply:
+        teacher = RayTeacher(HttpTeacher("scripted", settings=settings, key=""), 1)
+        connect = teacher._connect
+
+        def without_the_variable():
+            import ray
+
+            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)  # nodes that started earlier
+            os.environ["HEADER_TOKEN"] = "a-token-of-the-driver"
+            return connect()
+
+        monkeypatch.setattr(teacher, "_connect", without_the_variable)
+        monkeypatch.delenv("HEADER_TOKEN")
+        try:
+            return await teacher.reply(CHAT, DecodingParams())
+        finally:
+            await teacher.close()
+
+    assert isinstance(asyncio.run(ask()), Reply)
+
+
+def test_a_worker_that_cannot_start_is_one_sentence(new_workspace, wanted, monkeypatch):
+    class Missing(RayWorker):
+        def __init__(self, *values: object) -> None:
+            raise ModuleNotFoundError("No module named 'glan_core'")
+
+    monkeypatch.setattr("glan_core.teachers.ray_teacher.RayWorker", Missing)
+    run = execute_run(new_workspace(), wanted())
+    assert run.state == "failed" and "cannot start: ModuleNotFoundError: No module named" in run.message
+    assert "\n" not in run.message and "\x1b" not in run.message
 
 
 def test_the_errors_of_teachers_can_be_passed_between_processes():

@@ -109,7 +109,7 @@ class Studio:
 def fill(shown: Studio, **values) -> Studio:
     """Type into the fields of the form by their keys."""
     for key, value in values.items():
-        kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider)
+        kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider, shown.app.toggle)
         next(field for kind in kinds for field in kind if field.key == key).set_value(value)
         shown.app.run()
     return shown

@@ -146,23 +146,27 @@ def _more_fields() -> dict:
         flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
         reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
-        engine = _engine_fields()
+        endpoint = st.session_state.get("run_kind") not in ("scripted", "local")
+        engine = _engine_fields(endpoint=endpoint)
+        batch = st.toggle(key="run_batch", disabled=not endpoint, **settings_fields.text(GenerationSettings, "batch"))
     return {
-        "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
+        "batch": batch and endpoint, "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, **engine,
         "stages": _stage_fields(),
     }  # fmt: skip
 
 
-def _engine_fields() -> dict[str, str | int]:
-    """Draw the engine, and the cluster if there is one."""
+def _engine_fields(*, endpoint: bool) -> dict[str, str | int]:
+    """Draw the engine, and the cluster if there is one; nothing unless an endpoint is called."""
+    if not endpoint:
+        return {}
     engine = st.selectbox(
         options=settings_fields.choices(TeacherSettings, "engine"),
         key="run_engine",
         **settings_fields.text(TeacherSettings, "engine"),
     )
     if engine != "ray":
-        return {"engine": engine}
+        return {}
     address = st.text_input(key="run_ray", **settings_fields.text(TeacherSettings, "ray_address"))
     workers = st.number_input(key="run_workers", **settings_fields.number(TeacherSettings, "ray_workers"))
     return {"engine": engine, "ray_address": address or LOCAL, "ray_workers": workers}
@@ -242,7 +246,7 @@ def fill(settings: GenerationSettings) -> None:
         run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
-        run_engine=settings.engine, run_ray=settings.ray_address, run_workers=settings.ray_workers,
+        run_engine=settings.engine, run_ray=settings.ray_address, run_workers=settings.ray_workers, run_batch=settings.batch,
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
     )  # fmt: skip
 

@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from glan_core.figures.runs import cost_curve, request_curve, samples_frame, stored_curve
-from glan_core.formatting import duration, exact, number, plural, short, span, usd
+from glan_core.formatting import ago, duration, exact, number, plural, short, span, usd
 from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.report import DisciplineProgress, by_discipline, compare_with_plan
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.untrusted import clean
-from glan_core.workspace import Workspace, call_rows, homework_rows, pair_filter, run_rows
+from glan_core.workspace import Workspace, batch_rows, call_rows, homework_rows, pair_filter, run_rows
 from glan_core.workspace.run_rows import Run
 from pages.components.shared import page_frame, picture_table, plain_table, url_state
 from pages.components.shared.failure_card import failure_card
@@ -79,6 +79,32 @@ def endpoints(run: Run, *, alive: bool) -> None:
             "outages": st.column_config.NumberColumn(
                 "Outages", format="localized", width=65, help="How often it was taken out of use."
             ),
+        },
+    )  # fmt: skip
+
+
+def batches(ws: Workspace, run: Run) -> None:
+    """Draw the batches of a run, newest first, if it has any."""
+    rows = batch_rows.batches(ws.db, run.id)[::-1]
+    if not rows:
+        return
+    st.markdown("**Batches**")
+    plain_table.draw(
+        pd.DataFrame({
+            "id": [b.id for b in rows], "requests": [b.requests for b in rows],
+            "state": [b.state.replace("_", " ").capitalize() for b in rows],
+            "completed": [b.completed for b in rows], "failed": [b.failed or None for b in rows],
+            "submitted": [ago(b.submitted_at) if b.submitted_at else None for b in rows], "remote": [b.remote_id or b.file for b in rows],
+        }),
+        hide_index=True, alt="Batches of the run, newest first", placeholder="–", height="content" if len(rows) <= 6 else 246,
+        column_config={
+            "id": st.column_config.NumberColumn("Batch", format="%d", width=60),
+            "requests": st.column_config.NumberColumn("Requests", format="localized", width=80),
+            "state": st.column_config.TextColumn("Status", width=110, help="As reported by the endpoint."),
+            "completed": st.column_config.NumberColumn("Completed", format="localized", width=85),
+            "failed": st.column_config.NumberColumn("Failed", format="localized", width=65, help="Sent again in the next batch."),
+            "submitted": st.column_config.TextColumn("Submitted", width=110),
+            "remote": st.column_config.TextColumn("At the endpoint", width=220, help="ID of the batch, or its request file."),
         },
     )  # fmt: skip
 

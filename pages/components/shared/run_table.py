@@ -130,6 +130,7 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
     if sample:
         _figures(ws, run, sample, sum(max(0, s.planned - s.done - s.failed) for s in stages), state)
     _controls(ws, run, state)
+    progress.batches(ws, run)
     if not (stages and sample):
         progress.endpoints(run, alive=alive)
         return
@@ -242,7 +243,12 @@ def _figures(ws: Workspace, run: Run, sample: Sample, left: int, state: str) -> 
     requests = plural(sample.requests, "request")
     explanation = f"{requests} · {sample.throttled:,} rate-limited (429) · {plural(sample.faults, 'error')}"
     if state == "running":
-        explanation = f"{sample.in_flight} of {sample.concurrency} concurrent requests in flight · {explanation}"
+        sent = (
+            f"{plural(sample.in_flight, 'request')} in open batches"
+            if _in_batches(run)
+            else (f"{sample.in_flight} of {sample.concurrency} concurrent requests in flight")
+        )
+        explanation = f"{sent} · {explanation}"
     st.caption(explanation)
 
 
@@ -253,6 +259,10 @@ def _rate_now(ws: Workspace, run: Run, sample: Sample) -> float:
 
 def _per_second(rate: float) -> str:
     return f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
+
+
+def _in_batches(run: Run) -> bool:
+    return bool(run.params.get("batch") or run.params.get("batch_files"))
 
 
 def _controls(ws: Workspace, run: Run, state: str) -> None:

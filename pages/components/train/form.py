@@ -14,14 +14,16 @@ from glan_core.formatting import durations, number, plural, short, size
 from glan_core.ids import slug
 from glan_core.models import tuned_model_store
 from glan_core.settings import read_settings
+from glan_core.training.bundle_export import check_bundle
 from glan_core.training.command_line import finetune_command
 from glan_core.training.plan import TrainingPlan, plan
 from glan_core.training.preflight import check_settings, find_obstacle
 from glan_core.training.recipes import RECIPES
 from glan_core.training.scaled_recipes import SCALED, ScaledRecipe, scaled_recipe
-from glan_core.training.settings import FinetuneSettings, Scratch, SpeedSettings
+from glan_core.training.settings import BundleSettings, FinetuneSettings, Scratch, SpeedSettings
 from glan_core.training.time_estimate import EARLIER, MEASURED, ROUGH
-from glan_core.workspace import Workspace
+from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace.output_paths import EXPORTS
 from pages.components.shared import job_panel, page_frame, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.train import row_tokens
@@ -237,19 +239,45 @@ def _start_buttons(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan
     if obstacle := find_obstacle(ws, settings):
         st.error(escape(obstacle), icon=":material/block:")
     measuring = job_panel.show_progress(ws, "training-speed")
+    bundling = job_panel.show_progress(ws, "bundle")
     label = f"Start training · {plural(made.steps, 'step')}" + (f" · {durations(made.seconds)}" if made.seconds else "")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             label, type="primary", icon=":material/model_training:", key="start_training", on_click=_start,
             args=(ws, settings, made), disabled=bool(obstacle),
         )  # fmt: skip
-        if made.seconds and made.time_basis != MEASURED and settings.processes == 1 and not obstacle:
+        if made.seconds and made.time_basis != MEASURED and settings.world_size == 1 and not obstacle:
             st.button(
                 "Measure speed", icon=":material/speed:", type="tertiary", key="measure_speed", disabled=measuring,
                 on_click=job_panel.start_jobs, args=(ws, SpeedSettings(finetune=settings)),
                 kwargs={"title": f"Speed of {settings.name}"}, help="Times a few steps with this model on these rows, in up "
                 "to a minute. Nothing is trained.",
             )  # fmt: skip
+        bundle = BundleSettings(finetune=settings, path=str(ws.folder / EXPORTS / f"{settings.name}-bundle"))
+        st.button(
+            "Export bundle", icon=":material/drive_file_move:", type="tertiary", key="export_bundle", disabled=bundling, on_click=_export_bundle,
+            args=(ws, bundle), help=f"Writes exports/{settings.name}-bundle: a folder with these rows and settings that trains on another "
+            "machine, such as a GPU host, without the workspace.",
+        )  # fmt: skip
+    _say_bundle(ws)
+
+
+def _export_bundle(ws: Workspace, settings: BundleSettings) -> None:
+    """Start the job that writes a bundle, in a callback."""
+    try:
+        check_bundle(ws, settings)
+    except GlanError as error:
+        st.session_state.job_error = error
+        return
+    job_panel.start_jobs(ws, settings, title=f"Bundle of {settings.finetune.name}")
+    st.session_state.train_bundle = True
+
+
+def _say_bundle(ws: Workspace) -> None:
+    """Say where the bundle of this session was written."""
+    last = run_rows.latest_of_kind(ws.db, "bundle") if st.session_state.get("train_bundle") else None
+    if last is not None and runs.state_of(last) == "finished":
+        st.success(escape(last.message), icon=":material/drive_file_move:")
 
 
 def fill(values: dict) -> None:
