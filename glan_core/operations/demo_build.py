@@ -139,8 +139,8 @@ class DemoBuild:
         ):
             review.review(self.ws, pair.question.id, "reject", EDITOR, reason=reason)
         for pair in self._some("history", 4):
-            edited = pair.question.text.replace("Also explain", "Explain as well").replace("Say which", "State which")
-            review.edit(self.ws, pair.question.id, EDITOR, question=f"{edited} Give dates where you know them.", answer=None)
+            edited = f"{pair.question.text} Give dates where you know them."
+            review.edit(self.ws, pair.question.id, EDITOR, question=edited, answer=None)
 
     def plant_faults(self) -> None:
         """Plant faults that the checks of the Dataset page find: near-duplicates, refusals, truncated and contaminated pairs."""

@@ -18,6 +18,7 @@ from glan_core.reply_parsing import REFUSAL
 from glan_core.teachers.contract import DecodingParams, estimate_tokens
 from glan_core.teachers.scripted.exercises import EXERCISES, solve
 from glan_core.teachers.scripted.question_forms import question_forms
+from glan_core.teachers.scripted.question_reading import read_question
 from glan_core.teachers.scripted.scripted_teacher import ScriptedTeacher, answer, pieces
 from glan_core.teachers.scripted.textbook import FOLDER, textbook
 
@@ -125,7 +126,7 @@ def test_questions_stand_alone_and_are_distinct(name):
     for sessions, concepts in all_draws(subject):
         question = question_for(discipline, subject, sessions, concepts)
         assert parse_question(question) == question
-        assert name.lower() in question.lower()
+        assert {entry.concept.name for entry in read_question(question).entries} == {concept.name for concept in concepts}
         assert "{" not in re.sub(r"\$[^$]*\$|`[^`]*`", "", question), "a field was not filled"
         names = frozenset(concept.name for concept in concepts)
         assert questions.setdefault(question, names) == names
@@ -150,23 +151,32 @@ def test_answers_say_what_the_textbook_says_of_just_these_concepts(name):
 
 
 def said_of(concept) -> list[str]:
-    """Return what an answer may say of a concept: its definition, an analysis, a verdict or a correction."""
+    """Return what an answer may say of a concept: the end of its definition, an analysis, a verdict or a correction."""
     return [
-        concept.definition, *(example.analysis for example in concept.examples), concept.true_claim.reason, concept.false_claim.reason,
+        end_of(concept.definition), concept.significance, *(example.analysis for example in concept.examples),
+        concept.true_claim.reason, concept.false_claim.reason,
         concept.mistake.correction,
     ]  # fmt: skip
+
+
+def end_of(definition: str) -> str:
+    """Return the end of a definition, which an answer may begin in other words."""
+    return definition[-60:-1]
 
 
 def test_a_verdict_is_that_of_the_textbook():
     for entry in textbook().entries():
         concept = entry.concept
-        question = f'Is this statement correct? "{{}}" Give your verdict with regard to {entry.phrase} in {entry.subject_term}.'
+        question = (
+            f'Is this statement correct? "{{}}" Give your verdict with regard to {entry.phrase} in {entry.subject.field}.'
+        )
         for claim, words in (
-            (concept.true_claim, ("correct", "true", "right", "holds")),
-            (concept.false_claim, ("incorrect", "wrong", "false", "misconception", "not")),
+            (concept.true_claim, ("correct", "true", "right", "holds", "yes", "agree")),
+            (concept.false_claim, ("incorrect", "wrong", "false", "misconception", "not", "no")),
         ):
             verdict = answer(chat(question.format(claim.claim)))
-            verdict = re.sub(r"\W+", " ", verdict[: verdict.index(claim.reason)].rsplit("\n\n", 1)[-1].lower())
+            paragraph = next(part for part in verdict.split("\n\n") if claim.reason in part)
+            verdict = re.sub(r"\W+", " ", paragraph.replace(claim.reason, " ").lower())
             assert any(word in verdict.split() for word in words), (claim.claim, verdict)
 
 
@@ -204,7 +214,10 @@ def test_forms_cover_types_and_levels_and_their_fixed_sentences_are_short():
     forms = question_forms()
     assert len(forms) >= 60 and {form.count for form in forms} == {"one", "joint", "across"}
     assert {form.type for form in forms} == {"analyze", "judge", "explain", "relate", "correct", "compute"}
-    assert all("{subject}" in form.text and not COURSE_REFERENCE.search(form.text) for form in forms)
+    assert len({form.text for form in forms}) == len(forms)
+    places = ("{field}", "{topic_1}", "{case_", "{claim_", "{claims_", "{other_case_")
+    assert all(any(place in form.text for place in places) and not COURSE_REFERENCE.search(form.text) for form in forms)
+    assert sum("{field}" in form.text for form in forms) < 0.7 * len(forms)
     for form in forms:
         for sentence in re.split(r"(?<=[.?!])\s", form.text):
             assert "{" in sentence or len(sentence.split()) <= 10, sentence
@@ -256,8 +269,8 @@ def test_the_order_of_the_concepts_does_not_matter():
 
 def test_short_questions_of_people_are_answered_from_the_textbook():
     about = {entry.concept.name: entry.concept for entry in textbook().entries()}
-    assert about["Canon"].definition in answer(chat("What is a canon?"))
-    assert textbook().concept("Music theory", "Standing wave").concept.definition in answer(
+    assert end_of(about["Canon"].definition) in answer(chat("What is a canon?"))
+    assert end_of(textbook().concept("Music theory", "Standing wave").concept.definition) in answer(
         chat("In music theory, what are standing waves?")
     )
     why = answer(chat("Why is the leading tone important in music theory?"))

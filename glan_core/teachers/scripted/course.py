@@ -112,19 +112,20 @@ def write_syllabus(discipline: str, name: str, level: str, subtopics: Sequence[s
 
 def _textbook_syllabus(subject: Subject) -> str:
     lessons = [Lesson(s.name, s.description, [c.name for c in s.concepts]) for s in subject.sessions]
-    outcomes = [
-        _OUTCOMES[nth % len(_OUTCOMES)].format(*lesson.concepts[:2], topic=lesson.name) for nth, lesson in enumerate(lessons)
-    ]
+    outcomes = []
+    for nth, lesson in enumerate(lessons):
+        phrases = [entry.phrase for name in lesson.concepts[:2] if (entry := textbook().concept(subject.name, name))]
+        outcomes.append(_OUTCOMES[nth % len(_OUTCOMES)].format(*phrases, topic=lesson.name))
     return _document(subject.name, subject.level, subject.introduction, subject.objectives, outcomes, lessons)
 
 
 _OUTCOMES = (
-    "Tell {0} from {1} in a case from practice.",
+    "Define {0} and {1}, and give an example of each.",
     "Judge statements about {0} and correct the false ones.",
-    'Work through a problem of "{topic}" with {0} and {1}.',
-    "Explain {1} to somebody outside the field, with an example of their own.",
+    'Work through a problem of "{topic}" with the help of {0} and {1}.',
+    "Explain {1} to somebody outside the field, with a case from practice.",
     "Recognize the usual mistakes with {0} and avoid them.",
-    "Describe how {0} bears on {1}.",
+    "Say what {0} and {1} are good for, and where their limits are.",
     'Choose the right idea of "{topic}" for an unfamiliar case.',
 )
 

@@ -58,12 +58,20 @@ def exercise_text(entry: Entry, draw: random.Random) -> str:
     return found.text.format(**found.draw(draw)) if found else ""
 
 
-def solve(question: str) -> str:
-    """Return the worked solution of the problem in a question, '' if there is none."""
+def find_exercise(question: str) -> tuple[Exercise, re.Match] | None:
+    """Return the exercise in a question and its place, None if there is none."""
     for exercise in EXERCISES:
         if exercise.beginning in question and (found := exercise.pattern.search(question)):
-            return exercise.solve({name: int(value) for name, value in found.groupdict().items()})
-    return ""
+            return exercise, found
+    return None
+
+
+def solve(question: str) -> str:
+    """Return the worked solution of the problem in a question, '' if there is none."""
+    if not (found := find_exercise(question)):
+        return ""
+    exercise, place = found
+    return exercise.solve({name: int(value) for name, value in place.groupdict().items()})
 
 
 def _value(number: Rational, digits: int = 2) -> str:
@@ -359,7 +367,7 @@ EXERCISES = (
              _with(_between(m=(10, 80), drag=(5, 40)), lambda d, n: {"pull": n["drag"] + d.randint(10, 160)}), _second_law),
     Exercise("Kinetic energy", "A cart of {m} kg speeds up from {u} m/s to {v} m/s. By how much does its energy of motion change?",
              _with(_between(m=(2, 40), u=(1, 8)), lambda d, n: {"v": n["u"] + d.randint(1, 9)}), _kinetic),
-    Exercise("Linear momentum", "A wagon of {m} kg rolls at {u} m/s into a resting wagon of {k} kg, and they stay coupled. How fast do they move afterwards?",
+    Exercise("Linear momentum", "A wagon of {m} kg rolls at {u} m/s into a resting wagon of {k} kg, and they stay coupled. How fast do they move afterward?",
              _between(m=(200, 900), u=(2, 9), k=(200, 900)), _momentum),
     Exercise("Ohm's law", "A heater with a resistance of {r} ohms is connected to {u} V. What current flows, and what power does it take up?",
              _between(r=(8, 60), u=(12, 240)), _ohm),

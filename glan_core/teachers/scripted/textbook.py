@@ -111,9 +111,10 @@ class Session(_Record):
 
 
 class Subject(_Record):
-    """A subject with its teaching plan."""
+    """A subject with its teaching plan; questions call it by its field of knowledge ('linguistics')."""
 
     name: Line
+    field: Line
     level: Line
     subtopics: tuple[Line, ...] = Field(min_length=5, max_length=8)
     introduction: Sentences
@@ -147,8 +148,7 @@ class Entry:
         order: Index of the concept within its subject.
         topic: Index of the session within its subject.
         term: The name as it is written within a sentence ('sample space', 'Bayes' theorem').
-        phrase: The term with the article of its definition ('a sample space').
-        subject_term: The name of the subject as it is written within a sentence.
+        phrase: The term with the article of its definition ('the sample space').
     """
 
     discipline: Discipline
@@ -159,11 +159,6 @@ class Entry:
     topic: int
     term: str
     phrase: str
-    subject_term: str
-
-    def refers_to(self, other: "Entry") -> bool:
-        """Return whether the definition of this concept mentions another one."""
-        return _has_phrase(self.concept.definition.lower(), other.concept.name.lower())
 
 
 @dataclass(frozen=True)
@@ -219,8 +214,8 @@ class Textbook:
     def mentions(self, text: str) -> list[Mention]:
         """Return the textbook phrases in a text from left to right, the longest at each position, without overlaps.
 
-        Situations and claims must match exactly, concept and subject names in any case and with a plural 's', session names only in
-        double quotes.
+        Situations and claims must match exactly, names of concepts, subjects and fields in any case and with a plural 's', session names
+        only in double quotes.
         """
         lowered = text.lower()
         found: list[Mention] = []
@@ -325,36 +320,36 @@ def _entries(disciplines: Iterable[Discipline]) -> Iterator[Entry]:
                 for concept in session.concepts:
                     term = inside.sentence(concept.name)
                     phrase = _with_article(term, concept.definition)
-                    yield Entry(
-                        discipline, subject, session, concept, order, topic, term, phrase, inside.sentence(subject.name)
-                    )
+                    yield Entry(discipline, subject, session, concept, order, topic, term, phrase)
                     order += 1
 
 
 def _with_article(term: str, definition: str) -> str:
-    """Return the term with the article that its definition uses, if any; 'the momentum of a body' is momentum in general."""
-    found = re.search(rf"\b(?:(an?|the)\s+)?{re.escape(term)}(\s+of\b)?", definition, re.IGNORECASE)
-    if not found or not found.group(1) or (found.group(1).lower() == "the" and found.group(2)):
-        return term
-    return f"{found.group(1).lower()} {term}"
+    """Return the term with the article that its definition uses, if any."""
+    found = re.search(rf"\b(an?|the)\s+{re.escape(term)}\b", definition, re.IGNORECASE)
+    first = re.search(rf"\b{re.escape(term)}\b", definition, re.IGNORECASE)
+    return f"{found.group(1).lower()} {term}" if found and first and found.end() == first.end() else term
 
 
 class _Capitals:
     """Determines which names stay capitalized within a sentence, from the spelling in the discipline's texts."""
 
     def __init__(self, discipline: Discipline) -> None:
-        text = " ".join(_texts(discipline.model_dump(exclude={"discipline", "name"})))
-        self._lower = set(re.findall(r"\b[a-z]\w*", text))
-        self._proper = set(re.findall(r"(?<=[\w,;] )[A-Z]\w*", text)) - {word.capitalize() for word in self._lower}
+        self._text = " ".join(_texts(discipline.model_dump(exclude={"discipline", "name"})))
+        lower = set(re.findall(r"\b[a-z]\w*", self._text))
+        self._proper = set(re.findall(r"(?<=[\w,;] )[A-Z]\w*", self._text)) - {word.capitalize() for word in lower}
 
     def sentence(self, name: str) -> str:
         """Return a name as it is written within a sentence."""
         first = _WORD.match(name)
-        if not first or not name[0].isupper() or name[:2].isupper():
+        if not first or not name[0].isupper():
             return name
+        lowered = name[0].lower() + name[1:]
+        if re.search(rf"\b{re.escape(lowered)}\b", self._text):
+            return lowered
         word = first.group()
-        keeps = word in self._proper or name[len(word) :].startswith(("'", "’", "–"))
-        return name if keeps else name[0].lower() + name[1:]
+        keeps = name[:2].isupper() or word in self._proper or name[len(word) :].startswith(("'", "’", "–"))
+        return name if keeps else lowered
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -363,7 +358,7 @@ def _texts(value: object) -> Iterator[str]:
         yield value
     elif isinstance(value, dict):
         for key, part in value.items():
-            if key not in ("name", "level", "subtopics"):
+            if key not in ("name", "field", "level", "subtopics"):
                 yield from _texts(part)
     elif isinstance(value, (list, tuple)):
         for part in value:
@@ -380,7 +375,8 @@ def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
         for claim in (concept.true_claim, concept.false_claim):
             found[claim.claim.lower(), "claim"].append(entry)
         found[concept.name.lower(), "concept"].append(entry)
-        found[entry.subject.name.lower(), "subject"].append(entry)
+        for place in {entry.subject.name.lower(), entry.subject.field.lower()}:
+            found[place, "subject"].append(entry)
         # The closing quote makes a topic longer than a concept of the same name, so a quoted name matches the topic.
         found[f'{entry.session.name.lower()}"', "topic"].append(entry)
     by_head: dict[str, list[Phrase]] = defaultdict(list)
