@@ -161,7 +161,8 @@ class StreamParser:
     def __init__(self, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> None:
         self._messages, self._secrets, self._shown = messages, secrets, secrets.stream()
         self._rest, self._text, self._reasoning, self._finish, self._usage = b"", "", "", "", None
-        self._thinking, self._index = False, None
+        self._thinking = False
+        self._index: int | None = None  # of the reply that is read
         self.error: bytes | None = None
 
     def feed(self, raw: bytes) -> str:
