@@ -133,6 +133,9 @@ How the faults are made: signals are sent to the process of the run; a full disk
 replaced and deleted; endpoints fail by 30 % or end. Two studios are two processes of `glan studio` on one workspace: over their websockets,
 as browsers do, sessions open the Runs page of each and press *Start*; then `kill -9` ends one server, while its run goes on or at the
 moment of the start, and the other one's page cancels, pauses or continues a run. `tests/faults/fault_kinds.py` has all faults.
+
+Runs in batches are killed in `tests/generation/test_batch_restarts.py` before and after every transaction, request file and request to a
+double of the Batch API, singly and again and again; each request must be submitted, answered and stored once.
 """
 
 
