@@ -23,6 +23,7 @@ from glan_core import runs
 from glan_core.chat import conversations, preferences
 from glan_core.chat.conversations import ConversationSettings
 from glan_core.dataset.benchmark_store import FOLDER as BENCHMARKS
+from glan_core.dataset.glan_test_store import read_items
 from glan_core.dataset.quality_filter_job import RULES
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.diversity.settings import DEFAULT_MODEL
@@ -230,10 +231,12 @@ class DemoBuild:
         })  # fmt: skip
 
     def talk(self) -> None:
-        """Store conversations of the tuned model beside its base, with blind votes."""
+        """Ask held-out questions in conversations of the tuned model beside its base, and vote blindly."""
         if chat_rows.count_conversations(self.ws.db):
             return
-        for nth, (question, best) in enumerate(CHATS):
+        items = read_items(self.ws, TEST)
+        for nth, (discipline, best) in enumerate(CHATS):
+            question = next(item.question for item in items if item.discipline == discipline)
             settings = ConversationSettings(
                 specs=(f"base:{MODEL}", f"tuned:{MODEL}"),
                 blind=True,
@@ -281,13 +284,9 @@ BAD_QUESTIONS = (
     "Refer to the diagram in the textbook.", "Submit your answer as a PDF by Friday.", "Use the method discussed in the last lecture.",
     "Upload your solution to the course page.",
 )  # fmt: skip
-# Prompt, and the vote of the builder, who read both replies: pane of the better one (0 base, 1 tuned), None if both are bad.
-CHATS: tuple[tuple[str, int | None], ...] = (
-    ("In general physics, what is meant by torque, and what mistake is often made with it?", 1),
-    ("Explain to a beginner in fundamentals of nursing care what informed consent is.", 0),
-    ("True or false? \"A public good is whatever the government provides.\" Explain your answer.", 0),
-    ("What is a binary heap, and what is it good for?", None),
-)  # fmt: skip
+# Disciplines whose first held-out question is asked, and the better reply (0 base, 1 tuned, None if both are bad) by a blind annotation of
+# the answers to 60 held-out questions (benchmarks/README.md).
+CHATS: tuple[tuple[str, int | None], ...] = (("agriculture", 1), ("computer-science", 1), ("economics", 0), ("history", 1))
 
 
 @contextmanager
