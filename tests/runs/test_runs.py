@@ -131,6 +131,8 @@ def test_a_run_says_for_whom_it_waits_and_ctrl_c_takes_it_out_of_the_queue(ws, s
 def test_a_foreground_run_behind_another_says_so_once_and_ctrl_c_cancels_it(ws, settings):
     first = runs.submit(ws, "generate", "first", settings())
     assert _claim(ws, first, "another") is None
+    with ws.write() as db:
+        run_rows.update_run(db, first, heartbeat_at=time.time() + 3600)  # the other process may take long to start
     process = subprocess.Popen(
         [sys.executable, "-m", "glan_core", "generate", str(ws.folder), "--disciplines", "music"],
         cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
