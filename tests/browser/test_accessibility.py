@@ -103,7 +103,10 @@ DEMO = {
         Judge=("Remove",), Questions=("Mark verdict as wrong",),
         Contamination=("Add file", "Generate look-alikes"),
     ),
-    "runs": views("runs", "runs_view", "Plan", "Watch", "History", Plan=("Notifications",), Watch=("Settings",)),
+    "runs": [
+        *views("runs", "runs_view", "Plan", "Watch", "History", Plan=("Notifications",)),
+        Place("/runs?runs_view=Watch&run=27", ("Settings",)),  # a run with a teacher
+    ],
     "connections": [Place("/connections?")],
     "workspaces": views(
         "workspaces", "workspaces_view", "All", "Compare", All=("Rename", "Duplicate", "Archive", "Reset demo")

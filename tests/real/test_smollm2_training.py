@@ -60,8 +60,9 @@ def test_smollm2_is_tuned_merged_and_loaded_by_plain_transformers(smollm2, ws, s
     assert "Loading weights" not in shown and "Warning" not in shown, "what libraries print is in the log"
     assert 0.8 * plan["memory"]["bytes"] <= peak <= 1.2 * plan["memory"]["bytes"], "memory as planned, within 20 %"
     model = tuned_model_store.read_model(ws, "tuned")
-    losses = [step.loss for step in training_rows.steps(ws.db, model.run_id) if step.loss is not None]
-    assert len(losses) == 4 and sum(losses[2:]) < sum(losses[:2])
+    steps = training_rows.steps(ws.db, model.run_id)
+    validation = [step.validation_loss for step in steps if step.validation_loss is not None]
+    assert len([step for step in steps if step.loss is not None]) == 4 and validation[-1] < validation[0]
     assert model.template == "base" and model.parameters - model.trained_parameters == 134_515_008
 
     glan("models", ws.folder, "merge", "tuned", "whole")
