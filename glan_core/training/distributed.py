@@ -177,11 +177,20 @@ def main(folder: str, run_id: int) -> int:
         with readable_errors(run):
             train(run)
     except Stopped:
-        return 0
+        pass
     except GlanError as error:
         (place / FAULT).write_text(str(error), "utf-8")
         return 1
+    _disconnect()
     return 0
+
+
+def _disconnect() -> None:
+    """End the connections of the workers: a thread of gloo that is left at the end of a process may abort it."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _from_first(value: tuple[int, dict]) -> tuple[int, dict]:
