@@ -27,7 +27,7 @@ def _removed(args: argparse.Namespace) -> None:
     if args.action == "list":
         found = removals.list_removals(ws)
         rows = [(one.key, one.kind, one.name, size(one.bytes) if one.bytes else "–", ago(one.at)) for one in found]
-        lines = table(rows, ("key", "kind", "name", "size", "removed")) if rows else ["Nothing was removed."]
+        lines = table(rows, ("key", "kind", "name", "size", "removed")) if rows else ["No removed items."]
         report([asdict(one) for one in found], lines, as_json=args.json)
         return
     if not args.key:

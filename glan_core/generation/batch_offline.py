@@ -129,7 +129,7 @@ def _scan(path: Path, batches: dict[int, Batch], open_ids: dict[int, set[str]]) 
         (found, wanted), count = foreign.most_common(1)[0]
         raise GlanError(
             f"{path} has {plural(count, 'reply', 'replies')} of the model {quoted(found)}, and the requests are for {quoted(wanted)}. "
-            f"Nothing was read. Answer the request file with that model (for vLLM: --model {wanted}, or --served-model-name {wanted})."
+            f"No results were read. Answer the request file with that model (for vLLM: --model {wanted}, or --served-model-name {wanted})."
         )
     return scan
 

@@ -55,7 +55,7 @@ def get_removal(ws: Workspace, key: str) -> Removal:
     if one is None:
         known = ", ".join(one.key for one in found[:10])
         raise GlanError(
-            f"Nothing removed has the key {quoted(key)}. {f'There are: {known}.' if known else 'Nothing was removed.'}"
+            f"No removed item has the key {quoted(key)}. {f'Keys: {known}.' if known else 'There are no removed items.'}"
         )
     return one
 

@@ -158,7 +158,7 @@ def _read(db: apsw.Connection, path: Path) -> Iterator[tuple[str, dict[str, Any]
 
 
 def _unreadable(path: Path) -> GlanError:
-    return GlanError(f"{path} cannot be read as rows of this workspace. Nothing was restored.")
+    return GlanError(f"{path} is not a file of removed rows of this workspace. No rows were restored.")
 
 
 def _is_value(value: object) -> bool:

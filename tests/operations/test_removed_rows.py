@@ -208,7 +208,7 @@ def test_a_file_that_is_not_as_repairs_write_it_restores_nothing(ws, line):
     path = ws.folder / removed.FOLDER / f"{removal.key}.jsonl"
     path.write_text(path.read_text("utf-8") + (line or " ") + "\n", "utf-8")
     damaged = stored(ws)
-    with pytest.raises(GlanError, match=r"cannot be read as rows of this workspace. Nothing was restored"):
+    with pytest.raises(GlanError, match=r"is not a file of removed rows of this workspace. No rows were restored"):
         removals.restore(ws, removal.key)
     assert stored(ws) == damaged != before
 
@@ -244,7 +244,7 @@ def test_the_command_lists_restores_and_purges_rows(ws, capsys):
     assert key in said("list") and " of question_concepts" in said("list")
     put_back()
     assert said("restore", key).startswith("Restored the rows 16 of questions, ")
-    assert said("list") == "Nothing was removed.\n" and list(workspace_check.find_faults(ws)) == []
+    assert said("list") == "No removed items.\n" and list(workspace_check.find_faults(ws)) == []
     lose(ws, "syllabus")
     repair(ws)
     assert "Deleted 1 removed item permanently" in said("purge", only_removal(ws).key)
