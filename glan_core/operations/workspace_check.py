@@ -1,6 +1,6 @@
 """Check of a workspace: `glan doctor --workspace DIR` finds what is inconsistent in it and repairs what can be repaired.
 
-Nothing that a run paid for is deleted: rows that belong to nothing are set aside, and `removals` restores them.
+Nothing that a run paid for is deleted: orphaned rows are set aside, and `removals` restores them.
 """
 
 import os
@@ -95,7 +95,7 @@ def _orphans(ws: Workspace) -> Iterator[Finding]:
     if found:
         tables = ", ".join(f"{number(rows)} of {table}" for table, rows in found.items())
         yield Finding(
-            f"Rows that belong to nothing: {tables}. A repair removes them; 'glan removed {ws.folder} restore KEY' restores them.",
+            f"Orphaned rows: {tables}. A repair removes them; 'glan removed {ws.folder} restore KEY' restores them.",
             lambda: removed_rows.take_orphans(ws),
         )
 

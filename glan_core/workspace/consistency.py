@@ -33,7 +33,7 @@ RECOUNTS = {
         for reason in REASONS
     },
 }
-# Tables with the condition of rows that belong to nothing. Calls and failures may outlive what they were for.
+# Tables with the condition of orphaned rows, whose owner is missing. Calls and failures may outlive what they were for.
 ORPHANS = {
     "answers": "question_id NOT IN (SELECT id FROM questions)",
     "questions": "syllabus_id NOT IN (SELECT id FROM syllabi)",
@@ -88,13 +88,13 @@ def set_counters(db: apsw.Connection, values: dict[tuple[str, str], float]) -> N
 
 
 def count_orphans(db: apsw.Connection) -> dict[str, int]:
-    """Return table -> number of rows that belong to nothing, without tables that have none."""
+    """Return table -> number of orphaned rows, without tables that have none."""
     found = {table: fetch_value(db, f"SELECT count(*) FROM {table} WHERE {condition}") for table, condition in ORPHANS.items()}
     return {table: number for table, number in found.items() if number}
 
 
 def take_orphans(db: apsw.Connection) -> list[tuple[str, dict[str, Any]]]:
-    """Delete the rows that belong to nothing; return them as (table, row). Rows that belonged to them go, too."""
+    """Delete orphaned rows; return them as (table, row). Rows that belonged to them go, too."""
     taken: list[tuple[str, dict[str, Any]]] = []
     last = fetch_value(db, f"SELECT {LAST_SEQ}")
     while count_orphans(db):

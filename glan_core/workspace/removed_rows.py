@@ -1,4 +1,4 @@
-"""Removed rows of a workspace: rows that belong to nothing are set aside by a repair, and can be restored.
+"""Removed rows of a workspace: orphaned rows are set aside by a repair, and can be restored.
 
 `DIR/.removed/rows-N.jsonl` holds those of one repair: a line with the time and the number of rows by table, then a line per row.
 """
@@ -46,7 +46,7 @@ class RemovedRows:
 
 
 def take_orphans(ws: Workspace) -> None:
-    """Remove the rows that belong to nothing so that they can be restored; their file is on disk before they are deleted.
+    """Remove orphaned rows (rows whose owner is missing) so that they can be restored; their file is on disk before they are deleted.
 
     Raises:
         GlanError: If the workspace is read-only or the file cannot be written.

@@ -135,7 +135,7 @@ def test_rows_that_exist_again_stay_removed_and_the_others_are_restored(ws):
     assert number(ws, "SELECT count(*) FROM answers") == answers
     assert rows(ws, "SELECT text FROM answers WHERE question_id = ?", question) == [("new",)]
     assert rows(ws, "SELECT answer_length, answer_teacher FROM questions WHERE id = ?", question) == [(3, "test")]
-    assert [finding.what for finding in workspace_check.find_faults(ws)][0].startswith("Rows that belong to nothing")
+    assert [finding.what for finding in workspace_check.find_faults(ws)][0].startswith("Orphaned rows")
 
 
 def test_the_numbers_of_removed_questions_are_not_used_again(ws):
