@@ -1,5 +1,6 @@
 """What the browser tests need: the studio as a server of its own, Chromium, and the ways of a visitor."""
 
+import functools
 import os
 import shutil
 from collections.abc import Callable
@@ -19,9 +20,44 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 playwright = (
     pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
 )
-expect = playwright.expect
 WAIT = 45_000  # milliseconds; a busy machine may need half of it for a page
-expect.set_options(timeout=WAIT)
+playwright.expect.set_options(timeout=WAIT)
+ACTIONS = (
+    "bounding_box", "check", "click", "evaluate", "fill", "get_attribute", "hover", "inner_text", "input_value", "press",
+    "scroll_into_view_if_needed", "select_option", "set_input_files", "text_content", "uncheck",
+)  # fmt: skip
+
+
+def expect(target, message=None):
+    """Playwright's `expect`, whose assertions wait like `once_drawn`."""
+    assertions = playwright.expect(target, message)
+    if isinstance(target, playwright.Locator):
+        for name in (name for name in dir(assertions) if name.startswith(("to_", "not_to_"))):
+            setattr(assertions, name, once_drawn(getattr(assertions, name), target.page))
+    return assertions
+
+
+def once_drawn(action: Callable, page=None) -> Callable:
+    """Try an action on one element again when the page is drawn, if it found two.
+
+    While Streamlit draws a page anew, an element that moves is there twice: stale at its old place and new at the other.
+    """
+
+    @functools.wraps(action)
+    def tried(*args, **kwargs):
+        try:
+            return action(*args, **kwargs)
+        except (playwright.Error, AssertionError) as error:
+            if "strict mode violation" not in str(error):
+                raise
+        still(page or args[0].page)
+        return action(*args, **kwargs)
+
+    return tried
+
+
+for _name in ACTIONS:
+    setattr(playwright.Locator, _name, once_drawn(getattr(playwright.Locator, _name)))
 
 
 def chrome() -> str:
