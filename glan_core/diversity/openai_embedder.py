@@ -68,9 +68,13 @@ class OpenAIEmbedder:
     async def _all(self, texts: list[str]) -> list[list[float]]:
         import aiohttp
 
+        from glan_core.teachers.http_connections import Connector
+
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
         limit, timeout = asyncio.Semaphore(IN_FLIGHT), aiohttp.ClientTimeout(total=SECONDS, sock_connect=15)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout, proxy=proxy_of(self.url)) as session:
+        async with aiohttp.ClientSession(
+            connector=Connector(), headers=headers, timeout=timeout, proxy=proxy_of(self.url)
+        ) as session:
             requests = [self._retry(session, limit, texts[n : n + BATCH]) for n in range(0, len(texts), BATCH)]
             return [row for part in await asyncio.gather(*requests) for row in part]
 

@@ -42,6 +42,7 @@ from glan_core.teachers.endpoint_settings import (
     is_azure,
     key_from_environment,
 )
+from glan_core.teachers.http_connections import Connector
 from glan_core.teachers.secret_filter import SecretFilter
 from glan_core.teachers.wire_format import OPENAI_URL
 
@@ -360,7 +361,7 @@ class HttpTeacher:
         )
         # The engine limits concurrency, so the connection pool does not.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers=headers | self._headers, timeout=limits, proxy=proxy_of(self.url),
+            connector=Connector(limit=0), headers=headers | self._headers, timeout=limits, proxy=proxy_of(self.url),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )  # fmt: skip
 

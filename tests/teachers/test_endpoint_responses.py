@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from aiohttp import web
-from support.endpoints import CHAT, always, ask
+from support.endpoints import CHAT, LIMITED, always, ask
 from support.runs import completion
 
 from glan_core.reply_parsing import storable
@@ -18,6 +19,8 @@ from glan_core.teachers.contract import (
     UnusableReply,
 )
 from glan_core.teachers.endpoint_errors import error_of
+from glan_core.teachers.endpoint_settings import EndpointSettings
+from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.wire_format import StreamParser, listed_models, read_reply
 
 # --------------------------------------------------------------------------------------------------------------- reasoning
@@ -240,3 +243,41 @@ def test_texts_of_an_endpoint_can_be_stored_whatever_characters_they_have():
             str(error_of(status, raw, {"location": "http://\udcff/"}, where="u", model="m")) for status in (200, 302, 400, 500)
         ]
     assert all(storable(text) == text for text in texts)
+
+
+def test_bytes_on_an_idle_connection_are_not_the_response_to_the_next_request():
+    asyncio.run(_ask_after_unsolicited_bytes())
+
+
+async def _ask_after_unsolicited_bytes():
+    def response(text):
+        body = json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
+        return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    connections = []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+                writer.write(response(f"reply {len(connections)}"))
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    teacher = HttpTeacher("m", settings=EndpointSettings(base_url=url))
+    try:
+        texts = [(await teacher.reply(CHAT, LIMITED)).text for _ in range(2)]
+        assert (texts, len(connections)) == (["reply 1"] * 2, 1)  # one connection serves many requests
+        connections[0].write(response("a reply to another request"))
+        await connections[0].drain()
+        for _ in range(20):  # rounds of the event loop, in which the client reads it
+            await asyncio.sleep(0)
+        assert (await teacher.reply(CHAT, LIMITED)).text == "reply 2"
+    finally:
+        await teacher.close()
+        server.close()
