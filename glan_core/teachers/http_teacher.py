@@ -270,7 +270,7 @@ class HttpTeacher:
                 async for some in response.content.iter_any():
                     if (size := size + len(some)) > most:
                         raise TeacherError(f"{self.url} sent a file of more than {most:,} bytes.")
-                    rest = self.secrets.raw(rest + some)  # a secret may lie in two pieces
+                    rest = self.secrets.json(rest + some)  # a secret may lie in two pieces
                     file.write(rest[: len(rest) - overlap] if len(rest) > overlap else b"")
                     rest = rest[len(rest) - overlap :] if len(rest) > overlap else rest
                 file.write(rest)

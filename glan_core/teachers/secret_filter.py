@@ -4,12 +4,14 @@ A body may spell a key with JSON escapes or in another encoding, and a stream ma
 of a stream's text the end is withheld while it may be the beginning of a key.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from glan_core.teachers.contract import Reply
 
 MARK = "[key]"
+ESCAPED_BYTES = 12  # of a character outside the basic plane as JSON escapes; all others are shorter
 
 
 def is_secret(value: str) -> bool:
@@ -28,12 +30,13 @@ class SecretFilter:
 
     Attributes:
         secrets: The secrets.
-        longest: Bytes of the longest one.
+        longest: Bytes of the longest one, with every character as a JSON escape.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = tuple(filter(is_secret, secrets))
-        self.longest = max((len(secret.encode()) for secret in self.secrets), default=0)
+        self.longest = ESCAPED_BYTES * max(map(len, self.secrets), default=0)
+        self._spellings = [re.compile(b"".join(map(_spellings, secret))) for secret in self.secrets]
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
@@ -45,6 +48,12 @@ class SecretFilter:
         """Return a body without the secrets that it spells as they are."""
         for secret in self.secrets:
             raw = raw.replace(secret.encode(), MARK.encode())
+        return raw
+
+    def json(self, raw: bytes) -> bytes:
+        """Return JSON text without the secrets that it spells as they are or with escapes."""
+        for spellings in self._spellings:
+            raw = spellings.sub(MARK.encode(), raw)
         return raw
 
     def reply(self, reply: Reply) -> Reply:
@@ -61,6 +70,14 @@ class SecretFilter:
     def stream(self) -> "StreamFilter":
         """Return a filter for one stream of text."""
         return StreamFilter(self)
+
+
+def _spellings(character: str) -> bytes:
+    """Return a pattern of the spellings of a character in JSON."""
+    units = character.encode("utf-16-be").hex()
+    escapes = "".join(rf"\\u(?i:{units[n : n + 4]})" for n in range(0, len(units), 4))
+    short = rf"\\{re.escape(character)}" if character in '"\\/' else escapes
+    return rf"(?:{re.escape(character)}|{escapes}|{short})".encode()
 
 
 class StreamFilter:

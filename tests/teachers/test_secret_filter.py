@@ -1,13 +1,18 @@
 """Keys in what an endpoint sends, in every spelling of JSON, HTML and streams, never reach a text."""
 
+import asyncio
 import json
 from html import escape
 
 import pytest
+from aiohttp import web
 from support.endpoints import CHAT, always, ask
+from support.runs import Served
 
 from glan_core.teachers.contract import Reply, TeacherFault, UnusableReply
 from glan_core.teachers.endpoint_errors import error_of, read_error
+from glan_core.teachers.endpoint_settings import EndpointSettings
+from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.secret_filter import SecretFilter
 from glan_core.teachers.wire_format import FINISH_LENGTH, StreamParser, read_reply
 
@@ -106,3 +111,34 @@ def test_reasoning_nested_too_deeply_to_be_read_is_a_fault():
 
 def test_markup_of_pages_stays_readable():
     assert read_error(f"<html><title>Busy {escape('<now>')}</title></html>".encode()).message == "Busy <now>"
+
+
+@pytest.mark.parametrize("key", [KEY, 'a/b"c\\d-12345678', "clé-à-🔑-12345678"])
+@pytest.mark.parametrize("spelling", [
+    str, lambda key: json.dumps(key)[1:-1], lambda key: json.dumps(key, ensure_ascii=False)[1:-1].replace("/", "\\/"),
+    lambda key: "".join(f"\\u{unit:04X}" for unit in memoryview(key.encode("utf-16-le")).cast("H")),
+])  # fmt: skip
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_downloaded_file_has_no_key_however_it_is_spelled_and_divided(monkeypatch, tmp_path, key, spelling, size):
+    raw = f'{{"custom_id": "1", "body": "It is {spelling(key)}, and \\u0063orrect-hors\\u0065."}}\n'.encode()
+
+    async def handle(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for start in range(0, len(raw), size):
+            await response.write(raw[start : start + size])
+        return response
+
+    async def download(url):
+        teacher = HttpTeacher("m", settings=EndpointSettings(base_url=url, key_variable="A_KEY"))
+        try:
+            return await teacher.download(f"{teacher.url}/files/1/content", tmp_path / "file", 10_000)
+        finally:
+            await teacher.close()
+
+    monkeypatch.setenv("A_KEY", key)
+    with Served(handle, everything=True) as served:
+        assert asyncio.run(download(served.url)) == (200, b"")
+    assert (tmp_path / "file").read_text("utf-8") == (
+        '{"custom_id": "1", "body": "It is [key], and \\u0063orrect-hors\\u0065."}\n'
+    )
