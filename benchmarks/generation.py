@@ -6,8 +6,8 @@
 
 The endpoint is the scripted teacher in its own process with a latency of 200 ms. The engine fills a workspace on disk through `runs.work`, as `glan`
 does, with every record, heartbeat and the full-text index; the curriculum is created before the measurement, so that only questions and
-answers are requested. The bare loops send the same chats. Each contender runs in its own process; CPU time and memory are that process's, without
-imports.
+answers are requested. Syllabi have 2,500 tokens, as in the paper. The bare loops send the same chats. Each contender runs in its own process; CPU
+time and memory are that process's, without imports.
 """
 
 import argparse
@@ -24,12 +24,17 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glan_core.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 LATENCY_MS = 200
 DISCIPLINES = 12
+SYLLABUS_TOKENS = 2500  # as in the paper; the scripted teacher's are shorter
 SAMPLE_OF_CHATS = 400
 CONTENDERS = {
     "bare aiohttp loop": "aiohttp",
@@ -178,8 +183,11 @@ def _prepare(args: argparse.Namespace) -> dict:
     crafts = [Node(f"craft-{n}", f"Craft {n}", "discipline", "crafts") for n in range(DISCIPLINES)]
     tree_editing.import_nodes(ws, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
     runs.work(ws, runs.submit(ws, "generate", "curriculum", _order(args, 0)))
+    _lengthen_syllabi(ws)
     sample = Workspace.create(args.folder / "sample")
     tree_editing.import_nodes(sample, [Node("crafts", "Crafts", "field"), *crafts], "benchmark")
+    runs.work(sample, runs.submit(sample, "generate", "curriculum", _order(args, 0)))
+    _lengthen_syllabi(sample)
     runs.work(sample, runs.submit(sample, "generate", "sample", _order(args, 4)))
     chats = []
     ids = sample.db.execute(
@@ -189,6 +197,16 @@ def _prepare(args: argparse.Namespace) -> dict:
         chats += [provenance.messages_of(sample, call) for call in call_rows.calls_of(sample.db, id)]
     (args.folder / "chats.json").write_text(json.dumps(chats))
     return {}
+
+
+def _lengthen_syllabi(ws: "Workspace") -> None:
+    """Repeat the text of each syllabus until it has SYLLABUS_TOKENS tokens of four bytes."""
+    with ws.write() as db:
+        for id, text in db.execute("SELECT id, text FROM syllabi").fetchall():
+            db.execute(
+                "UPDATE syllabi SET text = ? WHERE id = ?",
+                ((text * (4 * SYLLABUS_TOKENS // len(text) + 1))[: 4 * SYLLABUS_TOKENS], id),
+            )
 
 
 def _engine(args: argparse.Namespace) -> int:
