@@ -1,12 +1,14 @@
 """Create a large workspace for benchmarks: `python benchmarks/large_workspace.py FOLDER`.
 
 126 disciplines, about 20,000 subjects, 5,000 syllabi of 12 sessions with 5 concepts, 1,000,000 pairs (see --pairs). Rows are written by the same
-functions as a run's, in large transactions; texts have realistic lengths.
+functions as a run's, in large transactions; texts have realistic lengths. With `--copied-to N`, the pairs (of an existing workspace, if there is one)
+are then copied with other words until there are N, which takes a tenth of the time.
 """
 
 import argparse
 import random
 import time
+from pathlib import Path
 
 from glan_core import ids
 from glan_core.homework import review
@@ -14,10 +16,11 @@ from glan_core.homework.concept_sampling import draws
 from glan_core.operations import demo_workspace
 from glan_core.records import SessionDraft, Subject
 from glan_core.taxonomy import hierarchy, tree_editing
-from glan_core.workspace import curriculum_rows, homework_rows, taxonomy_rows
+from glan_core.workspace import Workspace, consistency, curriculum_rows, homework_rows, taxonomy_rows
 from glan_core.workspace.homework_rows import Question
 from glan_core.workspace.pair_filter import PairFilter
 from glan_core.workspace.taxonomy_rows import DisciplineTarget
+from glan_core.workspace.workspace import FILE
 
 SUBJECTS = 160  # per discipline
 SYLLABI = 5000
@@ -83,6 +86,50 @@ def ask(db, rng: random.Random, syllabus_id: str, discipline: str, number: int) 
         homework_rows.add_answer(db, question.id, discipline, text(rng, 150), TEACHER)
 
 
+def copy_pairs(ws, wanted: int) -> None:
+    """Copy pairs with some words replaced until there are `wanted`; their counters are corrected as by a repair."""
+    base = ws.db.execute("SELECT max(seq) FROM questions").fetchone()[0]
+    ws.db.pragma("cache_size", -4_000_000)
+    ws.db.create_scalar_function("answer_id", homework_rows.answer_id, 1, deterministic=True)
+    indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'questions' AND sql IS NOT NULL"
+    built = ws.db.execute(indexes).fetchall()
+    for name, _ in built:
+        ws.db.execute(f"DROP INDEX {name}")
+    for copy in range(1, -(-wanted // base)):
+        copy_once(ws, base, copy, min(base, wanted - copy * base))
+        print(f"{copy} copied", flush=True)
+    for _, sql in built:
+        ws.db.execute(sql)
+    with ws.write() as db:
+        consistency.set_counters(db, {key: right for key, (_, right) in consistency.wrong_counters(db).items()})
+        db.execute("UPDATE syllabi SET questions = (SELECT count(*) FROM questions WHERE syllabus_id = syllabi.id)")
+
+
+def copy_once(ws, base: int, copy: int, number: int) -> None:
+    """Copy the first pairs once; a fourth of the words of a copy are others."""
+    columns = "syllabus_id, discipline_id, strategy, draw_law, seed, sessions, concepts, teacher, answered, level, answer_length, answer_teacher"
+    mark, words = chr(ord("g") + copy), "text"
+    for word in WORDS[copy % 3 :: 4]:
+        words = f"replace({words}, '{word}', '{word[copy:] + word[:copy]}')"
+    renamed = f"'qst-{mark}' || substr({{}}, 5)"
+    for first in range(1, number + 1, 200_000):
+        which = f"BETWEEN {first} AND {min(first + 199_999, number)}"
+        with ws.write() as db:
+            db.execute(
+                f"""INSERT INTO questions (seq, id, draw, text, {columns}) SELECT seq + {copy * base}, {renamed.format("id")},
+                    draw + {copy * base}, {words}, {columns} FROM questions WHERE seq {which}"""
+            )
+            db.execute(
+                f"""INSERT INTO answers (id, question_id, text, teacher) SELECT answer_id({renamed.format("q.id")}), {renamed.format("q.id")},
+                    {words.replace("text", "a.text")}, a.teacher FROM questions q JOIN answers a ON a.question_id = q.id WHERE q.seq {which}"""
+            )
+    with ws.write() as db:
+        db.execute(
+            f"""INSERT INTO question_concepts SELECT concept_id, {renamed.format("question_id")} FROM question_concepts
+                WHERE question_id < 'qst-g' AND question_id IN (SELECT id FROM questions WHERE seq <= {number})"""
+        )
+
+
 def text(rng: random.Random, words: int) -> str:
     """Return random words that resemble text."""
     return " ".join(rng.choices(WORDS, k=words))
@@ -92,7 +139,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--copied-to", type=int, metavar="N", help="then copy pairs until there are N")
     options = parser.parse_args()
     began = time.perf_counter()
-    fill(demo_workspace.create_workspace(options.folder), options.pairs)
-    print(f"{options.folder}: {options.pairs:,} pairs in {time.perf_counter() - began:.0f} s")
+    if (Path(options.folder) / FILE).exists():
+        opened = Workspace.open(options.folder)
+    else:
+        opened = demo_workspace.create_workspace(options.folder)
+        fill(opened, options.pairs)
+    if options.copied_to:
+        copy_pairs(opened, options.copied_to)
+    print(f"{options.folder}: {max(options.pairs, options.copied_to or 0):,} pairs in {time.perf_counter() - began:.0f} s")
