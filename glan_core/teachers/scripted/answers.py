@@ -44,6 +44,7 @@ _VERDICTS = (
     ),
 )
 _REFERS_BACK = re.compile(r"(It|Its|They|Their) ")
+_COMPARES = re.compile(r"\bdiffer|\bcompare|\bdistinguish", re.IGNORECASE)
 _EMPHASIZED = 1 / 3  # share of definitions with the name in bold
 
 
@@ -129,7 +130,7 @@ class _Answer:
     def _meaning(self, entry: Entry) -> str:
         """Return the definition of a concept, with its significance if that is asked as well."""
         both = self._asked["meaning"]
-        if len(both) == 2 and "relation" in self._asked and "significance" not in self._asked and (text := contrast(*both)):
+        if len(both) == 2 and _COMPARES.search(self._question) and (text := contrast(*both)):
             return text if entry is both[0] else ""
         bold = len(both) > 1 and self._draw.random() < _EMPHASIZED
         text = emphasized(entry) if bold else entry.concept.definition

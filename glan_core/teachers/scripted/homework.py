@@ -175,7 +175,7 @@ def _content(letter: str, entry: Entry, nth: int, first: Claim) -> tuple[dict[st
         f"claim_{letter}": first.claim,
         f"that_{letter}": clause,
         f"short_{letter}": clause if len(clause.split()) <= _SHORT else "",
-        f"name_{letter}": concept.name,
+        f"name_{letter}": "" if mistake.lower().startswith(concept.name.lower()) else concept.name,
         f"claim_1_{letter}": first.claim,
         f"claim_2_{letter}": second.claim,
         f"mistake_{letter}": "" if concept.mistake.is_gerund else mistake,

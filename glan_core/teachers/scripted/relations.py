@@ -14,6 +14,8 @@ from glan_core.teachers.scripted.textbook import Entry, Subject, textbook
 _CONTRAST = re.compile(
     r"\b(?:whereas|while|unlike|contrast|differs?|instead of|in place of|as opposed to|and not|but not)\b", re.I
 )
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_NEWS = 4  # words that a second sentence on a relation has to add
 LONGEST = 3  # relations in a chain between two concepts
 
 
@@ -81,8 +83,15 @@ def _paths(graph: nx.Graph, names: Sequence[str], longest: int) -> list[list[str
 def _link(graph: nx.Graph, path: Sequence[str], draw: random.Random) -> Link:
     first, *bridges, last = (_entry(graph, name) for name in path)
     texts = [graph.edges[one, other]["relations"] for one, other in pairwise(path)]
-    sentences = tuple(texts[0]) if len(texts) == 1 else tuple(draw.choice(sentences) for sentences in texts)
+    sentences = _distinct(texts[0]) if len(texts) == 1 else tuple(draw.choice(sentences) for sentences in texts)
     return Link((first, last), tuple(bridges), sentences)
+
+
+def _distinct(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Return the sentences on one relation, without one that mostly repeats another that says more."""
+    words = {sentence: {word[:5] for word in _LONG_WORD.findall(sentence.lower())} for sentence in sentences}
+    fullest = max(sentences, key=lambda sentence: len(words[sentence]))
+    return tuple(s for s in sentences if s == fullest or len(words[s] - words[fullest]) >= _NEWS)
 
 
 def _entry(graph: nx.Graph, name: str) -> Entry:
