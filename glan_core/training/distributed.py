@@ -15,7 +15,7 @@ from pathlib import Path
 
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
-from glan_core.processes import cores
+from glan_core.processes import THREADS, threads_of_each
 from glan_core.resources import CHECKOUT
 from glan_core.runs.heartbeat import Stopped
 from glan_core.runs.registry import settings_of
@@ -111,8 +111,7 @@ def join(folder: Path, settings: FinetuneSettings, node_rank: int) -> int:
 def _start(settings: FinetuneSettings, node_rank: int, folder: str, run_id: int) -> subprocess.Popen:
     """Start torchrun with the workers of this machine, which share its cores."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))}
-    if variables.get("OMP_NUM_THREADS") in (None, str(cores())):  # not set by the user
-        variables["OMP_NUM_THREADS"] = str(max(1, cores() // settings.processes))
+    variables[THREADS] = threads_of_each(settings.processes)
     words = [sys.executable, "-m", "torch.distributed.run", *torchrun_words(settings, node_rank)[1:], folder, str(run_id)]
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, env=variables)
 

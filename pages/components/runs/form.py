@@ -13,9 +13,9 @@ from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
 from glan_core.generation.settings import NOT_SENT, GenerationSettings, StageSettings, Target, TeacherSettings
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS, stage_title
+from glan_core.ray_cluster.settings import LOCAL
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
-from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.workspace import Workspace
 from pages.components.shared import settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
