@@ -1,4 +1,4 @@
-"""Ordered pipeline of Ray Data: actors of a cluster compute a function of each batch, the caller gets the results in order.
+"""Function of batches, computed in this process or by the actors of a Ray Data pipeline, with the results in order.
 
 The caller reads and writes the workspace; the cluster sees only the batches. Batches go to the cluster in windows of bounded size, so
 that neither the caller nor the cluster ever holds all of them. An actor or a node that dies costs time only: Ray starts it again and
@@ -9,6 +9,7 @@ import pickle
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from glan_core.errors import GlanError
@@ -24,7 +25,7 @@ Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
-def map_in_order(
+def map_batches(
     batches: Iterable[Batch],
     prepare: Callable[[], Callable[[Batch], Result]],
     settings: RaySettings,
@@ -32,21 +33,29 @@ def map_in_order(
     *,
     gpu: bool = False,
 ) -> Iterator[Result]:
-    """Yield the result of each batch in order, computed by the actors of a cluster.
+    """Yield the result of each batch in order, computed in this process or by the actors of a cluster.
 
     Args:
-        batches: Batches, which can be pickled; read in this process as the cluster needs them.
-        prepare: Called once by each actor; returns the function of a batch. A GlanError of either is raised here.
-        settings: Address of the cluster, and number of actors.
-        waiting: Called every half a second while no result is ready; what it raises ends the pipeline.
+        batches: Batches, which can be pickled; read in this process as they are needed.
+        prepare: Called once by each process that computes; returns the function of a batch. A GlanError of either is raised here.
+        settings: Engine, address of the cluster, and number of actors.
+        waiting: Called every half a second while the cluster has no result; what it raises ends the work.
         gpu: Whether the actors use GPUs, if the cluster has some.
 
     Raises:
         GlanError: If the cluster cannot be used, or an actor cannot start.
     """
+    if settings.engine == "local":
+        function = prepare()
+        yield from map(function, batches)
+        return
+    pickled = (pickle.dumps(batch, pickle.HIGHEST_PROTOCOL) for batch in batches)
+    first = list(islice(pickled, 1))
+    if not first:  # no cluster is needed
+        return
     with connected(settings.ray_address, settings.ray_workers):
-        pickled = (pickle.dumps(batch, pickle.HIGHEST_PROTOCOL) for batch in batches)
-        while window := _put_window(pickled, waiting):
+        rest = chain(first, pickled)
+        while window := _put_window(rest, waiting):
             yield from _computed(window, prepare, settings, waiting, gpu=gpu)
 
 

@@ -197,4 +197,3 @@ class RayTeacher:
         if self._starting is not None:
             await asyncio.to_thread(disconnect)
         await self._teacher.close()
-

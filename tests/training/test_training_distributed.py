@@ -49,11 +49,11 @@ def curve(ws, run_id: int) -> list[tuple]:
     return [(step.step, step.tokens, step.loss, step.validation_loss) for step in training_rows.steps(ws.db, run_id)]
 
 
-def assert_same_curve(one: list[tuple], other: list[tuple]) -> None:
-    """Steps and tokens, and so the rows, are the same; losses within 1e-4."""
+def assert_same_curve(one: list[tuple], other: list[tuple], within: float = 1e-4) -> None:
+    """Steps and tokens, and so the rows, are the same; losses within a tolerance."""
     assert [row[:2] for row in one] == [row[:2] for row in other]
     for mine, theirs in zip(one, other, strict=True):
-        assert mine[2:] == pytest.approx(theirs[2:], abs=1e-4), (mine, theirs)
+        assert mine[2:] == pytest.approx(theirs[2:], abs=within), (mine, theirs)
 
 
 @pytest.mark.slow
@@ -184,3 +184,24 @@ def test_two_processes_train_in_bf16_and_with_checkpointing(taught, capfd, value
 def test_what_was_never_run_says_so_where_it_is_chosen():
     for name in ("method", "processes", "precision"):
         assert "not tested on this hardware" in FinetuneSettings.model_fields[name].description, name
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_two_workers_of_ray_train_have_the_loss_curve_of_one_process_and_resume_on_it(taught):
+    pytest.importorskip("ray")
+    same = {"epochs": 1.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 2, "precision": "fp32"}
+    alone = tuned(taught, "alone-of-ray", **same)
+    run_id = runs.submit(taught, "finetune", "test", tiny_order("both-on-ray", processes=2, engine="ray", **same))
+
+    def watch(sample, stages, notes) -> None:
+        if any(stage.stage == "steps" and stage.done >= 2 for stage in stages) and runs.get(taught, run_id).wish is None:
+            runs.pause(taught, run_id)
+
+    run = runs.work(taught, run_id, watch)
+    assert run.state == "paused", run.message
+    run = resume_run(taught, run_id)
+    assert run.state == "finished", run.message
+    assert_same_curve(curve(taught, alone.run_id), curve(taught, run_id), 1e-5)
+    both = tuned_model_store.read_model(taught, "both-on-ray")
+    assert (both.steps, both.tokens, both.rows) == (alone.steps, alone.tokens, alone.rows)
