@@ -11,7 +11,7 @@ from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, EmbedderSet
 from glan_core.diversity.vector_store import StoreInfo, Vectors, VectorWriter, is_current, read_vectors, vector_folder
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
-from glan_core.ray_cluster.connection import check_installed
+from glan_core.ray_cluster.connection import check_on_node
 from glan_core.ray_cluster.pipeline import map_batches
 from glan_core.ray_cluster.settings import RaySettings
 from glan_core.runs.heartbeat import Progress
@@ -48,7 +48,7 @@ def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress)
         return StoredEmbedder(stored.info, settings), 0
     engine = settings if isinstance(settings, RaySettings) else RaySettings()
     if engine.engine == "ray":
-        check_installed()
+        check_on_node(engine.ray_address)
     progress.step("embedder loaded", 0, 1)
     embedder = open_embedder(settings.embedder, settings.base_url)
     progress.step("embedder loaded", 1, 1)

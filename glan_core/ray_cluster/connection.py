@@ -33,6 +33,20 @@ def check_installed() -> None:
         raise GlanError("The Ray engine needs the package ray: pip install -r requirements-ray.txt (or use the local engine).")
 
 
+def check_on_node(address: str) -> None:
+    """Check that an address is that of a cluster which this machine is a node of, as Ray Data and Ray Train need.
+
+    Raises:
+        GlanError: If it is that of Ray Client.
+    """
+    check_installed()
+    if "://" in address:
+        raise GlanError(
+            f"{address} is an address of Ray Client, which only generation can use. Start the run on a node of the cluster, and give "
+            "auto or HOST:PORT of its head."
+        )
+
+
 def connect(address: str, workers: int) -> None:
     """Connect this process to a cluster, unless it is connected.
 

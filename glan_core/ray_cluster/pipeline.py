@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from glan_core.errors import GlanError
-from glan_core.ray_cluster.connection import cannot_start, connected
+from glan_core.ray_cluster.connection import cannot_start, check_on_node, connected
 from glan_core.ray_cluster.settings import RaySettings
 
 WINDOW = 256 << 20  # bytes of the batches that a cluster gets at once
@@ -49,6 +49,7 @@ def map_batches(
         function = prepare()
         yield from map(function, batches)
         return
+    check_on_node(settings.ray_address)
     pickled = (pickle.dumps(batch, pickle.HIGHEST_PROTOCOL) for batch in batches)
     first = list(islice(pickled, 1))
     if not first:  # no cluster is needed
@@ -87,7 +88,7 @@ def _computed(
     gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / settings.ray_workers) if gpu else 0
     results = ray.data.from_arrow_refs(window).map_batches(
         _Actor, fn_constructor_args=(prepare,), batch_size=None, batch_format="pyarrow", num_cpus=1, num_gpus=gpus,
-        compute=ray.data.ActorPoolStrategy(size=settings.ray_workers),
+        compute=ray.data.ActorPoolStrategy(size=min(settings.ray_workers, len(window))),
     )  # fmt: skip
     try:
         for table in _read_ahead(lambda: results.iter_batches(batch_size=None, batch_format="pyarrow"), waiting):

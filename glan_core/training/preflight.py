@@ -17,7 +17,7 @@ from glan_core.io import packaged_models
 from glan_core.json_text import parse_json
 from glan_core.models import server_client, tuned_model_store
 from glan_core.processes import available_memory
-from glan_core.ray_cluster.connection import check_installed
+from glan_core.ray_cluster.connection import check_on_node
 from glan_core.training.chat_encoding import find_model_file, open_encoder
 from glan_core.training.memory_estimate import MemoryEstimate, estimate_memory, gpus, set_up_heap
 from glan_core.training.model_shape import model_shape, read_config
@@ -112,7 +112,7 @@ def prepare_memory(ws: Workspace, settings: FinetuneSettings) -> None:
 
 def _check_devices(settings: FinetuneSettings) -> None:
     if settings.engine == "ray":
-        check_installed()
+        check_on_node(settings.ray_address)
     if settings.on_cluster:  # the run checks the devices of the cluster
         return
     found = gpus()

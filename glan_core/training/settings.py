@@ -190,8 +190,6 @@ class FinetuneSettings(EngineSettings):
             )
         if self.engine == "ray" and self.nodes > 1:
             raise ValueError("Ray places the processes on its nodes: give their number as processes, and one node")
-        if self.engine == "ray" and "://" in self.ray_address:
-            raise ValueError("the run must be on a node of the Ray cluster: give auto, or HOST:PORT of its head")
         if (self.nodes > 1) != (self.main_address is not None):
             raise ValueError("several nodes need a main address, and one node has none: give both, or neither")
         return self

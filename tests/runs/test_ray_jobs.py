@@ -149,7 +149,7 @@ def test_a_run_that_is_paused_keeps_its_vectors_and_continues(new_workspace, pag
 def test_a_model_that_a_worker_lacks_is_one_sentence(new_workspace, pages, monkeypatch, tmp_path):
     pytest.importorskip("ray")
     embedder = WordEmbedder()
-    embedder.name = f"st:{tmp_path}/missing"
+    embedder.name = f"st:{tmp_path}/no-model"
     monkeypatch.setattr(embedding_job, "open_embedder", lambda spec, base_url=None: embedder)
     run = execute_run(filled(new_workspace, "missing"), {"embedder": embedder.name} | RAY, kind="embed")
     assert run.state == "failed" and "the folder does not exist" in run.message and "\n" not in run.message
@@ -176,6 +176,12 @@ def test_commands_without_the_package_say_how_to_install_it(new_workspace, monke
 def test_embeddings_of_an_endpoint_are_refused_on_ray():
     with pytest.raises(GlanError, match="Use the local engine"):
         read_settings(EmbeddingSettings, {"embedder": "openai:m", "engine": "ray"})
+
+
+def test_an_address_of_ray_client_is_refused(new_workspace):
+    pytest.importorskip("ray")
+    run = execute_run(filled(new_workspace, "client"), RAY | {"ray_address": "ray://127.0.0.1:10001"}, kind="dedup")
+    assert run.state == "failed" and "Start the run on a node of the cluster" in run.message
 
 
 def test_no_cluster_is_started_for_nothing(ws, monkeypatch):

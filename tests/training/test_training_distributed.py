@@ -5,14 +5,17 @@ import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
-from support.runs import resume_run
+from support.runs import execute_run, resume_run
 from support.training_fixtures import TINY, tiny_order, tuned
 
 from glan_core import runs
 from glan_core.cli import main
 from glan_core.models import tuned_model_store
 from glan_core.resources import CHECKOUT
+from glan_core.training.command_line import finetune_command
+from glan_core.training.distributed import torchrun_lines
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.trainer import FilledRows, LengthBuckets
 from glan_core.workspace import training_rows
@@ -205,3 +208,62 @@ def test_two_workers_of_ray_train_have_the_loss_curve_of_one_process_and_resume_
     assert_same_curve(curve(taught, alone.run_id), curve(taught, run_id), 1e-5)
     both = tuned_model_store.read_model(taught, "both-on-ray")
     assert (both.steps, both.tokens, both.rows) == (alone.steps, alone.tokens, alone.rows)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_worker_of_ray_train_that_is_killed_costs_time_only(taught):
+    pytest.importorskip("ray")
+    same = {"epochs": 2, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 3, "precision": "fp32"}
+    alone = tuned(taught, "alone-of-killed", **same)
+    run_id = runs.submit(taught, "finetune", "test", tiny_order("killed-on-ray", processes=2, engine="ray", **same))
+    killed: list[int] = []
+
+    def watch(sample, stages, notes) -> None:
+        workers = [
+            child for child in psutil.Process().children(recursive=True) if "RayTrainWorker" in " ".join(child.cmdline())
+        ]
+        if workers and not killed and any(stage.stage == "steps" and stage.done >= 2 for stage in stages):
+            killed.append(workers[0].pid)
+            workers[0].kill()
+
+    run = runs.work(taught, run_id, watch)
+    assert run.state == "finished" and killed, run.message
+    assert_same_curve(curve(taught, alone.run_id), curve(taught, run_id), 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_an_error_of_a_worker_of_ray_train_is_one_sentence(taught):
+    pytest.importorskip("ray")
+    run = execute_run(taught, tiny_order("nothing-fits", processes=2, engine="ray", max_length=16), kind="finetune")
+    assert run.state == "failed" and "16 tokens" in run.message and "\n" not in run.message
+
+
+@pytest.mark.parametrize(("given", "told"), [
+    (("--nodes", "2", "--main-address", "10.0.0.1:29500"), "Ray places the processes"),
+    (("--ray-address", "ray://10.0.0.1:10001"), "node of the cluster"),
+])  # fmt: skip
+def test_what_ray_train_cannot_do_is_refused(taught, capsys, given, told):
+    pytest.importorskip("ray")
+    words = [
+        "finetune",
+        str(taught.folder),
+        "--snapshot",
+        "first",
+        "--name",
+        "on-ray",
+        "--global-batch-size",
+        "8",
+        "--engine",
+        "ray",
+    ]
+    assert main([*words, "--processes", "2", *given]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_command_of_a_run_on_ray_names_its_cluster(taught):
+    settings = FinetuneSettings(**tiny_order("on-ray", processes=2, engine="ray", ray_address="auto"))
+    words = finetune_command("ws", settings)
+    assert words[words.index("--engine") + 1] == "ray" and words[words.index("--ray-address") + 1] == "auto"
+    assert torchrun_lines("ws", settings) == []
