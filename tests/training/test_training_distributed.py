@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,7 +18,7 @@ from glan_core.resources import CHECKOUT
 from glan_core.training.command_line import finetune_command
 from glan_core.training.distributed import torchrun_lines
 from glan_core.training.settings import FinetuneSettings
-from glan_core.training.trainer import FilledRows, LengthBuckets
+from glan_core.training.trainer import FilledRows, LengthBuckets, LogCallback
 from glan_core.workspace import training_rows
 
 pytest_plugins = ["support.training_fixtures"]
@@ -139,6 +140,15 @@ def test_two_nodes_have_the_loss_curve_of_one_process(taught):
     assert_same_curve(curve(taught, alone.run_id), curve(taught, both.run_id))
 
 
+def test_a_resumed_epoch_has_its_own_order():
+    """Several processes that resume within an epoch, where transformers does not tell the sampler which one it is."""
+    log = LogCallback(None, None, None, (), None)
+    log.trainer = SimpleNamespace(order=LengthBuckets([5] * 20, 2, 4, 3, 4))
+    for epoch, number in ((None, 0), (1.25, 1), (1.9999999999, 2), (2.0, 2)):
+        log.on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
+        assert log.trainer.order.epoch == number
+
+
 @pytest.mark.parametrize("together", [1, 4, 6, 16])
 def test_every_number_of_processes_reads_the_same_rows_in_every_step(together):
     lengths = [17 * n % 31 + 4 for n in range(53)]
@@ -193,7 +203,7 @@ def test_what_was_never_run_says_so_where_it_is_chosen():
 @pytest.mark.ray
 def test_two_workers_of_ray_train_have_the_loss_curve_of_one_process_and_resume_on_it(taught):
     pytest.importorskip("ray")
-    same = {"epochs": 1.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 2, "precision": "fp32"}
+    same = {"epochs": 3.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 2, "precision": "fp32"}
     alone = tuned(taught, "alone-of-ray", **same)
     run_id = runs.submit(taught, "finetune", "test", tiny_order("both-on-ray", processes=2, engine="ray", **same))
 
@@ -214,7 +224,7 @@ def test_two_workers_of_ray_train_have_the_loss_curve_of_one_process_and_resume_
 @pytest.mark.ray
 def test_a_worker_of_ray_train_that_is_killed_costs_time_only(taught):
     pytest.importorskip("ray")
-    same = {"epochs": 2, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 3, "precision": "fp32"}
+    same = {"epochs": 3.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 5, "precision": "fp32"}
     alone = tuned(taught, "alone-of-killed", **same)
     run_id = runs.submit(taught, "finetune", "test", tiny_order("killed-on-ray", processes=2, engine="ray", **same))
     killed: list[int] = []
