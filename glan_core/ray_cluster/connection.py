@@ -72,8 +72,8 @@ def connect(address: str, workers: int) -> None:
                 raise error
     except (TimeoutError, queue.Empty):
         raise GlanError(f"The Ray cluster {address} does not respond. Check ray status.") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        raise GlanError(f"The Ray cluster {address} cannot be used: {str(error).strip() or type(error).__name__}") from None
+    except Exception as error:  # Ray raises Exception itself if a process of the cluster does not start in time
+        raise GlanError(f"The Ray cluster {address} cannot be used: {clean_line(str(error)) or type(error).__name__}") from None
 
 
 def disconnect() -> None:

@@ -187,3 +187,16 @@ def test_an_address_of_ray_client_is_refused(new_workspace):
 def test_no_cluster_is_started_for_nothing(ws, monkeypatch):
     monkeypatch.setattr(pipeline, "connected", None)
     assert execute_run(ws, RAY, kind="dedup").state == "finished"
+
+
+def test_a_cluster_that_does_not_start_is_one_sentence(monkeypatch):
+    pytest.importorskip("ray")
+
+    def fail(address, workers):
+        raise Exception("The current node timed out during startup.\nSee the logs.")
+
+    monkeypatch.setattr(connection, "_init", fail)
+    with pytest.raises(
+        GlanError, match=r"The Ray cluster local cannot be used: The current node timed out during startup\. See the logs"
+    ):
+        connection.connect("local", 2)
