@@ -61,14 +61,11 @@ def _trainer(run: TrainingRun) -> Any:
         "run_id": run.progress.run_id,
         "settings": settings.model_dump(mode="json"),
     }
+    places: dict[str, Any] = {"label_selector": [{NODE: here}, *[{}] * (settings.processes - 1)]}  # unknown to the types of Ray
     return TorchTrainer(
         _work,
         train_loop_config=config,
-        scaling_config=ScalingConfig(
-            num_workers=settings.processes,
-            use_gpu=gpu,
-            label_selector=[{NODE: here}, *[{}] * (settings.processes - 1)],
-        ),
+        scaling_config=ScalingConfig(num_workers=settings.processes, use_gpu=gpu, **places),
         run_config=RunConfig(name=RESULTS, storage_path=str(run.folder), failure_config=FailureConfig(max_failures=RESTARTS)),
     )
 
@@ -87,7 +84,7 @@ def _check_devices(settings: FinetuneSettings, here: str) -> bool:
         raise GlanError(
             f"{settings.processes} processes need as many {kind}s, and the Ray cluster {settings.ray_address} has {found}. Use fewer."
         )
-    mine = next((node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {})
+    mine: dict[str, float] = next((node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {})
     if mine.get(kind, 0) < 1:
         raise GlanError(
             f"The first process runs on the machine of the run, which has no {kind} in the Ray cluster. Start the run on a node with one."
