@@ -13,6 +13,7 @@ SUFFIX = {"parquet": ".parquet", "snapshot": ".parquet", "datasets": ""}  # ever
 # Many readers split lines at these characters although JSON allows them in strings, so they are escaped.
 LINE_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 BATCH = 2000  # rows per columnar batch
+GROUP = 10 * BATCH  # rows per row group of Parquet; the writer keeps the statistics of every group until the end
 PROVENANCE: dict[str, Any] = {
     "id": str, "taxonomy": list, "group": str, "discipline": str, "subject": str,
     "level": str, "syllabus": str, "sessions": list, "concepts": list, "strategy": str, "draw_law": str, "seed": int,
@@ -105,11 +106,26 @@ def _lines(file: Path, form: Form, split: str, columns: dict[str, Any]) -> Itera
 
 @contextmanager
 def _parquet(file: Path, form: Form, split: str, columns: dict[str, Any]) -> Iterator[Write]:
+    import pyarrow as pa
     from pyarrow import parquet
 
     schema = _schema(columns)
-    with parquet.ParquetWriter(file, schema, compression="zstd") as out, _batches(schema, form, out.write_batch) as write:
-        yield write
+    group: list[pa.RecordBatch] = []
+
+    def write_group() -> None:
+        if group:
+            out.write_table(pa.Table.from_batches(group))
+            group.clear()
+
+    def add(batch: pa.RecordBatch) -> None:
+        group.append(batch)
+        if sum(map(len, group)) >= GROUP:
+            write_group()
+
+    with parquet.ParquetWriter(file, schema, compression="zstd") as out:
+        with _batches(schema, form, add) as write:
+            yield write
+        write_group()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from support.runs import Canned, execute_run
 from glan_core import runs
 from glan_core.cli import main
 from glan_core.curriculum import syllabus_editing
+from glan_core.dataset import formats
 from glan_core.dataset.export_job import ExportTarget, export_bytes, export_dataset, exports_folder, is_folder
 from glan_core.dataset.formats import FORMATS, file_suffix
 from glan_core.dataset.row_selection import SelectedRows, estimate_rows, sample_row
@@ -72,6 +73,18 @@ def test_every_format_holds_every_pair_with_its_provenance(filled, tmp_path, for
         assert len(origin["concepts"]) == len(pair.question.concepts) and origin["taxonomy"][-1] in ("Mathematics", "Music")
         assert origin["question_teacher"] == origin["answer_teacher"] == "scripted"
         assert origin["strategy"] == pair.question.strategy and None not in origin.values()
+
+
+def test_a_parquet_file_has_row_groups_of_many_batches(filled, tmp_path, monkeypatch):
+    from pyarrow import parquet
+
+    monkeypatch.setattr(formats, "BATCH", 3)
+    monkeypatch.setattr(formats, "GROUP", 12)
+    number = export_dataset(filled, tmp_path / "out.parquet", "parquet").number
+    found = parquet.ParquetFile(tmp_path / "out.parquet").metadata
+    sizes = [found.row_group(n).num_rows for n in range(found.num_row_groups)]
+    assert number > 24 and sizes == [12] * (number // 12) + [number % 12] * (number % 12 > 0)
+    assert len({row["id"] for _, _, row in read(tmp_path / "out.parquet", "parquet")}) == number
 
 
 def test_scripted_rows_are_left_out_beside_real_ones_unless_asked_for(filled, settings, teach, tmp_path):
