@@ -79,11 +79,11 @@ def test_a_parquet_file_has_row_groups_of_many_batches(filled, tmp_path, monkeyp
     from pyarrow import parquet
 
     monkeypatch.setattr(formats, "BATCH", 3)
-    monkeypatch.setattr(formats, "GROUP", 12)
+    monkeypatch.setattr(formats, "GROUP", 5)
     number = export_dataset(filled, tmp_path / "out.parquet", "parquet").number
     found = parquet.ParquetFile(tmp_path / "out.parquet").metadata
     sizes = [found.row_group(n).num_rows for n in range(found.num_row_groups)]
-    assert number > 24 and sizes == [12] * (number // 12) + [number % 12] * (number % 12 > 0)
+    assert number == 12 and sizes == [6, 6]
     assert len({row["id"] for _, _, row in read(tmp_path / "out.parquet", "parquet")}) == number
 
 
