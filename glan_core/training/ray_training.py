@@ -54,7 +54,6 @@ def _trainer(run: TrainingRun) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    scaling_config: Any = ScalingConfig  # its types are those of an earlier release
     settings, here = run.settings, ray.get_runtime_context().get_node_id()
     gpu = _check_devices(settings, here)
     config = {
@@ -66,11 +65,7 @@ def _trainer(run: TrainingRun) -> Any:
     return TorchTrainer(
         _work,
         train_loop_config=config,
-        scaling_config=scaling_config(
-            num_workers=settings.processes,
-            use_gpu=gpu,
-            label_selector=[{NODE: here}, *[{}] * (settings.processes - 1)],
-        ),
+        scaling_config=ScalingConfig(num_workers=settings.processes, use_gpu=gpu, **places),
         run_config=RunConfig(name=RESULTS, storage_path=str(run.folder), failure_config=FailureConfig(max_failures=RESTARTS)),
     )
 
@@ -89,7 +84,7 @@ def _check_devices(settings: FinetuneSettings, here: str) -> bool:
         raise GlanError(
             f"{settings.processes} processes need as many {kind}s, and the Ray cluster {settings.ray_address} has {found}. Use fewer."
         )
-    mine: dict = next((node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {})
+    mine: dict[str, float] = next((node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {})
     if mine.get(kind, 0) < 1:
         raise GlanError(
             f"The first process runs on the machine of the run, which has no {kind} in the Ray cluster. Start the run on a node with one."
