@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from glan_core.ids import derive, name_key
 from glan_core.records import SessionDraft, Subject
-from glan_core.reply_parsing import Line, MalformedReply, json_lines
+from glan_core.reply_parsing import Line, MalformedReply, json_lines, one_line
 from glan_core.text_validation import MAX_NAME
 
 MAX_SUBTOPICS = 20  # per merged subject; enough to plan 30 sessions while bounding the length of prompts
@@ -34,7 +34,8 @@ class SubjectLine(BaseModel):
     @field_validator("level", mode="before")
     @classmethod
     def _level(cls, value: object) -> object:
-        return ", ".join(map(str, value)) if isinstance(value, list) else value or ""
+        level = one_line(", ".join(map(str, value)) if isinstance(value, list) else value or "")
+        return level[:MAX_NAME] if isinstance(level, str) else level
 
     @field_validator("subtopics", mode="before")
     @classmethod

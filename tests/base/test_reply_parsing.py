@@ -1,5 +1,7 @@
 """Parsing of teacher replies: lenient about form, strict about content, including self-contained questions."""
 
+import json
+
 import pytest
 
 from glan_core.curriculum.curriculum_parsing import (
@@ -311,3 +313,9 @@ def test_names_are_compared_without_case_width_and_spacing():
     assert name_key("  Ｌinear\u00a0 ALGEBRA ") == name_key("linear algebra")
     assert name_key("C") != name_key("C++")
     assert unique(["B", "a", " b", "A ", ""]) == ("B", "a")
+
+
+def test_the_level_of_a_subject_is_one_short_line():
+    levels = ["First\n===\nyear", "y" * 10_000, ["a\n", "b"], 3, None]
+    reply = "\n".join(json.dumps({"subject_name": "S", "level": level}) for level in levels)
+    assert [line.level for line in parse_subjects(reply)] == ["First === year", "y" * 200, "a , b", "3", ""]

@@ -89,3 +89,10 @@ def test_a_websocket_of_a_stranger_is_refused(server):
         assert health(port, host) == 421
     assert opened(port, NAME, f"https://{NAME}") is named
     assert health(port, NAME) == (200 if named else 421)
+
+
+def test_pages_of_other_origins_cannot_show_the_studio_in_a_frame(server):
+    port, _ = server
+    for path in ("/", "/overview", "/no-such-page", "/_stcore/health", "/glan/accessibility.js"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+            assert response.headers.get_all("Content-Security-Policy") == ["frame-ancestors 'self'"], path

@@ -6,7 +6,7 @@ from math import isqrt
 import pytest
 from support import time_growth
 
-from pages.components.shared.untrusted_text import JOINER, escape, model_markdown, snippet
+from pages.components.shared.untrusted_text import JOINER, badge_label, escape, model_markdown, snippet
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,27 @@ def test_an_escaped_dollar_stays_one():
 def test_signs_of_streamlit_mean_nothing(sign):
     for made in (model_markdown(f"a {sign} b"), escape(f"a {sign} b")):
         assert f" {sign}" not in made and made.replace("\\", "").replace(JOINER, "") == f"a {sign} b"
+
+
+@pytest.mark.parametrize("before", ["", "\\", "\\\\", "\\\\\\", "a\\", ":\\", "\\:"])
+@pytest.mark.parametrize("sign", [":red[hot]", ":gray-badge[demo]", "::name[x]"])
+def test_backslashes_do_not_revive_the_signs_of_streamlit(before, sign):
+    for colon in re.finditer(r"(\\*):(?=[A-Za-z:])", model_markdown(f"a {before}{sign} b")):
+        assert len(colon[1]) % 2, "an even number of backslashes are characters, and the colon is a sign"
+
+
+def test_an_escaped_colon_is_escaped_once():
+    assert model_markdown(r"\:red[hot] std::pair \\:x") == r"\:red[hot] std\:\:pair \\\:x"
+
+
+@pytest.mark.parametrize("text", ["Injected\n===", "Injected\n  =", "a\n\n=====\nb"])
+def test_no_line_of_a_name_becomes_a_heading(text):
+    made = escape(text)
+    assert not re.search(r"^\s*=", made, re.MULTILINE) and made.replace("\\", "") == text
+
+
+def test_the_label_of_a_badge_is_one_line():
+    assert badge_label("Level [1]\n\n===\r\n* x") == "Level [1] === \\* x"
 
 
 @pytest.mark.parametrize(

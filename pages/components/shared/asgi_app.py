@@ -5,7 +5,9 @@ directly. Here the page tells it the address instead (`window.__streamlit.BACKEN
 
 Requests and websockets for another host name than those of `server.allowedHosts` are refused: a page of a stranger whose name was
 made to lead to this machine (DNS rebinding) would otherwise have the rights of the studio's own page. So would a page of another
-server of this machine, which Streamlit takes for its own whatever its port: websockets of such pages are refused too.
+server of this machine, which Streamlit takes for its own whatever its port: websockets of such pages are refused too. No page of
+another origin may show the studio in a frame, where it could lead clicks to its buttons, or, as a page of Streamlit's own cloud, send
+the commands that Streamlit accepts from the page around it.
 
 It also serves scripts with the page: accessibility.js, which completes Streamlit's own elements for screen readers and the
 keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
@@ -16,13 +18,13 @@ import sys
 from pathlib import Path
 
 import streamlit as st
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 STUDIO = Path(__file__).parents[3]
@@ -54,8 +56,19 @@ def _is_own_page(headers: Headers) -> bool:
     return origin is None or origin.lower().partition("://")[2] == headers.get("host", "").lower()
 
 
+def _unframed(send: Send) -> Send:
+    """Return `send` with a header that keeps pages of other origins from showing the answer in a frame."""
+
+    async def send_with_header(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append("Content-Security-Policy", "frame-ancestors 'self'")
+        await send(message)
+
+    return send_with_header
+
+
 class AllowedHosts:
-    """Middleware that refuses requests and websockets for a foreign host name, and websockets of pages of other servers."""
+    """Middleware that refuses requests and websockets for a foreign host name, websockets of pages of other servers, and their frames."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -69,7 +82,7 @@ class AllowedHosts:
             if _is_closed(scope):
                 await PlainTextResponse("Sign in first.\n", 401)(scope, receive, send)
             else:
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, _unframed(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:

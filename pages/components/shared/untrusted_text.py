@@ -8,7 +8,7 @@ from glan_core.delimited_spans import replaced
 from glan_core.errors import GlanError
 from glan_core.markdown_parts import FENCE, MathSign, code_parts, math_signs
 from glan_core.tex_formulas import drawable
-from glan_core.untrusted import clean
+from glan_core.untrusted import clean, clean_line
 from glan_core.workspace.homework_rows import SCRIPTED
 
 TOP_HEADING = 3  # level of the highest heading in a text; above it are the page's title and a section
@@ -27,6 +27,8 @@ _UNDERLINE = re.compile(r"^( {0,3})(=+|-+)(?=[ \t]*$)", re.MULTILINE)
 _ADDRESS = re.compile(r"(?i)\b(?:https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)|@(?=[\w-]+\.)")
 _LINE_START = re.compile(r"^[ \t>]*(?:#{1,6}[ \t]+|[-*+][ \t]+|\d{1,9}[.)][ \t]+|[-=*_]{3,}[ \t]*$)?")
 _ICON = re.compile(r":(?=material/|streamlit:)")
+_DIRECTIVE = re.compile(r"(?<!\\)(\\*+):(?=[A-Za-z:])")  # with the backslashes before it
+_SETEXT = re.compile(r"^([ \t]*)=", re.MULTILINE)  # makes a heading of the line above
 
 
 def model_markdown(text: str) -> str:
@@ -54,10 +56,15 @@ def model_markdown(text: str) -> str:
     text = _LINK.sub(lambda found: keep(found.group()), _OTHER_LINK.sub(lambda found: f"{found.group()}{JOINER}", text))
     text = _below_section(text)
     text = _UNDERLINE.sub(lambda found: f"{found[1]}\\{found[2]}" if "=" in found[2] else f"\n{found[0]}", text)
-    text = re.sub(r":(?=[A-Za-z:])", r"\\:", _EMOJI.sub(f":{JOINER}", _ICON.sub(f":{JOINER}", text)))
+    text = _DIRECTIVE.sub(_without_directive, _EMOJI.sub(f":{JOINER}", _ICON.sub(f":{JOINER}", text)))
     while _OPEN in text:
         text = re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: kept[int(found.group(1))], text)
     return text
+
+
+def _without_directive(found: re.Match) -> str:
+    """Return a colon escaped once: a second backslash would be a character, and leave the colon to Streamlit."""
+    return found[0] if len(found[1]) % 2 else f"{found[1]}\\:"
 
 
 def _below_section(text: str) -> str:
@@ -129,12 +136,12 @@ def escape(text: str) -> str:
     """Escape all Markdown in a text and break up URLs, which would become links."""
     text = _ADDRESS.sub(lambda found: f"{found.group()}{JOINER}", clean(text))
     text = _EMOJI.sub(f":{JOINER}", _ICON.sub(f":{JOINER}", text))
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", text)
+    return _SETEXT.sub(r"\1\\=", re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", text))
 
 
 def badge_label(text: str) -> str:
-    """Escape a text for `st.badge`, which escapes brackets itself."""
-    return escape(text).replace("\\[", "[").replace("\\]", "]")
+    """Escape a text for `st.badge`, which escapes brackets itself and needs one line."""
+    return escape(clean_line(text)).replace("\\[", "[").replace("\\]", "]")
 
 
 def show_error(error: GlanError) -> None:
