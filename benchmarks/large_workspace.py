@@ -2,7 +2,7 @@
 
 126 disciplines, about 20,000 subjects, 5,000 syllabi of 12 sessions with 5 concepts, 1,000,000 pairs (see --pairs). Rows are written by the same
 functions as a run's, in large transactions; texts have realistic lengths. With `--copied-to N`, the pairs (of an existing workspace, if there is one)
-are then copied with other words until there are N, which takes a tenth of the time.
+are then copied with other words until there are N, which takes a fifth of the time per pair.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from glan_core.dataset import quality_rules
+from glan_core.dataset import language_rules, quality_rules, question_rules
 from glan_core.dataset.settings import QualityFilterSettings
 from glan_core.dataset.tagging import clear_tags
 from glan_core.errors import GlanError
@@ -53,11 +53,11 @@ class FilterRule:
         """Return whether the rule knows the language of the pair."""
         match self.english:
             case "question":
-                return not quality_rules.is_foreign(question, answer)
+                return not language_rules.is_foreign(question, answer)
             case "answer":
-                return not quality_rules.is_foreign(answer, question)
+                return not language_rules.is_foreign(answer, question)
             case "both":
-                return not (quality_rules.is_foreign(question, answer) and quality_rules.is_foreign(answer, question))
+                return not (language_rules.is_foreign(question, answer) and language_rules.is_foreign(answer, question))
         return True
 
 
@@ -70,10 +70,10 @@ RULES: dict[str, FilterRule] = {
         FilterRule("short", "Empty or too short", "The question or answer is empty or has very few words.", quality_rules.short),
         FilterRule(
             "depends", "Not self-contained",
-            "The question refers to a lecture, figure or earlier exercise it does not contain.", quality_rules.depends, "question",
+            "The question refers to a lecture, figure or earlier exercise it does not contain.", question_rules.depends, "question",
         ),
-        FilterRule("hand-in", "Submission instructions", "The question says how and when to submit work.", quality_rules.hand_in, "question"),
-        FilterRule("language", "Wrong language", "The question or answer is not in the expected language.", quality_rules.language),
+        FilterRule("hand-in", "Submission instructions", "The question says how and when to submit work.", question_rules.hand_in, "question"),
+        FilterRule("language", "Wrong language", "The question or answer is not in the expected language.", language_rules.language),
         FilterRule("loop", "Repetition loops", "The answer repeats the same phrases over and over.", quality_rules.loop),
     )
 }  # fmt: skip

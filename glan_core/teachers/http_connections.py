@@ -4,9 +4,10 @@ import aiohttp
 
 
 class Connector(aiohttp.TCPConnector):
-    """Connector that closes an idle connection on which the server sent something nobody asked for.
+    """Connector that closes an idle connection on which the server sent something unsolicited.
 
-    aiohttp would give those bytes to the next request of the connection as its response, and store the reply with another question.
+    aiohttp would return those bytes as the response to the next request on the connection, so that a reply would belong to another
+    question.
     """
 
     async def _get(self, key, traces) -> aiohttp.connector.Connection | None:  # type: ignore[no-untyped-def]

@@ -20,7 +20,7 @@ from glan_core import ids, text_validation
 from glan_core.chat.word_diff import word_diff
 from glan_core.cli import teacher_options
 from glan_core.curriculum import curriculum_parsing
-from glan_core.dataset import benchmark_files, quality_rules, text_spans
+from glan_core.dataset import benchmark_files, language_rules, text_spans
 from glan_core.dataset.quality_filter_job import RULES
 from glan_core.dataset.settings import BenchmarkSource
 from glan_core.diversity.openai_embedder import parse_embeddings
@@ -137,7 +137,7 @@ SHOWN: dict[str, Callable[[str], object]] = {
     "quoted_spans of a text": lambda text: text_spans.quoted_spans(text[:80], text),
     "slug": ids.slug,
     "name_key": ids.name_key,
-    "is_foreign": quality_rules.is_foreign,
+    "is_foreign": language_rules.is_foreign,
 }
 BOUNDS = {"word_diff": 20_000, "differing_spans": 20_000}
 LISTED = {

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from glan_core.dataset import quality_rules
+from glan_core.dataset import language_rules, quality_rules, question_rules
 from glan_core.dataset.near_duplicate_job import DuplicateFinder
 from glan_core.homework.concept_sampling import draws
 from glan_core.teachers.scripted.answers import write_answer
@@ -15,8 +15,8 @@ from glan_core.teachers.scripted.textbook import textbook
 
 PER_SUBJECT = 60
 RULES = (
-    quality_rules.refusal, quality_rules.as_an_ai, quality_rules.cut, quality_rules.short, quality_rules.depends,
-    quality_rules.hand_in, quality_rules.loop, quality_rules.language,
+    quality_rules.refusal, quality_rules.as_an_ai, quality_rules.cut, quality_rules.short, question_rules.depends,
+    question_rules.hand_in, quality_rules.loop, language_rules.language,
 )  # fmt: skip
 
 
