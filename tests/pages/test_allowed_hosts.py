@@ -1,5 +1,6 @@
 """The page server refuses requests and websockets of strangers: DNS rebinding, and pages of other origins."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -8,12 +9,15 @@ import urllib.error
 import urllib.request
 
 import pytest
+from starlette.responses import PlainTextResponse
 from support.runs import wait_for
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from glan_core import access
 from glan_core.cli.studio import protection
 from glan_core.resources import STUDIO
+from pages.components.shared.asgi_app import AllowedHosts
 
 NAME = "studio.example.org"
 
@@ -96,3 +100,20 @@ def test_pages_of_other_origins_cannot_show_the_studio_in_a_frame(server):
     for path in ("/", "/overview", "/no-such-page", "/_stcore/health", "/glan/accessibility.js"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
             assert response.headers.get_all("Content-Security-Policy") == ["frame-ancestors 'self'"], path
+
+
+@pytest.mark.parametrize(("read_only", "method", "path", "status"), [
+    (True, "PUT", "/_stcore/upload_file/session/file", 403), (True, "GET", "/_stcore/health", 200),
+    (False, "PUT", "/_stcore/upload_file/session/file", 200),
+])  # fmt: skip
+def test_a_read_only_studio_takes_no_uploads(monkeypatch, read_only, method, path, status):
+    if read_only:
+        monkeypatch.setenv(access.READ_ONLY, "1")
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", b"127.0.0.1:8501")]}
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(AllowedHosts(PlainTextResponse("taken"))(scope, None, send))
+    assert sent[0]["status"] == status and (b"content-security-policy", b"frame-ancestors 'self'") in sent[0]["headers"]

@@ -14,6 +14,7 @@ keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notif
 a long run ended, with the list that it reads.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -43,11 +44,19 @@ TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
-def _is_closed(scope: Scope) -> bool:
-    """Return whether a request outside of sessions is refused: uploads and metrics of those who are not signed in."""
-    path = scope.get("path", "")
-    guarded = scope["type"] == "http" and path.startswith(("/_stcore/upload_file", "/_stcore/metrics"))
-    return guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope))
+def _refusal(scope: Scope) -> PlainTextResponse | None:
+    """Return the response that refuses a request outside of sessions, None if it is allowed.
+
+    A read-only studio takes no uploads. With sign-in, uploads and metrics are refused to those who are not signed in.
+    """
+    path = scope.get("path", "") if scope["type"] == "http" else ""
+    upload = path.startswith("/_stcore/upload_file")
+    if upload and os.environ.get(access.READ_ONLY):
+        return PlainTextResponse("This studio is read-only.\n", 403)
+    guarded = upload or path.startswith("/_stcore/metrics")
+    if guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope)):
+        return PlainTextResponse("Sign in first.\n", 401)
+    return None
 
 
 def _is_own_page(headers: Headers) -> bool:
@@ -79,10 +88,7 @@ class AllowedHosts:
         if scope["type"] == "websocket" and not _is_own_page(headers):
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] == "lifespan" or is_host_allowed(headers.get("host")):
-            if _is_closed(scope):
-                await PlainTextResponse("Sign in first.\n", 401)(scope, receive, send)
-            else:
-                await self._app(scope, receive, _unframed(send))
+            await (_refusal(scope) or self._app)(scope, receive, _unframed(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
