@@ -120,16 +120,18 @@ def test_textbook_discipline_goes_through_every_stage(discipline):
 
 
 @pytest.mark.parametrize("name", SUBJECT_NAMES)
-def test_questions_stand_alone_and_are_distinct(name):
+def test_questions_stand_alone_and_are_about_their_concepts(name):
     discipline, subject = SUBJECTS[SUBJECT_NAMES.index(name)]
-    questions: dict[str, frozenset] = {}
+    questions: Counter[str] = Counter()
     for sessions, concepts in all_draws(subject):
         question = question_for(discipline, subject, sessions, concepts)
         assert parse_question(question) == question
-        assert {entry.concept.name for entry in read_question(question).entries} == {concept.name for concept in concepts}
+        # A question need not use all concepts: it asks about one or two of them unless it connects or compares more.
+        asked = {entry.concept.name for entry in read_question(question).entries}
+        assert asked and asked <= {concept.name for concept in concepts}
         assert "{" not in re.sub(r"\$[^$]*\$|`[^`]*`", "", question), "a field was not filled"
-        names = frozenset(concept.name for concept in concepts)
-        assert questions.setdefault(question, names) == names
+        questions[question] += 1
+    assert len(questions) > 0.9 * questions.total(), "few sets of concepts lead to the same question"
 
 
 @pytest.mark.parametrize("name", SUBJECT_NAMES)
@@ -141,13 +143,12 @@ def test_answers_say_what_the_textbook_says_of_just_these_concepts(name):
         assert "[scaffold]" not in reply and not REFUSAL.match(reply)
         for session in subject.sessions:
             for concept in session.concepts:
-                asked = concept in concepts
-                assert any(text in reply for text in said_of(concept)) == asked, (concept.name, question)
+                assert concept in concepts or not any(text in reply for text in said_of(concept)), (concept.name, question)
                 for example in concept.examples:
                     assert example.situation not in question or example.analysis in reply
                     assert example.analysis not in reply or example.situation in question + reply
                 for claim in (concept.true_claim, concept.false_claim):
-                    assert (claim.reason in reply) == (claim.claim in question)
+                    assert (claim.reason in reply) == (claim.claim.rstrip(".").lower() in question.lower())
 
 
 def said_of(concept) -> list[str]:
@@ -181,33 +182,10 @@ def test_a_verdict_is_that_of_the_textbook():
 
 
 def test_a_pair_question_brings_in_both_sessions():
-    discipline, subject = SUBJECTS[SUBJECT_NAMES.index("Music theory")]
-    for sessions, concepts in pair_draws(subject, 40):
-        question = question_for(discipline, subject, sessions, concepts).lower()
-        for session in sessions:
-            phrases = [entry.term.lower() for c in session.concepts if (entry := textbook().concept(subject.name, c.name))]
-            assert any(phrase in question for phrase in phrases)
-
-
-def test_no_form_makes_a_twentieth_and_claims_are_as_often_true_as_false():
-    rng, forms, claims = random.Random(1), Counter(), Counter()
     for discipline, subject in SUBJECTS:
-        for sessions, concepts in rng.sample(list(all_draws(subject)), 150):
-            question = question_for(discipline, subject, sessions, concepts)
-            forms[form_of(question)] += 1
-            for concept in concepts:
-                claims["true"] += concept.true_claim.claim in question
-                claims["false"] += concept.false_claim.claim in question
-    assert len(forms) >= 60 and max(forms.values()) < 0.05 * sum(forms.values()), forms.most_common(3)
-    assert abs(claims["true"] - claims["false"]) < 0.1 * sum(claims.values())
-
-
-def form_of(question: str) -> str:
-    """Return the longest form that a question may have been made by."""
-    return max((form for form, pattern in PATTERNS if pattern.match(question)), key=len)
-
-
-PATTERNS = [(form.text, re.compile(re.sub(r"\\\{\w+\\\}", ".+?", re.escape(form.text)))) for form in question_forms()]
+        for sessions, concepts in pair_draws(subject, 10):
+            entries = read_question(question_for(discipline, subject, sessions, concepts)).entries
+            assert {entry.session for entry in entries} == set(sessions)
 
 
 def test_forms_cover_types_and_levels_and_their_fixed_sentences_are_short():
@@ -215,12 +193,11 @@ def test_forms_cover_types_and_levels_and_their_fixed_sentences_are_short():
     assert len(forms) >= 60 and {form.count for form in forms} == {"one", "joint", "across"}
     assert {form.type for form in forms} == {"analyze", "judge", "explain", "relate", "correct", "compute"}
     assert len({form.text for form in forms}) == len(forms)
-    places = ("{field}", "{topic_1}", "{case_", "{claim_", "{claims_", "{other_case_")
-    assert all(any(place in form.text for place in places) and not COURSE_REFERENCE.search(form.text) for form in forms)
-    assert sum("{field}" in form.text for form in forms) < 0.7 * len(forms)
+    assert not [form.text for form in forms if COURSE_REFERENCE.search(form.text)]
+    assert sum("{field}" in form.text for form in forms) < 0.3 * len(forms)
     for form in forms:
         for sentence in re.split(r"(?<=[.?!])\s", form.text):
-            assert "{" in sentence or len(sentence.split()) <= 10, sentence
+            assert "{" in sentence or len(sentence.split()) < 10, sentence
 
 
 # ----------------------------------------------------------------------------------------------------------- exercises
@@ -421,7 +398,7 @@ def test_pieces_joined_are_the_text(text):
 def test_another_process_says_the_same():
     question = ask_question("Music", "Music theory", ["Hearing and timbre"], ["Beating", "Formant"])
     code = (
-        "from glan_core.teachers.scripted.homework import write_question as w;"
+        "from glan_core.teachers.scripted.homework_plan import write_question as w;"
         "print(w('Music', 'Music theory', ['Formant', 'Beating'], pair=False), end='')"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=FOLDER.parents[1], check=True)

@@ -7,7 +7,14 @@ from glan_core.teachers.scripted.textbook import Entry
 _LONGEST = 65  # words of two definitions in one sentence
 
 
-def definition_body(entry: Entry) -> str:
+def called(entry: Entry) -> str:
+    """Return what a concept is the name of ('a chord of three notes'), '' if its definition has another form."""
+    body = _body(entry)
+    plain = body and not re.search(r"[;:?]|\. ", body) and not re.search(rf"\b{re.escape(entry.concept.name)}\b", body, re.I)
+    return body.rstrip(".") if plain else ""
+
+
+def _body(entry: Entry) -> str:
     """Return what follows 'is' in a definition of the form 'A triad is a chord ...', '' for other forms."""
     name = re.escape(entry.concept.name)
     found = re.match(rf"(?:(?:An?|The) )?{name} is ((?:an?|the|any|one) .+)$", entry.concept.definition, re.IGNORECASE)

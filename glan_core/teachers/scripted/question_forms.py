@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import yaml
 
@@ -11,11 +11,11 @@ from glan_core.resources import ASSETS
 
 FILE = ASSETS / "question_forms.yaml"
 INTRODUCTORY = ("upper secondary", "secondary", "introductory", "vocational", "first", "beginner", "foundation")
-PARTS = ("meaning", "significance", "example", "mistake", "relation", "topics", "choice")
+PARTS = ("meaning", "significance", "example", "mistake", "relation", "choice", "problem", "card")
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class QuestionForm:
     """A form of questions.
 
@@ -24,7 +24,9 @@ class QuestionForm:
         type: 'analyze', 'judge', 'explain', 'relate', 'correct' or 'compute'.
         level: 'all', 'introductory' or 'advanced'.
         text: The form with its fields in braces.
-        asks: What an answer has to contain besides verdicts on claims and analyses of cases, as (part, field of the concepts).
+        asks: What an answer has to contain besides what it says on quotations, as (part, field of the concepts).
+        weight: How often it is used, compared with the others.
+        close: 'relation' or 'contrast' if the textbook has to relate the concepts, or to set them against each other; else ''.
     """
 
     count: str
@@ -32,16 +34,13 @@ class QuestionForm:
     level: str
     text: str
     asks: frozenset[tuple[str, str]]
+    weight: int
+    close: str
 
-    @property
+    @cached_property
     def fields(self) -> frozenset[str]:
         """Names of its fields."""
         return frozenset(_FIELD.findall(self.text))
-
-    @property
-    def joins(self) -> str:
-        """The field of the concepts whose relation the form asks for, '' for none."""
-        return next((field for part, field in self.asks if part == "relation"), "")
 
 
 @cache
@@ -50,10 +49,12 @@ def question_forms() -> tuple[QuestionForm, ...]:
     return tuple(_read())
 
 
-def forms_for(count: str, level: str) -> list[QuestionForm]:
-    """Return the forms for a number of concepts at a level."""
+@cache
+def forms_for(count: str, level: str) -> tuple[tuple[QuestionForm, ...], tuple[int, ...]]:
+    """Return the forms for a number of concepts at a level, and their weights."""
     wanted = ("all", "introductory" if level.lower().startswith(INTRODUCTORY) else "advanced")
-    return [form for form in question_forms() if form.count == count and form.level in wanted]
+    forms = tuple(form for form in question_forms() if form.count == count and form.level in wanted)
+    return forms, tuple(form.weight for form in forms)
 
 
 def _read() -> Iterator[QuestionForm]:
@@ -61,7 +62,9 @@ def _read() -> Iterator[QuestionForm]:
         for kind, levels in types.items():
             for level, forms in levels.items():
                 for form in forms:
-                    yield QuestionForm(count, kind, level, form["form"], frozenset(_asks(form.get("asks", ""))))
+                    asks = frozenset(_asks(form.get("asks", "")))
+                    close = form.get("close") or ("relation" if any(part == "relation" for part, _ in asks) else "")
+                    yield QuestionForm(count, kind, level, form["form"], asks, form.get("weight", 1), close)
 
 
 def _asks(line: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Relations between concepts of a subject: direct ones, and short chains by way of other concepts."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,8 +11,12 @@ import networkx as nx
 
 from glan_core.teachers.scripted.textbook import Entry, Subject, textbook
 
-LONGEST_ASKED = 2  # relations in a chain between two concepts about whose connection a question asks
-LONGEST_ANSWERED = 3  # in the answer to any question
+_CONTRAST = re.compile(
+    r"\b(?:whereas|while|unlike|contrast|differs?|instead of|in place of|as opposed to|and not|but not)\b", re.I
+)
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_NEWS = 4  # words that a second sentence on a relation has to add
+LONGEST = 3  # relations in a chain between two concepts
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Link:
     Attributes:
         ends: The two concepts.
         bridges: The concepts by way of which they are connected; none if they are related directly.
-        sentences: One sentence for each relation of the chain.
+        sentences: What the textbook says on the relation, or one sentence for each relation of a chain.
     """
 
     ends: tuple[Entry, Entry]
@@ -42,7 +47,7 @@ class Connection:
     apart: tuple[tuple[Entry, ...], ...]
 
 
-def connect(entries: Sequence[Entry], draw: random.Random, longest: int = LONGEST_ANSWERED) -> Connection:
+def connect(entries: Sequence[Entry], draw: random.Random, longest: int = LONGEST) -> Connection:
     """Return how concepts of one subject are connected by chains of at most `longest` relations."""
     graph = _graph(entries[0].subject.name)
     by_name = {entry.concept.name: entry for entry in entries}
@@ -57,18 +62,16 @@ def connect(entries: Sequence[Entry], draw: random.Random, longest: int = LONGES
     return Connection(tuple(links), tuple(rest) if len(largest) > 1 else (tuple(entries),))
 
 
-def connected(entries: Sequence[Entry], longest: int = LONGEST_ASKED) -> bool:
-    """Return whether chains of at most `longest` relations join all these concepts."""
-    graph = _graph(entries[0].subject.name)
-    joined = nx.Graph()
-    joined.add_nodes_from(entry.concept.name for entry in entries)
-    joined.add_edges_from((path[0], path[-1]) for path in _paths(graph, list(joined), longest))
-    return nx.is_connected(joined)
-
-
 def related(one: Entry, other: Entry) -> bool:
     """Return whether the textbook relates two concepts directly."""
     return _graph(one.subject.name).has_edge(one.concept.name, other.concept.name)
+
+
+def contrasted(one: Entry, other: Entry) -> bool:
+    """Return whether the textbook sets two concepts against each other."""
+    return related(one, other) and any(
+        _CONTRAST.search(text) for text in _graph(one.subject.name).edges[one.concept.name, other.concept.name]["relations"]
+    )
 
 
 def _paths(graph: nx.Graph, names: Sequence[str], longest: int) -> list[list[str]]:
@@ -79,8 +82,16 @@ def _paths(graph: nx.Graph, names: Sequence[str], longest: int) -> list[list[str
 
 def _link(graph: nx.Graph, path: Sequence[str], draw: random.Random) -> Link:
     first, *bridges, last = (_entry(graph, name) for name in path)
-    sentences = tuple(draw.choice(graph.edges[one, other]["relations"]) for one, other in pairwise(path))
+    texts = [graph.edges[one, other]["relations"] for one, other in pairwise(path)]
+    sentences = _distinct(texts[0]) if len(texts) == 1 else tuple(draw.choice(sentences) for sentences in texts)
     return Link((first, last), tuple(bridges), sentences)
+
+
+def _distinct(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Return the sentences on one relation, without one that mostly repeats another that says more."""
+    words = {sentence: {word[:5] for word in _LONG_WORD.findall(sentence.lower())} for sentence in sentences}
+    fullest = max(sentences, key=lambda sentence: len(words[sentence]))
+    return tuple(s for s in sentences if s == fullest or len(words[s] - words[fullest]) >= _NEWS)
 
 
 def _entry(graph: nx.Graph, name: str) -> Entry:

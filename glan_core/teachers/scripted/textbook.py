@@ -1,12 +1,11 @@
 """The scripted teacher's textbook: one human-written file per discipline in `assets/textbook/`.
 
 A textbook contains disciplines, subjects, class sessions and key concepts. Each concept has a definition, its significance,
-two worked examples, a true and a false claim with reasons, a common mistake with its correction and its relations to two
+two cases with a question and its answer each, a true and a false claim with reasons, a common mistake with its correction and its relations to two
 other concepts, from which the scripted teacher builds syllabi, questions and answers. `textbook()` returns the bundled one.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from glan_core.errors import GlanError
 from glan_core.resources import ASSETS
+from glan_core.teachers.scripted.clauses import Capitals, has_phrase, is_plural, with_article
 
-# Quotations are indexed by this many characters, because dozens of situations start with 'A'.
-QUOTATION_HEAD = 12
 HEAD = 200  # characters of a file that contain the name of its discipline
 FOLDER = ASSETS / "textbook"
 
@@ -35,6 +33,7 @@ def _one_line(value: object) -> object:
 
 Line = Annotated[str, BeforeValidator(_one_line), StringConstraints(min_length=1)]
 Sentences = Annotated[str, BeforeValidator(_one_line), StringConstraints(min_length=2, pattern=r"[.!?][)$]?$")]
+Question = Annotated[str, BeforeValidator(_one_line), StringConstraints(min_length=2, pattern=r"\?$")]
 
 
 class _Record(BaseModel):
@@ -42,9 +41,10 @@ class _Record(BaseModel):
 
 
 class Example(_Record):
-    """A concrete situation that does not name the concept, and its analysis."""
+    """A concrete situation that does not name the concept, a question about it, and its analysis, which answers the question."""
 
     situation: Sentences
+    question: Question
     analysis: Sentences
 
 
@@ -66,6 +66,11 @@ class Mistake(_Record):
 
     mistake: Sentences
     correction: Sentences
+
+    @property
+    def is_gerund(self) -> bool:
+        """Whether the mistake is a gerund phrase ('Averaging ...') and not a sentence."""
+        return self.mistake.split(maxsplit=1)[0].endswith("ing")
 
 
 class Relation(_Record):
@@ -93,7 +98,7 @@ class Concept(_Record):
         if name not in self.definition.lower():
             raise ValueError(f"the definition does not contain the name {self.name!r}")
         for example in self.examples:
-            if _has_phrase(example.situation.lower(), name):
+            if has_phrase(example.situation.lower(), name):
                 raise ValueError(f"the situation must not reveal the concept: it contains the name {self.name!r}")
         for relation in self.relations:
             for named in (name, relation.to.lower()):
@@ -149,6 +154,8 @@ class Entry:
         topic: Index of the session within its subject.
         term: The name as it is written within a sentence ('sample space', 'Bayes' theorem').
         phrase: The term with the article of its definition ('the sample space').
+        plural: Whether the name is a plural ('the yield components').
+        capitals: The capitals of the discipline.
     """
 
     discipline: Discipline
@@ -159,31 +166,12 @@ class Entry:
     topic: int
     term: str
     phrase: str
-
-
-@dataclass(frozen=True)
-class Mention:
-    """A phrase of the textbook found in a text.
-
-    Attributes:
-        kind: 'situation', 'claim', 'concept', 'subject' or 'topic'.
-        start: Start offset.
-        end: End offset.
-        entries: The concepts it may refer to; for a subject or topic, those it contains.
-    """
-
-    kind: str
-    start: int
-    end: int
-    entries: tuple[Entry, ...]
-
-
-# (lowercase phrase, kind, concepts), as in Mention.
-Phrase = tuple[str, str, tuple[Entry, ...]]
+    plural: bool
+    capitals: Capitals
 
 
 class Textbook:
-    """All disciplines, with an index of the phrases that identify a question; lookups ignore case."""
+    """All disciplines; lookups ignore case."""
 
     def __init__(self, disciplines: Iterable[Discipline]) -> None:
         self.disciplines = tuple(disciplines)
@@ -192,7 +180,6 @@ class Textbook:
         self._entries: dict[str, dict[str, Entry]] = {name: {} for name in self._subjects}
         for entry in _entries(self.disciplines):
             self._entries[entry.subject.name.lower()][entry.concept.name.lower()] = entry
-        self._phrases = _phrases(self.entries())
 
     def discipline(self, name: str) -> Discipline | None:
         """Return the discipline with this name or id, or None."""
@@ -211,33 +198,24 @@ class Textbook:
         for concepts in self._entries.values():
             yield from concepts.values()
 
-    def mentions(self, text: str) -> list[Mention]:
-        """Return the textbook phrases in a text from left to right, the longest at each position, without overlaps.
-
-        Situations and claims must match exactly, names of concepts, subjects and fields in any case and with a plural 's', session names
-        only in double quotes.
-        """
-        lowered = text.lower()
-        found: list[Mention] = []
-        end = 0
-        while word := _WORD.search(lowered, end):
-            start, end = word.span()
-            for phrase, kind, entries in self._phrases_at(lowered, start, word.group()):
-                if lowered.startswith(phrase, start) and (stop := _phrase_end(lowered, start + len(phrase))):
-                    found.append(Mention(kind, start, stop, entries))
-                    end = stop
-                    break
-        return found
-
-    def _phrases_at(self, text: str, start: int, word: str) -> tuple[Phrase, ...]:
-        """Return the phrases that may start at a position, longest first; quotations are longer than names."""
-        return self._phrases.get(text[start : start + QUOTATION_HEAD], ()) + self._phrases.get(word, ())
-
 
 @cache
 def textbook() -> Textbook:
     """Return the bundled textbook, loaded once per process; raises as `load` does."""
     return load(FOLDER)
+
+
+@cache
+def shares_name(entry: Entry) -> bool:
+    """Return whether another subject has a concept of the same name."""
+    return (
+        sum(
+            textbook().concept(subject.name, entry.concept.name) is not None
+            for d in textbook().disciplines
+            for subject in d.subjects
+        )
+        > 1
+    )
 
 
 @cache
@@ -291,65 +269,19 @@ def _refuse_repeats(path: Path, discipline: Discipline) -> None:
             seen.add(text.lower())
 
 
-_WORD = re.compile(r"\w+")
-
-
-def _has_phrase(text: str, phrase: str) -> bool:
-    """Return whether a lowercase phrase occurs in a lowercase text as whole words."""
-    start = text.find(phrase)
-    while start >= 0:
-        if not text[start - 1 : start].isalnum() and _phrase_end(text, start + len(phrase)):
-            return True
-        start = text.find(phrase, start + 1)
-    return False
-
-
-def _phrase_end(text: str, end: int) -> int:
-    """Return the end of a matched phrase including a plural 's', or 0 if it ends within a word."""
-    if text[end : end + 1] == "s":
-        end += 1
-    return 0 if text[end : end + 1].isalnum() and text[end - 1].isalnum() else end
-
-
 def _entries(disciplines: Iterable[Discipline]) -> Iterator[Entry]:
     for discipline in disciplines:
-        inside = _Capitals(discipline)
+        capitals = Capitals(" ".join(_texts(discipline.model_dump(exclude={"discipline", "name"}))))
         for subject in discipline.subjects:
             order = 0
             for topic, session in enumerate(subject.sessions):
                 for concept in session.concepts:
-                    term = inside.sentence(concept.name)
-                    phrase = _with_article(term, concept.definition)
-                    yield Entry(discipline, subject, session, concept, order, topic, term, phrase)
+                    term, definition = capitals.name_inside(concept.name), concept.definition
+                    yield Entry(
+                        discipline, subject, session, concept, order, topic, term, with_article(term, definition),
+                        is_plural(term, definition), capitals,
+                    )  # fmt: skip
                     order += 1
-
-
-def _with_article(term: str, definition: str) -> str:
-    """Return the term with the article that its definition uses, if any."""
-    found = re.search(rf"\b(an?|the)\s+{re.escape(term)}\b", definition, re.IGNORECASE)
-    first = re.search(rf"\b{re.escape(term)}\b", definition, re.IGNORECASE)
-    return f"{found.group(1).lower()} {term}" if found and first and found.end() == first.end() else term
-
-
-class _Capitals:
-    """Determines which names stay capitalized within a sentence, from the spelling in the discipline's texts."""
-
-    def __init__(self, discipline: Discipline) -> None:
-        self._text = " ".join(_texts(discipline.model_dump(exclude={"discipline", "name"})))
-        lower = set(re.findall(r"\b[a-z]\w*", self._text))
-        self._proper = set(re.findall(r"(?<=[\w,;] )[A-Z]\w*", self._text)) - {word.capitalize() for word in lower}
-
-    def sentence(self, name: str) -> str:
-        """Return a name as it is written within a sentence."""
-        first = _WORD.match(name)
-        if not first or not name[0].isupper():
-            return name
-        lowered = name[0].lower() + name[1:]
-        if re.search(rf"\b{re.escape(lowered)}\b", self._text):
-            return lowered
-        word = first.group()
-        keeps = name[:2].isupper() or word in self._proper or name[len(word) :].startswith(("'", "’", "–"))
-        return name if keeps else lowered
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -363,26 +295,3 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _texts(part)
-
-
-def _phrases(entries: Iterable[Entry]) -> dict[str, tuple[Phrase, ...]]:
-    """Index the recognizable phrases, longest first: quotations by their beginning, names by their first word."""
-    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        concept = entry.concept
-        for example in concept.examples:
-            found[example.situation.lower(), "situation"].append(entry)
-        for claim in (concept.true_claim, concept.false_claim):
-            found[claim.claim.lower(), "claim"].append(entry)
-        found[concept.name.lower(), "concept"].append(entry)
-        for place in {entry.subject.name.lower(), entry.subject.field.lower()}:
-            found[place, "subject"].append(entry)
-        # The closing quote makes a topic longer than a concept of the same name, so a quoted name matches the topic.
-        found[f'{entry.session.name.lower()}"', "topic"].append(entry)
-    by_head: dict[str, list[Phrase]] = defaultdict(list)
-    for (phrase, kind), owners in found.items():
-        if word := _WORD.search(phrase):
-            known_by = phrase[word.start() :]
-            head = known_by[:QUOTATION_HEAD] if kind in ("situation", "claim") else word.group()
-            by_head[head].append((known_by, kind, tuple(owners)))
-    return {head: tuple(sorted(phrases, key=lambda p: -len(p[0]))) for head, phrases in by_head.items()}
