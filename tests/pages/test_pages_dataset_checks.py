@@ -170,9 +170,9 @@ def test_a_filter_that_is_switched_off_says_what_becomes_of_its_tags(demo_ws, pa
 
 
 def test_repeats_stand_beside_the_row_that_they_repeat_with_what_differs_marked(demo_ws, pairs):
-    words = pairs[0].question.text.split()
-    words[len(words) // 2] = "zeppelin"
-    edit(demo_ws, pairs[1], question=" ".join(words))
+    text = "Explain in your own words how a {} chord is built from its root, which intervals it contains, and where composers use it most."
+    edit(demo_ws, pairs[0], question=text.format("diminished"))
+    edit(demo_ws, pairs[1], question=text.format("zeppelin"))
     edit(demo_ws, pairs[2], question=pairs[3].question.text.upper())
     check(demo_ws, near_duplicate_job.tag_duplicates, NearDuplicateSettings())
     shown = view("Duplicates")
