@@ -122,6 +122,13 @@ class SnapshotTrainer(SFTTrainer):
         alone = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
         self._lean = alone and _computes_plain_logits(cast("Any", self.model).config)
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train an epoch, but none after the last step: transformers would take one more if a run resumes there within an epoch."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
         # rows per optimizer step over all devices, so that the order does not depend on their number
