@@ -4,9 +4,9 @@
 // script, who presses Tab would open the first row. Here focus and arrow keys only mark a row, and Enter or the space bar selects it.
 (() => {
   const CANVAS = 'canvas[data-testid="data-grid-canvas"]';
-  const KEEP = 3000; // milliseconds for which a table drawn anew gets the focus back
+  const KEEP = 60000; // milliseconds for which a table drawn anew gets the focus back: a busy server may need long to answer
   const rows = new WeakMap(); // marked row by canvas
-  let pointer = false, selecting = false, box, hint;
+  let pointer = false, selecting = false, left = false, box, hint; // left: the reader went on by Tab
 
   const gridOf = (element) => element?.closest?.(CANVAS);
   const cell = (canvas, row) => canvas.querySelector(`[id="glide-cell-1-${row}"]`);
@@ -63,7 +63,7 @@
   };
 
   const select = (canvas, row) => {
-    const name = nameOf(canvas), until = Date.now() + KEEP;
+    const name = nameOf(canvas);
     mark(canvas, row); // brings the row into sight
     const place = box.getBoundingClientRect();
     const at = { clientX: place.left + Math.min(60, place.width / 2), clientY: place.top + place.height / 2 };
@@ -75,12 +75,15 @@
     }
     selecting = false;
     hide();
-    const again = () => { // a table drawn anew loses the focus
-      if (Date.now() > until || pointer) return;
-      const found = [...document.querySelectorAll(CANVAS)].find((one) => nameOf(one) === name && one.querySelector("table"));
-      if (document.activeElement === document.body && found) found.focus({ preventScroll: true });
-      else setTimeout(again, 200);
+    const until = Date.now() + KEEP;
+    const again = () => { // a table drawn anew loses the focus, perhaps more than once
+      if (Date.now() > until || pointer || left) return;
+      if (document.activeElement === document.body) {
+        [...document.querySelectorAll(CANVAS)].find((one) => nameOf(one) === name && one.querySelector("table"))?.focus({ preventScroll: true });
+      }
+      setTimeout(again, 200);
     };
+    left = false;
     setTimeout(again, 500);
   };
 
@@ -100,6 +103,7 @@
   window.addEventListener("focusout", (event) => gridOf(event.target) && hide(), true);
   window.addEventListener("keydown", (event) => {
     pointer = false;
+    if (event.key === "Tab") left = true;
     const canvas = gridOf(document.activeElement);
     if (!canvas || event.ctrlKey || event.metaKey || event.altKey || !isSelectable(canvas)) return;
     const at = rows.get(canvas) ?? selected(canvas), last = count(canvas) - 1;

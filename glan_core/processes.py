@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 POLL_SECONDS = 0.02
+THREADS = "OMP_NUM_THREADS"  # environment variable: threads of the numerical libraries in a process
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 NO_LIMIT = 2**62
 
@@ -50,11 +51,17 @@ def set_library_variables() -> None:
     of libraries are disabled. Variables that the user has set are kept.
     """
     variables = {
-        "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(cores()), "TOKENIZERS_PARALLELISM": "false",
+        "OMP_WAIT_POLICY": "PASSIVE", THREADS: str(cores()), "TOKENIZERS_PARALLELISM": "false",
         "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }  # fmt: skip
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+
+
+def threads_of_each(processes: int) -> str:
+    """Return the value of `THREADS` for each of several processes that share the cores; a value set by the user is kept."""
+    given = os.environ.get(THREADS)
+    return str(max(1, cores() // processes)) if given in (None, str(cores())) else given
 
 
 def cores() -> int:

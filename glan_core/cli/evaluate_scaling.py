@@ -13,10 +13,13 @@ from glan_core.evaluation import scaling_job
 from glan_core.evaluation.scaling_plan import plan_study
 from glan_core.evaluation.settings import PairwiseJudgeSettings, ScalingSettings
 from glan_core.formatting import durations, money
+from glan_core.ray_cluster.settings import EngineSettings
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_option
 from glan_core.training.plan import plan
 from glan_core.workspace import Workspace
+
+ENGINE = tuple(EngineSettings.model_fields)  # options of the judge's requests; the models are trained on this machine
 
 
 def add_kinds(kinds: argparse._SubParsersAction) -> None:
@@ -36,7 +39,7 @@ def add_kinds(kinds: argparse._SubParsersAction) -> None:
     for name in ("test", "other", "questions", "answer_tokens"):
         add_option(study, PairwiseJudgeSettings, name)
     study.add_argument("--plan", action="store_true", help="show what would be trained")
-    add_recipe_options(study)
+    add_recipe_options(study, skip=ENGINE)
     add_teacher_options(study)
     add_job_options(study)
     study.set_defaults(command=_study)
@@ -76,7 +79,7 @@ def _settings(ws: Workspace, args: argparse.Namespace) -> ScalingSettings:
     own = {name: getattr(args, name) for name in ("test", "other", "questions", "answer_tokens") if hasattr(args, name)}
     if "test" in own:
         judge = {name: value for name, value in (teacher_values(ws, args) | own).items() if value is not None}
-    tune = finetune_settings(args, ws).model_dump(mode="json", exclude={"name", "rows", "kind"})
+    tune = finetune_settings(args, ws, ENGINE).model_dump(mode="json", exclude={"name", "rows", "kind"})
     return read_settings(ScalingSettings, {"name": args.name, "finetune": tune, "shares": shares, "judge": judge})
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -81,8 +82,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     kept.set_defaults(command=_models)
 
 
-def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a fine-tuning run, except snapshot and name."""
+def add_recipe_options(parser: argparse.ArgumentParser, skip: Sequence[str] = ()) -> None:
+    """Add the options of a fine-tuning run, except snapshot and name, and the settings in `skip`."""
     parser.add_argument(
         "--recipe", choices=tuple(RECIPES), default="demo", help="named settings to start from (default: %(default)s)"
     )
@@ -91,7 +92,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         help="sample prompt answered at each evaluation; repeatable (default: the first held-out questions)",
     )  # fmt: skip
     group = parser.add_argument_group("training settings, over those of the recipe")
-    add_options(group, FinetuneSettings, skip=RECIPE_SKIP)
+    add_options(group, FinetuneSettings, skip=(*RECIPE_SKIP, *skip))
     add_options(group, Scratch)
 
 
@@ -103,9 +104,9 @@ def add_node_rank(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None) -> FinetuneSettings:
+def finetune_settings(args: argparse.Namespace, ws: Workspace | None = None, skip: Sequence[str] = ()) -> FinetuneSettings:
     """Settings from the options of `add_recipe_options`, a name and a snapshot; scaled to the base model with a workspace."""
-    given = given_values(args, FinetuneSettings, skip=RECIPE_SKIP)
+    given = given_values(args, FinetuneSettings, skip=(*RECIPE_SKIP, *skip))
     values = RECIPES[args.recipe].values
     if ws is not None:
         values = scaled_recipe(ws, args.recipe, args.snapshot, given.get("base")).values

@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from glan_core.dataset.benchmark_files import BenchmarkItem, benchmark_label, read_benchmark
@@ -17,6 +18,7 @@ from glan_core.dataset.tagging import clear_tags
 from glan_core.dataset.text_normalization import placed_words
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
+from glan_core.ray_cluster.pipeline import map_batches
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.homework_rows import Text
 from glan_core.workspace.tag_rows import Tag
@@ -92,6 +94,15 @@ class ContaminatedPair:
     digits: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _SearchedPage:
+    """The result of a page: `seq` of its last row, number of its pairs, and their tags with all matching items."""
+
+    last: int
+    pairs: int
+    found: list[tuple[Tag, set[int]]]
+
+
 def tag_contaminated(ws: Workspace, settings: DecontaminationSettings, progress: "Progress") -> str:
     """Tag every pair that contains a question of the given benchmarks.
 
@@ -107,21 +118,21 @@ def tag_contaminated(ws: Workspace, settings: DecontaminationSettings, progress:
     items, failed = _load(settings.benchmarks, progress)
     if not items:
         raise GlanError(" ".join(failed.values()))
-    index = NgramIndex(items, digits=settings.digits)
     last = homework_rows.last_seq(ws.db)
     rows = 0
     tagged: Counter[tuple[str, str]] = Counter()
     waiting: list[Tag] = []
     hit: set[int] = set()
-    for page in homework_rows.texts(ws.db, up_to=last):
-        pairs = [row for row in page if row.answer is not None]
-        rows += len(pairs)
-        for tag, matched in find_matches(index, pairs):
+    search = partial(_Search, items, digits=settings.digits)
+    pages = homework_rows.texts(ws.db, up_to=last)
+    for page in map_batches(pages, search, settings, progress.check):
+        rows += page.pairs
+        for tag, matched in page.found:
             hit.update(matched)
             waiting.append(tag)
             tagged[tag.name, tag.detail["split"]] += 1
         waiting = _store(ws, waiting, progress.run_id, BATCH)
-        progress.step("rows read", page[-1].seq, last)
+        progress.step("rows read", page.last, last)
     _store(ws, waiting, progress.run_id)
     names = list(dict.fromkeys(item.benchmark for item in items))
     sources = {benchmark_label(source): source.model_dump() for source in settings.benchmarks}
@@ -152,6 +163,17 @@ def _load(sources: Sequence[BenchmarkSource], progress: "Progress") -> tuple[lis
         else:
             items += own
     return items, failed
+
+
+class _Search:
+    """Searches pages of rows for the questions of benchmarks."""
+
+    def __init__(self, items: Sequence[BenchmarkItem], *, digits: bool) -> None:
+        self._index = NgramIndex(items, digits=digits)
+
+    def __call__(self, page: Sequence[Text]) -> _SearchedPage:
+        pairs = [row for row in page if row.answer is not None]
+        return _SearchedPage(page[-1].seq, len(pairs), find_matches(self._index, pairs))
 
 
 def find_matches(index: NgramIndex, pairs: Sequence[Text]) -> list[tuple[Tag, set[int]]]:

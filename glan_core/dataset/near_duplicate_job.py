@@ -23,6 +23,7 @@ from glan_core.dataset.tagging import clear_tags
 from glan_core.dataset.text_normalization import WordHashes, joined_characters, ngram_hashes, words_and_signs
 from glan_core.formatting import number, plural
 from glan_core.import_strings import load_symbol
+from glan_core.ray_cluster.pipeline import map_batches
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.tag_rows import Tag
 from glan_core.workspace.workspace import set_metadata
@@ -42,6 +43,7 @@ BATCH = 2000  # tags per transaction
 FACT = "check:dedup"
 
 Step = Callable[[str, int, int], None]
+Page = Sequence[tuple[int, str]]  # questions as (seq, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,25 @@ class Duplicate:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """What questions are compared by.
+
+    Attributes:
+        seqs: `(n,) int64` `seq` of the questions.
+        exact: `(n,) uint64` hash of all words.
+        sizes: `(n,) int32` number of shingles.
+        shingles: `(sum of sizes,) uint64` hashes of the shingles.
+        bands: `(n, BANDS) uint32` hashes of the bands.
+    """
+
+    seqs: "np.ndarray"
+    exact: "np.ndarray"
+    sizes: "np.ndarray"
+    shingles: "np.ndarray"
+    bands: "np.ndarray"
+
+
 def tag_duplicates(ws: Workspace, settings: NearDuplicateSettings, progress: "Progress") -> str:
     """Tag every pair whose question duplicates that of an earlier pair, and clear outdated tags.
 
@@ -76,10 +97,9 @@ def tag_duplicates(ws: Workspace, settings: NearDuplicateSettings, progress: "Pr
     )
     found = DuplicateFinder(settings.threshold, ws.folder)
     with found:
-        for page in pages:
-            found.add(page)
-            if page:
-                progress.step("rows read", page[-1][0], last)
+        for signatures in map_batches(filter(None, pages), Signer, settings, progress.check):
+            found.collect(signatures)
+            progress.step("rows read", int(signatures.seqs[-1]), last)
         progress.step("rows read", last, last)
         repeats = list(found.repeats(progress.step))
         rows = found.rows
@@ -121,7 +141,7 @@ def _store(ws: Workspace, repeats: Sequence[Duplicate], progress: "Progress") ->
     clear_tags(ws, "duplicate", except_run=progress.run_id)
 
 
-def find_duplicates(pages: Iterable[Sequence[tuple[int, str]]], threshold: float = 0.7) -> list[Duplicate]:
+def find_duplicates(pages: Iterable[Page], threshold: float = 0.7) -> list[Duplicate]:
     """Find duplicates among pages of (seq, text), oldest first."""
     with DuplicateFinder(threshold) as found:
         for page in pages:
@@ -129,8 +149,40 @@ def find_duplicates(pages: Iterable[Sequence[tuple[int, str]]], threshold: float
         return list(found.repeats())
 
 
+class Signer:
+    """Computes the signatures of questions; the most work of the job, and of each page by itself."""
+
+    def __init__(self) -> None:
+        self._hashes = WordHashes()
+
+    def __call__(self, page: Page) -> Signatures:
+        """Return the signatures of questions, of at least one."""
+        import numpy as np
+        import rensa
+
+        texts = [words_and_signs(text) or [text.strip()] for _, text in page]
+        exact = (blake2b(" ".join(text).encode("utf-8", "replace"), digest_size=8).digest() for text in texts)
+        shingles, starts = self._shingles([joined_characters(text) for text in texts])
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(shingles, starts.astype(np.uint64), PERMUTATIONS, SEED)
+        digests = np.array(matrix.to_rows(), np.uint32).reshape(len(page), BANDS, -1)
+        return Signatures(
+            np.fromiter((seq for seq, _ in page), np.int64), np.frombuffer(b"".join(exact), np.uint64),
+            np.diff(starts).astype(np.int32), shingles, _band_hashes(digests),
+        )  # fmt: skip
+
+    def _shingles(self, texts: Sequence[Sequence[str]]) -> "tuple[np.ndarray, np.ndarray]":
+        """Return the shingle hashes of texts and the offset of each text; a shorter text is one shingle."""
+        import numpy as np
+
+        hashes, starts = self._hashes.flat([text if len(text) >= N else [*text, "", ""][:N] for text in texts])
+        ends = starts[1:, None] - np.arange(1, N)  # shingles that would extend into the next text
+        inside = np.ones(len(hashes), bool)
+        inside[ends.ravel()] = False
+        return ngram_hashes(np.append(hashes, np.zeros(N - 1, np.uint64)), N)[inside], starts - (N - 1) * np.arange(len(starts))
+
+
 class DuplicateFinder:
-    """Collects questions page by page and finds duplicates among them. Close it after use: it holds an open file.
+    """Collects the signatures of questions and finds duplicates among them. Close it after use: it holds an open file.
 
     Attributes:
         crowded: Number of questions with more candidates than could be compared.
@@ -144,7 +196,7 @@ class DuplicateFinder:
         self._exact: list[np.ndarray] = []
         self._bands: list[np.ndarray] = []
         self._sizes: list[np.ndarray] = []
-        self._hashes = WordHashes()
+        self._sign = Signer()
         self._file: BinaryIO = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
         self._starts: np.ndarray = np.zeros(1, np.int64)
 
@@ -159,33 +211,18 @@ class DuplicateFinder:
         """Number of questions added."""
         return sum(len(page) for page in self._seqs)
 
-    def add(self, page: Sequence[tuple[int, str]]) -> None:
-        """Add questions as (seq, text), with increasing `seq`."""
-        import numpy as np
-        import rensa
+    def add(self, page: Page) -> None:
+        """Add questions with a higher `seq` than those before."""
+        if page:
+            self.collect(self._sign(page))
 
-        if not page:
-            return
-        texts = [words_and_signs(text) or [text.strip()] for _, text in page]
-        exact = (blake2b(" ".join(text).encode("utf-8", "replace"), digest_size=8).digest() for text in texts)
-        self._exact.append(np.frombuffer(b"".join(exact), np.uint64))
-        self._seqs.append(np.fromiter((seq for seq, _ in page), np.int64))
-        runs, starts = self._runs([joined_characters(text) for text in texts])
-        self._sizes.append(np.diff(starts).astype(np.int32))
-        runs.tofile(self._file)
-        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(runs, starts.astype(np.uint64), PERMUTATIONS, SEED)
-        digests = np.array(matrix.to_rows(), np.uint32).reshape(len(page), BANDS, -1)
-        self._bands.append(_band_hashes(digests))
-
-    def _runs(self, texts: Sequence[Sequence[str]]) -> "tuple[np.ndarray, np.ndarray]":
-        """Return the shingle hashes of texts and the offset of each text; a shorter text is one shingle."""
-        import numpy as np
-
-        hashes, starts = self._hashes.flat([text if len(text) >= N else [*text, "", ""][:N] for text in texts])
-        ends = starts[1:, None] - np.arange(1, N)  # shingles that would extend into the next text
-        inside = np.ones(len(hashes), bool)
-        inside[ends.ravel()] = False
-        return ngram_hashes(np.append(hashes, np.zeros(N - 1, np.uint64)), N)[inside], starts - (N - 1) * np.arange(len(starts))
+    def collect(self, signatures: Signatures) -> None:
+        """Add questions by their signatures; see `add`."""
+        self._exact.append(signatures.exact)
+        self._seqs.append(signatures.seqs)
+        self._sizes.append(signatures.sizes)
+        self._bands.append(signatures.bands)
+        signatures.shingles.tofile(self._file)
 
     def repeats(self, step: Step = lambda *_: None) -> Iterator[Duplicate]:
         """Yield the duplicates among all questions added."""

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator
 
 from glan_core.dataset.splits import SplitRule
+from glan_core.ray_cluster.settings import RaySettings
 from glan_core.settings import MOST_SEED, Settings
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -112,7 +113,7 @@ class ExportSettings(Settings):
     _license = field_validator("license")(checked_license)
 
 
-class NearDuplicateSettings(Settings):
+class NearDuplicateSettings(RaySettings):
     """Settings of the job that tags questions which repeat an earlier one."""
 
     threshold: float = Field(
@@ -147,7 +148,7 @@ class BenchmarkSource(Settings):
     column: str | None = Field(None, title="Question column", description="Column of the question (default: detected).")
 
 
-class DecontaminationSettings(Settings):
+class DecontaminationSettings(RaySettings):
     """Settings of the job that tags pairs which contain a question of a benchmark."""
 
     benchmarks: tuple[BenchmarkSource, ...] = Field(min_length=1, title="Benchmarks", description="Benchmarks to compare with.")

@@ -1,14 +1,19 @@
 """Embedding job: embeds every question that has no vector or was edited since."""
 
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from glan_core.diversity.embedders import Embedder, open_embedder
 from glan_core.diversity.settings import AUTO, DEFAULT_MODEL, WORDS, EmbedderSettings, EmbeddingSettings
-from glan_core.diversity.vector_store import StoreInfo, Vectors, VectorWriter, read_vectors, vector_folder
+from glan_core.diversity.vector_store import StoreInfo, Vectors, VectorWriter, is_current, read_vectors, vector_folder
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
+from glan_core.ray_cluster.connection import check_on_node
+from glan_core.ray_cluster.pipeline import map_batches
+from glan_core.ray_cluster.settings import RaySettings
 from glan_core.runs.heartbeat import Progress
 from glan_core.workspace import Workspace, homework_rows, record_rows
 
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 ROWS = 2000  # vectors stored per batch; at most this many are recomputed after a kill
 SLOW_ROWS = 256  # batch size for embedders that take seconds per batch
+
+Batch = tuple[list[int], list[str]]  # `seq` and text of questions
 
 
 def embed_rows(ws: Workspace, settings: EmbeddingSettings, progress: Progress) -> str:
@@ -39,6 +46,9 @@ def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress)
     if (stored := _complete_store(ws, settings.embedder)) is not None:
         progress.step("questions embedded", len(stored), len(stored))
         return StoredEmbedder(stored.info, settings), 0
+    engine = settings if isinstance(settings, RaySettings) else RaySettings()
+    if engine.engine == "ray":
+        check_on_node(engine.ray_address)
     progress.step("embedder loaded", 0, 1)
     embedder = open_embedder(settings.embedder, settings.base_url)
     progress.step("embedder loaded", 1, 1)
@@ -48,14 +58,39 @@ def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress)
     edited = record_rows.edited_questions(ws.db, writer.info.last_event) if known else []
     planned = newest - (known.last_seq if known else 0) + len(edited)
     made = 0
-    for seqs, texts in batches(ws, embedder, known, edited, newest):
-        progress.step("questions embedded", made, max(planned, made + len(seqs)))
-        writer.append(seqs, embedder.embed(texts))
+    progress.step("questions embedded", 0, planned)
+    parts = batches(ws, embedder, known, edited, newest)
+    # A worker on another machine opens the model there; this process checks and stores its vectors.
+    open_here = lambda: partial(_embed, embedder)  # noqa: E731
+    prepare = open_here if engine.engine == "local" else partial(_open_on_worker, embedder.name, writer.info)
+    for seqs, vectors in map_batches(parts, prepare, engine, progress.check, gpu=embedder.name != WORDS):
+        writer.append(seqs, vectors)
         made += len(seqs)
+        progress.step("questions embedded", made, max(planned, made))
     progress.step("questions embedded", made, made)
     if last_event != writer.info.last_event:
         writer.follow(last_event)
     return embedder, made
+
+
+def _embed(embedder: Embedder, batch: Batch) -> "tuple[list[int], np.ndarray]":
+    """Return the `seq` of questions, and their vectors."""
+    seqs, texts = batch
+    return seqs, embedder.embed(texts)
+
+
+def _open_on_worker(spec: str, info: StoreInfo) -> "Callable[[Batch], tuple[list[int], np.ndarray]]":
+    """Open the embedder of stored vectors on a worker of a cluster.
+
+    Raises:
+        GlanError: If it is not there, or produces other vectors.
+    """
+    embedder = open_embedder(spec)
+    if not is_current(info, embedder):
+        raise GlanError(
+            f"{spec} on {socket.gethostname()} is another model than on the machine of the run. Use the same files on every node."
+        )
+    return partial(_embed, embedder)
 
 
 class StoredEmbedder:
@@ -99,7 +134,7 @@ def existing_vectors(ws: Workspace, embedder: str) -> Vectors:
 
 def batches(
     ws: Workspace, embedder: Embedder, known: Vectors | None, edited: list[tuple[int, str]], newest: int
-) -> Iterator[tuple[list[int], list[str]]]:
+) -> Iterator[Batch]:
     """Yield (seqs, texts) to embed: edited questions first, then those newer than the newest vector."""
     size = ROWS if embedder.name == WORDS else SLOW_ROWS
     after = known.last_seq if known else 0

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from glan_core.errors import GlanError
+from glan_core.ray_cluster.settings import RaySettings
 from glan_core.settings import MOST_SEED, Settings
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -51,10 +52,16 @@ class EmbedderSettings(Settings):
         return values
 
 
-class EmbeddingSettings(EmbedderSettings):
+class EmbeddingSettings(RaySettings, EmbedderSettings):
     """Settings of the job that embeds every question which is new or was edited."""
 
     kind: Literal["embed"] = "embed"
+
+    @model_validator(mode="after")
+    def _computes(self) -> "EmbeddingSettings":
+        if self.engine == "ray" and self.embedder.startswith("openai:"):
+            raise GlanError("The Ray engine computes embeddings, and an endpoint computes its own. Use the local engine.")
+        return self
 
 
 class MapSettings(EmbedderSettings):

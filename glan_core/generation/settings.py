@@ -8,13 +8,13 @@ from pydantic import AliasChoices, Field, JsonValue, field_validator, model_vali
 from glan_core.errors import GlanError
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS
 from glan_core.homework.concept_sampling import DrawDistribution
+from glan_core.ray_cluster.settings import RaySettings
 from glan_core.settings import MOST_SEED, Settings, read_settings
 from glan_core.teachers import check_spec
 from glan_core.teachers.connections import with_connection
 from glan_core.teachers.contract import DecodingParams
 from glan_core.teachers.endpoint_settings import NO_KEY, EndpointSettings, check_replicas, endpoint
 from glan_core.teachers.prices import BATCH_SHARE, Price, price_of
-from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.teachers.wire_format import OPENAI_URL
 
 OFFLINE_URL = "http://localhost:8000/v1"
@@ -108,7 +108,7 @@ class StageSettings(Settings):
         return {name: value for name in EndpointSettings.model_fields if (value := getattr(self, name, None)) is not None}
 
 
-class TeacherSettings(EndpointSettings):
+class TeacherSettings(RaySettings, EndpointSettings):
     """Teachers, limits and budget: what every run that calls a teacher has in common. API keys are never part of it."""
 
     teacher: str = Field(
@@ -140,15 +140,6 @@ class TeacherSettings(EndpointSettings):
     tokens_per_minute: int | None = Field(
         None, ge=1, title="Tokens per minute", description="Rate limit on prompt plus completion tokens."
     )
-    engine: Literal["local", "ray"] = Field(
-        "local", title="Engine", description="What sends the requests to an endpoint: this process, or actors of a Ray cluster."
-    )
-    ray_address: str = Field(
-        LOCAL, min_length=1, max_length=300, title="Ray address",
-        description="Address of a running Ray cluster, such as auto or ray://host:10001; local starts one on this machine.",
-        json_schema_extra={"metavar": "ADDRESS"},
-    )  # fmt: skip
-    ray_workers: int = Field(2, ge=1, le=1000, title="Ray workers", description="Actors of the Ray cluster that send requests.")
     keep_reasoning: bool = Field(
         False, title="Keep reasoning",
         description="Store the reasoning of each reply in a column of its own. It is never part of a question or an answer.",

@@ -84,6 +84,14 @@ class Progress:
             Stopped: If the job must stop.
         """
         self.report(stage, done, planned)
+        self.check()
+
+    def check(self) -> None:
+        """Stop the job if it must stop.
+
+        Raises:
+            Stopped: If the job must stop.
+        """
         if self._wish:
             raise Stopped(self._wish)
 

@@ -8,27 +8,19 @@ Needs the packages of requirements-ray.txt, here and on every node.
 """
 
 import asyncio
-import importlib.util
-import os
-import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from glan_core.errors import GlanError
+from glan_core.ray_cluster.connection import CONNECT_SECONDS, cannot_start, check_installed, connect, disconnect
+from glan_core.ray_cluster.settings import LOCAL
 from glan_core.teachers.contract import DecodingParams, Message, Reply, TeacherError, TeacherFault
 from glan_core.teachers.endpoint_settings import header_variables
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.ray_worker import RayWorker
-from glan_core.untrusted import clean_line
 
-LOCAL = "local"  # a cluster of this machine, which ends with the run
-CONNECT_SECONDS = 120.0
-REACH_SECONDS = 10.0
 RESTART_SECONDS = 120.0  # for which a run waits while no worker is alive
-OBJECT_STORE = 100 << 20  # bytes; requests and replies pass through calls, so that hardly any of it is used
-
-_connecting = threading.Lock()
 
 
 @dataclass(slots=True, eq=False)
@@ -71,14 +63,11 @@ class RayTeacher:
         first: Number of the first actor in the run.
 
     Raises:
-        TeacherError: If Ray is not installed.
+        GlanError: If Ray is not installed.
     """
 
     def __init__(self, teacher: HttpTeacher, workers: int, address: str = LOCAL, first: int = 1) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise TeacherError(
-                "The Ray engine needs the package ray: pip install -r requirements-ray.txt (or use the local engine)."
-            )
+        check_installed()
         self.name, self.url, self.notices = teacher.name, teacher.url, list(teacher.notices)
         self._teacher, self._numbers, self._address = teacher, range(first, first + workers), address
         self.workers: list[Worker] = []
@@ -150,43 +139,23 @@ class RayTeacher:
         import ray.exceptions
 
         try:
-            await self._check_address()
-            actors = await asyncio.wait_for(asyncio.to_thread(self._connect), CONNECT_SECONDS)
+            actors = await asyncio.to_thread(self._connect)
             self.workers = [Worker(actor, number, asyncio.Event()) for number, actor in zip(self._numbers, actors, strict=True)]
             await asyncio.wait_for(asyncio.gather(*map(self._locate, self.workers)), CONNECT_SECONDS)
         except TimeoutError:
             raise TeacherError(
-                f"The Ray cluster {self._address} does not respond, or did not start the workers in time. Check ray status."
+                f"The Ray cluster {self._address} did not start the workers in {CONNECT_SECONDS:g} s. Check ray status."
             ) from None
-        except (OSError, RuntimeError, ValueError) as error:
-            raise TeacherError(
-                f"The Ray cluster {self._address} cannot be used: {str(error).strip() or type(error).__name__}"
-            ) from None
+        except GlanError as error:
+            raise TeacherError(str(error)) from None
         except ray.exceptions.RayError as error:
-            raise TeacherError(
-                f"A worker of the Ray cluster {self._address} cannot start: {_cause(error)}. Install this release of the studio and its "
-                "packages on every node, then resume the run."
-            ) from None
-
-    async def _check_address(self) -> None:
-        """Raise an OSError if nothing listens at the address; Ray itself would try for minutes, in a thread that cannot be ended."""
-        parts = urlsplit(self._address if "//" in self._address else f"//{self._address}")
-        if parts.port:
-            async with asyncio.timeout(REACH_SECONDS):
-                _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            writer.close()
+            raise TeacherError(cannot_start(self._address, error)) from None
 
     def _connect(self) -> list[Any]:
-        """Connect and create the actors; in a thread, so that Ray does not take over the signals of the run."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        """Connect and create the actors."""
         import ray
 
-        with _connecting:  # the teachers of a run share one connection
-            if not ray.is_initialized():
-                own: dict[str, Any] = (
-                    {"include_dashboard": False, "object_store_memory": OBJECT_STORE} if self._address == LOCAL else {}
-                )
-                ray.init(address=self._address, log_to_driver=False, configure_logging=False, **own)
+        connect(self._address, len(self._numbers))
         # No CPU is reserved: a worker waits for the network most of the time. Restarts are without limit, calls are never repeated.
         options: Any = ray.remote  # its types lack max_concurrency
         actor = options(
@@ -226,13 +195,5 @@ class RayTeacher:
             if task is not None:
                 task.cancel()
         if self._starting is not None:
-            import ray
-
-            await asyncio.to_thread(ray.shutdown)
+            await asyncio.to_thread(disconnect)
         await self._teacher.close()
-
-
-def _cause(error: Exception) -> str:
-    """Return the last line of an error of Ray, whose text is a traceback with what the node raised at its end."""
-    lines = [line for line in map(clean_line, str(error).splitlines()) if line]
-    return lines[-1].rstrip(".")[:300] if lines else type(error).__name__

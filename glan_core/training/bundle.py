@@ -29,7 +29,17 @@ SNAPSHOT, BASE, WORK, RESULT = "snapshot", "base", "work", "result"
 MANIFEST, STEPS, REPLIES = "manifest.json", "steps.jsonl", "replies.jsonl"  # of a result, beside the description of its model
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pyarrow")
 # Settings that suit a machine rather than the experiment: the other machine may change them.
-MACHINE = ("base", "processes", "nodes", "main_address", "per_device_batch_size", "gradient_checkpointing", "precision")
+MACHINE = (
+    "base",
+    "processes",
+    "nodes",
+    "main_address",
+    "engine",
+    "ray_address",
+    "per_device_batch_size",
+    "gradient_checkpointing",
+    "precision",
+)
 
 
 class _Versions(Settings):

@@ -1,4 +1,4 @@
-"""Distributed fine-tuning: one worker per device, started by torchrun, with FSDP2 sharding (DDP on CPUs).
+"""Distributed fine-tuning: one worker per device, started by torchrun (`ray_training`: by Ray), with FSDP2 sharding (DDP on CPUs).
 
 The process of the run starts the workers of its machine, relays stop requests to them and reports their progress. Workers of further
 machines are started by the same command there (`join`). Their folder is shared; they get run and settings from the first worker and never
@@ -11,18 +11,19 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
-from glan_core.processes import cores
+from glan_core.processes import THREADS, threads_of_each
 from glan_core.resources import CHECKOUT
 from glan_core.runs.heartbeat import Stopped
 from glan_core.runs.registry import settings_of
 from glan_core.runs.states import KEPT, get
 from glan_core.training.memory_estimate import gpus
 from glan_core.training.settings import FinetuneSettings
-from glan_core.training.train_loop import FOLDER, TrainingRun, newest_checkpoint, readable_errors, train
+from glan_core.training.train_loop import FOLDER, TrainingRun, newest_checkpoint, rank, readable_errors, train
 from glan_core.workspace import Workspace
 
 DONE, WISH, FAULT = "done.json", "wish", "fault"  # files for communication between the run's process and its workers
@@ -48,7 +49,7 @@ def torchrun_words(settings: FinetuneSettings, node_rank: int = 0) -> list[str]:
 
 def torchrun_lines(folder: str, settings: FinetuneSettings) -> list[str]:
     """Return the torchrun command of each machine as shell lines, with RUN for the number of the run; [] for a single process."""
-    if settings.world_size == 1:
+    if settings.world_size == 1 or settings.engine == "ray":
         return []
     runs = ["RUN", *[str(JOINING)] * (settings.nodes - 1)]
     return [shlex.join([*torchrun_words(settings, rank), folder, run]) for rank, run in enumerate(runs)]
@@ -61,26 +62,51 @@ def train_distributed(run: TrainingRun) -> None:
         GlanError: If a worker failed.
         Stopped: If the run was paused or canceled.
     """
-    progress, folder = run.progress, run.folder
-    for name in (DONE, WISH, FAULT):
-        (folder / name).unlink(missing_ok=True)
-    workers = _start(run.settings, 0, str(run.ws.folder), progress.run_id)
+    clear_messages(run.folder)
+    workers = _start(run.settings, 0, str(run.ws.folder), run.progress.run_id)
     try:
-        while workers.poll() is None:
-            if progress.wish and not (folder / WISH).exists():
-                (folder / WISH).write_text(progress.wish, "utf-8")
-            if (latest := _read(folder / DONE)) is not None:
-                progress.report(*latest)
-            time.sleep(LOOK_SECONDS)
+        relay(run, lambda: workers.poll() is None)
     finally:
         if workers.poll() is None:
             workers.terminate()
-    if (folder / FAULT).exists():
-        raise GlanError((folder / FAULT).read_text("utf-8"))
-    if workers.returncode:
-        raise GlanError(f"A worker exited with code {workers.returncode}. See runs/{progress.run_id}.log.")
-    if progress.wish and progress.wish != KEPT:
-        raise Stopped(progress.wish)
+    code = workers.returncode
+    check_end(run, f"A worker exited with code {code}. See runs/{run.progress.run_id}.log." if code else "")
+
+
+def clear_messages(folder: Path) -> None:
+    """Remove the files for communication with the workers that an earlier start left."""
+    for name in (DONE, WISH, FAULT):
+        (folder / name).unlink(missing_ok=True)
+
+
+def relay(run: TrainingRun, running: Callable[[], bool]) -> None:
+    """Relay stop requests to the workers and report their progress, while they run."""
+    progress, folder = run.progress, run.folder
+    while running():
+        if progress.wish and not (folder / WISH).exists():
+            (folder / WISH).write_text(progress.wish, "utf-8")
+        if (latest := _read(folder / DONE)) is not None:
+            progress.report(*latest)
+        time.sleep(LOOK_SECONDS)
+
+
+def check_end(run: TrainingRun, failure: str) -> None:
+    """Raise what ended the workers, if it was not the end of the training.
+
+    Args:
+        run: The run.
+        failure: What happened to a worker that left no message, '' if nothing did.
+
+    Raises:
+        GlanError: If a worker failed.
+        Stopped: If the run was paused or canceled.
+    """
+    if (run.folder / FAULT).exists():
+        raise GlanError((run.folder / FAULT).read_text("utf-8"))
+    if failure:
+        raise GlanError(failure)
+    if run.progress.wish and run.progress.wish != KEPT:
+        raise Stopped(run.progress.wish)
 
 
 def join(folder: Path, settings: FinetuneSettings, node_rank: int) -> int:
@@ -111,8 +137,7 @@ def join(folder: Path, settings: FinetuneSettings, node_rank: int) -> int:
 def _start(settings: FinetuneSettings, node_rank: int, folder: str, run_id: int) -> subprocess.Popen:
     """Start torchrun with the workers of this machine, which share its cores."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))}
-    if variables.get("OMP_NUM_THREADS") in (None, str(cores())):  # not set by the user
-        variables["OMP_NUM_THREADS"] = str(max(1, cores() // settings.processes))
+    variables[THREADS] = threads_of_each(settings.processes)
     words = [sys.executable, "-m", "torch.distributed.run", *torchrun_words(settings, node_rank)[1:], folder, str(run_id)]
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, env=variables)
 
@@ -125,7 +150,7 @@ class WorkerProgress:
 
     def __init__(self, folder: Path, run_id: int) -> None:
         self.run_id = run_id
-        self._folder, self._first, self._reported_at = folder, int(os.environ.get("RANK", 0)) == 0, 0.0
+        self._folder, self._first, self._reported_at = folder, rank() == 0, 0.0
         self._wish: str | None = None
 
     def report(self, stage: str, done: int, planned: int) -> None:
@@ -157,7 +182,7 @@ class WorkerProgress:
 
 
 def main(folder: str, run_id: int) -> int:
-    """Run one worker; a known error is written to a file for the run's process to report."""
+    """Run one worker of torchrun; return its exit code."""
     ws = Workspace(Path(folder).absolute(), read_only=True)  # not opened
     params: dict = {}
     if run_id != JOINING:
@@ -165,14 +190,26 @@ def main(folder: str, run_id: int) -> int:
         params = get(ws, run_id).params
     if run_id == JOINING or params.get("nodes", 1) > 1:
         run_id, params = _from_first((run_id, params))
-    place = ws.folder / FOLDER / str(run_id)
     settings = settings_of("finetune", params)
     if not isinstance(settings, FinetuneSettings):
         raise TypeError(f"run {run_id} is not a fine-tuning run")
+    if not train_worker(ws, settings, run_id):
+        return 1
+    _disconnect()
+    return 0
+
+
+def train_worker(ws: Workspace, settings: FinetuneSettings, run_id: int) -> bool:
+    """Do the part of one worker of a run, whose rank is in the environment.
+
+    Returns:
+        Whether it ended without an error; a known error is written to a file for the run's process to report.
+    """
+    place = ws.folder / FOLDER / str(run_id)
     try:
         place.mkdir(parents=True, exist_ok=True)
         run = TrainingRun(ws, settings, read_snapshot(ws, settings.snapshot), place, WorkerProgress(place, run_id))
-        if settings.nodes > 1:
+        if settings.on_several_machines:
             _check_shared(place)
         with readable_errors(run):
             train(run)
@@ -180,9 +217,8 @@ def main(folder: str, run_id: int) -> int:
         pass
     except GlanError as error:
         (place / FAULT).write_text(str(error), "utf-8")
-        return 1
-    _disconnect()
-    return 0
+        return False
+    return True
 
 
 def _disconnect() -> None:

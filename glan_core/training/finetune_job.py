@@ -1,4 +1,4 @@
-"""Fine-tuning job: trains a model on a snapshot, in the process of the run or with distributed workers."""
+"""Fine-tuning job: trains a model on a snapshot, in the process of the run or with distributed workers, which Ray may start."""
 
 import shutil
 
@@ -11,6 +11,7 @@ from glan_core.models.tuned_model_store import TunedModel
 from glan_core.runs.heartbeat import Progress
 from glan_core.training.distributed import train_distributed
 from glan_core.training.preflight import prepare_memory
+from glan_core.training.ray_training import train_on_ray
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.train_loop import FOLDER, TrainingRun, readable_errors, train
 from glan_core.workspace import Workspace
@@ -43,7 +44,9 @@ def finetune(ws: Workspace, settings: FinetuneSettings, progress: Progress) -> s
     run = TrainingRun(ws, settings, snapshot, folder, progress)
     prepare_memory(ws, settings)
     with readable_errors(run):
-        if settings.world_size > 1:
+        if settings.engine == "ray":
+            train_on_ray(run)
+        elif settings.world_size > 1:
             train_distributed(run)
         else:
             train(run)

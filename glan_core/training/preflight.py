@@ -17,6 +17,7 @@ from glan_core.io import packaged_models
 from glan_core.json_text import parse_json
 from glan_core.models import server_client, tuned_model_store
 from glan_core.processes import available_memory
+from glan_core.ray_cluster.connection import check_on_node
 from glan_core.training.chat_encoding import find_model_file, open_encoder
 from glan_core.training.memory_estimate import MemoryEstimate, estimate_memory, gpus, set_up_heap
 from glan_core.training.model_shape import model_shape, read_config
@@ -52,7 +53,7 @@ def check_settings(ws: Workspace, settings: FinetuneSettings, *, reach_hub: bool
         check_base_model(settings.base, reach_hub=reach_hub)
     counted, _ = count_rows(str(ws.folder), settings)
     check_rows(counted, settings.max_length)
-    if (shape := model_shape(settings)) is not None:
+    if not settings.on_cluster and (shape := model_shape(settings)) is not None:
         check_memory(settings, estimate_memory(settings, shape, longest_row(settings, counted)))
     _check_disk(ws, settings)
 
@@ -100,7 +101,7 @@ def prepare_memory(ws: Workspace, settings: FinetuneSettings) -> None:
     Raises:
         GlanError: If it is too small.
     """
-    if (shape := model_shape(settings)) is None:
+    if settings.on_cluster or (shape := model_shape(settings)) is None:
         return
     counted, _ = count_rows(str(ws.folder), settings)
     need = estimate_memory(settings, shape, longest_row(settings, counted))
@@ -110,6 +111,10 @@ def prepare_memory(ws: Workspace, settings: FinetuneSettings) -> None:
 
 
 def _check_devices(settings: FinetuneSettings) -> None:
+    if settings.engine == "ray":
+        check_on_node(settings.ray_address)
+    if settings.on_cluster:  # the run checks the devices of the cluster
+        return
     found = gpus()
     if settings.method == "qlora":
         if not found:

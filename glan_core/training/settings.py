@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from glan_core.ids import MAX_SLUG, slug
+from glan_core.ray_cluster.settings import LOCAL, EngineSettings
 from glan_core.settings import Settings
 
 Method = Literal["full", "lora", "qlora"]
@@ -40,7 +41,7 @@ class Scratch(Settings):
         return self
 
 
-class FinetuneSettings(Settings):
+class FinetuneSettings(EngineSettings):
     """Settings of a fine-tuning run on a snapshot."""
 
     name: str = Field(title="Model name", description="Name of the model: lowercase letters, digits and hyphens.")
@@ -187,6 +188,8 @@ class FinetuneSettings(Settings):
                 f"the global batch size {self.global_batch_size} is not a multiple of {self.per_device_batch_size} per device on "
                 f"{self.world_size} devices"
             )
+        if self.engine == "ray" and self.nodes > 1:
+            raise ValueError("Ray places the processes on its nodes: give their number as processes, and one node")
         if (self.nodes > 1) != (self.main_address is not None):
             raise ValueError("several nodes need a main address, and one node has none: give both, or neither")
         return self
@@ -203,6 +206,16 @@ class FinetuneSettings(Settings):
     def world_size(self) -> int:
         """Processes on all machines together."""
         return self.processes * self.nodes
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether processes may run on other machines of a Ray cluster, so that this one says little about memory and devices."""
+        return self.engine == "ray" and self.ray_address != LOCAL
+
+    @property
+    def on_several_machines(self) -> bool:
+        """Whether the processes may run on several machines."""
+        return self.world_size > 1 and (self.nodes > 1 or self.on_cluster)
 
     @property
     def device_batch_size(self) -> int:

@@ -61,7 +61,7 @@ def time_steps(ws: Workspace, settings: FinetuneSettings, report: Report) -> Spe
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     few = settings.model_copy(
-        update={"rows": min(settings.rows or ROWS, ROWS), "processes": 1, "nodes": 1, "main_address": None}
+        update={"rows": min(settings.rows or ROWS, ROWS), "processes": 1, "nodes": 1, "main_address": None, "engine": "local"}
     )
     run = TrainingRun(ws, few, snapshot, folder, cast("Progress", _Report(report)))
     try:

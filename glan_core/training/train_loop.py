@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from glan_core.training.model_loading import LoadedModel
     from glan_core.training.trainer import SnapshotTrainer
 
-RANK = int(os.environ.get("RANK", 0))  # of this process in distributed training
 FOLDER = "training"  # workspace folder of checkpoints
 TENSORBOARD = "tensorboard"  # workspace folder of event files, one folder per run
 STATE = "trainer_state.json"  # written last: a checkpoint without it is incomplete
@@ -78,6 +77,11 @@ class EncodedRows:
     validation_counts: TokenCounts
 
 
+def rank() -> int:
+    """Return the rank of this process in distributed training."""
+    return int(os.environ.get("RANK", 0))
+
+
 def train(run: TrainingRun) -> None:
     """Train in this process, which may be one of several distributed workers, and store the model.
 
@@ -87,7 +91,7 @@ def train(run: TrainingRun) -> None:
     loaded = load_model(run)
     rows = encode_rows(run, loaded)
     trainer = create_trainer(run, loaded, rows)
-    if run.settings.world_size > 1 and RANK == 0:
+    if run.settings.world_size > 1 and rank() == 0:
         kind = trainer.accelerator.distributed_type.value
         print(f"{run.settings.world_size} processes, {kind}.", flush=True)  # in the log of the run
     trainer.train(resume_from_checkpoint=newest_checkpoint(run.folder))
@@ -125,7 +129,7 @@ def load_model(run: TrainingRun) -> "LoadedModel":
     model = tiny_model.make_model(settings.scratch, len(tokenizer), settings.seed)
     loaded = model_loading.prepare_model(model, tokenizer, settings, precision)
     base = run.folder / tuned_model_store.BASE
-    if not base.exists() and RANK == 0:  # kept untrained, for comparison with the tuned model
+    if not base.exists() and rank() == 0:  # kept untrained, for comparison with the tuned model
         with atomic_output(base, folder=True, mark="base") as new:
             _save_weights(loaded, new)
     return loaded
@@ -143,12 +147,12 @@ def encode_rows(run: TrainingRun, loaded: "LoadedModel") -> EncodedRows:
 
     sample = RowSample(snapshot, TRAIN, settings.rows, settings.seed)
     rows = _write_rows(
-        run.folder / f"train-{RANK}.arrow", encoded_rows(sample, loaded.encoder, settings.max_length, counts, step)
+        run.folder / f"train-{rank()}.arrow", encoded_rows(sample, loaded.encoder, settings.max_length, counts, step)
     )
     check_rows(counts, settings.max_length)
     held_out = RowSample(snapshot, VALIDATION, MOST_HELD_OUT, settings.seed)
     validation = _write_rows(
-        run.folder / f"validation-{RANK}.arrow",
+        run.folder / f"validation-{rank()}.arrow",
         encoded_rows(held_out, loaded.encoder, settings.max_length, validation_counts),
     )
     return EncodedRows(rows, validation if validation_counts.rows else None, counts, validation_counts)

@@ -101,6 +101,7 @@ class SnapshotTrainer(SFTTrainer):
         tokens: Tokens processed by this process, without padding; on the first process of a resumed run with those of all processes
             before.
         all_tokens: Tokens processed by all processes.
+        order: Sampler of the training rows.
     """
 
     def __init__(self, *args: Any, lengths: Sequence[int], bucket: int, **kwargs: Any) -> None:
@@ -117,15 +118,24 @@ class SnapshotTrainer(SFTTrainer):
         packed = number != len(lengths)  # packed rows all have about the same length
         self._lengths, self._bucket = [1] * number if packed else lengths, bucket
         self.tokens = self.all_tokens = 0
+        self.order: LengthBuckets | None = None
         alone = self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1
         self._lean = alone and _computes_plain_logits(cast("Any", self.model).config)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train an epoch, but none after the last step: transformers would take one more if a run resumes there within an epoch."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         args = self.args
         # rows per optimizer step over all devices, so that the order does not depend on their number
         together = args.train_batch_size * args.world_size
         step = together * args.gradient_accumulation_steps
-        return LengthBuckets(self._lengths, self._bucket, step, args.seed, together if args.world_size > 1 else 1)
+        self.order = LengthBuckets(self._lengths, self._bucket, step, args.seed, together if args.world_size > 1 else 1)
+        return self.order
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
         args = self.args
@@ -259,6 +269,11 @@ class LogCallback(TrainerCallback):
         for loss in losses:
             self._update_patience(loss)
         self._started = time.monotonic()
+
+    def on_epoch_begin(self, args, state, control, **_) -> None:
+        """Select the order of the rows: in the epoch that several processes resume, transformers leaves that of the first one."""
+        if self.trainer and self.trainer.order:
+            self.trainer.order.set_epoch(int(round(state.epoch or 0.0, 6)))
 
     def on_step_end(self, args, state, control, **_) -> None:
         """Report progress; stop with a checkpoint if requested."""

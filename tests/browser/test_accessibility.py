@@ -247,6 +247,36 @@ def test_a_row_is_selected_by_enter_and_not_by_focus(page, server):
     titled(page, "Overview · Physical sciences")
 
 
+def test_a_table_gets_the_focus_back_however_long_the_server_takes(page, server):
+    sockets, held = [], []
+    holding = False
+
+    def relay(socket):
+        sockets.append(socket)
+        socket.connect_to_server().on_message(lambda message: held.append(message) if holding else socket.send(message))
+
+    page.route_web_socket("**/_stcore/stream", relay)
+    page.clock.install()
+    visit(page, server, "/?workspace=demo", "Overview")
+    table = page.get_by_role("region", name="Coverage by node").locator("canvas[tabindex='0']")
+    expect(table.locator("td").first).to_be_attached()
+    page.keyboard.press("Shift")
+    table.focus()
+    hint = page.locator(".glan-row-hint")
+    expect(hint).to_contain_text("Row 1 of 8")
+    holding = True
+    page.keyboard.press("Enter")
+    while not held:
+        page.wait_for_load_state()
+    page.clock.fast_forward(30_000)
+    holding = False
+    for message in held:
+        sockets[-1].send(message)
+    expect(page.get_by_role("heading", level=1, name="Overview ·")).to_be_visible()
+    expect(hint).to_contain_text("Row 1 of")
+    expect(hint).not_to_contain_text("Row 1 of 8")
+
+
 def test_several_rows_are_selected_by_the_keyboard_and_an_edited_table_is_left_alone(page, server):
     visit(page, server, "/runs?workspace=demo&runs_view=History", "Runs")
     table = page.get_by_role("region", name="Runs, newest first").locator("canvas[tabindex='0']")

@@ -233,7 +233,7 @@ def test_a_check_that_is_stopped_loses_nothing_of_the_last_one(taught, tmp_path)
 
     with pytest.raises(heartbeat.Stopped):
         decontamination_job.tag_contaminated(
-            ws, registry.settings_of("decontaminate", settings), SimpleNamespace(run_id=99, step=stop)
+            ws, registry.settings_of("decontaminate", settings), SimpleNamespace(run_id=99, step=stop, check=lambda: None)
         )
     assert tag_rows.tag_counts(ws.db) == {("contaminated", "sums"): (1, 0)}
     execute_run(ws, settings, kind="decontaminate")

@@ -74,10 +74,9 @@ def test_a_short_text_next_to_another_shares_no_shingle_with_it():
 
 
 def test_shingles_are_those_of_each_text():
-    with DuplicateFinder(0.7) as finder:
-        hashes, starts = finder._runs([["a", "b", "c", "d"], ["a"], ["b", "c", "d"], ["a", "b"]])
-        assert starts.tolist() == [0, 2, 3, 4, 5] and len(hashes) == 5
-        assert hashes[1] == hashes[3] and len(set(hashes.tolist())) == 4
+    hashes, starts = near_duplicate_job.Signer()._shingles([["a", "b", "c", "d"], ["a"], ["b", "c", "d"], ["a", "b"]])
+    assert starts.tolist() == [0, 2, 3, 4, 5] and len(hashes) == 5
+    assert hashes[1] == hashes[3] and len(set(hashes.tolist())) == 4
 
 
 def test_a_duplicate_of_a_near_duplicate_names_the_kept_row():

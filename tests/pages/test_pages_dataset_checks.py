@@ -52,7 +52,7 @@ def check(ws, job, settings) -> str:
     with ws.write() as db:
         run_id = run_rows.add_run(db, settings.kind, "A check", settings.model_dump(mode="json"))
         run_rows.update_run(db, run_id, state="finished")
-    return job(ws, settings, SimpleNamespace(step=lambda *_: None, run_id=run_id))
+    return job(ws, settings, SimpleNamespace(step=lambda *_: None, check=lambda: None, run_id=run_id))
 
 
 def view(name: str) -> Studio:

@@ -81,7 +81,12 @@ def test_three_dimensions_are_offered_and_shown_where_they_are_drawn(demo_ws):
     assert "Create 3-D map" in shown.labels()
     draw_map(demo_ws, dims=3)
     shown = Studio("diversity", dims="3-D")
-    assert shown.fine and "Create 3-D map" not in shown.labels()
+    assert (
+        shown.fine
+        and "Create 3-D map" not in shown.labels()
+        and "Drag to rotate the map" in shown.said
+        and "lasso" not in shown.said
+    )
 
 
 def test_what_is_encircled_is_listed_rejected_starred_and_brought_back(demo_ws):

@@ -44,6 +44,9 @@ class Steps:
         if len(self.seen) == self.stop_at:
             raise KeyboardInterrupt
 
+    def check(self) -> None:
+        pass
+
 
 def question(topic: str, rng: random.Random, words: int = 12) -> str:
     """Return a question about a topic with random numbers, so that no two are near-duplicates."""

@@ -101,6 +101,19 @@ def test_a_run_that_is_paused_goes_on_along_the_same_curve(taught, undisturbed, 
     assert losses(taught, paused.id) == pytest.approx(same, rel=1e-5)
 
 
+@pytest.mark.slow
+def test_a_run_that_is_paused_after_its_last_step_takes_no_further_one(taught, one_thread, wish_at):
+    """The last step lies within an epoch, where transformers would go on."""
+    whole = tuned(taught, "whole-and-half", epochs=1.5)
+    wish_at(whole.steps, PAUSED)
+    paused = execute_run(taught, tiny_order("paused-at-the-end", epochs=1.5), kind="finetune")
+    assert paused.state == "paused" and max(losses(taught, paused.id)) == whole.steps
+    assert resume_run(taught, paused.id).state == "finished"
+    model = tuned_model_store.read_model(taught, "paused-at-the-end")
+    assert losses(taught, paused.id) == losses(taught, whole.run_id)
+    assert (model.steps, model.weights_hash) == (whole.steps, whole.weights_hash)
+
+
 @pytest.fixture
 def one_thread(monkeypatch):
     """Use one thread in this process and in the processes it starts: sums depend on how many threads share them."""

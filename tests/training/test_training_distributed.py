@@ -4,17 +4,21 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import psutil
 import pytest
-from support.runs import resume_run
+from support.runs import execute_run, resume_run
 from support.training_fixtures import TINY, tiny_order, tuned
 
 from glan_core import runs
 from glan_core.cli import main
 from glan_core.models import tuned_model_store
 from glan_core.resources import CHECKOUT
+from glan_core.training.command_line import finetune_command
+from glan_core.training.distributed import torchrun_lines
 from glan_core.training.settings import FinetuneSettings
-from glan_core.training.trainer import FilledRows, LengthBuckets
+from glan_core.training.trainer import FilledRows, LengthBuckets, LogCallback
 from glan_core.workspace import training_rows
 
 pytest_plugins = ["support.training_fixtures"]
@@ -49,11 +53,11 @@ def curve(ws, run_id: int) -> list[tuple]:
     return [(step.step, step.tokens, step.loss, step.validation_loss) for step in training_rows.steps(ws.db, run_id)]
 
 
-def assert_same_curve(one: list[tuple], other: list[tuple]) -> None:
-    """Steps and tokens, and so the rows, are the same; losses within 1e-4."""
+def assert_same_curve(one: list[tuple], other: list[tuple], within: float = 1e-4) -> None:
+    """Steps and tokens, and so the rows, are the same; losses within a tolerance."""
     assert [row[:2] for row in one] == [row[:2] for row in other]
     for mine, theirs in zip(one, other, strict=True):
-        assert mine[2:] == pytest.approx(theirs[2:], abs=1e-4), (mine, theirs)
+        assert mine[2:] == pytest.approx(theirs[2:], abs=within), (mine, theirs)
 
 
 @pytest.mark.slow
@@ -136,6 +140,15 @@ def test_two_nodes_have_the_loss_curve_of_one_process(taught):
     assert_same_curve(curve(taught, alone.run_id), curve(taught, both.run_id))
 
 
+def test_a_resumed_epoch_has_its_own_order():
+    """Several processes that resume within an epoch, where transformers does not tell the sampler which one it is."""
+    log = LogCallback(None, None, None, (), None)
+    log.trainer = SimpleNamespace(order=LengthBuckets([5] * 20, 2, 4, 3, 4))
+    for epoch, number in ((None, 0), (1.25, 1), (1.9999999999, 2), (2.0, 2)):
+        log.on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
+        assert log.trainer.order.epoch == number
+
+
 @pytest.mark.parametrize("together", [1, 4, 6, 16])
 def test_every_number_of_processes_reads_the_same_rows_in_every_step(together):
     lengths = [17 * n % 31 + 4 for n in range(53)]
@@ -184,3 +197,83 @@ def test_two_processes_train_in_bf16_and_with_checkpointing(taught, capfd, value
 def test_what_was_never_run_says_so_where_it_is_chosen():
     for name in ("method", "processes", "precision"):
         assert "not tested on this hardware" in FinetuneSettings.model_fields[name].description, name
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_two_workers_of_ray_train_have_the_loss_curve_of_one_process_and_resume_on_it(taught):
+    pytest.importorskip("ray")
+    same = {"epochs": 3.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 2, "precision": "fp32"}
+    alone = tuned(taught, "alone-of-ray", **same)
+    run_id = runs.submit(taught, "finetune", "test", tiny_order("both-on-ray", processes=2, engine="ray", **same))
+
+    def watch(sample, stages, notes) -> None:
+        if any(stage.stage == "steps" and stage.done >= 2 for stage in stages) and runs.get(taught, run_id).wish is None:
+            runs.pause(taught, run_id)
+
+    run = runs.work(taught, run_id, watch)
+    assert run.state == "paused", run.message
+    run = resume_run(taught, run_id)
+    assert run.state == "finished", run.message
+    assert_same_curve(curve(taught, alone.run_id), curve(taught, run_id), 1e-5)
+    both = tuned_model_store.read_model(taught, "both-on-ray")
+    assert (both.steps, both.tokens, both.rows) == (alone.steps, alone.tokens, alone.rows)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_worker_of_ray_train_that_is_killed_costs_time_only(taught):
+    pytest.importorskip("ray")
+    same = {"epochs": 3.5, "global_batch_size": 6, "per_device_batch_size": 3, "evaluations": 5, "precision": "fp32"}
+    alone = tuned(taught, "alone-of-killed", **same)
+    run_id = runs.submit(taught, "finetune", "test", tiny_order("killed-on-ray", processes=2, engine="ray", **same))
+    killed: list[int] = []
+
+    def watch(sample, stages, notes) -> None:
+        workers = [
+            child for child in psutil.Process().children(recursive=True) if "RayTrainWorker" in " ".join(child.cmdline())
+        ]
+        if workers and not killed and any(stage.stage == "steps" and stage.done >= 2 for stage in stages):
+            killed.append(workers[0].pid)
+            workers[0].kill()
+
+    run = runs.work(taught, run_id, watch)
+    assert run.state == "finished" and killed, run.message
+    assert_same_curve(curve(taught, alone.run_id), curve(taught, run_id), 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_an_error_of_a_worker_of_ray_train_is_one_sentence(taught):
+    pytest.importorskip("ray")
+    run = execute_run(taught, tiny_order("nothing-fits", processes=2, engine="ray", max_length=16), kind="finetune")
+    assert run.state == "failed" and "16 tokens" in run.message and "\n" not in run.message
+
+
+@pytest.mark.parametrize(("given", "told"), [
+    (("--nodes", "2", "--main-address", "10.0.0.1:29500"), "Ray places the processes"),
+    (("--ray-address", "ray://10.0.0.1:10001"), "node of the cluster"),
+])  # fmt: skip
+def test_what_ray_train_cannot_do_is_refused(taught, capsys, given, told):
+    pytest.importorskip("ray")
+    words = [
+        "finetune",
+        str(taught.folder),
+        "--snapshot",
+        "first",
+        "--name",
+        "on-ray",
+        "--global-batch-size",
+        "8",
+        "--engine",
+        "ray",
+    ]
+    assert main([*words, "--processes", "2", *given]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_command_of_a_run_on_ray_names_its_cluster(taught):
+    settings = FinetuneSettings(**tiny_order("on-ray", processes=2, engine="ray", ray_address="auto"))
+    words = finetune_command("ws", settings)
+    assert words[words.index("--engine") + 1] == "ray" and words[words.index("--ray-address") + 1] == "auto"
+    assert torchrun_lines("ws", settings) == []

@@ -15,7 +15,7 @@ from glan_core.io.data_files import FORMATS
 from glan_core.taxonomy import coverage
 from glan_core.workspace import Workspace, homework_rows, tag_rows
 from pages.components.dataset import checks
-from pages.components.shared import job_panel, plain_table, settings_fields
+from pages.components.shared import engine_form, job_panel, plain_table, settings_fields
 from pages.components.shared.untrusted_text import escape, show_error
 
 ABOUT = (
@@ -77,6 +77,7 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
     own = [source for source in chosen if source.lower() not in HUB_BENCHMARKS]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         digits = st.toggle(key=_key("digits"), **settings_fields.text(DecontaminationSettings, "digits"))
+        engine = engine_form.popover(_key("on"))
         column = ""
         if own:
             known = next((asked[source] for source in own if asked.get(source)), None)
@@ -85,7 +86,7 @@ def _choice(ws: Workspace) -> DecontaminationSettings | None:
                 label_visibility="collapsed", **settings_fields.text(BenchmarkSource, "column"),
             ).strip()  # fmt: skip
     sources = tuple(BenchmarkSource(source=s, column=(column or None) if s in own else None) for s in chosen if s.strip())
-    return DecontaminationSettings(benchmarks=sources, digits=digits) if sources else None
+    return DecontaminationSettings(benchmarks=sources, digits=digits, **engine) if sources else None
 
 
 def _said(source: str, kept: dict[str, str]) -> str:

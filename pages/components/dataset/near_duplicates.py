@@ -15,7 +15,7 @@ from glan_core.workspace import Workspace, homework_rows, tag_rows
 from glan_core.workspace.tag_rows import Tag
 from pages.components.dataset import checks
 from pages.components.diversity import embedder_form
-from pages.components.shared import job_panel, settings_fields, url_state
+from pages.components.shared import engine_form, job_panel, settings_fields, url_state
 from pages.components.shared.untrusted_text import escape
 
 ABOUT = (
@@ -73,8 +73,9 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
             st.caption("requires embeddings, which the first map computes", width="content")
             if st.button("Create a map", icon=":material/scatter_plot:", type="tertiary", key="to_vectors"):
                 url_state.open_page("pages/diversity.py")
+        engine = engine_form.popover(_key("on"))
         if not (meaning and stored):
-            return NearDuplicateSettings(threshold=threshold)
+            return NearDuplicateSettings(threshold=threshold, **engine)
         names = [info.embedder for info in stored]
         known = before.get("embedder")
         name = st.selectbox(
@@ -92,7 +93,7 @@ def _settings(ws: Workspace, before: dict, pairs: int) -> NearDuplicateSettings:
         st.caption(
             f"{number(with_vector)} of {plural(pairs, 'question')} have an embedding; the others are compared by words only."
         )
-    return NearDuplicateSettings(threshold=threshold, semantic=True, semantic_threshold=least, embedder=name)
+    return NearDuplicateSettings(threshold=threshold, semantic=True, semantic_threshold=least, embedder=name, **engine)
 
 
 def _found(ws: Workspace, tree: nx.DiGraph, fact: dict) -> None:

@@ -183,6 +183,5 @@ def _clusters(shown: Map) -> None:
             "size": st.column_config.NumberColumn("Rows", format="localized", width=60),
         },
     )  # fmt: skip
-    st.caption(
-        "Click a point to read its question. Select an area with the lasso or box to list, reject or star its questions."
-    )
+    areas = "Select an area with the lasso or box" if shown.info.dims == 2 else "Drag to rotate the map. Select a cluster above"
+    st.caption(f"Click a point to read its question. {areas} to list, reject or star its questions.")

@@ -15,9 +15,8 @@ from glan_core.generation.settings import NOT_SENT, GenerationSettings, StageSet
 from glan_core.generation.stage_specs import GENERATION_STAGES, STAGE_SPECS, stage_title
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy
-from glan_core.teachers.ray_teacher import LOCAL
 from glan_core.workspace import Workspace
-from pages.components.shared import settings_fields, teacher_form, url_state
+from pages.components.shared import engine_form, settings_fields, teacher_form, url_state
 from pages.components.shared.untrusted_text import escape, show_error
 
 DEFAULTS = {
@@ -25,8 +24,7 @@ DEFAULTS = {
     "run_share": round(100 * settings_fields.default(GenerationSettings, "pair_share")),
     "run_law": settings_fields.default(GenerationSettings, "draw_distribution"), "run_seed": settings_fields.default(GenerationSettings, "seed"),
     "run_flight": settings_fields.default(TeacherSettings, "max_in_flight"),
-    "run_engine": settings_fields.default(TeacherSettings, "engine"), "run_ray": settings_fields.default(TeacherSettings, "ray_address"),
-    "run_workers": settings_fields.default(TeacherSettings, "ray_workers"),
+    **engine_form.defaults("run"),
 }  # fmt: skip
 EMPTY = "Empty: no value is sent."
 AMOUNTS = ("run_queries", "run_most", "run_per")
@@ -147,29 +145,13 @@ def _more_fields() -> dict:
         rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
         reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
         endpoint = st.session_state.get("run_kind") not in ("scripted", "local")
-        engine = _engine_fields(endpoint=endpoint)
+        engine = engine_form.fields("run") if endpoint else {}
         batch = st.toggle(key="run_batch", disabled=not endpoint, **settings_fields.text(GenerationSettings, "batch"))
     return {
         "batch": batch and endpoint, "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
         "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, **engine,
         "stages": _stage_fields(),
     }  # fmt: skip
-
-
-def _engine_fields(*, endpoint: bool) -> dict[str, str | int]:
-    """Draw the engine, and the cluster if there is one; nothing unless an endpoint is called."""
-    if not endpoint:
-        return {}
-    engine = st.selectbox(
-        options=settings_fields.choices(TeacherSettings, "engine"),
-        key="run_engine",
-        **settings_fields.text(TeacherSettings, "engine"),
-    )
-    if engine != "ray":
-        return {}
-    address = st.text_input(key="run_ray", **settings_fields.text(TeacherSettings, "ray_address"))
-    workers = st.number_input(key="run_workers", **settings_fields.number(TeacherSettings, "ray_workers"))
-    return {"engine": engine, "ray_address": address or LOCAL, "ray_workers": workers}
 
 
 def _limit(key: str, name: str) -> int | None:
@@ -246,7 +228,7 @@ def fill(settings: GenerationSettings) -> None:
         run_per=target.questions_per_syllabus, run_share=round(100 * settings.pair_share), run_law=settings.draw_distribution,
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
-        run_engine=settings.engine, run_ray=settings.ray_address, run_workers=settings.ray_workers, run_batch=settings.batch,
+        run_batch=settings.batch, **engine_form.values("run", settings),
         run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
     )  # fmt: skip
 
