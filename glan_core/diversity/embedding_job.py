@@ -60,7 +60,7 @@ def embed_missing(ws: Workspace, settings: EmbedderSettings, progress: Progress)
     made = 0
     progress.step("questions embedded", 0, planned)
     parts = batches(ws, embedder, known, edited, newest)
-    # A worker on another machine opens the model there; this process checks and stores its vectors.
+    # A worker on another machine opens the model there and checks that it is the one of the stored vectors.
     open_here = lambda: partial(_embed, embedder)  # noqa: E731
     prepare = open_here if engine.engine == "local" else partial(_open_on_worker, embedder.name, writer.info)
     for seqs, vectors in map_batches(parts, prepare, engine, progress.check, gpu=embedder.name != WORDS):

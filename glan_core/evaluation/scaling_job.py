@@ -225,7 +225,7 @@ def _model(ws: Workspace, tune: FinetuneSettings) -> TunedModel | None:
     if not tuned_model_store.model_folder(ws, tune.name).exists():
         return None
     model = tuned_model_store.read_model(ws, tune.name)
-    if {**model.settings, "name": ""} != {**tune.model_dump(mode="json"), "name": ""}:
+    if not _same(model.settings, tune):
         raise GlanError(
             f"Model {quoted(tune.name)} already exists with other settings. Choose another name for the study, or remove the model."
         )
@@ -257,9 +257,16 @@ def _complete_run(ws: Workspace, settings: FinetuneSettings | PairwiseJudgeSetti
 
 def _unfinished_run(ws: Workspace, settings: FinetuneSettings | PairwiseJudgeSettings) -> int | None:
     """Return the newest unfinished run with the same settings, or None."""
-    params = settings.model_dump(mode="json")
-    same = (run for run in run_rows.runs(ws.db, MOST_RUNS) if run.kind == settings.kind and run.params == params)
+    same = (run for run in run_rows.runs(ws.db, MOST_RUNS) if run.kind == settings.kind and _same(run.params, settings))
     return next((run.id for run in same if state_of(run) != "finished"), None)
+
+
+def _same(stored: dict, settings: FinetuneSettings | PairwiseJudgeSettings) -> bool:
+    """Return whether stored settings are these; an earlier version may have stored fewer of them."""
+    try:
+        return read_settings(type(settings), stored) == settings
+    except GlanError:
+        return False
 
 
 def _summary(settings: ScalingSettings, found: Sequence[Point]) -> str:

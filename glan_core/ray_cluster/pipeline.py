@@ -1,25 +1,28 @@
-"""Function of batches, computed in this process or by the actors of a Ray Data pipeline, with the results in order.
+"""Batches computed in this process or by the actors of a Ray Data pipeline, in order.
 
 The caller reads and writes the workspace; the cluster sees only the batches. Batches go to the cluster in windows of bounded size, so
 that neither the caller nor the cluster ever holds all of them. An actor or a node that dies costs time only: Ray starts it again and
-repeats its batches.
+repeats its batches, each at most `RETRIES` times.
 """
 
+import math
 import pickle
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 from glan_core.errors import GlanError
-from glan_core.ray_cluster.connection import cannot_start, check_on_node, connected
+from glan_core.ray_cluster.connection import cause_of, check_on_node, connected
 from glan_core.ray_cluster.settings import RaySettings
 
 WINDOW = 256 << 20  # bytes of the batches that a cluster gets at once
 LOOK_SECONDS = 0.5
 READ_AHEAD = 2  # results that wait for the caller
 END_SECONDS = 10.0
+RETRIES = 3
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -54,14 +57,14 @@ def map_batches(
     first = list(islice(pickled, 1))
     if not first:  # no cluster is needed
         return
-    with connected(settings.ray_address, settings.ray_workers):
+    with connected(settings.ray_address, settings.ray_workers), _readable_errors(settings.ray_address):
         rest = chain(first, pickled)
         while window := _put_window(rest, waiting):
             yield from _computed(window, prepare, settings, waiting, gpu=gpu)
 
 
 def _put_window(pickled: Iterator[bytes], waiting: Callable[[], object]) -> list[Any]:
-    """Put the next batches into the memory of the cluster, each as a block of one row, and return their references."""
+    """Put the next batches into the cluster, each as a block of one row; return their references."""
     import pyarrow as pa
     import ray
 
@@ -80,31 +83,50 @@ def _computed(
 ) -> Iterator[Any]:
     """Yield the results of a window."""
     import ray.data
-    import ray.exceptions
 
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = context.print_on_execution_start = False
-    gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / settings.ray_workers) if gpu else 0
-    results = ray.data.from_arrow_refs(window).map_batches(
-        _Actor, fn_constructor_args=(prepare,), batch_size=None, batch_format="pyarrow", num_cpus=1, num_gpus=gpus,
-        compute=ray.data.ActorPoolStrategy(size=min(settings.ray_workers, len(window))),
-    )  # fmt: skip
+    gpus = gpu_share(int(ray.cluster_resources().get("GPU", 0)), settings.ray_workers) if gpu else 0
+
+    def results() -> Iterable[Any]:  # waits for free cores of the cluster from its first line on
+        return ray.data.from_arrow_refs(window).map_batches(
+            _Actor, fn_constructor_args=(prepare,), batch_size=1, batch_format="pyarrow", num_cpus=1, num_gpus=gpus,
+            compute=ray.data.ActorPoolStrategy(size=min(settings.ray_workers, len(window))), max_task_retries=RETRIES,
+        ).iter_batches(batch_size=None, batch_format="pyarrow")  # fmt: skip
+
+    for table in _read_ahead(results, waiting):
+        for value in table.column("result").to_pylist():
+            outcome = pickle.loads(value)  # of our own actors
+            if isinstance(outcome, GlanError):
+                raise outcome
+            yield outcome
+
+
+def gpu_share(gpus: int, workers: int) -> float:
+    """Return the share of a GPU that each of a number of workers gets, so that all of them find a place."""
+    return 1 / math.ceil(workers / gpus) if gpus else 0.0
+
+
+@contextmanager
+def _readable_errors(address: str) -> Iterator[None]:
+    """Convert errors of a cluster into one sentence; those of our own code end a run as on the local engine."""
+    import ray.data.exceptions
+    import ray.exceptions
+
     try:
-        for table in _read_ahead(lambda: results.iter_batches(batch_size=None, batch_format="pyarrow"), waiting):
-            for value in table.column("result").to_pylist():
-                outcome = pickle.loads(value)  # of our own actors
-                if isinstance(outcome, GlanError):
-                    raise outcome
-                yield outcome
-    except ray.exceptions.RayTaskError:  # an unexpected error, which ends a run on the local engine as well
+        yield
+    except ray.exceptions.RayTaskError:
         raise
-    except ray.exceptions.RayError as error:
-        raise GlanError(cannot_start(settings.ray_address, error)) from None
+    except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
+        raise GlanError(
+            f"The Ray cluster {address} failed: {cause_of(error)}. Check that every node has this release of the studio, its packages and "
+            "enough memory, then resume the run."
+        ) from None
 
 
 def _read_ahead(read: Callable[[], Iterable[Any]], waiting: Callable[[], object]) -> Iterator[Any]:
-    """Yield the items that `read` returns, read in a thread so that `waiting` is called while none is ready."""
+    """Yield the items that `read` returns, read in a thread, with calls of `waiting` meanwhile."""
     ready: queue.Queue = queue.Queue(READ_AHEAD)
     ended = threading.Event()
 
@@ -146,7 +168,7 @@ def _read_ahead(read: Callable[[], Iterable[Any]], waiting: Callable[[], object]
 
 
 class _Actor:
-    """Computes the results of batches; errors for the user are results, because Ray would add its own traceback.
+    """Computes the results of batches; errors for the user are results, as Ray would add a traceback.
 
     Args:
         prepare: Returns the function of a batch.

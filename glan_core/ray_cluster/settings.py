@@ -17,7 +17,8 @@ class EngineSettings(Settings):
     )  # fmt: skip
     ray_address: str = Field(
         LOCAL, min_length=1, max_length=300, title="Ray address",
-        description="Address of a running Ray cluster, such as auto or ray://host:10001; local starts one on this machine.",
+        description="Address of a running Ray cluster: auto or HOST:PORT on one of its nodes, for generation also ray://HOST:PORT; "
+        "local starts one on this machine.",
         json_schema_extra={"metavar": "ADDRESS"},
     )  # fmt: skip
 

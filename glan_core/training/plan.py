@@ -219,7 +219,7 @@ def _warnings(settings: FinetuneSettings, made: TrainingPlan, positions: int | N
         found.append(
             f"The max length of {settings.max_length:,} tokens is above the context of the base model, which has {positions:,}."
         )
-    if settings.processes > 1 and not gpus() and settings.processes > cores():
+    if settings.processes > 1 and not settings.on_cluster and not gpus() and settings.processes > cores():
         found.append(f"{settings.processes} processes share {cores()} cores, and each needs the whole memory.")
     if not made.held_out:
         found.append("The snapshot has no validation split, so overfitting cannot be detected.")

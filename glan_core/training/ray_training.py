@@ -1,17 +1,20 @@
-"""Fine-tuning on a Ray cluster (`--engine ray`): Ray Train starts the workers, which do what those of torchrun do.
+"""Fine-tuning on a Ray cluster (`--engine ray`): Ray Train starts the workers.
 
-The first worker runs on the machine of the run, because it alone stores the curve in the database. All nodes share the folder of
-the workspace.
+They do what those of torchrun do. The first worker runs on the machine of the run, because it alone stores the curve in the database.
+All nodes share the folder of the workspace.
 """
 
 import os
 import threading
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from glan_core.errors import GlanError
 from glan_core.ray_cluster.connection import cause_of, connected
-from glan_core.training.distributed import FAULT, check_end, clear_messages, relay, train_worker
+from glan_core.training.distributed import DONE, FAULT, check_end, clear_messages, relay, train_worker
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.train_loop import TrainingRun
 from glan_core.workspace import Workspace
@@ -19,6 +22,7 @@ from glan_core.workspace import Workspace
 RESTARTS = 3  # of the workers from the last checkpoint, after one of them or its node ended
 RESULTS = "ray"  # folder in that of the run, for what Ray Train stores
 NODE = "ray.io/node-id"  # label of every node
+SILENCE_SECONDS = 600.0  # after a stop request, without a report of the workers
 
 
 def train_on_ray(run: TrainingRun) -> None:
@@ -42,9 +46,30 @@ def train_on_ray(run: TrainingRun) -> None:
         thread = threading.Thread(target=fit, daemon=True)
         thread.start()
         # A worker with a message has ended; the others may wait for it until the end of the connection ends them.
-        relay(run, lambda: thread.is_alive() and not (run.folder / FAULT).exists())
+        answering = _answering(run)
+        relay(run, lambda: thread.is_alive() and not (run.folder / FAULT).exists() and answering())
+    if failures:
+        traceback.print_exception(failures[0])  # in the log of the run
     failure = f"A worker of the Ray cluster {run.settings.ray_address} failed: " if failures else ""
     check_end(run, failure and f"{failure}{_cause(failures[0])}. Resume the run to continue from the last checkpoint.")
+
+
+def _answering(run: TrainingRun) -> Callable[[], bool]:
+    """Return a function that tells whether workers may still follow a stop request.
+
+    While the cluster has no room for them, there are none, and Ray waits for room without end.
+    """
+    requested: float | None = None
+
+    def answering() -> bool:
+        nonlocal requested
+        if not run.progress.wish:
+            return True
+        requested = requested or time.time()
+        report = run.folder / DONE
+        return report.exists() and time.time() - max(requested, report.stat().st_mtime) < SILENCE_SECONDS
+
+    return answering
 
 
 def _trainer(run: TrainingRun) -> Any:

@@ -256,22 +256,19 @@ class LogCallback(TrainerCallback):
         self._started = self._flushed = time.monotonic()
 
     def on_train_begin(self, args, state, control, **_) -> None:
-        """Restore the state logged up to the checkpoint."""
+        """Restore the state logged up to the checkpoint; every process needs that of early stopping."""
+        for logged in state.log_history:
+            self._update_patience(logged.get("eval_loss"))
         if not state.is_world_process_zero:
             return
         with self._ws.write() as db:
             training_rows.delete_after(db, self._progress.run_id, state.global_step)
         if (last := training_rows.last_step(self._ws.db, self._progress.run_id)) is not None and self.trainer:
             self._before, self.trainer.tokens = last.seconds, last.tokens
-        losses = [
-            step.validation_loss for step in training_rows.steps(self._ws.db, self._progress.run_id) if step.validation_loss
-        ]
-        for loss in losses:
-            self._update_patience(loss)
         self._started = time.monotonic()
 
     def on_epoch_begin(self, args, state, control, **_) -> None:
-        """Select the order of the rows: in the epoch that several processes resume, transformers leaves that of the first one."""
+        """Select the order of the rows: where several processes resume, transformers leaves that of the first epoch."""
         if self.trainer and self.trainer.order:
             self.trainer.order.set_epoch(int(round(state.epoch or 0.0, 6)))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from functools import partial
 
 import pytest
 from support.diversity_rows import add_pairs, add_topics
@@ -17,6 +18,9 @@ from glan_core.diversity.settings import EmbeddingSettings
 from glan_core.diversity.vector_store import read_vectors, vector_folder
 from glan_core.errors import GlanError
 from glan_core.ray_cluster import connection, pipeline
+from glan_core.ray_cluster.settings import RaySettings
+from glan_core.runs.heartbeat import Progress
+from glan_core.runs.states import PAUSED
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, homework_rows
 
@@ -130,16 +134,54 @@ def test_a_worker_that_is_killed_costs_time_only(both, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_run_that_is_paused_keeps_its_vectors_and_continues(new_workspace, pages):
+def test_a_batch_that_always_ends_its_worker_is_one_sentence(new_workspace, pages, monkeypatch):
     pytest.importorskip("ray")
-    ws = filled(new_workspace, "paused")
+    sign, driver = near_duplicate_job.Signer, os.getpid()
+
+    class Fatal(sign):
+        def __call__(self, page):
+            if os.getpid() != driver and page[0][0] == 61:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__call__(page)
+
+    monkeypatch.setattr(near_duplicate_job, "Signer", Fatal)
+    run = execute_run(filled(new_workspace, "fatal"), RAY | {"threshold": 0.6}, kind="dedup")
+    assert run.state == "failed" and "The Ray cluster local failed" in run.message and "\n" not in run.message
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_batches_are_computed_on_gpus_where_the_cluster_has_some(monkeypatch):
+    """On resources that Ray believes in; no GPU is used."""
+    ray = pytest.importorskip("ray")
+    real = ray.init
+    monkeypatch.setattr(ray, "init", lambda **given: real(**given, num_gpus=2))
+    settings = RaySettings(engine="ray", ray_workers=3)
+    found = pipeline.map_batches(range(5), partial(partial, pow, 2), settings, list, gpu=True)
+    assert list(found) == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(("gpus", "workers", "share"), [(0, 3, 0.0), (4, 3, 1.0), (3, 3, 1.0), (2, 3, 0.5), (1, 3, 1 / 3)])
+def test_every_worker_finds_a_place_on_a_gpu(gpus, workers, share):
+    assert pipeline.gpu_share(gpus, workers) == pytest.approx(share)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_run_that_is_paused_keeps_its_vectors_and_continues(new_workspace, pages, monkeypatch):
+    pytest.importorskip("ray")
+    ws, report = filled(new_workspace, "paused"), Progress.step
     run_id = runs.submit(ws, "embed", "test", {"embedder": "words"} | RAY)
 
-    def watch(sample, stages, notes) -> None:
-        if any(stage.stage == "questions embedded" for stage in stages) and runs.get(ws, run_id).wish is None:
-            runs.pause(ws, run_id)
+    def step(self, stage: str, done: int, planned: int) -> None:
+        report(self, stage, done, planned)
+        if stage == "questions embedded" and done:
+            self.stop(PAUSED)
 
-    assert runs.work(ws, run_id, watch).state == "paused"
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "step", step)
+        assert runs.work(ws, run_id).state == "paused"
+    assert 0 < len(read_vectors(vector_folder(ws, "words"))) < homework_rows.last_seq(ws.db)
     assert resume_run(ws, run_id).state == "finished"
     assert read_vectors(vector_folder(ws, "words")).seqs.tolist() == list(range(1, homework_rows.last_seq(ws.db) + 1))
 
@@ -185,6 +227,7 @@ def test_an_address_of_ray_client_is_refused(new_workspace):
 
 
 def test_no_cluster_is_started_for_nothing(ws, monkeypatch):
+    pytest.importorskip("ray")
     monkeypatch.setattr(pipeline, "connected", None)
     assert execute_run(ws, RAY, kind="dedup").state == "finished"
 

@@ -15,8 +15,9 @@ from glan_core import runs
 from glan_core.cli import main
 from glan_core.models import tuned_model_store
 from glan_core.resources import CHECKOUT
+from glan_core.training import ray_training
 from glan_core.training.command_line import finetune_command
-from glan_core.training.distributed import torchrun_lines
+from glan_core.training.distributed import DONE, torchrun_lines
 from glan_core.training.settings import FinetuneSettings
 from glan_core.training.trainer import FilledRows, LengthBuckets, LogCallback
 from glan_core.workspace import training_rows
@@ -147,6 +148,32 @@ def test_a_resumed_epoch_has_its_own_order():
     for epoch, number in ((None, 0), (1.25, 1), (1.9999999999, 2), (2.0, 2)):
         log.on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
         assert log.trainer.order.epoch == number
+
+
+def test_every_process_that_resumes_knows_when_the_loss_got_worse():
+    """Otherwise the first one would stop early alone, and the others wait for it."""
+    log = LogCallback(None, None, None, (), 2)
+    logged = [{"loss": 3.0}, {"eval_loss": 2.0}, {"eval_loss": 2.5}]
+    log.on_train_begin(None, SimpleNamespace(is_world_process_zero=False, log_history=logged), None)
+    control = SimpleNamespace(should_training_stop=False)
+    log.on_evaluate(None, SimpleNamespace(is_world_process_zero=False), control, {"eval_loss": 2.25})
+    assert control.should_training_stop
+
+
+@pytest.mark.parametrize(("reported", "waits"), [(None, False), (1e9 - 599, True), (1e9 - 601, True)])
+def test_a_stop_request_ends_the_wait_for_workers_that_the_cluster_has_no_room_for(tmp_path, monkeypatch, reported, waits):
+    now = [1e9]
+    monkeypatch.setattr(ray_training.time, "time", lambda: now[0])
+    run = SimpleNamespace(folder=tmp_path, progress=SimpleNamespace(wish=None))
+    answering = ray_training._answering(run)
+    assert answering(), "ended without a request"
+    if reported:
+        (tmp_path / DONE).write_text("[]")
+        os.utime(tmp_path / DONE, (reported, reported))
+    run.progress.wish = "paused"
+    assert answering() is waits
+    now[0] += ray_training.SILENCE_SECONDS
+    assert not answering(), "silent workers are waited for without end"
 
 
 @pytest.mark.parametrize("together", [1, 4, 6, 16])
