@@ -50,12 +50,14 @@ QUESTIONS = {
 TARGET = 400
 ENDPOINT_MODEL, ENDPOINT_PRICE = "openai:scripted", "0.5,1.5"
 BUDGET_USD = 0.012
-SNAPSHOT, TEST, MODEL, PROBE = "demo", "demo-test", "smollm2-demo", "Demo snapshot"
-TEST_QUESTIONS, HUMANEVAL_ROWS, ANSWER_TOKENS = 6, 20, 320
+SNAPSHOT, TRAINING_SNAPSHOT, TEST, MODEL, PROBE = "demo", "three-courses", "demo-test", "smollm2-demo", "Rows of three courses"
+# The adapter is trained and tested on these: 400 rows of all 14 disciplines would contain less than one row per key concept.
+TRAINED = ("agriculture", "law", "music")
+TEST_QUESTIONS, HUMANEVAL_ROWS, ANSWER_TOKENS = 20, 20, 320
 TRAINING = {
-    "name": MODEL, "snapshot": SNAPSHOT, "recipe": "lora-small", "base": SMOLLM2_NAME, "method": "lora", "rows": 400, "epochs": 2.0,
-    "learning_rate": 1e-3, "warmup_ratio": 0.05, "schedule": "cosine", "global_batch_size": 8, "per_device_batch_size": 2,
-    "max_length": 640, "lora_rank": 16, "lora_alpha": 32, "evaluations": 8, "keep_best": True, "seed": 1,
+    "name": MODEL, "snapshot": TRAINING_SNAPSHOT, "recipe": "lora-small", "base": SMOLLM2_NAME, "method": "lora", "rows": 400, "epochs": 4.0,
+    "learning_rate": 1e-3, "warmup_ratio": 0.05, "schedule": "cosine", "global_batch_size": 4, "per_device_batch_size": 2,
+    "max_length": 640, "lora_rank": 16, "lora_alpha": 32, "evaluations": 8, "keep_best": False, "seed": 1,
 }  # fmt: skip
 REVIEWER, EDITOR = "Ada", "Grace"
 
@@ -186,9 +188,11 @@ class DemoBuild:
         )
 
     def hold_out(self) -> None:
-        """Create the held-out test, then the snapshot without its questions."""
-        self.run("glan-test", "Held-out test", {"name": TEST, "questions": TEST_QUESTIONS})
-        self.run("snapshot", "Snapshot", {"name": SNAPSHOT, "split": "combination", "validation_share": 0.05, "scripted": True})
+        """Create the held-out test, then the snapshots without its questions: of all pairs, and of those to train on."""
+        self.run("glan-test", "Held-out test", {"name": TEST, "questions": TEST_QUESTIONS, "disciplines": TRAINED})
+        rows = {"split": "combination", "validation_share": 0.05, "scripted": True}
+        self.run("snapshot", "Snapshot", rows | {"name": SNAPSHOT})
+        self.run("snapshot", "Snapshot of three courses", rows | {"name": TRAINING_SNAPSHOT, "which": {"disciplines": TRAINED}})
 
     def finish(self) -> None:
         """Answer the question that the stopped run left open, as a user would."""
@@ -213,7 +217,7 @@ class DemoBuild:
 
     def probe(self) -> None:
         """Compare the loss on training rows of the snapshot, some of which the model was trained on, with that on held-out rows."""
-        folder = read_snapshot(self.ws, SNAPSHOT).folder
+        folder = read_snapshot(self.ws, TRAINING_SNAPSHOT).folder
         files = {
             role: {"source": str(next(folder.glob(f"{split}*")))}
             for role, split in (("train", "train"), ("test", "validation"))
@@ -235,17 +239,15 @@ class DemoBuild:
         if chat_rows.count_conversations(self.ws.db):
             return
         items = read_items(self.ws, TEST)
-        for nth, (discipline, best) in enumerate(CHATS):
-            question = next(item.question for item in items if item.discipline == discipline)
+        for nth, (number, best) in enumerate(CHATS):
             settings = ConversationSettings(
                 specs=(f"base:{MODEL}", f"tuned:{MODEL}"),
                 blind=True,
                 decoding=SeededDecodingParams(temperature=0, max_tokens=300, seed=nth),
             )
-            id = conversations.ask(self.ws, None, settings, question)
+            id = conversations.ask(self.ws, None, settings, items[number].question)
             turn = self._wait(id)
-            choice = preferences.BAD if best is None else preferences.ONE
-            preferences.vote(self.ws, turn.id, turn.version, choice, best, REVIEWER)
+            preferences.vote(self.ws, turn.id, turn.version, preferences.ONE, best, REVIEWER)
 
     def _wait(self, conversation_id: int) -> chat_rows.Turn:
         """Return the last turn of a conversation when all its replies are written."""
@@ -284,9 +286,9 @@ BAD_QUESTIONS = (
     "Refer to the diagram in the textbook.", "Submit your answer as a PDF by Friday.", "Use the method discussed in the last lecture.",
     "Upload your solution to the course page.",
 )  # fmt: skip
-# Disciplines whose first held-out question is asked, and the better reply (0 base, 1 tuned, None if both are bad) by a blind annotation of
-# the answers to 60 held-out questions (benchmarks/README.md).
-CHATS: tuple[tuple[str, int | None], ...] = (("agriculture", 1), ("computer-science", 1), ("economics", 0), ("history", 1))
+# Held-out questions that are asked, and the better reply (0 base, 1 tuned) by the blind annotation of the answers to all of them
+# (benchmarks/README.md): three that the adapter won, one of each discipline, and one that its base won.
+CHATS = ((2, 1), (38, 1), (46, 1), (0, 0))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from support import time_growth
 
 from glan_core.chat import preferences
 from glan_core.dataset.glan_test_store import list_tests
-from glan_core.dataset.snapshot_store import list_snapshots
+from glan_core.dataset.snapshot_store import list_snapshots, read_snapshot
 from glan_core.diversity.map_store import list_maps
 from glan_core.evaluation.judge import match_statistics
 from glan_core.io.packaged_models import SMOLLM2_NAME
@@ -85,7 +85,8 @@ def test_the_tuned_model_is_a_real_adapter_with_its_curve_and_beats_its_base(dem
     ]
     assert tuned_model_store.hash_weights(model.weights(demo)) == model.weights_hash and model.bytes < 15e6 and model.base_hash
     assert training_rows.last_step(demo.db, model.run_id).step == model.steps
-    assert trained_rows(demo, model).number == 400 and list_snapshots(demo)[0].hash == model.snapshot_hash
+    assert trained_rows(demo, model).number == 400 and set(model.disciplines) == {"agriculture", "law", "music"}
+    assert read_snapshot(demo, model.snapshot).manifest.hash == model.snapshot_hash
     match = next(m for m in match_rows.matches(demo.db) if m.other == "base:smollm2-demo")
     found = match_statistics.outcome(match_statistics.item_frame(demo, match))
     assert found.judged >= 60 and found.low > 0, "the interval of the difference includes 0"
@@ -95,7 +96,12 @@ def test_the_tuned_model_is_a_real_adapter_with_its_curve_and_beats_its_base(dem
 def test_every_part_of_the_journey_is_there(demo):
     states = {run.state for run in run_rows.runs(demo.db, 200)}
     assert states == {"finished", "paused", "failed"}, "one run stopped at its budget, one failed"
-    assert list_tests(demo) and probe_rows.probes(demo.db) and benchmark_score_rows.scores(demo.db, parts=False)
+    assert (
+        len(list_snapshots(demo)) == 2
+        and list_tests(demo)
+        and probe_rows.probes(demo.db)
+        and benchmark_score_rows.scores(demo.db, parts=False)
+    )
     assert chat_rows.count_conversations(demo.db) >= 4 and sum(chat_rows.count_preferences(demo.db).values()) >= 4
     assert list(preferences.preference_rows(demo))
     assert isinstance(demo, Workspace)
