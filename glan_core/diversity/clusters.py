@@ -11,8 +11,8 @@ FEWEST = 20  # minimum number of landmarks for clustering
 TERMS = 4
 MOST_OF_MAP = 0.5
 TASK_WORDS = (  # task words, which say nothing about the topic
-    "answer", "calculate", "case", "compare", "consider", "describe", "determine", "discuss", "explain", "following", "given",
-    "provide", "question", "show", "suppose", "using", "write",
+    "answer", "calculate", "case", "compare", "consider", "correct", "describe", "determine", "did", "discuss", "does", "doing", "explain",
+    "false", "following", "given", "mistake", "practice", "problem", "provide", "question", "show", "suppose", "true", "using", "write", "wrong",
 )  # fmt: skip
 
 
