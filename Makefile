@@ -24,6 +24,10 @@ test-rest: .venv/installed-dev
 	$(PYTEST) -m "(slow or real) and not ray"
 	$(BIN)/python -m pytest -n 0 -m ray
 
+# Of the rest, what a stranger would meet first: built wheel, how-tos, documentation site, real models and original files.
+test-release: .venv/installed-dev
+	$(PYTEST) -m "(slow or real) and not ray" tests/packaging tests/docs tests/real tests/compatibility
+
 # The long fault campaign: 200 rounds, some 20 minutes on 2 cores; writes docs/reliability.md.
 faults: .venv/installed-dev
 	PYTHONPATH=$(CURDIR):$(CURDIR)/tests $(BIN)/python tests/faults/campaign.py
@@ -78,4 +82,4 @@ wheel: .venv/installed-dev
 clean:
 	rm -rf .venv dist *.egg-info
 
-.PHONY: run test test-fast test-all test-rest lint coverage faults docs docs-site pictures demo wheel clean
+.PHONY: run test test-fast test-all test-rest test-release lint coverage faults docs docs-site pictures demo wheel clean
