@@ -23,7 +23,7 @@ _PARTS = {
     "meaning": rf"meant|means?|meaning|defin\w+|explain\w*|explanation|introduc\w+|what (?:\w+ )?(?:is|are) {_NAME}|glossary|"
     r"overview|notes|tell me about|difference|differs?|distinguish\w*|compar\w+|summar\w+",
     "significance": r"good for|(?<!other )matters?|importan(?:t|ce)|useful|significan\w+|worth (?:knowing|learning)|"
-    r"why (?:is|are|do|does|should|would|study|learn)\b[^\[]*?<",
+    r"why (?:is|are|do|does|should|would|study|learn)\b[^\[<]{0,200}<",
     "mistake": r"mistakes?|go(?:es)? wrong|gets? wrong|get \w+ wrong|errors?|pitfalls?",
     "relation": r"connect\w*|relat(?:e|ed|es|ion|ions|ionship)|bear on|link(?:s|ed)?|depend on|differen(?:t|ce|ces)|differ|"
     r"compar\w+|distinguish\w*|to do with|fit together|hang together|confus\w+",
