@@ -31,6 +31,7 @@ class EndpointGate:
         outage: Errors in a row.
         replicated: Whether another endpoint serves the same model.
         in_flight: Calls in flight.
+        level: Calls that were in flight when the engine had last sent all that it could send.
         served: Whether it has ever replied.
         refusals: Refused requests.
         reason: Why no call may be sent at the moment.
@@ -50,6 +51,7 @@ class EndpointGate:
     clock: Clock = time.monotonic
     replicated: bool = False
     in_flight: int = 0
+    level: int = 0
     served: bool = False
     refusals: int = 0
     reason: str = ""
@@ -149,6 +151,11 @@ class EndpointGates:
     def all(self) -> Iterable[EndpointGate]:
         """Return every gate once."""
         return self._all
+
+    def record_levels(self) -> None:
+        """Record the calls in flight of every endpoint, now that no other call can be sent."""
+        for gate in self._all:
+            gate.level = gate.in_flight
 
     def groups(self) -> Iterable[EndpointGroup]:
         """Return every group once."""

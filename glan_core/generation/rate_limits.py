@@ -61,7 +61,8 @@ class Concurrency:
 
         Args:
             tokens: Completion tokens.
-            in_flight: Calls in flight when it ended, itself included; None means as many as allowed.
+            in_flight: Calls in flight once all that could be sent were sent, before it ended; None means as many as allowed. The number
+                at its end says less: calls of one latency return in waves.
         """
         self._probing = False
         self._recent.append(False)

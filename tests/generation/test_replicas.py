@@ -94,6 +94,24 @@ def test_the_faster_of_two_endpoints_gets_more_calls_and_the_rows_are_those_of_o
     assert rows(alone, "SELECT DISTINCT endpoint FROM calls") == [(None,)]
 
 
+def test_an_endpoint_whose_replies_arrive_together_gets_as_many_calls_as_allowed(ws, settings):
+    """With one latency for all calls, those in flight return at the same moment."""
+    waiting = most = 0
+
+    async def together(messages):
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.05 - now % 0.05)
+        waiting -= 1
+
+    with Server(before=together).served() as one:
+        wanted = settings("cave-mapping", questions_per_syllabus=150, max_in_flight=32, seed=3, teacher="openai:x")
+        assert execute_run(ws, {**wanted, "base_url": one.url}).state == "finished"
+    assert most == 32
+
+
 def test_of_four_endpoints_one_is_killed_and_restarted_and_used_again(ws, settings, undisturbed):
     servers = [Server() for _ in range(4)]
     killed, back = servers[1], Server()
