@@ -225,7 +225,7 @@ def _model(ws: Workspace, tune: FinetuneSettings) -> TunedModel | None:
     if not tuned_model_store.model_folder(ws, tune.name).exists():
         return None
     model = tuned_model_store.read_model(ws, tune.name)
-    if not _same(model.settings, tune):
+    if not _same({**model.settings, "name": tune.name}, tune):  # a model may have been renamed
         raise GlanError(
             f"Model {quoted(tune.name)} already exists with other settings. Choose another name for the study, or remove the model."
         )

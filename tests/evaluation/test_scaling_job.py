@@ -1,5 +1,6 @@
 """Tests for the scaling study: nested samples, curves, pausing and resuming."""
 
+import json
 import time
 
 import numpy as np
@@ -17,6 +18,7 @@ from glan_core.evaluation.settings import ScalingSettings
 from glan_core.models import tuned_model_store
 from glan_core.settings import read_settings
 from glan_core.training.plan import plan
+from glan_core.training.settings import FinetuneSettings
 from glan_core.training.training_texts import RowSample
 from glan_core.workspace import run_rows
 
@@ -113,6 +115,16 @@ def test_a_name_that_another_model_has_is_refused_before_anything_is_trained(tau
     put_model(taught, scaling_job.finetune_settings(taught, settings)[0].name)
     with pytest.raises(Exception, match="already exists with other settings"):
         scaling_job.check_study(taught, settings)
+
+
+def test_a_study_goes_on_with_runs_of_a_release_that_had_fewer_settings(ws):
+    settings = FinetuneSettings(name="part", snapshot="first", recipe="demo", base=None)
+    earlier = {key: value for key, value in settings.model_dump(mode="json").items() if key not in ("engine", "ray_address")}
+    run_id = runs.submit(ws, "finetune", "Part", earlier)
+    with ws.write() as db:  # as it was stored then
+        db.execute("UPDATE runs SET params = ? WHERE id = ?", (json.dumps(earlier), run_id))
+    assert scaling_job._unfinished_run(ws, settings) == run_id
+    assert scaling_job._unfinished_run(ws, settings.model_copy(update={"seed": settings.seed + 1})) is None
 
 
 def points(rows, losses, scores=()):
