@@ -4,6 +4,7 @@ axe-core looks only at what is drawn and in sight, so pages are as high as their
 are visited one by one. Rules about colors run in both themes, the others once: themes differ in nothing else.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -266,8 +267,10 @@ def test_a_table_gets_the_focus_back_however_long_the_server_takes(page, server)
     expect(hint).to_contain_text("Row 1 of 8")
     holding = True
     page.keyboard.press("Enter")
-    while not held:
-        page.wait_for_load_state()
+    deadline = time.monotonic() + WAIT / 1000
+    while not held and time.monotonic() < deadline:
+        page.wait_for_load_state()  # lets the messages arrive
+    assert held, "the row was not selected"
     page.clock.fast_forward(30_000)
     holding = False
     for message in held:

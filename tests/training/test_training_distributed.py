@@ -54,6 +54,16 @@ def curve(ws, run_id: int) -> list[tuple]:
     return [(step.step, step.tokens, step.loss, step.validation_loss) for step in training_rows.steps(ws.db, run_id)]
 
 
+def work_until_paused(ws, run_id: int):
+    """Execute a run that is asked to pause after its second step."""
+
+    def watch(sample, stages, notes) -> None:
+        if any(stage.stage == "steps" and stage.done >= 2 for stage in stages) and runs.get(ws, run_id).wish is None:
+            runs.pause(ws, run_id)
+
+    return runs.work(ws, run_id, watch)
+
+
 def assert_same_curve(one: list[tuple], other: list[tuple], within: float = 1e-4) -> None:
     """Steps and tokens, and so the rows, are the same; losses within a tolerance."""
     assert [row[:2] for row in one] == [row[:2] for row in other]
@@ -89,11 +99,7 @@ def test_two_processes_resume_on_the_curve_of_one(taught):
     alone = tuned(taught, "not-stopped", **same)
     run_id = runs.submit(taught, "finetune", "test", tiny_order("stopped", processes=2, **same))
 
-    def watch(sample, stages, notes) -> None:
-        if any(stage.stage == "steps" and stage.done >= 2 for stage in stages) and runs.get(taught, run_id).wish is None:
-            runs.pause(taught, run_id)
-
-    assert runs.work(taught, run_id, watch).state == "paused"
+    assert work_until_paused(taught, run_id).state == "paused"
     assert resume_run(taught, run_id).state == "finished"
     assert_same_curve(curve(taught, alone.run_id), curve(taught, run_id))
 
@@ -234,11 +240,7 @@ def test_two_workers_of_ray_train_have_the_loss_curve_of_one_process_and_resume_
     alone = tuned(taught, "alone-of-ray", **same)
     run_id = runs.submit(taught, "finetune", "test", tiny_order("both-on-ray", processes=2, engine="ray", **same))
 
-    def watch(sample, stages, notes) -> None:
-        if any(stage.stage == "steps" and stage.done >= 2 for stage in stages) and runs.get(taught, run_id).wish is None:
-            runs.pause(taught, run_id)
-
-    run = runs.work(taught, run_id, watch)
+    run = work_until_paused(taught, run_id)
     assert run.state == "paused", run.message
     run = resume_run(taught, run_id)
     assert run.state == "finished", run.message
