@@ -31,7 +31,8 @@ class EndpointGate:
         outage: Errors in a row.
         replicated: Whether another endpoint serves the same model.
         in_flight: Calls in flight.
-        level: Calls that were in flight when the engine had last sent all that it could send.
+        full: Whether as many calls as allowed were in flight when the engine had last sent all that it could send. When a reply
+            arrives, fewer may be: calls of one latency return together.
         served: Whether it has ever replied.
         refusals: Refused requests.
         reason: Why no call may be sent at the moment.
@@ -51,7 +52,7 @@ class EndpointGate:
     clock: Clock = time.monotonic
     replicated: bool = False
     in_flight: int = 0
-    level: int = 0
+    full: bool = True
     served: bool = False
     refusals: int = 0
     reason: str = ""
@@ -152,10 +153,10 @@ class EndpointGates:
         """Return every gate once."""
         return self._all
 
-    def record_levels(self) -> None:
-        """Record the calls in flight of every endpoint, now that no other call can be sent."""
+    def record_full(self) -> None:
+        """Record of every endpoint whether it has as many calls as allowed, now that no other call can be sent."""
         for gate in self._all:
-            gate.level = gate.in_flight
+            gate.full = gate.in_flight >= int(gate.concurrency.limit)
 
     def groups(self) -> Iterable[EndpointGroup]:
         """Return every group once."""

@@ -98,7 +98,7 @@ class Engine:
                 if (work := self._take()) is not None:
                     self._start(work)
                 elif self.stop_reason is None:
-                    self._gates.record_levels()
+                    self._gates.record_full()
                     if not self._tasks and not self._delayed and not self._gates.parked():
                         break
                     await self._sleep(self._wait())
@@ -278,7 +278,7 @@ class Engine:
         gate.served, gate.returning, gate.reason, gate.loading_since = True, False, "" if gate.in_use else gate.reason, None
         gate.answered += 1
         gate.outage.end()
-        gate.concurrency.served(reply.tokens_out, gate.level)
+        gate.concurrency.served(reply.tokens_out, full=gate.full)
         self._tokens.take(reply.tokens_in + reply.tokens_out - self._expected_tokens(work))
         if (overcharge := settle_reply(self.budget, self.models[work.stage], reply, worst)) is not None:
             self.stop(overcharge)

@@ -56,19 +56,17 @@ class Concurrency:
             return False
         return in_flight < (1 if self._probing else int(self.limit))
 
-    def served(self, tokens: int = 1, in_flight: int | None = None) -> None:
+    def served(self, tokens: int = 1, *, full: bool = True) -> None:
         """Record a successful call.
 
         Args:
             tokens: Completion tokens.
-            in_flight: Calls in flight once all that could be sent were sent, before it ended; None means as many as allowed. The number
-                at its end says less: calls of one latency return in waves.
+            full: Whether as many calls as allowed were in flight. With fewer, the throughput says nothing about the limit.
         """
         self._probing = False
         self._recent.append(False)
         self._tokens += tokens
-        if in_flight is not None and in_flight < int(self.limit):
-            self._full_window = False  # fewer calls than allowed: their throughput says nothing about the limit
+        self._full_window = self._full_window and full
         self._outcome()
 
     def refused(self, retry_after: float | None) -> float:
@@ -107,8 +105,9 @@ class Concurrency:
         clean, full = not self._refused and not self._timeouts, self._full_window
         self._outcomes = self._refused = self._timeouts = self._tokens = 0
         self._window_began, self._full_window = now, True
-        if clean and not full:
+        if not full:
             self._before = None
+            self.limit = max(1.0, self.limit * (1 - share / 2))  # what refused calls suggest, and no growth
         elif clean and self._is_saturated(*rates):
             self.limit = self._ceiling = self._before[0] if self._before else self.limit
             self._before, self._doubling = None, False
@@ -143,7 +142,7 @@ class Concurrency:
         """Pause for an outage, then restart with one call and slow start."""
         self.limit, self._doubling = 1.0, True
         self._outcomes = self._refused = self._timeouts = self._tokens = 0
-        self._window_began, self._before = self._clock(), None
+        self._window_began, self._full_window, self._before = self._clock(), True, None
         self.close(seconds)
 
 

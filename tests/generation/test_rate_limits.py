@@ -3,10 +3,12 @@
 import json
 import time
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 
 from glan_core.errors import GlanError
+from glan_core.generation.endpoint_gates import EndpointGates
 from glan_core.generation.rate_limits import Budget, Concurrency, Rate
 from glan_core.teachers import check_spec, endpoint_errors, open_teacher, wire_format
 from glan_core.teachers.contract import (
@@ -78,11 +80,38 @@ def test_a_serial_server_is_not_flooded_and_tried_again_much_later():
 def test_windows_that_are_not_full_say_nothing_about_the_limit():
     limit = Concurrency(256, Clock(), local=True)
     for _ in range(96):
-        limit.served(10, in_flight=1)
+        limit.served(10, full=False)
     assert limit.limit == 2
     for _ in range(4):
-        limit.served(10, in_flight=2)
+        limit.served(10, full=True)
     assert limit.limit == 8
+
+
+@pytest.mark.parametrize("fault", ["refused", "timed_out"])
+def test_faults_do_not_make_a_limit_grow_that_is_not_used(fault):
+    limit = Concurrency(256, Clock())
+    start = limit.limit
+    for number in range(5000):
+        limit.served(full=False)
+        if number % 50 == 0:
+            limit.refused(None) if fault == "refused" else limit.timed_out()
+        assert limit.limit <= start
+
+
+def test_a_server_that_answers_five_at_a_time_is_not_flooded():
+    """Its groups do not divide the limit, so that windows end amid a group."""
+    clock = Clock()
+    gates = EndpointGates({"question": SimpleNamespace(name="openai:m", url="http://127.0.0.1:1/v1")}, 256, clock)
+    gate, seen = next(iter(gates.all())), []
+    for _ in range(80):
+        gate.in_flight = int(gate.concurrency.limit)
+        gates.record_full()
+        clock.now += 1.0
+        for _ in range(min(5, gate.in_flight)):
+            gate.in_flight -= 1
+            gate.concurrency.served(full=gate.full)
+        seen.append(int(gate.concurrency.limit))
+    assert max(seen) == 32 and max(seen[10:40]) == 8
 
 
 def test_a_timeout_halves_the_limit_once_per_window():
