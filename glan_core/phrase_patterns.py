@@ -18,6 +18,7 @@ class PhrasePatterns:
 
     def __init__(self, *phrases: tuple[Iterable[str], str]) -> None:
         self.parts = tuple((tuple(words), re.compile(pattern, re.IGNORECASE | re.VERBOSE)) for words, pattern in phrases)
+        self._words = tuple({word for words, _ in self.parts for word in words})
 
     def may_match(self, text: str) -> bool:
         """Return whether a text contains a word of any pattern."""
@@ -44,4 +45,5 @@ class PhrasePatterns:
 
     def _candidates(self, text: str) -> list[re.Pattern[str]]:
         folded = text.casefold()
-        return [pattern for words, pattern in self.parts if any(word in folded for word in words)]
+        found = {word for word in self._words if word in folded}
+        return [pattern for words, pattern in self.parts if not found.isdisjoint(words)] if found else []

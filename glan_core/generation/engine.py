@@ -226,7 +226,9 @@ class Engine:
         task.add_done_callback(self._finished)
 
     def _expected_tokens(self, work: Work) -> int:
-        """Return the estimated tokens of a call for the rate limit, until its reply is known."""
+        """Return the estimated tokens of a call for the rate limit, until its reply is known; 0 without such a limit."""
+        if not self._tokens.limited:
+            return 0
         reply = min(self.models[work.stage].decoding.max_tokens or DEFAULT_LIMIT, EXPECTED_REPLY)
         return reply + sum(estimate_tokens(message["content"]) for message in work.messages)
 

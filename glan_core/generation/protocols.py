@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import apsw
+import pydantic_core
 
 from glan_core.prompts import Prompt
 from glan_core.teachers.contract import Message
@@ -123,4 +124,13 @@ def ask(prompt: Prompt, **values: str) -> list[Message]:
 
 def fingerprint(messages: Sequence[Message]) -> str:
     """Return a 64-bit hash of a chat, by which a chat reconstructed from provenance is verified."""
-    return hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(b"[%b]" % b", ".join(map(_spaced, messages))).hexdigest()[:16]
+
+
+def _spaced(message: Message) -> bytes:
+    """Return a message as Python's json module writes it, with spaces: stored fingerprints were computed from that."""
+    try:
+        fields = (b"%b: %b" % (pydantic_core.to_json(name), pydantic_core.to_json(text)) for name, text in message.items())
+        return b"{%b}" % b", ".join(fields)
+    except pydantic_core.PydanticSerializationError:  # lone surrogates
+        return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")

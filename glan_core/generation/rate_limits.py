@@ -213,6 +213,11 @@ class Rate:
         self._clock = clock
         self._free_at = 0.0
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._per_second is not None
+
     def wait(self) -> float:
         """Return the seconds until the next call may be sent."""
         return 0.0 if self._per_second is None else max(0.0, self._free_at - self._clock())

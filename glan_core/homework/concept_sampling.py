@@ -8,7 +8,7 @@ Source: GLAN, arXiv 2402.13064, section 2.4.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -20,7 +20,7 @@ TRIES = 30  # attempts with the sampling distribution, then uniformly, before un
 
 DrawDistribution = Literal["coverage", "uniform"]
 Concept = tuple[int, int]  # (session number, concept number)
-Counts = list[list[int]]  # how often each concept of each session was sampled
+Counts = dict[Concept, int]  # how often each concept was sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def draws(
         "pair": count_pair(sizes) if pair_share > 0 else 0,
     }
     used: set[str] = set()
-    sampled = [[0] * size for size in sizes]
+    sampled = {(session, concept): 0 for session, size in enumerate(sizes) for concept in range(size)}
     index = 0
     while left["single"] + left["pair"]:
         wanted = "pair" if int((index + 1) * pair_share + 1e-9) > int(index * pair_share + 1e-9) else "single"
@@ -106,8 +106,8 @@ def draws(
         concepts = _unused(rng, sizes, sampled, strategy, law, used)
         used.add(draw_key(concepts))
         left[strategy] -= 1
-        for session, concept in concepts:
-            sampled[session][concept] += 1
+        for concept in concepts:
+            sampled[concept] += 1
         yield Draw(index, strategy, concepts)
         index += 1
 
@@ -153,16 +153,34 @@ def _pairs(sizes: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[int]]:
     return pairs, [count_pair([sizes[a], sizes[b]]) for a, b in pairs]
 
 
+@lru_cache(maxsize=64)
+def _single_counts(sizes: tuple[int, ...]) -> list[int]:
+    """Return the number of `single` combinations of each session."""
+    return [count_single([m]) for m in sizes]
+
+
+@lru_cache(maxsize=256)
+def _sizes_of_single(m: int) -> list[int]:
+    """Return the number of `single` combinations of i concepts for each i from 0, of a session with m concepts."""
+    return [0] + [comb(m, i) for i in range(1, MAX_CONCEPTS + 1)]
+
+
+@lru_cache(maxsize=1024)
+def _sizes_of_pair(a: int, b: int) -> list[int]:
+    """Return the number of `pair` combinations of i concepts for each i from 0, of sessions with a and b concepts."""
+    return [0, 0] + [_pair_count(a, b, i) for i in range(2, MAX_CONCEPTS + 1)]
+
+
 def _uniform_single(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
-    session = _weighted_index(rng, [count_single([m]) for m in sizes])
-    i = _weighted_index(rng, [0] + [comb(sizes[session], i) for i in range(1, MAX_CONCEPTS + 1)])
+    session = _weighted_index(rng, _single_counts(tuple(sizes)))
+    i = _weighted_index(rng, _sizes_of_single(sizes[session]))
     return [(session, c) for c in rng.sample(range(sizes[session]), i)]
 
 
 def _uniform_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
     pairs, counts = _pairs(tuple(sizes))
     a, b = pairs[_weighted_index(rng, counts)]
-    i = _weighted_index(rng, [0, 0] + [_pair_count(sizes[a], sizes[b], i) for i in range(2, MAX_CONCEPTS + 1)])
+    i = _weighted_index(rng, _sizes_of_pair(sizes[a], sizes[b]))
     both = [(a, c) for c in range(sizes[a])] + [(b, c) for c in range(sizes[b])]
     while True:
         concepts = rng.sample(both, i)
@@ -170,24 +188,24 @@ def _uniform_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> 
             return concepts
 
 
-def _least_sampled(rng: random.Random, sampled: Counts, concepts: list[Concept]) -> list[Concept]:
-    """Sort concepts by how often they were sampled, least first, ties in random order."""
-    return sorted(concepts, key=lambda sc: (sampled[sc[0]][sc[1]], rng.random()))
+def _ranks(rng: random.Random, sampled: Counts, concepts: Iterable[Concept]) -> list[tuple[int, float, Concept]]:
+    """Return how often each concept was sampled, a random number that breaks ties, and the concept."""
+    return [(sampled[concept], rng.random(), concept) for concept in concepts]
 
 
 def _coverage_single(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
-    anchor = _least_sampled(rng, sampled, [(s, c) for s, m in enumerate(sizes) for c in range(m)])[0]
+    *_, anchor = min(_ranks(rng, sampled, sampled))
     m = sizes[anchor[0]]
-    i = _weighted_index(rng, [0] + [comb(m, i) for i in range(1, MAX_CONCEPTS + 1)])
-    others = _least_sampled(rng, sampled, [(anchor[0], c) for c in range(m) if c != anchor[1]])
-    return [anchor, *others[: i - 1]]
+    i = _weighted_index(rng, _sizes_of_single(m))
+    ranks = sorted(_ranks(rng, sampled, [(anchor[0], c) for c in range(m) if c != anchor[1]]))
+    return [anchor, *(concept for *_, concept in ranks[: i - 1])]
 
 
 def _coverage_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
-    order = _least_sampled(rng, sampled, [(s, c) for s, m in enumerate(sizes) for c in range(m)])
-    first = order[0]
-    second = next(sc for sc in order if sc[0] != first[0])
-    a, b = first[0], second[0]
-    i = _weighted_index(rng, [0, 0] + [_pair_count(sizes[a], sizes[b], i) for i in range(2, MAX_CONCEPTS + 1)])
-    others = [sc for sc in order if sc[0] in (a, b) and sc not in (first, second)]
-    return [first, second, *others[: i - 2]]
+    ranks = _ranks(rng, sampled, sampled)
+    first = min(ranks)
+    second = min(rank for rank in ranks if rank[2][0] != first[2][0])
+    a, b = first[2][0], second[2][0]
+    i = _weighted_index(rng, _sizes_of_pair(sizes[a], sizes[b]))
+    others = sorted(rank for rank in ranks if rank[2][0] in (a, b) and rank not in (first, second))
+    return [concept for *_, concept in (first, second, *others[: i - 2])]

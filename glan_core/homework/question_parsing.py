@@ -90,7 +90,8 @@ SUBMISSION_INSTRUCTION = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-SUBMISSION = re.compile(r"\b(?:submit|(?:hand|turn)\s(?:\w+\s){0,2}in)\b", re.IGNORECASE)  # a part of every such instruction
+# A part of every such instruction.
+SUBMISSION = PhrasePatterns((("submit", "hand", "turn"), r"\b(?:submit|(?:hand|turn)\s(?:\w+\s){0,2}in)\b"))
 # "The table above" may refer to the question itself, but not near its beginning.
 MISSING_CONTEXT = re.compile(r"\b(?:figure|table|passage|text|diagram|graph|code|excerpt)\s(?:shown\s)?above\b", re.IGNORECASE)
 MIN_CONTEXT = 60  # characters

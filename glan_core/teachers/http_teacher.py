@@ -6,7 +6,6 @@ second to import, and silently retries refused requests.
 
 import asyncio
 import errno
-import json
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from glan_core.json_text import json_bytes
 from glan_core.teachers import wire_format
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
@@ -325,7 +325,7 @@ class HttpTeacher:
             return response.status, self.secrets.raw(await read_up_to(response, most))
 
     def _post(self, body: dict) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self.send("POST", chat_url(self.url, self.model), json.dumps(body).encode())
+        return self.send("POST", chat_url(self.url, self.model), json_bytes(body))
 
     @asynccontextmanager
     async def send(

@@ -138,12 +138,17 @@ def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequ
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     details = usage.get("completion_tokens_details")
     thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
-    most = SERVER_PROMPT + sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-    if tokens_in is not None and tokens_out is not None and tokens_in <= most:
+    if tokens_in is not None and tokens_out is not None and _possible(tokens_in, messages):
         return Reply(text, finish, tokens_in, tokens_out, reasoning=reasoning, tokens_reasoning=thought)
     tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
     tokens_out = estimate_tokens(text + reasoning)
     return Reply(text, finish, tokens_in, tokens_out, estimated=True, reasoning=reasoning, tokens_reasoning=thought)
+
+
+def _possible(tokens_in: int, messages: Sequence[Message]) -> bool:
+    """Return whether a chat may have so many tokens: at most one per byte, and those that the server adds."""
+    added = tokens_in - SERVER_PROMPT
+    return added <= 0 or added <= sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
 
 
 def _count(value: object) -> int | None:

@@ -1,6 +1,7 @@
 """Teacher calls, failures, prompts and counters."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import apsw
 
@@ -55,6 +56,7 @@ class Call:
 
 COLUMNS = ", ".join(Call.__dataclass_fields__)
 _FIELDS = tuple(Call.__dataclass_fields__)
+_values = attrgetter(*_FIELDS)
 _INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
 
 
@@ -66,7 +68,7 @@ def add_call(db: apsw.Connection, call: Call, *, timed: bool = True) -> None:
         call: The call.
         timed: Whether its latency is that of the teacher; that of a call in a batch, which waits for others, does not count.
     """
-    db.execute(_INSERT, tuple(getattr(call, name) for name in _FIELDS))
+    db.execute(_INSERT, _values(call))
     if call.outcome != "lost":  # their tokens and latency are unknown
         mean = "latency_ms / calls"  # of a call without a latency of its own, so that the mean remains
         first = "excluded.latency_ms * CASE WHEN latency_ms = 0 THEN calls + 1 ELSE 1 END"

@@ -14,7 +14,8 @@ import apsw
 
 from glan_core.workspace.workspace import BUSY_MS, Workspace
 
-GATHER_SECONDS = 0.002  # 1% of a typical reply; one transaction per write would double the CPU time
+GATHER_SECONDS = 0.002  # a transaction begins once no job came for so long; one transaction per job would double the CPU time
+LONGEST_GATHER = 0.01  # seconds after which it begins although jobs are still coming
 MAX_JOBS = 500
 
 Job = Callable[[apsw.Connection], object]
@@ -47,7 +48,7 @@ class GroupCommit:
 
     async def _flush(self) -> None:
         while self._waiting:
-            await asyncio.sleep(GATHER_SECONDS)
+            await self._gather()
             batch, self._waiting = self._waiting[:MAX_JOBS], self._waiting[MAX_JOBS:]
             try:
                 await self._commit(batch)
@@ -58,6 +59,14 @@ class GroupCommit:
                     except Exception as error:
                         if not item[1].done():  # the caller may have been cancelled
                             item[1].set_exception(error)
+
+    async def _gather(self) -> None:
+        """Wait for further jobs, which share the cost of a transaction."""
+        clock = asyncio.get_running_loop().time
+        until, number = clock() + LONGEST_GATHER, 0
+        while number < len(self._waiting) < MAX_JOBS and clock() < until:
+            number = len(self._waiting)
+            await asyncio.sleep(GATHER_SECONDS)
 
     async def _commit(self, batch: list[tuple[Job, asyncio.Future]]) -> None:
         loop = asyncio.get_running_loop()

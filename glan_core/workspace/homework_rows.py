@@ -114,30 +114,34 @@ def add_question(db: apsw.Connection, question: Question) -> None:
 
     Sessions and concepts that were retired while the question was being written are not counted.
     """
+    if fetch_all(db, "SELECT 1 FROM questions WHERE id = ?", (question.id,)):
+        return
+    marks = ", ".join("?" * len(question.sessions))
+    levels = fetch_all(
+        db,
+        f"""UPDATE syllabi SET questions = questions + NOT EXISTS (SELECT 1 FROM sessions WHERE id IN ({marks}) AND retired = 1)
+            WHERE id = ? RETURNING (SELECT level FROM subjects WHERE id = subject_id)""",
+        (*question.sessions, question.syllabus_id),
+    )
     db.execute(
-        f"""INSERT OR IGNORE INTO questions (seq, id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts,
-           text, teacher, level) VALUES ({LAST_SEQ} + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-           coalesce((SELECT s.level FROM syllabi y JOIN subjects s ON s.id = y.subject_id WHERE y.id = ?), ''))""",
+        f"""INSERT INTO questions (seq, id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts, text,
+            teacher, level) VALUES ({LAST_SEQ} + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (question.id, question.syllabus_id, question.discipline_id, question.strategy, question.draw_law, question.seed,
          question.draw, json.dumps(question.sessions), json.dumps(question.concepts), question.text, question.teacher,
-         question.syllabus_id),
+         (levels[0][0] if levels else None) or ""),
     )  # fmt: skip
-    if not db.changes():
-        return
-    marks = ", ".join("?" * len(question.concepts))
-    newly_asked = fetch_value(
-        db,
-        f"""SELECT count(*) FROM concepts c JOIN sessions s ON s.id = c.session_id WHERE c.id IN ({marks}) AND c.retired = 0
-            AND s.retired = 0 AND NOT EXISTS (SELECT 1 FROM question_concepts WHERE concept_id = c.id)""",
-        question.concepts,
-    )
+    asked = "SELECT 1 FROM question_concepts WHERE concept_id = ? LIMIT 1"
+    unasked = [concept for concept in question.concepts if not fetch_all(db, asked, (concept,))]
+    newly_asked = 0
+    if unasked:  # few, because each concept is asked early; the concepts themselves are read for these only
+        marks = ", ".join("?" * len(unasked))
+        newly_asked = fetch_value(
+            db,
+            f"""SELECT count(*) FROM concepts c JOIN sessions s ON s.id = c.session_id WHERE c.id IN ({marks}) AND c.retired = 0
+                AND s.retired = 0""",
+            tuple(unasked),
+        )
     db.executemany("INSERT INTO question_concepts VALUES (?, ?)", [(concept, question.id) for concept in question.concepts])
-    marks = ", ".join("?" * len(question.sessions))
-    db.execute(
-        f"""UPDATE syllabi SET questions = questions + 1 WHERE id = ?
-            AND NOT EXISTS (SELECT 1 FROM sessions WHERE id IN ({marks}) AND retired = 1)""",
-        (question.syllabus_id, *question.sessions),
-    )
     count(db, question.discipline_id, questions=1, concepts_asked=newly_asked)
 
 
@@ -145,13 +149,17 @@ def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: 
     """Store the answer of a question, which completes the pair."""
     db.execute("INSERT OR IGNORE INTO answers (id, question_id, text, teacher) VALUES (?, ?, ?, ?)",
                (answer_id(question_id), question_id, text, teacher))  # fmt: skip
-    if db.changes():
-        db.execute(
-            "UPDATE questions SET answered = 1, answer_length = ?, answer_teacher = ? WHERE id = ?",
-            (len(text), teacher, question_id),
-        )
-        count(db, discipline_id, pairs=1)
-        tag_rows.update_dropped(db, [seq for (seq,) in db.execute("SELECT seq FROM questions WHERE id = ?", (question_id,))])
+    if not db.changes():
+        return
+    rows = fetch_all(
+        db,
+        """UPDATE questions SET answered = 1, answer_length = ?, answer_teacher = ? WHERE id = ?
+           RETURNING seq, review IS NOT NULL OR EXISTS (SELECT 1 FROM tags WHERE tags.seq = questions.seq)""",
+        (len(text), teacher, question_id),
+    )
+    count(db, discipline_id, pairs=1)
+    if checked := [seq for seq, is_checked in rows if is_checked]:  # of a question whose earlier answer was removed
+        tag_rows.update_dropped(db, checked)
 
 
 def combinations(db: apsw.Connection, syllabus_id: str) -> set[frozenset[str]]:

@@ -21,6 +21,9 @@ from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
 FILE = "glan.sqlite"
 UNFINISHED = ".unfinished"  # subfolder in which the initial content is prepared
 BUSY_MS = 30_000
+# Executions for which a connection keeps an unused statement. With the default of 100, a run would parse the statements for questions anew in
+# each transaction, because those for answers are executed in between.
+STATEMENTS = 300
 DatabaseError = apsw.Error  # raised by any use of a damaged, foreign or locked database
 
 
@@ -270,7 +273,7 @@ def _refuse_newer(file: Path, version: int) -> None:
 
 
 def _connect(file: Path) -> apsw.Connection:
-    db = apsw.Connection(str(file))
+    db = apsw.Connection(str(file), statementcachesize=STATEMENTS)
     try:
         db.set_busy_timeout(BUSY_MS)
         db.pragma("journal_mode", "wal")

@@ -81,7 +81,7 @@ def test_the_faster_of_two_endpoints_gets_more_calls_and_the_rows_are_those_of_o
     alone, ws = new_workspace("alone"), new_workspace()
     with Served() as one:
         execute_run(alone, {**wanted, "base_url": one.url})
-    with Served(latency_ms=60, record=True) as slow, Served(latency_ms=10, record=True) as fast:
+    with Served(latency_ms=400, record=True) as slow, Served(latency_ms=10, record=True) as fast:
         run = execute_run(ws, {**wanted, "base_url": slow.url, "replicas": fast.url})
         chats = [Counter(served.tells("/requests")) for served in (slow, fast)]
     assert (run.state, run.message) == ("finished", "") and content(ws) == content(alone)

@@ -1,0 +1,39 @@
+"""Fingerprints of chats: stored ones were computed from the text that Python's json module writes, and must stay the same."""
+
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glan_core.generation.protocols import fingerprint
+from glan_core.json_text import json_bytes
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates included
+CHATS = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": ANY_TEXT}))
+
+
+def by_definition(messages: list[dict[str, str]]) -> str:
+    """Return the first 16 digits of SHA-256 of the chat as JSON with spaces, in UTF-8."""
+    return hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def test_the_fingerprint_of_a_chat_has_a_known_value():
+    assert fingerprint([{"role": "user", "content": 'Explain "entropy"\nin one\tline: ΔS ≥ 0.'}]) == "59e8e9d0c2cc15e7"
+
+
+@given(CHATS)
+def test_fingerprints_follow_their_definition(messages):
+    assert fingerprint(messages) == by_definition(messages)
+
+
+@pytest.mark.parametrize("text", ["".join(map(chr, range(160))), "\ud800 alone", "😀\u2028\uffff", "/</script>"])
+def test_control_characters_and_surrogates_change_nothing(text):
+    messages = [{"role": "user", "content": text}, {"role": "assistant", "content": text[::-1]}]
+    assert fingerprint(messages) == by_definition(messages)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
+def test_written_json_says_the_same_when_it_is_read(value):
+    assert json.loads(json_bytes(value)) == value
