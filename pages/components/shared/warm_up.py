@@ -1,7 +1,8 @@
 """Warm-up of a new server: what its first visitor would otherwise wait for.
 
-The modules of the pages take seconds of CPU time to import, most of it for pandas and networkx. A thread of the server imports
-them once it listens, in the order of a first visit; a visitor who arrives earlier waits only for what is missing.
+The modules of a page take seconds of CPU time to import, most of it for pandas and networkx. A thread of the server imports those of
+the first pages when it starts, in the order of a visit; a visitor who arrives earlier waits only for what is missing. Other pages
+have few modules besides these, so they are left to their first visit.
 """
 
 import ast
@@ -13,20 +14,14 @@ from importlib import import_module
 from pathlib import Path
 
 PAGES = Path(__file__).parents[2]
-FIRST = ("overview", "runs")  # before the others
+FIRST = ("overview", "runs")
 
 
 def start() -> threading.Thread:
-    """Import the modules of all pages and draw a first figure, in a thread that ends with the server."""
+    """Import the modules of the first pages and draw a figure, in a thread that ends with the server."""
     thread = threading.Thread(target=_run, name="warm-up", daemon=True)
     thread.start()
     return thread
-
-
-def page_files() -> list[Path]:
-    """Return the files of the pages, those that are opened most first."""
-    files = [file for file in PAGES.glob("[a-z]*.py")]
-    return sorted(files, key=lambda file: (FIRST.index(file.stem) if file.stem in FIRST else len(FIRST), file.stem))
 
 
 def imported_modules(file: Path) -> Iterator[tuple[str, str | None]]:
@@ -39,12 +34,10 @@ def imported_modules(file: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _run() -> None:
-    first, *others = page_files()
     try:
-        _import(first)
+        for page in FIRST:
+            _import(PAGES / f"{page}.py")
         _draw_figure()
-        for file in others:
-            _import(file)
     except Exception:  # the page itself shows what is wrong
         logging.getLogger(__name__).warning("The modules of the pages could not be imported.", exc_info=True)
 
