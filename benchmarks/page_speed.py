@@ -4,6 +4,9 @@ HOME is the folder that contains the workspace folder WORKSPACE. For each page:
 - server time of a rerun (Streamlit's AppTest), median and worst of 20;
 - data sent over the socket, and the time from navigation until the main picture or table is drawn in Chromium (static files cached), median
   and worst of 5.
+
+With `--fresh`, the first visit to a new server instead, with an empty cache of the browser: time from navigation until the main picture is
+drawn, and the CPU time of server and page until then. One visit follows the first answer of the server, the other its warm-up.
 """
 
 import argparse
@@ -15,6 +18,8 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[1]
 PORT = 8699
@@ -45,6 +50,11 @@ VISITS = {
     "Runs": ("runs", "", "stMetric"),
     "Runs, Law": ("runs", "focus=law", "stMetric"),
 }  # fmt: skip
+
+
+# Page, and what is in it once its main part is drawn.
+FIRST_VISITS = {"Overview, rings": ("", ".sunburstlayer .slice path"), "Runs": ("runs", "[data-testid=stMetric]")}
+WARM_SECONDS = 10.0  # after which the warm-up of a new server is over, also on a busy machine
 
 
 def reruns(visit: tuple[str, str, str], workspace: str, number: int = 20) -> list[float]:
@@ -116,6 +126,61 @@ def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> 
     return found
 
 
+def first_visit(
+    home: Path, workspace: str, chromium: str, visit: tuple[str, str], wait: float
+) -> tuple[float, float, float, float]:
+    """Return the seconds until a new server answers and until its first visitor sees the page, and the CPU seconds of server and page."""
+    from playwright.sync_api import sync_playwright
+
+    path, drawn = visit
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        metrics = page.context.new_cdp_session(page)
+        metrics.send("Performance.enable")
+        start = time.perf_counter()
+        child = serve(home)
+        try:
+            started = time.perf_counter() - start
+            time.sleep(wait)
+            before, start = cpu_seconds(child), time.perf_counter()
+            page.goto(f"http://127.0.0.1:{PORT}/{path}?workspace={workspace}", wait_until="commit")
+            page.locator(drawn).first.wait_for(timeout=120_000)
+            seconds, server = time.perf_counter() - start, cpu_seconds(child) - before
+            of_page = next(
+                one["value"] for one in metrics.send("Performance.getMetrics")["metrics"] if one["name"] == "ProcessTime"
+            )
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        browser.close()
+    return started, seconds, server, of_page
+
+
+def cpu_seconds(child: subprocess.Popen) -> float:
+    """Return the CPU seconds of a process."""
+    times = psutil.Process(child.pid).cpu_times()
+    return times.user + times.system
+
+
+def measure_first_visits(options: argparse.Namespace, number: int = 5) -> None:
+    """Print the medians of first visits to new servers, of which each is a row of its own."""
+    print(
+        "| first visit | server answers after s | drawn after ms, median | worst | CPU s of the server | CPU s of the page | load |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, visit in FIRST_VISITS.items():
+        if not name.startswith(options.only):
+            continue
+        for when, wait in (("at once", 0.0), ("after the warm-up", WARM_SECONDS)):
+            visits = [first_visit(options.home, options.workspace, options.chromium, visit, wait) for _ in range(number)]
+            started, seconds, server, page = (statistics.median(values) for values in zip(*visits, strict=True))
+            print(
+                f"| {name}, {when} | {started:.1f} | {1000 * seconds:.0f} | {1000 * max(one[1] for one in visits):.0f} | {server:.1f} | "
+                f"{page:.1f} | {os.getloadavg()[0]:.1f} |", flush=True,
+            )  # fmt: skip
+
+
 def serve(home: Path) -> subprocess.Popen:
     """Start the studio and wait until it answers."""
     child = subprocess.Popen(
@@ -138,8 +203,12 @@ if __name__ == "__main__":
     parser.add_argument("workspace")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--only", default="", metavar="WORD", help="the pages whose names begin so")
+    parser.add_argument("--fresh", action="store_true", help="measure the first visit to a new server")
     options = parser.parse_args()
     os.environ["GLAN_HOME"] = str(options.home)
+    if options.fresh:
+        measure_first_visits(options)
+        raise SystemExit
     child = serve(options.home)
     try:
         visits = {name: visit for name, visit in VISITS.items() if name.startswith(options.only)}

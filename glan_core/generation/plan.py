@@ -31,7 +31,7 @@ from glan_core.homework.concept_sampling import count_draws
 from glan_core.records import Node
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.endpoint_settings import is_local
-from glan_core.teachers.scripted.course import subject_names
+from glan_core.teachers.scripted.course import count_subjects
 from glan_core.workspace import Workspace, curriculum_rows, homework_rows
 
 # New subjects per query: the paper reports 100 to 200 per discipline from 10 queries (section 2.2).
@@ -191,7 +191,7 @@ def _new_subjects(settings: GenerationSettings, discipline: str, known: int, que
         return 0, 0
     teacher = settings.teacher_of("subjects")
     if teacher in homework_rows.SCRIPTED:  # the same subjects in every query, so none are new after the first
-        new = max(0, len(subject_names(discipline)) - known)
+        new = max(0, count_subjects(discipline) - known)
         return new, new
     most = queries * SUBJECTS_PER_QUERY[1]
     return max(SUBJECTS_PER_QUERY[0], math.ceil(most / WIDEST)), most

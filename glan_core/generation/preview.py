@@ -19,13 +19,14 @@ from glan_core.formatting import quoted
 from glan_core.generation import streaming_state
 from glan_core.generation.plan import Plan, price
 from glan_core.generation.protocols import fingerprint
-from glan_core.generation.run import check
 from glan_core.generation.settings import GenerationSettings, Target, TeacherSettings
 from glan_core.generation.stages import chat_answer
 from glan_core.generation.streaming_state import Writing
 from glan_core.ids import syllabus_id
+from glan_core.import_strings import load_symbol
 from glan_core.records import Node
 from glan_core.runs.heartbeat import Watcher
+from glan_core.runs.registry import CHECK_TEACHERS
 from glan_core.settings import read_settings
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.teachers.reasoning import split_reasoning
@@ -145,9 +146,14 @@ def create(ws: Workspace, discipline_id: str, terms: TeacherSettings, watch: Wat
     """
     node = hierarchy.discipline(tree_editing.tree(ws), discipline_id)
     settings = _settings(node.id, terms)
-    check(settings)
+    _check(settings)
     small, run_id = _prepare(ws, node, settings)
     return runs.work(small, run_id, watch)
+
+
+def _check(settings: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
+    """Check that a run can start; every page imports this module, but not the engine."""
+    load_symbol(CHECK_TEACHERS)(settings, environment)
 
 
 def start(ws: Workspace, node: Node, terms: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
@@ -163,7 +169,7 @@ def start(ws: Workspace, node: Node, terms: TeacherSettings, environment: Mappin
         GlanError: As `create`, or if the teacher cannot be used; an earlier preview is kept.
     """
     settings = _settings(node.id, terms.model_copy(update={"live": True}))
-    check(settings, environment)
+    _check(settings, environment)
     small, run_id = _prepare(ws, node, settings)
     runs.launch(small, run_id, environment)
     small.close()
@@ -178,7 +184,7 @@ def resume(ws: Workspace, discipline_id: str, environment: Mapping[str, str] | N
     with _opened(ws, discipline_id) as small:
         if (made := _resting(small, discipline_id)) is None:
             raise _none(discipline_id)
-        check(read_settings(GenerationSettings, made.params), environment)
+        _check(read_settings(GenerationSettings, made.params), environment)
         runs.launch(small, runs.submit(small, made.kind, made.title, made.params), environment)
 
 

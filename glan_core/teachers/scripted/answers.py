@@ -16,9 +16,10 @@ import yaml
 from glan_core.resources import ASSETS
 from glan_core.teachers.scripted.definitions import contrast, emphasized
 from glan_core.teachers.scripted.exercises import solve
-from glan_core.teachers.scripted.homework import SCAFFOLD, example_for, listed, quotable, quote
+from glan_core.teachers.scripted.homework import example_for, listed, quotable, quote
 from glan_core.teachers.scripted.question_reading import Reading, Task, read_question
 from glan_core.teachers.scripted.relations import connect
+from glan_core.teachers.scripted.scaffold import SCAFFOLD
 from glan_core.teachers.scripted.textbook import Claim, Entry, Example, Mistake
 
 PHRASES = ASSETS / "answer_phrases.yaml"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from glan_core.teachers.scripted.homework import SCAFFOLD
-from glan_core.teachers.scripted.textbook import Subject, textbook
+from glan_core.teachers.scripted.scaffold import SCAFFOLD
+from glan_core.teachers.scripted.textbook import Subject, subject_counts, textbook
 
 SESSIONS_OF_SCAFFOLD = 10
 
@@ -64,9 +64,9 @@ def list_subjects(discipline: str) -> str:
     return "\n\n".join([opening, *(_as_text(number, outline) for number, outline in enumerate(outlines, start=1))])
 
 
-def subject_names(discipline: str) -> list[str]:
-    """Return the names of the subjects of a discipline."""
-    return [outline.name for outline in _outlines(discipline)]
+def count_subjects(discipline: str) -> int:
+    """Return the number of subjects of a discipline, without reading the textbook whole."""
+    return subject_counts().get(discipline.strip().lower(), len(_SCAFFOLD_SUBJECTS))
 
 
 def format_subjects(discipline: str) -> str:

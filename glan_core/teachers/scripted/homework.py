@@ -16,9 +16,9 @@ from glan_core.teachers.scripted.definitions import called
 from glan_core.teachers.scripted.exercises import exercise_text
 from glan_core.teachers.scripted.question_forms import QuestionForm, forms_for
 from glan_core.teachers.scripted.relations import contrasted, related
+from glan_core.teachers.scripted.scaffold import SCAFFOLD
 from glan_core.teachers.scripted.textbook import Claim, Entry, Example, shares_name, textbook
 
-SCAFFOLD = "[scaffold]"
 _SCAFFOLD_ONE = (
     '{tag} In "{subject}" ({discipline}), what is meant by {all}, and what would be a good example?',
     '{tag} How would one explain {all} to somebody who is new to "{subject}" ({discipline})?',

@@ -4,7 +4,7 @@ import json
 import re
 
 from glan_core.teachers.scripted.answers import write_answer
-from glan_core.teachers.scripted.homework import SCAFFOLD
+from glan_core.teachers.scripted.scaffold import SCAFFOLD
 
 COURSE_REFERENCE = re.compile(r"\b(?:the|this|your) (?:lecture|lesson|syllabus|class session|textbook)\b", re.IGNORECASE)
 HARD = re.compile(r"\b(?:prove|derive|design|compare|evaluate|justify|why)\b", re.IGNORECASE)

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Sequence
 from glan_core.teachers.contract import DecodingParams, Message, Reply, estimate_tokens
 from glan_core.teachers.scripted.answers import write_answer
 from glan_core.teachers.scripted.course import extract_sessions, format_subjects, list_subjects, write_syllabus
-from glan_core.teachers.scripted.homework import SCAFFOLD
 from glan_core.teachers.scripted.homework_plan import write_question
 from glan_core.teachers.scripted.judge import compare, judge
 from glan_core.teachers.scripted.lookalike import write_paraphrase
+from glan_core.teachers.scripted.scaffold import SCAFFOLD
 from glan_core.teachers.scripted.taxonomy import propose
 
 NAME = "scripted"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from glan_core.teachers.scripted.course import json_lines
-from glan_core.teachers.scripted.homework import SCAFFOLD
+from glan_core.teachers.scripted.scaffold import SCAFFOLD
 
 # Prompt variants are recognized by a phrase that is unique to each.
 _WORDINGS = {"a": "universities around the world", "v": "earn their living", "l": "great library", "g": "gaps"}

@@ -225,6 +225,20 @@ def discipline_names() -> tuple[str, ...]:
     return tuple(found.group(1).strip() for head in heads if (found := re.search(r"^name: (.+)$", head, re.MULTILINE)))
 
 
+@cache
+def subject_counts() -> dict[str, int]:
+    """Return the number of subjects by name and by id of each discipline of the bundled textbook, both in lower case.
+
+    Reading and checking the whole textbook takes seconds, so only the lines of the subjects are read.
+    """
+    counts = {}
+    for path in FOLDER.glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        for found in re.finditer(r"^(?:discipline|name): (.+)$", text[:HEAD], re.MULTILINE):
+            counts[found.group(1).strip().lower()] = len(re.findall(r"^  - name: ", text, re.MULTILINE))
+    return counts
+
+
 def load(folder: Path) -> Textbook:
     """Load the textbook from the `*.yaml` files in a folder.
 

@@ -12,10 +12,14 @@ the commands that Streamlit accepts from the page around it.
 It also serves scripts with the page: accessibility.js, which completes Streamlit's own elements for screen readers and the
 keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
 a long run ended, with the list that it reads.
+
+When the server has started, it imports what the pages need (`warm_up`).
 """
 
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -34,7 +38,7 @@ if str(STUDIO) not in sys.path:
 
 from glan_core import access  # noqa: E402
 from glan_core.resources import ASSETS  # noqa: E402
-from pages.components.shared import ended_runs, sign_in  # noqa: E402
+from pages.components.shared import ended_runs, sign_in, warm_up  # noqa: E402
 
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
@@ -102,6 +106,13 @@ async def index(request: Request) -> HTMLResponse:
     return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}{TAGS}", 1), headers={"Cache-Control": "no-cache"})
 
 
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """Start the warm-up with the server."""
+    warm_up.start()
+    yield
+
+
 async def script(request: Request) -> FileResponse:
     """Serve a script of the studio."""
     return FileResponse(
@@ -118,4 +129,4 @@ if DOCS_SITE.is_dir():
     routes.insert(0, Mount("/docs", StaticFiles(directory=DOCS_SITE, html=True)))
 if sign_in.is_required():  # also before the first session, and for requests outside of sessions
     access.decide_by(sign_in.current_visitor)
-app = st.App(STUDIO / "streamlit_app.py", routes=routes, middleware=[Middleware(AllowedHosts)])
+app = st.App(STUDIO / "streamlit_app.py", lifespan=lifespan, routes=routes, middleware=[Middleware(AllowedHosts)])
