@@ -1,7 +1,8 @@
 """The chats of generation.py through bespokelabs-curator, in an environment of its own; started by `generation.py --curator PYTHON`.
 
 Arguments: the endpoint's URL, the file of chats (JSON), the number of calls and the number of requests in flight. Prints wall time, CPU time and
-memory as JSON. Curator stores every response in files, as it does by default; its cache is an empty folder.
+memory as JSON. Curator stores every response in files, as it does by default; its cache is an empty folder. Its counting of tokens is replaced by a
+cheap estimate, so that it needs no internet.
 """
 
 import json
@@ -14,8 +15,20 @@ from itertools import cycle, islice
 
 os.environ.update(TELEMETRY_ENABLED="0", CURATOR_VIEWER="0", OPENAI_API_KEY="none")
 
+import tiktoken  # type: ignore[import-not-found]
 from bespokelabs import curator  # type: ignore[import-not-found]
 from datasets import Dataset
+
+
+class FourCharacters:
+    """Stands in for OpenAI's tokenizer, whose file is on the internet: one token per four characters, at almost no cost."""
+
+    def encode(self, text: str, **_: object) -> range:
+        """Return as many numbers as there are tokens."""
+        return range(-(-len(text) // 4))
+
+
+tiktoken.get_encoding = lambda name: FourCharacters()
 
 
 class Asked(curator.LLM):

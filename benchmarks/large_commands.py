@@ -1,7 +1,8 @@
 """Time and memory of commands on a large workspace: `python benchmarks/large_commands.py FOLDER`, after large_workspace.py.
 
 Each command is a process of its own. CPU seconds are those of the process and its children, imports included; the peak is that of the largest of
-them. Outputs are written beside the workspace and removed. The snapshot and the tags of dedup and decontaminate stay.
+them. Outputs are written beside the workspace and removed. The snapshot and the tags of dedup and decontaminate stay, and a
+discipline is removed for good.
 """
 
 import argparse
@@ -29,6 +30,8 @@ COMMANDS = {
     "snapshot": ["snapshot", "{ws}", "create", "large"],
     "doctor --workspace": ["doctor", "--workspace", "{ws}"],
     "backup": ["backup", "{ws}", "{out}/backup.tar.zst"],
+    "taxonomy remove": ["taxonomy", "{ws}", "remove", "law"],
+    "removed purge": ["removed", "{ws}", "purge", "all"],
 }  # fmt: skip
 
 
