@@ -13,7 +13,7 @@ from glan_core.cli.run_start import work_here
 from glan_core.cli.teacher_options import add_teacher_options, teacher_values
 from glan_core.cli.teacher_run import failure_lines, report_end
 from glan_core.errors import GlanError
-from glan_core.formatting import quoted, shorten
+from glan_core.formatting import plural, quoted, shorten
 from glan_core.generation.proposals import ProposalQueue
 from glan_core.generation.run import check
 from glan_core.generation.settings import ProposalSettings
@@ -113,7 +113,7 @@ def _export(args: argparse.Namespace) -> None:
     nodes = taxonomy_rows.nodes(ws.db)
     with atomic_output(path, folder=False, mark=os.getpid()) as new:
         new.write_text(taxonomy_files.dump(nodes, kind, name=str(ws.metadata("name", "Taxonomy"))), encoding="utf-8")
-    report({"file": str(path), "nodes": len(nodes)}, [f"Wrote {len(nodes):,} nodes to {path}."], as_json=args.json)
+    report({"file": str(path), "nodes": len(nodes)}, [f"Wrote {plural(len(nodes), 'node')} to {path}."], as_json=args.json)
 
 
 def _is_taxonomy(path: Path) -> bool:
@@ -150,13 +150,14 @@ def _move(args: argparse.Namespace) -> None:
 
 def _remove(args: argparse.Namespace) -> None:
     gone = tree_editing.remove(Workspace.open(args.dir), args.id, args.who)
-    lines = [f"Removed {len(gone):,} nodes; 'glan taxonomy {args.dir} restore {args.id}' brings them back."]
+    back = f"'glan taxonomy {args.dir} restore {args.id}' brings {'it' if len(gone) == 1 else 'them'} back"
+    lines = [f"Removed {plural(len(gone), 'node')}; {back}."]
     report(_plain(gone), lines, as_json=args.json)
 
 
 def _restore(args: argparse.Namespace) -> None:
     back = tree_editing.restore(Workspace.open(args.dir), args.id, args.who)
-    report(_plain(back), [f"Restored {len(back):,} nodes."], as_json=args.json)
+    report(_plain(back), [f"Restored {plural(len(back), 'node')}."], as_json=args.json)
 
 
 def _undo(args: argparse.Namespace) -> None:
