@@ -152,7 +152,7 @@ def create(ws: Workspace, discipline_id: str, terms: TeacherSettings, watch: Wat
 
 
 def _check(settings: TeacherSettings, environment: Mapping[str, str] | None = None) -> None:
-    """Check that a run can start; every page imports this module, but not the engine."""
+    """Check that a run can start. The engine is imported only here, because every page imports this module."""
     load_symbol(CHECK_TEACHERS)(settings, environment)
 
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import apsw
@@ -69,7 +69,7 @@ def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None
     _check_open_batches(ws, run, settings)
     live = settings.live and settings.batch_mode is None
     streamed = streaming_state.stream_to_file(ws.folder, models) if live else nullcontext(models)
-    with _record_counters(ws, run, claim, settings), _rare_garbage_collection(), streamed as models:
+    with _record_counters(ws, run, claim, settings), _rare_garbage_collection, streamed as models:
         outcome = asyncio.run(_drive(ws, run, claim, settings, models, queue, watch))
     return queue.finish(outcome) if hasattr(queue, "finish") else outcome
 
@@ -104,17 +104,32 @@ def _record_counters(ws: Workspace, run: Run, claim: str, settings: TeacherSetti
                 run_rows.record_counters_after(db, run.id)
 
 
-@contextmanager
-def _rare_garbage_collection() -> Iterator[None]:
-    """Leave what is loaded out of garbage collections, and make them rare: they would take an eighth of a run's CPU time."""
-    usual = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
+class _RareGarbageCollection(AbstractContextManager):
+    """Leaves what is loaded out of garbage collections and makes them rare: they would take an eighth of a run's CPU time.
+
+    The settings are those of the process: the first of several runs at once changes them and the last one restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._usual = threading.Lock(), 0, gc.get_threshold()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._usual = gc.get_threshold()
+                gc.freeze()
+                gc.set_threshold(GARBAGE_OBJECTS, *self._usual[1:])
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                gc.set_threshold(*self._usual)
+                gc.unfreeze()
+
+
+_rare_garbage_collection = _RareGarbageCollection()
 
 
 async def _drive(

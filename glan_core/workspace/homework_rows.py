@@ -154,7 +154,7 @@ def add_answer(db: apsw.Connection, question_id: str, discipline_id: str, text: 
     rows = fetch_all(
         db,
         """UPDATE questions SET answered = 1, answer_length = ?, answer_teacher = ? WHERE id = ?
-           RETURNING seq, review IS NOT NULL OR EXISTS (SELECT 1 FROM tags WHERE tags.seq = questions.seq)""",
+           RETURNING seq, coalesce(review, dropped) IS NOT NULL OR EXISTS (SELECT 1 FROM tags WHERE tags.seq = questions.seq)""",
         (len(text), teacher, question_id),
     )
     count(db, discipline_id, pairs=1)

@@ -4,13 +4,15 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from glan_core.generation.protocols import fingerprint
 from glan_core.json_text import json_bytes
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates included
+ON_A_BUSY_MACHINE = checks(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHATS = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": ANY_TEXT}))
 
 
@@ -23,6 +25,7 @@ def test_the_fingerprint_of_a_chat_has_a_known_value():
     assert fingerprint([{"role": "user", "content": 'Explain "entropy"\nin one\tline: ΔS ≥ 0.'}]) == "59e8e9d0c2cc15e7"
 
 
+@ON_A_BUSY_MACHINE
 @given(CHATS)
 def test_fingerprints_follow_their_definition(messages):
     assert fingerprint(messages) == by_definition(messages)
@@ -34,6 +37,21 @@ def test_control_characters_and_surrogates_change_nothing(text):
     assert fingerprint(messages) == by_definition(messages)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
+@ON_A_BUSY_MACHINE
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)
+    )
+)
 def test_written_json_says_the_same_when_it_is_read(value):
     assert json.loads(json_bytes(value)) == value
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400, -0.0, 5e-324, 1e16])
+def test_numbers_of_further_fields_are_written_as_python_reads_them(number):
+    assert repr(json.loads(json_bytes({"field": number}))) == repr({"field": number})
+
+
+def test_what_cannot_be_written_is_an_error():
+    with pytest.raises(TypeError):
+        json_bytes({"field": object()})

@@ -1,5 +1,6 @@
 """Concept sampling: counts as in the paper, no duplicates, the configured mix and distribution, deterministic."""
 
+import hashlib
 import random
 import subprocess
 import sys
@@ -142,3 +143,9 @@ def test_another_process_draws_the_same(law):
 def test_the_first_draws_under_a_seed_are_those_of_every_release():
     """A change would produce different questions from the same settings."""
     assert [draw.key for draw in first(4, [5, 5, 5])] == PINNED
+
+
+@pytest.mark.parametrize(("law", "expected"), [("coverage", "87106805d1200e2b"), ("uniform", "74f8ce081c7f1915")])
+def test_later_draws_and_the_last_ones_of_a_small_syllabus_are_those_of_every_release(law, expected):
+    keys = [draw.key for sizes in ([5] * 10, [1, 2, 3, 4, 5, 6, 7], [3, 3, 3]) for draw in first(300, sizes, law=law)]
+    assert hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16] == expected

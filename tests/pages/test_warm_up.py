@@ -1,15 +1,17 @@
 """The warm-up of a new server: what the pages import is imported before the first visit, and nothing else."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from glan_core.teachers.scripted.course import count_subjects, list_subjects
 from glan_core.teachers.scripted.textbook import subject_counts, textbook
-from pages.components.shared import warm_up
+from pages.components.shared import asgi_app, warm_up
 
 ROOT = Path(__file__).parents[2]
 WARM = """
@@ -54,6 +56,20 @@ def test_a_page_that_cannot_be_imported_is_logged_and_ends_no_server(monkeypatch
     monkeypatch.setattr(warm_up, "PAGES", tmp_path)
     warm_up.start().join()
     assert "could not be imported" in caplog.text and "no_such_module" in caplog.text
+
+
+def test_the_server_starts_the_warm_up_and_does_not_wait_for_it(monkeypatch):
+    started = []
+    monkeypatch.setattr(warm_up, "_run", lambda: started.append(threading.current_thread()) or ended.wait(30))
+    ended = threading.Event()
+
+    async def serve() -> None:
+        async with asgi_app.lifespan(asgi_app.app):
+            assert started[0].is_alive() and started[0].daemon
+
+    asyncio.run(serve())
+    ended.set()
+    started[0].join()
 
 
 def test_subjects_are_counted_as_the_textbook_has_them():

@@ -12,7 +12,7 @@ import pytest
 from support.runs import Canned, execute_run, number
 
 from glan_core.errors import GlanError
-from glan_core.workspace import Workspace, WorkspaceError, run_rows, schema
+from glan_core.workspace import Workspace, WorkspaceError, group_commit, run_rows, schema
 from glan_core.workspace.group_commit import GroupCommit
 from glan_core.workspace.workspace import FILE, set_metadata
 
@@ -258,6 +258,23 @@ def test_stored_values_are_visible_to_other_readers(ws):
         return seen
 
     assert asyncio.run(store()) == [0, 1, 2]
+
+
+def test_jobs_that_keep_coming_do_not_delay_a_transaction(ws, monkeypatch):
+    monkeypatch.setattr(group_commit, "MAX_JOBS", 1_000_000)  # so that time alone ends the wait
+
+    async def store() -> int:
+        commits = GroupCommit(ws)
+        first = asyncio.create_task(commits.store(lambda db: set_metadata(db, "first", 1)))
+        others = []
+        while not first.done() and len(others) < 20_000:
+            others.append(asyncio.create_task(commits.store(lambda db: None)))
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *others)
+        await commits.close()
+        return len(others)
+
+    assert asyncio.run(store()) < 20_000 and ws.metadata("first") == 1
 
 
 def test_workspace_errors_are_shown_to_users():
