@@ -78,9 +78,8 @@ def planning() -> None:
         if started:
             st.session_state.run = started
             st.rerun()
-        with st.expander("Equivalent command", key="command_open", on_change="rerun") as command:
-            if command.open:  # the browser would load 1.6 MB of code for its colors
-                st.code(form.command(ws, tree, settings), language="bash", wrap_lines=True)
+        st.caption("Equivalent command:")
+        st.code(form.command(ws, tree, settings), language="bash", wrap_lines=True)
 
 
 def none_yet(summary: str, icon: str) -> None:

@@ -183,7 +183,6 @@ def test_a_run_is_paused_resumed_and_cancelled_and_outlives_browser_and_server(p
         expect(more).to_have_count(1)
         more.click()
         enter(page, "Max concurrent requests", "4")
-        page.get_by_text("Equivalent command", exact=True).click()
         expect(page.get_by_text("--max-in-flight 4")).to_be_visible()
         page.get_by_role("button", name=re.compile("^Start · .* calls · free")).click()
         expect(page.get_by_text("running", exact=True).first).to_be_visible()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.studio_app import Studio, fill, ordered, with_command
+from support.studio_app import Studio, fill, ordered
 
 from glan_core import runs
 from glan_core.formatting import money, short, span
@@ -44,7 +44,7 @@ def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
     submitted = []
     monkeypatch.setattr(runs, "start", lambda ws, kind, title, settings, *rest: submitted.append(settings) or 1)
     shown = fill(Studio("runs", **({"focus": focus} if focus else {})), **values)
-    if not with_command(shown).app.code:
+    if not shown.app.code:
         assert "already meets this target" in shown.said
         return
     settings = ordered(shown, demo_ws)
@@ -147,9 +147,3 @@ def test_disciplines_without_new_ground_can_be_left_out(demo_ws):
     chosen = shown.app.multiselect(key="run_disciplines").value
     assert len(chosen) == 125 and "mathematics" not in chosen and "music" in chosen
     assert "little new ground" not in shown.said
-
-
-def test_the_command_is_drawn_only_once_it_is_opened(demo_ws):
-    shown = Studio("runs", focus="physics")
-    assert shown.fine and not shown.app.code, "the browser loads the code that colors it"
-    assert with_command(shown).app.code[0].value.startswith("glan generate")

@@ -115,16 +115,8 @@ def fill(shown: Studio, **values) -> Studio:
     return shown
 
 
-def with_command(shown: Studio) -> Studio:
-    """Open the equivalent command of the plan."""
-    shown.app.session_state["command_open"] = True
-    shown.app.run()
-    return shown
-
-
 def ordered(shown: Studio, ws) -> GenerationSettings:
     """The order that the shown command stands for."""
-    with_command(shown)
     program, *words = shlex.split(shown.app.code[0].value)
     args = build_parser().parse_args(words)
     assert program == "glan" and args.command.__name__ == "_generate"
