@@ -1,12 +1,14 @@
 """Bundle: a folder with everything that a fine-tuning run needs, to train on a machine without the workspace.
 
-FOLDER/bundle.json   manifest: what the bundle is made from, and the SHA-256 of every file; its ID is the hash of its content
-FOLDER/settings.json settings of the run
-FOLDER/snapshot/     rows and manifest of the snapshot
-FOLDER/base/         weights and tokenizer of the base model, if they are included
-FOLDER/README.md     the one command
-FOLDER/work/         workspace of the training, with its checkpoints; removed when the result is complete
-FOLDER/result/       model, curves, sample replies, and a manifest with the SHA-256 of every file
+The folder contains:
+
+bundle.json   manifest: what the bundle is made from, and the SHA-256 of every file; its ID is the hash of its content
+settings.json settings of the run
+snapshot/     rows and manifest of the snapshot
+base/         weights and tokenizer of the base model, if they are included
+README.md     the one command
+work/         workspace of the training, with its checkpoints; removed when the result is complete
+result/       model, curves, sample replies, and a manifest with the SHA-256 of every file
 """
 
 import hashlib

@@ -29,7 +29,7 @@ def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_wor
     wanted = settings("cave-mapping", "bell-founding", "music", questions_per_syllabus=34, max_in_flight=32, seed=9)
     undisturbed, ws = new_workspace("undisturbed"), new_workspace()
     execute_run(undisturbed, wanted)
-    with Served(faults=FAULTS, latency_ms=50, record=True) as endpoint:
+    with Served(faults=FAULTS, latency_ms=200, record=True) as endpoint:  # a busy machine, too, has many calls in flight
         run = execute_run(ws, {**wanted, "teacher": "openai:scripted", "base_url": endpoint.url})
         stats, served = endpoint.tells("/stats"), endpoint.tells("/requests")
     assert (run.state, run.message) == ("finished", "")
@@ -42,8 +42,7 @@ def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_wor
     assert (last.requests, last.throttled) == (stats["requests"], stats["fault_429"])
     assert last.faults == stats["fault_500"] + stats["fault_reset"] + stats["fault_cut"]
     assert number(ws, "SELECT count(*) FROM calls WHERE outcome = 'lost'") == stats["fault_cut"]
-    # Occasional refusals do not collapse it; a busy machine, which seems to be a slow endpoint, reduces it.
-    assert last.concurrency > 1
+    assert last.concurrency > 8  # of 32: occasional refusals do not collapse the concurrency
 
 
 @pytest.mark.parametrize("limit", [5, 60, 201])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glan_core.background_imports import import_in_background, imported_modules
 from glan_core.teachers.scripted.course import count_subjects, list_subjects
 from glan_core.teachers.scripted.textbook import subject_counts, textbook
 from pages.components.shared import asgi_app, warm_up
@@ -17,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 WARM = """
 import json, sys, threading
 from pages.components.shared import warm_up
-threads = threading.active_count()
-thread = warm_up.start()
+warm_up.start()
+thread = next(thread for thread in threading.enumerate() if thread.name == "background-imports")
 assert thread.daemon, "it would keep the server from ending"
 thread.join()
 print(json.dumps(sorted(sys.modules)))
@@ -36,7 +37,7 @@ def modules() -> list[str]:
 @pytest.mark.processes
 def test_all_that_the_first_pages_import_at_their_top_is_imported(modules):
     files = [warm_up.PAGES / f"{page}.py" for page in warm_up.FIRST]
-    missing = {module for file in files for module, _ in warm_up.imported_modules(file)} - set(modules)
+    missing = {module for file in files for module, _ in imported_modules(file)} - set(modules)
     assert not missing and "pages.components.runs.form" in modules and "plotly.graph_objs._sunburst" in modules
 
 
@@ -51,25 +52,27 @@ def test_the_files_of_the_pages_themselves_are_not_run(modules):
     assert not {f"pages.{page}" for page in warm_up.FIRST} & set(modules)
 
 
-def test_a_page_that_cannot_be_imported_is_logged_and_ends_no_server(monkeypatch, tmp_path, caplog):
-    (tmp_path / "overview.py").write_text("from glan_core import no_such_module\n", "utf-8")
-    monkeypatch.setattr(warm_up, "PAGES", tmp_path)
-    warm_up.start().join()
-    assert "could not be imported" in caplog.text and "no_such_module" in caplog.text
+def test_a_file_whose_imports_fail_is_logged_and_what_follows_is_left_out(tmp_path, caplog):
+    (tmp_path / "page.py").write_text("import json\nfrom glan_core import no_such_module\n", "utf-8")
+    followed = []
+    import_in_background([tmp_path / "page.py"], then=lambda: followed.append(1)).join()
+    assert "could not be imported" in caplog.text and "no_such_module" in caplog.text and not followed
 
 
 def test_the_server_starts_the_warm_up_and_does_not_wait_for_it(monkeypatch):
-    started = []
-    monkeypatch.setattr(warm_up, "_run", lambda: started.append(threading.current_thread()) or ended.wait(30))
-    ended = threading.Event()
+    ended, drawing = threading.Event(), threading.Event()
+    monkeypatch.setattr(warm_up, "draw_figure", lambda: (drawing.set(), ended.wait(60)))
+    others = {thread.ident for thread in threading.enumerate()}
 
-    async def serve() -> None:
+    async def serve() -> threading.Thread:
         async with asgi_app.lifespan(asgi_app.app):
-            assert started[0].is_alive() and started[0].daemon
+            (thread,) = [one for one in threading.enumerate() if one.ident not in others and one.name == "background-imports"]
+            return thread
 
-    asyncio.run(serve())
+    thread = asyncio.run(serve())
+    assert drawing.wait(60) and thread.is_alive() and thread.daemon
     ended.set()
-    started[0].join()
+    thread.join()
 
 
 def test_subjects_are_counted_as_the_textbook_has_them():
