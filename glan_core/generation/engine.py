@@ -357,7 +357,7 @@ class Engine:
             self._unusable(work, gate, TeacherError(f"{fault} {hint}"))
             return
         if not gate.replicated and gate.outage.gone:
-            hint = "It has not replied for a while." if fault.sent else "Check that the server is running and the URL is right."
+            hint = "It has not replied for a while." if fault.sent else "Check the URL."
             raise TeacherError(f"{fault} {hint}") from None
         if not gate.replicated and gate.outage.down:
             gate.reason = str(fault)
