@@ -188,7 +188,7 @@ def test_being_refused_as_too_many_does_not_use_up_the_patience_for_faults(ws, s
 def test_an_endpoint_that_was_never_reached_ends_the_run_with_a_sentence(ws, settings, teach):
     teacher = teach(Canned(lambda s, nth, m: TeacherFault("http://x cannot be reached: refused.", sent=False), subjects=2))
     run = execute_run(ws, settings("mathematics", "music", "cave-mapping", "bell-founding", subject_queries=9))
-    assert run.state == "failed" and "cannot be reached" in run.message and "Check that the server is running" in run.message
+    assert run.state == "failed" and "cannot be reached" in run.message and run.message.endswith("Check the URL.")
     assert len(teacher.asked) < 60
 
 
