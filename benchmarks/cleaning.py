@@ -76,8 +76,8 @@ def quality(found: dict, truth: dict) -> dict[str, float]:
 
 
 def glan_dedup(rows: int) -> Iterator:
-    """Find near-duplicates with `near_duplicate_job`."""
-    from glan_core.dataset.near_duplicate_job import find_duplicates
+    """Find near-duplicates with `duplicate_finder`."""
+    from glan_core.dataset.duplicate_finder import find_duplicates
 
     questions, truth = repeated(rows)
     yield

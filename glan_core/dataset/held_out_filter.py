@@ -1,6 +1,6 @@
 """Held-out filter: excludes training rows that combine the same key concepts as, or nearly repeat, a test question.
 
-Similarity is the Jaccard similarity of sets of 3-word shingles, as in `near_duplicate_job`. Candidates are found by prefix
+Similarity is the Jaccard similarity of sets of 3-word shingles, as in `duplicate_finder`. Candidates are found by prefix
 filtering: if J(A, B) >= t, B contains at least one of any |A| - ceil(t |A|) + 1 shingles of A. The rarest ones are indexed.
 
 Source: Chaudhuri et al., "A Primitive Operator for Similarity Joins in Data Cleaning", ICDE 2006.

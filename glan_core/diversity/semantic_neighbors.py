@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from glan_core.dataset.near_duplicate_job import OUT_BEFORE, Duplicate, Step
+from glan_core.dataset.duplicate_finder import Duplicate, Step
+from glan_core.dataset.near_duplicate_job import OUT_BEFORE
 from glan_core.dataset.settings import NearDuplicateSettings
 from glan_core.diversity import vector_store
 from glan_core.errors import GlanError

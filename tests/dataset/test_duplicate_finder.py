@@ -10,8 +10,18 @@ import pytest
 from support.curriculum import add_pairs
 from support.diversity_rows import Steps
 
-from glan_core.dataset import near_duplicate_job
-from glan_core.dataset.near_duplicate_job import Duplicate, DuplicateFinder, find_duplicates, merge_semantic, tag_duplicates
+from glan_core.dataset import duplicate_finder, near_duplicate_job, shingle_signatures
+from glan_core.dataset.duplicate_comparison import match_or_keep
+from glan_core.dataset.duplicate_finder import (
+    BucketedRows,
+    Buckets,
+    Duplicate,
+    DuplicateFinder,
+    FileArray,
+    Kept,
+    find_duplicates,
+)
+from glan_core.dataset.near_duplicate_job import merge_semantic, tag_duplicates
 from glan_core.dataset.settings import NearDuplicateSettings
 from glan_core.homework.review import review
 from glan_core.workspace import homework_rows, tag_rows
@@ -74,7 +84,7 @@ def test_a_short_text_next_to_another_shares_no_shingle_with_it():
 
 
 def test_shingles_are_those_of_each_text():
-    hashes, starts = near_duplicate_job.Signer()._shingles([["a", "b", "c", "d"], ["a"], ["b", "c", "d"], ["a", "b"]])
+    hashes, starts = shingle_signatures.Signer()._shingles([["a", "b", "c", "d"], ["a"], ["b", "c", "d"], ["a", "b"]])
     assert starts.tolist() == [0, 2, 3, 4, 5] and len(hashes) == 5
     assert hashes[1] == hashes[3] and len(set(hashes.tolist())) == 4
 
@@ -105,98 +115,150 @@ def test_rows_counts_questions():
         assert finder.rows == 3
 
 
-def test_the_temporary_file_is_in_the_given_folder_and_closed(tmp_path):
+def test_temporary_files_are_in_the_given_folder_and_closed(tmp_path):
     with DuplicateFinder(0.7, tmp_path) as finder:
-        file = finder._file
-        if os.path.exists(link := f"/proc/self/fd/{file.fileno()}"):
-            assert os.readlink(link).startswith(str(tmp_path))
-    assert file.closed and list(tmp_path.iterdir()) == []
+        finder.add([(1, changed(0)), (2, changed(1))])
+        assert len(list(finder.repeats())) == 1
+        files = [array._file for array in (finder._seqs, finder._exact, finder._sizes, finder._shingles)]
+        for file in files:
+            if os.path.exists(link := f"/proc/self/fd/{file.fileno()}"):
+                assert os.readlink(link).startswith(str(tmp_path))
+        assert all(band._file.closed for band in finder._bands), "bands are grouped once"
+    assert all(file.closed for file in files) and list(tmp_path.iterdir()) == []
+
+
+def test_a_released_file_array_keeps_what_was_changed(tmp_path):
+    with FileArray("int32", tmp_path) as array:
+        array.fill((1 << 20) + 3)
+        array.append(np.array([7, 8], np.int64))
+        values = array.read()
+        assert len(values) == (1 << 20) + 5 and values[:-2].max() == 0 and values[-2:].tolist() == [7, 8]
+        values[[0, 1 << 20]] = 5, 6
+        array.release()
+        assert array.read()[[0, 1 << 20]].tolist() == [5, 6] and values[0] == 5
+        array.close()
+        assert values[1 << 20] == 6, "arrays outlive the file"
 
 
 # -------------------------------------------------------------------------------------------------------------- candidates
 
 
 def test_parameters_are_those_of_the_documentation():
-    module = near_duplicate_job
-    assert (module.N, module.PERMUTATIONS, module.BANDS, module.SEED, module.MAX_CANDIDATES) == (3, 128, 32, 7, 200)
+    module = shingle_signatures
+    assert (module.N, module.PERMUTATIONS, module.BANDS, module.SEED, duplicate_finder.MAX_CANDIDATES) == (3, 128, 32, 7, 200)
     rows = module.PERMUTATIONS // module.BANDS
     assert (1 - 0.7**rows) ** module.BANDS == pytest.approx(1 / 6_500, rel=0.01), "the miss rate in the documentation"
 
 
 def test_band_hashes_depend_on_every_value_and_its_place():
     digests = np.arange(2 * 3 * 4, dtype=np.uint32).reshape(2, 3, 4)
-    hashes = near_duplicate_job._band_hashes(digests)
+    hashes = shingle_signatures._band_hashes(digests)
     assert hashes.shape == (2, 3) and hashes.dtype == np.uint32 and len(set(hashes.ravel().tolist())) == 6
     for place in range(4):
         other = digests.copy()
         other[1, 2, place] += 1
-        assert (near_duplicate_job._band_hashes(other) != hashes).tolist() == [[False] * 3, [False, False, True]]
+        assert (shingle_signatures._band_hashes(other) != hashes).tolist() == [[False] * 3, [False, False, True]]
     swapped = digests[:, :, ::-1]
-    assert (near_duplicate_job._band_hashes(swapped) != hashes).all()
+    assert (shingle_signatures._band_hashes(swapped) != hashes).all()
     assert hashes.tolist() == BAND_HASHES
 
 
-def test_comparisons_per_row_are_limited_and_counted(monkeypatch):
+def compared(texts: list[str], buckets: list[list[int]], most: int, threshold: float = 0.6) -> tuple[dict[int, int], int]:
+    """Return which row each row matches and how many were crowded, for texts in these buckets."""
+    size = 1 + max(len(texts), most)
+    numbers = {shingle: n for n, shingle in enumerate(sorted(set.union(*map(shingles, texts))))}
+    sets = [np.array(sorted(numbers[shingle] for shingle in shingles(text)), np.uint64) for text in texts]
+    offsets = np.append(0, np.cumsum([len(own) for own in sets])).astype(np.int64)
+    places = np.array([size * bucket for own in buckets for bucket in own], np.int64)
+    starts = np.append(0, np.cumsum([len(own) for own in buckets])).astype(np.int64)
+    members = np.zeros(size * (1 + max(bucket for own in buckets for bucket in own)), np.int32)
+    new = BucketedRows(np.arange(len(texts), dtype=np.int32), places, starts)
+    of, _, crowded = match_or_keep(new, Kept(members, np.concatenate(sets), offsets), threshold, most)
+    return {row: int(other) for row, other in enumerate(of) if other >= 0}, crowded
+
+
+def test_comparisons_per_row_are_limited_and_counted():
     texts = [" ".join([*WORDS[:30], *(f"{chr(97 + row)}{n}" for n in range(14))]) for row in range(6)]  # pairwise 28 / 56
     assert found(*texts) == []
-    with DuplicateFinder(0.9) as finder:
-        finder.add(list(enumerate(texts)))
-        assert list(finder.repeats()) == [] and finder.crowded == 0
-    monkeypatch.setattr(near_duplicate_job, "MAX_CANDIDATES", 2)
-    monkeypatch.setattr(DuplicateFinder, "_buckets", lambda self, own: (
-        own.tolist(), np.tile(np.arange(1, 4), len(own)), np.arange(0, 3 * len(own) + 1, 3),
-    ))  # fmt: skip
-    with DuplicateFinder(0.9) as finder:
-        finder.add(list(enumerate(texts)))
-        assert list(finder.repeats()) == [] and finder.crowded == 0, "a bucket keeps two rows, so no row has three candidates"
-    monkeypatch.setattr(DuplicateFinder, "_buckets", lambda self, own: (
-        own.tolist(), np.concatenate([[row, row + 1, 50] for row in own]), np.arange(0, 3 * len(own) + 1, 3),
-    ))  # fmt: skip
-    with DuplicateFinder(0.9) as finder:
-        finder.add(list(enumerate(texts)))
-        list(finder.repeats())
-        assert finder.crowded == 3, "rows 3, 4 and 5 have the candidates 0 and 1 of the full bucket and the row before"
+    assert compared(texts, [[1, 2, 3]] * 6, most=2) == ({}, 0), "a bucket keeps two rows, so no row has three candidates"
+    assert compared(texts, [[row, row + 1, 50] for row in range(6)], most=2) == ({}, 3), (
+        "rows 3, 4 and 5 have the candidates 0 and 1 of the full bucket and the row before"
+    )
+    assert compared(texts, [[1]] * 6, most=200, threshold=0.5) == (dict.fromkeys(range(1, 6), 0), 0), (
+        "rows that match are not kept"
+    )
 
 
-def test_candidates_with_most_shared_bands_are_compared_first(monkeypatch):
-    monkeypatch.setattr(near_duplicate_job, "MAX_CANDIDATES", 1)
-    with DuplicateFinder(0.6) as finder:
-        finder.add([(0, changed(1)), (1, changed(3)), (2, changed(0))])
-        finder._starts = np.concatenate([[0], np.cumsum(np.concatenate(finder._sizes))])
-        assert finder._most_similar(2, Counter({0: 2, 1: 5}))[0] == 1 and finder.crowded == 1
-        assert finder._most_similar(2, Counter({0: 2})) == (0, pytest.approx(37 / 39)) and finder.crowded == 1
-        assert finder._most_similar(2, Counter()) is None
+def test_every_similar_question_repeats_the_first_in_a_full_bucket(monkeypatch):
+    monkeypatch.setattr(duplicate_finder, "MAX_CANDIDATES", 2)
+    texts = [" ".join([*WORDS[:30], *(f"{chr(97 + row)}{n}" for n in range(2))]) for row in range(6)]
+    assert [(r.seq, r.of) for r in found(*texts)] == [(seq, 1) for seq in range(2, 7)]
 
 
-def test_buckets_are_shared_bands():
-    with DuplicateFinder(0.6) as finder:
-        finder._bands = [np.tile(np.arange(32), (5, 1)) + 100 * np.arange(5)[:, None]]
-        finder._bands[0][[1, 3], 0] = 7
-        finder._bands[0][[0, 4], 31] = 8
-        finder._bands[0][[1, 2], 31] = 9
-        rows, buckets, starts = finder._buckets(np.arange(5))
-        assert rows == [0, 1, 2, 3, 4] and starts.tolist() == [0, 1, 3, 4, 5, 6]
-        groups = {}
-        for nth, row in enumerate(rows):
-            for bucket in buckets[starts[nth] : starts[nth + 1]].tolist():
-                groups.setdefault(bucket, []).append(row)
-        assert sorted(groups.values()) == [[0, 4], [1, 2], [1, 3]]
-        rows, buckets, starts = finder._buckets(np.array([1, 2, 3]))  # without rows 0 and 4
-        assert rows == [1, 2, 3] and np.diff(starts).tolist() == [2, 1, 1] and len(set(buckets.tolist())) == 2
+def test_candidates_with_most_shared_buckets_are_compared_first():
+    texts = [changed(1), changed(10), changed(0)]  # similarities with the last: 37 / 39 and 28 / 48
+    assert compared(texts, [[0, 1, 2], [2, 3, 4], [0, 1, 3]], most=1, threshold=0.7) == ({2: 0}, 1)
+    assert compared(texts, [[0, 1, 2], [2, 3, 4], [0, 3, 4]], most=1, threshold=0.7) == ({}, 1), (
+        "the one compared is too different"
+    )
+    assert compared(texts, [[0, 1, 2], [2, 3, 4], [0, 3]], most=1, threshold=0.7) == ({2: 0}, 1), "the earlier of equal ones"
+    assert compared(texts, [[0, 1, 2], [2, 3, 4], [0, 3, 4]], most=2, threshold=0.7) == ({2: 0}, 0)
 
 
-def test_progress_is_reported_every_500_candidates(monkeypatch):
-    monkeypatch.setattr(DuplicateFinder, "_buckets", lambda self, own: (own.tolist(), own, np.arange(len(own) + 1)))
+def test_shingles_that_repeat_count_once():
+    words = ["to", "be", "or", "not", "to", "be", "or", "not", "to", "be"]
+    one, other = " ".join(words), " ".join([*words, "again"])
+    assert found(one, other, threshold=0.6) == [Duplicate(2, 1, "near", pytest.approx(4 / 5))] and jaccard(one, other) == 4 / 5
+
+
+def grouped(bands: np.ndarray, own: list[int], low: int = 0, high: int = 5) -> tuple[list, list, Buckets]:
+    """Return rows, the groups of rows with a common bucket, and the buckets."""
+
+    def array(dtype: str) -> FileArray:
+        return FileArray(dtype, None)
+
+    files = [array("uint32") for _ in bands.T]
+    for file, hashes in zip(files, bands.T, strict=True):
+        file.append(hashes)
+    buckets = Buckets(files, np.array(own, np.int32), array)
+    rows, places, starts = buckets.between(low, high)
+    groups: dict[int, list[int]] = {}
+    for nth, row in enumerate(rows.tolist()):
+        for place in places[starts[nth] : starts[nth + 1]].tolist():
+            groups.setdefault(place, []).append(row)
+    return rows.tolist(), [(place, groups[place]) for place in sorted(groups)], buckets
+
+
+def test_buckets_are_shared_bands(monkeypatch):
+    bands = np.tile(np.arange(32), (5, 1)) + 100 * np.arange(5)[:, None]
+    bands[[1, 3], 0] = 7
+    bands[[0, 4], 31] = 8
+    bands[[1, 2], 31] = 9
+    rows, groups, buckets = grouped(bands, [0, 1, 2, 3, 4])
+    assert rows == [0, 1, 2, 3, 4] and groups == [(0, [1, 3]), (3, [0, 4]), (6, [1, 2])] and buckets.size == 9
+    assert grouped(bands, [0, 1, 2, 3, 4], 1, 3)[:2] == ([1, 2], [(0, [1]), (6, [1, 2])])
+    rows, groups, buckets = grouped(bands, [1, 2, 3])  # without rows 0 and 4
+    assert rows == [1, 2, 3] and groups == [(0, [1, 3]), (3, [1, 2])] and buckets.size == 6
+    assert grouped(bands, [0, 2, 3])[2].size == 0 and grouped(bands, [0, 2, 3])[0] == []
+    bands[:, 0] = 7
+    monkeypatch.setattr(duplicate_finder, "MAX_CANDIDATES", 2)
+    assert grouped(bands, [0, 1, 2, 3, 4])[1] == [(0, [0, 1, 2, 3, 4]), (3, [0, 4]), (6, [1, 2])], "room for two rows"
+
+
+def test_progress_is_reported_and_the_result_does_not_depend_on_the_chunks(monkeypatch):
+    questions = [(10 * n, changed(n % 25)) for n in range(100)]
+    whole = find_duplicates([questions])
+    monkeypatch.setattr(duplicate_finder, "CHUNK", 40)
     seen = []
-    with DuplicateFinder(0.6) as finder:
-        finder.add([(n, f"a{n} b{n} c{n}") for n in range(1002)])
-        list(finder.repeats(lambda *step: seen.append(step)))
-    assert seen == [("candidates compared", done, 1002) for done in (0, 500, 1000, 1002)]
+    with DuplicateFinder(0.7) as finder:
+        finder.add(questions)
+        assert list(finder.repeats(lambda *step: seen.append(step))) == whole and len(whole) > 75
+    assert seen == [("questions compared", done, 100) for done in (0, 40, 80, 100)]
 
 
 def test_results_do_not_depend_on_the_hash_seed_of_the_process():
     code = (
-        "from glan_core.dataset.near_duplicate_job import find_duplicates\n"
+        "from glan_core.dataset.duplicate_finder import find_duplicates\n"
         "w = [f'w{n}' for n in range(40)]\n"
         "t = [' '.join(w[:40 - n] + [f'x{i}' for i in range(n)]) for n in (0, 5, 3, 1, 4, 2)]\n"
         "print([(r.seq, r.of, r.how, round(r.score, 6)) for r in find_duplicates([list(enumerate(t))])])"

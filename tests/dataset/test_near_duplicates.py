@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from support.runs import Canned, execute_run, number, rows
 
-from glan_core.dataset.near_duplicate_job import FACT, Duplicate, find_duplicates, merge_semantic
+from glan_core.dataset.duplicate_finder import Duplicate, find_duplicates
+from glan_core.dataset.near_duplicate_job import FACT, merge_semantic
 from glan_core.diversity import vector_store
 from glan_core.diversity.semantic_neighbors import similar_rows
 from glan_core.homework import review

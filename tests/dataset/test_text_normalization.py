@@ -7,9 +7,9 @@ import pytest
 
 from glan_core.dataset import text_normalization
 from glan_core.dataset.benchmark_files import BenchmarkItem
+from glan_core.dataset.duplicate_finder import find_duplicates
 from glan_core.dataset.glan_test_store import GlanTestItem
 from glan_core.dataset.held_out_filter import HeldOutFilter
-from glan_core.dataset.near_duplicate_job import find_duplicates
 from glan_core.dataset.ngram_index import NgramIndex
 from glan_core.dataset.text_normalization import joined_characters, placed_words, word_count, words, words_and_signs
 

@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 
 from glan_core.dataset import language_rules, quality_rules, question_rules
-from glan_core.dataset.near_duplicate_job import DuplicateFinder
+from glan_core.dataset.duplicate_finder import DuplicateFinder
 from glan_core.homework.concept_sampling import draws
 from glan_core.ids import derive, name_key, syllabus_id
 from glan_core.teachers.scripted.answers import write_answer
