@@ -19,8 +19,9 @@ class Concurrency:
     Retry-After has passed, then a single one probes it.
 
     Throughput: the limit doubles per window (a small one quadruples) while the endpoint completes more calls or more tokens per second
-    with it. A server that answers one request at a time completes the same, only later; then the limit returns to the smaller value
-    and is tried again much later. Both are considered because the calls of stages differ in length.
+    with it. A server that answers one request at a time completes the same, only later; then the limit returns to the smaller value,
+    and the larger one is tried again after a while, each time later: a pause of this machine looks the same as a busy server. Both
+    are considered because the calls of stages differ in length.
 
     Source of the proportional decrease: DCTCP, RFC 8257.
     """
@@ -34,7 +35,8 @@ class Concurrency:
     MIN_WINDOW = 4  # results, because a smaller number tells nothing about throughput
     FAST_BELOW = 64  # limit up to which slow start quadruples instead of doubling
     MIN_GAIN = 0.25  # of the throughput that a larger limit should add in proportion; less means that the server is saturated
-    RETRY_GROWTH = 40  # windows after which a saturated server is tried with a larger limit again
+    FIRST_RETRY = 5  # windows after which a saturated server is tried with a larger limit again; doubled each time
+    LAST_RETRY = 40  # windows at most, and after a timeout
 
     def __init__(self, most: int, clock: Clock = time.monotonic, *, local: bool = False) -> None:
         self.most = most
@@ -48,7 +50,7 @@ class Concurrency:
         self._window_began, self._tokens, self._full_window = clock(), 0, True
         self._before: tuple[float, float, float] | None = None  # limit of the window before; best calls and tokens per second
         self._ceiling = float("inf")
-        self._windows_at_ceiling = 0
+        self._windows_at_ceiling, self._retry_after = 0, self.FIRST_RETRY
 
     def allows(self, in_flight: int) -> bool:
         """Return whether another call may be sent now."""
@@ -83,7 +85,7 @@ class Concurrency:
 
     def timed_out(self) -> None:
         """Record a call without a reply in time: the limit is halved, at most once per window."""
-        self._doubling = False
+        self._doubling, self._retry_after = False, self.LAST_RETRY
         if not self._timeouts:
             self._ceiling = min(self._ceiling, max(1.0, 0.75 * self.limit))
             self.limit = max(1.0, self.limit / 2)
@@ -135,8 +137,9 @@ class Concurrency:
             return
         self.limit = max(1.0, min(self.limit, self._ceiling))
         self._windows_at_ceiling += 1
-        if self._windows_at_ceiling >= self.RETRY_GROWTH:
+        if self._windows_at_ceiling >= self._retry_after:
             self._windows_at_ceiling, self._ceiling, self._doubling = 0, float("inf"), True
+            self._retry_after = min(self.LAST_RETRY, 2 * self._retry_after)
 
     def collapse(self, seconds: float) -> None:
         """Pause for an outage, then restart with one call and slow start."""

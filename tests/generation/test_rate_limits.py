@@ -1,5 +1,7 @@
 """Limits of a run: concurrency, rates and budget."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -42,17 +44,38 @@ def test_concurrency_multiplies_per_window_up_to_the_most_while_it_completes_mor
     assert seen == [2, 8, 32, 64, 128, 256, 512]
 
 
-def test_a_serial_server_is_not_flooded_and_tried_again_much_later():
+def windows(limit: Concurrency, clock: Clock, number: int, rate: Callable[[int, float], float]) -> list[int]:
+    """Return the limit after each of a number of windows whose calls per second are a function of window and limit."""
+    seen = []
+    for window in range(number):
+        results = max(4, int(limit.limit))
+        clock.now += results / rate(window, limit.limit)
+        outcomes(limit, results, None)
+        seen.append(int(limit.limit))
+    return seen
+
+
+def test_a_serial_server_is_not_flooded_and_tried_again_later_each_time():
+    clock = Clock()
+    seen = windows(Concurrency(256, clock, local=True), clock, 200, lambda window, limit: 1.0)
+    assert set(seen) == {2, 8}
+    tried = [window for window, limit in enumerate(seen) if limit == 8]
+    assert [later - earlier for earlier, later in pairwise(tried)] == [7, 12, 22, 42, 42, 42], "5 windows, 10, 20, then 40"
+
+
+def test_a_pause_of_this_machine_does_not_limit_a_server_for_long():
+    clock = Clock()
+    seen = windows(Concurrency(256, clock, local=True), clock, 12, lambda window, limit: 5 * limit / (4 if window == 2 else 1))
+    assert seen == [8, 32, 8, 8, 8, 8, 8, 8, 32, 64, 128, 256]
+
+
+def test_a_server_that_times_out_is_tried_again_much_later():
     clock = Clock()
     limit = Concurrency(256, clock, local=True)
-    seen = []
-    for _ in range(50):
-        number = max(4, int(limit.limit))
-        clock.now += number  # one call a second, however many are in flight
-        outcomes(limit, number, None)
-        seen.append(int(limit.limit))
-    assert seen[:3] == [8, 2, 2] and max(seen[2:40]) == 2
-    assert 8 in seen[40:], "the server may have changed"
+    windows(limit, clock, 2, lambda window, limit: 5 * limit)
+    limit.timed_out()
+    assert max(windows(limit, clock, 35, lambda window, limit: 5 * limit)) == 24, "three quarters of the limit with the timeout"
+    assert max(windows(limit, clock, 35, lambda window, limit: 5 * limit)) == 256
 
 
 def test_windows_that_are_not_full_say_nothing_about_the_limit():
@@ -81,7 +104,7 @@ def test_a_server_that_answers_five_at_a_time_is_not_flooded():
     clock = Clock()
     gates = EndpointGates({"question": SimpleNamespace(name="openai:m", url="http://127.0.0.1:1/v1")}, 256, clock)
     gate, seen = next(iter(gates.all())), []
-    for _ in range(80):
+    for _ in range(400):
         gate.in_flight = int(gate.concurrency.limit)
         gates.record_full()
         clock.now += 1.0
@@ -89,7 +112,7 @@ def test_a_server_that_answers_five_at_a_time_is_not_flooded():
             gate.in_flight -= 1
             gate.concurrency.served(full=gate.full)
         seen.append(int(gate.concurrency.limit))
-    assert max(seen) == 32 and max(seen[10:40]) == 8
+    assert set(seen) == {2, 8, 32} and seen.count(32) == 48, "a trial of 32 lasts 6 seconds"
 
 
 def test_a_timeout_halves_the_limit_once_per_window():
