@@ -11,6 +11,7 @@ from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.settings import read_settings
 from glan_core.workspace import run_rows
+from pages.components.runs.form import MORE
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -50,6 +51,20 @@ def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
     settings = ordered(shown, demo_ws)
     shown.press("Start ·")
     assert settings == submitted[0]
+
+
+def test_closed_sampling_and_limits_still_count_and_are_there_when_opened_again(demo_ws, monkeypatch):
+    shown = Studio("runs", focus="physics")
+    assert ordered(shown, demo_ws).stages == {} and not shown.app.slider
+    begun = []  # the tables as they were drawn
+    monkeypatch.setattr("streamlit.data_editor", lambda frame, **_: begun.append(frame) or frame.assign(temperature=0.3))
+    opened = ordered(fill(shown, run_share=25, run_calls=50), demo_ws)
+    assert (opened.pair_share, opened.max_calls) == (0.25, 50) and {one.temperature for one in opened.stages.values()} == {0.3}
+    for is_open in (False, True, False):
+        shown.app.session_state[MORE] = is_open
+        shown.app.run()
+        assert ordered(shown, demo_ws) == opened and any(one.key == "run_share" for one in shown.app.slider) == is_open
+    assert set(begun[0]["temperature"]) != {0.3} == set(begun[-1]["temperature"])
 
 
 def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
