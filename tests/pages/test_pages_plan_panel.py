@@ -9,6 +9,7 @@ from glan_core import runs
 from glan_core.formatting import money, short, span
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.stage_specs import stage_title
 from glan_core.settings import read_settings
 from glan_core.workspace import run_rows
 from pages.components.runs.form import MORE
@@ -28,8 +29,9 @@ def test_the_numbers_are_those_of_the_plan(demo_ws):
     )
     assert metrics["Price"] == money(made.usd) == "free"
     assert f"Start · {metrics['Calls']} calls · free" in shown.labels()
-    stages = shown.table("stage")
-    assert list(stages["calls"]) == [span(stage.calls) for stage in made.stages if stage.calls[1]]
+    for stage in (stage for stage in made.stages if stage.calls[1]):
+        assert f"| {stage_title(stage.stage).capitalize()} | {span(stage.calls)} | " in shown.said
+    assert not shown.app.dataframe, "a data grid is much code for a browser to load"
     assert made.basis in shown.said
 
 
