@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[1]
 PORT = 8699
 # Page, query, and the element that must be drawn.
 VISITS = {
-    "Overview, rings": ("", "", "stPlotlyChart"),
-    "Overview, tiles": ("", "drawn=Tiles", "stPlotlyChart"),
-    "Overview, Applied Sciences": ("", "focus=applied-sciences", "stPlotlyChart"),
+    "Overview, rings": ("", "", "stEChartsChart"),
+    "Overview, tiles": ("", "drawn=Tiles", "stEChartsChart"),
+    "Overview, Applied Sciences": ("", "focus=applied-sciences", "stEChartsChart"),
     "Taxonomy, graph": ("taxonomy", "", "stEChartsChart"),
     "Taxonomy, graph of Law": ("taxonomy", "focus=law", "stEChartsChart"),
     "Syllabi": ("syllabi", "", "stDataFrame"),
@@ -53,7 +53,7 @@ VISITS = {
 
 
 # Page, and what is in it once its main part is drawn.
-FIRST_VISITS = {"Overview, rings": ("", ".sunburstlayer .slice path"), "Runs": ("runs", "[data-testid=stMetric]")}
+FIRST_VISITS = {"Overview, rings": ("", "[data-testid=stEChartsChart] svg path"), "Runs": ("runs", "[data-testid=stMetric]")}
 WARM_SECONDS = 10.0  # after which the warm-up of a new server is over, also on a busy machine
 
 
@@ -105,7 +105,7 @@ def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> 
             lambda socket: socket.on("framereceived", lambda frame: received.__setitem__(0, received[0] + len(frame))),
         )
         page.goto(f"http://127.0.0.1:{PORT}/?workspace={workspace}")
-        page.get_by_test_id("stPlotlyChart").first.wait_for()
+        page.get_by_test_id("stEChartsChart").first.wait_for()
         for name, (path, query, part) in visits.items():
             times, most = [], 0
             for _ in range(number):

@@ -4,7 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from glan_core import runs
-from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
+from glan_core.figures import rings, tiles
+from glan_core.figures.coverage import HEIGHT, MEASURES, coverage_frame, coverage_rings, coverage_tiles
+from glan_core.figures.tree_parts import drawn_ids
 from glan_core.formatting import number, plural, short, usd
 from glan_core.operations.journey import journey
 from glan_core.runs import counter_deltas
@@ -12,10 +14,18 @@ from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE
 from pages.components.overview import made, report_downloads
-from pages.components.shared import page_frame, picture_table, plain_table, row_selection, run_table, url_state
+from pages.components.shared import (
+    page_frame,
+    picture_table,
+    plain_table,
+    row_selection,
+    run_table,
+    taxonomy_picture,
+    url_state,
+)
 from pages.components.shared.untrusted_text import escape
 
-PICTURES = {"Rings": sunburst, "Tiles": treemap}
+PICTURES = {"Rings": (coverage_rings, rings.LEVELS), "Tiles": (coverage_tiles, tiles.LEVELS)}
 EMPTIEST = 12
 WITH_DATA, ALL_NODES = "data", "all"  # which disciplines are drawn
 
@@ -41,24 +51,6 @@ def sentence() -> str:
     return f"{standing.begun} of {standing.disciplines} disciplines started · {plural(int(counts['pairs']), 'pair')} · {share}"
 
 
-def middle() -> str:
-    """Return the center node of the figure: the focus, or its parent if it is a discipline."""
-    if focus is None:
-        return ALL
-    node = tree.nodes[focus]["node"]
-    return focus if node.kind != "discipline" else node.parent_id
-
-
-def pick() -> None:
-    """Move the focus to the clicked sector; a click on the center moves it up."""
-    points = st.session_state.coverage.selection.points
-    if points and "id" in points[0]:
-        id = points[0]["id"]
-        if id == middle() and id != ALL:
-            id = tree.nodes[id]["node"].parent_id
-        url_state.set_focus(None if id in (ALL, None) else id)
-
-
 def picture() -> None:
     """Draw the taxonomy as rings or tiles, colored by a metric."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -70,7 +62,7 @@ def picture() -> None:
             "View", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
-        begun, center = standings[""].begun, middle()
+        begun, center = standings[""].begun, taxonomy_picture.middle(tree)
         shown = ALL_NODES
         if 0 < begun < standings[""].disciplines:
             words = {WITH_DATA: "With data", ALL_NODES: "All"}  # labels are part of URLs, so they have no counts
@@ -81,10 +73,10 @@ def picture() -> None:
     frame = coverage_frame(tree, standings, measure, only_begun=shown == WITH_DATA)
     if center not in set(frame["id"]):  # the focus has no data
         frame = coverage_frame(tree, standings, measure)
-    st.plotly_chart(
-        PICTURES[drawn](frame, measure, page_frame.figure_style(), center, focus), key="coverage", on_select=pick,
-        selection_mode="points", config={"displayModeBar": False},
-        alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence()}",
+    draw, levels = PICTURES[drawn]
+    taxonomy_picture.draw(
+        draw(frame, measure, page_frame.figure_style(), center, focus), drawn_ids(frame, center, levels), tree, key=f"coverage_{drawn}",
+        height=HEIGHT, alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence()}",
     )  # fmt: skip
     gray = " Gray: no data." if shown == ALL_NODES else ""
     st.caption(f"{MEASURES[measure].description}{gray} Click a part to zoom in, the center or the frame to zoom out.")

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from glan_core.figures.coverage import ALL, color_bar, rings
 from glan_core.figures.labels import label
+from glan_core.figures.rings import rings_chart
 from glan_core.figures.style import Style
+from glan_core.figures.tree_parts import ALL, ColorBar
 from glan_core.formatting import number, plural, shorten_title, signed
 from glan_core.taxonomy import hierarchy
 
+HEIGHT = 560  # pixels of the rings
 ROW, MAX_BARS = 30, 24
 LEGEND_ROW = 19  # pixels
 MIN_SCALE = 1.0  # score points (1 to 10); keeps small differences from looking large
@@ -39,26 +41,25 @@ def difference_frame(tree: nx.DiGraph, outcomes: pd.DataFrame) -> pd.DataFrame:
         {
             "id": id, "parent": parent, "name": name, "judged": judged[id],
             "value": total[id] / judged[id] if judged[id] else np.nan,
-            "hover": f"{signed(total[id] / judged[id])} on {plural(int(judged[id]), 'question')}" if judged[id] else "not tested",
+            "hover": [f"{signed(total[id] / judged[id])} on {plural(int(judged[id]), 'question')}" if judged[id] else "not tested"],
         }
         for id, parent, name in rows
     ])  # fmt: skip
 
 
-def difference_rings(
-    frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = 560
-) -> go.Figure:
-    """Draw the tested nodes of a `difference_frame` as a sunburst: blue where our model scored higher, orange where the other did.
+def judged_parts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the tested nodes of a `difference_frame` and the root; the others would make a ring of few disciplines almost all gray."""
+    return frame[(frame["judged"] > 0) | (frame["id"] == ALL)]
 
-    Untested nodes would make a ring of a few disciplines almost all gray.
-    """
-    frame = frame[(frame["judged"] > 0) | (frame["id"] == ALL)]
-    middle = middle if middle in set(frame["id"]) else ALL
+
+def difference_rings(
+    frame: pd.DataFrame, style: Style, middle: str = ALL, picked: str | None = None, height: int = HEIGHT
+) -> dict:
+    """Draw a `difference_frame` as rings: blue where our model scored higher, orange where the other did."""
     most = scale_of(frame["value"])
     colors = [style.nothing if pd.isna(value) else style.difference(value, most) for value in frame["value"]]
-    scale = [(n / (len(style.differences) - 1), color) for n, color in enumerate(style.differences)]
-    bar = color_bar(scale, (f"B +{most:.1f}", f"A +{most:.1f}"), style)
-    return rings(frame, colors, bar, style, middle, picked, height)
+    bar = ColorBar(style.differences, (f"B +{most:.1f}", f"A +{most:.1f}"))
+    return rings_chart(frame, colors, bar, style, middle, picked, height)
 
 
 def scale_of(values: pd.Series) -> float:

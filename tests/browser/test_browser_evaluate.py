@@ -30,7 +30,7 @@ def test_questions_are_held_out_judged_and_read(page, server, ws):
     assert len(match_rows.judged(ws.db, match.id)) == 2 * test.number
     press(page, "View results")
     expect(page.get_by_text(f"{test.number} of {test.number}")).to_be_visible()
-    expect(page.locator(".js-plotly-plot .slice").first).to_be_visible()
+    expect(page.get_by_test_id("stEChartsChart").locator("svg path").first).to_be_visible()
     press(page, "Read questions")
     expect(page.get_by_text("A shown first")).to_be_visible()
     wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")

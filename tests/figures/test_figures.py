@@ -1,13 +1,19 @@
 """Figures of a known workspace, in both themes."""
 
 import tomllib
+from math import pi
 from pathlib import Path
 
 import pytest
+from support.chart_items import chart_items, chart_labels
 
+from glan_core.figures import rings, tiles
 from glan_core.figures.concepts import concept_frames, concept_graph
-from glan_core.figures.coverage import ALL, MEASURES, coverage_frame, sunburst, treemap
+from glan_core.figures.coverage import MEASURES, coverage_frame, coverage_rings, coverage_tiles
+from glan_core.figures.coverage_sunburst import coverage_sunburst
 from glan_core.figures.style import DARK, LIGHT, READABLE, at, contrast, ink_on, mix, style
+from glan_core.figures.text_width import text_width
+from glan_core.figures.tree_parts import ALL, drawn_ids
 from glan_core.records import Node
 from glan_core.taxonomy import coverage, tree_editing
 from glan_core.taxonomy.coverage import Coverage
@@ -69,11 +75,16 @@ def test_kept_share_and_last_activity(frames):
     assert "Cost: none yet" in frames["money"].loc["mathematics", "hover"]
 
 
+def items_by_id(frame, option, middle=ALL, levels=rings.LEVELS) -> dict[str, dict]:
+    """The items of a picture by node."""
+    return dict(zip(drawn_ids(frame, middle, levels)[1:], chart_items(option), strict=True))
+
+
 def test_the_ends_of_the_ramp_of_times_differ(frames):
     frame = frames["activity"]
 
     def ends(frame):
-        return list(sunburst(frame, "activity", LIGHT).data[1].marker.colorbar.ticktext)
+        return [part["style"]["text"] for part in coverage_rings(frame, "activity", LIGHT)["graphic"][0]["children"][1:]]
 
     close = frame.assign(value=frame["value"].where(frame["value"].isna(), 900.0))
     assert ends(close)[0] == "earliest" and ends(close)[1].startswith("latest: ")
@@ -86,61 +97,99 @@ def test_headings_of_tiles_are_one_line_and_other_names_are_wrapped():
              Node("e", "Another discipline", "discipline", "a")]  # fmt: skip
     standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
     frame = coverage_frame(tree_of(nodes), {"": standing} | {node.id: standing for node in nodes})
-    drawn = treemap(frame, "share", LIGHT).data[0]
-    labels = dict(zip(drawn.ids, drawn.labels, strict=True))
-    assert labels["a"] == "Fields of knowledge" and labels["b"] == "Parts of a field"
-    assert labels["c"] == "Parts of<br>a part" and labels["e"] == "Another<br>discipline"  # nothing is drawn inside c
-    drawn = treemap(frame, "share", LIGHT, middle="a").data[0]
-    assert dict(zip(drawn.ids, drawn.labels, strict=True))["c"] == "Parts of a part"
+
+    def labels(middle=ALL):
+        drawn = chart_labels(coverage_tiles(frame, "share", LIGHT, middle))
+        return dict(zip(drawn_ids(frame, middle, tiles.LEVELS)[1:], drawn, strict=True))
+
+    assert labels()["a"] == "Fields of knowledge" and labels()["b"] == "Parts of a field"
+    assert labels()["c"] == "Parts of\na part" and labels()["e"] == "Another\ndiscipline"  # nothing is drawn inside c
+    assert "d" not in labels() and labels("a")["c"] == "Parts of a part" and labels("a")["d"] == "The smallest\npart"
 
 
 @THEMES
 @pytest.mark.parametrize("measure", list(MEASURES))
-@pytest.mark.parametrize("draw", [sunburst, treemap])
-def test_a_picture_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(frames, theme, measure, draw):
+@pytest.mark.parametrize(("draw", "levels"), [(coverage_rings, rings.LEVELS), (coverage_tiles, tiles.LEVELS)])
+def test_a_picture_is_grey_where_there_is_nothing_and_on_the_ramp_elsewhere(frames, theme, measure, draw, levels):
     frame = frames[measure]
-    figure = draw(frame, measure, theme)
-    trace, ramp = figure.data
-    assert [color for _, color in ramp.marker.colorscale] == list(theme.ramp) and len(ramp.marker.colorbar.ticktext) == 2
-    for shade, color in zip(frame["shade"], trace.marker.colors, strict=True):
+    option = draw(frame, measure, theme)
+    bar, *ends = option["graphic"][0]["children"]
+    assert [stop["color"] for stop in bar["style"]["fill"]["colorStops"]] == list(theme.ramp) and len(ends) == 2
+    items = items_by_id(frame, option, ALL, levels)
+    assert set(items) == set(frame["id"])
+    for id, item in items.items():
+        color = item["itemStyle"].get("color") or item["itemStyle"]["borderColor"]  # of a frame of tiles
+        shade = frame.loc[id, "shade"]
         assert color == (theme.nothing if shade != shade else at(theme.ramp, shade))
-    assert [ink_on(color) for color in trace.marker.colors] == list(trace.textfont.color)
-    assert trace.hovertemplate.endswith("<extra></extra>") and trace.branchvalues == "total"
+        assert (item.get("upperLabel") or item["label"])["color"] == ink_on(color)
+    parts = option["graphic"][0]["children"]
+    assert all(part["style"]["fill"] == theme.muted for part in parts[1:])
 
 
-def test_widths_of_children_add_up_to_their_parents(frames):
-    trace = sunburst(frames["share"], "share", LIGHT).data[0]
-    width, parents = dict(zip(trace.ids, trace.values, strict=True)), dict(zip(trace.ids, trace.parents, strict=True))
-    for id in trace.ids:
-        below = [width[child] for child in trace.ids if parents[child] == id]
-        assert width[id] == (sum(below) if below else 3 if id in ("mathematics", "music") else 1)  # those with data are wider
-    assert width[ALL] == 9 and width["natural-sciences"] == 2
+def test_widths_of_leaves_add_up_to_those_of_the_groups(frames):
+    frame = frames["share"]
+    items = items_by_id(frame, coverage_rings(frame, "share", LIGHT))
+    assert all(("value" in item) != ("children" in item) for item in items.values()), "ECharts adds the parts of a group up"
+    assert {id: item["value"] for id, item in items.items() if item.get("value", 1) != 1} == {"mathematics": 3, "music": 3}
+    assert sum(item.get("value", 0) for item in items.values()) == 9
 
 
 def test_the_picked_sector_is_outlined_and_the_middle_is_not(frames):
-    trace = sunburst(frames["share"], "share", LIGHT, "earth", "cave-mapping").data[0]
-    edges = dict(zip(trace.ids, trace.marker.line.color, strict=True))
-    assert trace.level == "earth" and [id for id, color in edges.items() if color == LIGHT.text] == ["cave-mapping"]
-    assert LIGHT.text not in sunburst(frames["share"], "share", LIGHT, "earth", "earth").data[0].marker.line.color
+    frame = frames["share"]
+
+    def outlined(picked, draw=coverage_rings):
+        items = items_by_id(frame, draw(frame, "share", LIGHT, "earth", picked), "earth")
+        assert "earth" in items and "mathematics" not in items
+        return [id for id, item in items.items() if item["itemStyle"]["borderColor"] == LIGHT.text]
+
+    assert outlined("cave-mapping") == ["cave-mapping"] == outlined("cave-mapping", coverage_tiles)
+    assert outlined("earth") == [] == outlined("mathematics")
 
 
 def test_names_are_text_wrapped_and_cut():
-    names = ["A & B", "<b>x</b>", "Medicine and health", "Comparative historiography of very nearly everything", "x" * 90]
+    names = ["A & B", "<b>x</b>", "{b} of c", "Comparative historiography of very nearly everything", "x" * 90]
     nodes = [Node(f"n{number}", name, "field") for number, name in enumerate(names)]
     standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
-    tree = tree_of(nodes)
-    labels = list(
-        sunburst(coverage_frame(tree, {"": standing} | {node.id: standing for node in nodes}), "share", LIGHT).data[0].labels
-    )
-    assert labels[:4] == ["All<br>knowledge", "A &amp; B", "&lt;b&gt;x&lt;/b&gt;", "Medicine<br>and health"]
-    assert all(len(line) <= 24 for label in labels[4:] for line in label.split("<br>")) and labels[5].endswith("…")
+    frame = coverage_frame(tree_of(nodes), {"": standing} | {node.id: standing for node in nodes})
+    for draw in (coverage_rings, coverage_tiles):
+        option = draw(frame, "share", LIGHT)
+        labels = chart_labels(option)
+        assert labels[:4] == ["All knowledge", "A & B", "<b>x</b>", "\u2774b\u2775 of c"], "ECharts draws labels as text"
+        assert all(len(label) <= 44 and label.endswith("…") for label in labels[4:])
+        hovers = [item["tooltip"]["formatter"] for item in chart_items(option)]
+        assert hovers[2].startswith("<b>&lt;b&gt;x&lt;/b&gt;</b><br>") and hovers[3].startswith("<b>&#123;b&#125; of c</b><br>")
+        assert "no target yet" in hovers[2] and names[3] in hovers[4]
+    [report] = coverage_sunburst(frame, "share", LIGHT).data[:1]
+    assert list(report.labels)[:3] == ["All<br>knowledge", "A &amp; B", "&lt;b&gt;x&lt;/b&gt;"]
+    assert report.labels[4].startswith("Comparative historiography<br>of") and "<br>no target yet" in report.customdata[1][1]
+
+
+@pytest.mark.parametrize("number", [1, 3, 8, 20, 60, 400])
+def test_labels_fit_into_their_sectors(number):
+    names = ("Law", "Comparative historiography", "Mathematics", "Reproductive and sexual health", "数学", "x" * 60)
+    nodes = [Node("f", "Fields of knowledge", "field")]
+    nodes += [Node(f"n{n}", names[n % len(names)], "discipline", "f") for n in range(number)]
+    standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
+    frame = coverage_frame(tree_of(nodes), {"": standing} | {node.id: standing for node in nodes})
+    option = coverage_rings(frame, "share", LIGHT, "f")
+    inner, outer = (float(option["series"][0]["levels"][2][side].strip("%")) * 310 / 100 for side in ("r0", "r"))
+    shown = [item["label"] for item in chart_items(option) if item["label"]["show"]][1:]
+    assert len(shown) == {400: 0}.get(number, number) or (number == 60 and shown)
+    for label in shown:
+        lines = label["formatter"].split("\n")
+        wide, high = max(text_width(line, label["fontSize"]) for line in lines), label["lineHeight"] * len(lines)
+        along, across = (wide, high) if label["rotate"] == "tangential" else (high, wide)
+        assert label["fontSize"] >= 10 and across < outer - inner and along < 2 * pi * outer / number
 
 
 def test_an_empty_taxonomy_is_one_grey_disc():
     standing = Coverage("", {m: 0 for m in coverage.MEASURES}, 0, 0, 0, 0, None)
     for measure in MEASURES:
-        trace = sunburst(coverage_frame(tree_of([]), {"": standing}, measure), measure, DARK).data[0]
-        assert (list(trace.ids), list(trace.marker.colors)) == ([ALL], [DARK.nothing])
+        frame = coverage_frame(tree_of([]), {"": standing}, measure)
+        [item] = chart_items(coverage_rings(frame, measure, DARK))
+        assert item["itemStyle"]["color"] == DARK.nothing and drawn_ids(frame, ALL, rings.LEVELS) == [ALL, ALL]
+        [item] = chart_items(coverage_tiles(frame, measure, DARK))
+        assert item["itemStyle"]["color"] == DARK.nothing
 
 
 def course() -> list[Session]:

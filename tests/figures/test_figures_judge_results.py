@@ -3,20 +3,23 @@
 import networkx as nx
 import pandas as pd
 import pytest
+from support.chart_items import chart_items
 
 from glan_core.evaluation import published_results, scaling_job
 from glan_core.evaluation.scaling_job import Point
-from glan_core.figures.coverage import ALL
 from glan_core.figures.judge_results import (
     aspect_figure,
     difference_bars,
     difference_frame,
     difference_rings,
+    judged_parts,
     scale_of,
     trained_against_difference,
 )
+from glan_core.figures.rings import LEVELS
 from glan_core.figures.scaling import loss_figure, score_figure
 from glan_core.figures.style import DARK, LIGHT
+from glan_core.figures.tree_parts import ALL, drawn_ids
 from glan_core.records import Node
 from glan_core.taxonomy.hierarchy import tree_of
 
@@ -49,14 +52,14 @@ def test_a_field_shows_the_mean_over_the_questions_below_it(tree, found):
     frame = difference_frame(tree, found).set_index("id")
     assert frame.loc["arts", "value"] == pytest.approx((30 * 2 - 10 * 2) / 40) and frame.loc["arts", "judged"] == 40
     assert frame.loc[ALL, "value"] == pytest.approx(40 / 45) and pd.isna(frame.loc["logic", "value"])
-    assert frame.loc["logic", "hover"] == "not tested"
+    assert frame.loc["logic", "hover"] == ["not tested"]
 
 
 @pytest.mark.parametrize("style", [LIGHT, DARK])
 def test_more_is_blue_less_is_orange_and_what_was_not_tested_is_not_drawn(tree, found, style):
-    frame = difference_frame(tree, found)
-    trace = difference_rings(frame, style).data[0]
-    colors = dict(zip(trace.ids, trace.marker.colors, strict=True))
+    frame = judged_parts(difference_frame(tree, found))
+    items = chart_items(difference_rings(frame, style))
+    colors = {id: item["itemStyle"]["color"] for id, item in zip(drawn_ids(frame, ALL, LEVELS)[1:], items, strict=True)}
     assert (colors["music"], colors["dance"]) == (style.differences[-1], style.differences[0])
     assert colors["maths"] == style.differences[4] and "logic" not in colors
 
@@ -120,12 +123,12 @@ def test_the_legend_of_published_results_is_below_the_bars():
 
 def test_rings_show_only_what_was_tested():
     frame = pd.DataFrame([
-        {"id": ALL, "parent": "", "name": "All knowledge", "judged": 3, "value": 1.0, "hover": ""},
-        {"id": "a", "parent": ALL, "name": "A", "judged": 3, "value": 1.0, "hover": ""},
-        {"id": "b", "parent": ALL, "name": "B", "judged": 0, "value": None, "hover": ""},
+        {"id": ALL, "parent": "", "name": "All knowledge", "judged": 3, "value": 1.0, "hover": []},
+        {"id": "a", "parent": ALL, "name": "A", "judged": 3, "value": 1.0, "hover": []},
+        {"id": "b", "parent": ALL, "name": "B", "judged": 0, "value": None, "hover": []},
     ])  # fmt: skip
-    assert list(difference_rings(frame, LIGHT).data[0].ids) == [ALL, "a"]
-    assert difference_rings(frame, LIGHT, middle="b").data[0].level in (None, "", ALL)
+    assert drawn_ids(judged_parts(frame), ALL, LEVELS) == [ALL, ALL, "a"]
+    assert len(list(chart_items(difference_rings(judged_parts(frame), LIGHT)))) == 2
 
 
 def test_a_short_title_keeps_what_tells_the_base_from_the_tuned_model():

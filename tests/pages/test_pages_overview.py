@@ -1,11 +1,14 @@
 """Tests for the Overview page: totals, charts, the latest run, the emptiest disciplines and failures."""
 
 import pytest
+from support.chart_items import chart_items, chart_labels
 from support.curriculum import add_pairs
 from support.studio_app import Studio, add_failure, add_run
 
-from glan_core.figures.coverage import MEASURES, coverage_frame, sunburst
+from glan_core.figures.coverage import MEASURES, coverage_frame, coverage_rings
+from glan_core.figures.rings import LEVELS
 from glan_core.figures.style import LIGHT
+from glan_core.figures.tree_parts import ALL, drawn_ids
 from glan_core.formatting import number
 from glan_core.operations.stakeholder_report import stakeholder_report
 from glan_core.taxonomy import coverage, tree_editing
@@ -40,12 +43,13 @@ def test_rings_begin_with_the_disciplines_that_have_data_and_name_only_these(dem
     frame = coverage_frame(tree, standings, only_begun=True)
     assert set(frame.loc[frame["kind"] == "discipline", "name"]) == {"Mathematics", "Earth science", "Music"}
     everything = coverage_frame(tree, standings)
-    labels = dict(zip(everything["name"], sunburst(everything, "share", LIGHT).data[0].labels, strict=True))
-    assert labels["Music"] == "Music" and labels["Dance"] == "" and labels["Humanities"] == "Humanities"
-    widths = dict(zip(everything["name"], sunburst(everything, "share", LIGHT).data[0]["values"], strict=True))
-    assert (widths["Music"], widths["Dance"]) == (3, 1)
+    ids, drawn = drawn_ids(everything, ALL, LEVELS)[1:], coverage_rings(everything, "share", LIGHT)
+    labels = dict(zip(ids, chart_labels(drawn), strict=True))
+    assert labels["music"] == "Music" and labels["dance"] is None and labels["humanities"] == "Humanities"
+    items = dict(zip(ids, chart_items(drawn), strict=True))
+    assert (items["music"]["value"], items["dance"]["value"]) == (3, 1)
     empty = coverage_frame(tree_editing.tree(starter_ws), coverage.coverage_by_node(starter_ws))
-    assert "Dance" in sunburst(empty, "share", LIGHT).data[0].labels, "without any data every discipline is named"
+    assert "Dance" in chart_labels(coverage_rings(empty, "share", LIGHT)), "without any data every discipline is named"
     with_data, all_nodes = Studio(), Studio(shown="All")
     assert with_data.fine and all_nodes.fine
     assert Studio(focus="dance").fine, "a focus without data is drawn among all"

@@ -9,8 +9,10 @@ from glan_core import runs
 from glan_core.formatting import money, short, span
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
+from glan_core.generation.stage_specs import stage_title
 from glan_core.settings import read_settings
 from glan_core.workspace import run_rows
+from pages.components.runs.form import MORE
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -27,8 +29,9 @@ def test_the_numbers_are_those_of_the_plan(demo_ws):
     )
     assert metrics["Price"] == money(made.usd) == "free"
     assert f"Start · {metrics['Calls']} calls · free" in shown.labels()
-    stages = shown.table("stage")
-    assert list(stages["calls"]) == [span(stage.calls) for stage in made.stages if stage.calls[1]]
+    for stage in (stage for stage in made.stages if stage.calls[1]):
+        assert f"| {stage_title(stage.stage).capitalize()} | {span(stage.calls)} | " in shown.said
+    assert not shown.app.dataframe, "a data grid is much code for a browser to load"
     assert made.basis in shown.said
 
 
@@ -50,6 +53,20 @@ def test_the_shown_command_orders_the_same(demo_ws, values, focus, monkeypatch):
     settings = ordered(shown, demo_ws)
     shown.press("Start ·")
     assert settings == submitted[0]
+
+
+def test_closed_sampling_and_limits_still_count_and_are_there_when_opened_again(demo_ws, monkeypatch):
+    shown = Studio("runs", focus="physics")
+    assert ordered(shown, demo_ws).stages == {} and not shown.app.slider
+    begun = []  # the tables as they were drawn
+    monkeypatch.setattr("streamlit.data_editor", lambda frame, **_: begun.append(frame) or frame.assign(temperature=0.3))
+    opened = ordered(fill(shown, run_share=25, run_calls=50), demo_ws)
+    assert (opened.pair_share, opened.max_calls) == (0.25, 50) and {one.temperature for one in opened.stages.values()} == {0.3}
+    for is_open in (False, True, False):
+        shown.app.session_state[MORE] = is_open
+        shown.app.run()
+        assert ordered(shown, demo_ws) == opened and any(one.key == "run_share" for one in shown.app.slider) == is_open
+    assert set(begun[0]["temperature"]) != {0.3} == set(begun[-1]["temperature"])
 
 
 def test_the_shown_command_names_an_endpoint_and_never_the_key(demo_ws):
@@ -131,7 +148,10 @@ def test_prices_of_stages_have_the_same_decimals(demo_ws):
     shown = Studio("runs", focus="history")
     shown.app.selectbox(key="run_kind").set_value("openai").run()
     fill(shown, run_model="gpt-4o-mini")
-    assert all(re.fullmatch(r"\$\d+\.\d\d( to \$\d+\.\d\d)?", price) for price in shown.table("tokens")["price"])
+    prices = [
+        line.split(" | ")[-1] for line in shown.said.replace("\\", "").splitlines() if line.startswith("| ") and " + " in line
+    ]
+    assert len(prices) > 2 and all(re.fullmatch(r"\$\d+\.\d\d( to \$\d+\.\d\d)? \|", price) for price in prices[1:])
 
 
 def test_disciplines_without_new_ground_can_be_left_out(demo_ws):

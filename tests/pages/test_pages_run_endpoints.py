@@ -10,6 +10,7 @@ from support.studio_app import Studio, add_run, fill, ordered
 from glan_core.cli import main
 from glan_core.workspace import batch_rows, run_rows
 from glan_core.workspace.run_rows import EndpointProgress
+from pages.components.runs.form import MORE
 
 pytest_plugins = ["support.studio_fixtures"]
 
@@ -75,6 +76,9 @@ def test_batches_of_a_run_are_listed(starter_ws):
 
 def test_the_batch_api_halves_the_price_of_the_plan_and_needs_an_endpoint(starter_ws):
     shown = Studio("runs", runs_view="Plan", focus="mathematics")
+    assert not any(one.key == "run_batch" for one in shown.app.toggle), "what is closed is not drawn"
+    shown.app.session_state[MORE] = True
+    shown.app.run()
     toggle = next(one for one in shown.app.toggle if one.key == "run_batch")
     assert toggle.disabled, "the scripted teacher has no Batch API"
     shown = fill(shown, run_kind="openai")

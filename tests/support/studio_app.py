@@ -20,6 +20,7 @@ from glan_core.diversity.projection import Projection
 from glan_core.generation.settings import GenerationSettings
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
+from pages.components.runs.form import MORE
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -107,12 +108,20 @@ class Studio:
 
 
 def fill(shown: Studio, **values) -> Studio:
-    """Type into the fields of the form by their keys."""
+    """Type into the fields of the form by their keys; sampling and limits are opened for those in there."""
     for key, value in values.items():
-        kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider, shown.app.toggle)
-        next(field for kind in kinds for field in kind if field.key == key).set_value(value)
+        if (field := _field(shown, key)) is None:
+            shown.app.session_state[MORE] = True
+            shown.app.run()
+            field = _field(shown, key)
+        field.set_value(value)
         shown.app.run()
     return shown
+
+
+def _field(shown: Studio, key: str):
+    kinds = (shown.app.number_input, shown.app.text_input, shown.app.selectbox, shown.app.slider, shown.app.toggle)
+    return next((field for kind in kinds for field in kind if field.key == key), None)
 
 
 def ordered(shown: Studio, ws) -> GenerationSettings:

@@ -2,7 +2,8 @@
 
 from glan_core.dataset.quality_filter_job import RULES
 from glan_core.dataset.snapshot_store import list_snapshots
-from glan_core.figures.coverage import coverage_frame, sunburst
+from glan_core.figures.coverage import coverage_frame
+from glan_core.figures.coverage_sunburst import coverage_sunburst
 from glan_core.figures.funnel import EXCLUDED, funnel_figure, funnel_frame
 from glan_core.formatting import exact, number, percent, plural
 from glan_core.generation import provenance
@@ -57,7 +58,7 @@ def coverage_section(data: ReportData) -> Section:
     blocks = [
         paragraph(lead, "lead"),
         figure(
-            sunburst(coverage_frame(data.tree, data.coverages, "share"), "share", STYLE, height=600), f"Taxonomy as rings: {lead}",
+            coverage_sunburst(coverage_frame(data.tree, data.coverages, "share"), "share", STYLE), f"Taxonomy as rings: {lead}",
             "The taxonomy from fields (inner ring) to disciplines (outer ring). Color: answered pairs as a share of the target, as mean "
             "over the disciplines, 0% for those without a target. Point at a part for its numbers, click to zoom.",
         ),

@@ -8,21 +8,25 @@ from glan_core.errors import GlanError
 from glan_core.evaluation import published_results
 from glan_core.evaluation.answer_sources import title
 from glan_core.evaluation.judge import match_statistics
-from glan_core.figures.coverage import ALL, coverage_frame, sunburst
+from glan_core.figures.coverage import coverage_frame, coverage_rings
 from glan_core.figures.judge_results import (
+    HEIGHT,
     aspect_figure,
     difference_bars,
     difference_frame,
     difference_rings,
+    judged_parts,
     trained_against_difference,
 )
+from glan_core.figures.rings import LEVELS
+from glan_core.figures.tree_parts import ALL, drawn_ids
 from glan_core.formatting import number, plural, signed
 from glan_core.models.tuned_model_store import read_model
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import Workspace
 from glan_core.workspace.match_rows import Match
 from pages.components.evaluate import match_view
-from pages.components.shared import page_frame, picture_table, plain_table, row_selection, url_state
+from pages.components.shared import page_frame, picture_table, plain_table, row_selection, taxonomy_picture, url_state
 from pages.components.shared.untrusted_text import escape
 
 COLORED = ("Score difference", "Training pairs")
@@ -71,32 +75,23 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
     colored = st.segmented_control(
         "Color by", COLORED, default=COLORED[0], key="evaluate_colored", required=True, label_visibility="collapsed"
     )
-    middle = _middle(tree, focus)
-
-    def pick() -> None:
-        points = st.session_state.evaluate_rings.selection.points
-        if points and "id" in points[0]:
-            id = points[0]["id"]
-            if id == middle and id != ALL:
-                id = tree.nodes[id]["node"].parent_id
-            url_state.set_focus(None if id in (ALL, None) else id)
-
+    middle = taxonomy_picture.middle(tree)
     style = page_frame.figure_style()
     if colored == COLORED[0]:
-        frame = difference_frame(tree, by_discipline)
+        frame = judged_parts(difference_frame(tree, by_discipline))
+        middle = middle if middle in set(frame["id"]) else ALL
         figure = difference_rings(frame, style, middle, focus)
         table = lambda: _named(frame[frame["judged"] > 0])  # noqa: E731
         columns = {"name": "Part", "above": "Part of", "value": "Difference", "judged": "Judged"}
         explanation = "Blue: A scored higher; orange: B scored higher. Only tested parts are drawn."
     else:
         frame = coverage_frame(tree, coverage.coverage_by_node(ws, tree), "pairs")
-        figure = sunburst(frame, "pairs", style, middle, focus, 560)
+        figure = coverage_rings(frame, "pairs", style, middle, focus, HEIGHT)
         table = lambda: _named(frame).astype({"value": "Int64"})  # noqa: E731
         columns = {"name": "Part", "above": "Part of", "value": "Pairs"}
         explanation = "Darker: more answered questions; gray: none."
-    st.plotly_chart(
-        figure, key="evaluate_rings", on_select=pick, selection_mode="points", config={"displayModeBar": False},
-        alt=f"Taxonomy as rings, colored by {colored.lower()}",
+    taxonomy_picture.draw(
+        figure, drawn_ids(frame, middle, LEVELS), tree, key="evaluate_rings", height=HEIGHT, alt=f"Taxonomy as rings, colored by {colored.lower()}",
     )  # fmt: skip
     st.caption(f"{explanation} Click a part to zoom in, the center to zoom out.")
     formats = {"value": "%+.2f"} if colored == COLORED[0] else {}
@@ -106,13 +101,6 @@ def _rings(ws: Workspace, tree: nx.DiGraph, by_discipline: pd.DataFrame) -> None
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the nodes with the name of the part above each."""
     return frame.assign(above=frame["parent"].map(dict(zip(frame["id"], frame["name"], strict=True))))
-
-
-def _middle(tree: nx.DiGraph, focus: str | None) -> str:
-    if focus is None:
-        return ALL
-    node = tree.nodes[focus]["node"]
-    return focus if node.kind != "discipline" else node.parent_id or ALL
 
 
 def _picked(ws: Workspace, tree: nx.DiGraph, seen: match_view.MatchStatistics) -> None:

@@ -39,6 +39,8 @@ PRESETS = {
         "10 subject queries, all subjects, 400 questions each: about 10 million pairs over 126 disciplines",
     ),
 }
+MORE = "more_run_settings"  # key of the expander of sampling and limits
+EDITED = "run_stages_edited"  # settings per stage that were typed into the table
 SAMPLING = ("temperature", "top_p", "max_tokens")
 SETTINGS = ("teacher", *SAMPLING, "extra_body")  # columns of the table of stages
 
@@ -51,12 +53,16 @@ def panel(ws: Workspace, tree: nx.DiGraph) -> GenerationSettings | None:
     _new_ground(ws, disciplines)
     target = {"disciplines": disciplines, **_amounts()}
     values = teacher_form.fields("run", answers=True)
-    with st.expander("Sampling and limits"):
-        more = _more_fields()
+    with st.expander("Sampling and limits", key=MORE, on_change="rerun") as more:
+        if more.open:
+            _more_fields()
+            stages = _stage_fields()
+        else:
+            stages = _stages_when_closed()
     if values is None:
         return None
     try:
-        return read_settings(GenerationSettings, {**values, **more, "target": target})
+        return read_settings(GenerationSettings, {**values, **_more_settings(), "stages": stages, "target": target})
     except GlanError as error:
         show_error(error)
         return None
@@ -130,28 +136,40 @@ def _take_preset(name: str) -> None:
     st.session_state.update(zip(AMOUNTS, PRESETS[name], strict=False))
 
 
-def _more_fields() -> dict:
-    """Draw sampling and limits and return them as settings."""
+def _more_fields() -> None:
+    """Draw sampling and limits, whose values stay in the session state when they are no longer drawn."""
     with st.grid(3, gap="small", min_column_width=150):
-        share = st.slider(key="run_share", **settings_fields.percent(GenerationSettings, "pair_share", step=5))
-        law = st.selectbox(
+        st.slider(key="run_share", **settings_fields.percent(GenerationSettings, "pair_share", step=5))
+        st.selectbox(
             options=settings_fields.choices(GenerationSettings, "draw_distribution"), key="run_law",
             **settings_fields.text(GenerationSettings, "draw_distribution"),
         )  # fmt: skip
-        seed = st.number_input(key="run_seed", **settings_fields.number(GenerationSettings, "seed"))
-        budget = teacher_form.budget_field("run_budget")
-        calls = _limit("run_calls", "max_calls")
-        flight = st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
-        rpm, tpm = _limit("run_rpm", "requests_per_minute"), _limit("run_tpm", "tokens_per_minute")
-        reasoning = st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
-        endpoint = st.session_state.get("run_kind") not in ("scripted", "local")
-        engine = engine_form.fields("run") if endpoint else {}
-        batch = st.toggle(key="run_batch", disabled=not endpoint, **settings_fields.text(GenerationSettings, "batch"))
+        st.number_input(key="run_seed", **settings_fields.number(GenerationSettings, "seed"))
+        teacher_form.budget_field("run_budget")
+        _limit("run_calls", "max_calls")
+        st.number_input(key="run_flight", **settings_fields.number(TeacherSettings, "max_in_flight"))
+        _limit("run_rpm", "requests_per_minute")
+        _limit("run_tpm", "tokens_per_minute")
+        st.toggle(key="run_reasoning", **settings_fields.text(TeacherSettings, "keep_reasoning"))
+        if _is_endpoint():
+            engine_form.fields("run")
+        st.toggle(key="run_batch", disabled=not _is_endpoint(), **settings_fields.text(GenerationSettings, "batch"))
+
+
+def _more_settings() -> dict:
+    """Return sampling and limits as settings."""
+    state = st.session_state
     return {
-        "batch": batch and endpoint, "pair_share": share / 100, "draw_distribution": law, "seed": seed, "budget_usd": budget, "max_calls": calls,
-        "max_in_flight": flight, "requests_per_minute": rpm, "tokens_per_minute": tpm, "keep_reasoning": reasoning, **engine,
-        "stages": _stage_fields(),
+        "batch": state.get("run_batch", False) and _is_endpoint(), "pair_share": state.run_share / 100,
+        "draw_distribution": state.run_law, "seed": state.run_seed, "budget_usd": state.get("run_budget"),
+        "max_calls": state.get("run_calls"), "max_in_flight": state.run_flight, "requests_per_minute": state.get("run_rpm"),
+        "tokens_per_minute": state.get("run_tpm"), "keep_reasoning": state.get("run_reasoning", False),
+        **(engine_form.settings("run") if _is_endpoint() else {}),
     }  # fmt: skip
+
+
+def _is_endpoint() -> bool:
+    return st.session_state.get("run_kind") not in ("scripted", "local")
 
 
 def _limit(key: str, name: str) -> int | None:
@@ -162,16 +180,8 @@ def _limit(key: str, name: str) -> int | None:
 def _stage_fields() -> dict[str, dict]:
     """Draw the table of teacher and decoding parameters per stage; returns the values that differ from the defaults."""
     st.caption("Teacher and decoding parameters per stage. The defaults follow the paper where it states them.")
-    defaults = {
-        stage: {name: getattr(STAGE_SPECS[stage].decoding, name, "") for name in SETTINGS} for stage in GENERATION_STAGES
-    }
-    given = st.session_state.get("run_stages")
-    if given is None:
-        usual = st.session_state.get("default_teachers") or {}
-        given = {stage: {"teacher": teacher} for stage, teacher in usual.items() if stage in GENERATION_STAGES}
-    rows = [
-        {"name": stage_title(stage).capitalize(), **defaults[stage], **_shown(given.get(stage, {}))} for stage in GENERATION_STAGES
-    ]  # fmt: skip
+    given = _given_stages()
+    rows = _stage_rows(given)
     edited = st.data_editor(
         pd.DataFrame(rows), key=f"stage_settings_{st.session_state.get('run_refilled', 0)}", hide_index=True, disabled=["name"],
         alt="Settings by stage",
@@ -190,9 +200,46 @@ def _stage_fields() -> dict[str, dict]:
             ),
         },
     )  # fmt: skip
+    stages = _changes(given, edited.to_dict("records"))
+    st.session_state[EDITED] = stages if stages != _changes(given, rows) else None
+    return stages
+
+
+def _stages_when_closed() -> dict[str, dict]:
+    """Return the settings per stage while their table is not drawn: those last in it are those that it begins with again."""
+    if (edited := st.session_state.pop(EDITED, None)) is not None:
+        st.session_state.run_stages = edited
+        st.session_state.run_refilled = st.session_state.get("run_refilled", 0) + 1
+    given = _given_stages()
+    return _changes(given, _stage_rows(given))
+
+
+def _given_stages() -> dict[str, dict]:
+    """Return the settings per stage that the table begins with: those filled in, else the default teachers of the workspace."""
+    given = st.session_state.get("run_stages")
+    if given is not None:
+        return given
+    usual = st.session_state.get("default_teachers") or {}
+    return {stage: {"teacher": teacher} for stage, teacher in usual.items() if stage in GENERATION_STAGES}
+
+
+def _stage_defaults() -> dict[str, dict]:
+    return {stage: {name: getattr(STAGE_SPECS[stage].decoding, name, "") for name in SETTINGS} for stage in GENERATION_STAGES}
+
+
+def _stage_rows(given: dict[str, dict]) -> list[dict]:
+    """Return the rows of the table of stages."""
+    return [
+        {"name": stage_title(stage).capitalize(), **defaults, **_shown(given.get(stage, {}))}
+        for stage, defaults in _stage_defaults().items()
+    ]
+
+
+def _changes(given: dict[str, dict], rows: list[dict]) -> dict[str, dict]:
+    """Return the settings of each stage that differ from the defaults, with those that the table does not show."""
     changes = {
-        stage: {name: _typed(name, now[name]) for name in SETTINGS if _differs(now[name], defaults[stage][name])}
-        for stage, now in zip(GENERATION_STAGES, edited.to_dict("records"), strict=True)
+        stage: {name: _typed(name, now[name]) for name in SETTINGS if _differs(now[name], defaults[name])}
+        for (stage, defaults), now in zip(_stage_defaults().items(), rows, strict=True)
     }
     hidden = {stage: {name: value for name, value in values.items() if name not in SETTINGS} for stage, values in given.items()}
     stages = {stage: hidden.get(stage, {}) | changes.get(stage, {}) for stage in (*changes, *hidden)}
@@ -202,7 +249,8 @@ def _stage_fields() -> dict[str, dict]:
 def _shown(values: dict) -> dict:
     """Return stage settings as cells: an empty cell for a value that is not sent, and a JSON object as text."""
     cells = {name: None if value == NOT_SENT else value for name, value in values.items() if name in SETTINGS}
-    return cells | ({"extra_body": json.dumps(values["extra_body"])} if values.get("extra_body") else {})
+    extra = values.get("extra_body")
+    return cells | ({"extra_body": extra if isinstance(extra, str) else json.dumps(extra)} if extra else {})
 
 
 def _typed(name: str, cell: object) -> object:
@@ -229,7 +277,7 @@ def fill(settings: GenerationSettings) -> None:
         run_seed=settings.seed, run_budget=settings.budget_usd, run_calls=settings.max_calls, run_flight=settings.max_in_flight,
         run_rpm=settings.requests_per_minute, run_tpm=settings.tokens_per_minute, run_reasoning=settings.keep_reasoning,
         run_batch=settings.batch, **engine_form.values("run", settings),
-        run_refilled=st.session_state.get("run_refilled", 0) + 1, **_teacher_values(settings),
+        run_refilled=st.session_state.get("run_refilled", 0) + 1, **{EDITED: None}, **_teacher_values(settings),
     )  # fmt: skip
 
 

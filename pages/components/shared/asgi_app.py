@@ -39,6 +39,7 @@ if str(STUDIO) not in sys.path:
 from glan_core import access  # noqa: E402
 from glan_core.resources import ASSETS  # noqa: E402
 from pages.components.shared import ended_runs, sign_in, warm_up  # noqa: E402
+from pages.components.shared.preloads import preloads  # noqa: E402
 
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
@@ -101,9 +102,10 @@ class AllowedHosts:
 
 
 async def index(request: Request) -> HTMLResponse:
-    """Serve Streamlit's index.html with the address of the server and the scripts of the studio."""
-    html = INDEX.read_text("utf-8")
-    return HTMLResponse(html.replace("<head>", f"<head>{ADDRESS}{TAGS}", 1), headers={"Cache-Control": "no-cache"})
+    """Serve Streamlit's index.html with the address of the server, the scripts of the studio and the preloads of the page."""
+    html = INDEX.read_text("utf-8").replace("<head>", f"<head>{ADDRESS}{TAGS}", 1)
+    html = html.replace("</head>", f"{preloads(request.url.path)}</head>", 1)
+    return HTMLResponse(html, headers={"Cache-Control": "no-cache"})
 
 
 @asynccontextmanager

@@ -24,11 +24,18 @@ def fields(prefix: str) -> dict:
         st.session_state.setdefault(key, value)
     choices = settings_fields.choices(RaySettings, "engine")
     engine = st.selectbox(options=choices, key=f"{prefix}_engine", **settings_fields.text(RaySettings, "engine"))
-    if engine != "ray":
+    if engine == "ray":
+        st.text_input(key=f"{prefix}_ray", **settings_fields.text(RaySettings, "ray_address"))
+        st.number_input(key=f"{prefix}_workers", **settings_fields.number(RaySettings, "ray_workers"))
+    return settings(prefix)
+
+
+def settings(prefix: str) -> dict:
+    """Return the settings that the fields have in the session state, whether they are drawn or not."""
+    state = st.session_state
+    if state[f"{prefix}_engine"] != "ray":
         return {}
-    address = st.text_input(key=f"{prefix}_ray", **settings_fields.text(RaySettings, "ray_address"))
-    workers = st.number_input(key=f"{prefix}_workers", **settings_fields.number(RaySettings, "ray_workers"))
-    return {"engine": engine, "ray_address": address or LOCAL, "ray_workers": workers}
+    return {"engine": "ray", "ray_address": state[f"{prefix}_ray"] or LOCAL, "ray_workers": state[f"{prefix}_workers"]}
 
 
 def popover(prefix: str) -> dict:

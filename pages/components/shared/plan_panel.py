@@ -1,6 +1,5 @@
 """The plan of a run with its cost estimate, and the button that starts the run."""
 
-import pandas as pd
 import streamlit as st
 
 from glan_core import runs
@@ -10,7 +9,7 @@ from glan_core.generation.plan import Plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.generation.stage_specs import stage_title
 from glan_core.workspace import Workspace
-from pages.components.shared import plain_table, teacher_form
+from pages.components.shared import teacher_form
 from pages.components.shared.untrusted_text import escape, show_error
 
 
@@ -27,19 +26,12 @@ def show_plan(made: Plan) -> None:
             help="Duration at the maximum concurrency, from the measured speed of the models. Unknown before their first calls.",
         )  # fmt: skip
     rows = [stage for stage in made.stages if stage.calls[1]]
-    plain_table.draw(
-        pd.DataFrame({
-            "stage": [stage_title(s.stage).capitalize() for s in rows], "calls": [span(s.calls) for s in rows],
-            "tokens": [f"{number(s.tokens_in)} + {number(s.tokens_out)}" for s in rows], "price": [_cents(s.usd) for s in rows],
-        }),
-        hide_index=True, alt="Plan by stage",
-        column_config={
-            "stage": st.column_config.TextColumn("Stage", width=104),
-            "calls": st.column_config.TextColumn("Calls", width=140, alignment="right"),
-            "tokens": st.column_config.TextColumn("Tokens/call", width=112, alignment="right", help="Prompt + completion tokens per call."),
-            "price": st.column_config.TextColumn("Price", width=116, alignment="right"),
-        },
-    )  # fmt: skip
+    lines = [
+        f"| {stage_title(one.stage).capitalize()} | {span(one.calls)} | {number(one.tokens_in)} + {number(one.tokens_out)} | "
+        f"{_cents(one.usd)} |" for one in rows
+    ]  # fmt: skip
+    head = ["| Stage | Calls | Prompt + completion tokens per call | Price |", "| :--- | ---: | ---: | ---: |"]
+    st.markdown("\n".join([*head, *lines]).replace("$", r"\$"))  # a data grid is 1.2 MB of code for a browser
     st.caption(f"Basis of the estimate: {escape(made.basis)}")
 
 
