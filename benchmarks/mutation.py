@@ -33,6 +33,7 @@ TESTS = {  # quick files first: one failure ends a run
     "generation/plan": ["generation/test_plan.py"],
     "generation/rate_limits": ["generation/test_limits_by_value.py", "generation/test_outage.py"],
     "dataset/ngram_index": ["dataset/test_ngram_index.py", "dataset/test_decontamination.py"],
+    "dataset/duplicate_comparison": ["dataset/test_duplicate_finder.py"],
     "dataset/duplicate_finder": ["dataset/test_duplicate_finder.py", "dataset/test_near_duplicates.py"],
     "dataset/decontamination_job": ["dataset/test_decontamination_evidence.py", "dataset/test_decontamination.py"],
     "dataset/snapshot_store": ["dataset/test_snapshot_store.py"],
