@@ -219,8 +219,10 @@ class Buckets:
         rows, places = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
         for own, at in self._bands:
             begin, end = np.searchsorted(own.read(), np.array([low, high], np.int32))  # other types would copy all rows
-            rows.append(own.read()[begin:end])
-            places.append(at.read()[begin:end])
+            rows.append(own.read()[begin:end].copy())
+            places.append(at.read()[begin:end].copy())
+            own.release()
+            at.release()
         every = np.concatenate(rows)
         by_row = np.argsort(every, kind="stable")
         unique, starts = np.unique(every[by_row], return_index=True)

@@ -256,6 +256,17 @@ def test_progress_is_reported_and_the_result_does_not_depend_on_the_chunks(monke
     assert seen == [("questions compared", done, 100) for done in (0, 40, 80, 100)]
 
 
+def test_files_that_are_read_again_and_again_do_not_stay_in_memory(monkeypatch):
+    read, released = set(), set()
+    monkeypatch.setattr(FileArray, "read", lambda self, as_before=FileArray.read: read.add(self) or as_before(self))
+    monkeypatch.setattr(FileArray, "release", lambda self, as_before=FileArray.release: released.add(self) or as_before(self))
+    with DuplicateFinder(0.7) as finder:
+        finder.add([(n, changed(n % 25)) for n in range(100)])
+        assert len(list(finder.repeats())) > 75
+        assert read - released == {finder._seqs, finder._exact, finder._sizes, *finder._bands}, "these are read once"
+        assert finder._shingles in released and len(released) >= 4, "buckets, their members and shingles"
+
+
 def test_results_do_not_depend_on_the_hash_seed_of_the_process():
     code = (
         "from glan_core.dataset.duplicate_finder import find_duplicates\n"
