@@ -10,11 +10,13 @@ from glan_core.figures.tree_parts import drawn_ids
 from glan_core.formatting import number, plural, short, usd
 from glan_core.operations.journey import journey
 from glan_core.runs import counter_deltas
+from glan_core.runs.registry import is_job
 from glan_core.taxonomy import coverage, hierarchy
 from glan_core.workspace import run_rows
-from glan_core.workspace.run_rows import LIVE
+from glan_core.workspace.run_rows import LIVE, Run
 from pages.components.overview import made, report_downloads
 from pages.components.shared import (
+    job_panel,
     page_frame,
     picture_table,
     plain_table,
@@ -207,6 +209,16 @@ def _nodes_table(nodes: list, key: str) -> None:
     )  # fmt: skip
 
 
+def live_progress(run: Run) -> tuple[float, str]:
+    """Return the completed fraction of a live run and its label."""
+    if is_job(run.kind):
+        share, label = job_panel.job_progress(ws, run)
+        return share, f"Run {run.id}, {label}"
+    state = runs.state_of(run)
+    share, done = run_table.call_progress(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
+    return share, f"Run {run.id}, {escape(run.title)}: {done}"
+
+
 def at_work() -> None:
     """Draw the progress of the live runs."""
     live = [run for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
@@ -214,10 +226,8 @@ def at_work() -> None:
         st.session_state.overview_live = [run.id for run in live]
         st.rerun()
     for run in live:
-        state = runs.state_of(run)
-        share, done = run_table.call_progress(run, run_rows.stages(ws.db, run.id), state) or (0.0, state)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(share, f"Run {run.id}, {escape(run.title)}: {done}", width="stretch")
+            st.progress(*live_progress(run), width="stretch")
             if st.button("Watch", key=f"watch_{run.id}", icon=":material/visibility:"):
                 st.session_state.run = run.id
                 url_state.open_page("pages/runs.py")

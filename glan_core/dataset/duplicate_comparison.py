@@ -1,4 +1,7 @@
-"""Compiled comparison of questions with the earlier ones that share a MinHash bucket with them."""
+"""Compiled comparison of questions with the earlier ones that share a MinHash bucket with them.
+
+It runs without the interpreter lock, so that the heartbeat of the run goes on; import it by `with_compile_cache`.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +12,7 @@ if TYPE_CHECKING:
     from glan_core.dataset.duplicate_finder import BucketedRows, Kept
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def match_or_keep(new: "BucketedRows", kept: "Kept", threshold: float, most: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Match each row with the most similar kept row of its buckets, or keep it: add it to its buckets.
 
@@ -53,7 +56,7 @@ def match_or_keep(new: "BucketedRows", kept: "Kept", threshold: float, most: int
     return of, score, crowded
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _most_frequent(values: np.ndarray, most: int) -> np.ndarray:
     """Return the distinct values of ascending ones, most frequent first if there are more than `most`, else ascending."""
     distinct, counts, number = np.empty_like(values), np.empty(len(values), np.int32), 0
@@ -68,7 +71,7 @@ def _most_frequent(values: np.ndarray, most: int) -> np.ndarray:
     return distinct[:number][np.argsort(-counts[:number], kind="mergesort")]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _jaccard(one: np.ndarray, other: np.ndarray) -> float:
     """Return the Jaccard similarity of two sets, each given as ascending values that may repeat."""
     i = j = both = either = 0

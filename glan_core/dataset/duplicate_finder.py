@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from glan_core.compile_cache import with_compile_cache
 from glan_core.dataset.shingle_signatures import BANDS, Page, Signatures, Signer
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_CANDIDATES = 200  # kept rows per bucket, and comparisons per row: bounds the work on highly similar data
 CHUNK = 2000  # rows compared between two progress reports, and before mapped pages are released
+CHUNK_SHINGLES = 400_000  # of these rows, at most, so that a pause or a cancellation waits for seconds only
 
 Step = Callable[[str, int, int], None]
 
@@ -151,17 +153,16 @@ class DuplicateFinder:
         """Return the kept row that each row nearly repeats (-1: none) and their similarity, among rows with different words."""
         import numpy as np
 
-        from glan_core.dataset.duplicate_comparison import match_or_keep
-
         of, score = np.full(self.rows, -1, np.int32), np.zeros(self.rows)
         buckets = Buckets(self._bands, own, self._array)
         if buckets.size:
             members = self._array("int32")
             members.fill(buckets.size)
             kept = Kept(members.read(), self._shingles.read(), np.append(0, np.cumsum(self._sizes.read(), dtype=np.int64)))
-            for low in range(0, self.rows, CHUNK):
+            match_or_keep = with_compile_cache(_match_or_keep)
+            for low, high in _chunks(kept.offsets):
                 step("questions compared", low, self.rows)
-                new = buckets.between(low, low + CHUNK)
+                new = buckets.between(low, high)
                 if len(new.rows):
                     of[new.rows], score[new.rows], crowded = match_or_keep(new, kept, self.threshold, MAX_CANDIDATES)
                     self.crowded += crowded
@@ -169,6 +170,26 @@ class DuplicateFinder:
                 self._shingles.release()
         step("questions compared", self.rows, self.rows)
         return of, score
+
+
+def _match_or_keep() -> "Callable[[BucketedRows, Kept, float, int], tuple[np.ndarray, np.ndarray, int]]":
+    from glan_core.dataset.duplicate_comparison import match_or_keep
+
+    return match_or_keep
+
+
+def _chunks(offsets: "np.ndarray") -> Iterator[tuple[int, int]]:
+    """Yield the first row of each chunk and the row after it.
+
+    Args:
+        offsets: `(rows + 1,) int64` offset of each row's shingles.
+    """
+    low = 0
+    while low < len(offsets) - 1:
+        fitting = int(offsets.searchsorted(offsets[low] + CHUNK_SHINGLES, "right")) - 1
+        high = min(max(fitting, low + 1), low + CHUNK, len(offsets) - 1)
+        yield low, high
+        low = high
 
 
 class Buckets:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glan_core.compile_cache import with_compile_cache
 from glan_core.diversity.nearest_neighbors import Take, nearest
 
 COMPONENTS = 50
@@ -111,13 +112,17 @@ def _umap(rows: np.ndarray, dims: int, seed: int) -> np.ndarray:
         warnings.simplefilter(
             "ignore"
         )  # UMAP warns that a seed disables parallelism, and its dependencies emit deprecation warnings
-        from umap import UMAP
-
-        model = UMAP(
+        model = with_compile_cache(_umap_class)(
             n_neighbors=min(NEIGHBORS, len(rows) - 1), n_components=dims, min_dist=0.1, init="pca", random_state=seed,
             n_epochs=100 if len(rows) > 5000 else 200, n_jobs=1,
         )  # fmt: skip
         return model.fit_transform(rows)
+
+
+def _umap_class() -> type:
+    from umap import UMAP
+
+    return UMAP
 
 
 def _scaled(xy: np.ndarray) -> np.ndarray:

@@ -23,6 +23,8 @@ class Concurrency:
     and the larger one is tried again after a while, each time later: a pause of this machine looks the same as a busy server. Both
     are considered because the calls of stages differ in length.
 
+    Timeouts: the limit is halved, and stays below the larger value for long, except after a standstill of the server.
+
     Source of the proportional decrease: DCTCP, RFC 8257.
     """
 
@@ -36,7 +38,7 @@ class Concurrency:
     FAST_BELOW = 64  # limit up to which slow start quadruples instead of doubling
     MIN_GAIN = 0.25  # of the throughput that a larger limit should add in proportion; less means that the server is saturated
     FIRST_RETRY = 5  # windows after which a saturated server is tried with a larger limit again; doubled each time
-    LAST_RETRY = 40  # windows at most, and after a timeout
+    LAST_RETRY = 40  # windows at most, and after a timeout unless the limit was as small as `LOCAL_START`
 
     def __init__(self, most: int, clock: Clock = time.monotonic, *, local: bool = False) -> None:
         self.most = most
@@ -45,6 +47,8 @@ class Concurrency:
         self._clock = clock
         self._doubling = True  # slow start: multiply per window until the first refusal, timeout, or saturation
         self._outcomes = self._refused = self._timeouts = 0
+        self._timeouts_in_row, self._before_row = 0, (0.0, 0.0)  # since the last reply; limit and ceiling before them
+        self._half = 0.0  # half of the limit before a standstill of the server; 0 after a refusal
         self._recent: deque[bool] = deque(maxlen=self.RECENT)
         self._probing = False  # closed, and one request is sent to see whether it still is
         self._window_began, self._tokens, self._full_window = clock(), 0, True
@@ -65,7 +69,7 @@ class Concurrency:
             tokens: Completion tokens.
             full: Whether as many calls as allowed were in flight. With fewer, the throughput says nothing about the limit.
         """
-        self._probing = False
+        self._probing, self._timeouts_in_row = False, 0
         self._recent.append(False)
         self._tokens += tokens
         self._full_window = self._full_window and full
@@ -74,7 +78,7 @@ class Concurrency:
     def refused(self, retry_after: float | None) -> float:
         """Record a 429 response; return the seconds until the call may be repeated."""
         wait = self.PAUSE if retry_after is None else max(retry_after, self.MIN_PAUSE)
-        self._doubling = False
+        self._doubling, self._half = False, 0.0
         self._refused += 1
         self._recent.append(True)
         full = len(self._recent) == self.RECENT
@@ -84,12 +88,24 @@ class Concurrency:
         return wait
 
     def timed_out(self) -> None:
-        """Record a call without a reply in time: the limit is halved, at most once per window."""
-        self._doubling, self._retry_after = False, self.LAST_RETRY
+        """Record a call without a reply in time: the limit is halved, at most once per window.
+
+        If all calls in flight time out, which lasts several windows, the server stood still. When it replies again, the limit soon
+        returns to half of what it was.
+        """
+        self._doubling = False
+        if not self._timeouts_in_row:
+            self._before_row = self.limit, self._ceiling
+            if self.limit > self.LOCAL_START:  # the first calls may wait until a model is loaded
+                self._retry_after = self.LAST_RETRY
         if not self._timeouts:
             self._ceiling = min(self._ceiling, max(1.0, 0.75 * self.limit))
             self.limit = max(1.0, self.limit / 2)
         self._timeouts += 1
+        self._timeouts_in_row += 1
+        if self._stands_still:
+            limit, ceiling = self._before_row
+            self._ceiling, self._half = min(ceiling, max(1.0, 0.75 * limit)), limit / 2
         self._outcome()
 
     def close(self, seconds: float) -> None:
@@ -118,8 +134,13 @@ class Concurrency:
             self._before = (self.limit, max(calls, rates[0]), max(tokens, rates[1])) if clean else None
             if self._doubling:
                 self.limit = min(self.most, self.limit * (4 if self.limit < self.FAST_BELOW / 2 else 2))
-            else:
-                self._grow_slowly(share)
+            elif not self._stands_still:
+                self._grow_slowly(share, clean=clean)
+
+    @property
+    def _stands_still(self) -> bool:
+        """Whether all calls that may have been in flight timed out, without a reply in between."""
+        return self._timeouts_in_row > 0 and self._timeouts_in_row >= int(self._before_row[0])
 
     def _is_saturated(self, calls: float, tokens: float) -> bool:
         """Whether the larger limit of this window completed hardly more per second than the best window before."""
@@ -129,10 +150,11 @@ class Concurrency:
         wanted = 1 + self.MIN_GAIN * (self.limit / limit - 1)
         return calls < wanted * calls_before and tokens < wanted * max(tokens_before, 1e-9)
 
-    def _grow_slowly(self, share: float) -> None:
-        """Additive increase up to the ceiling, and decrease by the share of refused calls."""
+    def _grow_slowly(self, share: float, *, clean: bool) -> None:
+        """Additive increase up to the ceiling, faster after timeouts, and decrease by the share of refused calls."""
         step = max(1.0, self.most / 32) * (1 - share)
-        self.limit = min(self.most, max(1.0, self.limit * (1 - share / 2) + step))
+        recovered = min(2 * self.limit, self._half) if clean else 0.0
+        self.limit = min(self.most, max(1.0, self.limit * (1 - share / 2) + step, recovered))
         if self.limit < self._ceiling:
             return
         self.limit = max(1.0, min(self.limit, self._ceiling))
@@ -143,7 +165,7 @@ class Concurrency:
 
     def collapse(self, seconds: float) -> None:
         """Pause for an outage, then restart with one call and slow start."""
-        self.limit, self._doubling = 1.0, True
+        self.limit, self._doubling, self._timeouts_in_row, self._half = 1.0, True, 0, 0.0
         self._outcomes = self._refused = self._timeouts = self._tokens = 0
         self._window_began, self._full_window, self._before = self._clock(), True, None
         self.close(seconds)

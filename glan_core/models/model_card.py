@@ -5,6 +5,7 @@ import yaml
 from glan_core.dataset.card import license_of
 from glan_core.dataset.manifest import Manifest
 from glan_core.formatting import duration, exact, number
+from glan_core.io.packaged_models import local_place
 from glan_core.markdown import plain, table
 from glan_core.models.tuned_model_store import TunedModel
 
@@ -38,7 +39,7 @@ def serving_commands(model: TunedModel, path: str) -> dict[str, str]:
     """
     if model.form == "adapter":
         return {
-            "vLLM": f"vllm serve {model.base} --enable-lora --max-lora-rank {_rank(model)} --lora-modules {model.name}={path}",
+            "vLLM": f"vllm serve {local_place(model.base)} --enable-lora --max-lora-rank {_rank(model)} --lora-modules {model.name}={path}",
             "After merging": "glan models DIR merge NAME NEW_NAME",
         }
     return {"vLLM": f"vllm serve {path} --served-model-name {model.name}", "transformers": f"transformers serve {path}"}

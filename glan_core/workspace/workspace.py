@@ -1,5 +1,6 @@
 """Opening and creating workspace folders, connections and transactions."""
 
+import errno
 import json
 import os
 import sys
@@ -24,6 +25,8 @@ BUSY_MS = 30_000
 # Executions for which a connection keeps an unused statement. With the default of 100, a run would parse the statements for questions anew in
 # each transaction, because those for answers are executed in between.
 STATEMENTS = 300
+# Of the quota of the user, or of the size of files (`ulimit -f`); SQLite reports them as errors of the disk.
+AT_LIMIT = (errno.EDQUOT, errno.EFBIG)
 DatabaseError = apsw.Error  # raised by any use of a damaged, foreign or locked database
 
 
@@ -121,13 +124,19 @@ class Workspace:
         """Roll back the open transaction, if any.
 
         Raises:
-            WorkspaceError: If `error` is a full disk.
+            WorkspaceError: If `error` is a full disk or a limit of the user's.
         """
+        at_limit = isinstance(error, apsw.IOError) and db.system_errno in AT_LIMIT
         if db.in_transaction:
             db.execute("ROLLBACK")
         if isinstance(error, apsw.FullError):
             raise WorkspaceError(
                 f"The disk of {self.folder} is full: this step was not stored. Free some space and try again."
+            ) from None
+        if at_limit:
+            raise WorkspaceError(
+                f"The disk quota or the limit of a file's size is reached in {self.folder}: this step was not stored. Free some space or "
+                "raise the limit, and try again."
             ) from None
 
     def close(self) -> None:

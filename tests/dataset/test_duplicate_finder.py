@@ -267,6 +267,32 @@ def test_files_that_are_read_again_and_again_do_not_stay_in_memory(monkeypatch):
         assert finder._shingles in released and len(released) >= 4, "buckets, their members and shingles"
 
 
+def test_chunks_of_long_questions_have_fewer_rows(monkeypatch):
+    def chunks(*sizes: int) -> list[tuple[int, int]]:
+        return list(duplicate_finder._chunks(np.append(0, np.cumsum(sizes)).astype(np.int64)))
+
+    monkeypatch.setattr(duplicate_finder, "CHUNK", 3)
+    monkeypatch.setattr(duplicate_finder, "CHUNK_SHINGLES", 10)
+    assert chunks(1, 1, 1, 1) == [(0, 3), (3, 4)] and chunks(1) == [(0, 1)]
+    assert chunks(5, 5, 5, 1, 4, 1) == [(0, 2), (2, 5), (5, 6)]
+    assert chunks(1, 30, 40, 2, 8) == [(0, 1), (1, 2), (2, 3), (3, 5)], "a question of more shingles is compared by itself"
+
+
+def test_the_heartbeat_goes_on_during_comparisons():
+    assert match_or_keep.targetoptions["nogil"], "a chunk of highly similar questions can take longer than a heartbeat may"
+
+
+def test_questions_are_compared_where_compiled_code_cannot_be_cached(tmp_path):
+    code = "from glan_core.dataset.duplicate_finder import find_duplicates as f; print(f([[(1, 'a b c d'), (2, 'a b c d e')]], 0.6))"
+    only_given = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "TMPDIR": str(tmp_path)}  # and none is given
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=only_given,
+        cwd=__file__.rsplit("/tests/", 1)[0],
+    )  # fmt: skip
+    assert done.stdout == "[Duplicate(seq=2, of=1, how='near', score=0.6666666666666666)]\n"
+    assert list(tmp_path.iterdir()) == [], "the temporary cache is deleted at the end"
+
+
 def test_results_do_not_depend_on_the_hash_seed_of_the_process():
     code = (
         "from glan_core.dataset.duplicate_finder import find_duplicates\n"

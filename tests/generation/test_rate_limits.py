@@ -78,6 +78,49 @@ def test_a_server_that_times_out_is_tried_again_much_later():
     assert max(windows(limit, clock, 35, lambda window, limit: 5 * limit)) == 256
 
 
+@pytest.mark.parametrize("timeouts", [1.0, 1.5, 3.0])
+@pytest.mark.parametrize("most", [16, 64, 256])
+def test_half_of_the_limit_is_soon_reached_again_after_all_calls_in_flight_timed_out(most, timeouts):
+    clock = Clock()
+    limit = Concurrency(most, clock, local=True)
+    windows(limit, clock, 10, lambda window, limit: 5 * limit)
+    for _ in range(int(timeouts * most)):
+        limit.timed_out()
+    assert limit.limit < most / 4, "few calls are at stake until the server replies"
+    seen = windows(limit, clock, 20, lambda window, limit: 5 * limit)
+    assert max(seen[:6]) >= most / 2 and max(seen) == 0.75 * most
+
+
+def test_timeouts_between_replies_limit_a_server_for_long():
+    clock = Clock()
+    limit = Concurrency(64, clock)
+    for _ in range(16):
+        for _ in range(3):
+            limit.timed_out()
+        limit.served()
+    assert max(windows(limit, clock, 20, lambda window, limit: 5 * limit)) <= 12
+
+
+def test_no_fast_return_after_refusals():
+    clock = Clock()
+    limit = Concurrency(256, clock)
+    for _ in range(256):
+        limit.timed_out()
+    limit.refused(None)
+    seen = windows(limit, clock, 5, lambda window, limit: 5 * limit)
+    assert all(later - earlier <= 8 for earlier, later in pairwise(seen)), "by a 32nd of the most"
+
+
+def test_a_first_call_that_times_out_does_not_limit_a_server_for_long():
+    clock = Clock()
+    limit = Concurrency(32, clock, local=True)
+    limit.timed_out()
+    limit.timed_out()
+    assert int(limit.limit) == 1
+    seen = windows(limit, clock, 12, lambda window, limit: 5 * limit)
+    assert seen[:4] == [1, 1, 1, 1] and seen[-1] == 32
+
+
 def test_windows_that_are_not_full_say_nothing_about_the_limit():
     limit = Concurrency(256, Clock(), local=True)
     for _ in range(96):

@@ -10,6 +10,7 @@ from support.runs import execute_run
 from glan_core import runs
 from glan_core.dataset.snapshot_store import read_snapshot
 from glan_core.errors import GlanError
+from glan_core.io import packaged_models
 from glan_core.models import tuned_model_store
 from glan_core.models.model_card import model_card, serving_commands
 
@@ -65,6 +66,13 @@ def test_serving_fits_the_form(ws):
     }
     part = put_model(ws, "part", form="adapter", base="/b", settings={"lora_rank": 20})
     assert "--max-lora-rank 32 --lora-modules part=/w" in serving_commands(part, "/w")["vLLM"]
+
+
+def test_other_programs_serve_the_folder_of_a_packaged_base(ws, monkeypatch):
+    monkeypatch.setenv("GLAN_CACHE_HOME", "/cache")
+    part = put_model(ws, "part", form="adapter", base=packaged_models.SMOLLM2_NAME)
+    command = serving_commands(part, "/w")["vLLM"]
+    assert command.startswith("vllm serve /cache/models/SmolLM2-135M-Instruct-Q4_1-dequantized --enable-lora ")
 
 
 # ------------------------------------------------------------------------------------------------- rename, note, remove

@@ -1,5 +1,8 @@
 """Tests for the Overview page: totals, charts, the latest run, the emptiest disciplines and failures."""
 
+import socket
+import time
+
 import pytest
 from support.chart_items import chart_items, chart_labels
 from support.curriculum import add_pairs
@@ -13,6 +16,7 @@ from glan_core.formatting import number
 from glan_core.operations.stakeholder_report import stakeholder_report
 from glan_core.taxonomy import coverage, tree_editing
 from glan_core.workspace import run_rows
+from glan_core.workspace.run_rows import StageProgress
 from glan_core.workspace.workspace import set_metadata
 from pages.components.overview import report_downloads
 
@@ -101,6 +105,18 @@ def test_a_run_at_work_stands_on_the_overview(demo_ws):
     assert shown.fine and f"Run {run.id}, Everything: 10 of 40 calls" in shown.said
     shown.press("Watch")
     assert shown.fine and f"Run {run.id}" in shown.said and "Pause" in shown.labels()
+
+
+def test_a_job_at_work_is_counted_by_its_step_and_not_in_calls(demo_ws):
+    with demo_ws.write() as db:
+        id = run_rows.add_run(db, "decontaminate", "Decontamination", {})
+        run_rows.update_run(
+            db, id, state="running", started_at=time.time(), heartbeat_at=time.time(), host=socket.gethostname()
+        )
+        run_rows.set_stage(db, id, StageProgress("pairs checked", 4000, 1200, 0))
+    shown = Studio()
+    assert shown.fine and f"Run {id}, Decontamination: pairs checked, 1,200 of 4,000" in shown.said
+    assert "of 4,000 calls" not in shown.said
 
 
 def test_failures_are_said_on_the_overview(demo_ws):

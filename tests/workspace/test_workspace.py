@@ -212,6 +212,27 @@ def test_a_full_disk_is_reported_and_rolled_back(ws):
     assert ws.metadata("first") is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_limit_of_the_size_of_files_is_reported_and_rolled_back(ws):
+    code = (
+        "import resource, sys\n"
+        "from glan_core.workspace import Workspace, WorkspaceError\n"
+        "from glan_core.workspace.workspace import set_metadata\n"
+        "ws = Workspace.open(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))\n"
+        "try:\n"
+        "    with ws.write() as db: set_metadata(db, 'big', 'x' * 5_000_000)\n"
+        "except WorkspaceError as error: print(error)\n"
+        "print(ws.metadata('big'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, ws.folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        f"The disk quota or the limit of a file's size is reached in {ws.folder}: this step was not stored. Free some space or raise the "
+        "limit, and try again.",
+        "None",
+    ]  # fmt: skip
+
+
 def test_a_failing_job_does_not_affect_others_of_its_batch(ws):
     async def store() -> list:
         commits = GroupCommit(ws)
