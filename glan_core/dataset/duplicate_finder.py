@@ -6,7 +6,7 @@ rate 1 in 6,500 at a similarity of 0.7) and then verified exactly. Rows are proc
 kept, and later ones name it, so duplicates never form a chain.
 
 Shingles, bands and buckets are kept in unnamed temporary files, about 1 KB per question of 60 words. In memory are 70 bytes per
-question and the pages of these files that the comparison of some thousand questions touches.
+question and the pages of these files that the comparison of some hundred questions touches.
 """
 
 import mmap
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_CANDIDATES = 200  # kept rows per bucket, and comparisons per row: bounds the work on highly similar data
-CHUNK = 2000  # rows compared between two progress reports, and before mapped pages are released
+CHUNK = 500  # rows compared between two progress reports, and before mapped pages are released
 CHUNK_SHINGLES = 400_000  # of these rows, at most, so that a pause or a cancellation waits for seconds only
 
 Step = Callable[[str, int, int], None]
