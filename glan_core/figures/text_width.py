@@ -1,6 +1,6 @@
 """Widths of texts in the font of the studio: a figure is built without a browser that could measure them."""
 
-from functools import cache
+from functools import lru_cache
 
 # Widths of the characters from ' ' to '~' in Source Sans, in hundredths of the font size.
 WIDTHS = (
@@ -11,9 +11,10 @@ WIDTHS = (
 OTHER, WIDE, FIRST_WIDE = 70, 100, 0x2E80  # of other characters, and of those from Chinese radicals on
 ELLIPSIS = 95
 SHORT = 8  # characters of a text that stays in one line
+LONGEST = 100  # characters of a text that is broken into lines
 
 
-@cache
+@lru_cache(maxsize=20_000)
 def text_width(text: str, size: float) -> float:
     """Return the width of a line in pixels in a font size of `size` pixels."""
     return size * sum(map(_share, text)) / 100
@@ -26,11 +27,14 @@ def _share(letter: str) -> int:
     return ELLIPSIS if letter == "…" else WIDE if ord(letter) >= FIRST_WIDE else OTHER
 
 
-@cache
+@lru_cache(maxsize=20_000)
 def wrapped(text: str, lines: int) -> tuple[str, ...]:
-    """Return a text broken at blanks into at most so many lines, of which the widest is as narrow as possible."""
+    """Return a text broken at blanks into at most so many lines, of which the widest is as narrow as possible.
+
+    A text of more than `LONGEST` characters stays in one line: the ways to break it grow with the square of its length.
+    """
     words = text.split(" ")
-    if lines == 1 or len(words) == 1:
+    if lines == 1 or len(words) == 1 or len(text) > LONGEST:
         return (text,)
     ways = [(" ".join(words[:cut]), *wrapped(" ".join(words[cut:]), lines - 1)) for cut in range(1, len(words))]
     return min([(text,), *ways], key=lambda way: (max(text_width(line, 1) for line in way), len(way)))

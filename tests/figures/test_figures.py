@@ -12,7 +12,7 @@ from glan_core.figures.concepts import concept_frames, concept_graph
 from glan_core.figures.coverage import MEASURES, coverage_frame, coverage_rings, coverage_tiles
 from glan_core.figures.coverage_sunburst import coverage_sunburst
 from glan_core.figures.style import DARK, LIGHT, READABLE, at, contrast, ink_on, mix, style
-from glan_core.figures.text_width import text_width
+from glan_core.figures.text_width import LONGEST, text_width, wrapped
 from glan_core.figures.tree_parts import ALL, drawn_ids
 from glan_core.records import Node
 from glan_core.taxonomy import coverage, tree_editing
@@ -257,3 +257,10 @@ def test_the_ramp_goes_one_way(theme):
 
 def test_mixing():
     assert mix("#000000", "#FFFFFF", 0.5) == "#808080" and mix("#102030", "#FFFFFF", 0) == "#102030"
+
+
+def test_names_are_broken_where_the_widest_line_is_narrowest_unless_they_are_very_long():
+    assert wrapped("Early and ancient worlds", 2) == ("Early and", "ancient worlds")
+    assert wrapped("Early and ancient worlds", 3) == ("Early and", "ancient", "worlds") and wrapped("Music", 3) == ("Music",)
+    for length, lines in ((LONGEST, 2), (LONGEST + 1, 1)):
+        assert len(wrapped("ab " * ((length - 1) // 3) + "a" * ((length - 1) % 3 + 1), 2)) == lines
