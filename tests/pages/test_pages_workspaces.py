@@ -44,7 +44,7 @@ def test_a_workspace_is_created_and_opened(home, demo_ws):
 def test_the_open_workspace_is_renamed(home, demo_ws):
     shown = Studio("workspaces", workspace="demo", focus="music")
     choose(shown, new_name_demo="Second demo")
-    click(shown, "rename_workspace_now")
+    click(shown, "rename_workspace_now_demo")
     assert names(home) == ["second-demo"] and shown.app.query_params["workspace"] == "second-demo"
     assert "second-demo" in shown.said and "does not exist" not in shown.said
 
@@ -52,21 +52,21 @@ def test_the_open_workspace_is_renamed(home, demo_ws):
 def test_errors_are_shown(home, demo_ws, starter_ws):
     shown = Studio("workspaces", workspace="demo")
     choose(shown, new_name_demo="starter")
-    click(shown, "rename_workspace_now")
+    click(shown, "rename_workspace_now_demo")
     assert "already exists" in shown.said and names(home) == ["demo", "starter"]
 
 
 def test_a_workspace_is_archived_and_restored(home, demo_ws, starter_ws):
     shown = Studio("workspaces", workspace="demo")
-    click(shown, "archive_workspace_now")
+    click(shown, "archive_workspace_now_demo")
     assert names(home) == ["starter"] and shown.app.query_params["workspace"] == "starter"
     assert shown.app.query_params["selected_workspace"] == ".archive/demo"
-    click(shown, "restore_workspace")
+    click(shown, "restore_workspace_demo")
     assert names(home) == ["demo", "starter"]
 
 
 def test_the_last_workspace_can_be_archived_and_restored(home, demo_ws):
-    shown = click(Studio("workspaces"), "archive_workspace_now")
+    shown = click(Studio("workspaces"), "archive_workspace_now_demo")
     assert "No workspace in" in shown.said and shown.labels() == ["Create workspace", "Restore demo"]
     shown.press("Restore demo")
     assert shown.fine and names(home) == ["demo"] and "1 workspace" in shown.said
@@ -78,15 +78,15 @@ def test_a_live_run_blocks_what_moves_and_not_the_copy(home, demo_ws, launched):
         run_rows.update_run(db, run_rows.runs(db)[0].id, pid=None)
     shown = Studio("workspaces")
     assert "1 live run: it can be copied" in shown.said
-    assert key(shown, "archive_workspace_now").disabled and key(shown, "detail_reset_now").disabled
-    click(shown, "duplicate_workspace_now")
+    assert key(shown, "archive_workspace_now_demo").disabled and key(shown, "detail_reset_now").disabled
+    click(shown, "duplicate_workspace_now_demo")
     [run] = [run for run in run_rows.runs(demo_ws.db) if run.kind == "duplicate"]
     assert launched == [run.id] and run.params["name"] == "Demo copy" and "Copy to Demo copy" in shown.said
 
 
 def test_a_copy_under_a_name_that_exists_is_refused_before_it_starts(home, demo_ws, launched):
     shown = choose(Studio("workspaces"), copy_name_demo="demo")
-    click(shown, "duplicate_workspace_now")
+    click(shown, "duplicate_workspace_now_demo")
     assert "already exists" in shown.said and launched == []
 
 

@@ -1,4 +1,7 @@
-"""Facts and actions of the selected workspace."""
+"""Facts and actions of the selected workspace.
+
+Keys of actions have its name: a click that arrives after another row was selected must not act on that one.
+"""
 
 from pathlib import Path
 
@@ -71,20 +74,20 @@ def _actions(home: Path, one: WorkspaceFacts, ws: Workspace, *, is_open: bool) -
 
 
 def _rename(home: Path, one: WorkspaceFacts, *, disabled: bool) -> None:
-    with st.popover("Rename", icon=":material/edit:", key="rename_workspace", disabled=disabled):
+    with st.popover("Rename", icon=":material/edit:", key=f"rename_workspace_{one.name}", disabled=disabled):
         new = st.text_input("New name", one.title, key=f"new_name_{one.name}", help="The folder is named after it.")
         st.button(
-            "Rename", key="rename_workspace_now", disabled=disabled or not new.strip() or new.strip() == one.title,
+            "Rename", key=f"rename_workspace_now_{one.name}", disabled=disabled or not new.strip() or new.strip() == one.title,
             on_click=actions.rename, args=(home, one.name, new),
         )  # fmt: skip
 
 
 def _duplicate(one: WorkspaceFacts, ws: Workspace, *, disabled: bool) -> None:
-    with st.popover("Duplicate", icon=":material/content_copy:", key="duplicate_workspace", disabled=disabled):
+    with st.popover("Duplicate", icon=":material/content_copy:", key=f"duplicate_workspace_{one.name}", disabled=disabled):
         st.caption("Copies taxonomy, pairs, runs, snapshots and models. Runs that are live now are paused in the copy.")
         name = st.text_input("Name of the copy", f"{one.title} copy", key=f"copy_name_{one.name}")
         if st.button(
-            f"Duplicate ({size(one.bytes)})", key="duplicate_workspace_now", disabled=disabled or not name.strip(),
+            f"Duplicate ({size(one.bytes)})", key=f"duplicate_workspace_now_{one.name}", disabled=disabled or not name.strip(),
             icon=":material/content_copy:",
         ):  # fmt: skip
             _start(ws, name)
@@ -102,14 +105,14 @@ def _start(ws: Workspace, name: str) -> None:
 
 
 def _archive(home: Path, one: WorkspaceFacts, *, disabled: bool) -> None:
-    with st.popover("Archive", icon=":material/archive:", key="archive_workspace", disabled=disabled):
+    with st.popover("Archive", icon=":material/archive:", key=f"archive_workspace_{one.name}", disabled=disabled):
         st.markdown(
             f"Move **{escape(one.name)}** to the archive? It is no longer offered in the sidebar, keeps its {size(one.bytes)} on "
             "the disk, and can be restored here."
         )
         count = "" if one.pairs is None else f" ({plural(one.pairs, 'pair')})"
         st.button(
-            f"Archive{count}", icon=":material/archive:", key="archive_workspace_now", on_click=actions.archive,
+            f"Archive{count}", icon=":material/archive:", key=f"archive_workspace_now_{one.name}", on_click=actions.archive,
             args=(home, one.name), disabled=disabled,
         )  # fmt: skip
 
@@ -121,7 +124,7 @@ def _restore(home: Path, one: WorkspaceFacts) -> None:
         st.caption(f"A workspace named {escape(one.name)} exists. Restore this one under another name.")
         name = st.text_input("Name", f"{one.name} restored", key=f"restore_name_{one.name}")
     st.button(
-        "Restore", icon=":material/unarchive:", key="restore_workspace", on_click=actions.restore, args=(home, one.name, name),
+        "Restore", icon=":material/unarchive:", key=f"restore_workspace_{one.name}", on_click=actions.restore, args=(home, one.name, name),
         disabled=bool(one.problem) or (taken and not name.strip()),
         help=f"Moves it out of {workspaces.ARCHIVE}, whole.",
     )  # fmt: skip

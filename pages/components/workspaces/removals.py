@@ -29,12 +29,14 @@ def panel(ws: Workspace) -> None:
             return
         with st.container(horizontal=True, gap="small"):
             st.button(
-                "Restore", icon=":material/restore_from_trash:", key="restore_removal", on_click=_do,
+                "Restore", icon=":material/restore_from_trash:", key=f"restore_removal_{one.key}", on_click=_do,
                 args=(removals.restore, ws, one), help=f"{one.kind.capitalize()} {escape(one.name)}",
             )  # fmt: skip
-            with st.popover("Purge", icon=":material/delete_forever:", key="purge_removal"):
+            with st.popover("Purge", icon=":material/delete_forever:", key=f"purge_removal_{one.key}"):
                 st.markdown(f"Delete the {one.kind} **{escape(one.name)}** permanently?")
-                st.button("Delete permanently", key="purge_removal_now", on_click=_do, args=(removals.purge, ws, one))
+                st.button(
+                    "Delete permanently", key=f"purge_removal_now_{one.key}", on_click=_do, args=(removals.purge, ws, one)
+                )
 
 
 def _table(found: list[Removal]) -> Removal:
