@@ -166,7 +166,7 @@ def _detail(ws: Workspace, tree: nx.DiGraph, one: Manifest) -> None:
                     "Workspaces page."
                 )
                 st.button(
-                    f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key="remove_it", on_click=_remove,
+                    f"Remove {plural(one.number, 'pair')}", icon=":material/delete:", key=f"remove_it_{one.name}", on_click=_remove,
                     args=(ws, one.name),
                 )  # fmt: skip
     if summary := st.session_state.get(f"verified_{one.hash}"):

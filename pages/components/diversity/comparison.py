@@ -162,7 +162,7 @@ def _removal(ws: Workspace, one: Comparison) -> None:
         f"Remove the comparison with **{escape(one.name)}**? The dataset itself is kept; its copy here can be restored on the Workspaces page."
     )
     st.button(
-        f"Remove {plural(one.rows, 'copied question')}", icon=":material/delete:", key="remove_it", on_click=_remove, args=(ws, one)
+        f"Remove {plural(one.rows, 'copied question')}", icon=":material/delete:", key=f"remove_it_{one.name}", on_click=_remove, args=(ws, one)
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def _detail(ws: Workspace, tree: nx.DiGraph, test: GlanTest) -> None:
                 )
                 st.button(
                     f"Remove {escape(test.name)}",
-                    key="remove_test",
+                    key=f"remove_test_{test.name}",
                     on_click=_do,
                     args=(remove_test, ws, test.name),
                 )

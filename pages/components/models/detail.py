@@ -121,7 +121,11 @@ def _rename(ws: Workspace, model: TunedModel) -> None:
     with st.popover("Rename", icon=":material/edit:", key="rename_model"):
         new = st.text_input("New name", model.name, key=f"new_name_{model.name}")
         st.button(
-            "Rename", key="rename_now", disabled=new.strip() in ("", model.name), on_click=_rename_to, args=(ws, model.name)
+            "Rename",
+            key=f"rename_now_{model.name}",
+            disabled=new.strip() in ("", model.name),
+            on_click=_rename_to,
+            args=(ws, model.name),
         )
 
 
@@ -178,7 +182,7 @@ def _remove(ws: Workspace, model: TunedModel) -> None:
         st.caption(
             f"It can be restored on the Workspaces page; its {size(model.disk_bytes)} stay on disk until you purge it there."
         )
-        st.button(f"Remove {model.name}", key="remove_now", on_click=_do,
+        st.button(f"Remove {model.name}", key=f"remove_now_{model.name}", on_click=_do,
                   args=(tuned_model_store.remove_model, ws, model.name))  # fmt: skip
 
 
