@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("talking")
 
 SCRIPTED = ConversationSettings(specs=("scripted",))
 BOTH = ConversationSettings(
-    specs=("base:tuned", "tuned:tuned"), decoding=SeededDecodingParams(temperature=1.0, max_tokens=12, seed=3)
+    specs=("base:tuned", "tuned:tuned"), decoding=SeededDecodingParams(temperature=1.0, top_k=8, max_tokens=12, seed=3)
 )
 
 
