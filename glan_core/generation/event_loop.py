@@ -1,0 +1,37 @@
+"""The event loop of a generation run: it handles few sockets per iteration, so that requests do not run in waves.
+
+An event loop usually reads all sockets that are ready before it continues any task. When the replies of an endpoint of constant latency arrive
+together, all of them are read, then all are parsed, then all next requests are sent: the endpoint waits for the run, the run waits for the
+endpoint, and the next replies arrive together again. With few sockets per iteration, requests are sent while other replies wait to be read.
+"""
+
+import asyncio
+import selectors
+import sys
+from collections import deque
+
+AT_ONCE = 16  # sockets per iteration
+
+
+class FewAtOnce(selectors.DefaultSelector):
+    """A selector that reports at most `AT_ONCE` ready sockets, and the others of the same look at the next calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready: deque[tuple[selectors.SelectorKey, int]] = deque()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return some of the sockets that are ready, with their events; see `selectors.BaseSelector.select`."""
+        if not self._ready:
+            self._ready.extend(super().select(timeout))
+        registered, found = self.get_map(), []
+        while self._ready and len(found) < AT_ONCE:
+            key, events = self._ready.popleft()
+            if registered.get(key.fd) is key:  # neither closed nor changed since; what is still ready is found again
+                found.append((key, events))
+        return found
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that handles few sockets per iteration; on Windows, whose usual one has no selector, that one."""
+    return asyncio.new_event_loop() if sys.platform == "win32" else asyncio.SelectorEventLoop(FewAtOnce())
