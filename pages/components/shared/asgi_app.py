@@ -38,7 +38,7 @@ if str(STUDIO) not in sys.path:
 
 from glan_core import access  # noqa: E402
 from glan_core.resources import ASSETS  # noqa: E402
-from pages.components.shared import ended_runs, sign_in, warm_up  # noqa: E402
+from pages.components.shared import ended_runs, sign_in, tcp_delay, warm_up  # noqa: E402
 from pages.components.shared.preloads import preloads  # noqa: E402
 
 INDEX = Path(st.__file__).parent / "static" / "index.html"
@@ -110,7 +110,8 @@ async def index(request: Request) -> HTMLResponse:
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """Start the warm-up with the server."""
+    """Start the warm-up with the server, and have it answer without delay."""
+    tcp_delay.switch_off()
     warm_up.start()
     yield
 
