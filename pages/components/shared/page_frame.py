@@ -74,6 +74,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     subject = curriculum_rows.subject(ws.db, url_state.subject()) if url_state.subject() else None
     if subject is None or subject.discipline_id != url_state.focus():
         st.session_state.subject = subject = None
+    _note_unknown_workspace(summary.get("workspace"), name, folder)
     if not went_back:
         url_state.write_url()
     st.session_state.page = name
@@ -89,7 +90,21 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     with st.sidebar:
         scroll_top.on_opening(name)
     actions.messages()
+    if unknown := st.session_state.get("unknown_workspace"):
+        st.warning(
+            f"There is no workspace {escape(shorten(unknown[0], 60))} in {escape(str(HOME))}. {escape(folder.name)} is open instead.",
+            icon=":material/link_off:",
+        )
     return ws, tree
+
+
+def _note_unknown_workspace(in_url: str | None, page: str, folder: Path) -> None:
+    """Keep the name of a workspace that a link names but that does not exist, until another page or workspace is opened."""
+    place = (page, folder.name)
+    if in_url not in (None, folder.name, url_state.last_written().get("workspace")):
+        st.session_state.unknown_workspace = (in_url, place)
+    elif st.session_state.get("unknown_workspace", ("", place))[1] != place:
+        st.session_state.unknown_workspace = None
 
 
 def _archived() -> None:
