@@ -6,7 +6,8 @@ HOME is the folder that contains the workspace folder WORKSPACE. For each page:
   and worst of 5.
 
 With `--fresh`, the first visit to a new server instead, with an empty cache of the browser: time from navigation until the main picture is
-drawn, and the CPU time of server and page until then. One visit follows the first answer of the server, the other its warm-up.
+drawn, and the CPU time of server and page until then. One visit follows the first answer of the server, the other its warm-up. Beside it, a
+Streamlit app of one sentence, which shows what no page can be faster than.
 """
 
 import argparse
@@ -52,8 +53,14 @@ VISITS = {
 }  # fmt: skip
 
 
-# Page, and what is in it once its main part is drawn.
-FIRST_VISITS = {"Overview, rings": ("", "[data-testid=stEChartsChart] svg path"), "Runs": ("runs", "[data-testid=stMetric]")}
+STUDIO = "pages/components/shared/asgi_app.py"
+SENTENCE = "benchmarks/one_sentence.py"
+# App, page, and what is in it once its main part is drawn.
+FIRST_VISITS = {
+    "An app of one sentence": (SENTENCE, "", "[data-testid=stMarkdown]"),
+    "Overview, rings": (STUDIO, "", "[data-testid=stEChartsChart] svg path"),
+    "Runs": (STUDIO, "runs", "[data-testid=stMetric]"),
+}
 WARM_SECONDS = 10.0  # after which the warm-up of a new server is over, also on a busy machine
 
 
@@ -127,19 +134,19 @@ def in_browser(workspace: str, chromium: str, visits: dict, number: int = 5) -> 
 
 
 def first_visit(
-    home: Path, workspace: str, chromium: str, visit: tuple[str, str], wait: float
+    home: Path, workspace: str, chromium: str, visit: tuple[str, str, str], wait: float
 ) -> tuple[float, float, float, float]:
     """Return the seconds until a new server answers and until its first visitor sees the page, and the CPU seconds of server and page."""
     from playwright.sync_api import sync_playwright
 
-    path, drawn = visit
+    app, path, drawn = visit
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         metrics = page.context.new_cdp_session(page)
         metrics.send("Performance.enable")
         start = time.perf_counter()
-        child = serve(home)
+        child = serve(home, app)
         try:
             started = time.perf_counter() - start
             time.sleep(wait)
@@ -181,10 +188,10 @@ def measure_first_visits(options: argparse.Namespace, number: int = 5) -> None:
             )  # fmt: skip
 
 
-def serve(home: Path) -> subprocess.Popen:
-    """Start the studio and wait until it answers."""
+def serve(home: Path, app: str = STUDIO) -> subprocess.Popen:
+    """Start the studio or another app, and wait until it answers."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "pages/components/shared/asgi_app.py", "--server.headless=true", f"--server.port={PORT}"],
+        [sys.executable, "-m", "streamlit", "run", app, "--server.headless=true", f"--server.port={PORT}"],
         cwd=ROOT, env=os.environ | {"GLAN_HOME": str(home)}, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
