@@ -24,7 +24,8 @@ class FewAtOnce(selectors.DefaultSelector):
         """Return some of the sockets that are ready, with their events; see `selectors.BaseSelector.select`."""
         if not self._ready:
             self._ready.extend(super().select(timeout))
-        registered, found = self.get_map(), []
+        registered = self.get_map()
+        found: list[tuple[selectors.SelectorKey, int]] = []
         while self._ready and len(found) < AT_ONCE:
             key, events = self._ready.popleft()
             if registered.get(key.fd) is key:  # neither closed nor changed since; what is still ready is found again
