@@ -28,12 +28,12 @@ def tiles_chart(
 
 
 def _item(part: Part, style: Style) -> dict:
-    """Return a part and those within it; the names that do not fit are truncated by ECharts, which knows the sizes of tiles."""
+    """Return a part and those within it; ECharts, which knows the sizes of tiles, abbreviates names."""
     item, name = part_item(part, style), chart_text(part.name, LETTERS)
     if not part.parts:
         item["label"] |= {
-            "show": part.named, "formatter": "\n".join(two_lines(name)), "fontSize": 12, "lineHeight": 14, "padding": 3,
-            "position": "inside", "align": "center", "verticalAlign": "middle", "overflow": "truncate",
+            "show": part.named, "formatter": "\n".join(two_lines(name)), "fontSize": 12, "lineHeight": 13, "padding": [0, 2],
+            "position": "inside", "align": "center", "verticalAlign": "middle", "overflow": "truncate", "ellipsis": ".",
         }  # fmt: skip
         return item
     return item | {
