@@ -126,14 +126,14 @@ def disciplines(ws: Workspace, run: Run) -> None:
         }),
         hide_index=True, height="content" if len(shown) <= 6 else 246, alt="Progress by discipline", placeholder="–",
         column_config={
-            "name": st.column_config.TextColumn("Discipline", width=125),
+            "name": st.column_config.TextColumn("Discipline", width=108),
             "share": st.column_config.ProgressColumn(
                 "Target", format="%.0f%%", min_value=0, max_value=100, width=72, help="Stored pairs as a share of the target."
             ),
             "gained": st.column_config.NumberColumn("New pairs", format="localized", width=70, help="Pairs added by this run."),
             "pairs": st.column_config.NumberColumn("Pairs", format="localized", width=55, help="All pairs of the discipline."),
             "wanted": st.column_config.NumberColumn(
-                "Target pairs", format="localized", width=60, help="Known once the discipline's subjects are generated."
+                "Target pairs", format="localized", width=78, help="Known once the discipline's subjects are generated."
             ),
             "syllabi": st.column_config.TextColumn("Syllabi", width=70, alignment="right", help="Subjects with a syllabus, of all."),
         },
