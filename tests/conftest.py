@@ -120,6 +120,7 @@ MARKERS = {
     "test_sandbox_values.py": "processes",
     "test_sandbox_verdict.py": "processes",
     "test_processes.py": "processes",
+    "test_process_pool.py": "processes",
     "test_hash_seed.py": "processes",
     "test_preview.py": "processes",
     "test_engine_http.py": "processes",

@@ -1,4 +1,4 @@
-"""Batches computed in this process or by the actors of a Ray Data pipeline, in order.
+"""Batches computed on this machine or by the actors of a Ray Data pipeline, in order.
 
 The caller reads and writes the workspace; the cluster sees only the batches. Batches go to the cluster in windows of bounded size, so
 that neither the caller nor the cluster ever holds all of them. An actor or a node that dies costs time only: Ray starts it again and
@@ -15,6 +15,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from glan_core.errors import GlanError
+from glan_core.process_pool import map_in_processes
 from glan_core.ray_cluster.connection import cause_of, check_on_node, connected
 from glan_core.ray_cluster.settings import RaySettings
 
@@ -35,8 +36,9 @@ def map_batches(
     waiting: Callable[[], object],
     *,
     gpu: bool = False,
+    one_core: bool = False,
 ) -> Iterator[Result]:
-    """Yield the result of each batch in order, computed in this process or by the actors of a cluster.
+    """Yield the result of each batch in order, computed on this machine or by the actors of a cluster.
 
     Args:
         batches: Batches, which can be pickled; read in this process as they are needed.
@@ -44,13 +46,13 @@ def map_batches(
         settings: Engine, address of the cluster, and number of actors.
         waiting: Called every half a second while the cluster has no result; what it raises ends the work.
         gpu: Whether the actors use GPUs, if the cluster has some.
+        one_core: Whether the function uses one core, so that on this machine several processes compute.
 
     Raises:
         GlanError: If the cluster cannot be used, or an actor cannot start.
     """
     if settings.engine == "local":
-        function = prepare()
-        yield from map(function, batches)
+        yield from map_in_processes(batches, prepare, waiting) if one_core else map(prepare(), batches)
         return
     check_on_node(settings.ray_address)
     pickled = (pickle.dumps(batch, pickle.HIGHEST_PROTOCOL) for batch in batches)
