@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +13,7 @@ from glan_core.dataset.settings import QualityFilterSettings
 from glan_core.dataset.tagging import clear_tags
 from glan_core.errors import GlanError
 from glan_core.formatting import number, plural
+from glan_core.process_pool import map_in_processes
 from glan_core.workspace import Workspace, call_rows, homework_rows, tag_rows
 from glan_core.workspace.homework_rows import Text
 from glan_core.workspace.tag_rows import Tag
@@ -193,42 +195,78 @@ def _not_judged(tests: dict[str, Test], found: dict[str, str], row: Text) -> lis
     return [name for name in tests if name not in found and not known.get(RULES[name].english, True)]
 
 
+@dataclass(slots=True)
+class _Findings:
+    """What the rules found in a page: `seq` of its last row, number of its pairs, their tags, and the rules that could not judge.
+
+    Attributes:
+        last: `seq` of the last row.
+        rows: Pairs.
+        dropped: Pairs that a rule flags.
+        foreign: Pairs whose language a rule does not know.
+        tags: A tag per flagged pair and rule.
+        not_judged: Pairs that a rule could not judge, by rule.
+    """
+
+    last: int
+    rows: int = 0
+    dropped: int = 0
+    foreign: int = 0
+    tags: list[Tag] = field(default_factory=list)
+    not_judged: Counter[str] = field(default_factory=Counter)
+
+
+class _Filter:
+    """Applies the rules of settings to a page of rows."""
+
+    def __init__(self, settings: QualityFilterSettings) -> None:
+        self._tests = rule_tests(settings)
+
+    def __call__(self, page: Sequence[Text]) -> _Findings:
+        findings = _Findings(page[-1].seq)
+        for row in page:
+            if row.answer is None:
+                continue
+            found = _faults(self._tests, row)
+            unknown = _not_judged(self._tests, found, row)
+            findings.rows += 1
+            findings.dropped += bool(found)
+            findings.foreign += bool(unknown)
+            findings.tags += [Tag(row.seq, KIND, name, detail={"found": what}) for name, what in found.items()]
+            findings.not_judged.update(unknown)
+        return findings
+
+
 def tag_quality(ws: Workspace, settings: QualityFilterSettings, progress: "Progress") -> str:
     """Tag every pair that a selected rule flags, and clear the tags of all other rules.
 
     Returns:
         One sentence about the result.
     """
-    tests = rule_tests(settings)
     last = homework_rows.last_seq(ws.db)
-    rows, dropped, foreign, tagged, not_judged = 0, 0, 0, dict.fromkeys(tests, 0), dict.fromkeys(tests, 0)
-    for page in homework_rows.texts(ws.db, up_to=last):
-        tags: list[Tag] = []
-        for row in page:
-            if row.answer is None:
-                continue
-            rows += 1
-            found = _faults(tests, row)
-            dropped += bool(found)
-            tags += [Tag(row.seq, KIND, name, detail={"found": what}) for name, what in found.items()]
-            for name in found:
-                tagged[name] += 1
-            unknown = _not_judged(tests, found, row)
-            foreign += bool(unknown)
-            for name in unknown:
-                not_judged[name] += 1
-        if tags:
+    tagged = dict.fromkeys(rule_tests(settings), 0)
+    whole = _Findings(last)
+    for page in map_in_processes(homework_rows.texts(ws.db, up_to=last), partial(_Filter, settings), progress.check):
+        whole.rows += page.rows
+        whole.dropped += page.dropped
+        whole.foreign += page.foreign
+        whole.not_judged.update(page.not_judged)
+        for tag in page.tags:
+            tagged[tag.name] += 1
+        if page.tags:
             with ws.write() as db:
-                tag_rows.put_tags(db, tags, progress.run_id)
-        progress.step("rows read", page[-1].seq, last)
+                tag_rows.put_tags(db, page.tags, progress.run_id)
+        progress.step("rows read", page.last, last)
     clear_tags(ws, KIND, list(RULES), except_run=progress.run_id)
+    not_judged = {name: whole.not_judged[name] for name in tagged if whole.not_judged[name]}
     fact = {
-        "settings": settings.model_dump(mode="json"), "rows": rows, "up_to": last, "tagged": dropped, "by": tagged,
-        "foreign": foreign, "not_judged": {name: count for name, count in not_judged.items() if count}, "at": time.time(), "run_id": progress.run_id,
+        "settings": settings.model_dump(mode="json"), "rows": whole.rows, "up_to": last, "tagged": whole.dropped, "by": tagged,
+        "foreign": whole.foreign, "not_judged": not_judged, "at": time.time(), "run_id": progress.run_id,
     }  # fmt: skip
     with ws.write() as db:
         set_metadata(db, FACT, fact)
-    return " ".join(filter(None, (_sentence(rows, dropped, tagged), not_judged_sentence(foreign, not_judged))))
+    sentences = (_sentence(whole.rows, whole.dropped, tagged), not_judged_sentence(whole.foreign, not_judged))
+    return " ".join(filter(None, sentences))
 
 
 def _sentence(rows: int, dropped: int, tagged: dict[str, int]) -> str:

@@ -13,6 +13,7 @@ from support.diversity_rows import add_pairs, add_topics
 from support.runs import execute_run, rows
 
 from glan_core import process_pool
+from glan_core.dataset.quality_filter_job import RULES
 from glan_core.errors import GlanError
 from glan_core.process_pool import map_in_processes
 from glan_core.processes import wait_until_ended
@@ -86,7 +87,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     assert all(wait_until_ended(pid, 30) for pid in pids)
 
 
-@pytest.mark.parametrize("kind", ["decontaminate", "dedup"])
+@pytest.mark.parametrize("kind", ["decontaminate", "dedup", "filter"])
 def test_checks_find_the_same_with_processes(new_workspace, monkeypatch, tmp_path, kind):
     texts = homework_rows.texts
     monkeypatch.setattr(homework_rows, "texts", lambda *values, **named: texts(*values, page=20, **named))
@@ -99,7 +100,11 @@ def test_checks_find_the_same_with_processes(new_workspace, monkeypatch, tmp_pat
         add_pairs(ws, [("music", question.upper(), question) for question in asked])
         file = tmp_path / "benchmark.jsonl"
         file.write_text("".join(json.dumps({"question": question}) + "\n" for question in asked[:4]), "utf-8")
-        run = execute_run(ws, {"benchmarks": [{"source": str(file)}]} if kind == "decontaminate" else {}, kind=kind)
+        settings = {
+            "decontaminate": {"benchmarks": [{"source": str(file)}]}, "dedup": {},
+            "filter": {"rules": list(RULES), "min_question_words": 60},
+        }  # fmt: skip
+        run = execute_run(ws, settings[kind], kind=kind)
         assert run.state == "finished", run.message
         found.append((run.message, rows(ws, TAGS)))
     assert found[0] == found[1] and found[0][1]
