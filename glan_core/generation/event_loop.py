@@ -3,14 +3,18 @@
 An event loop usually reads all sockets that are ready before it continues any task. When the replies of an endpoint of constant latency arrive
 together, all of them are read, then all are parsed, then all next requests are sent: the endpoint waits for the run, the run waits for the
 endpoint, and the next replies arrive together again. With few sockets per iteration, requests are sent while other replies wait to be read.
+
+After a standstill of the loop all are reported: replies that arrived meanwhile must be read before their timeouts, which follow at once.
 """
 
 import asyncio
 import selectors
 import sys
+import time
 from collections import deque
 
 AT_ONCE = 16  # sockets per iteration
+STANDSTILL = 1.0  # seconds; a longer iteration is a standstill
 
 
 class FewAtOnce(selectors.DefaultSelector):
@@ -19,17 +23,22 @@ class FewAtOnce(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self._ready: deque[tuple[selectors.SelectorKey, int]] = deque()
+        self._returned = time.monotonic()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return some of the sockets that are ready, with their events; see `selectors.BaseSelector.select`."""
+        stood_still = time.monotonic() - self._returned > STANDSTILL
+        if stood_still:
+            self._ready.clear()  # what is still ready is found again
         if not self._ready:
             self._ready.extend(super().select(timeout))
         registered = self.get_map()
         found: list[tuple[selectors.SelectorKey, int]] = []
-        while self._ready and len(found) < AT_ONCE:
+        while self._ready and (stood_still or len(found) < AT_ONCE):
             key, events = self._ready.popleft()
             if registered.get(key.fd) is key:  # neither closed nor changed since; what is still ready is found again
                 found.append((key, events))
+        self._returned = time.monotonic()
         return found
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import time
 from contextlib import ExitStack
 
+from glan_core.generation import event_loop
 from glan_core.generation.event_loop import AT_ONCE, FewAtOnce, new_event_loop
 
 
@@ -72,6 +74,22 @@ def test_a_socket_that_was_closed_or_changed_while_it_waited_is_not_reported():
         assert len(first) == AT_ONCE and selector.select(0) == []
         ready = {key.fileobj: events for key, events in [*selector.select(0), *selector.select(0)]}
         assert closed not in ready and ready[changed] == 3
+
+
+def test_all_replies_that_arrived_during_a_standstill_are_read_before_their_timeouts(monkeypatch):
+    monkeypatch.setattr(event_loop, "STANDSTILL", 0.05)
+    with ExitStack() as stack:
+        selector = stack.enter_context(FewAtOnce())
+        sockets = pairs(3 * AT_ONCE, stack)
+        for one, _ in sockets:
+            selector.register(one, 1)
+        for _, other in sockets[: 2 * AT_ONCE]:
+            other.send(b"x")
+        assert len(selector.select(0)) == AT_ONCE
+        for _, other in sockets[2 * AT_ONCE :]:
+            other.send(b"x")
+        time.sleep(0.1)
+        assert {key.fileobj for key, _ in selector.select(0)} == {one for one, _ in sockets}
 
 
 def test_a_reply_of_many_parts_and_a_thread_reach_a_run():

@@ -2,6 +2,8 @@
 
 import socket
 
+import pytest
+
 from pages.components.shared import tcp_delay
 
 
@@ -30,10 +32,11 @@ def test_connections_to_a_socket_without_a_named_protocol_are_not_delayed_any_mo
                 one.close()
 
 
-def test_a_system_that_shows_no_connections_is_left_as_it_is(monkeypatch):
+@pytest.mark.parametrize("error", [tcp_delay.psutil.AccessDenied(), RuntimeError("malformed line")])
+def test_a_system_that_shows_no_connections_is_left_as_it_is(monkeypatch, error):
     class Hidden:
         def net_connections(self, kind: str) -> list:
-            raise tcp_delay.psutil.AccessDenied
+            raise error
 
     monkeypatch.setattr(tcp_delay.psutil, "Process", Hidden)
     tcp_delay.switch_off()

@@ -245,11 +245,13 @@ def test_texts_of_an_endpoint_can_be_stored_whatever_characters_they_have():
     assert all(storable(text) == text for text in texts)
 
 
-def test_bytes_on_an_idle_connection_are_not_the_response_to_the_next_request():
-    asyncio.run(_ask_after_unsolicited_bytes())
+@pytest.mark.parametrize("rounds", [0, 20])  # of the event loop before the next request; the client reads in them
+@pytest.mark.parametrize("unsolicited", ["response", "end"])
+def test_what_a_server_does_on_an_idle_connection_is_not_the_response_to_the_next_request(unsolicited, rounds):
+    asyncio.run(_ask_after(unsolicited, rounds))
 
 
-async def _ask_after_unsolicited_bytes():
+async def _ask_after(unsolicited, rounds):
     def response(text):
         body = json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
         return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
@@ -273,9 +275,11 @@ async def _ask_after_unsolicited_bytes():
     try:
         texts = [(await teacher.reply(CHAT, LIMITED)).text for _ in range(2)]
         assert (texts, len(connections)) == (["reply 1"] * 2, 1)  # one connection serves many requests
-        connections[0].write(response("a reply to another request"))
-        await connections[0].drain()
-        for _ in range(20):  # rounds of the event loop, in which the client reads it
+        if unsolicited == "response":
+            connections[0].write(response("a reply to another request"))
+        else:
+            connections[0].write_eof()
+        for _ in range(rounds):
             await asyncio.sleep(0)
         assert (await teacher.reply(CHAT, LIMITED)).text == "reply 2"
     finally:

@@ -14,7 +14,7 @@ import psutil
 
 def switch_off() -> None:
     """Have connections to the listening sockets of this process send each part at once; on Windows, without effect."""
-    with suppress(psutil.Error, OSError):  # a system that shows no process its connections
+    with suppress(psutil.Error, OSError, RuntimeError):  # a system that hides them, or lists them in another format
         for connection in psutil.Process().net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.fd >= 0:
                 with socket.socket(fileno=os.dup(connection.fd)) as listening:  # what it accepts takes over its options
