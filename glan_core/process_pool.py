@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from glan_core.processes import cores
 
-ALONE = 15  # batches that this process computes before it starts others, which takes seconds
-MOST_PROCESSES = 8  # more would wait for this process, which reads and writes
-AHEAD = 2  # batches per process that are computed or wait for it
+SERIAL_BATCHES = 15  # batches that this process computes before it starts others, which takes seconds
+MAX_PROCESSES = 8  # more would wait for this process, which reads and writes
+QUEUED_PER_PROCESS = 2  # batches per process that are computed or wait for it
 LOOK_SECONDS = 0.5
 
 Batch = TypeVar("Batch")
@@ -37,33 +37,33 @@ def map_in_processes(
         waiting: Called every half a second while no result is there; what it raises ends the work.
     """
     function, rest = prepare(), iter(batches)
-    yield from map(function, islice(rest, ALONE))
-    processes = min(cores(), MOST_PROCESSES)
+    yield from map(function, islice(rest, SERIAL_BATCHES))
+    processes = min(cores(), MAX_PROCESSES)
     if processes > 1:
-        given: deque[Batch] = deque()  # to the pool, without a result yet
+        pending: deque[Batch] = deque()  # submitted, without a result yet
         try:
-            yield from _computed(rest, given, prepare, processes, waiting)
+            yield from _computed(rest, pending, prepare, processes, waiting)
         except BrokenProcessPool:
-            yield from map(function, given)
+            yield from map(function, pending)
     yield from map(function, rest)
 
 
 def _computed(
-    rest: Iterator[Batch], given: deque[Batch], prepare: Callable[[], Callable], processes: int, waiting: Callable[[], object]
+    rest: Iterator[Batch], pending: deque[Batch], prepare: Callable[[], Callable], processes: int, waiting: Callable[[], object]
 ) -> Iterator[Any]:
-    """Yield the results of a pool, and keep in `given` the batches that it has not computed."""
+    """Yield the results of a pool, and keep in `pending` the batches that it has not computed."""
     context = multiprocessing.get_context("spawn")  # a copy of this process could inherit locks that nobody opens
     pool = ProcessPoolExecutor(processes, context, _begin, (prepare,))
     results: deque[Future] = deque()
     try:
         while True:
-            for batch in islice(rest, AHEAD * processes - len(given)):
-                given.append(batch)
+            for batch in islice(rest, QUEUED_PER_PROCESS * processes - len(pending)):
+                pending.append(batch)
                 results.append(pool.submit(_compute, batch))
             if not results:
                 return
             result = _result(results.popleft(), waiting)
-            given.popleft()
+            pending.popleft()
             yield result
     finally:
         pool.shutdown(cancel_futures=True)

@@ -125,7 +125,7 @@ def tag_contaminated(ws: Workspace, settings: DecontaminationSettings, progress:
     hit: set[int] = set()
     search = partial(_Search, items, digits=settings.digits)
     pages = homework_rows.texts(ws.db, up_to=last)
-    for page in map_batches(pages, search, settings, progress.check, one_core=True):
+    for page in map_batches(pages, search, settings, progress.check, single_threaded=True):
         rows += page.pairs
         for tag, matched in page.found:
             hit.update(matched)

@@ -40,7 +40,7 @@ def tag_duplicates(ws: Workspace, settings: NearDuplicateSettings, progress: "Pr
     )
     found = DuplicateFinder(settings.threshold, ws.folder)
     with found:
-        for signatures in map_batches(filter(None, pages), Signer, settings, progress.check, one_core=True):
+        for signatures in map_batches(filter(None, pages), Signer, settings, progress.check, single_threaded=True):
             found.collect(signatures)
             progress.step("rows read", int(signatures.seqs[-1]), last)
         progress.step("rows read", last, last)

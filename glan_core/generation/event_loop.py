@@ -13,12 +13,12 @@ import sys
 import time
 from collections import deque
 
-AT_ONCE = 16  # sockets per iteration
+MAX_EVENTS = 16  # ready sockets per iteration
 STANDSTILL = 1.0  # seconds; a longer iteration is a standstill
 
 
-class FewAtOnce(selectors.DefaultSelector):
-    """A selector that reports at most `AT_ONCE` ready sockets, and the others of the same look at the next calls."""
+class BoundedSelector(selectors.DefaultSelector):
+    """A selector that reports at most `MAX_EVENTS` ready sockets, and the others of the same look at the next calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class FewAtOnce(selectors.DefaultSelector):
             self._ready.extend(super().select(timeout))
         registered = self.get_map()
         found: list[tuple[selectors.SelectorKey, int]] = []
-        while self._ready and (stood_still or len(found) < AT_ONCE):
+        while self._ready and (stood_still or len(found) < MAX_EVENTS):
             key, events = self._ready.popleft()
             if registered.get(key.fd) is key:  # neither closed nor changed since; what is still ready is found again
                 found.append((key, events))
@@ -44,4 +44,4 @@ class FewAtOnce(selectors.DefaultSelector):
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Return an event loop that handles few sockets per iteration; on Windows, whose usual one has no selector, that one."""
-    return asyncio.new_event_loop() if sys.platform == "win32" else asyncio.SelectorEventLoop(FewAtOnce())
+    return asyncio.new_event_loop() if sys.platform == "win32" else asyncio.SelectorEventLoop(BoundedSelector())

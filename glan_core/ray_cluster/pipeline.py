@@ -36,7 +36,7 @@ def map_batches(
     waiting: Callable[[], object],
     *,
     gpu: bool = False,
-    one_core: bool = False,
+    single_threaded: bool = False,
 ) -> Iterator[Result]:
     """Yield the result of each batch in order, computed on this machine or by the actors of a cluster.
 
@@ -46,13 +46,13 @@ def map_batches(
         settings: Engine, address of the cluster, and number of actors.
         waiting: Called every half a second while the cluster has no result; what it raises ends the work.
         gpu: Whether the actors use GPUs, if the cluster has some.
-        one_core: Whether the function uses one core, so that on this machine several processes compute.
+        single_threaded: Whether the function uses one core; on this machine, several processes then compute.
 
     Raises:
         GlanError: If the cluster cannot be used, or an actor cannot start.
     """
     if settings.engine == "local":
-        yield from map_in_processes(batches, prepare, waiting) if one_core else map(prepare(), batches)
+        yield from map_in_processes(batches, prepare, waiting) if single_threaded else map(prepare(), batches)
         return
     check_on_node(settings.ray_address)
     pickled = (pickle.dumps(batch, pickle.HIGHEST_PROTOCOL) for batch in batches)

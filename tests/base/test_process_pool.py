@@ -26,7 +26,7 @@ TAGS = "SELECT seq, kind, name, other, score, detail FROM tags ORDER BY seq, kin
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
     monkeypatch.setattr(process_pool, "cores", lambda: 2)
-    monkeypatch.setattr(process_pool, "ALONE", 3)
+    monkeypatch.setattr(process_pool, "SERIAL_BATCHES", 3)
 
 
 def test_the_first_batches_are_computed_here_and_the_others_by_processes_in_order():
@@ -55,7 +55,7 @@ def test_the_error_of_a_batch_is_raised_after_the_results_before_it():
 
 
 def test_a_stop_request_ends_the_wait_for_a_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(process_pool, "ALONE", 0)
+    monkeypatch.setattr(process_pool, "SERIAL_BATCHES", 0)
     monkeypatch.setattr(process_pool, "LOOK_SECONDS", 0.01)
     ended = []
 
@@ -74,7 +74,7 @@ def test_a_stop_request_ends_the_wait_for_a_result(tmp_path, monkeypatch):
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     code = (
         "from glan_core import process_pool; from support import pool_functions\n"
-        "process_pool.ALONE, process_pool.cores = 0, lambda: 2\n"
+        "process_pool.SERIAL_BATCHES, process_pool.cores = 0, lambda: 2\n"
         f"list(process_pool.map_in_processes([{str(tmp_path)!r}] * 2, pool_functions.endless, list))"
     )
     paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
@@ -92,9 +92,9 @@ def test_checks_find_the_same_with_processes(new_workspace, monkeypatch, tmp_pat
     texts = homework_rows.texts
     monkeypatch.setattr(homework_rows, "texts", lambda *values, **named: texts(*values, page=20, **named))
     found = []
-    for alone in (10_000, 1):
-        monkeypatch.setattr(process_pool, "ALONE", alone)
-        ws = new_workspace(f"{kind}-{alone}")
+    for serial in (10_000, 1):
+        monkeypatch.setattr(process_pool, "SERIAL_BATCHES", serial)
+        ws = new_workspace(f"{kind}-{serial}")
         add_topics(ws, 50)
         asked = [text.question for page in homework_rows.texts(ws.db) for text in page][::25]
         add_pairs(ws, [("music", question.upper(), question) for question in asked])

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 
 from glan_core.generation import event_loop
-from glan_core.generation.event_loop import AT_ONCE, FewAtOnce, new_event_loop
+from glan_core.generation.event_loop import MAX_EVENTS, BoundedSelector, new_event_loop
 
 
 def run(main):
@@ -27,7 +27,7 @@ def test_replies_that_arrive_together_are_read_in_turns_between_which_tasks_go_o
     async def main():
         loop, read, turns = asyncio.get_running_loop(), [], []
         with ExitStack() as stack:
-            sockets = pairs(5 * AT_ONCE, stack)
+            sockets = pairs(5 * MAX_EVENTS, stack)
             for n, (one, other) in enumerate(sockets):
                 loop.add_reader(one, lambda n=n, one=one: (one.recv(1), read.append(n)))
                 other.send(b"x")
@@ -38,7 +38,7 @@ def test_replies_that_arrive_together_are_read_in_turns_between_which_tasks_go_o
                 loop.remove_reader(one)
         steps = [after - before for before, after in zip([0, *turns], turns, strict=False)]
         assert sorted(read) == list(range(len(sockets)))
-        assert max(steps) == AT_ONCE
+        assert max(steps) == MAX_EVENTS
 
     run(main)
 
@@ -47,7 +47,7 @@ def test_sockets_that_are_always_ready_keep_none_of_the_others_waiting():
     async def main():
         loop, order = asyncio.get_running_loop(), []
         with ExitStack() as stack:
-            sockets = pairs(3 * AT_ONCE, stack)
+            sockets = pairs(3 * MAX_EVENTS, stack)
             for n, (one, other) in enumerate(sockets):
                 loop.add_reader(one, lambda n=n: order.append(n))  # what it got is never read
                 other.send(b"x")
@@ -62,8 +62,8 @@ def test_sockets_that_are_always_ready_keep_none_of_the_others_waiting():
 
 def test_a_socket_that_was_closed_or_changed_while_it_waited_is_not_reported():
     with ExitStack() as stack:
-        selector = stack.enter_context(FewAtOnce())
-        sockets = pairs(AT_ONCE + 2, stack)
+        selector = stack.enter_context(BoundedSelector())
+        sockets = pairs(MAX_EVENTS + 2, stack)
         for one, other in sockets:
             selector.register(one, 1)
             other.send(b"x")
@@ -71,7 +71,7 @@ def test_a_socket_that_was_closed_or_changed_while_it_waited_is_not_reported():
         closed, changed = [one for one, _ in sockets if one not in first]
         selector.unregister(closed)
         selector.modify(changed, 3)
-        assert len(first) == AT_ONCE and selector.select(0) == []
+        assert len(first) == MAX_EVENTS and selector.select(0) == []
         ready = {key.fileobj: events for key, events in [*selector.select(0), *selector.select(0)]}
         assert closed not in ready and ready[changed] == 3
 
@@ -79,14 +79,14 @@ def test_a_socket_that_was_closed_or_changed_while_it_waited_is_not_reported():
 def test_all_replies_that_arrived_during_a_standstill_are_read_before_their_timeouts(monkeypatch):
     monkeypatch.setattr(event_loop, "STANDSTILL", 0.05)
     with ExitStack() as stack:
-        selector = stack.enter_context(FewAtOnce())
-        sockets = pairs(3 * AT_ONCE, stack)
+        selector = stack.enter_context(BoundedSelector())
+        sockets = pairs(3 * MAX_EVENTS, stack)
         for one, _ in sockets:
             selector.register(one, 1)
-        for _, other in sockets[: 2 * AT_ONCE]:
+        for _, other in sockets[: 2 * MAX_EVENTS]:
             other.send(b"x")
-        assert len(selector.select(0)) == AT_ONCE
-        for _, other in sockets[2 * AT_ONCE :]:
+        assert len(selector.select(0)) == MAX_EVENTS
+        for _, other in sockets[2 * MAX_EVENTS :]:
             other.send(b"x")
         time.sleep(0.1)
         assert {key.fileobj for key, _ in selector.select(0)} == {one for one, _ in sockets}
@@ -110,10 +110,10 @@ def test_a_reply_of_many_parts_and_a_thread_reach_a_run():
             writer.close()
             return got
 
-        sizes = await asyncio.gather(*(ask() for _ in range(3 * AT_ONCE)))
+        sizes = await asyncio.gather(*(ask() for _ in range(3 * MAX_EVENTS)))
         from_thread = await asyncio.get_running_loop().run_in_executor(None, lambda: 7)
         server.close()
         await server.wait_closed()
-        assert sizes == [2_000_001] * (3 * AT_ONCE) and from_thread == 7
+        assert sizes == [2_000_001] * (3 * MAX_EVENTS) and from_thread == 7
 
     run(main)
