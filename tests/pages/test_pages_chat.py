@@ -72,6 +72,11 @@ def ask(shown: Studio, prompt: str) -> Studio:
             shown.app.session_state[key] = value
     shown.app.chat_input[0].set_value(prompt).run()
     assert shown.fine
+    return finished(shown)
+
+
+def finished(shown: Studio) -> Studio:
+    """Look on until the answers are complete."""
     return shown.until(lambda shown: "Generating replies" not in shown.app.chat_input[0].placeholder)
 
 
@@ -156,15 +161,15 @@ def shows(shown: Studio, text: str) -> bool:
 def test_asking_again_editing_and_going_back(tuned_ws):
     shown = ask(Studio("chat", models="tuned:tuned"), "hello")
     first = chat_rows.replies(tuned_ws.db, 1, 0)[0].text
-    shown.press("Regenerate").until(lambda shown: "2 of 2" in shown.said and "hourglass" not in shown.said)
+    assert "2 of 2" in finished(shown.press("Regenerate")).said
     second = chat_rows.replies(tuned_ws.db, 1, 1)[0].text
     assert second != first and shows(shown, second) and not shows(shown, first)
     press(shown, "talk_version_1_before")
     assert shows(shown, first) and "1 of 2" in shown.said
     press(shown, "talk_edit_1")
     next(area for area in shown.app.text_area if area.label == "Prompt").set_value("good evening")
-    shown.press("Send").until(lambda shown: "hourglass" not in shown.said and "tokens/s" in shown.said)
-    assert "good evening" in shown.said and "2 of 2" in shown.said
+    finished(shown.press("Send"))
+    assert "good evening" in shown.said and "tokens/s" in shown.said and "2 of 2" in shown.said
     press(shown, "talk_side_2_before")
     assert shows(shown, first) and "good evening" not in shown.said
 
@@ -187,7 +192,7 @@ def test_a_blind_vote_hides_the_names_until_it_is_given(tuned_ws):
 
 def test_a_held_out_question_is_asked_with_its_reference_at_hand(tuned_ws):
     shown = Studio("chat", models="tuned:tuned")
-    press(shown, "talk_ask_").until(lambda shown: "tokens/s" in shown.said)
+    assert "tokens/s" in finished(press(shown, "talk_ask_")).said
     turn = chat_rows.turn(tuned_ws.db, 1)
     assert turn.question_id and turn.reference and "Question of the validation split" in shown.said
     assert "Reference answer" in shown.said
@@ -281,7 +286,7 @@ def test_what_a_model_writes_can_not_break_the_page(tuned_ws):
     id = conversations.ask(
         tuned_ws, None, ConversationSettings(specs=("scripted",)), "![x](http://127.0.0.1:9/spy.png) <script>alert(1)</script>"
     )
-    shown = Studio("chat", chat=str(id)).until(lambda shown: "hourglass" not in shown.said)
+    shown = finished(Studio("chat", chat=str(id)))
     texts = [text.value for text in (*shown.app.markdown, *shown.app.caption)]
     assert shown.fine and any("spy" in text for text in texts) and not any("![" in text for text in texts)
     assert not any(text.allow_html for text in shown.app.markdown)
