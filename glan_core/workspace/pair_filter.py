@@ -15,6 +15,11 @@ CHUNK = 1000  # rows of the full-text index that are read at once
 PATIENCE = 5  # chunks read from the full-text index before trying the other conditions first
 MIN_ADVANTAGE = 10  # how many times further those must reach, because matching words row by row is slower
 VERDICTS = {"keep": "kept", "reject": "rejected"}  # review verdict -> counter name
+# Indices by discipline of few rows, which the planner would not choose, and the filters whose rows they have.
+_PARTIAL = {
+    "questions_open_by_discipline": lambda which: which.answered is False,
+    "questions_edited": lambda which: which.edited,
+}
 DROPPED = {"in": "q.dropped IS NULL AND q.answered = 1", "out": "q.dropped IS NOT NULL"}
 
 
@@ -108,7 +113,7 @@ def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int
     """
     order = "ASC" if after is not None else "DESC"
     conditions, values = _conditions(db, which)
-    disciplines = which.disciplines
+    disciplines, index = which.disciplines, ""
     if (
         which.syllabus_id or which.concept_id or which.failed or which.tag or which.seqs is not None
     ):  # few rows, found through a dedicated index
@@ -117,13 +122,14 @@ def _walk(db: apsw.Connection, which: PairFilter, before: int | None, after: int
             values["disciplines"] = json.dumps(disciplines)
             disciplines = None
     elif conditions:
+        index = next((f"INDEXED BY {name}" for name, few in _PARTIAL.items() if few(which)), "")
         query = "SELECT node_id FROM counters WHERE measure = ? AND value > 0"
         nonempty = {id for (id,) in db.execute(query, (_limiting_counter(which),))}
         disciplines = tuple(nonempty if disciplines is None else nonempty.intersection(disciplines))
     if after is not None or before is not None:
         conditions.append("q.seq > :at" if after is not None else "q.seq < :at")
         values["at"] = after if after is not None else before
-    part = f"SELECT q.seq AS seq FROM questions q WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
+    part = f"SELECT q.seq AS seq FROM questions q {index} WHERE {{}} ORDER BY q.seq {order} LIMIT {int(limit)}"
     if disciplines is None:
         seqs = [seq for (seq,) in db.execute(part.format(" AND ".join(conditions) or "TRUE"), values)]
     else:
@@ -185,7 +191,7 @@ def _conditions(db: apsw.Connection, which: PairFilter) -> tuple[list[str], dict
     """Return the SQL conditions on a question `q` and their values, except for disciplines and words."""
     asked = {
         "strategy": ("q.strategy = :strategy", which.strategy),
-        "answered": ("q.answered = :answered", None if which.answered is None else int(which.answered)),
+        "answered": (f"q.answered = {int(bool(which.answered))}", which.answered),  # a parameter would rule out partial indices
         "level": ("q.level = :level", which.level),
         "teacher": (":teacher IN (q.teacher, q.answer_teacher)", which.teacher),
         "review": ("coalesce(q.review, 'none') = :review", which.review),

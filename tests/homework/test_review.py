@@ -335,3 +335,36 @@ def test_an_older_workspace_gets_what_filters_need(filled, monkeypatch):
     assert homework_rows.pairs_page(again.db, PairFilter(level="basic", teacher=first.answer_teacher))[0] == first
     assert found(again, shortest=len(first.answer), longest=len(first.answer), answered=True)
     assert coverage.coverage_by_node(again)[""].last_at > 1e9
+
+
+@pytest.mark.parametrize(
+    ("which", "index"), [({"answered": False}, "questions_open_by_discipline"), ({"edited": True}, "questions_edited")]
+)
+def test_filters_whose_rows_are_few_read_only_those_rows(filled, which, index):
+    asked = []
+
+    def trace(_, query: str, values: dict) -> bool:
+        asked.append((query, values))
+        return True
+
+    filled.db.set_exec_trace(trace)
+    try:
+        assert found(filled, level="advanced", **which) == []
+    finally:
+        filled.db.set_exec_trace(None)
+    [(query, values)] = [(query, values) for query, values in asked if "UNION ALL" in query]
+    read = [detail for *_, detail in filled.db.execute(f"EXPLAIN QUERY PLAN {query}", values) if " q " in detail]
+    assert read and all(index in detail for detail in read)
+
+
+def test_a_filter_for_unanswered_questions_finds_them_with_other_conditions(filled):
+    first, second, *_ = found(filled)
+    with filled.write() as db:
+        for id in (first, second):
+            db.execute("DELETE FROM answers WHERE question_id = ?", (id,))
+            db.execute("UPDATE questions SET answered = 0, answer_length = NULL WHERE id = ?", (id,))
+    question = homework_rows.pair(filled.db, first).question
+    assert {first, second} == set(found(filled, answered=False))
+    assert first in found(filled, answered=False, strategy=question.strategy)
+    assert first not in found(filled, answered=True)
+    assert found(filled, answered=False, edited=True) == []
