@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
-import time
 from contextlib import ExitStack
+from selectors import EVENT_READ, EVENT_WRITE
+from types import SimpleNamespace
 
 from glan_core.generation import event_loop
-from glan_core.generation.event_loop import MAX_EVENTS, BoundedSelector, new_event_loop
+from glan_core.generation.event_loop import MAX_EVENTS, STANDSTILL, BoundedSelector, new_event_loop
 
 
 def run(main):
@@ -65,30 +66,33 @@ def test_a_socket_that_was_closed_or_changed_while_it_waited_is_not_reported():
         selector = stack.enter_context(BoundedSelector())
         sockets = pairs(MAX_EVENTS + 2, stack)
         for one, other in sockets:
-            selector.register(one, 1)
+            selector.register(one, EVENT_READ)
             other.send(b"x")
         first = {key.fileobj for key, _ in selector.select(0)}
         closed, changed = [one for one, _ in sockets if one not in first]
         selector.unregister(closed)
-        selector.modify(changed, 3)
+        selector.modify(changed, EVENT_READ | EVENT_WRITE)
         assert len(first) == MAX_EVENTS and selector.select(0) == []
         ready = {key.fileobj: events for key, events in [*selector.select(0), *selector.select(0)]}
-        assert closed not in ready and ready[changed] == 3
+        assert closed not in ready and ready[changed] == EVENT_READ | EVENT_WRITE
 
 
 def test_all_replies_that_arrived_during_a_standstill_are_read_before_their_timeouts(monkeypatch):
-    monkeypatch.setattr(event_loop, "STANDSTILL", 0.05)
+    now = 0.0
+    monkeypatch.setattr(event_loop, "time", SimpleNamespace(monotonic=lambda: now))
     with ExitStack() as stack:
         selector = stack.enter_context(BoundedSelector())
         sockets = pairs(3 * MAX_EVENTS, stack)
         for one, _ in sockets:
-            selector.register(one, 1)
+            selector.register(one, EVENT_READ)
         for _, other in sockets[: 2 * MAX_EVENTS]:
             other.send(b"x")
         assert len(selector.select(0)) == MAX_EVENTS
         for _, other in sockets[2 * MAX_EVENTS :]:
             other.send(b"x")
-        time.sleep(0.1)
+        now = STANDSTILL
+        assert len(selector.select(0)) == MAX_EVENTS
+        now += STANDSTILL + 0.001
         assert {key.fileobj for key, _ in selector.select(0)} == {one for one, _ in sockets}
 
 

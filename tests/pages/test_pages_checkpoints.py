@@ -62,7 +62,7 @@ def test_the_chat_offers_the_checkpoint_by_its_title(kept):
 def test_a_checkpoint_is_saved_as_a_model_of_the_typed_name(kept):
     shown = Studio("models", model="student", step="80")
     field(shown, "checkpoint_name_student_80").set_value("Early Bird")
-    click(shown, "save_checkpoint_now_80")
+    click(shown, "save_checkpoint_now_student_80")
     new = read_model(kept, "early-bird")
     assert (new.steps, new.losses["validation"], new.weights_hash) == (80, 1.25, "sha256:000000000080")
     assert shown.app.query_params["model"] == "early-bird" and "Saved as early-bird." in [one.value for one in shown.app.toast]
@@ -76,17 +76,17 @@ def test_a_checkpoint_is_saved_as_a_model_of_the_typed_name(kept):
 def test_a_name_that_cannot_be_used_is_an_error(kept, typed, said):
     shown = Studio("models", model="student", step="40")
     field(shown, "checkpoint_name_student_40").set_value(typed)
-    click(shown, "save_checkpoint_now_40")
+    click(shown, "save_checkpoint_now_student_40")
     assert said in shown.said and {model.name for model in list_models(kept)} == {"student", "other"}
 
 
 def test_a_checkpoint_is_deleted_and_the_rest_is_kept(kept):
     shown = Studio("models", model="student", step="80")
-    click(shown, "delete_checkpoint_now_80")
+    click(shown, "delete_checkpoint_now_student_80")
     assert [one.step for one in read_model(kept, "student").checkpoints] == [40]
     assert not checkpoint_folder(kept, "student", 80).exists() and read_model(kept, "student").weights(kept).exists()
     assert checkpoints_of(shown)["step"].tolist() == [40] and shown.app.query_params["step"] == "40"
-    click(shown, "delete_checkpoint_now_40")
+    click(shown, "delete_checkpoint_now_student_40")
     assert checkpoints_of(shown) is None and "Checkpoints" not in shown.said
     for removal in removals.list_removals(kept):
         removals.restore(kept, removal.key)
@@ -99,7 +99,7 @@ def test_a_checkpoint_deleted_elsewhere_is_an_error_and_no_exception(kept):
 
     shown = Studio("models", model="student", step="80")
     remove_checkpoint(kept, "student", 80)
-    click(shown, "delete_checkpoint_now_80")
+    click(shown, "delete_checkpoint_now_student_80")
     assert "has no checkpoint" in shown.said
 
 

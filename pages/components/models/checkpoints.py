@@ -49,11 +49,11 @@ def _actions(ws: Workspace, model: TunedModel, step: int) -> None:
         with st.popover("Save as model", icon=":material/deployed_code:", key="save_checkpoint"):
             st.caption("A model of its own can be judged, benchmarked, merged and exported. The checkpoint is kept.")
             st.text_input("Model name", f"{model.name}-step-{step}", key=f"checkpoint_name_{model.name}_{step}")
-            st.button("Save", key=f"save_checkpoint_now_{step}", on_click=_save, args=(ws, model.name, step))
+            st.button("Save", key=f"save_checkpoint_now_{model.name}_{step}", on_click=_save, args=(ws, model.name, step))
         with st.popover("Remove", icon=":material/delete:", key="delete_checkpoint"):
             st.button(
-                f"Remove step {number(step)} · {size(model.checkpoint(step).bytes)}", key=f"delete_checkpoint_now_{step}", on_click=_delete,
-                args=(ws, model.name, step),
+                f"Remove step {number(step)} · {size(model.checkpoint(step).bytes)}",
+                key=f"delete_checkpoint_now_{model.name}_{step}", on_click=_delete, args=(ws, model.name, step),
                 help=f"{plural(len(model.checkpoints) - 1, 'checkpoint')} and the final weights are kept. It can be restored on the Workspaces page.",
             )  # fmt: skip
 
