@@ -295,20 +295,20 @@ def test_an_address_with_another_workspace_wins_over_the_session(demo_ws, starte
 
 def test_a_link_to_a_workspace_that_does_not_exist_says_which_is_open_instead(demo_ws, starter_ws):
     shown = Studio("overview", workspace="gone*away*")
-    missing = "There is no workspace gone*away* in"
-    assert shown.fine and missing in shown.said and "demo is open instead" in shown.said
+    missing = 'Workspace "gone*away*" does not exist in'
+    assert shown.fine and missing in shown.said and '"demo" is open instead' in shown.said
     shown.app.run()
     assert missing in shown.said
     workspace_choice(shown).set_value("starter").run()
     assert missing not in shown.said
     shown.go("runs", workspace="nothing")
-    assert "There is no workspace nothing in" in shown.said and "starter is open instead" in shown.said
+    assert 'Workspace "nothing" does not exist in' in shown.said and '"starter" is open instead' in shown.said
     shown.go("taxonomy")
-    assert "There is no workspace" not in shown.said
+    assert "does not exist" not in shown.said
 
 
 def test_a_workspace_that_is_renamed_or_archived_elsewhere_is_no_broken_link(home, demo_ws, starter_ws):
     shown = Studio("overview", workspace="starter")
     (home / "starter").rename(home / "second")
     shown.app.run()
-    assert shown.fine and "There is no workspace" not in shown.said
+    assert shown.fine and "does not exist" not in shown.said

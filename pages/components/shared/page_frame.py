@@ -10,7 +10,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.figures.style import Style, style
-from glan_core.formatting import shorten
+from glan_core.formatting import quoted, shorten
 from glan_core.generation.default_teachers import default_teachers
 from glan_core.operations import workspaces
 from glan_core.records import Subject
@@ -92,7 +92,7 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
     actions.messages()
     if unknown := st.session_state.get("unknown_workspace"):
         st.warning(
-            f"There is no workspace {escape(shorten(unknown[0], 60))} in {escape(str(HOME))}. {escape(folder.name)} is open instead.",
+            f"Workspace {escape(quoted(unknown[0]))} does not exist in {escape(str(HOME))}. {escape(quoted(folder.name))} is open instead.",
             icon=":material/link_off:",
         )
     return ws, tree
