@@ -3,14 +3,16 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from types import ModuleType
 from typing import Any, TypeVar
 
 from glan_core.processes import cores
@@ -105,7 +107,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # a copy of this process could inherit locks that nobody opens
         try:
             self._connection, other_end = context.Pipe()
-            with other_end:  # closed here, so that the pipe ends with the process
+            with _without_main_module(), other_end:  # closed here, so that the pipe ends with the process
                 self._process = context.Process(target=_work, args=(prepare, other_end), daemon=True)
                 self._process.start()
         except OSError as error:
@@ -127,6 +129,17 @@ class _Worker:
         """End the process, whatever it does, and with it the wait for its result."""
         self._process.kill()
         self._process.join()
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Hide the main module from the processes that are started: they would execute a script again that does its work when imported."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(prepare: Callable[[], Callable], connection: Connection) -> None:

@@ -83,6 +83,22 @@ def test_a_stop_request_ends_the_processes_and_the_wait_for_a_result(tmp_path, m
     assert ended and all(wait_until_ended(pid, 30) for pid in ended)
 
 
+def test_processes_do_not_execute_the_script_that_starts_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from glan_core import process_pool; from support import pool_functions\n"
+        "print('executed')\n"
+        "process_pool.SERIAL_BATCHES, process_pool.cores = 0, lambda: 2\n"
+        "print(list(process_pool.map_in_processes(range(2), pool_functions.squares, list)))",
+        "utf-8",
+    )
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    child = subprocess.run(
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert child.stdout.splitlines() == ["executed", "[(0, True), (1, True)]"] and not child.stderr
+
+
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     code = (
         "from glan_core import process_pool; from support import pool_functions\n"
