@@ -23,6 +23,7 @@ SECRET = re.compile(
     r"|\b(?:gsk|xai|csk|fw|r8|nvapi|pplx|tgp|gh[opsu]|github_pat|glpat)[-_](?=\w{0,20}\d)[\w-]{20,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\beyJ[\w-]{10,2000}\.[\w-]{10,2000}\.[\w-]{10,}"
 )
+SUCCESS = range(200, 300)  # statuses of replies: some gateways send 201 or 203
 MAX_RETRY_AFTER = 86_400.0  # seconds
 MESSAGE_LENGTH = 300  # characters shown of a message
 QUOTA = re.compile(
@@ -203,7 +204,7 @@ def error_of(
     """Return the exception for an error response, or for an error in the body of a successful one.
 
     Args:
-        status: HTTP status; for 200 the status in the body decides, else the error counts as transient.
+        status: HTTP status; for 2xx the status in the body decides, else the error counts as transient.
         raw: The body.
         headers: The headers.
         where: URL of the endpoint.
@@ -219,8 +220,8 @@ def error_of(
     error = read_error(raw, *secrets)
     shown = error.message
     detail = f" Message: {shown}{'' if shown.endswith(('.', '!', '?')) else '.'}" if shown else ""
-    if status == 200:
-        said, said_in_body = f"{where} reports an error in a response with status 200", not error.status
+    if status in SUCCESS:
+        said, said_in_body = f"{where} reports an error in a response with status {status}", not error.status
         status = error.status or (429 if "rate" in error.code.lower() and "limit" in error.code.lower() else 502)
     else:
         said, said_in_body = f"{where} failed with status {status}", False
@@ -254,11 +255,11 @@ def rejected_parameter(status: int, raw: bytes, sent: Iterable[str]) -> str | No
     """Return the parameter of a request that a response complains about, if the request can be sent without it.
 
     Args:
-        status: HTTP status of the response; complaints have 400 or 422, or an error in the body of a 200.
+        status: HTTP status of the response; complaints have 400 or 422, or an error in the body of a 2xx.
         raw: Its body.
         sent: Names of the parameters that were sent, without model and messages.
     """
-    if status not in (200, 400, 422):
+    if status not in (*SUCCESS, 400, 422):
         return None
     error, sent = read_error(raw), list(sent)
     if error.param in sent:

@@ -31,7 +31,7 @@ from glan_core.teachers.contract import (
     UnusableReply,
     estimate_tokens,
 )
-from glan_core.teachers.endpoint_errors import error_of, read_error, redact, rejected_parameter
+from glan_core.teachers.endpoint_errors import SUCCESS, error_of, read_error, redact, rejected_parameter
 from glan_core.teachers.endpoint_settings import (
     KEY_VARIABLE,
     EndpointSettings,
@@ -120,7 +120,7 @@ class HttpTeacher:
                         "idle timeout applies between tokens."
                     )
                 raise
-            if response.status == 200 and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
+            if response.status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
                 return replace(reply, sent=_parameters(body))
             raw = wire_format.error_in(raw)
             if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
@@ -141,7 +141,7 @@ class HttpTeacher:
             body = self.body(messages, decoding, stream=True)
             raw = b""
             async with self._post(body) as response:
-                if response.status == 200 and response.content_type == "text/event-stream":
+                if response.status in SUCCESS and response.content_type == "text/event-stream":
                     streamed, size = wire_format.StreamParser(messages, self.secrets), 0
                     limit = wire_format.max_bytes(decoding, stream=True)
                     text_limit = wire_format.max_bytes(decoding, stream=False)
@@ -165,7 +165,7 @@ class HttpTeacher:
                         raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
                 else:
                     raw = await self._read(response, messages, decoding)
-            if response.status == 200 and response.content_type != "text/event-stream":
+            if response.status in SUCCESS and response.content_type != "text/event-stream":
                 reply = wire_format.read_reply(raw, messages, self.secrets)
                 if reply is not None:
                     reply = replace(reply, sent=_parameters(body))
@@ -190,7 +190,7 @@ class HttpTeacher:
         Raises:
             UnusableReply: If a reply is larger than `max_tokens` allows.
         """
-        reply = response.status == 200
+        reply = response.status in SUCCESS
         limit = wire_format.max_bytes(decoding, stream=False) if reply else MAX_ERROR_BYTES
         received = await read_up_to(response, limit)
         raw = self.secrets.raw(received)
@@ -233,7 +233,7 @@ class HttpTeacher:
         """
         raw = self.secrets.raw(raw)
         messages = body["messages"]
-        if status == 200:
+        if status in SUCCESS:
             if len(raw) > wire_format.max_bytes(decoding, stream=False):
                 raise self._oversized(raw, messages, decoding)
             if (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
@@ -350,7 +350,7 @@ class HttpTeacher:
                 billed=True, timed_out=True,
             ) from None  # fmt: skip
         except (aiohttp.ClientError, OSError):
-            raise TeacherFault(f"{self.url} closed the connection.", billed=status == 200) from None
+            raise TeacherFault(f"{self.url} closed the connection.", billed=status in SUCCESS) from None
 
     def _open_session(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json"}

@@ -193,6 +193,11 @@ class Workspace:
             raise WorkspaceError(f"{path} cannot be migrated: {why}.") from None
         except apsw.Error as error:
             ws.close()
+            if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:  # the index of the log cannot grow
+                raise WorkspaceError(
+                    f"{path} cannot be opened: the disk is full, or its quota or the limit of a file's size is reached. Free some space or "
+                    "raise the limit, and try again."
+                ) from None
             raise WorkspaceError(f"{file} is damaged ({error}). Restore it from a backup.") from None
         return ws
 

@@ -1,9 +1,11 @@
 """The pool of processes: results in order, killed processes, errors, stop requests, and no process that outlives its parent."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -42,8 +44,21 @@ def test_few_batches_or_one_core_start_no_process(monkeypatch):
     assert [len(few), len(many)] == [3, 9] and not any(elsewhere for _, elsewhere in few + many)
 
 
-def test_when_a_process_is_killed_this_one_computes_what_is_left():
-    assert list(map_in_processes(range(20), pool_functions.fatal_at_seven, list)) == [number**2 for number in range(20)]
+@pytest.mark.parametrize("prepare", [pool_functions.fatal_at_seven, pool_functions.ending_in_a_result])
+def test_when_a_process_is_killed_this_one_computes_what_is_left(prepare):
+    found = []
+    worker = threading.Thread(target=lambda: found.extend(map_in_processes(range(20), prepare, list)), daemon=True)
+    worker.start()
+    worker.join(60)
+    assert found == [number**2 for number in range(20)] and not worker.is_alive()
+
+
+def test_where_no_process_can_be_started_this_one_computes_all(monkeypatch):
+    def refused(process) -> None:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", refused)
+    assert list(map_in_processes(range(9), pool_functions.squares, list)) == [(number**2, False) for number in range(9)]
 
 
 def test_the_error_of_a_batch_is_raised_after_the_results_before_it():
@@ -53,7 +68,7 @@ def test_the_error_of_a_batch_is_raised_after_the_results_before_it():
     assert found == [number**2 for number in range(7)]
 
 
-def test_a_stop_request_ends_the_wait_for_a_result(tmp_path, monkeypatch):
+def test_a_stop_request_ends_the_processes_and_the_wait_for_a_result(tmp_path, monkeypatch):
     monkeypatch.setattr(process_pool, "SERIAL_BATCHES", 0)
     monkeypatch.setattr(process_pool, "LOOK_SECONDS", 0.01)
     ended = []
@@ -61,13 +76,27 @@ def test_a_stop_request_ends_the_wait_for_a_result(tmp_path, monkeypatch):
     def stop() -> None:
         if pids := [int(file.name) for file in tmp_path.iterdir() if file.suffix != ".new"]:
             ended.extend(pids)
-            for pid in pids:
-                os.kill(pid, 9)  # or they would be waited for
             raise GlanError("Stopped.")
 
     with pytest.raises(GlanError, match="Stopped"):
         list(map_in_processes([str(tmp_path)], pool_functions.endless, stop))
     assert ended and all(wait_until_ended(pid, 30) for pid in ended)
+
+
+def test_processes_do_not_execute_the_script_that_starts_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from glan_core import process_pool; from support import pool_functions\n"
+        "print('executed')\n"
+        "process_pool.SERIAL_BATCHES, process_pool.cores = 0, lambda: 2\n"
+        "print(list(process_pool.map_in_processes(range(2), pool_functions.squares, list)))",
+        "utf-8",
+    )
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    child = subprocess.run(
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert child.stdout.splitlines() == ["executed", "[(0, True), (1, True)]"] and not child.stderr
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import struct
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from glan_core.errors import GlanError
@@ -20,6 +22,21 @@ def fatal_at_seven() -> Callable[[int], int]:
     def square(number: int) -> int:
         if number == 7 and multiprocessing.parent_process() is not None:
             os._exit(137)
+        return number**2
+
+    return square
+
+
+def ending_in_a_result() -> Callable[[int], int]:
+    """Square a number; a process of the pool is killed while it writes the result of 7."""
+
+    def write_half(connection: Connection, buffer: memoryview) -> None:
+        os.write(connection.fileno(), struct.pack("!i", len(buffer)) + bytes(buffer[: len(buffer) // 2]))
+        os._exit(137)
+
+    def square(number: int) -> int:
+        if number == 7 and multiprocessing.parent_process() is not None:
+            Connection._send_bytes = write_half
         return number**2
 
     return square

@@ -83,6 +83,19 @@ def test_an_error_in_a_200_is_read_in_the_servers_words_and_not_billed(body, kin
     assert type(error) is kind and says in str(error) and not getattr(error, "billed", False)
 
 
+@pytest.mark.parametrize("status", [201, 203])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_is_read_whichever_status_of_success_it_has(status, stream):
+    choice = {"index": 0, "message": {"role": "assistant", "content": "4"}, "finish_reason": "stop"}
+    reply, _ = ask(always(status, {"choices": [choice]}), stream=stream)
+    assert reply.text == "4"
+
+
+def test_a_success_without_a_body_is_a_transient_error():
+    error, _ = ask(always(204, b""))
+    assert type(error) is TeacherFault and "empty body" in str(error) and not error.billed
+
+
 def test_an_error_in_a_200_is_billed_if_its_usage_says_so():
     body = {"error": {"message": "stopped", "code": 502}, "usage": {"prompt_tokens": 9, "completion_tokens": 20}}
     error, _ = ask(always(200, body))

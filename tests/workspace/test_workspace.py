@@ -213,6 +213,20 @@ def test_a_full_disk_is_reported_and_rolled_back(ws):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_workspace_without_room_for_the_index_of_its_log_is_not_called_damaged(ws):
+    code = (
+        "import resource, sys\n"
+        "from glan_core.workspace import Workspace, WorkspaceError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: Workspace.open(sys.argv[1])\n"
+        "except WorkspaceError as error: print(error)\n"
+    )
+    ws.close()
+    done = subprocess.run([sys.executable, "-c", code, ws.folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{ws.folder} cannot be opened: the disk is full, or its quota")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
 def test_a_limit_of_the_size_of_files_is_reported_and_rolled_back(ws):
     code = (
         "import resource, sys\n"
