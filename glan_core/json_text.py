@@ -13,6 +13,10 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: If it is malformed, or nested more deeply than Python can read.
     """
     try:
+        return pydantic_core.from_json(text)  # a fourth of the time of Python's
+    except ValueError:  # also lone surrogates, other encodings and deeper nesting, which Python reads
+        pass
+    try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

@@ -68,8 +68,8 @@ def split_reasoning(text: str, *, closed_only: bool = True) -> tuple[str, str]:
 def _without_end_tokens(reply: str) -> str:
     """Return a reply without the end tokens behind it, and the white space before these; unchanged if there is nothing else."""
     end = len(reply)
-    while token := next((token for token in END_TOKENS if reply.endswith(token, 0, end)), ""):
-        end -= len(token)
+    while reply.endswith(END_TOKENS, 0, end):
+        end -= next(len(token) for token in END_TOKENS if reply.endswith(token, 0, end))
         while end and reply[end - 1].isspace():
             end -= 1
     return reply[:end] or reply

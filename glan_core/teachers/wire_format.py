@@ -81,8 +81,8 @@ def read_reply(raw: bytes, messages: Sequence[Message], secrets: SecretFilter = 
         UnusableReply: If it reports an error and tokens to be paid.
     """
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = parse_json(raw)
+    except ValueError:
         raise _no_completion(raw, secrets) from None
     choices = body.get("choices") if isinstance(body, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None

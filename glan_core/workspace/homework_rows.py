@@ -114,34 +114,30 @@ def add_question(db: apsw.Connection, question: Question) -> None:
 
     Sessions and concepts that were retired while the question was being written are not counted.
     """
-    if fetch_all(db, "SELECT 1 FROM questions WHERE id = ?", (question.id,)):
-        return
-    marks = ", ".join("?" * len(question.sessions))
-    levels = fetch_all(
-        db,
-        f"""UPDATE syllabi SET questions = questions + NOT EXISTS (SELECT 1 FROM sessions WHERE id IN ({marks}) AND retired = 1)
-            WHERE id = ? RETURNING (SELECT level FROM subjects WHERE id = subject_id)""",
-        (*question.sessions, question.syllabus_id),
-    )
+    sessions, concepts = json.dumps(question.sessions), json.dumps(question.concepts)
     db.execute(
-        f"""INSERT INTO questions (seq, id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts, text,
-            teacher, level) VALUES ({LAST_SEQ} + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        f"""INSERT INTO questions (seq, id, syllabus_id, discipline_id, strategy, draw_law, seed, draw, sessions, concepts,
+            text, teacher, level) VALUES ({LAST_SEQ} + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+            coalesce((SELECT level FROM subjects WHERE id = (SELECT subject_id FROM syllabi WHERE id = ?2)), ''))
+            ON CONFLICT (id) DO NOTHING""",
         (question.id, question.syllabus_id, question.discipline_id, question.strategy, question.draw_law, question.seed,
-         question.draw, json.dumps(question.sessions), json.dumps(question.concepts), question.text, question.teacher,
-         (levels[0][0] if levels else None) or ""),
+         question.draw, sessions, concepts, question.text, question.teacher),
     )  # fmt: skip
-    asked = "SELECT 1 FROM question_concepts WHERE concept_id = ? LIMIT 1"
-    unasked = [concept for concept in question.concepts if not fetch_all(db, asked, (concept,))]
-    newly_asked = 0
-    if unasked:  # few, because each concept is asked early; the concepts themselves are read for these only
-        marks = ", ".join("?" * len(unasked))
-        newly_asked = fetch_value(
-            db,
-            f"""SELECT count(*) FROM concepts c JOIN sessions s ON s.id = c.session_id WHERE c.id IN ({marks}) AND c.retired = 0
-                AND s.retired = 0""",
-            tuple(unasked),
-        )
-    db.executemany("INSERT INTO question_concepts VALUES (?, ?)", [(concept, question.id) for concept in question.concepts])
+    if not db.changes():
+        return
+    db.execute(
+        """UPDATE syllabi SET questions = questions + NOT EXISTS (
+               SELECT 1 FROM sessions WHERE id IN (SELECT value FROM json_each(?)) AND retired = 1) WHERE id = ?""",
+        (sessions, question.syllabus_id),
+    )
+    # Few are counted, because each concept is asked early; the concepts themselves are read for these only.
+    newly_asked = fetch_value(
+        db,
+        """SELECT count(*) FROM json_each(?) JOIN concepts c ON c.id = value JOIN sessions s ON s.id = c.session_id
+           WHERE NOT EXISTS (SELECT 1 FROM question_concepts WHERE concept_id = value) AND c.retired = 0 AND s.retired = 0""",
+        (concepts,),
+    )
+    db.execute("INSERT INTO question_concepts SELECT value, ? FROM json_each(?)", (question.id, concepts))
     count(db, question.discipline_id, questions=1, concepts_asked=newly_asked)
 
 
