@@ -15,7 +15,7 @@ import apsw
 from glan_core.workspace.workspace import BUSY_MS, Workspace
 
 GATHER_SECONDS = 0.002  # a transaction begins once no job came for so long; one transaction per job would double the CPU time
-LONGEST_GATHER = 0.04  # seconds after which it begins although jobs are still coming; large ones write fewer pages per job
+LONGEST_GATHER = 0.01  # seconds after which it begins although jobs are still coming
 MAX_JOBS = 500
 
 Job = Callable[[apsw.Connection], object]
