@@ -26,7 +26,7 @@ class Stop:
 STOPS = (
     Stop(
         "pages/overview.py", "From knowledge to data",
-        "The rings are a taxonomy of human knowledge, colored by how much of its instruction dataset exists. Click a part to zoom in; what you "
+        "The picture is a taxonomy of human knowledge, colored by how much of its instruction dataset exists. Click a part to zoom in; what you "
         "select here filters every other page.",
     ),
     Stop(
