@@ -45,7 +45,7 @@ class Studio:
     """The studio in one browser session: open a page by its name, read what it says, press its buttons."""
 
     def __init__(self, page: str = "overview", **query: str) -> None:
-        self.app = AppTest.from_file(ROOT / "streamlit_app.py", default_timeout=30)
+        self.app = AppTest.from_file(ROOT / "streamlit_app.py", default_timeout=120)
         self.app.query_params.update(query)
         self.app.run()
         if page != "overview":
@@ -98,7 +98,7 @@ class Studio:
         """The table that has a column, as a frame."""
         return next(frame.value for frame in self.app.dataframe if column in frame.value.columns)
 
-    def until(self, true, seconds: float = 30) -> "Studio":
+    def until(self, true, seconds: float = 120) -> "Studio":
         """Look at the page again and again until something is so."""
         deadline = time.monotonic() + seconds
         while not true(self):
