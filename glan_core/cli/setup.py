@@ -5,7 +5,11 @@ from dataclasses import asdict
 
 from glan_core.cli.output import report, say
 from glan_core.errors import GlanError
+from glan_core.formatting import size
 from glan_core.workspace import Workspace
+from glan_core.workspace.workspace import FILE
+
+LONG_CHECK = 2_000_000_000  # bytes of a database whose check takes minutes
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -73,6 +77,8 @@ def _check_workspace(args: argparse.Namespace) -> int:
     from glan_core.operations import workspace_check
 
     ws = Workspace.open(args.workspace)
+    if not args.json and (bytes := (ws.folder / FILE).stat().st_size) >= LONG_CHECK:
+        say(f"Checking {size(bytes)}. That takes minutes on a fast disk, an hour on a slow one.")
     found: list[dict] = []
     for finding in workspace_check.find_faults(ws):
         state = "found"

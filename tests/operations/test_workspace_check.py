@@ -8,8 +8,9 @@ import pytest
 from support.demo import small_demo
 from support.studio_app import add_run
 
-from glan_core.cli import main
+from glan_core.cli import main, setup
 from glan_core.errors import GlanError
+from glan_core.formatting import size
 from glan_core.operations import workspace_check
 from glan_core.workspace import removed
 
@@ -36,6 +37,16 @@ def checked(ws, capsys, *words):
 def test_a_sound_workspace_has_no_findings(ws, capsys):
     assert faults(ws) == []
     assert checked(ws, capsys) == (0, f"ok    {ws.folder} is consistent.\n")
+    assert checked(ws, capsys, "--json") == (0, "[]\n")
+
+
+def test_the_check_of_a_large_workspace_says_beforehand_that_it_takes_long(ws, capsys, monkeypatch):
+    bytes = (ws.folder / "glan.sqlite").stat().st_size
+    monkeypatch.setattr(setup, "LONG_CHECK", bytes + 1)
+    assert "Checking" not in checked(ws, capsys)[1]
+    monkeypatch.setattr(setup, "LONG_CHECK", bytes)
+    code, out = checked(ws, capsys)
+    assert code == 0 and out.splitlines()[0].startswith(f"Checking {size(bytes)}.")
     assert checked(ws, capsys, "--json") == (0, "[]\n")
 
 
