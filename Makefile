@@ -12,7 +12,7 @@ run: .venv/installed .venv/installed-models
 test: lint
 	$(PYTEST) -m "not slow and not real"
 
-# Lint and the unit tests without pages, browser, training and child processes: under 90 seconds.
+# Lint and the unit tests without pages, browser, training and child processes: some minutes on 2 cores.
 test-fast: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow and not real and not browser and not pages and not training and not processes"
