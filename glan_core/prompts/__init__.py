@@ -37,27 +37,7 @@ class Prompt:
         Raises:
             KeyError: If a value is missing.
         """
-        return "".join(values[part] if is_name else part for part, is_name in _parts(self.text)).strip()
-
-
-@cache
-def _parts(text: str) -> list[tuple[str, bool]]:
-    """Split a template into its text and the names of its placeholders; `Template.substitute` would do so for every call.
-
-    Raises:
-        ValueError: If it has a `$` that is part of no placeholder.
-    """
-    parts, end = [], 0
-    for found in Template.pattern.finditer(text):
-        parts.append((text[end : found.start()], False))
-        if name := found["named"] or found["braced"]:
-            parts.append((name, True))
-        elif found["escaped"]:
-            parts.append(("$", False))
-        else:
-            raise ValueError(f"the template has a $ that is part of no placeholder at character {found.start() + 1}")
-        end = found.end()
-    return [*parts, (text[end:], False)]
+        return Template(self.text).substitute(values).strip()
 
 
 @cache
