@@ -212,35 +212,33 @@ def test_a_full_disk_is_reported_and_rolled_back(ws):
     assert ws.metadata("first") is None
 
 
+def said_with_limit(ws, most: int, *steps: str) -> list[str]:
+    """Return what a process prints that limits the size of files to this many bytes after its first step."""
+    code = "\n".join([
+        "import resource, sys", "from glan_core.workspace import Workspace, WorkspaceError",
+        "from glan_core.workspace.workspace import set_metadata", steps[0],
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))", *steps[1:],
+    ])  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, ws.folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
 def test_a_workspace_without_room_for_the_index_of_its_log_is_not_called_damaged(ws):
-    code = (
-        "import resource, sys\n"
-        "from glan_core.workspace import Workspace, WorkspaceError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "try: Workspace.open(sys.argv[1])\n"
-        "except WorkspaceError as error: print(error)\n"
-    )
     ws.close()
-    done = subprocess.run([sys.executable, "-c", code, ws.folder], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"{ws.folder} cannot be opened: the disk is full, or its quota")
+    (said,) = said_with_limit(
+        ws, 4096, "pass", "try: Workspace.open(sys.argv[1])", "except WorkspaceError as error: print(error)"
+    )
+    assert said.startswith(f"{ws.folder} cannot be opened: the disk is full, or its quota")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
 def test_a_limit_of_the_size_of_files_is_reported_and_rolled_back(ws):
-    code = (
-        "import resource, sys\n"
-        "from glan_core.workspace import Workspace, WorkspaceError\n"
-        "from glan_core.workspace.workspace import set_metadata\n"
-        "ws = Workspace.open(sys.argv[1])\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))\n"
-        "try:\n"
-        "    with ws.write() as db: set_metadata(db, 'big', 'x' * 5_000_000)\n"
-        "except WorkspaceError as error: print(error)\n"
-        "print(ws.metadata('big'))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, ws.folder], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [
+    assert said_with_limit(
+        ws, 1_500_000, "ws = Workspace.open(sys.argv[1])",
+        "try:", "    with ws.write() as db: set_metadata(db, 'big', 'x' * 5_000_000)", "except WorkspaceError as error: print(error)",
+        "print(ws.metadata('big'))",
+    ) == [
         f"The disk quota or the limit of a file's size is reached in {ws.folder}: this step was not stored. Free some space or raise the "
         "limit, and try again.",
         "None",
