@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
-from glan_core.teachers.endpoint_errors import error_of, redact
+from glan_core.teachers.endpoint_errors import SUCCESS, error_of, redact
 from glan_core.teachers.endpoint_settings import endpoint, key_from_environment
 from glan_core.teachers.http_teacher import proxy_of, read_up_to
 from glan_core.teachers.wire_format import ENVELOPE, OPENAI_URL
@@ -109,7 +109,7 @@ class OpenAIEmbedder:
             raise TeacherFault(f"{self.url} cannot be reached: {redact(str(error) or 'no answer', self._key)}.") from None
         if len(raw) > most:
             raise TeacherFault(f"{self.url} sent more than {plural(len(texts), 'vector')} can have.")
-        if status != 200:
+        if status not in SUCCESS:
             raise error_of(status, raw, response.headers, where=self.url, model=self.model, secrets=(self._key,))
         return parse_embeddings(raw, len(texts))
 

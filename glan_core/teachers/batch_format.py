@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glan_core.json_text import parse_json
+from glan_core.teachers.endpoint_errors import SUCCESS
 
 CHAT_URL = "/v1/chat/completions"  # of every request, whatever the address of the endpoint
 MAX_REQUESTS = 50_000  # of a file of OpenAI
@@ -33,7 +34,7 @@ class ResultLine:
     @property
     def ok(self) -> bool:
         """Whether the line holds a reply."""
-        return self.status == 200 and not self.body.get("error")
+        return self.status in SUCCESS and not self.body.get("error")
 
     @property
     def processed(self) -> bool:

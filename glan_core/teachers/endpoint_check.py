@@ -14,6 +14,7 @@ from glan_core.teachers.contract import (
     TeacherRefusal,
     UnusableReply,
 )
+from glan_core.teachers.endpoint_errors import SUCCESS
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE, EndpointSettings, chat_url
 from glan_core.teachers.http_teacher import LIST_SECONDS, MAX_LIST_BYTES, HttpTeacher
 from glan_core.teachers.replicas import with_replicas
@@ -82,9 +83,9 @@ async def _list_models(teacher: HttpTeacher) -> EndpointCheck:
     try:
         async with asyncio.timeout(LIST_SECONDS):
             status, raw = await teacher.get(chat_url(url, teacher.model, "/models"), MAX_LIST_BYTES)
-        if status == 200 and (models := listed_models(raw)) is not None:
+        if status in SUCCESS and (models := listed_models(raw)) is not None:
             return EndpointCheck(ok=True, state="ready", text=f"{url} answers.", models=models)
-        if status == 200:
+        if status in SUCCESS:
             return EndpointCheck(ok=False, state="no model list", text=f"{url} does not return a list of models. {hint}")
         if status in (401, 403):
             name = teacher.settings.key_variable or KEY_VARIABLE

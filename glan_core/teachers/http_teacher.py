@@ -317,7 +317,7 @@ class HttpTeacher:
             raise TeacherFault(f"{self.url} did not answer within {LIST_SECONDS:g} s.", timed_out=True) from None
         if status in UNAVAILABLE:
             raise TeacherFault(f"{self.url} failed with status {status}.")
-        return wire_format.listed_models(raw) if status == 200 else None
+        return wire_format.listed_models(raw) if status in SUCCESS else None
 
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""

@@ -135,6 +135,11 @@ def test_a_busy_or_failing_endpoint_is_asked_again(endpoint):
     assert len(endpoint.seen) == 4
 
 
+def test_vectors_are_read_whichever_status_of_success_they_have(endpoint):
+    endpoint.say = lambda nth, texts: (201, vectors(texts))
+    assert open_embedder("openai:small", endpoint.url).dim == 2
+
+
 def test_what_no_retry_mends_ends_at_once_and_no_key_is_shown(endpoint, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-123456")
     endpoint.say = lambda nth, texts: (401, {"error": {"message": "Bad key sk-secret-123456"}})

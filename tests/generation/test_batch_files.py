@@ -113,6 +113,12 @@ def test_results_in_any_order_with_repeated_unknown_and_damaged_lines(ws, offlin
     assert "cannot be read, the first of them is line" in said
 
 
+@pytest.mark.parametrize(("status", "ok"), [(199, False), (200, True), (203, True), (299, True), (300, False)])
+def test_a_line_of_results_holds_a_reply_whichever_status_of_success_it_has(status, ok):
+    response = {"status_code": status, "body": {"choices": [{"message": {"content": "4"}}]}}
+    assert read_result(json.dumps({"custom_id": "1", "response": response}).encode()).ok is ok
+
+
 def answered_as(result: dict, text: str) -> dict:
     """Return a result with another text."""
     changed = json.loads(json.dumps(result))

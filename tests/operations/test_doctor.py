@@ -84,6 +84,12 @@ def test_a_key_beyond_ascii_does_not_blame_the_endpoint(endpoint_of, monkeypatch
     assert endpoint_of(200, json.dumps(body).encode()).text.endswith("with tiny; models: tiny.")
 
 
+def test_an_endpoint_may_answer_with_any_status_of_success(endpoint_of):
+    body = {"data": [{"id": "tiny"}], "choices": [{"message": {"content": "Hi"}, "finish_reason": "length"}]}
+    check = endpoint_of(203, json.dumps(body).encode())
+    assert check.ok and check.text.endswith("with tiny; models: tiny.")
+
+
 def test_an_address_where_nobody_listens_is_absent():
     check = list(doctor.run_checks(f"http://127.0.0.1:{free_port()}/v1"))[-1]
     assert check.ok is False and "cannot be reached" in check.text and "connection was refused" in check.text
