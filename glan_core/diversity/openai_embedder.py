@@ -4,18 +4,18 @@ import asyncio
 import json
 import random
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
+from glan_core.http_client import HttpClient, HttpError
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
 from glan_core.teachers.endpoint_errors import SUCCESS, error_of, redact
 from glan_core.teachers.endpoint_settings import endpoint, key_from_environment
-from glan_core.teachers.http_teacher import proxy_of, read_up_to
 from glan_core.teachers.wire_format import ENVELOPE, OPENAI_URL
 
 if TYPE_CHECKING:
-    import aiohttp
     import numpy as np
 
 BATCH = 64  # texts per request
@@ -66,25 +66,19 @@ class OpenAIEmbedder:
         return unit_rows(np.array(rows, dtype=np.float32))
 
     async def _all(self, texts: list[str]) -> list[list[float]]:
-        import aiohttp
-
-        from glan_core.teachers.http_connections import Connector
-
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
-        limit, timeout = asyncio.Semaphore(IN_FLIGHT), aiohttp.ClientTimeout(total=SECONDS, sock_connect=15)
-        async with aiohttp.ClientSession(
-            connector=Connector(), headers=headers, timeout=timeout, proxy=proxy_of(self.url)
-        ) as session:
-            requests = [self._retry(session, limit, texts[n : n + BATCH]) for n in range(0, len(texts), BATCH)]
+        limit = asyncio.Semaphore(IN_FLIGHT)
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        async with aclosing(HttpClient(self.url, headers, total=SECONDS)) as client:
+            requests = [self._retry(client, limit, texts[n : n + BATCH]) for n in range(0, len(texts), BATCH)]
             return [row for part in await asyncio.gather(*requests) for row in part]
 
-    async def _retry(self, session: "aiohttp.ClientSession", limit: asyncio.Semaphore, texts: list[str]) -> list[list[float]]:
+    async def _retry(self, client: HttpClient, limit: asyncio.Semaphore, texts: list[str]) -> list[list[float]]:
         """Send one request, retrying transient errors."""
         message = ""
         async with limit:
             for nth in range(TRIES):
                 try:
-                    return await self._ask(session, texts)
+                    return await self._ask(client, texts)
                 except (TeacherBusy, TeacherFault) as error:
                     message, wait = str(error), error.retry_after
                 except TeacherRefusal as error:
@@ -97,16 +91,14 @@ class OpenAIEmbedder:
                     await asyncio.sleep(BACKOFF * 2**nth * random.uniform(0.7, 1.3) if wait is None else wait)
         raise GlanError(f"{message} Gave up after {TRIES} attempts. Stored vectors are kept; start the run again later.")
 
-    async def _ask(self, session: "aiohttp.ClientSession", texts: list[str]) -> list[list[float]]:
-        import aiohttp
-
+    async def _ask(self, client: HttpClient, texts: list[str]) -> list[list[float]]:
         body = json.dumps({"model": self.model, "input": texts, "encoding_format": "float"}).encode()
+        most = ENVELOPE + VECTOR_BYTES * len(texts)
         try:
-            async with session.post(f"{self.url}/embeddings", data=body, allow_redirects=False) as response:
-                most = ENVELOPE + VECTOR_BYTES * len(texts)
-                raw, status = await read_up_to(response, most), response.status
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise TeacherFault(f"{self.url} cannot be reached: {redact(str(error) or 'no answer', self._key)}.") from None
+            response = await client.request(f"{self.url}/embeddings", body, most=most)
+        except HttpError as error:
+            raise TeacherFault(f"{self.url} cannot be reached: {redact(str(error), self._key)}.") from None
+        status, raw = response.status, response.body
         if len(raw) > most:
             raise TeacherFault(f"{self.url} sent more than {plural(len(texts), 'vector')} can have.")
         if status not in SUCCESS:

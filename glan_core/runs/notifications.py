@@ -8,12 +8,14 @@ that fails is reported in the notices of its run and has no other effect.
 import asyncio
 import json
 import os
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, quoted
+from glan_core.http_client import HttpClient, HttpError, TimedOut
 from glan_core.io.atomic import atomic_output
 from glan_core.json_text import parse_json
 from glan_core.runs.report import results_of
@@ -151,23 +153,21 @@ def send(url: str, content: dict) -> None:
 
 
 async def _send(url: str, content: dict) -> None:
-    import aiohttp
-
     reason = ""
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
+    async with aclosing(HttpClient(url, total=TIMEOUT_SECONDS)) as client:
         for _ in range(TRIES):
             try:
-                async with session.post(url, json=content, allow_redirects=False) as response:
-                    if 200 <= response.status < 300:
-                        return
-                    reason = f"status {response.status}"
-                    if 300 <= response.status < 500 and response.status not in (408, 429):
-                        break  # another try would have the same answer
-            except TimeoutError:
+                status = (await client.request(url, json.dumps(content).encode(), most=0)).status
+            except TimedOut:
                 reason = f"no answer within {TIMEOUT_SECONDS:g} s"
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                reason = type(error).__name__
+            except HttpError as error:
+                reason = str(error)
+            else:
+                if 200 <= status < 300:
+                    return
+                reason = f"status {status}"
+                if 300 <= status < 500 and status not in (408, 429):
+                    break  # another try would have the same answer
     raise WebhookError(f"The webhook at {host_of(url)} did not accept the notification: {reason}.")
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
-
+from glan_core.http_client import Form
 from glan_core.json_text import parse_json
 from glan_core.teachers.batch_format import CHAT_URL
 from glan_core.teachers.contract import TeacherError, TeacherFault
 from glan_core.teachers.endpoint_errors import read_error, redact
-from glan_core.teachers.http_teacher import HttpTeacher, read_up_to
+from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.untrusted import clean_line
 
 COMPLETION_WINDOW = "24h"
@@ -76,13 +75,8 @@ class BatchClient:
 
     async def upload(self, path: Path, name: str) -> str:
         """Upload a request file under a name; return its id."""
-        with path.open("rb") as file:
-            form = aiohttp.MultipartWriter("form-data")
-            form.append("batch").set_content_disposition("form-data", name="purpose")
-            part = form.append(file, {"Content-Type": "application/jsonl"})  # type: ignore[arg-type]
-            part.set_content_disposition("form-data", name="file", filename=name)
-            answer = await self._call("POST", "/files", form, {"Content-Type": form.headers["Content-Type"]})
-        return self._text(answer, "id")
+        form = Form({"purpose": "batch"}, path, name, "application/jsonl")
+        return self._text(await self._call("/files", form), "id")
 
     async def find_file(self, name: str, size: int) -> str | None:
         """Return the id of an uploaded request file with this name and size, None if there is none."""
@@ -94,7 +88,7 @@ class BatchClient:
     async def create(self, file_id: str, metadata: Mapping[str, str]) -> RemoteBatch:
         """Create a batch from an uploaded file."""
         asked = {"input_file_id": file_id, "endpoint": CHAT_URL, "completion_window": COMPLETION_WINDOW, "metadata": metadata}
-        return self._batch(await self._call("POST", "/batches", json.dumps(asked).encode()))
+        return self._batch(await self._call("/batches", json.dumps(asked).encode()))
 
     async def find(self, file_id: str) -> RemoteBatch | None:
         """Return the batch that was created from an uploaded file, None if there is none."""
@@ -105,11 +99,11 @@ class BatchClient:
 
     async def get(self, batch_id: str) -> RemoteBatch:
         """Return the present status of a batch."""
-        return self._batch(await self._call("GET", f"/batches/{quote(batch_id, safe='')}", unknown=batch_id))
+        return self._batch(await self._call(f"/batches/{quote(batch_id, safe='')}", unknown=batch_id))
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for a batch to be cancelled."""
-        await self._call("POST", f"/batches/{quote(batch_id, safe='')}/cancel", b"{}", unknown=batch_id)
+        await self._call(f"/batches/{quote(batch_id, safe='')}/cancel", b"{}", unknown=batch_id)
 
     async def download(self, file_id: str, path: Path) -> None:
         """Download a file of results."""
@@ -127,7 +121,7 @@ class BatchClient:
         """Yield the entries of a list, newest first."""
         after = ""
         for _ in range(MOST_PAGES):
-            answer = await self._call("GET", f"{path}&after={quote(after, safe='')}" if after else path)
+            answer = await self._call(f"{path}&after={quote(after, safe='')}" if after else path)
             entries = answer.get("data")
             if not isinstance(entries, list):
                 raise TeacherFault(f"The response of {self._teacher.url} is not a list.")
@@ -139,17 +133,13 @@ class BatchClient:
                 return
             after = str(last)
 
-    async def _call(
-        self, method: str, path: str, data: bytes | aiohttp.Payload | None = None, headers: Mapping[str, str] | None = None,
-        *, unknown: str = "",
-    ) -> dict:  # fmt: skip
+    async def _call(self, path: str, data: bytes | Form | None = None, *, unknown: str = "") -> dict:
         """Send a request and return the JSON object of the response."""
         teacher = self._teacher
-        async with teacher.send(method, teacher.url + path, data, headers) as response:
-            received = await read_up_to(response, MAX_BYTES)
-            if len(received) > MAX_BYTES:
-                raise TeacherFault(f"The response of {teacher.url} is too large.")
-            status, raw, answered = response.status, teacher.secrets.raw(received), response.headers
+        response = await teacher.send(teacher.url + path, data, most=MAX_BYTES)
+        if len(response.body) > MAX_BYTES:
+            raise TeacherFault(f"The response of {teacher.url} is too large.")
+        status, raw = response.status, teacher.secrets.raw(response.body)
         if status == 404 and unknown:
             raise BatchUnknown(
                 f"{teacher.url} does not know the batch {unknown}. Check that the key belongs to the same project. If the batch was deleted "
@@ -160,7 +150,7 @@ class BatchClient:
                 f"{teacher.url} has no Batch API (status {status}). Turn the Batch API off, or write request files for an offline engine."
             )
         if not 200 <= status < 300:
-            raise teacher.error(status, raw, answered)
+            raise teacher.error(status, raw, response.headers)
         try:
             answer = parse_json(raw)
         except ValueError:

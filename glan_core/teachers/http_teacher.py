@@ -1,23 +1,19 @@
 """Teacher for OpenAI-compatible endpoints: OpenAI, Azure, vLLM, Ollama, llama.cpp, `glan serve-teacher` and others.
 
-Uses aiohttp instead of the openai package, which needs ten times the CPU per call (benchmarks/README.md), takes most of a
-second to import, and silently retries refused requests.
+Does not use the openai package, which needs more than ten times the CPU per call (benchmarks/README.md), takes most of a second to
+import, and silently retries refused requests.
 """
 
 import asyncio
-import errno
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-
+from glan_core.http_client import ConnectionLost, Form, HttpClient, NotConnected, Response, TimedOut
 from glan_core.json_text import json_bytes
 from glan_core.teachers import wire_format
 from glan_core.teachers.contract import (
@@ -42,11 +38,9 @@ from glan_core.teachers.endpoint_settings import (
     is_azure,
     key_from_environment,
 )
-from glan_core.teachers.http_connections import Connector
 from glan_core.teachers.secret_filter import SecretFilter
 from glan_core.teachers.wire_format import OPENAI_URL
 
-CONNECT_SECONDS = 15
 MAX_ERROR_BYTES = 262_144  # of a response that is not a reply
 LIST_SECONDS = 10.0  # for the list of models
 MAX_LIST_BYTES = 4_000_000
@@ -54,22 +48,6 @@ UNAVAILABLE = (502, 503, 504)  # other errors say that the list fails, and nothi
 MAX_REJECTED = 8  # parameters that one request may lose
 LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 TOO_LARGE = re.compile(r"too (?:large|high|big)|at most|exceed|greater than|less than|maximum|context", re.IGNORECASE)
-
-
-def proxy_of(url: str) -> str | None:
-    """Return the proxy for a URL from the environment; aiohttp's trust_env would use two threads per request."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-
-
-async def read_up_to(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Return the body of a response; of one with more than `most` bytes, its beginning, which is longer than `most`."""
-    parts, size = [], 0
-    async for some in response.content.iter_any():
-        parts.append(some)
-        if (size := size + len(some)) > most:
-            break
-    return b"".join(parts)
 
 
 class HttpTeacher:
@@ -93,7 +71,7 @@ class HttpTeacher:
         self.key = key_from_environment(settings.key_variable) if key is None else key
         self._headers = header_values(settings.headers)
         self.secrets = SecretFilter((self.key or "", *header_secrets(settings.headers)))
-        self._session: aiohttp.ClientSession | None = None
+        self._client: HttpClient | None = None
         self._unsupported: frozenset[str] = frozenset()
         self._new_limit_name = self.url == OPENAI_URL
         self._streaming = False
@@ -110,8 +88,7 @@ class HttpTeacher:
         for _ in range(MAX_REJECTED):
             body = self.body(messages, decoding)
             try:
-                async with self._post(body) as response:
-                    raw = await self._read(response, messages, decoding)
+                response = await self._post(body, decoding)
             except TeacherFault as fault:
                 if fault.timed_out and not self._streaming:
                     self._streaming = True
@@ -120,6 +97,7 @@ class HttpTeacher:
                         "idle timeout applies between tokens."
                     )
                 raise
+            raw = self._checked(response.status, response.body, messages, decoding)
             if response.status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
                 return replace(reply, sent=_parameters(body))
             raw = wire_format.error_in(raw)
@@ -139,39 +117,38 @@ class HttpTeacher:
         """Stream the reply; an endpoint without streaming yields the whole text as one piece."""
         for _ in range(MAX_REJECTED):
             body = self.body(messages, decoding, stream=True)
-            raw = b""
-            async with self._post(body) as response:
-                if response.status in SUCCESS and response.content_type == "text/event-stream":
-                    streamed, size = wire_format.StreamParser(messages, self.secrets), 0
-                    limit = wire_format.max_bytes(decoding, stream=True)
-                    text_limit = wire_format.max_bytes(decoding, stream=False)
-                    async for some in response.content.iter_any():
-                        size += len(some)
-                        if piece := streamed.feed(some):
-                            text_limit -= len(piece)
-                            yield piece
-                        if size > limit or text_limit < 0:
-                            raise self._too_large(decoding, streamed.partial("length"))
-                        if streamed.error is not None:
-                            break
-                    if streamed.error is None:
-                        if piece := streamed.rest():
-                            yield piece
-                        yield replace(streamed.reply(), sent=_parameters(body))
-                        return
-                    raw = streamed.error
-                    if streamed.started:
-                        said = read_error(raw, *self.secrets.secrets).message
-                        raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
-                else:
-                    raw = await self._read(response, messages, decoding)
-            if response.status in SUCCESS and response.content_type != "text/event-stream":
-                reply = wire_format.read_reply(raw, messages, self.secrets)
-                if reply is not None:
-                    reply = replace(reply, sent=_parameters(body))
-                    yield reply.streamed
-                    yield reply
+            limit, text_limit = (wire_format.max_bytes(decoding, stream=stream) for stream in (True, False))
+            with self._faults():
+                async with self._opened().stream(chat_url(self.url, self.model), json_bytes(body), most=limit) as response:
+                    if streaming := response.status in SUCCESS and response.media_type == "text/event-stream":
+                        streamed = wire_format.StreamParser(messages, self.secrets)
+                        size = 0
+                        async for some in response.parts():
+                            size += len(some)
+                            if piece := streamed.feed(some):
+                                text_limit -= len(piece)
+                                yield piece
+                            if size > limit or text_limit < 0:
+                                raise self._too_large(decoding, streamed.partial("length"))
+                            if streamed.error is not None:
+                                break
+                    else:
+                        raw = self._checked(response.status, await response.read(text_limit), messages, decoding)
+            if streaming:
+                if streamed.error is None:
+                    if piece := streamed.rest():
+                        yield piece
+                    yield replace(streamed.reply(), sent=_parameters(body))
                     return
+                raw = streamed.error
+                if streamed.started:
+                    said = read_error(raw, *self.secrets.secrets).message
+                    raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
+            elif response.status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
+                reply = replace(reply, sent=_parameters(body))
+                yield reply.streamed
+                yield reply
+                return
             raw = wire_format.error_in(raw)
             if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
                 break
@@ -184,17 +161,16 @@ class HttpTeacher:
             extra=self.settings.extra_body,
         )  # fmt: skip
 
-    async def _read(self, response: aiohttp.ClientResponse, messages: Sequence[Message], decoding: DecodingParams) -> bytes:
-        """Return the body of a response; of an error, no more than its beginning.
+    def _checked(self, status: int, received: bytes, messages: Sequence[Message], decoding: DecodingParams) -> bytes:
+        """Return the body of a response without secrets; of an error, no more than its beginning.
 
         Raises:
             UnusableReply: If a reply is larger than `max_tokens` allows.
         """
-        reply = response.status in SUCCESS
-        limit = wire_format.max_bytes(decoding, stream=False) if reply else MAX_ERROR_BYTES
-        received = await read_up_to(response, limit)
+        if status not in SUCCESS:
+            return self.secrets.raw(received[:MAX_ERROR_BYTES])
         raw = self.secrets.raw(received)
-        if reply and len(received) > limit:
+        if len(received) > wire_format.max_bytes(decoding, stream=False):
             raise self._oversized(raw, messages, decoding)
         return raw
 
@@ -231,13 +207,10 @@ class HttpTeacher:
             TeacherBusy: If the endpoint rejects a parameter; the request should be sent again, without it.
             Exception: As `reply` does.
         """
-        raw = self.secrets.raw(raw)
         messages = body["messages"]
-        if status in SUCCESS:
-            if len(raw) > wire_format.max_bytes(decoding, stream=False):
-                raise self._oversized(raw, messages, decoding)
-            if (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
-                return replace(reply, sent=_parameters(body))
+        raw = self._checked(status, raw, messages, decoding)
+        if status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
+            return replace(reply, sent=_parameters(body))
         raw = wire_format.error_in(raw)
         if self._learn(rejected_parameter(status, raw, _parameters(body)), body, raw):
             raise TeacherBusy(f"{self.url} rejects a parameter of the request.")
@@ -261,22 +234,22 @@ class HttpTeacher:
             TeacherError: If the file is larger than `most` bytes.
             Exception: As `reply` does.
         """
-        overlap = self.secrets.longest
-        async with self.send("GET", url) as response:
-            if response.status != 200:
-                return response.status, self.secrets.raw(await response.content.read(MAX_ERROR_BYTES))
-            size, rest = 0, b""
-            with path.open("wb") as file:
-                async for some in response.content.iter_any():
-                    if (size := size + len(some)) > most:
-                        raise TeacherError(f"{self.url} sent a file of more than {most:,} bytes.")
-                    rest = self.secrets.json(rest + some)  # a secret may lie in two pieces
-                    file.write(rest[: len(rest) - overlap] if len(rest) > overlap else b"")
-                    rest = rest[len(rest) - overlap :] if len(rest) > overlap else rest
-                file.write(rest)
-                file.flush()
-                os.fsync(file.fileno())
-            return 200, b""
+        overlap, size, rest = self.secrets.longest, 0, b""
+        with self._faults():
+            async with self._opened().stream(url, most=most) as response:
+                if response.status != 200:
+                    return response.status, self.secrets.raw(await response.read(MAX_ERROR_BYTES))
+                with path.open("wb") as file:
+                    async for some in response.parts():
+                        if (size := size + len(some)) > most:
+                            raise TeacherError(f"{self.url} sent a file of more than {most:,} bytes.")
+                        rest = self.secrets.json(rest + some)  # a secret may lie in two pieces
+                        file.write(rest[: len(rest) - overlap] if len(rest) > overlap else b"")
+                        rest = rest[len(rest) - overlap :] if len(rest) > overlap else rest
+                    file.write(rest)
+                    file.flush()
+                    os.fsync(file.fileno())
+        return 200, b""
 
     def _learn(self, parameter: str | None, body: dict, raw: bytes) -> bool:
         """Adapt to a rejected parameter of this body; return False if there is nothing to adapt.
@@ -321,68 +294,54 @@ class HttpTeacher:
 
     async def get(self, url: str, most: int) -> tuple[int, bytes]:
         """Return status and body, up to a number of bytes, of another address of the endpoint; raises as `reply` does."""
-        async with self.send("GET", url) as response:
-            return response.status, self.secrets.raw(await read_up_to(response, most))
+        response = await self.send(url, most=most)
+        return response.status, self.secrets.raw(response.body)
 
-    def _post(self, body: dict) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self.send("POST", chat_url(self.url, self.model), json_bytes(body))
+    async def send(self, url: str, data: bytes | Form | None = None, *, most: int) -> Response:
+        """Send a request to the endpoint (see `HttpClient.request`); raises TeacherFault if there is no complete response."""
+        with self._faults():
+            return await self._opened().request(url, data, most=most)
 
-    @asynccontextmanager
-    async def send(
-        self, method: str, url: str, data: bytes | aiohttp.Payload | None = None, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request and yield the response; connection errors become TeacherFault."""
-        if self._session is None:
-            self._session = self._open_session()
-        status = None
+    async def _post(self, body: dict, decoding: DecodingParams) -> Response:
+        most = max(wire_format.max_bytes(decoding, stream=False), MAX_ERROR_BYTES)
+        return await self.send(chat_url(self.url, self.model), json_bytes(body), most=most)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turn the errors of requests into TeacherFault."""
         try:
-            async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
-                status = response.status
-                yield response
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            why = redact(_connection_problem(error), *self.secrets.secrets)
-            raise TeacherFault(f"{self.url} cannot be reached: {why}.", sent=False) from None
-        except TimeoutError as error:
-            idle = isinstance(error, aiohttp.SocketTimeoutError)
-            which, seconds = ("idle", self.settings.idle_timeout) if idle else ("total", self.settings.total_timeout or 0)
+            yield
+        except NotConnected as error:
+            raise TeacherFault(
+                f"{self.url} cannot be reached: {redact(str(error), *self.secrets.secrets)}.", sent=False
+            ) from None
+        except TimedOut as error:
+            which, seconds = ("idle", self.settings.idle_timeout) if error.idle else ("total", self.settings.total_timeout or 0)
             raise TeacherFault(
                 f"{self.url} did not reply in time ({which} timeout {seconds:g} s). If the server is slow, raise the {which} timeout.",
                 billed=True, timed_out=True,
             ) from None  # fmt: skip
-        except (aiohttp.ClientError, OSError):
-            raise TeacherFault(f"{self.url} closed the connection.", billed=status in SUCCESS) from None
+        except ConnectionLost as error:
+            raise TeacherFault(f"{self.url} closed the connection.", billed=error.status in SUCCESS) from None
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        headers = {"Content-Type": "application/json"}
-        if self.key:
-            headers |= {"api-key": self.key} if is_azure(self.url) else {"Authorization": f"Bearer {self.key}"}
-        limits = aiohttp.ClientTimeout(
-            total=self.settings.total_timeout, sock_read=self.settings.idle_timeout, sock_connect=CONNECT_SECONDS
-        )
-        # The engine limits concurrency, so the connection pool does not.
-        return aiohttp.ClientSession(
-            connector=Connector(limit=0), headers=headers | self._headers, timeout=limits, proxy=proxy_of(self.url),
-            skip_auto_headers=("User-Agent", "Accept-Encoding"),
-        )  # fmt: skip
+    def _opened(self) -> HttpClient:
+        """Return the client, which is created for the event loop of the first request."""
+        if self._client is None:
+            headers = (
+                {} if not self.key else {"api-key": self.key} if is_azure(self.url) else {"Authorization": f"Bearer {self.key}"}
+            )
+            self._client = HttpClient(
+                self.url, headers | self._headers, total=self.settings.total_timeout, idle=self.settings.idle_timeout
+            )
+        return self._client
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
 
 
 def _parameters(body: dict) -> dict:
     """Return the parameters of a request body: all but model and messages."""
     return {name: value for name, value in body.items() if name not in ("model", "messages")}
-
-
-def _connection_problem(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:
-    """Describe a failed connection for users."""
-    if not isinstance(error, aiohttp.ClientConnectorError):
-        return "it does not respond"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name is unknown"
-    if f"[Errno {errno.ECONNREFUSED}]" in str(error.os_error):  # of one address or of all addresses of a name
-        return "the connection was refused; check that the server is running"
-    return str(error.os_error)

@@ -1,0 +1,380 @@
+"""HTTP requests to model servers, embedding servers and webhooks, sent by libcurl from an asyncio event loop.
+
+libcurl needs two thirds of aiohttp's CPU per request (benchmarks/README.md), and tells whether a request was sent.
+"""
+
+import asyncio
+import errno
+import math
+import os
+import ssl
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import pycurl
+
+from glan_core.errors import GlanError
+from glan_core.http_connections import Connections
+
+CONNECT_SECONDS = 15
+REFUSED = "the connection was refused; check that the server is running"
+REASONS = {
+    pycurl.E_COULDNT_RESOLVE_HOST: "the host name is unknown",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "the host name of the proxy is unknown",
+    pycurl.E_OPERATION_TIMEDOUT: "it does not respond",
+    pycurl.E_URL_MALFORMAT: "the address is not valid",
+}
+
+
+class HttpError(Exception):
+    """A request without a complete response; the text says why, in words of this module, libcurl or the operating system."""
+
+
+class NotConnected(HttpError):
+    """There was no connection, so the request was not sent."""
+
+
+class TimedOut(HttpError):
+    """The request was sent, and no complete response came in time.
+
+    Attributes:
+        idle: Whether the idle timeout passed; otherwise the total timeout did.
+    """
+
+    def __init__(self, *, idle: bool) -> None:
+        super().__init__("it did not answer in time")
+        self.idle = idle
+
+
+class ConnectionLost(HttpError):
+    """The connection ended before the response was complete, or what came is no HTTP response.
+
+    Attributes:
+        status: Status of the response, 0 if none was received.
+    """
+
+    def __init__(self, why: str, status: int) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart form with one file, which is read while it is sent.
+
+    Attributes:
+        fields: The other fields.
+        path: The file, sent as the field `file`.
+        filename: Its name for the server.
+        media_type: Its media type.
+    """
+
+    fields: Mapping[str, str]
+    path: Path
+    filename: str
+    media_type: str
+
+
+class Response:
+    """A response whose headers have been received.
+
+    Attributes:
+        status: Status code.
+        body: The body; if it is larger than the request allowed, its beginning, which is longer than allowed. Of a response that is
+            read in parts it is empty.
+    """
+
+    def __init__(self, status: int, lines: list[bytes], body: bytes = b"") -> None:
+        self.status, self._lines, self.body = status, lines, body
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers, by their names in lower case."""
+        found: dict[str, str] = {}
+        for line in self._lines:
+            name, colon, value = line.decode("utf-8", "replace").partition(":")
+            if colon:
+                found[name.strip().lower()] = value.strip()
+            elif name.startswith("HTTP/"):  # what came before belongs to an interim response, or to that of a proxy
+                found.clear()
+        return found
+
+    @property
+    def media_type(self) -> str:
+        """Media type in lower case, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class ResponseInParts(Response):
+    """A response whose body is read while it arrives."""
+
+    def __init__(self, transfer: "_Transfer", performed: "asyncio.Future[None]") -> None:
+        super().__init__(transfer.status or transfer.curl.getinfo(pycurl.RESPONSE_CODE), transfer.lines)
+        self._transfer, self._performed = transfer, performed
+
+    async def parts(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives.
+
+        Raises:
+            HttpError: If the rest does not arrive.
+        """
+        transfer = self._transfer
+        while True:
+            if transfer.parts:
+                some = b"".join(transfer.parts)
+                transfer.parts.clear()
+                yield some
+            elif self._performed.done():
+                self._performed.result()
+                return
+            else:
+                transfer.arrived.clear()
+                await transfer.arrived.wait()
+
+    async def read(self, most: int) -> bytes:
+        """Return the body; if it has more than `most` bytes, its beginning, which is longer than `most`."""
+        parts, size = [], 0
+        async for some in self.parts():
+            parts.append(some)
+            if (size := size + len(some)) > most:
+                break
+        return b"".join(parts)
+
+
+class HttpClient:
+    """Client of one server, which reuses connections; use it from one event loop only. Redirects are returned, not followed."""
+
+    def __init__(
+        self, server: str, headers: Mapping[str, str] | None = None, *, total: float | None = None, idle: float | None = None
+    ) -> None:  # fmt: skip
+        """Create a client without a connection.
+
+        Args:
+            server: An address of the server; a proxy is used if the environment names one for it.
+            headers: Headers of every request. Bodies are sent as JSON unless they name another type.
+            total: Most seconds for a request with its response, None for no limit.
+            idle: Most seconds in which a connection neither sends nor receives, None for no limit.
+        """
+        headers = {"Content-Type": "application/json"} | dict(headers or {})
+        self._total, self._idle = math.inf if total is None else total, math.inf if idle is None else idle
+        self._options = [
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),  # one connection per request, so that one loss costs one reply
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.PROXY, proxy_of(server) or ""),
+            (pycurl.ACCEPT_ENCODING, ""),  # decodes what is compressed although the header below does not ask for it
+        ]
+        if urlsplit(server).scheme == "https":
+            self._options += _certificates()
+        self._headers = [_header_line(name, value) for name, value in headers.items()] + [b"Expect:", b"Accept-Encoding:"]
+        self._multi, self._connections = pycurl.AsyncCurlMulti(), Connections()
+        self._unused: list[pycurl.Curl] = []  # handles keep buffers, which take a tenth of a request to create
+        self._open: set[_Transfer] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def request(self, url: str, data: bytes | Form | None = None, *, most: int) -> Response:
+        """Send a GET request, or data with POST, and return the response with its body.
+
+        Args:
+            url: Address.
+            data: What to send.
+            most: Bytes of the body after which no more is read.
+
+        Raises:
+            HttpError: One of its kinds.
+        """
+        transfer = _Transfer(most, self._connections)
+        await self._perform(transfer, url, data)
+        return Response(transfer.status, transfer.lines, b"".join(transfer.parts))
+
+    @asynccontextmanager
+    async def stream(self, url: str, data: bytes | None = None, *, most: int) -> AsyncIterator[ResponseInParts]:
+        """Send a request as `request` does and yield the response when its body begins; the connection ends with the context.
+
+        Raises:
+            HttpError: One of its kinds; also from the parts of the response.
+        """
+        transfer = _Transfer(most, self._connections)
+        performed = asyncio.ensure_future(self._perform(transfer, url, data))
+        performed.add_done_callback(lambda _: transfer.arrived.set())
+        try:
+            await transfer.arrived.wait()
+            if performed.done() and not transfer.parts:
+                performed.result()
+            yield ResponseInParts(transfer, performed)
+        finally:
+            performed.cancel()
+            await asyncio.wait([performed])
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._multi.aclose()
+
+    async def _perform(self, transfer: "_Transfer", url: str, data: bytes | Form | None) -> None:
+        """Send a request and receive its response."""
+        posted = isinstance(data, bytes)
+        curl = transfer.curl = self._unused.pop() if posted and self._unused else self._new_handle(data)
+        curl.setopt(pycurl.URL, url.encode())
+        curl.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, transfer.receive)
+        curl.setopt(pycurl.PREREQFUNCTION, transfer.before_request)
+        if posted:
+            curl.setopt(pycurl.POSTFIELDS, data)
+        try:
+            await self._completed(transfer)
+        finally:
+            transfer.status = curl.getinfo(pycurl.RESPONSE_CODE)
+        if posted:
+            self._unused.append(curl)
+
+    async def _completed(self, transfer: "_Transfer") -> None:
+        """Let libcurl send a request, on another connection if the one that it chose has something to read."""
+        while True:
+            transfer.done = self._multi.add_handle(transfer.curl)
+            self._watch(transfer)
+            try:
+                await transfer.done
+            except pycurl.error as error:
+                code, message = error.args
+                if transfer.size > transfer.most:
+                    return
+                if code != pycurl.E_ABORTED_BY_CALLBACK or transfer.requested:
+                    raise transfer.failure(code, message) from None
+            else:
+                return
+            finally:
+                self._open.discard(transfer)
+
+    def _watch(self, transfer: "_Transfer") -> None:
+        """Let a transfer fail if it takes too long; one timer serves all, because one for each takes a tenth of the CPU of a request."""
+        self._open.add(transfer)
+        if self._timer is None and (first := min(self._total, self._idle)) < math.inf:
+            self._timer = transfer.done.get_loop().call_later(first, self._look)
+
+    def _look(self) -> None:
+        """End the transfers that took too long, and look again when the next one can have."""
+        loop = asyncio.get_running_loop()
+        expiries = [transfer.expiry(loop.time(), self._total, self._idle) for transfer in self._open]
+        first = min(expiries, default=math.inf)
+        self._timer = loop.call_at(first, self._look) if first < math.inf else None
+
+    def _new_handle(self, data: bytes | Form | None) -> pycurl.Curl:
+        """Return a handle for GET, for posting bytes, or for one form."""
+        curl = pycurl.Curl()
+        for option, value in self._options:
+            curl.setopt(option, value)
+        curl.setopt(pycurl.SOCKOPTFUNCTION, self._connections.opened)
+        headers = self._headers
+        if isinstance(data, Form):
+            headers = [line for line in headers if not line.lower().startswith(b"content-type:")]
+            curl.setopt(pycurl.MIMEPOST, _mime(curl, data))
+        curl.setopt(pycurl.HTTPHEADER, headers)
+        return curl
+
+
+class _Transfer:
+    """A request that is being sent or answered.
+
+    Attributes:
+        curl: Its handle.
+        done: The end of the transfer.
+        status: Status of the response, 0 before it is known.
+        lines: The lines of the headers.
+        parts: The parts of the body.
+        size: Bytes of the body that have been received.
+        most: Bytes after which no more is received.
+        requested: Whether the request, or its beginning, has been sent.
+        arrived: Set at each part, and at the end.
+    """
+
+    curl: pycurl.Curl
+    done: "asyncio.Future[pycurl.Curl]"
+
+    def __init__(self, most: int, connections: Connections) -> None:
+        self._connections = connections
+        self.status, self.requested = 0, False
+        self.lines: list[bytes] = []
+        self.parts: list[bytes] = []
+        self.size, self.most = 0, most
+        self.arrived = asyncio.Event()
+        self._began = self._active = time.monotonic()
+        self._sent = 0
+
+    def before_request(self, server: str, local: str, server_port: int, local_port: int) -> int:
+        """Say whether the request may be sent on a connection: not on one with something to read, and not a second time.
+
+        libcurl repeats a request if a connection that it reused ends without a response, but the server may have processed it.
+        """
+        if self.requested or not self._connections.is_clean(local_port):
+            return pycurl.PREREQFUNC_ABORT
+        self.requested = True
+        return pycurl.PREREQFUNC_OK
+
+    def receive(self, part: bytes) -> int | None:
+        """Store a part of the body; libcurl ends a transfer of which fewer bytes than it received are stored."""
+        self.size += len(part)
+        self.parts.append(part)
+        self._active = time.monotonic()
+        self.arrived.set()
+        return 0 if self.size > self.most else None
+
+    def expiry(self, now: float, total: float, idle: float) -> float:
+        """Return when the next timeout passes; if one has passed, end the transfer."""
+        if not self.requested or self.curl.getinfo(pycurl.SIZE_UPLOAD) != self._sent:
+            self._sent, self._active = self.curl.getinfo(pycurl.SIZE_UPLOAD), now
+        ends, idles = self._began + total, self._active + idle
+        if now >= min(ends, idles):
+            late = TimedOut(idle=now < ends) if self.requested else NotConnected(REASONS[pycurl.E_OPERATION_TIMEDOUT])
+            if not self.done.done():
+                self.done.set_exception(late)
+            return math.inf
+        return min(ends, idles)
+
+    def failure(self, code: int, message: str) -> HttpError:
+        """Return the error for one of libcurl."""
+        if self.requested:
+            return ConnectionLost(message, self.curl.getinfo(pycurl.RESPONSE_CODE))
+        number = self.curl.getinfo(pycurl.OS_ERRNO)
+        if code == pycurl.E_COULDNT_CONNECT and number:
+            return NotConnected(REFUSED if number == errno.ECONNREFUSED else os.strerror(number))
+        return NotConnected(REASONS.get(code, message))
+
+
+def proxy_of(url: str) -> str | None:
+    """Return the proxy for a URL, from the environment or the settings of the system."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+def _certificates() -> list[tuple[int, str | int]]:
+    """Return the options for the certificates that Python's ssl trusts, which SSL_CERT_FILE and SSL_CERT_DIR can name."""
+    paths = ssl.get_default_verify_paths()
+    options: list[tuple[int, str | int]] = [(pycurl.SSL_OPTIONS, pycurl.SSLOPT_NATIVE_CA)]
+    if paths.cafile:
+        options += [(pycurl.CAINFO, paths.cafile), (pycurl.PROXY_CAINFO, paths.cafile)]
+    if paths.capath:
+        options += [(pycurl.CAPATH, paths.capath), (pycurl.PROXY_CAPATH, paths.capath)]
+    return options
+
+
+def _header_line(name: str, value: str) -> bytes:
+    """Return a header for libcurl, which would leave out one that ends in a colon."""
+    if "\n" in name + value or "\r" in name + value:
+        raise GlanError(f"The value of the header {name[:60]!r} contains a line break. Remove it, then try again.")
+    return (f"{name}: {value}" if value else f"{name};").encode()
+
+
+def _mime(curl: pycurl.Curl, form: Form) -> pycurl.CurlMime:
+    mime = pycurl.CurlMime(curl)
+    for name, value in form.fields.items():
+        mime.add_field(name, value.encode())
+    mime.add_file("file", str(form.path), filename=form.filename, content_type=form.media_type)
+    return mime
