@@ -156,23 +156,29 @@ class HttpClient:
 
         Args:
             server: An address of the server; a proxy is used if the environment names one for it.
-            headers: Headers of every request. Bodies are sent as JSON unless they name another type.
+            headers: Headers of every request. Bodies other than forms are sent as JSON, unless a header names another type.
             total: Most seconds for a request with its response, None for no limit.
             idle: Most seconds in which a connection neither sends nor receives, None for no limit.
         """
-        headers = {"Content-Type": "application/json"} | dict(headers or {})
         self._total, self._idle = math.inf if total is None else total, math.inf if idle is None else idle
         self._options = [
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),  # one connection per request, so that one loss costs one reply
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
             (pycurl.NOSIGNAL, 1),
+            (pycurl.TCP_KEEPALIVE, 1),  # a router may forget a connection on which nothing is sent while a model thinks
             (pycurl.PROXY, proxy_of(server) or ""),
+            (pycurl.NOPROXY, ""),  # or libcurl would look into the environment, too
             (pycurl.ACCEPT_ENCODING, ""),  # decodes what is compressed although the header below does not ask for it
         ]
         if urlsplit(server).scheme == "https":
             self._options += _certificates()
-        self._headers = [_header_line(name, value) for name, value in headers.items()] + [b"Expect:", b"Accept-Encoding:"]
+        self._headers = [
+            b"Expect:",
+            b"Accept-Encoding:",
+            b"User-Agent:",
+            *(_header_line(*header) for header in (headers or {}).items()),
+        ]
         self._multi, self._connections = pycurl.AsyncCurlMulti(), Connections()
         self._unused: list[pycurl.Curl] = []  # handles keep buffers, which take a tenth of a request to create
         self._open: set[_Transfer] = set()
@@ -211,6 +217,7 @@ class HttpClient:
         finally:
             performed.cancel()
             await asyncio.wait([performed])
+            _ = performed.cancelled() or performed.exception()  # one that nobody looks at would be logged
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -272,10 +279,12 @@ class HttpClient:
         for option, value in self._options:
             curl.setopt(option, value)
         curl.setopt(pycurl.SOCKOPTFUNCTION, self._connections.opened)
-        headers = self._headers
+        headers, typed = self._headers, [line for line in self._headers if line.lower().startswith(b"content-type")]
         if isinstance(data, Form):
-            headers = [line for line in headers if not line.lower().startswith(b"content-type:")]
+            headers = [line for line in headers if line not in typed]
             curl.setopt(pycurl.MIMEPOST, _mime(curl, data))
+        elif data is not None and not typed:
+            headers = [*headers, b"Content-Type: application/json"]
         curl.setopt(pycurl.HTTPHEADER, headers)
         return curl
 
@@ -342,6 +351,8 @@ class _Transfer:
         """Return the error for one of libcurl."""
         if self.requested:
             return ConnectionLost(message, self.curl.getinfo(pycurl.RESPONSE_CODE))
+        if (refused := self.curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
+            return NotConnected(f"the proxy answered with status {refused}")
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         if code == pycurl.E_COULDNT_CONNECT and number:
             return NotConnected(REFUSED if number == errno.ECONNREFUSED else os.strerror(number))

@@ -1,0 +1,343 @@
+"""The HTTP client: what is sent and how often, timeouts, limits, certificates, proxies, and what is left of a connection."""
+
+import asyncio
+import contextlib
+import gzip
+import ssl
+import time
+
+import pytest
+import trustme
+
+from glan_core.errors import GlanError
+from glan_core.http_client import ConnectionLost, Form, HttpClient, NotConnected, TimedOut
+
+MOST = 1_000_000
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
+
+
+class Server:
+    """A server whose responses are bytes, one list of parts per request; None ends the connection, a number waits so many seconds.
+
+    Attributes:
+        requests: Head and body of each request.
+        connections: Number of connections.
+        ended: Set when a client ended a connection.
+    """
+
+    def __init__(self, *responses, tls=None, repeat=False):
+        self.responses, self.repeat, self.tls = list(responses), repeat, tls
+        self.requests, self.connections, self.ended = [], 0, asyncio.Event()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"{'https' if self.tls else 'http'}://localhost:{self.port}/v1"
+        return self
+
+    async def __aexit__(self, *error):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
+                body = await reader.readexactly(int(fields.get(b"content-length", 0)))
+                self.requests.append((head.decode(), body))
+                for part in self.responses[0] if self.repeat else self.responses.pop(0):
+                    if part is None:
+                        return
+                    if isinstance(part, bytes):
+                        writer.write(part)
+                        await writer.drain()
+                    else:
+                        await asyncio.sleep(part)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.ended.set()
+        except asyncio.CancelledError:  # the end of the test
+            pass
+        finally:
+            writer.close()
+
+
+def with_server(test, *responses, tls=None, repeat=False, **settings):
+    """Run an async function of a client and its server."""
+
+    async def run():
+        async with (
+            Server(*responses, tls=tls, repeat=repeat) as server,
+            contextlib.aclosing(HttpClient(server.url, **settings)) as client,
+        ):
+            return await test(client, server)
+
+    return asyncio.run(run())
+
+
+def test_requests_share_a_connection_and_send_only_what_they_say():
+    async def test(client, server):
+        posted = await client.request(server.url, b"{}", most=MOST)
+        got = await client.request(server.url, most=MOST)
+        assert [(response.status, response.body) for response in (posted, got)] == [(200, b"OK")] * 2
+        (post, body), (get, nothing) = server.requests
+        assert (body, nothing, server.connections) == (b"{}", b"", 1)
+        headers = [sorted(line.split(":")[0] for line in head.strip().split("\r\n")[1:]) for head in (post, get)]
+        assert headers == [["Accept", "Content-Length", "Content-Type", "Host", "X"], ["Accept", "Host", "X"]]
+        assert post.startswith("POST /v1 HTTP/1.1") and get.startswith("GET /v1 ") and "X: 1\r\n" in post
+
+    with_server(test, [OK], repeat=True, headers={"X": "1"})
+
+
+def test_a_header_may_be_empty_and_name_the_type_but_has_no_line_break():
+    async def test(client, server):
+        await client.request(server.url, b"<a/>", most=MOST)
+        lines = server.requests[0][0].lower().split("\r\n")
+        assert "x-empty:" in lines and [line for line in lines if line.startswith("content-type")] == ["content-type: text/xml"]
+
+    with_server(test, [OK], headers={"x-empty": "", "content-TYPE": "text/xml"})
+    with pytest.raises(GlanError, match="'X' contains a line break"):
+        HttpClient("http://localhost", {"X": "1\r\nY: 2"})
+
+
+@pytest.mark.parametrize("size", [9, 10, 11])
+def test_no_more_than_what_is_allowed_is_read(size):
+    async def test(client, server):
+        response = await client.request(server.url, most=10)
+        assert (response.status, len(response.body) > 10) == (200, size > 10)
+        await client.request(server.url, most=10)
+        assert server.connections == (2 if size > 10 else 1)  # the connection with the rest is not used again
+
+    with_server(test, [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, b"x" * size], repeat=True)
+
+
+def test_an_endless_response_is_cut():
+    async def test(client, server):
+        response = await client.request(server.url, most=100_000)
+        assert 100_000 < len(response.body) < 1_000_000
+        await server.ended.wait()
+
+    with_server(test, [b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 100_000] * 100])
+
+
+def test_what_is_compressed_unasked_is_read():
+    packed = gzip.compress(b"a reply")
+
+    async def test(client, server):
+        assert (await client.request(server.url, most=MOST)).body == b"a reply"
+        assert "ncoding" not in server.requests[0][0]
+
+    with_server(test, [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed])
+
+
+def test_headers_are_those_of_the_final_response_and_redirects_are_not_followed():
+    interim = b"HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n"
+
+    async def test(client, server):
+        response = await client.request(server.url, most=MOST)
+        assert response.headers == {"location": "http://example.org/", "content-length": "0", "retry-after": "7"}
+        assert (response.status, response.media_type, len(server.requests)) == (302, "", 1)
+
+    with_server(
+        test, [interim, b"HTTP/1.1 302 Found\r\nLocation: http://example.org/\r\nContent-Length: 0\r\nRetry-After:  7 \r\n\r\n"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9/v1", "the connection was refused"),
+        ("http://no-such-host.invalid/", "host name is unknown"),
+        ("http://exa mple/", "address is not valid"),
+        ("file:///etc/passwd", "not supported|disabled"),
+    ],
+)
+def test_a_request_without_a_connection_says_why(url, why):
+    async def run():
+        async with contextlib.aclosing(HttpClient(url)) as client:
+            await client.request(url, b"{}", most=MOST)
+
+    with pytest.raises(NotConnected, match=why):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([None], 0),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", None], 200),
+        ([b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", None], 500),
+        ([b"SSH-2.0-OpenSSH\r\n", None], 0),
+    ],
+)
+def test_an_incomplete_response_is_a_lost_connection(parts, status):
+    async def test(client, server):
+        with pytest.raises(ConnectionLost) as lost:
+            await client.request(server.url, b"{}", most=MOST)
+        assert lost.value.status == status and len(server.requests) == 1
+
+    with_server(test, parts)
+
+
+def test_a_request_is_not_sent_again_when_a_used_connection_ends_without_a_response():
+    async def test(client, server):
+        await client.request(server.url, b"1", most=MOST)
+        with pytest.raises(ConnectionLost):
+            await client.request(server.url, b"2", most=MOST)
+        await client.request(server.url, b"3", most=MOST)
+        assert [body for _, body in server.requests] == [b"1", b"2", b"3"]
+
+    with_server(test, [OK], [None], [OK])
+
+
+@pytest.mark.parametrize("left", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong", None])
+def test_a_connection_with_something_to_read_is_not_used_again(left):
+    async def test(client, server):
+        for _ in range(2):
+            assert (await client.request(server.url, most=MOST)).body == b"OK"
+            await asyncio.sleep(0.05)  # what is left arrives without a request
+        assert (len(server.requests), server.connections) == (2, 2)
+
+    with_server(test, [OK, 0.01, left], repeat=True)
+
+
+def test_the_idle_timeout_counts_from_the_last_part_of_each_response():
+    async def test(client, server):
+        slow = client.request(server.url, most=MOST)
+        silent = client.request(server.url, most=MOST)
+        began = time.monotonic()
+        found = await asyncio.gather(slow, silent, return_exceptions=True)
+        assert found[0].body == b"12345678"  # which took twice the timeout
+        assert isinstance(found[1], TimedOut) and found[1].idle and 0.4 <= time.monotonic() - began < 5
+
+    parts = [part for digit in b"12345678" for part in (0.1, bytes([digit]))]
+    with_server(test, [b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", *parts], [60], idle=0.4)
+
+
+def test_the_total_timeout_ends_a_response_that_goes_on():
+    async def test(client, server):
+        with pytest.raises(TimedOut) as late:
+            await client.request(server.url, most=MOST)
+        assert not late.value.idle
+        await server.ended.wait()
+
+    with_server(test, [b"HTTP/1.1 200 OK\r\n\r\n", *[b"x", 0.05] * 1000], idle=5, total=0.3)
+
+
+def test_a_stream_gives_parts_as_they_come_and_ends_the_connection_with_its_context():
+    async def test(client, server):
+        async with client.stream(server.url, b"{}", most=MOST) as response:
+            assert (response.status, response.media_type) == (200, "text/event-stream")
+            async for part in response.parts():
+                assert part == b"first"
+                break
+        await server.ended.wait()
+
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nContent-Length: 10\r\n\r\n"
+    with_server(test, [head + b"first", 60])
+
+
+def test_a_stream_that_is_lost_gives_its_parts_first():
+    async def test(client, server):
+        parts = []
+        with pytest.raises(ConnectionLost):
+            async with client.stream(server.url, most=MOST) as response:
+                async for part in response.parts():
+                    parts.append(part)
+        assert b"".join(parts) == b"first"
+
+    with_server(test, [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"first", None])
+
+
+def test_a_cancelled_request_ends_its_connection_and_the_next_one_is_answered():
+    async def test(client, server):
+        task = asyncio.create_task(client.request(server.url, b"1", most=MOST))
+        while not server.requests:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await client.request(server.url, b"2", most=MOST)).body == b"OK"
+        await server.ended.wait()
+
+    with_server(test, [60], [OK])
+
+
+def test_a_form_sends_a_file_with_its_name_and_type(tmp_path):
+    file = tmp_path / "local.jsonl"
+    file.write_bytes(b'{"n": 1}\n' * 50_000)
+
+    async def test(client, server):
+        form = Form({"purpose": "batch"}, file, 'a "name".jsonl', "application/jsonl")
+        assert (await client.request(server.url, form, most=MOST)).body == b"OK"
+        head, body = server.requests[0]
+        assert "Content-Type: multipart/form-data; boundary=" in head and "json\r\n" not in head and "Expect" not in head
+        assert b'name="purpose"\r\n\r\nbatch\r\n' in body and file.read_bytes() in body
+        assert b'name="file"; filename="a %22name%22.jsonl"\r\nContent-Type: application/jsonl\r\n' in body
+
+    with_server(test, [OK])
+
+
+@pytest.fixture
+def authority():
+    """A certificate authority that nobody knows."""
+    return trustme.CA()
+
+
+def _tls(authority, name="localhost"):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def _asked_over_tls(context):
+    async def test(client, server):
+        responses = [await client.request(server.url, b"{}", most=MOST) for _ in range(3)]
+        return [response.body for response in responses], server.connections
+
+    return with_server(test, [OK], tls=context, repeat=True)
+
+
+def test_only_known_certificates_are_trusted(authority, tmp_path, monkeypatch):
+    with pytest.raises(NotConnected, match="certificate"):
+        _asked_over_tls(_tls(authority))
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    assert _asked_over_tls(_tls(authority)) == ([b"OK"] * 3, 1)
+    with pytest.raises(NotConnected, match="match"):
+        _asked_over_tls(_tls(authority, "another.example"))
+
+
+def test_a_self_signed_certificate_can_be_trusted(authority, tmp_path, monkeypatch):
+    issued = authority.issue_cert("localhost")
+    chain = issued.cert_chain_pems[0]
+    chain.write_to_path(tmp_path / "server.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    assert _asked_over_tls(context)[0] == [b"OK"] * 3
+
+
+@pytest.mark.parametrize(("excepted", "through_proxy"), [("", True), ("localhost", False)])
+def test_a_proxy_of_the_environment_is_used(monkeypatch, excepted, through_proxy):
+    async def run():
+        async with Server([OK]) as proxy, Server([OK]) as server:
+            monkeypatch.setenv("http_proxy", f"http://localhost:{proxy.port}")
+            monkeypatch.setenv("no_proxy", excepted)
+            async with contextlib.aclosing(HttpClient(server.url)) as client:
+                await client.request(server.url, most=MOST)
+            return len(proxy.requests), len(server.requests)
+
+    assert asyncio.run(run()) == ((1, 0) if through_proxy else (0, 1))
+
+
+def test_a_proxy_that_refuses_is_no_connection(monkeypatch):
+    async def run():
+        async with Server([b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", None]) as proxy:
+            monkeypatch.setenv("https_proxy", f"http://localhost:{proxy.port}")
+            monkeypatch.setenv("no_proxy", "")
+            async with contextlib.aclosing(HttpClient("https://example.org/v1")) as client:
+                await client.request("https://example.org/v1", b"{}", most=MOST)
+
+    with pytest.raises(NotConnected, match="407"):
+        asyncio.run(run())
