@@ -34,15 +34,15 @@ class Connections:
 
 
 def _local_port(descriptor: int) -> int | None:
-    """Return the local port of a socket, None if it was closed."""
+    """Return the local port of a socket, None if it was closed, also if its descriptor is now that of something else."""
     try:
-        opened = socket.socket(fileno=descriptor)
+        found = socket.socket(fileno=descriptor)
     except OSError:
         return None
     try:
-        return opened.getsockname()[1]
+        return found.getsockname()[1] if found.family in (socket.AF_INET, socket.AF_INET6) else None
     finally:
-        opened.detach()  # it belongs to libcurl
+        found.detach()  # it belongs to libcurl
 
 
 def _is_readable(descriptor: int) -> bool:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gzip
+import os
+import socket
 import ssl
 import time
 
@@ -199,6 +201,19 @@ def test_a_connection_with_something_to_read_is_not_used_again(left):
         assert (len(server.requests), server.connections) == (2, 2)
 
     with_server(test, [OK, 0.01, left], repeat=True)
+
+
+def test_descriptors_of_failed_connections_may_be_used_by_others():
+    async def test(client, server):
+        with pytest.raises(NotConnected):
+            await client.request("http://127.0.0.1:9/v1", most=MOST)
+        with contextlib.ExitStack() as held:
+            for _ in range(8):  # one of them gets the descriptor
+                held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+                held.callback([held.enter_context(part) for part in socket.socketpair()].clear)
+            assert [(await client.request(server.url, most=MOST)).body for _ in range(2)] == [b"OK"] * 2
+
+    with_server(test, [OK], repeat=True)
 
 
 def test_the_idle_timeout_counts_from_the_last_part_of_each_response():
