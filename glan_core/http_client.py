@@ -32,7 +32,13 @@ REASONS = {
 
 
 class HttpError(Exception):
-    """A request without a complete response; the text says why, in words of this module, libcurl or the operating system."""
+    """A request without a complete response; the text says why, in words of this module, libcurl or the operating system.
+
+    Attributes:
+        status: Status of the response, 0 if none was received.
+    """
+
+    status = 0
 
 
 class NotConnected(HttpError):
@@ -52,11 +58,7 @@ class TimedOut(HttpError):
 
 
 class ConnectionLost(HttpError):
-    """The connection ended before the response was complete, or what came is no HTTP response.
-
-    Attributes:
-        status: Status of the response, 0 if none was received.
-    """
+    """The connection ended before the response was complete, or what came is no HTTP response."""
 
     def __init__(self, why: str, status: int) -> None:
         super().__init__(why)

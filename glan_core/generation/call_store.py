@@ -41,12 +41,11 @@ class CallStore:
         def job(db: apsw.Connection) -> object:
             if work.prompt.version not in self._known_prompts:
                 call_rows.add_prompt(db, work.prompt.version, work.prompt.name, work.prompt.text)
-            call_rows.add_call(db, call, timed=self._close is None)
             if self._close:
                 self._close(db, work)
             return also(db) if also else None
 
-        value = await self._commits.store(job)
+        value = await self._commits.store(job, call)
         self._known_prompts.add(work.prompt.version)
         return value
 

@@ -130,7 +130,7 @@ def fingerprint(messages: Sequence[Message]) -> str:
 def _spaced(message: Message) -> bytes:
     """Return a message as Python's json module writes it, with spaces: stored fingerprints were computed from that."""
     try:
-        fields = (b"%b: %b" % (pydantic_core.to_json(name), pydantic_core.to_json(text)) for name, text in message.items())
+        fields = [b"%b: %b" % (pydantic_core.to_json(name), pydantic_core.to_json(text)) for name, text in message.items()]
         return b"{%b}" % b", ".join(fields)
     except pydantic_core.PydanticSerializationError:  # lone surrogates
         return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -147,7 +147,7 @@ async def _drive(
     queue: WorkQueue,
     watch: Watcher | None,
 ) -> tuple[str, str]:
-    commits = GroupCommit(ws)
+    commits = GroupCommit(ws, timed=not settings.batch_mode)
     calls, usd = call_rows.run_cost(ws.db, run.id)
     budget = Budget(settings.budget_usd, settings.max_calls, usd, calls)
     engine: Engine | BatchEngine

@@ -7,13 +7,13 @@ import, and silently retries refused requests.
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glan_core.http_client import ConnectionLost, Form, HttpClient, NotConnected, Response, TimedOut
+from glan_core.http_client import Form, HttpClient, HttpError, NotConnected, Response, TimedOut
 from glan_core.json_text import json_bytes
 from glan_core.teachers import wire_format
 from glan_core.teachers.contract import (
@@ -118,7 +118,7 @@ class HttpTeacher:
         for _ in range(MAX_REJECTED):
             body = self.body(messages, decoding, stream=True)
             limit, text_limit = (wire_format.max_bytes(decoding, stream=stream) for stream in (True, False))
-            with self._faults():
+            try:
                 async with self._opened().stream(chat_url(self.url, self.model), json_bytes(body), most=limit) as response:
                     if streaming := response.status in SUCCESS and response.media_type == "text/event-stream":
                         streamed = wire_format.StreamParser(messages, self.secrets)
@@ -134,6 +134,8 @@ class HttpTeacher:
                                 break
                     else:
                         raw = self._checked(response.status, await response.read(text_limit), messages, decoding)
+            except HttpError as error:
+                raise self._fault(error) from None
             if streaming:
                 if streamed.error is None:
                     if piece := streamed.rest():
@@ -235,7 +237,7 @@ class HttpTeacher:
             Exception: As `reply` does.
         """
         overlap, size, rest = self.secrets.longest, 0, b""
-        with self._faults():
+        try:
             async with self._opened().stream(url, most=most) as response:
                 if response.status != 200:
                     return response.status, self.secrets.raw(await response.read(MAX_ERROR_BYTES))
@@ -249,6 +251,8 @@ class HttpTeacher:
                     file.write(rest)
                     file.flush()
                     os.fsync(file.fileno())
+        except HttpError as error:
+            raise self._fault(error) from None
         return 200, b""
 
     def _learn(self, parameter: str | None, body: dict, raw: bytes) -> bool:
@@ -299,30 +303,26 @@ class HttpTeacher:
 
     async def send(self, url: str, data: bytes | Form | None = None, *, most: int) -> Response:
         """Send a request to the endpoint (see `HttpClient.request`); raises TeacherFault if there is no complete response."""
-        with self._faults():
+        try:
             return await self._opened().request(url, data, most=most)
+        except HttpError as error:
+            raise self._fault(error) from None
 
     async def _post(self, body: dict, decoding: DecodingParams) -> Response:
         most = max(wire_format.max_bytes(decoding, stream=False), MAX_ERROR_BYTES)
         return await self.send(chat_url(self.url, self.model), json_bytes(body), most=most)
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Turn the errors of requests into TeacherFault."""
-        try:
-            yield
-        except NotConnected as error:
-            raise TeacherFault(
-                f"{self.url} cannot be reached: {redact(str(error), *self.secrets.secrets)}.", sent=False
-            ) from None
-        except TimedOut as error:
+    def _fault(self, error: HttpError) -> TeacherFault:
+        """Return what an error of a request means for a run."""
+        if isinstance(error, NotConnected):
+            return TeacherFault(f"{self.url} cannot be reached: {redact(str(error), *self.secrets.secrets)}.", sent=False)
+        if isinstance(error, TimedOut):
             which, seconds = ("idle", self.settings.idle_timeout) if error.idle else ("total", self.settings.total_timeout or 0)
-            raise TeacherFault(
+            return TeacherFault(
                 f"{self.url} did not reply in time ({which} timeout {seconds:g} s). If the server is slow, raise the {which} timeout.",
                 billed=True, timed_out=True,
-            ) from None  # fmt: skip
-        except ConnectionLost as error:
-            raise TeacherFault(f"{self.url} closed the connection.", billed=error.status in SUCCESS) from None
+            )  # fmt: skip
+        return TeacherFault(f"{self.url} closed the connection.", billed=error.status in SUCCESS)
 
     def _opened(self) -> HttpClient:
         """Return the client, which is created for the event loop of the first request."""

@@ -1,5 +1,7 @@
 """Teacher calls, failures, prompts and counters."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -60,42 +62,56 @@ _values = attrgetter(*_FIELDS)
 _INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
 
 
-def add_call(db: apsw.Connection, call: Call, *, timed: bool = True) -> None:
-    """Store a call and add it to the counters of its discipline and the totals of its teacher.
+def add_calls(db: apsw.Connection, calls: Sequence[Call], *, timed: bool = True) -> None:
+    """Store calls and add them to the counters of their disciplines and the totals of their teachers.
 
     Args:
         db: Connection.
-        call: The call.
-        timed: Whether its latency is that of the teacher; that of a call in a batch, which waits for others, does not count.
+        calls: The calls.
+        timed: Whether their latencies are those of the teachers; those of calls in a batch, which wait for others, do not count.
     """
-    db.execute(_INSERT, _values(call))
-    if call.outcome != "lost":  # their tokens and latency are unknown
-        mean = "latency_ms / calls"  # of a call without a latency of its own, so that the mean remains
-        first = "excluded.latency_ms * CASE WHEN latency_ms = 0 THEN calls + 1 ELSE 1 END"
-        latency = first if timed else mean
-        db.execute(
-            f"""INSERT INTO call_totals VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + 1,
-                tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
-                latency_ms = latency_ms + {latency}""",
-            (call.teacher, call.stage, call.tokens_in, call.tokens_out, call.latency_ms if timed else 0),
-        )
-    if call.discipline_id is not None:
-        count(
-            db, call.discipline_id, calls=1, tokens_in=call.tokens_in, tokens_out=call.tokens_out,
-            tokens_reasoning=call.tokens_reasoning, cost_usd=call.cost_usd or 0, unpriced=call.cost_usd is None,
-        )  # fmt: skip
-        db.execute(
-            "INSERT INTO counters VALUES (?, 'last_at', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
-            (call.discipline_id, call.at),
-        )
+    db.executemany(_INSERT, map(_values, calls))
+    totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    counters: defaultdict[tuple[str, str], float] = defaultdict(int)
+    latest: dict[str, float] = {}
+    for call in calls:
+        if call.outcome != "lost":  # their tokens and latency are unknown
+            total = totals[call.teacher, call.stage]
+            total[0] += 1
+            total[1] += call.tokens_in
+            total[2] += call.tokens_out
+            total[3] += call.latency_ms if timed else 0
+        if (discipline := call.discipline_id) is not None:
+            counters[discipline, "calls"] += 1
+            counters[discipline, "tokens_in"] += call.tokens_in
+            counters[discipline, "tokens_out"] += call.tokens_out
+            counters[discipline, "tokens_reasoning"] += call.tokens_reasoning
+            counters[discipline, "cost_usd"] += call.cost_usd or 0
+            counters[discipline, "unpriced"] += call.cost_usd is None
+            latest[discipline] = max(call.at, latest.get(discipline, call.at))
+    mean = "excluded.calls * latency_ms / calls"  # of calls without latencies of their own, so that the mean remains
+    first = (
+        "excluded.latency_ms * CASE WHEN latency_ms = 0 THEN calls + excluded.calls ELSE excluded.calls END / excluded.calls"
+    )
+    db.executemany(
+        f"""INSERT INTO call_totals VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
+            tokens_in = tokens_in + excluded.tokens_in, tokens_out = tokens_out + excluded.tokens_out,
+            latency_ms = latency_ms + {first if timed else mean}""",
+        [(*key, *total) for key, total in totals.items()],
+    )
+    db.executemany(_COUNT, [(*key, amount) for key, amount in counters.items() if amount])
+    db.executemany(
+        "INSERT INTO counters VALUES (?, 'last_at', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+        latest.items(),
+    )
+
+
+_COUNT = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 
 
 def count(db: apsw.Connection, node_id: str, **amounts: float) -> None:
     """Add amounts to the counters of a discipline; `coverage.MEASURES` lists their names."""
-    db.executemany(
-        "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
-        [(node_id, measure, amount) for measure, amount in amounts.items() if amount],
-    )
+    db.executemany(_COUNT, [(node_id, measure, amount) for measure, amount in amounts.items() if amount])
 
 
 def counters(db: apsw.Connection) -> dict[str, dict[str, float]]:

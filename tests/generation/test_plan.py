@@ -48,8 +48,8 @@ def add_query(ws, index: int, subjects: str | None = None, discipline: str = "mu
 def add_calls(ws, stage: str, number: int, tokens_in: int, tokens_out: int, seconds: float, teacher: str = "local:m") -> None:
     with ws.write() as db:
         for n in range(number):
-            call_rows.add_call(db, Call(f"w{n}", None, stage, "music", teacher, "v", "s", 1, 1, 1, tokens_in, tokens_out, False, 0.0,
-                                        int(1000 * seconds), 1, "stored", None, 1.0))  # fmt: skip
+            call_rows.add_calls(db, [Call(f"w{n}", None, stage, "music", teacher, "v", "s", 1, 1, 1, tokens_in, tokens_out, False, 0.0,
+                                        int(1000 * seconds), 1, "stored", None, 1.0)])  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------------ calls

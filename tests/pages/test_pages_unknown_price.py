@@ -14,8 +14,8 @@ pytest_plugins = ["support.studio_fixtures"]
 def add_calls(ws, run_id: int, *costs: float | None) -> None:
     with ws.write() as db:
         for number, cost in enumerate(costs):
-            call_rows.add_call(db, Call(f"w{number}", run_id, "question", "physics", "openai:gpt-5-pro", "p", "s", 1.0, 1.0, 10, 100,
-                                        50, False, cost, 900, 1, "stored", None, time.time()))  # fmt: skip
+            call_rows.add_calls(db, [Call(f"w{number}", run_id, "question", "physics", "openai:gpt-5-pro", "p", "s", 1.0, 1.0, 10, 100,
+                                        50, False, cost, 900, 1, "stored", None, time.time())])  # fmt: skip
 
 
 def test_overview_and_runs_show_an_unknown_price(demo_ws):
