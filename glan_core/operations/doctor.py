@@ -17,7 +17,7 @@ from glan_core.teachers.endpoint_errors import redact
 from glan_core.teachers.endpoint_settings import EndpointSettings, endpoint, environment_secrets, key_from_environment
 from glan_core.teachers.wire_format import OPENAI_URL
 
-PACKAGES = ("streamlit", "openai", "aiohttp", "apsw", "plotly", "networkx", "pandas", "pydantic", "transformers", "torch")
+PACKAGES = ("streamlit", "openai", "pycurl", "apsw", "plotly", "networkx", "pandas", "pydantic", "transformers", "torch")
 SAFE_SQLITE = (3, 51, 3)  # older versions can corrupt a WAL database with two writing connections
 LOW_DISK = 2 * 2**30
 

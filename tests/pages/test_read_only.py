@@ -48,7 +48,7 @@ def shown_home(home, demo_ws, monkeypatch):
 
     monkeypatch.setattr(Widget, "_assert_can_interact", lambda widget: None)  # a forged message presses disabled buttons, too
     monkeypatch.setattr(subprocess, "Popen", started)
-    monkeypatch.setattr("aiohttp.ClientSession.request", started)
+    monkeypatch.setattr("glan_core.http_client.HttpClient._perform", started)
     return home
 
 
