@@ -42,7 +42,7 @@ from glan_core.workspace.run_rows import EndpointProgress, Run, Sample, StagePro
 
 # Seconds between samples of a run in which nothing changes, such as while it waits for a batch; below `run_rows.STALE_AFTER`.
 IDLE_SECONDS = 10.0
-GARBAGE_OBJECTS = 100_000  # new objects between garbage collections; Python's default is 700
+GARBAGE_OBJECTS = 50_000  # new objects between garbage collections; Python's default is 700
 
 
 def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None = None) -> tuple[str, str]:
