@@ -237,12 +237,16 @@ class HttpClient:
         curl.setopt(pycurl.PREREQFUNCTION, transfer.before_request)
         if posted:
             curl.setopt(pycurl.POSTFIELDS, data)
+        completed = False
         try:
             await self._completed(transfer)
+            completed = True
         finally:
             transfer.status = curl.getinfo(pycurl.RESPONSE_CODE)
-        if posted:
-            self._unused.append(curl)
+            if completed and posted:
+                self._unused.append(curl)
+            else:
+                curl.close()  # it and the transfer refer to each other, and garbage is rarely collected in a run
 
     async def _completed(self, transfer: "_Transfer") -> None:
         """Let libcurl send a request, on another connection if the one that it chose has something to read."""

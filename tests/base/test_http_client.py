@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import socket
 import ssl
 import time
 
+import pycurl
 import pytest
 import trustme
 
@@ -275,6 +277,30 @@ def test_a_cancelled_request_ends_its_connection_and_the_next_one_is_answered():
         await server.ended.wait()
 
     with_server(test, [60], [OK])
+
+
+def test_requests_that_fail_leave_nothing_to_the_garbage_collection():
+    """A run collects garbage rarely, and a handle has buffers."""
+
+    async def test(client, server):
+        before = {id(one) for one in gc.get_objects()}
+        gc.disable()
+        try:
+            for _ in range(3):
+                with pytest.raises((ConnectionLost, TimedOut, NotConnected)):
+                    await client.request(server.url, b"{}", most=MOST)
+            task = asyncio.create_task(client.request(server.url, b"{}", most=MOST))
+            while len(server.requests) < 4:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert (await client.request(server.url, most=MOST)).status == 200
+            left = [one for one in gc.get_objects() if isinstance(one, pycurl.Curl) and id(one) not in before]
+            assert all(one.closed for one in left)
+        finally:
+            gc.enable()
+
+    with_server(test, [None], [b"HTTP/1.1 200 OK\r\n\r\n", 60], [b"nonsense", None], [60], [OK], idle=0.2)
 
 
 def test_a_form_sends_a_file_with_its_name_and_type(tmp_path):
