@@ -1,6 +1,6 @@
 """HTTP requests to model servers, embedding servers and webhooks, sent by libcurl from an asyncio event loop.
 
-libcurl needs two thirds of aiohttp's CPU per request (benchmarks/README.md), and tells whether a request was sent.
+libcurl needs less CPU per request than aiohttp (benchmarks/README.md), and tells whether a request was sent.
 """
 
 import asyncio
