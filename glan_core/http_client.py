@@ -7,19 +7,21 @@ import asyncio
 import errno
 import math
 import os
+import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import pycurl
 
 from glan_core.errors import GlanError
-from glan_core.http_connections import Connections
+from glan_core.http_connections import Connection, Connections
 
 CONNECT_SECONDS = 15
 REFUSED = "the connection was refused; check that the server is running"
@@ -28,7 +30,9 @@ REASONS = {
     pycurl.E_COULDNT_RESOLVE_PROXY: "the host name of the proxy is unknown",
     pycurl.E_OPERATION_TIMEDOUT: "it does not respond",
     pycurl.E_URL_MALFORMAT: "the address is not valid",
+    pycurl.E_ABORTED_BY_CALLBACK: "the connection ended without a response",  # and libcurl would have repeated the request
 }
+RESERVED = ":/?#[]@!$&'()*+,;=%~"  # characters that an address may have beside letters, digits and -._
 
 
 class HttpError(Exception):
@@ -163,17 +167,19 @@ class HttpClient:
             idle: Most seconds in which a connection neither sends nor receives, None for no limit.
         """
         self._total, self._idle = math.inf if total is None else total, math.inf if idle is None else idle
+        proxy = proxy_of(server) or ""
+        encrypted = "https" in (urlsplit(server).scheme, proxy.partition("://")[0].lower())
         self._options = [
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),  # one connection per request, so that one loss costs one reply
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
             (pycurl.NOSIGNAL, 1),
             (pycurl.TCP_KEEPALIVE, 1),  # a router may forget a connection on which nothing is sent while a model thinks
-            (pycurl.PROXY, proxy_of(server) or ""),
+            (pycurl.PROXY, proxy),
             (pycurl.NOPROXY, ""),  # or libcurl would look into the environment, too
             (pycurl.ACCEPT_ENCODING, ""),  # decodes what is compressed although the header below does not ask for it
         ]
-        if urlsplit(server).scheme == "https":
+        if encrypted:
             self._options += _certificates()
         self._headers = [
             b"Expect:",
@@ -181,7 +187,7 @@ class HttpClient:
             b"User-Agent:",
             *(_header_line(*header) for header in (headers or {}).items()),
         ]
-        self._multi, self._connections = pycurl.AsyncCurlMulti(), Connections()
+        self._multi, self._connections = pycurl.AsyncCurlMulti(), Connections(encrypted=encrypted)
         self._unused: list[pycurl.Curl] = []  # handles keep buffers, which take a tenth of a request to create
         self._open: set[_Transfer] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -231,8 +237,9 @@ class HttpClient:
         """Send a request and receive its response."""
         posted = isinstance(data, bytes)
         curl = transfer.curl = self._unused.pop() if posted and self._unused else self._new_handle(data)
-        curl.setopt(pycurl.URL, url.encode())
-        curl.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
+        curl.setopt(pycurl.URL, _address(url))
+        curl.setopt(pycurl.SOCKOPTFUNCTION, transfer.connection.opened)
+        curl.setopt(pycurl.HEADERFUNCTION, transfer.header if self._connections.encrypted else transfer.lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, transfer.receive)
         curl.setopt(pycurl.PREREQFUNCTION, transfer.before_request)
         if posted:
@@ -251,6 +258,7 @@ class HttpClient:
     async def _completed(self, transfer: "_Transfer") -> None:
         """Let libcurl send a request, on another connection if the one that it chose has something to read."""
         while True:
+            transfer.added = time.monotonic()
             transfer.done = self._multi.add_handle(transfer.curl)
             self._watch(transfer)
             try:
@@ -284,7 +292,6 @@ class HttpClient:
         curl = pycurl.Curl()
         for option, value in self._options:
             curl.setopt(option, value)
-        curl.setopt(pycurl.SOCKOPTFUNCTION, self._connections.opened)
         headers, typed = self._headers, [line for line in self._headers if line.lower().startswith(b"content-type")]
         if isinstance(data, Form):
             headers = [line for line in headers if line not in typed]
@@ -300,6 +307,7 @@ class _Transfer:
 
     Attributes:
         curl: Its handle.
+        added: When libcurl was given the handle.
         done: The end of the transfer.
         status: Status of the response, 0 before it is known.
         lines: The lines of the headers.
@@ -307,31 +315,41 @@ class _Transfer:
         size: Bytes of the body that have been received.
         most: Bytes after which no more is received.
         requested: Whether the request, or its beginning, has been sent.
+        unsolicited: Whether the server had sent a response before.
         arrived: Set at each part, and at the end.
     """
 
     curl: pycurl.Curl
+    added: float
     done: "asyncio.Future[pycurl.Curl]"
 
     def __init__(self, most: int, connections: Connections) -> None:
-        self._connections = connections
-        self.status, self.requested = 0, False
+        self.connection = Connection(connections)
+        self.status, self.requested, self.unsolicited = 0, False, False
         self.lines: list[bytes] = []
         self.parts: list[bytes] = []
         self.size, self.most = 0, most
         self.arrived = asyncio.Event()
         self._began = self._active = time.monotonic()
-        self._sent = 0
+        self._sent, self._lines = 0, 0  # bytes and lines of headers as of the last look
 
     def before_request(self, server: str, local: str, server_port: int, local_port: int) -> int:
         """Say whether the request may be sent on a connection: not on one with something to read, and not a second time.
 
         libcurl repeats a request if a connection that it reused ends without a response, but the server may have processed it.
         """
-        if self.requested or not self._connections.is_clean(local_port):
+        if self.requested or not self.connection.is_clean(server, local_port):
             return pycurl.PREREQFUNC_ABORT
         self.requested = True
         return pycurl.PREREQFUNC_OK
+
+    def header(self, line: bytes) -> int | None:
+        """Store a line of the headers; end the transfer if they are those of a response that was there before the request."""
+        if not self.lines and self.connection.is_unsolicited():
+            self.unsolicited = True
+            return 0
+        self.lines.append(line)
+        return None
 
     def receive(self, part: bytes) -> int | None:
         """Store a part of the body; libcurl ends a transfer of which fewer bytes than it received are stored."""
@@ -343,8 +361,14 @@ class _Transfer:
 
     def expiry(self, now: float, total: float, idle: float) -> float:
         """Return when the next timeout passes; if one has passed, end the transfer."""
-        if not self.requested or self.curl.getinfo(pycurl.SIZE_UPLOAD) != self._sent:
-            self._sent, self._active = self.curl.getinfo(pycurl.SIZE_UPLOAD), now
+        sent, lines = self.curl.getinfo(pycurl.SIZE_UPLOAD), len(self.lines)
+        if self.requested and (took := self.curl.getinfo(pycurl.POSTTRANSFER_TIME_T)):  # all of the request has been sent
+            self._active = max(self._active, self.added + took / 1e6)
+        elif not self.requested or sent != self._sent:
+            self._active = now
+        if lines != self._lines and not self.size:  # an interim response; the time of a part is known
+            self._active = now
+        self._sent, self._lines = sent, lines
         ends, idles = self._began + total, self._active + idle
         if now >= min(ends, idles):
             late = TimedOut(idle=now < ends) if self.requested else NotConnected(REASONS[pycurl.E_OPERATION_TIMEDOUT])
@@ -355,14 +379,27 @@ class _Transfer:
 
     def failure(self, code: int, message: str) -> HttpError:
         """Return the error for one of libcurl."""
+        if self.unsolicited:
+            return ConnectionLost("the server sent something unsolicited", 0)
         if self.requested:
-            return ConnectionLost(message, self.curl.getinfo(pycurl.RESPONSE_CODE))
+            return ConnectionLost(
+                REASONS.get(code) or message or "the response is not valid", self.curl.getinfo(pycurl.RESPONSE_CODE)
+            )
         if (refused := self.curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
             return NotConnected(f"the proxy answered with status {refused}")
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         if code == pycurl.E_COULDNT_CONNECT and number:
             return NotConnected(REFUSED if number == errno.ECONNREFUSED else os.strerror(number))
-        return NotConnected(REASONS.get(code, message))
+        return NotConnected(REASONS.get(code) or re.sub("//.*@", "//", message))  # libcurl quotes proxies with their passwords
+
+
+@lru_cache(64)
+def _address(url: str) -> bytes:
+    """Return an address for libcurl, which refuses spaces, and would send some characters as they are."""
+    scheme, slashes, rest = url.partition("//")
+    host, slash, path = rest.partition("/")
+    host = quote(host, RESERVED) if host.isascii() else host  # libcurl encodes international names
+    return f"{scheme}{slashes}{host}{slash}{quote(path, RESERVED, errors='surrogatepass')}".encode("utf-8", "replace")
 
 
 def proxy_of(url: str) -> str | None:
@@ -384,9 +421,14 @@ def _certificates() -> list[tuple[int, str | int]]:
 
 def _header_line(name: str, value: str) -> bytes:
     """Return a header for libcurl, which would leave out one that ends in a colon."""
-    if "\n" in name + value or "\r" in name + value:
-        raise GlanError(f"The value of the header {name[:60]!r} contains a line break. Remove it, then try again.")
-    return (f"{name}: {value}" if value else f"{name};").encode()
+    found = "a line break" if "\n" in name + value or "\r" in name + value else "a character that cannot be sent"
+    try:
+        line = (f"{name}: {value}" if value else f"{name};").encode()
+    except UnicodeEncodeError:  # of a byte in an environment variable that is not UTF-8
+        line = b"\0"
+    if any(byte in line for byte in b"\n\r\0"):
+        raise GlanError(f"The value of the header {name[:60]!r} contains {found}. Remove it, then try again.")
+    return line
 
 
 def _mime(curl: pycurl.Curl, form: Form) -> pycurl.CurlMime:
