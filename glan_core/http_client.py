@@ -4,10 +4,7 @@ libcurl needs less CPU per request than aiohttp (benchmarks/README.md), and tell
 """
 
 import asyncio
-import errno
 import math
-import os
-import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -21,52 +18,11 @@ from urllib.request import getproxies, proxy_bypass
 import pycurl
 
 from glan_core.errors import GlanError
-from glan_core.http_connections import Connection, Connections
+from glan_core.http_connections import Connections
+from glan_core.http_transfer import Transfer
 
 CONNECT_SECONDS = 15
-REFUSED = "the connection was refused; check that the server is running"
-REASONS = {
-    pycurl.E_COULDNT_RESOLVE_HOST: "the host name is unknown",
-    pycurl.E_COULDNT_RESOLVE_PROXY: "the host name of the proxy is unknown",
-    pycurl.E_OPERATION_TIMEDOUT: "it does not respond",
-    pycurl.E_URL_MALFORMAT: "the address is not valid",
-    pycurl.E_ABORTED_BY_CALLBACK: "the connection ended without a response",  # and libcurl would have repeated the request
-}
 RESERVED = ":/?#[]@!$&'()*+,;=%~"  # characters that an address may have beside letters, digits and -._
-
-
-class HttpError(Exception):
-    """A request without a complete response; the text says why, in words of this module, libcurl or the operating system.
-
-    Attributes:
-        status: Status of the response, 0 if none was received.
-    """
-
-    status = 0
-
-
-class NotConnected(HttpError):
-    """There was no connection, so the request was not sent."""
-
-
-class TimedOut(HttpError):
-    """The request was sent, and no complete response came in time.
-
-    Attributes:
-        idle: Whether the idle timeout passed; otherwise the total timeout did.
-    """
-
-    def __init__(self, *, idle: bool) -> None:
-        super().__init__("it did not answer in time")
-        self.idle = idle
-
-
-class ConnectionLost(HttpError):
-    """The connection ended before the response was complete, or what came is no HTTP response."""
-
-    def __init__(self, why: str, status: int) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +75,7 @@ class Response:
 class ResponseInParts(Response):
     """A response whose body is read while it arrives."""
 
-    def __init__(self, transfer: "_Transfer", performed: "asyncio.Future[None]") -> None:
+    def __init__(self, transfer: Transfer, performed: "asyncio.Future[None]") -> None:
         super().__init__(transfer.status or transfer.curl.getinfo(pycurl.RESPONSE_CODE), transfer.lines)
         self._transfer, self._performed = transfer, performed
 
@@ -189,7 +145,7 @@ class HttpClient:
         ]
         self._multi, self._connections = pycurl.AsyncCurlMulti(), Connections(encrypted=encrypted)
         self._unused: list[pycurl.Curl] = []  # handles keep buffers, which take a tenth of a request to create
-        self._open: set[_Transfer] = set()
+        self._open: set[Transfer] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def request(self, url: str, data: bytes | Form | None = None, *, most: int) -> Response:
@@ -203,7 +159,7 @@ class HttpClient:
         Raises:
             HttpError: One of its kinds.
         """
-        transfer = _Transfer(most, self._connections)
+        transfer = Transfer(most, self._connections)
         await self._perform(transfer, url, data)
         return Response(transfer.status, transfer.lines, b"".join(transfer.parts))
 
@@ -214,7 +170,7 @@ class HttpClient:
         Raises:
             HttpError: One of its kinds; also from the parts of the response.
         """
-        transfer = _Transfer(most, self._connections)
+        transfer = Transfer(most, self._connections)
         performed = asyncio.ensure_future(self._perform(transfer, url, data))
         performed.add_done_callback(lambda _: transfer.arrived.set())
         try:
@@ -233,7 +189,7 @@ class HttpClient:
             self._timer.cancel()
         await self._multi.aclose()
 
-    async def _perform(self, transfer: "_Transfer", url: str, data: bytes | Form | None) -> None:
+    async def _perform(self, transfer: Transfer, url: str, data: bytes | Form | None) -> None:
         """Send a request and receive its response."""
         posted = isinstance(data, bytes)
         curl = transfer.curl = self._unused.pop() if posted and self._unused else self._new_handle(data)
@@ -255,7 +211,7 @@ class HttpClient:
             else:
                 curl.close()  # it and the transfer refer to each other, and garbage is rarely collected in a run
 
-    async def _completed(self, transfer: "_Transfer") -> None:
+    async def _completed(self, transfer: Transfer) -> None:
         """Let libcurl send a request, on another connection if the one that it chose has something to read."""
         while True:
             transfer.added = time.monotonic()
@@ -274,7 +230,7 @@ class HttpClient:
             finally:
                 self._open.discard(transfer)
 
-    def _watch(self, transfer: "_Transfer") -> None:
+    def _watch(self, transfer: Transfer) -> None:
         """Let a transfer fail if it takes too long; one timer serves all, because one for each takes a tenth of the CPU of a request."""
         self._open.add(transfer)
         if self._timer is None and (first := min(self._total, self._idle)) < math.inf:
@@ -300,97 +256,6 @@ class HttpClient:
             headers = [*headers, b"Content-Type: application/json"]
         curl.setopt(pycurl.HTTPHEADER, headers)
         return curl
-
-
-class _Transfer:
-    """A request that is being sent or answered.
-
-    Attributes:
-        curl: Its handle.
-        added: When libcurl was given the handle.
-        done: The end of the transfer.
-        status: Status of the response, 0 before it is known.
-        lines: The lines of the headers.
-        parts: The parts of the body.
-        size: Bytes of the body that have been received.
-        most: Bytes after which no more is received.
-        requested: Whether the request, or its beginning, has been sent.
-        unsolicited: Whether the server had sent a response before.
-        arrived: Set at each part, and at the end.
-    """
-
-    curl: pycurl.Curl
-    added: float
-    done: "asyncio.Future[pycurl.Curl]"
-
-    def __init__(self, most: int, connections: Connections) -> None:
-        self.connection = Connection(connections)
-        self.status, self.requested, self.unsolicited = 0, False, False
-        self.lines: list[bytes] = []
-        self.parts: list[bytes] = []
-        self.size, self.most = 0, most
-        self.arrived = asyncio.Event()
-        self._began = self._active = time.monotonic()
-        self._sent, self._lines = 0, 0  # bytes and lines of headers as of the last look
-
-    def before_request(self, server: str, local: str, server_port: int, local_port: int) -> int:
-        """Say whether the request may be sent on a connection: not on one with something to read, and not a second time.
-
-        libcurl repeats a request if a connection that it reused ends without a response, but the server may have processed it.
-        """
-        if self.requested or not self.connection.is_clean(server, local_port):
-            return pycurl.PREREQFUNC_ABORT
-        self.requested = True
-        return pycurl.PREREQFUNC_OK
-
-    def header(self, line: bytes) -> int | None:
-        """Store a line of the headers; end the transfer if they are those of a response that was there before the request."""
-        if not self.lines and self.connection.is_unsolicited():
-            self.unsolicited = True
-            return 0
-        self.lines.append(line)
-        return None
-
-    def receive(self, part: bytes) -> int | None:
-        """Store a part of the body; libcurl ends a transfer of which fewer bytes than it received are stored."""
-        self.size += len(part)
-        self.parts.append(part)
-        self._active = time.monotonic()
-        self.arrived.set()
-        return 0 if self.size > self.most else None
-
-    def expiry(self, now: float, total: float, idle: float) -> float:
-        """Return when the next timeout passes; if one has passed, end the transfer."""
-        sent, lines = self.curl.getinfo(pycurl.SIZE_UPLOAD), len(self.lines)
-        if self.requested and (took := self.curl.getinfo(pycurl.POSTTRANSFER_TIME_T)):  # all of the request has been sent
-            self._active = max(self._active, self.added + took / 1e6)
-        elif not self.requested or sent != self._sent:
-            self._active = now
-        if lines != self._lines and not self.size:  # an interim response; the time of a part is known
-            self._active = now
-        self._sent, self._lines = sent, lines
-        ends, idles = self._began + total, self._active + idle
-        if now >= min(ends, idles):
-            late = TimedOut(idle=now < ends) if self.requested else NotConnected(REASONS[pycurl.E_OPERATION_TIMEDOUT])
-            if not self.done.done():
-                self.done.set_exception(late)
-            return math.inf
-        return min(ends, idles)
-
-    def failure(self, code: int, message: str) -> HttpError:
-        """Return the error for one of libcurl."""
-        if self.unsolicited:
-            return ConnectionLost("the server sent something unsolicited", 0)
-        if self.requested:
-            return ConnectionLost(
-                REASONS.get(code) or message or "the response is not valid", self.curl.getinfo(pycurl.RESPONSE_CODE)
-            )
-        if (refused := self.curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
-            return NotConnected(f"the proxy answered with status {refused}")
-        number = self.curl.getinfo(pycurl.OS_ERRNO)
-        if code == pycurl.E_COULDNT_CONNECT and number:
-            return NotConnected(REFUSED if number == errno.ECONNREFUSED else os.strerror(number))
-        return NotConnected(REASONS.get(code) or re.sub("//.*@", "//", message))  # libcurl quotes proxies with their passwords
 
 
 @lru_cache(64)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from glan_core.errors import GlanError
 from glan_core.formatting import plural
-from glan_core.http_client import HttpClient, HttpError
+from glan_core.http_client import HttpClient
+from glan_core.http_transfer import HttpError
 from glan_core.teachers.contract import TeacherBusy, TeacherError, TeacherFault, TeacherRefusal
 from glan_core.teachers.endpoint_errors import SUCCESS, error_of, redact
 from glan_core.teachers.endpoint_settings import endpoint, key_from_environment

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from glan_core import access
 from glan_core.errors import GlanError
 from glan_core.formatting import duration, quoted
-from glan_core.http_client import HttpClient, HttpError, TimedOut
+from glan_core.http_client import HttpClient
+from glan_core.http_transfer import HttpError, TimedOut
 from glan_core.io.atomic import atomic_output
 from glan_core.json_text import parse_json
 from glan_core.runs.report import results_of

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glan_core.http_client import Form, HttpClient, HttpError, NotConnected, Response, TimedOut
+from glan_core.http_client import Form, HttpClient, Response
+from glan_core.http_transfer import HttpError, NotConnected, TimedOut
 from glan_core.json_text import json_bytes
 from glan_core.teachers import wire_format
 from glan_core.teachers.contract import (

@@ -14,8 +14,9 @@ import pytest
 import trustme
 
 from glan_core.errors import GlanError
-from glan_core.http_client import ConnectionLost, Form, HttpClient, NotConnected, TimedOut
+from glan_core.http_client import Form, HttpClient
 from glan_core.http_connections import Connection, Connections
+from glan_core.http_transfer import ConnectionLost, NotConnected, TimedOut
 
 MOST = 1_000_000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
