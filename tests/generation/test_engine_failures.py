@@ -319,8 +319,8 @@ def test_a_full_disk_fails_the_run_in_words_and_what_was_stored_is_whole(ws, set
 
     small = GroupCommit.__init__
 
-    def with_little_room(self, workspace):
-        small(self, workspace)
+    def with_little_room(self, workspace, **settings):
+        small(self, workspace, **settings)
         self._db.pragma("max_page_count", self._db.pragma("page_count") + 12)
 
     monkeypatch.setattr(GroupCommit, "__init__", with_little_room)

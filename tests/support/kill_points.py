@@ -30,9 +30,9 @@ class KillPoints:
                 await commit(commits, batch)
                 self.point("after transaction")
             except Killed as killed:  # nobody hears what became of the transaction
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(killed)
+                for item in batch:
+                    if not item.future.done():
+                        item.future.set_exception(killed)
 
         monkeypatch.setattr(GroupCommit, "_commit", committed)
         for name in ("upload", "create", "find", "find_file", "get", "cancel", "download"):
