@@ -22,11 +22,12 @@ class Connections:
 
     Attributes:
         encrypted: Whether the connections use TLS, which reads ahead.
+        used: File descriptors by the address of the server and the local port.
     """
 
     def __init__(self, *, encrypted: bool) -> None:
         self.encrypted = encrypted
-        self._used: dict[tuple[str, int], int] = {}  # address of the server and local port -> file descriptor
+        self.used: dict[tuple[str, int], int] = {}
 
 
 class Connection:
@@ -45,7 +46,7 @@ class Connection:
 
     def is_clean(self, server: str, port: int) -> bool:
         """Return whether the connection that was chosen is new, or nothing waits to be read on it, not even its end."""
-        ends, used = (server.partition("%")[0], port), self._connections._used
+        ends, used = (server.partition("%")[0], port), self._connections.used
         for descriptor in self._opened:
             if _ends(descriptor) == ends:
                 used[ends] = descriptor
