@@ -130,7 +130,7 @@ class HttpClient:
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.CONNECTTIMEOUT, CONNECT_SECONDS),
             (pycurl.NOSIGNAL, 1),
-            (pycurl.TCP_KEEPALIVE, 1),  # a router may forget a connection on which nothing is sent while a model thinks
+            (pycurl.TCP_KEEPALIVE, 1),  # routers drop connections without traffic, and a reply may take minutes
             (pycurl.PROXY, proxy),
             (pycurl.NOPROXY, ""),  # or libcurl would look into the environment, too
             (pycurl.ACCEPT_ENCODING, ""),  # decodes what is compressed although the header below does not ask for it

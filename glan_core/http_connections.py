@@ -60,9 +60,9 @@ class Connection:
         return True
 
     def is_unsolicited(self) -> bool:
-        """Return whether a response that begins now was received before the request was sent: nothing was read since.
+        """Return whether the response that begins now was received before the request: no byte was read from the socket after it.
 
-        What TLS read ahead is not to be seen before.
+        Bytes that TLS has read ahead do not show on the socket, so `is_clean` does not see them.
         """
         if self._reused is None or self._read <= 0:
             return False

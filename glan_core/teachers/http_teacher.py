@@ -171,7 +171,7 @@ class HttpTeacher:
             UnusableReply: If a reply is larger than `max_tokens` allows.
         """
         if status not in SUCCESS:
-            return self.secrets.raw(received[:MAX_ERROR_BYTES])
+            return self.secrets.raw(received)[:MAX_ERROR_BYTES]  # removed first: a secret may lie at the cut
         raw = self.secrets.raw(received)
         if len(received) > wire_format.max_bytes(decoding, stream=False):
             raise self._oversized(raw, messages, decoding)

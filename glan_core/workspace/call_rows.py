@@ -60,6 +60,7 @@ COLUMNS = ", ".join(Call.__dataclass_fields__)
 _FIELDS = tuple(Call.__dataclass_fields__)
 _values = attrgetter(*_FIELDS)
 _INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
+_COUNT = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 
 
 def add_calls(db: apsw.Connection, calls: Sequence[Call], *, timed: bool = True) -> None:
@@ -104,9 +105,6 @@ def add_calls(db: apsw.Connection, calls: Sequence[Call], *, timed: bool = True)
         "INSERT INTO counters VALUES (?, 'last_at', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
         latest.items(),
     )
-
-
-_COUNT = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 
 
 def count(db: apsw.Connection, node_id: str, **amounts: float) -> None:

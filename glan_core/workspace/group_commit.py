@@ -88,7 +88,7 @@ class GroupCommit:
             number = len(self._waiting)
             await asyncio.sleep(GATHER_SECONDS)
 
-    async def _commit(self, batch: "list[_Item]") -> None:
+    async def _commit(self, batch: list[_Item]) -> None:
         loop = asyncio.get_running_loop()
         try:
             self._db.execute("BEGIN IMMEDIATE")
