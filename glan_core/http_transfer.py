@@ -4,7 +4,6 @@ import asyncio
 import errno
 import math
 import os
-import re
 import time
 
 import pycurl
@@ -14,7 +13,6 @@ from glan_core.http_connections import Connection, Connections
 REFUSED = "the connection was refused; check that the server is running"
 REASONS = {
     pycurl.E_COULDNT_RESOLVE_HOST: "the host name is unknown",
-    pycurl.E_COULDNT_RESOLVE_PROXY: "the host name of the proxy is unknown",
     pycurl.E_OPERATION_TIMEDOUT: "it does not respond",
     pycurl.E_URL_MALFORMAT: "the address is not valid",
     pycurl.E_ABORTED_BY_CALLBACK: "the connection ended without a response",  # and libcurl would have repeated the request
@@ -143,4 +141,14 @@ class Transfer:
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         if code == pycurl.E_COULDNT_CONNECT and number:
             return NotConnected(REFUSED if number == errno.ECONNREFUSED else os.strerror(number))
-        return NotConnected(REASONS.get(code) or re.sub("//.*@", "//", message))  # libcurl quotes proxies with their passwords
+        return NotConnected(REASONS.get(code) or _without_password(message))
+
+
+def _without_password(message: str) -> str:
+    """Return a message of libcurl, which quotes the address of a proxy as it stands in the environment, without user and password."""
+    head, quote, address = message.partition("'")
+    secret, at, host = address.rpartition("@")
+    if not at:
+        return message
+    scheme, slashes, _ = secret.partition("//")
+    return head + quote + (scheme + slashes if slashes else "") + host

@@ -227,7 +227,7 @@ def test_requests_that_fail_leave_nothing_to_the_garbage_collection():
             task.cancel()
             await asyncio.wait([task])
             assert (await client.request(server.url, most=MOST)).status == 200
-            left = [one for one in gc.get_objects() if isinstance(one, pycurl.Curl) and id(one) not in before]
+            left = [one for one in gc.get_objects() if type(one) is pycurl.Curl and id(one) not in before]
             assert all(one.closed for one in left)
         finally:
             gc.enable()
